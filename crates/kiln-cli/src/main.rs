@@ -1,0 +1,2 @@
+//! The kiln binary: hands over to the command line crate.
+fn main() {}

@@ -1,0 +1,122 @@
+//! Components: what an artifact is made of, and which bytes each part accounts for.
+
+use crate::Digest;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Where a component comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ecosystem {
+    /// The artifact's own code.
+    Application,
+    /// A Python distribution, installed from a wheel.
+    Python,
+    /// A Debian binary package.
+    Debian,
+    /// A native library that a wheel carries inside (`*.libs`, or an ELF file beside its modules).
+    Native,
+}
+
+/// What identifies a component within one artifact: `python/pydantic`, `application/dashboard`,
+/// `native/numpy/libgfortran-040039e1.so.5.0.0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ComponentId(String);
+
+impl ComponentId {
+    /// Names a component of an ecosystem.
+    #[must_use]
+    pub fn new(ecosystem: Ecosystem, name: &str) -> Self {
+        let ecosystem = match ecosystem {
+            Ecosystem::Application => "application",
+            Ecosystem::Python => "python",
+            Ecosystem::Debian => "debian",
+            Ecosystem::Native => "native",
+        };
+        Self(format!("{ecosystem}/{name}"))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ComponentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One part of an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Its identity in this artifact.
+    pub id: ComponentId,
+    /// Where it comes from.
+    pub ecosystem: Ecosystem,
+    /// The name by its ecosystem's rules (PEP 503 for Python).
+    pub name: String,
+    /// The version, if it has one; the application of a workspace has none.
+    pub version: Option<String>,
+    /// Unpacked bytes of the files it owns.
+    pub bytes: u64,
+    /// Number of entries it owns.
+    pub files: u64,
+    /// The file it was taken from (a wheel, a `.deb`).
+    pub origin: Option<Origin>,
+    /// What it says about itself.
+    pub metadata: Metadata,
+    /// Components of this artifact that it requires, by id, as its metadata says for the target environment.
+    pub requires: BTreeSet<ComponentId>,
+    /// The component that carries this one inside, for native libraries in a wheel.
+    pub within: Option<ComponentId>,
+}
+
+/// The archive that a component was installed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Its file name, such as `six-1.17.0-py2.py3-none-any.whl`.
+    pub file_name: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The digest that the lock names.
+    pub digest: Digest,
+    /// SHA-512 in lower-case hexadecimal: what BSI TR-03183-2 asks an SBOM to state.
+    pub sha512: Option<String>,
+}
+
+/// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// A valid SPDX expression (`License-Expression`, PEP 639).
+    pub license_expression: Option<String>,
+    /// Licence text or name in its own words, where there is no expression.
+    pub license: Option<String>,
+    /// Names from the `License ::` trove classifiers.
+    pub license_classifiers: Vec<String>,
+    /// Who made it, name first.
+    pub supplier: Option<Supplier>,
+    /// One line on what it is.
+    pub summary: Option<String>,
+    /// Its home page.
+    pub homepage: Option<String>,
+    /// Where its source is developed.
+    pub source: Option<String>,
+}
+
+/// A person or organisation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supplier {
+    /// Name, if stated.
+    pub name: Option<String>,
+    /// Mail address, if stated.
+    pub email: Option<String>,
+}

@@ -1,0 +1,244 @@
+//! Findings: judgements about a build. A wrong build is a finding; a broken run is an error.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What a finding does to the build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Reported as a fact; nothing to do.
+    Note,
+    /// Reported as something to look at; the artifact is published.
+    Warn,
+    /// The artifact is not published.
+    Deny,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        })
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $level:ident;)*) => {
+        /// The stable code of a finding, in kebab-case. Codes are never renamed or reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The code as written in output and policies.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// The level where no policy says otherwise.
+            #[must_use]
+            pub fn default_level(self) -> Level {
+                match self {
+                    $(Self::$variant => Level::$level,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A distribution that the project declares is not installed.
+    DeclaredNotInstalled = "declared-not-installed", Deny;
+    /// A distribution of the lock that the target needs is not installed.
+    LockedNotInstalled = "locked-not-installed", Deny;
+    /// A distribution is there that no lock names.
+    InstalledNotLocked = "installed-not-locked", Deny;
+    /// An installed file differs from what its distribution's RECORD says, or is missing.
+    RecordMismatch = "record-mismatch", Deny;
+    /// Two owners claim one path with different content.
+    PathCollision = "path-collision", Deny;
+    /// The base's interpreter is outside `requires-python`.
+    RequiresPythonMismatch = "requires-python-mismatch", Deny;
+    /// There is no lock, or it lacks hashes.
+    LockMissing = "lock-missing", Deny;
+    /// The lock does not belong to the project file beside it.
+    LockStale = "lock-stale", Deny;
+    /// A base image is named without the digest that pins it.
+    BaseNotPinned = "base-not-pinned", Deny;
+    /// No wheel of the lock can be loaded by both the base and the target.
+    NoCompatibleWheel = "no-compatible-wheel", Deny;
+    /// The handler's module, or a module it imports, cannot be imported.
+    ImportFailed = "import-failed", Deny;
+    /// The handler's module or attribute does not exist.
+    HandlerMissing = "handler-missing", Deny;
+    /// A module or distribution is left out because the Lambda runtime has it.
+    ProvidedByRuntime = "provided-by-runtime", Warn;
+    /// A module or distribution is left out because a declared layer has it.
+    ProvidedByLayer = "provided-by-layer", Note;
+    /// An ELF file is for another machine.
+    WrongMachine = "wrong-machine", Deny;
+    /// An extension module is for another Python.
+    WrongPythonAbi = "wrong-python-abi", Deny;
+    /// An ELF file needs a newer glibc than the target runtime has.
+    GlibcTooNew = "glibc-too-new", Deny;
+    /// The zip is larger than Lambda accepts.
+    ZipTooLarge = "zip-too-large", Deny;
+    /// The unpacked files, with layers, are larger than Lambda accepts.
+    UnzippedTooLarge = "unzipped-too-large", Deny;
+    /// The artifact is larger than its manifest allows.
+    BudgetExceeded = "budget-exceeded", Deny;
+}
+
+/// A text that is not a finding code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a finding code")]
+pub struct UnknownCode(pub String);
+
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .ok_or_else(|| UnknownCode(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A judgement about one subject of a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// What kind of judgement.
+    pub code: Code,
+    /// What it does to the build, after the policy.
+    pub level: Level,
+    /// What it is about: a distribution, a path, a module, a limit.
+    pub subject: String,
+    /// What is wrong, in one sentence with the values that matter.
+    pub cause: String,
+    /// Further lines: where in which file, a traceback's end, the tags that exist.
+    pub detail: Vec<String>,
+    /// What to do, one way out each.
+    pub remedy: Vec<String>,
+}
+
+impl Finding {
+    /// A finding at its code's default level.
+    #[must_use]
+    pub fn new(code: Code, subject: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self {
+            code,
+            level: code.default_level(),
+            subject: subject.into(),
+            cause: cause.into(),
+            detail: Vec::new(),
+            remedy: Vec::new(),
+        }
+    }
+
+    /// Adds a line of detail.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.detail.push(line.into());
+        self
+    }
+
+    /// Adds a way out.
+    #[must_use]
+    pub fn remedy(mut self, line: impl Into<String>) -> Self {
+        self.remedy.push(line.into());
+        self
+    }
+}
+
+/// One kind of check of a build: whether it ran, and on how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// A stable kebab-case name, such as `import`.
+    pub name: String,
+    /// What came of it.
+    pub outcome: CheckOutcome,
+}
+
+/// Whether a check ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum CheckOutcome {
+    /// It ran on this many subjects.
+    Ran {
+        /// How many things were looked at.
+        subjects: u64,
+        /// What they are: `distributions`, `ELF files`.
+        unit: String,
+    },
+    /// It did not run, or left something out.
+    NotChecked {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Check {
+    /// A check that ran.
+    #[must_use]
+    pub fn ran(name: &str, subjects: usize, unit: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            outcome: CheckOutcome::Ran { subjects: subjects as u64, unit: unit.to_owned() },
+        }
+    }
+
+    /// A check that did not run.
+    #[must_use]
+    pub fn not_checked(name: &str, reason: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), outcome: CheckOutcome::NotChecked { reason: reason.into() } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique_kebab_case_and_read_back() {
+        let texts: BTreeSet<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.as_str().bytes().all(|c| c.is_ascii_lowercase() || c == b'-'), "{code}");
+            assert_eq!(code.as_str().parse(), Ok(*code));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The nouns of kiln.
+//!
+//! Every other crate speaks in these types: digests, names, platforms, trees, inventories, findings, records,
+//! format versions and exit codes. Nothing here touches disk, network, terminal, environment or clock.
+
+mod canonical;
+mod component;
+mod digest;
+mod epoch;
+pub mod exit;
+mod finding;
+mod name;
+mod platform;
+mod record;
+mod runtime;
+mod tree;
+
+pub use canonical::{canonical_json, digest_of_value};
+pub use component::{Component, ComponentId, Ecosystem, Metadata, Origin, Supplier};
+pub use digest::{Digest, DigestError, Hasher, HashingWriter};
+pub use epoch::{Epoch, EpochError};
+pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};
+pub use name::{ArtifactName, BaseName, DistributionName, NameError};
+pub use platform::{Architecture, Platform, PlatformError};
+pub use record::{
+    ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, Input,
+    InputRole, Output, Record, RecordError, Target,
+};
+pub use runtime::{OperatingSystem, Provided, Runtime, runtimes};
+pub use tree::{Entry, Mode, Tree, TreeError, TreePath, TreePathError};

@@ -1,0 +1,135 @@
+//! Validated names.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Artifact and base names become file names and image tags.
+    #[error(
+        "`{0}` is not a valid name: use lower-case letters, digits, `.` and `-`, starting with a letter or digit, at most 64 characters"
+    )]
+    Invalid(String),
+    /// Not a distribution name by the packaging specifications.
+    #[error(
+        "`{0}` is not a valid distribution name: letters, digits, `.`, `_` and `-`, starting and ending with a letter or digit"
+    )]
+    Distribution(String),
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $parse:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                $parse(text).map(Self)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of an artifact: the stem of its manifest's file name.
+    ArtifactName,
+    file_name
+);
+name!(
+    /// The name of a base: the stem of its definition's file name.
+    BaseName,
+    file_name
+);
+name!(
+    /// The name of a Python distribution, normalised by PEP 503: lower case, runs of `-`, `_` and `.` as one `-`.
+    DistributionName,
+    distribution
+);
+
+fn file_name(text: &str) -> Result<String, NameError> {
+    let valid = (1..=64).contains(&text.len())
+        && text.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+        && !text.ends_with('.')
+        && !text.contains("..");
+    if valid { Ok(text.to_owned()) } else { Err(NameError::Invalid(text.to_owned())) }
+}
+
+fn distribution(text: &str) -> Result<String, NameError> {
+    let valid = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if !valid {
+        return Err(NameError::Distribution(text.to_owned()));
+    }
+    let mut normal = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '.' | '_' | '-' if normal.ends_with('-') => {}
+            '.' | '_' | '-' => normal.push('-'),
+            c => normal.push(c.to_ascii_lowercase()),
+        }
+    }
+    Ok(normal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distribution_names_are_normalised() {
+        let name = |text: &str| text.parse::<DistributionName>().map(|n| n.to_string());
+        assert_eq!(name("Flask-SQLAlchemy").unwrap(), "flask-sqlalchemy");
+        assert_eq!(name("zope.interface").unwrap(), "zope-interface");
+        assert_eq!(name("a_-.b").unwrap(), "a-b");
+        assert!(name("-a").is_err());
+        assert!(name("a b").is_err());
+        assert!(name("").is_err());
+    }
+
+    #[test]
+    fn artifact_names_are_file_names() {
+        assert!("waf-log-parser".parse::<ArtifactName>().is_ok());
+        for bad in ["", "Upper", "../x", ".hidden", "a/b", "a..b", "-a"] {
+            assert!(bad.parse::<ArtifactName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The record: the complete, reproducible description of one build.
+//!
+//! A record holds no wall-clock time, random id, host name or host path, and nothing of what was built before: equal
+//! inputs give equal records. History lives in the ledger's entries, which point to records.
+
+use crate::{
+    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, Tree, TreePath,
+    canonical_json,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// The version of everything that decides bytes: record schema, tree normalisation, zip layout, compressor. A minor
+/// step adds fields; a major step may change artifact bytes for equal inputs.
+pub const FORMAT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+/// Two numbers, written `1.0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FormatVersion {
+    /// A reader of one major version cannot read another.
+    pub major: u16,
+    /// A reader ignores additions of a later minor version.
+    pub minor: u16,
+}
+
+/// A text that is not a format version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a format version such as 1.0")]
+pub struct FormatVersionError(pub String);
+
+impl fmt::Display for FormatVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for FormatVersion {
+    type Err = FormatVersionError;
+
+    fn from_str(text: &str) -> Result<Self, FormatVersionError> {
+        let error = || FormatVersionError(text.to_owned());
+        let (major, minor) = text.split_once('.').ok_or_else(error)?;
+        Ok(Self { major: major.parse().map_err(|_| error())?, minor: minor.parse().map_err(|_| error())? })
+    }
+}
+
+impl Serialize for FormatVersion {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FormatVersion {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What kind of thing is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArtifactKind {
+    /// A Lambda function's deployment package, unpacked to `/var/task`.
+    LambdaZip,
+    /// A Lambda layer, unpacked to `/opt`.
+    LambdaLayer,
+}
+
+impl ArtifactKind {
+    /// The name in manifests and output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LambdaZip => "lambda-zip",
+            Self::LambdaLayer => "lambda-layer",
+        }
+    }
+
+    /// The folder that Lambda unpacks this kind to.
+    #[must_use]
+    pub fn mount(self) -> &'static str {
+        match self {
+            Self::LambdaZip => "/var/task",
+            Self::LambdaLayer => "/opt",
+        }
+    }
+}
+
+impl fmt::Display for ArtifactKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an artifact is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The Lambda runtime identifier, such as `python3.13`.
+    pub runtime: String,
+    /// The architecture it runs on.
+    pub architecture: Architecture,
+}
+
+/// The part an input plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputRole {
+    /// The artifact's manifest, as parsed.
+    Manifest,
+    /// The workspace settings that bear on the artifact.
+    Settings,
+    /// The base image; the digest is its OCI manifest's.
+    Base,
+    /// A dependency lock, as a file.
+    Lock,
+    /// A project file beside a lock, such as `pyproject.toml`.
+    Project,
+    /// The tree of the artifact's own source.
+    Source,
+    /// A wheel.
+    Distribution,
+    /// Another artifact of the workspace, by its tree digest.
+    Layer,
+}
+
+/// Something with a digest that went into a build.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The part it plays.
+    pub role: InputRole,
+    /// Its name: a workspace path, a base, a wheel's file name.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// One entry of the artifact's tree with the component that owns it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Where it is.
+    pub path: TreePath,
+    /// What it is.
+    pub entry: Entry,
+    /// Who brought it.
+    pub component: ComponentId,
+}
+
+/// Why a locked distribution is not in the artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "kebab-case")]
+pub enum Cause {
+    /// Its marker is false in the target environment.
+    Marker {
+        /// The marker as the lock writes it.
+        marker: String,
+        /// The variables it names with their values in the target environment, `python_version = "3.13"`.
+        values: Vec<String>,
+    },
+    /// It belongs to a dependency group that the manifest does not choose.
+    Group {
+        /// The groups it belongs to.
+        groups: Vec<String>,
+    },
+    /// Only an extra that was not chosen needs it.
+    Extra {
+        /// The extras.
+        extras: Vec<String>,
+    },
+    /// The Lambda runtime has it, and the manifest relies on that.
+    Runtime {
+        /// The runtime.
+        runtime: String,
+    },
+    /// A declared layer has it.
+    Layer {
+        /// The layer's artifact name.
+        layer: ArtifactName,
+        /// The version in the layer.
+        version: String,
+    },
+    /// The manifest excludes it by name.
+    Excluded,
+    /// No distribution that is installed requires it.
+    Unreachable,
+}
+
+/// A distribution of the lock that is not in the artifact, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// The distribution, by PEP 503 name.
+    pub distribution: String,
+    /// Its locked version.
+    pub version: String,
+    /// Why it is not there.
+    pub cause: Cause,
+}
+
+/// A file that the build publishes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Its name in the artifact's folder under `dist/`.
+    pub file_name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its digest.
+    pub digest: Digest,
+    /// The same digest in base64, as Lambda and Terraform write it.
+    pub sha256_base64: String,
+}
+
+/// Everything about one build that follows from its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format version it was written under.
+    pub format: FormatVersion,
+    /// The artifact's name.
+    pub artifact: ArtifactName,
+    /// Its kind.
+    pub kind: ArtifactKind,
+    /// What it is for.
+    pub target: Target,
+    /// The handler, for functions: `module.attribute`.
+    pub handler: Option<String>,
+    /// The layers it is used with, in order.
+    pub layers: Vec<ArtifactName>,
+    /// The digest of the plan: all inputs and settings that decide bytes or findings.
+    pub plan: Digest,
+    /// The time that stands for this build in every document.
+    pub epoch: Epoch,
+    /// All inputs, sorted.
+    pub inputs: Vec<Input>,
+    /// The digest of the tree ([`Tree::digest`]).
+    pub tree: Digest,
+    /// Sum of the sizes in the tree in bytes.
+    pub unpacked_size: u64,
+    /// The tree, in path order, with owners.
+    pub files: Vec<FileRecord>,
+    /// What it is made of, sorted by id.
+    pub components: Vec<Component>,
+    /// Locked distributions that are not in it, sorted by name.
+    pub gaps: Vec<Gap>,
+    /// Judgements, highest level first, then by code and subject.
+    pub findings: Vec<Finding>,
+    /// Checks that ran and checks that did not.
+    pub checks: Vec<Check>,
+    /// Names and exact versions of what decided bytes: the compressor, the format.
+    pub tools: BTreeMap<String, String>,
+    /// The published archive. Documents made from this record are not listed in it.
+    pub outputs: Vec<Output>,
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not JSON, or not a record.
+    #[error("not a kiln record: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a later kiln.
+    #[error("the record has format version {found}; this kiln reads {known}: use a newer kiln")]
+    Version {
+        /// The version in the record.
+        found: FormatVersion,
+        /// The version this kiln knows.
+        known: FormatVersion,
+    },
+}
+
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the text is no record, or one of another major version.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, RecordError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: FormatVersion,
+        }
+        let head: Head = serde_json::from_slice(bytes)?;
+        if head.format.major != FORMAT_VERSION.major {
+            return Err(RecordError::Version { found: head.format, known: FORMAT_VERSION });
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The record as canonical JSON.
+    ///
+    /// # Errors
+    /// As [`canonical_json`].
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        canonical_json(self)
+    }
+
+    /// The tree without owners.
+    #[must_use]
+    pub fn to_tree(&self) -> Tree {
+        self.files.iter().map(|f| (f.path.clone(), f.entry.clone())).collect()
+    }
+
+    /// The main output: the zip.
+    #[must_use]
+    pub fn archive(&self) -> Option<&Output> {
+        self.outputs.first()
+    }
+}
