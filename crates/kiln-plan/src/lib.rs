@@ -1,1 +1,23 @@
-//! Placeholder.
+//! What the user states, made into a plan.
+//!
+//! Text comes in (settings, base definitions and their locks, manifests), values go out: a validated workspace, and for
+//! each artifact a plan in which every input has a digest. Nothing here reads a file.
+
+mod base;
+mod manifest;
+mod plan;
+mod problem;
+mod settings;
+mod size;
+mod workspace;
+
+pub use base::{
+    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
+    LockedPackage, PlatformLock, RegistryDefinition,
+};
+pub use manifest::{BudgetSection, CheckSection, Manifest, PythonSection, SourceSection};
+pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
+pub use problem::Problem;
+pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
+pub use size::{format_size, parse_size};
+pub use workspace::{TextFile, Workspace, WorkspaceFiles};

@@ -1,0 +1,290 @@
+//! Manifests: what the user states about one artifact.
+
+use crate::settings::check_policy;
+use crate::{PolicySection, Problem, parse_size};
+use kiln_record::{
+    Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, runtimes,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use toml::Spanned;
+
+/// A validated manifest.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The artifact's name: the stem of the file name.
+    pub name: ArtifactName,
+    /// The file it was read from, relative to the workspace.
+    pub file: String,
+    /// Its text, for messages that point into it.
+    pub text: Arc<str>,
+    /// What is built.
+    pub kind: ArtifactKind,
+    /// The base that it is built and checked in.
+    pub base: BaseName,
+    /// The runtime and architecture it is for.
+    pub target: Target,
+    /// The runtime's facts.
+    pub runtime: &'static Runtime,
+    /// `module.attribute`, for functions.
+    pub handler: Option<String>,
+    /// Layers that the function is used with, in order.
+    pub layers: Vec<ArtifactName>,
+    /// The artifact's own files.
+    pub source: Option<SourceSection>,
+    /// Its Python distributions.
+    pub python: Option<PythonSection>,
+    /// What the checks need.
+    pub check: CheckSection,
+    /// The sizes it may have.
+    pub budget: BudgetSection,
+    /// Levels and exceptions for its findings.
+    pub policy: PolicySection,
+    /// Where the base is named, for messages.
+    pub base_span: std::ops::Range<usize>,
+    /// Where each layer is named, for messages.
+    pub layer_spans: Vec<std::ops::Range<usize>>,
+}
+
+/// The `[source]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSection {
+    /// The folder, relative to the manifest's folder. Its content lands at the artifact's root.
+    pub path: String,
+    /// Globs, relative to `path`, of files to take.
+    #[serde(default = "everything")]
+    pub include: Vec<String>,
+    /// Globs, relative to `path`, of files to leave out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+}
+
+fn everything() -> Vec<String> {
+    vec!["**".to_owned()]
+}
+
+/// The `[python]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PythonSection {
+    /// The lock, relative to the manifest's folder: a `poetry.lock` or a hashed requirements file.
+    pub lock: String,
+    /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
+    pub project: Option<String>,
+    /// Dependency groups to install besides the main one.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Distributions to leave out.
+    #[serde(default)]
+    pub exclude: Vec<DistributionName>,
+    /// Distributions to leave out because the Lambda runtime has them.
+    #[serde(default)]
+    pub from_runtime: Vec<DistributionName>,
+}
+
+impl PythonSection {
+    /// Whether the lock is Poetry's.
+    #[must_use]
+    pub fn is_poetry(&self) -> bool {
+        self.lock.ends_with("poetry.lock")
+    }
+
+    /// The project file, relative to the manifest's folder, for a lock that has one.
+    #[must_use]
+    pub fn project_path(&self) -> Option<String> {
+        if !self.is_poetry() {
+            return None;
+        }
+        Some(self.project.clone().unwrap_or_else(|| match self.lock.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/pyproject.toml"),
+            None => "pyproject.toml".to_owned(),
+        }))
+    }
+}
+
+/// The `[check]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckSection {
+    /// Environment variables that the code needs to be imported.
+    pub env: BTreeMap<String, String>,
+    /// Modules to import besides the handler's.
+    pub modules: Vec<String>,
+}
+
+/// The `[budget]` section, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BudgetSection {
+    /// Largest archive.
+    pub zip: Option<u64>,
+    /// Largest sum of unpacked sizes.
+    pub unpacked: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    kind: ArtifactKind,
+    base: Spanned<String>,
+    handler: Option<Spanned<String>>,
+    #[serde(default)]
+    layers: Vec<Spanned<String>>,
+    target: TargetTable,
+    source: Option<SourceSection>,
+    python: Option<Spanned<PythonSection>>,
+    #[serde(default)]
+    check: CheckSection,
+    #[serde(default)]
+    budget: BudgetTable,
+    #[serde(default)]
+    policy: PolicySection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetTable {
+    runtime: Spanned<String>,
+    architecture: Architecture,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetTable {
+    zip: Option<Spanned<String>>,
+    unpacked: Option<Spanned<String>>,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest on its own; what it refers to is checked with the workspace.
+    ///
+    /// # Errors
+    /// All problems that could be found, each pointing at its place.
+    pub fn parse(name: ArtifactName, file: &str, text: &Arc<str>) -> Result<Self, Vec<Problem>> {
+        let parsed: File = Problem::toml(file, text).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let mut problem = |span: std::ops::Range<usize>, message: String, help: &str| {
+            problems.push(Problem::in_file(file, message).at(text, span).help(help));
+        };
+
+        let base_span = parsed.base.span();
+        let base = parsed.base.get_ref().parse::<BaseName>();
+        if let Err(error) = &base {
+            problem(base_span.clone(), error.to_string(), "name a file of images/ without its ending");
+        }
+
+        let runtime_name = parsed.target.runtime.get_ref();
+        let runtime = Runtime::named(runtime_name);
+        if runtime.is_none() {
+            let known: Vec<&str> = runtimes().iter().map(|runtime| runtime.name.as_str()).collect();
+            problem(
+                parsed.target.runtime.span(),
+                format!("`{runtime_name}` is not a Lambda runtime that kiln knows"),
+                &format!("use one of: {}", known.join(", ")),
+            );
+        }
+
+        let handler = parsed.handler.as_ref();
+        match (parsed.kind, handler) {
+            (ArtifactKind::LambdaZip, None) => problem(
+                0..0,
+                "a lambda-zip needs a handler".to_owned(),
+                "add handler = \"module.function\"",
+            ),
+            (ArtifactKind::LambdaLayer, Some(handler)) => problem(
+                handler.span(),
+                "a lambda-layer has no handler".to_owned(),
+                "remove it, or make this a lambda-zip",
+            ),
+            (ArtifactKind::LambdaZip, Some(handler)) if !is_handler(handler.get_ref()) => problem(
+                handler.span(),
+                format!("`{}` is not a handler", handler.get_ref()),
+                "write module.function; everything before the last dot is the module",
+            ),
+            _ => {}
+        }
+
+        let mut layers = Vec::new();
+        let mut layer_spans = Vec::new();
+        for layer in &parsed.layers {
+            match layer.get_ref().parse::<ArtifactName>() {
+                Ok(name) => {
+                    layers.push(name);
+                    layer_spans.push(layer.span());
+                }
+                Err(error) => problem(layer.span(), error.to_string(), "name another manifest without its ending"),
+            }
+        }
+        if parsed.kind == ArtifactKind::LambdaLayer && !layers.is_empty() {
+            problem(layer_spans[0].clone(), "a layer cannot use layers".to_owned(), "remove `layers`");
+        }
+        if layers.len() > 5 {
+            problem(layer_spans[5].clone(), format!("{} layers are named; Lambda takes five", layers.len()), "merge some of them");
+        }
+        if parsed.source.is_none() && parsed.python.is_none() {
+            problem(0..0, "there is neither [source] nor [python]: nothing would be in the artifact".to_owned(), "add one of them");
+        }
+        if let (Some(python), Some(runtime)) = (&parsed.python, runtime)
+            && runtime.python.is_none()
+        {
+            problem(
+                python.span(),
+                format!("the runtime `{}` has no Python, but there is a [python] section", runtime.name),
+                "name a python runtime, or remove the section",
+            );
+        }
+        let mut size = |text: Option<&Spanned<String>>| {
+            let text = text?;
+            match parse_size(text.get_ref()) {
+                Ok(size) => Some(size),
+                Err(message) => {
+                    problem(text.span(), message, "for example zip = \"6 MB\"");
+                    None
+                }
+            }
+        };
+        let budget =
+            BudgetSection { zip: size(parsed.budget.zip.as_ref()), unpacked: size(parsed.budget.unpacked.as_ref()) };
+        for glob in parsed.source.iter().flat_map(|source| source.include.iter().chain(&source.exclude)) {
+            if let Err(error) = globset::Glob::new(glob) {
+                problem(0..0, format!("`{glob}` is not a glob: {}", error.kind()), "see docs/manifests.md for the patterns");
+            }
+        }
+        if let Err(error) = check_policy(file, &parsed.policy) {
+            problems.push(error);
+        }
+
+        match (base, runtime, problems.is_empty()) {
+            (Ok(base), Some(runtime), true) => Ok(Self {
+                name,
+                file: file.to_owned(),
+                text: Arc::clone(text),
+                kind: parsed.kind,
+                base,
+                target: Target { runtime: runtime.name.clone(), architecture: parsed.target.architecture },
+                runtime,
+                handler: parsed.handler.map(Spanned::into_inner),
+                layers,
+                source: parsed.source,
+                python: parsed.python.map(Spanned::into_inner),
+                check: parsed.check,
+                budget,
+                policy: parsed.policy,
+                base_span,
+                layer_spans,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// A module path with dots or slashes, a dot, an attribute.
+fn is_handler(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c == '_' || c.is_alphanumeric())
+            && !part.starts_with(|c: char| c.is_ascii_digit())
+    };
+    text.rsplit_once('.').is_some_and(|(module, attribute)| part(attribute) && module.split(['.', '/']).all(part))
+}

@@ -1,0 +1,78 @@
+//! Problems in files that a user wrote, pointing at the place.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Something wrong in an input file: where, what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, relative to the workspace.
+    pub file: String,
+    /// The file's text, if it could be read; for showing the place.
+    pub text: Option<Arc<str>>,
+    /// The bytes of the text that are wrong.
+    pub span: Option<Range<usize>>,
+    /// What is wrong: a lower-case fragment.
+    pub message: String,
+    /// What to do about it, if that is known.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a whole file.
+    #[must_use]
+    pub fn in_file(file: &str, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), text: None, span: None, message: message.into(), help: None }
+    }
+
+    /// Points at a place in the file's text.
+    #[must_use]
+    pub fn at(mut self, text: &Arc<str>, span: Range<usize>) -> Self {
+        self.text = Some(Arc::clone(text));
+        self.span = Some(span);
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The line of the place, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        let start = self.span.as_ref()?.start;
+        let before = self.text.as_ref()?.get(..start)?;
+        Some(before.bytes().filter(|b| *b == b'\n').count() + 1)
+    }
+
+    /// Reads a TOML document; what it does not allow becomes a problem that points at it.
+    pub(crate) fn toml<T: serde::de::DeserializeOwned>(file: &str, text: &Arc<str>) -> Result<T, Self> {
+        toml::from_str(text).map_err(|error| {
+            let problem = Self::in_file(file, error.message().trim().to_owned());
+            match error.span() {
+                Some(span) => problem.at(text, span),
+                None => problem,
+            }
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line() {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, "; {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}

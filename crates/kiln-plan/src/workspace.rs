@@ -1,0 +1,163 @@
+//! The workspace: every manifest and base together, with the references between them checked.
+
+use crate::{BaseDefinition, BaseLock, Manifest, Problem, Settings};
+use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A text file of the workspace.
+#[derive(Clone, Debug)]
+pub struct TextFile {
+    /// Its path relative to the workspace, with `/`.
+    pub path: String,
+    /// Its content.
+    pub text: Arc<str>,
+}
+
+/// The text files that make a workspace.
+#[derive(Clone, Debug, Default)]
+pub struct WorkspaceFiles {
+    /// `kiln.toml`.
+    pub settings: Option<TextFile>,
+    /// `images/*.toml`.
+    pub definitions: Vec<TextFile>,
+    /// `images/*.lock`.
+    pub locks: Vec<TextFile>,
+    /// `manifests/*.toml`.
+    pub manifests: Vec<TextFile>,
+}
+
+/// A validated workspace.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// What holds for all of it.
+    pub settings: Settings,
+    /// The bases, with their locks where there are any.
+    pub bases: BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+    /// The artifacts.
+    pub manifests: BTreeMap<ArtifactName, Manifest>,
+}
+
+impl Workspace {
+    /// Reads all files and checks what they say about each other.
+    ///
+    /// # Errors
+    /// All problems of all files.
+    pub fn parse(files: &WorkspaceFiles) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let settings = match &files.settings {
+            Some(file) => Settings::parse(&file.path, &file.text).unwrap_or_else(|problem| {
+                problems.push(problem);
+                Settings::default()
+            }),
+            None => Settings::default(),
+        };
+
+        let mut bases = BTreeMap::new();
+        for file in &files.definitions {
+            let definition = stem(&file.path, ".toml")
+                .parse::<BaseName>()
+                .map_err(|error| Problem::in_file(&file.path, error.to_string()))
+                .and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
+            match definition {
+                Ok(definition) => {
+                    bases.insert(definition.name.clone(), (definition, None));
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        for file in &files.locks {
+            match BaseLock::parse(&file.path, &file.text) {
+                Ok(lock) if lock.base.as_str() != stem(&file.path, ".lock") => problems.push(
+                    Problem::in_file(&file.path, format!("it is the lock of base `{}`", lock.base))
+                        .help("give it that base's name"),
+                ),
+                Ok(lock) => match bases.get_mut(&lock.base) {
+                    Some((_, slot)) => *slot = Some(lock),
+                    None => problems.push(
+                        Problem::in_file(&file.path, format!("there is no images/{}.toml", lock.base))
+                            .help("remove the lock, or bring the definition back"),
+                    ),
+                },
+                Err(problem) => problems.push(problem),
+            }
+        }
+
+        let mut manifests = BTreeMap::new();
+        for file in &files.manifests {
+            let manifest = stem(&file.path, ".toml")
+                .parse::<ArtifactName>()
+                .map_err(|error| vec![Problem::in_file(&file.path, error.to_string())])
+                .and_then(|name| Manifest::parse(name, &file.path, &file.text));
+            match manifest {
+                Ok(manifest) => {
+                    manifests.insert(manifest.name.clone(), manifest);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        problems.extend(manifests.values().flat_map(|manifest| references(manifest, &manifests, &bases)));
+        if problems.is_empty() { Ok(Self { settings, bases, manifests }) } else { Err(problems) }
+    }
+}
+
+fn references(
+    manifest: &Manifest,
+    manifests: &BTreeMap<ArtifactName, Manifest>,
+    bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |span: std::ops::Range<usize>, message: String, help: String| {
+        problems.push(Problem::in_file(&manifest.file, message).at(&manifest.text, span).help(help));
+    };
+    match bases.get(&manifest.base) {
+        None => {
+            let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
+            problem(
+                manifest.base_span.clone(),
+                format!("there is no base `{}`", manifest.base),
+                format!("add images/{}.toml, or use one of: {}", manifest.base, known.join(", ")),
+            );
+        }
+        Some((definition, _)) => {
+            let platform = Platform { architecture: manifest.target.architecture };
+            if !definition.platforms.contains(&platform) {
+                problem(
+                    manifest.base_span.clone(),
+                    format!("the base `{}` has no {platform}, which the target asks for", manifest.base),
+                    format!("add it to `platforms` in {} and run kiln lock --base {}", definition.file, manifest.base),
+                );
+            }
+        }
+    }
+    for (layer, span) in manifest.layers.iter().zip(&manifest.layer_spans) {
+        match manifests.get(layer) {
+            None => problem(
+                span.clone(),
+                format!("there is no artifact `{layer}`"),
+                format!("add manifests/{layer}.toml with kind = \"lambda-layer\""),
+            ),
+            Some(other) if other.kind != ArtifactKind::LambdaLayer => {
+                problem(span.clone(), format!("`{layer}` is a {}, not a lambda-layer", other.kind), "name a layer".to_owned());
+            }
+            Some(other) if other.target != manifest.target => problem(
+                span.clone(),
+                format!(
+                    "the layer `{layer}` is for {} on {}, this function for {} on {}",
+                    other.target.runtime,
+                    other.target.architecture.lambda(),
+                    manifest.target.runtime,
+                    manifest.target.architecture.lambda()
+                ),
+                "use a layer for the same target".to_owned(),
+            ),
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+fn stem<'a>(path: &'a str, ending: &str) -> &'a str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(ending).unwrap_or(name)
+}
