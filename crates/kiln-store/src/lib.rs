@@ -1,1 +1,28 @@
-//! Placeholder.
+//! What kiln keeps on disk: content-addressed blobs, small cached values, the ledger, published artifacts, and what it
+//! knows about unchanged files.
+//!
+//! One rule holds everywhere: a file appears under its final name only when it is complete. It is written under another
+//! name, synced and renamed, so that a killed run leaves nothing but leftovers that the next sweep removes.
+//!
+//! Nothing here reads the clock, the environment or the current directory. Times and folders are arguments.
+
+mod atomic;
+mod cache;
+mod error;
+mod ledger;
+mod publication;
+mod run_folder;
+mod stat_cache;
+mod store;
+mod workspace_lock;
+
+pub use atomic::write_atomically;
+pub use error::StoreError;
+pub use ledger::{Ledger, LedgerEntry};
+pub use publication::{Publication, sweep_staging};
+pub use stat_cache::StatCache;
+pub use store::{BlobWriter, STORE_FORMAT, Store};
+pub use workspace_lock::WorkspaceLock;
+
+/// The result of an operation on disk.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -1,0 +1,118 @@
+//! Files that appear whole or not at all.
+
+use crate::{Result, StoreError};
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Permission bits of every file meant for others, whatever the umask.
+pub(crate) const FILE_MODE: u32 = 0o644;
+/// Permission bits of every folder meant for others, whatever the umask.
+pub(crate) const FOLDER_MODE: u32 = 0o755;
+
+/// Replaces a file: readers see the old content or the new, never a part, and a crash leaves one of the two.
+///
+/// The file's mode is 0644, whatever the umask and whatever was there. A process killed on the way may leave a file
+/// `.<name>.<process>-<number>.tmp` beside it.
+///
+/// # Errors
+/// [`StoreError::Io`] if the folder does not exist or cannot be written; the old file is then untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(StoreError::NotAFile(path.to_owned())),
+    };
+    let name = path.file_name().ok_or_else(|| StoreError::NotAFile(path.to_owned()))?;
+    let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), unique()));
+    let written =
+        write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(StoreError::from);
+    if let Err(error) = written {
+        // The first error is the one worth reporting; a leftover is only untidy.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_folder(folder)?;
+    Ok(())
+}
+
+/// Creates a file of mode 0644 that did not exist, writes and syncs it.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create_new(path)?;
+    file.write_all(bytes)?;
+    file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
+    file.sync_all()
+}
+
+/// Creates a file that did not exist.
+pub(crate) fn create_new(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+/// Makes renames in a folder survive a power failure.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// Removes a folder and everything in it; one that is not there is fine.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes; `None` if there is none.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is larger than the {limit} bytes that such a file may have", path.display()),
+        ));
+    }
+    Ok(Some(bytes))
+}
+
+/// The names in a folder, sorted; none if the folder is not there. Names that are not UTF-8 are never kiln's.
+pub(crate) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A text that no other living process and no other call in this one has.
+pub(crate) fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Adds the path to an error of a system call that does not know it.
+pub(crate) fn at(path: &Path, what: &str, error: impl Into<io::Error>) -> io::Error {
+    let error = error.into();
+    io::Error::new(error.kind(), format!("failed to {what} {}: {error}", path.display()))
+}
+
+/// The path of a file beside another, in the same folder.
+pub(crate) fn beside(folder: &Path, prefix: &str, name: &str) -> PathBuf {
+    folder.join(format!("{prefix}{name}-{}", unique()))
+}

@@ -1,0 +1,71 @@
+//! Small values by what they were computed from.
+//!
+//! A cached value can be lost at any time without harm: whatever cannot be read back exactly as written counts as
+//! absent. The file is a line with the digest of the rest, then JSON, so that a torn write cannot pass for a value.
+
+use crate::atomic::{create_new, read_bounded};
+use crate::store::Unfinished;
+use crate::{Result, Store, StoreError};
+use fs_err as fs;
+use kiln_record::Digest;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// The largest value that is read back, in bytes: an installed tree of 50,000 files is about 15 MB.
+const MAX_VALUE: u64 = 256 << 20;
+
+impl Store {
+    /// Looks up a value of a kind (`probe`, `wheel`, `step`) by the digest of what it was computed from. A value that is
+    /// damaged, or no longer has the shape of `T`, counts as absent.
+    ///
+    /// # Errors
+    /// [`StoreError::CacheKind`] if the kind is not lower-case letters, digits and `-`; [`StoreError::Io`] if the file is
+    /// there but cannot be opened.
+    pub fn cache_get<T: DeserializeOwned>(&self, kind: &str, key: &Digest) -> Result<Option<T>> {
+        let Some(bytes) = read_bounded(&self.cache_path(kind, key)?, MAX_VALUE)? else { return Ok(None) };
+        let Some(end) = bytes.iter().take(80).position(|byte| *byte == b'\n') else { return Ok(None) };
+        let (head, value) = (&bytes[..end], &bytes[end + 1..]);
+        let intact = std::str::from_utf8(head)
+            .ok()
+            .and_then(|text| text.parse::<Digest>().ok())
+            .is_some_and(|digest| digest == Digest::of(value));
+        Ok(if intact { serde_json::from_slice(value).ok() } else { None })
+    }
+
+    /// Stores a value, replacing what was there.
+    ///
+    /// # Errors
+    /// [`StoreError::CacheKind`], [`StoreError::Serialize`], [`StoreError::Io`].
+    pub fn cache_put<T: Serialize>(&self, kind: &str, key: &Digest, value: &T) -> Result<()> {
+        let path = self.cache_path(kind, key)?;
+        let json = serde_json::to_vec(value)
+            .map_err(|source| StoreError::Serialize { what: format!("a cached {kind} value"), source })?;
+        if let Some(folder) = path.parent()
+            && !folder.is_dir()
+        {
+            fs::create_dir_all(folder)?;
+        }
+        let (_run, temporary) = self.temporary_path()?;
+        let unfinished = Unfinished(temporary);
+        let mut file = create_new(&unfinished.0)?;
+        file.write_all(format!("{}\n", Digest::of(&json)).as_bytes())?;
+        file.write_all(&json)?;
+        // Not synced: a value that a power failure tears is recognised and computed anew.
+        fs::rename(&unfinished.0, path)?;
+        Ok(())
+    }
+
+    fn cache_path(&self, kind: &str, key: &Digest) -> Result<PathBuf> {
+        let valid = !kind.is_empty()
+            && kind.len() <= 64
+            && kind.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if !valid {
+            return Err(StoreError::CacheKind(kind.escape_debug().to_string()));
+        }
+        let hex = key.hex();
+        let (first, rest) = hex.split_at(2);
+        Ok(self.root().join("cache").join(kind).join(first).join(rest))
+    }
+}

@@ -1,0 +1,112 @@
+//! Why the store, the ledger or an output folder could not be read or written.
+
+use kiln_record::{ArtifactName, Digest, RecordError};
+use std::io;
+use std::path::PathBuf;
+
+/// A failure on disk. Every message names the file or folder it is about.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused; the message names the path.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Bytes arrived that are not the expected ones. Nothing was kept.
+    #[error("content has digest {found} where {expected} was expected")]
+    DigestMismatch {
+        /// What should have come.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// A blob is not in the store.
+    #[error("blob {digest} is not in the store at {}", .root.display())]
+    BlobMissing {
+        /// Which blob.
+        digest: Digest,
+        /// The store.
+        root: PathBuf,
+    },
+    /// A blob no longer has the content that its name promises. It has been removed, so that it is fetched or made
+    /// anew.
+    #[error(
+        "blob {digest} in the store was damaged: its content had digest {found}; it has been removed, run the command again"
+    )]
+    BlobDamaged {
+        /// Its name.
+        digest: Digest,
+        /// The digest of what it held.
+        found: Digest,
+    },
+    /// The folder was written by a later kiln, or is no kiln folder at all.
+    #[error("{} says `{found}`, but this kiln reads `{known}`: use a newer kiln, or another folder", .path.display())]
+    Format {
+        /// The file that states the format.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What this kiln knows.
+        known: String,
+    },
+    /// A cache kind is not made of lower-case letters, digits and `-`.
+    #[error("`{0}` is not a cache kind: use lower-case letters, digits and `-`")]
+    CacheKind(String),
+    /// A value has no JSON form.
+    #[error("could not write {what} as JSON: {source}")]
+    Serialize {
+        /// What was to be written.
+        what: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// Another kiln works in the workspace.
+    #[error(
+        "{} is held by {}: wait for it to finish, or stop it", .path.display(),
+        .holder.map_or_else(|| "another kiln".to_owned(), |pid| format!("another kiln (process {pid})"))
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that holds it, as it wrote itself into the file.
+        holder: Option<u32>,
+    },
+    /// An entry of the ledger is not the one its successor or its folder promises.
+    #[error("the ledger is broken at {}: {reason}", .path.display())]
+    LedgerBroken {
+        /// The entry's folder or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The ledger has no such entry.
+    #[error(
+        "{artifact} has no build {number} in the ledger{}",
+        .newest.map_or_else(|| ": it was never built here".to_owned(), |n| format!("; the newest is {n}"))
+    )]
+    NoSuchEntry {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The number asked for.
+        number: u64,
+        /// The newest number there is.
+        newest: Option<u64>,
+    },
+    /// A record in the ledger cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Record {
+        /// The record's file.
+        path: PathBuf,
+        /// Why not.
+        source: RecordError,
+    },
+    /// A name for a published file is not a plain file name.
+    #[error(
+        "`{0}` cannot be the name of a published file: it must be one path component that does not start with `.`"
+    )]
+    FileName(String),
+    /// Something that should be a regular file is not.
+    #[error("{} is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// A file kept changing while it was read.
+    #[error("{} changes while it is read: stop whatever writes to it, then try again", .0.display())]
+    Unstable(PathBuf),
+}

@@ -1,0 +1,282 @@
+//! The append-only history of builds.
+//!
+//! Layout: `<ledger>/<artifact>/<number>/{entry.json,record.json}`, numbers from 000001. Each entry names the digest of
+//! its record and the digest of the entry before it, so that a changed, lost or reordered entry is noticed. An append
+//! makes a folder under another name and renames it.
+
+use crate::atomic::{FOLDER_MODE, beside, names_in, read_bounded, remove_folder, sync_folder, write_synced};
+use crate::{Result, StoreError};
+use fs_err as fs;
+use kiln_record::{ArtifactName, Digest, Epoch, FORMAT_VERSION, FormatVersion, Record, canonical_json};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The largest entry that is read, in bytes.
+const MAX_ENTRY: u64 = 64 << 10;
+/// The largest record that is read, in bytes: one of 65,535 files is about 25 MB.
+const MAX_RECORD: u64 = 256 << 20;
+/// What the folder of an unfinished append starts with.
+const UNFINISHED: &str = ".append-";
+/// How often an append tries again when another process took its number.
+const ATTEMPTS: usize = 8;
+
+/// One build in the history of an artifact. The sizes are repeated from the record so that a history can be shown and
+/// judged without opening records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// The format version it was written under.
+    pub format: FormatVersion,
+    /// The artifact.
+    pub artifact: ArtifactName,
+    /// Its place in the history, from 1.
+    pub number: u64,
+    /// When it was appended, by the clock of whoever built.
+    pub at: Epoch,
+    /// The digest of `record.json`.
+    pub record: Digest,
+    /// The digest of the plan ([`Record::plan`]).
+    pub plan: Digest,
+    /// The digest of the tree ([`Record::tree`]).
+    pub tree: Digest,
+    /// The digest of the archive, if the record has one.
+    pub archive: Option<Digest>,
+    /// The digest of the `entry.json` before; none for the first.
+    pub previous: Option<Digest>,
+    /// Length of the archive in bytes; 0 if the record has none.
+    pub archive_size: u64,
+    /// Sum of the sizes in the tree in bytes.
+    pub unpacked_size: u64,
+}
+
+/// The history of all artifacts of a workspace.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    root: PathBuf,
+}
+
+impl Ledger {
+    /// Names the ledger's folder. It need not exist: it is made by the first append.
+    #[must_use]
+    pub fn open(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The ledger's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Adds a build to the history. Either the whole entry is there afterwards or nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if the newest entry cannot be built upon; [`StoreError::Io`].
+    pub fn append(&self, artifact: &ArtifactName, record: &Record, at: Epoch) -> Result<LedgerEntry> {
+        let record_json = record
+            .to_json()
+            .map_err(|source| StoreError::Serialize { what: format!("the record of {artifact}"), source })?;
+        let folder = self.folder(artifact);
+        fs::create_dir_all(&folder)?;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let newest = self.newest(artifact)?;
+            let archive = record.archive();
+            let entry = LedgerEntry {
+                format: FORMAT_VERSION,
+                artifact: artifact.clone(),
+                number: newest.as_ref().map_or(0, |(entry, _)| entry.number) + 1,
+                at,
+                record: Digest::of(&record_json),
+                plan: record.plan,
+                tree: record.tree,
+                archive: archive.map(|output| output.digest),
+                previous: newest.map(|(_, digest)| digest),
+                archive_size: archive.map_or(0, |output| output.size),
+                unpacked_size: record.unpacked_size,
+            };
+            let entry_json = canonical_json(&entry).map_err(|source| StoreError::Serialize {
+                what: format!("an entry of {artifact}"),
+                source,
+            })?;
+            let unfinished = beside(&folder, UNFINISHED, &folder_name(entry.number));
+            let finished = folder.join(folder_name(entry.number));
+            let renamed = fill(&unfinished, &entry_json, &record_json)
+                // Renaming onto a folder that holds files fails, so a number is given once.
+                .and_then(|()| std::fs::rename(&unfinished, &finished));
+            match renamed {
+                Ok(()) => {
+                    sync_folder(&folder)?;
+                    return Ok(entry);
+                }
+                Err(error) => {
+                    // The error that matters is the first; a leftover is ignored and swept.
+                    let _ = remove_folder(&unfinished);
+                    let taken = matches!(
+                        error.kind(),
+                        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                    );
+                    if !taken || attempts == ATTEMPTS {
+                        return Err(crate::atomic::at(&finished, "append", error).into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The whole history of an artifact, oldest first, with the chain verified. Records are not opened.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] naming the first entry that is missing, unreadable or not the one its successor
+    /// names.
+    pub fn entries(&self, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>> {
+        let mut entries = Vec::new();
+        let mut previous = None;
+        for number in self.numbers(artifact)? {
+            let expected = entries.len() as u64 + 1;
+            if number != expected {
+                return Err(StoreError::LedgerBroken {
+                    path: self.folder(artifact).join(folder_name(expected)),
+                    reason: format!("it is missing, but there is an entry {number}"),
+                });
+            }
+            let (entry, digest) = self.entry(artifact, number)?;
+            if entry.previous != previous {
+                let shown = |d: Option<Digest>| d.map_or_else(|| "no entry".to_owned(), |d| d.to_string());
+                let reason = format!(
+                    "it continues {}, but the entry before it is {}: one of the two was changed",
+                    shown(entry.previous),
+                    shown(previous)
+                );
+                return Err(StoreError::LedgerBroken { path: self.entry_path(artifact, number), reason });
+            }
+            previous = Some(digest);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// The newest entry of an artifact. Only that one is read: the chain is verified by [`Ledger::entries`].
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if the entry cannot be read.
+    pub fn latest(&self, artifact: &ArtifactName) -> Result<Option<LedgerEntry>> {
+        Ok(self.newest(artifact)?.map(|(entry, _)| entry))
+    }
+
+    /// The record of one build, verified against its entry.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchEntry`] if there is no such build; [`StoreError::LedgerBroken`] if the record is not the one
+    /// that the entry names; [`StoreError::Record`] if this kiln cannot read it.
+    pub fn record(&self, artifact: &ArtifactName, number: u64) -> Result<Record> {
+        let numbers = self.numbers(artifact)?;
+        if numbers.binary_search(&number).is_err() {
+            let newest = numbers.last().copied();
+            return Err(StoreError::NoSuchEntry { artifact: artifact.clone(), number, newest });
+        }
+        let (entry, _) = self.entry(artifact, number)?;
+        let path = self.folder(artifact).join(folder_name(number)).join("record.json");
+        let bytes = read_bounded(&path, MAX_RECORD)?.ok_or_else(|| StoreError::LedgerBroken {
+            path: path.clone(),
+            reason: "it is missing".to_owned(),
+        })?;
+        let found = Digest::of(&bytes);
+        if found != entry.record {
+            let reason = format!("its digest is {found}, but its entry names {}", entry.record);
+            return Err(StoreError::LedgerBroken { path, reason });
+        }
+        Record::from_json(&bytes).map_err(|source| StoreError::Record { path, source })
+    }
+
+    /// The artifacts that have a history, sorted by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn artifacts(&self) -> Result<Vec<ArtifactName>> {
+        let mut artifacts = Vec::new();
+        for artifact in names_in(&self.root)?.iter().filter_map(|name| name.parse::<ArtifactName>().ok()) {
+            if !self.numbers(&artifact)?.is_empty() {
+                artifacts.push(artifact);
+            }
+        }
+        Ok(artifacts)
+    }
+
+    /// Removes what killed appends left, and returns how many there were. The caller holds the workspace's lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn sweep(&self) -> Result<usize> {
+        let mut removed = 0;
+        for artifact in names_in(&self.root)? {
+            let folder = self.root.join(artifact);
+            if !folder.is_dir() {
+                continue;
+            }
+            for name in names_in(&folder)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
+                remove_folder(&folder.join(name))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn folder(&self, artifact: &ArtifactName) -> PathBuf {
+        self.root.join(artifact.as_str())
+    }
+
+    fn entry_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
+        self.folder(artifact).join(folder_name(number)).join("entry.json")
+    }
+
+    /// The numbers of an artifact's entries, ascending. Other names in the folder are not entries.
+    fn numbers(&self, artifact: &ArtifactName) -> Result<Vec<u64>> {
+        let mut numbers: Vec<u64> = names_in(&self.folder(artifact))?
+            .iter()
+            .filter_map(|name| name.parse().ok().filter(|number| folder_name(*number) == *name))
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn newest(&self, artifact: &ArtifactName) -> Result<Option<(LedgerEntry, Digest)>> {
+        self.numbers(artifact)?.last().map(|number| self.entry(artifact, *number)).transpose()
+    }
+
+    /// Reads one entry, with the digest of its file.
+    fn entry(&self, artifact: &ArtifactName, number: u64) -> Result<(LedgerEntry, Digest)> {
+        let path = self.entry_path(artifact, number);
+        let broken = |reason: String| StoreError::LedgerBroken { path: path.clone(), reason };
+        let bytes = read_bounded(&path, MAX_ENTRY)?.ok_or_else(|| broken("it is missing".to_owned()))?;
+        let entry: LedgerEntry = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+        if entry.format.major != FORMAT_VERSION.major {
+            return Err(StoreError::Format {
+                path,
+                found: entry.format.to_string(),
+                known: FORMAT_VERSION.to_string(),
+            });
+        }
+        if entry.artifact != *artifact || entry.number != number {
+            return Err(broken(format!(
+                "it says that it is build {} of {}, which its place contradicts",
+                entry.number, entry.artifact
+            )));
+        }
+        Ok((entry, Digest::of(&bytes)))
+    }
+}
+
+fn folder_name(number: u64) -> String {
+    format!("{number:06}")
+}
+
+fn fill(folder: &Path, entry: &[u8], record: &[u8]) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, std::fs::Permissions::from_mode(FOLDER_MODE))?;
+    write_synced(&folder.join("entry.json"), entry)?;
+    write_synced(&folder.join("record.json"), record)?;
+    sync_folder(folder)
+}

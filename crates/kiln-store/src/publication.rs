@@ -1,0 +1,177 @@
+//! Publishing an artifact's folder in one step.
+
+use crate::atomic::{FILE_MODE, FOLDER_MODE, at, create_new, names_in, remove_folder, sync_folder};
+use crate::{Result, StoreError};
+use fs_err as fs;
+use kiln_record::ArtifactName;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What the folder of an unfinished publication starts with.
+const STAGING: &str = ".staging-";
+/// What a published folder is called for the moment of its replacement, on file systems that cannot exchange two names.
+const REPLACED: &str = ".replaced-";
+
+/// The next content of `<dist>/<artifact>/`, invisible until committed. Dropped before that, it leaves nothing.
+///
+/// All files get mode 0644 and the folder 0755, whatever the umask.
+#[derive(Debug)]
+pub struct Publication {
+    dist: PathBuf,
+    artifact: ArtifactName,
+    staging: PathBuf,
+    file_names: BTreeSet<String>,
+}
+
+impl Publication {
+    /// Starts with an empty folder beside the published one. Creates `dist` if need be.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn begin(dist: &Path, artifact: &ArtifactName) -> Result<Self> {
+        if !dist.is_dir() {
+            fs::create_dir_all(dist)?;
+            fs::set_permissions(dist, std::fs::Permissions::from_mode(FOLDER_MODE))?;
+        }
+        let staging = dist.join(format!("{STAGING}{artifact}-{}", std::process::id()));
+        // The workspace's lock is held, so a folder of this name is what a killed process with our id left.
+        remove_folder(&staging)?;
+        fs::create_dir(&staging)?;
+        fs::set_permissions(&staging, std::fs::Permissions::from_mode(FOLDER_MODE))?;
+        Ok(Self { dist: dist.to_owned(), artifact: artifact.clone(), staging, file_names: BTreeSet::new() })
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// As [`Publication::create`].
+    pub fn write(&mut self, file_name: &str, bytes: &[u8]) -> Result<()> {
+        self.create(file_name)?.write_all(bytes)?;
+        Ok(())
+    }
+
+    /// Adds a file for the caller to fill before the commit.
+    ///
+    /// # Errors
+    /// [`StoreError::FileName`] if the name is no plain file name; [`StoreError::Io`] if it is taken.
+    pub fn create(&mut self, file_name: &str) -> Result<fs::File> {
+        let plain = !file_name.is_empty()
+            && file_name.len() <= 255
+            && !file_name.starts_with('.')
+            && !file_name.contains(|c: char| c == '/' || c.is_control());
+        if !plain {
+            return Err(StoreError::FileName(file_name.escape_debug().to_string()));
+        }
+        let file = create_new(&self.staging.join(file_name))?;
+        self.file_names.insert(file_name.to_owned());
+        Ok(file)
+    }
+
+    /// Replaces the published folder. A reader sees the old folder or the new one; after a crash one of the two is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]. If it is from removing the old folder, the new one is published all the same.
+    pub fn commit(self) -> Result<()> {
+        for name in &self.file_names {
+            let file = fs::File::open(self.staging.join(name))?;
+            file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
+            file.sync_all()?;
+        }
+        sync_folder(&self.staging)?;
+        let published = self.dist.join(self.artifact.as_str());
+        match fs::symlink_metadata(&published) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(&self.staging, &published)?,
+            Err(error) => return Err(error.into()),
+            Ok(_) => self.replace(&published)?,
+        }
+        sync_folder(&self.dist)?;
+        // After an exchange the old folder has the staging name: dropping `self` removes it.
+        Ok(())
+    }
+
+    fn replace(&self, published: &Path) -> io::Result<()> {
+        match renameat_with(CWD, &self.staging, CWD, published, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // Some network and user-space file systems cannot exchange. Two renames then leave a moment without the
+            // folder; `sweep_staging` brings the old one back if the process dies in it.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+                self.replace_in_two_steps(published)
+            }
+            Err(error) => Err(at(published, "replace", error)),
+        }
+    }
+
+    fn replace_in_two_steps(&self, published: &Path) -> io::Result<()> {
+        let aside = self.dist.join(format!("{REPLACED}{}", self.artifact));
+        remove_folder(&aside)?;
+        fs::rename(published, &aside)?;
+        if let Err(error) = fs::rename(&self.staging, published) {
+            fs::rename(&aside, published)?;
+            return Err(error);
+        }
+        remove_folder(&aside)
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next sweep.
+        let _ = std::fs::remove_dir_all(&self.staging);
+    }
+}
+
+/// Removes unfinished publications of killed runs from `dist`, brings back a folder that a killed run had moved aside,
+/// and returns how many there were. The caller holds the workspace's lock and has no publication open.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn sweep_staging(dist: &Path) -> Result<usize> {
+    let mut found = 0;
+    for name in names_in(dist)? {
+        let path = dist.join(&name);
+        if name.starts_with(STAGING) {
+            remove_folder(&path)?;
+            found += 1;
+        } else if let Some(artifact) = name.strip_prefix(REPLACED) {
+            let published = dist.join(artifact);
+            if published.exists() {
+                remove_folder(&path)?
+            } else {
+                fs::rename(&path, &published)?
+            }
+            found += 1;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_steps_do_the_same_where_names_cannot_be_exchanged() {
+        let dist = tempfile::tempdir().unwrap();
+        let artifact: ArtifactName = "web".parse().unwrap();
+        let published = dist.path().join("web");
+        let mut old = Publication::begin(dist.path(), &artifact).unwrap();
+        old.write("a", b"old").unwrap();
+        old.commit().unwrap();
+        let mut new = Publication::begin(dist.path(), &artifact).unwrap();
+        new.write("a", b"new").unwrap();
+        new.replace_in_two_steps(&published).unwrap();
+        drop(new);
+        assert_eq!(fs::read(published.join("a")).unwrap(), b"new");
+        assert_eq!(names_in(dist.path()).unwrap(), ["web"]);
+
+        // Killed between the two renames.
+        fs::rename(&published, dist.path().join(".replaced-web")).unwrap();
+        fs::create_dir(dist.path().join(".staging-web-4711")).unwrap();
+        assert_eq!(sweep_staging(dist.path()).unwrap(), 2);
+        assert_eq!(fs::read(published.join("a")).unwrap(), b"new");
+        assert_eq!(names_in(dist.path()).unwrap(), ["web"]);
+    }
+}

@@ -1,0 +1,236 @@
+//! Content-addressed blobs.
+
+use crate::atomic::{read_bounded, sync_folder, write_synced};
+use crate::run_folder::{self, RunFolder};
+use crate::{Result, StoreError};
+use fs_err as fs;
+use kiln_record::{Digest, HashingWriter};
+use std::io::{self, BufWriter, Read as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the `format` file of a store says. A store with another line is refused.
+pub const STORE_FORMAT: &str = "kiln-store 1";
+
+/// Permission bits of a blob: its content is its name, so nothing may write to it.
+const BLOB_MODE: u32 = 0o444;
+
+/// A folder of blobs and small cached values, shared by every workspace of a user. Cloning is cheap; a store may be used
+/// from many threads and processes at once.
+///
+/// Layout: `format`, `blobs/sha256/<2 digits>/<62 digits>`, `cache/<kind>/<2 digits>/<62 digits>`, `temp/`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    // Made when the first file is written: a run that only reads leaves no trace.
+    run: Mutex<Option<Arc<RunFolder>>>,
+}
+
+impl Store {
+    /// Opens a store, creating its folders where there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Format`] if a later kiln wrote it or the folder is something else; [`StoreError::Io`] if it cannot
+    /// be created.
+    pub fn open(root: &Path) -> Result<Self> {
+        for folder in ["blobs/sha256", "cache", "temp"] {
+            let folder = root.join(folder);
+            if !folder.is_dir() {
+                fs::create_dir_all(folder)?;
+            }
+        }
+        let format = root.join("format");
+        let store = Self { inner: Arc::new(Inner { root: root.to_owned(), run: Mutex::new(None) }) };
+        match read_bounded(&format, 4096)? {
+            None => {
+                let temporary = store.temporary_path()?.1;
+                write_synced(&temporary, format!("{STORE_FORMAT}\n").as_bytes())?;
+                fs::rename(temporary, format)?;
+                sync_folder(root)?;
+            }
+            Some(text) if text == format!("{STORE_FORMAT}\n").as_bytes() => {}
+            Some(text) => {
+                let found = String::from_utf8_lossy(&text);
+                let found = found.lines().next().unwrap_or_default().escape_debug().to_string();
+                return Err(StoreError::Format { path: format, found, known: STORE_FORMAT.to_owned() });
+            }
+        }
+        Ok(store)
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// Whether a blob is there. Its content is not read.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.path_of(digest).is_file()
+    }
+
+    /// Where a blob is, or would be.
+    #[must_use]
+    pub fn path_of(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        let (first, rest) = hex.split_at(2);
+        self.inner.root.join("blobs/sha256").join(first).join(rest)
+    }
+
+    /// Opens a blob for reading. The content is not verified; [`Store::read_blob`] does that.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobMissing`] if it is not there.
+    pub fn open_blob(&self, digest: &Digest) -> Result<fs::File> {
+        match fs::File::open(self.path_of(digest)) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::BlobMissing { digest: *digest, root: self.inner.root.clone() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a blob and verifies it.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobMissing`] if it is not there; [`StoreError::BlobDamaged`] if the disk no longer has what was
+    /// stored, in which case the blob is removed.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open_blob(digest)?.read_to_end(&mut bytes)?;
+        let found = Digest::of(&bytes);
+        if found == *digest {
+            return Ok(bytes);
+        }
+        fs::remove_file(self.path_of(digest))?;
+        Err(StoreError::BlobDamaged { digest: *digest, found })
+    }
+
+    /// Stores bytes. Bytes that are there already are not written again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        if !self.contains(&digest) {
+            let mut writer = self.writer()?;
+            writer.write_all(bytes)?;
+            writer.commit(Some(&digest))?;
+        }
+        Ok(digest)
+    }
+
+    /// Starts a blob whose digest may not be known yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn writer(&self) -> Result<BlobWriter> {
+        let (run, path) = self.temporary_path()?;
+        let file = crate::atomic::create_new(&path)?;
+        Ok(BlobWriter {
+            store: self.clone(),
+            _run: run,
+            unfinished: Unfinished(path),
+            sink: HashingWriter::new(BufWriter::with_capacity(64 * 1024, file)),
+        })
+    }
+
+    /// Removes unfinished files that killed runs left, and returns how many runs there were. Living runs are spared.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn sweep(&self) -> Result<usize> {
+        Ok(run_folder::sweep(&self.inner.root.join("temp"))?)
+    }
+
+    /// A new path in this run's folder, with what keeps the folder alive.
+    pub(crate) fn temporary_path(&self) -> Result<(Arc<RunFolder>, PathBuf)> {
+        // A panic of another thread cannot leave the option half written.
+        let mut slot = self.inner.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = match &*slot {
+            Some(run) => Arc::clone(run),
+            None => {
+                let run = Arc::new(RunFolder::create(&self.inner.root.join("temp"))?);
+                *slot = Some(Arc::clone(&run));
+                run
+            }
+        };
+        let path = run.new_path();
+        Ok((run, path))
+    }
+}
+
+/// A blob being written. It hashes what it is given; dropped before [`BlobWriter::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct BlobWriter {
+    store: Store,
+    // Keeps the run's folder alive if the store is dropped first.
+    _run: Arc<RunFolder>,
+    unfinished: Unfinished,
+    sink: HashingWriter<BufWriter<fs::File>>,
+}
+
+impl BlobWriter {
+    /// Bytes given so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.sink.written()
+    }
+
+    /// Puts the blob into the store and returns its digest and length in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::DigestMismatch`] if the content is not the expected one; [`StoreError::Io`]. Either way nothing is
+    /// kept.
+    pub fn commit(self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        let (buffer, found, size) = self.sink.finish();
+        if let Some(expected) = expected
+            && *expected != found
+        {
+            return Err(StoreError::DigestMismatch { expected: *expected, found });
+        }
+        let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let target = self.store.path_of(&found);
+        if !target.is_file() {
+            file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
+            file.sync_data()?;
+            if let Some(folder) = target.parent()
+                && !folder.is_dir()
+            {
+                fs::create_dir_all(folder)?;
+            }
+            // Two runs may get here with the same content: the second rename replaces a blob by its equal.
+            fs::rename(&self.unfinished.0, &target)?;
+        }
+        Ok((found, size))
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sink.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+/// A file that is removed unless it was renamed.
+#[derive(Debug)]
+pub(crate) struct Unfinished(pub(crate) PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It is not there after a commit, and the next sweep removes what cannot be removed now.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,109 @@
+use crate::{files_below, mode_of};
+use kiln_record::Digest;
+use kiln_store::{Store, StoreError};
+use std::io::{Read as _, Write as _};
+
+#[test]
+fn what_is_put_can_be_read_under_its_digest() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let digest = store.put(b"some content").unwrap();
+    assert_eq!(digest, Digest::of(b"some content"));
+    assert!(store.contains(&digest));
+    assert_eq!(store.read_blob(&digest).unwrap(), b"some content");
+    let mut text = String::new();
+    store.open_blob(&digest).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "some content");
+    assert_eq!(mode_of(&store.path_of(&digest)), 0o444);
+    assert!(matches!(store.read_blob(&Digest::of(b"other")), Err(StoreError::BlobMissing { .. })));
+}
+
+#[test]
+fn a_store_can_be_opened_again_but_not_one_of_a_later_kiln() {
+    let root = tempfile::tempdir().unwrap();
+    let digest = Store::open(root.path()).unwrap().put(b"x").unwrap();
+    assert!(Store::open(root.path()).unwrap().contains(&digest));
+    fs_err::write(root.path().join("format"), "kiln-store 2\n").unwrap();
+    let error = Store::open(root.path()).unwrap_err();
+    assert!(matches!(&error, StoreError::Format { found, .. } if found == "kiln-store 2"), "{error}");
+    assert!(error.to_string().contains("use a newer kiln"), "{error}");
+}
+
+#[test]
+fn other_content_than_expected_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let mut writer = store.writer().unwrap();
+    writer.write_all(b"what the mirror").unwrap();
+    writer.write_all(b" served today").unwrap();
+    assert_eq!(writer.written(), 28);
+    let expected = Digest::of(b"what the lock names");
+    let error = writer.commit(Some(&expected)).unwrap_err();
+    assert!(matches!(error, StoreError::DigestMismatch { expected: e, .. } if e == expected));
+
+    let mut dropped = store.writer().unwrap();
+    dropped.write_all(b"half a down").unwrap();
+    drop(dropped);
+    drop(store);
+    assert_eq!(files_below(root.path()), ["format"]);
+}
+
+#[test]
+fn a_writer_outlives_the_store_it_came_from() {
+    let root = tempfile::tempdir().unwrap();
+    let mut writer = Store::open(root.path()).unwrap().writer().unwrap();
+    writer.write_all(b"late").unwrap();
+    let (digest, size) = writer.commit(None).unwrap();
+    assert_eq!((digest, size), (Digest::of(b"late"), 4));
+    assert!(Store::open(root.path()).unwrap().contains(&digest));
+}
+
+#[test]
+fn the_same_blob_from_many_threads_and_stores() {
+    let root = tempfile::tempdir().unwrap();
+    let content = vec![7; 300_000];
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let store = Store::open(root.path()).unwrap();
+                for _ in 0..4 {
+                    let mut writer = store.writer().unwrap();
+                    writer.write_all(&content).unwrap();
+                    assert_eq!(writer.commit(None).unwrap().1, 300_000);
+                }
+            });
+        }
+    });
+    let store = Store::open(root.path()).unwrap();
+    assert_eq!(store.read_blob(&Digest::of(&content)).unwrap(), content);
+    drop(store);
+    assert_eq!(files_below(root.path()).len(), 2, "the format file and one blob");
+}
+
+#[test]
+fn a_damaged_blob_is_noticed_and_removed() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let digest = store.put(b"precious").unwrap();
+    fs_err::remove_file(store.path_of(&digest)).unwrap();
+    fs_err::write(store.path_of(&digest), b"precioux").unwrap();
+    assert!(matches!(store.read_blob(&digest), Err(StoreError::BlobDamaged { .. })));
+    assert!(!store.contains(&digest));
+    store.put(b"precious").unwrap();
+    assert_eq!(store.read_blob(&digest).unwrap(), b"precious");
+}
+
+#[test]
+fn a_sweep_spares_writers_at_work() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let mut writer = store.writer().unwrap();
+    writer.write_all(b"in flight").unwrap();
+    // A killed process leaves its lock file, which nobody holds, and its folder.
+    fs_err::create_dir(root.path().join("temp/1-0")).unwrap();
+    fs_err::write(root.path().join("temp/1-0/0"), b"torn").unwrap();
+    fs_err::write(root.path().join("temp/1-0.lock"), b"").unwrap();
+    assert_eq!(Store::open(root.path()).unwrap().sweep().unwrap(), 1);
+    assert!(!root.path().join("temp/1-0").exists());
+    writer.commit(Some(&Digest::of(b"in flight"))).unwrap();
+}
