@@ -1,0 +1,1 @@
+"""A web application about a fleet of devices, behind API Gateway."""
