@@ -98,6 +98,8 @@ codes! {
     UnzippedTooLarge = "unzipped-too-large", Deny;
     /// The artifact is larger than its manifest allows.
     BudgetExceeded = "budget-exceeded", Deny;
+    /// An exception of the policy is past its end date.
+    ExceptionExpired = "exception-expired", Warn;
 }
 
 /// A text that is not a finding code.
