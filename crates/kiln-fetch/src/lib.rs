@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The network: package indexes and Debian archives become verified bytes.
+//!
+//! [`Client`] is the only thing in kiln that opens a connection to a server. It hashes while it streams, so a caller
+//! that knows a digest beforehand gets either those bytes or an error that names both digests. Credentials are sent to
+//! the origin they belong to and appear nowhere else: every URL in an error, a `Debug` text or a public value has
+//! passed [`redacted`] or [`without_credentials`].
+//!
+//! Settings arrive as values; the functions in this crate that interpret environment variables and configuration
+//! files take their text as arguments. Two things are read by the libraries underneath, because they are properties
+//! of the host: the trust store (`SSL_CERT_FILE`, `SSL_CERT_DIR`, else the system's) and the proxy variables
+//! (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+
+mod apt_sources;
+mod attempt;
+mod client;
+mod credentials;
+mod debian;
+mod error;
+mod index;
+mod index_html;
+mod local_file;
+mod pip_config;
+mod settings;
+mod sink;
+mod uv_config;
+
+pub use apt_sources::{Mirror, apt_mirrors};
+pub use client::{Client, NetworkSettings, Response};
+pub use credentials::{redacted, without_credentials};
+pub use debian::{Archive, ArchiveFile, SuiteFile};
+pub use error::FetchError;
+pub use index::{Index, IndexFile};
+pub use pip_config::pip_config_paths;
+pub use settings::{IndexSetting, IndexSources, configured_index};
+pub use sink::{Reopened, Sink};
+pub use uv_config::uv_config_paths;

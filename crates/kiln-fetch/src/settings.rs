@@ -1,0 +1,209 @@
+//! Which package index this host is configured for.
+//!
+//! Everything here is a function of its arguments: variables and file texts go in, a setting comes out. kiln has no
+//! index of its own; where nothing is configured, the base's pip is asked (the probe).
+
+use crate::credentials::redacted_text;
+use crate::{FetchError, Index, pip_config, redacted, uv_config};
+use std::collections::BTreeMap;
+use std::fmt;
+use url::Url;
+
+/// What an index can be configured by.
+#[derive(Clone, Copy)]
+pub struct IndexSources<'a> {
+    /// Environment variables.
+    pub env: &'a BTreeMap<String, String>,
+    /// Path and text of pip's configuration files, the strongest last (see [`crate::pip_config_paths`]).
+    pub pip_config: &'a [(String, String)],
+    /// Path and text of uv's configuration files, the strongest last (see [`crate::uv_config_paths`]); a path that
+    /// ends in `pyproject.toml` is read as one.
+    pub uv_config: &'a [(String, String)],
+}
+
+/// An index that is configured somewhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IndexSetting {
+    /// Its URL; it may hold credentials.
+    pub url: Url,
+    /// Where it is written: a variable, or file, line and key.
+    pub from: String,
+}
+
+impl fmt::Debug for IndexSources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Variables and files may hold anything, tokens included.
+        f.write_str("IndexSources")
+    }
+}
+
+impl fmt::Debug for IndexSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexSetting").field("url", &redacted(&self.url)).field("from", &self.from).finish()
+    }
+}
+
+impl From<IndexSetting> for Index {
+    fn from(setting: IndexSetting) -> Self {
+        Self { url: setting.url, from: setting.from }
+    }
+}
+
+/// Finds the configured index. The strongest comes first: `UV_DEFAULT_INDEX`, `UV_INDEX_URL`, `PIP_INDEX_URL`, uv's
+/// files, pip's files. Within one uv file: `[[index]]` with `default = true`, `index-url`, `[pip] index-url`; within
+/// pip's files: `[install]` before `[global]`. Empty values count as unset, as they do for pip and uv.
+///
+/// `None` means that nothing is configured.
+///
+/// # Errors
+/// [`FetchError::Setting`] if the strongest setting is no usable URL or a file cannot be parsed;
+/// [`FetchError::NoIndex`] if the strongest setting says that no index is to be used (`UV_NO_INDEX`, `PIP_NO_INDEX`,
+/// `no-index`).
+pub fn configured_index(sources: &IndexSources<'_>) -> Result<Option<IndexSetting>, FetchError> {
+    let variable = |name: &str| sources.env.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let refuse = |name: &str| match variable(name) {
+        Some(text) if is_true(text) => Err(FetchError::NoIndex { from: name.to_owned() }),
+        _ => Ok(()),
+    };
+
+    refuse("UV_NO_INDEX")?;
+    if let Some(text) = variable("UV_DEFAULT_INDEX") {
+        return index_setting(without_name(text), "UV_DEFAULT_INDEX".to_owned()).map(Some);
+    }
+    if let Some(text) = variable("UV_INDEX_URL") {
+        return index_setting(text, "UV_INDEX_URL".to_owned()).map(Some);
+    }
+    refuse("PIP_NO_INDEX")?;
+    if let Some(text) = variable("PIP_INDEX_URL") {
+        return index_setting(text, "PIP_INDEX_URL".to_owned()).map(Some);
+    }
+    if let Some(setting) = uv_config::index(sources.uv_config)? {
+        return Ok(Some(setting));
+    }
+    pip_config::index(sources.pip_config)
+}
+
+/// Checks the text of an index setting.
+pub(crate) fn index_setting(text: &str, from: String) -> Result<IndexSetting, FetchError> {
+    let error = |why: String| FetchError::Setting { from: from.clone(), why };
+    let url = if text.starts_with('/') {
+        Url::from_directory_path(text).map_err(|()| error("it is not an absolute path".to_owned()))?
+    } else {
+        Url::parse(text)
+            .map_err(|problem| error(format!("`{}` is no URL ({problem})", redacted_text(text))))?
+    };
+    if !matches!(url.scheme(), "http" | "https" | "file") {
+        return Err(error(format!("`{}` is neither https, http nor file", redacted(&url))));
+    }
+    Ok(IndexSetting { url, from })
+}
+
+/// The spellings of true that pip and uv share.
+pub(crate) fn is_true(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t")
+}
+
+/// uv lets an index have a name: `internal=https://…`.
+fn without_name(text: &str) -> &str {
+    match text.split_once('=') {
+        Some((name, url))
+            if !name.is_empty()
+                && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) =>
+        {
+            url
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(env: &[(&str, &str)], uv: &[(&str, &str)], pip: &[(&str, &str)], expect: &str) {
+        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+        };
+        let (env, uv, pip) = (own(env).into_iter().collect(), own(uv), own(pip));
+        let found = configured_index(&IndexSources { env: &env, pip_config: &pip, uv_config: &uv });
+        let text = match found {
+            Ok(Some(setting)) => format!("{} from {}", setting.url, setting.from),
+            Ok(None) => "nothing".to_owned(),
+            Err(error) => format!("error: {error}"),
+        };
+        assert_eq!(text, expect);
+    }
+
+    const UV: (&str, &str) = ("/u/uv.toml", "index-url = \"https://uv.example/\"\n");
+    const PIP: (&str, &str) = ("/p/pip.conf", "[global]\nindex-url = https://pip.example/\n");
+
+    #[test]
+    fn the_strongest_setting_counts() {
+        let all = [
+            ("UV_DEFAULT_INDEX", "corp=https://a.example/"),
+            ("UV_INDEX_URL", "https://b.example/"),
+            ("PIP_INDEX_URL", "https://c.example/"),
+        ];
+        check(&all, &[UV], &[PIP], "https://a.example/ from UV_DEFAULT_INDEX");
+        check(&all[1..], &[UV], &[PIP], "https://b.example/ from UV_INDEX_URL");
+        check(&all[2..], &[UV], &[PIP], "https://c.example/ from PIP_INDEX_URL");
+        check(
+            &[("PIP_INDEX_URL", " ")],
+            &[UV],
+            &[PIP],
+            "https://uv.example/ from /u/uv.toml, line 1, index-url",
+        );
+        check(&[], &[], &[PIP], "https://pip.example/ from /p/pip.conf, line 2, [global] index-url");
+        check(&[], &[], &[], "nothing");
+        check(
+            &[("PIP_INDEX_URL", "https://c.example/simple?x=1")],
+            &[],
+            &[],
+            "https://c.example/simple?x=1 from PIP_INDEX_URL",
+        );
+    }
+
+    #[test]
+    fn no_index_counts_where_it_stands() {
+        check(
+            &[("PIP_NO_INDEX", "1")],
+            &[UV],
+            &[],
+            "error: PIP_NO_INDEX says that no package index is to be used",
+        );
+        check(
+            &[("PIP_NO_INDEX", "1"), ("UV_INDEX_URL", "https://b.example/")],
+            &[],
+            &[],
+            "https://b.example/ from UV_INDEX_URL",
+        );
+        check(&[("PIP_NO_INDEX", "0")], &[UV], &[], "https://uv.example/ from /u/uv.toml, line 1, index-url");
+    }
+
+    #[test]
+    fn wrong_settings_are_named_without_their_secrets() {
+        check(
+            &[("PIP_INDEX_URL", "user:hunter2@host/simple")],
+            &[],
+            &[],
+            "error: the setting PIP_INDEX_URL is not usable: `***@host/simple` is neither https, http nor file",
+        );
+        check(
+            &[("PIP_INDEX_URL", "https://user:hunter2@[host/simple")],
+            &[],
+            &[],
+            "error: the setting PIP_INDEX_URL is not usable: `https://***@[host/simple` is no URL (invalid IPv6 address)",
+        );
+        check(
+            &[("UV_INDEX_URL", "ftp://host.example/")],
+            &[],
+            &[],
+            "error: the setting UV_INDEX_URL is not usable: `ftp://host.example/` is neither https, http nor file",
+        );
+    }
+
+    #[test]
+    fn a_folder_is_an_index() {
+        check(&[("UV_DEFAULT_INDEX", "/srv/simple")], &[], &[], "file:///srv/simple/ from UV_DEFAULT_INDEX");
+    }
+}
