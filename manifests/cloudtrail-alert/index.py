@@ -19,6 +19,7 @@ log = logging.getLogger()
 log.setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 SEVERITIES = ("low", "medium", "high", "critical")
+WEB_PORTS = {(80, 80), (443, 443)}  # first and last port of a rule
 SUBJECT_LIMIT = 100  # characters that SNS takes in a subject
 
 Event = dict[str, Any]
@@ -46,9 +47,7 @@ def is_root(event: Event) -> bool:
     """Tells whether the account's root user acted, and not a service on its behalf."""
     identity = event.get("userIdentity", {})
     return (
-        identity.get("type") == "Root"
-        and "invokedBy" not in identity
-        and event.get("eventType") != "AwsServiceEvent"
+        identity.get("type") == "Root" and "invokedBy" not in identity and event.get("eventType") != "AwsServiceEvent"
     )
 
 
@@ -70,24 +69,36 @@ def opens_port_to_everyone(event: Event) -> bool:
     for item in items:
         v4 = [entry.get("cidrIp") for entry in (item.get("ipRanges") or {}).get("items", [])]
         v6 = [entry.get("cidrIpv6") for entry in (item.get("ipv6Ranges") or {}).get("items", [])]
-        if ("0.0.0.0/0" in v4 or "::/0" in v6) and (item.get("fromPort"), item.get("toPort")) not in {(443, 443), (80, 80)}:
+        if ("0.0.0.0/0" in v4 or "::/0" in v6) and (item.get("fromPort"), item.get("toPort")) not in WEB_PORTS:
             return True
     return False
 
 
 RULES = (
-    Rule("trail stopped or changed", "critical",
-         called("cloudtrail.amazonaws.com", "StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors")),
+    Rule(
+        "trail stopped or changed",
+        "critical",
+        called("cloudtrail.amazonaws.com", "StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"),
+    ),
     Rule("root user acted", "critical", is_root),
     Rule("key scheduled for deletion", "critical", called("kms.amazonaws.com", "ScheduleKeyDeletion", "DisableKey")),
     Rule("sign-in without second factor", "high", is_login_without_mfa),
-    Rule("long-lived credentials made", "high",
-         called("iam.amazonaws.com", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile")),
-    Rule("bucket access changed", "high",
-         called("s3.amazonaws.com", "PutBucketPolicy", "PutBucketAcl", "DeleteBucketPublicAccessBlock")),
+    Rule(
+        "long-lived credentials made",
+        "high",
+        called("iam.amazonaws.com", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile"),
+    ),
+    Rule(
+        "bucket access changed",
+        "high",
+        called("s3.amazonaws.com", "PutBucketPolicy", "PutBucketAcl", "DeleteBucketPublicAccessBlock"),
+    ),
     Rule("port opened to everyone", "medium", opens_port_to_everyone),
-    Rule("permissions changed", "low",
-         called("iam.amazonaws.com", "AttachRolePolicy", "AttachUserPolicy", "PutRolePolicy", "PutUserPolicy")),
+    Rule(
+        "permissions changed",
+        "low",
+        called("iam.amazonaws.com", "AttachRolePolicy", "AttachUserPolicy", "PutRolePolicy", "PutUserPolicy"),
+    ),
 )
 
 

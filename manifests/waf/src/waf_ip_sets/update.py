@@ -95,5 +95,7 @@ def replace_addresses(ip_set: IpSet, networks: Iterable[Network], wafv2: Any = N
         return change
 
     change = attempt()
-    logger.info("ip set updated", extra={"set": ip_set.name, "added": len(change.added), "removed": len(change.removed)})
+    logger.info(
+        "ip set updated", extra={"set": ip_set.name, "added": len(change.added), "removed": len(change.removed)}
+    )
     return change

@@ -6,7 +6,9 @@ from waf_ip_sets import collapse, parse_networks
 
 
 def test_fields_after_the_address_are_ignored():
-    networks, rejected = parse_networks(["8.8.8.8", "1.1.1.0/24 ; SBL1", "9.9.9.9,DE,2026-01-01", "# only a comment", ""])
+    networks, rejected = parse_networks(
+        ["8.8.8.8", "1.1.1.0/24 ; SBL1", "9.9.9.9,DE,2026-01-01", "# only a comment", ""]
+    )
     assert [str(n) for n in networks] == ["8.8.8.8/32", "1.1.1.0/24", "9.9.9.9/32"]
     assert rejected == []
 
