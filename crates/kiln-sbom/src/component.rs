@@ -1,0 +1,167 @@
+//! One component of the record as a CycloneDX component.
+
+use crate::SbomError;
+use crate::cyclonedx::SpecVersion;
+use crate::license;
+use crate::model::{
+    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityEvidence, IdentityMethod,
+    Occurrence, Organization, Property,
+};
+use crate::text;
+use kiln_record as record;
+use kiln_record::{Ecosystem, Entry, FileRecord};
+use packageurl::PackageUrl;
+
+/// Places of files listed as evidence for one component; the record lists all.
+const MAX_OCCURRENCES: usize = 16;
+
+/// Describes a component, without the components inside it. `files` are those it owns, in path order.
+pub(crate) fn describe(
+    component: &record::Component,
+    files: &[&FileRecord],
+    version: SpecVersion,
+) -> Result<Component, SbomError> {
+    let purl = package_url(component)?;
+    let supplier = component.metadata.supplier.as_ref().and_then(organization);
+    let mut properties = vec![
+        Property::new("kiln:bytes", component.bytes),
+        Property::new("kiln:ecosystem", ecosystem(component.ecosystem)),
+        Property::new("kiln:files", component.files),
+    ];
+    let mut references = Vec::new();
+    for (kind, url) in [("website", &component.metadata.homepage), ("vcs", &component.metadata.source)] {
+        match url.as_deref() {
+            Some(url) if text::is_web_url(url) => {
+                references.push(ExternalReference { kind, url: url.to_owned(), hashes: Vec::new() });
+            }
+            Some(url) => properties.push(Property::new(&format!("kiln:{kind}"), text::line(url))),
+            None => {}
+        }
+    }
+    let mut hashes = Vec::new();
+    if let Some(origin) = &component.origin {
+        hashes = origin_hashes(origin);
+        // BSI TR-03183-2, 5.2.2: file name, and whether it runs, holds other files, and keeps them separable.
+        properties.push(Property::new("bsi:component:archive", "archive"));
+        properties.push(Property::new("bsi:component:executable", "non-executable"));
+        properties.push(Property::new("bsi:component:filename", text::line(&origin.file_name)));
+        properties.push(Property::new("bsi:component:structured", "structured"));
+        properties.push(Property::new("kiln:origin:size", origin.size));
+        if text::is_file_reference(&origin.file_name) {
+            references.push(ExternalReference {
+                kind: "distribution",
+                url: origin.file_name.clone(),
+                hashes: hashes.clone(),
+            });
+        }
+    } else if let [file] = files
+        && let Entry::File { digest, .. } = &file.entry
+    {
+        hashes.push(Hash { alg: "SHA-256", content: digest.hex() });
+    }
+    properties.sort();
+    Ok(Component {
+        kind: if component.ecosystem == Ecosystem::Application { "application" } else { "library" },
+        bom_ref: Some(text::line(component.id.as_str())),
+        manufacturer: supplier.clone().filter(|_| version >= SpecVersion::V1_6),
+        supplier,
+        name: text::line(&component.name),
+        version: component.version.as_deref().map(text::line),
+        description: component.metadata.summary.as_deref().map(text::line),
+        hashes,
+        licenses: license::declared(&component.metadata, version),
+        evidence: evidence(component, files, purl.is_some(), version),
+        purl,
+        external_references: references,
+        properties,
+        ..Component::default()
+    })
+}
+
+/// The package URL, by the rules of its type. Native libraries have none: their file names are no identity.
+fn package_url(component: &record::Component) -> Result<Option<String>, SbomError> {
+    let error = |reason: packageurl::Error| SbomError::PackageUrl {
+        component: component.id.to_string(),
+        reason: reason.to_string(),
+    };
+    let (kind, namespace) = match component.ecosystem {
+        Ecosystem::Python => ("pypi", None),
+        Ecosystem::Debian => ("deb", Some("debian")),
+        Ecosystem::Application | Ecosystem::Native => return Ok(None),
+    };
+    let mut purl = PackageUrl::new(kind, component.name.clone()).map_err(error)?;
+    if let Some(namespace) = namespace {
+        purl.with_namespace(namespace).map_err(error)?;
+    }
+    if let Some(version) = &component.version {
+        purl.with_version(version.clone()).map_err(error)?;
+    }
+    Ok(Some(purl.to_string()))
+}
+
+fn origin_hashes(origin: &record::Origin) -> Vec<Hash> {
+    let mut hashes = vec![Hash { alg: "SHA-256", content: origin.digest.hex() }];
+    if let Some(sha512) = &origin.sha512
+        && sha512.len() == 128
+        && sha512.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        hashes.push(Hash { alg: "SHA-512", content: sha512.to_ascii_lowercase() });
+    }
+    hashes
+}
+
+fn organization(supplier: &record::Supplier) -> Option<Organization> {
+    let name = supplier.name.as_deref().map(text::line).filter(|n| !n.is_empty());
+    let (email, other) = match supplier.email.as_deref() {
+        Some(email) if text::is_email(email) => (Some(email.to_owned()), None),
+        Some(other) => (None, Some(text::line(other)).filter(|o| !o.is_empty())),
+        None => (None, None),
+    };
+    let name = name.or(other);
+    if name.is_none() && email.is_none() {
+        return None;
+    }
+    let contact = email.map(|email| Contact { name: name.clone(), email: Some(email) });
+    Some(Organization { name, contact: contact.into_iter().collect() })
+}
+
+fn evidence(
+    component: &record::Component,
+    files: &[&FileRecord],
+    has_purl: bool,
+    version: SpecVersion,
+) -> Option<Evidence> {
+    let metadata =
+        files.iter().find(|f| f.path.file_name() == "METADATA" && f.path.parent().ends_with(".dist-info"));
+    let identity = match (component.ecosystem, metadata) {
+        (Ecosystem::Python, Some(file)) if has_purl => Some(("purl", "manifest-analysis", 1.0, file)),
+        // The name of a bundled library is a hint, not a proof.
+        (Ecosystem::Native, _) => files.first().map(|file| ("name", "filename", 0.5, file)),
+        _ => None,
+    };
+    let identity = identity.map(|(field, technique, confidence, file)| {
+        let method = IdentityMethod { technique, confidence, value: file.path.to_string() };
+        let identity = Identity { field, confidence, methods: vec![method] };
+        if version >= SpecVersion::V1_6 {
+            IdentityEvidence::Many(vec![identity])
+        } else {
+            IdentityEvidence::One(identity)
+        }
+    });
+    let occurrences: Vec<Occurrence> = match metadata {
+        Some(file) => vec![Occurrence { location: file.path.parent().to_owned() }],
+        None => {
+            files.iter().take(MAX_OCCURRENCES).map(|f| Occurrence { location: f.path.to_string() }).collect()
+        }
+    };
+    (identity.is_some() || !occurrences.is_empty()).then_some(Evidence { identity, occurrences })
+}
+
+fn ecosystem(ecosystem: Ecosystem) -> &'static str {
+    match ecosystem {
+        Ecosystem::Application => "application",
+        Ecosystem::Python => "python",
+        Ecosystem::Debian => "debian",
+        Ecosystem::Native => "native",
+    }
+}

@@ -1,0 +1,151 @@
+//! Provenance: an in-toto statement (v1) with a SLSA provenance predicate (v1), on one line.
+
+use crate::recipe::{digest_is_of_bytes, role};
+use crate::{SbomError, text};
+use kiln_record::{Input, Record, canonical_json};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The statement's type (in-toto attestation specification).
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// The predicate's type (SLSA specification, provenance v1).
+pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
+/// What kind of build the parameters describe: kiln's, of this major format version.
+pub const BUILD_TYPE: &str = "urn:kiln:build:1";
+/// The builder. It names the program, not a service: what to trust is the rebuild, not the host.
+pub const BUILDER_ID: &str = "urn:kiln:builder";
+
+/// Writes the provenance of a recorded artifact: one line of JSON with sorted keys, ready for an `.intoto.jsonl` file.
+///
+/// It says what a rebuild needs (inputs by digest, target, tools) and nothing about the run: no time, host or user, so
+/// equal records give equal bytes.
+///
+/// # Errors
+/// [`SbomError::NoArchive`] if the record lists no output.
+pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
+    if record.archive().is_none() {
+        return Err(SbomError::NoArchive { artifact: record.artifact.to_string() });
+    }
+    let statement = Statement {
+        kind: STATEMENT_TYPE,
+        subject: record
+            .outputs
+            .iter()
+            .map(|output| Descriptor {
+                name: text::line(&output.file_name),
+                digest: BTreeMap::from([("sha256", output.digest.hex())]),
+                media_type: Some(output.media_type.clone()),
+                annotations: None,
+            })
+            .collect(),
+        predicate_type: PREDICATE_TYPE,
+        predicate: Predicate {
+            build_definition: BuildDefinition {
+                build_type: BUILD_TYPE,
+                external_parameters: External {
+                    artifact: record.artifact.to_string(),
+                    kind: record.kind.as_str(),
+                    runtime: &record.target.runtime,
+                    architecture: record.target.architecture.lambda(),
+                    handler: record.handler.as_deref(),
+                    layers: record.layers.iter().map(ToString::to_string).collect(),
+                },
+                internal_parameters: Internal {
+                    format: record.format.to_string(),
+                    plan: record.plan.to_string(),
+                    epoch: record.epoch.to_string(),
+                    tree: record.tree.to_string(),
+                    tools: &record.tools,
+                },
+                resolved_dependencies: record.inputs.iter().map(dependency).collect(),
+            },
+            run_details: RunDetails { builder: Builder { id: BUILDER_ID, version: &record.tools } },
+        },
+    };
+    // The canonical form sorts keys; reading it back and writing it densely keeps that order on one line.
+    let value: Value = serde_json::from_slice(&canonical_json(&statement)?)?;
+    let mut line = serde_json::to_vec(&value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn dependency(input: &Input) -> Descriptor {
+    // in-toto lets a digest of another kind have its own name, so that nobody checks it with sha256sum in vain.
+    let algorithm = if digest_is_of_bytes(input.role) { "sha256" } else { "kilnCanonical1" };
+    Descriptor {
+        name: text::line(&input.name),
+        digest: BTreeMap::from([(algorithm, input.digest.hex())]),
+        media_type: None,
+        annotations: Some(BTreeMap::from([("role", role(input.role))])),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Statement<'a> {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    subject: Vec<Descriptor>,
+    predicate_type: &'static str,
+    predicate: Predicate<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    name: String,
+    digest: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<BTreeMap<&'static str, &'static str>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Predicate<'a> {
+    build_definition: BuildDefinition<'a>,
+    run_details: RunDetails<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BuildDefinition<'a> {
+    build_type: &'static str,
+    external_parameters: External<'a>,
+    internal_parameters: Internal<'a>,
+    resolved_dependencies: Vec<Descriptor>,
+}
+
+#[derive(Serialize)]
+struct External<'a> {
+    artifact: String,
+    kind: &'static str,
+    runtime: &'a str,
+    architecture: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handler: Option<&'a str>,
+    layers: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Internal<'a> {
+    format: String,
+    plan: String,
+    epoch: String,
+    tree: String,
+    tools: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RunDetails<'a> {
+    builder: Builder<'a>,
+}
+
+#[derive(Serialize)]
+struct Builder<'a> {
+    id: &'static str,
+    version: &'a BTreeMap<String, String>,
+}

@@ -1,0 +1,224 @@
+//! Documents of a rich and of a minimal record: valid by the official schemas, deterministic, and honest.
+
+mod sample;
+
+use cyclonedx_bom::models::bom::Bom;
+use cyclonedx_bom::validation::Validate;
+use kiln_record::Record;
+use kiln_sbom::{SpecVersion, cyclonedx, provenance};
+use sample::{minimal, rich};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const VERSIONS: [SpecVersion; 3] = [SpecVersion::V1_5, SpecVersion::V1_6, SpecVersion::V1_7];
+
+macro_rules! schema {
+    ($name:literal) => {
+        serde_json::from_str::<Value>(include_str!(concat!(
+            "../../../tests/schema/",
+            $name,
+            ".SNAPSHOT.schema.json"
+        )))
+        .unwrap()
+    };
+}
+
+/// What the official schema of a version says against a document, formats included: as mere annotations they would
+/// make right signatures wrong and wrong URLs right.
+fn violations(document: &Value, version: SpecVersion) -> Vec<String> {
+    const BASE: &str = "http://cyclonedx.org/schema/";
+    let schema = match version {
+        SpecVersion::V1_5 => schema!("bom-1.5"),
+        SpecVersion::V1_6 => schema!("bom-1.6"),
+        SpecVersion::V1_7 => schema!("bom-1.7"),
+    };
+    let mut registry = jsonschema::Registry::new();
+    for (name, part) in [
+        ("spdx", schema!("spdx")),
+        ("jsf-0.82", schema!("jsf-0.82")),
+        ("cryptography-defs", schema!("cryptography-defs")),
+    ] {
+        registry = registry.add(format!("{BASE}{name}.SNAPSHOT.schema.json"), part).unwrap();
+    }
+    let registry = registry.prepare().unwrap();
+    let validator =
+        jsonschema::options().with_registry(&registry).should_validate_formats(true).build(&schema).unwrap();
+    validator.iter_errors(document).map(|e| format!("{}: {e}", e.instance_path())).collect()
+}
+
+fn bom(record: &Record, version: SpecVersion) -> Value {
+    serde_json::from_slice(&cyclonedx(record, version).unwrap()).unwrap()
+}
+
+fn component<'a>(bom: &'a Value, reference: &str) -> &'a Value {
+    let all = bom["components"].as_array().unwrap();
+    all.iter()
+        .chain(all.iter().filter_map(|c| c["components"].as_array()).flatten())
+        .find(|c| c["bom-ref"] == reference)
+        .unwrap_or_else(|| panic!("no component {reference}"))
+}
+
+#[test]
+fn every_version_is_valid_by_its_official_schema() {
+    for version in VERSIONS {
+        for record in [rich(), minimal()] {
+            assert_eq!(violations(&bom(&record, version), version), [""; 0], "{version} {}", record.artifact);
+        }
+    }
+}
+
+#[test]
+fn the_schema_check_itself_refuses_what_is_wrong() {
+    let mut wrong = bom(&minimal(), SpecVersion::V1_6);
+    wrong["serialNumber"] = "urn:uuid:not".into();
+    assert!(!violations(&wrong, SpecVersion::V1_6).is_empty());
+    let mut wrong = bom(&rich(), SpecVersion::V1_6);
+    wrong["metadata"]["timestamp"] = "yesterday".into();
+    assert!(!violations(&wrong, SpecVersion::V1_6).is_empty());
+}
+
+#[test]
+fn the_standards_own_crate_reads_and_accepts_version_1_5() {
+    for record in [rich(), minimal()] {
+        let bytes = cyclonedx(&record, SpecVersion::V1_5).unwrap();
+        let bom = Bom::parse_from_json(bytes.as_slice()).unwrap();
+        let result = bom.validate_version(cyclonedx_bom::models::bom::SpecVersion::V1_5);
+        assert!(result.passed(), "{:?}", result.errors().collect::<Vec<_>>());
+        let names: Vec<String> = bom.components.unwrap().0.iter().map(|c| c.name.to_string()).collect();
+        assert!(names.contains(&record.target.runtime));
+        assert_eq!(names.len(), record.components.iter().filter(|c| c.within.is_none()).count() + 1);
+    }
+}
+
+#[test]
+fn equal_records_give_equal_bytes_and_one_changed_byte_another_serial() {
+    for version in VERSIONS {
+        assert_eq!(cyclonedx(&rich(), version).unwrap(), cyclonedx(&rich(), version).unwrap());
+        let before = bom(&rich(), version);
+        let after = bom(&sample::with_one_changed_byte(), version);
+        assert_ne!(before["serialNumber"], after["serialNumber"]);
+        let changed: Vec<&str> = before["components"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|c| !after["components"].as_array().unwrap().contains(c))
+            .map(|c| c["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(changed, ["numpy"], "the changed file is in a library of numpy's wheel");
+    }
+    let serials: BTreeSet<String> =
+        VERSIONS.iter().map(|v| bom(&rich(), *v)["serialNumber"].to_string()).collect();
+    assert_eq!(serials.len(), 3);
+}
+
+#[test]
+fn components_carry_identity_hashes_supplier_licence_and_size() {
+    let bom = bom(&rich(), SpecVersion::V1_6);
+    let numpy = component(&bom, "python/numpy");
+    assert_eq!(numpy["purl"], "pkg:pypi/numpy@2.2.6");
+    let algorithms: Vec<&str> =
+        numpy["hashes"].as_array().unwrap().iter().map(|h| h["alg"].as_str().unwrap()).collect();
+    assert_eq!(algorithms, ["SHA-256", "SHA-512"]);
+    assert_eq!(numpy["supplier"]["contact"][0]["email"], "numpy@example.org");
+    assert_eq!(numpy["manufacturer"], numpy["supplier"]);
+    assert_eq!(numpy["licenses"][0]["expression"], "BSD-3-Clause AND MIT");
+    assert_eq!(numpy["licenses"][0]["acknowledgement"], "declared");
+    assert_eq!(numpy["evidence"]["occurrences"][0]["location"], "numpy-2.2.6.dist-info");
+    assert!(
+        numpy["properties"]
+            .as_array()
+            .unwrap()
+            .contains(&serde_json::json!({"name": "kiln:bytes", "value": "40"}))
+    );
+    let native = component(&bom, "native/numpy/libgfortran-040039e1.so.5.0.0");
+    assert_eq!(native["hashes"][0]["content"], kiln_record::Digest::of(b"fortran").hex());
+    assert!(native.get("purl").is_none());
+}
+
+#[test]
+fn hostile_metadata_stays_text() {
+    let bom = bom(&rich(), SpecVersion::V1_6);
+    let odd = component(&bom, "python/odd");
+    assert_eq!(odd["supplier"], serde_json::json!({"name": "not <a> mail address"}));
+    assert!(odd["externalReferences"].as_array().unwrap().iter().all(|r| r["type"] == "distribution"));
+    assert_eq!(odd["licenses"][0]["license"]["name"], "Odd License");
+    assert!(odd["licenses"][0]["license"]["text"]["content"].as_str().unwrap().contains("may be odd"));
+    assert_eq!(odd["description"], "two lines");
+}
+
+#[test]
+fn dependencies_list_leaves_and_only_known_components() {
+    let bom = bom(&rich(), SpecVersion::V1_6);
+    let edges = bom["dependencies"].as_array().unwrap();
+    let of = |reference: &str| {
+        edges.iter().find(|d| d["ref"] == reference).map(|d| d["dependsOn"].clone()).unwrap_or_default()
+    };
+    assert_eq!(of("artifact/sample"), serde_json::json!(["application/sample", "runtime/python3.13"]));
+    assert_eq!(of("application/sample"), serde_json::json!(["python/numpy", "python/odd"]));
+    assert_eq!(of("python/numpy"), serde_json::json!(["native/numpy/libgfortran-040039e1.so.5.0.0"]));
+    assert_eq!(of("python/odd"), serde_json::json!([]));
+    assert_eq!(edges.len(), 6);
+}
+
+#[test]
+fn completeness_is_not_claimed_over_an_unidentified_library() {
+    let aggregate_of = |bom: &Value, reference: &str| {
+        bom["compositions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|c| c["assemblies"].as_array().is_some_and(|a| a.contains(&reference.into())))
+            .map(|c| c["aggregate"].as_str().unwrap().to_owned())
+    };
+    let rich = bom(&rich(), SpecVersion::V1_6);
+    assert_eq!(aggregate_of(&rich, "python/numpy").as_deref(), Some("incomplete"));
+    assert_eq!(aggregate_of(&rich, "artifact/sample").as_deref(), Some("incomplete"));
+    assert_eq!(aggregate_of(&rich, "python/odd").as_deref(), Some("complete"));
+    assert_eq!(aggregate_of(&rich, "runtime/python3.13").as_deref(), Some("unknown"));
+    let minimal = bom(&minimal(), SpecVersion::V1_6);
+    assert_eq!(aggregate_of(&minimal, "artifact/tiny").as_deref(), Some("complete"));
+}
+
+#[test]
+fn what_is_left_out_and_what_went_in_is_stated() {
+    let bom = bom(&rich(), SpecVersion::V1_7);
+    let omitted = &bom["metadata"]["properties"][0];
+    assert_eq!(omitted["name"], "kiln:omitted:tomli");
+    assert_eq!(
+        omitted["value"],
+        "2.2.1: marker `python_version < \"3.11\"` is false (python_version = \"3.13\")"
+    );
+    let inputs = bom["formulation"][0]["components"].as_array().unwrap();
+    let base = inputs.iter().find(|c| c["type"] == "container").unwrap();
+    assert_eq!(base["hashes"][0]["content"], kiln_record::Digest::of(b"base").hex());
+    assert!(inputs.iter().any(|c| c["name"] == "requirements.txt"));
+    assert_eq!(component(&bom, "runtime/python3.13")["isExternal"], true);
+}
+
+#[test]
+fn provenance_is_one_deterministic_line_that_names_subject_and_inputs() {
+    let line = provenance(&rich()).unwrap();
+    assert_eq!(line, provenance(&rich()).unwrap());
+    assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+    assert_eq!(line.last(), Some(&b'\n'));
+    let value: Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(value["_type"], kiln_sbom::STATEMENT_TYPE);
+    assert_eq!(value["predicateType"], kiln_sbom::PREDICATE_TYPE);
+    assert_eq!(value["subject"][0]["name"], "sample.zip");
+    assert_eq!(value["subject"][0]["digest"]["sha256"], rich().outputs[0].digest.hex());
+    let definition = &value["predicate"]["buildDefinition"];
+    assert_eq!(definition["externalParameters"]["runtime"], "python3.13");
+    let inputs = definition["resolvedDependencies"].as_array().unwrap();
+    assert_eq!(inputs.len(), rich().inputs.len());
+    let source = inputs.iter().find(|d| d["annotations"]["role"] == "source").unwrap();
+    assert!(source["digest"].get("sha256").is_none(), "a tree digest is no sha256 of bytes");
+    assert!(value["predicate"]["runDetails"].get("metadata").is_none());
+}
+
+#[test]
+fn a_record_without_archive_is_refused() {
+    let mut record = minimal();
+    record.outputs.clear();
+    assert!(cyclonedx(&record, SpecVersion::V1_6).unwrap_err().to_string().contains("`tiny`"));
+    assert!(provenance(&record).is_err());
+}
