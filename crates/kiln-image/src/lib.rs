@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Images without an engine: Debian packages become a root file system layer, layers become an OCI image.
+//!
+//! Nothing here touches network, disk, environment or clock: bytes come from `Read`, go to `Write`, and every time is
+//! an argument. Equal arguments give equal bytes. All input is treated as hostile: sizes are bounded, paths cannot
+//! leave the tree, and malformed data is an error that says where.
+
+pub mod debian;
+mod error;
+mod oci;
+mod reference;
+
+pub use error::ImageError;
+pub use oci::{Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, write_archive};
+pub use reference::Reference;
