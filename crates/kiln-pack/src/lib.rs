@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Trees become deterministic zip or tar bytes, and hostile zip or tar bytes become members that are safe to use.
+//!
+//! Nothing here touches disk: archives arrive and leave through `Read`, `Write` and `Seek`. The same entries give the
+//! same bytes on every host, forever within one format version; [`COMPRESSOR`] is part of that version and goes into
+//! every record.
+
+mod deflate;
+mod error;
+mod limits;
+mod path_guard;
+mod tar_reader;
+mod tar_writer;
+mod zip_directory;
+mod zip_format;
+mod zip_reader;
+mod zip_writer;
+
+pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
+pub use error::PackError;
+pub use limits::Limits;
+pub use tar_reader::{TarContent, TarItem, read_tar};
+pub use tar_writer::TarWriter;
+pub use zip_reader::{Member, ZipReader, raw_stream_at};
+pub use zip_writer::ZipWriter;
+
+/// The result of packing or unpacking.
+pub type Result<T, E = PackError> = std::result::Result<T, E>;
