@@ -258,9 +258,10 @@ impl Client {
             }
             builder.build().map_err(|error| crate::attempt::innermost(&error))
         });
-        built
-            .as_ref()
-            .map_err(|why| FetchError::Setting { from: "for the network".to_owned(), why: why.clone() })
+        built.as_ref().map_err(|why| FetchError::Setting {
+            from: "of the network client (trust store, proxy, user agent)".to_owned(),
+            why: why.clone(),
+        })
     }
 }
 
