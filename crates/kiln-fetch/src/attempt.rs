@@ -1,6 +1,7 @@
 //! One attempt at one request: redirects, logins, the meaning of statuses, and a bounded body.
 
 use crate::credentials::{Credentials, redacted_text};
+use crate::transport::Transport;
 use crate::{FetchError, redacted, without_credentials};
 use bytes::Bytes;
 use reqwest::header::{
@@ -49,7 +50,7 @@ pub(crate) struct Wanted<'a> {
 
 /// What an attempt works with.
 pub(crate) struct Attempt<'a> {
-    pub(crate) transport: &'a reqwest::Client,
+    pub(crate) transport: &'a Transport,
     pub(crate) credentials: &'a Mutex<Credentials>,
     pub(crate) read_timeout: Duration,
 }
@@ -64,7 +65,7 @@ impl Attempt<'_> {
         let bad = |why: String| Failure::Final(FetchError::BadReply { url: asked.clone(), why });
         let mut current = wanted.url.clone();
         for _ in 0..=REDIRECTS {
-            let mut request = self.transport.get(without_credentials(&current));
+            let mut request = self.transport.for_url(&current)?.get(without_credentials(&current));
             if let Some(accept) = wanted.accept {
                 request = request.header(ACCEPT, accept);
             }

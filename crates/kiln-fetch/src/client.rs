@@ -2,13 +2,13 @@
 
 use crate::attempt::{Attempt, Body, Failure, Wanted};
 use crate::credentials::{Credentials, percent_decoded};
+use crate::transport::Transport;
 use crate::{FetchError, Sink, local_file, redacted};
 use kiln_record::{Digest, Hasher};
-use reqwest::Certificate;
 use std::fmt;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -82,9 +82,7 @@ pub struct Client {
 
 struct Shared {
     settings: NetworkSettings,
-    trusted: Option<Vec<Certificate>>,
-    // Built for the first request: loading the host's trust store takes time that a build without downloads saves.
-    transport: OnceLock<Result<reqwest::Client, String>>,
+    transport: Transport,
     credentials: Mutex<Credentials>,
     permits: Semaphore,
 }
@@ -126,13 +124,12 @@ impl Client {
             Some(text) => Credentials::from_netrc(text)?,
             None => Credentials::default(),
         };
-        let trusted = settings.ca_bundle.as_deref().map(certificates).transpose()?;
+        let transport = Transport::new(settings)?;
         let parallel = settings.parallel.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             shared: Arc::new(Shared {
                 settings: settings.clone(),
-                trusted,
-                transport: OnceLock::new(),
+                transport,
                 credentials: Mutex::new(credentials),
                 permits: Semaphore::new(parallel),
             }),
@@ -199,7 +196,7 @@ impl Client {
 
     async fn try_get(&self, wanted: &Wanted<'_>, limit: u64) -> Result<Response, Failure> {
         let _permit = self.shared.permits.acquire().await;
-        let mut body = self.attempt()?.open(wanted).await?;
+        let mut body = self.attempt().open(wanted).await?;
         let bytes = body.read_all(limit).await?;
         let bytes = decoded(bytes, &body, wanted.url, limit)?;
         Ok(Response { bytes, final_url: body.final_url().clone(), content_type: body.content_type() })
@@ -213,7 +210,7 @@ impl Client {
         reported: &mut u64,
     ) -> Result<(Digest, u64), Failure> {
         let _permit = self.shared.permits.acquire().await;
-        let mut body = self.attempt()?.open(wanted).await?;
+        let mut body = self.attempt().open(wanted).await?;
         target.receive(&mut body, sink, reported).await
     }
 
@@ -234,34 +231,12 @@ impl Client {
         })
     }
 
-    fn attempt(&self) -> Result<Attempt<'_>, FetchError> {
-        Ok(Attempt {
-            transport: self.transport()?,
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            transport: &self.shared.transport,
             credentials: &self.shared.credentials,
             read_timeout: self.shared.settings.read_timeout,
-        })
-    }
-
-    fn transport(&self) -> Result<&reqwest::Client, FetchError> {
-        let shared = &self.shared;
-        let built = shared.transport.get_or_init(|| {
-            // One provider serves the whole process. Whoever installed one first keeps it.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let mut builder = reqwest::Client::builder()
-                .user_agent(&shared.settings.user_agent)
-                .connect_timeout(shared.settings.connect_timeout)
-                .read_timeout(shared.settings.read_timeout)
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false);
-            if let Some(trusted) = &shared.trusted {
-                builder = builder.tls_certs_only(trusted.iter().cloned());
-            }
-            builder.build().map_err(|error| crate::attempt::innermost(&error))
-        });
-        built.as_ref().map_err(|why| FetchError::Setting {
-            from: "of the network client (trust store, proxy, user agent)".to_owned(),
-            why: why.clone(),
-        })
+        }
     }
 }
 
@@ -376,17 +351,6 @@ impl Target<'_> {
 /// The last component of a URL's path, decoded.
 pub(crate) fn file_name(url: &Url) -> String {
     percent_decoded(url.path().rsplit('/').next().unwrap_or_default())
-}
-
-fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, FetchError> {
-    let setting = |why: String| FetchError::Setting { from: format!("CA bundle {}", path.display()), why };
-    let text = fs_err::read(path).map_err(|error| setting(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&text)
-        .map_err(|_| setting("it is not a file of PEM certificates".to_owned()))?;
-    if certificates.is_empty() {
-        return Err(setting("it holds no PEM certificate".to_owned()));
-    }
-    Ok(certificates)
 }
 
 /// Undoes the compression that the client offered for the transfer, within the limit.

@@ -147,6 +147,8 @@ impl Credentials {
 
     fn keep(&mut self, entry: Option<(Option<String>, String, Option<String>)>) {
         match entry {
+            // An entry for an `account` or macros alone names nobody to log in as.
+            Some((_, user, None)) if user.is_empty() => {}
             // The first entry for a host counts, as for every reader of this format.
             Some((Some(host), user, password)) => {
                 self.by_host.entry(host).or_insert(Login { user, password });
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn netrc_is_read() {
-        let text = "# comment\nmachine a.example login ann password \"p w\" # hers\nmacdef init\n  machine evil\n\nmachine B.example\n  login bob\n  password #b\\\"c\ndefault login anonymous password x\n";
+        let text = "# comment\nmachine a.example login ann password \"p w\" # hers\nmacdef init\n  machine evil\n\nmachine B.example\n  login bob\n  password #b\\\"c\nmachine c.example account x\ndefault login anonymous password x\n";
         let credentials = Credentials::from_netrc(text).unwrap_or_default();
         let login = |text: &str| {
             credentials
@@ -251,6 +253,7 @@ mod tests {
         };
         assert_eq!(login("https://a.example/x").as_deref(), Some("ann:p w"));
         assert_eq!(login("https://b.example/x").as_deref(), Some("bob:#b\"c"));
+        assert_eq!(login("https://c.example/").as_deref(), Some("anonymous:x"));
         assert_eq!(login("https://evil/").as_deref(), Some("anonymous:x"));
         assert_eq!(login("https://u%40v:w@a.example/x").as_deref(), Some("u@v:w"));
     }

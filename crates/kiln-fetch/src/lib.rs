@@ -8,7 +8,7 @@
 //! Settings arrive as values; the functions in this crate that interpret environment variables and configuration
 //! files take their text as arguments. Two things are read by the libraries underneath, because they are properties
 //! of the host: the trust store (`SSL_CERT_FILE`, `SSL_CERT_DIR`, else the system's) and the proxy variables
-//! (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+//! (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`); requests to this host itself never use a proxy.
 
 mod apt_sources;
 mod attempt;
@@ -22,6 +22,7 @@ mod local_file;
 mod pip_config;
 mod settings;
 mod sink;
+mod transport;
 mod uv_config;
 
 pub use apt_sources::{Mirror, apt_mirrors};

@@ -82,21 +82,21 @@ async fn html() {
 #[tokio::test]
 async fn one_request_with_the_normalised_name() {
     let server = Server::start(|request| match request.path.as_str() {
-        "/root/simple/zope-interface/" => Reply::redirect("/moved/zope-interface/"),
+        "/corp/simple/zope-interface/" => Reply::redirect("/moved/zope-interface/"),
         "/moved/zope-interface/" => Reply::ok("<a href=\"z.whl\">z</a>").header("Content-Type", "text/html"),
         _ => Reply::status(404),
     });
-    let found = list(server.url("/root/simple"), "Zope.Interface").await.unwrap();
+    let found = list(server.url("/corp/simple"), "Zope.Interface").await.unwrap();
     assert_eq!(found, ["z.whl /moved/zope-interface/z.whl - - - current"]);
-    assert_eq!(server.paths(), ["/root/simple/zope-interface/", "/moved/zope-interface/"]);
+    assert_eq!(server.paths(), ["/corp/simple/zope-interface/", "/moved/zope-interface/"]);
     let accept = server.requests()[0].headers["accept"].clone();
     assert!(accept.starts_with(JSON) && accept.contains("text/html;q="), "{accept}");
 
-    let error = list(server.url_for("u:hunter2", "/root/simple/"), "other").await.unwrap_err();
+    let error = list(server.url_for("u:hunter2", "/corp/simple/"), "other").await.unwrap_err();
     let shown = error.to_string().replace(&server.url("/").authority().to_owned(), "HOST");
     assert_eq!(
         shown,
-        "the index http://***@HOST/root/simple/ (from UV_INDEX_URL) has no distribution `other`"
+        "the index http://***@HOST/corp/simple/ (from UV_INDEX_URL) has no distribution `other`"
     );
 }
 

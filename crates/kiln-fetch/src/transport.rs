@@ -1,0 +1,93 @@
+//! Connections: TLS with the host's trust store or a CA bundle, proxies, and timeouts.
+
+use crate::attempt::innermost;
+use crate::{FetchError, NetworkSettings};
+use reqwest::Certificate;
+use std::path::Path;
+use std::sync::OnceLock;
+use url::{Host, Url};
+
+/// The HTTP clients underneath. Each is built for its first request: loading the host's trust store takes time that
+/// a run without downloads saves.
+pub(crate) struct Transport {
+    settings: NetworkSettings,
+    trusted: Option<Vec<Certificate>>,
+    usual: OnceLock<Result<reqwest::Client, String>>,
+    direct: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl Transport {
+    /// Reads the CA bundle, if there is one.
+    pub(crate) fn new(settings: &NetworkSettings) -> Result<Self, FetchError> {
+        let trusted = settings.ca_bundle.as_deref().map(certificates).transpose()?;
+        Ok(Self { settings: settings.clone(), trusted, usual: OnceLock::new(), direct: OnceLock::new() })
+    }
+
+    /// The client for a URL: through the proxy that the environment names, unless the URL is this very host, which
+    /// no proxy can reach.
+    pub(crate) fn for_url(&self, url: &Url) -> Result<&reqwest::Client, FetchError> {
+        let built = match is_loopback(url) {
+            true => self.direct.get_or_init(|| self.build(reqwest::Client::builder().no_proxy())),
+            false => self.usual.get_or_init(|| self.build(reqwest::Client::builder())),
+        };
+        built.as_ref().map_err(|why| FetchError::Setting {
+            from: "of the network client (trust store, proxy, user agent)".to_owned(),
+            why: why.clone(),
+        })
+    }
+
+    fn build(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+        // One provider serves the whole process. Whoever installed one first keeps it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = builder
+            .user_agent(&self.settings.user_agent)
+            .connect_timeout(self.settings.connect_timeout)
+            .read_timeout(self.settings.read_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false);
+        if let Some(trusted) = &self.trusted {
+            builder = builder.tls_certs_only(trusted.iter().cloned());
+        }
+        builder.build().map_err(|error| innermost(&error))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, FetchError> {
+    let setting = |why: String| FetchError::Setting { from: format!("CA bundle {}", path.display()), why };
+    let text = fs_err::read(path).map_err(|error| setting(error.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&text)
+        .map_err(|_| setting("it is not a file of PEM certificates".to_owned()))?;
+    if certificates.is_empty() {
+        return Err(setting("it holds no PEM certificate".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_needs_no_proxy() {
+        for (text, expect) in [
+            ("http://127.0.0.1:8080/x", true),
+            ("http://127.9.9.9/", true),
+            ("https://[::1]/", true),
+            ("http://LOCALHOST/", true),
+            ("https://registry.localhost:5000/", true),
+            ("https://localhost.example.org/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(text).unwrap()), expect, "{text}");
+        }
+    }
+}
