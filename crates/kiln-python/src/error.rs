@@ -1,0 +1,99 @@
+//! Why Python metadata could not be read.
+
+use kiln_record::TreePath;
+
+/// A Python input that cannot be understood. What a *user* wrote in a lock or project file is reported as
+/// [`InputProblem`](crate::InputProblem) instead, with its line; what is wrong with a *build* is a finding.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    /// The probe printed something that is not its JSON document.
+    #[error("the base's Python did not answer the probe: {reason}")]
+    Probe {
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The base's interpreter is not the one the target runtime has.
+    #[error("the base has Python {base}, but runtime {runtime} has {expected}")]
+    PythonDiffers {
+        /// The version of the base, such as `3.11.2`.
+        base: String,
+        /// The runtime's identifier.
+        runtime: String,
+        /// The runtime's version, major and minor; `no Python` for a runtime without one.
+        expected: String,
+    },
+    /// The base's processor architecture is not the target's.
+    #[error("the base's Python is for {base}, but the artifact is for {expected}")]
+    MachineDiffers {
+        /// The machine in the probe's answer, such as `x86_64`.
+        base: String,
+        /// The machine of the target.
+        expected: String,
+    },
+    /// A marker is not one by PEP 508.
+    #[error("`{marker}` is not a valid environment marker: {reason}")]
+    Marker {
+        /// The marker as written.
+        marker: String,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// A dependency is not one by the specification of dependency specifiers.
+    #[error("`{text}` is not a dependency: {reason}")]
+    Dependency {
+        /// The dependency as written, shortened.
+        text: String,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// A version constraint is neither PEP 440 nor Poetry's notation.
+    #[error("`{text}` is not a version constraint: {reason}")]
+    Constraint {
+        /// The constraint as written.
+        text: String,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// A file name is not a wheel's by the binary distribution format.
+    #[error("`{file_name}` is not a wheel file name: {reason}")]
+    WheelName {
+        /// The file name as given.
+        file_name: String,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// A wheel breaks the binary distribution format.
+    #[error("`{file_name}` is not a valid wheel: {reason}")]
+    InvalidWheel {
+        /// The wheel's file name.
+        file_name: String,
+        /// The rule it breaks.
+        reason: String,
+    },
+    /// A wheel's content differs from its RECORD.
+    #[error("`{file_name}` does not match its RECORD: `{path}` {reason}")]
+    RecordMismatch {
+        /// The wheel's file name.
+        file_name: String,
+        /// The member concerned, as RECORD or the archive names it.
+        path: String,
+        /// What differs.
+        reason: String,
+    },
+    /// A member of a wheel could not be read.
+    #[error("`{path}` in `{file_name}` cannot be read: {reason}")]
+    Member {
+        /// The wheel's file name.
+        file_name: String,
+        /// The member.
+        path: TreePath,
+        /// What the reader said.
+        reason: String,
+    },
+    /// The import check printed something that is not its report.
+    #[error("the report of the import check cannot be read: {reason}")]
+    ImportReport {
+        /// What is wrong with it.
+        reason: String,
+    },
+}

@@ -1,0 +1,218 @@
+//! What a lock says, whatever its format: which distributions, of which version, with which files, and when.
+
+use crate::poetry_constraint::Constraint;
+use kiln_record::{Code, Digest, DistributionName, Finding};
+use std::fmt;
+
+/// The formats that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockFormat {
+    /// A requirements file in which every line has a version and hashes.
+    Requirements,
+    /// `poetry.lock` with its `pyproject.toml`.
+    Poetry,
+}
+
+/// A complete lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The format it was read from.
+    pub format: LockFormat,
+    /// The lock's file name, for messages.
+    pub name: String,
+    /// Which Pythons the project is for, if it says so.
+    pub requires_python: Option<RequiresPython>,
+    /// What the project asks for directly, in the order of the file.
+    pub declared: Vec<Declared>,
+    /// What the lock holds, in the order of the file.
+    pub distributions: Vec<Locked>,
+    /// Every dependency group that the project has, sorted; `main` is always there.
+    pub groups: Vec<String>,
+    /// Every extra that the project offers, sorted.
+    pub extras: Vec<String>,
+    /// The command that the file says it was made by.
+    pub made_by: Option<String>,
+}
+
+/// A `requires-python` with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiresPython {
+    /// As written.
+    pub text: String,
+    /// The file that says so.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The versions it accepts.
+    pub constraint: Constraint,
+}
+
+/// Something that the project asks for by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// The distribution.
+    pub name: DistributionName,
+    /// The requirement as written, without its hashes.
+    pub text: String,
+    /// The file that says so.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The condition that it is asked for under.
+    pub marker: Option<String>,
+    /// The versions that are asked for, if any are.
+    pub constraint: Option<Constraint>,
+    /// The dependency group; `main` where a format has none.
+    pub group: String,
+    /// The extras of the distribution that are asked for, in normal form.
+    pub extras: Vec<String>,
+    /// The project's extras that ask for it; empty if it is always asked for.
+    pub enabled_by: Vec<String>,
+}
+
+/// A distribution of the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// The distribution.
+    pub name: DistributionName,
+    /// The version, as the lock writes it.
+    pub version: String,
+    /// Where the lock names it, from 1.
+    pub line: usize,
+    /// The conditions that it is locked under, as written: it is needed if any holds. None means always.
+    pub markers: Vec<String>,
+    /// The dependency groups that need it, where the format says so; empty where it does not.
+    pub groups: Vec<String>,
+    /// Whether only an extra of the project needs it.
+    pub optional: bool,
+    /// The extras of it that the lock asks for, in normal form.
+    pub extras: Vec<String>,
+    /// Its files. None if it is not from an index.
+    pub files: Vec<LockedFile>,
+    /// What it requires, where the format says so.
+    pub dependencies: Vec<LockedDependency>,
+    /// Where it is from, if that is not an index: `git https://…`.
+    pub not_from_index: Option<String>,
+}
+
+/// A file of a distribution.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LockedFile {
+    /// Its name, where the format has it.
+    pub file_name: Option<String>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// What one locked distribution requires of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockedDependency {
+    /// The distribution required.
+    pub name: DistributionName,
+    /// The condition.
+    pub marker: Option<String>,
+    /// The versions that are required, if any are.
+    pub constraint: Option<Constraint>,
+    /// The extras required of it, in normal form.
+    pub extras: Vec<String>,
+}
+
+/// Something that a user wrote, or did not write, and that has to change before a build can start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputProblem {
+    /// What sort of problem.
+    pub kind: ProblemKind,
+    /// The file concerned.
+    pub file: String,
+    /// The line, from 1, if there is one.
+    pub line: Option<usize>,
+    /// What is wrong: a lower-case fragment.
+    pub message: String,
+    /// What to do, one way out each.
+    pub remedy: Vec<String>,
+}
+
+/// Sorts of problems with an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// A line is not pinned to one version with hashes.
+    LockMissingHashes,
+    /// The lock does not belong to the project file beside it.
+    LockStale,
+    /// The file asks for something that kiln does not do.
+    Unsupported,
+    /// The file cannot be understood.
+    Invalid,
+}
+
+impl InputProblem {
+    pub(crate) fn new(
+        kind: ProblemKind,
+        file: &str,
+        line: Option<usize>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { kind, file: file.to_owned(), line, message: message.into(), remedy: Vec::new() }
+    }
+
+    pub(crate) fn remedy(mut self, line: impl Into<String>) -> Self {
+        self.remedy.push(line.into());
+        self
+    }
+
+    /// `file:line`, or the file alone.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file))
+    }
+
+    /// The finding that this problem is, where a finding code exists for it: an incomplete or stale lock. Anything
+    /// else is an invalid input.
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        let code = match self.kind {
+            ProblemKind::LockMissingHashes => Code::LockMissing,
+            ProblemKind::LockStale => Code::LockStale,
+            ProblemKind::Unsupported | ProblemKind::Invalid => return None,
+        };
+        let mut finding = Finding::new(code, self.place(), self.message.clone());
+        finding.remedy.clone_from(&self.remedy);
+        Some(finding)
+    }
+}
+
+impl fmt::Display for InputProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place(), self.message)
+    }
+}
+
+impl std::error::Error for InputProblem {}
+
+/// Longest lock or project file that is read, in bytes.
+pub(crate) const LONGEST_FILE: usize = 32 * 1024 * 1024;
+
+/// The lines of a text, to turn an offset into a line number.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// The line of a byte offset, from 1.
+    pub(crate) fn of(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_have_lines() {
+        let lines = Lines::new("a\nbc\n\nd");
+        assert_eq!([0, 1, 2, 4, 5, 6, 99].map(|at| lines.of(at)), [1, 1, 2, 2, 3, 4, 4]);
+    }
+}

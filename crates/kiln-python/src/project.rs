@@ -1,0 +1,388 @@
+//! `pyproject.toml` as Poetry reads it: `[project]` and `[dependency-groups]` of the packaging specifications, and
+//! Poetry's own `[tool.poetry]`.
+
+use crate::dependency::Dependency;
+use crate::lock::{Declared, InputProblem, Lines, ProblemKind, RequiresPython};
+use crate::marker::{Marker, normal_extra};
+use crate::poetry_constraint::{Constraint, poetry_constraint};
+use kiln_record::DistributionName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// What a project asks for.
+pub(crate) struct Project {
+    pub(crate) requires_python: Option<RequiresPython>,
+    /// In the order of the file.
+    pub(crate) declared: Vec<Declared>,
+    pub(crate) groups: BTreeSet<String>,
+    pub(crate) extras: BTreeSet<String>,
+}
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// Reads a project file that has been parsed as TOML.
+pub(crate) fn read_project(file: &str, text: &str, root: &DeTable<'_>) -> Result<Project, Vec<InputProblem>> {
+    let mut reader = Reader {
+        file,
+        text,
+        lines: Lines::new(text),
+        problems: Vec::new(),
+        project: Project {
+            requires_python: None,
+            declared: Vec::new(),
+            groups: BTreeSet::from(["main".to_owned()]),
+            extras: BTreeSet::new(),
+        },
+    };
+    let poetry = get_table(root, "tool").and_then(|tool| get_table(tool, "poetry"));
+    let standard = get_table(root, "project");
+    reader.standard(standard);
+    if let Some(poetry) = poetry {
+        // With [project] dependencies, Poetry's own table only adds details to them (Poetry documentation, "managing
+        // dependencies").
+        let only_details = standard
+            .is_some_and(|p| p.get("dependencies").is_some() || p.get("optional-dependencies").is_some());
+        reader.poetry(poetry, only_details);
+    }
+    if let Some(groups) = get_table(root, "dependency-groups") {
+        reader.dependency_groups(groups);
+    }
+    let Reader { mut problems, mut project, .. } = reader;
+    if problems.is_empty() {
+        project.declared.sort_by_key(|d| d.line);
+        Ok(project)
+    } else {
+        problems.sort_by_key(|p| p.line);
+        Err(problems)
+    }
+}
+
+pub(crate) fn get_table<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
+    table.get(key)?.get_ref().as_table()
+}
+
+pub(crate) fn get_str<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a str> {
+    table.get(key)?.get_ref().as_str()
+}
+
+/// The strings of an array; a value that is not a string is left out.
+pub(crate) fn get_strings<'a>(table: &'a DeTable<'_>, key: &str) -> Vec<&'a str> {
+    let array = table.get(key).and_then(|v| v.get_ref().as_array());
+    array.map(|items| items.iter().filter_map(|item| item.get_ref().as_str()).collect()).unwrap_or_default()
+}
+
+/// Joins conditions with `and`.
+pub(crate) fn all_markers(markers: impl IntoIterator<Item = String>) -> Option<String> {
+    let markers: Vec<String> = markers.into_iter().collect();
+    match &markers[..] {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(several.iter().map(|m| format!("({m})")).collect::<Vec<_>>().join(" and ")),
+    }
+}
+
+/// The condition that a dependency in Poetry's notation carries: its `markers`, `python` and `platform` together.
+pub(crate) fn poetry_marker(table: &DeTable<'_>) -> Result<Option<String>, String> {
+    let mut markers = Vec::new();
+    if let Some(marker) = get_str(table, "markers") {
+        Marker::parse(marker).map_err(|e| e.to_string())?;
+        markers.push(marker.to_owned());
+    }
+    if let Some(python) = get_str(table, "python") {
+        markers.extend(poetry_constraint(python).map_err(|e| e.to_string())?.to_python_marker());
+    }
+    if let Some(platform) = get_str(table, "platform") {
+        // Poetry allows alternatives here as in versions: `linux || darwin`.
+        let mut alternatives = Vec::new();
+        for platform in platform.split('|').map(str::trim).filter(|p| !p.is_empty()) {
+            let (operator, name) = match platform.strip_prefix("!=") {
+                Some(name) => ("!=", name.trim()),
+                None => ("==", platform.trim_start_matches('=').trim()),
+            };
+            if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                return Err(format!("`{platform}` is not a platform"));
+            }
+            alternatives.push(format!("sys_platform {operator} \"{name}\""));
+        }
+        markers.push(alternatives.join(" or "));
+    }
+    Ok(all_markers(markers))
+}
+
+/// The version constraint of a dependency in Poetry's notation; `None` where there is none, as for a path.
+pub(crate) fn version_of(value: &DeValue<'_>) -> Option<Constraint> {
+    let text = match value {
+        DeValue::String(text) => text.as_ref(),
+        DeValue::Table(table) => get_str(table, "version")?,
+        _ => return None,
+    };
+    poetry_constraint(text).ok()
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+    lines: Lines,
+    problems: Vec<InputProblem>,
+    project: Project,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, at: &Range<usize>, message: impl Into<String>) {
+        let line = Some(self.lines.of(at.start));
+        self.problems.push(InputProblem::new(ProblemKind::Invalid, self.file, line, message));
+    }
+
+    fn standard(&mut self, project: Option<&DeTable<'_>>) {
+        let Some(project) = project else { return };
+        if let Some(value) = project.get("requires-python") {
+            self.requires_python(value, false);
+        }
+        if let Some(value) = project.get("dependencies") {
+            self.specifiers(value, "main", &[]);
+        }
+        if let Some(optional) = get_table(project, "optional-dependencies") {
+            for (extra, value) in optional {
+                let extra = normal_extra(extra.get_ref());
+                self.project.extras.insert(extra.clone());
+                self.specifiers(value, "main", &[extra]);
+            }
+        }
+    }
+
+    fn requires_python(&mut self, value: &Value<'_>, poetry: bool) {
+        let Some(text) = value.get_ref().as_str() else {
+            self.problem(&value.span(), "the Python constraint is not a string");
+            return;
+        };
+        let read = if poetry { poetry_constraint(text) } else { Constraint::pep440(text) };
+        match read {
+            Ok(constraint) => {
+                self.project.requires_python = Some(RequiresPython {
+                    text: text.to_owned(),
+                    file: self.file.to_owned(),
+                    line: self.lines.of(value.span().start),
+                    constraint,
+                });
+            }
+            Err(error) => self.problem(&value.span(), error.to_string()),
+        }
+    }
+
+    /// An array of dependency specifiers.
+    fn specifiers(&mut self, value: &Value<'_>, group: &str, enabled_by: &[String]) {
+        let Some(items) = value.get_ref().as_array() else {
+            self.problem(&value.span(), "the dependencies are not an array");
+            return;
+        };
+        for item in items.iter() {
+            let Some(text) = item.get_ref().as_str() else {
+                self.problem(&item.span(), "a dependency is not a string");
+                continue;
+            };
+            match Dependency::parse(text) {
+                Ok(dependency) => self.project.declared.push(Declared {
+                    name: dependency.name,
+                    text: text.to_owned(),
+                    file: self.file.to_owned(),
+                    line: self.lines.of(item.span().start),
+                    marker: dependency.marker,
+                    constraint: Some(Constraint::from(dependency.specifiers)),
+                    group: group.to_owned(),
+                    extras: dependency.extras,
+                    enabled_by: enabled_by.to_vec(),
+                }),
+                Err(error) => self.problem(&item.span(), error.to_string()),
+            }
+        }
+    }
+
+    fn poetry(&mut self, poetry: &DeTable<'_>, only_details: bool) {
+        // Which extras of the project ask for which optional dependency.
+        let mut enabled_by: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        if let Some(extras) = get_table(poetry, "extras") {
+            for (extra, names) in extras {
+                let extra = normal_extra(extra.get_ref());
+                self.project.extras.insert(extra.clone());
+                for name in names.get_ref().as_array().into_iter().flat_map(|a| a.iter()) {
+                    if let Some(name) = name.get_ref().as_str() {
+                        enabled_by.entry(normal_extra(name)).or_default().push(extra.clone());
+                    }
+                }
+            }
+        }
+        if let Some(dependencies) = get_table(poetry, "dependencies") {
+            for (name, value) in dependencies {
+                if name.get_ref() == "python" {
+                    self.requires_python(value, true);
+                } else if !only_details {
+                    self.poetry_dependency(name, value, "main", &enabled_by);
+                }
+            }
+        }
+        if let Some(dependencies) = get_table(poetry, "dev-dependencies") {
+            self.poetry_group(dependencies, "dev");
+        }
+        if let Some(groups) = get_table(poetry, "group") {
+            for (group, table) in groups {
+                let group = group.get_ref().as_ref();
+                self.project.groups.insert(group.to_owned());
+                if let Some(dependencies) =
+                    table.get_ref().as_table().and_then(|t| get_table(t, "dependencies"))
+                {
+                    self.poetry_group(dependencies, group);
+                }
+            }
+            // A group can include others; what it includes is declared in it as well.
+            for (group, table) in groups {
+                let table = table.get_ref().as_table();
+                for included in table.map(|t| get_strings(t, "include-groups")).unwrap_or_default() {
+                    self.include_group(group.get_ref(), included);
+                }
+            }
+        }
+    }
+
+    fn poetry_group(&mut self, dependencies: &DeTable<'_>, group: &str) {
+        self.project.groups.insert(group.to_owned());
+        for (name, value) in dependencies {
+            self.poetry_dependency(name, value, group, &BTreeMap::new());
+        }
+    }
+
+    /// One entry of a Poetry dependency table: a constraint, a table, or several tables of which the markers decide.
+    fn poetry_dependency(
+        &mut self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Value<'_>,
+        group: &str,
+        enabled_by: &BTreeMap<String, Vec<String>>,
+    ) {
+        let name: DistributionName = match key.get_ref().parse() {
+            Ok(name) => name,
+            Err(error) => {
+                self.problem(&key.span(), format!("{error}"));
+                return;
+            }
+        };
+        let choices: Vec<&Value<'_>> = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        for choice in choices {
+            let constraint = version_of(choice.get_ref());
+            let (marker, extras, optional) = match choice.get_ref() {
+                DeValue::String(_) => (Ok(None), Vec::new(), false),
+                DeValue::Table(table) => (
+                    poetry_marker(table),
+                    get_strings(table, "extras").into_iter().map(normal_extra).collect(),
+                    table.get("optional").and_then(|o| o.get_ref().as_bool()).unwrap_or(false),
+                ),
+                _ => (
+                    Err("a dependency is a version, a table, or an array of tables".to_owned()),
+                    Vec::new(),
+                    false,
+                ),
+            };
+            let marker = match marker {
+                Ok(marker) => marker,
+                Err(message) => {
+                    self.problem(&choice.span(), format!("{name}: {message}"));
+                    continue;
+                }
+            };
+            let enabled_by = if optional {
+                enabled_by.get(name.as_str()).cloned().unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            // Optional, but in no extra: nothing can ask for it.
+            if optional && enabled_by.is_empty() {
+                continue;
+            }
+            let line = if std::ptr::eq(choice, value) { key.span() } else { choice.span() };
+            self.project.declared.push(Declared {
+                text: self.source(key, choice),
+                name: name.clone(),
+                file: self.file.to_owned(),
+                line: self.lines.of(line.start),
+                marker,
+                constraint,
+                group: group.to_owned(),
+                extras,
+                enabled_by,
+            });
+        }
+    }
+
+    /// The text of an entry as the file has it, if it is short enough to show.
+    fn source(&self, key: &Spanned<std::borrow::Cow<'_, str>>, value: &Value<'_>) -> String {
+        let written = self.text.get(value.span()).unwrap_or("");
+        if written.is_empty() || written.len() > 120 || written.contains('\n') || written.starts_with('[') {
+            key.get_ref().to_string()
+        } else {
+            format!("{} = {written}", key.get_ref())
+        }
+    }
+
+    fn dependency_groups(&mut self, groups: &DeTable<'_>) {
+        for (group, value) in groups {
+            let group = normal_extra(group.get_ref());
+            self.project.groups.insert(group.clone());
+            for item in value.get_ref().as_array().into_iter().flat_map(|a| a.iter()) {
+                let Some(text) = item.get_ref().as_str() else { continue };
+                match Dependency::parse(text) {
+                    Ok(dependency) => self.project.declared.push(Declared {
+                        name: dependency.name,
+                        text: text.to_owned(),
+                        file: self.file.to_owned(),
+                        line: self.lines.of(item.span().start),
+                        marker: dependency.marker,
+                        constraint: Some(Constraint::from(dependency.specifiers)),
+                        group: group.clone(),
+                        extras: dependency.extras,
+                        enabled_by: Vec::new(),
+                    }),
+                    Err(error) => self.problem(&item.span(), error.to_string()),
+                }
+            }
+        }
+        for (group, value) in groups {
+            let group = normal_extra(group.get_ref());
+            // Included groups may include further ones; the set of those seen ends a circle.
+            let mut open: Vec<String> = includes(value);
+            let mut seen = BTreeSet::from([group.clone()]);
+            while let Some(included) = open.pop() {
+                if seen.insert(included.clone()) {
+                    self.include_group(&group, &included);
+                    let next = groups.iter().find(|(name, _)| normal_extra(name.get_ref()) == included);
+                    open.extend(next.map(|(_, value)| includes(value)).unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// Repeats for `group` what is declared directly in `included`.
+    fn include_group(&mut self, group: &str, included: &str) {
+        let copies: Vec<Declared> = self
+            .project
+            .declared
+            .iter()
+            .filter(|d| d.group == included && group != included)
+            .map(|d| Declared { group: group.to_owned(), ..d.clone() })
+            .filter(|d| !self.project.declared.contains(d))
+            .collect();
+        self.project.declared.extend(copies);
+    }
+}
+
+fn includes(group: &Value<'_>) -> Vec<String> {
+    let items = group.get_ref().as_array();
+    items
+        .into_iter()
+        .flat_map(|a| a.iter())
+        .filter_map(|item| get_str(item.get_ref().as_table()?, "include-group").map(normal_extra))
+        .collect()
+}
