@@ -315,6 +315,21 @@ mod tests {
         assert_eq!(manifest.layers()[0].size(), 3);
     }
 
+    /// These digests change only with the format: a change here changes every base.
+    #[test]
+    fn golden_digests() {
+        let image = Image::assemble(&spec(), vec![layer(b"one")]).unwrap();
+        let archive = Digest::of(&archive(&image, b"one").unwrap());
+        assert_eq!(
+            [image.config_digest, image.manifest_digest, archive].map(|digest| digest.hex()),
+            [
+                "41637cb6e108c2f61edd60f2f92436a8afa37daf31883ddb10a9b861aaf0fc9e",
+                "ed3a5984af84bc6a9dac41b3debed371bdc7639a6665d369fee0055ced61ce66",
+                "3345ca7dbe7d6df84a5715b37e27dae73f846c6dbc5b99370ebfdb2abd884c5a",
+            ]
+        );
+    }
+
     #[test]
     fn the_archive_is_layout_and_docker_archive_in_one() {
         let image = Image::assemble(&spec(), vec![layer(b"one")]).unwrap();

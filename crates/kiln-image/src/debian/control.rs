@@ -2,6 +2,9 @@
 
 use crate::ImageError;
 
+/// More fields than any paragraph has; Debian's richest have some 40.
+const FIELD_LIMIT: usize = 512;
+
 /// One paragraph: fields in the order of the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Stanza<'a> {
@@ -85,6 +88,9 @@ impl<'a> Stanzas<'a> {
             if name.is_empty() || !name.bytes().all(|c| c.is_ascii_graphic()) || name.starts_with('-') {
                 return Err(self.error("the field name holds a character that it may not"));
             }
+            if stanza.fields.len() >= FIELD_LIMIT {
+                return Err(self.error(&format!("the paragraph has more than {FIELD_LIMIT} fields")));
+            }
             if stanza.get(name).is_some() {
                 return Err(self.error(&format!("the field `{name}` is there twice")));
             }
@@ -151,5 +157,7 @@ mod tests {
         }
         assert!(single("t", "a: 1\n\nb: 1\n").is_err());
         assert!(single("t", "\n").is_err());
+        let many: String = (0..=FIELD_LIMIT).map(|i| format!("f{i}: 1\n")).collect();
+        assert!(single("t", &many).is_err());
     }
 }

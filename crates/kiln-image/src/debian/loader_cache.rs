@@ -123,11 +123,67 @@ pub(crate) fn shared_library(content: &[u8], architecture: Architecture) -> Opti
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
+    /// Makes the smallest ELF file with a dynamic section: header, strings, section, and three section headers.
+    pub(crate) fn library(soname: Option<&str>, machine: u16) -> Vec<u8> {
+        let strings = [b"\0", soname.unwrap_or("").as_bytes(), b"\0"].concat();
+        let strings_at = 64;
+        let dynamic_at = (strings_at + strings.len()).next_multiple_of(8);
+        let mut dynamic: Vec<u8> = Vec::new();
+        // DT_SONAME with the offset of the name, then DT_NULL.
+        for value in [14_u64, 1, 0, 0].iter().skip(if soname.is_some() { 0 } else { 2 }) {
+            dynamic.extend(value.to_le_bytes());
+        }
+        let sections_at = dynamic_at + dynamic.len();
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        file.extend(3_u16.to_le_bytes());
+        file.extend(machine.to_le_bytes());
+        file.extend(1_u32.to_le_bytes());
+        file.extend([0; 16]);
+        file.extend((sections_at as u64).to_le_bytes());
+        file.extend([0; 4]);
+        for field in [64_u16, 56, 0, 64, 3, 1] {
+            file.extend(field.to_le_bytes());
+        }
+        file.extend(&strings);
+        file.resize(dynamic_at, 0);
+        file.extend(&dynamic);
+        // Kind, offset, size, link: nothing, SHT_STRTAB, SHT_DYNAMIC.
+        for (kind, at, size, link) in
+            [(0_u32, 0, 0, 0_u32), (3, strings_at, strings.len(), 0), (6, dynamic_at, dynamic.len(), 1)]
+        {
+            file.extend([0; 4]);
+            file.extend(kind.to_le_bytes());
+            file.extend([0; 16]);
+            file.extend((at as u64).to_le_bytes());
+            file.extend((size as u64).to_le_bytes());
+            file.extend(link.to_le_bytes());
+            file.extend([0; 20]);
+        }
+        file
+    }
+
+    #[test]
+    fn names_of_libraries() {
+        let amd64 = Architecture::Amd64.elf_machine();
+        let read = |bytes: &[u8]| shared_library(bytes, Architecture::Amd64);
+        let named = library(Some("libx.so.1"), amd64);
+        assert_eq!(read(&named), Some(SharedLibrary::Named("libx.so.1".to_owned())));
+        assert_eq!(read(&library(None, amd64)), Some(SharedLibrary::Unnamed));
+        assert_eq!(read(&library(Some("../x"), amd64)), None);
+        assert_eq!(read(&library(Some("libx.so.1"), Architecture::Arm64.elf_machine())), None);
+        for at in 0..named.len() {
+            let mut changed = named.clone();
+            changed[at] ^= 0xFF;
+            let _ = read(&changed);
+            let _ = read(&named[..at]);
+        }
+    }
+
     /// Reads a cache back as the loader does: by halving, in the order of its own comparison.
-    fn look_up(cache: &[u8], name: &str) -> Option<String> {
+    pub(crate) fn look_up(cache: &[u8], name: &str) -> Option<String> {
         let number = |at: usize| u32::from_le_bytes(cache[at..at + 4].try_into().unwrap()) as usize;
         let string = |at: usize| {
             let end = cache[at..].iter().position(|byte| *byte == 0).unwrap();

@@ -65,6 +65,13 @@ impl Release {
         })
     }
 
+    /// Whether this is the release that was asked for, by suite or codename. A good signature does not say so: a mirror
+    /// could serve the validly signed file of another release.
+    #[must_use]
+    pub fn is_for(&self, suite: &str) -> bool {
+        !suite.is_empty() && (suite == self.codename || suite == self.suite)
+    }
+
     /// The xz-compressed package index of a component: its path below the suite's folder, digest and size in bytes.
     #[must_use]
     pub fn package_index(&self, component: &str, architecture: &str) -> Option<(&str, Digest, u64)> {
@@ -111,6 +118,12 @@ mod tests {
     fn fields_and_files() {
         let release = Release::parse(TEXT).unwrap();
         assert_eq!(release.codename, "bookworm");
+        assert!(
+            release.is_for("bookworm")
+                && release.is_for("stable")
+                && !release.is_for("trixie")
+                && !release.is_for("")
+        );
         assert_eq!(release.architectures, ["all", "amd64"]);
         assert!(release.acquire_by_hash);
         let (path, digest, size) = release.package_index("main", "amd64").unwrap();

@@ -29,6 +29,7 @@ pub fn resolve<'i>(
         architecture,
         excluded: excluded.iter().map(String::as_str).collect(),
         chosen: BTreeMap::new(),
+        by_any_name: BTreeMap::new(),
         queue: VecDeque::new(),
     };
     // All wanted packages are chosen before any dependency is looked at, in an order of their own: the order in which
@@ -56,6 +57,8 @@ struct Resolution<'i, 'a> {
     architecture: &'a str,
     excluded: BTreeSet<&'a str>,
     chosen: BTreeMap<&'i str, Choice<'i>>,
+    /// The chosen packages by their own and by every provided name.
+    by_any_name: BTreeMap<&'i str, Vec<&'i Package>>,
     queue: VecDeque<&'i Package>,
 }
 
@@ -90,14 +93,19 @@ impl<'i> Resolution<'i, '_> {
             });
         }
         self.chosen.insert(&package.name, Choice { package, because });
+        let provided = package.provides.iter().flatten().map(|relation| relation.name.as_str());
+        for name in provided.chain([package.name.as_str()]) {
+            self.by_any_name.entry(name).or_default().push(package);
+        }
         self.queue.push_back(package);
         Ok(())
     }
 
     fn meet(&mut self, package: &'i Package, alternatives: &'i [Relation]) -> Result<(), ImageError> {
-        let is_met =
-            |relation: &Relation| self.chosen.values().any(|choice| satisfies(choice.package, relation));
-        if alternatives.iter().any(is_met) {
+        if alternatives
+            .iter()
+            .any(|relation| self.named(relation).any(|package| satisfies(package, relation)))
+        {
             return Ok(());
         }
         for relation in alternatives {
@@ -119,6 +127,11 @@ impl<'i> Resolution<'i, '_> {
         let reasons: Vec<String> = alternatives.iter().map(|relation| self.why_not(relation)).collect();
         let chain = format!("{} -> {text}", self.chain(&package.name));
         Err(ImageError::Unresolved { chain, reason: reasons.join("; ") })
+    }
+
+    /// The chosen packages that have a relation's name, their own or provided.
+    fn named(&self, relation: &Relation) -> impl Iterator<Item = &'i Package> {
+        self.by_any_name.get(relation.name.as_str()).into_iter().flatten().copied()
     }
 
     /// The package that would meet a relation. A name that is chosen already in another version cannot.
@@ -161,7 +174,7 @@ impl<'i> Resolution<'i, '_> {
             let package = choice.package;
             for relation in package.conflicts.iter().flatten() {
                 // A package may conflict with a name that it provides itself: it replaces all others.
-                let mut others = self.chosen.values().map(|c| c.package).filter(|p| p.name != package.name);
+                let mut others = self.named(relation).filter(|other| other.name != package.name);
                 if let Some(other) = others.find(|other| satisfies(other, relation)) {
                     return Err(ImageError::Unresolved {
                         chain: self.chain(&package.name),

@@ -196,7 +196,9 @@ impl RootFs {
             generated: root
                 .nodes
                 .iter()
-                .filter(|(path, placed)| placed.node != Node::FOLDER && !shipped.contains(path))
+                .filter(|(path, placed)| {
+                    !matches!(placed.node, Node::Folder { .. }) && !shipped.contains(path)
+                })
                 .map(|(path, _)| path.clone())
                 .collect(),
             privileged: privileged.into_iter().collect(),
@@ -241,7 +243,10 @@ impl AssembledRootFs {
 
     /// Every path in order, with the package that ships it; folders and generated files belong to none.
     pub fn paths(&self) -> impl Iterator<Item = (&TreePath, Option<&str>)> {
-        self.root.nodes.iter().map(|(path, placed)| (path, placed.owner.as_deref()))
+        self.root.nodes.iter().map(|(path, placed)| match placed.node {
+            Node::Folder { .. } => (path, None),
+            _ => (path, placed.owner.as_deref()),
+        })
     }
 }
 
@@ -265,7 +270,7 @@ impl Node {
     pub(super) const FOLDER: Self = Self::Folder { mode: 0o755 };
 }
 
-/// A node with the package that ships it.
+/// A node with the package that ships it; a folder has the first of them by name.
 #[derive(Debug)]
 pub(super) struct PlacedNode {
     pub(super) node: Node,
@@ -347,8 +352,7 @@ impl Nodes {
 
     fn place(&mut self, path: TreePath, node: Node, package: &LockedPackage) -> Result<(), ImageError> {
         let Some(there) = self.nodes.get(&path) else {
-            let owner = (node != Node::FOLDER).then(|| package.name.clone());
-            self.nodes.insert(path, PlacedNode { node, owner });
+            self.nodes.insert(path, PlacedNode { node, owner: Some(package.name.clone()) });
             return Ok(());
         };
         let is_equal = match (&there.node, &node) {
@@ -358,7 +362,7 @@ impl Nodes {
             (a, b) => a == b,
         };
         if !is_equal {
-            let first = there.owner.clone().unwrap_or_else(|| "another package, as a folder".to_owned());
+            let first = there.owner.clone().unwrap_or_default();
             return Err(ImageError::Collision { path, first, second: package.name.clone() });
         }
         // The second copy of an equal file is not kept.

@@ -206,4 +206,31 @@ mod tests {
             assert!(bad.parse::<Version>().is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn order_is_total(texts in proptest::array::uniform3("([0-2]:)?[0-9][0-9a.+~-]{0,6}(-[0-9a.+~]{1,3})?")) {
+            let all: Vec<Version> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+            for a in &all {
+                proptest::prop_assert_eq!(a.cmp(a), Ordering::Equal);
+                for b in &all {
+                    proptest::prop_assert_eq!(a.cmp(b), b.cmp(a).reverse());
+                    for c in &all {
+                        if a <= b && b <= c {
+                            proptest::prop_assert!(a <= c, "{a} {b} {c}");
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}", fields in "([A-Za-z]{0,8}:? ?[0-9a-z|,():<>=\n-]{0,12}\n){0,6}") {
+            let _ = text.parse::<Version>();
+            let _ = crate::debian::Release::parse(&fields);
+            let _ = crate::debian::PackageIndex::parse(fields.as_bytes());
+            let _ = super::super::relation::parse_relations(&fields);
+            let _ = text.parse::<crate::Reference>();
+        }
+    }
 }

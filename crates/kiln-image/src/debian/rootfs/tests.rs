@@ -1,6 +1,7 @@
 //! Merging packages, on small packages made here.
 
 use super::super::deb::tests::{Item, deb};
+use super::super::loader_cache::tests::{library, look_up};
 use super::*;
 use std::collections::BTreeMap;
 
@@ -216,4 +217,64 @@ fn files_that_scripts_would_have_made() {
 fn files_of_packages_win_over_generated_ones() {
     let root = assemble(&[("a", &[Item::File("./etc/nsswitch.conf", 0o644, b"mine")])]).unwrap();
     assert_eq!(content(&root, "etc/nsswitch.conf"), "mine");
+}
+
+#[test]
+fn the_loader_finds_libraries_by_their_own_names() {
+    let machine = Architecture::Amd64.elf_machine();
+    let real = library(Some("liba.so.1"), machine);
+    let unlinked = library(Some("libb.so.2"), machine);
+    let other_machine = library(Some("libc.so.3"), 3);
+    let linked = library(Some("libd.so.4"), machine);
+    let root = assemble(&[(
+        "a",
+        &[
+            Item::File("./lib/x86_64-linux-gnu/liba.so.1.5", 0o644, &real),
+            Item::Symlink("./lib/x86_64-linux-gnu/liba.so.1", "liba.so.1.5"),
+            Item::Symlink("./usr/lib/x86_64-linux-gnu/liba.so", "/lib/x86_64-linux-gnu/liba.so.1"),
+            Item::File("./usr/lib/libb.so.2.1", 0o644, &unlinked),
+            Item::File("./usr/lib/libc.so.3", 0o644, &other_machine),
+            Item::File("./usr/lib/libtext.so", 0o644, b"GROUP ( liba.so )"),
+            Item::File("./usr/lib/private/libd.so.4", 0o644, &linked),
+            Item::Symlink("./usr/lib/libd.so.4", "../lib/./private/libd.so.4"),
+            Item::Symlink("./usr/lib/libloop.so", "libloop.so"),
+        ],
+    )])
+    .unwrap();
+    let cache = root.file(&TreePath::new("etc/ld.so.cache").unwrap()).unwrap();
+    for (name, expect) in [
+        ("liba.so.1", Some("/usr/lib/x86_64-linux-gnu/liba.so.1")),
+        ("liba.so", None),
+        ("libb.so.2", Some("/usr/lib/libb.so.2.1")),
+        ("libc.so.3", None),
+        ("libd.so.4", Some("/usr/lib/libd.so.4")),
+        ("libloop.so", None),
+    ] {
+        assert_eq!(look_up(cache, name).as_deref(), expect, "{name}");
+    }
+}
+
+#[test]
+fn long_paths_and_links_are_kept() {
+    let long = format!("usr/share/{}/{}", "d".repeat(60), "f".repeat(60));
+    let target = format!("../{}", "t".repeat(150));
+    let mut root = assemble(&[("a", A)]).unwrap();
+    let path = TreePath::new(&long).unwrap();
+    root.root.generate(path, b"content".to_vec());
+    let link = TreePath::new(&format!("{long}-link")).unwrap();
+    let node = Node::Symlink { target: target.clone() };
+    root.root.nodes.insert(link, PlacedNode { node, owner: None });
+    let entries = listing(&layer(&root).0);
+    assert_eq!(entries[&long], "0 0644");
+    assert_eq!(entries[&format!("{long}-link")], format!("2 0777 {target}"));
+}
+
+/// This digest changes only with the format: a change here changes every base.
+#[test]
+fn golden_layer() {
+    let layer = layer(&assemble(&[("a", A), ("b", B)]).unwrap()).1;
+    assert_eq!(
+        (layer.size, layer.digest.hex().as_str()),
+        (29_184, "35c7b73f701f6ecbdb835fd58fffd1a439d91804121c55dcc208915f7fcd4b4d")
+    );
 }
