@@ -9,6 +9,7 @@ use crate::AuditError;
 use object::elf;
 use object::endian::Endian;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Reads what an ELF file needs from the system that loads it.
@@ -30,8 +31,8 @@ pub fn inspect_elf(bytes: &[u8]) -> Result<Option<ElfFacts>, AuditError> {
     }
 }
 
-/// What an ELF file says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an ELF file says about itself. Serialised only to be remembered by the digest of the file's archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElfFacts {
     /// `e_machine` of the header: 62 is x86-64, 183 is AArch64 (System V ABI).
     pub machine: u16,
@@ -57,7 +58,7 @@ pub struct ElfFacts {
 }
 
 /// A version of an interface that an ELF file needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NeededVersion {
     /// The numbers, such as 2 and 34.
     pub number: Vec<u32>,
@@ -70,7 +71,7 @@ pub struct NeededVersion {
 }
 
 /// The C library that an ELF file was linked against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Libc {
     /// The GNU C library: what Lambda's systems have.
     Glibc,

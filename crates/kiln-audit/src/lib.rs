@@ -4,17 +4,32 @@
 //! `limits`, under a `policy`); *compare* turns two records and a size history into a diff (`compare`, `anomaly`,
 //! `report`). Nothing here reads a file: content arrives as bytes.
 
+mod anomaly;
 mod binary;
+mod causes;
+mod compare;
 mod elf;
 mod error;
+mod files;
 mod limits;
 mod policy;
 mod quantity;
 mod reconcile;
+mod report;
+mod version;
 
+pub use anomaly::{
+    Anomaly, COMPONENT_FLOOR, HISTORY, Measure, Rule, STEP_FLOOR, Sample, SizeStep, StepVerdict, size_step,
+};
 pub use binary::{BinaryTarget, check_binary};
+pub use causes::{CauseKind, ChangeCause, InputChange, PropertyChange};
+pub use compare::{
+    ByteDelta, ComponentBytes, ComponentChange, ComponentChangeKind, DIFF_FORMAT, Diff, FailOn, GapChange,
+    Side, UnknownFailOn, Verdict, compare,
+};
 pub use elf::{ElfFacts, Libc, NeededVersion, inspect_elf};
 pub use error::AuditError;
+pub use files::{FileChange, FileChangeKind, FileState};
 pub use limits::{Budget, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_limits};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use reconcile::{Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile};

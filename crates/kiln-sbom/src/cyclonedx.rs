@@ -240,7 +240,7 @@ impl<'a> Graph<'a> {
             if opaque(id) {
                 natives.push(reference);
             } else {
-                let whole = !children.iter().any(|c| opaque(c));
+                let whole = !children.iter().any(&opaque);
                 if whole { &mut complete } else { &mut incomplete }.push(reference.clone());
                 known.push(reference);
             }

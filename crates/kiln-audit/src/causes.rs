@@ -1,0 +1,269 @@
+//! Which changed input accounts for a change, and the alarm if none does.
+
+use kiln_record::{Cause, Component, Digest, Ecosystem, Gap, Input, InputRole, Record};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An input that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InputChange {
+    /// The part it plays.
+    pub role: InputRole,
+    /// Its name.
+    pub name: String,
+    /// Its digest before; absent if it is new.
+    pub before: Option<Digest>,
+    /// Its digest now; absent if it is gone.
+    pub after: Option<Digest>,
+}
+
+/// Something else about the build that differs: target, handler, layers, format, a tool's version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PropertyChange {
+    /// Its name, such as `runtime` or `tool libdeflate`.
+    pub name: String,
+    /// Before.
+    pub before: Option<String>,
+    /// Now.
+    pub after: Option<String>,
+}
+
+/// What accounts for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChangeCause {
+    /// The kind of input.
+    pub kind: CauseKind,
+    /// The inputs of that kind that changed, by name.
+    pub inputs: Vec<String>,
+    /// One sentence.
+    pub text: String,
+}
+
+/// The kind of input that accounts for a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CauseKind {
+    /// The dependency lock, or the project file beside it.
+    Lock,
+    /// The base image.
+    Base,
+    /// The artifact's own source.
+    Source,
+    /// The manifest or the workspace's settings.
+    Manifest,
+    /// The runtime or architecture that is built for.
+    Target,
+    /// A layer.
+    Layer,
+    /// kiln itself, its format, or a tool that decides bytes.
+    Tool,
+    /// Nothing that changed accounts for it: the alarm.
+    Unexplained,
+}
+
+/// What differs between the inputs of two builds.
+pub(crate) struct Changed {
+    pub(crate) inputs: Vec<InputChange>,
+    pub(crate) properties: Vec<PropertyChange>,
+    locks: Vec<String>,
+}
+
+impl Changed {
+    pub(crate) fn between(before: &Record, after: &Record) -> Self {
+        let locks =
+            after.inputs.iter().filter(|i| i.role == InputRole::Lock).map(|i| i.name.clone()).collect();
+        Self { inputs: inputs(before, after), properties: properties(before, after), locks }
+    }
+
+    /// Why a component of an ecosystem came, went or has another version.
+    pub(crate) fn of_choice(&self, ecosystem: Ecosystem) -> ChangeCause {
+        use CauseKind::{Base, Layer, Lock, Manifest, Source, Target, Tool};
+        match ecosystem {
+            Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
+            Ecosystem::Debian => self.first(&[Base, Lock, Manifest, Tool]),
+            Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base]),
+        }
+    }
+
+    /// Why a component has other content in the same version. `same_origin` tells whether it was installed from the
+    /// same archive: then a lock cannot be the reason.
+    pub(crate) fn of_content(&self, ecosystem: Ecosystem, same_origin: bool) -> ChangeCause {
+        use CauseKind::{Base, Lock, Manifest, Source, Target, Tool};
+        match ecosystem {
+            Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base, Target]),
+            _ if same_origin => self.first(&[Manifest, Base, Tool, Target]),
+            _ => self.first(&[Lock, Target, Base, Manifest]),
+        }
+    }
+
+    /// Why a distribution is left out now, from the reason that the new record states.
+    pub(crate) fn of_gap(&self, gap: &Gap) -> ChangeCause {
+        use CauseKind::{Base, Layer, Lock, Manifest, Target};
+        let mut cause = self.first(match gap.cause {
+            Cause::Marker { .. } => &[Lock, Target, Base, Manifest],
+            Cause::Layer { .. } => &[Layer, Manifest, Lock],
+            Cause::Runtime { .. } => &[Manifest, Target, Lock],
+            Cause::Group { .. } | Cause::Extra { .. } | Cause::Excluded => &[Manifest, Lock],
+            Cause::Unreachable => &[Lock, Manifest],
+        });
+        cause.text = format!("{}; {}", gap_text(gap), cause.text);
+        cause
+    }
+
+    /// Why an archive has other bytes although its tree is the same.
+    pub(crate) fn of_container(&self) -> ChangeCause {
+        // Entries keep the compressed stream of the wheel they came in, so another wheel with equal files counts.
+        self.first(&[CauseKind::Tool, CauseKind::Lock, CauseKind::Manifest])
+    }
+
+    /// The lock files of the new build, for messages.
+    pub(crate) fn locks(&self) -> String {
+        if self.locks.is_empty() { "lock".to_owned() } else { format!("lock {}", self.locks.join(", ")) }
+    }
+
+    /// The first kind that changed at all.
+    fn first(&self, kinds: &[CauseKind]) -> ChangeCause {
+        kinds.iter().find_map(|kind| self.changed(*kind)).unwrap_or_else(|| ChangeCause {
+            kind: CauseKind::Unexplained,
+            inputs: Vec::new(),
+            text: "no input that could account for it has changed".to_owned(),
+        })
+    }
+
+    fn changed(&self, kind: CauseKind) -> Option<ChangeCause> {
+        let (roles, word): (&[InputRole], &str) = match kind {
+            CauseKind::Lock => (&[InputRole::Lock, InputRole::Project], "lock"),
+            CauseKind::Base => (&[InputRole::Base], "base"),
+            CauseKind::Source => (&[InputRole::Source], "source"),
+            CauseKind::Manifest => (&[InputRole::Manifest, InputRole::Settings], "manifest"),
+            CauseKind::Layer => (&[InputRole::Layer], "layer"),
+            CauseKind::Target => (&[], "target"),
+            CauseKind::Tool => (&[], "tool"),
+            CauseKind::Unexplained => return None,
+        };
+        let mut names: BTreeSet<String> =
+            self.inputs.iter().filter(|i| roles.contains(&i.role)).map(|i| i.name.clone()).collect();
+        let belongs = |name: &str| match kind {
+            CauseKind::Target => matches!(name, "runtime" | "architecture" | "kind"),
+            CauseKind::Tool => name == "format" || name.starts_with("tool "),
+            CauseKind::Layer => name == "layers",
+            _ => false,
+        };
+        names.extend(self.properties.iter().filter(|p| belongs(&p.name)).map(|p| p.name.clone()));
+        if names.is_empty() {
+            return None;
+        }
+        let inputs: Vec<String> = names.into_iter().collect();
+        Some(ChangeCause { kind, text: format!("{word} changed: {}", inputs.join(", ")), inputs })
+    }
+}
+
+/// The reason of a gap in words.
+pub(crate) fn gap_text(gap: &Gap) -> String {
+    match &gap.cause {
+        Cause::Marker { marker, values } => {
+            format!("its marker `{marker}` is false for {}", values.join(", "))
+        }
+        Cause::Group { groups } => format!("only in groups that are not chosen ({})", groups.join(", ")),
+        Cause::Extra { extras } => format!("only for extras that are not chosen ({})", extras.join(", ")),
+        Cause::Runtime { runtime } => format!("left to the runtime {runtime}"),
+        Cause::Layer { layer, version } => format!("left to the layer {layer}, which has {version}"),
+        Cause::Excluded => "excluded by the manifest".to_owned(),
+        Cause::Unreachable => "required by nothing that is installed".to_owned(),
+    }
+}
+
+/// Why a component is gone: what the new record says of it, and who required it.
+pub(crate) fn of_removal(
+    changed: &Changed,
+    gone: &Component,
+    before: &Record,
+    after: &Record,
+) -> ChangeCause {
+    let mut cause = match after
+        .gaps
+        .iter()
+        .find(|g| gone.ecosystem == Ecosystem::Python && g.distribution == gone.name)
+    {
+        Some(gap) => changed.of_gap(gap),
+        None => {
+            let mut cause = changed.of_choice(gone.ecosystem);
+            if gone.ecosystem == Ecosystem::Python {
+                cause.text = format!("no longer in the {}; {}", changed.locks(), cause.text);
+            }
+            cause
+        }
+    };
+    let requirers = before.components.iter().filter(|c| c.requires.contains(&gone.id) && c.id != gone.id);
+    let still: BTreeMap<_, _> = after.components.iter().map(|c| (&c.id, c)).collect();
+    let (mut dropped, mut left, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+    for requirer in requirers {
+        match still.get(&requirer.id) {
+            None => left.push(requirer.name.as_str()),
+            Some(now) if now.requires.contains(&gone.id) => broken.push(requirer.name.as_str()),
+            Some(_) => dropped.push(requirer.name.as_str()),
+        }
+    }
+    for (names, words) in [
+        (broken, "still required by"),
+        (dropped, "no longer required by"),
+        (left, "was required by, also gone,"),
+    ] {
+        if !names.is_empty() {
+            cause.text = format!("{}; {words} {}", cause.text, names.join(", "));
+        }
+    }
+    cause
+}
+
+fn inputs(before: &Record, after: &Record) -> Vec<InputChange> {
+    let index = |inputs: &[Input]| -> BTreeMap<(InputRole, String), Digest> {
+        inputs.iter().map(|i| ((i.role, i.name.clone()), i.digest)).collect()
+    };
+    let (old, new) = (index(&before.inputs), index(&after.inputs));
+    let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    keys.into_iter()
+        .map(|key| InputChange {
+            role: key.0,
+            name: key.1.clone(),
+            before: old.get(key).copied(),
+            after: new.get(key).copied(),
+        })
+        .filter(|change| change.before != change.after)
+        .collect()
+}
+
+fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {
+    let index = |record: &Record| -> BTreeMap<String, String> {
+        let layers: Vec<&str> = record.layers.iter().map(|l| l.as_str()).collect();
+        let mut all: BTreeMap<String, String> = [
+            ("architecture", record.target.architecture.lambda().to_owned()),
+            ("artifact", record.artifact.to_string()),
+            ("epoch", record.epoch.to_string()),
+            ("format", record.format.to_string()),
+            ("kind", record.kind.to_string()),
+            ("runtime", record.target.runtime.clone()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        if let Some(handler) = &record.handler {
+            all.insert("handler".to_owned(), handler.clone());
+        }
+        if !layers.is_empty() {
+            all.insert("layers".to_owned(), layers.join(", "));
+        }
+        all.extend(record.tools.iter().map(|(name, version)| (format!("tool {name}"), version.clone())));
+        all
+    };
+    let (old, new) = (index(before), index(after));
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter()
+        .filter(|key| old.get(*key) != new.get(*key))
+        .map(|key| PropertyChange {
+            name: key.clone(),
+            before: old.get(key).cloned(),
+            after: new.get(key).cloned(),
+        })
+        .collect()
+}
