@@ -1,1 +1,55 @@
-//! Placeholder.
+//! Python packaging: what a lock says, what an interpreter can load, and how a wheel is installed.
+//!
+//! Everything here is a pure function from text or bytes to values. Two scripts are carried as text and run by others
+//! inside a base image: the probe ([`PROBE`]) and the import check.
+
+mod dependency;
+mod entry_points;
+mod environment;
+mod error;
+mod import_check;
+mod import_findings;
+mod install;
+mod interpreter;
+mod judge;
+mod lock;
+mod marker;
+mod metadata;
+mod modules;
+mod poetry;
+mod poetry_constraint;
+mod poetry_hash;
+mod project;
+mod python_range;
+mod reach;
+mod record_file;
+mod release_file;
+mod requirements;
+mod requires;
+mod select;
+mod tags;
+mod wheel;
+mod wheel_archive;
+
+pub use environment::{TargetEnvironment, Verdict};
+pub use error::PythonError;
+pub use import_check::{
+    HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest, LayerModule,
+    ModuleReport, StandInReport, Unreported, lambda_environment,
+};
+pub use import_findings::import_findings;
+pub use install::{Installed, install};
+pub use interpreter::{Interpreter, PROBE};
+pub use lock::{
+    Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind,
+    RequiresPython,
+};
+pub use modules::top_level_modules;
+pub use poetry::parse_poetry;
+pub use poetry_constraint::{Constraint, poetry_constraint};
+pub use release_file::is_file_of;
+pub use requirements::parse_requirements;
+pub use requires::{Requirements, requires};
+pub use select::{Choice, LayerContent, Selection, select};
+pub use tags::{NoWheel, WheelName, best_wheel};
+pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
