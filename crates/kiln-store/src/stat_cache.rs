@@ -1,11 +1,13 @@
-//! Digests of unchanged files without reading them, as git's index does it.
+//! Digests of unchanged files without reading them, as git's index and Mercurial's dirstate do it.
 //!
-//! A file whose length, modification time, change time, inode and device are those of last time is taken to have the
-//! content of last time. One case defeats that: a file that is changed twice within one tick of the file system's clock,
-//! read in between. So nothing is remembered about a file that was modified at, or less than two seconds before, the
-//! start of the run that read it (git: "racy" entries).
+//! A file whose length, times, inode and device are those of last time is taken to have the content of last time. One
+//! case defeats that ("racy" in git's words): a file that changes again within the tick of the file system's clock in
+//! which it changed before, having been read in between. Then nothing but its content tells. So a digest is remembered
+//! only if that clock had moved past the file's change time before the reading began: any later change then shows. The
+//! clock is asked by creating a file beside the cache, because the system's clock may run ahead of it.
 
-use crate::atomic::read_bounded;
+use crate::atomic::{create_new, read_bounded, unique};
+use crate::store::Unfinished;
 use crate::{Result, StoreError, write_atomically};
 use fs_err as fs;
 use kiln_record::{Digest, Epoch, HashingWriter};
@@ -14,40 +16,50 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Format number of the file. Another number is an empty cache.
 const FORMAT: u32 = 1;
 /// The largest cache that is read, in bytes: about 500,000 files.
 const MAX_CACHE: u64 = 128 << 20;
-/// Seconds within which a modification time is not trusted; the coarsest clock in use is that of FAT.
-const RACY: i64 = 2;
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
+/// Seconds within which a change time without a fraction is not trusted; the coarsest clock in use is that of FAT.
+const COARSE: i64 = 2;
+/// How long to wait for the next tick, and how often: a tick is at most 10 ms on Linux.
+const TICK: (Duration, usize) = (Duration::from_millis(3), 8);
 
-/// What is known about files from earlier runs.
+/// What is known about files, from earlier runs and this one.
 #[derive(Debug)]
 pub struct StatCache {
     path: PathBuf,
     // Sorted, so that equal knowledge gives equal bytes.
     files: BTreeMap<String, Known>,
+    /// What the file system's clock said when it was last asked.
+    clock: Option<Time>,
     content_reads: u64,
     changed: bool,
 }
+
+/// Seconds and nanoseconds since 1970.
+type Time = (i64, i64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     stamp: Stamp,
     digest: Digest,
+    /// Whether every later change must show in the stamp. What is not certain is not saved.
+    #[serde(skip, default = "certain")]
+    certain: bool,
 }
 
 /// Everything about a file that changes when its content does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     size: u64,
-    /// Seconds and nanoseconds since 1970.
-    modified: (i64, i64),
-    /// Seconds and nanoseconds since 1970; moves with every change of content, mode or owner, and cannot be set back.
-    changed: (i64, i64),
+    modified: Time,
+    /// Moves with every change of content, mode or owner, and cannot be set back.
+    changed: Time,
     inode: u64,
     device: u64,
     mode: u32,
@@ -77,13 +89,14 @@ impl StatCache {
         Self {
             path: path.to_owned(),
             files: saved.map(|saved| saved.files).unwrap_or_default(),
+            clock: None,
             content_reads: 0,
             changed: false,
         }
     }
 
-    /// The digest and length in bytes of a file, read only if it may have changed. Symbolic links are followed. Within
-    /// one run a path should be given in one form, since the form is the key.
+    /// The digest and length in bytes of a file, read only if it may have changed. Symbolic links are followed. A path
+    /// should always be given in the same form, since the form is the key.
     ///
     /// # Errors
     /// [`StoreError::NotAFile`]; [`StoreError::Unstable`] if the file changes whenever it is read; [`StoreError::Io`].
@@ -96,10 +109,11 @@ impl StatCache {
         let stamp = Stamp::of(&metadata);
         if let Some(known) = file.to_str().and_then(|key| self.files.get(key))
             && known.stamp == stamp
+            && known.certain
         {
             return Ok((known.digest, stamp.size));
         }
-        let known = self.read(file)?;
+        let known = self.read(file, &stamp)?;
         if let Some(key) = file.to_str() {
             self.files.insert(key.to_owned(), known);
             self.changed = true;
@@ -113,9 +127,9 @@ impl StatCache {
         self.content_reads
     }
 
-    /// Keeps what was learnt for the next run. `started` is when this run began, before its first
-    /// [`StatCache::digest_of`]; files modified less than two seconds before that, or later, are left out. Nothing is
-    /// written if nothing was learnt.
+    /// Keeps what was learnt for the next run; nothing is written if nothing was. `started` is when this run began. It
+    /// decides only where a file system keeps times without fractions of a second: files changed less than two seconds
+    /// before it are left out.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -123,11 +137,15 @@ impl StatCache {
         if !self.changed {
             return Ok(());
         }
-        let limit = i64::try_from(started.seconds()).unwrap_or(i64::MAX) - RACY;
+        let limit = i64::try_from(started.seconds()).unwrap_or(i64::MAX) - COARSE;
         let files = self
             .files
             .iter()
-            .filter(|(_, known)| known.stamp.modified.0 < limit && known.stamp.changed.0 < limit)
+            .filter(
+                |(_, known)| {
+                    if known.stamp.is_coarse() { known.stamp.changed.0 < limit } else { known.certain }
+                },
+            )
             .map(|(path, known)| (path.as_str(), known))
             .collect();
         let json = serde_json::to_vec(&Saving { format: FORMAT, files }).map_err(|source| {
@@ -136,20 +154,58 @@ impl StatCache {
         write_atomically(&self.path, &json)
     }
 
-    fn read(&mut self, path: &Path) -> Result<Known> {
+    fn read(&mut self, path: &Path, stamp: &Stamp) -> Result<Known> {
+        let mut certain = self.clock_is_past(stamp.changed);
         for _ in 0..ATTEMPTS {
             let mut file = fs::File::open(path)?;
             let before = Stamp::of(&file.metadata()?);
+            if before.changed != stamp.changed {
+                // It changed since the clock was asked, which is rare: the next run reads it again.
+                certain = false;
+            }
             self.content_reads += 1;
             let mut sink = HashingWriter::new(io::sink());
             io::copy(&mut file, &mut sink)?;
             let (_, digest, size) = sink.finish();
             let after = Stamp::of(&file.metadata()?);
             if before == after && size == after.size {
-                return Ok(Known { stamp: after, digest });
+                return Ok(Known { stamp: after, digest, certain });
             }
         }
         Err(StoreError::Unstable(path.to_owned()))
+    }
+
+    /// Whether the file system's clock has moved past a time; waits for the next tick if the time is now.
+    fn clock_is_past(&mut self, time: Time) -> bool {
+        for attempt in 0..TICK.1 {
+            if self.clock.is_some_and(|clock| clock > time) {
+                return true;
+            }
+            if attempt > 0 {
+                std::thread::sleep(TICK.0);
+            }
+            // Where the clock cannot be asked, nothing is certain, and files are read again next time.
+            let Ok(now) = self.ask_clock() else { return false };
+            self.clock = Some(now);
+            // A time in the future would be a long wait.
+            if time.0 > now.0 + 1 {
+                return false;
+            }
+        }
+        self.clock.is_some_and(|clock| clock > time)
+    }
+
+    fn ask_clock(&self) -> io::Result<Time> {
+        let folder = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            fs::create_dir_all(folder)?;
+        }
+        let probe = Unfinished(folder.join(format!(".clock.{}.tmp", unique())));
+        let metadata = create_new(&probe.0)?.metadata()?;
+        Ok((metadata.ctime(), metadata.ctime_nsec()))
     }
 }
 
@@ -164,4 +220,13 @@ impl Stamp {
             mode: metadata.mode(),
         }
     }
+
+    /// Whether the file system seems to keep whole seconds only. A finer clock says so once in a few hundred ticks.
+    fn is_coarse(&self) -> bool {
+        self.changed.1 == 0
+    }
+}
+
+fn certain() -> bool {
+    true
 }

@@ -1,10 +1,11 @@
 //! Content-addressed blobs.
 
-use crate::atomic::{read_bounded, sync_folder, write_synced};
+use crate::atomic::{at, read_bounded, sync_folder, write_synced};
 use crate::run_folder::{self, RunFolder};
 use crate::{Result, StoreError};
 use fs_err as fs;
 use kiln_record::{Digest, HashingWriter};
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -120,12 +121,46 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.contains(&digest) {
+        if !self.holds(&digest, bytes.len() as u64) {
             let mut writer = self.writer()?;
             writer.write_all(bytes)?;
             writer.commit(Some(&digest))?;
         }
         Ok(digest)
+    }
+
+    /// Stores many small files at once, and returns their digests in the same order. Waiting for the disk for each would
+    /// take milliseconds a file; here it is waited for once, before any of them gets its name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]. Some of the files may be in the store by then, each of them whole.
+    pub fn put_all<B: AsRef<[u8]>>(&self, files: &[B]) -> Result<Vec<Digest>> {
+        let mut digests = Vec::with_capacity(files.len());
+        // Sorted, and each digest once.
+        let mut unnamed = BTreeMap::new();
+        let mut run = None;
+        for bytes in files {
+            let digest = Digest::of(bytes.as_ref());
+            digests.push(digest);
+            if unnamed.contains_key(&digest) || self.holds(&digest, bytes.as_ref().len() as u64) {
+                continue;
+            }
+            let (folder, path) = self.temporary_path()?;
+            run = Some(folder);
+            let unfinished = Unfinished(path);
+            let mut file = crate::atomic::create_new(&unfinished.0)?;
+            file.write_all(bytes.as_ref())?;
+            file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
+            unnamed.insert(digest, unfinished);
+        }
+        if !unnamed.is_empty() {
+            sync_file_system(&self.inner.root)?;
+        }
+        for (digest, unfinished) in unnamed {
+            give_name(&unfinished, &self.path_of(&digest))?;
+        }
+        drop(run);
+        Ok(digests)
     }
 
     /// Starts a blob whose digest may not be known yet.
@@ -149,6 +184,12 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn sweep(&self) -> Result<usize> {
         Ok(run_folder::sweep(&self.inner.root.join("temp"))?)
+    }
+
+    /// Whether a blob is there with the right length. One that a failing disk cut short is written again.
+    fn holds(&self, digest: &Digest, size: u64) -> bool {
+        std::fs::metadata(self.path_of(digest))
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
     }
 
     /// A new path in this run's folder, with what keeps the folder alive.
@@ -199,16 +240,10 @@ impl BlobWriter {
         }
         let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
         let target = self.store.path_of(&found);
-        if !target.is_file() {
+        if !self.store.holds(&found, size) {
             file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
             file.sync_data()?;
-            if let Some(folder) = target.parent()
-                && !folder.is_dir()
-            {
-                fs::create_dir_all(folder)?;
-            }
-            // Two runs may get here with the same content: the second rename replaces a blob by its equal.
-            fs::rename(&self.unfinished.0, &target)?;
+            give_name(&self.unfinished, &target)?;
         }
         Ok((found, size))
     }
@@ -222,6 +257,26 @@ impl Write for BlobWriter {
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }
+}
+
+/// Makes a complete file a blob. Two runs may do so with the same content: the second replaces a blob by its equal.
+fn give_name(unfinished: &Unfinished, target: &Path) -> io::Result<()> {
+    if let Some(folder) = target.parent()
+        && !folder.is_dir()
+    {
+        fs::create_dir_all(folder)?;
+    }
+    fs::rename(&unfinished.0, target)
+}
+
+/// Waits until everything written to the file system of a folder is on its disk.
+fn sync_file_system(folder: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(fs::File::open(folder)?.file()).map_err(|error| at(folder, "sync", error))?;
+    // Elsewhere there is only the call for all file systems at once.
+    #[cfg(not(target_os = "linux"))]
+    rustix::fs::sync();
+    Ok(())
 }
 
 /// A file that is removed unless it was renamed.

@@ -57,6 +57,8 @@ fn the_greatest_expansion_is_within_bounds() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn compression_depends_on_the_content_alone(files in proptest::collection::vec(
         prop_oneof![

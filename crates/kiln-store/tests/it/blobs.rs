@@ -59,6 +59,23 @@ fn a_writer_outlives_the_store_it_came_from() {
 }
 
 #[test]
+fn many_files_are_stored_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    store.put(b"there already").unwrap();
+    let files = [&b"one"[..], b"two", b"one", b"there already", b""];
+    let digests = store.put_all(&files).unwrap();
+    assert_eq!(digests, files.map(Digest::of));
+    for (digest, content) in digests.iter().zip(files) {
+        assert_eq!(store.read_blob(digest).unwrap(), content);
+        assert_eq!(mode_of(&store.path_of(digest)), 0o444);
+    }
+    assert_eq!(store.put_all::<&[u8]>(&[]).unwrap(), []);
+    drop(store);
+    assert_eq!(files_below(root.path()).len(), 5, "the format file and four blobs");
+}
+
+#[test]
 fn the_same_blob_from_many_threads_and_stores() {
     let root = tempfile::tempdir().unwrap();
     let content = vec![7; 300_000];
@@ -89,6 +106,12 @@ fn a_damaged_blob_is_noticed_and_removed() {
     fs_err::write(store.path_of(&digest), b"precioux").unwrap();
     assert!(matches!(store.read_blob(&digest), Err(StoreError::BlobDamaged { .. })));
     assert!(!store.contains(&digest));
+    store.put(b"precious").unwrap();
+    assert_eq!(store.read_blob(&digest).unwrap(), b"precious");
+
+    // One that was cut short is replaced by whoever has the content.
+    fs_err::remove_file(store.path_of(&digest)).unwrap();
+    fs_err::write(store.path_of(&digest), b"prec").unwrap();
     store.put(b"precious").unwrap();
     assert_eq!(store.read_blob(&digest).unwrap(), b"precious");
 }
