@@ -140,4 +140,34 @@ pub(crate) mod tests {
         odd.version = "three".to_owned();
         assert!(Interpreter::from_probe(&serde_json::to_vec(&odd).unwrap()).is_err());
     }
+
+    /// Runs a script as the probe is run in a base; `None` on a machine without Python, where only the end-to-end
+    /// tests run it.
+    fn run(script: &str) -> Option<Vec<u8>> {
+        let output = std::process::Command::new("python3").args(["-I", "-c", script]).output().ok()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(output.stdout)
+    }
+
+    #[test]
+    fn the_probe_describes_the_python_that_runs_it() {
+        let Some(stdout) = run(PROBE) else { return };
+        let found = Interpreter::from_probe(&stdout).unwrap();
+        assert_eq!(found.markers["python_full_version"], found.version);
+        assert!(found.stdlib.iter().any(|m| m == "json") && found.builtins.iter().any(|m| m == "sys"));
+        assert!(found.tags.iter().any(|t| t == "py3-none-any"));
+    }
+
+    #[test]
+    fn the_probe_knows_tags_without_pip() {
+        let alone =
+            format!("import sys; sys.modules.update(pip=None, packaging=None, ensurepip=None)\n{PROBE}");
+        let Some(stdout) = run(&alone) else { return };
+        let found = Interpreter::from_probe(&stdout).unwrap();
+        assert_eq!(found.pip, None);
+        // A build of Python with debug or free-threaded ABI has other tags.
+        if found.soabi.starts_with(&format!("cpython-3{}-", found.python().1)) {
+            assert_eq!(found.tags, crate::tags::cpython_tags(found.python().1, found.glibc, &found.machine));
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! The findings of a selection, in words that a newcomer can act on.
 
 use crate::lock::{Lock, LockFormat, Locked};
+use crate::marker::{Marker, Variable, normal_extra};
 use crate::python_range::{Exclusion, exclusion};
 use crate::reach::Reached;
 use crate::select::same_version;
 use crate::{Choice, Interpreter, TargetEnvironment};
-use kiln_record::{ArtifactName, Code, DistributionName, Finding, Runtime, runtimes};
+use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime, runtimes};
 use pep440_rs::Version;
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -26,11 +27,23 @@ struct Verdict {
     applies: bool,
     markers: Vec<String>,
     values: Vec<String>,
+    /// Extras of the project, not chosen, of which any would make it apply.
+    extras: Vec<String>,
 }
 
 impl Verdicts {
     pub(crate) fn applies(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(|v| v.applies)
+    }
+
+    /// Why a distribution that does not apply does not.
+    pub(crate) fn cause(&self, index: usize) -> Cause {
+        match self.0.get(index).map(|v| &v.extras[..]) {
+            None | Some([]) => {
+                Cause::Marker { marker: self.marker(index), values: self.values(index).to_vec() }
+            }
+            Some(extras) => Cause::Extra { extras: extras.to_vec() },
+        }
     }
 
     /// The markers as one text.
@@ -57,6 +70,7 @@ impl Judge<'_> {
                 applies: locked.markers.is_empty(),
                 markers: locked.markers.clone(),
                 values: Vec::new(),
+                extras: Vec::new(),
             };
             for marker in &locked.markers {
                 match self.environment.evaluate(marker, &extras) {
@@ -69,7 +83,7 @@ impl Judge<'_> {
                         self.findings.push(
                             Finding::new(Code::LockedNotInstalled, locked.name.as_str(), cause).remedy(
                                 format!(
-                                    "exclude {} in the manifest if the target does not need it",
+                                    "name {} in `exclude` under `[python]` of the manifest, if the target does not need it",
                                     locked.name
                                 ),
                             ),
@@ -79,6 +93,14 @@ impl Judge<'_> {
             }
             verdict.values.sort();
             verdict.values.dedup();
+            if !verdict.applies {
+                let enables = |extra: &&String| {
+                    let with: Vec<String> = extras.iter().chain([*extra]).cloned().collect();
+                    let mut markers = locked.markers.iter();
+                    markers.any(|m| self.environment.evaluate(m, &with).is_ok_and(|v| v.value))
+                };
+                verdict.extras = self.lock.extras.iter().filter(enables).cloned().collect();
+            }
             verdicts.push(verdict);
         }
         Verdicts(verdicts)
@@ -146,7 +168,9 @@ impl Judge<'_> {
                 if let Some(near) = nearest(name, &locked) {
                     finding = finding.remedy(format!("did you mean {near}?"));
                 }
-                self.findings.push(finding.remedy(format!("remove {name} from the manifest's exclusions")));
+                self.findings.push(
+                    finding.remedy(format!("remove {name} from `exclude` under `[python]` of the manifest")),
+                );
             }
         }
         for name in &choice.from_runtime {
@@ -160,7 +184,7 @@ impl Judge<'_> {
                 self.findings.push(
                     Finding::new(Code::LockedNotInstalled, name.as_str(), cause)
                         .detail(format!("{} provides {}", self.runtime.name, provided.join(", ")))
-                        .remedy(format!("remove {name} from the manifest's list, so that it is installed")),
+                        .remedy(format!("remove {name} from `from-runtime` under `[python]` of the manifest, so that it is installed")),
                 );
             }
         }
@@ -168,7 +192,7 @@ impl Judge<'_> {
             [("group", &choice.groups, &self.lock.groups), ("extra", &choice.extras, &self.lock.extras)]
         {
             for name in asked {
-                let normal = crate::marker::normal_extra(name);
+                let normal = normal_extra(name);
                 if name != "main" && !known.iter().any(|k| k == name || *k == normal) {
                     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                     let cause =
@@ -176,7 +200,9 @@ impl Judge<'_> {
                     self.findings.push(
                         Finding::new(Code::DeclaredNotInstalled, name.as_str(), cause)
                             .detail(format!("{what}s of the project: {known}"))
-                            .remedy(format!("correct or remove the {what} in the manifest")),
+                            .remedy(format!(
+                                "correct or remove `{name}` in `{what}s` under `[python]` of the manifest"
+                            )),
                     );
                 }
             }
@@ -195,9 +221,7 @@ impl Judge<'_> {
         let lines = &self.lock.distributions;
         let applied: BTreeSet<&DistributionName> =
             lines.iter().enumerate().filter(|(i, _)| verdicts.applies(*i)).map(|(_, l)| &l.name).collect();
-        let names_python = |locked: &Locked| {
-            locked.markers.iter().any(|m| m.contains("python_") || m.contains("implementation_version"))
-        };
+        let names_python = |locked: &Locked| locked.markers.iter().any(|marker| names_python(marker));
         let python_lines_hold = lines.iter().enumerate().any(|(i, l)| verdicts.applies(i) && names_python(l));
         let mut suspects = Vec::new();
         for (index, locked) in lines.iter().enumerate() {
@@ -225,9 +249,8 @@ impl Judge<'_> {
             self.declared_not_installed(
                 &locked.name,
                 format!(
-                    "`{text}` ({place}) is declared, but its marker `{}` is false: {} has {}",
+                    "`{text}` ({place}) is declared, but its marker `{}` is false: the base has {}",
                     verdicts.marker(index),
-                    self.who(),
                     verdicts.values(index).join(", ")
                 ),
                 Some(&pythons),
@@ -253,14 +276,14 @@ impl Judge<'_> {
             self.findings.push(
                 Finding::new(Code::LockedNotInstalled, name.as_str(), cause)
                     .remedy(format!("lock again: {}", self.relock()))
-                    .remedy(format!("or exclude {by} in the manifest if the artifact does not need it")),
+                    .remedy(format!("or name {by} in `exclude` under `[python]` of the manifest, if the artifact does not need it")),
             );
         }
         for (name, error) in &reached.errors {
-            self.findings.push(
-                Finding::new(Code::LockedNotInstalled, name.as_str(), error.to_string())
-                    .remedy(format!("exclude {name} in the manifest if the target does not need it")),
-            );
+            self.findings
+                .push(Finding::new(Code::LockedNotInstalled, name.as_str(), error.to_string()).remedy(format!(
+                "name {name} in `exclude` under `[python]` of the manifest, if the target does not need it"
+            )));
         }
     }
 
@@ -274,13 +297,12 @@ impl Judge<'_> {
             _ => None,
         });
         let why = format!(
-            "{}:{} holds {} {} only for the marker `{}`, which is false: {} has {}",
+            "{}:{} holds {} {} only for the marker `{}`, which is false: the base has {}",
             self.lock.name,
             locked.line,
             locked.name,
             locked.version,
             verdicts.marker(index),
-            self.who(),
             verdicts.values(index).join(", ")
         );
         (why, pythons)
@@ -304,7 +326,7 @@ impl Judge<'_> {
             locked.name, locked.version, self.runtime.name, locked.name
         );
         self.findings.push(Finding::new(Code::ProvidedByRuntime, locked.name.as_str(), cause).remedy(
-            "install it with the artifact, if the version matters: remove it from the manifest's list",
+            "to install it with the artifact, as you should if its version matters, remove it from `from-runtime` under `[python]` of the manifest",
         ));
     }
 
@@ -340,11 +362,6 @@ impl Judge<'_> {
         )));
     }
 
-    /// Whose values the marker variables have.
-    fn who(&self) -> &'static str {
-        "the base"
-    }
-
     /// The command that makes the lock again for the base's Python.
     fn relock(&self) -> String {
         let (major, minor) = self.interpreter.python();
@@ -374,6 +391,10 @@ impl Judge<'_> {
             ),
         }
     }
+}
+
+fn names_python(marker: &str) -> bool {
+    Marker::parse(marker).is_ok_and(|parsed| parsed.variables().into_iter().any(Variable::is_python))
 }
 
 /// The locked name that differs least, if it differs in at most two characters.

@@ -190,7 +190,21 @@ impl fmt::Display for InputProblem {
 impl std::error::Error for InputProblem {}
 
 /// Longest lock or project file that is read, in bytes.
-pub(crate) const LONGEST_FILE: usize = 32 * 1024 * 1024;
+pub(crate) const LONGEST_FILE: usize = 16 * 1024 * 1024;
+/// Most distributions that a lock may hold; the largest real locks have some two thousand.
+pub(crate) const MOST_DISTRIBUTIONS: usize = 20_000;
+
+/// The problem of a file that exceeds one of these bounds.
+pub(crate) fn too_large(file: &str, length: usize, distributions: usize) -> Option<InputProblem> {
+    let message = if length > LONGEST_FILE {
+        format!("the file is longer than {LONGEST_FILE} bytes")
+    } else if distributions > MOST_DISTRIBUTIONS {
+        format!("the file holds more than {MOST_DISTRIBUTIONS} distributions")
+    } else {
+        return None;
+    };
+    Some(InputProblem::new(ProblemKind::Invalid, file, None, message))
+}
 
 /// The lines of a text, to turn an offset into a line number.
 pub(crate) struct Lines(Vec<usize>);

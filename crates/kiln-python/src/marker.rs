@@ -34,7 +34,7 @@ pub(crate) enum Variable {
 }
 
 /// Longest marker that is read, in bytes. The longest seen in real locks have a few thousand.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 32 * 1024;
 /// Deepest nesting of parentheses that is read.
 const DEEPEST: usize = 64;
 
@@ -470,7 +470,8 @@ mod tests {
         Some(text.to_owned())
     }
 
-    /// Expected values are what `packaging` 26 gives for the same environment.
+    /// Expected values are what `packaging` 26 gives for the same environment; `None` is ours alone, for what depends
+    /// on the kernel.
     #[test]
     fn markers_mean_what_packaging_says() {
         for (marker, expect) in [
@@ -491,7 +492,6 @@ mod tests {
             ("python_version > '3.9'", Some(true)),
             ("sys_platform > 'darwin'", Some(false)),
             ("python_version >= 'abc'", Some(false)),
-            ("implementation_name === 'cpython'", Some(true)),
             ("extra == 'test'", Some(false)),
             ("platform.python_implementation != 'PyPy'", Some(true)),
             ("platform_release >= '20.0'", None),
@@ -500,6 +500,13 @@ mod tests {
         ] {
             assert_eq!(Marker::parse(marker).unwrap().evaluate(&value), expect, "{marker}");
         }
+    }
+
+    /// `packaging` raises an error for `===` between texts; the specification calls it a comparison of texts.
+    #[test]
+    fn arbitrary_equality_compares_texts() {
+        assert_eq!(Marker::parse("implementation_name === 'cpython'").unwrap().evaluate(&value), Some(true));
+        assert_eq!(Marker::parse("python_version === '3.13.0'").unwrap().evaluate(&value), Some(false));
     }
 
     #[test]
@@ -533,7 +540,7 @@ mod tests {
     fn hostile_markers_are_bounded() {
         assert!(Marker::parse(&"(".repeat(60_000)).is_err());
         assert!(Marker::parse(&"os_name == 'a' or ".repeat(10_000)).is_err());
-        let wide = vec!["(os_name == 'a' or os_name == 'b')"; 1500].join(" and ");
+        let wide = vec!["(os_name == 'a' or os_name == 'b')"; 800].join(" and ");
         assert_eq!(Marker::parse(&wide).unwrap().evaluate(&value), Some(false));
     }
 }

@@ -1,8 +1,8 @@
 //! `poetry.lock`, lock versions 1.1 to 2.1, with the `pyproject.toml` that it belongs to.
 
 use crate::lock::{
-    InputProblem, LONGEST_FILE, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind,
-    RequiresPython,
+    InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind, RequiresPython,
+    too_large,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::poetry_constraint;
@@ -74,9 +74,8 @@ fn join(
 }
 
 fn parse_toml<'i>(file: &str, text: &'i str) -> Result<Spanned<DeTable<'i>>, Vec<InputProblem>> {
-    if text.len() > LONGEST_FILE {
-        let message = format!("the file is longer than {LONGEST_FILE} bytes");
-        return Err(vec![InputProblem::new(ProblemKind::Invalid, file, None, message)]);
+    if let Some(problem) = too_large(file, text.len(), 0) {
+        return Err(vec![problem]);
     }
     DeTable::parse(text).map_err(|error| {
         let line = error.span().map(|span| Lines::new(text).of(span.start));
@@ -164,6 +163,11 @@ impl Reader<'_> {
     }
 
     fn packages(&mut self, root: &DeTable<'_>) -> Vec<Locked> {
+        let count = root.get("package").and_then(|p| p.get_ref().as_array()).map_or(0, |p| p.len());
+        if let Some(problem) = too_large(self.file, 0, count) {
+            self.problems.push(problem);
+            return Vec::new();
+        }
         // Lock version 1.1 lists the files of all packages in one table.
         let shared_files = get_table(root, "metadata").and_then(|m| get_table(m, "files"));
         let Some(packages) = root.get("package") else { return Vec::new() };

@@ -24,7 +24,7 @@ pub(crate) enum Exclusion {
 /// The newest minor version of Python 3 that is tried; those to come count as later ones.
 const NEWEST: u32 = 40;
 /// Most versions that a marker may name and that are all tried.
-const MOST_NAMED: usize = 200;
+const MOST_NAMED: usize = 64;
 
 /// Finds out why a marker that is false for the target is false.
 pub(crate) fn exclusion(marker: &str, environment: &TargetEnvironment) -> Result<Exclusion, PythonError> {

@@ -2,7 +2,7 @@
 //! "requirements file format" and "secure installs").
 
 use crate::dependency::Dependency;
-use crate::lock::{Declared, InputProblem, LONGEST_FILE, Lock, LockFormat, Locked, LockedFile, ProblemKind};
+use crate::lock::{Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, ProblemKind, too_large};
 use kiln_record::{Digest, DistributionName};
 use pep440_rs::Operator;
 use std::collections::BTreeMap;
@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 /// # Errors
 /// Every problem of the file, in line order.
 pub fn parse_requirements(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
-    if text.len() > LONGEST_FILE {
-        let message = format!("the file is longer than {LONGEST_FILE} bytes");
-        return Err(vec![InputProblem::new(ProblemKind::Invalid, file, None, message)]);
+    if let Some(problem) = too_large(file, text.len(), 0) {
+        return Err(vec![problem]);
     }
     let made_by = made_by(text);
     let mut reader = Reader {
@@ -31,6 +30,7 @@ pub fn parse_requirements(file: &str, text: &str) -> Result<Lock, Vec<InputProbl
         }
     }
     reader.check_repeated_names();
+    reader.problems.extend(too_large(file, 0, reader.lock.len()));
     if reader.problems.is_empty() {
         Ok(Lock {
             format: LockFormat::Requirements,
@@ -261,7 +261,8 @@ impl Reader<'_> {
             "-i" | "--index-url" | "--extra-index-url" | "--no-index" | "-f" | "--find-links"
             | "--trusted-host" => (
                 format!("not supported yet: `{option}` in a requirements file"),
-                "state the package index in kiln.toml; the hashes here already pin every file",
+                "state the package index in kiln.toml and leave it out here (pip-compile: --no-emit-index-url \
+                 --no-emit-find-links); the hashes already pin every file",
             ),
             "--no-binary" => (
                 format!("not supported: `--no-binary {value}` asks for builds from source"),

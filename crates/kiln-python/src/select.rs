@@ -1,6 +1,6 @@
 //! Which distributions of a lock go into an artifact, and the reason for each that does not.
 
-use crate::judge::{Judge, Verdicts};
+use crate::judge::Judge;
 use crate::lock::{Lock, LockFormat, Locked};
 use crate::reach::{Question, Reached, is_asked_for, reach};
 use crate::{Interpreter, TargetEnvironment};
@@ -247,8 +247,241 @@ impl Elsewhere {
     }
 }
 
-impl Verdicts {
-    fn cause(&self, index: usize) -> Cause {
-        Cause::Marker { marker: self.marker(index), values: self.values(index).to_vec() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interpreter::tests::interpreter;
+    use crate::poetry::tests::{PROJECT, lock_2_1};
+    use crate::{parse_poetry, parse_requirements};
+    use kiln_record::{Architecture, Level};
+
+    fn names(names: &[&str]) -> BTreeSet<DistributionName> {
+        names.iter().map(|n| n.parse().unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn select_on(lock: &Lock, version: &str, choice: &Choice) -> Selection {
+        let base = interpreter(version, (2, 41), "x86_64");
+        let minor = base.python().1;
+        let runtime = Runtime::named(&format!("python3.{minor}")).unwrap();
+        let environment = TargetEnvironment::new(&base, runtime, Architecture::Amd64).unwrap();
+        let selection = select(lock, &environment, &base, runtime, choice);
+        let accounted: BTreeSet<String> = selection
+            .wanted
+            .iter()
+            .map(|w| w.name.to_string())
+            .chain(selection.gaps.iter().map(|g| g.distribution.clone()))
+            .collect();
+        assert!(lock.distributions.iter().all(|d| accounted.contains(d.name.as_str())), "{selection:?}");
+        selection
+    }
+
+    fn wanted(selection: &Selection) -> Vec<&str> {
+        selection.wanted.iter().map(|w| w.name.as_str()).collect()
+    }
+
+    fn denied(selection: &Selection) -> Vec<(&str, &str)> {
+        let denied = selection.findings.iter().filter(|f| f.level == Level::Deny);
+        denied.map(|f| (f.code.as_str(), f.subject.as_str())).collect()
+    }
+
+    /// A requirements file from lines; each gets a hash.
+    fn requirements(lines: &[&str]) -> Lock {
+        let hash = "a".repeat(64);
+        let text: String = lines.iter().map(|l| format!("{l} --hash=sha256:{hash}\n")).collect();
+        parse_requirements("requirements.txt", &text).unwrap()
+    }
+
+    fn poetry() -> Lock {
+        parse_poetry("poetry.lock", &lock_2_1(), "pyproject.toml", PROJECT).unwrap()
+    }
+
+    #[test]
+    fn a_lock_for_another_python_is_denied_line_by_line() {
+        let lock = requirements(&[
+            "idna==3.10 ; python_version == \"3.12\"",
+            "six==1.17.0 ; python_version == \"3.12\"",
+            "colorama==0.4.6 ; python_version == \"3.12\" and sys_platform == \"win32\"",
+        ]);
+        let selection = select_on(&lock, "3.13.5", &Choice::default());
+        assert!(selection.wanted.is_empty());
+        assert_eq!(
+            denied(&selection),
+            [("declared-not-installed", "idna"), ("declared-not-installed", "six")]
+        );
+        let finding = &selection.findings[0];
+        assert_eq!(
+            finding.cause,
+            "`idna==3.10` (requirements.txt:1) is declared, but its marker `python_version == \"3.12\"` is false: \
+             the base has python_version = \"3.13\""
+        );
+        assert_eq!(finding.remedy.len(), 2);
+        assert!(finding.remedy[0].contains("--python-version 3.13"), "{:?}", finding.remedy);
+        assert!(finding.remedy[1].ends_with("the lock is for: 3.12"), "{:?}", finding.remedy);
+        let here = select_on(&lock, "3.12.3", &Choice::default());
+        assert_eq!((wanted(&here), denied(&here)), (vec!["idna", "six"], vec![]));
+    }
+
+    #[test]
+    fn what_a_lock_leaves_out_on_purpose_is_a_gap() {
+        // As `poetry export` writes a project for "^3.9": every line carries the project's own range.
+        let exported = requirements(&[
+            "idna==3.10 ; python_version >= \"3.9\" and python_version < \"4.0\"",
+            "six==1.17.0 ; python_version >= \"3.9\" and python_version < \"4.0\"",
+            "tomli==2.0.1 ; python_version >= \"3.9\" and python_version < \"3.11\"",
+            "colorama==0.4.6 ; python_version >= \"3.9\" and sys_platform == \"win32\"",
+        ]);
+        // As `uv export` writes it: only what differs has a marker.
+        let universal = requirements(&[
+            "idna==3.10",
+            "six==1.17.0",
+            "exceptiongroup==1.2 ; python_full_version < '3.11'",
+            "audioop-lts==0.2 ; python_full_version >= '3.14'",
+            "numpy==1.26 ; python_full_version < '3.12'",
+            "numpy==2.3 ; python_full_version >= '3.12'",
+            "futures==3 ; python_version < '3'",
+        ]);
+        for lock in [&exported, &universal] {
+            let selection = select_on(lock, "3.13.5", &Choice::default());
+            assert_eq!(denied(&selection), [], "{selection:?}");
+        }
+        let selection = select_on(&universal, "3.13.5", &Choice::default());
+        assert_eq!(wanted(&selection), ["idna", "numpy", "six"]);
+        assert_eq!(selection.wanted[1].version, "2.3");
+        let gap = selection.gaps.iter().find(|g| g.distribution == "exceptiongroup").unwrap();
+        assert_eq!(
+            gap.cause,
+            Cause::Marker {
+                marker: "python_full_version < '3.11'".to_owned(),
+                values: vec!["python_full_version = \"3.13.5\"".to_owned()]
+            }
+        );
+    }
+
+    #[test]
+    fn one_line_that_applies_does_not_excuse_the_others() {
+        let mixed = [
+            "a==1 ; python_version == '3.12'",
+            "b==1 ; python_version == '3.12'",
+            "c==1 ; python_version >= '3.9'",
+        ];
+        let selection = select_on(&requirements(&mixed), "3.13.5", &Choice::default());
+        assert_eq!(denied(&selection).len(), 2);
+        let single = ["a==1", "b==1", "c==1 ; python_version == '3.12'"];
+        let selection = select_on(&requirements(&single), "3.13.5", &Choice::default());
+        assert_eq!(denied(&selection), [("declared-not-installed", "c")]);
+    }
+
+    #[test]
+    fn requires_python_names_place_constraint_version_and_ways_out() {
+        let selection = select_on(&poetry(), "3.13.5", &Choice::default());
+        let finding = selection.findings.iter().find(|f| f.code == Code::RequiresPythonMismatch).unwrap();
+        assert_eq!(
+            finding.cause,
+            "pyproject.toml:7 requires Python `~3.12`, but the base has Python 3.13.5 (runtime python3.13)"
+        );
+        assert!(finding.remedy[0].contains("python3.12") && finding.remedy[1].contains("poetry lock"));
+        assert_eq!(denied(&select_on(&poetry(), "3.12.9", &Choice::default())), []);
+    }
+
+    #[test]
+    fn poetry_installs_what_is_reached_and_says_why_the_rest_is_not() {
+        let selection = select_on(&poetry(), "3.12.9", &Choice::default());
+        assert_eq!(wanted(&selection), ["six"]);
+        let causes: Vec<(&str, &Cause)> =
+            selection.gaps.iter().map(|g| (g.distribution.as_str(), &g.cause)).collect();
+        assert_eq!(causes[0], ("anyio", &Cause::Extra { extras: vec!["async".to_owned()] }));
+        assert!(matches!(causes[1], ("colorama", Cause::Marker { .. })));
+        assert_eq!(causes[3], ("pytest", &Cause::Group { groups: vec!["dev".to_owned()] }));
+
+        let choice =
+            Choice { extras: vec!["async".to_owned()], groups: vec!["dev".to_owned()], ..Choice::default() };
+        let selection = select_on(&poetry(), "3.12.9", &choice);
+        assert_eq!(wanted(&selection), ["anyio", "idna", "pytest", "six", "typing-extensions"]);
+        assert_eq!(denied(&selection), []);
+    }
+
+    #[test]
+    fn what_only_an_excluded_distribution_requires_is_not_installed() {
+        let choice =
+            Choice { extras: vec!["async".to_owned()], excluded: names(&["anyio"]), ..Choice::default() };
+        let selection = select_on(&poetry(), "3.12.9", &choice);
+        assert_eq!(wanted(&selection), ["six"]);
+        let cause = |name: &str| &selection.gaps.iter().find(|g| g.distribution == name).unwrap().cause;
+        assert_eq!(cause("anyio"), &Cause::Excluded);
+        assert_eq!(cause("idna"), &Cause::Unreachable);
+    }
+
+    #[test]
+    fn layers_and_the_runtime_provide() {
+        let lock = requirements(&["boto3==1.40", "idna==3.10", "six==1.17.0", "attrs==25"]);
+        let layer = LayerContent {
+            name: "base-layer".parse().unwrap(),
+            distributions: [("idna", "3.10"), ("attrs", "24")]
+                .map(|(n, v)| (n.parse().unwrap(), v.to_owned()))
+                .into(),
+        };
+        let choice = Choice { from_runtime: names(&["boto3"]), layers: vec![layer], ..Choice::default() };
+        let selection = select_on(&lock, "3.13.5", &choice);
+        assert_eq!(wanted(&selection), ["attrs", "six"]);
+        assert_eq!(denied(&selection), []);
+        let found: Vec<(&str, &str, Level)> =
+            selection.findings.iter().map(|f| (f.code.as_str(), f.subject.as_str(), f.level)).collect();
+        assert_eq!(
+            found,
+            [
+                ("provided-by-runtime", "boto3", Level::Warn),
+                ("provided-by-layer", "attrs", Level::Note),
+                ("provided-by-layer", "idna", Level::Note),
+            ]
+        );
+        assert!(matches!(&selection.gaps[1].cause, Cause::Layer { version, .. } if version == "3.10"));
+    }
+
+    #[test]
+    fn slips_of_the_pen_are_denied() {
+        let lock = requirements(&["boto3==1.40", "idna==3.10"]);
+        let choice = Choice {
+            excluded: names(&["bto3"]),
+            from_runtime: names(&["idna"]),
+            groups: vec!["develop".to_owned()],
+            ..Choice::default()
+        };
+        let selection = select_on(&lock, "3.13.5", &choice);
+        assert_eq!(
+            denied(&selection),
+            [
+                ("declared-not-installed", "develop"),
+                ("locked-not-installed", "bto3"),
+                ("locked-not-installed", "idna")
+            ]
+        );
+        assert!(selection.findings[1].remedy[0].contains("boto3"));
+        assert_eq!(wanted(&selection), ["boto3", "idna"]);
+    }
+
+    #[test]
+    fn a_declared_name_that_the_lock_lacks_is_denied() {
+        let mut lock = poetry();
+        lock.distributions.retain(|d| d.name.as_str() != "six");
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        assert_eq!(denied(&selection), [("declared-not-installed", "six")]);
+        assert!(selection.findings[0].cause.contains("pyproject.toml:8"), "{:?}", selection.findings);
+        let mut lock = poetry();
+        lock.distributions.retain(|d| d.name.as_str() != "idna");
+        let choice = Choice { extras: vec!["async".to_owned()], ..Choice::default() };
+        let selection = select_on(&lock, "3.12.9", &choice);
+        assert_eq!(denied(&selection), [("locked-not-installed", "idna")]);
+        assert!(selection.findings[0].cause.starts_with("anyio requires idna"));
+    }
+
+    #[test]
+    fn files_without_hashes_and_sources_outside_an_index_are_denied_when_wanted() {
+        let mut lock = poetry();
+        lock.distributions[4].files.clear();
+        assert_eq!(denied(&select_on(&lock, "3.12.9", &Choice::default())), [("lock-missing", "six")]);
+        lock.distributions[4].not_from_index = Some("git https://example.org/six.git".to_owned());
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        assert!(selection.findings[0].cause.contains("example.org"));
     }
 }

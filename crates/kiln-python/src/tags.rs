@@ -1,5 +1,6 @@
 //! Wheel tags: which wheels an interpreter loads, and which of several is the best (packaging specification "platform
-//! compatibility tags", PEP 600 for manylinux; the order is that of `packaging.tags`).
+//! compatibility tags", PEP 600 for manylinux). The order is that of `packaging.tags` before release 26, which moved the plain
+//! `linux` tag to the front: a tag that states no glibc stays the last resort here.
 
 use crate::{PythonError, TargetEnvironment};
 use kiln_record::{Code, DistributionName, Finding};
@@ -283,6 +284,20 @@ mod tests {
         assert!(at("py313-none-linux_x86_64") < at("py3-none-manylinux_2_34_x86_64"));
         assert!(at("cp313-none-any") < at("py313-none-any"));
         assert!(!tags.iter().any(|t| t.contains("musllinux")));
+    }
+
+    /// Digests of all tags, one a line, from `packaging.tags` 24.2 for CPython on x86-64 with glibc 2.34.
+    #[test]
+    fn all_tags_are_those_of_packaging() {
+        for (minor, count, digest) in [
+            (9, 726, "0295fcff54bd92c0ac75a84bd2c642ab4f14d971df6307174f924bc98d9e50c9"),
+            (11, 864, "4fde829ba10bd750a3aa016036378f91ae0f9fa6c12098a7cff726ba424cc746"),
+            (13, 1002, "7a2616cb78cdefb6b1ff3b251b82a8ba921901a2aaf29bace6c5df557427dea5"),
+        ] {
+            let tags = cpython_tags(minor, Some((2, 34)), "x86_64");
+            assert_eq!(tags.len(), count);
+            assert_eq!(kiln_record::Digest::of(tags.join("\n").as_bytes()).hex(), digest);
+        }
     }
 
     #[test]
