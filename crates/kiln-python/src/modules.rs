@@ -37,29 +37,32 @@ pub fn top_level_modules<'a>(paths: impl Iterator<Item = &'a TreePath>) -> Vec<S
         if !folder.split('/').all(is_identifier) {
             continue;
         }
-        let regular = module == "__init__";
-        folders.entry(folder).or_default().regular |= regular;
+        folders.entry(folder).or_default().regular |= module == "__init__";
         // Every folder above exists as a package of one kind or the other.
         let mut above = folder;
         while let Some((parent, _)) = above.rsplit_once('/') {
-            folders.entry(parent).or_default();
+            if folders.contains_key(parent) {
+                break;
+            }
+            folders.insert(parent, Folder::default());
             above = parent;
         }
     }
-    let regular: Vec<&str> = folders.iter().filter(|(_, f)| f.regular).map(|(path, _)| *path).collect();
-    for top in folders.keys().filter(|path| !path.contains('/')) {
-        let mut nearest: Vec<&str> = Vec::new();
-        for path in regular.iter().filter(|p| is_within(p, top)) {
-            // Paths are sorted, so a package comes before the packages inside it.
-            if !nearest.iter().any(|package| is_within(path, package)) {
-                nearest.push(path);
-            }
+    // `/` orders before every character of a name, so a package is followed by all that it holds.
+    let mut nearest: Option<&str> = None;
+    let mut open: Option<&str> = None;
+    for (path, folder) in &folders {
+        if !path.contains('/') {
+            modules.extend(open.map(str::to_owned));
+            open = Some(path);
         }
-        if nearest.is_empty() {
-            nearest.push(top);
+        if folder.regular && !nearest.is_some_and(|package| is_within(path, package)) {
+            modules.insert(path.replace('/', "."));
+            nearest = Some(path);
+            open = None;
         }
-        modules.extend(nearest.into_iter().map(|path| path.replace('/', ".")));
     }
+    modules.extend(open.map(str::to_owned));
     modules.retain(|m| !NOT_OFFERED.contains(&m.split('.').next().unwrap_or(m)));
     modules.into_iter().collect()
 }
@@ -111,6 +114,10 @@ mod tests {
         check(&["google/protobuf/__init__.py", "google/protobuf/internal/__init__.py"], &["google.protobuf"]);
         check(&["google/type/date_pb2.py"], &["google"]);
         check(&["a/b/__init__.py", "a/c/d/__init__.py", "a/c.py"], &["a.b", "a.c.d"]);
+        check(
+            &["a/x.py", "ab/__init__.py", "a/b/__init__.py", "a/b/c/__init__.py", "z/y.py"],
+            &["a.b", "ab", "z"],
+        );
         check(&["fast/__init__.cpython-313-x86_64-linux-gnu.so"], &["fast"]);
         check(&["types-stubs/__init__.pyi", "tests/__init__.py", "data/x.json", "pkg/__pycache__/a.so"], &[]);
     }

@@ -421,6 +421,42 @@ mod tests {
     }
 
     #[test]
+    fn damaged_text_never_panics() {
+        let texts = [
+            ("demo_pkg-1.0.dist-info/WHEEL", WHEEL),
+            (
+                "demo_pkg-1.0.dist-info/METADATA",
+                b"Name: Demo_Pkg\nVersion: 1.0\nAuthor-email: \"A\" <a@b>, c\nLicense: x\n       |y\n",
+            ),
+            (
+                "demo_pkg-1.0.dist-info/entry_points.txt",
+                b"[console_scripts]\na = b.c:d.e [f]\n[gui_scripts]\n",
+            ),
+            (
+                "demo_pkg-1.0.dist-info/RECORD",
+                b"\"a\"\"b\",sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n",
+            ),
+        ];
+        // A fixed sequence of damage: the same on every run.
+        let mut state: u64 = 1;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let damage = [0, b'\n', b'"', b',', b'/', b'.', b'=', b':', b'[', b' ', 0xff, 0xc3];
+        for round in 0..4000 {
+            let (path, text) = texts[round % texts.len()];
+            let mut text = text.to_vec();
+            for _ in 0..=next(4) {
+                let at = next(text.len());
+                text[at] = damage[next(damage.len())];
+            }
+            // Whether it is refused depends on the damage; that it ends in a value is what counts.
+            let (Ok(_) | Err(_)) = read(NAME, &[("a", b"", false), (path, &text, false)]);
+        }
+    }
+
+    #[test]
     fn a_reader_that_lies_or_fails_is_noticed() {
         let members = ["WHEEL", "METADATA", "RECORD"].map(|name| WheelMember {
             path: TreePath::new(&format!("demo_pkg-1.0.dist-info/{name}")).unwrap(),
