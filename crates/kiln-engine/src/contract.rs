@@ -1,0 +1,485 @@
+//! What every engine must do, as checks that panic when it does not.
+//!
+//! The image must have busybox at `/bin/busybox` and `/tmp`; [`image_archive`] makes one from any static busybox. The
+//! same checks run on the engine in memory and on Docker.
+
+use crate::{
+    ContainerInfo, Engine, EngineError, GuestPath, InputTree, Limits, Line, RunOutcome, RunSpec, Session,
+    Stream,
+};
+use kiln_record::Digest;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::{Cursor, Read as _};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const BUSYBOX: &str = "/bin/busybox";
+const USER: &str = "65534:65534";
+
+/// One file of a tar: path, mode, content.
+pub type File<'a> = (&'a str, u32, &'a [u8]);
+
+/// Runs every check in turn.
+pub async fn suite(engine: Engine, image: &str) {
+    exit_codes(&engine, image).await;
+    streams_are_separate_and_whole(&engine, image).await;
+    large_output_is_not_lost(&engine, image).await;
+    environment_and_place_are_exact(&engine, image).await;
+    inputs_are_seen_and_safe(&engine, image).await;
+    one_input_needs_nothing_else(&engine, image).await;
+    faulty_inputs_are_refused(&engine, image).await;
+    outputs_are_collected(&engine, image).await;
+    only_scratch_is_writable(&engine, image).await;
+    there_is_no_network(&engine, image).await;
+    deadlines_kill(&engine, image).await;
+    memory_is_limited(&engine, image).await;
+    output_is_limited(&engine, image).await;
+    dropping_a_run_removes_it(&engine, image).await;
+    leftovers_are_swept(&engine, image).await;
+    images_load_twice_alike(&engine).await;
+    missing_things_are_named(&engine, image).await;
+    shutdown_removes_and_refuses(&engine, image).await;
+}
+
+/// A program's own exit code is an outcome; a missing program is 127.
+pub async fn exit_codes(engine: &Engine, image: &str) {
+    assert_eq!(run(engine, spec(image, &["true"])).await.exit_code, 0);
+    let failed = run(engine, spec(image, &["false"])).await;
+    assert_eq!((failed.exit_code, failed.oom_killed), (1, false));
+    let mut missing = spec(image, &[]);
+    missing.argv = vec!["/bin/no-such-program".to_owned()];
+    let missing = run(engine, missing).await;
+    assert_eq!(missing.exit_code, 127);
+    assert!(text(&missing.stderr).contains("No such file"), "{}", text(&missing.stderr));
+    none_left(engine).await;
+}
+
+/// Stdout and stderr are told apart, and lines are told as lines.
+pub async fn streams_are_separate_and_whole(engine: &Engine, image: &str) {
+    let lines = Mutex::new(Vec::new());
+    let mut spec = spec(image, &["cat", "/in/a", "/in/missing", "/in/b"]);
+    spec.inputs = vec![tree("/in", &[("a", 0o644, b"one\ntwo\r\n\xff"), ("b", 0o644, b"three")])];
+    let outcome = engine
+        .run(spec, |line: Line| lines.lock().expect("not poisoned").push(line))
+        .await
+        .expect("the run ends");
+    assert_eq!(outcome.exit_code, 1);
+    assert_eq!(outcome.stdout, b"one\ntwo\r\n\xffthree");
+    assert!(text(&outcome.stderr).contains("/in/missing"), "{}", text(&outcome.stderr));
+    let lines = lines.into_inner().expect("not poisoned");
+    let of = |stream: Stream| {
+        lines.iter().filter(move |line| line.stream == stream).map(|line| line.text.as_str())
+    };
+    assert_eq!(of(Stream::Stdout).collect::<Vec<_>>(), ["one", "two", "\u{fffd}three"]);
+    assert_eq!(of(Stream::Stderr).count(), 1);
+}
+
+/// Every byte of much output arrives, in order.
+pub async fn large_output_is_not_lost(engine: &Engine, image: &str) {
+    let outcome = run(engine, spec(image, &["seq", "400000"])).await;
+    let expected: String = (1..=400_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(outcome.stdout.len(), expected.len());
+    assert!(outcome.stdout == expected.as_bytes(), "the same length, but other bytes");
+}
+
+/// The program sees exactly the environment it was given, and `HOME`.
+pub async fn environment_and_place_are_exact(engine: &Engine, image: &str) {
+    let with = |words: &[&str]| {
+        let mut spec = spec(image, words);
+        spec.env = BTreeMap::from([("B".to_owned(), "x=y z".to_owned()), ("A".to_owned(), String::new())]);
+        spec.working_dir = "/tmp".to_owned();
+        spec
+    };
+    let env = run(engine, with(&["env"])).await;
+    let mut lines: Vec<String> = text(&env.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["A=", "B=x=y z", "HOME=/"]);
+    for (words, expected) in
+        [(["pwd", ""], "/tmp"), (["hostname", ""], "kiln"), (["id", "-u"], "65534"), (["id", "-g"], "65534")]
+    {
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        assert_eq!(text(&run(engine, with(&words)).await.stdout).trim(), expected, "{words:?}");
+    }
+}
+
+/// Inputs are complete, belong to root, keep their execute bit, and cannot be changed; what the image had is hidden.
+pub async fn inputs_are_seen_and_safe(engine: &Engine, image: &str) {
+    let files: [File<'_>; 3] = [("a/b.txt", 0o666, b"hello"), ("run", 0o775, b"#!"), ("wide", 0o644, b"")];
+    let with = |words: &[&str]| {
+        let mut spec = spec(image, words);
+        spec.inputs = vec![tree("/in", &files), tree("/etc/second", &[("c", 0o644, b"2")])];
+        spec
+    };
+    let modes =
+        with(&["stat", "-c", "%a %u %g %n", "/in", "/in/a", "/in/a/b.txt", "/in/run", "/etc/second/c"]);
+    assert_eq!(
+        text(&run(engine, modes).await.stdout),
+        "755 0 0 /in\n755 0 0 /in/a\n644 0 0 /in/a/b.txt\n755 0 0 /in/run\n644 0 0 /etc/second/c\n"
+    );
+    assert_eq!(run(engine, with(&["cat", "/in/a/b.txt", "/etc/second/c"])).await.stdout, b"hello2");
+    for target in ["/in/new", "/in/a/new", "/etc/second/new"] {
+        assert_ne!(run(engine, with(&["touch", target])).await.exit_code, 0, "{target}");
+    }
+    assert_ne!(run(engine, with(&["cp", "/in/wide", "/in/a/b.txt"])).await.exit_code, 0);
+}
+
+/// A run with one input and nothing else behaves the same.
+pub async fn one_input_needs_nothing_else(engine: &Engine, image: &str) {
+    let mut spec = spec(image, &["cat", "/var/task/deep/er/file"]);
+    spec.inputs = vec![tree("/var/task", &[("deep/er/file", 0o644, b"found")])];
+    assert_eq!(run(engine, spec).await.stdout, b"found");
+    none_left(engine).await;
+}
+
+/// An archive that lies is an error that names the input, and leaves nothing behind.
+pub async fn faulty_inputs_are_refused(engine: &Engine, image: &str) {
+    for alone in [true, false] {
+        let mut spec = spec(image, &["true"]);
+        let path = GuestPath::new("/in").expect("a path");
+        spec.inputs = vec![InputTree::new(path.clone(), Cursor::new(vec![7; 2048]))];
+        if !alone {
+            spec.outputs.push(GuestPath::new("/out").expect("a path"));
+        }
+        match engine.run(spec, |_| ()).await {
+            Err(EngineError::Input { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{other:?}"),
+        }
+    }
+    none_left(engine).await;
+}
+
+/// What the program leaves in an output comes back, also when it failed.
+pub async fn outputs_are_collected(engine: &Engine, image: &str) {
+    let with = |words: &[&str]| {
+        let mut spec = spec(image, words);
+        spec.inputs = vec![tree("/in", &[("a", 0o644, b"content")])];
+        spec.outputs = ["/out", "/kiln/deep/out"].map(|path| GuestPath::new(path).expect("a path")).to_vec();
+        spec
+    };
+    let outcome = run(engine, with(&["cp", "/in/a", "/out/b"])).await;
+    assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
+    assert_eq!(outcome.outputs[0].0.as_str(), "/out");
+    assert_eq!(files_of(&outcome.outputs[0].1), [("b".to_owned(), b"content".to_vec())]);
+    assert_eq!(files_of(&outcome.outputs[1].1), []);
+    let outcome = run(engine, with(&["cp", "/in/a", "/kiln/deep/out/b"])).await;
+    assert_eq!(files_of(&outcome.outputs[1].1).len(), 1);
+    assert_eq!(run(engine, with(&["false"])).await.outputs.len(), 2);
+    none_left(engine).await;
+}
+
+/// Scratch folders can be written; the root cannot, not even by root.
+pub async fn only_scratch_is_writable(engine: &Engine, image: &str) {
+    let with = |user: &str, words: &[&str]| {
+        let mut spec = spec(image, words);
+        spec.user = user.to_owned();
+        spec.scratch = vec![GuestPath::new("/tmp").expect("a path")];
+        spec
+    };
+    assert_eq!(run(engine, with(USER, &["touch", "/tmp/x"])).await.exit_code, 0);
+    assert_eq!(run(engine, with(USER, &["ls", "/tmp"])).await.stdout, b"", "scratch begins empty");
+    for target in ["/x", "/bin/x", "/etc/x"] {
+        assert_ne!(run(engine, with(USER, &["touch", target])).await.exit_code, 0, "{target}");
+    }
+    let root = run(engine, with("0:0", &["touch", "/x"])).await;
+    assert_ne!(root.exit_code, 0);
+    assert!(text(&root.stderr).contains("Read-only"), "{}", text(&root.stderr));
+}
+
+/// Loopback is the only interface.
+pub async fn there_is_no_network(engine: &Engine, image: &str) {
+    assert_eq!(text(&run(engine, spec(image, &["ls", "/sys/class/net"])).await.stdout), "lo\n");
+}
+
+/// A program that takes too long is killed and removed.
+pub async fn deadlines_kill(engine: &Engine, image: &str) {
+    let mut spec = spec(image, &["sleep", "60"]);
+    spec.limits.deadline = Duration::from_secs(1);
+    let started = Instant::now();
+    match engine.run(spec, |_| ()).await {
+        Err(EngineError::Deadline { seconds: 1, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(started.elapsed() < Duration::from_secs(30));
+    none_left(engine).await;
+}
+
+/// A program that takes too much memory is killed, and the outcome says why.
+pub async fn memory_is_limited(engine: &Engine, image: &str) {
+    let mut spec = spec(image, &["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]);
+    spec.limits.memory_bytes = 32 << 20;
+    let outcome = run(engine, spec).await;
+    assert_eq!((outcome.exit_code, outcome.oom_killed), (137, true));
+}
+
+/// A program that writes too much is stopped.
+pub async fn output_is_limited(engine: &Engine, image: &str) {
+    let mut spec = spec(image, &["seq", "100000000"]);
+    spec.limits.output_bytes = 100_000;
+    match engine.run(spec, |_| ()).await {
+        Err(EngineError::OutputTooLarge { limit: 100_000, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    none_left(engine).await;
+}
+
+/// Dropping the future at any moment leaves no container.
+pub async fn dropping_a_run_removes_it(engine: &Engine, image: &str) {
+    for delay in [0, 5, 20, 60, 120, 200, 300, 450, 700] {
+        let mut spec = spec(image, &["sleep", "60"]);
+        spec.inputs = vec![tree("/in", &[("a", 0o644, b"a")])];
+        spec.outputs = vec![GuestPath::new("/out").expect("a path")];
+        let run = engine.run(spec, |_| ());
+        let dropped = tokio::time::timeout(Duration::from_millis(delay), run).await;
+        assert!(dropped.is_err(), "it was to sleep longer than {delay} ms");
+    }
+    eventually(engine, |left| left == 0).await;
+}
+
+/// A container whose process is gone is removed by another session, and one whose process lives is not.
+pub async fn leftovers_are_swept(engine: &Engine, image: &str) {
+    let here = session_of(engine);
+    let dead = Session { id: format!("{}-dead", here.id), started: Some(1), ..here.clone() };
+    let far = Session { id: format!("{}-far", here.id), host: format!("{}-far", here.host), ..dead.clone() };
+    let (left_by_dead, left_by_far) = (engine.with_session(dead), engine.with_session(far));
+    let hold = |engine: Engine| {
+        let spec = spec(image, &["sleep", "60"]);
+        tokio::spawn(async move { engine.run(spec, |_| ()).await })
+    };
+    let (abandoned, foreign, own) = (hold(left_by_dead), hold(left_by_far.clone()), hold(engine.clone()));
+    eventually(engine, |there| there == 3).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(ours(engine).await.iter().all(|container| container.name == "contract"));
+    // The engine may hold leftovers of other tools' tests too.
+    assert!(engine.sweep().await.expect("an answer") >= 1);
+    let left: Vec<Session> = ours(engine).await.into_iter().map(|container| container.session).collect();
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|session| !session.id.ends_with("-dead")), "{left:?}");
+    match abandoned.await.expect("no panic") {
+        Err(EngineError::Broken { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(engine.sweep().await.expect("an answer"), 0);
+    own.abort();
+    foreign.abort();
+    eventually(engine, |left| left == 0).await;
+}
+
+/// Loading twice gives one image that is described alike; removing it makes it unknown.
+pub async fn images_load_twice_alike(engine: &Engine) {
+    let name = "kiln-contract/loaded:1";
+    let archive = image_archive(&[("hello", 0o644, b"hello")], &["A=1"], name);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        engine.load(Cursor::new(archive.clone())).await.expect("a good archive");
+        seen.push(engine.image(name).await.expect("an answer").expect("just loaded"));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].diff_ids, [Digest::of(&tar_of(&[("hello", 0o644, b"hello")]))]);
+    assert_eq!(seen[0].config_env, ["A=1"]);
+    assert_eq!(engine.image(&seen[0].id).await.expect("an answer").expect("known by id").id, seen[0].id);
+    assert!(engine.remove_image(name).await.expect("an answer"));
+    assert!(!engine.remove_image(name).await.expect("an answer"));
+    assert_eq!(engine.image(name).await.expect("an answer"), None);
+    match engine.load(Cursor::new(vec![7; 4096])).await {
+        Err(EngineError::LoadFailed { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A missing image and an unpinned pull are refused by name.
+pub async fn missing_things_are_named(engine: &Engine, image: &str) {
+    let missing = spec("kiln-contract/no-such-image:1", &["true"]);
+    match engine.run(missing, |_| ()).await {
+        Err(EngineError::ImageMissing { reference }) => {
+            assert_eq!(reference, "kiln-contract/no-such-image:1")
+        }
+        other => panic!("{other:?}"),
+    }
+    match engine.pull("127.0.0.1:9/kiln-contract:1", None, |_| ()).await {
+        Err(EngineError::InvalidReference { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    let pinned = format!("127.0.0.1:9/kiln-contract@{}", Digest::of(b"nothing"));
+    match engine.pull(&pinned, None, |_| ()).await {
+        Err(EngineError::PullFailed { reference, .. }) => assert_eq!(reference, pinned),
+        other => panic!("{other:?}"),
+    }
+    let mut overlapping = spec(image, &["true"]);
+    overlapping.scratch = ["/a", "/a/b"].map(|path| GuestPath::new(path).expect("a path")).to_vec();
+    match engine.run(overlapping, |_| ()).await {
+        Err(EngineError::InvalidRun { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    none_left(engine).await;
+}
+
+/// Shutting down removes what runs, at whatever stage it is, and refuses new runs.
+pub async fn shutdown_removes_and_refuses(engine: &Engine, image: &str) {
+    for delay in [0, 50, 150, 800] {
+        let here = session_of(engine);
+        let other = engine.with_session(Session { id: format!("{}-s{delay}", here.id), ..here });
+        let running = tokio::spawn({
+            let (other, mut spec) = (other.clone(), spec(image, &["sleep", "60"]));
+            spec.inputs = vec![tree("/in", &[("a", 0o644, b"a")])];
+            async move { other.run(spec, |_| ()).await }
+        });
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let removed = other.shutdown().await;
+        assert!(removed <= 1, "{removed}");
+        match running.await.expect("no panic") {
+            Err(EngineError::Stopped) => {}
+            other => panic!("after {delay} ms: {other:?}"),
+        }
+        match other.run(spec(image, &["true"]), |_| ()).await {
+            Err(EngineError::Stopped) => {}
+            other => panic!("{other:?}"),
+        }
+        eventually(engine, |left| left == 0).await;
+    }
+}
+
+/// An image archive with one layer, as `docker save` writes it, with its blobs where an OCI layout has them.
+#[must_use]
+pub fn image_archive(files: &[File<'_>], env: &[&str], name: &str) -> Vec<u8> {
+    let layer = tar_of(files);
+    let layer_digest = Digest::of(&layer);
+    let config = serde_json::json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": { "Env": env },
+        "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
+    })
+    .to_string();
+    let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
+    let (config_path, layer_path) = (blob(Digest::of(config.as_bytes())), blob(layer_digest));
+    let manifest = serde_json::json!([{ "Config": config_path, "RepoTags": [name], "Layers": [layer_path] }])
+        .to_string();
+    tar_of(&[
+        (&config_path, 0o644, config.as_bytes()),
+        (&layer_path, 0o644, &layer),
+        ("manifest.json", 0o644, manifest.as_bytes()),
+    ])
+}
+
+/// A tar of files, with the folders they need, in the order given.
+#[must_use]
+pub fn tar_of(files: &[File<'_>]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, mode, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(*mode);
+        // Not root, so that the checks see whether engines take owners from here.
+        header.set_uid(1000);
+        header.set_gid(1000);
+        header.set_mtime(0);
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, path, *bytes).expect("a short name, and memory");
+    }
+    archive.into_inner().expect("memory")
+}
+
+/// A run of a busybox applet with ample limits.
+#[must_use]
+pub fn spec(image: &str, words: &[&str]) -> RunSpec {
+    RunSpec {
+        name: "contract".to_owned(),
+        image: image.to_owned(),
+        argv: [BUSYBOX].iter().chain(words).map(|&word| word.to_owned()).collect(),
+        env: BTreeMap::new(),
+        working_dir: "/".to_owned(),
+        user: USER.to_owned(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        scratch: Vec::new(),
+        limits: Limits {
+            memory_bytes: 64 << 20,
+            pids: 32,
+            cpus: Some(1.0),
+            output_bytes: 64 << 20,
+            deadline: Duration::from_secs(60),
+        },
+    }
+}
+
+fn tree(path: &str, files: &[File<'_>]) -> InputTree {
+    InputTree::new(GuestPath::new(path).expect("a path"), Cursor::new(tar_of(files)))
+}
+
+fn run<'a>(engine: &'a Engine, spec: RunSpec) -> impl Future<Output = RunOutcome> + 'a {
+    let words = spec.argv.join(" ");
+    async move { engine.run(spec, |_| ()).await.unwrap_or_else(|error| panic!("{words}: {error}")) }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn files_of(tar: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = tar::Archive::new(tar);
+    let mut files = Vec::new();
+    for entry in archive.entries().expect("a tar") {
+        let mut entry = entry.expect("a tar");
+        if entry.header().entry_type() == tar::EntryType::Regular {
+            let name = entry.path().expect("a path").display().to_string();
+            let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).expect("a tar");
+            files.push((name, bytes));
+        }
+    }
+    files
+}
+
+fn session_of(engine: &Engine) -> Session {
+    engine.session().clone()
+}
+
+/// Containers of this suite: the engine may have others.
+async fn ours(engine: &Engine) -> Vec<ContainerInfo> {
+    let here = session_of(engine);
+    let all = engine.containers().await.expect("an answer");
+    all.into_iter().filter(|container| container.session.id.starts_with(&here.id)).collect()
+}
+
+async fn none_left(engine: &Engine) {
+    assert_eq!(ours(engine).await, [], "containers are left");
+}
+
+async fn eventually(engine: &Engine, condition: impl Fn(usize) -> bool) {
+    let mut there = 0;
+    for _ in 0..200 {
+        there = ours(engine).await.len();
+        if condition(there) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{there} containers are there");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fake;
+
+    #[tokio::test]
+    async fn the_engine_in_memory_passes() {
+        let pid = std::process::id();
+        let session = Session {
+            id: "contract".to_owned(),
+            host: "here".to_owned(),
+            pid,
+            started: Session::start_of(pid),
+        };
+        let engine = Engine::Fake(Fake::new(session));
+        let name = "kiln-contract/busybox:1";
+        let files: [File<'_>; 3] = [
+            ("bin/busybox", 0o755, b"stands for busybox"),
+            ("etc/.keep", 0o644, b""),
+            ("tmp/.keep", 0o644, b""),
+        ];
+        engine.load(Cursor::new(image_archive(&files, &["PATH=/bin", "FROM_IMAGE=1"], name))).await.unwrap();
+        suite(engine, name).await;
+    }
+}

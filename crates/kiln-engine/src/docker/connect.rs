@@ -1,0 +1,98 @@
+//! Opening a connection, and mending requests on their way out.
+
+use super::{Docker, Shared, causes, failed};
+use crate::endpoint::{Address, Endpoint};
+use crate::{EngineError, EngineSettings};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion};
+use std::sync::Arc;
+use std::time::Duration;
+
+// Until the head of a response arrives; containers that run for hours are not concerned.
+const ANSWER: Duration = Duration::from_secs(120);
+const TRANSFER: Duration = Duration::from_secs(3600);
+// Docker 20.10, the oldest engine that the contract suite has run against.
+const OLDEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+
+impl Docker {
+    /// Connects to the engine that the settings mean and agrees on an API version with it.
+    pub(crate) async fn connect(settings: &EngineSettings) -> Result<Self, EngineError> {
+        if !settings.session.has_usable_id() {
+            return Err(EngineError::Settings {
+                what: format!("session id `{}`", settings.session.id.escape_debug()),
+                why: "use 1 to 64 letters, digits and _.-".to_owned(),
+            });
+        }
+        let endpoint = Endpoint::of(settings)?;
+        let client = open(&endpoint).map_err(|e| failed(&endpoint.shown, "connect to the engine", e))?;
+        let client = client.negotiate_version().await.map_err(|e| match e {
+            bollard::errors::Error::DockerResponseServerError { .. } => {
+                failed(&endpoint.shown, "ask for the version", e)
+            }
+            other => EngineError::Unavailable { endpoint: endpoint.shown.clone(), why: causes(&other) },
+        })?;
+        let version = client.client_version();
+        if version < OLDEST {
+            return Err(EngineError::TooOld {
+                endpoint: endpoint.shown,
+                found: version.to_string(),
+                needed: OLDEST.to_string(),
+            });
+        }
+        let prefix = format!("/v{version}");
+        let client = client.with_request_modifier(move |request| mended(request, &prefix));
+        let shared = Shared {
+            transfers: client.clone().with_timeout(TRANSFER),
+            client,
+            endpoint: endpoint.shown,
+            api_version: version.to_string(),
+            config_dir: settings.config_dir.clone(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            live: Arc::default(),
+            session: Arc::new(settings.session.clone()),
+        })
+    }
+}
+
+fn open(endpoint: &Endpoint) -> Result<bollard::Docker, bollard::errors::Error> {
+    let seconds = ANSWER.as_secs();
+    match &endpoint.address {
+        Address::Unix(path) => bollard::Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
+        Address::Http(address) => bollard::Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        Address::Tls { address, certificates } => bollard::Docker::connect_with_ssl(
+            address,
+            &certificates.key,
+            &certificates.certificate,
+            &certificates.authority,
+            seconds,
+            API_DEFAULT_VERSION,
+        ),
+        Address::Ssh(address) => {
+            bollard::Docker::connect_with_ssh(address, seconds, API_DEFAULT_VERSION, None)
+        }
+    }
+}
+
+/// bollard 0.21.1 drops the version from the path, so that every engine answers in its newest form; and it writes
+/// registry credentials in standard base64 where the engine expects the URL alphabet (RFC 4648, section 5).
+fn mended(mut request: BollardRequest, prefix: &str) -> BollardRequest {
+    let uri = request.uri();
+    if !uri.path().starts_with("/v1.")
+        && let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority())
+    {
+        let rest = uri.path_and_query().map_or("/", |text| text.as_str());
+        if let Ok(versioned) = format!("{scheme}://{authority}{prefix}{rest}").parse() {
+            *request.uri_mut() = versioned;
+        }
+    }
+    for name in ["x-registry-auth", "x-registry-config"] {
+        if let Some(value) = request.headers_mut().get_mut(name)
+            && let Ok(text) = value.to_str()
+            && let Ok(mended) = text.replace('+', "-").replace('/', "_").parse()
+        {
+            *value = mended;
+        }
+    }
+    request
+}

@@ -1,0 +1,95 @@
+//! Images: what is there, bringing one in, taking one away.
+
+use super::{Docker, status};
+use crate::archive::stream_of_reader;
+use crate::image::check_reference;
+use crate::{EngineError, ImageInfo};
+use bollard::errors::Error as BollardError;
+use bollard::models::ImageInspect;
+use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder};
+use futures_util::StreamExt as _;
+use kiln_record::Platform;
+use std::io::Read;
+
+impl Docker {
+    /// See [`crate::Engine::image`].
+    pub(crate) async fn image(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
+        check_reference(reference)?;
+        match self.shared.client.inspect_image(reference).await {
+            Ok(image) => described(reference, image).map(Some),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(self.failed(format!("inspect image {reference}"), error)),
+        }
+    }
+
+    /// See [`crate::Engine::load`].
+    pub(crate) async fn load(&self, archive: impl Read + Send + 'static) -> Result<(), EngineError> {
+        let (body, reader) = stream_of_reader(archive);
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let answers = self.shared.transfers.import_image(options, bollard::body_try_stream(body), None);
+        let mut answers = Box::pin(answers);
+        let mut result = Ok(());
+        while let Some(answer) = answers.next().await {
+            if let Err(error) = answer {
+                result = Err(error);
+                break;
+            }
+        }
+        drop(answers);
+        let Err(error) = result else { return Ok(()) };
+        if status(&error).is_none()
+            && let Ok(Err(cause)) = reader.await
+            && cause.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            return Err(EngineError::LoadFailed { why: format!("the archive could not be read: {cause}") });
+        }
+        match self.failed("load an image", error) {
+            EngineError::Refused { why, .. } | EngineError::Broken { why, .. } => {
+                Err(EngineError::LoadFailed { why })
+            }
+            other => Err(other),
+        }
+    }
+
+    /// See [`crate::Engine::remove_image`].
+    pub(crate) async fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
+        check_reference(reference)?;
+        let options = RemoveImageOptionsBuilder::new().build();
+        match self.shared.client.remove_image(reference, Some(options), None).await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(self.failed(format!("remove image {reference}"), error)),
+        }
+    }
+}
+
+fn described(reference: &str, image: ImageInspect) -> Result<ImageInfo, EngineError> {
+    let unusable = |why: String| EngineError::ImageUnusable { reference: reference.to_owned(), why };
+    let system = image.os.unwrap_or_default();
+    let architecture = image.architecture.unwrap_or_default();
+    let platform: Platform = format!("{system}/{architecture}")
+        .parse()
+        .map_err(|e: kiln_record::PlatformError| unusable(format!("its platform {e}")))?;
+    let layers = image.root_fs.and_then(|root| root.layers).unwrap_or_default();
+    let diff_ids = layers
+        .iter()
+        .map(|layer| layer.parse())
+        .collect::<Result<_, kiln_record::DigestError>>()
+        .map_err(|e| unusable(e.to_string()))?;
+    Ok(ImageInfo {
+        id: image.id.ok_or_else(|| unusable("the engine gives it no id".to_owned()))?,
+        diff_ids,
+        repo_digests: image.repo_digests.unwrap_or_default(),
+        platform,
+        config_env: image.config.and_then(|config| config.env).unwrap_or_default(),
+    })
+}
+
+/// What the engine says inside a stream that began well.
+pub(super) fn stream_error(error: &BollardError) -> Option<&str> {
+    match error {
+        BollardError::DockerStreamError { error } => Some(error),
+        BollardError::DockerResponseServerError { message, .. } => Some(message),
+        _ => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! A Docker engine, through bollard.
+//!
+//! bollard is pinned to one release; what works around a fault of that release says so where it is done.
+
+mod connect;
+mod credentials;
+mod images;
+mod live;
+mod pull;
+mod run;
+mod sweep;
+
+use crate::{EngineError, EngineInfo, Session};
+use bollard::errors::Error as BollardError;
+use live::Live;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A connection to a Docker engine. Cloning it is cheap; all clones share what they know about running containers.
+#[derive(Clone, Debug)]
+pub struct Docker {
+    shared: Arc<Shared>,
+    live: Arc<Live>,
+    session: Arc<Session>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// For requests that are answered at once.
+    client: bollard::Docker,
+    /// For uploads and loads, which are answered only when all bytes have arrived.
+    transfers: bollard::Docker,
+    endpoint: String,
+    api_version: String,
+    config_dir: Option<PathBuf>,
+}
+
+impl Docker {
+    /// What the engine says about itself.
+    pub(crate) async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let (version, info) = tokio::try_join!(self.shared.client.version(), self.shared.client.info())
+            .map_err(|e| self.failed("ask the engine about itself", e))?;
+        let architecture = info.architecture.or(version.arch).unwrap_or_default();
+        let platform =
+            architecture.parse().map_err(|e: kiln_record::PlatformError| EngineError::Settings {
+                what: self.shared.endpoint.clone(),
+                why: format!("the engine's architecture {e}"),
+            })?;
+        let status = info.driver_status.unwrap_or_default();
+        Ok(EngineInfo {
+            endpoint: self.shared.endpoint.clone(),
+            version: info.server_version.or(version.version).unwrap_or_default(),
+            api_version: self.shared.api_version.clone(),
+            platform: kiln_record::Platform { architecture: platform },
+            storage_driver: info.driver.unwrap_or_default(),
+            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
+            memory: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            containerd_store: status
+                .iter()
+                .flatten()
+                .any(|word| word.starts_with("io.containerd.snapshotter")),
+        })
+    }
+
+    /// The same engine, asked by another process: containers carry the other session's labels.
+    pub(crate) fn with_session(&self, session: Session) -> Self {
+        Self { shared: Arc::clone(&self.shared), live: Arc::default(), session: Arc::new(session) }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Turns a failed request into an error that names what was asked.
+    fn failed(&self, action: impl Into<String>, error: BollardError) -> EngineError {
+        failed(&self.shared.endpoint, action, error)
+    }
+}
+
+fn failed(endpoint: &str, action: impl Into<String>, error: BollardError) -> EngineError {
+    match error {
+        BollardError::DockerResponseServerError { status_code, message } => {
+            EngineError::Refused { action: action.into(), status: status_code, why: message }
+        }
+        BollardError::HyperLegacyError { err } if err.is_connect() => {
+            EngineError::Unavailable { endpoint: endpoint.to_owned(), why: causes(&err) }
+        }
+        BollardError::SocketNotFoundError(path) => EngineError::Unavailable {
+            endpoint: endpoint.to_owned(),
+            why: format!("there is no socket {path}"),
+        },
+        BollardError::RequestTimeoutError => {
+            EngineError::Broken { action: action.into(), why: "the engine did not answer in time".to_owned() }
+        }
+        other => EngineError::Broken { action: action.into(), why: causes(&other) },
+    }
+}
+
+/// An error with everything that caused it; the outer text alone is often just `client error (Connect)`.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// The HTTP status with which the engine refused, if it did.
+fn status(error: &BollardError) -> Option<u16> {
+    match error {
+        BollardError::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! Images from a registry: always by digest, and checked.
+
+use super::images::stream_error;
+use super::{Docker, causes};
+use crate::image::{check_reference, pinned_digest};
+use crate::{Credentials, EngineError, ImageInfo, PullProgress};
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::StreamExt as _;
+use kiln_record::Digest;
+
+impl Docker {
+    /// See [`crate::Engine::pull`].
+    pub(crate) async fn pull(
+        &self,
+        reference: &str,
+        credentials: Option<Credentials>,
+        progress: impl Fn(PullProgress) + Send + Sync,
+    ) -> Result<ImageInfo, EngineError> {
+        let expected = pinned_digest(reference)?;
+        // A pull asks the registry even for what is there; without this, an image could not be used offline.
+        if let Some(image) = self.image(reference).await?
+            && holds(&image, expected)
+        {
+            return Ok(image);
+        }
+        let options = CreateImageOptionsBuilder::new().from_image(reference).build();
+        let credentials = credentials.map(DockerCredentials::from);
+        let mut steps = Box::pin(self.shared.transfers.create_image(Some(options), None, credentials));
+        while let Some(step) = steps.next().await {
+            let step = step.map_err(|e| self.pull_failed(reference, e))?;
+            let bytes = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+            let detail = step.progress_detail.unwrap_or_default();
+            progress(PullProgress {
+                layer: step.id.unwrap_or_default(),
+                status: step.status.unwrap_or_default(),
+                current: bytes(detail.current),
+                total: bytes(detail.total),
+            });
+        }
+        let Some(image) = self.image(reference).await? else {
+            return Err(EngineError::PullFailed {
+                reference: reference.to_owned(),
+                why: "the engine reported success, but does not have the image".to_owned(),
+            });
+        };
+        if holds(&image, expected) {
+            return Ok(image);
+        }
+        let found = if image.repo_digests.is_empty() {
+            "no digest".to_owned()
+        } else {
+            image.repo_digests.join(", ")
+        };
+        Err(EngineError::DigestMismatch { reference: reference.to_owned(), expected, found })
+    }
+
+    /// See [`crate::Engine::resolve_digest`].
+    pub(crate) async fn resolve_digest(
+        &self,
+        reference: &str,
+        credentials: Option<Credentials>,
+    ) -> Result<(Digest, String), EngineError> {
+        check_reference(reference)?;
+        let failed = |why: String| EngineError::ResolveFailed { reference: reference.to_owned(), why };
+        let credentials = credentials.map(DockerCredentials::from);
+        let answer = self.shared.client.inspect_registry_image(reference, credentials).await;
+        let descriptor = match answer {
+            Ok(answer) => answer.descriptor,
+            Err(error) => return Err(failed(stream_error(&error).map_or_else(|| causes(&error), explained))),
+        };
+        let digest = descriptor.digest.ok_or_else(|| failed("the registry names no digest".to_owned()))?;
+        let digest = digest.parse().map_err(|e: kiln_record::DigestError| failed(e.to_string()))?;
+        Ok((digest, descriptor.media_type.unwrap_or_default()))
+    }
+
+    fn pull_failed(&self, reference: &str, error: bollard::errors::Error) -> EngineError {
+        match stream_error(&error) {
+            Some(why) => EngineError::PullFailed { reference: reference.to_owned(), why: explained(why) },
+            None => match self.failed("pull", error) {
+                EngineError::Broken { why, .. } => {
+                    EngineError::PullFailed { reference: reference.to_owned(), why }
+                }
+                other => other,
+            },
+        }
+    }
+}
+
+fn holds(image: &ImageInfo, digest: Digest) -> bool {
+    let suffix = format!("@{digest}");
+    image.repo_digests.iter().any(|known| known.ends_with(&suffix))
+}
+
+/// The engine's words, followed by what to do about the usual causes.
+fn explained(why: &str) -> String {
+    let lower = why.to_lowercase();
+    let advice =
+        if lower.contains("unauthorized") || lower.contains("no basic auth") || lower.contains("denied") {
+            "; log in with `docker login`, or check that the name is right"
+        } else if lower.contains("manifest unknown") || lower.contains("not found") {
+            "; the registry does not have it (any more): pin again with `kiln lock --base`"
+        } else if lower.contains("verification failed") || lower.contains("digest") {
+            "; the registry serves other bytes than the digest names: do not use it before the cause is known"
+        } else if lower.contains("dial tcp") || lower.contains("timeout") || lower.contains("no such host") {
+            "; the registry cannot be reached from the engine"
+        } else if lower.contains("server gave http response") {
+            "; the registry speaks plain HTTP: the engine must list it under insecure-registries"
+        } else {
+            ""
+        };
+    format!("{}{advice}", why.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_causes_come_with_advice() {
+        assert!(explained("unauthorized: authentication required").contains("docker login"));
+        assert!(explained("manifest for x not found: manifest unknown").contains("kiln lock --base"));
+        assert_eq!(explained("odd\n"), "odd");
+    }
+}

@@ -1,0 +1,406 @@
+//! Running one program in one container.
+//!
+//! Inputs and outputs are anonymous volumes, because a read-only root refuses uploads and a tmpfs cannot be read after
+//! the end. Two things follow from how engines unpack archives. The folder that an archive is unpacked into keeps its
+//! owner, so an output could never belong to the program's user; and each upload mounts the container anew, which takes
+//! longer than the upload itself. Both are solved by a second container, the loader, which is never started: its root
+//! is writable, so one archive for `/` brings every input and sets the owner of every output, while the engine already
+//! creates the real container on the loader's volumes. A run with a single input and no output needs no loader.
+
+use super::live::Container;
+use super::{Docker, status};
+use crate::archive::{stream_of_writer, write_inputs};
+use crate::lines::Capture;
+use crate::run::User;
+use crate::{EngineError, GuestPath, InputTree, Limits, Line, RunOutcome, RunSpec, Stream};
+use bollard::container::LogOutput;
+use bollard::errors::Error as BollardError;
+use bollard::models::{
+    ContainerCreateBody, ContainerStateStatusEnum, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
+    MountType, MountVolumeOptions,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+// Set in every container by the engine unless the request says otherwise.
+const SET_BY_ENGINES: [&str; 2] = ["PATH", "HOSTNAME"];
+const CPU_PERIOD: i64 = 100_000;
+
+/// A run that has passed its checks.
+struct Job {
+    name: String,
+    image_id: String,
+    image_env: Vec<String>,
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    working_dir: String,
+    user: User,
+    outputs: Vec<GuestPath>,
+    scratch: Vec<GuestPath>,
+    limits: Limits,
+}
+
+impl Docker {
+    /// Runs a program to its end; see [`crate::Engine::run`].
+    pub(crate) async fn run(
+        &self,
+        spec: RunSpec,
+        on_line: impl Fn(Line) + Send + Sync,
+    ) -> Result<RunOutcome, EngineError> {
+        let user = spec.check()?;
+        if self.live.is_stopping() {
+            return Err(EngineError::Stopped);
+        }
+        let Some((image_id, image_env)) = self.image_to_run(&spec.image).await? else {
+            return Err(EngineError::ImageMissing { reference: spec.image });
+        };
+        let RunSpec { name, argv, env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
+        let job = Job { name, image_id, image_env, argv, env, working_dir, user, outputs, scratch, limits };
+        let (container, mut loader) = self.prepare(&job, inputs).await?;
+        let result = self.follow(&container, &mut loader, &job, &on_line).await;
+        container.remove().await;
+        if let Some(loader) = loader {
+            loader.remove().await;
+        }
+        match result {
+            Err(_) if self.live.is_stopping() => Err(EngineError::Stopped),
+            result => result,
+        }
+    }
+
+    /// Creates the container with its inputs in place.
+    async fn prepare(
+        &self,
+        job: &Job,
+        inputs: Vec<InputTree>,
+    ) -> Result<(Container, Option<Container>), EngineError> {
+        let outputs = job.outputs.clone();
+        let mut volumes: Vec<GuestPath> = inputs.iter().map(|input| input.path.clone()).collect();
+        volumes.extend(outputs.iter().cloned());
+        if volumes.is_empty() {
+            return Ok((self.create(job.body(self, &[], None)).await?, None));
+        }
+        if let ([path], []) = (volumes.as_slice(), outputs.as_slice()) {
+            let container = self.create(job.body(self, &volumes, None)).await?;
+            return match self.upload(&container, path.as_str(), job, inputs, outputs, true).await {
+                Ok(()) => Ok((container, None)),
+                Err(error) => {
+                    container.remove().await;
+                    Err(error)
+                }
+            };
+        }
+        let loader = self.create(job.loader_body(self, &volumes)).await?;
+        let (container, uploaded) = tokio::join!(
+            self.create(job.body(self, &[], Some(loader.name()))),
+            self.upload(&loader, "/", job, inputs, outputs, false)
+        );
+        match (container, uploaded) {
+            (Ok(container), Ok(())) => Ok((container, Some(loader))),
+            (Ok(container), Err(error)) => {
+                tokio::join!(container.remove(), loader.remove());
+                Err(error)
+            }
+            (Err(error), _) => {
+                loader.remove().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn upload(
+        &self,
+        container: &Container,
+        to: &str,
+        job: &Job,
+        inputs: Vec<InputTree>,
+        outputs: Vec<GuestPath>,
+        at_input: bool,
+    ) -> Result<(), EngineError> {
+        let user = job.user;
+        let (body, thread) =
+            stream_of_writer(move |writer| write_inputs(inputs, &outputs, user, at_input, writer));
+        let options = UploadToContainerOptionsBuilder::new().path(to).build();
+        let sent = self
+            .shared
+            .transfers
+            .upload_to_container(container.name(), Some(options), bollard::body_try_stream(body))
+            .await;
+        let Err(error) = sent else { return Ok(()) };
+        // A faulty input ends the request too; its own words say more than the broken connection.
+        if let Ok(Err(fault)) = thread.await
+            && let Some(path) = fault.path
+            && status(&error).is_none()
+        {
+            return Err(EngineError::Input { name: job.name.clone(), path, why: fault.why });
+        }
+        Err(self.failed(format!("bring the inputs of `{}` into the container", job.name), error))
+    }
+
+    /// Starts the container and follows it to its end.
+    async fn follow(
+        &self,
+        container: &Container,
+        loader: &mut Option<Container>,
+        job: &Job,
+        on_line: &(impl Fn(Line) + Send + Sync),
+    ) -> Result<RunOutcome, EngineError> {
+        let client = &self.shared.client;
+        let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true).build();
+        // Attached before the start, or the first lines could be lost.
+        let attached = client
+            .attach_container(container.name(), Some(options))
+            .await
+            .map_err(|e| self.failed(format!("attach to `{}`", job.name), e))?;
+        client
+            .start_container(container.name(), None)
+            .await
+            .map_err(|e| self.failed(format!("start `{}`", job.name), e))?;
+        let limits = &job.limits;
+        let mut capture = Capture::new(limits.output_bytes);
+        let ended = tokio::time::timeout(limits.deadline, async {
+            tokio::try_join!(
+                self.read(attached.output, job, &mut capture, on_line),
+                self.exit_code(container, job)
+            )
+        });
+        // Only a started container is sure to hold its volumes: the loader goes away while the program runs, and not
+        // before.
+        let unload = async {
+            if let Some(loader) = loader.take() {
+                loader.remove().await;
+            }
+        };
+        let (ended, ()) = tokio::join!(ended, unload);
+        let exit_code = match ended {
+            Ok(result) => result?.1,
+            Err(_) => {
+                return Err(EngineError::Deadline {
+                    name: job.name.clone(),
+                    seconds: limits.deadline.as_secs(),
+                    last: capture.last_lines(),
+                });
+            }
+        };
+        let oom_killed = exit_code != 0 && self.was_oom_killed(container, job).await?;
+        let outputs = self.download(container, job).await?;
+        Ok(RunOutcome { exit_code, stdout: capture.stdout, stderr: capture.stderr, outputs, oom_killed })
+    }
+
+    async fn read(
+        &self,
+        mut frames: impl futures_util::Stream<Item = Result<LogOutput, BollardError>> + Unpin,
+        job: &Job,
+        capture: &mut Capture,
+        on_line: &(impl Fn(Line) + Send + Sync),
+    ) -> Result<(), EngineError> {
+        while let Some(frame) = frames.next().await {
+            let frame = frame.map_err(|e| self.failed(format!("read the output of `{}`", job.name), e))?;
+            let (stream, bytes) = match frame {
+                LogOutput::StdErr { message } => (Stream::Stderr, message),
+                LogOutput::StdOut { message } | LogOutput::Console { message } => (Stream::Stdout, message),
+                LogOutput::StdIn { .. } => continue,
+            };
+            capture.push(stream, &bytes, on_line).map_err(|_| EngineError::OutputTooLarge {
+                name: job.name.clone(),
+                what: "stdout and stderr".to_owned(),
+                limit: job.limits.output_bytes,
+            })?;
+        }
+        capture.finish(on_line);
+        Ok(())
+    }
+
+    /// Waits for the end. Asked after the start, so that `not-running` cannot be answered too early.
+    async fn exit_code(&self, container: &Container, job: &Job) -> Result<i64, EngineError> {
+        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let mut answers = Box::pin(self.shared.client.wait_container(container.name(), Some(options)));
+        match answers.next().await {
+            Some(Ok(answer)) => Ok(answer.status_code),
+            // bollard makes an error of every code but zero.
+            Some(Err(BollardError::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(error)) => Err(self.failed(format!("wait for `{}`", job.name), error)),
+            None => Err(EngineError::Broken {
+                action: format!("wait for `{}`", job.name),
+                why: "the engine hung up".to_owned(),
+            }),
+        }
+    }
+
+    async fn was_oom_killed(&self, container: &Container, job: &Job) -> Result<bool, EngineError> {
+        match self.shared.client.inspect_container(container.name(), None).await {
+            Ok(details) => {
+                let state = details.state.unwrap_or_default();
+                // A container under removal was killed by whoever removes it: its exit code means nothing.
+                if matches!(
+                    state.status,
+                    Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)
+                ) {
+                    return Err(removed(job));
+                }
+                Ok(state.oom_killed.unwrap_or(false))
+            }
+            Err(error) if status(&error) == Some(404) => Err(removed(job)),
+            Err(error) => Err(self.failed(format!("ask how `{}` ended", job.name), error)),
+        }
+    }
+
+    async fn download(
+        &self,
+        container: &Container,
+        job: &Job,
+    ) -> Result<Vec<(GuestPath, Vec<u8>)>, EngineError> {
+        let mut outputs = Vec::new();
+        let mut left = job.limits.output_bytes;
+        for path in &job.outputs {
+            // `/.` makes entries relative to the folder instead of to its parent.
+            let options = DownloadFromContainerOptionsBuilder::new().path(&format!("{path}/.")).build();
+            let mut chunks =
+                Box::pin(self.shared.client.download_from_container(container.name(), Some(options)));
+            let mut tar = Vec::new();
+            while let Some(chunk) = chunks.next().await {
+                let chunk = match chunk {
+                    Ok(chunk) => chunk,
+                    Err(error) if status(&error) == Some(404) => return Err(removed(job)),
+                    Err(error) => return Err(self.failed(format!("collect {path} of `{}`", job.name), error)),
+                };
+                left = left.checked_sub(chunk.len() as u64).ok_or_else(|| EngineError::OutputTooLarge {
+                    name: job.name.clone(),
+                    what: format!("output {path}"),
+                    limit: job.limits.output_bytes,
+                })?;
+                tar.extend_from_slice(&chunk);
+            }
+            outputs.push((path.clone(), tar));
+        }
+        Ok(outputs)
+    }
+}
+
+fn removed(job: &Job) -> EngineError {
+    EngineError::Broken {
+        action: format!("run `{}`", job.name),
+        why: "its container was removed by someone else".to_owned(),
+    }
+}
+
+impl Job {
+    /// The container that the program runs in.
+    fn body(&self, docker: &Docker, volumes: &[GuestPath], loader: Option<&str>) -> ContainerCreateBody {
+        let host = HostConfig {
+            network_mode: Some("none".to_owned()),
+            readonly_rootfs: Some(true),
+            init: Some(true),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            mounts: Some(mounts(volumes)),
+            volumes_from: loader.map(|name| vec![name.to_owned()]),
+            tmpfs: Some(self.scratch.iter().map(|path| (path.to_string(), self.scratch_options())).collect()),
+            // We read the output as it comes; a second copy in the engine's log would only fill its disk.
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ..limited(&self.limits)
+        };
+        ContainerCreateBody {
+            user: Some(format!("{}:{}", self.user.uid, self.user.gid)),
+            working_dir: Some(self.working_dir.clone()),
+            env: Some(self.environment()),
+            entrypoint: Some(self.argv[..1].to_vec()),
+            cmd: Some(self.argv[1..].to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..self.bare(docker, host)
+        }
+    }
+
+    /// The container whose volumes are filled; never started.
+    fn loader_body(&self, docker: &Docker, volumes: &[GuestPath]) -> ContainerCreateBody {
+        let host = HostConfig {
+            network_mode: Some("none".to_owned()),
+            mounts: Some(mounts(volumes)),
+            ..HostConfig::default()
+        };
+        ContainerCreateBody { entrypoint: Some(vec!["never-started".to_owned()]), ..self.bare(docker, host) }
+    }
+
+    fn bare(&self, docker: &Docker, host: HostConfig) -> ContainerCreateBody {
+        ContainerCreateBody {
+            image: Some(self.image_id.clone()),
+            hostname: Some("kiln".to_owned()),
+            labels: Some(docker.labels(&self.name).into_iter().collect()),
+            healthcheck: Some(HealthConfig {
+                test: Some(vec!["NONE".to_owned()]),
+                ..HealthConfig::default()
+            }),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        }
+    }
+
+    /// Owner and mode both: runc before 1.2 gives a tmpfs the mode of the folder below it, whatever it is told.
+    fn scratch_options(&self) -> String {
+        let (User { uid, gid }, size) = (self.user, self.limits.memory_bytes);
+        format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size}")
+    }
+
+    /// The environment asked for, and a removal (a name without `=`) for everything that the image or the engine
+    /// would add.
+    fn environment(&self) -> Vec<String> {
+        let mut given = self.env.clone();
+        given.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
+        let from_image = self.image_env.iter().filter_map(|entry| entry.split('=').next());
+        let unwanted: BTreeSet<&str> =
+            from_image.chain(SET_BY_ENGINES).filter(|key| !given.contains_key(*key)).collect();
+        let mut all: Vec<String> = given.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        all.extend(unwanted.into_iter().filter(|key| !key.is_empty()).map(str::to_owned));
+        all
+    }
+}
+
+fn mounts(volumes: &[GuestPath]) -> Vec<Mount> {
+    let volume = |path: &GuestPath| Mount {
+        target: Some(path.to_string()),
+        typ: Some(MountType::VOLUME),
+        // Otherwise the engine copies what the image has there.
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    };
+    volumes.iter().map(volume).collect()
+}
+
+fn limited(limits: &Limits) -> HostConfig {
+    let memory = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
+    HostConfig {
+        memory: Some(memory),
+        // Memory and swap together: no swap.
+        memory_swap: Some(memory),
+        pids_limit: Some(i64::from(limits.pids)),
+        // A quota and not `NanoCpus`, which engines refuse when it exceeds the processors they have.
+        cpu_period: limits.cpus.map(|_| CPU_PERIOD),
+        cpu_quota: limits.cpus.map(quota),
+        ..HostConfig::default()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the check of the run keeps it between 0.01 and 4096")]
+fn quota(cpus: f64) -> i64 {
+    (cpus * CPU_PERIOD as f64) as i64
+}
+
+impl Docker {
+    /// The id and environment of an image; `None` if it is not there.
+    async fn image_to_run(&self, reference: &str) -> Result<Option<(String, Vec<String>)>, EngineError> {
+        crate::image::check_reference(reference)?;
+        match self.shared.client.inspect_image(reference).await {
+            Ok(image) => {
+                let env = image.config.and_then(|config| config.env).unwrap_or_default();
+                Ok(Some((image.id.unwrap_or_else(|| reference.to_owned()), env)))
+            }
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(self.failed(format!("inspect image {reference}"), error)),
+        }
+    }
+}

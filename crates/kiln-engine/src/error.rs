@@ -1,0 +1,171 @@
+//! What can go wrong between kiln and a container engine.
+
+use crate::GuestPath;
+use kiln_record::Digest;
+
+/// Why an engine could not do what was asked. A program that merely exits with a code is no error: see
+/// [`crate::RunOutcome`].
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A setting that says where the engine is cannot be used.
+    #[error("use the engine setting {what}: {why}")]
+    Settings {
+        /// The setting, as the user knows it: `DOCKER_HOST`, a context, a file.
+        what: String,
+        /// What is wrong with it and what to do.
+        why: String,
+    },
+    /// Nothing answers at the endpoint.
+    #[error(
+        "reach the container engine at {endpoint}: {why}; start it, or point DOCKER_HOST or a context at one"
+    )]
+    Unavailable {
+        /// Where the engine should be.
+        endpoint: String,
+        /// The cause.
+        why: String,
+    },
+    /// The engine speaks only older versions of the API than kiln needs.
+    #[error(
+        "use the engine at {endpoint}: it offers API {found}, kiln needs {needed} or newer; upgrade the engine"
+    )]
+    TooOld {
+        /// Where the engine is.
+        endpoint: String,
+        /// The newest API version it offers.
+        found: String,
+        /// The oldest version kiln works with.
+        needed: String,
+    },
+    /// The engine has no such image.
+    #[error("find image {reference} in the engine; load or pull it first")]
+    ImageMissing {
+        /// The reference that was looked for.
+        reference: String,
+    },
+    /// The engine's description of an image makes no sense to kiln.
+    #[error("understand image {reference}: {why}")]
+    ImageUnusable {
+        /// The image.
+        reference: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A reference is malformed, or lacks the digest it must have.
+    #[error("use image reference `{reference}`: {why}")]
+    InvalidReference {
+        /// The reference, control characters escaped.
+        reference: String,
+        /// What is wrong and what to write instead.
+        why: String,
+    },
+    /// A pulled image is not the one that was asked for.
+    #[error(
+        "pull {reference}: the engine holds {found} instead of {expected}; do not use this registry before the cause is known"
+    )]
+    DigestMismatch {
+        /// The reference that was asked for.
+        reference: String,
+        /// The digest in it.
+        expected: Digest,
+        /// The digests that the engine reports, or `no digest`.
+        found: String,
+    },
+    /// The engine could not pull an image.
+    #[error("pull {reference}: {why}")]
+    PullFailed {
+        /// The reference that was asked for.
+        reference: String,
+        /// The cause, with what to do where it is known.
+        why: String,
+    },
+    /// The registry did not tell the digest of a reference.
+    #[error("resolve {reference}: {why}")]
+    ResolveFailed {
+        /// The reference that was asked for.
+        reference: String,
+        /// The cause, with what to do where it is known.
+        why: String,
+    },
+    /// An image archive could not be loaded.
+    #[error("load an image into the engine: {why}")]
+    LoadFailed {
+        /// The cause.
+        why: String,
+    },
+    /// Credentials for a registry could not be read.
+    #[error("read credentials for {registry}: {why}")]
+    Credentials {
+        /// The registry.
+        registry: String,
+        /// The cause, with the file or program concerned.
+        why: String,
+    },
+    /// A run was asked for that no engine could do.
+    #[error("run `{name}`: {why}")]
+    InvalidRun {
+        /// The name of the run.
+        name: String,
+        /// What is wrong with its description.
+        why: String,
+    },
+    /// An input tree could not be brought into the container.
+    #[error("bring input {path} into `{name}`: {why}")]
+    Input {
+        /// The name of the run.
+        name: String,
+        /// Where the tree should have been.
+        path: GuestPath,
+        /// The cause.
+        why: String,
+    },
+    /// The program did not finish in time and was killed.
+    #[error("finish `{name}` within {seconds} s: it was killed{}", last_lines(.last))]
+    Deadline {
+        /// The name of the run.
+        name: String,
+        /// The time it had.
+        seconds: u64,
+        /// The last lines it wrote, oldest first.
+        last: Vec<String>,
+    },
+    /// The program wrote more than it may.
+    #[error("keep {what} of `{name}`: more than {limit} bytes; raise the limit if that much is expected")]
+    OutputTooLarge {
+        /// The name of the run.
+        name: String,
+        /// What was too large: a stream or an output path.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The engine answered a request with an error.
+    #[error("{action}: the engine refused ({status}): {why}")]
+    Refused {
+        /// What was asked.
+        action: String,
+        /// The HTTP status.
+        status: u16,
+        /// The engine's own words.
+        why: String,
+    },
+    /// The connection broke, or something outside removed what was in use.
+    #[error("{action}: {why}")]
+    Broken {
+        /// What was under way.
+        action: String,
+        /// The cause.
+        why: String,
+    },
+    /// [`crate::Engine::shutdown`] was called: nothing new is started.
+    #[error("start a container: kiln is stopping")]
+    Stopped,
+}
+
+fn last_lines(lines: &[String]) -> String {
+    if lines.is_empty() {
+        "; it wrote nothing".to_owned()
+    } else {
+        format!("; its last lines:\n  {}", lines.join("\n  "))
+    }
+}

@@ -1,0 +1,333 @@
+//! An engine in memory, for tests that must not need one.
+//!
+//! It loads real image archives, keeps their files, and enforces the rules that [`crate::Engine::run`] promises:
+//! owners, modes, read-only root, limits, deadline, removal. It runs no process: the programs it knows are a few applets
+//! of busybox, written here, and those that a test adds with [`Fake::with_program`].
+
+mod applets;
+mod filesystem;
+mod guest;
+mod image;
+
+use crate::archive::write_inputs;
+use crate::image::{check_reference, pinned_digest};
+use crate::lines::Capture;
+use crate::{ContainerInfo, EngineError, EngineInfo, ImageInfo, Line, RunOutcome, RunSpec, Session};
+use filesystem::Mount;
+pub use guest::Guest;
+use image::FakeImage;
+use kiln_record::{Architecture, Digest, Platform};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// A program that a fake engine can run: it reads and writes through the [`Guest`] and returns its exit code.
+type Program = Arc<dyn Fn(&mut Guest) -> i64 + Send + Sync>;
+
+/// An engine in memory. Clones share their images and containers.
+#[derive(Clone)]
+pub struct Fake {
+    daemon: Arc<Mutex<Daemon>>,
+    stopping: Arc<AtomicBool>,
+    session: Session,
+}
+
+#[derive(Default)]
+struct Daemon {
+    images: BTreeMap<String, Arc<FakeImage>>,
+    tags: BTreeMap<String, String>,
+    containers: BTreeMap<String, Running>,
+    programs: BTreeMap<String, Program>,
+}
+
+struct Running {
+    info: ContainerInfo,
+    removed: Arc<Notify>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+const BUSYBOX: &str = "/bin/busybox";
+const NOT_FOUND: i64 = 127;
+const KILLED: i64 = 137;
+
+impl Fake {
+    /// An engine without images.
+    #[must_use]
+    pub fn new(session: Session) -> Self {
+        Self { daemon: Arc::default(), stopping: Arc::default(), session }
+    }
+
+    /// Adds a program under the name that `argv[0]` must have, in every image.
+    #[must_use]
+    pub fn with_program(
+        self,
+        name: &str,
+        program: impl Fn(&mut Guest) -> i64 + Send + Sync + 'static,
+    ) -> Self {
+        self.daemon().programs.insert(name.to_owned(), Arc::new(program));
+        self
+    }
+
+    pub(crate) fn with_session(&self, session: Session) -> Self {
+        Self { daemon: Arc::clone(&self.daemon), stopping: Arc::default(), session }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn info(&self) -> EngineInfo {
+        EngineInfo {
+            endpoint: "memory".to_owned(),
+            version: "0".to_owned(),
+            api_version: "1.41".to_owned(),
+            platform: Platform { architecture: Architecture::Amd64 },
+            storage_driver: "memory".to_owned(),
+            cpus: 1,
+            memory: 1 << 30,
+            containerd_store: false,
+        }
+    }
+
+    pub(crate) fn image(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
+        check_reference(reference)?;
+        Ok(self.daemon().find(reference).map(|image| image.info.clone()))
+    }
+
+    pub(crate) fn load(&self, archive: impl Read) -> Result<(), EngineError> {
+        let loaded = image::read(archive).map_err(|e| EngineError::LoadFailed { why: e.to_string() })?;
+        let mut daemon = self.daemon();
+        for (image, tags) in loaded {
+            for tag in tags {
+                daemon.tags.insert(tag, image.info.id.clone());
+            }
+            daemon.images.entry(image.info.id.clone()).or_insert_with(|| Arc::new(image));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
+        check_reference(reference)?;
+        let mut daemon = self.daemon();
+        if let Some(id) = daemon.tags.remove(&tagged(reference)) {
+            if !daemon.tags.values().any(|other| *other == id) {
+                daemon.images.remove(&id);
+            }
+            return Ok(true);
+        }
+        daemon.tags.retain(|_, id| id != reference);
+        Ok(daemon.images.remove(reference).is_some())
+    }
+
+    /// Finds what is there; there is no registry behind a fake.
+    pub(crate) fn pull(&self, reference: &str) -> Result<ImageInfo, EngineError> {
+        let expected = pinned_digest(reference)?;
+        let daemon = self.daemon();
+        let suffix = format!("@{expected}");
+        let image = daemon.images.values().find(|image| {
+            image.info.repo_digests.iter().any(|known| known.ends_with(&suffix))
+                || image.info.id == expected.to_string()
+        });
+        image.map(|image| image.info.clone()).ok_or_else(|| EngineError::PullFailed {
+            reference: reference.to_owned(),
+            why: "the engine in memory has no registry; load the image".to_owned(),
+        })
+    }
+
+    pub(crate) fn resolve_digest(&self, reference: &str) -> Result<(Digest, String), EngineError> {
+        check_reference(reference)?;
+        Err(EngineError::ResolveFailed {
+            reference: reference.to_owned(),
+            why: "the engine in memory has no registry".to_owned(),
+        })
+    }
+
+    pub(crate) fn containers(&self) -> Vec<ContainerInfo> {
+        self.daemon().containers.values().map(|running| running.info.clone()).collect()
+    }
+
+    pub(crate) fn sweep(&self) -> usize {
+        self.remove_where(|info| info.is_left_over(&self.session))
+    }
+
+    pub(crate) fn shutdown(&self) -> usize {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.remove_where(|info| info.session == self.session)
+    }
+
+    pub(crate) async fn run(
+        &self,
+        spec: RunSpec,
+        on_line: impl Fn(Line) + Send + Sync,
+    ) -> Result<RunOutcome, EngineError> {
+        let user = spec.check()?;
+        check_reference(&spec.image)?;
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(EngineError::Stopped);
+        }
+        let image = self.daemon().find(&spec.image);
+        let Some(image) = image else {
+            return Err(EngineError::ImageMissing { reference: spec.image });
+        };
+        let container = self.start(&spec.name);
+        let RunSpec { name, argv, mut env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
+        env.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
+        let mut files = image.files.clone();
+        let mut archive = Vec::new();
+        let volumes =
+            inputs.iter().map(|input| &input.path).chain(&outputs).map(|path| (path, Mount::Volume));
+        let mounts = volumes.chain(scratch.iter().map(|path| (path, Mount::Scratch)));
+        for (path, mount) in mounts {
+            files.mount(path.as_str(), mount);
+        }
+        write_inputs(inputs, &outputs, user, false, &mut archive).map_err(|fault| match fault.path {
+            Some(path) => EngineError::Input { name: name.clone(), path, why: fault.why },
+            None => {
+                EngineError::Broken { action: format!("bring in the inputs of `{name}`"), why: fault.why }
+            }
+        })?;
+        files.unpack(archive.as_slice()).map_err(|e| EngineError::Broken {
+            action: format!("unpack the inputs of `{name}`"),
+            why: e.to_string(),
+        })?;
+        files.make_folder(&working_dir);
+        let mut guest = Guest::new(argv, env, working_dir, user, files, limits.clone());
+        let program = self.daemon().program(&guest);
+        let mut exit_code = match program {
+            Some(program) => program(&mut guest),
+            None => {
+                let missing = format!("exec {} failed: No such file or directory\n", guest.argv()[0]);
+                guest.write_stderr(missing.as_bytes());
+                NOT_FOUND
+            }
+        };
+        if guest.oom_killed {
+            exit_code = KILLED;
+        }
+        let mut capture = Capture::new(limits.output_bytes);
+        for (stream, bytes) in std::mem::take(&mut guest.frames) {
+            capture.push(stream, &bytes, &on_line).map_err(|_| EngineError::OutputTooLarge {
+                name: name.clone(),
+                what: "stdout and stderr".to_owned(),
+                limit: limits.output_bytes,
+            })?;
+        }
+        capture.finish(&on_line);
+        let ended = tokio::select! {
+            () = container.removed.notified() => {
+                return Err(if self.stopping.load(Ordering::SeqCst) {
+                    EngineError::Stopped
+                } else {
+                    EngineError::Broken {
+                        action: format!("run `{name}`"),
+                        why: "its container was removed by someone else".to_owned(),
+                    }
+                });
+            }
+            ended = tokio::time::timeout(limits.deadline, tokio::time::sleep(guest.sleeps)) => ended,
+        };
+        if ended.is_err() {
+            return Err(EngineError::Deadline {
+                name,
+                seconds: limits.deadline.as_secs(),
+                last: capture.last_lines(),
+            });
+        }
+        let mut left = limits.output_bytes;
+        let mut collected = Vec::new();
+        for path in outputs {
+            let tar = guest.files.pack(path.as_str());
+            left = left.checked_sub(tar.len() as u64).ok_or_else(|| EngineError::OutputTooLarge {
+                name: name.clone(),
+                what: format!("output {path}"),
+                limit: limits.output_bytes,
+            })?;
+            collected.push((path, tar));
+        }
+        Ok(RunOutcome {
+            exit_code,
+            stdout: capture.stdout,
+            stderr: capture.stderr,
+            outputs: collected,
+            oom_killed: guest.oom_killed,
+        })
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Daemon> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, name: &str) -> Container {
+        let container = format!("kiln-{}-{}", self.session.id, NEXT.fetch_add(1, Ordering::Relaxed));
+        let info = ContainerInfo {
+            container: container.clone(),
+            name: name.to_owned(),
+            session: self.session.clone(),
+        };
+        let removed = Arc::new(Notify::new());
+        self.daemon().containers.insert(container.clone(), Running { info, removed: Arc::clone(&removed) });
+        Container { fake: self.clone(), name: container, removed }
+    }
+
+    fn remove_where(&self, condition: impl Fn(&ContainerInfo) -> bool) -> usize {
+        let mut daemon = self.daemon();
+        let before = daemon.containers.len();
+        daemon.containers.retain(|_, running| {
+            let remove = condition(&running.info);
+            if remove {
+                // Kept for whoever waits later: a permit, not a wake-up that nobody hears.
+                running.removed.notify_one();
+            }
+            !remove
+        });
+        before - daemon.containers.len()
+    }
+}
+
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fake").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// A container that is removed when this value is dropped.
+struct Container {
+    fake: Fake,
+    name: String,
+    removed: Arc<Notify>,
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        self.fake.daemon().containers.remove(&self.name);
+    }
+}
+
+impl Daemon {
+    fn find(&self, reference: &str) -> Option<Arc<FakeImage>> {
+        let id = self.tags.get(&tagged(reference)).map_or(reference, String::as_str);
+        self.images.get(id).cloned()
+    }
+
+    fn program(&self, guest: &Guest) -> Option<Program> {
+        let name = guest.argv().first()?;
+        if let Some(program) = self.programs.get(name) {
+            return Some(Arc::clone(program));
+        }
+        let busybox = name == BUSYBOX && guest.read(BUSYBOX).is_ok();
+        busybox.then(|| Arc::new(applets::run) as Program)
+    }
+}
+
+/// Docker's rule: a name without tag means `latest`.
+fn tagged(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if last.contains(':') || last.contains('@') {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    }
+}

@@ -1,0 +1,166 @@
+//! Output of a program: kept whole up to a limit, and told line by line while it runs.
+
+use std::collections::VecDeque;
+
+/// Which stream a line was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One line for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where it was written.
+    pub stream: Stream,
+    /// Its text without line end. Invalid UTF-8 and control characters are replaced by U+FFFD, tabs kept; a line of
+    /// more than 8 KiB comes in pieces. The exact bytes are in [`crate::RunOutcome`].
+    pub text: String,
+}
+
+// A program that never ends its line must not make us keep all of it twice.
+const LONGEST_LINE: usize = 8 << 10;
+const LAST_LINES: usize = 20;
+
+/// Takes frames, which are not lines, and gives lines, keeping every byte up to a limit.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    limit: u64,
+    taken: u64,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    partial: [Vec<u8>; 2],
+    last: VecDeque<String>,
+}
+
+/// More was written than may be kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+impl Capture {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            taken: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            partial: [Vec::new(), Vec::new()],
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Takes a frame and tells the lines that it ends.
+    pub(crate) fn push(
+        &mut self,
+        stream: Stream,
+        bytes: &[u8],
+        tell: &impl Fn(Line),
+    ) -> Result<(), Overflow> {
+        self.taken = self.taken.saturating_add(bytes.len() as u64);
+        if self.taken > self.limit {
+            return Err(Overflow);
+        }
+        match stream {
+            Stream::Stdout => self.stdout.extend_from_slice(bytes),
+            Stream::Stderr => self.stderr.extend_from_slice(bytes),
+        }
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            for chunk in piece.chunks(LONGEST_LINE) {
+                let partial = &mut self.partial[stream as usize];
+                partial.extend_from_slice(chunk);
+                if partial.ends_with(b"\n") || partial.len() >= LONGEST_LINE {
+                    self.end_line(stream, tell);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what was not ended by a line feed.
+    pub(crate) fn finish(&mut self, tell: &impl Fn(Line)) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if !self.partial[stream as usize].is_empty() {
+                self.end_line(stream, tell);
+            }
+        }
+    }
+
+    /// The last lines of both streams, oldest first.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        self.last.iter().cloned().collect()
+    }
+
+    fn end_line(&mut self, stream: Stream, tell: &impl Fn(Line)) {
+        let bytes = std::mem::take(&mut self.partial[stream as usize]);
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let text: String = String::from_utf8_lossy(bytes)
+            .chars()
+            .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+            .collect();
+        if self.last.len() == LAST_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(text.clone());
+        tell(Line { stream, text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    fn lines_of(frames: &[(Stream, &[u8])]) -> (Vec<(Stream, String)>, Capture) {
+        let told = RefCell::new(Vec::new());
+        let tell = |line: Line| told.borrow_mut().push((line.stream, line.text));
+        let mut capture = Capture::new(1 << 20);
+        for (stream, bytes) in frames {
+            capture.push(*stream, bytes, &tell).unwrap();
+        }
+        capture.finish(&tell);
+        (told.into_inner(), capture)
+    }
+
+    #[test]
+    fn frames_become_lines_per_stream() {
+        let (lines, capture) = lines_of(&[
+            (Stream::Stdout, b"on"),
+            (Stream::Stderr, b"warn"),
+            (Stream::Stdout, b"e\r\ntwo\nthr"),
+            (Stream::Stderr, b"ing\n"),
+            (Stream::Stdout, b"ee"),
+        ]);
+        let text: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(text, ["one", "two", "warning", "three"]);
+        assert_eq!(lines[2].0, Stream::Stderr);
+        assert_eq!(capture.stdout, b"one\r\ntwo\nthree");
+        assert_eq!(capture.last_lines(), text);
+    }
+
+    #[test]
+    fn unprintable_bytes_are_shown_as_such_and_kept() {
+        let (lines, capture) = lines_of(&[(Stream::Stdout, b"a\xff\x1b[2J\tb\n")]);
+        assert_eq!(lines[0].1, "a\u{fffd}\u{fffd}[2J\tb");
+        assert_eq!(capture.stdout, b"a\xff\x1b[2J\tb\n");
+    }
+
+    #[test]
+    fn endless_lines_come_in_pieces() {
+        let (lines, _) = lines_of(&[(Stream::Stdout, &vec![b'x'; LONGEST_LINE * 2 + 1])]);
+        assert_eq!(
+            lines.iter().map(|(_, text)| text.len()).collect::<Vec<_>>(),
+            [LONGEST_LINE, LONGEST_LINE, 1]
+        );
+    }
+
+    #[test]
+    fn the_limit_holds_for_both_streams_together() {
+        let mut capture = Capture::new(3);
+        assert_eq!(capture.push(Stream::Stdout, b"ab", &|_| ()), Ok(()));
+        assert_eq!(capture.push(Stream::Stderr, b"cd", &|_| ()), Err(Overflow));
+    }
+}

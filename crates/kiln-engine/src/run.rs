@@ -1,0 +1,207 @@
+//! What to run in a container, under which limits, and what came of it.
+
+use crate::{EngineError, GuestPath};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::time::Duration;
+
+/// One program to run once, in a fresh container, without a network and on a read-only root.
+///
+/// The values are those of a Remote Execution API command (argv, environment, input root, output paths, working
+/// directory, timeout), so that another executor than a container engine can take them unchanged.
+#[derive(Debug)]
+pub struct RunSpec {
+    /// A short label for people: artifact and purpose. It ends up in error messages and in a container label.
+    pub name: String,
+    /// The image, best by id (`sha256:…`); it must be in the engine already.
+    pub image: String,
+    /// The program and its arguments. The image's own entrypoint is not used.
+    pub argv: Vec<String>,
+    /// The whole environment. Nothing of the image's environment is added, and no `PATH` or `HOSTNAME`; only `HOME`
+    /// is `/` if it is not given, because every container runtime sets one.
+    pub env: BTreeMap<String, String>,
+    /// The directory to start in.
+    pub working_dir: String,
+    /// Numeric `user:group`, such as `65534:65534`.
+    pub user: String,
+    /// Trees to unpack before the start. They belong to root and are not writable for other users.
+    pub inputs: Vec<InputTree>,
+    /// Folders that are empty at the start, belong to the user, and are collected after the end.
+    pub outputs: Vec<GuestPath>,
+    /// Folders in memory, empty at the start, that the user can write and that are gone at the end, such as `/tmp`.
+    pub scratch: Vec<GuestPath>,
+    /// What the program may use.
+    pub limits: Limits,
+}
+
+/// A tree for a container.
+pub struct InputTree {
+    /// Where it is unpacked. It hides what the image has there.
+    pub path: GuestPath,
+    /// An uncompressed tar of files, folders and links relative to `path`. Owners and times in it are ignored; modes
+    /// lose write permission for group and others.
+    pub tar: Box<dyn Read + Send>,
+}
+
+impl InputTree {
+    /// A tree from any reader of tar bytes.
+    pub fn new(path: GuestPath, tar: impl Read + Send + 'static) -> Self {
+        Self { path, tar: Box::new(tar) }
+    }
+}
+
+impl fmt::Debug for InputTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InputTree").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What a program may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Memory in bytes, scratch folders included; there is no swap beyond it.
+    pub memory_bytes: u64,
+    /// Processes and threads at one time.
+    pub pids: u32,
+    /// Processors' worth of time, such as `1.5`; `None` for all of them.
+    pub cpus: Option<f64>,
+    /// The most bytes kept of stdout and stderr together, and again of all outputs together.
+    pub output_bytes: u64,
+    /// Time from start to exit, after which the program is killed.
+    pub deadline: Duration,
+}
+
+/// How a program ended, and what it left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOutcome {
+    /// The exit code; 128 + n if signal n ended the program, 127 if the program was not found.
+    pub exit_code: i64,
+    /// Everything written to stdout.
+    pub stdout: Vec<u8>,
+    /// Everything written to stderr.
+    pub stderr: Vec<u8>,
+    /// For each output, in the order of the request, a tar whose entries are relative to it (`./a/b`). It comes from
+    /// an untrusted program: owners, times, kinds and links in it are whatever the program made.
+    pub outputs: Vec<(GuestPath, Vec<u8>)>,
+    /// Whether the kernel killed a process of the container because memory ran out. Known only for runs that failed.
+    pub oom_killed: bool,
+}
+
+/// A numeric user and group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl RunSpec {
+    /// Refuses a description that engines would understand differently, or not at all.
+    pub(crate) fn check(&self) -> Result<User, EngineError> {
+        let error = |why: String| Err(EngineError::InvalidRun { name: self.name.clone(), why });
+        if self.argv.first().is_none_or(String::is_empty) {
+            return error("there is no program to run".to_owned());
+        }
+        if self.argv.iter().any(|text| text.contains('\0')) {
+            return error("an argument holds a NUL byte".to_owned());
+        }
+        for (key, value) in &self.env {
+            if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
+                return error(format!("environment variable `{}` cannot be set", key.escape_debug()));
+            }
+        }
+        if self.working_dir != "/" && GuestPath::new(&self.working_dir).is_err() {
+            return error(format!(
+                "working directory `{}` is not an absolute path",
+                self.working_dir.escape_debug()
+            ));
+        }
+        let mounts = self.inputs.iter().map(|input| &input.path).chain(&self.outputs).chain(&self.scratch);
+        let mut seen: Vec<&GuestPath> = Vec::new();
+        for path in mounts {
+            // Nested mounts would be unpacked in an order that no engine promises.
+            if let Some(other) = seen.iter().find(|other| path.is_within(other) || other.is_within(path)) {
+                return error(format!(
+                    "{path} and {other} overlap: give inputs, outputs and scratch separate folders"
+                ));
+            }
+            seen.push(path);
+        }
+        if self.limits.memory_bytes < 6 << 20 || i64::try_from(self.limits.memory_bytes).is_err() {
+            return error(format!(
+                "{} bytes of memory: engines need 6 MiB at least",
+                self.limits.memory_bytes
+            ));
+        }
+        if self.limits.pids == 0 {
+            return error("no process is allowed".to_owned());
+        }
+        if self.limits.cpus.is_some_and(|cpus| !(0.01..=4096.0).contains(&cpus)) {
+            return error("processor limit outside 0.01 to 4096".to_owned());
+        }
+        let user = self.user.split_once(':').and_then(|(uid, gid)| {
+            let number =
+                |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+            Some(User { uid: number(uid)?, gid: number(gid)? })
+        });
+        user.map_or_else(
+            || error(format!("user `{}` is not numeric `user:group`", self.user.escape_debug())),
+            Ok,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> RunSpec {
+        RunSpec {
+            name: "test".to_owned(),
+            image: "sha256:00".to_owned(),
+            argv: vec!["/bin/true".to_owned()],
+            env: BTreeMap::new(),
+            working_dir: "/".to_owned(),
+            user: "65534:65534".to_owned(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch: Vec::new(),
+            limits: Limits {
+                memory_bytes: 64 << 20,
+                pids: 16,
+                cpus: None,
+                output_bytes: 1 << 20,
+                deadline: Duration::from_secs(1),
+            },
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut RunSpec)) -> String {
+        let mut spec = spec();
+        change(&mut spec);
+        spec.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn sensible_runs_pass() {
+        assert_eq!(spec().check().unwrap(), User { uid: 65534, gid: 65534 });
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_reason() {
+        let path = |text| GuestPath::new(text).unwrap();
+        assert!(refused(|s| s.argv.clear()).contains("no program"));
+        assert!(refused(|s| s.user = "root".to_owned()).contains("`root`"));
+        assert!(refused(|s| s.user = "+1:1".to_owned()).contains("numeric"));
+        assert!(refused(|s| s.working_dir = "tmp".to_owned()).contains("absolute"));
+        assert!(refused(|s| s.limits.memory_bytes = 1).contains("6 MiB"));
+        assert!(refused(|s| s.limits.pids = 0).contains("no process"));
+        assert!(refused(|s| s.limits.cpus = Some(f64::NAN)).contains("processor"));
+        assert!(refused(|s| drop(s.env.insert("A=B".to_owned(), String::new()))).contains("A=B"));
+        let overlap = refused(|s| {
+            s.outputs = vec![path("/work/out")];
+            s.scratch = vec![path("/work")];
+        });
+        assert!(overlap.contains("/work and /work/out overlap"), "{overlap}");
+    }
+}
