@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Runs plans: everything that joins the other crates.
+//!
+//! [`build`] takes artifacts through their stages, [`lock_base`] pins a base, and [`resolve`], [`history`] and
+//! [`verify_file`] answer questions about builds that were made. What happens is told as [`Event`]s.
+
+mod base;
+mod build;
+mod collect;
+mod deployment;
+mod distribution;
+mod environment;
+mod error;
+mod event;
+mod import_check;
+mod lock_base;
+mod policy;
+mod reference;
+mod source;
+mod stage;
+mod workspace;
+
+pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
+pub use environment::{EngineSlot, Environment};
+pub use error::BuildError;
+pub use event::{Ending, Event, Events, Stage};
+pub use lock_base::{BaseMove, LockReport, lock_base};
+pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};
+pub use workspace::{WORKSPACE_FILE, find_workspace, read_workspace};

@@ -1,1 +1,59 @@
-//! Placeholder.
+//! The command line of kiln: arguments in, text and an exit code out.
+//!
+//! This is the only crate that reads the process's environment, home, clock and terminal.
+
+mod args;
+mod command;
+mod failure;
+mod findings;
+mod printer;
+mod progress;
+mod settings;
+mod signals;
+mod variables;
+
+use args::{Arguments, Command};
+use clap::Parser as _;
+use failure::Failure;
+use printer::Printer;
+use settings::Settings;
+use std::process::ExitCode;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are data and succeed; everything else is talk and a usage error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { kiln_record::exit::USAGE } else { kiln_record::exit::SUCCESS });
+        }
+    };
+    let variables = variables::Variables::of_process();
+    let printer = Printer::new(
+        arguments.global.quiet,
+        arguments.global.color,
+        variables.is_set(variables::NO_COLOR),
+        variables.is_set(variables::CI),
+    );
+    match run(&arguments, &variables, printer) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print(printer);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<u8, Failure> {
+    let settings = Settings::new(&arguments.global, variables)?;
+    match &arguments.command {
+        Command::Build(command) => command::build::run(&settings, command, printer),
+        Command::Lock(command) => command::lock::run(&settings, command, printer),
+        Command::Diff(command) => command::diff::run(&settings, command, printer),
+        Command::History(command) => command::history::run(&settings, command, printer),
+        Command::Show(command) => command::show::run(&settings, command, printer),
+        Command::Verify(command) => command::verify::run(&settings, command, printer),
+    }
+}

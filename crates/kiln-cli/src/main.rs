@@ -1,2 +1,7 @@
 //! The kiln binary: hands over to the command line crate.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kiln_cli::main()
+}

@@ -1,0 +1,281 @@
+//! Collecting: wheels and source files become one tree, and every path gets an owner.
+
+use crate::distribution::{MemberStream, ReadyWheel};
+use crate::source::SourceTree;
+use crate::{BuildError, environment::Context};
+use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
+use kiln_python::{FileSource, Wheel, install};
+use kiln_record::{
+    Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin, Tree, TreePath,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the content of a path is.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// In a wheel of the store.
+    Wheel { wheel: Digest, member: MemberStream },
+    /// In memory: what installing made.
+    Made(Arc<[u8]>),
+    /// In a file of the workspace, which must still have the digest of the tree.
+    File(PathBuf),
+}
+
+/// A tree with its content and owners.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collection {
+    pub(crate) tree: Tree,
+    pub(crate) content: BTreeMap<TreePath, Content>,
+    pub(crate) owners: BTreeMap<TreePath, ComponentId>,
+    pub(crate) components: Vec<Component>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Collection {
+    /// Merges the wheels and the source. `edges` says which distribution requires which.
+    pub(crate) fn new(
+        artifact: &str,
+        wheels: &[ReadyWheel],
+        edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
+        source: &SourceTree,
+        prefix: Option<&str>,
+    ) -> Result<Self, BuildError> {
+        let installed = install(&wheels.iter().map(|ready| &ready.wheel).collect::<Vec<&Wheel>>(), prefix);
+        let mut collection = Self { tree: installed.tree, findings: installed.findings, ..Self::default() };
+        for (path, owner) in installed.owners {
+            collection.owners.insert(path, python_id(&owner));
+        }
+        for ready in wheels {
+            let id = python_id(&ready.wheel.name);
+            for file in &ready.wheel.files {
+                let Ok(path) = below(&file.path, prefix) else { continue };
+                if collection.owners.get(&path) != Some(&id) {
+                    continue;
+                }
+                let content = match &file.source {
+                    FileSource::Generated(bytes) => Content::Made(bytes.as_slice().into()),
+                    FileSource::Member(member) => match ready.members.get(member) {
+                        Some(stream) => Content::Wheel { wheel: ready.digest, member: *stream },
+                        None => continue,
+                    },
+                };
+                collection.content.insert(path, content);
+            }
+        }
+        let application = ComponentId::new(Ecosystem::Application, artifact);
+        collection.add_source(source, prefix, &application);
+        collection.name_native_libraries(wheels, prefix);
+        if let Err(error) = collection.tree.check_folders() {
+            collection.findings.push(
+                Finding::new(Code::PathCollision, artifact, error.to_string()).remedy("rename or exclude one of them"),
+            );
+        }
+        collection.components = components(artifact, wheels, edges, &collection);
+        Ok(collection)
+    }
+
+    fn add_source(&mut self, source: &SourceTree, prefix: Option<&str>, application: &ComponentId) {
+        for (path, entry) in source.tree.iter() {
+            let Ok(target) = below(path, prefix) else { continue };
+            if let Some(owner) = self.owners.get(&target)
+                && self.tree.get(&target) != Some(entry)
+            {
+                self.findings.push(
+                    Finding::new(
+                        Code::PathCollision,
+                        target.as_str(),
+                        format!("the artifact's own file and {owner} both claim `{target}`, with different content"),
+                    )
+                    .remedy(format!("rename your file, or leave it out with exclude = [\"{path}\"] in [source]"))
+                    .remedy("or leave the distribution out in [python]"),
+                );
+                continue;
+            }
+            self.tree.remove(&target);
+            if self.tree.insert(target.clone(), entry.clone()).is_ok() {
+                self.owners.insert(target.clone(), application.clone());
+                if let Some(file) = source.files.get(path) {
+                    self.content.insert(target, Content::File(file.clone()));
+                }
+            }
+        }
+    }
+
+    /// Gives the libraries that a wheel carries in `<name>.libs/` components of their own.
+    fn name_native_libraries(&mut self, wheels: &[ReadyWheel], prefix: Option<&str>) {
+        for ready in wheels {
+            for member in ready.elf.keys() {
+                let folder = member.as_str().split('/').next().unwrap_or_default();
+                if !folder.ends_with(".libs") {
+                    continue;
+                }
+                let Ok(path) = below(member, prefix) else { continue };
+                if self.owners.contains_key(&path) {
+                    let name = format!("{}/{}", ready.wheel.name, member.file_name());
+                    self.owners.insert(path, ComponentId::new(Ecosystem::Native, &name));
+                }
+            }
+        }
+    }
+
+    /// The content of a path, unpacked.
+    pub(crate) fn read(&self, context: &Context, path: &TreePath) -> Result<Vec<u8>, BuildError> {
+        match self.content.get(path) {
+            Some(Content::Made(bytes)) => Ok(bytes.to_vec()),
+            Some(Content::File(file)) => self.read_file(path, file),
+            Some(Content::Wheel { wheel, member }) => {
+                let mut file = context.store.open_blob(wheel)?;
+                let stream = raw_stream_at(&mut file, member.offset, member.compressed_size)?;
+                Ok(if member.deflated { inflate(&stream, member.size)? } else { stream })
+            }
+            None => Err(BuildError::SourceChanged { path: path.to_string() }),
+        }
+    }
+
+    /// The content of a path as a zip entry: a wheel's own stream where there is one, else compressed here.
+    pub(crate) fn compressed(
+        &self,
+        files: &mut WheelFiles<'_>,
+        path: &TreePath,
+    ) -> Result<Compressed, BuildError> {
+        match self.content.get(path) {
+            Some(Content::Wheel { wheel, member }) => {
+                let stream = raw_stream_at(files.open(wheel)?, member.offset, member.compressed_size)?;
+                Ok(Compressed {
+                    method: if member.deflated { Method::Deflate } else { Method::Store },
+                    stream,
+                    crc32: member.crc32,
+                    size: member.size,
+                })
+            }
+            _ => Ok(compress(&self.read(files.context, path)?)),
+        }
+    }
+
+    fn read_file(&self, path: &TreePath, file: &std::path::Path) -> Result<Vec<u8>, BuildError> {
+        let bytes = fs_err::read(file)?;
+        match self.tree.get(path) {
+            Some(Entry::File { digest, .. }) if *digest == Digest::of(&bytes) => Ok(bytes),
+            _ => Err(BuildError::SourceChanged { path: file.display().to_string() }),
+        }
+    }
+}
+
+/// Open wheels, each opened once.
+pub(crate) struct WheelFiles<'a> {
+    context: &'a Context,
+    open: BTreeMap<Digest, fs_err::File>,
+}
+
+impl<'a> WheelFiles<'a> {
+    pub(crate) fn new(context: &'a Context) -> Self {
+        Self { context, open: BTreeMap::new() }
+    }
+
+    fn open(&mut self, wheel: &Digest) -> Result<&mut fs_err::File, BuildError> {
+        if !self.open.contains_key(wheel) {
+            self.open.insert(*wheel, self.context.store.open_blob(wheel)?);
+        }
+        self.open.get_mut(wheel).ok_or(BuildError::Interrupted)
+    }
+}
+
+fn below(path: &TreePath, prefix: Option<&str>) -> Result<TreePath, kiln_record::TreePathError> {
+    match prefix {
+        Some(prefix) => path.below(prefix),
+        None => Ok(path.clone()),
+    }
+}
+
+fn python_id(name: &DistributionName) -> ComponentId {
+    ComponentId::new(Ecosystem::Python, name.as_str())
+}
+
+/// All components with the bytes that they own, sorted by id.
+fn components(
+    artifact: &str,
+    wheels: &[ReadyWheel],
+    edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
+    collection: &Collection,
+) -> Vec<Component> {
+    let mut sums: BTreeMap<&ComponentId, (u64, u64)> = BTreeMap::new();
+    for (path, entry) in collection.tree.iter() {
+        if let Some(owner) = collection.owners.get(path) {
+            let sum = sums.entry(owner).or_default();
+            sum.0 += entry.size();
+            sum.1 += 1;
+        }
+    }
+    let there: BTreeSet<ComponentId> = wheels.iter().map(|ready| python_id(&ready.wheel.name)).collect();
+    let mut components: BTreeMap<ComponentId, Component> = BTreeMap::new();
+    for ready in wheels {
+        let id = python_id(&ready.wheel.name);
+        let (bytes, files) = sums.get(&id).copied().unwrap_or_default();
+        let requires = edges.get(&ready.wheel.name).into_iter().flatten().map(python_id);
+        components.insert(
+            id.clone(),
+            Component {
+                id,
+                ecosystem: Ecosystem::Python,
+                name: ready.wheel.name.to_string(),
+                version: Some(ready.wheel.version.clone()),
+                bytes,
+                files,
+                origin: Some(Origin {
+                    file_name: ready.file_name.clone(),
+                    size: ready.size,
+                    digest: ready.digest,
+                    sha512: Some(ready.sha512.clone()),
+                }),
+                metadata: ready.wheel.metadata.clone(),
+                requires: requires.filter(|id| there.contains(id)).collect(),
+                within: None,
+            },
+        );
+    }
+    // What nothing else requires is what the application asked for.
+    let required: BTreeSet<ComponentId> =
+        components.values().flat_map(|component| component.requires.iter().cloned()).collect();
+    let application = ComponentId::new(Ecosystem::Application, artifact);
+    if let Some((bytes, files)) = sums.get(&application).copied() {
+        components.insert(
+            application.clone(),
+            Component {
+                id: application,
+                ecosystem: Ecosystem::Application,
+                name: artifact.to_owned(),
+                version: None,
+                bytes,
+                files,
+                origin: None,
+                metadata: Metadata::default(),
+                requires: there.difference(&required).cloned().collect(),
+                within: None,
+            },
+        );
+    }
+    for (id, (bytes, files)) in &sums {
+        let Some((distribution, file)) = id.as_str().strip_prefix("native/").and_then(|rest| rest.split_once('/'))
+        else {
+            continue;
+        };
+        components.insert(
+            (*id).clone(),
+            Component {
+                id: (*id).clone(),
+                ecosystem: Ecosystem::Native,
+                name: file.to_owned(),
+                version: None,
+                bytes: *bytes,
+                files: *files,
+                origin: None,
+                metadata: Metadata::default(),
+                requires: BTreeSet::new(),
+                within: Some(ComponentId::new(Ecosystem::Python, distribution)),
+            },
+        );
+    }
+    components.into_values().collect()
+}

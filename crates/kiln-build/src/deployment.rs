@@ -1,0 +1,81 @@
+//! `dist/index.json`: one document for whoever deploys.
+
+use crate::build::ArtifactResult;
+use crate::environment::Context;
+use crate::{BuildError, Ending};
+use fs_err as fs;
+use kiln_plan::Workspace;
+use kiln_record::{ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Record, canonical_json};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The document. Keys are only ever added.
+#[derive(Serialize)]
+struct Index {
+    format: FormatVersion,
+    artifacts: BTreeMap<ArtifactName, Deployable>,
+}
+
+/// One artifact, with what a deployment needs.
+#[derive(Serialize)]
+struct Deployable {
+    kind: ArtifactKind,
+    /// Path of the archive, relative to `dist/`.
+    file: String,
+    size: u64,
+    unpacked_size: u64,
+    /// Of the archive.
+    digest: Digest,
+    /// The same in base64: Terraform's `source_code_hash`, Lambda's `CodeSha256`.
+    source_code_hash: String,
+    /// Of the unpacked tree.
+    tree: Digest,
+    runtime: String,
+    architecture: String,
+    handler: Option<String>,
+    layers: Vec<ArtifactName>,
+}
+
+/// Writes the index of everything that is published, if anything changed.
+pub(crate) fn write_index(
+    context: &Context,
+    workspace: &Workspace,
+    results: &[ArtifactResult],
+) -> Result<(), BuildError> {
+    let dist = &context.environment.dist;
+    let path = dist.join("index.json");
+    let published = results.iter().any(|result| result.ending == Ending::Published);
+    if !dist.is_dir() || (!published && path.is_file()) {
+        return Ok(());
+    }
+    let mut artifacts = BTreeMap::new();
+    for name in workspace.manifests.keys() {
+        let file = dist.join(name.as_str()).join("record.json");
+        if !file.is_file() {
+            continue;
+        }
+        let record = Record::from_json(&fs::read(&file)?).map_err(std::io::Error::other)?;
+        let Some(archive) = record.archive() else { continue };
+        artifacts.insert(
+            name.clone(),
+            Deployable {
+                kind: record.kind,
+                file: format!("{name}/{}", archive.file_name),
+                size: archive.size,
+                unpacked_size: record.unpacked_size,
+                digest: archive.digest,
+                source_code_hash: archive.sha256_base64.clone(),
+                tree: record.tree,
+                runtime: record.target.runtime.clone(),
+                architecture: record.target.architecture.lambda().to_owned(),
+                handler: record.handler.clone(),
+                layers: record.layers.clone(),
+            },
+        );
+    }
+    let bytes = canonical_json(&Index { format: FORMAT_VERSION, artifacts })?;
+    if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
+        kiln_store::write_atomically(&path, &bytes)?;
+    }
+    Ok(())
+}

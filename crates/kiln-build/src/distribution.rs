@@ -1,0 +1,243 @@
+//! Distributions: which file of the lock to take, bringing it into the store, and reading it once.
+
+use crate::environment::{Context, blocking};
+use crate::{BuildError, Event};
+use kiln_audit::{ElfFacts, inspect_elf};
+use kiln_fetch::{IndexFile, Reopened};
+use kiln_plan::PinnedBase;
+use kiln_pack::{Limits, Method, ZipReader};
+use kiln_python::{Locked, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel};
+use kiln_record::{Digest, Finding, TreePath, digest_of_value};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+
+/// The version of what is remembered about a wheel. A step makes kiln read wheels again.
+const WHEEL_FACTS: u32 = 1;
+
+/// A wheel in the store, with everything that reading it told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReadyWheel {
+    /// Its file name.
+    pub(crate) file_name: String,
+    /// Its digest: the one that the lock names.
+    pub(crate) digest: Digest,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    /// SHA-512 in hexadecimal, for documents.
+    pub(crate) sha512: String,
+    /// What installing it gives.
+    pub(crate) wheel: Wheel,
+    /// Where each member's stream is in the archive.
+    pub(crate) members: BTreeMap<TreePath, MemberStream>,
+    /// Facts about each ELF file, by member.
+    pub(crate) elf: BTreeMap<TreePath, ElfFacts>,
+    /// ELF files that could not be understood, with the reason.
+    pub(crate) unreadable_elf: BTreeMap<TreePath, String>,
+}
+
+/// The stream of one member, as the archive has it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct MemberStream {
+    pub(crate) offset: u64,
+    pub(crate) compressed_size: u64,
+    pub(crate) size: u64,
+    pub(crate) crc32: u32,
+    pub(crate) deflated: bool,
+}
+
+/// The file chosen for a locked distribution.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Chosen {
+    file_name: String,
+    digest: Digest,
+}
+
+/// What came of looking for a distribution's wheel.
+pub(crate) enum Found {
+    /// It is in the store.
+    Wheel(Box<ReadyWheel>),
+    /// None of the locked files can be loaded by base and target.
+    Finding(Box<Finding>),
+}
+
+/// Brings the wheel of a locked distribution into the store, unless it is there, and reads it, unless that was done.
+pub(crate) async fn bring(
+    context: &Context,
+    base: &PinnedBase,
+    lock_file: &str,
+    locked: &Locked,
+    target: &TargetEnvironment,
+) -> Result<Found, BuildError> {
+    let hashes: Vec<Digest> = {
+        let mut hashes: Vec<Digest> = locked.files.iter().map(|file| file.digest).collect();
+        hashes.sort();
+        hashes.dedup();
+        hashes
+    };
+    // The choice depends on nothing else, so that a build whose wheels are in the store asks no index.
+    let key = digest_of_value(&(&locked.name, &locked.version, &hashes, target.tags()))?;
+    let _flight = context.flight(&key).await;
+    if let Some(chosen) = context.store.cache_get::<Chosen>("chosen-wheel", &key)?
+        && context.store.contains(&chosen.digest)
+    {
+        return Ok(Found::Wheel(Box::new(read(context, chosen).await?)));
+    }
+
+    let index = context.bases.index(context, base).await?;
+    let client = context.client().await?;
+    let listed: Vec<IndexFile> = index
+        .files(client, &locked.name)
+        .await?
+        .into_iter()
+        .filter(|file| is_file_of(&file.file_name, &locked.name, &locked.version))
+        .collect();
+    let locked_files: Vec<&IndexFile> =
+        listed.iter().filter(|file| file.digest.is_none_or(|digest| hashes.contains(&digest))).collect();
+    if locked_files.is_empty() {
+        return Err(BuildError::HashNotLocked {
+            distribution: locked.name.to_string(),
+            version: locked.version.clone(),
+            lock: format!("{lock_file}:{}", locked.line),
+            offered: listed
+                .iter()
+                .map(|file| format!("{} {}", file.file_name, file.digest.map_or("without a hash".to_owned(), |d| d.to_string())))
+                .collect(),
+            locked: hashes.len(),
+        });
+    }
+    let file = match best_wheel(&locked_files, |file| &file.file_name, target) {
+        Ok(file) => *file,
+        Err(none) => {
+            let finding = none.finding(&locked.name, &locked.version, &format!("{lock_file}:{}", locked.line));
+            return Ok(Found::Finding(Box::new(finding)));
+        }
+    };
+    let digest = download(context, file, &hashes).await?;
+    let chosen = Chosen { file_name: file.file_name.clone(), digest };
+    context.store.cache_put("chosen-wheel", &key, &chosen)?;
+    Ok(Found::Wheel(Box::new(read(context, chosen).await?)))
+}
+
+async fn download(context: &Context, file: &IndexFile, hashes: &[Digest]) -> Result<Digest, BuildError> {
+    if let Some(digest) = file.digest
+        && context.store.contains(&digest)
+    {
+        return Ok(digest);
+    }
+    let name = file.file_name.clone();
+    context.events.send(Event::DownloadStarted { file: name.clone(), size: file.size });
+    let store = context.store.clone();
+    let mut sink = Reopened::new(move || store.writer().map_err(io::Error::other));
+    let progress = |bytes| context.events.send(Event::Downloaded { file: name.clone(), bytes });
+    let client = context.client().await?;
+    let outcome = client.download(&file.url, file.digest.as_ref(), file.size, &mut sink, &progress).await;
+    context.events.send(Event::DownloadEnded { file: name.clone() });
+    let (digest, _) = outcome?;
+    if !hashes.contains(&digest) {
+        return Err(BuildError::HashNotLocked {
+            distribution: file.file_name.clone(),
+            version: String::new(),
+            lock: "the lock".to_owned(),
+            offered: vec![format!("{} {digest}", file.file_name)],
+            locked: hashes.len(),
+        });
+    }
+    let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
+    blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
+    Ok(digest)
+}
+
+async fn read(context: &Context, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
+    let key = digest_of_value(&(WHEEL_FACTS, &chosen))?;
+    if let Some(ready) = context.store.cache_get::<ReadyWheel>("wheel", &key)? {
+        return Ok(ready);
+    }
+    let context = context.clone();
+    blocking(move || {
+        let ready = read_from_store(&context, &chosen)?;
+        context.store.cache_put("wheel", &key, &ready)?;
+        Ok(ready)
+    })
+    .await
+}
+
+fn read_from_store(context: &Context, chosen: &Chosen) -> Result<ReadyWheel, BuildError> {
+    let mut file = context.store.open_blob(&chosen.digest)?;
+    let (size, sha512) = sha512(&mut file, &chosen.digest)?;
+    let mut archive = ZipReader::open(BufReader::new(file), &Limits::default())?;
+    let mut members = BTreeMap::new();
+    let mut wheel_members = Vec::new();
+    let mut elf = BTreeMap::new();
+    let mut unreadable_elf = BTreeMap::new();
+    for member in archive.members().to_vec() {
+        let content = archive.read(&member)?;
+        match inspect_elf(&content) {
+            Ok(Some(facts)) => {
+                elf.insert(member.path.clone(), facts);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                unreadable_elf.insert(member.path.clone(), error.to_string());
+            }
+        }
+        wheel_members.push(WheelMember {
+            path: member.path.clone(),
+            executable: member.unix_mode.is_some_and(|mode| mode & 0o111 != 0),
+            size: member.size,
+            digest: Digest::of(&content),
+        });
+        members.insert(
+            member.path.clone(),
+            MemberStream {
+                offset: member.data_offset,
+                compressed_size: member.compressed_size,
+                size: member.size,
+                crc32: member.crc32,
+                deflated: member.method == Method::Deflate,
+            },
+        );
+    }
+    let by_path: BTreeMap<TreePath, kiln_pack::Member> =
+        archive.members().iter().map(|member| (member.path.clone(), member.clone())).collect();
+    let wheel = read_wheel(&chosen.file_name, &wheel_members, &mut |path| match by_path.get(path) {
+        Some(member) => archive.read(member).map_err(|error| error.to_string()),
+        None => Err("it is not in the archive".to_owned()),
+    })
+    .map_err(|source| BuildError::Wheel { file: chosen.file_name.clone(), source })?;
+    Ok(ReadyWheel {
+        file_name: chosen.file_name.clone(),
+        digest: chosen.digest,
+        size,
+        sha512,
+        wheel,
+        members,
+        elf,
+        unreadable_elf,
+    })
+}
+
+/// Length and SHA-512 of a blob, with its digest checked on the way: from here on its content is trusted to be what the
+/// lock names.
+fn sha512(file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), BuildError> {
+    let mut long = Sha512::new();
+    let mut hasher = kiln_record::Hasher::default();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut size = 0;
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        long.update(&buffer[..n]);
+        hasher.update(&buffer[..n]);
+        size += n as u64;
+    }
+    let found = hasher.finish();
+    if found != *expected {
+        return Err(kiln_store::StoreError::BlobDamaged { digest: *expected, found }.into());
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok((size, hex::encode(long.finalize())))
+}

@@ -1,0 +1,114 @@
+//! What a run is given: folders, time, settings. Nothing here reads the process's environment.
+
+use crate::base::ReadyBases;
+use crate::{BuildError, Events};
+use kiln_engine::{Engine, EngineSettings};
+use kiln_fetch::{Client, IndexSetting, Mirror, NetworkSettings};
+use kiln_record::{Digest, Epoch};
+use kiln_store::{Ledger, Store};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// Everything that the command line hands to a run.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The workspace.
+    pub root: PathBuf,
+    /// Where artifacts are published.
+    pub dist: PathBuf,
+    /// The workspace's own state: the ledger, the lock, what is known of source files.
+    pub state: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// Artifacts built side by side.
+    pub jobs: usize,
+    /// The time of the run. It reaches the ledger and the pin times of locks, and no artifact.
+    pub now: Epoch,
+    /// `SOURCE_DATE_EPOCH`.
+    pub source_date_epoch: Option<Epoch>,
+    /// How to reach servers.
+    pub network: NetworkSettings,
+    /// The Python index that the environment is configured for, used where the workspace names none.
+    pub index: Option<IndexSetting>,
+    /// The Debian mirrors of the environment, used where neither base nor workspace names one.
+    pub debian_mirrors: Vec<Mirror>,
+    /// How to reach the engine.
+    pub engine: EngineSettings,
+    /// How long to wait for another kiln in this workspace.
+    pub lock_wait: Duration,
+}
+
+/// What the parts of one run share. Clients are made when they are first needed: a run in which nothing changed
+/// connects to nothing.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) events: Events,
+    pub(crate) store: Store,
+    pub(crate) bases: Arc<ReadyBases>,
+    client: Arc<OnceCell<Client>>,
+    engine: EngineSlot,
+    // One download at a time for each file, however many artifacts need it.
+    flights: Arc<Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// The engine, once something needed it; shared with whoever must clean up when the run is interrupted.
+pub type EngineSlot = Arc<OnceCell<Engine>>;
+
+impl Context {
+    pub(crate) fn new(environment: &Environment, events: &Events, engine: EngineSlot) -> Result<Self, BuildError> {
+        Ok(Self {
+            environment: Arc::new(environment.clone()),
+            events: events.clone(),
+            store: Store::open(&environment.store)?,
+            bases: Arc::default(),
+            client: Arc::default(),
+            engine,
+            flights: Arc::default(),
+        })
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::open(&self.environment.state.join("ledger"))
+    }
+
+    pub(crate) async fn client(&self) -> Result<&Client, BuildError> {
+        let settings = &self.environment.network;
+        self.client.get_or_try_init(|| async { Client::new(settings) }).await.map_err(BuildError::from)
+    }
+
+    /// The engine; the first call connects and removes what killed runs left behind.
+    pub(crate) async fn engine(&self) -> Result<&Engine, BuildError> {
+        let settings = &self.environment.engine;
+        self.engine
+            .get_or_try_init(|| async {
+                let engine = Engine::connect(settings).await?;
+                engine.sweep().await?;
+                Ok(engine)
+            })
+            .await
+    }
+
+    /// Waits until no one else brings the same file, and keeps others waiting until the guard is dropped.
+    pub(crate) async fn flight(&self, digest: &Digest) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(flights.entry(*digest).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+/// Runs work that computes or reads files on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+) -> Result<T, BuildError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(BuildError::Interrupted),
+    }
+}

@@ -1,0 +1,165 @@
+//! Why a run broke. A wrong build is a finding, not an error.
+
+use kiln_engine::EngineError;
+use kiln_fetch::FetchError;
+use kiln_image::ImageError;
+use kiln_pack::PackError;
+use kiln_plan::Problem;
+use kiln_python::{InputProblem, PythonError};
+use kiln_record::{ArtifactName, BaseName, Digest, Finding};
+use kiln_sbom::SbomError;
+use kiln_store::StoreError;
+
+/// Why a run broke, by what the reader can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Files of the workspace are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Input(Vec<Problem>),
+    /// A dependency lock or project file is wrong.
+    #[error("{}", .0.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("\n"))]
+    Lock(Vec<InputProblem>),
+    /// A name on the command line that the workspace does not have.
+    #[error("there is no {kind} `{name}` in this workspace")]
+    Unknown {
+        /// `artifact` or `base`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// No Python index is configured anywhere.
+    #[error("no Python package index is configured")]
+    NoIndex,
+    /// No Debian mirror is configured anywhere.
+    #[error("no Debian mirror is known for base `{base}`")]
+    NoMirror {
+        /// The base.
+        base: BaseName,
+    },
+    /// A package of a base lock is gone from the mirror and the snapshot.
+    #[error("package {file} of base `{base}`, locked in images/{base}.lock, is no longer to be had: {source}")]
+    PackageGone {
+        /// The base.
+        base: BaseName,
+        /// The `.deb`.
+        file: String,
+        /// What the servers said.
+        source: FetchError,
+    },
+    /// The index offers no file with a locked hash.
+    #[error("{distribution} {version}: the index has no file with a hash that {lock} names")]
+    HashNotLocked {
+        /// The distribution.
+        distribution: String,
+        /// Its locked version.
+        version: String,
+        /// File and line of the lock.
+        lock: String,
+        /// The files of this version that the index has, with their hashes.
+        offered: Vec<String>,
+        /// How many hashes the lock has for it.
+        locked: usize,
+    },
+    /// A file of the lock's hash is not the wheel that it should be.
+    #[error("{file}: {source}")]
+    Wheel {
+        /// The wheel.
+        file: String,
+        /// What is wrong.
+        source: PythonError,
+    },
+    /// The assembled base is not the one that the lock names.
+    #[error("base `{base}` was assembled as {found}, but its lock says {expected}")]
+    BaseDiffers {
+        /// The base.
+        base: BaseName,
+        /// The manifest digest in the lock.
+        expected: Digest,
+        /// The manifest digest that was assembled.
+        found: Digest,
+    },
+    /// The engine holds another image than the one that was loaded.
+    #[error("base `{base}`: the engine's image {found} is not the one that was loaded, {expected}")]
+    EngineImageDiffers {
+        /// The base.
+        base: BaseName,
+        /// What was loaded.
+        expected: String,
+        /// What the engine says it has.
+        found: String,
+    },
+    /// A file changed between planning and packing.
+    #[error("{path} changed while it was being built")]
+    SourceChanged {
+        /// The file.
+        path: String,
+    },
+    /// A program in a container failed.
+    #[error("{what} failed in base `{base}` with exit code {code}")]
+    Guest {
+        /// What was run.
+        what: &'static str,
+        /// The base.
+        base: BaseName,
+        /// Its exit code.
+        code: i64,
+        /// The last lines it wrote.
+        lines: Vec<String>,
+    },
+    /// The packed archive does not hold the tree that was verified.
+    #[error("{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln")]
+    ArchiveDiffers {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The tree that was verified.
+        expected: Digest,
+        /// The tree read back.
+        found: Digest,
+    },
+    /// A base is not pinned where only a pinned one will do.
+    #[error("{}", .0.cause)]
+    Denied(Box<Finding>),
+    /// A reference to a build that cannot be resolved.
+    #[error("`{text}` does not name a build: {reason}")]
+    Reference {
+        /// What was given.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// The run was stopped.
+    #[error("interrupted")]
+    Interrupted,
+    /// The probe or the import check could not be understood.
+    #[error(transparent)]
+    Python(#[from] PythonError),
+    /// The network.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Images and packages.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Archives.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// Documents.
+    #[error(transparent)]
+    Sbom(#[from] SbomError),
+    /// The store and the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl From<serde_json::Error> for BuildError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Io(error.into())
+    }
+}

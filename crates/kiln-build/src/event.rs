@@ -1,0 +1,145 @@
+//! What happens during a build, told as it happens.
+
+use kiln_record::{ArtifactName, BaseName, Finding};
+use std::fmt;
+use std::sync::Arc;
+
+/// A stage of one artifact's build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Deciding which distributions the target needs.
+    Select,
+    /// Bringing wheels into the store.
+    Fetch,
+    /// Merging wheels and source into a tree.
+    Collect,
+    /// Judging the tree.
+    Verify,
+    /// Writing the archive.
+    Pack,
+    /// Writing records and documents, and publishing.
+    Publish,
+}
+
+impl Stage {
+    /// One word for a progress line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Select => "select",
+            Self::Fetch => "fetch",
+            Self::Collect => "collect",
+            Self::Verify => "verify",
+            Self::Pack => "pack",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// How an artifact ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing had changed: what is published is what would be built.
+    Unchanged,
+    /// Built and published.
+    Published,
+    /// At least one finding denies it; nothing was published.
+    Denied,
+    /// The run broke.
+    Failed,
+    /// It needs a layer that was not built.
+    Skipped,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Work begins on this many artifacts.
+    Started {
+        /// How many.
+        artifacts: usize,
+    },
+    /// Another kiln works in this workspace; waiting for it.
+    WaitingForLock,
+    /// A base is being prepared.
+    Base {
+        /// Which.
+        base: BaseName,
+        /// What is done, such as `assemble`.
+        activity: &'static str,
+    },
+    /// A download began.
+    DownloadStarted {
+        /// File name.
+        file: String,
+        /// Its length in bytes, if known.
+        size: Option<u64>,
+    },
+    /// Bytes of a download arrived.
+    Downloaded {
+        /// File name.
+        file: String,
+        /// Bytes since the last event; negative never, a restart is not told.
+        bytes: u64,
+    },
+    /// A download ended, well or not.
+    DownloadEnded {
+        /// File name.
+        file: String,
+    },
+    /// An artifact reached a stage.
+    Stage {
+        /// Which artifact.
+        artifact: ArtifactName,
+        /// Which stage.
+        stage: Stage,
+    },
+    /// A program in a container wrote a line.
+    Line {
+        /// For which artifact or base.
+        subject: String,
+        /// The line without its end.
+        text: String,
+    },
+    /// A judgement, as soon as it is known.
+    Found {
+        /// Which artifact.
+        artifact: ArtifactName,
+        /// The finding.
+        finding: Finding,
+    },
+    /// An artifact is done.
+    Ended {
+        /// Which artifact.
+        artifact: ArtifactName,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// Takes events; cheap to clone and shared by everything that works side by side.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    /// Sends every event to a function.
+    pub fn new(receive: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(receive))
+    }
+
+    /// Drops every event.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(|_| {})
+    }
+
+    pub(crate) fn send(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}

@@ -1,0 +1,249 @@
+//! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
+
+use crate::base::{archive, assemble};
+use crate::environment::{Context, EngineSlot, blocking};
+use crate::workspace::read_workspace;
+use crate::{BuildError, Environment, Event, Events};
+use fs_err as fs;
+use kiln_fetch::{Archive, Client, SuiteFile};
+use kiln_image::Reference;
+use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
+use kiln_plan::{
+    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, LockedPackage,
+    PlatformLock, Problem,
+};
+use kiln_record::{BaseName, Digest, Platform};
+use kiln_store::{WorkspaceLock, write_atomically};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Unpacked package indexes of Debian's `main` have about 60 MB.
+const INDEX_LIMIT: u64 = 512 << 20;
+
+/// What locking a base told.
+#[derive(Clone, Debug)]
+pub struct LockReport {
+    /// The base.
+    pub base: BaseName,
+    /// The lock, relative to the workspace.
+    pub file: String,
+    /// Whether the lock was written: it is left alone where nothing moved.
+    pub written: bool,
+    /// What moved, for each platform.
+    pub moves: Vec<BaseMove>,
+    /// What should be known about the pin, such as a release that has expired.
+    pub remarks: Vec<String>,
+}
+
+/// One thing that moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseMove {
+    /// The platform.
+    pub platform: Platform,
+    /// What: `image`, or a package's name.
+    pub what: String,
+    /// Its digest or version before; absent if it is new.
+    pub before: Option<String>,
+    /// Its digest or version now; absent if it is gone.
+    pub after: Option<String>,
+}
+
+/// Pins a base.
+///
+/// # Errors
+/// Where the source cannot be reached or is not to be believed. The lock is then as it was.
+pub async fn lock_base(
+    environment: &Environment,
+    name: &BaseName,
+    events: &Events,
+    engine: EngineSlot,
+) -> Result<LockReport, BuildError> {
+    let workspace = read_workspace(&environment.root)?;
+    let Some((definition, before)) = workspace.bases.get(name) else {
+        return Err(BuildError::Unknown {
+            kind: "base",
+            name: name.to_string(),
+            known: workspace.bases.keys().map(ToString::to_string).collect(),
+        });
+    };
+    let (state, wait) = (environment.state.clone(), environment.lock_wait);
+    let _lock = blocking(move || Ok(WorkspaceLock::acquire(&state, wait)?)).await?;
+    let context = Context::new(environment, events, engine)?;
+
+    let mut remarks = Vec::new();
+    let mut platforms = BTreeMap::new();
+    for platform in &definition.platforms {
+        let facts = match &definition.kind {
+            BaseKind::Debian(debian) => lock_debian(&context, definition, debian, *platform, &mut remarks).await?,
+            BaseKind::Registry(registry) => lock_registry(&context, &registry.reference).await?,
+        };
+        platforms.insert(*platform, facts);
+    }
+    let file = format!("images/{name}.lock");
+    let after = BaseLock {
+        format: BASE_LOCK_FORMAT,
+        base: name.clone(),
+        definition: definition.digest,
+        pinned: environment.source_date_epoch.unwrap_or(environment.now),
+        command: format!("kiln lock --base {name}"),
+        platform: platforms,
+    };
+    let moves = moves(before.as_ref(), &after);
+    // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch.
+    let written = before.as_ref().is_none_or(|before| before.platform != after.platform || before.definition != after.definition);
+    if written {
+        let text = after.to_toml().map_err(std::io::Error::other)?;
+        write_atomically(&environment.root.join(&file), text.as_bytes())?;
+    }
+    Ok(LockReport { base: name.clone(), file, written, moves, remarks })
+}
+
+async fn lock_debian(
+    context: &Context,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+    platform: Platform,
+    remarks: &mut Vec<String>,
+) -> Result<PlatformLock, BuildError> {
+    let keyring = read_keyring(&context.environment.root, definition, debian)?;
+    let archive = archive(context, &definition.name, debian)?;
+    context.events.send(Event::Base { base: definition.name.clone(), activity: "resolve" });
+    let client = context.client().await?;
+    let document = archive.in_release(client, &debian.suite).await?;
+    let signed = verify_cleartext(&document, &keyring)?;
+    let release = Release::parse(&String::from_utf8_lossy(&signed.text))?;
+    if !release.is_for(&debian.suite) {
+        return Err(BuildError::Input(vec![Problem::in_file(
+            &definition.file,
+            format!("the mirror's release for `{}` calls itself {} ({})", debian.suite, release.codename, release.suite),
+        )]));
+    }
+    if let Some(until) = release.usable_until()
+        && until < context.environment.now
+    {
+        remarks.push(format!("the release of {} was only valid until {until}: the mirror may be stale", debian.suite));
+    }
+    if signed.expires.is_some_and(|end| end < context.environment.now.seconds()) {
+        remarks.push(format!("the signature on the release of {} has expired", debian.suite));
+    }
+    let index = package_index(&archive, client, definition, debian, &release, platform).await?;
+    let packages = resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude)?;
+    let locked: Vec<LockedPackage> = packages
+        .into_iter()
+        .map(|package| LockedPackage {
+            name: package.name.clone(),
+            version: package.version.as_str().to_owned(),
+            architecture: package.architecture.clone(),
+            size: package.size,
+            digest: package.digest,
+            path: package.path.clone(),
+        })
+        .collect();
+    let image = assemble(context, definition, debian, platform, &locked).await?;
+    Ok(PlatformLock {
+        manifest: image.manifest_digest,
+        config: Some(image.config_digest),
+        release: Some(DebianRelease {
+            codename: release.codename.clone(),
+            date: release.date.clone(),
+            signed_by: signed.signer,
+            digest: Digest::of(&document),
+        }),
+        packages: locked,
+    })
+}
+
+fn read_keyring(root: &Path, definition: &BaseDefinition, debian: &DebianDefinition) -> Result<Keyring, BuildError> {
+    let path = root.join("images").join(&debian.keyring);
+    if !path.is_file() {
+        return Err(BuildError::Input(vec![
+            Problem::in_file(&definition.file, format!("`keyring` names images/{}, which does not exist", debian.keyring))
+                .help("put the archive's public keys there; Debian ships them in the package debian-archive-keyring"),
+        ]));
+    }
+    Ok(Keyring::parse(&fs::read(path)?)?)
+}
+
+async fn package_index(
+    archive: &Archive,
+    client: &Client,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+    release: &Release,
+    platform: Platform,
+) -> Result<PackageIndex, BuildError> {
+    let mut index = PackageIndex::default();
+    for component in &debian.components {
+        let Some((path, digest, size)) = release.package_index(component, platform.architecture.oci()) else {
+            return Err(BuildError::Input(vec![
+                Problem::in_file(
+                    &definition.file,
+                    format!("the suite `{}` has no component `{component}` for {platform}", debian.suite),
+                )
+                .help(format!("its components are: {}", release.components.join(", "))),
+            ]));
+        };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let file = SuiteFile {
+            suite: &debian.suite,
+            component,
+            architecture: platform.architecture,
+            name,
+            digest,
+            size,
+        };
+        let bytes = archive.package_index(client, &file).await?;
+        index = blocking(move || {
+            index.add(&decompress_xz(&bytes, INDEX_LIMIT)?)?;
+            Ok(index)
+        })
+        .await?;
+    }
+    Ok(index)
+}
+
+async fn lock_registry(context: &Context, reference: &str) -> Result<PlatformLock, BuildError> {
+    let reference: Reference = reference.parse()?;
+    let engine = context.engine().await?;
+    let text = reference.to_string();
+    let credentials = engine.credentials(&text).await?;
+    let (digest, _media_type) = engine.resolve_digest(&text, credentials).await?;
+    if let Some(stated) = reference.digest()
+        && stated != digest
+    {
+        return Err(BuildError::Reference {
+            text: reference.to_string(),
+            reason: format!("the registry answers with {digest}"),
+        });
+    }
+    Ok(PlatformLock { manifest: digest, config: None, release: None, packages: Vec::new() })
+}
+
+fn moves(before: Option<&BaseLock>, after: &BaseLock) -> Vec<BaseMove> {
+    let mut moves = Vec::new();
+    for (platform, now) in &after.platform {
+        let was = before.and_then(|lock| lock.platform.get(platform));
+        let mut add = |what: &str, before: Option<String>, after: Option<String>| {
+            if before != after {
+                moves.push(BaseMove { platform: *platform, what: what.to_owned(), before, after });
+            }
+        };
+        add("image", was.map(|lock| lock.manifest.to_string()), Some(now.manifest.to_string()));
+        let versions = |lock: &PlatformLock| -> BTreeMap<String, (String, Digest)> {
+            lock.packages.iter().map(|p| (p.name.clone(), (p.version.clone(), p.digest))).collect()
+        };
+        let (was, now) = (was.map(versions).unwrap_or_default(), versions(now));
+        for (name, (version, digest)) in &now {
+            match was.get(name) {
+                Some((old, old_digest)) if old == version && old_digest != digest => {
+                    add(name, Some(format!("{old} {old_digest}")), Some(format!("{version} {digest}")));
+                }
+                other => add(name, other.map(|(version, _)| version.clone()), Some(version.clone())),
+            }
+        }
+        for (name, (version, _)) in was.iter().filter(|(name, _)| !now.contains_key(*name)) {
+            add(name, Some(version.clone()), None);
+        }
+    }
+    moves
+}

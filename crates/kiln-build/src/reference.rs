@@ -1,0 +1,219 @@
+//! References to builds: what `diff`, `show` and `verify` take on the command line.
+
+use crate::{BuildError, Environment};
+use fs_err as fs;
+use kiln_record::{ArtifactName, Digest, Hasher, Record};
+use kiln_store::{Ledger, LedgerEntry};
+use std::io::Read as _;
+use std::path::Path;
+
+/// A build that a reference names.
+#[derive(Clone, Debug)]
+pub struct NamedBuild {
+    /// Its record.
+    pub record: Record,
+    /// Its number in the ledger, if it is there.
+    pub number: Option<u64>,
+    /// How to call it in output.
+    pub label: String,
+}
+
+/// The builds of an artifact in the ledger, oldest first.
+///
+/// # Errors
+/// As the ledger.
+pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>, BuildError> {
+    Ok(ledger(environment).entries(artifact)?)
+}
+
+/// Every artifact that has a build in the ledger.
+///
+/// # Errors
+/// As the ledger.
+pub fn artifacts_with_history(environment: &Environment) -> Result<Vec<ArtifactName>, BuildError> {
+    Ok(ledger(environment).artifacts()?)
+}
+
+fn ledger(environment: &Environment) -> Ledger {
+    Ledger::open(&environment.state.join("ledger"))
+}
+
+/// Finds the build that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous`, a record, or a
+/// published file.
+///
+/// # Errors
+/// [`BuildError::Reference`] that says which forms were tried.
+pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, BuildError> {
+    let path = Path::new(text);
+    if path.is_file() {
+        return from_file(environment, path, text);
+    }
+    let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
+    let (name, which) = text.split_once('@').unwrap_or((text, "latest"));
+    let name: ArtifactName =
+        name.parse().map_err(|_| error("it is no file, and not of the form ARTIFACT@N".to_owned()))?;
+    let ledger = ledger(environment);
+    let newest = ledger.latest(&name)?.map(|entry| entry.number);
+    let Some(newest) = newest else {
+        let known: Vec<String> = ledger.artifacts()?.iter().map(ToString::to_string).collect();
+        let known = if known.is_empty() { "nothing was built in this workspace yet".to_owned() } else { format!("built here: {}", known.join(", ")) };
+        return Err(error(format!("`{name}` has no build in the ledger; {known}")));
+    };
+    let number = match which {
+        "latest" => newest,
+        "previous" if newest > 1 => newest - 1,
+        "previous" => return Err(error(format!("`{name}` has one build only"))),
+        number => number
+            .parse()
+            .ok()
+            .filter(|n| (1..=newest).contains(n))
+            .ok_or_else(|| error(format!("`{name}` has builds 1 to {newest}, latest and previous")))?,
+    };
+    Ok(NamedBuild { record: ledger.record(&name, number)?, number: Some(number), label: format!("{name}@{number}") })
+}
+
+fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, BuildError> {
+    let record = if path.extension().is_some_and(|extension| extension == "json") {
+        Record::from_json(&fs::read(path)?)
+            .map_err(|error| BuildError::Reference { text: text.to_owned(), reason: error.to_string() })?
+    } else {
+        match find_record(environment, path, None)? {
+            Some((record, _)) => record,
+            None => {
+                return Err(BuildError::Reference {
+                    text: text.to_owned(),
+                    reason: "no record.json beside it and no build in the ledger describe a file with this digest".to_owned(),
+                });
+            }
+        }
+    };
+    Ok(NamedBuild { record, number: None, label: text.to_owned() })
+}
+
+/// Says which record describes a file, if any does.
+fn find_record(
+    environment: &Environment,
+    file: &Path,
+    record: Option<&Path>,
+) -> Result<Option<(Record, String)>, BuildError> {
+    let digest = digest_of(file)?.0;
+    let beside = file.with_file_name("record.json");
+    let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
+    if let Some(candidate) = candidate {
+        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| BuildError::Reference {
+            text: candidate.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        if record.is_some() || found.outputs.iter().any(|output| output.digest == digest) {
+            return Ok(Some((found, candidate.display().to_string())));
+        }
+    }
+    let ledger = ledger(environment);
+    for artifact in ledger.artifacts()? {
+        for entry in ledger.entries(&artifact)?.into_iter().rev() {
+            if entry.archive == Some(digest) {
+                let label = format!("{artifact}@{}", entry.number);
+                return Ok(Some((ledger.record(&artifact, entry.number)?, label)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What verifying a file told.
+#[derive(Clone, Debug)]
+pub struct FileVerdict {
+    /// The file's digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it was held against: a record's file or `artifact@n`.
+    pub record: Option<String>,
+    /// The artifact that the record describes.
+    pub artifact: Option<ArtifactName>,
+    /// Whether the record describes exactly these bytes.
+    pub bytes_equal: bool,
+    /// Whether the file unpacks to the tree of the record; not looked at where the bytes are equal.
+    pub tree_equal: Option<bool>,
+    /// Paths that differ from the record's tree, at most twenty, with what is different.
+    pub differences: Vec<String>,
+}
+
+/// Holds a file against the record that is given or found: beside it, or in the ledger by digest.
+///
+/// # Errors
+/// If the file or the record cannot be read.
+pub fn verify_file(environment: &Environment, file: &Path, record: Option<&Path>) -> Result<FileVerdict, BuildError> {
+    let (digest, size) = digest_of(file)?;
+    let mut verdict = FileVerdict {
+        digest,
+        size,
+        record: None,
+        artifact: None,
+        bytes_equal: false,
+        tree_equal: None,
+        differences: Vec::new(),
+    };
+    let beside = file.with_file_name("record.json");
+    let given = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
+    let found = match find_record(environment, file, record)? {
+        Some(found) => Some(found),
+        // The record beside it describes other bytes: that is the answer, with what differs.
+        None => match given {
+            Some(path) => {
+                let record = Record::from_json(&fs::read(&path)?).map_err(std::io::Error::other)?;
+                Some((record, path.display().to_string()))
+            }
+            None => None,
+        },
+    };
+    let Some((record, label)) = found else { return Ok(verdict) };
+    verdict.bytes_equal = record.outputs.iter().any(|output| output.digest == digest && output.size == size);
+    if !verdict.bytes_equal {
+        match crate::stage::tree_of_archive(file) {
+            Ok(tree) => {
+                verdict.tree_equal = Some(tree.digest() == record.tree);
+                verdict.differences = differences(&tree, &record.to_tree());
+            }
+            Err(error) => verdict.differences = vec![format!("it cannot be read as a zip: {error}")],
+        }
+    }
+    verdict.record = Some(label);
+    verdict.artifact = Some(record.artifact);
+    Ok(verdict)
+}
+
+fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, entry) in expected.iter() {
+        match found.get(path) {
+            None => lines.push(format!("{path} is missing")),
+            Some(other) if other != entry => lines.push(format!("{path} differs")),
+            Some(_) => {}
+        }
+    }
+    lines.extend(
+        found.iter().filter(|(path, _)| expected.get(path).is_none()).map(|(path, _)| format!("{path} was added")),
+    );
+    if lines.len() > 20 {
+        let rest = lines.len() - 20;
+        lines.truncate(20);
+        lines.push(format!("and {rest} more"));
+    }
+    lines
+}
+
+fn digest_of(path: &Path) -> Result<(Digest, u64), BuildError> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok((hasher.finish(), size));
+        }
+        hasher.update(&buffer[..n]);
+        size += n as u64;
+    }
+}

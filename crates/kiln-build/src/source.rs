@@ -1,0 +1,189 @@
+//! An artifact's own files: from folders on disk to a tree.
+
+use crate::BuildError;
+use fs_err as fs;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use kiln_plan::{Problem, SourceSection};
+use kiln_record::{Entry, Mode, Tree, TreePath};
+use kiln_store::StatCache;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Folders that are never part of an artifact: version control, and bytecode that depends on who ran the code last.
+const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
+
+/// The files of a `[source]` section.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceTree {
+    /// What is there.
+    pub(crate) tree: Tree,
+    /// Where each regular file's content is.
+    pub(crate) files: BTreeMap<TreePath, PathBuf>,
+}
+
+/// Reads the tree of a source folder. File content is only read where the stat cache does not know it.
+pub(crate) fn read_source(
+    root: &Path,
+    manifest_file: &str,
+    section: &SourceSection,
+    stat: &mut StatCache,
+) -> Result<SourceTree, BuildError> {
+    let folder = root.join("manifests").join(&section.path);
+    let problem = |message: String, help: &str| {
+        BuildError::Input(vec![Problem::in_file(manifest_file, message).help(help.to_owned())])
+    };
+    if !folder.is_dir() {
+        return Err(problem(
+            format!("`source.path` names manifests/{}, which is not a folder", section.path),
+            "name a folder beside the manifest",
+        ));
+    }
+    let include = globs(&section.include).map_err(|message| problem(message, "see docs/manifests.md"))?;
+    let exclude = globs(&section.exclude).map_err(|message| problem(message, "see docs/manifests.md"))?;
+
+    let mut source = SourceTree::default();
+    let mut pending = vec![folder.clone()];
+    while let Some(current) = pending.pop() {
+        for entry in fs::read_dir(&current)? {
+            let entry = entry?;
+            let path = entry.path();
+            let kind = entry.file_type()?;
+            let name = entry.file_name();
+            if NEVER.iter().any(|never| name == *never) {
+                continue;
+            }
+            if kind.is_dir() {
+                pending.push(path);
+                continue;
+            }
+            let relative = path.strip_prefix(&folder).unwrap_or(&path);
+            let Some(relative) = relative.to_str() else {
+                return Err(problem(
+                    format!("the file name {} is not UTF-8", relative.display()),
+                    "rename it, or exclude it",
+                ));
+            };
+            if !include.is_match(relative) || exclude.is_match(relative) || relative.ends_with(".pyc") {
+                continue;
+            }
+            let tree_path = TreePath::new(relative)
+                .map_err(|error| problem(error.to_string(), "rename the file, or exclude it"))?;
+            let found = if kind.is_symlink() {
+                Entry::Symlink { target: link_target(&path, relative).map_err(|m| problem(m, "link to a file inside the source folder, or exclude the link"))? }
+            } else if kind.is_file() {
+                let (digest, size) = stat.digest_of(&path)?;
+                let mode = Mode::from_bits(entry.metadata()?.permissions().mode());
+                source.files.insert(tree_path.clone(), path);
+                Entry::File { digest, size, mode }
+            } else {
+                return Err(problem(
+                    format!("{relative} is neither a file, a folder nor a link"),
+                    "exclude it: sockets, pipes and devices cannot be packed",
+                ));
+            };
+            source.tree.insert(tree_path, found).map_err(|error| problem(error.to_string(), "rename one of them"))?;
+        }
+    }
+    if source.tree.is_empty() {
+        return Err(problem(
+            format!("`source` takes no file from manifests/{}", section.path),
+            "check `include` and `exclude`",
+        ));
+    }
+    Ok(source)
+}
+
+/// The target of a link that stays inside the source folder.
+fn link_target(path: &Path, relative: &str) -> Result<String, String> {
+    let target = fs::read_link(path).map_err(|error| error.to_string())?;
+    let Some(target) = target.to_str().map(str::to_owned) else {
+        return Err(format!("the link {relative} has a target that is not UTF-8"));
+    };
+    let mut depth = relative.split('/').count() - 1;
+    for component in target.split('/') {
+        match component {
+            "" if target.starts_with('/') => return Err(format!("the link {relative} points to the absolute path {target}")),
+            "" | "." => {}
+            ".." if depth == 0 => return Err(format!("the link {relative} points out of the source folder, to {target}")),
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    Ok(target)
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| format!("`{pattern}` is not a glob: {}", error.kind()))?;
+        set.add(glob);
+    }
+    set.build().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(include: &[&str], exclude: &[&str]) -> SourceSection {
+        let own = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect();
+        SourceSection { path: "app".to_owned(), include: own(include), exclude: own(exclude) }
+    }
+
+    fn workspace() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let app = root.path().join("manifests/app");
+        for folder in ["lib/__pycache__", "tests", ".git"] {
+            fs::create_dir_all(app.join(folder)).unwrap();
+        }
+        for file in ["a.py", "lib/b.py", "lib/__pycache__/b.pyc", "tests/t.py", ".git/HEAD", ".hidden"] {
+            fs::write(app.join(file), file).unwrap();
+        }
+        root
+    }
+
+    fn check(include: &[&str], exclude: &[&str], expect: &[&str]) {
+        let root = workspace();
+        let mut stat = StatCache::load(&root.path().join("stat"));
+        let source = read_source(root.path(), "manifests/app.toml", &section(include, exclude), &mut stat).unwrap();
+        let paths: Vec<&str> = source.tree.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, expect);
+    }
+
+    #[test]
+    fn globs_choose_files() {
+        check(&["**"], &[], &[".hidden", "a.py", "lib/b.py", "tests/t.py"]);
+        check(&["**"], &["tests/**", ".*"], &["a.py", "lib/b.py"]);
+        check(&["*.py"], &[], &["a.py"]);
+        check(&["lib/**", "a.py"], &[], &["a.py", "lib/b.py"]);
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let root = workspace();
+        let app = root.path().join("manifests/app");
+        std::os::unix::fs::symlink("../a.py", app.join("lib/good")).unwrap();
+        let read = || {
+            let mut stat = StatCache::load(&root.path().join("stat"));
+            read_source(root.path(), "manifests/app.toml", &section(&["**"], &[]), &mut stat)
+        };
+        assert!(read().is_ok());
+        for target in ["/etc/passwd", "../../secret"] {
+            std::os::unix::fs::symlink(target, app.join("lib/bad")).unwrap();
+            assert!(read().unwrap_err().to_string().contains("lib/bad"), "{target}");
+            fs::remove_file(app.join("lib/bad")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_empty_choice_is_a_problem() {
+        let root = workspace();
+        let mut stat = StatCache::load(&root.path().join("stat"));
+        let error = read_source(root.path(), "manifests/app.toml", &section(&["*.rs"], &[]), &mut stat).unwrap_err();
+        assert!(error.to_string().contains("takes no file"), "{error}");
+    }
+}

@@ -1,0 +1,543 @@
+//! The stages of one artifact's build. Each is a type that takes the one before it by value, so that what was not
+//! verified cannot be packed, and what was not packed cannot be recorded.
+
+use crate::collect::{Collection, WheelFiles};
+use crate::distribution::{self, Found, ReadyWheel};
+use crate::environment::{Context, blocking};
+use crate::import_check;
+use crate::source::SourceTree;
+use crate::workspace::text_file;
+use crate::{BuildError, Event, Stage};
+use kiln_audit::{BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile};
+use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
+use kiln_plan::ArtifactPlan;
+use kiln_python::{
+    Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_poetry, parse_requirements, requires,
+    select,
+};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Check, Code, Digest, DistributionName, Ecosystem, Entry, FORMAT_VERSION, FileRecord,
+    Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record, Tree,
+};
+use kiln_store::Publication;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, BufWriter, Write as _};
+use std::sync::Arc;
+
+/// A layer that a function is used with, collected in this run.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadyLayer {
+    pub(crate) name: ArtifactName,
+    pub(crate) collection: Arc<Collection>,
+    /// Its distributions with their versions.
+    pub(crate) distributions: BTreeMap<DistributionName, String>,
+}
+
+/// Stops a build before it is published: everything found so far, with at least one denial.
+pub(crate) struct Denied(pub(crate) Vec<Finding>);
+
+/// A stage's result: the next stage, or the findings that stop the build.
+pub(crate) type Judged<T> = Result<Result<T, Denied>, BuildError>;
+
+/// Every input has a digest; nothing was fetched yet.
+pub(crate) struct Planned {
+    pub(crate) plan: ArtifactPlan,
+    pub(crate) source: SourceTree,
+}
+
+/// The wheels are in the store.
+pub(crate) struct Fetched {
+    plan: ArtifactPlan,
+    source: SourceTree,
+    wheels: Vec<ReadyWheel>,
+    gaps: Vec<Gap>,
+    findings: Vec<Finding>,
+    checks: Vec<Check>,
+    edges: BTreeMap<DistributionName, BTreeSet<DistributionName>>,
+}
+
+/// One tree with owners.
+pub(crate) struct Collected {
+    pub(crate) plan: ArtifactPlan,
+    pub(crate) collection: Arc<Collection>,
+    wheels: Vec<ReadyWheel>,
+    gaps: Vec<Gap>,
+    findings: Vec<Finding>,
+    checks: Vec<Check>,
+}
+
+/// The tree was judged, and nothing denies it.
+pub(crate) struct Verified {
+    plan: ArtifactPlan,
+    collection: Arc<Collection>,
+    wheels: Vec<ReadyWheel>,
+    layers: Vec<ReadyLayer>,
+    gaps: Vec<Gap>,
+    findings: Vec<Finding>,
+    checks: Vec<Check>,
+}
+
+/// The archive is written, not yet published, and within its limits.
+pub(crate) struct Packed {
+    verified: Verified,
+    publication: Publication,
+    output: Output,
+}
+
+impl Planned {
+    /// Decides which distributions the target needs, and brings them into the store.
+    pub(crate) async fn fetch(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Fetched> {
+        let Self { plan, source } = self;
+        let name = plan.manifest.name.clone();
+        let Some(section) = &plan.manifest.python else {
+            let checks = vec![Check::not_checked("distributions", "the manifest has no [python] section")];
+            return Ok(Ok(Fetched {
+                plan,
+                source,
+                wheels: Vec::new(),
+                gaps: Vec::new(),
+                findings: Vec::new(),
+                checks,
+                edges: BTreeMap::new(),
+            }));
+        };
+        context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Select });
+        let lock = match read_lock(context, &plan)? {
+            Ok(lock) => lock,
+            Err(findings) => return Ok(Err(Denied(findings))),
+        };
+        let interpreter = context.bases.interpreter(context, &plan.base).await?;
+        let target = match target_environment(&plan, &interpreter) {
+            Ok(target) => target,
+            Err(finding) => return Ok(Err(Denied(vec![*finding]))),
+        };
+        let choice = Choice {
+            groups: section.groups.clone(),
+            extras: Vec::new(),
+            excluded: section.exclude.iter().cloned().collect(),
+            from_runtime: section.from_runtime.iter().cloned().collect(),
+            layers: layers
+                .iter()
+                .map(|layer| LayerContent { name: layer.name.clone(), distributions: layer.distributions.clone() })
+                .collect(),
+        };
+        let selection = select(&lock, &target, &interpreter, plan.manifest.runtime, &choice);
+        let judged = judge(context, &plan, selection.findings.clone());
+        if denies(&judged) {
+            return Ok(Err(Denied(judged)));
+        }
+
+        context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
+        let found = fetch_all(context, &plan, &lock.name, &selection.wanted, &target).await?;
+        let mut wheels = Vec::new();
+        let mut findings = judged;
+        for found in found {
+            match found {
+                Found::Wheel(ready) => wheels.push(*ready),
+                Found::Finding(finding) => findings.push(*finding),
+            }
+        }
+        wheels.sort_by(|a, b| a.wheel.name.cmp(&b.wheel.name));
+        let refs: Vec<&kiln_python::Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
+        let requirements = requires(&refs, &target, &selection, &choice, plan.manifest.runtime);
+        findings.extend(requirements.findings);
+        let findings = judge(context, &plan, findings);
+        if denies(&findings) {
+            return Ok(Err(Denied(findings)));
+        }
+        let checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
+        Ok(Ok(Fetched { plan, source, wheels, gaps: selection.gaps, findings, checks, edges: requirements.edges }))
+    }
+}
+
+/// Wheels are brought side by side; the client bounds how many at once.
+async fn fetch_all(
+    context: &Context,
+    plan: &ArtifactPlan,
+    lock_file: &str,
+    wanted: &[Locked],
+    target: &TargetEnvironment,
+) -> Result<Vec<Found>, BuildError> {
+    let each = wanted.iter().map(|locked| distribution::bring(context, &plan.base, lock_file, locked, target));
+    futures_util::future::try_join_all(each).await
+}
+
+/// Reads the dependency lock. What a person must fix in it is a finding where the lock is missing or stale, and a
+/// problem otherwise.
+fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, BuildError> {
+    let Some(section) = &plan.manifest.python else {
+        return Ok(Err(Vec::new()));
+    };
+    let root = &context.environment.root;
+    let lock_path = format!("manifests/{}", section.lock);
+    if !root.join(&lock_path).is_file() {
+        return Ok(Err(vec![lock_missing(plan, &lock_path)]));
+    }
+    let text = text_file(root, &lock_path)?;
+    let parsed = match section.project_path() {
+        Some(project) => {
+            let project = text_file(root, &format!("manifests/{project}"))?;
+            parse_poetry(&text.path, &text.text, &project.path, &project.text)
+        }
+        None => parse_requirements(&text.path, &text.text),
+    };
+    match parsed {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(problems) => {
+            let findings: Vec<Finding> = problems.iter().filter_map(kiln_python::InputProblem::finding).collect();
+            if findings.len() == problems.len() { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) }
+        }
+    }
+}
+
+fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
+    let finding = Finding::new(
+        Code::LockMissing,
+        plan.manifest.name.as_str(),
+        format!("{} names the lock {lock_path}, which does not exist", plan.manifest.file),
+    );
+    if lock_path.ends_with("poetry.lock") {
+        finding.remedy("make it, in the project's folder: poetry lock")
+    } else {
+        finding
+            .remedy(format!("make it, from your requirements.in: uv pip compile --generate-hashes -o {lock_path} requirements.in"))
+            .remedy(format!("or: pip-compile --generate-hashes -o {lock_path} requirements.in"))
+    }
+}
+
+fn target_environment(plan: &ArtifactPlan, interpreter: &Interpreter) -> Result<TargetEnvironment, Box<Finding>> {
+    TargetEnvironment::new(interpreter, plan.manifest.runtime, plan.manifest.target.architecture).map_err(|error| {
+        Box::new(
+            Finding::new(Code::RequiresPythonMismatch, plan.manifest.base.as_str(), error.to_string())
+                .detail(format!("base and target are named in {}", plan.manifest.file))
+                .remedy(format!("name a base with the Python of {}", plan.manifest.target.runtime))
+                .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
+        )
+    })
+}
+
+impl Fetched {
+    /// Merges everything into one tree.
+    pub(crate) fn collect(self, context: &Context) -> Judged<Collected> {
+        context
+            .events
+            .send(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
+        let collection = Collection::new(
+            self.plan.manifest.name.as_str(),
+            &self.wheels,
+            &self.edges,
+            &self.source,
+            prefix(self.plan.manifest.kind),
+        )?;
+        let mut findings = self.findings;
+        findings.extend(collection.findings.iter().cloned());
+        let findings = judge(context, &self.plan, findings);
+        if denies(&findings) {
+            return Ok(Err(Denied(findings)));
+        }
+        Ok(Ok(Collected {
+            plan: self.plan,
+            collection: Arc::new(collection),
+            wheels: self.wheels,
+            gaps: self.gaps,
+            findings,
+            checks: self.checks,
+        }))
+    }
+}
+
+/// Where distributions and source of a kind of artifact go: Lambda looks for a layer's modules in `/opt/python`.
+pub(crate) fn prefix(kind: ArtifactKind) -> Option<&'static str> {
+    match kind {
+        ArtifactKind::LambdaZip => None,
+        ArtifactKind::LambdaLayer => Some("python"),
+    }
+}
+
+impl Collected {
+    /// This artifact as a layer for others.
+    pub(crate) fn layer(&self) -> ReadyLayer {
+        ReadyLayer {
+            name: self.plan.manifest.name.clone(),
+            collection: Arc::clone(&self.collection),
+            distributions: self
+                .wheels
+                .iter()
+                .map(|ready| (ready.wheel.name.clone(), ready.wheel.version.clone()))
+                .collect(),
+        }
+    }
+
+    /// Judges the tree: reconciliation, ELF files, then the import in the base.
+    pub(crate) async fn verify(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Verified> {
+        let Self { plan, collection, wheels, gaps, mut findings, mut checks } = self;
+        context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
+
+        let (found, check) = {
+            let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
+            let expected: Vec<Expected> = wheels
+                .iter()
+                .map(|ready| Expected { name: ready.wheel.name.clone(), version: ready.wheel.version.clone() })
+                .collect();
+            blocking(move || {
+                let there = distributions_in_tree(
+                    &collection.tree,
+                    prefix(plan.manifest.kind),
+                    &mut |path| collection.read(&context, path),
+                )?;
+                Ok(reconcile(&expected, &there))
+            })
+            .await?
+        };
+        findings.extend(found);
+        checks.push(check);
+
+        let (found, check) = elf_findings(&plan, &collection, &wheels, context)?;
+        findings.extend(found);
+        checks.push(check);
+
+        let (found, ran) = import_check::run(context, &plan, &collection, &wheels, layers).await?;
+        findings.extend(found);
+        checks.extend(ran);
+
+        let findings = judge(context, &plan, findings);
+        if denies(&findings) {
+            return Ok(Err(Denied(findings)));
+        }
+        let layers = layers.to_vec();
+        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks }))
+    }
+}
+
+/// Judges every ELF file against the target: those of wheels by the facts remembered, the application's own by reading
+/// them.
+fn elf_findings(
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    wheels: &[ReadyWheel],
+    context: &Context,
+) -> Result<(Vec<Finding>, Check), BuildError> {
+    let target = BinaryTarget {
+        runtime: plan.manifest.runtime,
+        architecture: plan.manifest.target.architecture,
+        python: plan.manifest.runtime.python,
+    };
+    let mut findings = Vec::new();
+    let mut files = 0;
+    let mut unreadable = Vec::new();
+    for ready in wheels {
+        let owner = format!("{} {}", ready.wheel.name, ready.wheel.version);
+        for file in &ready.wheel.files {
+            let kiln_python::FileSource::Member(member) = &file.source else { continue };
+            if let Some(facts) = ready.elf.get(member) {
+                files += 1;
+                findings.extend(check_binary(&file.path, &owner, facts, &target));
+            }
+            if let Some(reason) = ready.unreadable_elf.get(member) {
+                unreadable.push(format!("{}: {reason}", file.path));
+            }
+        }
+    }
+    let own = kiln_record::ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
+    for (path, owner) in &collection.owners {
+        if *owner != own || !matches!(collection.tree.get(path), Some(Entry::File { .. })) {
+            continue;
+        }
+        match kiln_audit::inspect_elf(&collection.read(context, path)?) {
+            Ok(Some(facts)) => {
+                files += 1;
+                findings.extend(check_binary(path, plan.manifest.name.as_str(), &facts, &target));
+            }
+            Ok(None) => {}
+            Err(error) => unreadable.push(format!("{path}: {error}")),
+        }
+    }
+    let check = if unreadable.is_empty() {
+        Check::ran("elf", files, "ELF files")
+    } else {
+        Check::not_checked("elf", format!("{files} ELF files were checked; these could not be read: {}", unreadable.join("; ")))
+    };
+    Ok((findings, check))
+}
+
+impl Verified {
+    /// Writes the archive beside the published one, reads it back, and judges its size.
+    pub(crate) async fn pack(self, context: &Context) -> Judged<Packed> {
+        context
+            .events
+            .send(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Pack });
+        let context = context.clone();
+        blocking(move || {
+            let (publication, output) = write_archive(&context, &self)?;
+            let mut verified = self;
+            let budget = Budget { zip: verified.plan.manifest.budget.zip, unpacked: verified.plan.manifest.budget.unpacked };
+            let layers: Vec<(ArtifactName, u64)> =
+                verified.layers.iter().map(|layer| (layer.name.clone(), layer.collection.tree.size())).collect();
+            let (found, check) = check_limits(
+                verified.plan.manifest.kind,
+                output.size,
+                verified.collection.tree.size(),
+                &layers,
+                &budget,
+            );
+            verified.findings.extend(found);
+            verified.findings = judge(&context, &verified.plan, verified.findings);
+            verified.checks.push(check);
+            if denies(&verified.findings) {
+                return Ok(Err(Denied(verified.findings)));
+            }
+            Ok(Ok(Packed { verified, publication, output }))
+        })
+        .await
+    }
+}
+
+fn write_archive(context: &Context, verified: &Verified) -> Result<(Publication, Output), BuildError> {
+    let name = &verified.plan.manifest.name;
+    let collection = &verified.collection;
+    let file_name = format!("{name}.zip");
+    let mut publication = Publication::begin(&context.environment.dist, name)?;
+    let file = publication.create(&file_name)?;
+    let mut zip = ZipWriter::new(HashingWriter::new(BufWriter::with_capacity(256 * 1024, file)));
+    let mut wheel_files = WheelFiles::new(context);
+    for (path, entry) in collection.tree.iter() {
+        match entry {
+            Entry::File { mode, .. } => zip.add_file(path, *mode, &collection.compressed(&mut wheel_files, path)?)?,
+            Entry::Symlink { target } => zip.add_symlink(path, target)?,
+        }
+    }
+    let (mut buffer, digest, size) = zip.finish()?.finish();
+    buffer.flush()?;
+    let file = buffer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+
+    let found = tree_of_archive(file.path())?.digest();
+    let expected = collection.tree.digest();
+    if found != expected {
+        return Err(BuildError::ArchiveDiffers { artifact: name.clone(), expected, found });
+    }
+    let output = Output {
+        file_name,
+        media_type: "application/zip".to_owned(),
+        size,
+        digest,
+        sha256_base64: digest.base64(),
+    };
+    Ok((publication, output))
+}
+
+/// The tree that a zip holds, every entry read and checked.
+pub(crate) fn tree_of_archive(path: &std::path::Path) -> Result<Tree, BuildError> {
+    let mut archive = ZipReader::open(BufReader::new(fs_err::File::open(path)?), &Limits::default())?;
+    let mut tree = Tree::new();
+    for member in archive.members().to_vec() {
+        let content = archive.read(&member)?;
+        let entry = if member.is_symlink {
+            Entry::Symlink { target: String::from_utf8_lossy(&content).into_owned() }
+        } else {
+            Entry::File {
+                digest: Digest::of(&content),
+                size: content.len() as u64,
+                mode: Mode::from_bits(member.unix_mode.unwrap_or(0o644)),
+            }
+        };
+        tree.insert(member.path.clone(), entry).map_err(|error| std::io::Error::other(error.to_string()))?;
+    }
+    Ok(tree)
+}
+
+impl Packed {
+    /// Writes record and documents, and publishes everything at once. The record is returned for the ledger.
+    pub(crate) async fn publish(self, context: &Context) -> Result<Record, BuildError> {
+        context
+            .events
+            .send(Event::Stage { artifact: self.verified.plan.manifest.name.clone(), stage: Stage::Publish });
+        blocking(move || {
+            let Self { verified, mut publication, output } = self;
+            let record = record(verified, output)?;
+            let name = &record.artifact;
+            let documents = [
+                ("record.json".to_owned(), record.to_json()?),
+                (format!("{name}.cdx.json"), kiln_sbom::cyclonedx(&record, kiln_sbom::SpecVersion::default())?),
+                (format!("{name}.intoto.jsonl"), kiln_sbom::provenance(&record)?),
+            ];
+            let mut sums: BTreeMap<String, Digest> =
+                record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
+            for (file_name, bytes) in &documents {
+                publication.write(file_name, bytes)?;
+                sums.insert(file_name.clone(), Digest::of(bytes));
+            }
+            let sums: String = sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
+            publication.write("SHA256SUMS", sums.as_bytes())?;
+            publication.commit()?;
+            Ok(record)
+        })
+        .await
+    }
+}
+
+fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
+    let Verified { plan, collection, wheels, layers, gaps, findings, checks } = verified;
+    let mut inputs = plan.inputs.clone();
+    inputs.extend(wheels.iter().map(|ready| Input {
+        role: InputRole::Distribution,
+        name: ready.file_name.clone(),
+        digest: ready.digest,
+    }));
+    inputs.extend(layers.iter().map(|layer| Input {
+        role: InputRole::Layer,
+        name: layer.name.to_string(),
+        digest: layer.collection.tree.digest(),
+    }));
+    inputs.sort();
+    let streams = wheel_streams(&collection);
+    let tools = BTreeMap::from([
+        ("compressor".to_owned(), COMPRESSOR.to_owned()),
+        ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("wheel-streams".to_owned(), streams.to_string()),
+    ]);
+    Ok(Record {
+        format: FORMAT_VERSION,
+        artifact: plan.manifest.name.clone(),
+        kind: plan.manifest.kind,
+        target: plan.manifest.target.clone(),
+        handler: plan.manifest.handler.clone(),
+        layers: plan.manifest.layers.clone(),
+        plan: plan.digest,
+        epoch: plan.epoch,
+        inputs,
+        tree: collection.tree.digest(),
+        unpacked_size: collection.tree.size(),
+        files: collection
+            .tree
+            .iter()
+            .filter_map(|(path, entry)| {
+                let component = collection.owners.get(path)?.clone();
+                Some(FileRecord { path: path.clone(), entry: entry.clone(), component })
+            })
+            .collect(),
+        components: collection.components.clone(),
+        gaps,
+        findings,
+        checks,
+        tools,
+        outputs: vec![output],
+    })
+}
+
+/// How many entries keep the deflate stream that their wheel has; the others were compressed by us.
+fn wheel_streams(collection: &Collection) -> usize {
+    collection
+        .content
+        .values()
+        .filter(|content| matches!(content, crate::collect::Content::Wheel { member, .. } if member.deflated))
+        .count()
+}
+
+/// Applies the policy. New findings are told at once, at the level they end up with.
+fn judge(context: &Context, plan: &ArtifactPlan, findings: Vec<Finding>) -> Vec<Finding> {
+    crate::policy::audit_policy(&plan.policy).apply(findings, context.environment.now)
+}
+
+fn denies(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Deny)
+}

@@ -1,0 +1,56 @@
+//! Reads a workspace's text files from disk.
+
+use crate::BuildError;
+use fs_err as fs;
+use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles};
+use std::path::{Path, PathBuf};
+
+/// The file that marks the root of a workspace.
+pub const WORKSPACE_FILE: &str = "kiln.toml";
+
+/// The nearest folder at or above `start` that holds `kiln.toml`.
+#[must_use]
+pub fn find_workspace(start: &Path) -> Option<PathBuf> {
+    start.ancestors().find(|folder| folder.join(WORKSPACE_FILE).is_file()).map(Path::to_owned)
+}
+
+/// Reads `kiln.toml`, `images/` and `manifests/`.
+///
+/// # Errors
+/// What cannot be read, or all problems of what was read.
+pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
+    let settings = text_file(root, WORKSPACE_FILE)?;
+    let files = WorkspaceFiles {
+        settings: Some(settings),
+        definitions: text_files(root, "images", ".toml")?,
+        locks: text_files(root, "images", ".lock")?,
+        manifests: text_files(root, "manifests", ".toml")?,
+    };
+    Workspace::parse(&files).map_err(BuildError::Input)
+}
+
+fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {
+    let path = root.join(folder);
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&path)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(ending) && !name.starts_with('.') && entry.path().is_file() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names.iter().map(|name| text_file(root, &format!("{folder}/{name}"))).collect()
+}
+
+/// Reads one UTF-8 file of the workspace.
+pub(crate) fn text_file(root: &Path, path: &str) -> Result<TextFile, BuildError> {
+    let bytes = fs::read(root.join(path))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(TextFile { path: path.to_owned(), text: text.into() }),
+        Err(_) => Err(BuildError::Input(vec![Problem::in_file(path, "it is not UTF-8 text")])),
+    }
+}

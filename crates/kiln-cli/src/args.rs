@@ -1,0 +1,133 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kiln_record::{ArtifactName, BaseName};
+use std::path::PathBuf;
+
+/// Builds AWS Lambda zips and layers that anyone can rebuild bit for bit, says what is inside, and tells what changed.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, max_term_width = 110, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The workspace: the folder with kiln.toml [default: the nearest one at or above the current folder]
+    #[arg(long, short = 'C', global = true, value_name = "FOLDER")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// The form of the output on stdout
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Says nothing but results and problems
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) color: Colour,
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a person
+    Human,
+    /// For a program: one JSON document, whose keys are only ever added to
+    Json,
+    /// For a review comment
+    Markdown,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal
+    Auto,
+    /// Even into a pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Builds, verifies and publishes artifacts under dist/
+    Build(Build),
+    /// Pins what a build uses
+    Lock(Lock),
+    /// Tells what changed between two builds and why
+    Diff(Diff),
+    /// Lists the builds of an artifact
+    History(History),
+    /// Shows one build: its inputs, parts, findings and checks
+    Show(Show),
+    /// Says whether files are the ones that their records describe
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The artifacts to build, with the layers they use
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) artifacts: Vec<ArtifactName>,
+    /// Builds every artifact of the workspace
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How many artifacts are built side by side [default: the processor cores]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Builds again even where nothing changed
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The folder to publish in [default: dist in the workspace]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dist: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lock {
+    /// Pins a base: its packages or its image digest; may be given more than once
+    #[arg(long = "base", required = true, value_name = "NAME")]
+    pub(crate) bases: Vec<BaseName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The build before: ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous, a record.json, or a published file
+    pub(crate) before: String,
+    /// The build after, in the same forms
+    pub(crate) after: String,
+    /// Ends with exit code 12 if the comparison finds one of these: removed, added, downgrade, unexplained, size,
+    /// rebuilt, any
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) fail_on: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// The artifacts [default: all that were ever built here]
+    pub(crate) artifacts: Vec<ArtifactName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The build: ARTIFACT, ARTIFACT@N, a record.json, or a published file
+    pub(crate) build: String,
+    /// Lists every file with its size and owner
+    #[arg(long)]
+    pub(crate) files: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Published files, or files elsewhere that are said to be one
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The record to hold them against [default: record.json beside the file, else the ledger by digest]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}

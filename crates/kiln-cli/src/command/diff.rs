@@ -1,0 +1,47 @@
+//! `kiln diff`.
+
+use crate::args::{Diff as Arguments, Format};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::settings::Settings;
+use kiln_audit::{FailOn, Sample, compare};
+use kiln_build::{NamedBuild, history, resolve};
+use kiln_record::exit;
+
+pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<u8, Failure> {
+    let fail_on: Vec<FailOn> = command
+        .fail_on
+        .iter()
+        .map(|text| text.parse().map_err(|error| Failure::usage(format!("--fail-on: {error}"))))
+        .collect::<Result<_, _>>()?;
+    let environment = &settings.environment;
+    let before = resolve(environment, &command.before)?;
+    let after = resolve(environment, &command.after)?;
+    let samples = samples(settings, &before)?;
+    let diff = compare(&before.record, &after.record, &samples);
+    match settings.format {
+        Format::Human => printer.data(&diff.to_text()),
+        Format::Markdown => printer.data(&diff.to_markdown()),
+        Format::Json => printer.data(&super::document(&diff)?),
+    }
+    let exceeded = diff.exceeds(&fail_on);
+    if exceeded.is_empty() {
+        return Ok(exit::SUCCESS);
+    }
+    let names: Vec<String> = exceeded.iter().map(ToString::to_string).collect();
+    printer.problem(&format!("{}: --fail-on {}", printer.on_stderr(Style::Bad, "denied"), names.join(", ")));
+    Ok(exit::DIFFERENCE_DENIED)
+}
+
+/// The sizes of the builds up to the one before, oldest first: what a size is compared with.
+fn samples(settings: &Settings, before: &NamedBuild) -> Result<Vec<Sample>, Failure> {
+    let entries = history(&settings.environment, &before.record.artifact)?;
+    // A record from elsewhere counts up to its place in our own history, if it has one.
+    let digest = before.record.archive().map(|archive| archive.digest);
+    let last = before.number.or_else(|| entries.iter().rev().find(|e| e.archive == digest).map(|e| e.number));
+    Ok(entries
+        .iter()
+        .filter(|entry| last.is_some_and(|last| entry.number <= last))
+        .map(|entry| Sample { number: entry.number, archive: entry.archive_size, unpacked: entry.unpacked_size })
+        .collect())
+}

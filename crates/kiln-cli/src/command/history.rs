@@ -1,0 +1,62 @@
+//! `kiln history`.
+
+use crate::args::{Format, History};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::settings::Settings;
+use kiln_build::{artifacts_with_history, history};
+use kiln_plan::format_size;
+use kiln_record::{ArtifactName, exit};
+use kiln_store::LedgerEntry;
+use std::collections::BTreeMap;
+
+pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> Result<u8, Failure> {
+    let known = artifacts_with_history(&settings.environment)?;
+    let artifacts = if command.artifacts.is_empty() { known.clone() } else { command.artifacts.clone() };
+    let mut all: BTreeMap<ArtifactName, Vec<LedgerEntry>> = BTreeMap::new();
+    for artifact in artifacts {
+        if !known.contains(&artifact) {
+            let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+            return Err(Failure::input(format!("`{artifact}` has no build in the ledger"))
+                .hint(format!("built here: {}", if names.is_empty() { "nothing yet".to_owned() } else { names.join(", ") })));
+        }
+        let entries = history(&settings.environment, &artifact)?;
+        all.insert(artifact, entries);
+    }
+    if settings.format == Format::Json {
+        printer.data(&super::document(&all)?);
+        return Ok(exit::SUCCESS);
+    }
+    if all.is_empty() {
+        printer.talk("nothing was built in this workspace yet; build with: kiln build --all");
+    }
+    for (artifact, entries) in &all {
+        printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, artifact.as_str())));
+        let mut before: Option<&LedgerEntry> = None;
+        for entry in entries {
+            printer.data(&line(entry, before));
+            before = Some(entry);
+        }
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
+    let step = match before {
+        None => String::new(),
+        Some(before) if before.archive == entry.archive => "same bytes".to_owned(),
+        Some(before) if before.tree == entry.tree => "same content, other bytes".to_owned(),
+        Some(before) => {
+            let (was, now) = (before.unpacked_size, entry.unpacked_size);
+            if now >= was { format!("+{} unpacked", format_size(now - was)) } else { format!("-{} unpacked", format_size(was - now)) }
+        }
+    };
+    let digest = entry.archive.map(|digest| digest.hex()[..16].to_owned()).unwrap_or_default();
+    format!(
+        "  @{:<4} {}  {:>9} zip {:>9} unpacked  {digest}  {step}\n",
+        entry.number,
+        entry.at,
+        format_size(entry.archive_size),
+        format_size(entry.unpacked_size),
+    )
+}

@@ -1,0 +1,86 @@
+//! `kiln lock`.
+
+use crate::args::{Format, Lock};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::signals;
+use kiln_build::{BaseMove, LockReport, lock_base};
+use kiln_record::exit;
+use serde::Serialize;
+
+pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Result<u8, Failure> {
+    let mut reports = Vec::new();
+    for base in &command.bases {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        let (environment, base) = (settings.environment.clone(), base.clone());
+        reports.push(signals::run(|engine| {
+            Box::pin(async move { lock_base(&environment, &base, &events, engine).await })
+        })?);
+    }
+    match settings.format {
+        Format::Json => printer.data(&super::document(&reports.iter().map(Document::new).collect::<Vec<_>>())?),
+        Format::Human | Format::Markdown => reports.iter().for_each(|report| print(report, printer)),
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn print(report: &LockReport, printer: Printer) {
+    if report.written {
+        printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, &report.file)));
+    } else {
+        printer.data(&format!("{}: nothing moved\n", report.file));
+    }
+    for BaseMove { platform, what, before, after } in &report.moves {
+        let line = match (before, after) {
+            (Some(before), Some(after)) => format!("{before} → {after}"),
+            (None, Some(after)) => format!("+ {after}"),
+            (Some(before), None) => format!("- {before}"),
+            (None, None) => continue,
+        };
+        printer.data(&format!("  {platform}  {what:<28} {line}\n"));
+    }
+    for remark in &report.remarks {
+        printer.problem(&format!("{}: {remark}", printer.on_stderr(Style::Warn, "warning")));
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    base: &'a str,
+    file: &'a str,
+    written: bool,
+    moves: Vec<Row<'a>>,
+    remarks: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    platform: String,
+    what: &'a str,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+impl<'a> Document<'a> {
+    fn new(report: &'a LockReport) -> Self {
+        Self {
+            base: report.base.as_str(),
+            file: &report.file,
+            written: report.written,
+            moves: report
+                .moves
+                .iter()
+                .map(|m| Row {
+                    platform: m.platform.to_string(),
+                    what: &m.what,
+                    before: m.before.as_deref(),
+                    after: m.after.as_deref(),
+                })
+                .collect(),
+            remarks: &report.remarks,
+        }
+    }
+}

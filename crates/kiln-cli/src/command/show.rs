@@ -1,0 +1,99 @@
+//! `kiln show`.
+
+use crate::args::{Format, Show};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::settings::Settings;
+use kiln_build::resolve;
+use kiln_plan::format_size;
+use kiln_record::{Cause, CheckOutcome, Component, Gap, Record, exit};
+
+pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
+    let build = resolve(&settings.environment, &command.build)?;
+    if settings.format == Format::Json {
+        printer.data(&super::document(&build.record)?);
+        return Ok(exit::SUCCESS);
+    }
+    printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
+    printer.data(&text(&build.record, command.files, printer));
+    Ok(exit::SUCCESS)
+}
+
+fn text(record: &Record, files: bool, printer: Printer) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<13} {value}\n"));
+    line("kind", record.kind.as_str());
+    line("target", &format!("{} on {}", record.target.runtime, record.target.architecture.lambda()));
+    if let Some(handler) = &record.handler {
+        line("handler", handler);
+    }
+    for layer in &record.layers {
+        line("layer", layer.as_str());
+    }
+    for output in &record.outputs {
+        line("file", &format!("{}  {}", output.file_name, format_size(output.size)));
+        line("sha256", &output.digest.hex());
+        line("", &output.sha256_base64);
+    }
+    line("tree", &record.tree.to_string());
+    line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
+    line("epoch", &record.epoch.to_string());
+    line("plan", &record.plan.to_string());
+
+    let heading = |name: &str| format!("\n{}\n", printer.on_stdout(Style::Strong, name));
+    text.push_str(&heading("components"));
+    let mut components: Vec<&Component> = record.components.iter().collect();
+    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
+    for component in components {
+        text.push_str(&format!(
+            "  {:>9}  {:<40} {}\n",
+            format_size(component.bytes),
+            component.id.as_str(),
+            component.version.as_deref().unwrap_or_default()
+        ));
+    }
+    if !record.gaps.is_empty() {
+        text.push_str(&heading("locked, but not in the artifact"));
+        for gap in &record.gaps {
+            text.push_str(&format!("  {:<40} {:<12} {}\n", gap.distribution, gap.version, cause(gap)));
+        }
+    }
+    text.push_str(&heading("inputs"));
+    for input in &record.inputs {
+        let role = serde_json::to_value(input.role).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        text.push_str(&format!("  {role:<13} {}  {}\n", input.digest, input.name));
+    }
+    text.push_str(&heading("checks"));
+    for check in &record.checks {
+        let outcome = match &check.outcome {
+            CheckOutcome::Ran { subjects, unit } => format!("ran on {subjects} {unit}"),
+            CheckOutcome::NotChecked { reason } => printer.on_stdout(Style::Warn, &format!("not checked: {reason}")),
+        };
+        text.push_str(&format!("  {:<13} {outcome}\n", check.name));
+    }
+    if !record.findings.is_empty() {
+        text.push_str(&heading("findings"));
+        for finding in &record.findings {
+            text.push_str(&format!("  {}[{}] {}: {}\n", finding.level, finding.code, finding.subject, finding.cause));
+        }
+    }
+    if files {
+        text.push_str(&heading("files"));
+        for file in &record.files {
+            text.push_str(&format!("  {:>9}  {}  {}\n", format_size(file.entry.size()), file.path, printer.on_stdout(Style::Faint, file.component.as_str())));
+        }
+    }
+    text
+}
+
+fn cause(gap: &Gap) -> String {
+    match &gap.cause {
+        Cause::Marker { marker, values } => format!("its marker is false: {marker} ({})", values.join(", ")),
+        Cause::Group { groups } => format!("only in group {}", groups.join(", ")),
+        Cause::Extra { extras } => format!("only for extra {}", extras.join(", ")),
+        Cause::Runtime { runtime } => format!("{runtime} has it"),
+        Cause::Layer { layer, version } => format!("layer {layer} has {version}"),
+        Cause::Excluded => "excluded by the manifest".to_owned(),
+        Cause::Unreachable => "nothing installed requires it".to_owned(),
+    }
+}

@@ -1,0 +1,79 @@
+//! `kiln verify`.
+
+use crate::args::{Format, Verify};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::settings::Settings;
+use kiln_build::{FileVerdict, verify_file};
+use kiln_record::exit;
+use serde::Serialize;
+
+pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Result<u8, Failure> {
+    let mut verdicts = Vec::new();
+    for file in &command.files {
+        if !file.is_file() {
+            return Err(Failure::input(format!("{} is not a file", file.display())));
+        }
+        let verdict = verify_file(&settings.environment, file, command.record.as_deref())?;
+        verdicts.push((file.display().to_string(), verdict));
+    }
+    if settings.format == Format::Json {
+        printer.data(&super::document(&verdicts.iter().map(|(file, verdict)| Row::new(file, verdict)).collect::<Vec<_>>())?);
+    } else {
+        for (file, verdict) in &verdicts {
+            printer.data(&text(file, verdict, printer));
+        }
+    }
+    let all = verdicts.iter().all(|(_, verdict)| verdict.bytes_equal);
+    Ok(if all { exit::SUCCESS } else { exit::NOT_REPRODUCIBLE })
+}
+
+fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
+    let mut text = match (&verdict.record, verdict.bytes_equal) {
+        (Some(record), true) => format!("{} {file}: the file that {record} describes\n", printer.on_stdout(Style::Good, "same")),
+        (Some(record), false) => {
+            let tree = match verdict.tree_equal {
+                Some(true) => "; it unpacks to the same tree, so only the container or compression differs",
+                Some(false) => "; it unpacks to another tree",
+                None => "",
+            };
+            format!("{} {file}: not the file that {record} describes{tree}\n", printer.on_stdout(Style::Bad, "differs"))
+        }
+        (None, _) => format!(
+            "{} {file}: no record beside it and no build in the ledger describe it\n",
+            printer.on_stdout(Style::Bad, "unknown")
+        ),
+    };
+    text.push_str(&format!("  {}  {} bytes\n", verdict.digest, verdict.size));
+    for difference in &verdict.differences {
+        text.push_str(&format!("  {difference}\n"));
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    file: &'a str,
+    digest: String,
+    size: u64,
+    record: Option<&'a str>,
+    artifact: Option<&'a str>,
+    bytes_equal: bool,
+    tree_equal: Option<bool>,
+    differences: &'a [String],
+}
+
+impl<'a> Row<'a> {
+    fn new(file: &'a str, verdict: &'a FileVerdict) -> Self {
+        Self {
+            file,
+            digest: verdict.digest.to_string(),
+            size: verdict.size,
+            record: verdict.record.as_deref(),
+            artifact: verdict.artifact.as_ref().map(kiln_record::ArtifactName::as_str),
+            bytes_equal: verdict.bytes_equal,
+            tree_equal: verdict.tree_equal,
+            differences: &verdict.differences,
+        }
+    }
+}

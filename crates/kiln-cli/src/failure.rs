@@ -1,0 +1,207 @@
+//! Errors, as they are told: what, where, why, what to do, and which exit code.
+
+use crate::printer::{Printer, Style};
+use kiln_build::BuildError;
+use kiln_engine::EngineError;
+use kiln_fetch::FetchError;
+use kiln_plan::Problem;
+use kiln_python::InputProblem;
+use kiln_record::exit;
+use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report, SourceSpan};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+    hints: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl Failure {
+    fn new(code: u8, message: String) -> Self {
+        Self { code, message, hints: Vec::new(), problems: Vec::new() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, message.into())
+    }
+
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(exit::INPUT_INVALID, message.into())
+    }
+
+    pub(crate) fn unexpected(message: impl Into<String>) -> Self {
+        Self::new(exit::UNEXPECTED, message.into())
+    }
+
+    pub(crate) fn fetch(error: FetchError) -> Self {
+        Self::from(BuildError::Fetch(error))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.code
+    }
+
+    pub(crate) fn print(&self, printer: Printer) {
+        for problem in &self.problems {
+            printer.problem(&render_problem(problem, printer));
+        }
+        if self.problems.is_empty() {
+            let head = printer.on_stderr(Style::Bad, "error");
+            printer.problem(&format!("{head}: {}", self.message));
+        }
+        for hint in &self.hints {
+            printer.problem(&format!("  {}: {hint}", printer.on_stderr(Style::Note, "help")));
+        }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let code = exit_code(&error);
+        let hints = hints(&error);
+        let (message, problems) = match error {
+            BuildError::Input(problems) => (String::new(), problems),
+            BuildError::Lock(problems) => (describe_input(&problems), Vec::new()),
+            BuildError::Engine(error) => (format!("failed to {error}"), Vec::new()),
+            BuildError::Guest { ref lines, .. } => {
+                let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
+                (format!("{error}{tail}"), Vec::new())
+            }
+            BuildError::HashNotLocked { ref offered, locked, .. } => {
+                let list: String = offered.iter().map(|file| format!("\n    {file}")).collect();
+                let offered = if list.is_empty() { "\n    nothing of this version".to_owned() } else { list };
+                (format!("{error} (the lock has {locked}); the index offers:{offered}"), Vec::new())
+            }
+            other => (chain(&other), Vec::new()),
+        };
+        Self { code, message, hints, problems }
+    }
+}
+
+pub(crate) fn exit_code(error: &BuildError) -> u8 {
+    match error {
+        BuildError::Input(_) | BuildError::Lock(_) | BuildError::Unknown { .. } | BuildError::Reference { .. } => {
+            exit::INPUT_INVALID
+        }
+        BuildError::Denied(_) => exit::FINDINGS_DENIED,
+        BuildError::NoIndex
+        | BuildError::NoMirror { .. }
+        | BuildError::PackageGone { .. }
+        | BuildError::HashNotLocked { .. }
+        | BuildError::Wheel { .. }
+        | BuildError::Fetch(_)
+        | BuildError::Image(_) => exit::FETCH_FAILED,
+        BuildError::BaseDiffers { .. } => exit::NOT_REPRODUCIBLE,
+        BuildError::EngineImageDiffers { .. } | BuildError::Engine(_) => match error {
+            BuildError::Engine(EngineError::Deadline { .. }) => exit::BUILD_STEP_FAILED,
+            _ => exit::ENGINE_UNAVAILABLE,
+        },
+        BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
+        BuildError::Guest { .. } => exit::BUILD_STEP_FAILED,
+        BuildError::ArchiveDiffers { .. } | BuildError::Sbom(_) | BuildError::Pack(_) | BuildError::Python(_) => {
+            exit::UNEXPECTED
+        }
+        BuildError::Interrupted => exit::INTERRUPTED,
+        BuildError::Store(_) | BuildError::Io(_) => exit::STORE_FAILURE,
+    }
+}
+
+fn hints(error: &BuildError) -> Vec<String> {
+    let hints: Vec<String> = match error {
+        BuildError::Unknown { known, .. } if !known.is_empty() => vec![format!("there are: {}", known.join(", "))],
+        BuildError::NoIndex => vec![
+            "name one in kiln.toml: [python] index = \"https://…\"".to_owned(),
+            "or set UV_DEFAULT_INDEX or PIP_INDEX_URL, or configure pip or uv".to_owned(),
+        ],
+        BuildError::NoMirror { base } => vec![
+            format!("name one in images/{base}.toml ([debian] mirror = \"…\") or in kiln.toml ([debian] mirror = \"…\")"),
+            "or set KILN_DEBIAN_MIRROR; on Debian, kiln takes the mirror of apt's own sources".to_owned(),
+        ],
+        BuildError::PackageGone { base, .. } => vec![
+            format!("move the pin to what the mirror has now: kiln lock --base {base}"),
+            format!("or name an archive of Debian's past: snapshot = \"…\" in [debian] of images/{base}.toml"),
+        ],
+        BuildError::HashNotLocked { .. } => vec![
+            "if the lock is right, the index serves other files than it was made from: find out why before going on".to_owned(),
+            "if files were added since, lock again with the tool that made the lock".to_owned(),
+        ],
+        BuildError::Fetch(FetchError::DigestMismatch { .. }) => vec![
+            "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack".to_owned(),
+            "nothing was kept; find out which before going on".to_owned(),
+        ],
+        BuildError::BaseDiffers { base, .. } => vec![
+            format!("the lock was made by another format version of kiln: pin it again with kiln lock --base {base}"),
+        ],
+        BuildError::Denied(finding) => finding.remedy.clone(),
+        BuildError::SourceChanged { .. } => vec!["build again when nothing writes to the source".to_owned()],
+        BuildError::Store(kiln_store::StoreError::Locked { .. }) => {
+            vec!["KILN_LOCK_WAIT says how many seconds to wait for it".to_owned()]
+        }
+        _ => Vec::new(),
+    };
+    hints
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(&format!("\n  because {cause_text}"));
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn describe_input(problems: &[InputProblem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| {
+            let line = problem.line.map_or_else(String::new, |line| format!(":{line}"));
+            let remedy: String = problem.remedy.iter().map(|remedy| format!("\n  help: {remedy}")).collect();
+            format!("{}{line}: {}{remedy}", problem.file, problem.message)
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// Shows a problem with the lines around it.
+fn render_problem(problem: &Problem, printer: Printer) -> String {
+    let mut diagnostic = MietteDiagnostic::new(problem.message.clone());
+    if let Some(help) = &problem.help {
+        diagnostic = diagnostic.with_help(help.clone());
+    }
+    let theme = if printer.stderr_colour {
+        miette::GraphicalTheme::unicode()
+    } else {
+        miette::GraphicalTheme::unicode_nocolor()
+    };
+    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110);
+    let mut text = String::new();
+    let shown = match (&problem.text, &problem.span) {
+        (Some(source), Some(span)) if !span.is_empty() => {
+            let label = LabeledSpan::underline(SourceSpan::from(span.clone()));
+            let report = Report::new(diagnostic.with_label(label))
+                .with_source_code(NamedSource::new(&problem.file, source.to_string()));
+            handler.render_report(&mut text, report.as_ref())
+        }
+        _ => {
+            diagnostic.message = format!("{}: {}", problem.file, problem.message);
+            handler.render_report(&mut text, &diagnostic)
+        }
+    };
+    if shown.is_err() {
+        return problem.to_string();
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,156 @@
+//! Progress: bars on a terminal, plain lines elsewhere.
+
+use crate::printer::{Printer, Style};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_build::{Ending, Event, Events};
+use kiln_record::ArtifactName;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Shows events until it is dropped.
+pub(crate) struct Progress {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    printer: Printer,
+    bars: MultiProgress,
+    overall: Option<ProgressBar>,
+    artifacts: BTreeMap<ArtifactName, ProgressBar>,
+    bases: BTreeMap<String, &'static str>,
+    downloads: Option<ProgressBar>,
+    files: BTreeMap<String, u64>,
+}
+
+impl Progress {
+    pub(crate) fn new(printer: Printer) -> Self {
+        let target = if printer.live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let state = State {
+            printer,
+            bars: MultiProgress::with_draw_target(target),
+            overall: None,
+            artifacts: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            downloads: None,
+            files: BTreeMap::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Where to send events.
+    pub(crate) fn events(&self) -> Events {
+        let state = Arc::clone(&self.state);
+        Events::new(move |event| state.lock().unwrap_or_else(PoisonError::into_inner).show(event))
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        let _ = self.state.lock().unwrap_or_else(PoisonError::into_inner).bars.clear();
+    }
+}
+
+impl State {
+    fn show(&mut self, event: Event) {
+        match event {
+            Event::Started { artifacts } => {
+                let bar = self.bars.add(ProgressBar::new(artifacts as u64));
+                bar.set_style(style("{bar:24} {pos}/{len} artifacts  {elapsed}"));
+                self.overall = Some(bar);
+            }
+            Event::WaitingForLock => self.say("waiting for another kiln in this workspace"),
+            Event::Base { base, activity } => {
+                if self.bases.insert(base.to_string(), activity) != Some(activity) {
+                    self.say(&format!("{:>9}  base {base}", activity));
+                }
+            }
+            Event::DownloadStarted { file, size } => self.download_started(file, size),
+            Event::Downloaded { file, bytes } => {
+                if let Some(bar) = &self.downloads {
+                    bar.inc(bytes);
+                }
+                if let Some(left) = self.files.get_mut(&file) {
+                    *left = left.saturating_sub(bytes);
+                }
+            }
+            Event::DownloadEnded { file } => {
+                self.files.remove(&file);
+                if self.files.is_empty()
+                    && let Some(bar) = self.downloads.take()
+                {
+                    bar.finish_and_clear();
+                    self.bars.remove(&bar);
+                }
+            }
+            Event::Stage { artifact, stage } => {
+                let bar = match self.artifacts.get(&artifact) {
+                    Some(bar) => bar.clone(),
+                    None => {
+                        let bar = ProgressBar::new_spinner();
+                        bar.set_style(style("{spinner} {prefix:32} {msg}"));
+                        bar.set_prefix(artifact.to_string());
+                        let bar = match &self.overall {
+                            Some(overall) => self.bars.insert_before(overall, bar),
+                            None => self.bars.add(bar),
+                        };
+                        if self.printer.live {
+                            bar.enable_steady_tick(Duration::from_millis(120));
+                        }
+                        self.artifacts.insert(artifact, bar.clone());
+                        bar
+                    }
+                };
+                bar.set_message(stage.as_str());
+            }
+            Event::Line { .. } | Event::Found { .. } => {}
+            Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
+        }
+    }
+
+    fn download_started(&mut self, file: String, size: Option<u64>) {
+        let size = size.unwrap_or_default();
+        if let Some(bar) = &self.downloads {
+            bar.inc_length(size);
+        } else {
+            let bar = ProgressBar::new(size);
+            bar.set_style(style("  download {bar:24} {bytes}/{total_bytes} {bytes_per_sec}"));
+            let bar = match &self.overall {
+                Some(overall) => self.bars.insert_before(overall, bar),
+                None => self.bars.add(bar),
+            };
+            self.downloads = Some(bar);
+        }
+        if !self.printer.live && !self.files.contains_key(&file) {
+            self.say(&format!(" download  {file}"));
+        }
+        self.files.insert(file, size);
+    }
+
+    fn ended(&mut self, artifact: &ArtifactName, ending: &Ending) {
+        if let Some(bar) = self.artifacts.remove(artifact) {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+        if let Some(overall) = &self.overall {
+            overall.inc(1);
+        }
+        let (style, word) = match ending {
+            Ending::Unchanged => (Style::Faint, "unchanged"),
+            Ending::Published => (Style::Good, "published"),
+            Ending::Denied => (Style::Bad, "denied"),
+            Ending::Failed => (Style::Bad, "failed"),
+            Ending::Skipped => (Style::Warn, "skipped"),
+        };
+        let word = self.printer.on_stderr(style, &format!("{word:>9}"));
+        self.say(&format!("{word}  {artifact}"));
+    }
+
+    fn say(&self, line: &str) {
+        self.bars.suspend(|| self.printer.talk(line));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,185 @@
+//! Arguments, environment variables and configuration files become the environment of a run.
+
+use crate::args::{Format, Global};
+use crate::failure::Failure;
+use crate::variables::{self as var, Variables};
+use fs_err as fs;
+use kiln_build::{Environment, WORKSPACE_FILE, find_workspace, read_workspace};
+use kiln_engine::{EngineSettings, Session};
+use kiln_fetch::{
+    IndexSetting, IndexSources, Mirror, NetworkSettings, apt_mirrors, configured_index, pip_config_paths, uv_config_paths,
+};
+use kiln_record::Epoch;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How many servers' answers are awaited at once.
+const PARALLEL_REQUESTS: usize = 8;
+/// How long another kiln may hold the workspace before waiting for it ends.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
+
+/// What a command gets.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) environment: Environment,
+    pub(crate) format: Format,
+}
+
+impl Settings {
+    pub(crate) fn new(global: &Global, variables: &Variables) -> Result<Self, Failure> {
+        let root = workspace_root(global.workspace.as_deref())?;
+        let home = variables.get(var::HOME).map(PathBuf::from);
+        let source_date_epoch = match variables.get(var::SOURCE_DATE_EPOCH) {
+            Some(text) => {
+                let epoch = text.parse().ok().and_then(|seconds| Epoch::from_seconds(seconds).ok());
+                let Some(epoch) = epoch else {
+                    return Err(Failure::usage(format!("{} is `{text}`, which is not a number of seconds since 1970", var::SOURCE_DATE_EPOCH)));
+                };
+                Some(epoch)
+            }
+            None => None,
+        };
+        let lock_wait = match variables.get(var::KILN_LOCK_WAIT) {
+            Some(text) => Duration::from_secs(text.parse().map_err(|_| {
+                Failure::usage(format!("{} is `{text}`, which is not a number of seconds", var::KILN_LOCK_WAIT))
+            })?),
+            None => LOCK_WAIT,
+        };
+        // Where the workspace is broken, the command that reads it says so; its settings do not matter then.
+        let workspace = read_workspace(&root).ok();
+        let (index, mirror) = workspace
+            .map(|workspace| (workspace.settings.python_index, workspace.settings.debian_mirror))
+            .unwrap_or_default();
+        let environment = Environment {
+            dist: root.join("dist"),
+            state: root.join(".kiln"),
+            store: store(variables, home.as_deref())?,
+            jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            now: now()?,
+            source_date_epoch,
+            network: network(variables, home.as_deref()),
+            index: python_index(index, variables, home.as_deref())?,
+            debian_mirrors: debian_mirrors(mirror, variables)?,
+            engine: engine(variables, home.as_deref()),
+            lock_wait,
+            root,
+        };
+        Ok(Self { environment, format: global.format })
+    }
+}
+
+fn workspace_root(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the command line is where the current folder comes in")]
+    let current = std::env::current_dir()
+        .map_err(|error| Failure::usage(format!("the current folder cannot be read: {error}")))?;
+    match given {
+        Some(folder) => {
+            let folder = current.join(folder);
+            if folder.join(WORKSPACE_FILE).is_file() {
+                return fs::canonicalize(&folder).map_err(|error| Failure::usage(error.to_string()));
+            }
+            Err(Failure::usage(format!("{} holds no {WORKSPACE_FILE}", folder.display())))
+        }
+        None => find_workspace(&current).ok_or_else(|| {
+            Failure::usage(format!("there is no {WORKSPACE_FILE} in {} or above it", current.display()))
+                .hint("change to a workspace, or name one with --workspace FOLDER")
+                .hint(format!("a new workspace begins with a {WORKSPACE_FILE} that says: format = \"1\""))
+        }),
+    }
+}
+
+fn now() -> Result<Epoch, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the command line is where the clock comes in")]
+    let now = SystemTime::now();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map(|elapsed| elapsed.as_secs()).unwrap_or_default();
+    Epoch::from_seconds(seconds).map_err(|error| Failure::usage(format!("the clock is wrong: {error}")))
+}
+
+fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(folder) = variables.get(var::KILN_STORE) {
+        return std::path::absolute(folder).map_err(|error| Failure::usage(format!("{}: {error}", var::KILN_STORE)));
+    }
+    let cache = variables.get(var::XDG_CACHE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
+    match cache.or_else(|| home.map(|home| home.join(".cache"))) {
+        Some(cache) => Ok(cache.join("kiln")),
+        None => Err(Failure::usage(format!("neither {} nor {} says where the store is", var::KILN_STORE, var::HOME))),
+    }
+}
+
+fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
+    let netrc = variables
+        .get(var::NETRC)
+        .map(PathBuf::from)
+        .or_else(|| home.map(|home| home.join(".netrc")))
+        .and_then(|path| fs::read_to_string(path).ok());
+    NetworkSettings {
+        user_agent: format!("kiln/{}", env!("CARGO_PKG_VERSION")),
+        parallel: PARALLEL_REQUESTS,
+        netrc,
+        ..NetworkSettings::default()
+    }
+}
+
+/// The index that the workspace names, else the one that pip or uv is configured for.
+fn python_index(
+    named: Option<String>,
+    variables: &Variables,
+    home: Option<&Path>,
+) -> Result<Option<IndexSetting>, Failure> {
+    if let Some(text) = named {
+        let url = text
+            .parse()
+            .map_err(|error| Failure::input(format!("{WORKSPACE_FILE}: python.index `{text}` is not a URL: {error}")))?;
+        return Ok(Some(IndexSetting { url, from: WORKSPACE_FILE.to_owned() }));
+    }
+    let pip_config = texts(&pip_config_paths(variables.all(), home));
+    let uv_config = texts(&uv_config_paths(variables.all(), home));
+    let sources = IndexSources { env: variables.all(), pip_config: &pip_config, uv_config: &uv_config };
+    configured_index(&sources).map_err(Failure::fetch)
+}
+
+fn texts(paths: &[PathBuf]) -> Vec<(String, String)> {
+    paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
+}
+
+/// The mirrors for bases that name none: the workspace's, the variable's, then those of the host's apt.
+fn debian_mirrors(named: Option<String>, variables: &Variables) -> Result<Vec<Mirror>, Failure> {
+    let given = [
+        (named.as_deref(), WORKSPACE_FILE),
+        (variables.get(var::KILN_DEBIAN_MIRROR), var::KILN_DEBIAN_MIRROR),
+    ];
+    for (text, from) in given {
+        if let Some(text) = text {
+            let url = text.parse().map_err(|error| Failure::input(format!("{from}: `{text}` is not a URL: {error}")))?;
+            return Ok(vec![Mirror { url, from: from.to_owned() }]);
+        }
+    }
+    let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
+    if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
+        let mut more: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        more.sort();
+        paths.extend(more.into_iter().filter(|path| path.extension().is_some_and(|e| e == "list" || e == "sources")));
+    }
+    Ok(apt_mirrors(&texts(&paths)))
+}
+
+fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {
+    let owned = |name: &str| variables.get(name).map(str::to_owned);
+    let pid = std::process::id();
+    EngineSettings {
+        docker_host: owned(var::DOCKER_HOST),
+        tls_verify: variables.is_set(var::DOCKER_TLS_VERIFY),
+        cert_path: variables.get(var::DOCKER_CERT_PATH).map(PathBuf::from),
+        config_dir: variables
+            .get(var::DOCKER_CONFIG)
+            .map(PathBuf::from)
+            .or_else(|| home.map(|home| home.join(".docker"))),
+        context: owned(var::DOCKER_CONTEXT),
+        session: Session {
+            id: format!("{pid}-{}", Session::start_of(pid).unwrap_or_default()),
+            host: fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(),
+            pid,
+            started: Session::start_of(pid),
+        },
+    }
+}

@@ -1,0 +1,32 @@
+//! Ctrl-C and termination: the run stops, and what it left in the engine is removed.
+
+use crate::failure::Failure;
+use kiln_build::{BuildError, EngineSlot};
+use std::future::Future;
+
+/// Runs asynchronous work until it ends or the process is asked to stop. Either way no container is left.
+pub(crate) fn run<T>(
+    work: impl FnOnce(EngineSlot) -> std::pin::Pin<Box<dyn Future<Output = Result<T, BuildError>>>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unexpected(format!("no threads: {error}")))?;
+    let engine = EngineSlot::default();
+    let result = runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(|error| Failure::unexpected(format!("no signals: {error}")))?;
+        let result = tokio::select! {
+            result = work(engine.clone()) => result.map_err(Failure::from),
+            _ = tokio::signal::ctrl_c() => Err(Failure::from(BuildError::Interrupted)),
+            _ = terminate.recv() => Err(Failure::from(BuildError::Interrupted)),
+        };
+        if let Some(engine) = engine.get() {
+            engine.shutdown().await;
+        }
+        result
+    });
+    // Threads that hash or compress do not hold up the end of an interrupted run.
+    runtime.shutdown_background();
+    result
+}

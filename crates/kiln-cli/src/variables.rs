@@ -1,0 +1,60 @@
+//! Every environment variable that kiln reads, in one place.
+
+use std::collections::BTreeMap;
+
+/// The folder of the store.
+pub(crate) const KILN_STORE: &str = "KILN_STORE";
+/// The Debian mirror for bases that name none.
+pub(crate) const KILN_DEBIAN_MIRROR: &str = "KILN_DEBIAN_MIRROR";
+/// Seconds to wait for another kiln in the same workspace.
+pub(crate) const KILN_LOCK_WAIT: &str = "KILN_LOCK_WAIT";
+/// The time that stands for every build, in seconds since 1970.
+pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Where caches go, by the XDG base directory specification.
+pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// The home folder.
+pub(crate) const HOME: &str = "HOME";
+/// No colour where this is set.
+pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// No redrawn lines where this is set.
+pub(crate) const CI: &str = "CI";
+/// Another place for the `.netrc` file.
+pub(crate) const NETRC: &str = "NETRC";
+/// The engine's endpoint.
+pub(crate) const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Whether the engine's certificate is checked.
+pub(crate) const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
+/// The folder of the engine's client certificates.
+pub(crate) const DOCKER_CERT_PATH: &str = "DOCKER_CERT_PATH";
+/// The folder of Docker's client configuration.
+pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The Docker context to use.
+pub(crate) const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+
+/// The environment of the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Variables {
+    all: BTreeMap<String, String>,
+}
+
+impl Variables {
+    /// Reads it; values that are not UTF-8 are as if they were not set.
+    pub(crate) fn of_process() -> Self {
+        let all = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        Self { all }
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.all.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// All of them, for the settings of pip and uv.
+    pub(crate) fn all(&self) -> &BTreeMap<String, String> {
+        &self.all
+    }
+}

@@ -1,0 +1,28 @@
+# Aliases for commands that work without just.
+
+# Sets up and builds every artifact of this workspace.
+build-all:
+    cargo run --release -- build --all
+
+# All tests; needs Docker.
+test:
+    cargo test --workspace --release
+
+# Tests that need no Docker.
+test-unit:
+    cargo test --workspace --release --exclude kiln-tests
+
+# Formatting, lints and generated files.
+lint:
+    cargo fmt --check && cargo clippy --workspace --all-targets --release -- -D warnings
+
+# Ratios against what people use today; prints, never fails.
+bench:
+    cargo test --release -p kiln-tests --test bench -- --nocapture
+
+# What changed between the last two builds of an artifact: just diff dashboard.
+diff ARTIFACT:
+    cargo run --release -- diff {{ARTIFACT}}@previous {{ARTIFACT}}@latest
+
+fmt:
+    cargo fmt

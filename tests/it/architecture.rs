@@ -1,0 +1,62 @@
+//! The shape of the repository is what `docs/architecture.md` says.
+
+use kiln_tests::repository;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a crate's manifest depends on inside the workspace, tests left out.
+fn edges(crate_name: &str) -> BTreeSet<String> {
+    let manifest = fs_err::read_to_string(repository().join("crates").join(crate_name).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let dependencies = manifest.get("dependencies").and_then(|d| d.as_table()).cloned().unwrap_or_default();
+    dependencies.keys().filter(|name| name.starts_with("kiln-")).cloned().collect()
+}
+
+#[test]
+fn crates_depend_on_what_the_architecture_allows() {
+    let page = fs_err::read_to_string(repository().join("docs/architecture.md")).unwrap();
+    let table = page.split("<!-- edges -->").nth(1).unwrap().split("<!-- /edges -->").next().unwrap();
+    let allowed: BTreeMap<String, BTreeSet<String>> = table
+        .lines()
+        .filter(|line| line.starts_with("| `kiln-"))
+        .map(|line| {
+            let names: Vec<String> = line.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            (names[0].clone(), names[1..].iter().cloned().collect())
+        })
+        .collect();
+    let crates: BTreeSet<String> = fs_err::read_dir(repository().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(crates, allowed.keys().cloned().collect(), "the table lists every crate");
+    for (name, allowed) in allowed {
+        let found = edges(&name);
+        assert!(found.is_subset(&allowed), "{name} depends on {:?}", found.difference(&allowed));
+    }
+}
+
+#[test]
+fn the_top_level_holds_nothing_else() {
+    let expected: BTreeSet<&str> = [
+        "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "clippy.toml", "crates", "deny.toml",
+        "docs", "images", "justfile", "kiln.toml", "manifests", "rustfmt.toml", "tests",
+    ]
+    .into();
+    let ignored = ["target", "dist"];
+    let found: BTreeSet<String> = fs_err::read_dir(repository())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.') && !ignored.contains(&name.as_str()))
+        .collect();
+    assert_eq!(found, expected.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn every_test_file_is_part_of_the_suite() {
+    let folder = repository().join("tests/it");
+    let main = fs_err::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in fs_err::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(stem) = name.strip_suffix(".rs") else { continue };
+        assert!(stem == "main" || main.contains(&format!("mod {stem};")), "tests/it/{name} is never compiled");
+    }
+}
