@@ -22,6 +22,8 @@ pub struct PlanInputs {
     pub layers: Vec<LayerInput>,
     /// The time that overrides the pin times (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<Epoch>,
+    /// Exceptions of the policy that have ended: their end changes what the artifact is judged by.
+    pub expired_exceptions: Vec<String>,
 }
 
 /// A layer that a function is used with.
@@ -112,6 +114,7 @@ struct Covered<'a> {
     inputs: &'a [Input],
     layers: Vec<(String, Digest)>,
     epoch: Epoch,
+    expired_exceptions: &'a [String],
 }
 
 /// Plans one artifact.
@@ -154,6 +157,7 @@ pub fn plan(workspace: &Workspace, manifest: &Manifest, read: &PlanInputs) -> Re
         inputs: &inputs,
         layers: read.layers.iter().map(|layer| (layer.name.to_string(), layer.plan)).collect(),
         epoch,
+        expired_exceptions: &read.expired_exceptions,
     });
     Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, inputs, digest })
 }
