@@ -30,6 +30,7 @@ pub async fn suite(engine: Engine, image: &str) {
     one_input_needs_nothing_else(&engine, image).await;
     faulty_inputs_are_refused(&engine, image).await;
     outputs_are_collected(&engine, image).await;
+    runs_do_not_mix(&engine, image).await;
     only_scratch_is_writable(&engine, image).await;
     there_is_no_network(&engine, image).await;
     deadlines_kill(&engine, image).await;
@@ -165,6 +166,21 @@ pub async fn outputs_are_collected(engine: &Engine, image: &str) {
     let outcome = run(engine, with(&["cp", "/in/a", "/kiln/deep/out/b"])).await;
     assert_eq!(files_of(&outcome.outputs[1].1).len(), 1);
     assert_eq!(run(engine, with(&["false"])).await.outputs.len(), 2);
+    none_left(engine).await;
+}
+
+/// Runs side by side see their own inputs and give their own outputs.
+pub async fn runs_do_not_mix(engine: &Engine, image: &str) {
+    let one = |n: usize| async move {
+        let content = format!("content {n}");
+        let mut spec = spec(image, &["cp", "/in/a", "/out/b"]);
+        spec.inputs = vec![tree("/in", &[("a", 0o644, content.as_bytes())])];
+        spec.outputs = vec![GuestPath::new("/out").expect("a path")];
+        let outcome = run(engine, spec).await;
+        assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
+        assert_eq!(files_of(&outcome.outputs[0].1), [("b".to_owned(), content.into_bytes())]);
+    };
+    futures_util::future::join_all((0..8).map(one)).await;
     none_left(engine).await;
 }
 

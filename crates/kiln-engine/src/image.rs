@@ -22,7 +22,7 @@ pub struct ImageInfo {
 /// How far the pull of one layer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullProgress {
-    /// The layer, by the start of its digest; empty for the image as a whole.
+    /// The layer, by the start of its digest; empty or the tag for the image as a whole.
     pub layer: String,
     /// What is done with it, in the engine's words.
     pub status: String,

@@ -199,9 +199,9 @@ mod tests {
         assert!(refused(|s| s.limits.cpus = Some(f64::NAN)).contains("processor"));
         assert!(refused(|s| drop(s.env.insert("A=B".to_owned(), String::new()))).contains("A=B"));
         let overlap = refused(|s| {
-            s.outputs = vec![path("/work/out")];
-            s.scratch = vec![path("/work")];
+            s.outputs = vec![path("/a/out")];
+            s.scratch = vec![path("/a")];
         });
-        assert!(overlap.contains("/work and /work/out overlap"), "{overlap}");
+        assert!(overlap.contains("/a and /a/out overlap"), "{overlap}");
     }
 }

@@ -3,6 +3,7 @@
 use super::{Docker, Shared, causes, failed};
 use crate::endpoint::{Address, Endpoint};
 use crate::{EngineError, EngineSettings};
+use bollard::errors::Error as BollardError;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +24,13 @@ impl Docker {
             });
         }
         let endpoint = Endpoint::of(settings)?;
-        let client = open(&endpoint).map_err(|e| failed(&endpoint.shown, "connect to the engine", e))?;
+        let client = open(&endpoint).map_err(|e| match e {
+            missing @ BollardError::SocketNotFoundError(_) => failed(&endpoint.shown, "connect", missing),
+            // Nothing was sent yet: what can fail is reading certificates and addresses.
+            other => EngineError::Settings { what: endpoint.shown.clone(), why: causes(&other) },
+        })?;
         let client = client.negotiate_version().await.map_err(|e| match e {
-            bollard::errors::Error::DockerResponseServerError { .. } => {
+            BollardError::DockerResponseServerError { .. } => {
                 failed(&endpoint.shown, "ask for the version", e)
             }
             other => EngineError::Unavailable { endpoint: endpoint.shown.clone(), why: causes(&other) },
@@ -55,7 +60,7 @@ impl Docker {
     }
 }
 
-fn open(endpoint: &Endpoint) -> Result<bollard::Docker, bollard::errors::Error> {
+fn open(endpoint: &Endpoint) -> Result<bollard::Docker, BollardError> {
     let seconds = ANSWER.as_secs();
     match &endpoint.address {
         Address::Unix(path) => bollard::Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),

@@ -5,6 +5,7 @@ use super::{Docker, status};
 use crate::EngineError;
 use bollard::models::{ContainerCreateBody, ContainerCreateResponse};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,7 +32,8 @@ enum Phase {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 const RETRY: Duration = Duration::from_millis(100);
 const REMOVAL_ATTEMPTS: u32 = 5;
-const SHUTDOWN_ROUNDS: u32 = 200;
+// Someone pressed Ctrl-C and waits; what an engine cannot remove in this time, the next run sweeps.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
 const SHUTDOWN_PAUSE: Duration = Duration::from_millis(50);
 
 impl Live {
@@ -136,13 +138,11 @@ impl Docker {
             let _containers = self.live.containers();
             self.live.stopping.store(true, Ordering::SeqCst);
         }
+        let until = tokio::time::Instant::now() + SHUTDOWN_TIME;
         let mut removed = 0;
-        for _ in 0..SHUTDOWN_ROUNDS {
+        loop {
             let waiting: Vec<(String, Phase)> =
                 self.live.containers().iter().map(|(name, phase)| (name.clone(), *phase)).collect();
-            if waiting.is_empty() {
-                break;
-            }
             let created = waiting.iter().filter(|(_, phase)| *phase == Phase::Created);
             let removals = created.map(|(name, _)| async move {
                 let result = self.remove_container(name).await;
@@ -151,13 +151,15 @@ impl Docker {
                 }
                 result.is_ok_and(|was_there| was_there)
             });
-            let results = futures_util::future::join_all(removals).await;
+            let Ok(results) = tokio::time::timeout_at(until, join_all(removals)).await else {
+                return removed;
+            };
             removed += results.into_iter().filter(|was_there| *was_there).count();
-            if !self.live.containers().is_empty() {
-                tokio::time::sleep(SHUTDOWN_PAUSE).await;
+            if self.live.containers().is_empty() || tokio::time::Instant::now() > until {
+                return removed;
             }
+            tokio::time::sleep(SHUTDOWN_PAUSE).await;
         }
-        removed
     }
 }
 

@@ -79,6 +79,9 @@ fn seq(guest: &mut Guest, last: &str) -> i64 {
     for start in (1..=last).step_by(4096) {
         let lines: String = (start..=last.min(start + 4095)).map(|n| format!("{n}\n")).collect();
         guest.write_stdout(lines.as_bytes());
+        if guest.is_past_limit() {
+            break;
+        }
     }
     0
 }

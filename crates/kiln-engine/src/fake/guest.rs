@@ -102,13 +102,19 @@ impl Guest {
         self.sleeps = self.sleeps.saturating_add(time);
     }
 
+    /// Whether more was written than may be kept: the run fails, and a program can stop here.
+    #[must_use]
+    pub fn is_past_limit(&self) -> bool {
+        self.written > self.limits.output_bytes
+    }
+
     pub(super) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), Fault> {
         self.files.write(path, &self.working_dir, self.user, bytes.into())
     }
 
     fn frame(&mut self, stream: Stream, bytes: &[u8]) {
-        // Past the limit the run fails anyway; a program without end must not fill memory.
-        if self.written <= self.limits.output_bytes {
+        // A program without end must not fill memory.
+        if !self.is_past_limit() {
             self.frames.push((stream, bytes.to_vec()));
         }
         self.written = self.written.saturating_add(bytes.len() as u64);
