@@ -1,6 +1,6 @@
 //! The shape of the repository is what `docs/architecture.md` says.
 
-use kiln_tests::repository;
+use crate::harness::repository;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a crate's manifest depends on inside the workspace, tests left out.

@@ -1,0 +1,84 @@
+//! Wheels made on the spot.
+
+use kiln_pack::{ZipWriter, compress};
+use kiln_record::{Digest, Mode, TreePath};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// A wheel's file name and bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct WheelFile {
+    pub(crate) file_name: String,
+    pub(crate) bytes: Vec<u8>,
+    name: String,
+    version: String,
+}
+
+impl WheelFile {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+
+    /// The line of a hashed requirements file, with a marker or without.
+    pub(crate) fn requirement(&self, marker: &str) -> String {
+        let marker = if marker.is_empty() { String::new() } else { format!(" ; {marker}") };
+        format!("{}=={}{marker} \\\n    --hash=sha256:{}\n", self.name, self.version, self.digest().hex())
+    }
+}
+
+/// Makes a wheel. `tag` is such as `py3-none-any`; `requires` are `Requires-Dist` values; `files` are paths and content.
+pub(crate) fn wheel(name: &str, version: &str, tag: &str, requires: &[&str], files: &[(&str, &[u8])]) -> WheelFile {
+    let stem = format!("{}-{version}", name.replace('-', "_"));
+    let info = format!("{stem}.dist-info");
+    let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    for requirement in requires {
+        metadata.push_str(&format!("Requires-Dist: {requirement}\n"));
+    }
+    let pure = tag.ends_with("-any");
+    let format = format!("Wheel-Version: 1.0\nGenerator: kiln-tests\nRoot-Is-Purelib: {pure}\nTag: {tag}\n");
+    let mut members: BTreeMap<String, Vec<u8>> =
+        files.iter().map(|(path, content)| ((*path).to_owned(), content.to_vec())).collect();
+    members.insert(format!("{info}/METADATA"), metadata.into_bytes());
+    members.insert(format!("{info}/WHEEL"), format.into_bytes());
+    let mut record: String = members
+        .iter()
+        .map(|(path, content)| format!("{path},sha256={},{}\n", urlsafe(&Digest::of(content)), content.len()))
+        .collect();
+    record.push_str(&format!("{info}/RECORD,,\n"));
+    members.insert(format!("{info}/RECORD"), record.into_bytes());
+
+    let mut zip = ZipWriter::new(Vec::new());
+    for (path, content) in &members {
+        zip.add_file(&TreePath::new(path).unwrap(), Mode::Plain, &compress(content)).unwrap();
+    }
+    WheelFile {
+        file_name: format!("{stem}-{tag}.whl"),
+        bytes: zip.finish().unwrap(),
+        name: name.to_owned(),
+        version: version.to_owned(),
+    }
+}
+
+/// Base64 as RECORD has it: URL-safe, without padding.
+fn urlsafe(digest: &Digest) -> String {
+    digest.base64().replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()
+}
+
+/// A shared object compiled from C with the host's compiler, which every Rust toolchain needs for linking.
+pub(crate) fn shared_object(code: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("m.c"), folder.path().join("m.so"));
+    fs_err::write(&source, code).unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wl,--build-id=none", "-o"])
+        .arg(&target)
+        .arg(&source)
+        .output()
+        .expect("cc is there");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    fs_err::read(target).unwrap()
+}
