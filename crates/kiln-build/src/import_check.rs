@@ -54,15 +54,17 @@ pub(crate) async fn run(
         inputs.push(input(context, "/opt", layer_trees, plan).await?);
     }
 
+    let layer_path = "/opt/python".to_owned();
+    let (task_root, layer_paths) = match manifest.kind {
+        ArtifactKind::LambdaLayer => (layer_path, Vec::new()),
+        ArtifactKind::LambdaZip if layers.is_empty() => ("/var/task".to_owned(), Vec::new()),
+        ArtifactKind::LambdaZip => ("/var/task".to_owned(), vec![layer_path]),
+    };
     let request = ImportRequest {
         handler: manifest.handler.clone(),
         modules: modules(plan, wheels),
-        task_root: "/var/task".to_owned(),
-        layer_paths: if layers.is_empty() && manifest.kind == ArtifactKind::LambdaZip {
-            Vec::new()
-        } else {
-            vec!["/opt/python".to_owned()]
-        },
+        task_root,
+        layer_paths,
         runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
     };
     let spec = RunSpec {
@@ -78,7 +80,7 @@ pub(crate) async fn run(
             request.to_json(),
         ],
         env: environment(plan),
-        working_dir: if manifest.kind == ArtifactKind::LambdaZip { "/var/task" } else { "/" }.to_owned(),
+        working_dir: manifest.kind.mount().to_owned(),
         user: USER.to_owned(),
         inputs,
         outputs: Vec::new(),

@@ -16,7 +16,7 @@ use kiln_python::{
     select,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, Code, Digest, DistributionName, Ecosystem, Entry, FORMAT_VERSION, FileRecord,
+    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry, FORMAT_VERSION, FileRecord,
     Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record, Tree,
 };
 use kiln_store::Publication;
@@ -297,7 +297,7 @@ impl Collected {
         checks.push(check);
 
         let (found, ran) = import_check::run(context, &plan, &collection, &wheels, layers).await?;
-        findings.extend(found);
+        findings.extend(found.into_iter().filter(|finding| !is_known(finding, &gaps)));
         checks.extend(ran);
 
         let findings = judge(context, &plan, findings);
@@ -307,6 +307,18 @@ impl Collected {
         let layers = layers.to_vec();
         Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks }))
     }
+}
+
+/// Whether the import check found what a gap says already: that a distribution comes from the runtime or a layer. Its
+/// subject is a module there and a distribution here; the two names agree in all but a few cases.
+fn is_known(finding: &Finding, gaps: &[Gap]) -> bool {
+    let Ok(name) = finding.subject.parse::<DistributionName>() else { return false };
+    gaps.iter().filter(|gap| gap.distribution == name.as_str()).any(|gap| {
+        matches!(
+            (finding.code, &gap.cause),
+            (Code::ProvidedByRuntime, Cause::Runtime { .. }) | (Code::ProvidedByLayer, Cause::Layer { .. })
+        )
+    })
 }
 
 /// Judges every ELF file against the target: those of wheels by the facts remembered, the application's own by reading

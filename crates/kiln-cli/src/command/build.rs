@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::{findings, signals};
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Ending, build};
 use kiln_plan::format_size;
-use kiln_record::exit;
+use kiln_record::{Level, exit};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -31,8 +31,12 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     let report = signals::run(|engine| Box::pin(async move { build(&environment, &request, &events, engine).await }))?;
     drop(progress);
 
+    let mut notes = 0;
     for result in &report.results {
-        findings::print(printer, result.artifact.as_str(), &result.findings);
+        let (quiet, loud): (Vec<_>, Vec<_>) =
+            result.findings.iter().cloned().partition(|finding| finding.level == Level::Note);
+        notes += quiet.len();
+        findings::print(printer, result.artifact.as_str(), &loud);
     }
     let code = exit_code(&report);
     match settings.format {
@@ -40,6 +44,10 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
         Format::Human | Format::Markdown => printer.data(&table(&report, printer)),
     }
     printer.talk(&summary(&report, start, printer));
+    if notes > 0 {
+        let plural = if notes == 1 { "note" } else { "notes" };
+        printer.talk(&printer.on_stderr(Style::Faint, &format!("{notes} {plural}: see kiln show ARTIFACT")));
+    }
     for result in report.results {
         if let Some(error) = result.error {
             printer.problem(&format!("{}:", printer.on_stderr(Style::Strong, result.artifact.as_str())));
