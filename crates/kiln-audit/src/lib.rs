@@ -32,4 +32,5 @@ pub use error::AuditError;
 pub use files::{FileChange, FileChangeKind, FileState};
 pub use limits::{Budget, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_limits};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
+pub use quantity::binary as format_size;
 pub use reconcile::{Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile};

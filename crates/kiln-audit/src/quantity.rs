@@ -14,7 +14,8 @@ pub(crate) fn grouped(n: u64) -> String {
 }
 
 /// A size in the binary unit that keeps it short: `832 B`, `12.3 KiB`, `50.0 MiB`.
-pub(crate) fn binary(n: u64) -> String {
+#[must_use]
+pub fn binary(n: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if n < 1024 {
         return format!("{n} B");

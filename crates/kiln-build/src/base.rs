@@ -44,7 +44,11 @@ impl ReadyBases {
     }
 
     /// What the probe says about the base's Python.
-    pub(crate) async fn interpreter(&self, context: &Context, base: &PinnedBase) -> Result<Arc<Interpreter>, BuildError> {
+    pub(crate) async fn interpreter(
+        &self,
+        context: &Context,
+        base: &PinnedBase,
+    ) -> Result<Arc<Interpreter>, BuildError> {
         let cell = slot(&self.interpreters, base.lock.manifest);
         cell.get_or_try_init(|| async {
             let image = &base.definition.image;
@@ -143,7 +147,8 @@ async fn load(context: &Context, base: &PinnedBase, debian: &DebianDefinition) -
 
 /// The image documents and layers of an earlier assembly, if the store still has all of them.
 fn stored_image(context: &Context, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
-    let Some(layers) = context.store.cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)? else {
+    let Some(layers) = context.store.cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)?
+    else {
         return Ok(None);
     };
     if !layers.iter().all(|layer| context.store.contains(&layer.digest)) {
@@ -266,7 +271,9 @@ async fn bring_packages(
         let outcome = archive.deb(client, &wanted, &mut sink, &progress).await;
         context.events.send(Event::DownloadEnded { file: file.clone() });
         outcome.map_err(|source| match source {
-            FetchError::PackageGone { .. } => BuildError::PackageGone { base: base.clone(), file: file.clone(), source },
+            FetchError::PackageGone { .. } => {
+                BuildError::PackageGone { base: base.clone(), file: file.clone(), source }
+            }
             other => other.into(),
         })?;
         let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
@@ -279,7 +286,11 @@ async fn bring_packages(
 }
 
 /// Where a base's packages come from: its own mirror, the workspace's, or the environment's.
-pub(crate) fn archive(context: &Context, base: &BaseName, debian: &DebianDefinition) -> Result<Archive, BuildError> {
+pub(crate) fn archive(
+    context: &Context,
+    base: &BaseName,
+    debian: &DebianDefinition,
+) -> Result<Archive, BuildError> {
     let named = |text: &Option<String>, from: &str| -> Result<Option<Mirror>, BuildError> {
         let Some(text) = text else { return Ok(None) };
         let url = text.parse().map_err(|error| {
@@ -302,7 +313,9 @@ pub(crate) fn archive(context: &Context, base: &BaseName, debian: &DebianDefinit
 /// Pulls a registry base by digest.
 async fn pull(context: &Context, base: &PinnedBase, reference: &str) -> Result<String, BuildError> {
     let reference: Reference = reference.parse()?;
-    let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else { return Err(BuildError::Interrupted) };
+    let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
+        return Err(BuildError::Interrupted);
+    };
     tell(context, &base.definition.name, "pull");
     let engine = context.engine().await?;
     let image = engine.pull(&pinned, engine.credentials(&pinned).await?, |_| {}).await?;

@@ -120,7 +120,10 @@ pub async fn build(
 }
 
 /// The artifacts asked for, with the layers they use, sorted by name.
-fn choose(workspace: &Workspace, names: Option<&[ArtifactName]>) -> Result<BTreeSet<ArtifactName>, BuildError> {
+fn choose(
+    workspace: &Workspace,
+    names: Option<&[ArtifactName]>,
+) -> Result<BTreeSet<ArtifactName>, BuildError> {
     let Some(names) = names else {
         return Ok(workspace.manifests.keys().cloned().collect());
     };
@@ -275,7 +278,12 @@ impl Run {
             return Ok(None);
         }
         let folder = self.context.environment.dist.join(name.as_str());
-        let documents = ["record.json".to_owned(), format!("{name}.cdx.json"), format!("{name}.intoto.jsonl"), "SHA256SUMS".to_owned()];
+        let documents = [
+            "record.json".to_owned(),
+            format!("{name}.cdx.json"),
+            format!("{name}.intoto.jsonl"),
+            "SHA256SUMS".to_owned(),
+        ];
         let archive = folder.join(format!("{name}.zip"));
         if !archive.is_file() || documents.iter().any(|document| !folder.join(document).is_file()) {
             return Ok(None);
@@ -356,7 +364,9 @@ impl Run {
         let cell = &self.layers[name];
         let layer = cell
             .get_or_try_init(|| async {
-                let Ok((plan, source)) = &self.prepared[name].outcome else { return Err(BuildError::Interrupted) };
+                let Ok((plan, source)) = &self.prepared[name].outcome else {
+                    return Err(BuildError::Interrupted);
+                };
                 match self.collect(plan.clone(), source.clone(), &[]).await? {
                     Ok(collected) => Ok(collected.layer()),
                     Err(Denied(mut findings)) => match findings.pop() {

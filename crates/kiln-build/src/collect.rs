@@ -6,7 +6,8 @@ use crate::{BuildError, environment::Context};
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
-    Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin, Tree, TreePath,
+    Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin,
+    Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -69,7 +70,8 @@ impl Collection {
         collection.name_native_libraries(wheels, prefix);
         if let Err(error) = collection.tree.check_folders() {
             collection.findings.push(
-                Finding::new(Code::PathCollision, artifact, error.to_string()).remedy("rename or exclude one of them"),
+                Finding::new(Code::PathCollision, artifact, error.to_string())
+                    .remedy("rename or exclude one of them"),
             );
         }
         collection.components = components(artifact, wheels, edges, &collection);
@@ -257,7 +259,8 @@ fn components(
         );
     }
     for (id, (bytes, files)) in &sums {
-        let Some((distribution, file)) = id.as_str().strip_prefix("native/").and_then(|rest| rest.split_once('/'))
+        let Some((distribution, file)) =
+            id.as_str().strip_prefix("native/").and_then(|rest| rest.split_once('/'))
         else {
             continue;
         };

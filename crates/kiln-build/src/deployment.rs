@@ -5,7 +5,9 @@ use crate::environment::Context;
 use crate::{BuildError, Ending};
 use fs_err as fs;
 use kiln_plan::Workspace;
-use kiln_record::{ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Record, canonical_json};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Record, canonical_json,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

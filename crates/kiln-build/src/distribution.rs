@@ -4,8 +4,8 @@ use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
 use kiln_audit::{ElfFacts, inspect_elf};
 use kiln_fetch::{IndexFile, Reopened};
-use kiln_plan::PinnedBase;
 use kiln_pack::{Limits, Method, ZipReader};
+use kiln_plan::PinnedBase;
 use kiln_python::{Locked, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel};
 use kiln_record::{Digest, Finding, TreePath, digest_of_value};
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,13 @@ pub(crate) async fn bring(
             lock: format!("{lock_file}:{}", locked.line),
             offered: listed
                 .iter()
-                .map(|file| format!("{} {}", file.file_name, file.digest.map_or("without a hash".to_owned(), |d| d.to_string())))
+                .map(|file| {
+                    format!(
+                        "{} {}",
+                        file.file_name,
+                        file.digest.map_or("without a hash".to_owned(), |d| d.to_string())
+                    )
+                })
                 .collect(),
             locked: hashes.len(),
         });
@@ -110,7 +116,8 @@ pub(crate) async fn bring(
     let file = match best_wheel(&locked_files, |file| &file.file_name, target) {
         Ok(file) => *file,
         Err(none) => {
-            let finding = none.finding(&locked.name, &locked.version, &format!("{lock_file}:{}", locked.line));
+            let finding =
+                none.finding(&locked.name, &locked.version, &format!("{lock_file}:{}", locked.line));
             return Ok(Found::Finding(Box::new(finding)));
         }
     };

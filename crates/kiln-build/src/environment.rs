@@ -59,7 +59,11 @@ pub(crate) struct Context {
 pub type EngineSlot = Arc<OnceCell<Engine>>;
 
 impl Context {
-    pub(crate) fn new(environment: &Environment, events: &Events, engine: EngineSlot) -> Result<Self, BuildError> {
+    pub(crate) fn new(
+        environment: &Environment,
+        events: &Events,
+        engine: EngineSlot,
+    ) -> Result<Self, BuildError> {
         Ok(Self {
             environment: Arc::new(environment.clone()),
             events: events.clone(),

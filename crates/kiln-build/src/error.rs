@@ -39,7 +39,9 @@ pub enum BuildError {
         base: BaseName,
     },
     /// A package of a base lock is gone from the mirror and the snapshot.
-    #[error("package {file} of base `{base}`, locked in images/{base}.lock, is no longer to be had: {source}")]
+    #[error(
+        "package {file} of base `{base}`, locked in images/{base}.lock, is no longer to be had: {source}"
+    )]
     PackageGone {
         /// The base.
         base: BaseName,
@@ -109,7 +111,9 @@ pub enum BuildError {
         lines: Vec<String>,
     },
     /// The packed archive does not hold the tree that was verified.
-    #[error("{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln")]
+    #[error(
+        "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"
+    )]
     ArchiveDiffers {
         /// The artifact.
         artifact: ArtifactName,

@@ -8,7 +8,9 @@ use crate::{BuildError, Event};
 use kiln_engine::{EngineError, GuestPath, InputTree, Limits, RunSpec};
 use kiln_pack::TarWriter;
 use kiln_plan::ArtifactPlan;
-use kiln_python::{IMPORT_CHECK, ImportReport, ImportRequest, Unreported, import_findings, lambda_environment};
+use kiln_python::{
+    IMPORT_CHECK, ImportReport, ImportRequest, Unreported, import_findings, lambda_environment,
+};
 use kiln_record::{ArtifactKind, ArtifactName, Check, Entry, Finding, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
@@ -32,7 +34,10 @@ pub(crate) async fn run(
 ) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
     let manifest = &plan.manifest;
     if manifest.runtime.python.is_none() {
-        return Ok((Vec::new(), vec![Check::not_checked("import", format!("runtime {} has no Python", manifest.target.runtime))]));
+        return Ok((
+            Vec::new(),
+            vec![Check::not_checked("import", format!("runtime {} has no Python", manifest.target.runtime))],
+        ));
     }
     let engine = context.engine().await?;
     let platform = engine.info().await?.platform;
@@ -141,7 +146,8 @@ async fn input(
     blocking(move || {
         let mut merged: BTreeMap<&TreePath, (&Entry, &Collection)> = BTreeMap::new();
         for collection in &trees {
-            merged.extend(entries(&collection.tree).map(|(path, entry)| (path, (entry, collection.as_ref()))));
+            merged
+                .extend(entries(&collection.tree).map(|(path, entry)| (path, (entry, collection.as_ref()))));
         }
         // A file without a name: it is gone when the container has it, however this process ends.
         let mut file = tempfile::tempfile_in(context.store.root())?;

@@ -74,7 +74,9 @@ pub async fn lock_base(
     let mut platforms = BTreeMap::new();
     for platform in &definition.platforms {
         let facts = match &definition.kind {
-            BaseKind::Debian(debian) => lock_debian(&context, definition, debian, *platform, &mut remarks).await?,
+            BaseKind::Debian(debian) => {
+                lock_debian(&context, definition, debian, *platform, &mut remarks).await?
+            }
             BaseKind::Registry(registry) => lock_registry(&context, &registry.reference).await?,
         };
         platforms.insert(*platform, facts);
@@ -90,7 +92,9 @@ pub async fn lock_base(
     };
     let moves = moves(before.as_ref(), &after);
     // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch.
-    let written = before.as_ref().is_none_or(|before| before.platform != after.platform || before.definition != after.definition);
+    let written = before
+        .as_ref()
+        .is_none_or(|before| before.platform != after.platform || before.definition != after.definition);
     if written {
         let text = after.to_toml().map_err(std::io::Error::other)?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
@@ -115,13 +119,19 @@ async fn lock_debian(
     if !release.is_for(&debian.suite) {
         return Err(BuildError::Input(vec![Problem::in_file(
             &definition.file,
-            format!("the mirror's release for `{}` calls itself {} ({})", debian.suite, release.codename, release.suite),
+            format!(
+                "the mirror's release for `{}` calls itself {} ({})",
+                debian.suite, release.codename, release.suite
+            ),
         )]));
     }
     if let Some(until) = release.usable_until()
         && until < context.environment.now
     {
-        remarks.push(format!("the release of {} was only valid until {until}: the mirror may be stale", debian.suite));
+        remarks.push(format!(
+            "the release of {} was only valid until {until}: the mirror may be stale",
+            debian.suite
+        ));
     }
     if signed.expires.is_some_and(|end| end < context.environment.now.seconds()) {
         remarks.push(format!("the signature on the release of {} has expired", debian.suite));
@@ -153,7 +163,11 @@ async fn lock_debian(
     })
 }
 
-fn read_keyring(root: &Path, definition: &BaseDefinition, debian: &DebianDefinition) -> Result<Keyring, BuildError> {
+fn read_keyring(
+    root: &Path,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+) -> Result<Keyring, BuildError> {
     let path = root.join("images").join(&debian.keyring);
     if !path.is_file() {
         return Err(BuildError::Input(vec![

@@ -31,7 +31,9 @@ pub(crate) fn ended(section: &PolicySection, now: Epoch) -> Vec<String> {
         .exceptions
         .iter()
         .filter(|exception| end_of_day(&exception.until).is_some_and(|until| until < now))
-        .map(|exception| format!("{} {} {}", exception.code, exception.subject.as_deref().unwrap_or("*"), exception.until))
+        .map(|exception| {
+            format!("{} {} {}", exception.code, exception.subject.as_deref().unwrap_or("*"), exception.until)
+        })
         .collect()
 }
 

@@ -56,7 +56,11 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
     let newest = ledger.latest(&name)?.map(|entry| entry.number);
     let Some(newest) = newest else {
         let known: Vec<String> = ledger.artifacts()?.iter().map(ToString::to_string).collect();
-        let known = if known.is_empty() { "nothing was built in this workspace yet".to_owned() } else { format!("built here: {}", known.join(", ")) };
+        let known = if known.is_empty() {
+            "nothing was built in this workspace yet".to_owned()
+        } else {
+            format!("built here: {}", known.join(", "))
+        };
         return Err(error(format!("`{name}` has no build in the ledger; {known}")));
     };
     let number = match which {
@@ -69,7 +73,11 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
             .filter(|n| (1..=newest).contains(n))
             .ok_or_else(|| error(format!("`{name}` has builds 1 to {newest}, latest and previous")))?,
     };
-    Ok(NamedBuild { record: ledger.record(&name, number)?, number: Some(number), label: format!("{name}@{number}") })
+    Ok(NamedBuild {
+        record: ledger.record(&name, number)?,
+        number: Some(number),
+        label: format!("{name}@{number}"),
+    })
 }
 
 fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, BuildError> {
@@ -82,7 +90,9 @@ fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<Named
             None => {
                 return Err(BuildError::Reference {
                     text: text.to_owned(),
-                    reason: "no record.json beside it and no build in the ledger describe a file with this digest".to_owned(),
+                    reason:
+                        "no record.json beside it and no build in the ledger describe a file with this digest"
+                            .to_owned(),
                 });
             }
         }
@@ -143,7 +153,11 @@ pub struct FileVerdict {
 ///
 /// # Errors
 /// If the file or the record cannot be read.
-pub fn verify_file(environment: &Environment, file: &Path, record: Option<&Path>) -> Result<FileVerdict, BuildError> {
+pub fn verify_file(
+    environment: &Environment,
+    file: &Path,
+    record: Option<&Path>,
+) -> Result<FileVerdict, BuildError> {
     let (digest, size) = digest_of(file)?;
     let mut verdict = FileVerdict {
         digest,
@@ -193,7 +207,10 @@ fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<S
         }
     }
     lines.extend(
-        found.iter().filter(|(path, _)| expected.get(path).is_none()).map(|(path, _)| format!("{path} was added")),
+        found
+            .iter()
+            .filter(|(path, _)| expected.get(path).is_none())
+            .map(|(path, _)| format!("{path} was added")),
     );
     if lines.len() > 20 {
         let rest = lines.len() - 20;

@@ -70,7 +70,11 @@ pub(crate) fn read_source(
             let tree_path = TreePath::new(relative)
                 .map_err(|error| problem(error.to_string(), "rename the file, or exclude it"))?;
             let found = if kind.is_symlink() {
-                Entry::Symlink { target: link_target(&path, relative).map_err(|m| problem(m, "link to a file inside the source folder, or exclude the link"))? }
+                Entry::Symlink {
+                    target: link_target(&path, relative).map_err(|m| {
+                        problem(m, "link to a file inside the source folder, or exclude the link")
+                    })?,
+                }
             } else if kind.is_file() {
                 let (digest, size) = stat.digest_of(&path)?;
                 let mode = Mode::from_bits(entry.metadata()?.permissions().mode());
@@ -82,7 +86,10 @@ pub(crate) fn read_source(
                     "exclude it: sockets, pipes and devices cannot be packed",
                 ));
             };
-            source.tree.insert(tree_path, found).map_err(|error| problem(error.to_string(), "rename one of them"))?;
+            source
+                .tree
+                .insert(tree_path, found)
+                .map_err(|error| problem(error.to_string(), "rename one of them"))?;
         }
     }
     if source.tree.is_empty() {
@@ -103,9 +110,13 @@ fn link_target(path: &Path, relative: &str) -> Result<String, String> {
     let mut depth = relative.split('/').count() - 1;
     for component in target.split('/') {
         match component {
-            "" if target.starts_with('/') => return Err(format!("the link {relative} points to the absolute path {target}")),
+            "" if target.starts_with('/') => {
+                return Err(format!("the link {relative} points to the absolute path {target}"));
+            }
             "" | "." => {}
-            ".." if depth == 0 => return Err(format!("the link {relative} points out of the source folder, to {target}")),
+            ".." if depth == 0 => {
+                return Err(format!("the link {relative} points out of the source folder, to {target}"));
+            }
             ".." => depth -= 1,
             _ => depth += 1,
         }
@@ -149,7 +160,8 @@ mod tests {
     fn check(include: &[&str], exclude: &[&str], expect: &[&str]) {
         let root = workspace();
         let mut stat = StatCache::load(&root.path().join("stat"));
-        let source = read_source(root.path(), "manifests/app.toml", &section(include, exclude), &mut stat).unwrap();
+        let source =
+            read_source(root.path(), "manifests/app.toml", &section(include, exclude), &mut stat).unwrap();
         let paths: Vec<&str> = source.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, expect);
     }
@@ -183,7 +195,8 @@ mod tests {
     fn an_empty_choice_is_a_problem() {
         let root = workspace();
         let mut stat = StatCache::load(&root.path().join("stat"));
-        let error = read_source(root.path(), "manifests/app.toml", &section(&["*.rs"], &[]), &mut stat).unwrap_err();
+        let error =
+            read_source(root.path(), "manifests/app.toml", &section(&["*.rs"], &[]), &mut stat).unwrap_err();
         assert!(error.to_string().contains("takes no file"), "{error}");
     }
 }

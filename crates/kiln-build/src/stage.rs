@@ -8,16 +8,19 @@ use crate::import_check;
 use crate::source::SourceTree;
 use crate::workspace::text_file;
 use crate::{BuildError, Event, Stage};
-use kiln_audit::{BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile};
+use kiln_audit::{
+    BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile,
+};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
-    Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_poetry, parse_requirements, requires,
-    select,
+    Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_poetry, parse_requirements,
+    requires, select,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry, FORMAT_VERSION, FileRecord,
-    Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record, Tree,
+    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry,
+    FORMAT_VERSION, FileRecord, Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record,
+    Tree,
 };
 use kiln_store::Publication;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,7 +121,10 @@ impl Planned {
             from_runtime: section.from_runtime.iter().cloned().collect(),
             layers: layers
                 .iter()
-                .map(|layer| LayerContent { name: layer.name.clone(), distributions: layer.distributions.clone() })
+                .map(|layer| LayerContent {
+                    name: layer.name.clone(),
+                    distributions: layer.distributions.clone(),
+                })
                 .collect(),
         };
         let selection = select(&lock, &target, &interpreter, plan.manifest.runtime, &choice);
@@ -146,7 +152,15 @@ impl Planned {
             return Ok(Err(Denied(findings)));
         }
         let checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
-        Ok(Ok(Fetched { plan, source, wheels, gaps: selection.gaps, findings, checks, edges: requirements.edges }))
+        Ok(Ok(Fetched {
+            plan,
+            source,
+            wheels,
+            gaps: selection.gaps,
+            findings,
+            checks,
+            edges: requirements.edges,
+        }))
     }
 }
 
@@ -158,7 +172,8 @@ async fn fetch_all(
     wanted: &[Locked],
     target: &TargetEnvironment,
 ) -> Result<Vec<Found>, BuildError> {
-    let each = wanted.iter().map(|locked| distribution::bring(context, &plan.base, lock_file, locked, target));
+    let each =
+        wanted.iter().map(|locked| distribution::bring(context, &plan.base, lock_file, locked, target));
     futures_util::future::try_join_all(each).await
 }
 
@@ -184,7 +199,8 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
     match parsed {
         Ok(lock) => Ok(Ok(lock)),
         Err(problems) => {
-            let findings: Vec<Finding> = problems.iter().filter_map(kiln_python::InputProblem::finding).collect();
+            let findings: Vec<Finding> =
+                problems.iter().filter_map(kiln_python::InputProblem::finding).collect();
             if findings.len() == problems.len() { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) }
         }
     }
@@ -205,15 +221,23 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
     }
 }
 
-fn target_environment(plan: &ArtifactPlan, interpreter: &Interpreter) -> Result<TargetEnvironment, Box<Finding>> {
-    TargetEnvironment::new(interpreter, plan.manifest.runtime, plan.manifest.target.architecture).map_err(|error| {
-        Box::new(
-            Finding::new(Code::RequiresPythonMismatch, plan.manifest.base.as_str(), error.to_string())
-                .detail(format!("base and target are named in {}", plan.manifest.file))
-                .remedy(format!("name a base with the Python of {}", plan.manifest.target.runtime))
-                .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
-        )
-    })
+fn target_environment(
+    plan: &ArtifactPlan,
+    interpreter: &Interpreter,
+) -> Result<TargetEnvironment, Box<Finding>> {
+    TargetEnvironment::new(interpreter, plan.manifest.runtime, plan.manifest.target.architecture).map_err(
+        |error| {
+            Box::new(
+                Finding::new(Code::RequiresPythonMismatch, plan.manifest.base.as_str(), error.to_string())
+                    .detail(format!("base and target are named in {}", plan.manifest.file))
+                    .remedy(format!("name a base with the Python of {}", plan.manifest.target.runtime))
+                    .remedy(format!(
+                        "or change target.runtime to the one with Python {}",
+                        interpreter.version
+                    )),
+            )
+        },
+    )
 }
 
 impl Fetched {
@@ -277,14 +301,16 @@ impl Collected {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
             let expected: Vec<Expected> = wheels
                 .iter()
-                .map(|ready| Expected { name: ready.wheel.name.clone(), version: ready.wheel.version.clone() })
+                .map(|ready| Expected {
+                    name: ready.wheel.name.clone(),
+                    version: ready.wheel.version.clone(),
+                })
                 .collect();
             blocking(move || {
-                let there = distributions_in_tree(
-                    &collection.tree,
-                    prefix(plan.manifest.kind),
-                    &mut |path| collection.read(&context, path),
-                )?;
+                let there =
+                    distributions_in_tree(&collection.tree, prefix(plan.manifest.kind), &mut |path| {
+                        collection.read(&context, path)
+                    })?;
                 Ok(reconcile(&expected, &there))
             })
             .await?
@@ -367,7 +393,10 @@ fn elf_findings(
     let check = if unreadable.is_empty() {
         Check::ran("elf", files, "ELF files")
     } else {
-        Check::not_checked("elf", format!("{files} ELF files were checked; these could not be read: {}", unreadable.join("; ")))
+        Check::not_checked(
+            "elf",
+            format!("{files} ELF files were checked; these could not be read: {}", unreadable.join("; ")),
+        )
     };
     Ok((findings, check))
 }
@@ -375,16 +404,20 @@ fn elf_findings(
 impl Verified {
     /// Writes the archive beside the published one, reads it back, and judges its size.
     pub(crate) async fn pack(self, context: &Context) -> Judged<Packed> {
-        context
-            .events
-            .send(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Pack });
+        context.events.send(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Pack });
         let context = context.clone();
         blocking(move || {
             let (publication, output) = write_archive(&context, &self)?;
             let mut verified = self;
-            let budget = Budget { zip: verified.plan.manifest.budget.zip, unpacked: verified.plan.manifest.budget.unpacked };
-            let layers: Vec<(ArtifactName, u64)> =
-                verified.layers.iter().map(|layer| (layer.name.clone(), layer.collection.tree.size())).collect();
+            let budget = Budget {
+                zip: verified.plan.manifest.budget.zip,
+                unpacked: verified.plan.manifest.budget.unpacked,
+            };
+            let layers: Vec<(ArtifactName, u64)> = verified
+                .layers
+                .iter()
+                .map(|layer| (layer.name.clone(), layer.collection.tree.size()))
+                .collect();
             let (found, check) = check_limits(
                 verified.plan.manifest.kind,
                 output.size,
@@ -414,7 +447,9 @@ fn write_archive(context: &Context, verified: &Verified) -> Result<(Publication,
     let mut wheel_files = WheelFiles::new(context);
     for (path, entry) in collection.tree.iter() {
         match entry {
-            Entry::File { mode, .. } => zip.add_file(path, *mode, &collection.compressed(&mut wheel_files, path)?)?,
+            Entry::File { mode, .. } => {
+                zip.add_file(path, *mode, &collection.compressed(&mut wheel_files, path)?)?
+            }
             Entry::Symlink { target } => zip.add_symlink(path, target)?,
         }
     }
@@ -469,7 +504,10 @@ impl Packed {
             let name = &record.artifact;
             let documents = [
                 ("record.json".to_owned(), record.to_json()?),
-                (format!("{name}.cdx.json"), kiln_sbom::cyclonedx(&record, kiln_sbom::SpecVersion::default())?),
+                (
+                    format!("{name}.cdx.json"),
+                    kiln_sbom::cyclonedx(&record, kiln_sbom::SpecVersion::default())?,
+                ),
                 (format!("{name}.intoto.jsonl"), kiln_sbom::provenance(&record)?),
             ];
             let mut sums: BTreeMap<String, Digest> =
@@ -478,7 +516,8 @@ impl Packed {
                 publication.write(file_name, bytes)?;
                 sums.insert(file_name.clone(), Digest::of(bytes));
             }
-            let sums: String = sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
+            let sums: String =
+                sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
             publication.write("SHA256SUMS", sums.as_bytes())?;
             publication.commit()?;
             Ok(record)

@@ -87,9 +87,10 @@ impl From<BuildError> for Failure {
 
 pub(crate) fn exit_code(error: &BuildError) -> u8 {
     match error {
-        BuildError::Input(_) | BuildError::Lock(_) | BuildError::Unknown { .. } | BuildError::Reference { .. } => {
-            exit::INPUT_INVALID
-        }
+        BuildError::Input(_)
+        | BuildError::Lock(_)
+        | BuildError::Unknown { .. }
+        | BuildError::Reference { .. } => exit::INPUT_INVALID,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
         | BuildError::NoMirror { .. }
@@ -105,9 +106,10 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         },
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
         BuildError::Guest { .. } => exit::BUILD_STEP_FAILED,
-        BuildError::ArchiveDiffers { .. } | BuildError::Sbom(_) | BuildError::Pack(_) | BuildError::Python(_) => {
-            exit::UNEXPECTED
-        }
+        BuildError::ArchiveDiffers { .. }
+        | BuildError::Sbom(_)
+        | BuildError::Pack(_)
+        | BuildError::Python(_) => exit::UNEXPECTED,
         BuildError::Interrupted => exit::INTERRUPTED,
         BuildError::Store(_) | BuildError::Io(_) => exit::STORE_FAILURE,
     }

@@ -27,7 +27,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are data and succeed; everything else is talk and a usage error.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { kiln_record::exit::USAGE } else { kiln_record::exit::SUCCESS });
+            return ExitCode::from(if error.use_stderr() {
+                kiln_record::exit::USAGE
+            } else {
+                kiln_record::exit::SUCCESS
+            });
         }
     };
     let variables = variables::Variables::of_process();

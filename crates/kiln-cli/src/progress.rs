@@ -25,7 +25,8 @@ struct State {
 
 impl Progress {
     pub(crate) fn new(printer: Printer) -> Self {
-        let target = if printer.live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target =
+            if printer.live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let state = State {
             printer,
             bars: MultiProgress::with_draw_target(target),

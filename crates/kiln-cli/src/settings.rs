@@ -7,7 +7,8 @@ use fs_err as fs;
 use kiln_build::{Environment, WORKSPACE_FILE, find_workspace, read_workspace};
 use kiln_engine::{EngineSettings, Session};
 use kiln_fetch::{
-    IndexSetting, IndexSources, Mirror, NetworkSettings, apt_mirrors, configured_index, pip_config_paths, uv_config_paths,
+    IndexSetting, IndexSources, Mirror, NetworkSettings, apt_mirrors, configured_index, pip_config_paths,
+    uv_config_paths,
 };
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,10 @@ impl Settings {
             Some(text) => {
                 let epoch = text.parse().ok().and_then(|seconds| Epoch::from_seconds(seconds).ok());
                 let Some(epoch) = epoch else {
-                    return Err(Failure::usage(format!("{} is `{text}`, which is not a number of seconds since 1970", var::SOURCE_DATE_EPOCH)));
+                    return Err(Failure::usage(format!(
+                        "{} is `{text}`, which is not a number of seconds since 1970",
+                        var::SOURCE_DATE_EPOCH
+                    )));
                 };
                 Some(epoch)
             }
@@ -41,7 +45,10 @@ impl Settings {
         };
         let lock_wait = match variables.get(var::KILN_LOCK_WAIT) {
             Some(text) => Duration::from_secs(text.parse().map_err(|_| {
-                Failure::usage(format!("{} is `{text}`, which is not a number of seconds", var::KILN_LOCK_WAIT))
+                Failure::usage(format!(
+                    "{} is `{text}`, which is not a number of seconds",
+                    var::KILN_LOCK_WAIT
+                ))
             })?),
             None => LOCK_WAIT,
         };
@@ -91,18 +98,24 @@ fn workspace_root(given: Option<&Path>) -> Result<PathBuf, Failure> {
 fn now() -> Result<Epoch, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command line is where the clock comes in")]
     let now = SystemTime::now();
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map(|elapsed| elapsed.as_secs()).unwrap_or_default();
+    let seconds =
+        now.duration_since(SystemTime::UNIX_EPOCH).map(|elapsed| elapsed.as_secs()).unwrap_or_default();
     Epoch::from_seconds(seconds).map_err(|error| Failure::usage(format!("the clock is wrong: {error}")))
 }
 
 fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(folder) = variables.get(var::KILN_STORE) {
-        return std::path::absolute(folder).map_err(|error| Failure::usage(format!("{}: {error}", var::KILN_STORE)));
+        return std::path::absolute(folder)
+            .map_err(|error| Failure::usage(format!("{}: {error}", var::KILN_STORE)));
     }
     let cache = variables.get(var::XDG_CACHE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
     match cache.or_else(|| home.map(|home| home.join(".cache"))) {
         Some(cache) => Ok(cache.join("kiln")),
-        None => Err(Failure::usage(format!("neither {} nor {} says where the store is", var::KILN_STORE, var::HOME))),
+        None => Err(Failure::usage(format!(
+            "neither {} nor {} says where the store is",
+            var::KILN_STORE,
+            var::HOME
+        ))),
     }
 }
 
@@ -127,9 +140,9 @@ fn python_index(
     home: Option<&Path>,
 ) -> Result<Option<IndexSetting>, Failure> {
     if let Some(text) = named {
-        let url = text
-            .parse()
-            .map_err(|error| Failure::input(format!("{WORKSPACE_FILE}: python.index `{text}` is not a URL: {error}")))?;
+        let url = text.parse().map_err(|error| {
+            Failure::input(format!("{WORKSPACE_FILE}: python.index `{text}` is not a URL: {error}"))
+        })?;
         return Ok(Some(IndexSetting { url, from: WORKSPACE_FILE.to_owned() }));
     }
     let pip_config = texts(&pip_config_paths(variables.all(), home));
@@ -139,7 +152,10 @@ fn python_index(
 }
 
 fn texts(paths: &[PathBuf]) -> Vec<(String, String)> {
-    paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
+    paths
+        .iter()
+        .filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?)))
+        .collect()
 }
 
 /// The mirrors for bases that name none: the workspace's, the variable's, then those of the host's apt.
@@ -150,7 +166,9 @@ fn debian_mirrors(named: Option<String>, variables: &Variables) -> Result<Vec<Mi
     ];
     for (text, from) in given {
         if let Some(text) = text {
-            let url = text.parse().map_err(|error| Failure::input(format!("{from}: `{text}` is not a URL: {error}")))?;
+            let url = text
+                .parse()
+                .map_err(|error| Failure::input(format!("{from}: `{text}` is not a URL: {error}")))?;
             return Ok(vec![Mirror { url, from: from.to_owned() }]);
         }
     }
@@ -158,7 +176,9 @@ fn debian_mirrors(named: Option<String>, variables: &Variables) -> Result<Vec<Mi
     if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
         let mut more: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         more.sort();
-        paths.extend(more.into_iter().filter(|path| path.extension().is_some_and(|e| e == "list" || e == "sources")));
+        paths.extend(
+            more.into_iter().filter(|path| path.extension().is_some_and(|e| e == "list" || e == "sources")),
+        );
     }
     Ok(apt_mirrors(&texts(&paths)))
 }

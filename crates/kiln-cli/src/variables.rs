@@ -40,7 +40,9 @@ pub(crate) struct Variables {
 impl Variables {
     /// Reads it; values that are not UTF-8 are as if they were not set.
     pub(crate) fn of_process() -> Self {
-        let all = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let all = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
         Self { all }
     }
 

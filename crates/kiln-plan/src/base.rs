@@ -142,7 +142,14 @@ impl BaseDefinition {
                     .help("keep the one that `kind` names"));
             }
         };
-        Ok(Self { name, file: file.to_owned(), kind, platforms: parsed.platforms, image: parsed.image, digest })
+        Ok(Self {
+            name,
+            file: file.to_owned(),
+            kind,
+            platforms: parsed.platforms,
+            image: parsed.image,
+            digest,
+        })
     }
 }
 
@@ -241,6 +248,9 @@ impl BaseLock {
     /// Only if a value has no TOML form, which the types rule out.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         let body = toml::to_string_pretty(self)?;
-        Ok(format!("# Written by `{}`. Do not edit: run the command again to move the pin.\n{body}", self.command))
+        Ok(format!(
+            "# Written by `{}`. Do not edit: run the command again to move the pin.\n{body}",
+            self.command
+        ))
     }
 }

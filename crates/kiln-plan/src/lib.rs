@@ -19,5 +19,5 @@ pub use manifest::{BudgetSection, CheckSection, Manifest, PythonSection, SourceS
 pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
-pub use size::{format_size, parse_size};
+pub use size::parse_size;
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

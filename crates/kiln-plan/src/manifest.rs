@@ -187,11 +187,9 @@ impl Manifest {
 
         let handler = parsed.handler.as_ref();
         match (parsed.kind, handler) {
-            (ArtifactKind::LambdaZip, None) => problem(
-                0..0,
-                "a lambda-zip needs a handler".to_owned(),
-                "add handler = \"module.function\"",
-            ),
+            (ArtifactKind::LambdaZip, None) => {
+                problem(0..0, "a lambda-zip needs a handler".to_owned(), "add handler = \"module.function\"")
+            }
             (ArtifactKind::LambdaLayer, Some(handler)) => problem(
                 handler.span(),
                 "a lambda-layer has no handler".to_owned(),
@@ -213,17 +211,27 @@ impl Manifest {
                     layers.push(name);
                     layer_spans.push(layer.span());
                 }
-                Err(error) => problem(layer.span(), error.to_string(), "name another manifest without its ending"),
+                Err(error) => {
+                    problem(layer.span(), error.to_string(), "name another manifest without its ending")
+                }
             }
         }
         if parsed.kind == ArtifactKind::LambdaLayer && !layers.is_empty() {
             problem(layer_spans[0].clone(), "a layer cannot use layers".to_owned(), "remove `layers`");
         }
         if layers.len() > 5 {
-            problem(layer_spans[5].clone(), format!("{} layers are named; Lambda takes five", layers.len()), "merge some of them");
+            problem(
+                layer_spans[5].clone(),
+                format!("{} layers are named; Lambda takes five", layers.len()),
+                "merge some of them",
+            );
         }
         if parsed.source.is_none() && parsed.python.is_none() {
-            problem(0..0, "there is neither [source] nor [python]: nothing would be in the artifact".to_owned(), "add one of them");
+            problem(
+                0..0,
+                "there is neither [source] nor [python]: nothing would be in the artifact".to_owned(),
+                "add one of them",
+            );
         }
         if let (Some(python), Some(runtime)) = (&parsed.python, runtime)
             && runtime.python.is_none()
@@ -244,11 +252,17 @@ impl Manifest {
                 }
             }
         };
-        let budget =
-            BudgetSection { zip: size(parsed.budget.zip.as_ref()), unpacked: size(parsed.budget.unpacked.as_ref()) };
+        let budget = BudgetSection {
+            zip: size(parsed.budget.zip.as_ref()),
+            unpacked: size(parsed.budget.unpacked.as_ref()),
+        };
         for glob in parsed.source.iter().flat_map(|source| source.include.iter().chain(&source.exclude)) {
             if let Err(error) = globset::Glob::new(glob) {
-                problem(0..0, format!("`{glob}` is not a glob: {}", error.kind()), "see docs/manifests.md for the patterns");
+                problem(
+                    0..0,
+                    format!("`{glob}` is not a glob: {}", error.kind()),
+                    "see docs/manifests.md for the patterns",
+                );
             }
         }
         if let Err(error) = check_policy(file, &parsed.policy) {
@@ -286,5 +300,6 @@ fn is_handler(text: &str) -> bool {
             && part.chars().all(|c| c == '_' || c.is_alphanumeric())
             && !part.starts_with(|c: char| c.is_ascii_digit())
     };
-    text.rsplit_once('.').is_some_and(|(module, attribute)| part(attribute) && module.split(['.', '/']).all(part))
+    text.rsplit_once('.')
+        .is_some_and(|(module, attribute)| part(attribute) && module.split(['.', '/']).all(part))
 }

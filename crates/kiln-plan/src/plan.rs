@@ -56,12 +56,19 @@ impl PinnedBase {
     /// # Errors
     /// A finding `base-not-pinned` that says which of lock, platform or agreement is missing, and the command that
     /// makes it.
-    pub fn new(definition: &BaseDefinition, lock: Option<&BaseLock>, platform: Platform) -> Result<Self, Box<Finding>> {
+    pub fn new(
+        definition: &BaseDefinition,
+        lock: Option<&BaseLock>,
+        platform: Platform,
+    ) -> Result<Self, Box<Finding>> {
         let refuse = |cause: String| Err(Box::new(base_not_pinned(definition, cause)));
         let Some(lock) = lock else {
             return refuse(match &definition.kind {
                 crate::BaseKind::Registry(registry) => {
-                    format!("`{}` names a tag, and a tag can move: no digest is locked for it", registry.reference)
+                    format!(
+                        "`{}` names a tag, and a tag can move: no digest is locked for it",
+                        registry.reference
+                    )
                 }
                 crate::BaseKind::Debian(_) => "its packages are not locked".to_owned(),
             });
@@ -124,7 +131,11 @@ struct Covered<'a> {
 ///
 /// # Panics
 /// Never for a manifest of this workspace: its references were checked when the workspace was read.
-pub fn plan(workspace: &Workspace, manifest: &Manifest, read: &PlanInputs) -> Result<ArtifactPlan, Box<Finding>> {
+pub fn plan(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    read: &PlanInputs,
+) -> Result<ArtifactPlan, Box<Finding>> {
     let (definition, lock) = &workspace.bases[&manifest.base];
     let platform = Platform { architecture: manifest.target.architecture };
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;

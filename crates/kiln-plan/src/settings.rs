@@ -128,13 +128,19 @@ impl Settings {
 pub(crate) fn check_policy(file: &str, policy: &PolicySection) -> Result<(), Problem> {
     for exception in &policy.exceptions {
         if exception.reason.trim().is_empty() {
-            return Err(Problem::in_file(file, format!("the exception for `{}` has no reason", exception.code))
-                .help("say in `reason` why it is accepted"));
+            return Err(Problem::in_file(
+                file,
+                format!("the exception for `{}` has no reason", exception.code),
+            )
+            .help("say in `reason` why it is accepted"));
         }
         if format!("{}T00:00:00Z", exception.until).parse::<kiln_record::Epoch>().is_err() {
             return Err(Problem::in_file(
                 file,
-                format!("the exception for `{}` has `until = \"{}\"`, which is not a date", exception.code, exception.until),
+                format!(
+                    "the exception for `{}` has `until = \"{}\"`, which is not a date",
+                    exception.code, exception.until
+                ),
             )
             .help("write the last day it holds as YYYY-MM-DD"));
         }

@@ -5,7 +5,8 @@
 /// # Errors
 /// A message that says which forms are understood.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let error = || format!("`{text}` is not a size: write a number and a unit, such as 500 kB, 6 MB or 5 MiB");
+    let error =
+        || format!("`{text}` is not a size: write a number and a unit, such as 500 kB, 6 MB or 5 MiB");
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -32,23 +33,6 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     bytes.checked_add(u64::try_from(part).map_err(|_| error())?).ok_or_else(error)
 }
 
-/// Writes a size for a person: three significant digits and a decimal unit, exact below 1000 bytes.
-#[must_use]
-pub fn format_size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = if value < 9.995 { 2 } else if value < 99.95 { 1 } else { 0 };
-    format!("{value:.digits$} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,14 +44,6 @@ mod tests {
         assert_eq!(parse_size("0.1 kB"), Ok(100));
         for bad in ["", "6", "6 mb", "-1 MB", "1.2.3 MB", "MB", "99999999999999999999 B", "1e3 B"] {
             assert!(parse_size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_written() {
-        let table = [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_345, "12.3 kB"), (999_600, "1.00 MB"), (52_428_800, "52.4 MB")];
-        for (bytes, text) in table {
-            assert_eq!(format_size(bytes), text);
         }
     }
 }

@@ -125,7 +125,10 @@ fn references(
                 problem(
                     manifest.base_span.clone(),
                     format!("the base `{}` has no {platform}, which the target asks for", manifest.base),
-                    format!("add it to `platforms` in {} and run kiln lock --base {}", definition.file, manifest.base),
+                    format!(
+                        "add it to `platforms` in {} and run kiln lock --base {}",
+                        definition.file, manifest.base
+                    ),
                 );
             }
         }
@@ -138,7 +141,11 @@ fn references(
                 format!("add manifests/{layer}.toml with kind = \"lambda-layer\""),
             ),
             Some(other) if other.kind != ArtifactKind::LambdaLayer => {
-                problem(span.clone(), format!("`{layer}` is a {}, not a lambda-layer", other.kind), "name a layer".to_owned());
+                problem(
+                    span.clone(),
+                    format!("`{layer}` is a {}, not a lambda-layer", other.kind),
+                    "name a layer".to_owned(),
+                );
             }
             Some(other) if other.target != manifest.target => problem(
                 span.clone(),

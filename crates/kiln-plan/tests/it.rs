@@ -49,7 +49,12 @@ fn locked(mut files: WorkspaceFiles) -> WorkspaceFiles {
         command: "kiln lock --base python".to_owned(),
         platform: BTreeMap::from([(
             "linux/amd64".parse::<Platform>().unwrap(),
-            PlatformLock { manifest: Digest::of(b"image"), config: None, release: None, packages: Vec::new() },
+            PlatformLock {
+                manifest: Digest::of(b"image"),
+                config: None,
+                release: None,
+                packages: Vec::new(),
+            },
         )]),
     };
     files.locks = vec![file("images/python.lock", &lock.to_toml().unwrap())];
@@ -74,7 +79,10 @@ fn a_good_workspace_has_no_problems() {
 #[test]
 fn problems_name_file_line_and_remedy() {
     let unknown_key = FUNCTION.replace("path = \"app\"", "path = \"app\"\nexlude = []");
-    check(&files(BASE, &[("manifests/app.toml", &unknown_key)]), &["manifests/app.toml:10: unknown field `exlude`"]);
+    check(
+        &files(BASE, &[("manifests/app.toml", &unknown_key)]),
+        &["manifests/app.toml:10: unknown field `exlude`"],
+    );
     let many = FUNCTION
         .replace("app.handler", "handler")
         .replace("python3.11", "python3.99")

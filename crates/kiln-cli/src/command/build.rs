@@ -6,8 +6,8 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals};
+use kiln_audit::format_size;
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Ending, build};
-use kiln_plan::format_size;
 use kiln_record::{Level, exit};
 use serde::Serialize;
 use std::time::Instant;
@@ -15,20 +15,19 @@ use std::time::Instant;
 pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Result<u8, Failure> {
     let mut environment = settings.environment.clone();
     if let Some(dist) = &command.dist {
-        environment.dist =
-            std::path::absolute(dist).map_err(|error| Failure::usage(format!("--dist {}: {error}", dist.display())))?;
+        environment.dist = std::path::absolute(dist)
+            .map_err(|error| Failure::usage(format!("--dist {}: {error}", dist.display())))?;
     }
     if let Some(jobs) = command.jobs {
         environment.jobs = usize::from(jobs);
     }
-    let request = BuildRequest {
-        artifacts: (!command.all).then(|| command.artifacts.clone()),
-        force: command.force,
-    };
+    let request =
+        BuildRequest { artifacts: (!command.all).then(|| command.artifacts.clone()), force: command.force };
     let start = Instant::now();
     let progress = Progress::new(printer);
     let events = progress.events();
-    let report = signals::run(|engine| Box::pin(async move { build(&environment, &request, &events, engine).await }))?;
+    let report =
+        signals::run(|engine| Box::pin(async move { build(&environment, &request, &events, engine).await }))?;
     drop(progress);
 
     let mut notes = 0;

@@ -42,6 +42,10 @@ fn samples(settings: &Settings, before: &NamedBuild) -> Result<Vec<Sample>, Fail
     Ok(entries
         .iter()
         .filter(|entry| last.is_some_and(|last| entry.number <= last))
-        .map(|entry| Sample { number: entry.number, archive: entry.archive_size, unpacked: entry.unpacked_size })
+        .map(|entry| Sample {
+            number: entry.number,
+            archive: entry.archive_size,
+            unpacked: entry.unpacked_size,
+        })
         .collect())
 }

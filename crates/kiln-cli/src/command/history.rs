@@ -4,8 +4,8 @@ use crate::args::{Format, History};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use kiln_audit::format_size;
 use kiln_build::{artifacts_with_history, history};
-use kiln_plan::format_size;
 use kiln_record::{ArtifactName, exit};
 use kiln_store::LedgerEntry;
 use std::collections::BTreeMap;
@@ -17,8 +17,10 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
     for artifact in artifacts {
         if !known.contains(&artifact) {
             let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-            return Err(Failure::input(format!("`{artifact}` has no build in the ledger"))
-                .hint(format!("built here: {}", if names.is_empty() { "nothing yet".to_owned() } else { names.join(", ") })));
+            return Err(Failure::input(format!("`{artifact}` has no build in the ledger")).hint(format!(
+                "built here: {}",
+                if names.is_empty() { "nothing yet".to_owned() } else { names.join(", ") }
+            )));
         }
         let entries = history(&settings.environment, &artifact)?;
         all.insert(artifact, entries);
@@ -48,7 +50,11 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
         Some(before) if before.tree == entry.tree => "same content, other bytes".to_owned(),
         Some(before) => {
             let (was, now) = (before.unpacked_size, entry.unpacked_size);
-            if now >= was { format!("+{} unpacked", format_size(now - was)) } else { format!("-{} unpacked", format_size(was - now)) }
+            if now >= was {
+                format!("+{} unpacked", format_size(now - was))
+            } else {
+                format!("-{} unpacked", format_size(was - now))
+            }
         }
     };
     let digest = entry.archive.map(|digest| digest.hex()[..16].to_owned()).unwrap_or_default();

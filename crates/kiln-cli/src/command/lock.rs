@@ -21,7 +21,9 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         })?);
     }
     match settings.format {
-        Format::Json => printer.data(&super::document(&reports.iter().map(Document::new).collect::<Vec<_>>())?),
+        Format::Json => {
+            printer.data(&super::document(&reports.iter().map(Document::new).collect::<Vec<_>>())?)
+        }
         Format::Human | Format::Markdown => reports.iter().for_each(|report| print(report, printer)),
     }
     Ok(exit::SUCCESS)

@@ -4,8 +4,8 @@ use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use kiln_audit::format_size;
 use kiln_build::resolve;
-use kiln_plan::format_size;
 use kiln_record::{Cause, CheckOutcome, Component, Gap, Record, exit};
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
@@ -60,27 +60,40 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     }
     text.push_str(&heading("inputs"));
     for input in &record.inputs {
-        let role = serde_json::to_value(input.role).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let role = serde_json::to_value(input.role)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default();
         text.push_str(&format!("  {role:<13} {}  {}\n", input.digest, input.name));
     }
     text.push_str(&heading("checks"));
     for check in &record.checks {
         let outcome = match &check.outcome {
             CheckOutcome::Ran { subjects, unit } => format!("ran on {subjects} {unit}"),
-            CheckOutcome::NotChecked { reason } => printer.on_stdout(Style::Warn, &format!("not checked: {reason}")),
+            CheckOutcome::NotChecked { reason } => {
+                printer.on_stdout(Style::Warn, &format!("not checked: {reason}"))
+            }
         };
         text.push_str(&format!("  {:<13} {outcome}\n", check.name));
     }
     if !record.findings.is_empty() {
         text.push_str(&heading("findings"));
         for finding in &record.findings {
-            text.push_str(&format!("  {}[{}] {}: {}\n", finding.level, finding.code, finding.subject, finding.cause));
+            text.push_str(&format!(
+                "  {}[{}] {}: {}\n",
+                finding.level, finding.code, finding.subject, finding.cause
+            ));
         }
     }
     if files {
         text.push_str(&heading("files"));
         for file in &record.files {
-            text.push_str(&format!("  {:>9}  {}  {}\n", format_size(file.entry.size()), file.path, printer.on_stdout(Style::Faint, file.component.as_str())));
+            text.push_str(&format!(
+                "  {:>9}  {}  {}\n",
+                format_size(file.entry.size()),
+                file.path,
+                printer.on_stdout(Style::Faint, file.component.as_str())
+            ));
         }
     }
     text

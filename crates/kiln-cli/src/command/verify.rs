@@ -18,7 +18,9 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
         verdicts.push((file.display().to_string(), verdict));
     }
     if settings.format == Format::Json {
-        printer.data(&super::document(&verdicts.iter().map(|(file, verdict)| Row::new(file, verdict)).collect::<Vec<_>>())?);
+        printer.data(&super::document(
+            &verdicts.iter().map(|(file, verdict)| Row::new(file, verdict)).collect::<Vec<_>>(),
+        )?);
     } else {
         for (file, verdict) in &verdicts {
             printer.data(&text(file, verdict, printer));
@@ -30,14 +32,19 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
 
 fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
     let mut text = match (&verdict.record, verdict.bytes_equal) {
-        (Some(record), true) => format!("{} {file}: the file that {record} describes\n", printer.on_stdout(Style::Good, "same")),
+        (Some(record), true) => {
+            format!("{} {file}: the file that {record} describes\n", printer.on_stdout(Style::Good, "same"))
+        }
         (Some(record), false) => {
             let tree = match verdict.tree_equal {
                 Some(true) => "; it unpacks to the same tree, so only the container or compression differs",
                 Some(false) => "; it unpacks to another tree",
                 None => "",
             };
-            format!("{} {file}: not the file that {record} describes{tree}\n", printer.on_stdout(Style::Bad, "differs"))
+            format!(
+                "{} {file}: not the file that {record} describes{tree}\n",
+                printer.on_stdout(Style::Bad, "differs")
+            )
         }
         (None, _) => format!(
             "{} {file}: no record beside it and no build in the ledger describe it\n",
