@@ -272,7 +272,7 @@ async fn bring_packages(
         context.events.send(Event::DownloadEnded { file: file.clone() });
         outcome.map_err(|source| match source {
             FetchError::PackageGone { .. } => {
-                BuildError::PackageGone { base: base.clone(), file: file.clone(), source }
+                BuildError::PackageGone { base: base.clone(), file: file.clone(), source: Box::new(source) }
             }
             other => other.into(),
         })?;

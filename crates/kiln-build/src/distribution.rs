@@ -110,7 +110,7 @@ pub(crate) async fn bring(
                     )
                 })
                 .collect(),
-            locked: hashes.len(),
+            locked: hashes,
         });
     }
     let file = match best_wheel(&locked_files, |file| &file.file_name, target) {
@@ -121,13 +121,18 @@ pub(crate) async fn bring(
             return Ok(Found::Finding(Box::new(finding)));
         }
     };
-    let digest = download(context, file, &hashes).await?;
+    let digest = download(context, file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
     let chosen = Chosen { file_name: file.file_name.clone(), digest };
     context.store.cache_put("chosen-wheel", &key, &chosen)?;
     Ok(Found::Wheel(Box::new(read(context, chosen).await?)))
 }
 
-async fn download(context: &Context, file: &IndexFile, hashes: &[Digest]) -> Result<Digest, BuildError> {
+async fn download(
+    context: &Context,
+    file: &IndexFile,
+    hashes: &[Digest],
+    lock: &str,
+) -> Result<Digest, BuildError> {
     if let Some(digest) = file.digest
         && context.store.contains(&digest)
     {
@@ -143,12 +148,11 @@ async fn download(context: &Context, file: &IndexFile, hashes: &[Digest]) -> Res
     context.events.send(Event::DownloadEnded { file: name.clone() });
     let (digest, _) = outcome?;
     if !hashes.contains(&digest) {
-        return Err(BuildError::HashNotLocked {
-            distribution: file.file_name.clone(),
-            version: String::new(),
-            lock: "the lock".to_owned(),
-            offered: vec![format!("{} {digest}", file.file_name)],
-            locked: hashes.len(),
+        return Err(BuildError::ServedNotLocked {
+            file: file.file_name.clone(),
+            lock: lock.to_owned(),
+            found: digest,
+            locked: hashes.to_vec(),
         });
     }
     let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };

@@ -48,7 +48,7 @@ pub enum BuildError {
         /// The `.deb`.
         file: String,
         /// What the servers said.
-        source: FetchError,
+        source: Box<FetchError>,
     },
     /// The index offers no file with a locked hash.
     #[error("{distribution} {version}: the index has no file with a hash that {lock} names")]
@@ -61,8 +61,20 @@ pub enum BuildError {
         lock: String,
         /// The files of this version that the index has, with their hashes.
         offered: Vec<String>,
-        /// How many hashes the lock has for it.
-        locked: usize,
+        /// The hashes that the lock has for it.
+        locked: Vec<Digest>,
+    },
+    /// A file that the index lists without a hash is none that the lock names.
+    #[error("{file} was downloaded and thrown away: its hash is {found}, which {lock} does not name")]
+    ServedNotLocked {
+        /// The file.
+        file: String,
+        /// File and line of the lock.
+        lock: String,
+        /// The hash of what the index served.
+        found: Digest,
+        /// The hashes that the lock has for the distribution.
+        locked: Vec<Digest>,
     },
     /// A file of the lock's hash is not the wheel that it should be.
     #[error("{file}: {source}")]

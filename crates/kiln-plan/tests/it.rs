@@ -1,5 +1,7 @@
 //! What a user writes, and what kiln makes of it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use kiln_plan::{BaseLock, PlanInputs, PlatformLock, TextFile, Workspace, WorkspaceFiles, plan};
 use kiln_record::{Code, Digest, Epoch, Level, Platform};
 use std::collections::BTreeMap;
