@@ -208,26 +208,30 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 impl SizeStep {
-    /// The numbers on one line, for people who want to compute them again.
+    /// The step and what it is held against, in words.
     #[must_use]
-    pub fn numbers(&self) -> String {
+    pub fn held_against(&self) -> String {
+        let z = self.z.map_or_else(String::new, |z| format!(", z {z:.1} (limit {})", self.z_limit));
+        format!("step {} (gate {}){z}", signed(self.step), binary(self.gate as u64))
+    }
+
+    /// The history behind the judgement in words, with the numbers needed to compute it again.
+    #[must_use]
+    pub fn spread(&self) -> String {
+        let builds =
+            if self.n == 1 { "1 earlier build".to_owned() } else { format!("{} earlier builds", self.n) };
         let bytes = |value: f64| grouped(value.abs().round() as u64);
-        let mut text = format!("step {}, n {}", signed(self.step), self.n);
-        if let (Some(median), Some(mad), Some(scale), Some(floor), Some(z)) =
-            (self.median, self.mad, self.scale, self.floor, self.z)
-        {
-            let sign = if median < 0.0 { "-" } else { "" };
-            text += &format!(
-                ", median step {sign}{} B, MAD {} B, floor {} B, scale {} B, z {z:.1} (limit {})",
+        match (self.median, self.mad, self.floor, self.scale) {
+            (Some(median), Some(mad), Some(floor), Some(scale)) => format!(
+                "{builds}: median step {}{} B, MAD {} B, floor {} B, scale {} B",
+                if median < 0.0 { "-" } else { "" },
                 bytes(median),
                 bytes(mad),
                 bytes(floor),
-                bytes(scale),
-                self.z_limit
-            );
+                bytes(scale)
+            ),
+            _ => format!("{builds}: too few to know what is usual"),
         }
-        text += &format!(", reported above {}", binary(self.gate as u64));
-        text
     }
 
     /// What this step gives rise to.
@@ -243,7 +247,9 @@ impl SizeStep {
             signed(self.step)
         );
         let level = match self.verdict {
-            StepVerdict::Notice => Some((Level::Note, "more than the gate for a short history")),
+            StepVerdict::Notice => {
+                Some((Level::Note, "large, and the history is too short to know whether it is usual"))
+            }
             StepVerdict::Warning => Some((Level::Warn, "unusual for this artifact")),
             StepVerdict::NoHistory | StepVerdict::Usual => None,
         };
@@ -252,7 +258,7 @@ impl SizeStep {
                 rule: Rule::Step,
                 level,
                 subject: subject.clone(),
-                text: format!("{change}: {why} [{}]", self.numbers()),
+                text: format!("{change}: {why}"),
             });
         }
         if self.creep
@@ -337,14 +343,14 @@ mod tests {
         assert_eq!(step.floor, Some(before as f64 / 100.0));
         assert_eq!(step.scale, step.floor);
         assert!((step.z.unwrap() - 5.998).abs() < 0.001, "{:?}", step.z);
-        let text = &step.anomalies()[0].text;
+        let text = [step.anomalies()[0].text.as_str(), &step.held_against(), &step.spread()].join("\n");
         for words in [
             "median step 500 B",
             "MAD 550 B",
             "scale 209,741 B",
             "floor",
             "z 6.0 (limit 3.5)",
-            "n 5",
+            "5 earlier builds",
             "+6.0 %",
         ] {
             assert!(text.contains(words), "{words}: {text}");

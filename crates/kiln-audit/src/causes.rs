@@ -189,12 +189,20 @@ pub(crate) fn of_removal(
         None => {
             let mut cause = changed.of_choice(gone.ecosystem);
             if gone.ecosystem == Ecosystem::Python {
-                cause.text = format!("no longer in the {}; {}", changed.locks(), cause.text);
+                let gone = format!("no longer in the {}", changed.locks());
+                // That a lock which lost an entry has changed goes without saying.
+                cause.text = match cause.kind {
+                    CauseKind::Lock => gone,
+                    _ => format!("{gone}; {}", cause.text),
+                };
             }
             cause
         }
     };
-    let requirers = before.components.iter().filter(|c| c.requires.contains(&gone.id) && c.id != gone.id);
+    // The artifact's own code requires what its lock names, so that it does not any more says nothing new.
+    let requirers = before.components.iter().filter(|c| {
+        c.requires.contains(&gone.id) && c.id != gone.id && c.ecosystem != Ecosystem::Application
+    });
     let still: BTreeMap<_, _> = after.components.iter().map(|c| (&c.id, c)).collect();
     let (mut dropped, mut left, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     for requirer in requirers {

@@ -107,6 +107,8 @@ pub struct Diff {
 pub struct Side {
     /// The artifact.
     pub artifact: ArtifactName,
+    /// Which build of it, as the caller names it, such as `dashboard@7`; a record does not know.
+    pub build: Option<String>,
     /// The digest of its plan.
     pub plan: Digest,
     /// The digest of its tree.
@@ -172,6 +174,8 @@ pub enum ComponentChangeKind {
     Upgraded,
     /// It has another version, and no rule says which is newer.
     Replaced,
+    /// It is the artifact's own code, which has no version, and has other content.
+    Changed,
 }
 
 /// Unpacked bytes that came (or went, if negative), by reason. The parts add up to the total.
@@ -299,10 +303,7 @@ impl Diff {
                     .anomalies
                     .iter()
                     .any(|a| matches!(a.rule, Rule::Step | Rule::Creep) && a.level >= Level::Warn),
-                FailOn::Rebuilt => self
-                    .components
-                    .iter()
-                    .any(|c| c.kind == ComponentChangeKind::Rebuilt && !is_application(&c.id)),
+                FailOn::Rebuilt => kind(ComponentChangeKind::Rebuilt),
                 FailOn::Any => self.verdict != Verdict::Identical,
             })
             .collect();
@@ -316,6 +317,7 @@ impl Side {
     fn of(record: &Record) -> Self {
         Self {
             artifact: record.artifact.clone(),
+            build: None,
             plan: record.plan,
             tree: record.tree,
             archive: record.archive().map(|a| a.digest),
@@ -403,7 +405,11 @@ fn component_changes(
                 (version_change(was, is), changed.of_choice(is.ecosystem))
             }
             (Some(was), Some(is)) if old.files.get(id) != new.files.get(id) => (
-                ComponentChangeKind::Rebuilt,
+                if is.ecosystem == Ecosystem::Application {
+                    ComponentChangeKind::Changed
+                } else {
+                    ComponentChangeKind::Rebuilt
+                },
                 changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
             ),
             _ => continue,
@@ -478,7 +484,9 @@ fn byte_delta(old: &Contents<'_>, new: &Contents<'_>, changes: &[ComponentChange
                     | ComponentChangeKind::Downgraded
                     | ComponentChangeKind::Replaced,
                 ) => &mut bytes.version_changes,
-                Some(ComponentChangeKind::Rebuilt) | None => &mut bytes.same_version,
+                Some(ComponentChangeKind::Rebuilt | ComponentChangeKind::Changed) | None => {
+                    &mut bytes.same_version
+                }
             },
         };
         *part = part.saturating_add(delta);
@@ -566,6 +574,7 @@ impl ComponentChangeKind {
             Self::Added => "added",
             Self::Upgraded => "upgraded",
             Self::Replaced => "replaced",
+            Self::Changed => "changed",
         }
     }
 }

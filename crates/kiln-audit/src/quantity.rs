@@ -38,6 +38,16 @@ pub(crate) fn signed(delta: i64) -> String {
     }
 }
 
+/// A change of size to the byte: `+12,595 B`, `-832 B`, `0 B`.
+pub(crate) fn exact(delta: i64) -> String {
+    let sign = match delta {
+        0 => "",
+        d if d > 0 => "+",
+        _ => "-",
+    };
+    format!("{sign}{} B", grouped(delta.unsigned_abs()))
+}
+
 /// `after - before`, at the ends of the range where it does not fit.
 pub(crate) fn delta(before: u64, after: u64) -> i64 {
     let difference = i128::from(after) - i128::from(before);
@@ -56,6 +66,7 @@ mod tests {
         assert_eq!(binary(1023), "1023 B");
         assert_eq!(binary(52_428_800), "50.0 MiB");
         assert_eq!(binary(u64::MAX), "16777216.0 TiB");
+        assert_eq!(exact(-2048), "-2,048 B");
         assert_eq!(signed(-2048), "-2.0 KiB");
         assert_eq!(delta(u64::MAX, 0), i64::MIN);
     }

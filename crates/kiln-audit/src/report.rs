@@ -7,8 +7,9 @@ use crate::anomaly::StepVerdict;
 use crate::causes::gap_text;
 use crate::compare::{ComponentChange, ComponentChangeKind, Diff, Side, Verdict};
 use crate::files::{FileChange, FileChangeKind};
-use crate::quantity::{binary, delta, signed};
+use crate::quantity::{binary, delta, exact, signed};
 use kiln_record::{Finding, InputRole};
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 /// Files listed one by one; beyond that only their number per kind is told.
@@ -46,7 +47,7 @@ impl Diff {
                     "  {:<10}  {:<name$}  {:>11}  {}",
                     change.kind.word(),
                     title(change),
-                    signed(delta(change.before_bytes, change.after_bytes)),
+                    signed(self.bytes_with_parts(change)),
                     plain(&change.cause.text),
                 ));
                 if let Some((before, after)) = &change.relicensed {
@@ -55,13 +56,13 @@ impl Diff {
             }
             out.more(components.len(), LISTED_COMPONENTS, "components");
         }
-        if self.bytes.total != 0 || !components.is_empty() {
+        if self.verdict == Verdict::Different {
             out.head("Unpacked bytes");
-            out.line(&format!("  {} = {}", signed(self.bytes.total), self.byte_parts()));
+            out.line(&format!("  {}", self.byte_parts()));
         }
         if !self.files.is_empty() {
             out.head(&format!("Files: {}", self.file_counts()));
-            for change in self.files.iter().take(LISTED_FILES) {
+            for change in self.listed_files() {
                 out.line(&format!("  {}", file(change)));
             }
             out.more(self.files.len(), LISTED_FILES, "files");
@@ -84,7 +85,7 @@ impl Diff {
                 findings.iter().for_each(|f| out.line(&format!("  {}", finding(f))));
             }
         }
-        if self.verdict != Verdict::Identical && !self.sizes.is_empty() {
+        if self.verdict == Verdict::Different && !self.sizes.is_empty() {
             out.head("Size against history");
             for step in &self.sizes {
                 let verdict = match step.verdict {
@@ -93,7 +94,9 @@ impl Diff {
                     StepVerdict::Notice => "notice",
                     StepVerdict::Warning => "unusual",
                 };
-                out.line(&format!("  {:<14}  {verdict}: {}", step.measure.to_string(), step.numbers()));
+                let measure = step.measure.to_string();
+                out.line(&format!("  {measure:<14}  {verdict:<10}  {}", step.held_against()));
+                out.line(&format!("  {:<14}  {:<10}  {}", "", "", step.spread()));
             }
         }
         out.text
@@ -108,7 +111,9 @@ impl Diff {
             return out.text;
         }
         out.line("");
-        out.line("| | before | after | change |");
+        let build = |side: &Side, word: &str| side.build.as_deref().map_or_else(|| word.to_owned(), cell);
+        let (before, after) = (build(&self.before, "before"), build(&self.after, "after"));
+        out.line(&format!("| | {before} | {after} | change |"));
         out.line("|---|---:|---:|---:|");
         for (name, before, after) in [
             ("archive", self.before.archive_size, self.after.archive_size),
@@ -118,7 +123,7 @@ impl Diff {
                 "| {name} | {} | {} | {} |",
                 binary(before),
                 binary(after),
-                signed(delta(before, after))
+                exact(delta(before, after))
             ));
         }
         if !self.anomalies.is_empty() {
@@ -145,7 +150,7 @@ impl Diff {
                     change.kind.word(),
                     version(&change.before_version),
                     version(&change.after_version),
-                    signed(delta(change.before_bytes, change.after_bytes)),
+                    exact(self.bytes_with_parts(change)),
                     cell(&change.cause.text),
                 ));
             }
@@ -154,15 +159,17 @@ impl Diff {
                 out.line(&format!("and {} more components", components.len() - LISTED_COMPONENTS));
             }
             out.line("");
-            out.line(&format!("Unpacked bytes: {} = {}", signed(self.bytes.total), self.byte_parts()));
+            out.line(&format!("Unpacked bytes: {}", self.byte_parts()));
         }
         let mut details: Vec<String> = Vec::new();
         details.extend(self.input_lines());
         details.extend(self.gap_lines().into_iter().map(|line| format!("left out: {line}")));
         details.extend(self.findings_new.iter().map(|f| format!("new finding: {}", finding(f))));
         details.extend(self.findings_gone.iter().map(|f| format!("finding gone: {}", finding(f))));
-        details.extend(self.sizes.iter().map(|s| format!("{}: {}", s.measure, s.numbers())));
-        details.extend(self.files.iter().take(LISTED_FILES).map(file));
+        details.extend(
+            self.sizes.iter().map(|s| format!("{}: {}; {}", s.measure, s.held_against(), s.spread())),
+        );
+        details.extend(self.listed_files().map(file));
         if self.files.len() > LISTED_FILES {
             details.push(format!("and {} more files", self.files.len() - LISTED_FILES));
         }
@@ -198,11 +205,15 @@ impl Diff {
                     ComponentChangeKind::Added,
                     ComponentChangeKind::Upgraded,
                     ComponentChangeKind::Replaced,
+                    ComponentChangeKind::Changed,
                 ]
                 .into_iter()
                 .map(|kind| (self.shown_components().iter().filter(|c| c.kind == kind).count(), kind))
                 .filter(|(count, _)| *count > 0)
-                .map(|(count, kind)| format!("{count} {}", kind.word()))
+                .map(|(count, kind)| match kind {
+                    ComponentChangeKind::Changed => "own code changed".to_owned(),
+                    kind => format!("{count} {}", kind.word()),
+                })
                 .collect();
                 let counts = if counts.is_empty() { "no component".to_owned() } else { counts.join(", ") };
                 format!("different ({counts}; {} unpacked)", signed(total))
@@ -220,10 +231,33 @@ impl Diff {
             })
             .collect();
         shown.sort_by(|a, b| {
-            let size = |c: &ComponentChange| delta(c.before_bytes, c.after_bytes).unsigned_abs();
+            let size = |c: &ComponentChange| self.bytes_with_parts(c).unsigned_abs();
             (a.kind, size(b), &a.id).cmp(&(b.kind, size(a), &b.id))
         });
         shown
+    }
+
+    /// The bytes that came or went with a component, those of libraries inside it included.
+    fn bytes_with_parts(&self, change: &ComponentChange) -> i64 {
+        self.components
+            .iter()
+            .filter(|c| c.id == change.id || c.within.as_ref() == Some(&change.id))
+            .fold(0_i64, |sum, c| sum.saturating_add(delta(c.before_bytes, c.after_bytes)))
+    }
+
+    /// The files worth a line, most telling first: those of components that stay, then those that come or go as a whole
+    /// with theirs; large ones before small ones.
+    fn listed_files(&self) -> impl Iterator<Item = &FileChange> {
+        let whole = |file: &FileChange| {
+            self.components.iter().any(|c| {
+                c.id == file.component
+                    && matches!(c.kind, ComponentChangeKind::Removed | ComponentChangeKind::Added)
+            })
+        };
+        let mut listed: Vec<(bool, Reverse<u64>, &FileChange)> =
+            self.files.iter().map(|file| (whole(file), Reverse(step(file).unsigned_abs()), file)).collect();
+        listed.sort_by(|a, b| (a.0, a.1, &a.2.path).cmp(&(b.0, b.1, &b.2.path)));
+        listed.into_iter().take(LISTED_FILES).map(|(_, _, file)| file)
     }
 
     fn byte_parts(&self) -> String {
@@ -237,9 +271,12 @@ impl Diff {
         ]
         .into_iter()
         .filter(|(_, bytes)| *bytes != 0)
-        .map(|(name, bytes)| format!("{name} {}", signed(bytes)))
+        .map(|(name, bytes)| format!("{name} {}", exact(bytes)))
         .collect();
-        if parts.is_empty() { "no component changed its size".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() {
+            return "as many as before in every component".to_owned();
+        }
+        format!("{} = {}", exact(self.bytes.total), parts.join(", "))
     }
 
     fn file_counts(&self) -> String {
@@ -316,7 +353,9 @@ impl Lines {
 }
 
 fn side(side: &Side) -> String {
-    format!("{}  {} packed, {} unpacked", digest(side), binary(side.archive_size), binary(side.unpacked_size))
+    let build = side.build.as_deref().map_or_else(String::new, |build| format!("{}  ", plain(build)));
+    let (packed, unpacked) = (binary(side.archive_size), binary(side.unpacked_size));
+    format!("{build}{}  {packed} packed, {unpacked} unpacked", digest(side))
 }
 
 fn digest(side: &Side) -> String {
@@ -337,10 +376,15 @@ fn title(change: &ComponentChange) -> String {
     plain(&format!("{}{version}", change.name))
 }
 
-fn file(change: &FileChange) -> String {
+/// The bytes by which an entry grew.
+fn step(change: &FileChange) -> i64 {
     let size = |state: &Option<crate::files::FileState>| state.map_or(0, |s| s.size);
+    delta(size(&change.before), size(&change.after))
+}
+
+fn file(change: &FileChange) -> String {
     let path = plain(change.path.as_str());
-    let bytes = signed(delta(size(&change.before), size(&change.after)));
+    let bytes = signed(step(change));
     let mode = |state: &Option<crate::files::FileState>| {
         state.and_then(|s| s.mode).map_or("link".to_owned(), |m| m.to_string())
     };

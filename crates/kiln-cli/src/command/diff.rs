@@ -18,7 +18,8 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
     let before = resolve(environment, &command.before)?;
     let after = resolve(environment, &command.after)?;
     let samples = samples(settings, &before)?;
-    let diff = compare(&before.record, &after.record, &samples);
+    let mut diff = compare(&before.record, &after.record, &samples);
+    (diff.before.build, diff.after.build) = (Some(before.label), Some(after.label));
     match settings.format {
         Format::Human => printer.data(&diff.to_text()),
         Format::Markdown => printer.data(&diff.to_markdown()),
