@@ -18,7 +18,7 @@ lint:
 
 # Ratios against what people use today; prints, never fails.
 bench:
-    cargo test --release -p kiln-tests --test bench -- --nocapture
+    cargo bench -p kiln-tests
 
 # What changed between the last two builds of an artifact: just diff dashboard.
 diff ARTIFACT:

@@ -1,11 +1,13 @@
 //! The shape of the repository is what `docs/architecture.md` says.
 
 use crate::harness::repository;
+use kiln_record::Code;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a crate's manifest depends on inside the workspace, tests left out.
 fn edges(crate_name: &str) -> BTreeSet<String> {
-    let manifest = fs_err::read_to_string(repository().join("crates").join(crate_name).join("Cargo.toml")).unwrap();
+    let manifest =
+        fs_err::read_to_string(repository().join("crates").join(crate_name).join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
     let dependencies = manifest.get("dependencies").and_then(|d| d.as_table()).cloned().unwrap_or_default();
     dependencies.keys().filter(|name| name.starts_with("kiln-")).cloned().collect()
@@ -37,8 +39,21 @@ fn crates_depend_on_what_the_architecture_allows() {
 #[test]
 fn the_top_level_holds_nothing_else() {
     let expected: BTreeSet<&str> = [
-        "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "clippy.toml", "crates", "deny.toml",
-        "docs", "images", "justfile", "kiln.toml", "manifests", "rustfmt.toml", "tests",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "clippy.toml",
+        "crates",
+        "deny.toml",
+        "docs",
+        "images",
+        "justfile",
+        "kiln.toml",
+        "manifests",
+        "rustfmt.toml",
+        "tests",
     ]
     .into();
     let ignored = ["target", "dist"];
@@ -50,6 +65,42 @@ fn the_top_level_holds_nothing_else() {
     assert_eq!(found, expected.into_iter().map(str::to_owned).collect());
 }
 
+/// The rows of the first table below a heading, cells without backticks.
+fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let section = page.split(heading).nth(1).unwrap();
+    section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
+        .collect()
+}
+
+#[test]
+fn the_findings_page_lists_every_code_with_its_level() {
+    let page = fs_err::read_to_string(repository().join("docs/findings.md")).unwrap();
+    let listed: BTreeMap<String, String> =
+        table(&page, "## Codes").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let codes: BTreeMap<String, String> =
+        Code::ALL.iter().map(|code| (code.to_string(), code.default_level().to_string())).collect();
+    assert_eq!(listed, codes);
+}
+
+#[test]
+fn the_findings_page_lists_every_exit_code() {
+    let page = fs_err::read_to_string(repository().join("docs/findings.md")).unwrap();
+    let listed: BTreeSet<String> =
+        table(&page, "## Exit codes").into_iter().map(|row| row[0].clone()).collect();
+    let source = fs_err::read_to_string(repository().join("crates/kiln-record/src/exit.rs")).unwrap();
+    let codes: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split("= ").nth(1)?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(listed, codes);
+}
+
 #[test]
 fn every_test_file_is_part_of_the_suite() {
     let folder = repository().join("tests/it");
@@ -57,6 +108,9 @@ fn every_test_file_is_part_of_the_suite() {
     for entry in fs_err::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let Some(stem) = name.strip_suffix(".rs") else { continue };
-        assert!(stem == "main" || main.contains(&format!("mod {stem};")), "tests/it/{name} is never compiled");
+        assert!(
+            stem == "main" || main.contains(&format!("mod {stem};")),
+            "tests/it/{name} is never compiled"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What happens during a build, told as it happens.
 
-use kiln_record::{ArtifactName, BaseName, Finding};
+use kiln_record::{ArtifactName, BaseName};
 use std::fmt;
 use std::sync::Arc;
 
@@ -100,13 +100,6 @@ pub enum Event {
         subject: String,
         /// The line without its end.
         text: String,
-    },
-    /// A judgement, as soon as it is known.
-    Found {
-        /// Which artifact.
-        artifact: ArtifactName,
-        /// The finding.
-        finding: Finding,
     },
     /// An artifact is done.
     Ended {

@@ -15,7 +15,7 @@ use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
     Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_poetry, parse_requirements,
-    requires, select,
+    requires, select, wheels_requiring_other_python,
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry,
@@ -147,6 +147,7 @@ impl Planned {
         let refs: Vec<&kiln_python::Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
         let requirements = requires(&refs, &target, &selection, &choice, plan.manifest.runtime);
         findings.extend(requirements.findings);
+        findings.extend(wheels_requiring_other_python(&refs, &interpreter));
         let findings = judge(context, &plan, findings);
         if denies(&findings) {
             return Ok(Err(Denied(findings)));
@@ -540,11 +541,9 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
         digest: layer.collection.tree.digest(),
     }));
     inputs.sort();
-    let streams = wheel_streams(&collection);
     let tools = BTreeMap::from([
         ("compressor".to_owned(), COMPRESSOR.to_owned()),
         ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("wheel-streams".to_owned(), streams.to_string()),
     ]);
     Ok(Record {
         format: FORMAT_VERSION,
@@ -573,15 +572,6 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
         tools,
         outputs: vec![output],
     })
-}
-
-/// How many entries keep the deflate stream that their wheel has; the others were compressed by us.
-fn wheel_streams(collection: &Collection) -> usize {
-    collection
-        .content
-        .values()
-        .filter(|content| matches!(content, crate::collect::Content::Wheel { member, .. } if member.deflated))
-        .count()
 }
 
 /// Applies the policy. New findings are told at once, at the level they end up with.

@@ -74,10 +74,16 @@ impl From<BuildError> for Failure {
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{tail}"), Vec::new())
             }
-            BuildError::HashNotLocked { ref offered, locked, .. } => {
-                let list: String = offered.iter().map(|file| format!("\n    {file}")).collect();
-                let offered = if list.is_empty() { "\n    nothing of this version".to_owned() } else { list };
-                (format!("{error} (the lock has {locked}); the index offers:{offered}"), Vec::new())
+            BuildError::HashNotLocked { ref offered, ref locked, .. } => {
+                let offered = if offered.is_empty() {
+                    "\n    nothing of this version".to_owned()
+                } else {
+                    listed(offered.iter())
+                };
+                (format!("{error}\n  locked:{}\n  offered:{offered}", listed(locked.iter())), Vec::new())
+            }
+            BuildError::ServedNotLocked { ref locked, .. } => {
+                (format!("{error}\n  locked:{}", listed(locked.iter())), Vec::new())
             }
             other => (chain(&other), Vec::new()),
         };
@@ -96,6 +102,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
         | BuildError::HashNotLocked { .. }
+        | BuildError::ServedNotLocked { .. }
         | BuildError::Wheel { .. }
         | BuildError::Fetch(_)
         | BuildError::Image(_) => exit::FETCH_FAILED,
@@ -149,6 +156,17 @@ fn hints(error: &BuildError) -> Vec<String> {
         _ => Vec::new(),
     };
     hints
+}
+
+/// The first few of a list, one a line.
+fn listed(items: impl ExactSizeIterator<Item = impl std::fmt::Display>) -> String {
+    const MOST: usize = 8;
+    let others = items.len().saturating_sub(MOST);
+    let mut text: String = items.take(MOST).map(|item| format!("\n    {item}")).collect();
+    if others > 0 {
+        text.push_str(&format!("\n    and {others} more"));
+    }
+    text
 }
 
 /// An error with what caused it.

@@ -104,7 +104,7 @@ impl State {
                 };
                 bar.set_message(stage.as_str());
             }
-            Event::Line { .. } | Event::Found { .. } => {}
+            Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
         }
     }
@@ -135,6 +135,10 @@ impl State {
         }
         if let Some(overall) = &self.overall {
             overall.inc(1);
+        }
+        // On a terminal the table at the end says it; a log tells when each one was done.
+        if self.printer.live {
+            return;
         }
         let (style, word) = match ending {
             Ending::Unchanged => (Style::Faint, "unchanged"),

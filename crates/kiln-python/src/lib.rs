@@ -30,6 +30,7 @@ mod select;
 mod tags;
 mod wheel;
 mod wheel_archive;
+mod wheel_python;
 
 pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
@@ -53,3 +54,4 @@ pub use requires::{Requirements, requires};
 pub use select::{Choice, LayerContent, Selection, select};
 pub use tags::{NoWheel, WheelName, best_wheel};
 pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
+pub use wheel_python::wheels_requiring_other_python;

@@ -16,7 +16,9 @@ pub fn is_file_of(file_name: &str, name: &DistributionName, version: &str) -> bo
     if let Ok(wheel) = WheelName::parse(file_name) {
         return wheel.name == *name && Version::from_str(&wheel.version).is_ok_and(|found| found == version);
     }
-    let Some(stem) = SOURCE_ENDINGS.iter().find_map(|ending| file_name.strip_suffix(ending)) else { return false };
+    let Some(stem) = SOURCE_ENDINGS.iter().find_map(|ending| file_name.strip_suffix(ending)) else {
+        return false;
+    };
     // Old source distributions have `-` in their names and even in versions: every split is tried.
     stem.match_indices('-').any(|(at, _)| {
         stem[..at].parse::<DistributionName>().is_ok_and(|found| found == *name)

@@ -1,0 +1,130 @@
+//! How kiln compares with what people use today, as ratios. Prints; never fails for being slow.
+//!
+//! Run with `cargo bench -p kiln-tests`. It needs Docker, and `python3` for the comparison.
+
+use kiln_pack::{Limits, ZipReader, ZipWriter, compress_all};
+use kiln_record::{Mode, Record};
+use std::io::{BufReader, Cursor, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn main() {
+    let repository =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the repository").to_owned();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    whole_workspace(&repository, folder.path());
+    packing(folder.path());
+}
+
+/// The shortest of a few runs: what else the machine does only ever adds time.
+fn best(runs: usize, mut work: impl FnMut()) -> Duration {
+    (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        })
+        .min()
+        .unwrap_or_default()
+}
+
+fn print(what: &str, ours: Duration, theirs_name: &str, theirs: Duration) {
+    let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+    println!("{what}: {ours:.2?}; {theirs_name}: {theirs:.2?}; ratio {ratio:.1}");
+}
+
+/// Builds the repository's workspace into a folder: everything, then nothing changed.
+fn whole_workspace(repository: &Path, dist: &Path) {
+    let kiln = |arguments: &[&str]| {
+        let status = Command::new(env!("CARGO_BIN_EXE_kiln-under-test"))
+            .args(["--workspace"])
+            .arg(repository)
+            .args(["build", "--all", "--quiet", "--dist"])
+            .arg(dist.join("dist"))
+            .args(arguments)
+            .stdout(Stdio::null())
+            .status()
+            .expect("the binary starts");
+        assert!(status.success(), "the workspace builds");
+    };
+    kiln(&[]);
+    let all = best(2, || kiln(&["--force"]));
+    kiln(&[]);
+    let nothing = best(5, || kiln(&[]));
+    print("whole workspace, nothing changed", nothing, "everything built again, wheels in the store", all);
+}
+
+/// Packs one artifact's files: from the streams that wheels have, by compressing each file, and by Python's zipfile.
+fn packing(folder: &Path) {
+    let artifact = folder.join("dist/dashboard/dashboard.zip");
+    let record = fs_err::read(folder.join("dist/dashboard/record.json")).expect("a record");
+    let record = Record::from_json(&record).expect("a record");
+    let mut archive = ZipReader::open(
+        BufReader::new(fs_err::File::open(&artifact).expect("an archive")),
+        &Limits::default(),
+    )
+    .expect("an archive");
+    let members = archive.members().to_vec();
+    let contents: Vec<Vec<u8>> =
+        members.iter().map(|member| archive.read(member).expect("a member")).collect();
+    let streams: Vec<kiln_pack::Compressed> = members
+        .iter()
+        .map(|member| kiln_pack::Compressed {
+            method: member.method,
+            stream: archive.raw_stream(member).expect("a stream"),
+            crc32: member.crc32,
+            size: member.size,
+        })
+        .collect();
+    let write = |streams: &[kiln_pack::Compressed]| {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (member, stream) in members.iter().zip(streams) {
+            zip.add_file(&member.path, Mode::Plain, stream).expect("an entry");
+        }
+        zip.finish().expect("an archive").into_inner().len()
+    };
+    let kept = best(5, || {
+        write(&streams);
+    });
+    let compressed = best(3, || {
+        write(&compress_all(&contents));
+    });
+    println!("dashboard: {} files, {} bytes unpacked", members.len(), record.unpacked_size);
+    print(
+        "zip from the wheels' own streams",
+        kept,
+        "compressing every file again (libdeflate 6)",
+        compressed,
+    );
+
+    let unpacked = folder.join("unpacked");
+    for (member, content) in members.iter().zip(&contents) {
+        let path = unpacked.join(member.path.as_str());
+        fs_err::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs_err::write(path, content).expect("a file");
+    }
+    let target = folder.join("python.zip");
+    let python = best(2, || zip_with_python(&unpacked, &target));
+    print("zip from the wheels' own streams", kept, "python3 zipfile, level 9", python);
+    let mut size = 0;
+    if let Ok(file) = fs_err::File::open(&target) {
+        size = file.bytes().count();
+    }
+    println!(
+        "sizes: kiln {} bytes, python3 zipfile level 9 {size} bytes",
+        record.archive().map_or(0, |a| a.size)
+    );
+}
+
+fn zip_with_python(unpacked: &Path, target: &PathBuf) {
+    let code = "import sys, zipfile, pathlib\n\
+                root = pathlib.Path(sys.argv[1])\n\
+                with zipfile.ZipFile(sys.argv[2], 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as z:\n\
+                \x20   for p in sorted(root.rglob('*')):\n\
+                \x20       if p.is_file(): z.write(p, p.relative_to(root))\n";
+    let status = Command::new("python3").args(["-c", code]).arg(unpacked).arg(target).status();
+    if !status.is_ok_and(|status| status.success()) {
+        println!("python3 is not here: that comparison means nothing");
+    }
+}
