@@ -7,7 +7,7 @@ use crate::workspace::read_workspace;
 use crate::{BuildError, Ending, Environment, Event, Events, deployment, policy};
 use kiln_plan::{ArtifactPlan, LayerInput, Manifest, PlanInputs, Workspace, plan};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record};
-use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging};
+use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,6 +73,7 @@ pub async fn build(
     if environment.dist.is_dir() {
         sweep_staging(&environment.dist)?;
     }
+    sweep_unfinished(&environment.state)?;
     context.ledger().sweep()?;
     context.store.sweep()?;
 
@@ -144,7 +145,7 @@ async fn lock(environment: &Environment, events: &Events) -> Result<WorkspaceLoc
     if let Some(lock) = WorkspaceLock::try_acquire(&environment.state)? {
         return Ok(lock);
     }
-    events.send(Event::WaitingForLock);
+    events.send(Event::WaitingForLock { holder: WorkspaceLock::holder(&environment.state)? });
     let (state, wait) = (environment.state.clone(), environment.lock_wait);
     blocking(move || Ok(WorkspaceLock::acquire(&state, wait.max(Duration::from_millis(1)))?)).await
 }

@@ -8,18 +8,19 @@ use kiln_plan::Workspace;
 use kiln_record::{
     ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Record, canonical_json,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The document. Keys are only ever added.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Index {
     format: FormatVersion,
     artifacts: BTreeMap<ArtifactName, Deployable>,
 }
 
 /// One artifact, with what a deployment needs.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Deployable {
     kind: ArtifactKind,
     /// Path of the archive, relative to `dist/`.
@@ -32,6 +33,8 @@ struct Deployable {
     source_code_hash: String,
     /// Of the unpacked tree.
     tree: Digest,
+    /// Of `record.json`.
+    record: Digest,
     runtime: String,
     architecture: String,
     handler: Option<String>,
@@ -47,7 +50,7 @@ pub(crate) fn write_index(
     let dist = &context.environment.dist;
     let path = dist.join("index.json");
     let published = results.iter().any(|result| result.ending == Ending::Published);
-    if !dist.is_dir() || (!published && path.is_file()) {
+    if !dist.is_dir() || (!published && names(&path, workspace, results)) {
         return Ok(());
     }
     let mut artifacts = BTreeMap::new();
@@ -56,7 +59,8 @@ pub(crate) fn write_index(
         if !file.is_file() {
             continue;
         }
-        let record = Record::from_json(&fs::read(&file)?).map_err(std::io::Error::other)?;
+        let bytes = fs::read(&file)?;
+        let record = Record::from_json(&bytes).map_err(std::io::Error::other)?;
         let Some(archive) = record.archive() else { continue };
         artifacts.insert(
             name.clone(),
@@ -68,6 +72,7 @@ pub(crate) fn write_index(
                 digest: archive.digest,
                 source_code_hash: archive.sha256_base64.clone(),
                 tree: record.tree,
+                record: Digest::of(&bytes),
                 runtime: record.target.runtime.clone(),
                 architecture: record.target.architecture.lambda().to_owned(),
                 handler: record.handler.clone(),
@@ -80,4 +85,15 @@ pub(crate) fn write_index(
         kiln_store::write_atomically(&path, &bytes)?;
     }
     Ok(())
+}
+
+/// Whether an index names the builds that are published. One that a killed run could not write any more does not.
+fn names(path: &Path, workspace: &Workspace, results: &[ArtifactResult]) -> bool {
+    let index = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
+    let Some(Index { artifacts, .. }) = index else { return false };
+    let is_named = |result: &ArtifactResult| match &result.entry {
+        Some(entry) => artifacts.get(&result.artifact).is_some_and(|there| there.record == entry.record),
+        None => true,
+    };
+    results.iter().all(is_named) && artifacts.keys().all(|name| workspace.manifests.contains_key(name))
 }

@@ -165,6 +165,7 @@ async fn read(context: &Context, chosen: Chosen) -> Result<ReadyWheel, BuildErro
     if let Some(ready) = context.store.cache_get::<ReadyWheel>("wheel", &key)? {
         return Ok(ready);
     }
+    let _turn = context.reading_turn().await?;
     let context = context.clone();
     blocking(move || {
         let ready = read_from_store(&context, &chosen)?;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 /// Everything that the command line hands to a run.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) bases: Arc<ReadyBases>,
     client: Arc<OnceCell<Client>>,
     engine: EngineSlot,
+    // Wheels are read whole members at a time: as many at once as there are processors, so that memory stays bounded.
+    reading: Arc<Semaphore>,
     // One download at a time for each file, however many artifacts need it.
     flights: Arc<Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>>,
 }
@@ -71,6 +73,9 @@ impl Context {
             bases: Arc::default(),
             client: Arc::default(),
             engine,
+            reading: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            )),
             flights: Arc::default(),
         })
     }
@@ -94,6 +99,11 @@ impl Context {
                 Ok(engine)
             })
             .await
+    }
+
+    /// Waits for a turn to read a wheel.
+    pub(crate) async fn reading_turn(&self) -> Result<SemaphorePermit<'_>, BuildError> {
+        self.reading.acquire().await.map_err(|_| BuildError::Interrupted)
     }
 
     /// Waits until no one else brings the same file, and keeps others waiting until the guard is dropped.

@@ -146,7 +146,7 @@ pub enum BuildError {
         reason: String,
     },
     /// The run was stopped.
-    #[error("interrupted")]
+    #[error("stopped before it was done; nothing half-finished was published")]
     Interrupted,
     /// The probe or the import check could not be understood.
     #[error(transparent)]

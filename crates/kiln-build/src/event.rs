@@ -60,7 +60,10 @@ pub enum Event {
         artifacts: usize,
     },
     /// Another kiln works in this workspace; waiting for it.
-    WaitingForLock,
+    WaitingForLock {
+        /// Its process, if it could be told.
+        holder: Option<u32>,
+    },
     /// A base is being prepared.
     Base {
         /// Which.

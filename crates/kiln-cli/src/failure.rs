@@ -149,6 +149,7 @@ fn hints(error: &BuildError) -> Vec<String> {
             format!("the lock was made by another format version of kiln: pin it again with kiln lock --base {base}"),
         ],
         BuildError::Denied(finding) => finding.remedy.clone(),
+        BuildError::Interrupted => vec!["the same command goes on with what is missing".to_owned()],
         BuildError::SourceChanged { .. } => vec!["build again when nothing writes to the source".to_owned()],
         BuildError::Store(kiln_store::StoreError::Locked { .. }) => {
             vec!["KILN_LOCK_WAIT says how many seconds to wait for it".to_owned()]

@@ -60,7 +60,10 @@ impl State {
                 bar.set_style(style("{bar:24} {pos}/{len} artifacts  {elapsed}"));
                 self.overall = Some(bar);
             }
-            Event::WaitingForLock => self.say("waiting for another kiln in this workspace"),
+            Event::WaitingForLock { holder } => {
+                let process = holder.map_or_else(String::new, |pid| format!(" (process {pid})"));
+                self.say(&format!("waiting for another kiln in this workspace{process}"));
+            }
             Event::Base { base, activity } => {
                 if self.bases.insert(base.to_string(), activity) != Some(activity) {
                     self.say(&format!("{:>9}  base {base}", activity));
