@@ -16,7 +16,7 @@ pub(crate) const FOLDER_MODE: u32 = 0o755;
 /// Replaces a file: readers see the old content or the new, never a part, and a crash leaves one of the two.
 ///
 /// The file's mode is 0644, whatever the umask and whatever was there. A process killed on the way may leave a file
-/// `.<name>.<process>-<number>.tmp` beside it.
+/// `.<name>.<process>-<number>.tmp` beside it, which [`sweep_unfinished`] removes.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the folder does not exist or cannot be written; the old file is then untouched.
@@ -37,6 +37,30 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     sync_folder(folder)?;
     Ok(())
+}
+
+/// Removes what killed calls of [`write_atomically`] left in a folder, and returns how many files there were. The caller
+/// knows that nobody else writes there.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn sweep_unfinished(folder: &Path) -> Result<usize> {
+    let mut removed = 0;
+    for name in names_in(folder)?.iter().filter(|name| is_unfinished(name)) {
+        fs::remove_file(folder.join(name))?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// Whether a name is one that [`write_atomically`] gives to a file before it is complete.
+fn is_unfinished(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let middle = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp"));
+    middle
+        .and_then(|middle| middle.rsplit_once('.'))
+        .and_then(|(_, unique)| unique.split_once('-'))
+        .is_some_and(|(process, number)| is_number(process) && is_number(number))
 }
 
 /// Creates a file of mode 0644 that did not exist, writes and syncs it.

@@ -16,7 +16,7 @@ mod stat_cache;
 mod store;
 mod workspace_lock;
 
-pub use atomic::write_atomically;
+pub use atomic::{sweep_unfinished, write_atomically};
 pub use error::StoreError;
 pub use ledger::{Ledger, LedgerEntry};
 pub use publication::{Publication, sweep_staging};

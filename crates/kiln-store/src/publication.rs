@@ -1,6 +1,6 @@
 //! Publishing an artifact's folder in one step.
 
-use crate::atomic::{FILE_MODE, FOLDER_MODE, at, create_new, names_in, remove_folder, sync_folder};
+use crate::atomic::{FILE_MODE, FOLDER_MODE, at, create_new, names_in, remove_folder, sweep_unfinished, sync_folder};
 use crate::{Result, StoreError};
 use fs_err as fs;
 use kiln_record::ArtifactName;
@@ -129,7 +129,7 @@ impl Drop for Publication {
 /// # Errors
 /// [`StoreError::Io`].
 pub fn sweep_staging(dist: &Path) -> Result<usize> {
-    let mut found = 0;
+    let mut found = sweep_unfinished(dist)?;
     for name in names_in(dist)? {
         let path = dist.join(&name);
         if name.starts_with(STAGING) {
@@ -170,8 +170,13 @@ mod tests {
         // Killed between the two renames.
         fs::rename(&published, dist.path().join(".replaced-web")).unwrap();
         fs::create_dir(dist.path().join(".staging-web-4711")).unwrap();
-        assert_eq!(sweep_staging(dist.path()).unwrap(), 2);
+        // Killed in the middle of an atomic write; names that only look like it are somebody's own.
+        for name in [".index.json.4711-0.tmp", ".index.json.tmp", ".4711-0.tmp", "index.json.4711-0.tmp"] {
+            fs::write(dist.path().join(name), b"half").unwrap();
+        }
+        assert_eq!(sweep_staging(dist.path()).unwrap(), 3);
         assert_eq!(fs::read(published.join("a")).unwrap(), b"new");
-        assert_eq!(names_in(dist.path()).unwrap(), ["web"]);
+        let kept = [".4711-0.tmp", ".index.json.tmp", "index.json.4711-0.tmp", "web"];
+        assert_eq!(names_in(dist.path()).unwrap(), kept);
     }
 }

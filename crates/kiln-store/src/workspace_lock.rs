@@ -48,6 +48,15 @@ impl WorkspaceLock {
         if lock(&path, &file)? { Self::signed(file).map(Some) } else { Ok(None) }
     }
 
+    /// The process that holds the lock, as it wrote itself into the file; `None` if nobody does.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn holder(state_dir: &Path) -> Result<Option<u32>> {
+        let (_, mut file) = open(state_dir)?;
+        Ok(holder(&mut file))
+    }
+
     /// Writes our process id into the file, for whoever has to wait.
     fn signed(mut file: fs::File) -> Result<Self> {
         file.set_len(0)?;
