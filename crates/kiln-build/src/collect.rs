@@ -84,14 +84,15 @@ impl Collection {
             if let Some(owner) = self.owners.get(&target)
                 && self.tree.get(&target) != Some(entry)
             {
+                let owner = owner.as_str().rsplit('/').next().unwrap_or_default();
                 self.findings.push(
                     Finding::new(
                         Code::PathCollision,
                         target.as_str(),
-                        format!("the artifact's own file and {owner} both claim `{target}`, with different content"),
+                        format!("your own file and {owner} both claim `{target}`, with different content"),
                     )
-                    .remedy(format!("rename your file, or leave it out with exclude = [\"{path}\"] in [source]"))
-                    .remedy("or leave the distribution out in [python]"),
+                    .remedy(format!("rename your file, or leave it out: add `{path}` to `exclude` under `[source]`"))
+                    .remedy(format!("or leave the distribution out: add `{owner}` to `exclude` under `[python]`")),
                 );
                 continue;
             }

@@ -210,7 +210,7 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
 fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
     let finding = Finding::new(
         Code::LockMissing,
-        plan.manifest.name.as_str(),
+        lock_path,
         format!("{} names the lock {lock_path}, which does not exist", plan.manifest.file),
     );
     if lock_path.ends_with("poetry.lock") {
