@@ -4,5 +4,8 @@
 //! tests: nothing is skipped in silence.
 
 mod architecture;
+mod binaries;
 mod harness;
+mod imports;
+mod python_lock;
 mod smoke;

@@ -137,9 +137,13 @@ fn hints(error: &BuildError) -> Vec<String> {
             format!("move the pin to what the mirror has now: kiln lock --base {base}"),
             format!("or name an archive of Debian's past: snapshot = \"…\" in [debian] of images/{base}.toml"),
         ],
-        BuildError::HashNotLocked { .. } => vec![
+        BuildError::HashNotLocked { .. } | BuildError::ServedNotLocked { .. } => vec![
             "if the lock is right, the index serves other files than it was made from: find out why before going on".to_owned(),
             "if files were added since, lock again with the tool that made the lock".to_owned(),
+        ],
+        BuildError::Fetch(FetchError::NoSuchDistribution { .. }) => vec![
+            "correct the name where the lock's source has it, and lock again".to_owned(),
+            "or name the index that has it: index = \"https://…\" under [python] in kiln.toml".to_owned(),
         ],
         BuildError::Fetch(FetchError::DigestMismatch { .. }) => vec![
             "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack".to_owned(),

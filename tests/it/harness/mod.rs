@@ -4,13 +4,15 @@
 mod bases;
 mod index;
 mod kiln;
+mod poetry;
 mod sandbox;
 mod wheel;
 
 pub(crate) use index::LocalIndex;
 pub(crate) use kiln::{Kiln, Outcome};
+pub(crate) use poetry::poetry_lock;
 pub(crate) use sandbox::Sandbox;
-pub(crate) use wheel::{WheelFile, shared_object, wheel};
+pub(crate) use wheel::{WheelFile, shared_object, shared_object_needing, wheel};
 
 use std::path::PathBuf;
 
