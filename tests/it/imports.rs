@@ -37,7 +37,7 @@ fn handler_imports_undeclared_module() {
         &[],
         &[("aws_lambda_powertools/__init__.py", b"class Logger:\n    pass\n")],
     );
-    let index = LocalIndex::serve(&[powertools.clone()]);
+    let index = LocalIndex::serve(std::slice::from_ref(&powertools));
     let sandbox = Sandbox::new().with_index(&index);
     function(&sandbox, "undeclared", "import os\nimport requests");
     function(&sandbox, "provided", "import boto3");
@@ -92,7 +92,7 @@ fn handler_imports_undeclared_module() {
 #[test]
 fn syntax_ok_but_import_fails() {
     let shapes = wheel("shapes", "1.0", "py3-none-any", &[], &[("shapes.py", b"def circle():\n    pass\n")]);
-    let index = LocalIndex::serve(&[shapes.clone()]);
+    let index = LocalIndex::serve(std::slice::from_ref(&shapes));
     let sandbox = Sandbox::new().with_index(&index);
     sandbox.function(
         "app",

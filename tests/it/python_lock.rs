@@ -76,7 +76,7 @@ fn markers_that_leave_out_a_backport_are_explained_in_the_record() {
 #[test]
 fn requires_python_tilde_3_12_on_3_13() {
     let wheel = module("tilde", "");
-    let index = LocalIndex::serve(&[wheel.clone()]);
+    let index = LocalIndex::serve(std::slice::from_ref(&wheel));
     let sandbox = Sandbox::new().with_index(&index);
     let project = "[tool.poetry]\nname = \"app\"\npackage-mode = false\n\n[tool.poetry.dependencies]\npython = \
                    \"~3.12\"\ntilde = \"^1\"\n";
@@ -103,7 +103,7 @@ fn requires_python_tilde_3_12_on_3_13() {
 #[test]
 fn lock_missing_or_stale() {
     let wheel = module("stale", "");
-    let index = LocalIndex::serve(&[wheel.clone()]);
+    let index = LocalIndex::serve(std::slice::from_ref(&wheel));
     let sandbox = Sandbox::new().with_index(&index);
 
     sandbox.function("absent", "3.13", CODE, "unused");
@@ -141,14 +141,14 @@ fn lock_missing_or_stale() {
 
 /// A wheel that no store has ever seen.
 fn fresh_module(name: &str) -> WheelFile {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    module(name, &format!("NONCE = '{} {now}'\n", std::process::id()))
+    let random = tempfile::tempdir().unwrap();
+    module(name, &format!("NONCE = '{}'\n", random.path().display()))
 }
 
 #[test]
 fn hash_not_in_lock() {
     let [relisted, replaced, unlisted, absent] =
-        ["relisted", "replaced", "unlisted", "absent"].map(|name| fresh_module(name));
+        ["relisted", "replaced", "unlisted", "absent"].map(fresh_module);
     let others = [&relisted, &replaced, &unlisted].map(|wheel| fresh_module(wheel.name()));
     let index = LocalIndex::empty();
     // The index lists another file, lists the locked file and serves another, and serves another without listing a hash.
@@ -204,6 +204,27 @@ fn hash_not_in_lock() {
     );
     for other in &others {
         assert!(!store.contains(&other.digest()), "what was refused is not kept");
+    }
+}
+
+#[test]
+fn a_wheel_that_is_not_what_its_own_record_says() {
+    let record = b"tampered.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n\
+                   tampered-1.0.dist-info/METADATA,,\ntampered-1.0.dist-info/WHEEL,,\n\
+                   tampered-1.0.dist-info/RECORD,,\n";
+    let files: [(&str, &[u8]); 2] =
+        [("tampered.py", b"import os\n"), ("tampered-1.0.dist-info/RECORD", record)];
+    let wheel = wheel("tampered", "1.0", "py3-none-any", &[], &files);
+    let index = LocalIndex::serve(std::slice::from_ref(&wheel));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", CODE, &wheel.requirement(""));
+    // The second time, the wheel is in the store.
+    for _ in 0..2 {
+        sandbox.denied().says(&[
+            "deny[record-mismatch] app: tampered `tampered-1.0-py3-none-any.whl` does not match its RECORD: ",
+            "the lock names this file at manifests/app/requirements.txt:1",
+            "→ do not use this file",
+        ]);
     }
 }
 

@@ -6,8 +6,10 @@ use kiln_audit::{ElfFacts, inspect_elf};
 use kiln_fetch::{IndexFile, Reopened};
 use kiln_pack::{Limits, Method, ZipReader};
 use kiln_plan::PinnedBase;
-use kiln_python::{Locked, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel};
-use kiln_record::{Digest, Finding, TreePath, digest_of_value};
+use kiln_python::{
+    Locked, PythonError, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel,
+};
+use kiln_record::{Code, Digest, Finding, TreePath, digest_of_value};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 use std::collections::BTreeMap;
@@ -82,7 +84,7 @@ pub(crate) async fn bring(
     if let Some(chosen) = context.store.cache_get::<Chosen>("chosen-wheel", &key)?
         && context.store.contains(&chosen.digest)
     {
-        return Ok(Found::Wheel(Box::new(read(context, chosen).await?)));
+        return judged(context, chosen, lock_file, locked).await;
     }
 
     let index = context.bases.index(context, base).await?;
@@ -124,7 +126,27 @@ pub(crate) async fn bring(
     let digest = download(context, file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
     let chosen = Chosen { file_name: file.file_name.clone(), digest };
     context.store.cache_put("chosen-wheel", &key, &chosen)?;
-    Ok(Found::Wheel(Box::new(read(context, chosen).await?)))
+    judged(context, chosen, lock_file, locked).await
+}
+
+/// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
+async fn judged(
+    context: &Context,
+    chosen: Chosen,
+    lock_file: &str,
+    locked: &Locked,
+) -> Result<Found, BuildError> {
+    match read(context, chosen).await {
+        Ok(ready) => Ok(Found::Wheel(Box::new(ready))),
+        Err(BuildError::Wheel { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
+            let finding = Finding::new(Code::RecordMismatch, locked.name.as_str(), source.to_string())
+                .detail(format!("the lock names this file at {lock_file}:{}", locked.line))
+                .remedy("do not use this file: ask its publisher what happened to it")
+                .remedy(format!("lock another version of {}", locked.name));
+            Ok(Found::Finding(Box::new(finding)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn download(

@@ -35,7 +35,8 @@ impl WheelFile {
     }
 }
 
-/// Makes a wheel. `tag` is such as `py3-none-any`; `requires` are `Requires-Dist` values; `files` are paths and content.
+/// Makes a wheel. `tag` is such as `py3-none-any`; `requires` are `Requires-Dist` values; `files` are paths and content,
+/// of which a RECORD replaces the true one.
 pub(crate) fn wheel(
     name: &str,
     version: &str,
@@ -60,7 +61,7 @@ pub(crate) fn wheel(
         .map(|(path, content)| format!("{path},sha256={},{}\n", urlsafe(&Digest::of(content)), content.len()))
         .collect();
     record.push_str(&format!("{info}/RECORD,,\n"));
-    members.insert(format!("{info}/RECORD"), record.into_bytes());
+    members.entry(format!("{info}/RECORD")).or_insert(record.into_bytes());
 
     let mut zip = ZipWriter::new(Vec::new());
     for (path, content) in &members {
