@@ -3,6 +3,8 @@
 //! They need Docker and the package registries that the machine is configured for. A machine without them fails these
 //! tests: nothing is skipped in silence.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod architecture;
 mod binaries;
 mod harness;
