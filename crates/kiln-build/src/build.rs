@@ -69,7 +69,7 @@ pub async fn build(
     let workspace = read_workspace(&environment.root)?;
     let chosen = choose(&workspace, request.artifacts.as_deref())?;
     let _lock = lock(environment, events).await?;
-    let context = Context::new(environment, events, engine)?;
+    let context = Context::new(environment, events, Arc::clone(&engine))?;
     if environment.dist.is_dir() {
         sweep_staging(&environment.dist)?;
     }
@@ -117,6 +117,11 @@ pub async fn build(
     run.stat.lock().unwrap_or_else(PoisonError::into_inner).save(environment.now)?;
     let results: Vec<ArtifactResult> = results.into_values().collect();
     deployment::write_index(&context, &workspace, &results)?;
+    if let Some(engine) = engine.get() {
+        // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
+        // published by now, so a failure here is left to the next run.
+        let _ = engine.sweep().await;
+    }
     Ok(BuildReport { results })
 }
 
