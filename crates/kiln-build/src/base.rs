@@ -3,7 +3,7 @@
 
 use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
-use kiln_engine::{GuestPath, Limits, RunSpec};
+use kiln_engine::{EngineError, GuestPath, Limits, RunSpec};
 use kiln_fetch::{Archive, ArchiveFile, FetchError, Index, Mirror, Reopened};
 use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer, Reference, write_archive};
@@ -318,7 +318,9 @@ async fn pull(context: &Context, base: &PinnedBase, reference: &str) -> Result<S
     };
     tell(context, &base.definition.name, "pull");
     let engine = context.engine().await?;
-    let image = engine.pull(&pinned, engine.credentials(&pinned).await?, |_| {}).await?;
+    let credentials = engine.credentials(&pinned).await?;
+    let image =
+        engine.pull(&pinned, credentials, |_| {}).await.map_err(|e| of_registry(&base.definition.name, e))?;
     if image.platform != base.platform {
         return Err(BuildError::EngineImageDiffers {
             base: base.definition.name.clone(),
@@ -327,6 +329,16 @@ async fn pull(context: &Context, base: &PinnedBase, reference: &str) -> Result<S
         });
     }
     Ok(image.id)
+}
+
+/// Tells what a registry did from what became of the engine.
+pub(crate) fn of_registry(base: &BaseName, error: EngineError) -> BuildError {
+    match error {
+        EngineError::PullFailed { .. }
+        | EngineError::ResolveFailed { .. }
+        | EngineError::DigestMismatch { .. } => BuildError::Registry { base: base.clone(), source: error },
+        other => other.into(),
+    }
 }
 
 async fn probe(context: &Context, base: &PinnedBase) -> Result<Interpreter, BuildError> {

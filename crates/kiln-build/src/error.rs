@@ -50,6 +50,26 @@ pub enum BuildError {
         /// What the servers said.
         source: Box<FetchError>,
     },
+    /// A mirror's release is not signed by a key of the base's keyring, or is no release.
+    #[error("{url} is refused for base `{base}`, with the keys of images/{keyring}: {source}")]
+    Release {
+        /// The base.
+        base: BaseName,
+        /// Where the release came from, without credentials.
+        url: String,
+        /// The keyring, relative to `images/`.
+        keyring: String,
+        /// What is wrong.
+        source: ImageError,
+    },
+    /// The registry of a base did not give the image that is asked for.
+    #[error("base `{base}`: failed to {source}")]
+    Registry {
+        /// The base.
+        base: BaseName,
+        /// What the engine says.
+        source: EngineError,
+    },
     /// The index offers no file with a locked hash.
     #[error("{distribution} {version}: the index has no file with a hash that {lock} names")]
     HashNotLocked {

@@ -1,13 +1,13 @@
 //! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
 
-use crate::base::{archive, assemble};
+use crate::base::{archive, assemble, of_registry};
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::workspace::read_workspace;
 use crate::{BuildError, Environment, Event, Events};
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
-use kiln_image::Reference;
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
+use kiln_image::{ImageError, Reference};
 use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, LockedPackage,
     PlatformLock, Problem,
@@ -77,7 +77,7 @@ pub async fn lock_base(
             BaseKind::Debian(debian) => {
                 lock_debian(&context, definition, debian, *platform, &mut remarks).await?
             }
-            BaseKind::Registry(registry) => lock_registry(&context, &registry.reference).await?,
+            BaseKind::Registry(registry) => lock_registry(&context, name, &registry.reference).await?,
         };
         platforms.insert(*platform, facts);
     }
@@ -114,8 +114,14 @@ async fn lock_debian(
     context.events.send(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = context.client().await?;
     let document = archive.in_release(client, &debian.suite).await?;
-    let signed = verify_cleartext(&document, &keyring)?;
-    let release = Release::parse(&String::from_utf8_lossy(&signed.text))?;
+    let refused = |source: ImageError| BuildError::Release {
+        base: definition.name.clone(),
+        url: archive.in_release_url(&debian.suite),
+        keyring: debian.keyring.clone(),
+        source,
+    };
+    let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
+    let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
     if !release.is_for(&debian.suite) {
         return Err(BuildError::Input(vec![Problem::in_file(
             &definition.file,
@@ -137,7 +143,14 @@ async fn lock_debian(
         remarks.push(format!("the signature on the release of {} has expired", debian.suite));
     }
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
-    let packages = resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude)?;
+    let packages =
+        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| match error {
+            ImageError::Unresolved { .. } => BuildError::Input(vec![
+                Problem::in_file(&definition.file, format!("suite `{}`: {error}", debian.suite))
+                    .help("correct `packages`; what is not needed, or cannot be met, can be left out with `exclude`"),
+            ]),
+            other => other.into(),
+        })?;
     let locked: Vec<LockedPackage> = packages
         .into_iter()
         .map(|package| LockedPackage {
@@ -216,12 +229,17 @@ async fn package_index(
     Ok(index)
 }
 
-async fn lock_registry(context: &Context, reference: &str) -> Result<PlatformLock, BuildError> {
+async fn lock_registry(
+    context: &Context,
+    base: &BaseName,
+    reference: &str,
+) -> Result<PlatformLock, BuildError> {
     let reference: Reference = reference.parse()?;
     let engine = context.engine().await?;
     let text = reference.to_string();
     let credentials = engine.credentials(&text).await?;
-    let (digest, _media_type) = engine.resolve_digest(&text, credentials).await?;
+    let (digest, _media_type) =
+        engine.resolve_digest(&text, credentials).await.map_err(|error| of_registry(base, error))?;
     if let Some(stated) = reference.digest()
         && stated != digest
     {

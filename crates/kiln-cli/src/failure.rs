@@ -101,6 +101,8 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::NoIndex
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
+        | BuildError::Release { .. }
+        | BuildError::Registry { .. }
         | BuildError::HashNotLocked { .. }
         | BuildError::ServedNotLocked { .. }
         | BuildError::Wheel { .. }
@@ -141,11 +143,15 @@ fn hints(error: &BuildError) -> Vec<String> {
             "if the lock is right, the index serves other files than it was made from: find out why before going on".to_owned(),
             "if files were added since, lock again with the tool that made the lock".to_owned(),
         ],
+        BuildError::Release { keyring, .. } => vec![
+            "nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be".to_owned(),
+            format!("if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"),
+        ],
         BuildError::Fetch(FetchError::NoSuchDistribution { .. }) => vec![
             "correct the name where the lock's source has it, and lock again".to_owned(),
             "or name the index that has it: index = \"https://…\" under [python] in kiln.toml".to_owned(),
         ],
-        BuildError::Fetch(FetchError::DigestMismatch { .. }) => vec![
+        BuildError::Fetch(FetchError::DigestMismatch { .. } | FetchError::SizeMismatch { .. }) => vec![
             "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack".to_owned(),
             "nothing was kept; find out which before going on".to_owned(),
         ],
