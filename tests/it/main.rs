@@ -6,8 +6,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod bases;
 mod binaries;
+mod diff;
+mod engine;
 mod harness;
 mod imports;
+mod incremental;
+mod killed;
 mod python_lock;
+mod records;
+mod registry;
+mod reproducible;
 mod smoke;

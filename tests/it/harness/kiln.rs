@@ -158,10 +158,12 @@ impl Outcome {
         self
     }
 
-    /// Fails the test unless standard error holds every part, in any order; line breaks count as spaces.
+    /// Fails the test unless standard error holds every part, in any order; line breaks count as spaces,
+    /// and so do the rules at the left of a frame.
     #[track_caller]
     pub(crate) fn says(self, parts: &[&str]) -> Self {
-        let flat = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = self.stderr.split_whitespace().filter(|word| *word != "│");
+        let flat = words.collect::<Vec<_>>().join(" ");
         for part in parts {
             assert!(flat.contains(part), "standard error lacks {part:?}\n{self}");
         }
