@@ -209,7 +209,8 @@ fn budget_exceeded() {
         "20",
         "deny[budget-exceeded] app: zip the zip takes",
         "50 B",
-        "→",
+        "app has 29.4 KiB unpacked, 29.3 KiB of it in data.py",
+        "→ or raise the budget `zip` in the manifest",
     ]);
     sandbox.replace("manifests/app.toml", "50 B", "50 kB").replace("manifests/app.toml", "20 kB", "40 kB");
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
@@ -226,6 +227,7 @@ fn unzipped_too_large() {
         "deny[unzipped-too-large] app: unpacked the function unpacks to 264",
         "more than the 262",
         "that Lambda allows",
-        "→ ",
+        "app has 252.0 MiB unpacked, 252.0 MiB of it in zeros.bin",
+        "→ remove or replace what is largest",
     ]);
 }

@@ -3,12 +3,14 @@
 use crate::distribution::{MemberStream, ReadyWheel};
 use crate::source::SourceTree;
 use crate::{BuildError, environment::Context};
+use kiln_audit::format_size;
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
     Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin,
     Tree, TreePath,
 };
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,8 +93,12 @@ impl Collection {
                         target.as_str(),
                         format!("your own file and {owner} both claim `{target}`, with different content"),
                     )
-                    .remedy(format!("rename your file, or leave it out: add `{path}` to `exclude` under `[source]`"))
-                    .remedy(format!("or leave the distribution out: add `{owner}` to `exclude` under `[python]`")),
+                    .remedy(format!(
+                        "rename your file, or leave it out: add `{path}` to `exclude` under `[source]`"
+                    ))
+                    .remedy(format!(
+                        "or leave the distribution out: add `{owner}` to `exclude` under `[python]`"
+                    )),
                 );
                 continue;
             }
@@ -121,6 +127,30 @@ impl Collection {
                 }
             }
         }
+    }
+
+    /// The largest components with the largest file of each, for whoever has to make an artifact smaller.
+    pub(crate) fn largest(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let mut largest: BTreeMap<&ComponentId, (u64, &TreePath)> = BTreeMap::new();
+        for (path, entry) in self.tree.iter() {
+            let Some(owner) = self.owners.get(path) else { continue };
+            let there = largest.entry(owner).or_insert((entry.size(), path));
+            if entry.size() > there.0 {
+                *there = (entry.size(), path);
+            }
+        }
+        let mut components: Vec<&Component> = self.components.iter().collect();
+        components.sort_by_key(|component| (Reverse(component.bytes), &component.id));
+        components
+            .iter()
+            .take(SHOWN)
+            .filter_map(|component| {
+                let (size, path) = largest.get(&component.id)?;
+                let all = format_size(component.bytes);
+                Some(format!("{} has {all} unpacked, {} of it in {path}", component.name, format_size(*size)))
+            })
+            .collect()
     }
 
     /// The content of a path, unpacked.

@@ -419,13 +419,16 @@ impl Verified {
                 .iter()
                 .map(|layer| (layer.name.clone(), layer.collection.tree.size()))
                 .collect();
-            let (found, check) = check_limits(
+            let (mut found, check) = check_limits(
                 verified.plan.manifest.kind,
                 output.size,
                 verified.collection.tree.size(),
                 &layers,
                 &budget,
             );
+            for finding in &mut found {
+                finding.detail.extend(verified.collection.largest());
+            }
             verified.findings.extend(found);
             verified.findings = judge(&context, &verified.plan, verified.findings);
             verified.checks.push(check);
