@@ -72,7 +72,9 @@ pub fn check_limits(
         }
         findings.push(
             finding
-                .remedy("remove or replace what is largest, or exclude what is not needed when the function runs")
+                .remedy(
+                    "remove or replace what is largest, or exclude what is not needed when the function runs",
+                )
                 .remedy("Lambda does not raise this limit; a container image may have 10 GB"),
         );
     }

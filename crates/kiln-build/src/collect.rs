@@ -76,6 +76,7 @@ impl Collection {
                     .remedy("rename or exclude one of them"),
             );
         }
+        collection.refuse_case_collisions();
         collection.components = components(artifact, wheels, edges, &collection);
         Ok(collection)
     }
@@ -109,6 +110,28 @@ impl Collection {
                     self.content.insert(target, Content::File(file.clone()));
                 }
             }
+        }
+    }
+
+    /// Paths that differ only in case are one path where the archive is unpacked on other systems, and no archive of ours
+    /// holds them.
+    fn refuse_case_collisions(&mut self) {
+        let mut folded: BTreeMap<String, &TreePath> = BTreeMap::new();
+        for path in self.owners.keys() {
+            let Some(other) = folded.insert(path.as_str().to_lowercase(), path) else { continue };
+            let owner = |path: &TreePath| self.owners.get(path).map(ToString::to_string).unwrap_or_default();
+            self.findings.push(
+                Finding::new(
+                    Code::PathCollision,
+                    path.as_str(),
+                    format!(
+                        "`{other}` of {} and `{path}` of {} differ only in case",
+                        owner(other),
+                        owner(path)
+                    ),
+                )
+                .remedy("rename one of them, or leave it out"),
+            );
         }
     }
 

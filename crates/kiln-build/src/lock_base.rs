@@ -2,7 +2,7 @@
 
 use crate::base::{archive, assemble, of_registry};
 use crate::environment::{Context, EngineSlot, blocking};
-use crate::workspace::read_workspace;
+use crate::workspace::read_workspace_for_locking;
 use crate::{BuildError, Environment, Event, Events};
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
@@ -13,7 +13,7 @@ use kiln_plan::{
     PlatformLock, Problem,
 };
 use kiln_record::{BaseName, Digest, Platform};
-use kiln_store::{WorkspaceLock, write_atomically};
+use kiln_store::write_atomically;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -58,7 +58,8 @@ pub async fn lock_base(
     events: &Events,
     engine: EngineSlot,
 ) -> Result<LockReport, BuildError> {
-    let workspace = read_workspace(&environment.root)?;
+    let lock = crate::build::lock(environment, events).await?;
+    let workspace = read_workspace_for_locking(&environment.root, name.as_str())?;
     let Some((definition, before)) = workspace.bases.get(name) else {
         return Err(BuildError::Unknown {
             kind: "base",
@@ -66,9 +67,7 @@ pub async fn lock_base(
             known: workspace.bases.keys().map(ToString::to_string).collect(),
         });
     };
-    let (state, wait) = (environment.state.clone(), environment.lock_wait);
-    let _lock = blocking(move || Ok(WorkspaceLock::acquire(&state, wait)?)).await?;
-    let context = Context::new(environment, events, engine)?;
+    let context = Context::new(environment, events, engine, lock)?;
 
     let mut remarks = Vec::new();
     let mut platforms = BTreeMap::new();
@@ -91,10 +90,10 @@ pub async fn lock_base(
         platform: platforms,
     };
     let moves = moves(before.as_ref(), &after);
-    // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch.
-    let written = before
-        .as_ref()
-        .is_none_or(|before| before.platform != after.platform || before.definition != after.definition);
+    // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch. A release that was only
+    // signed anew moves nothing.
+    let written =
+        !moves.is_empty() || before.as_ref().is_none_or(|before| before.definition != after.definition);
     if written {
         let text = after.to_toml().map_err(std::io::Error::other)?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
@@ -118,7 +117,7 @@ async fn lock_debian(
         base: definition.name.clone(),
         url: archive.in_release_url(&debian.suite),
         keyring: debian.keyring.clone(),
-        source,
+        source: Box::new(source),
     };
     let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
     let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;

@@ -31,6 +31,10 @@ impl Failure {
         Self::new(exit::INPUT_INVALID, message.into())
     }
 
+    pub(crate) fn store(message: impl Into<String>) -> Self {
+        Self::new(exit::STORE_FAILURE, message.into())
+    }
+
     pub(crate) fn unexpected(message: impl Into<String>) -> Self {
         Self::new(exit::UNEXPECTED, message.into())
     }
@@ -92,6 +96,10 @@ impl From<BuildError> for Failure {
 }
 
 pub(crate) fn exit_code(error: &BuildError) -> u8 {
+    // A full disk is a full disk, whichever part of the work met it.
+    if error.is_of_disk() {
+        return exit::STORE_FAILURE;
+    }
     match error {
         BuildError::Input(_)
         | BuildError::Lock(_)
@@ -105,6 +113,8 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Registry { .. }
         | BuildError::HashNotLocked { .. }
         | BuildError::ServedNotLocked { .. }
+        | BuildError::NotAllListed { .. }
+        | BuildError::Archive { .. }
         | BuildError::Wheel { .. }
         | BuildError::Fetch(_)
         | BuildError::Image(_) => exit::FETCH_FAILED,
@@ -120,7 +130,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Pack(_)
         | BuildError::Python(_) => exit::UNEXPECTED,
         BuildError::Interrupted => exit::INTERRUPTED,
-        BuildError::Store(_) | BuildError::Io(_) => exit::STORE_FAILURE,
+        BuildError::StoreDamaged { .. } | BuildError::Store(_) | BuildError::Io(_) => exit::STORE_FAILURE,
     }
 }
 
@@ -151,6 +161,10 @@ fn hints(error: &BuildError) -> Vec<String> {
             "correct the name where the lock's source has it, and lock again".to_owned(),
             "or name the index that has it: index = \"https://…\" under [python] in kiln.toml".to_owned(),
         ],
+        BuildError::NotAllListed { .. } => vec![
+            "which wheel is the best depends on all of them, so kiln would build something else here than elsewhere".to_owned(),
+            "use an index that has every file of the lock, or lock again against this one".to_owned(),
+        ],
         BuildError::Fetch(FetchError::DigestMismatch { .. } | FetchError::SizeMismatch { .. }) => vec![
             "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack".to_owned(),
             "nothing was kept; find out which before going on".to_owned(),
@@ -158,6 +172,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::BaseDiffers { base, .. } => vec![
             format!("the lock was made by another format version of kiln: pin it again with kiln lock --base {base}"),
         ],
+        BuildError::Guest { base, .. } => vec![
+            format!("is image.python in images/{base}.toml a Python that runs in this base?"),
+        ],
+        BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],
         BuildError::Denied(finding) => finding.remedy.clone(),
         BuildError::Interrupted => vec!["the same command goes on with what is missing".to_owned()],
         BuildError::SourceChanged { .. } => vec!["build again when nothing writes to the source".to_owned()],

@@ -74,7 +74,10 @@ impl Workspace {
                 ),
                 Ok(lock) => match bases.get_mut(&lock.base) {
                     Some((_, slot)) => *slot = Some(lock),
-                    None if files.definitions.iter().any(|file| stem(&file.path, ".toml") == lock.base.as_str()) => {}
+                    None if files
+                        .definitions
+                        .iter()
+                        .any(|file| stem(&file.path, ".toml") == lock.base.as_str()) => {}
                     None => problems.push(
                         Problem::in_file(&file.path, format!("there is no images/{}.toml", lock.base))
                             .help("remove the lock, or bring the definition back"),

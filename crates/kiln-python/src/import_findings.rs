@@ -85,7 +85,7 @@ fn provided_by_runtime<'a>(report: &'a ImportReport, runtime: &'a Runtime) -> im
         }
         finding
             .remedy(format!("to decide the version yourself, add `{distribution}` to the project's dependencies and lock again"))
-            .remedy(format!("to rely on the runtime, name `{distribution}` in `from-runtime` under `[python]` of the manifest"))
+            .remedy("to rely on the runtime, say so: provided-by-runtime = \"note\" under [policy.levels] of the manifest")
     })
 }
 

@@ -74,7 +74,9 @@ impl Reader<'_> {
             }
         } else {
             let file = self.file;
-            ways.push(format!("make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"));
+            ways.push(format!(
+                "make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"
+            ));
             ways.push(format!("or: pip-compile --generate-hashes requirements.in -o {file}"));
         }
         ways
