@@ -308,3 +308,32 @@ fn python_runs_with_its_libraries_in_both_bases() {
         .ends_with(exit::FINDINGS_DENIED)
         .says(&["import-failed", "an ordinary user"]);
 }
+
+#[test]
+fn a_base_with_another_python_than_the_runtime_is_denied() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+    sandbox.replace("manifests/app.toml", "runtime = \"python3.13\"", "runtime = \"python3.11\"");
+    sandbox.denied().says(&[
+        "requires-python-mismatch",
+        "manifests/app.toml",
+        "name a base with the Python of python3.11",
+    ]);
+}
+
+#[test]
+fn a_base_without_python_is_told_from_a_handler_that_fails() {
+    let world = World::new("no-python", &["busybox-static"]);
+    world.lock("a").ends_with(exit::SUCCESS);
+    let lock: toml::Table =
+        String::from_utf8(world.sandbox.read(&world.lock_file())).unwrap().parse().unwrap();
+    let manifest: Digest = lock["platform"]["linux/amd64"]["manifest"].as_str().unwrap().parse().unwrap();
+    let outcome = world.build("a");
+    forget(&format!("localhost/kiln/no-python:{}", &manifest.hex()[..12]));
+    outcome.ends_with(exit::BUILD_STEP_FAILED).says(&[
+        "the probe failed in base `no-python`",
+        "applet not found",
+        "images/no-python.toml",
+        "image.python",
+    ]);
+}
