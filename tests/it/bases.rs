@@ -27,6 +27,9 @@ for folder in ("/", "/etc", "/var/task"):
         raise AssertionError(folder + " can be written")
 "#;
 
+/// How a mirror spoils a file.
+type Fault = fn(&mut Vec<u8>);
+
 /// A workspace with a function on a base of its own, a local mirror, and stores that have nothing yet.
 struct World {
     sandbox: Sandbox,
@@ -157,7 +160,7 @@ fn a_mirror_that_serves_other_bytes_is_refused() {
     let file = path.rsplit('/').next().unwrap();
     let last = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
     let more = |bytes: &mut Vec<u8>| bytes.push(b'\n');
-    let faults: [(fn(&mut Vec<u8>), &str); 2] = [(last, &digest.to_string()), (more, "bytes, not")];
+    let faults: [(Fault, &str); 2] = [(last, &digest.to_string()), (more, "bytes, not")];
     for (change, told) in faults {
         world.mirror.replace(&path, change);
         world.build("b").ends_with(exit::FETCH_FAILED).says(&[
@@ -187,7 +190,7 @@ fn a_release_that_was_tampered_with_is_refused() {
     let in_front = |bytes: &mut Vec<u8>| {
         bytes.splice(0..0, *b"Codename: bookworm\n");
     };
-    let faults: [(fn(&mut Vec<u8>), &str); 3] = [
+    let faults: [(Fault, &str); 3] = [
         (changed, "no good signature"),
         (unsigned, "not a cleartext-signed document"),
         (in_front, "not a cleartext-signed document"),
