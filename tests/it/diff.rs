@@ -321,7 +321,6 @@ fn builds_are_named_by_number_record_or_file() {
     assert!(same.stdout.starts_with("app: identical, sha256:"), "{same}");
     assert_eq!(same.stdout.lines().count(), 1, "{same}");
 
-    let help = ["app@2", "ARTIFACT@N", "ARTIFACT@latest", "record.json"];
     diff(&sandbox, &["app@1", "app@3"])
         .ends_with(exit::INPUT_INVALID)
         .says(&["app@3", "`app` has builds 1 to 2"]);
@@ -332,8 +331,8 @@ fn builds_are_named_by_number_record_or_file() {
     ]);
     diff(&sandbox, &["app@1", "dist/App.zip"]).ends_with(exit::INPUT_INVALID).says(&[
         "dist/App.zip",
-        "no file",
-        help[1],
+        "there is no such file",
+        "ARTIFACT@latest",
     ]);
     sandbox.write("kept/stranger.zip", b"PK");
     diff(&sandbox, &["app@1", "kept/stranger.zip"])
