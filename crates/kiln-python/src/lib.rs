@@ -42,8 +42,8 @@ pub use import_findings::import_findings;
 pub use install::{Installed, install};
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{
-    Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind,
-    RequiresPython,
+    ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,
+    ProblemKind, Remark, RequiresPython, SourceFolder,
 };
 pub use modules::top_level_modules;
 pub use poetry::parse_poetry;

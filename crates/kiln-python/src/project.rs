@@ -2,7 +2,7 @@
 //! Poetry's own `[tool.poetry]`.
 
 use crate::dependency::Dependency;
-use crate::lock::{Declared, InputProblem, Lines, ProblemKind, RequiresPython};
+use crate::lock::{Declared, InputProblem, Lines, ProblemKind, RequiresPython, too_large};
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::{Constraint, poetry_constraint};
 use kiln_record::DistributionName;
@@ -57,6 +57,18 @@ pub(crate) fn read_project(file: &str, text: &str, root: &DeTable<'_>) -> Result
         problems.sort_by_key(|p| p.line);
         Err(problems)
     }
+}
+
+/// Reads TOML, keeping where everything stands.
+pub(crate) fn parse_toml<'i>(file: &str, text: &'i str) -> Result<Spanned<DeTable<'i>>, Vec<InputProblem>> {
+    if let Some(problem) = too_large(file, text.len(), 0) {
+        return Err(vec![problem]);
+    }
+    DeTable::parse(text).map_err(|error| {
+        let line = error.span().map(|span| Lines::new(text).of(span.start));
+        let message = error.message().lines().next().unwrap_or("it cannot be read").to_owned();
+        vec![InputProblem::new(ProblemKind::Invalid, file, line, format!("not valid TOML: {message}"))]
+    })
 }
 
 pub(crate) fn get_table<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
