@@ -20,6 +20,7 @@ mod poetry;
 mod poetry_constraint;
 mod poetry_hash;
 mod project;
+mod pylock;
 mod python_range;
 mod reach;
 mod record_file;
@@ -48,6 +49,7 @@ pub use lock::{
 pub use modules::top_level_modules;
 pub use poetry::parse_poetry;
 pub use poetry_constraint::{Constraint, poetry_constraint};
+pub use pylock::parse_pylock;
 pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
