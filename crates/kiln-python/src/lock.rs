@@ -140,8 +140,9 @@ pub struct Locked {
     pub dependencies: Vec<LockedDependency>,
     /// Where it is from, if that is not an index: `git https://…`.
     pub not_from_index: Option<String>,
-    /// The package index it is from, where the format says so; two distributions of one version can differ in it.
-    pub index: Option<String>,
+    /// Where it is from, where the format says so: the URL of a package index, or what `not_from_index` says. Two
+    /// distributions of one name and version can differ in it.
+    pub source: Option<String>,
     /// The folder of the same source tree that it is, if it is one: a project of the workspace.
     pub folder: Option<SourceFolder>,
 }
@@ -175,8 +176,8 @@ pub struct LockedDependency {
     pub constraint: Option<Constraint>,
     /// The extras required of it, in normal form.
     pub extras: Vec<String>,
-    /// The package index that it is required from, where the format says so.
-    pub index: Option<String>,
+    /// Where it is required from, where the format says so, as in [`Locked::source`].
+    pub source: Option<String>,
 }
 
 /// Something that a user wrote, or did not write, and that has to change before a build can start.

@@ -8,7 +8,7 @@ use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::poetry_constraint;
 use crate::poetry_hash::is_fresh;
 use crate::project::{
-    Project, get_str, get_strings, get_table, parse_toml, poetry_marker, read_project, version_of,
+    Notation, Project, get_str, get_strings, get_table, parse_toml, poetry_marker, read_project, version_of,
 };
 use kiln_record::{Digest, DistributionName};
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub fn parse_poetry(
     let lock_root = parse_toml(lock_file, lock)?;
     let project_root = parse_toml(project_file, project)?;
     let mut problems = Vec::new();
-    let read_project = match read_project(project_file, project, project_root.get_ref()) {
+    let read_project = match read_project(project_file, project, project_root.get_ref(), Notation::Poetry) {
         Ok(project) => Some(project),
         Err(found) => {
             problems.extend(found);
@@ -256,7 +256,7 @@ impl Reader<'_> {
             extras: Vec::new(),
             files: list,
             not_from_index,
-            index: None,
+            source: None,
             folder: None,
         })
     }
@@ -305,7 +305,7 @@ fn dependencies(table: &DeTable<'_>) -> Result<Vec<LockedDependency>, String> {
                 marker,
                 constraint: version_of(choice),
                 extras,
-                index: None,
+                source: None,
             });
         }
     }
@@ -486,7 +486,7 @@ lint = ["idna"]
 all = [{include-group = "lint"}, {include-group = "all"}]
 "#;
         let root = DeTable::parse(project).unwrap();
-        let project = read_project("pyproject.toml", project, root.get_ref()).ok().unwrap();
+        let project = read_project("pyproject.toml", project, root.get_ref(), Notation::Poetry).ok().unwrap();
         let declared: Vec<(&str, &str, Option<&str>)> = project
             .declared
             .iter()

@@ -190,7 +190,7 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         files: if not_from_index.is_some() { Vec::new() } else { files },
         dependencies: Vec::new(),
         not_from_index,
-        index: get_str(table, "index").map(without_credentials),
+        source: get_str(table, "index").map(without_credentials),
         folder: None,
     })
 }
@@ -339,7 +339,7 @@ vcs = {{ type = "git", url = "https://token@example.org/tool.git", commit-id = "
             .collect();
         assert!(names.contains(&"anyio-4.16.0+cpu-py3-none-any.whl"), "{names:?}");
         assert!(names.contains(&"orjson-3.11.5-py3-none-any.whl"), "{names:?}");
-        assert_eq!(lock.distributions[1].index.as_deref(), Some("https://index.example/simple"));
+        assert_eq!(lock.distributions[1].source.as_deref(), Some("https://index.example/simple"));
         assert_eq!(lock.distributions[5].not_from_index.as_deref(), Some("directory packages/own"));
         assert_eq!(lock.distributions[6].not_from_index.as_deref(), Some("git https://example.org/tool.git"));
         assert_eq!(

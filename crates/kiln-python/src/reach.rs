@@ -216,7 +216,7 @@ fn holds(
 }
 
 fn dependency_candidates(question: &Question<'_>, dependency: &LockedDependency) -> Vec<usize> {
-    candidates(question, &dependency.name, dependency.constraint.as_ref(), dependency.index.as_deref())
+    candidates(question, &dependency.name, dependency.constraint.as_ref(), dependency.source.as_deref())
 }
 
 /// The applicable distributions of a name. Locks before 2.1 tell several versions of one name apart only by the
@@ -225,11 +225,11 @@ fn candidates(
     question: &Question<'_>,
     name: &DistributionName,
     constraint: Option<&Constraint>,
-    index: Option<&str>,
+    source: Option<&str>,
 ) -> Vec<usize> {
     let mut all = question.applicable.get(name).cloned().unwrap_or_default();
-    if index.is_some() {
-        all.retain(|i| question.lock.distributions.get(*i).is_some_and(|l| l.index.as_deref() == index));
+    if source.is_some() {
+        all.retain(|i| question.lock.distributions.get(*i).is_some_and(|l| l.source.as_deref() == source));
     }
     let Some(constraint) = constraint.filter(|_| all.len() > 1) else { return all };
     let version = |index: &usize| -> Option<Version> {
@@ -238,5 +238,5 @@ fn candidates(
     };
     let fitting: Vec<usize> =
         all.iter().copied().filter(|index| version(index).is_some_and(|v| constraint.contains(&v))).collect();
-    if fitting.is_empty() && index.is_none() { all } else { fitting }
+    if fitting.is_empty() && source.is_none() { all } else { fitting }
 }

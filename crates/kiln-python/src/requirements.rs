@@ -178,7 +178,7 @@ impl Reader<'_> {
             files,
             dependencies: Vec::new(),
             not_from_index: None,
-            index: None,
+            source: None,
             folder: None,
         });
     }

@@ -239,7 +239,7 @@ mod tests {
                 files: Vec::new(),
                 dependencies: Vec::new(),
                 not_from_index: None,
-                index: None,
+                source: None,
                 folder: None,
             }],
             ..Selection::default()
