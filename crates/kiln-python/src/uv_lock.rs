@@ -514,7 +514,7 @@ mod tests {
             }
         }
         for (from, to) in [
-            ("platform_system != 'Windows'", "sys_platform != \"win32\""),
+            ("platform_system != 'Windows'", "sys_platform != 'win32'"),
             (">= 0.25, < 1", "<1,>=0.25"),
             ("Fast_JSON", "fast-json"),
             ("python_version < '3.11'", "python_full_version < '3.11.0'"),
