@@ -330,14 +330,14 @@ impl Judge<'_> {
                 if let Ok(Exclusion::Python { one_sided, only_later, pythons }) =
                     exclusion(marker, self.environment)
                 {
-                    suspects.push((index, one_sided && !(resolved_once && only_later), pythons));
+                    suspects.push((index, one_sided, resolved_once && only_later, pythons));
                 }
             }
         }
-        let two_sided = suspects.iter().filter(|(_, one_sided, _)| !one_sided).count();
+        let two_sided = suspects.iter().filter(|(_, one_sided, ..)| !one_sided).count();
         let for_another_python = !python_lines_hold || two_sided > applied.len();
-        for (index, one_sided, pythons) in suspects {
-            if !applied.is_empty() && (one_sided || !for_another_python) {
+        for (index, one_sided, is_certain, pythons) in suspects {
+            if !is_certain && !applied.is_empty() && (one_sided || !for_another_python) {
                 continue;
             }
             let locked = &lines[index];

@@ -16,6 +16,8 @@ mod lock;
 mod marker;
 mod metadata;
 mod modules;
+mod pipfile;
+mod pipfile_hash;
 mod poetry;
 mod poetry_constraint;
 mod poetry_hash;
@@ -50,6 +52,7 @@ pub use lock::{
     ProblemKind, Remark, RequiresPython, SourceFolder,
 };
 pub use modules::top_level_modules;
+pub use pipfile::parse_pipfile;
 pub use poetry::parse_poetry;
 pub use poetry_constraint::{Constraint, poetry_constraint};
 pub use pylock::parse_pylock;
