@@ -121,7 +121,6 @@ impl Judge<'_> {
             }
             // Where nothing leads to a distribution, its own groups say whether it is meant.
             if !self.lock.format.is_graph()
-                && verdict.applies
                 && !locked.groups.is_empty()
                 && locked.groups.iter().all(|group| !chosen.contains(group))
             {
