@@ -195,7 +195,9 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
             let project = text_file(root, &format!("manifests/{project}"))?;
             parse_poetry(&text.path, &text.text, &project.path, &project.text)
         }
-        None => parse_requirements(&text.path, &text.text),
+        None => parse_requirements(&text.path, &text.text, &mut |path| {
+            text_file(root, path).ok().map(|file| file.text.to_string())
+        }),
     };
     match parsed {
         Ok(lock) => Ok(Ok(lock)),

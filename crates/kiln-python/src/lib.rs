@@ -28,6 +28,8 @@ mod reach;
 mod record_file;
 mod release_file;
 mod requirements;
+mod requirements_include;
+mod requirements_lines;
 mod requires;
 mod same_condition;
 mod select;

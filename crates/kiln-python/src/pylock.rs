@@ -7,7 +7,7 @@ use crate::lock::{
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::Constraint;
 use crate::project::{get_str, get_strings, get_table, parse_toml};
-use crate::requirements::made_by;
+use crate::requirements_lines::made_by;
 use crate::tags::WheelName;
 use kiln_record::{Digest, DistributionName};
 use pep440_rs::Version;

@@ -310,7 +310,7 @@ pub(crate) mod tests {
     fn requirements(lines: &[&str]) -> Lock {
         let hash = "a".repeat(64);
         let text: String = lines.iter().map(|l| format!("{l} --hash=sha256:{hash}\n")).collect();
-        parse_requirements("requirements.txt", &text).unwrap()
+        parse_requirements("requirements.txt", &text, &mut |_| None).unwrap()
     }
 
     fn poetry() -> Lock {
