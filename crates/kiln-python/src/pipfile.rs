@@ -550,6 +550,16 @@ mod tests {
     }
 
     #[test]
+    fn damaged_text_never_panics() {
+        let good = sample();
+        for end in (0..good.len()).step_by(7) {
+            drop(parse(&good[..end], PIPFILE));
+            drop(parse(&format!("{}\\\"{}", &good[..end], &good[end..]), PIPFILE));
+            drop(key_lines(&good[end..]));
+        }
+    }
+
+    #[test]
     fn keys_have_lines() {
         let lines = key_lines("{\"a\\\"\": {\n\"b\": [{\"c\": \"d\"}],\n \"e{\" : 1},\n\"f\": {}}");
         let found: Vec<(&str, &str, usize)> =

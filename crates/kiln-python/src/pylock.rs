@@ -1,8 +1,8 @@
 //! `pylock.toml`, the lock format of PEP 751 (packaging specification "pylock.toml").
 
 use crate::lock::{
-    InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, ProblemKind, RequiresPython, too_large,
-    without_credentials,
+    InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, ProblemKind, RequiresPython, SourceFolder,
+    too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::Constraint;
@@ -48,6 +48,10 @@ pub fn parse_pylock(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
     let mut groups = names("dependency-groups");
     groups.insert("main".to_owned());
     let extras = names("extras");
+    if extras.len() + groups.len() > MOST_NAMES {
+        let message = format!("the file names more than {MOST_NAMES} extras and groups");
+        reader.problem(ProblemKind::Invalid, None, message);
+    }
     let distributions = reader.packages(root);
     if !reader.problems.is_empty() {
         return Err(reader.problems);
@@ -57,17 +61,22 @@ pub fn parse_pylock(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
         name: file.to_owned(),
         requires_python,
         declared: Vec::new(),
+        root: distributions
+            .iter()
+            .position(|one| one.folder.as_ref().is_some_and(|folder| folder.path == ".")),
         distributions,
         groups: groups.into_iter().collect(),
         extras: extras.into_iter().collect(),
         default_groups,
         environments,
         conflicts: Vec::new(),
-        root: None,
         made_by: made_by(text),
         remarks: Vec::new(),
     })
 }
+
+/// Most extras and groups that a lock may name; each is tried for each package that does not apply.
+const MOST_NAMES: usize = 1000;
 
 struct Reader<'a> {
     file: &'a str,
@@ -178,6 +187,11 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
     files.sort();
     files.dedup();
     let not_from_index = not_from_index(table);
+    let folder = get_table(table, "directory").and_then(|folder| get_str(folder, "path")).map(|path| {
+        // The project itself, which exporting tools add, is the folder of the lock.
+        let path = path.trim_start_matches("./").trim_end_matches('/');
+        SourceFolder { path: if path.is_empty() { "." } else { path }.to_owned(), is_package: true }
+    });
     Ok(Locked {
         name,
         version,
@@ -191,7 +205,7 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         dependencies: Vec::new(),
         not_from_index,
         source: get_str(table, "index").map(without_credentials),
-        folder: None,
+        folder,
     })
 }
 
@@ -369,6 +383,26 @@ vcs = {{ type = "git", url = "https://token@example.org/tool.git", commit-id = "
         assert_eq!(denied(&all), [("lock-missing", "tool")]);
         assert!(all.findings[0].cause.contains("git https://example.org/tool.git"), "{:?}", all.findings);
         assert_eq!(wanted(&select_on(&lock, "3.10.13", &choice)), ["anyio", "orjson", "six", "tool"]);
+    }
+
+    #[test]
+    fn folders_are_source_trees() {
+        let text = "lock-version = \"1.0\"\n[[packages]]\nname = \"app\"\ndirectory = { path = \".\" }\n\
+                    [[packages]]\nname = \"own\"\ndirectory = { path = \"./packages/own/\", editable = true }\n";
+        let lock = parse_pylock("pylock.toml", text).unwrap();
+        assert_eq!(lock.root, Some(0));
+        let selection = select_on(&lock, "3.12.1", &Choice::default());
+        assert_eq!((wanted(&selection), denied(&selection)), (vec!["own"], vec![("lock-missing", "own")]));
+        assert!(selection.findings[0].cause.contains("`packages/own`"), "{:?}", selection.findings);
+    }
+
+    #[test]
+    fn damaged_text_never_panics() {
+        let good = sample();
+        for end in (0..good.len()).step_by(23) {
+            drop(parse_pylock("p", good.get(..end).unwrap_or("")));
+            drop(parse_pylock("p", &format!("{}]{}", &good[..end], &good[end..])));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// Most environments in which two markers are compared.
-const MOST_ENVIRONMENTS: usize = 50_000;
+const MOST_ENVIRONMENTS: usize = 20_000;
 /// Most values of one variable that are tried.
 const MOST_VALUES: usize = 200;
 /// Values that belong together: `sys_platform`, `platform_system` and `os_name`.

@@ -16,7 +16,8 @@ pub struct Choice {
     pub groups: Vec<String>,
     /// Extras of the project.
     pub extras: Vec<String>,
-    /// Distributions that are left out by name.
+    /// Distributions that are left out by name, with what only they require. Of a project of the same workspace only
+    /// its own code is left out, which the artifact's sources hold: what it requires is still installed.
     pub excluded: BTreeSet<DistributionName>,
     /// Distributions that are left to the Lambda runtime.
     pub from_runtime: BTreeSet<DistributionName>,
@@ -139,11 +140,9 @@ pub fn select(
     }
     selection.wanted.sort_by(|a, b| (&a.name, a.line).cmp(&(&b.name, b.line)));
     // What is installed after all, by another line or from another index, is not left out.
-    let is_wanted = |gap: &Gap| {
-        let mut wanted = selection.wanted.iter();
-        wanted.any(|w| w.name.as_str() == gap.distribution && w.version == gap.version)
-    };
-    selection.gaps.retain(|gap| !is_wanted(gap));
+    let wanted: BTreeSet<(&str, &str)> =
+        selection.wanted.iter().map(|w| (w.name.as_str(), w.version.as_str())).collect();
+    selection.gaps.retain(|gap| !wanted.contains(&(&*gap.distribution, &*gap.version)));
     selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
     selection.gaps.dedup();
     selection.findings = judge.findings;

@@ -27,6 +27,9 @@ pub(crate) struct Comparison<'a, 'i> {
     pub(crate) requires_python: Option<&'a RequiresPython>,
 }
 
+/// Most requirements of one list that are compared.
+const MOST_REQUIREMENTS: usize = 2000;
+
 /// What one side asks for.
 struct Asked {
     name: String,
@@ -190,6 +193,13 @@ impl Comparison<'_, '_> {
             .flat_map(|list| list.iter())
             .filter_map(|entry| Some((locked_asked(entry.get_ref().as_table()?)?, entry.span().start)))
             .collect();
+        if locked.len() > MOST_REQUIREMENTS || own.len() > MOST_REQUIREMENTS {
+            found.push((
+                format!("more than {MOST_REQUIREMENTS} requirements{place} cannot be compared"),
+                None,
+            ));
+            return;
+        }
         for one in &own {
             if !locked.iter().any(|(other, _)| self.same(one, other)) {
                 found.push((format!("`{}`{place} is not what the lock has", one.text), None));

@@ -527,6 +527,18 @@ mod tests {
     }
 
     #[test]
+    fn damaged_text_never_panics() {
+        let good = lock();
+        for end in (0..good.len()).step_by(97) {
+            drop(parse(&good[..end], PROJECT));
+            drop(parse(&format!("{}{{{}", &good[..end], &good[end..]), PROJECT));
+        }
+        for end in (0..PROJECT.len()).step_by(23) {
+            drop(parse(&good, &PROJECT[..end]));
+        }
+    }
+
+    #[test]
     fn broken_files_are_problems() {
         let good = lock();
         for (lock, expect) in [
