@@ -3,6 +3,21 @@
 //! They need Docker and the package registries that the machine is configured for. A machine without them fails these
 //! tests: nothing is skipped in silence.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod architecture;
+mod bases;
+mod binaries;
+mod diff;
+mod documents;
+mod engine;
 mod harness;
+mod imports;
+mod incremental;
+mod killed;
+mod pip_oracle;
+mod python_lock;
+mod records;
+mod registry;
+mod reproducible;
 mod smoke;

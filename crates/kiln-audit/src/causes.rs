@@ -212,13 +212,13 @@ pub(crate) fn of_removal(
             Some(_) => dropped.push(requirer.name.as_str()),
         }
     }
-    for (names, words) in [
-        (broken, "still required by"),
-        (dropped, "no longer required by"),
-        (left, "was required by, also gone,"),
+    for (names, words, end) in [
+        (broken, "still required by", ""),
+        (dropped, "no longer required by", ""),
+        (left, "was required by", ", gone as well"),
     ] {
         if !names.is_empty() {
-            cause.text = format!("{}; {words} {}", cause.text, names.join(", "));
+            cause.text = format!("{}; {words} {}{end}", cause.text, names.join(", "));
         }
     }
     cause

@@ -72,7 +72,9 @@ pub fn check_limits(
         }
         findings.push(
             finding
-                .remedy("remove or replace the largest components (`kiln show` lists them by size)")
+                .remedy(
+                    "remove or replace what is largest, or exclude what is not needed when the function runs",
+                )
                 .remedy("Lambda does not raise this limit; a container image may have 10 GB"),
         );
     }
@@ -94,7 +96,7 @@ pub fn check_limits(
                         bytes(allowed)
                     ),
                 )
-                .remedy("see what grew: `kiln diff` against the last build")
+                .remedy("leave out what is not needed; `kiln show` tells what the last build had")
                 .remedy(format!("or raise the budget `{key}` in the manifest, with the reviewer's consent")),
             );
         }

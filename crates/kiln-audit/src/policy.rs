@@ -93,9 +93,10 @@ impl Policy {
                 finding.detail.push(format!("the exception for this ended on {until}: {}", exception.reason));
             }
             until => {
-                let end = until.map_or("without an end".to_owned(), |u| format!("until {u}"));
+                let end = until.map_or_else(String::new, |u| format!(" until {u}"));
                 finding.level = Level::Note;
-                finding.detail.push(format!("excused {end}: {}", exception.reason));
+                // A note is shown without its details, and the reason is what matters now.
+                finding.cause.push_str(&format!("; accepted{end}: {}", exception.reason));
             }
         }
         Some(finding)
@@ -175,7 +176,7 @@ mod tests {
         let noted = excuse(Some("a.so"), Some("2026-12-31T00:00:00Z"))
             .apply(vec![finding.clone()], at("2026-12-31T00:00:00Z"));
         assert_eq!(noted[0].level, Level::Note);
-        assert!(noted[0].detail[0].contains("only used on our own hosts"));
+        assert_eq!(noted[0].cause, "x; accepted until 2026-12-31T00:00:00Z: only used on our own hosts");
         let other = excuse(Some("b.so"), None).apply(vec![finding], at("2026-01-01T00:00:00Z"));
         assert_eq!(other[0].level, Level::Deny);
     }

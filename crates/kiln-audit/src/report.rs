@@ -22,7 +22,7 @@ impl Diff {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut out = Lines::default();
-        out.line(&format!("{}: {}", plain(self.after.artifact.as_str()), self.headline()));
+        out.line(&format!("{}: {}", self.artifacts(), self.headline()));
         if self.verdict != Verdict::Identical {
             out.line(&format!("  before  {}", side(&self.before)));
             out.line(&format!("  after   {}", side(&self.after)));
@@ -106,7 +106,7 @@ impl Diff {
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut out = Lines::default();
-        out.line(&format!("### {}: {}", cell(self.after.artifact.as_str()), self.headline()));
+        out.line(&format!("### {}: {}", cell(&self.artifacts()), cell(&self.headline())));
         if self.verdict == Verdict::Identical {
             return out.text;
         }
@@ -187,6 +187,12 @@ impl Diff {
             out.line("</details>");
         }
         out.text
+    }
+
+    /// The artifact; both, if two are compared.
+    fn artifacts(&self) -> String {
+        let (before, after) = (&self.before.artifact, &self.after.artifact);
+        if before == after { after.to_string() } else { format!("{before} -> {after}") }
     }
 
     fn headline(&self) -> String {

@@ -3,7 +3,7 @@
 
 use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
-use kiln_engine::{GuestPath, Limits, RunSpec};
+use kiln_engine::{EngineError, GuestPath, Limits, RunSpec};
 use kiln_fetch::{Archive, ArchiveFile, FetchError, Index, Mirror, Reopened};
 use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer, Reference, write_archive};
@@ -22,7 +22,7 @@ const IMAGE_EPOCH: u64 = 0;
 /// Who the probe runs as.
 const USER: &str = "65534:65534";
 
-/// Bases that this run has made ready, by manifest digest.
+/// Bases that this run has made ready, by digests of what decides them.
 #[derive(Default)]
 pub(crate) struct ReadyBases {
     images: Mutex<BTreeMap<Digest, Arc<OnceCell<String>>>>,
@@ -32,7 +32,7 @@ pub(crate) struct ReadyBases {
 impl ReadyBases {
     /// The base's image in the engine, by the id to run it with.
     pub(crate) async fn image(&self, context: &Context, base: &PinnedBase) -> Result<String, BuildError> {
-        let cell = slot(&self.images, base.lock.manifest);
+        let cell = slot(&self.images, digest_of_value(&(base.lock.manifest, base.platform))?);
         cell.get_or_try_init(|| async {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(context, base, debian).await,
@@ -49,10 +49,10 @@ impl ReadyBases {
         context: &Context,
         base: &PinnedBase,
     ) -> Result<Arc<Interpreter>, BuildError> {
-        let cell = slot(&self.interpreters, base.lock.manifest);
+        let image = &base.definition.image;
+        let key = digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?;
+        let cell = slot(&self.interpreters, key);
         cell.get_or_try_init(|| async {
-            let image = &base.definition.image;
-            let key = digest_of_value(&(base.lock.manifest, PROBE, &image.python, &image.env))?;
             if let Some(known) = context.store.cache_get::<Interpreter>("interpreter", &key)? {
                 return Ok(Arc::new(known));
             }
@@ -294,7 +294,7 @@ pub(crate) fn archive(
     let named = |text: &Option<String>, from: &str| -> Result<Option<Mirror>, BuildError> {
         let Some(text) = text else { return Ok(None) };
         let url = text.parse().map_err(|error| {
-            let message = format!("`{text}` is not a URL: {error}");
+            let message = format!("the mirror or snapshot is not a URL: {error}");
             BuildError::Input(vec![kiln_plan::Problem::in_file(&format!("images/{base}.toml"), message)])
         })?;
         Ok(Some(Mirror { url, from: from.to_owned() }))
@@ -318,7 +318,9 @@ async fn pull(context: &Context, base: &PinnedBase, reference: &str) -> Result<S
     };
     tell(context, &base.definition.name, "pull");
     let engine = context.engine().await?;
-    let image = engine.pull(&pinned, engine.credentials(&pinned).await?, |_| {}).await?;
+    let credentials = engine.credentials(&pinned).await?;
+    let image =
+        engine.pull(&pinned, credentials, |_| {}).await.map_err(|e| of_registry(&base.definition.name, e))?;
     if image.platform != base.platform {
         return Err(BuildError::EngineImageDiffers {
             base: base.definition.name.clone(),
@@ -327,6 +329,18 @@ async fn pull(context: &Context, base: &PinnedBase, reference: &str) -> Result<S
         });
     }
     Ok(image.id)
+}
+
+/// Tells what a registry did from what became of the engine.
+pub(crate) fn of_registry(base: &BaseName, error: EngineError) -> BuildError {
+    match error {
+        EngineError::PullFailed { .. }
+        | EngineError::ResolveFailed { .. }
+        | EngineError::DigestMismatch { .. } => {
+            BuildError::Registry { base: base.clone(), source: Box::new(error) }
+        }
+        other => other.into(),
+    }
 }
 
 async fn probe(context: &Context, base: &PinnedBase) -> Result<Interpreter, BuildError> {

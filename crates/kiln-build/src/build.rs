@@ -2,11 +2,13 @@
 
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::source::{SourceTree, read_source};
-use crate::stage::{Collected, Denied, Planned, ReadyLayer};
+use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
-use crate::{BuildError, Ending, Environment, Event, Events, deployment, policy};
+use crate::{BuildError, Ending, Environment, Event, Events, deployment, distribution, policy};
+use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, Manifest, PlanInputs, Workspace, plan};
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record};
+use kiln_python::{IMPORT_CHECK, PROBE};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,8 @@ pub struct BuildRequest {
 pub struct BuildReport {
     /// Each artifact, sorted by name.
     pub results: Vec<ArtifactResult>,
+    /// What went wrong after that: `dist/index.json` could not be written, for example.
+    pub error: Option<BuildError>,
 }
 
 /// What came of one artifact.
@@ -49,7 +53,11 @@ impl BuildReport {
     /// Whether everything asked for is published.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.results.iter().all(|result| matches!(result.ending, Ending::Unchanged | Ending::Published))
+        self.error.is_none()
+            && self
+                .results
+                .iter()
+                .all(|result| matches!(result.ending, Ending::Unchanged | Ending::Published))
     }
 }
 
@@ -66,10 +74,12 @@ pub async fn build(
     events: &Events,
     engine: EngineSlot,
 ) -> Result<BuildReport, BuildError> {
+    // The lock comes first: what another kiln is still pinning must not be read half-way.
+    let lock = lock(environment, events).await?;
     let workspace = read_workspace(&environment.root)?;
     let chosen = choose(&workspace, request.artifacts.as_deref())?;
-    let _lock = lock(environment, events).await?;
-    let context = Context::new(environment, events, engine)?;
+    let context = Context::new(environment, events, Arc::clone(&engine), lock)?;
+    let _stop = context.stop_on_drop();
     if environment.dist.is_dir() {
         sweep_staging(&environment.dist)?;
     }
@@ -114,10 +124,17 @@ pub async fn build(
             }
         }
     }
-    run.stat.lock().unwrap_or_else(PoisonError::into_inner).save(environment.now)?;
     let results: Vec<ArtifactResult> = results.into_values().collect();
-    deployment::write_index(&context, &workspace, &results)?;
-    Ok(BuildReport { results })
+    // What went wrong after the artifacts were published must not hide what came of them.
+    let saved = run.stat.lock().unwrap_or_else(PoisonError::into_inner).save(environment.now);
+    let indexed = deployment::write_index(&context, &workspace, &results);
+    let error = indexed.err().or(saved.err().map(BuildError::from));
+    if let Some(engine) = engine.get() {
+        // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
+        // published by now, so a failure here is left to the next run.
+        let _ = engine.sweep().await;
+    }
+    Ok(BuildReport { results, error })
 }
 
 /// The artifacts asked for, with the layers they use, sorted by name.
@@ -141,7 +158,8 @@ fn choose(
     Ok(chosen)
 }
 
-async fn lock(environment: &Environment, events: &Events) -> Result<WorkspaceLock, BuildError> {
+/// Takes the workspace for this process, waiting for another kiln if there is one.
+pub(crate) async fn lock(environment: &Environment, events: &Events) -> Result<WorkspaceLock, BuildError> {
     if let Some(lock) = WorkspaceLock::try_acquire(&environment.state)? {
         return Ok(lock);
     }
@@ -190,7 +208,6 @@ fn prepare_one(
         None => SourceTree::default(),
     };
     let mut file = |path: String| -> Result<Option<(String, Digest)>, BuildError> {
-        let path = format!("manifests/{path}");
         let full = environment.root.join(&path);
         // A lock that is not there is judged when the artifact is built, with the command that makes it.
         if full.is_file() { Ok(Some((path, stat.digest_of(&full)?.0))) } else { Ok(None) }
@@ -198,7 +215,7 @@ fn prepare_one(
     let mut inputs = PlanInputs {
         source: manifest.source.as_ref().map(|_| source.tree.digest()),
         epoch: environment.source_date_epoch,
-        expired_exceptions: policy::ended(&workspace.settings.policy.with(&manifest.policy), environment.now),
+        rules: Some(rules(manifest)?),
         ..PlanInputs::default()
     };
     if let Some(python) = &manifest.python {
@@ -217,6 +234,20 @@ fn prepare_one(
         Ok(plan) => Ok((plan, source)),
         Err(finding) => Err(Stopped::Denied(*finding)),
     })
+}
+
+/// The digest of everything in kiln itself that decides bytes, documents or findings: a build by another kiln is not taken
+/// for unchanged.
+fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(digest_of_value(&(
+        version,
+        COMPRESSOR,
+        PROBE,
+        IMPORT_CHECK,
+        distribution::CHOICE_RULES,
+        manifest.runtime,
+    ))?)
 }
 
 /// What the builds of one run share.
@@ -248,29 +279,56 @@ impl Run {
         let (plan, source) = match &self.prepared[name].outcome {
             Ok(planned) => planned.clone(),
             Err(Stopped::Denied(finding)) => {
-                let policy = vec![finding.clone()];
-                return self.end(name, Ending::Denied, policy, None, None);
+                return self.end(name, Ending::Denied, vec![finding.clone()], None, None);
             }
             Err(Stopped::Layer) => return self.end(name, Ending::Skipped, Vec::new(), None, None),
         };
         match self.unchanged(&plan) {
-            Ok(Some(entry)) => return self.end(name, Ending::Unchanged, Vec::new(), None, Some(entry)),
+            Ok(Some((entry, findings))) => {
+                return self.end(name, Ending::Unchanged, findings, None, Some(entry));
+            }
             Ok(None) => {}
             Err(error) => return self.end(name, Ending::Failed, Vec::new(), Some(error), None),
         }
         let Ok(_permit) = self.permits.acquire().await else {
             return self.end(name, Ending::Failed, Vec::new(), Some(BuildError::Interrupted), None);
         };
-        match self.stages(plan, source).await {
+        let outcome = match self.stages(plan, source).await {
+            Err(error) => Err(self.explain(error).await),
+            other => other,
+        };
+        match outcome {
             Ok(Ok((findings, entry))) => self.end(name, Ending::Published, findings, None, Some(entry)),
             Ok(Err(Denied(findings))) => self.end(name, Ending::Denied, findings, None, None),
             Err(error) => self.end(name, Ending::Failed, Vec::new(), Some(error), None),
         }
     }
 
-    /// The published build, if it is the one that this plan would make and its archive is still there.
-    fn unchanged(&self, plan: &ArtifactPlan) -> Result<Option<LedgerEntry>, BuildError> {
-        if self.force {
+    /// Looks for damage in the store where an error may come from it: what is damaged is removed, so that the next build
+    /// brings it anew.
+    async fn explain(&self, error: BuildError) -> BuildError {
+        let suspicious = matches!(
+            error,
+            BuildError::Pack(_)
+                | BuildError::ArchiveDiffers { .. }
+                | BuildError::Image(_)
+                | BuildError::BaseDiffers { .. }
+        );
+        if !suspicious {
+            return error;
+        }
+        let context = self.context.clone();
+        match blocking(move || Ok(context.store.scrub()?)).await {
+            Ok(damaged) if !damaged.is_empty() => BuildError::StoreDamaged { damaged },
+            _ => error,
+        }
+    }
+
+    /// The published build with its findings, if it is the one that this plan would make and every file of it is still
+    /// what was published.
+    fn unchanged(&self, plan: &ArtifactPlan) -> Result<Option<(LedgerEntry, Vec<Finding>)>, BuildError> {
+        // An exception that has ended may deny today what it excused when the artifact was built.
+        if self.force || policy::has_ended(&plan.policy, self.context.environment.now) {
             return Ok(None);
         }
         let name = &plan.manifest.name;
@@ -279,20 +337,20 @@ impl Run {
             return Ok(None);
         }
         let folder = self.context.environment.dist.join(name.as_str());
-        let documents = [
-            "record.json".to_owned(),
-            format!("{name}.cdx.json"),
-            format!("{name}.intoto.jsonl"),
-            "SHA256SUMS".to_owned(),
-        ];
-        let archive = folder.join(format!("{name}.zip"));
-        if !archive.is_file() || documents.iter().any(|document| !folder.join(document).is_file()) {
+        let Some(published) = self.context.store.cache_get::<Published>(Published::CACHE, &entry.record)?
+        else {
             return Ok(None);
-        }
+        };
+        let archive = (format!("{name}.zip"), entry.archive);
+        let files = published.documents.iter().map(|(name, digest)| (name.clone(), Some(*digest)));
         let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = stat.digest_of(&folder.join("record.json"))?.0 == entry.record
-            && Some(stat.digest_of(&archive)?.0) == entry.archive;
-        Ok(same.then_some(entry))
+        for (file, expected) in files.chain([archive]) {
+            let path = folder.join(file);
+            if !path.is_file() || Some(stat.digest_of(&path)?.0) != expected {
+                return Ok(None);
+            }
+        }
+        Ok(Some((entry, published.findings)))
     }
 
     async fn stages(
@@ -322,26 +380,27 @@ impl Run {
             Ok(packed) => packed,
             Err(denied) => return Ok(Err(denied)),
         };
-        let record = packed.publish(context).await?;
-        let ledger = context.ledger();
-        let now = context.environment.now;
-        let entry = {
-            let record = record.clone();
-            blocking(move || Ok(ledger.append(&record.artifact, &record, now)?)).await?
-        };
-        self.remember_published(&record)?;
-        Ok(Ok((record.findings, entry)))
+        let (record, findings, entry) = packed.publish(context).await?;
+        self.remember_published(&record);
+        Ok(Ok((findings, entry)))
     }
 
-    /// Hashes what was just published while it is still in memory, so that the next run need not read it.
-    fn remember_published(&self, record: &Record) -> Result<(), BuildError> {
+    /// Hashes what was just published while it is still in memory, so that the next run need not read it. Only a cache:
+    /// what cannot be hashed now is read then.
+    fn remember_published(&self, record: &Record) {
         let folder = self.context.environment.dist.join(record.artifact.as_str());
+        let name = &record.artifact;
+        let documents = [
+            "record.json".to_owned(),
+            format!("{name}.cdx.json"),
+            format!("{name}.intoto.jsonl"),
+            "SHA256SUMS".to_owned(),
+        ];
+        let archives = record.outputs.iter().map(|output| output.file_name.clone());
         let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
-        stat.digest_of(&folder.join("record.json"))?;
-        for output in &record.outputs {
-            stat.digest_of(&folder.join(&output.file_name))?;
+        for file in archives.chain(documents) {
+            let _ = stat.digest_of(&folder.join(file));
         }
-        Ok(())
     }
 
     async fn collect(
@@ -368,12 +427,20 @@ impl Run {
                 let Ok((plan, source)) = &self.prepared[name].outcome else {
                     return Err(BuildError::Interrupted);
                 };
-                match self.collect(plan.clone(), source.clone(), &[]).await? {
-                    Ok(collected) => Ok(collected.layer()),
-                    Err(Denied(mut findings)) => match findings.pop() {
-                        Some(finding) => Err(BuildError::Denied(Box::new(finding))),
-                        None => Err(BuildError::Interrupted),
+                let layer = match self.collect(plan.clone(), source.clone(), &[]).await? {
+                    Ok(collected) => collected.layer(),
+                    // The highest level comes first.
+                    Err(Denied(findings)) => match findings.into_iter().next() {
+                        Some(finding) => return Err(BuildError::Denied(Box::new(finding))),
+                        None => return Err(BuildError::Interrupted),
                     },
+                };
+                let found = layer.collection.tree.digest();
+                match self.context.ledger().latest(name)?.map(|entry| entry.tree) {
+                    Some(expected) if expected != found => {
+                        Err(BuildError::ArchiveDiffers { artifact: name.clone(), expected, found })
+                    }
+                    _ => Ok(layer),
                 }
             })
             .await?;

@@ -3,12 +3,14 @@
 use crate::distribution::{MemberStream, ReadyWheel};
 use crate::source::SourceTree;
 use crate::{BuildError, environment::Context};
+use kiln_audit::format_size;
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
     Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin,
     Tree, TreePath,
 };
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,6 +76,7 @@ impl Collection {
                     .remedy("rename or exclude one of them"),
             );
         }
+        collection.refuse_case_collisions();
         collection.components = components(artifact, wheels, edges, &collection);
         Ok(collection)
     }
@@ -84,14 +87,19 @@ impl Collection {
             if let Some(owner) = self.owners.get(&target)
                 && self.tree.get(&target) != Some(entry)
             {
+                let owner = owner.as_str().rsplit('/').next().unwrap_or_default();
                 self.findings.push(
                     Finding::new(
                         Code::PathCollision,
                         target.as_str(),
-                        format!("the artifact's own file and {owner} both claim `{target}`, with different content"),
+                        format!("your own file and {owner} both claim `{target}`, with different content"),
                     )
-                    .remedy(format!("rename your file, or leave it out with exclude = [\"{path}\"] in [source]"))
-                    .remedy("or leave the distribution out in [python]"),
+                    .remedy(format!(
+                        "rename your file, or leave it out: add `{path}` to `exclude` under `[source]`"
+                    ))
+                    .remedy(format!(
+                        "or leave the distribution out: add `{owner}` to `exclude` under `[python]`"
+                    )),
                 );
                 continue;
             }
@@ -102,6 +110,28 @@ impl Collection {
                     self.content.insert(target, Content::File(file.clone()));
                 }
             }
+        }
+    }
+
+    /// Paths that differ only in case are one path where the archive is unpacked on other systems, and no archive of ours
+    /// holds them.
+    fn refuse_case_collisions(&mut self) {
+        let mut folded: BTreeMap<String, &TreePath> = BTreeMap::new();
+        for path in self.owners.keys() {
+            let Some(other) = folded.insert(path.as_str().to_lowercase(), path) else { continue };
+            let owner = |path: &TreePath| self.owners.get(path).map(ToString::to_string).unwrap_or_default();
+            self.findings.push(
+                Finding::new(
+                    Code::PathCollision,
+                    path.as_str(),
+                    format!(
+                        "`{other}` of {} and `{path}` of {} differ only in case",
+                        owner(other),
+                        owner(path)
+                    ),
+                )
+                .remedy("rename one of them, or leave it out"),
+            );
         }
     }
 
@@ -120,6 +150,30 @@ impl Collection {
                 }
             }
         }
+    }
+
+    /// The largest components with the largest file of each, for whoever has to make an artifact smaller.
+    pub(crate) fn largest(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let mut largest: BTreeMap<&ComponentId, (u64, &TreePath)> = BTreeMap::new();
+        for (path, entry) in self.tree.iter() {
+            let Some(owner) = self.owners.get(path) else { continue };
+            let there = largest.entry(owner).or_insert((entry.size(), path));
+            if entry.size() > there.0 {
+                *there = (entry.size(), path);
+            }
+        }
+        let mut components: Vec<&Component> = self.components.iter().collect();
+        components.sort_by_key(|component| (Reverse(component.bytes), &component.id));
+        components
+            .iter()
+            .take(SHOWN)
+            .filter_map(|component| {
+                let (size, path) = largest.get(&component.id)?;
+                let all = format_size(component.bytes);
+                Some(format!("{} has {all} unpacked, {} of it in {path}", component.name, format_size(*size)))
+            })
+            .collect()
     }
 
     /// The content of a path, unpacked.

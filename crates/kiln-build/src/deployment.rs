@@ -80,6 +80,9 @@ pub(crate) fn write_index(
             },
         );
     }
+    if artifacts.is_empty() && !path.is_file() {
+        return Ok(());
+    }
     let bytes = canonical_json(&Index { format: FORMAT_VERSION, artifacts })?;
     if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
         kiln_store::write_atomically(&path, &bytes)?;

@@ -3,18 +3,24 @@
 use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
 use kiln_audit::{ElfFacts, inspect_elf};
-use kiln_fetch::{IndexFile, Reopened};
-use kiln_pack::{Limits, Method, ZipReader};
+use kiln_fetch::{IndexFile, Reopened, redacted};
+use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
-use kiln_python::{Locked, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel};
-use kiln_record::{Digest, Finding, TreePath, digest_of_value};
+use kiln_python::{
+    Locked, PythonError, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel,
+};
+use kiln_record::{Code, Digest, Finding, TreePath, digest_of_value};
+use kiln_store::Store;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 
 /// The version of what is remembered about a wheel. A step makes kiln read wheels again.
 const WHEEL_FACTS: u32 = 1;
+
+/// The version of the rule by which a wheel is chosen.
+pub(crate) const CHOICE_RULES: u32 = 2;
 
 /// A wheel in the store, with everything that reading it told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,13 +82,14 @@ pub(crate) async fn bring(
         hashes.dedup();
         hashes
     };
-    // The choice depends on nothing else, so that a build whose wheels are in the store asks no index.
-    let key = digest_of_value(&(&locked.name, &locked.version, &hashes, target.tags()))?;
+    // The choice depends on nothing else: not on what an index offers today. So a build whose wheels are in the store asks
+    // no index, and one that asks an index with fewer files than were locked is refused rather than made of other files.
+    let key = digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, &hashes, target.tags()))?;
     let _flight = context.flight(&key).await;
     if let Some(chosen) = context.store.cache_get::<Chosen>("chosen-wheel", &key)?
         && context.store.contains(&chosen.digest)
     {
-        return Ok(Found::Wheel(Box::new(read(context, chosen).await?)));
+        return judged(context, chosen, lock_file, locked).await;
     }
 
     let index = context.bases.index(context, base).await?;
@@ -113,6 +120,18 @@ pub(crate) async fn bring(
             locked: hashes,
         });
     }
+    let listed_hashes: BTreeSet<Digest> = locked_files.iter().filter_map(|file| file.digest).collect();
+    let unlisted = hashes.iter().filter(|hash| !listed_hashes.contains(hash)).count();
+    if unlisted > 0 && locked_files.iter().all(|file| file.digest.is_some()) {
+        return Err(BuildError::NotAllListed {
+            distribution: locked.name.to_string(),
+            version: locked.version.clone(),
+            lock: format!("{lock_file}:{}", locked.line),
+            index: format!("{} ({})", redacted(&index.url), index.from),
+            unlisted,
+            locked: hashes.len(),
+        });
+    }
     let file = match best_wheel(&locked_files, |file| &file.file_name, target) {
         Ok(file) => *file,
         Err(none) => {
@@ -124,7 +143,27 @@ pub(crate) async fn bring(
     let digest = download(context, file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
     let chosen = Chosen { file_name: file.file_name.clone(), digest };
     context.store.cache_put("chosen-wheel", &key, &chosen)?;
-    Ok(Found::Wheel(Box::new(read(context, chosen).await?)))
+    judged(context, chosen, lock_file, locked).await
+}
+
+/// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
+async fn judged(
+    context: &Context,
+    chosen: Chosen,
+    lock_file: &str,
+    locked: &Locked,
+) -> Result<Found, BuildError> {
+    match read(context, chosen).await {
+        Ok(ready) => Ok(Found::Wheel(Box::new(ready))),
+        Err(BuildError::Wheel { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
+            let finding = Finding::new(Code::RecordMismatch, locked.name.as_str(), source.to_string())
+                .detail(format!("the lock names this file at {lock_file}:{}", locked.line))
+                .remedy("do not use this file: ask its publisher what happened to it")
+                .remedy(format!("lock another version of {}", locked.name));
+            Ok(Found::Finding(Box::new(finding)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn download(
@@ -177,14 +216,15 @@ async fn read(context: &Context, chosen: Chosen) -> Result<ReadyWheel, BuildErro
 
 fn read_from_store(context: &Context, chosen: &Chosen) -> Result<ReadyWheel, BuildError> {
     let mut file = context.store.open_blob(&chosen.digest)?;
-    let (size, sha512) = sha512(&mut file, &chosen.digest)?;
-    let mut archive = ZipReader::open(BufReader::new(file), &Limits::default())?;
+    let (size, sha512) = sha512(&context.store, &mut file, &chosen.digest)?;
+    let damaged = |source: PackError| BuildError::Archive { file: chosen.file_name.clone(), source };
+    let mut archive = ZipReader::open(BufReader::new(file), &Limits::default()).map_err(damaged)?;
     let mut members = BTreeMap::new();
     let mut wheel_members = Vec::new();
     let mut elf = BTreeMap::new();
     let mut unreadable_elf = BTreeMap::new();
     for member in archive.members().to_vec() {
-        let content = archive.read(&member)?;
+        let content = archive.read(&member).map_err(damaged)?;
         match inspect_elf(&content) {
             Ok(Some(facts)) => {
                 elf.insert(member.path.clone(), facts);
@@ -232,7 +272,7 @@ fn read_from_store(context: &Context, chosen: &Chosen) -> Result<ReadyWheel, Bui
 
 /// Length and SHA-512 of a blob, with its digest checked on the way: from here on its content is trusted to be what the
 /// lock names.
-fn sha512(file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), BuildError> {
+fn sha512(store: &Store, file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), BuildError> {
     let mut long = Sha512::new();
     let mut hasher = kiln_record::Hasher::default();
     let mut buffer = vec![0; 128 * 1024];
@@ -248,6 +288,7 @@ fn sha512(file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), B
     }
     let found = hasher.finish();
     if found != *expected {
+        store.discard(expected)?;
         return Err(kiln_store::StoreError::BlobDamaged { digest: *expected, found }.into());
     }
     file.seek(SeekFrom::Start(0))?;

@@ -5,9 +5,10 @@ use crate::{BuildError, Events};
 use kiln_engine::{Engine, EngineSettings};
 use kiln_fetch::{Client, IndexSetting, Mirror, NetworkSettings};
 use kiln_record::{Digest, Epoch};
-use kiln_store::{Ledger, Store};
+use kiln_store::{Ledger, Store, WorkspaceLock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -51,6 +52,9 @@ pub(crate) struct Context {
     pub(crate) bases: Arc<ReadyBases>,
     client: Arc<OnceCell<Client>>,
     engine: EngineSlot,
+    // Held until the last clone is gone: work on other threads may outlive the run that was stopped.
+    _lock: Arc<WorkspaceLock>,
+    stopped: Arc<AtomicBool>,
     // Wheels are read whole members at a time: as many at once as there are processors, so that memory stays bounded.
     reading: Arc<Semaphore>,
     // One download at a time for each file, however many artifacts need it.
@@ -65,6 +69,7 @@ impl Context {
         environment: &Environment,
         events: &Events,
         engine: EngineSlot,
+        lock: WorkspaceLock,
     ) -> Result<Self, BuildError> {
         Ok(Self {
             environment: Arc::new(environment.clone()),
@@ -77,7 +82,19 @@ impl Context {
                 std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             )),
             flights: Arc::default(),
+            _lock: Arc::new(lock),
+            stopped: Arc::default(),
         })
+    }
+
+    /// Whether to go on: refuses once the run was stopped. Asked before anything that cannot be taken back.
+    pub(crate) fn go_on(&self) -> Result<(), BuildError> {
+        if self.stopped.load(Ordering::Acquire) { Err(BuildError::Interrupted) } else { Ok(()) }
+    }
+
+    /// A guard that stops the run's other threads when it is dropped, which a run that is interrupted does.
+    pub(crate) fn stop_on_drop(&self) -> StopOnDrop {
+        StopOnDrop(Arc::clone(&self.stopped))
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -113,6 +130,15 @@ impl Context {
             Arc::clone(flights.entry(*digest).or_default())
         };
         lock.lock_owned().await
+    }
+}
+
+/// See [`Context::stop_on_drop`].
+pub(crate) struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -50,6 +50,52 @@ pub enum BuildError {
         /// What the servers said.
         source: Box<FetchError>,
     },
+    /// A mirror's release is not signed by a key of the base's keyring, or is no release.
+    #[error("{url} is refused for base `{base}`, with the keys of images/{keyring}: {source}")]
+    Release {
+        /// The base.
+        base: BaseName,
+        /// Where the release came from, without credentials.
+        url: String,
+        /// The keyring, relative to `images/`.
+        keyring: String,
+        /// What is wrong.
+        source: Box<ImageError>,
+    },
+    /// The registry of a base did not give the image that is asked for.
+    #[error("base `{base}`: failed to {source}")]
+    Registry {
+        /// The base.
+        base: BaseName,
+        /// What the engine says.
+        source: Box<EngineError>,
+    },
+    /// The index lacks some of the files that the lock names: which wheel is best cannot be told.
+    #[error(
+        "{distribution} {version}: {unlisted} of the {locked} files that {lock} names are not in the index at {index}"
+    )]
+    NotAllListed {
+        /// The distribution.
+        distribution: String,
+        /// Its locked version.
+        version: String,
+        /// File and line of the lock.
+        lock: String,
+        /// The index, without credentials.
+        index: String,
+        /// Files of the lock that it does not list.
+        unlisted: usize,
+        /// Files of the lock.
+        locked: usize,
+    },
+    /// A file of the lock is no archive that can be read.
+    #[error("{file}: {source}")]
+    Archive {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: PackError,
+    },
     /// The index offers no file with a locked hash.
     #[error("{distribution} {version}: the index has no file with a hash that {lock} names")]
     HashNotLocked {
@@ -103,6 +149,12 @@ pub enum BuildError {
         expected: String,
         /// What the engine says it has.
         found: String,
+    },
+    /// Blobs of the store were not what they should be; they have been removed.
+    #[error("{} of the store's files were damaged and have been removed: {}", .damaged.len(), .damaged.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    StoreDamaged {
+        /// Their digests.
+        damaged: Vec<Digest>,
     },
     /// A file changed between planning and packing.
     #[error("{path} changed while it was being built")]
@@ -177,5 +229,13 @@ pub enum BuildError {
 impl From<serde_json::Error> for BuildError {
     fn from(error: serde_json::Error) -> Self {
         Self::Io(error.into())
+    }
+}
+
+impl BuildError {
+    /// Whether reading or writing a file failed, whichever part of the work met it.
+    #[must_use]
+    pub fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Pack(PackError::Io(_)) | Self::Image(ImageError::Io { .. }))
     }
 }

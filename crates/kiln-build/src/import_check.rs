@@ -10,8 +10,11 @@ use kiln_pack::TarWriter;
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
     IMPORT_CHECK, ImportReport, ImportRequest, Unreported, import_findings, lambda_environment,
+    top_level_modules,
 };
-use kiln_record::{ArtifactKind, ArtifactName, Check, Entry, Finding, Tree, TreePath};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Check, Code, ComponentId, Ecosystem, Entry, Finding, Tree, TreePath,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
 use std::sync::Arc;
@@ -42,8 +45,15 @@ pub(crate) async fn run(
     let engine = context.engine().await?;
     let platform = engine.info().await?.platform;
     if platform.architecture != manifest.target.architecture {
-        let reason = format!("no {} engine: this one runs {platform}", manifest.target.architecture.lambda());
-        return Ok((Vec::new(), vec![Check::not_checked("import", reason)]));
+        let architecture = manifest.target.architecture.lambda();
+        let finding = Finding::new(
+            Code::NotChecked,
+            "import",
+            format!("nothing was imported: there is no {architecture} engine here"),
+        )
+        .remedy(format!("build on a machine, or with an engine, of {architecture}"));
+        let check = Check::not_checked("import", format!("no {architecture} engine"));
+        return Ok((vec![finding], vec![check]));
     }
     let image = context.bases.image(context, &plan.base).await?;
 
@@ -67,7 +77,7 @@ pub(crate) async fn run(
     };
     let request = ImportRequest {
         handler: manifest.handler.clone(),
-        modules: modules(plan, wheels),
+        modules: modules(plan, collection, wheels),
         task_root,
         layer_paths,
         runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
@@ -110,17 +120,43 @@ pub(crate) async fn run(
         Err(error) => return Err(error.into()),
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
-    Ok(import_findings(report.as_ref(), &request, manifest.runtime, &names))
+    let (mut findings, checks) = import_findings(report.as_ref(), &request, manifest.runtime, &names);
+    for finding in &mut findings {
+        let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
+        texts.for_each(|text| *text = without_addresses(text));
+    }
+    Ok((findings, checks))
 }
 
-/// The modules to import besides the handler: what the manifest names, and for a layer the modules of the distributions
-/// that nothing else in it requires.
-fn modules(plan: &ArtifactPlan, wheels: &[ReadyWheel]) -> Vec<String> {
+/// The modules to import besides the handler: what the manifest names, and for a layer, which has no handler, the modules
+/// that its distributions and its own source offer.
+fn modules(plan: &ArtifactPlan, collection: &Collection, wheels: &[ReadyWheel]) -> Vec<String> {
     let mut modules: BTreeSet<String> = plan.manifest.check.modules.iter().cloned().collect();
     if plan.manifest.kind == ArtifactKind::LambdaLayer {
         modules.extend(wheels.iter().flat_map(|ready| ready.wheel.top_level.iter().cloned()));
+        let own = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
+        let paths: Vec<TreePath> = collection
+            .owners
+            .iter()
+            .filter(|(_, owner)| **owner == own)
+            .filter_map(|(path, _)| TreePath::new(path.as_str().strip_prefix("python/")?).ok())
+            .collect();
+        modules.extend(top_level_modules(paths.iter()));
     }
     modules.into_iter().collect()
+}
+
+/// A text without the addresses of objects, which differ from run to run: `<app.X object at 0x7f3a2c>`.
+fn without_addresses(text: &str) -> String {
+    let mut pieces = text.split("0x");
+    let mut clean = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_hexdigit).count();
+        clean.push_str("0x");
+        clean.push_str(if digits >= 6 { "…" } else { &piece[..digits] });
+        clean.push_str(&piece[digits..]);
+    }
+    clean
 }
 
 /// The variables that Lambda always sets and that code may look at while it is imported, then the manifest's.

@@ -1,19 +1,19 @@
 //! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
 
-use crate::base::{archive, assemble};
+use crate::base::{archive, assemble, of_registry};
 use crate::environment::{Context, EngineSlot, blocking};
-use crate::workspace::read_workspace;
+use crate::workspace::read_workspace_for_locking;
 use crate::{BuildError, Environment, Event, Events};
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
-use kiln_image::Reference;
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
+use kiln_image::{ImageError, Reference};
 use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, LockedPackage,
     PlatformLock, Problem,
 };
 use kiln_record::{BaseName, Digest, Platform};
-use kiln_store::{WorkspaceLock, write_atomically};
+use kiln_store::write_atomically;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -58,7 +58,8 @@ pub async fn lock_base(
     events: &Events,
     engine: EngineSlot,
 ) -> Result<LockReport, BuildError> {
-    let workspace = read_workspace(&environment.root)?;
+    let lock = crate::build::lock(environment, events).await?;
+    let workspace = read_workspace_for_locking(&environment.root, name.as_str())?;
     let Some((definition, before)) = workspace.bases.get(name) else {
         return Err(BuildError::Unknown {
             kind: "base",
@@ -66,9 +67,7 @@ pub async fn lock_base(
             known: workspace.bases.keys().map(ToString::to_string).collect(),
         });
     };
-    let (state, wait) = (environment.state.clone(), environment.lock_wait);
-    let _lock = blocking(move || Ok(WorkspaceLock::acquire(&state, wait)?)).await?;
-    let context = Context::new(environment, events, engine)?;
+    let context = Context::new(environment, events, engine, lock)?;
 
     let mut remarks = Vec::new();
     let mut platforms = BTreeMap::new();
@@ -77,7 +76,7 @@ pub async fn lock_base(
             BaseKind::Debian(debian) => {
                 lock_debian(&context, definition, debian, *platform, &mut remarks).await?
             }
-            BaseKind::Registry(registry) => lock_registry(&context, &registry.reference).await?,
+            BaseKind::Registry(registry) => lock_registry(&context, name, &registry.reference).await?,
         };
         platforms.insert(*platform, facts);
     }
@@ -91,10 +90,10 @@ pub async fn lock_base(
         platform: platforms,
     };
     let moves = moves(before.as_ref(), &after);
-    // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch.
-    let written = before
-        .as_ref()
-        .is_none_or(|before| before.platform != after.platform || before.definition != after.definition);
+    // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch. A release that was only
+    // signed anew moves nothing.
+    let written =
+        !moves.is_empty() || before.as_ref().is_none_or(|before| before.definition != after.definition);
     if written {
         let text = after.to_toml().map_err(std::io::Error::other)?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
@@ -114,8 +113,14 @@ async fn lock_debian(
     context.events.send(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = context.client().await?;
     let document = archive.in_release(client, &debian.suite).await?;
-    let signed = verify_cleartext(&document, &keyring)?;
-    let release = Release::parse(&String::from_utf8_lossy(&signed.text))?;
+    let refused = |source: ImageError| BuildError::Release {
+        base: definition.name.clone(),
+        url: archive.in_release_url(&debian.suite),
+        keyring: debian.keyring.clone(),
+        source: Box::new(source),
+    };
+    let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
+    let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
     if !release.is_for(&debian.suite) {
         return Err(BuildError::Input(vec![Problem::in_file(
             &definition.file,
@@ -137,7 +142,14 @@ async fn lock_debian(
         remarks.push(format!("the signature on the release of {} has expired", debian.suite));
     }
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
-    let packages = resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude)?;
+    let packages =
+        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| match error {
+            ImageError::Unresolved { .. } => BuildError::Input(vec![
+                Problem::in_file(&definition.file, format!("suite `{}`: {error}", debian.suite))
+                    .help("correct `packages`; what is not needed, or cannot be met, can be left out with `exclude`"),
+            ]),
+            other => other.into(),
+        })?;
     let locked: Vec<LockedPackage> = packages
         .into_iter()
         .map(|package| LockedPackage {
@@ -216,12 +228,17 @@ async fn package_index(
     Ok(index)
 }
 
-async fn lock_registry(context: &Context, reference: &str) -> Result<PlatformLock, BuildError> {
+async fn lock_registry(
+    context: &Context,
+    base: &BaseName,
+    reference: &str,
+) -> Result<PlatformLock, BuildError> {
     let reference: Reference = reference.parse()?;
     let engine = context.engine().await?;
     let text = reference.to_string();
     let credentials = engine.credentials(&text).await?;
-    let (digest, _media_type) = engine.resolve_digest(&text, credentials).await?;
+    let (digest, _media_type) =
+        engine.resolve_digest(&text, credentials).await.map_err(|error| of_registry(base, error))?;
     if let Some(stated) = reference.digest()
         && stated != digest
     {

@@ -25,16 +25,9 @@ pub(crate) fn audit_policy(section: &PolicySection) -> Policy {
     }
 }
 
-/// Exceptions that have ended by `now`: their end changes what a build is judged by.
-pub(crate) fn ended(section: &PolicySection, now: Epoch) -> Vec<String> {
-    section
-        .exceptions
-        .iter()
-        .filter(|exception| end_of_day(&exception.until).is_some_and(|until| until < now))
-        .map(|exception| {
-            format!("{} {} {}", exception.code, exception.subject.as_deref().unwrap_or("*"), exception.until)
-        })
-        .collect()
+/// Whether an exception has ended by `now`.
+pub(crate) fn has_ended(section: &PolicySection, now: Epoch) -> bool {
+    section.exceptions.iter().any(|exception| end_of_day(&exception.until).is_some_and(|until| until < now))
 }
 
 /// The last second of a day written `YYYY-MM-DD`, which was checked when the policy was read.

@@ -50,8 +50,8 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
     }
     let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
     let (name, which) = text.split_once('@').unwrap_or((text, "latest"));
-    let name: ArtifactName =
-        name.parse().map_err(|_| error("it is no file, and not of the form ARTIFACT@N".to_owned()))?;
+    let forms = "there is no such file, and it is not of the form ARTIFACT, ARTIFACT@N, ARTIFACT@latest or ARTIFACT@previous";
+    let name: ArtifactName = name.parse().map_err(|_| error(forms.to_owned()))?;
     let ledger = ledger(environment);
     let newest = ledger.latest(&name)?.map(|entry| entry.number);
     let Some(newest) = newest else {
@@ -114,10 +114,14 @@ fn find_record(
             text: candidate.display().to_string(),
             reason: error.to_string(),
         })?;
-        if record.is_some() || found.outputs.iter().any(|output| output.digest == digest) {
-            return Ok(Some((found, candidate.display().to_string())));
-        }
+        // The record beside a file says what that file should be, whatever else is known of these bytes.
+        return Ok(Some((found, candidate.display().to_string())));
     }
+    find_in_ledger(environment, digest)
+}
+
+/// The newest build in the ledger with an archive of this digest.
+fn find_in_ledger(environment: &Environment, digest: Digest) -> Result<Option<(Record, String)>, BuildError> {
     let ledger = ledger(environment);
     for artifact in ledger.artifacts()? {
         for entry in ledger.entries(&artifact)?.into_iter().rev() {
@@ -168,20 +172,7 @@ pub fn verify_file(
         tree_equal: None,
         differences: Vec::new(),
     };
-    let beside = file.with_file_name("record.json");
-    let given = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
-    let found = match find_record(environment, file, record)? {
-        Some(found) => Some(found),
-        // The record beside it describes other bytes: that is the answer, with what differs.
-        None => match given {
-            Some(path) => {
-                let record = Record::from_json(&fs::read(&path)?).map_err(std::io::Error::other)?;
-                Some((record, path.display().to_string()))
-            }
-            None => None,
-        },
-    };
-    let Some((record, label)) = found else { return Ok(verdict) };
+    let Some((record, label)) = find_record(environment, file, record)? else { return Ok(verdict) };
     verdict.bytes_equal = record.outputs.iter().any(|output| output.digest == digest && output.size == size);
     if !verdict.bytes_equal {
         match crate::stage::tree_of_archive(file) {
@@ -190,6 +181,9 @@ pub fn verify_file(
                 verdict.differences = differences(&tree, &record.to_tree());
             }
             Err(error) => verdict.differences = vec![format!("it cannot be read as a zip: {error}")],
+        }
+        if let Some((_, other)) = find_in_ledger(environment, digest)? {
+            verdict.differences.insert(0, format!("these bytes are those of {other}"));
         }
     }
     verdict.record = Some(label);

@@ -29,13 +29,13 @@ pub(crate) fn read_source(
     section: &SourceSection,
     stat: &mut StatCache,
 ) -> Result<SourceTree, BuildError> {
-    let folder = root.join("manifests").join(&section.path);
+    let folder = root.join(&section.path);
     let problem = |message: String, help: &str| {
         BuildError::Input(vec![Problem::in_file(manifest_file, message).help(help.to_owned())])
     };
     if !folder.is_dir() {
         return Err(problem(
-            format!("`source.path` names manifests/{}, which is not a folder", section.path),
+            format!("`source.path` names {}, which is not a folder", section.path),
             "name a folder beside the manifest",
         ));
     }
@@ -94,7 +94,7 @@ pub(crate) fn read_source(
     }
     if source.tree.is_empty() {
         return Err(problem(
-            format!("`source` takes no file from manifests/{}", section.path),
+            format!("`source` takes no file from {}", section.path),
             "check `include` and `exclude`",
         ));
     }
@@ -142,7 +142,7 @@ mod tests {
 
     fn section(include: &[&str], exclude: &[&str]) -> SourceSection {
         let own = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect();
-        SourceSection { path: "app".to_owned(), include: own(include), exclude: own(exclude) }
+        SourceSection { path: "manifests/app".to_owned(), include: own(include), exclude: own(exclude) }
     }
 
     fn workspace() -> tempfile::TempDir {

@@ -12,19 +12,21 @@ use kiln_audit::{
     BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile,
 };
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
-use kiln_plan::ArtifactPlan;
+use kiln_plan::{ArtifactPlan, Problem, TextFile};
 use kiln_python::{
     Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_poetry, parse_requirements,
     requires, select, wheels_requiring_other_python,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry,
+    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry, Epoch,
     FORMAT_VERSION, FileRecord, Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record,
-    Tree,
+    Tree, TreePath,
 };
-use kiln_store::Publication;
+use kiln_store::{LedgerEntry, Publication};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A layer that a function is used with, collected in this run.
@@ -57,6 +59,8 @@ pub(crate) struct Fetched {
     findings: Vec<Finding>,
     checks: Vec<Check>,
     edges: BTreeMap<DistributionName, BTreeSet<DistributionName>>,
+    /// What the lock and the target ask for, whatever was brought.
+    wanted: Vec<Expected>,
 }
 
 /// One tree with owners.
@@ -67,6 +71,7 @@ pub(crate) struct Collected {
     gaps: Vec<Gap>,
     findings: Vec<Finding>,
     checks: Vec<Check>,
+    wanted: Vec<Expected>,
 }
 
 /// The tree was judged, and nothing denies it.
@@ -92,7 +97,18 @@ impl Planned {
     pub(crate) async fn fetch(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Fetched> {
         let Self { plan, source } = self;
         let name = plan.manifest.name.clone();
-        let Some(section) = &plan.manifest.python else {
+        // What is imported in one Python says nothing about another, whether there are distributions or not.
+        let python = match plan.manifest.runtime.python {
+            Some(_) => {
+                let interpreter = context.bases.interpreter(context, &plan.base).await?;
+                match target_environment(&plan, &interpreter) {
+                    Ok(target) => Some((interpreter, target)),
+                    Err(finding) => return Ok(Err(Denied(vec![*finding]))),
+                }
+            }
+            None => None,
+        };
+        let (Some(section), Some((interpreter, target))) = (&plan.manifest.python, python) else {
             let checks = vec![Check::not_checked("distributions", "the manifest has no [python] section")];
             return Ok(Ok(Fetched {
                 plan,
@@ -102,17 +118,13 @@ impl Planned {
                 findings: Vec::new(),
                 checks,
                 edges: BTreeMap::new(),
+                wanted: Vec::new(),
             }));
         };
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Select });
         let lock = match read_lock(context, &plan)? {
             Ok(lock) => lock,
             Err(findings) => return Ok(Err(Denied(findings))),
-        };
-        let interpreter = context.bases.interpreter(context, &plan.base).await?;
-        let target = match target_environment(&plan, &interpreter) {
-            Ok(target) => target,
-            Err(finding) => return Ok(Err(Denied(vec![*finding]))),
         };
         let choice = Choice {
             groups: section.groups.clone(),
@@ -128,15 +140,14 @@ impl Planned {
                 .collect(),
         };
         let selection = select(&lock, &target, &interpreter, plan.manifest.runtime, &choice);
-        let judged = judge(context, &plan, selection.findings.clone());
-        if denies(&judged) {
-            return Ok(Err(Denied(judged)));
+        if let Some(denied) = denied(context, &plan, &selection.findings) {
+            return Ok(Err(denied));
         }
 
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
         let found = fetch_all(context, &plan, &lock.name, &selection.wanted, &target).await?;
         let mut wheels = Vec::new();
-        let mut findings = judged;
+        let mut findings = selection.findings.clone();
         for found in found {
             match found {
                 Found::Wheel(ready) => wheels.push(*ready),
@@ -148,10 +159,14 @@ impl Planned {
         let requirements = requires(&refs, &target, &selection, &choice, plan.manifest.runtime);
         findings.extend(requirements.findings);
         findings.extend(wheels_requiring_other_python(&refs, &interpreter));
-        let findings = judge(context, &plan, findings);
-        if denies(&findings) {
-            return Ok(Err(Denied(findings)));
+        if let Some(denied) = denied(context, &plan, &findings) {
+            return Ok(Err(denied));
         }
+        let wanted = selection
+            .wanted
+            .iter()
+            .map(|locked| Expected { name: locked.name.clone(), version: locked.version.clone() })
+            .collect();
         let checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
         Ok(Ok(Fetched {
             plan,
@@ -161,6 +176,7 @@ impl Planned {
             findings,
             checks,
             edges: requirements.edges,
+            wanted,
         }))
     }
 }
@@ -185,14 +201,14 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
         return Ok(Err(Vec::new()));
     };
     let root = &context.environment.root;
-    let lock_path = format!("manifests/{}", section.lock);
+    let lock_path = section.lock.clone();
     if !root.join(&lock_path).is_file() {
         return Ok(Err(vec![lock_missing(plan, &lock_path)]));
     }
-    let text = text_file(root, &lock_path)?;
+    let text = planned_file(root, plan, InputRole::Lock, &lock_path)?;
     let parsed = match section.project_path() {
         Some(project) => {
-            let project = text_file(root, &format!("manifests/{project}"))?;
+            let project = planned_file(root, plan, InputRole::Project, &project)?;
             parse_poetry(&text.path, &text.text, &project.path, &project.text)
         }
         None => parse_requirements(&text.path, &text.text, &mut |path| {
@@ -209,10 +225,31 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
     }
 }
 
+/// Reads a file that the plan names by digest: an edit in between would build something else than was planned.
+fn planned_file(
+    root: &Path,
+    plan: &ArtifactPlan,
+    role: InputRole,
+    path: &str,
+) -> Result<TextFile, BuildError> {
+    if !root.join(path).is_file() {
+        return Err(BuildError::Input(vec![
+            Problem::in_file(&plan.manifest.file, format!("it needs {path}, which does not exist"))
+                .help("put the project file beside its lock, or name it with `project` in [python]"),
+        ]));
+    }
+    let file = text_file(root, path)?;
+    let planned = plan.inputs.iter().find(|input| input.role == role).map(|input| input.digest);
+    if planned != Some(Digest::of(file.text.as_bytes())) {
+        return Err(BuildError::SourceChanged { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
 fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
     let finding = Finding::new(
         Code::LockMissing,
-        plan.manifest.name.as_str(),
+        lock_path,
         format!("{} names the lock {lock_path}, which does not exist", plan.manifest.file),
     );
     if lock_path.ends_with("poetry.lock") {
@@ -258,11 +295,11 @@ impl Fetched {
         )?;
         let mut findings = self.findings;
         findings.extend(collection.findings.iter().cloned());
-        let findings = judge(context, &self.plan, findings);
-        if denies(&findings) {
-            return Ok(Err(Denied(findings)));
+        if let Some(denied) = denied(context, &self.plan, &findings) {
+            return Ok(Err(denied));
         }
         Ok(Ok(Collected {
+            wanted: self.wanted,
             plan: self.plan,
             collection: Arc::new(collection),
             wheels: self.wheels,
@@ -297,31 +334,28 @@ impl Collected {
 
     /// Judges the tree: reconciliation, ELF files, then the import in the base.
     pub(crate) async fn verify(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Verified> {
-        let Self { plan, collection, wheels, gaps, mut findings, mut checks } = self;
+        let Self { plan, collection, wheels, gaps, mut findings, mut checks, wanted } = self;
         context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
 
         let (found, check) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
-            let expected: Vec<Expected> = wheels
-                .iter()
-                .map(|ready| Expected {
-                    name: ready.wheel.name.clone(),
-                    version: ready.wheel.version.clone(),
-                })
-                .collect();
             blocking(move || {
                 let there =
                     distributions_in_tree(&collection.tree, prefix(plan.manifest.kind), &mut |path| {
                         collection.read(&context, path)
                     })?;
-                Ok(reconcile(&expected, &there))
+                Ok(reconcile(&wanted, &there))
             })
             .await?
         };
         findings.extend(found);
         checks.push(check);
 
-        let (found, check) = elf_findings(&plan, &collection, &wheels, context)?;
+        let (found, check) = {
+            let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
+            let wheels = wheels.clone();
+            blocking(move || elf_findings(&plan, &collection, &wheels, &context)).await?
+        };
         findings.extend(found);
         checks.push(check);
 
@@ -329,9 +363,8 @@ impl Collected {
         findings.extend(found.into_iter().filter(|finding| !is_known(finding, &gaps)));
         checks.extend(ran);
 
-        let findings = judge(context, &plan, findings);
-        if denies(&findings) {
-            return Ok(Err(Denied(findings)));
+        if let Some(denied) = denied(context, &plan, &findings) {
+            return Ok(Err(denied));
         }
         let layers = layers.to_vec();
         Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks }))
@@ -365,7 +398,14 @@ fn elf_findings(
     };
     let mut findings = Vec::new();
     let mut files = 0;
-    let mut unreadable = Vec::new();
+    let unreadable = |path: &TreePath, owner: &str, reason: &str| {
+        Finding::new(
+            Code::ElfUnreadable,
+            path.as_str(),
+            format!("{path} of {owner} is an ELF file that cannot be understood: {reason}"),
+        )
+        .remedy("ask its publisher for a sound file, or leave it out")
+    };
     for ready in wheels {
         let owner = format!("{} {}", ready.wheel.name, ready.wheel.version);
         for file in &ready.wheel.files {
@@ -375,7 +415,7 @@ fn elf_findings(
                 findings.extend(check_binary(&file.path, &owner, facts, &target));
             }
             if let Some(reason) = ready.unreadable_elf.get(member) {
-                unreadable.push(format!("{}: {reason}", file.path));
+                findings.push(unreadable(&file.path, &owner, reason));
             }
         }
     }
@@ -390,18 +430,12 @@ fn elf_findings(
                 findings.extend(check_binary(path, plan.manifest.name.as_str(), &facts, &target));
             }
             Ok(None) => {}
-            Err(error) => unreadable.push(format!("{path}: {error}")),
+            Err(error) => {
+                findings.push(unreadable(path, plan.manifest.name.as_str(), &error.to_string()));
+            }
         }
     }
-    let check = if unreadable.is_empty() {
-        Check::ran("elf", files, "ELF files")
-    } else {
-        Check::not_checked(
-            "elf",
-            format!("{files} ELF files were checked; these could not be read: {}", unreadable.join("; ")),
-        )
-    };
-    Ok((findings, check))
+    Ok((findings, Check::ran("elf", files, "ELF files")))
 }
 
 impl Verified {
@@ -421,18 +455,20 @@ impl Verified {
                 .iter()
                 .map(|layer| (layer.name.clone(), layer.collection.tree.size()))
                 .collect();
-            let (found, check) = check_limits(
+            let (mut found, check) = check_limits(
                 verified.plan.manifest.kind,
                 output.size,
                 verified.collection.tree.size(),
                 &layers,
                 &budget,
             );
+            for finding in &mut found {
+                finding.detail.extend(verified.collection.largest());
+            }
             verified.findings.extend(found);
-            verified.findings = judge(&context, &verified.plan, verified.findings);
             verified.checks.push(check);
-            if denies(&verified.findings) {
-                return Ok(Err(Denied(verified.findings)));
+            if let Some(denied) = denied(&context, &verified.plan, &verified.findings) {
+                return Ok(Err(denied));
             }
             Ok(Ok(Packed { verified, publication, output }))
         })
@@ -476,7 +512,7 @@ fn write_archive(context: &Context, verified: &Verified) -> Result<(Publication,
 }
 
 /// The tree that a zip holds, every entry read and checked.
-pub(crate) fn tree_of_archive(path: &std::path::Path) -> Result<Tree, BuildError> {
+pub(crate) fn tree_of_archive(path: &Path) -> Result<Tree, BuildError> {
     let mut archive = ZipReader::open(BufReader::new(fs_err::File::open(path)?), &Limits::default())?;
     let mut tree = Tree::new();
     for member in archive.members().to_vec() {
@@ -495,14 +531,35 @@ pub(crate) fn tree_of_archive(path: &std::path::Path) -> Result<Tree, BuildError
     Ok(tree)
 }
 
+/// What is remembered of a published build by its record's digest, so that an unchanged one is recognised and told about
+/// without reading it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Published {
+    /// The digests of all files but the archive, by name.
+    pub(crate) documents: BTreeMap<String, Digest>,
+    /// The findings worth repeating: those above notes.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Published {
+    /// The kind of cache value.
+    pub(crate) const CACHE: &str = "published";
+}
+
 impl Packed {
-    /// Writes record and documents, and publishes everything at once. The record is returned for the ledger.
-    pub(crate) async fn publish(self, context: &Context) -> Result<Record, BuildError> {
+    /// Writes record and documents, publishes everything at once and enters it in the ledger. The findings returned are
+    /// those of today's policy.
+    pub(crate) async fn publish(
+        self,
+        context: &Context,
+    ) -> Result<(Record, Vec<Finding>, LedgerEntry), BuildError> {
+        let context = context.clone();
         context
             .events
             .send(Event::Stage { artifact: self.verified.plan.manifest.name.clone(), stage: Stage::Publish });
         blocking(move || {
             let Self { verified, mut publication, output } = self;
+            let shown = judge(&verified.plan, &verified.findings, context.environment.now);
             let record = record(verified, output)?;
             let name = &record.artifact;
             let documents = [
@@ -522,8 +579,20 @@ impl Packed {
             let sums: String =
                 sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
             publication.write("SHA256SUMS", sums.as_bytes())?;
+            let mut documents: BTreeMap<String, Digest> =
+                documents.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
+            documents.insert("SHA256SUMS".to_owned(), Digest::of(sums.as_bytes()));
+            // From here on nothing stops between publication and ledger but the end of the process.
+            context.go_on()?;
             publication.commit()?;
-            Ok(record)
+            let entry = context.ledger().append(&record.artifact, &record, context.environment.now)?;
+            let loud = shown.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
+            context.store.cache_put(
+                Published::CACHE,
+                &entry.record,
+                &Published { documents, findings: loud },
+            )?;
+            Ok((record, shown, entry))
         })
         .await
     }
@@ -531,6 +600,8 @@ impl Packed {
 
 fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
     let Verified { plan, collection, wheels, layers, gaps, findings, checks } = verified;
+    // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
+    let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
     inputs.extend(wheels.iter().map(|ready| Input {
         role: InputRole::Distribution,
@@ -576,11 +647,14 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
     })
 }
 
-/// Applies the policy. New findings are told at once, at the level they end up with.
-fn judge(context: &Context, plan: &ArtifactPlan, findings: Vec<Finding>) -> Vec<Finding> {
-    crate::policy::audit_policy(&plan.policy).apply(findings, context.environment.now)
+/// Findings under the policy at a time. Stages keep them as they were made, and judge copies: a policy applied twice
+/// would excuse what it has excused already.
+fn judge(plan: &ArtifactPlan, findings: &[Finding], at: Epoch) -> Vec<Finding> {
+    crate::policy::audit_policy(&plan.policy).apply(findings.to_vec(), at)
 }
 
-fn denies(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Deny)
+/// The findings under today's policy, if they stop the build.
+fn denied(context: &Context, plan: &ArtifactPlan, findings: &[Finding]) -> Option<Denied> {
+    let judged = judge(plan, findings, context.environment.now);
+    judged.iter().any(|finding| finding.level == Level::Deny).then_some(Denied(judged))
 }

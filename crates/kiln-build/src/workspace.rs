@@ -29,6 +29,23 @@ pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
     Workspace::parse(&files).map_err(BuildError::Input)
 }
 
+/// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not
+/// matter, and a lock that is broken is what the command is there to replace.
+pub(crate) fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, BuildError> {
+    let file = format!("{base}.lock");
+    let mut files = WorkspaceFiles {
+        settings: Some(text_file(root, WORKSPACE_FILE)?),
+        definitions: text_files(root, "images", ".toml")?,
+        locks: text_files(root, "images", ".lock").unwrap_or_default(),
+        manifests: Vec::new(),
+    };
+    files.locks.retain(|lock| lock.path.ends_with(&format!("/{file}")));
+    Workspace::parse(&files).or_else(|_| {
+        files.locks.clear();
+        Workspace::parse(&files).map_err(BuildError::Input)
+    })
+}
+
 fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {
     let path = root.join(folder);
     if !path.is_dir() {

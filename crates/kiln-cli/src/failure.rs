@@ -31,6 +31,10 @@ impl Failure {
         Self::new(exit::INPUT_INVALID, message.into())
     }
 
+    pub(crate) fn store(message: impl Into<String>) -> Self {
+        Self::new(exit::STORE_FAILURE, message.into())
+    }
+
     pub(crate) fn unexpected(message: impl Into<String>) -> Self {
         Self::new(exit::UNEXPECTED, message.into())
     }
@@ -92,6 +96,10 @@ impl From<BuildError> for Failure {
 }
 
 pub(crate) fn exit_code(error: &BuildError) -> u8 {
+    // A full disk is a full disk, whichever part of the work met it.
+    if error.is_of_disk() {
+        return exit::STORE_FAILURE;
+    }
     match error {
         BuildError::Input(_)
         | BuildError::Lock(_)
@@ -101,8 +109,12 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::NoIndex
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
+        | BuildError::Release { .. }
+        | BuildError::Registry { .. }
         | BuildError::HashNotLocked { .. }
         | BuildError::ServedNotLocked { .. }
+        | BuildError::NotAllListed { .. }
+        | BuildError::Archive { .. }
         | BuildError::Wheel { .. }
         | BuildError::Fetch(_)
         | BuildError::Image(_) => exit::FETCH_FAILED,
@@ -118,7 +130,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Pack(_)
         | BuildError::Python(_) => exit::UNEXPECTED,
         BuildError::Interrupted => exit::INTERRUPTED,
-        BuildError::Store(_) | BuildError::Io(_) => exit::STORE_FAILURE,
+        BuildError::StoreDamaged { .. } | BuildError::Store(_) | BuildError::Io(_) => exit::STORE_FAILURE,
     }
 }
 
@@ -137,17 +149,33 @@ fn hints(error: &BuildError) -> Vec<String> {
             format!("move the pin to what the mirror has now: kiln lock --base {base}"),
             format!("or name an archive of Debian's past: snapshot = \"…\" in [debian] of images/{base}.toml"),
         ],
-        BuildError::HashNotLocked { .. } => vec![
+        BuildError::HashNotLocked { .. } | BuildError::ServedNotLocked { .. } => vec![
             "if the lock is right, the index serves other files than it was made from: find out why before going on".to_owned(),
             "if files were added since, lock again with the tool that made the lock".to_owned(),
         ],
-        BuildError::Fetch(FetchError::DigestMismatch { .. }) => vec![
+        BuildError::Release { keyring, .. } => vec![
+            "nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be".to_owned(),
+            format!("if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"),
+        ],
+        BuildError::Fetch(FetchError::NoSuchDistribution { .. }) => vec![
+            "correct the name where the lock's source has it, and lock again".to_owned(),
+            "or name the index that has it: index = \"https://…\" under [python] in kiln.toml".to_owned(),
+        ],
+        BuildError::NotAllListed { .. } => vec![
+            "which wheel is the best depends on all of them, so kiln would build something else here than elsewhere".to_owned(),
+            "use an index that has every file of the lock, or lock again against this one".to_owned(),
+        ],
+        BuildError::Fetch(FetchError::DigestMismatch { .. } | FetchError::SizeMismatch { .. }) => vec![
             "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack".to_owned(),
             "nothing was kept; find out which before going on".to_owned(),
         ],
         BuildError::BaseDiffers { base, .. } => vec![
             format!("the lock was made by another format version of kiln: pin it again with kiln lock --base {base}"),
         ],
+        BuildError::Guest { base, .. } => vec![
+            format!("is image.python in images/{base}.toml a Python that runs in this base?"),
+        ],
+        BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],
         BuildError::Denied(finding) => finding.remedy.clone(),
         BuildError::Interrupted => vec!["the same command goes on with what is missing".to_owned()],
         BuildError::SourceChanged { .. } => vec!["build again when nothing writes to the source".to_owned()],

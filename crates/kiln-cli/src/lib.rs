@@ -42,7 +42,14 @@ pub fn main() -> ExitCode {
         variables.is_set(variables::CI),
     );
     match run(&arguments, &variables, printer) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => match printer.output_error() {
+            None => ExitCode::from(code),
+            Some(why) => {
+                let failure = Failure::store(format!("the output could not be written: {why}"));
+                failure.print(printer);
+                ExitCode::from(failure.exit_code())
+            }
+        },
         Err(failure) => {
             failure.print(printer);
             ExitCode::from(failure.exit_code())
@@ -51,7 +58,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<u8, Failure> {
-    let settings = Settings::new(&arguments.global, variables)?;
+    // Only these two reach for servers; a broken proxy or index setting does not keep anyone from reading the ledger.
+    let fetches = matches!(arguments.command, Command::Build(_) | Command::Lock(_));
+    let settings = Settings::new(&arguments.global, variables, fetches)?;
     match &arguments.command {
         Command::Build(command) => command::build::run(&settings, command, printer),
         Command::Lock(command) => command::lock::run(&settings, command, printer),

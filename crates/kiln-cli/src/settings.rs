@@ -27,7 +27,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(global: &Global, variables: &Variables) -> Result<Self, Failure> {
+    pub(crate) fn new(global: &Global, variables: &Variables, fetches: bool) -> Result<Self, Failure> {
         let root = workspace_root(global.workspace.as_deref())?;
         let home = variables.get(var::HOME).map(PathBuf::from);
         let source_date_epoch = match variables.get(var::SOURCE_DATE_EPOCH) {
@@ -65,8 +65,8 @@ impl Settings {
             now: now()?,
             source_date_epoch,
             network: network(variables, home.as_deref()),
-            index: python_index(index, variables, home.as_deref())?,
-            debian_mirrors: debian_mirrors(mirror, variables)?,
+            index: if fetches { python_index(index, variables, home.as_deref())? } else { None },
+            debian_mirrors: if fetches { debian_mirrors(mirror, variables)? } else { Vec::new() },
             engine: engine(variables, home.as_deref()),
             lock_wait,
             root,
@@ -141,7 +141,7 @@ fn python_index(
 ) -> Result<Option<IndexSetting>, Failure> {
     if let Some(text) = named {
         let url = text.parse().map_err(|error| {
-            Failure::input(format!("{WORKSPACE_FILE}: python.index `{text}` is not a URL: {error}"))
+            Failure::input(format!("{WORKSPACE_FILE}: python.index is not a URL: {error}"))
         })?;
         return Ok(Some(IndexSetting { url, from: WORKSPACE_FILE.to_owned() }));
     }
@@ -168,7 +168,7 @@ fn debian_mirrors(named: Option<String>, variables: &Variables) -> Result<Vec<Mi
         if let Some(text) = text {
             let url = text
                 .parse()
-                .map_err(|error| Failure::input(format!("{from}: `{text}` is not a URL: {error}")))?;
+                .map_err(|error| Failure::input(format!("{from}: the mirror is not a URL: {error}")))?;
             return Ok(vec![Mirror { url, from: from.to_owned() }]);
         }
     }

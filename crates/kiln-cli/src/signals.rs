@@ -1,8 +1,9 @@
-//! Ctrl-C and termination: the run stops, and what it left in the engine is removed.
+//! Ctrl-C, termination and a closed terminal: the run stops, and what it left in the engine is removed.
 
 use crate::failure::Failure;
 use kiln_build::{BuildError, EngineSlot};
 use std::future::Future;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs asynchronous work until it ends or the process is asked to stop. Either way no container is left.
 pub(crate) fn run<T>(
@@ -14,12 +15,14 @@ pub(crate) fn run<T>(
         .map_err(|error| Failure::unexpected(format!("no threads: {error}")))?;
     let engine = EngineSlot::default();
     let result = runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .map_err(|error| Failure::unexpected(format!("no signals: {error}")))?;
+        let listen = |kind| signal(kind).map_err(|error| Failure::unexpected(format!("no signals: {error}")));
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut hang_up = listen(SignalKind::hangup())?;
         let result = tokio::select! {
             result = work(engine.clone()) => result.map_err(Failure::from),
             _ = tokio::signal::ctrl_c() => Err(Failure::from(BuildError::Interrupted)),
             _ = terminate.recv() => Err(Failure::from(BuildError::Interrupted)),
+            _ = hang_up.recv() => Err(Failure::from(BuildError::Interrupted)),
         };
         if let Some(engine) = engine.get() {
             engine.shutdown().await;

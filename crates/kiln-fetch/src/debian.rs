@@ -54,8 +54,15 @@ impl Archive {
     /// # Errors
     /// Any [`FetchError`] of [`Client::get`].
     pub async fn in_release(&self, client: &Client, suite: &str) -> Result<Vec<u8>, FetchError> {
-        let url = below(&self.mirror, &format!("dists/{suite}/InRelease"))?;
+        let url = below(&self.mirror, &in_release_path(suite))?;
         Ok(client.get(&url, IN_RELEASE_LIMIT, None).await?.bytes)
+    }
+
+    /// Where [`Archive::in_release`] asks, for messages: without credentials.
+    #[must_use]
+    pub fn in_release_url(&self, suite: &str) -> String {
+        below(&self.mirror, &in_release_path(suite))
+            .map_or_else(|_| redacted(&self.mirror.url), |url| redacted(&url))
     }
 
     /// Fetches a package index from the mirror, still compressed: by its digest if the mirror offers that, which is
@@ -109,6 +116,10 @@ impl Archive {
         }
         Err(problem.unwrap_or_else(|| FetchError::PackageGone { file: file.path.to_owned(), tried }))
     }
+}
+
+fn in_release_path(suite: &str) -> String {
+    format!("dists/{suite}/InRelease")
 }
 
 /// A path below an archive's root. Paths come from package indexes and locks, so they are checked first.

@@ -1,6 +1,7 @@
 //! Bases: `images/<base>.toml` and its lock beside it, `images/<base>.lock`.
 
 use crate::Problem;
+use crate::workspace_path::in_workspace;
 use kiln_record::{BaseName, Digest, Epoch, FormatVersion, Platform, digest_of_value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -129,6 +130,12 @@ impl BaseDefinition {
         }
         let digest = digest_of_value(&parsed.without_addresses())
             .map_err(|error| Problem::in_file(file, format!("it has no canonical form: {error}")))?;
+        if let Some(debian) = &parsed.debian
+            && let Err(message) = in_workspace("images", &debian.keyring)
+        {
+            return Err(Problem::in_file(file, format!("`keyring`: {message}"))
+                .help("write a path relative to images/"));
+        }
         let missing = |section: &str| {
             Problem::in_file(file, format!("kind = \"{section}\" needs a [{section}] section"))
         };

@@ -10,6 +10,7 @@ mod problem;
 mod settings;
 mod size;
 mod workspace;
+mod workspace_path;
 
 pub use base::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,

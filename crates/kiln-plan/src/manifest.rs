@@ -1,12 +1,13 @@
 //! Manifests: what the user states about one artifact.
 
 use crate::settings::check_policy;
+use crate::workspace_path::in_workspace;
 use crate::{PolicySection, Problem, parse_size};
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, runtimes,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -51,7 +52,8 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSection {
-    /// The folder, relative to the manifest's folder. Its content lands at the artifact's root.
+    /// The folder. A manifest writes it relative to its own folder; once read it is relative to the workspace. Its content
+    /// lands at the artifact's root.
     pub path: String,
     /// Globs, relative to `path`, of files to take.
     #[serde(default = "everything")]
@@ -69,7 +71,7 @@ fn everything() -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PythonSection {
-    /// The lock, relative to the manifest's folder: a `poetry.lock` or a hashed requirements file.
+    /// The lock: a `poetry.lock` or a hashed requirements file. Once read, relative to the workspace, as is `project`.
     pub lock: String,
     /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
     pub project: Option<String>,
@@ -91,7 +93,7 @@ impl PythonSection {
         self.lock.ends_with("poetry.lock")
     }
 
-    /// The project file, relative to the manifest's folder, for a lock that has one.
+    /// The project file, relative to the workspace, for a lock that has one.
     #[must_use]
     pub fn project_path(&self) -> Option<String> {
         if !self.is_poetry() {
@@ -256,7 +258,34 @@ impl Manifest {
             zip: size(parsed.budget.zip.as_ref()),
             unpacked: size(parsed.budget.unpacked.as_ref()),
         };
-        for glob in parsed.source.iter().flat_map(|source| source.include.iter().chain(&source.exclude)) {
+        let mut source = parsed.source;
+        let mut python = parsed.python.map(Spanned::into_inner);
+        let paths = source.iter_mut().map(|source| &mut source.path);
+        let files =
+            python.iter_mut().flat_map(|python| std::iter::once(&mut python.lock).chain(&mut python.project));
+        for path in paths.chain(files) {
+            match in_workspace("manifests", path) {
+                Ok(inside) => *path = inside,
+                Err(message) => problem(
+                    0..0,
+                    message,
+                    "write a path relative to the manifest's folder, inside the workspace",
+                ),
+            }
+        }
+        for name in parsed.check.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                problem(
+                    0..0,
+                    format!("`check.env` has the variable `{}`, which cannot be set", name.escape_debug()),
+                    "a name is not empty and has no `=`",
+                );
+            }
+        }
+        if parsed.layers.iter().map(Spanned::get_ref).collect::<BTreeSet<_>>().len() < parsed.layers.len() {
+            problem(parsed.layers[0].span(), "a layer is named twice".to_owned(), "name each layer once");
+        }
+        for glob in source.iter().flat_map(|source| source.include.iter().chain(&source.exclude)) {
             if let Err(error) = globset::Glob::new(glob) {
                 problem(
                     0..0,
@@ -280,8 +309,8 @@ impl Manifest {
                 runtime,
                 handler: parsed.handler.map(Spanned::into_inner),
                 layers,
-                source: parsed.source,
-                python: parsed.python.map(Spanned::into_inner),
+                source,
+                python,
                 check: parsed.check,
                 budget,
                 policy: parsed.policy,

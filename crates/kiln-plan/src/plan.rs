@@ -6,9 +6,6 @@ use kiln_record::{
 };
 use serde::Serialize;
 
-/// The version of the checks that run on every build. A step means that an unchanged artifact is verified again.
-const VERIFICATION_VERSION: u32 = 1;
-
 /// What the caller read from the workspace for one artifact.
 #[derive(Clone, Debug, Default)]
 pub struct PlanInputs {
@@ -22,8 +19,8 @@ pub struct PlanInputs {
     pub layers: Vec<LayerInput>,
     /// The time that overrides the pin times (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<Epoch>,
-    /// Exceptions of the policy that have ended: their end changes what the artifact is judged by.
-    pub expired_exceptions: Vec<String>,
+    /// The digest of everything in the program that decides bytes, documents or findings.
+    pub rules: Option<Digest>,
 }
 
 /// A layer that a function is used with.
@@ -117,11 +114,11 @@ pub struct ArtifactPlan {
 #[derive(Serialize)]
 struct Covered<'a> {
     format: String,
-    verification: u32,
     inputs: &'a [Input],
     layers: Vec<(String, Digest)>,
     epoch: Epoch,
-    expired_exceptions: &'a [String],
+    definition: Digest,
+    rules: Option<Digest>,
 }
 
 /// Plans one artifact.
@@ -158,17 +155,17 @@ pub fn plan(
         file.as_ref().map(|(name, digest)| Input { role, name: name.clone(), digest: *digest })
     }));
     if let (Some(source), Some(digest)) = (&manifest.source, read.source) {
-        inputs.push(Input { role: InputRole::Source, name: format!("manifests/{}", source.path), digest });
+        inputs.push(Input { role: InputRole::Source, name: source.path.clone(), digest });
     }
     inputs.sort();
 
     let digest = value_digest(&Covered {
         format: FORMAT_VERSION.to_string(),
-        verification: VERIFICATION_VERSION,
         inputs: &inputs,
         layers: read.layers.iter().map(|layer| (layer.name.to_string(), layer.plan)).collect(),
         epoch,
-        expired_exceptions: &read.expired_exceptions,
+        definition: definition.digest,
+        rules: read.rules,
     });
     Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, inputs, digest })
 }

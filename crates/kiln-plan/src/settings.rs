@@ -126,6 +126,16 @@ impl Settings {
 
 /// Refuses exceptions without a reason or with an end date that is none.
 pub(crate) fn check_policy(file: &str, policy: &PolicySection) -> Result<(), Problem> {
+    let lowered =
+        policy.levels.iter().filter(|(_, level)| **level != PolicyLevel::Deny).map(|(code, _)| *code);
+    let excused = policy.exceptions.iter().map(|exception| exception.code);
+    if let Some(code) = lowered.chain(excused).find(|code| code.is_integrity()) {
+        return Err(Problem::in_file(
+            file,
+            format!("the policy accepts `{code}`: the artifact would not hold what its lock or its files say"),
+        )
+        .help("leave what is not wanted out by name (`exclude`), which the record shows, and remove it from the policy"));
+    }
     for exception in &policy.exceptions {
         if exception.reason.trim().is_empty() {
             return Err(Problem::in_file(

@@ -74,6 +74,10 @@ impl Workspace {
                 ),
                 Ok(lock) => match bases.get_mut(&lock.base) {
                     Some((_, slot)) => *slot = Some(lock),
+                    None if files
+                        .definitions
+                        .iter()
+                        .any(|file| stem(&file.path, ".toml") == lock.base.as_str()) => {}
                     None => problems.push(
                         Problem::in_file(&file.path, format!("there is no images/{}.toml", lock.base))
                             .help("remove the lock, or bring the definition back"),
@@ -96,7 +100,10 @@ impl Workspace {
                 Err(found) => problems.extend(found),
             }
         }
-        problems.extend(manifests.values().flat_map(|manifest| references(manifest, &manifests, &bases)));
+        // A file that cannot be read is not missing: what names it is checked when it can be.
+        if problems.is_empty() {
+            problems.extend(manifests.values().flat_map(|manifest| references(manifest, &manifests, &bases)));
+        }
         if problems.is_empty() { Ok(Self { settings, bases, manifests }) } else { Err(problems) }
     }
 }

@@ -118,6 +118,16 @@ fn references_between_files_are_checked() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_said_to_be_missing() {
+    let function = FUNCTION.replace("handler =", "layers = [\"layer\"]\nhandler =");
+    let manifests = [("manifests/app.toml", function.as_str()), ("manifests/layer.toml", "kind = ")];
+    check(&files(BASE, &manifests), &["manifests/layer.toml:1: "]);
+    let mut broken = locked(files(BASE, &[("manifests/app.toml", FUNCTION)]));
+    broken.definitions = vec![file("images/python.toml", "kind = ")];
+    check(&broken, &["images/python.toml:1: "]);
+}
+
+#[test]
 fn a_base_without_a_lock_is_denied_with_the_command() {
     let workspace = Workspace::parse(&files(BASE, &[("manifests/app.toml", FUNCTION)])).unwrap();
     let manifest = workspace.manifests.values().next().unwrap();

@@ -85,7 +85,7 @@ fn provided_by_runtime<'a>(report: &'a ImportReport, runtime: &'a Runtime) -> im
         }
         finding
             .remedy(format!("to decide the version yourself, add `{distribution}` to the project's dependencies and lock again"))
-            .remedy(format!("to rely on the runtime, name `{distribution}` in `from-runtime` under `[python]` of the manifest"))
+            .remedy("to rely on the runtime, say so: provided-by-runtime = \"note\" under [policy.levels] of the manifest")
     })
 }
 
@@ -263,6 +263,11 @@ fn with_remedy(finding: Finding, problem: &ImportProblem) -> Finding {
         "ImportError" => finding.remedy(
             "a native library is missing or does not fit: see the last line of the traceback",
         ),
+        "PermissionError" | "OSError"
+            if ["[Errno 13]", "[Errno 30]"].iter().any(|number| problem.message.starts_with(number)) =>
+        {
+            finding.remedy("in Lambda, code can write to `/tmp` alone: write there, and not at import time if it can wait")
+        }
         "SyntaxError" | "IndentationError" | "TabError" => {
             finding.remedy("correct the file, or use a base and runtime whose Python knows the syntax")
         }

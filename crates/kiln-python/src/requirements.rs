@@ -193,11 +193,11 @@ impl Reader<'_> {
                 ways.push(format!("make the file again with hashes: {command} --generate-hashes"));
             }
         } else {
-            ways.push(
-                "make a hashed file: uv pip compile --generate-hashes requirements.in -o requirements.txt"
-                    .to_owned(),
-            );
-            ways.push("or: pip-compile --generate-hashes requirements.in".to_owned());
+            let file = self.file;
+            ways.push(format!(
+                "make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"
+            ));
+            ways.push(format!("or: pip-compile --generate-hashes requirements.in -o {file}"));
         }
         ways
     }

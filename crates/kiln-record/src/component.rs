@@ -53,7 +53,6 @@ impl fmt::Display for ComponentId {
 
 /// One part of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Component {
     /// Its identity in this artifact.
     pub id: ComponentId,
@@ -79,7 +78,6 @@ pub struct Component {
 
 /// The archive that a component was installed from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Origin {
     /// Its file name, such as `six-1.17.0-py2.py3-none-any.whl`.
     pub file_name: String,
@@ -93,7 +91,6 @@ pub struct Origin {
 
 /// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// A valid SPDX expression (`License-Expression`, PEP 639).
     pub license_expression: Option<String>,
@@ -113,7 +110,6 @@ pub struct Metadata {
 
 /// A person or organisation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Supplier {
     /// Name, if stated.
     pub name: Option<String>,

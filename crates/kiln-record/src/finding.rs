@@ -86,6 +86,10 @@ codes! {
     ProvidedByRuntime = "provided-by-runtime", Warn;
     /// A module or distribution is left out because a declared layer has it.
     ProvidedByLayer = "provided-by-layer", Note;
+    /// A check could not run here, so that the artifact is published without it.
+    NotChecked = "not-checked", Warn;
+    /// A native file cannot be understood, so that nothing is known of what it needs.
+    ElfUnreadable = "elf-unreadable", Deny;
     /// An ELF file is for another machine.
     WrongMachine = "wrong-machine", Deny;
     /// An extension module is for another Python.
@@ -100,6 +104,26 @@ codes! {
     BudgetExceeded = "budget-exceeded", Deny;
     /// An exception of the policy is past its end date.
     ExceptionExpired = "exception-expired", Warn;
+}
+
+impl Code {
+    /// Whether this code says that the artifact does not hold what its lock or its files say. Such a finding cannot be
+    /// given another level or an exception: what is wanted out is left out by name, and that is recorded.
+    #[must_use]
+    pub fn is_integrity(self) -> bool {
+        matches!(
+            self,
+            Self::DeclaredNotInstalled
+                | Self::LockedNotInstalled
+                | Self::InstalledNotLocked
+                | Self::RecordMismatch
+                | Self::PathCollision
+                | Self::NoCompatibleWheel
+                | Self::LockMissing
+                | Self::LockStale
+                | Self::BaseNotPinned
+        )
+    }
 }
 
 /// A text that is not a finding code.
@@ -139,7 +163,6 @@ impl<'de> Deserialize<'de> for Code {
 
 /// A judgement about one subject of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Finding {
     /// What kind of judgement.
     pub code: Code,
@@ -186,7 +209,6 @@ impl Finding {
 
 /// One kind of check of a build: whether it ran, and on how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Check {
     /// A stable kebab-case name, such as `import`.
     pub name: String,

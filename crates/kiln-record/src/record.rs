@@ -96,7 +96,6 @@ impl fmt::Display for ArtifactKind {
 
 /// What an artifact is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Target {
     /// The Lambda runtime identifier, such as `python3.13`.
     pub runtime: String,
@@ -128,7 +127,6 @@ pub enum InputRole {
 
 /// Something with a digest that went into a build.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Input {
     /// The part it plays.
     pub role: InputRole,
@@ -140,7 +138,6 @@ pub struct Input {
 
 /// One entry of the artifact's tree with the component that owns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// Where it is.
     pub path: TreePath,
@@ -191,7 +188,6 @@ pub enum Cause {
 
 /// A distribution of the lock that is not in the artifact, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Gap {
     /// The distribution, by PEP 503 name.
     pub distribution: String,
@@ -203,7 +199,6 @@ pub struct Gap {
 
 /// A file that the build publishes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Output {
     /// Its name in the artifact's folder under `dist/`.
     pub file_name: String,
@@ -264,6 +259,9 @@ pub enum RecordError {
     /// Not JSON, or not a record.
     #[error("not a kiln record: {0}")]
     Json(#[from] serde_json::Error),
+    /// Its parts say different things.
+    #[error("the record contradicts itself: {0}")]
+    Contradiction(String),
     /// Written by a later kiln.
     #[error("the record has format version {found}; this kiln reads {known}: use a newer kiln")]
     Version {
@@ -288,7 +286,44 @@ impl Record {
         if head.format.major != FORMAT_VERSION.major {
             return Err(RecordError::Version { found: head.format, known: FORMAT_VERSION });
         }
-        Ok(serde_json::from_slice(bytes)?)
+        let record: Self = serde_json::from_slice(bytes)?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// Holds a record against itself: one that was edited by hand, or by somebody with an interest, is refused.
+    fn check(&self) -> Result<(), RecordError> {
+        let error = |reason: String| Err(RecordError::Contradiction(reason));
+        if let Some(pair) = self.files.windows(2).find(|pair| pair[0].path >= pair[1].path) {
+            return error(format!("`{}` is not in order", pair[1].path));
+        }
+        let tree = self.to_tree();
+        if tree.digest() != self.tree {
+            return error(format!(
+                "its files have tree digest {}, but it states {}",
+                tree.digest(),
+                self.tree
+            ));
+        }
+        if tree.size() != self.unpacked_size {
+            return error(format!(
+                "its files have {} bytes, but it states {}",
+                tree.size(),
+                self.unpacked_size
+            ));
+        }
+        for component in &self.components {
+            let own = self.files.iter().filter(|file| file.component == component.id);
+            let (bytes, files) =
+                own.fold((0, 0), |(bytes, files), file| (bytes + file.entry.size(), files + 1));
+            if (bytes, files) != (component.bytes, component.files) {
+                return error(format!("{} does not own what it states", component.id));
+            }
+        }
+        match self.outputs.iter().find(|output| output.digest.base64() != output.sha256_base64) {
+            Some(output) => error(format!("the digests of {} differ", output.file_name)),
+            None => Ok(()),
+        }
     }
 
     /// The record as canonical JSON.

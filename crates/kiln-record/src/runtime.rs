@@ -2,11 +2,11 @@
 //!
 //! The name of a runtime does not fix its glibc by any rule, so the table is data with its sources (`runtimes.toml`).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
 /// The operating system of a runtime.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatingSystem {
     /// Its name, such as `Amazon Linux 2023`.
@@ -16,7 +16,7 @@ pub struct OperatingSystem {
 }
 
 /// A Lambda runtime.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Runtime {
     /// The identifier in Lambda's API, such as `python3.13`.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Runtime {
 }
 
 /// A distribution that a runtime provides.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provided {
     /// PEP 503 name.

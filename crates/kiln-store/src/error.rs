@@ -103,6 +103,9 @@ pub enum StoreError {
         "`{0}` cannot be the name of a published file: it must be one path component that does not start with `.`"
     )]
     FileName(String),
+    /// A folder that is to be replaced holds something else than an earlier publication.
+    #[error("{} holds something else than an earlier build of this artifact: it is left alone", .0.display())]
+    NotPublished(PathBuf),
     /// Something that should be a regular file is not.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),

@@ -1,6 +1,9 @@
 //! Publishing an artifact's folder in one step.
 
-use crate::atomic::{FILE_MODE, FOLDER_MODE, at, create_new, names_in, remove_folder, sweep_unfinished, sync_folder};
+use crate::atomic::{
+    FILE_MODE, FOLDER_MODE, at, create_new, names_in, read_bounded, remove_folder, sweep_unfinished,
+    sync_folder,
+};
 use crate::{Result, StoreError};
 use fs_err as fs;
 use kiln_record::ArtifactName;
@@ -85,11 +88,34 @@ impl Publication {
         match fs::symlink_metadata(&published) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(&self.staging, &published)?,
             Err(error) => return Err(error.into()),
+            Ok(_) if !self.is_ours(&published)? => return Err(StoreError::NotPublished(published)),
             Ok(_) => self.replace(&published)?,
         }
         sync_folder(&self.dist)?;
         // After an exchange the old folder has the staging name: dropping `self` removes it.
         Ok(())
+    }
+
+    /// Whether a folder holds an earlier publication of this artifact: a record of it, and nothing but plain files. What
+    /// somebody else put there is never replaced.
+    fn is_ours(&self, published: &Path) -> io::Result<bool> {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            artifact: ArtifactName,
+        }
+        if !fs::symlink_metadata(published)?.is_dir() {
+            return Ok(false);
+        }
+        for name in names_in(published)? {
+            if !fs::symlink_metadata(published.join(name))?.is_file() {
+                return Ok(false);
+            }
+        }
+        // A record that was damaged since is still a sign of ours; the folder of another artifact is not.
+        let Some(record) = read_bounded(&published.join("record.json"), 1 << 30)? else {
+            return Ok(names_in(published)?.is_empty());
+        };
+        Ok(serde_json::from_slice::<Head>(&record).map_or(true, |head| head.artifact == self.artifact))
     }
 
     fn replace(&self, published: &Path) -> io::Result<()> {

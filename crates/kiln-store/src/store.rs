@@ -1,6 +1,6 @@
 //! Content-addressed blobs.
 
-use crate::atomic::{at, read_bounded, sync_folder, write_synced};
+use crate::atomic::{at, names_in, read_bounded, sync_folder, write_synced};
 use crate::run_folder::{self, RunFolder};
 use crate::{Result, StoreError};
 use fs_err as fs;
@@ -113,6 +113,40 @@ impl Store {
         }
         fs::remove_file(self.path_of(digest))?;
         Err(StoreError::BlobDamaged { digest: *digest, found })
+    }
+
+    /// Removes a blob, if it is there: for content that turned out not to be what its name says.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn discard(&self, digest: &Digest) -> Result<()> {
+        match fs::remove_file(self.path_of(digest)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads every blob and removes those that the disk no longer has as they were stored. Returns their digests, sorted.
+    /// For when something built from the store is not what it should be.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn scrub(&self) -> Result<Vec<Digest>> {
+        let mut damaged = Vec::new();
+        let blobs = self.inner.root.join("blobs/sha256");
+        for first in names_in(&blobs)? {
+            for rest in names_in(&blobs.join(&first))? {
+                let Ok(digest) = Digest::from_hex(&format!("{first}{rest}")) else { continue };
+                let mut hasher = kiln_record::HashingWriter::new(io::sink());
+                io::copy(&mut fs::File::open(self.path_of(&digest))?, &mut hasher)?;
+                if hasher.finish().1 != digest {
+                    self.discard(&digest)?;
+                    damaged.push(digest);
+                }
+            }
+        }
+        damaged.sort();
+        Ok(damaged)
     }
 
     /// Stores bytes. Bytes that are there already are not written again.

@@ -52,13 +52,17 @@ impl LocalIndex {
         Self { address, shared }
     }
 
-    /// Lists a wheel with a hash and serves bytes for it; a test may make the three disagree.
+    /// Lists a wheel with a hash, or without one if that is empty, and serves bytes for it; a test may make the three
+    /// disagree.
     pub(crate) fn add(&self, wheel: &WheelFile, listed_sha256: &str, bytes: &[u8]) {
         let mut pages = self.shared.pages.lock().unwrap();
         let project = wheel.name().to_lowercase().replace(['_', '.'], "-");
         let file = format!("/files/{}", wheel.file_name);
-        let page = pages.entry(format!("/simple/{project}/")).or_insert_with(|| b"<!DOCTYPE html>\n".to_vec());
-        page.extend_from_slice(format!("<a href=\"{file}#sha256={listed_sha256}\">{}</a>\n", wheel.file_name).as_bytes());
+        let fragment =
+            if listed_sha256.is_empty() { String::new() } else { format!("#sha256={listed_sha256}") };
+        let page =
+            pages.entry(format!("/simple/{project}/")).or_insert_with(|| b"<!DOCTYPE html>\n".to_vec());
+        page.extend_from_slice(format!("<a href=\"{file}{fragment}\">{}</a>\n", wheel.file_name).as_bytes());
         pages.insert(file, bytes.to_vec());
     }
 
@@ -106,7 +110,8 @@ fn answer(mut stream: TcpStream, state: &Shared) {
             None => ("404 Not Found", b"not found".to_vec()),
         };
         let kind = if path.starts_with("/simple/") { "text/html" } else { "application/octet-stream" };
-        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
         if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_err() {
             return;
         }

@@ -1,11 +1,14 @@
 //! The binary under test, in an environment of its own.
 
+use super::Running;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Settings of the machine that a test must not lose: how to reach registries and the engine.
-const PASSED_ON: [&str; 3] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+const PASSED_ON: [&str; 4] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "KILN_DEBIAN_MIRROR"];
 /// Prefixes of such settings.
 const PASSED_ON_PREFIXES: [&str; 8] =
     ["DOCKER_", "UV_", "PIP_", "HTTP_", "HTTPS_", "NO_PROXY", "http", "no_proxy"];
@@ -17,11 +20,27 @@ pub(crate) struct Kiln {
     home: PathBuf,
     store: PathBuf,
     variables: Vec<(String, String)>,
+    program: PathBuf,
+    shell: Option<String>,
+    user: Option<(u32, u32)>,
 }
 
 impl Kiln {
     pub(crate) fn new(workspace: &Path, home: &Path) -> Self {
-        Self { workspace: workspace.to_owned(), home: home.to_owned(), store: Self::shared_store(), variables: Vec::new() }
+        Self {
+            workspace: workspace.to_owned(),
+            home: home.to_owned(),
+            store: Self::shared_store(),
+            variables: Vec::new(),
+            program: Self::program(),
+            shell: None,
+            user: None,
+        }
+    }
+
+    /// The binary under test.
+    pub(crate) fn program() -> PathBuf {
+        PathBuf::from(env!("CARGO_BIN_EXE_kiln-under-test"))
     }
 
     /// The store that tests share, so that a wheel is downloaded once. It outlives a run of the tests.
@@ -41,9 +60,48 @@ impl Kiln {
         self
     }
 
+    /// Uses another copy of the binary.
+    pub(crate) fn with_program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
+    }
+
+    /// Lets a POSIX shell start the binary: `"$@"` in the script is the whole command.
+    pub(crate) fn in_shell(mut self, script: &str) -> Self {
+        self.shell = Some(script.to_owned());
+        self
+    }
+
+    /// Runs as another user, with one group and no others.
+    pub(crate) fn as_user(mut self, user: u32, group: u32) -> Self {
+        self.user = Some((user, group));
+        self
+    }
+
+    /// Sends every request to an address, whatever it is for, and names it as index and mirror, too.
+    pub(crate) fn with_network_only_at(mut self, url: &str) -> Self {
+        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            self = self.with_variable(name, url);
+        }
+        for name in ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "KILN_DEBIAN_MIRROR"] {
+            self = self.with_variable(name, url);
+        }
+        self.with_variable("no_proxy", "").with_variable("NO_PROXY", "")
+    }
+
     /// The command, not yet started.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kiln-under-test"));
+        let mut command = match &self.shell {
+            Some(script) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", script, "sh"]).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
         command.env_clear();
         for (name, value) in std::env::vars_os() {
             let Some(text) = name.to_str() else { continue };
@@ -66,6 +124,11 @@ impl Kiln {
         let mut command = self.command(arguments);
         let line = format!("{command:?}");
         Outcome::new(line, command.output().expect("the binary starts"))
+    }
+
+    /// Starts it, to be looked at or stopped on the way.
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
+        Running::start(self.command(arguments))
     }
 }
 
@@ -95,12 +158,23 @@ impl Outcome {
         self
     }
 
-    /// Fails the test unless standard error holds every part, in any order; line breaks count as spaces.
+    /// Fails the test unless standard error holds every part, in any order; line breaks count as spaces,
+    /// and so do the rules at the left of a frame.
     #[track_caller]
     pub(crate) fn says(self, parts: &[&str]) -> Self {
-        let flat = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = self.stderr.split_whitespace().filter(|word| *word != "│");
+        let flat = words.collect::<Vec<_>>().join(" ");
         for part in parts {
             assert!(flat.contains(part), "standard error lacks {part:?}\n{self}");
+        }
+        self
+    }
+
+    /// Fails the test unless standard output holds every part.
+    #[track_caller]
+    pub(crate) fn prints(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stdout.contains(part), "standard output lacks {part:?}\n{self}");
         }
         self
     }
@@ -109,6 +183,25 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn does_not_say(self, part: &str) -> Self {
         assert!(!self.stderr.contains(part), "standard error holds {part:?}\n{self}");
+        self
+    }
+
+    /// How each artifact of a `build --format json` ended.
+    #[track_caller]
+    pub(crate) fn endings(&self) -> BTreeMap<String, String> {
+        let document = self.json();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let artifacts = document["artifacts"].as_array().unwrap();
+        artifacts.iter().map(|row| (text(&row["artifact"]), text(&row["ending"]))).collect()
+    }
+
+    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others unchanged.
+    #[track_caller]
+    pub(crate) fn published_only(self, names: &[&str]) -> Self {
+        for (name, ending) in self.endings() {
+            let expected = if names.contains(&name.as_str()) { "published" } else { "unchanged" };
+            assert_eq!(ending, expected, "{name}\n{self}");
+        }
         self
     }
 
@@ -121,6 +214,10 @@ impl Outcome {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\ncode: {:?}\n--- stdout\n{}\n--- stderr\n{}", self.line, self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "{}\ncode: {:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.line, self.code, self.stdout, self.stderr
+        )
     }
 }

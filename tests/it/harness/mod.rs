@@ -1,16 +1,32 @@
 //! What every test stands on: sandboxes with a workspace, the binary with a clean environment, wheels made on the spot
 //! and an index that serves them.
 
+mod assembled;
 mod bases;
+mod engine;
 mod index;
 mod kiln;
+mod mirror;
+mod poetry;
+mod published;
+mod registry;
+mod running;
 mod sandbox;
+mod server;
 mod wheel;
 
+pub(crate) use assembled::{assembled, busybox, debian_base};
+pub(crate) use engine::{block_on, engine, engine_of};
 pub(crate) use index::LocalIndex;
 pub(crate) use kiln::{Kiln, Outcome};
+pub(crate) use mirror::LocalMirror;
+pub(crate) use poetry::poetry_lock;
+pub(crate) use published::published_repository;
+pub(crate) use registry::{LyingProxy, Registry, forget};
+pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
-pub(crate) use wheel::{WheelFile, shared_object, wheel};
+pub(crate) use server::{LocalServer, Reply};
+pub(crate) use wheel::{WheelFile, shared_object, shared_object_needing, wheel};
 
 use std::path::PathBuf;
 

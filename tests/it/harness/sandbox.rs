@@ -1,7 +1,8 @@
 //! A workspace in a folder of its own.
 
-use super::{Kiln, LocalIndex, bases, repository};
+use super::{Kiln, LocalIndex, Outcome, bases, repository};
 use fs_err as fs;
+use kiln_record::exit;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,7 +32,16 @@ impl Sandbox {
     pub(crate) fn of_repository() -> Self {
         let sandbox = Self::bare();
         let listed = Command::new("git")
-            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "kiln.toml", "images", "manifests"])
+            .args([
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+                "kiln.toml",
+                "images",
+                "manifests",
+            ])
             .current_dir(repository())
             .output()
             .unwrap();
@@ -43,6 +53,18 @@ impl Sandbox {
         }
         bases::copy_into(&sandbox.path("images"));
         sandbox
+    }
+
+    /// The same workspace in another place, with all that was built there.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::bare();
+        copy_folder(&self.root(), &copy.root());
+        copy
+    }
+
+    /// The folder that holds everything.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The folder of the workspace.
@@ -93,6 +115,56 @@ impl Sandbox {
         self.write(&format!("manifests/{name}/src/app.py"), code)
     }
 
+    /// A function of a Poetry project, whose two files lie beside its source.
+    pub(crate) fn poetry_function(
+        &self,
+        name: &str,
+        python: &str,
+        code: &str,
+        project: &str,
+        lock: &str,
+    ) -> &Self {
+        self.function(name, python, code, "")
+            .append(
+                &format!("manifests/{name}.toml"),
+                &format!("\n[python]\nlock = \"{name}/poetry.lock\"\n"),
+            )
+            .write(&format!("manifests/{name}/pyproject.toml"), project)
+            .write(&format!("manifests/{name}/poetry.lock"), lock)
+    }
+
+    /// Adds to the end of a file.
+    pub(crate) fn append(&self, path: &str, text: &str) -> &Self {
+        let there = String::from_utf8(self.read(path)).unwrap();
+        self.write(path, there + text)
+    }
+
+    /// Replaces a text that is in a file.
+    #[track_caller]
+    pub(crate) fn replace(&self, path: &str, old: &str, new: &str) -> &Self {
+        let there = String::from_utf8(self.read(path)).unwrap();
+        assert!(there.contains(old), "{path} holds {old:?}:\n{there}");
+        self.write(path, there.replace(old, new))
+    }
+
+    /// Builds everything. It must be denied, and nothing may be published or remembered.
+    #[track_caller]
+    pub(crate) fn denied(&self) -> Outcome {
+        let outcome =
+            self.kiln().run(["build", "--all", "--color", "never"]).ends_with(exit::FINDINGS_DENIED);
+        self.assert_nothing_published();
+        outcome
+    }
+
+    /// Fails the test if there is anything in `dist/` or in the ledger.
+    #[track_caller]
+    pub(crate) fn assert_nothing_published(&self) {
+        let names: Vec<String> = self.dist().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [""; 0], "nothing is published");
+        let history = self.kiln().run(["history", "--format", "json"]).ends_with(exit::SUCCESS);
+        assert_eq!(history.json(), serde_json::json!({}), "the ledger is empty");
+    }
+
     /// The binary for this workspace.
     pub(crate) fn kiln(&self) -> Kiln {
         Kiln::new(&self.root(), &self.home())
@@ -116,6 +188,19 @@ impl Sandbox {
         }
         files.sort();
         files
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use kiln_pack::{ZipWriter, compress};
 use kiln_record::{Digest, Mode, TreePath};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 /// A wheel's file name and bytes.
@@ -19,6 +20,10 @@ impl WheelFile {
         &self.name
     }
 
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
     }
@@ -30,8 +35,15 @@ impl WheelFile {
     }
 }
 
-/// Makes a wheel. `tag` is such as `py3-none-any`; `requires` are `Requires-Dist` values; `files` are paths and content.
-pub(crate) fn wheel(name: &str, version: &str, tag: &str, requires: &[&str], files: &[(&str, &[u8])]) -> WheelFile {
+/// Makes a wheel. `tag` is such as `py3-none-any`; `requires` are `Requires-Dist` values; `files` are paths and content,
+/// of which a RECORD replaces the true one.
+pub(crate) fn wheel(
+    name: &str,
+    version: &str,
+    tag: &str,
+    requires: &[&str],
+    files: &[(&str, &[u8])],
+) -> WheelFile {
     let stem = format!("{}-{version}", name.replace('-', "_"));
     let info = format!("{stem}.dist-info");
     let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
@@ -49,7 +61,7 @@ pub(crate) fn wheel(name: &str, version: &str, tag: &str, requires: &[&str], fil
         .map(|(path, content)| format!("{path},sha256={},{}\n", urlsafe(&Digest::of(content)), content.len()))
         .collect();
     record.push_str(&format!("{info}/RECORD,,\n"));
-    members.insert(format!("{info}/RECORD"), record.into_bytes());
+    members.entry(format!("{info}/RECORD")).or_insert(record.into_bytes());
 
     let mut zip = ZipWriter::new(Vec::new());
     for (path, content) in &members {
@@ -71,14 +83,35 @@ fn urlsafe(digest: &Digest) -> String {
 /// A shared object compiled from C with the host's compiler, which every Rust toolchain needs for linking.
 pub(crate) fn shared_object(code: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    let (source, target) = (folder.path().join("m.c"), folder.path().join("m.so"));
+    compile(folder.path(), "m", code, &[]);
+    fs_err::read(folder.path().join("m")).unwrap()
+}
+
+/// A shared object that calls a function without arguments, which the C library has under `version` (`GLIBC_2.34`). It
+/// is linked against a library made for this, so that the host's own C library does not matter.
+pub(crate) fn shared_object_needing(symbol: &str, version: &str, code: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let library = "libc.so.6";
+    let map = folder.path().join("map");
+    fs_err::write(&map, format!("{version} {{ {symbol}; }};\n")).unwrap();
+    let script = format!("-Wl,--version-script={}", map.display());
+    let soname = format!("-Wl,-soname,{library}");
+    compile(folder.path(), library, &format!("void {symbol}(void) {{}}\n"), &["-nostdlib", &soname, &script]);
+    let library = folder.path().join(library);
+    compile(folder.path(), "m", code, &["-nostdlib", library.to_str().unwrap()]);
+    fs_err::read(folder.path().join("m")).unwrap()
+}
+
+/// Compiles code to a shared object of this name.
+fn compile(folder: &Path, name: &str, code: &str, arguments: &[&str]) {
+    let source = folder.join(format!("{name}.c"));
     fs_err::write(&source, code).unwrap();
     let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-Wl,--build-id=none", "-o"])
-        .arg(&target)
+        .args(["-shared", "-fPIC", "-fno-builtin", "-fno-stack-protector", "-Wl,--build-id=none", "-o"])
+        .arg(folder.join(name))
         .arg(&source)
+        .args(arguments)
         .output()
         .expect("cc is there");
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    fs_err::read(target).unwrap()
 }

@@ -53,6 +53,9 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
             Failure::from(error).print(printer);
         }
     }
+    if let Some(error) = report.error {
+        Failure::from(error).print(printer);
+    }
     Ok(code)
 }
 
@@ -61,7 +64,7 @@ fn exit_code(report: &BuildReport) -> u8 {
     if report.results.iter().any(|result| result.ending == Ending::Denied) {
         return exit::FINDINGS_DENIED;
     }
-    let failed = report.results.iter().find_map(|result| result.error.as_ref());
+    let failed = report.results.iter().find_map(|result| result.error.as_ref()).or(report.error.as_ref());
     match failed {
         Some(error) => crate::failure::exit_code(error),
         None if report.is_success() => exit::SUCCESS,

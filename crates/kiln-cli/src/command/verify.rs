@@ -47,7 +47,8 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
             )
         }
         (None, _) => format!(
-            "{} {file}: no record beside it and no build in the ledger describe it\n",
+            "{} {file}: no record beside it and no build in the ledger describe it\n  to hold it against a record: kiln \
+             verify --record RECORD.JSON {file}\n",
             printer.on_stdout(Style::Bad, "unknown")
         ),
     };

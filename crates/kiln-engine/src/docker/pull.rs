@@ -67,7 +67,10 @@ impl Docker {
         let answer = self.shared.client.inspect_registry_image(reference, credentials).await;
         let descriptor = match answer {
             Ok(answer) => answer.descriptor,
-            Err(error) => return Err(failed(stream_error(&error).map_or_else(|| causes(&error), explained))),
+            Err(error) => {
+                let why = stream_error(&error);
+                return Err(failed(why.map_or_else(|| causes(&error), |why| explained(why, ABSENT_TAG))));
+            }
         };
         let digest = descriptor.digest.ok_or_else(|| failed("the registry names no digest".to_owned()))?;
         let digest = digest.parse().map_err(|e: kiln_record::DigestError| failed(e.to_string()))?;
@@ -76,7 +79,10 @@ impl Docker {
 
     fn pull_failed(&self, reference: &str, error: bollard::errors::Error) -> EngineError {
         match stream_error(&error) {
-            Some(why) => EngineError::PullFailed { reference: reference.to_owned(), why: explained(why) },
+            Some(why) => EngineError::PullFailed {
+                reference: reference.to_owned(),
+                why: explained(why, ABSENT_DIGEST),
+            },
             None => match self.failed("pull", error) {
                 EngineError::Broken { why, .. } => {
                     EngineError::PullFailed { reference: reference.to_owned(), why }
@@ -92,14 +98,17 @@ fn holds(image: &ImageInfo, digest: Digest) -> bool {
     image.repo_digests.iter().any(|known| known.ends_with(&suffix))
 }
 
-/// The engine's words, followed by what to do about the usual causes.
-fn explained(why: &str) -> String {
+const ABSENT_DIGEST: &str = "; the registry does not have it (any more): pin again with `kiln lock --base`";
+const ABSENT_TAG: &str = "; the registry does not have it: check the name and the tag";
+
+/// The engine's words, followed by what to do about the usual causes; `absent` is for what the registry does not have.
+fn explained(why: &str, absent: &'static str) -> String {
     let lower = why.to_lowercase();
     let advice =
         if lower.contains("unauthorized") || lower.contains("no basic auth") || lower.contains("denied") {
             "; log in with `docker login`, or check that the name is right"
         } else if lower.contains("manifest unknown") || lower.contains("not found") {
-            "; the registry does not have it (any more): pin again with `kiln lock --base`"
+            absent
         } else if lower.contains("verification failed") || lower.contains("digest") {
             "; the registry serves other bytes than the digest names: do not use it before the cause is known"
         } else if lower.contains("dial tcp") || lower.contains("timeout") || lower.contains("no such host") {
@@ -118,8 +127,9 @@ mod tests {
 
     #[test]
     fn usual_causes_come_with_advice() {
-        assert!(explained("unauthorized: authentication required").contains("docker login"));
-        assert!(explained("manifest for x not found: manifest unknown").contains("kiln lock --base"));
-        assert_eq!(explained("odd\n"), "odd");
+        let told = |why| explained(why, ABSENT_DIGEST);
+        assert!(told("unauthorized: authentication required").contains("docker login"));
+        assert!(told("manifest for x not found: manifest unknown").contains("kiln lock --base"));
+        assert_eq!(told("odd\n"), "odd");
     }
 }

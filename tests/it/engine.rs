@@ -1,0 +1,93 @@
+//! Docker under the contract that every engine must pass, and what a killed kiln leaves in it.
+
+use crate::harness::{Sandbox, block_on, busybox, engine, engine_of};
+use kiln_engine::{Engine, EngineError, RunOutcome, Session, contract};
+use kiln_record::exit;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+#[test]
+fn docker_passes_the_contract() {
+    let image = busybox();
+    block_on(async { contract::suite(engine("contract").await, &image).await });
+}
+
+/// The host's name, as the binary labels its containers with it.
+fn host() -> String {
+    fs_err::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned()
+}
+
+type Run = JoinHandle<Result<RunOutcome, EngineError>>;
+
+/// Starts a program that would run for a minute.
+fn hold(engine: &Engine, image: &str) -> Run {
+    let (engine, spec) = (engine.clone(), contract::spec(image, &["sleep", "60"]));
+    tokio::spawn(async move { engine.run(spec, |_| ()).await })
+}
+
+/// Whether the engine has a container of a session.
+async fn is_there(engine: &Engine, session: &Session) -> bool {
+    engine.containers().await.unwrap().iter().any(|container| container.session.id == session.id)
+}
+
+/// Waits until a session has a container, or its run is over because another kiln has swept it already.
+async fn started(engine: &Engine, session: &Session, run: &Run) {
+    for _ in 0..200 {
+        if run.is_finished() || is_there(engine, session).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no container of {} appeared", session.id);
+}
+
+#[test]
+fn leftovers_of_a_killed_run_are_swept_by_the_next() {
+    let image = busybox();
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+    // A package under a new name, so that something has to be imported and the engine is needed.
+    let nonce = format!("NONCE = {:?}\n", sandbox.root());
+    sandbox.write("manifests/app/src/nonce.py", nonce);
+    block_on(async {
+        let pid = std::process::id();
+        let start = Session::start_of(pid).expect("this host tells when processes started");
+        let session = |id: &str, started: u64| Session {
+            id: format!("test-{id}-{pid}"),
+            host: host(),
+            pid,
+            started: Some(started),
+        };
+        // The number of a living process, but of one that started earlier: a number that was used again.
+        let (dead, alive) = (session("dead", start - 1), session("alive", start));
+        let living = engine_of(alive.clone()).await;
+        let (lost, kept) = (hold(&living.with_session(dead.clone()), &image), hold(&living, &image));
+        started(&living, &dead, &lost).await;
+        started(&living, &alive, &kept).await;
+        let kiln = sandbox.kiln();
+        let built = tokio::task::spawn_blocking(move || kiln.run(["build", "app"])).await.unwrap();
+        built.ends_with(exit::SUCCESS);
+        assert!(!is_there(&living, &dead).await, "the leftover is gone");
+        assert!(is_there(&living, &alive).await, "what a living process runs is not touched");
+        assert!(!kept.is_finished());
+        assert!(lost.await.unwrap().is_err(), "its run ends with the container");
+        assert_eq!(living.shutdown().await, 1);
+        assert!(matches!(kept.await.unwrap(), Err(EngineError::Stopped)));
+        assert!(!is_there(&living, &alive).await);
+    });
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+    sandbox.write("manifests/app/src/nonce.py", format!("NONCE = {:?}\n", sandbox.root()));
+    let socket = sandbox.path("no.sock");
+    let kiln = sandbox.kiln().with_variable("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    kiln.run(["build", "app"]).ends_with(exit::ENGINE_UNAVAILABLE).says(&[
+        "no.sock",
+        "start it",
+        "DOCKER_HOST",
+    ]);
+    assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());
+}

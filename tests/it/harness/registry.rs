@@ -1,0 +1,165 @@
+//! A real registry on 127.0.0.1, from Debian's package of it, and a proxy in front of it that lies.
+
+use super::{LocalServer, Reply, assembled, block_on, engine};
+use futures_util::StreamExt as _;
+use kiln_engine::contract::tar_of;
+use kiln_record::Digest;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use testcontainers::bollard::models::PortBinding;
+use testcontainers::bollard::query_parameters::{BuildImageOptionsBuilder, PushImageOptionsBuilder};
+use testcontainers::bollard::{Docker, body_full};
+use testcontainers::core::{IntoContainerPort as _, WaitFor};
+use testcontainers::runners::AsyncRunner as _;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
+use tokio::runtime::Runtime;
+
+/// Debian's own configuration asks for a login.
+const CONFIG: &str = "version: 0.1\nstorage: {filesystem: {rootdirectory: /data}}\nhttp: {addr: ':5000'}\n";
+
+/// The registry; its container is removed when it is dropped.
+pub(crate) struct Registry {
+    runtime: Runtime,
+    container: Option<ContainerAsync<GenericImage>>,
+    address: SocketAddr,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Self {
+        let exclude = ["adduser", "init-system-helpers", "lsb-base"];
+        let image = assembled("registry", &["docker-registry"], &exclude, "/usr/bin/docker-registry");
+        let (name, tag) = image.rsplit_once(':').unwrap();
+        let local = |config: &mut testcontainers::bollard::models::HostConfig| {
+            let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
+            config.publish_all_ports = None;
+            config.port_bindings = Some([("5000/tcp".to_owned(), Some(vec![binding]))].into());
+        };
+        let runtime = Runtime::new().unwrap();
+        let (container, port) = runtime.block_on(async {
+            let container = GenericImage::new(name, tag)
+                .with_exposed_port(5000.tcp())
+                .with_wait_for(WaitFor::message_on_stderr("listening on"))
+                .with_copy_to("/config.yml", CONFIG.as_bytes().to_vec())
+                .with_cmd(["/usr/bin/docker-registry", "serve", "/config.yml"])
+                .with_host_config_modifier(local)
+                .with_startup_timeout(Duration::from_secs(60))
+                .start()
+                .await
+                .unwrap();
+            let port = container.get_host_port_ipv4(5000).await.unwrap();
+            (container, port)
+        });
+        Self { runtime, container: Some(container), address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Pushes an image that is `base` and one more file, and returns its digest. The engine forgets the image.
+    pub(crate) fn push(&self, repository: &str, tag: &str, base: &str, content: &str) -> Digest {
+        let name = format!("{}/{repository}", self.address);
+        let reference = format!("{name}:{tag}");
+        let recipe = format!("FROM {base}\nCOPY marker /marker\n");
+        let files =
+            tar_of(&[("Dockerfile", 0o644, recipe.as_bytes()), ("marker", 0o644, content.as_bytes())]);
+        self.runtime.block_on(async {
+            let docker = Docker::connect_with_defaults().unwrap();
+            let build = BuildImageOptionsBuilder::new().t(&reference).rm(true).build();
+            let mut steps = docker.build_image(build, None, Some(body_full(files.into())));
+            while let Some(step) = steps.next().await {
+                step.unwrap();
+            }
+            let push = PushImageOptionsBuilder::new().tag(tag).build();
+            let mut steps = Box::pin(docker.push_image(&name, Some(push), None));
+            while let Some(step) = steps.next().await {
+                step.unwrap();
+            }
+            let engine = engine("registry").await;
+            let image = engine.image(&reference).await.unwrap().unwrap();
+            let prefix = format!("{name}@");
+            let digest = image.repo_digests.iter().find_map(|known| known.strip_prefix(&prefix)).unwrap();
+            assert!(engine.remove_image(&reference).await.unwrap());
+            digest.parse().unwrap()
+        })
+    }
+
+    /// A manifest, as the registry has it.
+    pub(crate) fn manifest(&self, repository: &str, digest: &Digest) -> serde_json::Value {
+        let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+        let path = format!("/v2/{repository}/manifests/{digest}");
+        let answer = forward(self.address, "GET", &path, &[accept.to_owned()]);
+        let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        serde_json::from_slice(&answer[body..]).unwrap()
+    }
+
+    /// Stops it for good.
+    pub(crate) fn stop(&mut self) {
+        if let Some(container) = self.container.take() {
+            self.runtime.block_on(container.rm()).unwrap();
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Forgets an image that was pulled, if it was.
+pub(crate) fn forget(reference: &str) {
+    block_on(async { engine("forget").await.remove_image(reference).await.unwrap() });
+}
+
+/// A proxy that answers some requests with the answer to others.
+#[derive(Debug)]
+pub(crate) struct LyingProxy {
+    server: LocalServer,
+    /// Path asked for, path answered.
+    lies: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl LyingProxy {
+    pub(crate) fn before(registry: &Registry) -> Self {
+        let lies = Arc::new(Mutex::new(BTreeMap::<String, String>::new()));
+        let (known, upstream) = (Arc::clone(&lies), registry.address);
+        let server = LocalServer::serve(move |request| {
+            let lie = known.lock().unwrap().get(&request.path).cloned();
+            let path = lie.unwrap_or_else(|| request.path.clone());
+            Reply::Verbatim(forward(upstream, &request.method, &path, &request.headers))
+        });
+        Self { server, lies }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// From now on, `asked` is answered with what is at `answered`, and nothing else is changed.
+    pub(crate) fn lie(&self, asked: &str, answered: &str) {
+        *self.lies.lock().unwrap() = [(asked.to_owned(), answered.to_owned())].into();
+    }
+}
+
+/// Sends a request on and returns the whole answer.
+fn forward(to: SocketAddr, method: &str, path: &str, headers: &[String]) -> Vec<u8> {
+    let mut request = format!("{method} {path} HTTP/1.1\r\n");
+    let is_ours = |header: &&String| !header.to_lowercase().starts_with("connection:");
+    let has_host = headers.iter().any(|header| header.to_lowercase().starts_with("host:"));
+    let host = (!has_host).then(|| format!("Host: {to}"));
+    for header in headers.iter().filter(is_ours).chain(&host) {
+        request.push_str(&format!("{header}\r\n"));
+    }
+    request.push_str("Connection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
+}

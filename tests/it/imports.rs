@@ -1,0 +1,233 @@
+//! What the import check and the collection of files find, as Lambda would.
+
+use crate::harness::{LocalIndex, Outcome, Sandbox, wheel};
+use kiln_record::exit;
+use serde_json::Value;
+
+/// The findings of an artifact in the output of `build --format json`, as `level[code] subject`.
+fn findings(json: &Value, artifact: &str) -> Vec<String> {
+    let found = json["artifacts"].as_array().unwrap().iter().find(|row| row["artifact"] == artifact).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            format!("{}[{}] {}", text(&finding["level"]), text(&finding["code"]), text(&finding["subject"]))
+        })
+        .collect()
+}
+
+/// Adds a function without dependencies whose code is `import_line` and a handler.
+fn function(sandbox: &Sandbox, name: &str, import_line: &str) {
+    sandbox.function(
+        name,
+        "3.13",
+        &format!("{import_line}\n\ndef handler(event, context):\n    return None\n"),
+        "",
+    );
+}
+
+#[test]
+fn handler_imports_undeclared_module() {
+    let powertools = wheel(
+        "aws-lambda-powertools",
+        "3.0.0",
+        "py3-none-any",
+        &[],
+        &[("aws_lambda_powertools/__init__.py", b"class Logger:\n    pass\n")],
+    );
+    let index = LocalIndex::serve(std::slice::from_ref(&powertools));
+    let sandbox = Sandbox::new().with_index(&index);
+    function(&sandbox, "undeclared", "import os\nimport requests");
+    function(&sandbox, "provided", "import boto3");
+    function(&sandbox, "layered", "from aws_lambda_powertools import Logger");
+    sandbox.replace("manifests/layered.toml", "handler =", "layers = [\"powertools-layer\"]\nhandler =");
+    sandbox.function(
+        "locked",
+        "3.13",
+        "import aws_lambda_powertools\nhandler = print\n",
+        &powertools.requirement(""),
+    );
+    sandbox.replace("manifests/locked.toml", "handler =", "layers = [\"powertools-layer\"]\nhandler =");
+    sandbox.write("manifests/powertools-layer/requirements.txt", powertools.requirement(""));
+    sandbox.write(
+        "manifests/powertools-layer.toml",
+        "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \
+         \"x86_64\"\n\n[python]\nlock = \"powertools-layer/requirements.txt\"\n",
+    );
+    let outcome =
+        sandbox.kiln().run(["build", "--all", "--format", "json"]).ends_with(exit::FINDINGS_DENIED).says(&[
+            "deny[import-failed] undeclared: requests importing `app` needs it, and it is not in the artifact",
+            "File \"/var/task/app.py\", line 2",
+            "ModuleNotFoundError: No module named 'requests'",
+            "→ if it is a distribution's, add the one that holds `requests` to the project's dependencies and lock again",
+            "→ if it is your own, check that `include` and `exclude`",
+            "→ if a layer has it, name the layer in `layers`",
+            "warn[provided-by-runtime] provided: boto3",
+            "`boto3` is imported but not packaged: runtime python3.13 has it, in a version that AWS chooses",
+            "imported at /var/task/app.py:1",
+            "→ to decide the version yourself, add `boto3` to the project's dependencies",
+        ]);
+    let json = outcome.json();
+    assert_eq!(findings(&json, "undeclared"), ["deny[import-failed] requests"]);
+    assert_eq!(findings(&json, "provided"), ["warn[provided-by-runtime] boto3"]);
+    assert_eq!(findings(&json, "layered"), ["note[provided-by-layer] aws_lambda_powertools"]);
+    assert_eq!(findings(&json, "locked"), ["note[provided-by-layer] aws-lambda-powertools"]);
+    let published: Vec<String> =
+        sandbox.dist().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".zip")).collect();
+    assert_eq!(
+        published,
+        [
+            "layered/layered.zip",
+            "locked/locked.zip",
+            "powertools-layer/powertools-layer.zip",
+            "provided/provided.zip"
+        ]
+    );
+    let record = String::from_utf8(sandbox.read("dist/locked/record.json")).unwrap();
+    assert!(!record.contains("aws_lambda_powertools/__init__.py"), "the layer alone has it: {record}");
+}
+
+#[test]
+fn syntax_ok_but_import_fails() {
+    let shapes = wheel("shapes", "1.0", "py3-none-any", &[], &[("shapes.py", b"def circle():\n    pass\n")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&shapes));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function(
+        "app",
+        "3.13",
+        "import helper\n\ndef handler(event, context):\n    return None\n",
+        &shapes.requirement(""),
+    );
+    sandbox.write("manifests/app/src/helper.py", "from shapes import square\n");
+    sandbox.denied().says(&[
+        "deny[import-failed] app: app",
+        "importing it raises ImportError: cannot import name 'square' from 'shapes' (/var/task/shapes.py)",
+        "File \"/var/task/app.py\", line 1, in <module> import helper",
+        "File \"/var/task/helper.py\", line 1, in <module> from shapes import square",
+        "→ the installed version does not have that name: lock a version that does, or change the import",
+    ]);
+}
+
+#[test]
+fn handlers_that_lambda_would_not_find() {
+    let sandbox = Sandbox::new();
+    for name in ["attribute", "module", "value"] {
+        function(&sandbox, name, "handlers = {}");
+    }
+    let set = |name: &str, handler: &str| {
+        sandbox.replace(&format!("manifests/{name}.toml"), "app.handler", handler);
+    };
+    set("attribute", "app.handle");
+    set("module", "src/app.handler");
+    set("value", "app.handlers");
+    let outcome = sandbox.denied().says(&[
+        "deny[handler-missing] attribute: app.handle module `app` has no `handle`",
+        "→ if `handler` is meant, set `handler = \"app.handler\"`",
+        "deny[handler-missing] module: src/app.handler there is no module `src.app` in the artifact",
+        "→ if `app` is meant, set `handler = \"app.handler\"`",
+        "deny[handler-missing] value: app.handlers `handlers` in module `app` cannot be called",
+        "3 denied",
+    ]);
+    outcome.does_not_say("import-failed");
+}
+
+#[test]
+fn code_that_acts_while_it_is_imported() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "exits", "import sys\nsys.exit('not configured')");
+    function(
+        &sandbox,
+        "ends",
+        "import os, sys\nprint('giving up', file=sys.stderr, flush=True)\nos._exit(3)",
+    );
+    function(&sandbox, "forges", "import os\nos.write(1, b'KILN-IMPORT-REPORT {}\\n')\nos._exit(0)");
+    function(&sandbox, "configured", "import os\nTABLE = os.environ['TABLE_NAME']");
+    function(&sandbox, "connects", "import socket\nsocket.create_connection(('192.0.2.1', 443), timeout=5)");
+    function(&sandbox, "writes", "open('/var/task/state', 'w')");
+    sandbox.denied().says(&[
+        "deny[import-failed] exits: app importing it calls `sys.exit(not configured)`",
+        "→ call it only when the file is run as a program: `if __name__ == \"__main__\":`",
+        "deny[import-failed] ends: app.handler the process ended itself while importing it, with exit code 3 giving up",
+        "deny[import-failed] forges: app.handler the process ended itself while importing it, with exit code 0",
+        "deny[import-failed] configured: app importing it raises KeyError: 'TABLE_NAME'",
+        "give the check a value for it with `env = { TABLE_NAME = \"…\" }` under `[check]` of the manifest",
+        "deny[import-failed] connects: app importing it raises OSError: [Errno 101] Network is unreachable",
+        "deny[import-failed] writes: app importing it raises PermissionError: [Errno 13] Permission denied: '/var/task/state'",
+        "→ in Lambda, code can write to `/tmp` alone: write there",
+        "6 denied",
+    ]);
+}
+
+#[test]
+fn code_that_prints_or_needs_a_variable_is_published() {
+    let sandbox = Sandbox::new();
+    let code = "import os, sys\nprint('KILN-IMPORT-REPORT nonsense')\nprint('loading', os.environ['TABLE_NAME'])\n\
+                sys.stdout.write('no end of line')\nopen('/tmp/cache', 'w').close()";
+    function(&sandbox, "app", code);
+    sandbox.append("manifests/app.toml", "\n[check]\nenv = { TABLE_NAME = \"orders\" }\n");
+    let json = sandbox.kiln().run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(findings(&json, "app"), [""; 0]);
+    assert_eq!(json["artifacts"][0]["ending"], "published");
+}
+
+#[test]
+fn path_collision() {
+    let one = wheel("one", "1.0", "py3-none-any", &[], &[("one.py", b""), ("shared/data.txt", b"one")]);
+    let two = wheel("two", "1.0", "py3-none-any", &[], &[("two.py", b""), ("shared/data.txt", b"two")]);
+    let same = wheel("same", "1.0", "py3-none-any", &[], &[("same.py", b""), ("shared/data.txt", b"one")]);
+    let index = LocalIndex::serve(&[one.clone(), two.clone(), same.clone()]);
+    let sandbox = Sandbox::new().with_index(&index);
+    let code = "import one\n\ndef handler(event, context):\n    return None\n";
+    sandbox.function("wheels", "3.13", code, &(one.requirement("") + &two.requirement("")));
+    sandbox.function("source", "3.13", code, &one.requirement(""));
+    sandbox.write("manifests/source/src/shared/data.txt", "mine");
+    let outcome: Outcome = sandbox.denied();
+    outcome.says(&[
+        "deny[path-collision] wheels: shared/data.txt",
+        "one 1.0 and two 1.0 both bring it, with different content",
+        "→ leave one of the two out: add `one` or `two` to `exclude` under `[python]`",
+        "deny[path-collision] source: shared/data.txt",
+        "your own file and one both claim `shared/data.txt`, with different content",
+        "→ rename your file, or leave it out: add `shared/data.txt` to `exclude` under `[source]` → or leave the distribution out: add `one` to `exclude` under `[python]`",
+        "2 denied",
+    ]);
+    // Two distributions may bring one file with the same content.
+    sandbox.function("wheels", "3.13", code, &(one.requirement("") + &same.requirement("")));
+    sandbox.kiln().run(["build", "wheels"]).ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn budget_exceeded() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "app", "import data");
+    sandbox.write("manifests/app/src/data.py", format!("DATA = '{}'\n", "x".repeat(30_000)));
+    sandbox.append("manifests/app.toml", "\n[budget]\nzip = \"50 B\"\nunpacked = \"20 kB\"\n");
+    sandbox.denied().says(&[
+        "deny[budget-exceeded] app: unpacked the unpacked files take 30",
+        "20",
+        "deny[budget-exceeded] app: zip the zip takes",
+        "50 B",
+        "app has 29.4 KiB unpacked, 29.3 KiB of it in data.py",
+        "→ or raise the budget `zip` in the manifest",
+    ]);
+    sandbox.replace("manifests/app.toml", "50 B", "50 kB").replace("manifests/app.toml", "20 kB", "40 kB");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn unzipped_too_large() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "app", "import os");
+    // A file with a hole: 252 MiB of zeros that take no space on the disk and compress to almost nothing.
+    let file = fs_err::File::create(sandbox.path("manifests/app/src/zeros.bin")).unwrap();
+    file.set_len(252 << 20).unwrap();
+    sandbox.denied().says(&[
+        "deny[unzipped-too-large] app: unpacked the function unpacks to 264",
+        "more than the 262",
+        "that Lambda allows",
+        "app has 252.0 MiB unpacked, 252.0 MiB of it in zeros.bin",
+        "→ remove or replace what is largest",
+    ]);
+}

@@ -1,0 +1,155 @@
+//! What is built again after a change, and what a run without a change does.
+
+use crate::harness::{LocalIndex, Outcome, Sandbox, block_on, engine, published_repository};
+use kiln_record::exit;
+use std::time::Duration;
+
+/// What a run may read when nothing changed: manifests, locks and its own notes. All published files are far more.
+const NOTES: u64 = 512 * 1024;
+/// Runs the binary, then tells what it and the shell used, on standard error.
+const MEASURED: &str = r#""$@"; code=$?; times >&2; cat /proc/$$/io >&2; exit $code"#;
+
+const BUILD: [&str; 4] = ["build", "--all", "--format", "json"];
+
+#[test]
+fn nothing_changed_reads_no_content_and_starts_no_container() {
+    let sandbox = published_repository().copy();
+    // Files in a new place are read once.
+    let first = sandbox.kiln().in_shell(MEASURED).run(BUILD).ends_with(exit::SUCCESS).published_only(&[]);
+    let before = sandbox.dist();
+    let nowhere = LocalIndex::empty();
+    let kiln = sandbox
+        .kiln()
+        .with_network_only_at(&nowhere.url())
+        .with_variable("DOCKER_HOST", &nowhere.url().replace("http://", "tcp://"))
+        .in_shell(MEASURED);
+    let second = kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&[]);
+    assert_eq!(nowhere.requests(), 0, "neither the engine nor a server was asked");
+    assert!(sandbox.dist() == before, "dist/ is as it was");
+    assert!(processor_time(&second) < Duration::from_millis(300), "{second}");
+    if let (Some(first), Some(bytes)) = (bytes_read(&first), bytes_read(&second)) {
+        let published: usize = before.iter().map(|(_, content)| content.len()).sum();
+        assert!(
+            first > NOTES && published as u64 > NOTES,
+            "the measure would show it: {first} bytes at first"
+        );
+        assert!(bytes < NOTES, "{bytes} bytes were read\n{second}");
+    }
+}
+
+#[test]
+fn code_only_change_rebuilds_that_artifact_alone() {
+    let sandbox = published_repository().copy();
+    let before = sandbox.dist();
+    let nowhere = LocalIndex::empty();
+    sandbox.append("manifests/dashboard/src/dashboard/main.py", "\n# A remark.\n");
+    // The wheels are known, so no server is needed; the engine is, for the import check.
+    let kiln = sandbox.kiln().with_network_only_at(&nowhere.url());
+    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&["dashboard"]);
+    assert_eq!(nowhere.requests(), 0, "no server was asked");
+    let changed: Vec<String> = before
+        .into_iter()
+        .zip(sandbox.dist())
+        .filter(|(before, after)| before != after)
+        .map(|((name, _), _)| name)
+        .collect();
+    let expected =
+        ["SHA256SUMS", "dashboard.cdx.json", "dashboard.intoto.jsonl", "dashboard.zip", "record.json"];
+    let mut expected: Vec<String> = expected.iter().map(|name| format!("dashboard/{name}")).collect();
+    expected.push("index.json".to_owned());
+    assert_eq!(changed, expected);
+    assert_eq!(builds(&sandbox, "dashboard"), 2);
+    assert_eq!(builds(&sandbox, "ingestion"), 1);
+
+    // Code that is as it was gives the bytes that were: a build more in the history, and the same archive.
+    let main = sandbox.read("manifests/dashboard/src/dashboard/main.py");
+    let remark = main.len() - "\n# A remark.\n".len();
+    sandbox.write("manifests/dashboard/src/dashboard/main.py", &main[..remark]);
+    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&["dashboard"]);
+    assert!(sandbox.dist() == published_repository().dist(), "dist/ is as it was before the remark");
+    assert_eq!(builds(&sandbox, "dashboard"), 3);
+}
+
+#[test]
+fn a_changed_lock_rebuilds_the_functions_that_share_it() {
+    let sandbox = published_repository().copy();
+    sandbox.append("manifests/telemetry/requirements.txt", "# A remark.\n");
+    sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS).published_only(&["analysis", "ingestion"]);
+}
+
+#[test]
+fn a_changed_layer_rebuilds_its_functions() {
+    let sandbox = published_repository().copy();
+    // A lock that resolves to the same distributions, and yet another input.
+    sandbox.append("manifests/powertools-layer/requirements.txt", "# A remark.\n");
+    let built = sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS);
+    built.published_only(&["powertools-layer", "waf-log-parser", "waf-reputation-list"]);
+}
+
+#[test]
+fn a_published_file_that_was_touched_is_built_again() {
+    let sandbox = published_repository().copy();
+    let before = sandbox.dist();
+    sandbox.write("dist/cloudtrail-alert/cloudtrail-alert.zip", "not an archive");
+    std::fs::remove_file(sandbox.path("dist/cloudtrail-report/SHA256SUMS")).unwrap();
+    let built = sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS);
+    built.published_only(&["cloudtrail-alert", "cloudtrail-report"]);
+    assert!(sandbox.dist() == before, "both are back");
+}
+
+#[test]
+fn a_changed_base_must_be_pinned_and_rebuilds_what_stands_on_it() {
+    let sandbox = Sandbox::new();
+    sandbox.function("old", "3.11", "def handler(event, context):\n    return None\n", "");
+    sandbox.function("new", "3.13", "def handler(event, context):\n    return None\n", "");
+    sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS).published_only(&["new", "old"]);
+    let before = sandbox.dist();
+    let definition = "images/python-3.13.toml";
+    sandbox.replace(definition, "env = { ", "env = { A_REMARK = \"1\", ");
+
+    let unpinned = sandbox.kiln().run(BUILD).ends_with(exit::FINDINGS_DENIED);
+    let endings = unpinned.endings();
+    assert_eq!((endings["new"].as_str(), endings["old"].as_str()), ("denied", "unchanged"));
+    unpinned.says(&["base-not-pinned", "new", "images/python-3.13.toml", "kiln lock --base python-3.13"]);
+    assert!(sandbox.dist() == before, "what was published stays");
+
+    sandbox.kiln().run(["lock", "--base", "python-3.13"]).ends_with(exit::SUCCESS);
+    let lock: toml::Table =
+        String::from_utf8(sandbox.read("images/python-3.13.lock")).unwrap().parse().unwrap();
+    let manifest = lock["platform"]["linux/amd64"]["manifest"].as_str().unwrap();
+    let image = format!("localhost/kiln/python-3.13:{}", &manifest.strip_prefix("sha256:").unwrap()[..12]);
+    let built = sandbox.kiln().run(BUILD);
+    block_on(async { engine("incremental").await.remove_image(&image).await.unwrap() });
+    built.ends_with(exit::SUCCESS).published_only(&["new"]);
+    // The base is not part of the artifact: the record names another base, the archive is the same.
+    let archive = |files: &[(String, Vec<u8>)]| files.iter().find(|(name, _)| name == "new/new.zip").cloned();
+    assert!(archive(&before) == archive(&sandbox.dist()));
+}
+
+/// How many builds the ledger has of an artifact.
+fn builds(sandbox: &Sandbox, artifact: &str) -> usize {
+    let ledger = kiln_store::Ledger::open(&sandbox.path(".kiln/ledger"));
+    ledger.entries(&artifact.parse().unwrap()).unwrap().len()
+}
+
+/// User and system time of the shell's children, from the second line of what `times` says: `0m0.01s 0m0.02s`.
+fn processor_time(outcome: &Outcome) -> Duration {
+    let is_time =
+        |line: &&str| line.split(' ').count() == 2 && line.split(' ').all(|word| parse_time(word).is_some());
+    let lines: Vec<&str> = outcome.stderr.lines().filter(is_time).collect();
+    assert_eq!(lines.len(), 2, "{outcome}");
+    lines[1].split(' ').filter_map(parse_time).sum()
+}
+
+fn parse_time(word: &str) -> Option<Duration> {
+    let (minutes, seconds) = word.strip_suffix('s')?.split_once('m')?;
+    Some(
+        Duration::from_secs(minutes.parse::<u64>().ok()? * 60)
+            + Duration::from_secs_f64(seconds.parse().ok()?),
+    )
+}
+
+/// Bytes that the shell and its children read, where the system tells (proc_pid_io(5)).
+fn bytes_read(outcome: &Outcome) -> Option<u64> {
+    outcome.stderr.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
+}
