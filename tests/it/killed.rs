@@ -22,28 +22,45 @@ fn killed_mid_build() {
     let store = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::new().with_index(&index);
     let kiln = sandbox.kiln().with_store(store.path());
-    // The first build readies the store; the second one is what all later ones are like.
-    for version in 0..2 {
+    // All side by side: a build spends most of its time waiting for the engine.
+    let build = || BUILD.into_iter().chain(["--jobs", "3"]);
+    let mut version = 0;
+    let mut write_next = || {
+        version += 1;
         write_version(&sandbox, &index, version);
-        kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&FUNCTIONS);
-    }
-    write_version(&sandbox, &index, 2);
+    };
+    // The first build readies the store; the second one is what all later ones are like.
+    write_next();
+    kiln.run(build()).ends_with(exit::SUCCESS).published_only(&FUNCTIONS);
+    write_next();
     let start = Instant::now();
-    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&FUNCTIONS);
-    let duration = start.elapsed();
+    kiln.run(build()).ends_with(exit::SUCCESS).published_only(&FUNCTIONS);
+    let mut duration = start.elapsed();
 
-    let mut killed = 0;
     for moment in 1..=MOMENTS {
-        write_version(&sandbox, &index, 2 + moment);
-        let before = published(&sandbox);
-        let run = kiln.start(BUILD);
-        let pid = run.pid();
-        std::thread::sleep(duration * moment / (MOMENTS + 1));
-        run.signal(Signal::KILL);
-        killed += u32::from(run.wait().code.is_none());
+        let mut attempts = 0;
+        let (before, pid) = loop {
+            write_next();
+            let before = published(&sandbox);
+            let start = Instant::now();
+            let mut run = kiln.start(build());
+            let pid = run.pid();
+            if !run.ends_within(duration * moment / (MOMENTS + 1)) {
+                run.signal(Signal::KILL);
+            }
+            let ended = run.wait();
+            if ended.code.is_none() {
+                break (before, pid);
+            }
+            // The machine has become faster: this is how long it takes now.
+            ended.ends_with(exit::SUCCESS);
+            duration = start.elapsed();
+            attempts += 1;
+            assert!(attempts < 5, "every build ends before it can be killed");
+        };
         let at_death = published(&sandbox);
 
-        let next = kiln.run(BUILD).ends_with(exit::SUCCESS);
+        let next = kiln.run(build()).ends_with(exit::SUCCESS);
         let after = published(&sandbox);
         let told = format!("killed at {moment} of {}\n{next}", MOMENTS + 1);
         assert_eq!(after.keys().collect::<Vec<_>>(), FUNCTIONS, "{told}");
@@ -59,7 +76,6 @@ fn killed_mid_build() {
         assert_eq!(containers_of(pid), [""; 0], "no container is left, {told}");
         assert_eq!(leftovers(&sandbox, store.path()), [""; 0], "no file is left, {told}");
     }
-    assert!(killed >= MOMENTS / 2, "{killed} of {MOMENTS} builds were killed: the others were done before");
     sandbox.kiln().run(["history"]).ends_with(exit::SUCCESS);
 }
 

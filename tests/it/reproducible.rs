@@ -19,6 +19,7 @@ const ANOTHER_USER: u32 = 54_321;
 type Listing = BTreeMap<String, (u32, Digest)>;
 
 #[test]
+#[expect(clippy::print_stdout, reason = "says what this machine did not let it try")]
 fn same_bytes_everywhere() {
     // One build: this user, umask 022, TZ=UTC, LC_ALL=C, four jobs, the store that the tests share.
     let one = published_repository();
@@ -44,7 +45,7 @@ fn same_bytes_everywhere() {
         Ok(group) => {
             give(other.folder(), group);
             give(store.path(), group);
-            kiln = kiln.as_user(ANOTHER_USER, group);
+            kiln = kiln.with_user(ANOTHER_USER, group);
             user = ANOTHER_USER;
         }
         Err(why) => println!("both builds run as one user: {why}"),

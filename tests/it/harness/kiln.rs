@@ -73,7 +73,7 @@ impl Kiln {
     }
 
     /// Runs as another user, with one group and no others.
-    pub(crate) fn as_user(mut self, user: u32, group: u32) -> Self {
+    pub(crate) fn with_user(mut self, user: u32, group: u32) -> Self {
         self.user = Some((user, group));
         self
     }

@@ -50,17 +50,25 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Outcome {
-        let start = Instant::now();
-        while !self.has_ended() {
-            if start.elapsed() > PATIENCE {
-                panic!("it does not end\n{}", self.end());
-            }
-            std::thread::sleep(INTERVAL);
+        if !self.ends_within(PATIENCE) {
+            panic!("it does not end\n{}", self.end());
         }
         self.end()
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
+    /// Waits for some time, and tells whether it ended before.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            if self.has_ended() {
+                return true;
+            }
+            std::thread::sleep(INTERVAL.min(time.saturating_sub(start.elapsed())));
+        }
+        self.has_ended()
+    }
+
+    fn has_ended(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
