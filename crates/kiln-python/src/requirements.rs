@@ -193,7 +193,7 @@ impl Reader<'_> {
                 ways.push(format!("make the file again with hashes: {command} --generate-hashes"));
             }
         } else {
-            let file = self.file;
+            let file = &self.main;
             ways.push(format!(
                 "make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"
             ));

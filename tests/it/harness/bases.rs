@@ -48,12 +48,14 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
     fs::create_dir_all(root.join("images/keys")).unwrap();
     fs::create_dir(&home).unwrap();
     let images = repository().join("images");
-    for name in [format!("{base}.toml"), format!("{base}.lock"), "keys/debian-archive-keyring.gpg".to_owned()] {
+    for name in [format!("{base}.toml"), format!("{base}.lock"), "keys/debian-archive-keyring.gpg".to_owned()]
+    {
         fs::copy(images.join(&name), root.join("images").join(&name)).unwrap();
     }
     let python = base.strip_prefix("python-").unwrap();
     fs::write(root.join("kiln.toml"), "format = \"1\"\n").unwrap();
-    fs::write(root.join("manifests/probe/index.py"), "def handler(event, context):\n    return None\n").unwrap();
+    fs::write(root.join("manifests/probe/index.py"), "def handler(event, context):\n    return None\n")
+        .unwrap();
     let manifest = format!(
         "kind = \"lambda-zip\"\nbase = \"{base}\"\nhandler = \"index.handler\"\n[target]\nruntime = \
          \"python{python}\"\narchitecture = \"x86_64\"\n[source]\npath = \"probe\"\n"
