@@ -1,12 +1,13 @@
 //! Building: which artifacts, in which order, what has changed, and what came of it.
 
 use crate::environment::{Context, EngineSlot, blocking};
+use crate::included::included_files;
 use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
 use crate::{BuildError, Ending, Environment, Event, Events, deployment, distribution, policy};
 use kiln_pack::COMPRESSOR;
-use kiln_plan::{ArtifactPlan, LayerInput, Manifest, PlanInputs, Workspace, plan};
+use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
 use kiln_python::{IMPORT_CHECK, PROBE};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
@@ -88,7 +89,7 @@ pub async fn build(
     context.store.sweep()?;
 
     let mut stat = StatCache::load(&environment.state.join("stat"));
-    let prepared = prepare(&workspace, &chosen, environment, &mut stat)?;
+    let prepared = prepare(&context, &workspace, &chosen, &mut stat)?;
     let run = Run {
         context: context.clone(),
         stat: Arc::new(Mutex::new(stat)),
@@ -181,28 +182,29 @@ enum Stopped {
 
 /// Plans every chosen artifact, layers first.
 fn prepare(
+    context: &Context,
     workspace: &Workspace,
     chosen: &BTreeSet<ArtifactName>,
-    environment: &Environment,
     stat: &mut StatCache,
 ) -> Result<BTreeMap<ArtifactName, Prepared>, BuildError> {
     let mut order: Vec<&Manifest> = chosen.iter().map(|name| &workspace.manifests[name]).collect();
     order.sort_by_key(|manifest| (manifest.kind != ArtifactKind::LambdaLayer, manifest.name.clone()));
     let mut prepared: BTreeMap<ArtifactName, Prepared> = BTreeMap::new();
     for manifest in order {
-        let outcome = prepare_one(workspace, manifest, &prepared, environment, stat)?;
+        let outcome = prepare_one(context, workspace, manifest, &prepared, stat)?;
         prepared.insert(manifest.name.clone(), Prepared { outcome });
     }
     Ok(prepared)
 }
 
 fn prepare_one(
+    context: &Context,
     workspace: &Workspace,
     manifest: &Manifest,
     prepared: &BTreeMap<ArtifactName, Prepared>,
-    environment: &Environment,
     stat: &mut StatCache,
 ) -> Result<Result<(ArtifactPlan, SourceTree), Stopped>, BuildError> {
+    let environment = &context.environment;
     let source = match &manifest.source {
         Some(section) => read_source(&environment.root, &manifest.file, section, stat)?,
         None => SourceTree::default(),
@@ -221,6 +223,9 @@ fn prepare_one(
     if let Some(python) = &manifest.python {
         inputs.lock = file(python.lock.clone())?;
         inputs.project = python.project_path().map(&mut file).transpose()?.flatten();
+        if let (LockKind::Requirements, Some(lock)) = (python.lock_kind(), &inputs.lock) {
+            inputs.included = included_files(&environment.root, &context.store, stat, lock)?;
+        }
     }
     for layer in &manifest.layers {
         match prepared.get(layer).map(|prepared| &prepared.outcome) {

@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod event;
 mod import_check;
+mod included;
 mod lock_base;
 mod policy;
 mod reference;

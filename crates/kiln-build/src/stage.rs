@@ -12,10 +12,10 @@ use kiln_audit::{
     BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile,
 };
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
-use kiln_plan::{ArtifactPlan, Problem, TextFile};
+use kiln_plan::{ArtifactPlan, LockKind, Problem, TextFile};
 use kiln_python::{
-    Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_poetry, parse_requirements,
-    requires, select, wheels_requiring_other_python,
+    Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_pipfile, parse_poetry,
+    parse_pylock, parse_requirements, parse_uv, requires, select, wheels_requiring_other_python,
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry, Epoch,
@@ -206,12 +206,23 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
         return Ok(Err(vec![lock_missing(plan, &lock_path)]));
     }
     let text = planned_file(root, plan, InputRole::Lock, &lock_path)?;
-    let parsed = match section.project_path() {
-        Some(project) => {
-            let project = planned_file(root, plan, InputRole::Project, &project)?;
-            parse_poetry(&text.path, &text.text, &project.path, &project.text)
+    let project = match section.project_path() {
+        // Pipenv's lock says enough alone; the others are read together with their project.
+        Some(path) if section.lock_kind() != LockKind::Pipfile || root.join(&path).is_file() => {
+            Some(planned_file(root, plan, InputRole::Project, &path)?)
         }
-        None => parse_requirements(&text.path, &text.text),
+        _ => None,
+    };
+    let beside = project.as_ref().map(|project| (project.path.as_str(), &*project.text));
+    let parsed = match (section.lock_kind(), beside) {
+        (LockKind::Poetry, Some((file, project))) => parse_poetry(&text.path, &text.text, file, project),
+        (LockKind::Uv, Some((file, project))) => parse_uv(&text.path, &text.text, file, project),
+        (LockKind::Pipfile, pipfile) => parse_pipfile(&text.path, &text.text, pipfile),
+        (LockKind::Pylock, _) => parse_pylock(&text.path, &text.text),
+        // Only files that the plan names are included: what was not planned is not read.
+        _ => parse_requirements(&text.path, &text.text, &mut |path| {
+            planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
+        }),
     };
     match parsed {
         Ok(lock) => Ok(Ok(lock)),
@@ -237,7 +248,7 @@ fn planned_file(
         ]));
     }
     let file = text_file(root, path)?;
-    let planned = plan.inputs.iter().find(|input| input.role == role).map(|input| input.digest);
+    let planned = plan.inputs.iter().find(|i| i.role == role && i.name == path).map(|input| input.digest);
     if planned != Some(Digest::of(file.text.as_bytes())) {
         return Err(BuildError::SourceChanged { path: path.to_owned() });
     }
@@ -250,8 +261,15 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
         lock_path,
         format!("{} names the lock {lock_path}, which does not exist", plan.manifest.file),
     );
-    if lock_path.ends_with("poetry.lock") {
-        finding.remedy("make it, in the project's folder: poetry lock")
+    let tool = match plan.manifest.python.as_ref().map(kiln_plan::PythonSection::lock_kind) {
+        Some(LockKind::Poetry) => Some("poetry lock"),
+        Some(LockKind::Uv) => Some("uv lock"),
+        Some(LockKind::Pipfile) => Some("pipenv lock"),
+        Some(LockKind::Pylock) => Some("uv export --format pylock.toml -o pylock.toml, or: pip lock"),
+        _ => None,
+    };
+    if let Some(tool) = tool {
+        finding.remedy(format!("make it, in the project's folder: {tool}"))
     } else {
         finding
             .remedy(format!("make it, from your requirements.in: uv pip compile --generate-hashes -o {lock_path} requirements.in"))

@@ -71,7 +71,7 @@ fn everything() -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PythonSection {
-    /// The lock: a `poetry.lock` or a hashed requirements file. Once read, relative to the workspace, as is `project`.
+    /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is `project`.
     pub lock: String,
     /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
     pub project: Option<String>,
@@ -86,22 +86,46 @@ pub struct PythonSection {
     pub from_runtime: Vec<DistributionName>,
 }
 
+/// The format of a dependency lock, told by its file name as the tools that write it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// `poetry.lock`, with `pyproject.toml`.
+    Poetry,
+    /// `uv.lock`, with `pyproject.toml`.
+    Uv,
+    /// `Pipfile.lock`, with `Pipfile`.
+    Pipfile,
+    /// `pylock.toml` or `pylock.<name>.toml` (PEP 751).
+    Pylock,
+    /// Any other name: a requirements file with hashes.
+    Requirements,
+}
+
 impl PythonSection {
-    /// Whether the lock is Poetry's.
+    /// The format of the lock.
     #[must_use]
-    pub fn is_poetry(&self) -> bool {
-        self.lock.ends_with("poetry.lock")
+    pub fn lock_kind(&self) -> LockKind {
+        let name = self.lock.rsplit('/').next().unwrap_or(&self.lock);
+        match name {
+            "poetry.lock" => LockKind::Poetry,
+            "uv.lock" => LockKind::Uv,
+            "Pipfile.lock" => LockKind::Pipfile,
+            _ if name.starts_with("pylock.") && name.ends_with(".toml") => LockKind::Pylock,
+            _ => LockKind::Requirements,
+        }
     }
 
     /// The project file, relative to the workspace, for a lock that has one.
     #[must_use]
     pub fn project_path(&self) -> Option<String> {
-        if !self.is_poetry() {
-            return None;
-        }
+        let beside = match self.lock_kind() {
+            LockKind::Poetry | LockKind::Uv => "pyproject.toml",
+            LockKind::Pipfile => "Pipfile",
+            LockKind::Pylock | LockKind::Requirements => return None,
+        };
         Some(self.project.clone().unwrap_or_else(|| match self.lock.rsplit_once('/') {
-            Some((folder, _)) => format!("{folder}/pyproject.toml"),
-            None => "pyproject.toml".to_owned(),
+            Some((folder, _)) => format!("{folder}/{beside}"),
+            None => beside.to_owned(),
         }))
     }
 }

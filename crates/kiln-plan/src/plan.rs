@@ -13,6 +13,8 @@ pub struct PlanInputs {
     pub source: Option<Digest>,
     /// Path in the workspace and digest of the dependency lock.
     pub lock: Option<(String, Digest)>,
+    /// Paths and digests of the files that the lock includes.
+    pub included: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
     /// The layers that it is used with, already planned.
@@ -153,6 +155,11 @@ pub fn plan(
     let files = [(InputRole::Lock, &read.lock), (InputRole::Project, &read.project)];
     inputs.extend(files.into_iter().filter_map(|(role, file)| {
         file.as_ref().map(|(name, digest)| Input { role, name: name.clone(), digest: *digest })
+    }));
+    inputs.extend(read.included.iter().map(|(name, digest)| Input {
+        role: InputRole::Lock,
+        name: name.clone(),
+        digest: *digest,
     }));
     if let (Some(source), Some(digest)) = (&manifest.source, read.source) {
         inputs.push(Input { role: InputRole::Source, name: source.path.clone(), digest });

@@ -31,6 +31,14 @@ pub struct Verdict {
     pub values: Vec<String>,
 }
 
+/// What the one who evaluates a marker asks for.
+pub(crate) struct Asked<'a> {
+    /// Extras, in normal form.
+    pub(crate) extras: &'a [String],
+    /// Dependency groups.
+    pub(crate) groups: &'a [String],
+}
+
 impl TargetEnvironment {
     /// Joins what the base has with what the runtime has.
     ///
@@ -127,7 +135,11 @@ impl TargetEnvironment {
         let asked = if extras.is_empty() { &none } else { extras };
         let mut value = Some(false);
         for extra in asked {
-            match parsed.evaluate(&|variable| self.value(variable, extra)) {
+            let value_of = |variable| match variable {
+                Variable::Extras => Some(extras.join(",")),
+                other => self.value(other, extra),
+            };
+            match parsed.evaluate(&value_of) {
                 Some(true) => {
                     value = Some(true);
                     break;
@@ -136,6 +148,29 @@ impl TargetEnvironment {
                 None => value = None,
             }
         }
+        self.verdict(&parsed, marker, value, &Asked { extras, groups: &[] })
+    }
+
+    /// Evaluates a marker for the target with extras and groups as sets: `extra == 'a' and extra != 'b'` asks for one
+    /// and against the other, as `uv.lock` and PEP 751 mean it.
+    pub(crate) fn evaluate_asked(&self, marker: &str, asked: &Asked<'_>) -> Result<Verdict, PythonError> {
+        let parsed = Marker::parse(marker)?;
+        let (extras, groups) = (asked.extras.join(","), asked.groups.join(","));
+        let value = parsed.evaluate(&|variable| match variable {
+            Variable::Extra | Variable::Extras => Some(extras.clone()),
+            Variable::DependencyGroups => Some(groups.clone()),
+            other => self.value(other, ""),
+        });
+        self.verdict(&parsed, marker, value, asked)
+    }
+
+    fn verdict(
+        &self,
+        parsed: &Marker,
+        marker: &str,
+        value: Option<bool>,
+        asked: &Asked<'_>,
+    ) -> Result<Verdict, PythonError> {
         let value = value.ok_or_else(|| PythonError::Marker {
             marker: marker.chars().take(200).collect(),
             reason: "its value depends on the kernel of the machine that builds".to_owned(),
@@ -143,15 +178,13 @@ impl TargetEnvironment {
         let values = parsed
             .variables()
             .into_iter()
-            .map(|variable| match variable {
-                Variable::Extra => format!("extra = \"{}\"", extras.join(", ")),
-                other => {
-                    format!(
-                        "{} = \"{}\"",
-                        other.name(),
-                        self.value(other, "").unwrap_or_else(|| "?".to_owned())
-                    )
-                }
+            .map(|variable| {
+                let value = match variable {
+                    Variable::Extra | Variable::Extras => asked.extras.join(", "),
+                    Variable::DependencyGroups => asked.groups.join(", "),
+                    other => self.value(other, "").unwrap_or_else(|| "?".to_owned()),
+                };
+                format!("{} = \"{value}\"", variable.name())
             })
             .collect();
         Ok(Verdict { value, values })
@@ -160,6 +193,7 @@ impl TargetEnvironment {
     pub(crate) fn value(&self, variable: Variable, extra: &str) -> Option<String> {
         match variable {
             Variable::Extra => Some(extra.to_owned()),
+            Variable::Extras | Variable::DependencyGroups => Some(String::new()),
             other => self.values.get(other.name()).cloned(),
         }
     }

@@ -1,11 +1,12 @@
 //! The findings of a selection, in words that a newcomer can act on.
 
-use crate::lock::{Lock, LockFormat, Locked};
+use crate::environment::{Asked, Verdict as Holds};
+use crate::lock::{ConflictItem, Lock, LockFormat, Locked};
 use crate::marker::{Marker, Variable, normal_extra};
 use crate::python_range::{Exclusion, exclusion};
 use crate::reach::Reached;
 use crate::select::same_version;
-use crate::{Choice, Interpreter, TargetEnvironment};
+use crate::{Choice, Interpreter, PythonError, TargetEnvironment};
 use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime, runtimes};
 use pep440_rs::Version;
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ struct Verdict {
     values: Vec<String>,
     /// Extras of the project, not chosen, of which any would make it apply.
     extras: Vec<String>,
+    /// Dependency groups, not chosen, of which any would make it apply.
+    groups: Vec<String>,
 }
 
 impl Verdicts {
@@ -38,12 +41,18 @@ impl Verdicts {
 
     /// Why a distribution that does not apply does not.
     pub(crate) fn cause(&self, index: usize) -> Cause {
-        match self.0.get(index).map(|v| &v.extras[..]) {
-            None | Some([]) => {
+        match self.0.get(index).map(|v| (&v.extras[..], &v.groups[..])) {
+            None | Some(([], [])) => {
                 Cause::Marker { marker: self.marker(index), values: self.values(index).to_vec() }
             }
-            Some(extras) => Cause::Extra { extras: extras.to_vec() },
+            Some(([], groups)) => Cause::Group { groups: groups.to_vec() },
+            Some((extras, _)) => Cause::Extra { extras: extras.to_vec() },
         }
+    }
+
+    /// Whether only the environment, and no group or extra, keeps a distribution out.
+    fn is_chosen(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|v| v.extras.is_empty() && v.groups.is_empty())
     }
 
     /// The markers as one text.
@@ -62,7 +71,9 @@ impl Verdicts {
 }
 
 impl Judge<'_> {
-    pub(crate) fn verdicts(&mut self, extras: &BTreeSet<String>) -> Verdicts {
+    pub(crate) fn verdicts(&mut self, groups: &BTreeSet<String>, extras: &BTreeSet<String>) -> Verdicts {
+        let chosen = groups;
+        let groups: Vec<String> = groups.iter().cloned().collect();
         let extras: Vec<String> = extras.iter().cloned().collect();
         let mut verdicts = Vec::new();
         for locked in &self.lock.distributions {
@@ -71,15 +82,16 @@ impl Judge<'_> {
                 markers: locked.markers.clone(),
                 values: Vec::new(),
                 extras: Vec::new(),
+                groups: Vec::new(),
             };
             for marker in &locked.markers {
-                match self.environment.evaluate(marker, &extras) {
+                match self.evaluate(marker, &extras, &groups) {
                     Ok(one) => {
                         verdict.applies |= one.value;
                         verdict.values.extend(one.values);
                     }
                     Err(error) => {
-                        let cause = format!("{}:{} ({}): {error}", self.lock.name, locked.line, locked.name);
+                        let cause = format!("{} ({}): {error}", self.lock.place(locked), locked.name);
                         self.findings.push(
                             Finding::new(Code::LockedNotInstalled, locked.name.as_str(), cause).remedy(
                                 format!(
@@ -97,13 +109,90 @@ impl Judge<'_> {
                 let enables = |extra: &&String| {
                     let with: Vec<String> = extras.iter().chain([*extra]).cloned().collect();
                     let mut markers = locked.markers.iter();
-                    markers.any(|m| self.environment.evaluate(m, &with).is_ok_and(|v| v.value))
+                    markers.any(|m| self.evaluate(m, &with, &groups).is_ok_and(|v| v.value))
                 };
                 verdict.extras = self.lock.extras.iter().filter(enables).cloned().collect();
+                let enables = |group: &&String| {
+                    let with: Vec<String> = groups.iter().chain([*group]).cloned().collect();
+                    let mut markers = locked.markers.iter();
+                    markers.any(|m| self.evaluate(m, &extras, &with).is_ok_and(|v| v.value))
+                };
+                verdict.groups = self.lock.groups.iter().filter(enables).cloned().collect();
+            }
+            // Where nothing leads to a distribution, its own groups say whether it is meant.
+            if !self.lock.format.is_graph()
+                && !locked.groups.is_empty()
+                && locked.groups.iter().all(|group| !chosen.contains(group))
+            {
+                verdict.applies = false;
+                verdict.groups.clone_from(&locked.groups);
             }
             verdicts.push(verdict);
         }
         Verdicts(verdicts)
+    }
+
+    /// Evaluates a marker of the lock by the rules of its format.
+    fn evaluate(&self, marker: &str, extras: &[String], groups: &[String]) -> Result<Holds, PythonError> {
+        match self.lock.format {
+            LockFormat::Pylock => self.environment.evaluate_asked(marker, &Asked { extras, groups }),
+            _ => self.environment.evaluate(marker, extras),
+        }
+    }
+
+    /// Whether the lock is for the target's environment at all.
+    pub(crate) fn environments(&mut self) {
+        let environments = &self.lock.environments;
+        let mut values = BTreeSet::new();
+        for marker in environments {
+            match self.environment.evaluate(marker, &[]) {
+                Ok(verdict) if verdict.value => return,
+                Ok(verdict) => values.extend(verdict.values),
+                Err(error) => {
+                    values.insert(error.to_string());
+                }
+            }
+        }
+        if !environments.is_empty() {
+            let markers: Vec<String> = environments.iter().map(|marker| format!("`{marker}`")).collect();
+            let cause = format!(
+                "{} is made for other environments than the target's: {}; the base has {}",
+                self.lock.name,
+                markers.join(" or "),
+                values.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            self.findings.push(
+                Finding::new(Code::LockedNotInstalled, self.lock.name.as_str(), cause)
+                    .remedy(format!(
+                        "let the project support this environment and lock again: {}",
+                        self.relock()
+                    ))
+                    .remedy("or use a base and a runtime that the lock is for"),
+            );
+        }
+    }
+
+    /// Whether groups and extras are chosen that exclude each other.
+    pub(crate) fn conflicts(&mut self, groups: &BTreeSet<String>, extras: &BTreeSet<String>) {
+        for set in &self.lock.conflicts {
+            let chosen: Vec<String> = set
+                .iter()
+                .filter_map(|item| match item {
+                    ConflictItem::Extra(extra) => extras.contains(extra).then(|| format!("extra `{extra}`")),
+                    ConflictItem::Group(group) => groups.contains(group).then(|| format!("group `{group}`")),
+                })
+                .collect();
+            if chosen.len() > 1 {
+                let cause = format!(
+                    "the manifest asks for {} together, which the project declares to be in conflict",
+                    chosen.join(" and ")
+                );
+                self.findings.push(
+                    Finding::new(Code::DeclaredNotInstalled, self.lock.name.as_str(), cause)
+                        .remedy("keep one of them under `[python]` of the manifest"),
+                );
+            }
+        }
     }
 
     /// Whether the project is for the base's Python at all.
@@ -217,6 +306,9 @@ impl Judge<'_> {
     /// this platform, or if the file shows itself to be made for this Python too. It shows that if lines apply
     /// here, and either the marker is a bound to one side (a backport), or other markers that name a Python hold
     /// and the lines with two-sided ranges that do not are fewer than the lines that apply. Everything else is denied.
+    ///
+    /// `Pipfile.lock` is resolved for one Python alone, and its markers carry each distribution's own Python
+    /// requirement: a line that only a later Python makes true is what the target lacks.
     pub(crate) fn left_out(&mut self, verdicts: &Verdicts, cut: &BTreeSet<DistributionName>) {
         let lines = &self.lock.distributions;
         let applied: BTreeSet<&DistributionName> =
@@ -224,32 +316,41 @@ impl Judge<'_> {
         let names_python = |locked: &Locked| locked.markers.iter().any(|marker| names_python(marker));
         let python_lines_hold = lines.iter().enumerate().any(|(i, l)| verdicts.applies(i) && names_python(l));
         let mut suspects = Vec::new();
+        let resolved_once = self.lock.format == LockFormat::Pipfile;
         for (index, locked) in lines.iter().enumerate() {
             if verdicts.applies(index) || applied.contains(&locked.name) || cut.contains(&locked.name) {
                 continue;
             }
+            // Not chosen is a reason of its own; and Pipenv leaves what it did not resolve without files.
+            if !verdicts.is_chosen(index) || (resolved_once && locked.files.is_empty()) {
+                continue;
+            }
             for marker in &locked.markers {
-                if let Ok(Exclusion::Python { one_sided, pythons }) = exclusion(marker, self.environment) {
-                    suspects.push((index, one_sided, pythons));
+                if let Ok(Exclusion::Python { one_sided, only_later, pythons }) =
+                    exclusion(marker, self.environment)
+                {
+                    suspects.push((index, one_sided, resolved_once && only_later, pythons));
                 }
             }
         }
-        let two_sided = suspects.iter().filter(|(_, one_sided, _)| !one_sided).count();
+        let two_sided = suspects.iter().filter(|(_, one_sided, ..)| !one_sided).count();
         let for_another_python = !python_lines_hold || two_sided > applied.len();
-        for (index, one_sided, pythons) in suspects {
-            if !applied.is_empty() && (one_sided || !for_another_python) {
+        for (index, one_sided, is_certain, pythons) in suspects {
+            if !is_certain && !applied.is_empty() && (one_sided || !for_another_python) {
                 continue;
             }
             let locked = &lines[index];
-            let text = self.lock.declared.iter().find(|d| d.line == locked.line);
+            let file = locked.file.as_ref().unwrap_or(&self.lock.name);
+            let text = self.lock.declared.iter().find(|d| d.line == locked.line && d.file == *file);
             let text =
                 text.map_or_else(|| format!("{}=={}", locked.name, locked.version), |d| d.text.clone());
             let text = text.split(';').next().unwrap_or(&text).trim().to_owned();
-            let place = format!("{}:{}", self.lock.name, locked.line);
+            let place = self.lock.place(locked);
+            let is = if self.lock.format == LockFormat::Requirements { "declared" } else { "locked" };
             self.declared_not_installed(
                 &locked.name,
                 format!(
-                    "`{text}` ({place}) is declared, but its marker `{}` is false: the base has {}",
+                    "`{text}` ({place}) is {is}, but its marker `{}` is false: the base has {}",
                     verdicts.marker(index),
                     verdicts.values(index).join(", ")
                 ),
@@ -258,7 +359,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Judges what a Poetry project needs but its lock does not have for the target.
+    /// Judges what a project needs but its lock does not have for the target.
     pub(crate) fn unreached(&mut self, reached: &Reached, verdicts: &Verdicts) {
         for index in &reached.missing_declared {
             let Some(declared) = self.lock.declared.get(*index) else { continue };
@@ -297,9 +398,8 @@ impl Judge<'_> {
             _ => None,
         });
         let why = format!(
-            "{}:{} holds {} {} only for the marker `{}`, which is false: the base has {}",
-            self.lock.name,
-            locked.line,
+            "{} holds {} {} only for the marker `{}`, which is false: the base has {}",
+            self.lock.place(locked),
             locked.name,
             locked.version,
             verdicts.marker(index),
@@ -344,7 +444,21 @@ impl Judge<'_> {
 
     /// What is wanted needs files that a hash pins.
     pub(crate) fn has_files(&mut self, locked: &Locked) {
-        let place = format!("{}:{}", self.lock.name, locked.line);
+        let place = self.lock.place(locked);
+        if let Some(folder) = &locked.folder {
+            let cause = format!(
+                "{} ({place}) is a project of the workspace, in the folder `{}`, and not from a package index",
+                locked.name, folder.path
+            );
+            self.findings.push(
+                Finding::new(Code::LockMissing, locked.name.as_str(), cause)
+                    .remedy(format!(
+                        "list the code of `{}` among the artifact's sources, and name {} in `exclude` under `[python]` of the manifest: what it requires is installed all the same",
+                        folder.path, locked.name
+                    )),
+            );
+            return;
+        }
         let cause = match &locked.not_from_index {
             Some(origin) => format!(
                 "{} {} ({place}) is locked from {origin}, not from a package index",
@@ -367,6 +481,15 @@ impl Judge<'_> {
         let (major, minor) = self.interpreter.python();
         match (self.lock.format, &self.lock.made_by) {
             (LockFormat::Poetry, _) => "poetry lock".to_owned(),
+            (LockFormat::Uv, _) => "uv lock".to_owned(),
+            (LockFormat::Pipfile, _) => format!("pipenv lock --python {major}.{minor}"),
+            (LockFormat::Pylock, Some(command)) => command.clone(),
+            (LockFormat::Pylock, None) => {
+                format!(
+                    "make {} again with the tool that made it, for Python {major}.{minor}",
+                    self.lock.name
+                )
+            }
             (LockFormat::Requirements, Some(command)) if command.starts_with("pip-compile") => {
                 format!("{command} (run by Python {major}.{minor})")
             }

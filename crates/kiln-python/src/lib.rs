@@ -16,18 +16,26 @@ mod lock;
 mod marker;
 mod metadata;
 mod modules;
+mod pipfile;
+mod pipfile_hash;
 mod poetry;
 mod poetry_constraint;
 mod poetry_hash;
 mod project;
+mod pylock;
 mod python_range;
 mod reach;
 mod record_file;
 mod release_file;
 mod requirements;
+mod requirements_include;
+mod requirements_lines;
 mod requires;
+mod same_condition;
 mod select;
 mod tags;
+mod uv_fresh;
+mod uv_lock;
 mod wheel;
 mod wheel_archive;
 mod wheel_python;
@@ -42,16 +50,19 @@ pub use import_findings::import_findings;
 pub use install::{Installed, install};
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{
-    Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind,
-    RequiresPython,
+    ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,
+    ProblemKind, Remark, RequiresPython, SourceFolder,
 };
 pub use modules::top_level_modules;
+pub use pipfile::parse_pipfile;
 pub use poetry::parse_poetry;
 pub use poetry_constraint::{Constraint, poetry_constraint};
+pub use pylock::parse_pylock;
 pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
 pub use select::{Choice, LayerContent, Selection, select};
 pub use tags::{NoWheel, WheelName, best_wheel};
+pub use uv_lock::parse_uv;
 pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
 pub use wheel_python::wheels_requiring_other_python;

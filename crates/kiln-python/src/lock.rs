@@ -11,6 +11,21 @@ pub enum LockFormat {
     Requirements,
     /// `poetry.lock` with its `pyproject.toml`.
     Poetry,
+    /// `pylock.toml` (PEP 751).
+    Pylock,
+    /// `uv.lock` with the `pyproject.toml` of one of its projects.
+    Uv,
+    /// `Pipfile.lock`, with its `Pipfile` if that is there.
+    Pipfile,
+}
+
+impl LockFormat {
+    /// Whether the lock says who requires what, so that a distribution is needed if something chosen leads to it. In
+    /// the other formats each distribution stands for itself, with its marker and its groups.
+    #[must_use]
+    pub fn is_graph(self) -> bool {
+        matches!(self, Self::Poetry | Self::Uv)
+    }
 }
 
 /// A complete lock.
@@ -30,8 +45,38 @@ pub struct Lock {
     pub groups: Vec<String>,
     /// Every extra that the project offers, sorted.
     pub extras: Vec<String>,
+    /// The groups that belong to `main` under another name (`default-groups` of PEP 751).
+    pub default_groups: Vec<String>,
+    /// The environments that the lock is for, as markers of which one has to hold; empty if it names none.
+    pub environments: Vec<String>,
+    /// Groups and extras of the project of which at most one may be chosen, as lists.
+    pub conflicts: Vec<Vec<ConflictItem>>,
+    /// The place in `distributions` of the project itself, where the lock lists it with what it requires.
+    pub root: Option<usize>,
     /// The command that the file says it was made by.
     pub made_by: Option<String>,
+    /// What the files ask for and kiln passes over, because it changes nothing.
+    pub remarks: Vec<Remark>,
+}
+
+/// A group or an extra that excludes others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConflictItem {
+    /// An extra of the project.
+    Extra(String),
+    /// A dependency group.
+    Group(String),
+}
+
+/// Something that a file says and that is passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is passed over and why: a lower-case fragment. It never holds a URL, which may carry a password.
+    pub message: String,
 }
 
 /// A `requires-python` with its place.
@@ -77,7 +122,9 @@ pub struct Locked {
     pub name: DistributionName,
     /// The version, as the lock writes it.
     pub version: String,
-    /// Where the lock names it, from 1.
+    /// The file that names it, if that is another than the lock itself: one that the lock includes.
+    pub file: Option<String>,
+    /// Where that file names it, from 1.
     pub line: usize,
     /// The conditions that it is locked under, as written: it is needed if any holds. None means always.
     pub markers: Vec<String>,
@@ -93,6 +140,20 @@ pub struct Locked {
     pub dependencies: Vec<LockedDependency>,
     /// Where it is from, if that is not an index: `git https://…`.
     pub not_from_index: Option<String>,
+    /// Where it is from, where the format says so: the URL of a package index, or what `not_from_index` says. Two
+    /// distributions of one name and version can differ in it.
+    pub source: Option<String>,
+    /// The folder of the same source tree that it is, if it is one: a project of the workspace.
+    pub folder: Option<SourceFolder>,
+}
+
+/// A project that a lock names as a distribution although it lies in the same source tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFolder {
+    /// Relative to the folder of the lock; `.` is that folder.
+    pub path: String,
+    /// Whether it is installed as a distribution. A project that is not a package only has requirements.
+    pub is_package: bool,
 }
 
 /// A file of a distribution.
@@ -115,6 +176,8 @@ pub struct LockedDependency {
     pub constraint: Option<Constraint>,
     /// The extras required of it, in normal form.
     pub extras: Vec<String>,
+    /// Where it is required from, where the format says so, as in [`Locked::source`].
+    pub source: Option<String>,
 }
 
 /// Something that a user wrote, or did not write, and that has to change before a build can start.
@@ -143,6 +206,14 @@ pub enum ProblemKind {
     Unsupported,
     /// The file cannot be understood.
     Invalid,
+}
+
+impl Lock {
+    /// Where a distribution of the lock is named: `file:line`.
+    #[must_use]
+    pub fn place(&self, locked: &Locked) -> String {
+        format!("{}:{}", locked.file.as_ref().unwrap_or(&self.name), locked.line)
+    }
 }
 
 impl InputProblem {
@@ -206,6 +277,14 @@ pub(crate) fn too_large(file: &str, length: usize, distributions: usize) -> Opti
     Some(InputProblem::new(ProblemKind::Invalid, file, None, message))
 }
 
+/// A URL without the user name and password that it may carry.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 /// The lines of a text, to turn an offset into a line number.
 pub(crate) struct Lines(Vec<usize>);
 
@@ -223,6 +302,13 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_taken_out_of_urls() {
+        assert_eq!(without_credentials("https://me:p@ss@example.org/a@b"), "https://example.org/a@b");
+        assert_eq!(without_credentials("git+ssh://git@example.org"), "git+ssh://example.org");
+        assert_eq!(without_credentials("../a@b"), "../a@b");
+    }
 
     #[test]
     fn offsets_have_lines() {

@@ -31,6 +31,10 @@ pub(crate) enum Variable {
     PythonVersion,
     SysPlatform,
     Extra,
+    /// The extras that are asked for, as a set (PEP 751).
+    Extras,
+    /// The dependency groups that are asked for, as a set (PEP 751).
+    DependencyGroups,
 }
 
 /// Longest marker that is read, in bytes. The longest seen in real locks have a few thousand.
@@ -169,14 +173,14 @@ fn fold(nodes: &[Node], value: &dyn Fn(Variable) -> Option<String>, deciding: bo
 
 /// Compares as versions where the variable is a version and the right side is a version specifier, else as text.
 fn compare(variable: Variable, left: &str, operator: Operator, right: &str) -> bool {
-    if variable == Variable::Extra {
-        // PEP 685: names of extras are compared in their normal form.
-        let equal = normal_extra(left) == normal_extra(right);
+    if variable.is_names() {
+        // Names are compared in their normal form (PEP 685), and a side that lists several stands for all of them.
+        let normal =
+            |list: &str| list.split(',').map(|one| normal_extra(one.trim())).collect::<BTreeSet<String>>();
+        let shared = !normal(left).is_disjoint(&normal(right));
         return match operator {
-            Operator::Equal => equal,
-            Operator::NotEqual => !equal,
-            Operator::In => right.split(',').any(|r| normal_extra(r.trim()) == normal_extra(left)),
-            Operator::NotIn => !right.split(',').any(|r| normal_extra(r.trim()) == normal_extra(left)),
+            Operator::Equal | Operator::In => shared,
+            Operator::NotEqual | Operator::NotIn => !shared,
             _ => false,
         };
     }
@@ -214,7 +218,7 @@ pub(crate) fn normal_extra(text: &str) -> String {
 }
 
 impl Variable {
-    /// All variables but `extra`, which depends on who asks and not on the environment.
+    /// All variables but those of [`Variable::is_names`].
     pub(crate) const ENVIRONMENT: [Self; 11] = [
         Self::ImplementationName,
         Self::ImplementationVersion,
@@ -244,12 +248,19 @@ impl Variable {
             Self::PythonVersion => "python_version",
             Self::SysPlatform => "sys_platform",
             Self::Extra => "extra",
+            Self::Extras => "extras",
+            Self::DependencyGroups => "dependency_groups",
         }
     }
 
     /// Whether it speaks of the version of Python.
     pub(crate) fn is_python(self) -> bool {
         matches!(self, Self::PythonVersion | Self::PythonFullVersion | Self::ImplementationVersion)
+    }
+
+    /// Whether it depends on who asks, and not on the environment.
+    pub(crate) fn is_names(self) -> bool {
+        matches!(self, Self::Extra | Self::Extras | Self::DependencyGroups)
     }
 
     fn is_version(self) -> bool {
@@ -259,6 +270,8 @@ impl Variable {
     fn named(text: &str) -> Option<Self> {
         match text {
             "extra" => Some(Self::Extra),
+            "extras" => Some(Self::Extras),
+            "dependency_groups" => Some(Self::DependencyGroups),
             // Spellings from before PEP 508 that setuptools wrote into metadata.
             "os.name" => Some(Self::OsName),
             "sys.platform" => Some(Self::SysPlatform),
@@ -438,6 +451,14 @@ impl Parser<'_> {
                     token => return Err(format!("{token} stands where a variable or text is expected")),
                 };
                 match (&left, &right) {
+                    (Operand::Variable(set @ (Variable::Extras | Variable::DependencyGroups)), _) => {
+                        Err(format!("`{}` can only stand after `in` or `not in`", set.name()))
+                    }
+                    (_, Operand::Variable(set @ (Variable::Extras | Variable::DependencyGroups)))
+                        if !matches!(operator, Operator::In | Operator::NotIn) =>
+                    {
+                        Err(format!("`{}` can only stand after `in` or `not in`", set.name()))
+                    }
                     (Operand::Variable(_), Operand::Literal(_))
                     | (Operand::Literal(_), Operand::Variable(_)) => {
                         Ok(Node::Compare { left, operator, right })
@@ -465,6 +486,8 @@ mod tests {
             Variable::PythonVersion => "3.13",
             Variable::SysPlatform => "linux",
             Variable::Extra => "",
+            Variable::Extras => "fast-json,db",
+            Variable::DependencyGroups => "docs",
             Variable::PlatformRelease | Variable::PlatformVersion => return None,
         };
         Some(text.to_owned())
@@ -516,6 +539,21 @@ mod tests {
     }
 
     #[test]
+    fn sets_of_extras_and_groups() {
+        for (marker, expect) in [
+            ("'Fast.JSON' in extras", true),
+            ("'json' in extras", false),
+            ("'json' not in extras and 'docs' in dependency_groups", true),
+            ("'db' in dependency_groups", false),
+        ] {
+            assert_eq!(Marker::parse(marker).unwrap().evaluate(&value), Some(expect), "{marker}");
+        }
+        let several = |_| Some("a,b".to_owned());
+        assert_eq!(Marker::parse("extra == 'a' and extra == 'b'").unwrap().evaluate(&several), Some(true));
+        assert_eq!(Marker::parse("extra != 'b'").unwrap().evaluate(&several), Some(false));
+    }
+
+    #[test]
     fn broken_markers_are_refused() {
         for marker in [
             "",
@@ -531,6 +569,9 @@ mod tests {
             "python_version =! '3'",
             "os_name == 'posix",
             "os_name == 'é' ; é",
+            "extras == 'a'",
+            "'a' == extras",
+            "dependency_groups in 'a'",
         ] {
             assert!(Marker::parse(marker).is_err(), "{marker:?}");
         }

@@ -2,12 +2,14 @@
 
 use crate::lock::{
     InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind, RequiresPython,
-    too_large,
+    too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::poetry_constraint;
 use crate::poetry_hash::is_fresh;
-use crate::project::{Project, get_str, get_strings, get_table, poetry_marker, read_project, version_of};
+use crate::project::{
+    Notation, Project, get_str, get_strings, get_table, parse_toml, poetry_marker, read_project, version_of,
+};
 use kiln_record::{Digest, DistributionName};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -28,7 +30,7 @@ pub fn parse_poetry(
     let lock_root = parse_toml(lock_file, lock)?;
     let project_root = parse_toml(project_file, project)?;
     let mut problems = Vec::new();
-    let read_project = match read_project(project_file, project, project_root.get_ref()) {
+    let read_project = match read_project(project_file, project, project_root.get_ref(), Notation::Poetry) {
         Ok(project) => Some(project),
         Err(found) => {
             problems.extend(found);
@@ -69,19 +71,13 @@ fn join(
         distributions,
         groups: project.groups.into_iter().collect(),
         extras: project.extras.into_iter().collect(),
+        default_groups: Vec::new(),
+        environments: Vec::new(),
+        conflicts: Vec::new(),
+        root: None,
         made_by: made_by.map(|_| "poetry lock".to_owned()),
+        remarks: Vec::new(),
     }
-}
-
-fn parse_toml<'i>(file: &str, text: &'i str) -> Result<Spanned<DeTable<'i>>, Vec<InputProblem>> {
-    if let Some(problem) = too_large(file, text.len(), 0) {
-        return Err(vec![problem]);
-    }
-    DeTable::parse(text).map_err(|error| {
-        let line = error.span().map(|span| Lines::new(text).of(span.start));
-        let message = error.message().lines().next().unwrap_or("it cannot be read").to_owned();
-        vec![InputProblem::new(ProblemKind::Invalid, file, line, format!("not valid TOML: {message}"))]
-    })
 }
 
 struct Reader<'a> {
@@ -245,7 +241,8 @@ impl Reader<'_> {
 
         let not_from_index = get_table(table, "source").and_then(|source| {
             let kind = get_str(source, "type").unwrap_or("unknown");
-            (kind != "legacy").then(|| format!("{kind} {}", get_str(source, "url").unwrap_or("")))
+            let url = get_str(source, "url").unwrap_or("");
+            (kind != "legacy").then(|| format!("{kind} {}", without_credentials(url)))
         });
         Ok(Locked {
             markers: markers(table).map_err(|e| format!("{name}: {e}"))?,
@@ -253,11 +250,14 @@ impl Reader<'_> {
             optional: table.get("optional").and_then(|o| o.get_ref().as_bool()).unwrap_or(false),
             name,
             version: version.to_owned(),
+            file: None,
             line: self.lines.of(at),
             groups,
             extras: Vec::new(),
             files: list,
             not_from_index,
+            source: None,
+            folder: None,
         })
     }
 }
@@ -305,6 +305,7 @@ fn dependencies(table: &DeTable<'_>) -> Result<Vec<LockedDependency>, String> {
                 marker,
                 constraint: version_of(choice),
                 extras,
+                source: None,
             });
         }
     }
@@ -485,7 +486,7 @@ lint = ["idna"]
 all = [{include-group = "lint"}, {include-group = "all"}]
 "#;
         let root = DeTable::parse(project).unwrap();
-        let project = read_project("pyproject.toml", project, root.get_ref()).ok().unwrap();
+        let project = read_project("pyproject.toml", project, root.get_ref(), Notation::Poetry).ok().unwrap();
         let declared: Vec<(&str, &str, Option<&str>)> = project
             .declared
             .iter()

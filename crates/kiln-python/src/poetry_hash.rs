@@ -92,7 +92,7 @@ fn object<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     format!("{{{}}}", inside.join(", "))
 }
 
-fn json(value: &DeValue<'_>) -> String {
+pub(crate) fn json(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => string(text),
         DeValue::Boolean(true) => "true".to_owned(),
@@ -119,7 +119,7 @@ fn json(value: &DeValue<'_>) -> String {
 
 /// A string as `json.dumps` writes it: everything but printable ASCII is escaped, beyond the basic plane as a
 /// surrogate pair.
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -1,8 +1,8 @@
-//! `pyproject.toml` as Poetry reads it: `[project]` and `[dependency-groups]` of the packaging specifications, and
-//! Poetry's own `[tool.poetry]`.
+//! `pyproject.toml` as Poetry and uv read it: `[project]` and `[dependency-groups]` of the packaging specifications,
+//! and the tool's own table beside them.
 
 use crate::dependency::Dependency;
-use crate::lock::{Declared, InputProblem, Lines, ProblemKind, RequiresPython};
+use crate::lock::{Declared, InputProblem, Lines, ProblemKind, RequiresPython, too_large};
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::{Constraint, poetry_constraint};
 use kiln_record::DistributionName;
@@ -20,10 +20,24 @@ pub(crate) struct Project {
     pub(crate) extras: BTreeSet<String>,
 }
 
+/// Which tool's own table counts beside those of the packaging specifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notation {
+    /// `[tool.poetry]`.
+    Poetry,
+    /// `[tool.uv]`.
+    Uv,
+}
+
 type Value<'i> = Spanned<DeValue<'i>>;
 
 /// Reads a project file that has been parsed as TOML.
-pub(crate) fn read_project(file: &str, text: &str, root: &DeTable<'_>) -> Result<Project, Vec<InputProblem>> {
+pub(crate) fn read_project(
+    file: &str,
+    text: &str,
+    root: &DeTable<'_>,
+    notation: Notation,
+) -> Result<Project, Vec<InputProblem>> {
     let mut reader = Reader {
         file,
         text,
@@ -39,12 +53,19 @@ pub(crate) fn read_project(file: &str, text: &str, root: &DeTable<'_>) -> Result
     let poetry = get_table(root, "tool").and_then(|tool| get_table(tool, "poetry"));
     let standard = get_table(root, "project");
     reader.standard(standard);
-    if let Some(poetry) = poetry {
+    if let Some(poetry) = poetry.filter(|_| notation == Notation::Poetry) {
         // With [project] dependencies, Poetry's own table only adds details to them (Poetry documentation, "managing
         // dependencies").
         let only_details = standard
             .is_some_and(|p| p.get("dependencies").is_some() || p.get("optional-dependencies").is_some());
         reader.poetry(poetry, only_details);
+    }
+    if notation == Notation::Uv
+        && let Some(uv) = get_table(root, "tool").and_then(|tool| get_table(tool, "uv"))
+        && let Some(value) = uv.get("dev-dependencies")
+    {
+        reader.project.groups.insert("dev".to_owned());
+        reader.specifiers(value, "dev", &[]);
     }
     if let Some(groups) = get_table(root, "dependency-groups") {
         reader.dependency_groups(groups);
@@ -57,6 +78,18 @@ pub(crate) fn read_project(file: &str, text: &str, root: &DeTable<'_>) -> Result
         problems.sort_by_key(|p| p.line);
         Err(problems)
     }
+}
+
+/// Reads TOML, keeping where everything stands.
+pub(crate) fn parse_toml<'i>(file: &str, text: &'i str) -> Result<Spanned<DeTable<'i>>, Vec<InputProblem>> {
+    if let Some(problem) = too_large(file, text.len(), 0) {
+        return Err(vec![problem]);
+    }
+    DeTable::parse(text).map_err(|error| {
+        let line = error.span().map(|span| Lines::new(text).of(span.start));
+        let message = error.message().lines().next().unwrap_or("it cannot be read").to_owned();
+        vec![InputProblem::new(ProblemKind::Invalid, file, line, format!("not valid TOML: {message}"))]
+    })
 }
 
 pub(crate) fn get_table<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {

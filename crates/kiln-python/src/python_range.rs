@@ -16,6 +16,8 @@ pub(crate) enum Exclusion {
         /// Whether it holds for all Pythons up to some version, or from some version on: the shape of a backport, or
         /// of something that only later Pythons need. The other shape is a range with two ends.
         one_sided: bool,
+        /// Whether it holds for all Pythons from some version on, and for no earlier one.
+        only_later: bool,
         /// The Pythons that it holds for, for messages: `3.12` or `3.9 to 3.11`.
         pythons: String,
     },
@@ -68,7 +70,7 @@ pub(crate) fn exclusion(marker: &str, environment: &TargetEnvironment) -> Result
         _ if low == high => low,
         _ => format!("{low} to {high}"),
     };
-    Ok(Exclusion::Python { one_sided: at_start || at_end, pythons })
+    Ok(Exclusion::Python { one_sided: at_start || at_end, only_later: at_end && !at_start, pythons })
 }
 
 fn minor_of(version: &Version) -> String {
@@ -90,7 +92,11 @@ mod tests {
         let base = interpreter("3.13.5", (2, 41), "x86_64");
         let runtime = Runtime::named("python3.13").unwrap();
         let env = TargetEnvironment::new(&base, runtime, Architecture::Amd64).unwrap();
-        let python = |one_sided, pythons: &str| Exclusion::Python { one_sided, pythons: pythons.to_owned() };
+        let python = |one_sided, pythons: &str| Exclusion::Python {
+            one_sided,
+            only_later: pythons.starts_with("from"),
+            pythons: pythons.to_owned(),
+        };
         for (marker, expect) in [
             ("python_version == '3.12'", python(false, "3.12")),
             ("python_version >= '3.12' and python_version < '3.13'", python(false, "3.12")),

@@ -2,33 +2,50 @@
 //! "requirements file format" and "secure installs").
 
 use crate::dependency::Dependency;
-use crate::lock::{Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, ProblemKind, too_large};
+use crate::lock::{
+    Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, ProblemKind, Remark, too_large,
+    without_credentials,
+};
+use crate::marker::normal_extra;
+use crate::requirements_include::{DEEPEST, MOST_FILES, included_path};
+use crate::requirements_lines::{logical_lines, made_by, without_comment, words};
 use kiln_record::{Digest, DistributionName};
-use pep440_rs::Operator;
-use std::collections::BTreeMap;
+use pep440_rs::{Operator, Version};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads a requirements file in which every requirement has one version and at least one SHA-256 hash.
 ///
+/// `read` gives the text of a file that is included with `-r` or `-c`, or `None` if there is none. Its argument is a
+/// path of the kind that `file` is, resolved against the folder of the including file; it never leaves the tree that
+/// `file` is relative to. Version and hashes may also come from a constraints file, as in pip. What names an index is
+/// passed over with a remark: every requirement that is accepted has hashes, which leave an index no choice.
+///
 /// # Errors
-/// Every problem of the file, in line order.
-pub fn parse_requirements(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
-    if let Some(problem) = too_large(file, text.len(), 0) {
-        return Err(vec![problem]);
-    }
+/// Every problem of the files: those of `file` first, then by file and line.
+pub fn parse_requirements(
+    file: &str,
+    text: &str,
+    read: &mut dyn FnMut(&str) -> Option<String>,
+) -> Result<Lock, Vec<InputProblem>> {
     let made_by = made_by(text);
     let mut reader = Reader {
-        file,
+        main: file,
+        file: file.to_owned(),
+        open: Vec::new(),
+        known: BTreeSet::new(),
+        length: 0,
+        read,
         made_by: made_by.as_deref(),
         problems: Vec::new(),
+        remarks: Vec::new(),
+        asked: Vec::new(),
+        constraints: Vec::new(),
+        from_source: Vec::new(),
         lock: Vec::new(),
         declared: Vec::new(),
     };
-    for (line, content) in logical_lines(text) {
-        let content = without_comment(&content);
-        if !content.trim().is_empty() {
-            reader.line(line, content.trim());
-        }
-    }
+    reader.text(file.to_owned(), text, Role::Requirements);
+    reader.finish();
     reader.check_repeated_names();
     reader.problems.extend(too_large(file, 0, reader.lock.len()));
     if reader.problems.is_empty() {
@@ -40,27 +57,130 @@ pub fn parse_requirements(file: &str, text: &str) -> Result<Lock, Vec<InputProbl
             distributions: reader.lock,
             groups: vec!["main".to_owned()],
             extras: Vec::new(),
+            default_groups: Vec::new(),
+            environments: Vec::new(),
+            conflicts: Vec::new(),
+            root: None,
+            remarks: reader.remarks,
             made_by,
         })
     } else {
-        reader.problems.sort_by_key(|problem| problem.line);
-        Err(reader.problems)
+        let mut problems = reader.problems;
+        problems.sort_by(|a, b| (a.file != file, &a.file, a.line).cmp(&(b.file != file, &b.file, b.line)));
+        Err(problems)
+    }
+}
+
+/// What the lines of a file are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// They are installed.
+    Requirements,
+    /// They narrow what others install.
+    Constraints,
+}
+
+/// One line that names a distribution.
+struct Line {
+    dependency: Dependency,
+    text: String,
+    files: Vec<LockedFile>,
+    file: String,
+    line: usize,
+}
+
+impl Line {
+    /// The one version that it accepts.
+    fn pin(&self) -> Option<&Version> {
+        match &self.dependency.specifiers[..] {
+            [one] if matches!(one.operator(), Operator::Equal | Operator::ExactEqual) => Some(one.version()),
+            _ => None,
+        }
     }
 }
 
 struct Reader<'a> {
-    file: &'a str,
+    main: &'a str,
+    /// The file that is being read.
+    file: String,
+    /// The files that include each other up to it.
+    open: Vec<String>,
+    known: BTreeSet<(String, Role)>,
+    /// Bytes of all files so far.
+    length: usize,
+    read: &'a mut dyn FnMut(&str) -> Option<String>,
     made_by: Option<&'a str>,
     problems: Vec<InputProblem>,
+    remarks: Vec<Remark>,
+    asked: Vec<Line>,
+    constraints: Vec<Line>,
+    /// What `--no-binary` names, with its place.
+    from_source: Vec<(String, String, usize)>,
     lock: Vec<Locked>,
     declared: Vec<Declared>,
 }
 
 impl Reader<'_> {
     fn problem(&mut self, kind: ProblemKind, line: usize, message: impl Into<String>, remedy: &[String]) {
-        let mut problem = InputProblem::new(kind, self.file, Some(line), message);
+        let mut problem = InputProblem::new(kind, &self.file, Some(line), message);
         problem.remedy = remedy.to_vec();
         self.problems.push(problem);
+    }
+
+    /// Reads the text of one file, and of those that it includes.
+    fn text(&mut self, file: String, text: &str, role: Role) {
+        self.length = self.length.saturating_add(text.len());
+        if let Some(problem) = too_large(&file, self.length, 0) {
+            self.problems.push(problem);
+            return;
+        }
+        let including = std::mem::replace(&mut self.file, file.clone());
+        self.known.insert((file.clone(), role));
+        self.open.push(file);
+        for (line, content) in logical_lines(text) {
+            let content = without_comment(&content).trim();
+            if content.starts_with('-') {
+                self.options(line, content);
+            } else if !content.is_empty() {
+                self.line(line, content, role);
+            }
+        }
+        self.open.pop();
+        self.file = including;
+    }
+
+    fn include(&mut self, line: usize, option: &str, reference: &str, role: Role) {
+        let remedy = ["put all requirements into one file: pip-compile and uv write one from several inputs"]
+            .map(str::to_owned);
+        let path = match included_path(&self.file, reference) {
+            Ok(path) => path,
+            Err(reason) => {
+                let reference = without_credentials(reference);
+                let message = format!("not supported: `{option} {reference}`: {reason}");
+                self.problem(ProblemKind::Unsupported, line, message, &remedy);
+                return;
+            }
+        };
+        if self.open.contains(&path) {
+            let circle = self.open.join("` includes `");
+            let message = format!("`{circle}` includes `{path}` again");
+            self.problem(ProblemKind::Invalid, line, message, &["remove one of the lines".to_owned()]);
+        } else if self.known.contains(&(path.clone(), role)) {
+            // A file that two others include says the same both times.
+        } else if self.open.len() >= DEEPEST || self.known.len() >= MOST_FILES {
+            let message =
+                format!("`{path}` is one file too many: {DEEPEST} inside each other, or {MOST_FILES} in all");
+            self.problem(ProblemKind::Unsupported, line, message, &remedy);
+        } else {
+            match (self.read)(&path) {
+                Some(text) => self.text(path, &text, role),
+                None => {
+                    let message = format!("the file `{path}`, which the line includes, cannot be read");
+                    let remedy = "add the file, or remove the line that includes it".to_owned();
+                    self.problem(ProblemKind::Invalid, line, message, &[remedy]);
+                }
+            }
+        }
     }
 
     /// How to make a complete file.
@@ -73,7 +193,7 @@ impl Reader<'_> {
                 ways.push(format!("make the file again with hashes: {command} --generate-hashes"));
             }
         } else {
-            let file = self.file;
+            let file = &self.main;
             ways.push(format!(
                 "make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"
             ));
@@ -82,11 +202,7 @@ impl Reader<'_> {
         ways
     }
 
-    fn line(&mut self, line: usize, content: &str) {
-        if content.starts_with('-') {
-            self.option(line, content);
-            return;
-        }
+    fn line(&mut self, line: usize, content: &str, role: Role) {
         // Options begin at the first ` --`: a requirement itself holds no such thing.
         let mut words = content.split_ascii_whitespace();
         let mut requirement = String::new();
@@ -106,7 +222,8 @@ impl Reader<'_> {
             Ok(dependency) => dependency,
             Err(_) if looks_like_a_path(&requirement) => {
                 let message = format!(
-                    "not supported: `{requirement}` is a path or URL, which no hash pins to an index's file"
+                    "not supported: `{}` is a path or URL, which no hash pins to an index's file",
+                    without_credentials(&requirement)
                 );
                 self.problem(
                     ProblemKind::Unsupported,
@@ -122,6 +239,8 @@ impl Reader<'_> {
             }
         };
         if let Some(url) = &dependency.url {
+            // A hash pins the file, but nothing says by which name and version an index would have it.
+            let url = without_credentials(url);
             let message =
                 format!("not supported: {} is taken from `{url}` instead of an index", dependency.name);
             self.problem(
@@ -132,46 +251,108 @@ impl Reader<'_> {
             );
             return;
         }
-        let Some(files) = self.hashes(line, &dependency.name, &options) else { return };
-        let version = match &dependency.specifiers[..] {
-            [one] if matches!(one.operator(), Operator::Equal | Operator::ExactEqual) => {
-                one.version().to_string()
-            }
-            _ => {
-                let message = format!("`{requirement}` is not pinned to one version with `==`");
-                let remedy = self.relock();
-                self.problem(ProblemKind::LockMissingHashes, line, message, &remedy);
-                return;
-            }
-        };
-        if files.is_empty() {
-            let message = format!("`{requirement}` has no `--hash=sha256:…`");
-            let remedy = self.relock();
-            self.problem(ProblemKind::LockMissingHashes, line, message, &remedy);
+        if role == Role::Constraints && !dependency.extras.is_empty() {
+            let message = format!("the constraint `{requirement}` names extras, which pip does not allow");
+            self.problem(ProblemKind::Invalid, line, message, &["remove the extras".to_owned()]);
             return;
         }
+        let Some(files) = self.hashes(line, &dependency.name, &options) else { return };
+        let found = Line { dependency, text: requirement, files, file: self.file.clone(), line };
+        match role {
+            Role::Requirements => self.asked.push(found),
+            Role::Constraints => self.constraints.push(found),
+        }
+    }
+
+    /// Joins the requirements with the constraints, when all files are read.
+    fn finish(&mut self) {
+        let constraints = std::mem::take(&mut self.constraints);
+        for asked in std::mem::take(&mut self.asked) {
+            self.file.clone_from(&asked.file);
+            self.requirement(asked, &constraints);
+        }
+        self.main.clone_into(&mut self.file);
+        for (name, file, line) in std::mem::take(&mut self.from_source) {
+            let is_locked = self.lock.iter().any(|locked| locked.name.as_str() == normal_extra(&name));
+            if is_locked || (name == ":all:" && !self.lock.is_empty()) {
+                let message = format!("not supported: `--no-binary {name}` asks for builds from source");
+                self.problems.push(
+                    InputProblem::new(ProblemKind::Unsupported, &file, Some(line), message)
+                        .remedy("remove the option and lock versions that have wheels"),
+                );
+            }
+        }
+    }
+
+    fn requirement(&mut self, asked: Line, constraints: &[Line]) {
+        let Line { line, text, .. } = &asked;
+        let (line, text) = (*line, text.clone());
+        let marker = &asked.dependency.marker;
+        let mut version = asked.pin().cloned();
+        let mut files = asked.files.clone();
+        // A constraint under a condition of its own says something only for a requirement under the same.
+        let own = constraints.iter().filter(|constraint| {
+            constraint.dependency.name == asked.dependency.name
+                && (constraint.dependency.marker.is_none() || constraint.dependency.marker == *marker)
+        });
+        for constraint in own {
+            let place = format!("`{}` ({}:{})", constraint.text, constraint.file, constraint.line);
+            let pin = constraint.pin().filter(|pin| asked.dependency.specifiers.contains(pin));
+            version = version.or_else(|| pin.cloned());
+            if version.as_ref().is_some_and(|version| !constraint.dependency.specifiers.contains(version)) {
+                let message = format!("`{text}` does not fit the constraint {place}");
+                let remedy = self.relock();
+                self.problem(ProblemKind::Invalid, line, message, &remedy);
+                return;
+            }
+            if files.is_empty() {
+                files.clone_from(&constraint.files);
+            } else if !constraint.files.is_empty() {
+                // As in pip, a file needs a hash on both sides.
+                files.retain(|file| constraint.files.contains(file));
+                if files.is_empty() {
+                    let message = format!("`{text}` shares no hash with the constraint {place}");
+                    let remedy = self.relock();
+                    self.problem(ProblemKind::Invalid, line, message, &remedy);
+                    return;
+                }
+            }
+        }
+        let lacks = match &version {
+            None => format!("`{text}` is not pinned to one version with `==`"),
+            Some(_) if files.is_empty() => format!("`{text}` has no `--hash=sha256:…`"),
+            Some(_) => String::new(),
+        };
+        let (Some(version), true) = (version, lacks.is_empty()) else {
+            let remedy = self.relock();
+            self.problem(ProblemKind::LockMissingHashes, line, lacks, &remedy);
+            return;
+        };
         self.declared.push(Declared {
-            name: dependency.name.clone(),
-            text: requirement,
-            file: self.file.to_owned(),
+            name: asked.dependency.name.clone(),
+            text,
+            file: asked.file.clone(),
             line,
-            marker: dependency.marker.clone(),
+            marker: marker.clone(),
             constraint: None,
             group: "main".to_owned(),
-            extras: dependency.extras.clone(),
+            extras: asked.dependency.extras.clone(),
             enabled_by: Vec::new(),
         });
         self.lock.push(Locked {
-            name: dependency.name,
-            version,
+            name: asked.dependency.name,
+            version: version.to_string(),
+            file: (asked.file != self.main).then_some(asked.file),
             line,
-            markers: dependency.marker.into_iter().collect(),
+            markers: asked.dependency.marker.into_iter().collect(),
             groups: vec!["main".to_owned()],
             optional: false,
-            extras: dependency.extras,
+            extras: asked.dependency.extras,
             files,
             dependencies: Vec::new(),
             not_from_index: None,
+            source: None,
+            folder: None,
         });
     }
 
@@ -233,40 +414,58 @@ impl Reader<'_> {
         Some(files)
     }
 
-    fn option(&mut self, line: usize, content: &str) {
-        let end = content.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(content.len());
-        let (option, value) = content.split_at(end);
-        let value = value.trim_start_matches(|c: char| c == '=' || c.is_ascii_whitespace());
-        // `-rfile` is as good as `-r file`.
-        let (option, value) = match option.get(..2) {
-            Some(short) if !option.starts_with("--") && option.len() > 2 => (short, &content[2..]),
-            _ => (option, value),
-        };
+    /// A line of options. Some take a value: `--name=value`, `--name value`, `-nvalue`.
+    fn options(&mut self, line: usize, content: &str) {
+        let mut words = words(content).into_iter();
+        while let Some(word) = words.next() {
+            let (option, value) = match (word.split_once('='), word.get(..2)) {
+                (Some((option, value)), _) if option.starts_with("--") => {
+                    (option.to_owned(), Some(value.to_owned()))
+                }
+                (_, Some(short)) if !word.starts_with("--") && word.len() > 2 => {
+                    (short.to_owned(), Some(word[2..].trim_start_matches('=').to_owned()))
+                }
+                _ => (word, None),
+            };
+            let alone = ["--require-hashes", "--prefer-binary", "--pre", "--no-index"];
+            let value = match value {
+                None if !alone.contains(&option.as_str()) => words.next().unwrap_or_default(),
+                value => value.unwrap_or_default(),
+            };
+            self.option(line, &option, &value);
+        }
+    }
+
+    fn option(&mut self, line: usize, option: &str, value: &str) {
         let (message, remedy) = match option {
             // What these ask for is what kiln does anyway.
-            "--require-hashes" | "--prefer-binary" | "--pre" => return,
-            "--only-binary" if value == ":all:" => return,
-            "-r" | "--requirement" => (
-                format!("not supported yet: the file includes `{value}`"),
-                "put all requirements into one file: pip-compile and uv write one from several inputs",
-            ),
-            "-c" | "--constraint" => (
-                format!("not supported yet: the file refers to the constraints in `{value}`"),
-                "give the constraints to the command that makes the lock; a complete lock needs none",
-            ),
-            "-e" | "--editable" => (
-                format!("not supported: `{value}` is editable, so nothing pins its content"),
-                "list your own code as the artifact's source, and the rest as pinned requirements",
-            ),
+            "--require-hashes" | "--prefer-binary" | "--pre" | "--only-binary" => return,
+            "-r" | "--requirement" => return self.include(line, option, value, Role::Requirements),
+            "-c" | "--constraint" => return self.include(line, option, value, Role::Constraints),
             "-i" | "--index-url" | "--extra-index-url" | "--no-index" | "-f" | "--find-links"
-            | "--trusted-host" => (
-                format!("not supported yet: `{option}` in a requirements file"),
-                "state the package index in kiln.toml and leave it out here (pip-compile: --no-emit-index-url \
-                 --no-emit-find-links); the hashes already pin every file",
-            ),
-            "--no-binary" => (
-                format!("not supported: `--no-binary {value}` asks for builds from source"),
-                "remove the option and lock versions that have wheels",
+            | "--trusted-host" => {
+                // The value may hold a password, so it is not repeated.
+                let message =
+                    format!("`{option}` is passed over: the hashes pin every file, wherever it comes from");
+                self.remarks.push(Remark { file: self.file.clone(), line, message });
+                return;
+            }
+            "--no-binary" => {
+                for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                    if name == ":none:" {
+                        self.from_source.clear();
+                    } else {
+                        self.from_source.push((name.to_owned(), self.file.clone(), line));
+                    }
+                }
+                return;
+            }
+            "-e" | "--editable" => (
+                format!(
+                    "not supported: `{}` is editable, so nothing pins its content",
+                    without_credentials(value)
+                ),
+                "list your own code as the artifact's source, and the rest as pinned requirements",
             ),
             other => (format!("not supported: option `{other}`"), "remove the option"),
         };
@@ -286,12 +485,20 @@ impl Reader<'_> {
                 && let Some(always) = lines.iter().find(|l| l.markers.is_empty())
                 && lines.iter().any(|l| l.version != always.version)
             {
-                let versions: Vec<String> =
-                    lines.iter().map(|l| format!("{} (line {})", l.version, l.line)).collect();
+                let place = |l: &Locked| match &l.file {
+                    Some(file) => format!("{} ({file} line {})", l.version, l.line),
+                    None => format!("{} (line {})", l.version, l.line),
+                };
+                let versions: Vec<String> = lines.iter().map(|l| place(l)).collect();
                 let message = format!("{name} is pinned to several versions: {}", versions.join(", "));
                 problems.push(
-                    InputProblem::new(ProblemKind::Invalid, self.file, Some(last.line), message)
-                        .remedy("keep one of the lines, or give each a marker that excludes the others"),
+                    InputProblem::new(
+                        ProblemKind::Invalid,
+                        last.file.as_deref().unwrap_or(self.main),
+                        Some(last.line),
+                        message,
+                    )
+                    .remedy("keep one of the lines, or give each a marker that excludes the others"),
                 );
             }
         }
@@ -303,63 +510,22 @@ fn looks_like_a_path(requirement: &str) -> bool {
     requirement.starts_with(['.', '/']) || requirement.contains("://") || requirement.ends_with(".whl")
 }
 
-/// Joins lines that end in a backslash, as pip does: a comment line ends the joining. Gives the number of the first.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
-    let mut lines = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for (index, line) in text.lines().enumerate() {
-        let line = if index == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
-        let comment = line.trim_start().starts_with('#');
-        let joined = if comment { None } else { line.strip_suffix('\\') };
-        let (number, mut content) = open.take().unwrap_or((index + 1, String::new()));
-        if comment {
-            // The space lets the comment be recognised after what was joined before it.
-            content.push(' ');
-        }
-        content.push_str(joined.unwrap_or(line));
-        if joined.is_some() {
-            content.push(' ');
-            open = Some((number, content));
-        } else {
-            lines.push((number, content));
-        }
-    }
-    lines.extend(open);
-    lines
-}
-
-/// A comment begins at a `#` that starts the line or follows white space.
-fn without_comment(line: &str) -> &str {
-    let mut before = ' ';
-    for (at, c) in line.char_indices() {
-        if c == '#' && before.is_whitespace() {
-            return &line[..at];
-        }
-        before = c;
-    }
-    line
-}
-
-/// The command in the header that pip-compile and uv write.
-fn made_by(text: &str) -> Option<String> {
-    let mut header = text.lines().take(12).take_while(|line| line.starts_with('#'));
-    header.by_ref().find(|line| line.contains("autogenerated by"))?;
-    let command = header
-        .map(|line| line.trim_start_matches('#').trim())
-        .find(|line| line.starts_with("pip-compile") || line.starts_with("uv "))?;
-    let printable = command.len() <= 500 && !command.chars().any(char::is_control);
-    printable.then(|| command.to_owned())
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    pub(crate) const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    pub(crate) const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    /// Reads `reqs/main.txt` among further files.
+    pub(crate) fn read(text: &str, files: &[(&str, &str)]) -> Result<Lock, Vec<InputProblem>> {
+        parse_requirements("reqs/main.txt", text, &mut |path| {
+            files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+        })
+    }
 
     fn problems(text: &str) -> Vec<InputProblem> {
-        parse_requirements("requirements.txt", text).unwrap_err()
+        read(text, &[]).unwrap_err()
     }
 
     #[test]
@@ -372,7 +538,7 @@ mod tests {
              uvicorn[standard]==0.30.0 ; python_full_version < '4' \\\n    --hash=sha256:{B} # inline\n\
              --only-binary :all:\n"
         );
-        let lock = parse_requirements("requirements.txt", &text).unwrap();
+        let lock = read(&text, &[]).unwrap();
         let lines: Vec<(&str, &str, usize, usize)> = lock
             .distributions
             .iter()
@@ -409,20 +575,37 @@ mod tests {
     #[test]
     fn what_is_not_supported_says_so() {
         for text in [
-            "-r other.txt",
-            "-rother.txt",
-            "--constraint=c.txt",
+            "-r https://example.org/r.txt",
+            "--constraint=/c.txt",
+            "-r ../../c.txt",
             "-e .",
             "./a.whl",
-            "--index-url https://example.org/simple",
             "a @ https://example.org/a.whl",
-            "git+https://example.org/a",
-            "--no-binary :all:",
-            "--frob",
+            "a @ https://me:secret@example.org/a.whl --hash=sha256:00",
+            "git+https://me:secret@example.org/a",
+            "--pre --frob",
         ] {
             let found = problems(text);
             assert_eq!(found[0].kind, ProblemKind::Unsupported, "{text}: {found:?}");
             assert!(!found[0].remedy.is_empty(), "{text}");
+            assert!(!found[0].message.contains("secret"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_hashes_decide_is_passed_over() {
+        let text = format!(
+            "-i https://me:secret@index.example/simple --extra-index-url=https://index.example\n--no-index\n\
+             -f 'a folder'\n--only-binary numpy\n--no-binary other,:none:\n--no-binary absent\nsix==1.17.0 --hash=sha256:{A}\n"
+        );
+        let lock = read(&text, &[]).unwrap();
+        let remarks: Vec<(usize, &str)> =
+            lock.remarks.iter().map(|r| (r.line, r.message.split('`').nth(1).unwrap())).collect();
+        assert_eq!(remarks, [(1, "-i"), (1, "--extra-index-url"), (2, "--no-index"), (3, "-f")]);
+        assert!(lock.remarks.iter().all(|r| !r.message.contains("secret")));
+        for option in ["--no-binary :all:", "--no-binary=x,Six"] {
+            let found = problems(&format!("{option}\nsix==1.17.0 --hash=sha256:{A}\n"));
+            assert_eq!((found[0].kind, found[0].line), (ProblemKind::Unsupported, Some(1)), "{found:?}");
         }
     }
 
@@ -433,7 +616,7 @@ mod tests {
         let fine = format!(
             "six==1 ; python_version < '3.9' --hash=sha256:{A}\nsix==2 ; python_version >= '3.9' --hash=sha256:{B}\n"
         );
-        assert!(parse_requirements("r.txt", &fine).is_ok());
+        assert!(read(&fine, &[]).is_ok());
     }
 
     #[test]
@@ -450,8 +633,8 @@ mod tests {
             "a==1 --hash=sha256:é",
             "\u{feff}#",
         ] {
-            drop(parse_requirements("r.txt", text));
+            drop(read(text, &[]));
         }
-        assert!(parse_requirements("r.txt", "").unwrap().distributions.is_empty());
+        assert!(read("", &[]).unwrap().distributions.is_empty());
     }
 }

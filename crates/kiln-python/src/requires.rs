@@ -230,6 +230,7 @@ mod tests {
             wanted: vec![Locked {
                 name: "lib".parse().unwrap(),
                 version: "1".to_owned(),
+                file: None,
                 line: 1,
                 markers: Vec::new(),
                 groups: Vec::new(),
@@ -238,6 +239,8 @@ mod tests {
                 files: Vec::new(),
                 dependencies: Vec::new(),
                 not_from_index: None,
+                source: None,
+                folder: None,
             }],
             ..Selection::default()
         };

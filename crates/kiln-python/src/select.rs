@@ -1,7 +1,7 @@
 //! Which distributions of a lock go into an artifact, and the reason for each that does not.
 
 use crate::judge::Judge;
-use crate::lock::{Lock, LockFormat, Locked};
+use crate::lock::{Lock, Locked};
 use crate::reach::{Question, Reached, is_asked_for, reach};
 use crate::{Interpreter, TargetEnvironment};
 use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Gap, Runtime};
@@ -16,7 +16,8 @@ pub struct Choice {
     pub groups: Vec<String>,
     /// Extras of the project.
     pub extras: Vec<String>,
-    /// Distributions that are left out by name.
+    /// Distributions that are left out by name, with what only they require. Of a project of the same workspace only
+    /// its own code is left out, which the artifact's sources hold: what it requires is still installed.
     pub excluded: BTreeSet<DistributionName>,
     /// Distributions that are left to the Lambda runtime.
     pub from_runtime: BTreeSet<DistributionName>,
@@ -59,11 +60,13 @@ pub fn select(
 ) -> Selection {
     let mut judge = Judge { lock, environment, interpreter, runtime, findings: Vec::new() };
     judge.requires_python();
+    judge.environments();
     judge.names_exist(choice);
 
-    let groups: BTreeSet<String> = choice.groups.iter().cloned().chain(["main".to_owned()]).collect();
+    let groups = chosen_groups(lock, choice);
     let extras: BTreeSet<String> = choice.extras.iter().map(|e| crate::marker::normal_extra(e)).collect();
-    let verdicts = judge.verdicts(&extras);
+    judge.conflicts(&groups, &extras);
+    let verdicts = judge.verdicts(&groups, &extras);
     let mut applicable: BTreeMap<&DistributionName, Vec<usize>> = BTreeMap::new();
     for (index, locked) in lock.distributions.iter().enumerate() {
         if verdicts.applies(index) {
@@ -73,35 +76,36 @@ pub fn select(
     let mut cut = choice.excluded.clone();
     cut.extend(choice.from_runtime.iter().filter(|name| runtime.provides(name.as_str())).cloned());
 
-    let reached = match lock.format {
-        LockFormat::Poetry => {
-            let question = Question {
-                lock,
-                environment,
-                applicable: &applicable,
-                groups: &groups,
-                extras: &extras,
-                cut: &cut,
-            };
-            let reached = reach(&question);
-            judge.unreached(&reached, &verdicts);
-            reached
-        }
-        LockFormat::Requirements => {
-            judge.left_out(&verdicts, &cut);
-            let distributions =
-                applicable.values().flatten().filter(|i| !cut.contains(&lock.distributions[**i].name));
-            Reached {
-                distributions: distributions
-                    .map(|i| (*i, lock.distributions[*i].extras.iter().cloned().collect()))
-                    .collect(),
-                ..Reached::default()
-            }
+    let reached = if lock.format.is_graph() {
+        let question = Question {
+            lock,
+            environment,
+            applicable: &applicable,
+            groups: &groups,
+            extras: &extras,
+            cut: &cut,
+        };
+        let reached = reach(&question);
+        judge.unreached(&reached, &verdicts);
+        reached
+    } else {
+        judge.left_out(&verdicts, &cut);
+        let distributions =
+            applicable.values().flatten().filter(|i| !cut.contains(&lock.distributions[**i].name));
+        Reached {
+            distributions: distributions
+                .map(|i| (*i, lock.distributions[*i].extras.iter().cloned().collect()))
+                .collect(),
+            ..Reached::default()
         }
     };
     let elsewhere = Elsewhere::new(lock, environment, &applicable, &groups, &extras);
     let mut selection = Selection::default();
     for (index, locked) in lock.distributions.iter().enumerate() {
+        // The project itself and projects that are no packages have requirements, but are not distributions.
+        if lock.root == Some(index) || locked.folder.as_ref().is_some_and(|folder| !folder.is_package) {
+            continue;
+        }
         let cause = if !verdicts.applies(index) {
             Some(verdicts.cause(index))
         } else if choice.excluded.contains(&locked.name) {
@@ -127,7 +131,7 @@ pub fn select(
                 }
             }
         } else {
-            Some(elsewhere.cause(index, &locked.name, &reached, environment))
+            Some(elsewhere.cause(index, &reached, environment))
         };
         if let Some(cause) = cause {
             let version = locked.version.clone();
@@ -135,11 +139,24 @@ pub fn select(
         }
     }
     selection.wanted.sort_by(|a, b| (&a.name, a.line).cmp(&(&b.name, b.line)));
+    // What is installed after all, by another line or from another index, is not left out.
+    let wanted: BTreeSet<(&str, &str)> =
+        selection.wanted.iter().map(|w| (w.name.as_str(), w.version.as_str())).collect();
+    selection.gaps.retain(|gap| !wanted.contains(&(&*gap.distribution, &*gap.version)));
     selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
     selection.gaps.dedup();
     selection.findings = judge.findings;
     selection.findings.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     selection
+}
+
+/// The groups that the manifest asks for by the names of the lock, with `main` and what belongs to it.
+fn chosen_groups(lock: &Lock, choice: &Choice) -> BTreeSet<String> {
+    let named = choice.groups.iter().map(|group| {
+        let normal = crate::marker::normal_extra(group);
+        if lock.groups.contains(group) { group.clone() } else { normal }
+    });
+    named.chain(["main".to_owned()]).chain(lock.default_groups.iter().cloned()).collect()
 }
 
 /// Two lines of one version are one distribution; two versions of one distribution cannot both be installed.
@@ -157,9 +174,16 @@ fn add_wanted(wanted: &mut Vec<Locked>, new: Locked, findings: &mut Vec<Finding>
         there.extras.dedup();
         return;
     }
+    let file = |locked: &Locked| locked.file.as_ref().map_or_else(String::new, |file| format!("{file} "));
     let cause = format!(
-        "{lock} has two versions of {} that both apply to the target: {} (line {}) and {} (line {})",
-        new.name, there.version, there.line, new.version, new.line
+        "{lock} has two versions of {} that both apply to the target: {} ({}line {}) and {} ({}line {})",
+        new.name,
+        there.version,
+        file(there),
+        there.line,
+        new.version,
+        file(&new),
+        new.line
     );
     findings.push(
         Finding::new(Code::LockedNotInstalled, new.name.as_str(), cause)
@@ -195,7 +219,7 @@ impl Elsewhere {
         extras: &BTreeSet<String>,
     ) -> Self {
         let mut this = Self { groups: BTreeMap::new(), extras: BTreeMap::new() };
-        if lock.format == LockFormat::Requirements {
+        if !lock.format.is_graph() {
             return this;
         }
         let (none, nothing_cut) = (BTreeSet::new(), BTreeSet::new());
@@ -219,13 +243,7 @@ impl Elsewhere {
         this
     }
 
-    fn cause(
-        &self,
-        index: usize,
-        name: &DistributionName,
-        reached: &Reached,
-        environment: &TargetEnvironment,
-    ) -> Cause {
+    fn cause(&self, index: usize, reached: &Reached, environment: &TargetEnvironment) -> Cause {
         let holding = |sets: &BTreeMap<String, BTreeSet<usize>>| -> Vec<String> {
             sets.iter().filter(|(_, set)| set.contains(&index)).map(|(name, _)| name.clone()).collect()
         };
@@ -237,7 +255,7 @@ impl Elsewhere {
         if !extras.is_empty() {
             return Cause::Extra { extras };
         }
-        match reached.false_markers.get(name) {
+        match reached.false_markers.get(&index) {
             Some(marker) => {
                 let values = environment.evaluate(marker, &[]).map(|v| v.values).unwrap_or_default();
                 Cause::Marker { marker: marker.clone(), values }
@@ -248,7 +266,7 @@ impl Elsewhere {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::interpreter::tests::interpreter;
     use crate::poetry::tests::{PROJECT, lock_2_1};
@@ -260,7 +278,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn select_on(lock: &Lock, version: &str, choice: &Choice) -> Selection {
+    pub(crate) fn select_on(lock: &Lock, version: &str, choice: &Choice) -> Selection {
         let base = interpreter(version, (2, 41), "x86_64");
         let minor = base.python().1;
         let runtime = Runtime::named(&format!("python3.{minor}")).unwrap();
@@ -272,15 +290,17 @@ mod tests {
             .map(|w| w.name.to_string())
             .chain(selection.gaps.iter().map(|g| g.distribution.clone()))
             .collect();
-        assert!(lock.distributions.iter().all(|d| accounted.contains(d.name.as_str())), "{selection:?}");
+        let is_project = |d: &Locked| d.folder.as_ref().is_some_and(|f| f.path == "." || !f.is_package);
+        let mut distributions = lock.distributions.iter().filter(|d| !is_project(d));
+        assert!(distributions.all(|d| accounted.contains(d.name.as_str())), "{selection:?}");
         selection
     }
 
-    fn wanted(selection: &Selection) -> Vec<&str> {
+    pub(crate) fn wanted(selection: &Selection) -> Vec<&str> {
         selection.wanted.iter().map(|w| w.name.as_str()).collect()
     }
 
-    fn denied(selection: &Selection) -> Vec<(&str, &str)> {
+    pub(crate) fn denied(selection: &Selection) -> Vec<(&str, &str)> {
         let denied = selection.findings.iter().filter(|f| f.level == Level::Deny);
         denied.map(|f| (f.code.as_str(), f.subject.as_str())).collect()
     }
@@ -289,7 +309,7 @@ mod tests {
     fn requirements(lines: &[&str]) -> Lock {
         let hash = "a".repeat(64);
         let text: String = lines.iter().map(|l| format!("{l} --hash=sha256:{hash}\n")).collect();
-        parse_requirements("requirements.txt", &text).unwrap()
+        parse_requirements("requirements.txt", &text, &mut |_| None).unwrap()
     }
 
     fn poetry() -> Lock {

@@ -1,0 +1,49 @@
+//! The files that a requirements file includes: inputs of a build like the file itself.
+
+use crate::BuildError;
+use crate::workspace::text_file;
+use kiln_python::parse_requirements;
+use kiln_record::Digest;
+use kiln_store::{StatCache, Store};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The kind of cache value: what a requirements file includes, by its digest.
+const CACHE: &str = "requirement-includes";
+
+/// Paths, relative to the workspace, and digests of everything that a requirements file includes, directly or not. The
+/// files are read only if one of them changed since the last time.
+pub(crate) fn included_files(
+    root: &Path,
+    store: &Store,
+    stat: &mut StatCache,
+    lock: &(String, Digest),
+) -> Result<Vec<(String, Digest)>, BuildError> {
+    let known: Option<Vec<(String, Digest)>> = store.cache_get(CACHE, &lock.1)?;
+    if let Some(known) = known {
+        let mut same = true;
+        for (path, digest) in &known {
+            let file = root.join(path);
+            same &= file.is_file() && stat.digest_of(&file)?.0 == *digest;
+        }
+        if same {
+            return Ok(known);
+        }
+    }
+    let text = text_file(root, &lock.0)?;
+    let mut asked = BTreeSet::new();
+    // Problems are told when the lock is read for the build; here only the names matter.
+    let _ = parse_requirements(&text.path, &text.text, &mut |path| {
+        asked.insert(path.to_owned());
+        text_file(root, path).ok().map(|file| file.text.to_string())
+    });
+    let mut included = Vec::new();
+    for path in asked {
+        let file = root.join(&path);
+        if file.is_file() {
+            included.push((path, stat.digest_of(&file)?.0));
+        }
+    }
+    store.cache_put(CACHE, &lock.1, &included)?;
+    Ok(included)
+}

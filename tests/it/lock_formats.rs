@@ -1,0 +1,98 @@
+//! Every lock format, through the binary: the same wheel is found in each of them.
+
+use crate::harness::{LocalIndex, Sandbox, WheelFile, wheel};
+use kiln_record::exit;
+
+const CODE: &str = "import greeting\n\ndef handler(event, context):\n    return greeting.hello()\n";
+
+fn greeting() -> WheelFile {
+    wheel("greeting", "1.0", "py3-none-any", &[], &[("greeting.py", b"def hello():\n    return 'hello'\n")])
+}
+
+/// A function with a lock of some format and what lies beside it.
+fn sandbox(index: &LocalIndex, files: &[(&str, String)], lock: &str) -> Sandbox {
+    let sandbox = Sandbox::new().with_index(index);
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.append("manifests/app.toml", &format!("\n[python]\nlock = \"app/{lock}\"\n"));
+    for (name, content) in files {
+        sandbox.write(&format!("manifests/app/{name}"), content);
+    }
+    sandbox
+}
+
+fn check(files: &[(&str, String)], lock: &str) {
+    let greeting = greeting();
+    let index = LocalIndex::serve(std::slice::from_ref(&greeting));
+    let sandbox = sandbox(&index, files, lock);
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let shown = sandbox.kiln().run(["show", "app", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    let installed: Vec<&str> =
+        shown["components"].as_array().unwrap().iter().filter_map(|c| c["id"].as_str()).collect();
+    assert_eq!(installed, ["application/app", "python/greeting"], "{lock}");
+}
+
+#[test]
+fn pylock_is_read() {
+    let greeting = greeting();
+    let lock = format!(
+        "lock-version = \"1.0\"\ncreated-by = \"test\"\nrequires-python = \">=3.11\"\n\n[[packages]]\nname = \
+         \"greeting\"\nversion = \"1.0\"\nwheels = [{{ name = \"{}\", hashes = {{ sha256 = \"{}\" }} }}]\n",
+        greeting.file_name,
+        greeting.digest().hex()
+    );
+    check(&[("pylock.toml", lock)], "pylock.toml");
+}
+
+#[test]
+fn uv_lock_is_read() {
+    let greeting = greeting();
+    let project = "[project]\nname = \"app\"\nversion = \"0\"\nrequires-python = \">=3.11\"\ndependencies = [\"greeting\"]\n";
+    let lock = format!(
+        "version = 1\nrevision = 3\nrequires-python = \">=3.11\"\n\n[[package]]\nname = \"app\"\nversion = \
+         \"0\"\nsource = {{ virtual = \".\" }}\ndependencies = [{{ name = \"greeting\" }}]\n\n[package.metadata]\nrequires-dist = \
+         [{{ name = \"greeting\" }}]\n\n[[package]]\nname = \"greeting\"\nversion = \"1.0\"\nsource = {{ registry = \
+         \"https://index.example/simple\" }}\nwheels = [{{ url = \"https://index.example/{}\", hash = \"sha256:{}\", \
+         size = {} }}]\n",
+        greeting.file_name,
+        greeting.digest().hex(),
+        greeting.bytes.len()
+    );
+    let files = [("pyproject.toml", project.to_owned()), ("uv.lock", lock)];
+    check(&files, "uv.lock");
+
+    let index = LocalIndex::empty();
+    let stale = [files[0].clone(), files[1].clone()];
+    let sandbox = sandbox(&index, &stale, "uv.lock");
+    sandbox.replace("manifests/app/pyproject.toml", "\"greeting\"]", "\"greeting\", \"parting\"]");
+    sandbox.denied().says(&["lock-stale", "uv lock"]);
+    assert_eq!(index.requests(), 0);
+}
+
+#[test]
+fn pipfile_lock_is_read() {
+    let greeting = greeting();
+    let lock = format!(
+        "{{\n  \"_meta\": {{\"hash\": {{\"sha256\": \"{}\"}}, \"pipfile-spec\": 6, \"requires\": {{}}, \"sources\": []}},\n  \
+         \"default\": {{\n    \"greeting\": {{\"hashes\": [\"sha256:{}\"], \"version\": \"==1.0\"}}\n  }},\n  \
+         \"develop\": {{}}\n}}\n",
+        "0".repeat(64),
+        greeting.digest().hex()
+    );
+    check(&[("Pipfile.lock", lock)], "Pipfile.lock");
+}
+
+#[test]
+fn requirements_include_other_files_which_are_inputs_too() {
+    let greeting = greeting();
+    let index = LocalIndex::serve(std::slice::from_ref(&greeting));
+    let files = [("requirements.txt", "-r base.txt\n".to_owned()), ("base.txt", greeting.requirement(""))];
+    let sandbox = sandbox(&index, &files, "requirements.txt");
+    let ending = || {
+        let built = sandbox.kiln().run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS);
+        built.json()["artifacts"][0]["ending"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(ending(), "published");
+    assert_eq!(ending(), "unchanged");
+    sandbox.append("manifests/app/base.txt", "# a comment\n");
+    assert_eq!(ending(), "published");
+}
