@@ -2,9 +2,11 @@
 //!
 //! Run with `cargo bench -p kiln-tests`. It needs Docker, and `python3` for the comparison.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
 use kiln_pack::{Limits, ZipReader, ZipWriter, compress_all};
 use kiln_record::{Mode, Record};
-use std::io::{BufReader, Cursor, Read as _};
+use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -107,10 +109,7 @@ fn packing(folder: &Path) {
     let target = folder.join("python.zip");
     let python = best(2, || zip_with_python(&unpacked, &target));
     print("zip from the wheels' own streams", kept, "python3 zipfile, level 9", python);
-    let mut size = 0;
-    if let Ok(file) = fs_err::File::open(&target) {
-        size = file.bytes().count();
-    }
+    let size = fs_err::metadata(&target).map_or(0, |metadata| metadata.len());
     println!(
         "sizes: kiln {} bytes, python3 zipfile level 9 {size} bytes",
         record.archive().map_or(0, |a| a.size)

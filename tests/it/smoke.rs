@@ -14,7 +14,7 @@ fn a_function_with_one_distribution_is_built_and_is_not_built_again() {
         &[],
         &[("greeting.py", b"def hello():\n    return 'hello'\n")],
     );
-    let index = LocalIndex::serve(&[greeting.clone()]);
+    let index = LocalIndex::serve(std::slice::from_ref(&greeting));
     let sandbox = Sandbox::new().with_index(&index);
     sandbox.function("app", "3.13", CODE, &greeting.requirement(""));
     let first = sandbox.kiln().run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS);

@@ -67,7 +67,10 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
         return None;
     }
     assert!(built.stderr.contains("no longer to be had"), "the base {base} builds:\n{built}");
-    println!("the committed lock of base {base} has aged out: a fresh one is used for the tests");
+    #[expect(clippy::print_stdout, reason = "whoever runs the tests must know which lock they used")]
+    {
+        println!("the committed lock of base {base} has aged out: a fresh one is used for the tests");
+    }
     kiln.run(["lock", "--base", base]).ends_with(0);
     Some(fs::read(root.join(format!("images/{base}.lock"))).unwrap())
 }
