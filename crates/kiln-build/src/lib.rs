@@ -8,6 +8,7 @@ mod build;
 mod collect;
 mod deployment;
 mod distribution;
+mod document;
 mod environment;
 mod error;
 mod event;

@@ -1,5 +1,6 @@
 //! References to builds: what `diff`, `show` and `verify` take on the command line.
 
+use crate::document::documents;
 use crate::{BuildError, Environment};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Hasher, Record};
@@ -173,8 +174,17 @@ pub fn verify_file(
         differences: Vec::new(),
     };
     let Some((record, label)) = find_record(environment, file, record)? else { return Ok(verdict) };
-    verdict.bytes_equal = record.outputs.iter().any(|output| output.digest == digest && output.size == size);
-    if !verdict.bytes_equal {
+    let documents = documents(&record)?;
+    let document = file.file_name().and_then(|name| documents.get(name.to_str()?));
+    verdict.bytes_equal = match document {
+        Some(expected) => Digest::of(expected) == digest,
+        None => record.outputs.iter().any(|output| output.digest == digest && output.size == size),
+    };
+    if document.is_some() {
+        if !verdict.bytes_equal {
+            verdict.differences = vec!["this document does not follow from the record".to_owned()];
+        }
+    } else if !verdict.bytes_equal {
         match crate::stage::tree_of_archive(file) {
             Ok(tree) => {
                 verdict.tree_equal = Some(tree.digest() == record.tree);

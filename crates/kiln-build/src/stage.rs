@@ -3,6 +3,7 @@
 
 use crate::collect::{Collection, WheelFiles};
 use crate::distribution::{self, Found, ReadyWheel};
+use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::import_check;
 use crate::source::SourceTree;
@@ -577,40 +578,34 @@ impl Packed {
             let Self { verified, mut publication, output } = self;
             let shown = judge(&verified.plan, &verified.findings, context.environment.now);
             let record = record(verified, output)?;
-            let name = &record.artifact;
-            let documents = [
-                ("record.json".to_owned(), record.to_json()?),
-                (
-                    format!("{name}.cdx.json"),
-                    kiln_sbom::cyclonedx(&record, kiln_sbom::SpecVersion::default())?,
-                ),
-                (format!("{name}.intoto.jsonl"), kiln_sbom::provenance(&record)?),
-            ];
-            let mut sums: BTreeMap<String, Digest> =
-                record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
-            for (file_name, bytes) in &documents {
-                publication.write(file_name, bytes)?;
-                sums.insert(file_name.clone(), Digest::of(bytes));
+            let mut digests = BTreeMap::new();
+            for (file_name, bytes) in documents(&record)? {
+                publication.write(&file_name, &bytes)?;
+                digests.insert(file_name, Digest::of(&bytes));
             }
-            let sums: String =
-                sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
-            publication.write("SHA256SUMS", sums.as_bytes())?;
-            let mut documents: BTreeMap<String, Digest> =
-                documents.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
-            documents.insert("SHA256SUMS".to_owned(), Digest::of(sums.as_bytes()));
             // From here on nothing stops between publication and ledger but the end of the process.
             context.go_on()?;
             publication.commit()?;
-            let entry = context.ledger().append(&record.artifact, &record, context.environment.now)?;
+            let entry = enter(&context, &record, digests.get("record.json"))?;
             let loud = shown.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
             context.store.cache_put(
                 Published::CACHE,
                 &entry.record,
-                &Published { documents, findings: loud },
+                &Published { documents: digests, findings: loud },
             )?;
             Ok((record, shown, entry))
         })
         .await
+    }
+}
+
+/// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result is
+/// no new build.
+fn enter(context: &Context, record: &Record, digest: Option<&Digest>) -> Result<LedgerEntry, BuildError> {
+    let ledger = context.ledger();
+    match ledger.latest(&record.artifact)? {
+        Some(latest) if Some(&latest.record) == digest => Ok(latest),
+        _ => Ok(ledger.append(&record.artifact, record, context.environment.now)?),
     }
 }
 

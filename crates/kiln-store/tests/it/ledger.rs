@@ -1,6 +1,7 @@
 use crate::files_below;
 use kiln_record::{
-    Architecture, ArtifactKind, ArtifactName, Digest, Epoch, FORMAT_VERSION, Output, Record, Target,
+    Architecture, ArtifactKind, ArtifactName, ComponentId, Digest, Ecosystem, Entry, Epoch, FORMAT_VERSION,
+    FileRecord, Mode, Output, Record, Target, Tree, TreePath,
 };
 use kiln_store::{Ledger, StoreError};
 use std::collections::BTreeMap;
@@ -11,6 +12,12 @@ fn artifact() -> ArtifactName {
 }
 
 fn record(archive: &[u8]) -> Record {
+    let file = FileRecord {
+        path: TreePath::new("index.py").unwrap(),
+        entry: Entry::File { digest: Digest::of(b"code"), size: 1000, mode: Mode::Plain },
+        component: ComponentId::new(Ecosystem::Application, "web"),
+    };
+    let tree: Tree = [(file.path.clone(), file.entry.clone())].into_iter().collect();
     Record {
         format: FORMAT_VERSION,
         artifact: artifact(),
@@ -21,9 +28,9 @@ fn record(archive: &[u8]) -> Record {
         plan: Digest::of(b"plan"),
         epoch: Epoch::from_seconds(0).unwrap(),
         inputs: Vec::new(),
-        tree: Digest::of(b"tree"),
+        tree: tree.digest(),
         unpacked_size: 1000,
-        files: Vec::new(),
+        files: vec![file],
         components: Vec::new(),
         gaps: Vec::new(),
         findings: Vec::new(),

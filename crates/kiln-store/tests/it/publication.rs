@@ -15,6 +15,7 @@ fn a_publication_replaces_the_whole_folder() {
     let mut first = Publication::begin(&dist, &artifact()).unwrap();
     first.write("web.zip", b"1").unwrap();
     first.write("gone", b"1").unwrap();
+    first.write("record.json", b"{\"artifact\": \"web\"}").unwrap();
     assert!(!dist.join("web").exists(), "nothing is visible before the commit");
     first.commit().unwrap();
     let mut second = Publication::begin(&dist, &artifact()).unwrap();
@@ -27,6 +28,23 @@ fn a_publication_replaces_the_whole_folder() {
     assert_eq!(fs_err::read(dist.join("web/web.zip")).unwrap(), b"2");
     assert_eq!(mode_of(&dist.join("web/web.zip")), 0o644);
     assert_eq!(mode_of(&dist.join("web")), 0o755);
+}
+
+#[test]
+fn what_somebody_else_put_there_is_left_alone() {
+    for (path, content) in
+        [("web/notes.txt", "mine"), ("web/record.json", "{\"artifact\": \"other\"}"), ("web", "mine")]
+    {
+        let root = tempfile::tempdir().unwrap();
+        let theirs = root.path().join(path);
+        fs_err::create_dir_all(theirs.parent().unwrap()).unwrap();
+        fs_err::write(&theirs, content).unwrap();
+        let mut publication = Publication::begin(root.path(), &artifact()).unwrap();
+        publication.write("web.zip", b"1").unwrap();
+        assert!(matches!(publication.commit(), Err(StoreError::NotPublished(_))), "{path}");
+        assert_eq!(fs_err::read_to_string(&theirs).unwrap(), content);
+        assert_eq!(files_below(root.path()), [path]);
+    }
 }
 
 #[test]
@@ -72,6 +90,7 @@ fn a_reader_never_sees_the_folder_missing() {
     let publish = |generation: &[u8]| {
         let mut publication = Publication::begin(root.path(), &artifact()).unwrap();
         publication.write("a", generation).unwrap();
+        publication.write("record.json", b"{\"artifact\": \"web\"}").unwrap();
         publication.commit().unwrap();
     };
     publish(b"0");
