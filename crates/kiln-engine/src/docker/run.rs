@@ -60,16 +60,26 @@ impl Docker {
         };
         let RunSpec { name, argv, env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
         let job = Job { name, image_id, image_env, argv, env, working_dir, user, outputs, scratch, limits };
-        let (container, mut loader) = self.prepare(&job, inputs).await?;
-        let result = self.follow(&container, &mut loader, &job, &on_line).await;
+        match self.prepare_and_follow(&job, inputs, &on_line).await {
+            // Whatever failed, it failed because its container was taken away.
+            Err(_) if self.live.is_stopping() => Err(EngineError::Stopped),
+            result => result,
+        }
+    }
+
+    async fn prepare_and_follow(
+        &self,
+        job: &Job,
+        inputs: Vec<InputTree>,
+        on_line: &(impl Fn(Line) + Send + Sync),
+    ) -> Result<RunOutcome, EngineError> {
+        let (container, mut loader) = self.prepare(job, inputs).await?;
+        let result = self.follow(&container, &mut loader, job, on_line).await;
         container.remove().await;
         if let Some(loader) = loader {
             loader.remove().await;
         }
-        match result {
-            Err(_) if self.live.is_stopping() => Err(EngineError::Stopped),
-            result => result,
-        }
+        result
     }
 
     /// Creates the container with its inputs in place.
