@@ -288,6 +288,8 @@ fn components(
                 metadata: ready.wheel.metadata.clone(),
                 requires: requires.filter(|id| there.contains(id)).collect(),
                 within: None,
+                embedded: ready.embedded.clone(),
+                unread_sboms: ready.unread_sboms.clone(),
             },
         );
     }
@@ -309,6 +311,8 @@ fn components(
                 metadata: Metadata::default(),
                 requires: there.difference(&required).cloned().collect(),
                 within: None,
+                embedded: Vec::new(),
+                unread_sboms: BTreeMap::new(),
             },
         );
     }
@@ -331,6 +335,8 @@ fn components(
                 metadata: Metadata::default(),
                 requires: BTreeSet::new(),
                 within: Some(ComponentId::new(Ecosystem::Python, distribution)),
+                embedded: Vec::new(),
+                unread_sboms: BTreeMap::new(),
             },
         );
     }
