@@ -251,7 +251,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         PROBE,
         IMPORT_CHECK,
         distribution::CHOICE_RULES,
-        manifest.runtime,
+        &*manifest.runtime,
     ))?)
 }
 

@@ -19,6 +19,19 @@ pub enum Ecosystem {
     Native,
 }
 
+impl Ecosystem {
+    /// The name in ids and documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Python => "python",
+            Self::Debian => "debian",
+            Self::Native => "native",
+        }
+    }
+}
+
 /// What identifies a component within one artifact: `python/pydantic`, `application/dashboard`,
 /// `native/numpy/libgfortran-040039e1.so.5.0.0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,13 +42,7 @@ impl ComponentId {
     /// Names a component of an ecosystem.
     #[must_use]
     pub fn new(ecosystem: Ecosystem, name: &str) -> Self {
-        let ecosystem = match ecosystem {
-            Ecosystem::Application => "application",
-            Ecosystem::Python => "python",
-            Ecosystem::Debian => "debian",
-            Ecosystem::Native => "native",
-        };
-        Self(format!("{ecosystem}/{name}"))
+        Self(format!("{}/{name}", ecosystem.as_str()))
     }
 
     /// The id as text.

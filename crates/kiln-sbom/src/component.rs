@@ -26,7 +26,7 @@ pub(crate) fn describe(
     let supplier = component.metadata.supplier.as_ref().and_then(organization);
     let mut properties = vec![
         Property::new("kiln:bytes", component.bytes),
-        Property::new("kiln:ecosystem", ecosystem(component.ecosystem)),
+        Property::new("kiln:ecosystem", component.ecosystem.as_str()),
         Property::new("kiln:files", component.files),
     ];
     let mut references = Vec::new();
@@ -181,13 +181,4 @@ fn evidence(
         }
     };
     (identity.is_some() || !occurrences.is_empty()).then_some(Evidence { identity, occurrences })
-}
-
-fn ecosystem(ecosystem: Ecosystem) -> &'static str {
-    match ecosystem {
-        Ecosystem::Application => "application",
-        Ecosystem::Python => "python",
-        Ecosystem::Debian => "debian",
-        Ecosystem::Native => "native",
-    }
 }
