@@ -68,7 +68,7 @@ fn markers_that_leave_out_a_backport_are_explained_in_the_record() {
     assert_eq!(modules_of(&sandbox, "app"), ["app.py", "here.py"]);
     let shown = sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).stdout;
     assert!(
-        shown.contains("its marker is false: python_version < \"3.11\" (python_version = \"3.13\")"),
+        shown.contains("marker `python_version < \"3.11\"` is false (python_version = \"3.13\")"),
         "{shown}"
     );
 }
@@ -279,9 +279,10 @@ tool = "^1"
         ["app.py", "direct.py", "needed.py", "tool.py", "tooling.py"]
     );
     let shown = sandbox.kiln().run(["show", "main"]).ends_with(exit::SUCCESS).stdout;
-    for part in
-        ["only in group tools", "its marker is false: sys_platform == \"win32\" (sys_platform = \"linux\")"]
-    {
+    for part in [
+        "only in groups that are not chosen: tools",
+        "marker `sys_platform == \"win32\"` is false (sys_platform = \"linux\")",
+    ] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
 }

@@ -1,7 +1,6 @@
 //! The import check: the artifact, unpacked where Lambda would have it, is imported in its base.
 
 use crate::collect::Collection;
-use crate::distribution::ReadyWheel;
 use crate::environment::{Context, blocking};
 use crate::stage::ReadyLayer;
 use crate::{BuildError, Event};
@@ -9,11 +8,12 @@ use kiln_engine::{EngineError, GuestPath, InputTree, Limits, RunSpec};
 use kiln_pack::TarWriter;
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
-    IMPORT_CHECK, ImportReport, ImportRequest, Unreported, import_findings, lambda_environment,
-    top_level_modules,
+    IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, lambda_environment,
+    scan_findings,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, Code, ComponentId, Ecosystem, Entry, Finding, Tree, TreePath,
+    ArtifactKind, ArtifactName, Check, Code, ComponentId, Ecosystem, Entry, Finding, ImportRecord,
+    Importable, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
@@ -24,23 +24,35 @@ use std::time::Duration;
 const USER: &str = "65534:65534";
 /// Longer than any import that Lambda would wait for (its init phase ends after 10 s), as a loaded machine may be slow.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// How long one module may take, in seconds; Lambda's init phase ends after 10 s, and a loaded machine may be slow.
+const MODULE_SECONDS: u32 = 40;
+/// The most bytes that the names of own files take in the request, which is one argument of a program (at most 128 KiB).
+const OWN_LIMIT: usize = 80_000;
 /// Lambda's largest memory would be 10,240 MB; importing needs far less.
 const MEMORY: u64 = 2 << 30;
 
-/// Imports the handler, or a layer's modules, in the pinned base.
+/// What the import check told.
+#[derive(Default)]
+pub(crate) struct Imported {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) record: Option<ImportRecord>,
+}
+
+/// Reads the imports of the artifact's own files, then imports the handler, its own modules and the distributions that it
+/// asks for, in the pinned base.
 pub(crate) async fn run(
     context: &Context,
     plan: &ArtifactPlan,
     collection: &Arc<Collection>,
-    wheels: &[ReadyWheel],
+    around: &Surroundings,
     layers: &[ReadyLayer],
-) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
+) -> Result<Imported, BuildError> {
     let manifest = &plan.manifest;
     if manifest.runtime.python.is_none() {
-        return Ok((
-            Vec::new(),
-            vec![Check::not_checked("import", format!("runtime {} has no Python", manifest.target.runtime))],
-        ));
+        let check =
+            Check::not_checked("import", format!("runtime {} has no Python", manifest.target.runtime));
+        return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = context.engine().await?;
     let platform = engine.info().await?.platform;
@@ -53,7 +65,7 @@ pub(crate) async fn run(
         )
         .remedy(format!("build on a machine, or with an engine, of {architecture}"));
         let check = Check::not_checked("import", format!("no {architecture} engine"));
-        return Ok((vec![finding], vec![check]));
+        return Ok(Imported { findings: vec![finding], checks: vec![check], record: None });
     }
     let image = context.bases.image(context, &plan.base).await?;
 
@@ -75,9 +87,21 @@ pub(crate) async fn run(
         ArtifactKind::LambdaZip if layers.is_empty() => ("/var/task".to_owned(), Vec::new()),
         ArtifactKind::LambdaZip => ("/var/task".to_owned(), vec![layer_path]),
     };
+    let own = OwnCode::new(plan, collection, &task_root);
+    let interpreter = context.bases.interpreter(context, &plan.base).await?;
+    let mut own_modules = own.modules;
+    let mut modules: BTreeSet<String> = distribution_modules(manifest.kind, around);
+    match manifest.kind {
+        ArtifactKind::LambdaZip => own_modules.extend(manifest.check.modules.iter().cloned()),
+        ArtifactKind::LambdaLayer => modules.extend(manifest.check.modules.iter().cloned()),
+    }
     let request = ImportRequest {
         handler: manifest.handler.clone(),
-        modules: modules(plan, collection, wheels),
+        modules: modules.into_iter().collect(),
+        own_modules: own_modules.into_iter().collect(),
+        sources: own.sources,
+        stdlib: interpreter.stdlib.clone(),
+        seconds: MODULE_SECONDS,
         task_root,
         layer_paths,
         runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
@@ -120,30 +144,171 @@ pub(crate) async fn run(
         Err(error) => return Err(error.into()),
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let (mut findings, checks) = import_findings(report.as_ref(), &request, &manifest.runtime, &names);
+    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, &manifest.runtime, &names);
+    for finding in &mut findings {
+        if finding.code == Code::ImportFailed {
+            *finding = around.explain_missing(&finding.subject.clone(), finding.clone());
+        }
+    }
+    let mut record = None;
+    if let Ok(report) = &report {
+        let (found, check) = scan_findings(report, around, &findings);
+        findings.extend(found);
+        checks.push(check);
+        record = Some(import_record(report, around, collection, manifest.kind));
+    }
+    checks.extend(own.skipped.map(|reason| Check::not_checked("import-own", reason)));
     for finding in &mut findings {
         let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
         texts.for_each(|text| *text = without_addresses(text));
     }
-    Ok((findings, checks))
+    Ok(Imported { findings, checks, record })
 }
 
-/// The modules to import besides the handler: what the manifest names, and for a layer, which has no handler, the modules
-/// that its distributions and its own source offer.
-fn modules(plan: &ArtifactPlan, collection: &Collection, wheels: &[ReadyWheel]) -> Vec<String> {
-    let mut modules: BTreeSet<String> = plan.manifest.check.modules.iter().cloned().collect();
-    if plan.manifest.kind == ArtifactKind::LambdaLayer {
-        modules.extend(wheels.iter().flat_map(|ready| ready.wheel.top_level.iter().cloned()));
-        let own = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
-        let paths: Vec<TreePath> = collection
-            .owners
-            .iter()
-            .filter(|(_, owner)| **owner == own)
-            .filter_map(|(path, _)| TreePath::new(path.as_str().strip_prefix("python/")?).ok())
-            .collect();
-        modules.extend(top_level_modules(paths.iter()));
+/// The modules to import that distributions offer: all of a layer's, and of a function's those that the project asks for.
+/// Names with an underscore in front are for the distribution's own use.
+fn distribution_modules(kind: ArtifactKind, around: &Surroundings) -> BTreeSet<String> {
+    around
+        .installed
+        .iter()
+        .filter(|(name, _)| {
+            kind == ArtifactKind::LambdaLayer
+                || around.declared.as_ref().is_none_or(|declared| declared.contains(*name))
+        })
+        .flat_map(|(_, modules)| modules)
+        .filter(|module| !module.split('.').any(|part| part.starts_with('_')))
+        .cloned()
+        .collect()
+}
+
+/// The artifact's own Python files.
+struct OwnCode {
+    /// Paths below the folder that is searched for modules.
+    sources: Vec<String>,
+    /// Those that can be imported, dotted.
+    modules: BTreeSet<String>,
+    /// What is not imported, and why.
+    skipped: Option<String>,
+}
+
+impl OwnCode {
+    fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
+        let application = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
+        let below = task_root.strip_prefix(plan.manifest.kind.mount()).unwrap_or_default();
+        let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
+        let mut this = Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None };
+        let mut skipped = BTreeSet::new();
+        let mut bytes = 0;
+        for path in
+            collection.owners.iter().filter(|(_, o)| **o == application).map(|(path, _)| path.as_str())
+        {
+            let Some(source) = path.strip_prefix(&prefix).filter(|path| path.ends_with(".py")) else {
+                continue;
+            };
+            bytes += source.len() * 2;
+            if bytes > OWN_LIMIT {
+                skipped.insert("more files than are looked at".to_owned());
+                break;
+            }
+            this.sources.push(source.to_owned());
+            match own_module(source) {
+                Some(module) if !is_skipped(&module, &plan.manifest.check.skip) => {
+                    this.modules.insert(module);
+                }
+                Some(module) => {
+                    skipped.insert(format!("{module} (`skip` in the manifest)"));
+                }
+                None => {
+                    skipped.insert(source.to_owned());
+                }
+            }
+        }
+        if !skipped.is_empty() {
+            let names: Vec<String> = skipped.into_iter().collect();
+            let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let more = names.len().saturating_sub(5);
+            this.skipped = Some(match more {
+                0 => format!("not imported: {shown}"),
+                more => format!("not imported: {shown} and {more} more"),
+            });
+        }
+        this
     }
-    modules.into_iter().collect()
+}
+
+/// The module in a file of the application; none for what is a program, a test, or has no name that can be imported.
+fn own_module(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = path.strip_suffix(".py")?.split('/').collect();
+    if parts.last() == Some(&"__init__") {
+        parts.pop();
+    }
+    let is_name = |part: &&str| {
+        !part.starts_with(|c: char| c.is_ascii_digit())
+            && part.chars().all(|c| c == '_' || c.is_alphanumeric())
+    };
+    let is_program = |part: &&str| {
+        matches!(*part, "__main__" | "conftest" | "setup" | "test" | "tests")
+            || part.starts_with("test_")
+            || part.ends_with("_test")
+    };
+    (!parts.is_empty() && parts.iter().all(is_name) && !parts.iter().any(is_program)).then(|| parts.join("."))
+}
+
+/// Whether the manifest says not to import a module: by its name, or by `package.*`.
+fn is_skipped(module: &str, skip: &[String]) -> bool {
+    skip.iter().any(|pattern| match pattern.strip_suffix(".*") {
+        Some(package) => module.strip_prefix(package).is_some_and(|rest| rest.starts_with('.')),
+        None => module == pattern,
+    })
+}
+
+/// What the report says of each distribution.
+fn import_record(
+    report: &ImportReport,
+    around: &Surroundings,
+    collection: &Collection,
+    kind: ArtifactKind,
+) -> ImportRecord {
+    let mount = format!("{}/", kind.mount());
+    let used: BTreeSet<&str> = report
+        .loaded
+        .iter()
+        .filter_map(|file| TreePath::new(file.strip_prefix(&mount)?).ok())
+        .filter_map(|path| collection.owners.get(&path))
+        .filter_map(|owner| owner.as_str().strip_prefix("python/"))
+        .collect();
+    let mut record = ImportRecord { computed: report.scan.dynamic.clone(), ..ImportRecord::default() };
+    for (name, offered) in &around.installed {
+        let tried = report.modules.iter().filter(|module| !module.own && offered.contains(&module.name));
+        let tried: Vec<_> = tried.collect();
+        let failed = tried.iter().find_map(|module| Some((&module.name, module.problem.as_ref()?)));
+        let state = match failed {
+            Some((module, problem)) if !problem.stand_in => Importable::No {
+                reason: without_addresses(&match &problem.ended {
+                    Some(ended) => format!("importing {module} {ended}"),
+                    None => format!("importing {module} raises {}: {}", problem.error, problem.message),
+                }),
+            },
+            Some((module, _)) => Importable::NotChecked {
+                reason: format!("importing {module} needs a value from a module that only the runtime has"),
+            },
+            None if !tried.is_empty() || used.contains(name.as_str()) => Importable::Yes,
+            None if offered.is_empty() => Importable::NotChecked { reason: "it offers no module".to_owned() },
+            None => Importable::NotChecked {
+                reason: "neither declared nor imported by the artifact's own code".to_owned(),
+            },
+        };
+        record.distributions.insert(name.to_string(), state);
+        if kind == ArtifactKind::LambdaZip && !offered.is_empty() && !used.contains(name.as_str()) {
+            record.never_imported.push(name.to_string());
+            if offered.iter().any(|module| {
+                report.scan.lazy.iter().any(|top| module.split('.').next() == Some(top.as_str()))
+            }) {
+                record.imported_lazily.push(name.to_string());
+            }
+        }
+    }
+    record
 }
 
 /// A text without the addresses of objects, which differ from run to run: `<app.X object at 0x7f3a2c>`.

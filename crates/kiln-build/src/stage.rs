@@ -14,12 +14,14 @@ use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcil
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::{ArtifactPlan, LockKind, Problem, TextFile};
 use kiln_python::{
-    Choice, Interpreter, LayerContent, Lock, Locked, TargetEnvironment, parse_pipfile, parse_poetry,
-    parse_pylock, parse_requirements, parse_uv, requires, select, wheels_requiring_other_python,
+    Choice, Interpreter, LayerContent, Lock, Locked, Surroundings, TargetEnvironment, parse_pipfile,
+    parse_poetry, parse_pylock, parse_requirements, parse_uv, requires, select,
+    wheels_requiring_other_python,
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, FORMAT_VERSION,
-    FileRecord, Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record, Tree,
+    FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, Output, Record,
+    Tree,
 };
 use kiln_store::{LedgerEntry, Publication};
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,8 @@ pub(crate) struct Fetched {
     edges: BTreeMap<DistributionName, BTreeSet<DistributionName>>,
     /// What the lock and the target ask for, whatever was brought.
     wanted: Vec<Expected>,
+    /// What the project itself asks for, where the lock tells that from what others require.
+    declared: Option<BTreeSet<DistributionName>>,
 }
 
 /// One tree with owners.
@@ -71,6 +75,7 @@ pub(crate) struct Collected {
     findings: Vec<Finding>,
     checks: Vec<Check>,
     wanted: Vec<Expected>,
+    declared: Option<BTreeSet<DistributionName>>,
 }
 
 /// The tree was judged, and nothing denies it.
@@ -82,6 +87,7 @@ pub(crate) struct Verified {
     gaps: Vec<Gap>,
     findings: Vec<Finding>,
     checks: Vec<Check>,
+    imports: Option<ImportRecord>,
 }
 
 /// The archive is written, not yet published, and within its limits.
@@ -118,6 +124,7 @@ impl Planned {
                 checks,
                 edges: BTreeMap::new(),
                 wanted: Vec::new(),
+                declared: None,
             }));
         };
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Select });
@@ -176,8 +183,24 @@ impl Planned {
             checks,
             edges: requirements.edges,
             wanted,
+            declared: lock.format.is_graph().then(|| declared(&lock, &choice)),
         }))
     }
+}
+
+/// What the project asks for itself, under the groups and extras that are chosen.
+fn declared(lock: &Lock, choice: &Choice) -> BTreeSet<DistributionName> {
+    let is_chosen = |group: &String| {
+        group == "main" || choice.groups.contains(group) || lock.default_groups.contains(group)
+    };
+    lock.declared
+        .iter()
+        .filter(|declared| is_chosen(&declared.group))
+        .filter(|declared| {
+            declared.enabled_by.is_empty() || declared.enabled_by.iter().any(|e| choice.extras.contains(e))
+        })
+        .map(|declared| declared.name.clone())
+        .collect()
 }
 
 /// Wheels are brought side by side; the client bounds how many at once.
@@ -315,6 +338,7 @@ impl Fetched {
         }
         Ok(Ok(Collected {
             wanted: self.wanted,
+            declared: self.declared,
             plan: self.plan,
             collection: Arc::new(collection),
             wheels: self.wheels,
@@ -349,7 +373,7 @@ impl Collected {
 
     /// Judges the tree: reconciliation, ELF files, then the import in the base.
     pub(crate) async fn verify(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Verified> {
-        let Self { plan, collection, wheels, gaps, mut findings, mut checks, wanted } = self;
+        let Self { plan, collection, wheels, gaps, mut findings, mut checks, wanted, declared } = self;
         context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
 
         let (found, check) = {
@@ -374,15 +398,24 @@ impl Collected {
         findings.extend(found);
         checks.extend(ran);
 
-        let (found, ran) = import_check::run(context, &plan, &collection, &wheels, layers).await?;
-        findings.extend(found.into_iter().filter(|finding| !is_known(finding, &gaps)));
-        checks.extend(ran);
+        let around = Surroundings {
+            installed: wheels
+                .iter()
+                .map(|ready| (ready.wheel.name.clone(), ready.wheel.top_level.clone()))
+                .collect(),
+            declared,
+            gaps: gaps.clone(),
+        };
+        let imported = import_check::run(context, &plan, &collection, &around, layers).await?;
+        findings.extend(imported.findings.into_iter().filter(|finding| !is_known(finding, &gaps)));
+        checks.extend(imported.checks);
 
         if let Some(denied) = denied(context, &plan, &findings) {
             return Ok(Err(denied));
         }
         let layers = layers.to_vec();
-        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks }))
+        let imports = imported.record;
+        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks, imports }))
     }
 }
 
@@ -553,7 +586,7 @@ fn enter(context: &Context, record: &Record, digest: Option<&Digest>) -> Result<
 }
 
 fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
-    let Verified { plan, collection, wheels, layers, gaps, findings, checks } = verified;
+    let Verified { plan, collection, wheels, layers, gaps, findings, checks, imports } = verified;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
@@ -596,6 +629,7 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
         gaps,
         findings,
         checks,
+        imports,
         tools,
         outputs: vec![output],
     })

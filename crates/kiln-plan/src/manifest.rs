@@ -136,8 +136,10 @@ impl PythonSection {
 pub struct CheckSection {
     /// Environment variables that the code needs to be imported.
     pub env: BTreeMap<String, String>,
-    /// Modules to import besides the handler's.
+    /// Modules to import besides the artifact's own.
     pub modules: Vec<String>,
+    /// The artifact's own modules that are not imported: dotted names, or `package.*` for all below a package.
+    pub skip: Vec<String>,
 }
 
 /// The `[budget]` section, in bytes.

@@ -7,11 +7,12 @@ use kiln_record::{ArtifactName, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The script. Run it in the base as `python3 -I -S -c IMPORT_CHECK REQUEST`, where the request is
+/// The script: first what reads imports, then what makes them. Run it in the base as `python3 -I -S -c IMPORT_CHECK REQUEST`, where the request is
 /// [`ImportRequest::to_json`], with the artifact at its task root. It needs Python 3.9 and the standard library.
 ///
 /// `-S` keeps the base's own site packages from being set up; the script removes them from the search path in any case.
-pub const IMPORT_CHECK: &str = include_str!("guest/import_check.py");
+pub const IMPORT_CHECK: &str =
+    concat!(include_str!("guest/import_scan.py"), "\n", include_str!("guest/import_check.py"));
 
 /// What the report's line starts with.
 const MARKER: &[u8] = b"KILN-IMPORT-REPORT ";
@@ -25,8 +26,16 @@ pub(crate) const LINES_SHOWN: usize = 12;
 pub struct ImportRequest {
     /// The handler, `module.attribute`; none for a layer.
     pub handler: Option<String>,
-    /// Further modules to import, dotted.
+    /// Further modules to import, dotted, one after the other in one process.
     pub modules: Vec<String>,
+    /// The artifact's own modules to import, dotted, each in a process of its own.
+    pub own_modules: Vec<String>,
+    /// The artifact's own Python files, relative to `task_root`, whose imports are read.
+    pub sources: Vec<String>,
+    /// Top-level modules of the standard library of the base's interpreter.
+    pub stdlib: Vec<String>,
+    /// How long one module may take, in seconds.
+    pub seconds: u32,
     /// The folder that the artifact is unpacked to: `/var/task`, or `/opt/python` for a layer.
     pub task_root: String,
     /// Folders of layers on the search path, such as `/opt/python`.
@@ -44,7 +53,8 @@ impl ImportRequest {
 }
 
 /// The environment variables that Lambda itself sets for a function, as far as they are the same for every account
-/// (AWS documentation "Using Lambda environment variables"). What the manifest states for the check comes on top.
+/// (AWS documentation "Using Lambda environment variables"). The credentials are AWS's documented example and open nothing:
+/// with them, clients can be made as in Lambda. What the manifest states for the check comes on top.
 #[must_use]
 pub fn lambda_environment(
     runtime: &Runtime,
@@ -54,7 +64,9 @@ pub fn lambda_environment(
     let execution = format!("AWS_Lambda_{}", runtime.name);
     let log_group = format!("/aws/lambda/{function}");
     [
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_EXECUTION_ENV", &execution),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
         ("AWS_LAMBDA_FUNCTION_NAME", function.as_str()),
@@ -63,6 +75,8 @@ pub fn lambda_environment(
         ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
         ("AWS_LAMBDA_LOG_STREAM_NAME", "1970/01/01/[$LATEST]0"),
         ("AWS_REGION", "us-east-1"),
+        ("AWS_SECRET_ACCESS_KEY", "kiln-check"),
+        ("AWS_SESSION_TOKEN", "kiln-check"),
         ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000"),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
@@ -90,6 +104,56 @@ pub struct ImportReport {
     pub stand_ins: Vec<StandInReport>,
     /// Top-level modules that came from a layer.
     pub layer_modules: Vec<LayerModule>,
+    /// What the artifact's own files import.
+    pub scan: ScanReport,
+    /// Files of the artifact and its layers that the handler and the artifact's own modules loaded, as absolute paths.
+    pub loaded: Vec<String>,
+}
+
+/// What reading the artifact's own files told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanReport {
+    /// How many files were read.
+    pub files: usize,
+    /// How many imports they have.
+    pub imports: usize,
+    /// Imports of modules that are nowhere, and that no `except ImportError` expects to fail.
+    pub unresolved: Vec<UnresolvedImport>,
+    /// Where a module's name is computed, as `file:line`.
+    pub dynamic: Vec<String>,
+    /// Files that this interpreter cannot parse, as `file:line: message`.
+    pub unreadable: Vec<String>,
+    /// Top-level modules that are there, with the first place that imports them.
+    pub first: Vec<FirstImport>,
+    /// Top-level modules that are imported within functions only.
+    pub lazy: Vec<String>,
+}
+
+/// An import of a module that is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnresolvedImport {
+    /// The file, relative to the artifact.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The module, dotted.
+    pub module: String,
+    /// Whether it stands in a function, so that it fails when that is called.
+    pub lazy: bool,
+    /// Whether it stands under a condition that is not known.
+    pub conditional: bool,
+}
+
+/// The first place that imports a module.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstImport {
+    /// The top-level module.
+    pub module: String,
+    /// `file:line`.
+    pub at: String,
 }
 
 /// What became of the handler.
@@ -138,6 +202,8 @@ pub struct ModuleReport {
     pub name: String,
     /// The exception, if importing it raised one.
     pub problem: Option<ImportProblem>,
+    /// Whether it is one of the artifact's own.
+    pub own: bool,
 }
 
 /// An exception that left an import.
@@ -156,6 +222,8 @@ pub struct ImportProblem {
     pub stand_in: bool,
     /// The last lines of the traceback.
     pub traceback: Vec<String>,
+    /// How the process that imported it ended without an exception: a clause such as `ends the process by signal 11`.
+    pub ended: Option<String>,
 }
 
 /// A top-level module that a stand-in was served for.
@@ -217,9 +285,14 @@ impl ImportReport {
             clean_text(&mut module.name);
             clean_text(&mut module.file);
         }
+        let scan = &mut self.scan;
+        let texts = scan.dynamic.iter_mut().chain(&mut scan.unreadable).chain(&mut scan.lazy);
+        let texts = texts.chain(scan.unresolved.iter_mut().flat_map(|u| [&mut u.file, &mut u.module]));
+        let texts = texts.chain(scan.first.iter_mut().flat_map(|f| [&mut f.module, &mut f.at]));
+        texts.chain(&mut self.loaded).for_each(clean_text);
         let problems = self.modules.iter_mut().filter_map(|m| m.problem.as_mut());
         for problem in problems.chain(self.handler.as_mut().and_then(|h| h.problem.as_mut())) {
-            let texts = [&mut problem.missing, &mut problem.exit].into_iter().flatten();
+            let texts = [&mut problem.missing, &mut problem.exit, &mut problem.ended].into_iter().flatten();
             let texts = texts.chain([&mut problem.error, &mut problem.message]).chain(&mut problem.traceback);
             texts.for_each(clean_text);
         }
@@ -284,8 +357,9 @@ mod tests {
     #[test]
     fn the_last_report_is_read_and_cleaned() {
         let report = r#"{"version": "3.13.5", "handler": null, "modules": [{"name": "a", "problem": {"error": "E",
-            "message": "\u001b[31mred\n", "missing": null, "exit": null, "stand_in": false, "traceback": ["\u0007"]}}],
-            "stand_ins": [], "layer_modules": []}"#
+            "message": "\u001b[31mred\n", "missing": null, "exit": null, "stand_in": false, "traceback": ["\u0007"],
+            "ended": null}, "own": false}], "stand_ins": [], "layer_modules": [], "loaded": [], "scan": {"files": 0, "imports": 0,
+            "unresolved": [], "dynamic": [], "unreadable": [], "first": [], "lazy": []}}"#
             .replace('\n', "");
         let stdout = format!("noise\nKILN-IMPORT-REPORT forged\nKILN-IMPORT-REPORT {report}\n");
         let report = ImportReport::from_stdout(stdout.as_bytes()).unwrap();
@@ -311,6 +385,10 @@ mod tests {
             task_root: "/var/task".to_owned(),
             layer_paths: vec!["/opt/python".to_owned()],
             runtime_modules: vec!["boto3".to_owned()],
+            own_modules: vec!["a".to_owned()],
+            sources: vec!["a.py".to_owned()],
+            stdlib: vec!["os".to_owned()],
+            seconds: 30,
         };
         let back: serde_json::Value = serde_json::from_str(&request.to_json()).unwrap();
         assert_eq!(back["layer_paths"][0], "/opt/python");

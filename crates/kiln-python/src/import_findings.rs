@@ -43,8 +43,12 @@ pub fn import_findings(
     findings.extend(provided_by_runtime(report, runtime));
     findings.extend(provided_by_layer(report, layers));
 
-    let subjects = report.modules.len() + usize::from(report.handler.is_some());
-    let mut checks = vec![Check::ran("import", subjects, "modules")];
+    let own = report.modules.iter().filter(|module| module.own).count();
+    let others = report.modules.len() - own + usize::from(report.handler.is_some());
+    let mut checks = vec![Check::ran("import", others, "modules")];
+    if own > 0 {
+        checks.push(Check::ran("import-own", own, "modules"));
+    }
     if !report.stand_ins.is_empty() {
         let names: Vec<&str> = report.stand_ins.iter().map(|s| s.name.as_str()).collect();
         let mut reason = format!(
@@ -180,9 +184,10 @@ impl Judged<'_> {
 
     /// An exception while importing `module`.
     fn problem(&mut self, module: &str, problem: &ImportProblem) {
-        let key = match &problem.missing {
-            Some(missing) => (Some(missing.clone()), String::new(), String::new()),
-            None => (None, problem.error.clone(), problem.message.clone()),
+        let key = match (&problem.missing, &problem.ended) {
+            (Some(missing), _) => (Some(missing.clone()), String::new(), String::new()),
+            (None, Some(ended)) => (None, module.to_owned(), ended.clone()),
+            (None, None) => (None, problem.error.clone(), problem.message.clone()),
         };
         if let Some(there) = self.seen.get(&key).and_then(|index| self.findings.get_mut(*index)) {
             let line = format!("importing `{module}` fails for the same reason");
@@ -192,7 +197,13 @@ impl Judged<'_> {
             return;
         }
         let said = said(problem);
-        let finding = if problem.stand_in {
+        let finding = if let Some(ended) = &problem.ended {
+            Finding::new(Code::ImportFailed, module, format!("importing it {ended}"))
+                .remedy("run nothing at import time that ends the process, waits or needs much memory")
+                .remedy(format!(
+                    "or, if it is never imported in Lambda, name it: `skip = [\"{module}\"]` under `[check]`"
+                ))
+        } else if problem.stand_in {
             self.unchecked.push(module.to_owned());
             Finding::new(
                 Code::ProvidedByRuntime,
@@ -312,6 +323,10 @@ mod tests {
             task_root: text(&folder.path().join("task")),
             layer_paths: vec![text(&folder.path().join("layer"))],
             runtime_modules: runtime().provides.iter().flat_map(|p| p.modules.clone()).collect(),
+            own_modules: Vec::new(),
+            sources: Vec::new(),
+            stdlib: Vec::new(),
+            seconds: 5,
         };
         let output = Command::new("python3")
             .args(["-I", "-S", "-c", IMPORT_CHECK, &request.to_json()])
@@ -473,6 +488,10 @@ mod tests {
             task_root: "/var/task".to_owned(),
             layer_paths: Vec::new(),
             runtime_modules: Vec::new(),
+            own_modules: Vec::new(),
+            sources: Vec::new(),
+            stdlib: Vec::new(),
+            seconds: 5,
         };
         for (exit_code, cause) in [
             (None, "did not end in time"),

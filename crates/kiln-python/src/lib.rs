@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod import_check;
 mod import_findings;
+mod import_scan;
 mod install;
 mod interpreter;
 mod judge;
@@ -43,10 +44,11 @@ mod wheel_python;
 pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
 pub use import_check::{
-    HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest, LayerModule,
-    ModuleReport, StandInReport, Unreported, lambda_environment,
+    FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
+    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport, lambda_environment,
 };
 pub use import_findings::import_findings;
+pub use import_scan::{Surroundings, scan_findings};
 pub use install::{Installed, install};
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{

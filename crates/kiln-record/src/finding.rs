@@ -80,6 +80,10 @@ codes! {
     NoCompatibleWheel = "no-compatible-wheel", Deny;
     /// The handler's module, or a module it imports, cannot be imported.
     ImportFailed = "import-failed", Deny;
+    /// The artifact's own code imports a module that is nowhere.
+    ImportUnresolved = "import-unresolved", Deny;
+    /// The artifact's own code imports a distribution that is there only because another one needs it.
+    ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
     /// A module or distribution is left out because the Lambda runtime has it.

@@ -23,8 +23,8 @@ pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use platform::{Architecture, Platform, PlatformError};
 pub use record::{
-    ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, Input,
-    InputRole, Output, Record, RecordError, Target,
+    ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,
+    Importable, Input, InputRole, Output, Record, RecordError, Target,
 };
 pub use runtime::{OperatingSystem, Provided, Runtime, runtimes};
 pub use tree::{Entry, Mode, Tree, TreeError, TreePath, TreePathError};

@@ -186,6 +186,23 @@ pub enum Cause {
     Unreachable,
 }
 
+impl fmt::Display for Cause {
+    /// The reason as a clause: `marker … is false (python_version = "3.13")`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Marker { marker, values } => {
+                write!(f, "marker `{marker}` is false ({})", values.join(", "))
+            }
+            Self::Group { groups } => write!(f, "only in groups that are not chosen: {}", groups.join(", ")),
+            Self::Extra { extras } => write!(f, "only for extras that are not chosen: {}", extras.join(", ")),
+            Self::Runtime { runtime } => write!(f, "provided by the runtime {runtime}"),
+            Self::Layer { layer, version } => write!(f, "provided by the layer {layer} in version {version}"),
+            Self::Excluded => f.write_str("excluded by the manifest"),
+            Self::Unreachable => f.write_str("required by nothing that is installed"),
+        }
+    }
+}
+
 /// A distribution of the lock that is not in the artifact, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
@@ -195,6 +212,38 @@ pub struct Gap {
     pub version: String,
     /// Why it is not there.
     pub cause: Cause,
+}
+
+/// What importing an artifact told: data, for whoever wants to know what is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// For each distribution in the artifact, by PEP 503 name, whether its modules can be imported.
+    pub distributions: BTreeMap<String, Importable>,
+    /// Distributions of which neither the handler nor any of the artifact's own modules loaded a file, sorted. What is only
+    /// imported when a function is called is among them.
+    pub never_imported: Vec<String>,
+    /// Of those, the ones that the artifact's own code imports within functions, sorted.
+    pub imported_lazily: Vec<String>,
+    /// Where the artifact's own code computes the name of a module that it imports, as `file:line`.
+    pub computed: Vec<String>,
+}
+
+/// Whether a distribution's modules can be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Importable {
+    /// All that were tried, or those that the artifact's own code needs, were loaded.
+    Yes,
+    /// One of them failed.
+    No {
+        /// The module and the error.
+        reason: String,
+    },
+    /// None was tried.
+    NotChecked {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A file that the build publishes.
@@ -247,6 +296,9 @@ pub struct Record {
     pub findings: Vec<Finding>,
     /// Checks that ran and checks that did not.
     pub checks: Vec<Check>,
+    /// What importing it told, where that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imports: Option<ImportRecord>,
     /// Names and exact versions of what decided bytes: the compressor, the format.
     pub tools: BTreeMap<String, String>,
     /// The published archive. Documents made from this record are not listed in it.

@@ -3,7 +3,7 @@
 use crate::component::{describe, describe_embedded, embedded_reference};
 use crate::model::{Bom, Component, Composition, Dependency, Hash, Lifecycle, Metadata, Property, Tools};
 use crate::{SbomError, recipe, text};
-use kiln_record::{Cause, ComponentId, Ecosystem, FileRecord, Gap, Record, canonical_json};
+use kiln_record::{ComponentId, Ecosystem, FileRecord, Gap, Record, canonical_json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -318,17 +318,8 @@ fn primary_properties(record: &Record) -> Vec<Property> {
 
 /// A locked distribution that is left out, so that its absence is stated and not only visible to who knows the lock.
 fn gap_property(gap: &Gap) -> Property {
-    let reason = match &gap.cause {
-        Cause::Marker { marker, values } => format!("marker `{marker}` is false ({})", values.join(", ")),
-        Cause::Group { groups } => format!("only in groups that are not chosen: {}", groups.join(", ")),
-        Cause::Extra { extras } => format!("only for extras that are not chosen: {}", extras.join(", ")),
-        Cause::Runtime { runtime } => format!("provided by the runtime {runtime}"),
-        Cause::Layer { layer, version } => format!("provided by the layer {layer} in version {version}"),
-        Cause::Excluded => "excluded by the manifest".to_owned(),
-        Cause::Unreachable => "required by nothing that is installed".to_owned(),
-    };
     Property::new(
         &format!("kiln:omitted:{}", text::line(&gap.distribution)),
-        text::line(&format!("{}: {reason}", gap.version)),
+        text::line(&format!("{}: {}", gap.version, gap.cause)),
     )
 }

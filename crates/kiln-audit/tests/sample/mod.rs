@@ -105,6 +105,7 @@ impl Build {
             gaps: Vec::new(),
             findings: Vec::new(),
             checks: Vec::new(),
+            imports: None,
             tools: BTreeMap::from([("libdeflate".to_owned(), "1.26.1".to_owned())]),
             outputs: vec![Output {
                 file_name: "sample.zip".to_owned(),

@@ -6,7 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::format_size;
 use kiln_build::resolve;
-use kiln_record::{Cause, CheckOutcome, Component, Gap, Record, exit};
+use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Record, exit};
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
     let build = resolve(&settings.environment, &command.build)?;
@@ -55,7 +55,7 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     if !record.gaps.is_empty() {
         text.push_str(&heading("locked, but not in the artifact"));
         for gap in &record.gaps {
-            text.push_str(&format!("  {:<40} {:<12} {}\n", gap.distribution, gap.version, cause(gap)));
+            text.push_str(&format!("  {:<40} {:<12} {}\n", gap.distribution, gap.version, gap.cause));
         }
     }
     text.push_str(&heading("inputs"));
@@ -75,6 +75,9 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
             }
         };
         text.push_str(&format!("  {:<13} {outcome}\n", check.name));
+    }
+    if let Some(imports) = &record.imports {
+        text.push_str(&import_lines(imports, record, &heading("imports")));
     }
     if !record.findings.is_empty() {
         text.push_str(&heading("findings"));
@@ -99,14 +102,37 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     text
 }
 
-fn cause(gap: &Gap) -> String {
-    match &gap.cause {
-        Cause::Marker { marker, values } => format!("its marker is false: {marker} ({})", values.join(", ")),
-        Cause::Group { groups } => format!("only in group {}", groups.join(", ")),
-        Cause::Extra { extras } => format!("only for extra {}", extras.join(", ")),
-        Cause::Runtime { runtime } => format!("{runtime} has it"),
-        Cause::Layer { layer, version } => format!("layer {layer} has {version}"),
-        Cause::Excluded => "excluded by the manifest".to_owned(),
-        Cause::Unreachable => "nothing installed requires it".to_owned(),
+/// What importing the artifact told that is no finding: data for whoever wants it smaller.
+fn import_lines(imports: &ImportRecord, record: &Record, heading: &str) -> String {
+    let mut lines = Vec::new();
+    for (name, state) in &imports.distributions {
+        if let Importable::No { reason } = state {
+            lines.push(format!("  {name} cannot be imported: {reason}\n"));
+        }
     }
+    if !imports.never_imported.is_empty() {
+        let bytes: u64 = record
+            .components
+            .iter()
+            .filter(|component| imports.never_imported.contains(&component.name))
+            .map(|component| component.bytes)
+            .sum();
+        lines.push(format!(
+            "  {} of {} distributions ({}) are not loaded by the handler and own modules: {}\n",
+            imports.never_imported.len(),
+            imports.distributions.len(),
+            format_size(bytes),
+            imports.never_imported.join(", ")
+        ));
+    }
+    if !imports.imported_lazily.is_empty() {
+        lines.push(format!(
+            "  of these, imported when a function is called: {}\n",
+            imports.imported_lazily.join(", ")
+        ));
+    }
+    if !imports.computed.is_empty() {
+        lines.push(format!("  names computed at run time, not followed: {}\n", imports.computed.join(", ")));
+    }
+    if lines.is_empty() { String::new() } else { format!("{heading}{}", lines.concat()) }
 }

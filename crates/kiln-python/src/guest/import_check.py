@@ -1,8 +1,11 @@
 """Import a Lambda handler and other modules as the runtime would, and report what happened.
 
-Run by kiln inside a base image as `python3 -I -S -c <this text> <request as JSON>`, on Python 3.9 or later, with the
-standard library alone. The last line on standard output that starts with MARKER carries the report as JSON. Whatever
-the imported code prints goes to standard error.
+Run by kiln inside a base image as `python3 -I -S -c <import_scan.py and this text> <request as JSON>`, on Python 3.9 or
+later, with the standard library alone. The last line on standard output that starts with MARKER carries the report as JSON.
+Whatever the imported code prints goes to standard error.
+
+The handler is imported first, in this process, as Lambda does. Everything else is imported in processes forked off from it:
+a module that ends or breaks its process, hangs, or changes what others see spoils nothing but its own import.
 """
 
 import builtins
@@ -13,7 +16,10 @@ import importlib.abc
 import importlib.machinery
 import json
 import os
+import select
+import signal
 import sys
+import time
 import traceback
 import types
 from abc import ABCMeta
@@ -21,7 +27,7 @@ from abc import ABCMeta
 MARKER = "KILN-IMPORT-REPORT "
 STAND_IN_VERSION = "9999.0"
 # Bounds of the report: code under check decides how long its messages are.
-LINES, LINE, TEXT, NAMES = 24, 400, 2000, 200
+LINES, LINE, TEXT, NAMES, FILES = 24, 400, 2000, 1000, 20000
 
 
 def main():
@@ -38,17 +44,27 @@ def main():
     prepare(request, finder)
 
     report = {"version": "%d.%d.%d" % sys.version_info[:3], "handler": None, "modules": []}
+    # The files are read before any of the code runs.
+    report["scan"] = scan(request)
     if request["handler"] is not None:
         report["handler"] = check_handler(request["handler"], task_root)
-    for name in request["modules"][:NAMES]:
-        problem = None
-        try:
-            importlib.import_module(name)
-        except BaseException as error:
-            problem = describe(error)
-        report["modules"].append({"name": name, "problem": problem})
+    # What the artifact's own code loads, and what anything loads from a layer.
+    loaded = set(loaded_files([task_root] + layers))
+    from_layers = set(loaded)
+    seconds = request["seconds"]
+    for names, apart in ((request["modules"], False), (request["own_modules"], True)):
+        for outcome in import_apart(names[:NAMES], apart, seconds, finder, [task_root] + layers):
+            files = outcome.pop("loaded", ())
+            from_layers.update(files)
+            if apart:
+                loaded.update(files)
+            for name, asked_by in outcome.pop("asked", {}).items():
+                finder.asked.setdefault(name, asked_by)
+            outcome["own"] = apart
+            report["modules"].append(outcome)
     report["stand_ins"] = [{"name": n, "asked_by": finder.asked[n]} for n in sorted(finder.asked)][:NAMES]
-    report["layer_modules"] = below(layers)[:NAMES]
+    report["layer_modules"] = below(layers, from_layers)[:NAMES]
+    report["loaded"] = sorted(loaded)[:FILES]
 
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -156,16 +172,93 @@ def near_attributes(module, wanted):
     return (close + [name for name in own if name not in close])[:5]
 
 
-def below(layers):
+def loaded_files(roots):
+    """The files below these folders that modules were loaded from."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, types.ModuleType) and not isinstance(module, StandInModule):
+            file = text_or_none(module.__dict__.get("__file__"))
+            if file and any(file.startswith(root.rstrip("/") + "/") for root in roots):
+                yield file
+
+
+def below(layers, loaded):
     """Top-level modules that were loaded from a layer, with their file."""
     found = {}
-    for name, module in sorted(list(sys.modules.items()), key=lambda item: str(item[0])):
-        if type(name) is not str or not isinstance(module, types.ModuleType) or isinstance(module, StandInModule):
-            continue
-        file = text_or_none(module.__dict__.get("__file__"))
-        if file and any(file.startswith(layer.rstrip("/") + "/") for layer in layers):
-            found.setdefault(name.partition(".")[0], file)
+    for file in sorted(loaded):
+        for layer in layers:
+            prefix = layer.rstrip("/") + "/"
+            if file.startswith(prefix):
+                found.setdefault(file[len(prefix) :].split("/")[0].split(".")[0], file)
     return [{"name": name, "file": file} for name, file in sorted(found.items())]
+
+
+def import_apart(names, each, seconds, finder, roots):
+    """Import modules in forked processes and report what came of each: one process for all of them, or for each its own.
+    A process that does not answer in time or ends by itself is blamed on the module that it was importing."""
+    outcomes, rest = [], list(names)
+    while rest:
+        batch = rest[:1] if each else rest
+        answers = import_batch(batch, seconds, finder, roots)
+        outcomes.extend(answers)
+        rest = rest[len(answers) :]
+    return outcomes
+
+
+def import_batch(names, seconds, finder, roots):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        try:
+            sent = set()
+            for name in names:
+                problem = None
+                try:
+                    importlib.import_module(name)
+                except BaseException as error:
+                    problem = describe(error)
+                new = set(loaded_files(roots)) - sent
+                sent |= new
+                answer = {"name": name, "problem": problem, "loaded": sorted(new), "asked": dict(finder.asked)}
+                data = (json.dumps(answer) + "\n").encode("ascii")
+                while data:
+                    data = data[os.write(write, data) :]
+        finally:
+            os._exit(0)
+    os.close(write)
+    answers, buffer, ended = [], b"", None
+    while len(answers) < len(names):
+        until = time.monotonic() + seconds
+        while b"\n" not in buffer:
+            if not select.select([read], [], [], max(0, until - time.monotonic()))[0]:
+                os.kill(child, signal.SIGKILL)
+                ended = "did not end within %d s" % seconds
+                break
+            data = os.read(read, 1 << 16)
+            if not data:
+                break
+            buffer += data
+        if b"\n" not in buffer:
+            break
+        line, _, buffer = buffer.partition(b"\n")
+        try:
+            answers.append(json.loads(line))
+        except ValueError:
+            ended = "writes to a descriptor that is not its own"
+            os.kill(child, signal.SIGKILL)
+            break
+    os.close(read)
+    status = os.waitpid(child, 0)[1]
+    if len(answers) < len(names):
+        if ended is None and os.WIFSIGNALED(status):
+            ended = "ends the process by signal %d" % os.WTERMSIG(status)
+        elif ended is None:
+            ended = "ends the process with exit code %d" % os.WEXITSTATUS(status)
+        problem = {
+            "error": "", "message": "", "missing": None, "exit": None, "stand_in": False, "traceback": [], "ended": ended,
+        }
+        answers.append({"name": names[len(answers)], "problem": problem})
+    return answers
 
 
 # What went wrong.
@@ -194,6 +287,7 @@ def describe(error):
         "exit": exit_code,
         "stand_in": blames_stand_in(error),
         "traceback": [line[:LINE] for line in lines[-LINES:]],
+        "ended": None,
     }
 
 

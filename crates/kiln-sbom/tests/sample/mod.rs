@@ -166,6 +166,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         gaps: Vec::new(),
         findings: Vec::new(),
         checks: Vec::new(),
+        imports: None,
         tools: BTreeMap::from([
             ("kiln".to_owned(), "0.0.0".to_owned()),
             ("libdeflate".to_owned(), "1.26.1".to_owned()),

@@ -35,6 +35,7 @@ fn record(archive: &[u8]) -> Record {
         gaps: Vec::new(),
         findings: Vec::new(),
         checks: Vec::new(),
+        imports: None,
         tools: BTreeMap::new(),
         outputs: vec![Output {
             file_name: "web.zip".to_owned(),
