@@ -13,7 +13,7 @@ use crate::environment::{Context, blocking};
 use crate::stage::{Collected, Denied, Judged, denied, prefix};
 use kiln_plan::{ArtifactPlan, Bytecode, PackageSection};
 use kiln_python::render_record;
-use kiln_record::{ComponentId, Digest, Entry, Mode, Transformation, TreePath, digest_of_value};
+use kiln_record::{Code, ComponentId, Digest, Entry, Mode, Transformation, TreePath, digest_of_value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,6 +41,14 @@ impl Collected {
             let (context, section) = (context.clone(), section.clone());
             blocking(move || smaller(&context, self, &section)).await?
         };
+        let left_out = &collected.collection.left_out;
+        collected.findings.retain(|finding| {
+            finding.code != Code::PathCollision
+                || !TreePath::new(&finding.subject).is_ok_and(|path| left_out.contains(&path))
+        });
+        if let Some(denied) = denied(context, &collected.plan, &collected.findings) {
+            return Ok(Err(denied));
+        }
         let mut made = BTreeMap::new();
         if section.bytecode == Bytecode::UncheckedHash {
             let compiled = bytecode::compile(context, &collected.plan, &collected.collection).await?;
