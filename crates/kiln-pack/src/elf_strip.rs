@@ -287,7 +287,9 @@ impl<'a> Elf<'a> {
         for place in covered.iter().chain(std::iter::once(&(self.bytes.len() as u64..u64::MAX))) {
             let gap = end..place.start.max(end);
             let (from, to) = (gap.start as usize, (gap.end as usize).min(self.bytes.len()));
-            if self.bytes[from.min(to)..to].iter().any(|byte| *byte != 0) {
+            if self.bytes[from.min(to)..to].iter().any(|byte| *byte != 0)
+                && !self.is_old_section_table(from..to)
+            {
                 return Err("it holds data that none of its headers describes");
             }
             end = end.max(place.end);
@@ -298,6 +300,29 @@ impl<'a> Elf<'a> {
             }
         }
         Ok(pieces)
+    }
+
+    /// Whether a stretch that no header describes is a table of section headers that a tool left behind when it wrote the
+    /// table anew elsewhere, as patchelf does: a null header, then headers that each make sense for this file.
+    fn is_old_section_table(&self, place: Range<usize>) -> bool {
+        let Some(first) = self.bytes[place.clone()].iter().position(|byte| *byte != 0) else { return true };
+        // Fields are aligned to their size, and the null header comes before the first one with content.
+        let start = (place.start + first) & !7;
+        if start < place.start + SHDR || place.end == self.bytes.len() {
+            return false;
+        }
+        let mut headers = self.bytes[start..place.end].chunks_exact(SHDR);
+        let makes_sense = |header: &[u8]| {
+            let (Some(kind), Some(offset), Some(size), Some(align)) =
+                (u32_at(header, 4), u64_at(header, 24), u64_at(header, 32), u64_at(header, 48))
+            else {
+                return false;
+            };
+            let known = matches!(kind, 0..=19 | 0x6fff_fff5..=0x6fff_ffff | 0x7000_0000..=0x7000_0003);
+            let inside = kind == SHT_NOBITS || in_file(self.bytes, offset, size).is_some();
+            known && inside && (align == 0 || align.is_power_of_two())
+        };
+        headers.len() >= 3 && headers.all(makes_sense) && headers.remainder().iter().all(|byte| *byte == 0)
     }
 
     fn without(&self, removed: &[usize]) -> Result<Vec<u8>, &'static str> {

@@ -85,6 +85,15 @@ fn a_segment_behind_the_debug_information_moves_up_with_its_content() {
     program.resize(offset as usize, 0);
     program.extend(b"content that is loaded".repeat(100));
     let size = 2200_u64;
+    // The table of sections is written anew at the end, and the old one stays behind.
+    let sections = at(&program, 40) as usize;
+    let table = program
+        [sections..sections + usize::from(u16::from_le_bytes([program[60], program[61]])) * 64]
+        .to_vec();
+    program.resize(program.len().next_multiple_of(8), 0);
+    let moved_to = program.len() as u64;
+    program[40..48].copy_from_slice(&moved_to.to_le_bytes());
+    program.extend(table);
     program[stack..stack + 4].copy_from_slice(&1_u32.to_le_bytes());
     for (field, value) in [(8, offset), (16, 0x50_0000), (24, 0x50_0000), (32, size), (40, size), (48, 4096)]
     {
