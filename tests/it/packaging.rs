@@ -127,8 +127,37 @@ fn numpy_without_what_running_code_does_not_need() {
         "made by strip-symbols",
         "made by rewrite-record",
     ]);
-    // Files that no rule touched come from the wheel's own stream.
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).prints(&["unchanged"]);
+}
+
+/// Every extension module of a hundred popular distributions, repaired by whatever their publishers used, is stripped and
+/// then imported. The one that is left out needs Tk, which neither Lambda nor the base has.
+#[test]
+fn what_a_hundred_distributions_compiled_is_stripped_and_still_imported() {
+    let sandbox = Sandbox::new();
+    let lock = fs_err::read_to_string(repository().join("tests/conformance/python-3.13.txt")).unwrap();
+    let code = format!(
+        "import importlib, os\n\
+         for folder, _, files in os.walk('/var/task'):\n\
+         \x20   package = os.path.relpath(folder, '/var/task').replace(os.sep, '.').lstrip('.')\n\
+         \x20   for file in files:\n\
+         \x20       module, _, tag = file.partition('.')\n\
+         \x20       if tag.endswith('so') and ('cpython-313' in tag or 'abi3' in tag) and module != '_imagingtk':\n\
+         \x20           importlib.import_module(package + '.' + module if package else module)\n\
+         import io, numpy, PIL.Image\n\
+         assert numpy.isfinite(numpy.linalg.inv(numpy.eye(200) * 3).sum())\n\
+         PIL.Image.new('RGB', (8, 8)).save(io.BytesIO(), 'WEBP'){HANDLER}"
+    );
+    sandbox.function("app", "3.13", &code, &lock);
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[package]\ndrop = [\"tests\"]\nstrip = \"symbols\"\n\n[policy.levels]\nzip-too-large = \"note\"\n",
+    );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let built = record(&sandbox, "app");
+    let strip = rule(&built, "strip-symbols");
+    assert!(strip.files > 50 && strip.bytes_before - strip.bytes_after > 20_000_000, "{strip:?}");
+    assert_eq!(strip.left, BTreeMap::new());
 }
 
 /// A wheel with native code that has debug information and a module.

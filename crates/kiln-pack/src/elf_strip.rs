@@ -232,6 +232,11 @@ impl<'a> Elf<'a> {
         Ok(removed)
     }
 
+    fn section_table_place(&self) -> Range<u64> {
+        let start = self.section_table as u64;
+        start..start + (self.sections.len() * SHDR) as u64
+    }
+
     /// Everything that stays, in the order of the file. What is loaded and touches is one piece.
     fn pieces(&self, removed: &[usize]) -> Result<Vec<Piece>, &'static str> {
         let table = |start: usize, count: usize, size: usize| start as u64..(start + count * size) as u64;
@@ -274,7 +279,11 @@ impl<'a> Elf<'a> {
             }
             pieces.push(Piece { place, align: section.align.max(1) });
         }
-        pieces.push(Piece { place: table(self.section_table, self.sections.len(), SHDR), align: 8 });
+        let sections = self.section_table_place();
+        // Where patchelf has put the table into a segment, that stays as it is, and a new one is written behind.
+        if !of_segments.iter().any(|p| p.place.start < sections.end && sections.start < p.place.end) {
+            pieces.push(Piece { place: sections, align: 8 });
+        }
         pieces.sort_by_key(|piece| (piece.place.start, piece.place.end));
         // What no header describes may be read by the program itself, such as an archive that was appended.
         let mut covered: Vec<Range<u64>> = pieces.iter().map(|piece| piece.place.clone()).collect();
@@ -352,7 +361,15 @@ impl<'a> Elf<'a> {
         };
         let lost = "a header points to what is not kept";
         let segment_table = new(self.segment_table as u64).ok_or(lost)?;
-        let section_table = new(self.section_table as u64).ok_or(lost)?;
+        let sections = self.section_table_place();
+        let section_table = if pieces.iter().any(|piece| piece.place == sections) {
+            new(sections.start).ok_or(lost)?
+        } else {
+            out.resize(out.len().next_multiple_of(8), 0);
+            let start = out.len() as u64;
+            out.extend(&self.bytes[sections.start as usize..sections.end as usize]);
+            start
+        };
         put_u64(&mut out, 32, segment_table);
         put_u64(&mut out, 40, section_table);
         for (index, segment) in self.segments.iter().enumerate() {

@@ -67,6 +67,45 @@ fn what_is_left_runs_and_strips_to_itself() {
     }
 }
 
+/// Newer releases of patchelf put the table of sections into a segment: it stays there as it was, and is written anew.
+#[test]
+fn a_section_table_that_is_loaded_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = compiled(folder.path(), &["-g3"]);
+    let at =
+        |program: &[u8], offset: usize| u64::from_le_bytes(program[offset..offset + 8].try_into().unwrap());
+    let sections = at(&program, 40) as usize;
+    let length = usize::from(u16::from_le_bytes([program[60], program[61]])) * 64;
+    let table = program[sections..sections + length].to_vec();
+    let headers = at(&program, 32) as usize;
+    let count = u16::from_le_bytes(program[56..58].try_into().unwrap()) as usize;
+    let stack = (0..count)
+        .map(|index| headers + index * 56)
+        .find(|header| program[*header..header + 4] == 0x6474_e551_u32.to_le_bytes())
+        .unwrap();
+    let offset = program.len().next_multiple_of(4096) as u64;
+    program.resize(offset as usize, 0);
+    program.extend(&table);
+    program.extend(b"more that is loaded");
+    let size = program.len() as u64 - offset;
+    program[40..48].copy_from_slice(&offset.to_le_bytes());
+    program[stack..stack + 4].copy_from_slice(&1_u32.to_le_bytes());
+    for (field, value) in [(8, offset), (16, 0x50_0000), (24, 0x50_0000), (32, size), (40, size), (48, 4096)]
+    {
+        program[stack + field..stack + field + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    let stripped = smaller(&program, StripLevel::Symbols);
+    let moved = at(&stripped, stack + 8) as usize;
+    assert_eq!(
+        stripped[moved..moved + size as usize],
+        program[offset as usize..],
+        "all that is loaded is the same"
+    );
+    assert!(at(&stripped, 40) as usize >= moved + size as usize, "the new table is behind it");
+    assert_eq!(output(folder.path(), &stripped), "3 8\n");
+    assert_eq!(strip_elf(&stripped, StripLevel::Symbols), Stripped::Unchanged);
+}
+
 /// What auditwheel's patchelf makes: a segment that is loaded lies behind the debug information.
 #[test]
 fn a_segment_behind_the_debug_information_moves_up_with_its_content() {
