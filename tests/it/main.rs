@@ -16,6 +16,7 @@ mod imports;
 mod incremental;
 mod killed;
 mod lock_formats;
+mod packaging;
 mod pip_oracle;
 mod python_lock;
 mod records;

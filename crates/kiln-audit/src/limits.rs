@@ -70,6 +70,11 @@ pub fn check_limits(
         for (layer, size) in layers {
             finding = finding.detail(format!("layer {layer}: {}", bytes(*size)));
         }
+        if !layers.is_empty() {
+            let rest = UNPACKED_LIMIT.saturating_sub(layered);
+            finding =
+                finding.detail(format!("with these layers, the {what} itself may have {}", bytes(rest)));
+        }
         findings.push(
             finding
                 .remedy(
@@ -140,5 +145,6 @@ mod tests {
         let (findings, _) =
             check_limits(ArtifactKind::LambdaZip, 1, 100_000_000, &layers, &Budget::default());
         assert!(findings[0].detail.iter().any(|d| d.contains("powertools-layer: 200,000,000 bytes")));
+        assert!(findings[0].detail.iter().any(|d| d.contains("may have 62,144,000 bytes")), "{findings:?}");
     }
 }

@@ -5,11 +5,11 @@ use crate::included::included_files;
 use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
-use crate::{BuildError, Ending, Environment, Event, Events, deployment, distribution, policy};
+use crate::{BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
 use kiln_python::{IMPORT_CHECK, PROBE};
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, digest_of_value};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, Transformation, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +44,8 @@ pub struct ArtifactResult {
     pub ending: Ending,
     /// The findings, highest level first. For an unchanged artifact they are in its record.
     pub findings: Vec<Finding>,
+    /// What packing left out or changed, if it was built now.
+    pub transformations: Vec<Transformation>,
     /// Why it failed, if it did.
     pub error: Option<BuildError>,
     /// The build in the ledger that is published now, if there is one.
@@ -251,6 +253,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         PROBE,
         IMPORT_CHECK,
         distribution::CHOICE_RULES,
+        package::rules()?,
         &*manifest.runtime,
     ))?)
 }
@@ -276,7 +279,14 @@ impl Run {
         entry: Option<LedgerEntry>,
     ) -> ArtifactResult {
         self.context.events.send(Event::Ended { artifact: artifact.clone(), ending: ending.clone() });
-        ArtifactResult { artifact: artifact.clone(), ending, findings, error, entry }
+        ArtifactResult {
+            artifact: artifact.clone(),
+            ending,
+            findings,
+            transformations: Vec::new(),
+            error,
+            entry,
+        }
     }
 
     /// Takes one artifact through all stages.
@@ -303,7 +313,10 @@ impl Run {
             other => other,
         };
         match outcome {
-            Ok(Ok((findings, entry))) => self.end(name, Ending::Published, findings, None, Some(entry)),
+            Ok(Ok((findings, entry, transformations))) => ArtifactResult {
+                transformations,
+                ..self.end(name, Ending::Published, findings, None, Some(entry))
+            },
             Ok(Err(Denied(findings))) => self.end(name, Ending::Denied, findings, None, None),
             Err(error) => self.end(name, Ending::Failed, Vec::new(), Some(error), None),
         }
@@ -362,7 +375,7 @@ impl Run {
         &self,
         plan: ArtifactPlan,
         source: SourceTree,
-    ) -> Result<Result<(Vec<Finding>, LedgerEntry), Denied>, BuildError> {
+    ) -> Result<Result<(Vec<Finding>, LedgerEntry, Vec<Transformation>), Denied>, BuildError> {
         let context = &self.context;
         let mut layers = Vec::new();
         for layer in &plan.manifest.layers {
@@ -387,7 +400,7 @@ impl Run {
         };
         let (record, findings, entry) = packed.publish(context).await?;
         self.remember_published(&record);
-        Ok(Ok((findings, entry)))
+        Ok(Ok((findings, entry, record.transformations)))
     }
 
     /// Hashes what was just published while it is still in memory, so that the next run need not read it. Only a cache:
@@ -420,7 +433,10 @@ impl Run {
             Err(denied) => return Ok(Err(denied)),
         };
         let context = self.context.clone();
-        blocking(move || fetched.collect(&context)).await
+        match blocking(move || fetched.collect(&context)).await? {
+            Ok(collected) => collected.package(&self.context).await,
+            Err(denied) => Ok(Err(denied)),
+        }
     }
 
     /// A layer's content. A layer that was built in this run has it; one that was unchanged is collected again from

@@ -8,7 +8,7 @@ use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
     Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin,
-    Tree, TreePath,
+    Transformation, Tree, TreePath,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ pub(crate) enum Content {
     Made(Arc<[u8]>),
     /// In a file of the workspace, which must still have the digest of the tree.
     File(PathBuf),
+    /// In the store: what a rule of the `[package]` section made.
+    Stored(Digest),
 }
 
 /// A tree with its content and owners.
@@ -36,16 +38,21 @@ pub(crate) struct Collection {
     pub(crate) findings: Vec<Finding>,
     /// Facts about the ELF files that come from wheels.
     pub(crate) elf: BTreeMap<TreePath, ElfFacts>,
+    /// What packing left out or changed.
+    pub(crate) transformations: Vec<Transformation>,
+    /// The paths that packing left out.
+    pub(crate) left_out: BTreeSet<TreePath>,
 }
 
 impl Collection {
-    /// Merges the wheels and the source. `edges` says which distribution requires which.
+    /// Merges the wheels, below `prefix`, and the source, below `into`. `edges` says which distribution requires which.
     pub(crate) fn new(
         artifact: &str,
         wheels: &[ReadyWheel],
         edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
         source: &SourceTree,
         prefix: Option<&str>,
+        into: Option<&str>,
     ) -> Result<Self, BuildError> {
         let installed = install(&wheels.iter().map(|ready| &ready.wheel).collect::<Vec<&Wheel>>(), prefix);
         let mut collection = Self { tree: installed.tree, findings: installed.findings, ..Self::default() };
@@ -75,7 +82,7 @@ impl Collection {
             }
         }
         let application = ComponentId::new(Ecosystem::Application, artifact);
-        collection.add_source(source, prefix, &application);
+        collection.add_source(source, into, &application);
         collection.name_native_libraries(wheels, prefix);
         if let Err(error) = collection.tree.check_folders() {
             collection.findings.push(
@@ -159,6 +166,21 @@ impl Collection {
         }
     }
 
+    /// Counts anew what each component owns, and forgets those of which nothing is left.
+    pub(crate) fn recount(&mut self) {
+        let mut sums: BTreeMap<&ComponentId, (u64, u64)> = BTreeMap::new();
+        for (path, entry) in self.tree.iter() {
+            if let Some(owner) = self.owners.get(path) {
+                let sum = sums.entry(owner).or_default();
+                *sum = (sum.0 + entry.size(), sum.1 + 1);
+            }
+        }
+        for component in &mut self.components {
+            (component.bytes, component.files) = sums.get(&component.id).copied().unwrap_or_default();
+        }
+        self.components.retain(|component| component.files > 0);
+    }
+
     /// The largest components with the largest file of each, for whoever has to make an artifact smaller.
     pub(crate) fn largest(&self) -> Vec<String> {
         const SHOWN: usize = 5;
@@ -188,6 +210,7 @@ impl Collection {
         match self.content.get(path) {
             Some(Content::Made(bytes)) => Ok(bytes.to_vec()),
             Some(Content::File(file)) => self.read_file(path, file),
+            Some(Content::Stored(digest)) => Ok(context.store.read_blob(digest)?),
             Some(Content::Wheel { wheel, member }) => {
                 let mut file = context.store.open_blob(wheel)?;
                 let stream = raw_stream_at(&mut file, member.offset, member.compressed_size)?;

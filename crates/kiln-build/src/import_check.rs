@@ -335,7 +335,7 @@ fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
 }
 
 /// Trees as one tar, later ones over earlier ones, as Lambda unpacks layers.
-async fn input(
+pub(crate) async fn input(
     context: &Context,
     path: &str,
     trees: Vec<Arc<Collection>>,
@@ -371,6 +371,6 @@ fn entries(tree: &Tree) -> impl Iterator<Item = (&TreePath, &Entry)> {
 }
 
 /// A path inside a container that is known to be one.
-fn guest(path: &str) -> Result<GuestPath, BuildError> {
+pub(crate) fn guest(path: &str) -> Result<GuestPath, BuildError> {
     GuestPath::new(path).map_err(|error| std::io::Error::other(error.to_string()).into())
 }

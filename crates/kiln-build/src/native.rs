@@ -4,7 +4,7 @@ use crate::BuildError;
 use crate::collect::Collection;
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
-use crate::stage::ReadyLayer;
+use crate::stage::{ReadyLayer, prefix};
 use kiln_audit::{
     BinaryTarget, ElfFacts, NativeFile, NativeFiles, check_binary, check_libraries, inspect_elf,
 };
@@ -40,6 +40,13 @@ pub(crate) fn judge(
     let mut findings = Vec::new();
     for ready in wheels {
         for (member, reason) in &ready.unreadable_elf {
+            let path = match prefix(manifest.kind) {
+                Some(prefix) => member.below(prefix),
+                None => Ok(member.clone()),
+            };
+            if path.is_ok_and(|path| collection.left_out.contains(&path)) {
+                continue;
+            }
             findings.push(unreadable(
                 member,
                 &format!("{} {}", ready.wheel.name, ready.wheel.version),

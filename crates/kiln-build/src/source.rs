@@ -142,7 +142,12 @@ mod tests {
 
     fn section(include: &[&str], exclude: &[&str]) -> SourceSection {
         let own = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect();
-        SourceSection { path: "manifests/app".to_owned(), include: own(include), exclude: own(exclude) }
+        SourceSection {
+            path: "manifests/app".to_owned(),
+            include: own(include),
+            exclude: own(exclude),
+            into: None,
+        }
     }
 
     fn workspace() -> tempfile::TempDir {

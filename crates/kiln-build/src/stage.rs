@@ -5,6 +5,7 @@ use crate::collect::{Collection, WheelFiles};
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
+use crate::hygiene;
 use crate::import_check;
 use crate::native;
 use crate::source::SourceTree;
@@ -70,10 +71,10 @@ pub(crate) struct Fetched {
 pub(crate) struct Collected {
     pub(crate) plan: ArtifactPlan,
     pub(crate) collection: Arc<Collection>,
-    wheels: Vec<ReadyWheel>,
+    pub(crate) wheels: Vec<ReadyWheel>,
     gaps: Vec<Gap>,
-    findings: Vec<Finding>,
-    checks: Vec<Check>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) checks: Vec<Check>,
     wanted: Vec<Expected>,
     declared: Option<BTreeSet<DistributionName>>,
 }
@@ -330,10 +331,14 @@ impl Fetched {
             &self.edges,
             &self.source,
             prefix(self.plan.manifest.kind),
+            source_folder(&self.plan.manifest),
         )?;
         let mut findings = self.findings;
         findings.extend(collection.findings.iter().cloned());
-        if let Some(denied) = denied(context, &self.plan, &findings) {
+        // What packing leaves out collides with nothing, so that comes first where there is such a section.
+        if self.plan.manifest.package.is_none()
+            && let Some(denied) = denied(context, &self.plan, &findings)
+        {
             return Ok(Err(denied));
         }
         Ok(Ok(Collected {
@@ -354,6 +359,15 @@ pub(crate) fn prefix(kind: ArtifactKind) -> Option<&'static str> {
     match kind {
         ArtifactKind::LambdaZip => None,
         ArtifactKind::LambdaLayer => Some("python"),
+    }
+}
+
+/// Where an artifact's own files go.
+fn source_folder(manifest: &kiln_plan::Manifest) -> Option<&str> {
+    match manifest.source.as_ref().and_then(|source| source.into.as_deref()) {
+        Some(".") => None,
+        Some(folder) => Some(folder),
+        None => prefix(manifest.kind),
     }
 }
 
@@ -394,6 +408,14 @@ impl Collected {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
             let (wheels, layers) = (wheels.clone(), layers.to_vec());
             blocking(move || native::judge(&context, &plan, &collection, &wheels, &layers)).await?
+        };
+        findings.extend(found);
+        checks.extend(ran);
+
+        let (found, ran) = {
+            let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
+            let (wheels, layers) = (wheels.clone(), layers.to_vec());
+            blocking(move || hygiene::judge(&context, &plan, &collection, &wheels, &layers)).await?
         };
         findings.extend(found);
         checks.extend(ran);
@@ -627,6 +649,7 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
             .collect(),
         components: collection.components.clone(),
         gaps,
+        transformations: collection.transformations.clone(),
         findings,
         checks,
         imports,
@@ -642,7 +665,7 @@ fn judge(plan: &ArtifactPlan, findings: &[Finding], at: Epoch) -> Vec<Finding> {
 }
 
 /// The findings under today's policy, if they stop the build.
-fn denied(context: &Context, plan: &ArtifactPlan, findings: &[Finding]) -> Option<Denied> {
+pub(crate) fn denied(context: &Context, plan: &ArtifactPlan, findings: &[Finding]) -> Option<Denied> {
     let judged = judge(plan, findings, context.environment.now);
     judged.iter().any(|finding| finding.level == Level::Deny).then_some(Denied(judged))
 }

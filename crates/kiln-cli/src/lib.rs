@@ -10,6 +10,7 @@ mod printer;
 mod progress;
 mod settings;
 mod signals;
+mod transformations;
 mod variables;
 
 use args::{Arguments, Command};

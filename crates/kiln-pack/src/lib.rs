@@ -5,6 +5,7 @@
 //! every record.
 
 mod deflate;
+mod elf_strip;
 mod error;
 mod limits;
 mod path_guard;
@@ -16,6 +17,7 @@ mod zip_reader;
 mod zip_writer;
 
 pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
+pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 pub use error::PackError;
 pub use limits::Limits;
 pub use tar_reader::{TarContent, TarItem, read_tar};

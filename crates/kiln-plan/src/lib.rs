@@ -5,6 +5,7 @@
 
 mod base;
 mod manifest;
+mod package;
 mod plan;
 mod problem;
 mod runtime_table;
@@ -18,6 +19,7 @@ pub use base::{
     LockedPackage, PlatformLock, RegistryDefinition,
 };
 pub use manifest::{BudgetSection, CheckSection, LockKind, Manifest, PythonSection, SourceSection};
+pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};

@@ -2,9 +2,9 @@
 
 use crate::settings::check_policy;
 use crate::workspace_path::in_workspace;
-use crate::{PolicySection, Problem, parse_size};
+use crate::{PackageSection, PolicySection, Problem, parse_size};
 use kiln_record::{
-    Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, runtimes,
+    Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, TreePath, runtimes,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,8 @@ pub struct Manifest {
     pub python: Option<PythonSection>,
     /// What the checks need.
     pub check: CheckSection,
+    /// What packing leaves out or changes, if the manifest has that section.
+    pub package: Option<PackageSection>,
     /// The sizes it may have.
     pub budget: BudgetSection,
     /// Levels and exceptions for its findings.
@@ -61,6 +63,9 @@ pub struct SourceSection {
     /// Globs, relative to `path`, of files to leave out.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// The folder of the artifact that the content lands in: `.` is its root. If absent, where Lambda looks for modules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
 }
 
 fn everything() -> Vec<String> {
@@ -164,6 +169,7 @@ struct File {
     python: Option<Spanned<PythonSection>>,
     #[serde(default)]
     check: CheckSection,
+    package: Option<PackageSection>,
     #[serde(default)]
     budget: BudgetTable,
     #[serde(default)]
@@ -331,9 +337,20 @@ impl Manifest {
                 );
             }
         }
+        if let Some(into) = source.as_ref().and_then(|source| source.into.as_deref())
+            && into != "."
+            && let Err(error) = TreePath::new(into)
+        {
+            problem(
+                0..0,
+                format!("`source.into`: {error}"),
+                "name a folder of the artifact, such as \"lib\" or \"bin\", or \".\" for its root",
+            );
+        }
         if let Err(error) = check_policy(file, &parsed.policy) {
             problems.push(error);
         }
+        problems.extend(parsed.package.iter().flat_map(|package| package.problems(file)));
 
         match (base, runtime, problems.is_empty()) {
             (Ok(base), Some(runtime), true) => Ok(Self {
@@ -349,6 +366,7 @@ impl Manifest {
                 source,
                 python,
                 check: parsed.check,
+                package: parsed.package,
                 budget,
                 policy: parsed.policy,
                 base_span,

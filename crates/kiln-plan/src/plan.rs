@@ -189,6 +189,9 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         source: &'a Option<crate::SourceSection>,
         python: &'a Option<crate::PythonSection>,
         check: &'a crate::CheckSection,
+        // Absent where the manifest has no such section, so that older manifests keep their digests.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        package: &'a Option<crate::PackageSection>,
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -200,6 +203,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         source: &manifest.source,
         python: &manifest.python,
         check: &manifest.check,
+        package: &manifest.package,
         budget: &manifest.budget,
     })
 }

@@ -3,6 +3,7 @@
 //! Everything here is a pure function from text or bytes to values. Two scripts are carried as text and run by others
 //! inside a base image: the probe ([`PROBE`]) and the import check.
 
+mod compile;
 mod dependency;
 mod entry_points;
 mod environment;
@@ -41,6 +42,7 @@ mod wheel;
 mod wheel_archive;
 mod wheel_python;
 
+pub use compile::{COMPILE, CompileReport, CompileRequest};
 pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
 pub use import_check::{
@@ -60,6 +62,7 @@ pub use pipfile::parse_pipfile;
 pub use poetry::parse_poetry;
 pub use poetry_constraint::{Constraint, poetry_constraint};
 pub use pylock::parse_pylock;
+pub use record_file::render_record;
 pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};

@@ -78,7 +78,8 @@ pub(crate) fn parse_record(file_name: &str, text: &str) -> Result<BTreeMap<Strin
 
 /// Writes a RECORD: rows in path order, line feeds, its own row last in meaning but sorted like the others, without a
 /// hash.
-pub(crate) fn render_record<'a>(
+#[must_use]
+pub fn render_record<'a>(
     files: impl Iterator<Item = (&'a TreePath, Digest, u64)>,
     record: &TreePath,
 ) -> String {

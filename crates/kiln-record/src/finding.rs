@@ -112,6 +112,24 @@ codes! {
     UnzippedTooLarge = "unzipped-too-large", Deny;
     /// The artifact is larger than its manifest allows.
     BudgetExceeded = "budget-exceeded", Deny;
+    /// A pattern or rule of the manifest's `[package]` section applies to no file.
+    PatternWithoutMatch = "pattern-without-match", Warn;
+    /// Compiling a module twice gives two results.
+    BytecodeNotReproducible = "bytecode-not-reproducible", Deny;
+    /// A function ships something that a layer of it also has, in another version or with other content.
+    LayerShadowed = "layer-shadowed", Warn;
+    /// Two layers of a function have different content at one path.
+    LayerOverlap = "layer-overlap", Warn;
+    /// A file names a folder of the machine that it was made on.
+    BuildPathLeak = "build-path-leak", Warn;
+    /// A file holds something that looks like a credential.
+    CredentialLeak = "credential-leak", Warn;
+    /// There is bytecode without the source that it was compiled from.
+    BytecodeWithoutSource = "bytecode-without-source", Warn;
+    /// A link leads to nothing in the artifact.
+    DanglingLink = "dangling-link", Warn;
+    /// The same content is in the artifact several times.
+    DuplicateContent = "duplicate-content", Note;
     /// An exception of the policy is past its end date.
     ExceptionExpired = "exception-expired", Warn;
 }

@@ -13,6 +13,7 @@ mod name;
 mod platform;
 mod record;
 mod runtime;
+mod transformation;
 mod tree;
 
 pub use canonical::{canonical_json, digest_of_value};
@@ -27,4 +28,5 @@ pub use record::{
     Importable, Input, InputRole, Output, Record, RecordError, Target,
 };
 pub use runtime::{OperatingSystem, Provided, Runtime, runtimes};
+pub use transformation::{Transformation, TransformedComponent};
 pub use tree::{Entry, Mode, Tree, TreeError, TreePath, TreePathError};

@@ -4,8 +4,8 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, Tree, TreePath,
-    canonical_json,
+    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, Transformation,
+    Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -292,6 +292,9 @@ pub struct Record {
     pub components: Vec<Component>,
     /// Locked distributions that are not in it, sorted by name.
     pub gaps: Vec<Gap>,
+    /// What packing left out or changed, in the order in which the rules were applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transformations: Vec<Transformation>,
     /// Judgements, highest level first, then by code and subject.
     pub findings: Vec<Finding>,
     /// Checks that ran and checks that did not.

@@ -312,6 +312,11 @@ fn primary_properties(record: &Record) -> Vec<Property> {
         properties.push(Property::new("kiln:handler", text::line(handler)));
     }
     properties.extend(record.layers.iter().map(|layer| Property::new("kiln:layer", layer)));
+    properties.extend(record.transformations.iter().filter(|rule| rule.files > 0).map(|rule| {
+        let said = format!("{} files, {} to {} bytes", rule.files, rule.bytes_before, rule.bytes_after);
+        let name = format!("kiln:packaging:{}@{}", text::line(&rule.rule), rule.version);
+        Property::new(&name, said)
+    }));
     properties.sort();
     properties
 }

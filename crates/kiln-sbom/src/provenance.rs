@@ -57,6 +57,11 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
                     epoch: record.epoch.to_string(),
                     tree: record.tree.to_string(),
                     tools: &record.tools,
+                    transformations: record
+                        .transformations
+                        .iter()
+                        .map(|rule| (rule.rule.as_str(), rule.version))
+                        .collect(),
                 },
                 resolved_dependencies: record.inputs.iter().map(dependency).collect(),
             },
@@ -136,6 +141,9 @@ struct Internal<'a> {
     epoch: String,
     tree: String,
     tools: &'a BTreeMap<String, String>,
+    // The rules by which packing left out or changed something, with their versions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    transformations: BTreeMap<&'a str, u32>,
 }
 
 #[derive(Serialize)]

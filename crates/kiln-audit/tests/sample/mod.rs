@@ -102,6 +102,7 @@ impl Build {
             unpacked_size: tree.size(),
             files,
             components,
+            transformations: Vec::new(),
             gaps: Vec::new(),
             findings: Vec::new(),
             checks: Vec::new(),

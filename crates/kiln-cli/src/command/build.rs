@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::{findings, signals};
+use crate::{findings, signals, transformations};
 use kiln_audit::format_size;
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Ending, build};
 use kiln_record::{Level, exit};
@@ -36,6 +36,11 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
             result.findings.iter().cloned().partition(|finding| finding.level == Level::Note);
         notes += quiet.len();
         findings::print(printer, result.artifact.as_str(), &loud);
+    }
+    for result in &report.results {
+        for line in result.transformations.iter().filter_map(transformations::line) {
+            printer.talk(&format!("{}: {line}", result.artifact));
+        }
     }
     let code = exit_code(&report);
     match settings.format {
@@ -138,6 +143,8 @@ struct Row<'a> {
     archive_size: Option<u64>,
     unpacked_size: Option<u64>,
     findings: &'a [kiln_record::Finding],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    transformations: &'a [kiln_record::Transformation],
     error: Option<String>,
 }
 
@@ -159,6 +166,7 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
             archive_size: result.entry.as_ref().map(|entry| entry.archive_size),
             unpacked_size: result.entry.as_ref().map(|entry| entry.unpacked_size),
             findings: &result.findings,
+            transformations: &result.transformations,
             error: result.error.as_ref().map(ToString::to_string),
         })
         .collect();

@@ -4,6 +4,7 @@ use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use crate::transformations;
 use kiln_audit::format_size;
 use kiln_build::resolve;
 use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Record, exit};
@@ -52,6 +53,23 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
             component.version.as_deref().unwrap_or_default()
         ));
     }
+    if !record.transformations.is_empty() {
+        text.push_str(&heading("changed by packing"));
+        for rule in &record.transformations {
+            text.push_str(&format!(
+                "  {}\n",
+                transformations::line(rule).unwrap_or_else(|| transformations::idle(rule))
+            ));
+            for (component, effect) in transformations::largest(rule) {
+                text.push_str(&printer.on_stdout(Style::Faint, &format!("      {component}: {effect}\n")));
+            }
+            for (path, reason) in &rule.left {
+                text.push_str(
+                    &printer.on_stdout(Style::Faint, &format!("      left as it is: {path}: {reason}\n")),
+                );
+            }
+        }
+    }
     if !record.gaps.is_empty() {
         text.push_str(&heading("locked, but not in the artifact"));
         for gap in &record.gaps {
@@ -91,11 +109,15 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     if files {
         text.push_str(&heading("files"));
         for file in &record.files {
+            let mut by = String::new();
+            for rule in record.transformations.iter().filter(|rule| rule.changed.contains_key(&file.path)) {
+                by.push_str(&format!(", made by {}", rule.rule));
+            }
             text.push_str(&format!(
                 "  {:>9}  {}  {}\n",
                 format_size(file.entry.size()),
                 file.path,
-                printer.on_stdout(Style::Faint, file.component.as_str())
+                printer.on_stdout(Style::Faint, &format!("{}{by}", file.component))
             ));
         }
     }

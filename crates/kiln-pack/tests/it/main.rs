@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected must fail where it does")]
 
 mod deflate;
+mod elf_strip;
 mod forged_zip;
 mod sample;
 mod tar_hostile;

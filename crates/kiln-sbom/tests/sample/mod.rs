@@ -163,6 +163,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         unpacked_size: tree.size(),
         files,
         components,
+        transformations: Vec::new(),
         gaps: Vec::new(),
         findings: Vec::new(),
         checks: Vec::new(),

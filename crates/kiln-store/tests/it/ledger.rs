@@ -32,6 +32,7 @@ fn record(archive: &[u8]) -> Record {
         unpacked_size: 1000,
         files: vec![file],
         components: Vec::new(),
+        transformations: Vec::new(),
         gaps: Vec::new(),
         findings: Vec::new(),
         checks: Vec::new(),

@@ -1,0 +1,63 @@
+//! Hygiene: what an artifact should not hold, and what hides what between a function and its layers.
+
+use crate::BuildError;
+use crate::collect::Collection;
+use crate::distribution::ReadyWheel;
+use crate::environment::Context;
+use crate::stage::ReadyLayer;
+use kiln_audit::{
+    LEAK_SIZE_LIMIT, Layered, check_bytecode, check_duplicates, check_layering, check_leaks, check_links,
+    may_name_build_paths,
+};
+use kiln_plan::ArtifactPlan;
+use kiln_record::{Check, DistributionName, Ecosystem, Entry, Finding};
+use std::collections::BTreeMap;
+
+/// Judges the tree.
+pub(crate) fn judge(
+    context: &Context,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    wheels: &[ReadyWheel],
+    layers: &[ReadyLayer],
+) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
+    let mut findings = check_duplicates(&collection.tree);
+    findings.extend(check_bytecode(&collection.tree, &collection.owners));
+    findings.extend(check_links(&collection.tree));
+    let own = format!("{}/", Ecosystem::Application.as_str());
+    let mut texts = 0;
+    for (path, entry) in collection.tree.iter() {
+        let Entry::File { size, .. } = entry else { continue };
+        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        if *size > LEAK_SIZE_LIMIT || !is_own && !may_name_build_paths(path) {
+            continue;
+        }
+        texts += 1;
+        findings.extend(check_leaks(path, is_own, &collection.read(context, path)?));
+    }
+    let mut checks =
+        vec![Check::ran("tree", collection.tree.len(), "files"), Check::ran("leaks", texts, "text files")];
+    if !layers.is_empty() {
+        let distributions: BTreeMap<DistributionName, String> =
+            wheels.iter().map(|ready| (ready.wheel.name.clone(), ready.wheel.version.clone())).collect();
+        let function = Layered {
+            name: &plan.manifest.name,
+            tree: &collection.tree,
+            owners: &collection.owners,
+            distributions: &distributions,
+        };
+        let layers: Vec<Layered<'_>> = layers
+            .iter()
+            .map(|layer| Layered {
+                name: &layer.name,
+                tree: &layer.collection.tree,
+                owners: &layer.collection.owners,
+                distributions: &layer.distributions,
+            })
+            .collect();
+        let (found, check) = check_layering(&function, &layers);
+        findings.extend(found);
+        checks.push(check);
+    }
+    Ok((findings, checks))
+}
