@@ -14,6 +14,7 @@ mod engine;
 mod harness;
 mod imports;
 mod incremental;
+mod invoke;
 mod killed;
 mod lock_formats;
 mod pip_oracle;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The user that runs the check: not the owner of any file, as in Lambda.
-const USER: &str = "65534:65534";
+pub(crate) const USER: &str = "65534:65534";
 /// Longer than any import that Lambda would wait for (its init phase ends after 10 s), as a loaded machine may be slow.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Lambda's largest memory would be 10,240 MB; importing needs far less.
@@ -147,7 +147,7 @@ fn modules(plan: &ArtifactPlan, collection: &Collection, wheels: &[ReadyWheel]) 
 }
 
 /// A text without the addresses of objects, which differ from run to run: `<app.X object at 0x7f3a2c>`.
-fn without_addresses(text: &str) -> String {
+pub(crate) fn without_addresses(text: &str) -> String {
     let mut pieces = text.split("0x");
     let mut clean = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -160,17 +160,20 @@ fn without_addresses(text: &str) -> String {
 }
 
 /// The variables that Lambda always sets and that code may look at while it is imported, then the manifest's.
-fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
+pub(crate) fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
     let manifest = &plan.manifest;
     let mut environment = plan.base.definition.image.env.clone();
     environment.extend(lambda_environment(manifest.runtime, &manifest.name, manifest.handler.as_deref()));
     environment.insert("HOME".to_owned(), "/tmp".to_owned());
+    if let Some(memory) = manifest.check.memory {
+        environment.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());
+    }
     environment.extend(manifest.check.env.clone());
     environment
 }
 
 /// Trees as one tar, later ones over earlier ones, as Lambda unpacks layers.
-async fn input(
+pub(crate) async fn input(
     context: &Context,
     path: &str,
     trees: Vec<Arc<Collection>>,
@@ -206,6 +209,6 @@ fn entries(tree: &Tree) -> impl Iterator<Item = (&TreePath, &Entry)> {
 }
 
 /// A path inside a container that is known to be one.
-fn guest(path: &str) -> Result<GuestPath, BuildError> {
+pub(crate) fn guest(path: &str) -> Result<GuestPath, BuildError> {
     GuestPath::new(path).map_err(|error| std::io::Error::other(error.to_string()).into())
 }

@@ -17,6 +17,7 @@ mod included;
 mod lock_base;
 mod policy;
 mod reference;
+mod smoke;
 mod source;
 mod stage;
 mod workspace;

@@ -6,6 +6,7 @@ use crate::distribution::{self, Found, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::import_check;
+use crate::smoke;
 use crate::source::SourceTree;
 use crate::workspace::text_file;
 use crate::{BuildError, Event, Stage};
@@ -23,7 +24,7 @@ use kiln_record::{
     FORMAT_VERSION, FileRecord, Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record,
     Tree, TreePath,
 };
-use kiln_store::{LedgerEntry, Publication};
+use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Write as _};
@@ -84,6 +85,8 @@ pub(crate) struct Verified {
     gaps: Vec<Gap>,
     findings: Vec<Finding>,
     checks: Vec<Check>,
+    /// What the smoke check measured, for the run details alone.
+    measured: Option<SmokeMeasure>,
 }
 
 /// The archive is written, not yet published, and within its limits.
@@ -383,8 +386,16 @@ impl Collected {
         if let Some(denied) = denied(context, &plan, &findings) {
             return Ok(Err(denied));
         }
+        // What cannot be imported is not invoked.
+        let smoke = smoke::run(context, &plan, &collection, &wheels, layers).await?;
+        findings.extend(smoke.findings);
+        checks.extend(smoke.checks);
+        if let Some(denied) = denied(context, &plan, &findings) {
+            return Ok(Err(denied));
+        }
         let layers = layers.to_vec();
-        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks }))
+        let measured = smoke.measured;
+        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks, measured }))
     }
 }
 
@@ -575,7 +586,8 @@ impl Packed {
             .events
             .send(Event::Stage { artifact: self.verified.plan.manifest.name.clone(), stage: Stage::Publish });
         blocking(move || {
-            let Self { verified, mut publication, output } = self;
+            let Self { mut verified, mut publication, output } = self;
+            let measured = verified.measured.take();
             let shown = judge(&verified.plan, &verified.findings, context.environment.now);
             let record = record(verified, output)?;
             let mut digests = BTreeMap::new();
@@ -587,6 +599,11 @@ impl Packed {
             context.go_on()?;
             publication.commit()?;
             let entry = enter(&context, &record, digests.get("record.json"))?;
+            if measured.is_some() {
+                let details =
+                    RunDetails { format: RUN_DETAILS_FORMAT, at: context.environment.now, smoke: measured };
+                context.ledger().put_run_details(&record.artifact, entry.number, &details)?;
+            }
             let loud = shown.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
             context.store.cache_put(
                 Published::CACHE,
@@ -610,7 +627,7 @@ fn enter(context: &Context, record: &Record, digest: Option<&Digest>) -> Result<
 }
 
 fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
-    let Verified { plan, collection, wheels, layers, gaps, findings, checks } = verified;
+    let Verified { plan, collection, wheels, layers, gaps, findings, checks, measured: _ } = verified;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();

@@ -9,6 +9,7 @@ mod plan;
 mod problem;
 mod settings;
 mod size;
+mod smoke;
 mod workspace;
 mod workspace_path;
 
@@ -21,4 +22,5 @@ pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
+pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

@@ -1,8 +1,9 @@
 //! Manifests: what the user states about one artifact.
 
 use crate::settings::check_policy;
+use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
 use crate::workspace_path::in_workspace;
-use crate::{PolicySection, Problem, parse_size};
+use crate::{PolicySection, Problem, SmokeEvent, parse_size};
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, runtimes,
 };
@@ -38,6 +39,8 @@ pub struct Manifest {
     pub python: Option<PythonSection>,
     /// What the checks need.
     pub check: CheckSection,
+    /// The events it must be able to handle, in order.
+    pub smoke: Vec<SmokeEvent>,
     /// The sizes it may have.
     pub budget: BudgetSection,
     /// Levels and exceptions for its findings.
@@ -131,13 +134,27 @@ impl PythonSection {
 }
 
 /// The `[check]` section.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckSection {
-    /// Environment variables that the code needs to be imported.
+    /// Environment variables that the code needs to be imported and to run.
     pub env: BTreeMap<String, String>,
     /// Modules to import besides the handler's.
     pub modules: Vec<String>,
+    /// The function's timeout, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// The function's memory, in MB as Lambda counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CheckTable {
+    env: BTreeMap<String, String>,
+    modules: Vec<String>,
+    timeout: Option<Spanned<String>>,
+    memory: Option<Spanned<String>>,
 }
 
 /// The `[budget]` section, in bytes.
@@ -161,7 +178,9 @@ struct File {
     source: Option<SourceSection>,
     python: Option<Spanned<PythonSection>>,
     #[serde(default)]
-    check: CheckSection,
+    check: CheckTable,
+    #[serde(default)]
+    smoke: Vec<SmokeTable>,
     #[serde(default)]
     budget: BudgetTable,
     #[serde(default)]
@@ -282,6 +301,17 @@ impl Manifest {
             zip: size(parsed.budget.zip.as_ref()),
             unpacked: size(parsed.budget.unpacked.as_ref()),
         };
+        let mut amount =
+            |text: Option<&Spanned<String>>, read: fn(&str) -> Result<u32, String>, help: &str| {
+                let text = text?;
+                read(text.get_ref()).map_err(|message| problem(text.span(), message, help)).ok()
+            };
+        let check = CheckSection {
+            timeout: amount(parsed.check.timeout.as_ref(), parse_timeout, "for example timeout = \"10 s\""),
+            memory: amount(parsed.check.memory.as_ref(), parse_memory, "for example memory = \"256 MB\""),
+            env: parsed.check.env,
+            modules: parsed.check.modules,
+        };
         let mut source = parsed.source;
         let mut python = parsed.python.map(Spanned::into_inner);
         let paths = source.iter_mut().map(|source| &mut source.path);
@@ -297,7 +327,7 @@ impl Manifest {
                 ),
             }
         }
-        for name in parsed.check.env.keys() {
+        for name in check.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problem(
                     0..0,
@@ -318,6 +348,7 @@ impl Manifest {
                 );
             }
         }
+        let smoke = smoke_events(file, text, parsed.kind, parsed.smoke, &mut problems);
         if let Err(error) = check_policy(file, &parsed.policy) {
             problems.push(error);
         }
@@ -335,7 +366,8 @@ impl Manifest {
                 layers,
                 source,
                 python,
-                check: parsed.check,
+                check,
+                smoke,
                 budget,
                 policy: parsed.policy,
                 base_span,

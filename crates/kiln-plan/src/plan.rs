@@ -17,6 +17,8 @@ pub struct PlanInputs {
     pub included: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
+    /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
+    pub check_files: Vec<(String, Digest)>,
     /// The layers that it is used with, already planned.
     pub layers: Vec<LayerInput>,
     /// The time that overrides the pin times (`SOURCE_DATE_EPOCH`).
@@ -161,6 +163,11 @@ pub fn plan(
         name: name.clone(),
         digest: *digest,
     }));
+    inputs.extend(read.check_files.iter().map(|(name, digest)| Input {
+        role: InputRole::Check,
+        name: name.clone(),
+        digest: *digest,
+    }));
     if let (Some(source), Some(digest)) = (&manifest.source, read.source) {
         inputs.push(Input { role: InputRole::Source, name: source.path.clone(), digest });
     }
@@ -189,6 +196,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         source: &'a Option<crate::SourceSection>,
         python: &'a Option<crate::PythonSection>,
         check: &'a crate::CheckSection,
+        #[serde(skip_serializing_if = "<[crate::SmokeEvent]>::is_empty")]
+        smoke: &'a [crate::SmokeEvent],
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -200,6 +209,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         source: &manifest.source,
         python: &manifest.python,
         check: &manifest.check,
+        smoke: &manifest.smoke,
         budget: &manifest.budget,
     })
 }

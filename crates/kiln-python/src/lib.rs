@@ -33,6 +33,7 @@ mod requirements_lines;
 mod requires;
 mod same_condition;
 mod select;
+mod smoke;
 mod tags;
 mod uv_fresh;
 mod uv_lock;
@@ -62,6 +63,11 @@ pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
 pub use select::{Choice, LayerContent, Selection, select};
+pub use smoke::{
+    AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,
+    RUNTIME_API, RequestedEvent, SmokeLimits, SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest,
+    differences, function_script, smoke_outcome,
+};
 pub use tags::{NoWheel, WheelName, best_wheel};
 pub use uv_lock::parse_uv;
 pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
