@@ -30,7 +30,7 @@ def main():
             name, version = wheel.name.split("-")[:2]
             name = re.sub(r"[-_.]+", "-", name).lower()
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-                wheels.append((name, version, digest))
+            wheels.append((name, version, digest))
     text = "# Written by write_requirements.py from names.in.\n"
     for name, version, digest in sorted(wheels):
         text += "%s==%s \\\n    --hash=sha256:%s\n" % (name, version, digest)

@@ -97,8 +97,10 @@ fn an_event_is_part_of_the_plan_and_an_unchanged_build_invokes_nothing() {
     assert_eq!(measured(&sandbox, "app"), run);
     sandbox.write("manifests/app/events/0.json", "{\"a\": 2}");
     sandbox.kiln().run(["build", "--all", "--format", "json"]).published_only(&["app"]);
-    let record = String::from_utf8(sandbox.read("dist/app/record.json")).unwrap();
-    assert!(record.contains("\"role\":\"check\"") && record.contains("manifests/app/events/0.json"));
+    let record: serde_json::Value = serde_json::from_slice(&sandbox.read("dist/app/record.json")).unwrap();
+    let is_event = |input: &&serde_json::Value| input["role"] == "check";
+    let event = record["inputs"].as_array().unwrap().iter().find(is_event).unwrap();
+    assert_eq!(event["name"], "manifests/app/events/0.json");
     sandbox.write("manifests/app/events/0.json", "{\"a\": ");
     build(&sandbox).ends_with(exit::INPUT_INVALID).says(&["manifests/app/events/0.json", "it is not JSON"]);
     fs_err::remove_file(sandbox.path("manifests/app/events/0.json")).unwrap();
@@ -225,7 +227,7 @@ fn what_the_runtime_provides_cannot_be_called() {
     function(&sandbox, "app", code);
     sandbox.denied().says(&[
         "deny[smoke-failed] app: call it fails with NotInBase",
-        "it calls `boto3.resource().Table().get_item` at /var/task/app.py:10: boto3 is provided by runtime python3.13 and is \
+        "it calls `boto3.resource().Table.get_item` at /var/task/app.py:10: boto3 is provided by runtime python3.13 and is \
          not in the base, so nothing can answer",
         "→ use an event that the function answers without calling boto3",
         "→ or ship it, which AWS recommends: add `boto3` to the project's dependencies",
@@ -256,6 +258,27 @@ fn the_client_of_aws_runs_the_handler_where_it_is_shipped() {
     build(&sandbox).ends_with(exit::SUCCESS);
     let client = measured(&sandbox, "app")["smoke"]["client"].clone();
     assert!(client.as_str().unwrap().starts_with("awslambdaric "), "{client}");
+}
+
+#[test]
+fn any_program_that_speaks_the_runtime_api_is_invoked() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "", "");
+    let program = "#!/usr/bin/python3.13\nimport json, os, urllib.request as http\n\n\
+        API = 'http://%s/2018-06-01/runtime/' % os.environ['AWS_LAMBDA_RUNTIME_API']\n\
+        while True:\n    with http.urlopen(API + 'invocation/next') as answer:\n        event = json.load(answer)\n        \
+        identity = answer.headers['Lambda-Runtime-Aws-Request-Id']\n    \
+        what, body = ('error', {'errorType': 'Refused', 'errorMessage': 'no'}) if event is None else ('response', {'got': event})\n    \
+        http.urlopen(API + 'invocation/%s/%s' % (identity, what), json.dumps(body).encode()).close()\n";
+    sandbox.write("manifests/app/src/bootstrap", program);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(sandbox.path("manifests/app/src/bootstrap"), executable).unwrap();
+    sandbox.replace("manifests/app.toml", "runtime = \"python3.13\"", "runtime = \"provided.al2023\"");
+    event(&sandbox, "app", "answer", "match = \"exact\"", "[1]", "{\"got\": [1]}");
+    event(&sandbox, "app", "refuse", "status = \"error\"\nerror-type = \"Refused\"", "null", "");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let smoke = measured(&sandbox, "app")["smoke"].clone();
+    assert_eq!((&smoke["client"], &smoke["events"][1]["cold"]), (&"bootstrap".into(), &false.into()));
 }
 
 #[test]

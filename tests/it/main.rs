@@ -8,6 +8,7 @@
 mod architecture;
 mod bases;
 mod binaries;
+mod conformance;
 mod diff;
 mod documents;
 mod engine;

@@ -19,15 +19,15 @@ const RUN_PIP: &str = "import glob, runpy, sys\nsys.path.insert(0, glob.glob('/u
                        sys.argv[0] = 'pip'\nrunpy.run_module('pip', run_name='__main__')\n";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Installed {
+pub(crate) struct Installed {
     executable: bool,
     content: Vec<u8>,
 }
 
-type Files = BTreeMap<String, Installed>;
+pub(crate) type Files = BTreeMap<String, Installed>;
 
 /// The Python files of an artifact, relative to where they are imported from, out of its zip.
-fn kilns(sandbox: &Sandbox, artifact: &str, prefix: &str) -> (Record, Files) {
+pub(crate) fn kilns(sandbox: &Sandbox, artifact: &str, prefix: &str) -> (Record, Files) {
     let record = Record::from_json(&sandbox.read(&format!("dist/{artifact}/record.json"))).unwrap();
     let theirs: BTreeSet<_> = record
         .components
@@ -51,7 +51,7 @@ fn kilns(sandbox: &Sandbox, artifact: &str, prefix: &str) -> (Record, Files) {
 }
 
 /// What the pip of a base makes of the wheels of records, which are in the store by the digests that records name.
-fn pips(base: &str, records: &[&Record]) -> Files {
+pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
     let store = Store::open(&Kiln::shared_store()).unwrap();
     let mut wheels: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut requirements = BTreeSet::new();
@@ -108,7 +108,7 @@ fn pips(base: &str, records: &[&Record]) -> Files {
             pids: 64,
             cpus: None,
             output_bytes: 512 << 20,
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_secs(600),
         },
     };
     let outcome = block_on(async { engine("pip-oracle").await.run(spec, |_| {}).await }).unwrap();
@@ -165,7 +165,7 @@ fn without_interpreter_line<'a>(path: &str, file: &'a Installed) -> &'a [u8] {
 }
 
 /// Everything that the rules do not explain.
-fn differences(kilns: &Files, pips: &Files) -> Vec<String> {
+pub(crate) fn differences(kilns: &Files, pips: &Files) -> Vec<String> {
     let mut differences = Vec::new();
     for (path, file) in pips.iter().filter(|(path, _)| !is_installers_trace(path)) {
         match kilns.get(path) {

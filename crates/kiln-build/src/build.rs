@@ -8,7 +8,7 @@ use crate::workspace::read_workspace;
 use crate::{BuildError, Ending, Environment, Event, Events, deployment, distribution, policy, smoke};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
-use kiln_python::{IMPORT_CHECK, PROBE, RUNTIME_API, function_script};
+use kiln_python::{IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
@@ -257,7 +257,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         COMPRESSOR,
         PROBE,
         IMPORT_CHECK,
-        (RUNTIME_API, function_script()),
+        (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
         distribution::CHOICE_RULES,
         manifest.runtime,
     ))?)

@@ -6,6 +6,7 @@
 mod base;
 mod build;
 mod collect;
+mod cross_check;
 mod deployment;
 mod distribution;
 mod document;
@@ -23,6 +24,7 @@ mod stage;
 mod workspace;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
+pub use cross_check::{CrossCheck, cross_check};
 pub use environment::{EngineSlot, Environment};
 pub use error::BuildError;
 pub use event::{Ending, Event, Events, Stage};

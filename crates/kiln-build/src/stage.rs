@@ -5,11 +5,11 @@ use crate::collect::{Collection, WheelFiles};
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
-use crate::import_check;
 use crate::smoke;
 use crate::source::SourceTree;
 use crate::workspace::text_file;
 use crate::{BuildError, Event, Stage};
+use crate::{cross_check, import_check};
 use kiln_audit::{
     BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile,
 };
@@ -378,6 +378,10 @@ impl Collected {
         };
         findings.extend(found);
         checks.push(check);
+
+        let (found, ran) = cross_check::run(context, &plan, &collection, &wheels).await?;
+        findings.extend(found);
+        checks.extend(ran);
 
         let (found, ran) = import_check::run(context, &plan, &collection, &wheels, layers).await?;
         findings.extend(found.into_iter().filter(|finding| !is_known(finding, &gaps)));

@@ -17,7 +17,9 @@ pub use base::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
     LockedPackage, PlatformLock, RegistryDefinition,
 };
-pub use manifest::{BudgetSection, CheckSection, LockKind, Manifest, PythonSection, SourceSection};
+pub use manifest::{
+    BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
+};
 pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};

@@ -87,6 +87,26 @@ pub struct PythonSection {
     /// Distributions to leave out because the Lambda runtime has them.
     #[serde(default)]
     pub from_runtime: Vec<DistributionName>,
+    /// Who installs the wheels.
+    #[serde(default, skip_serializing_if = "Installer::is_kiln")]
+    pub install: Installer,
+}
+
+/// Who installs wheels. Both give the same tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Installer {
+    /// kiln itself.
+    #[default]
+    Kiln,
+    /// The base's own pip. Its tree, under the documented rules, must be the one that kiln expects.
+    Pip,
+}
+
+impl Installer {
+    fn is_kiln(&self) -> bool {
+        *self == Self::Kiln
+    }
 }
 
 /// The format of a dependency lock, told by its file name as the tools that write it do.

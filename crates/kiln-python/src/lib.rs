@@ -10,6 +10,7 @@ mod error;
 mod import_check;
 mod import_findings;
 mod install;
+mod installer;
 mod interpreter;
 mod judge;
 mod lock;
@@ -49,6 +50,10 @@ pub use import_check::{
 };
 pub use import_findings::import_findings;
 pub use install::{Installed, install};
+pub use installer::{
+    INSTALLER_RULES, InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed,
+    needs_content,
+};
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{
     ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,

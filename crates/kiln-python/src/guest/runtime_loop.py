@@ -20,7 +20,7 @@ def run_function():
     guard_stand_ins(int(request["notes"]))
     handler = request["handler"]
     if importlib.machinery.PathFinder.find_spec("awslambdaric") is not None:
-        run_client(handler)
+        run_client(handler, int(request["notes"]))
     else:
         run_loop(handler)
 
@@ -59,10 +59,16 @@ def guard_stand_ins(notes):
     StandIn.__call__ = call_value
 
 
-def run_client(handler):
+def run_client(handler, notes):
     """`python -m awslambdaric HANDLER`, told when an event is handled."""
     import runpy
 
+    try:
+        import runtime_client
+    except ImportError as error:
+        # Its native part needs libraries of Lambda's that a small base may not have. What remains is its own Python.
+        os.write(notes, ("awslambdaric.runtime_client\t%s\n" % error).encode("utf-8", "replace")[:2000])
+        sys.modules["runtime_client"] = native_client()
     import awslambdaric.bootstrap as bootstrap
 
     plain = getattr(bootstrap, "handle_event_request", None)
@@ -78,6 +84,45 @@ def run_client(handler):
         bootstrap.handle_event_request = handle_event_request
     sys.argv[:] = ["awslambdaric", handler]
     runpy.run_module("awslambdaric", run_name="__main__", alter_sys=False)
+
+
+def native_client():
+    """A module with the functions of the client's native part."""
+    api = Api(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    module = types.ModuleType("runtime_client")
+    names = {
+        name.lower(): name
+        for name in (
+            "Lambda-Runtime-Aws-Request-Id",
+            "Lambda-Runtime-Trace-Id",
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "Lambda-Runtime-Deadline-Ms",
+            "Lambda-Runtime-Client-Context",
+            "Lambda-Runtime-Cognito-Identity",
+            "Lambda-Runtime-Aws-Tenant-Id",
+            "Lambda-Runtime-Invocation-Id",
+            "Content-Type",
+        )
+    }
+
+    def next_event():
+        body, headers = api.next()
+        found = {names[name]: value for name, value in headers.items() if name in names}
+        found["Lambda-Runtime-Deadline-Ms"] = int(found.get("Lambda-Runtime-Deadline-Ms") or 0)
+        return body, found
+
+    def post_invocation_result(identity, content, content_type="application/json", *rest):
+        api.post("invocation/%s/response" % identity, content, None)
+
+    def post_error(identity, document, *rest):
+        kind = str(json.loads(document).get("errorType"))
+        api.post("invocation/%s/error" % identity, document.encode("utf-8", "replace"), kind)
+
+    module.initialize_client = lambda *rest: None
+    module.next = next_event
+    module.post_invocation_result = post_invocation_result
+    module.post_error = post_error
+    return module
 
 
 def run_loop(handler):
@@ -169,7 +214,7 @@ def error_document(error, identity=""):
         "errorMessage": safe_str(error),
         "errorType": type(error).__name__,
         "requestId": identity,
-        "stackTrace": traceback.format_list(traceback.extract_tb(trace)),
+        "stackTrace": traceback.format_list(f for f in traceback.extract_tb(trace) if f.filename != __file__),
     }
 
 
