@@ -338,9 +338,15 @@ async fn wheel_folder(context: &Context, wheels: Vec<Wheel>) -> Result<InputTree
             .collect();
         let mut file = tempfile::tempfile_in(context.store.root())?;
         let mut tar = TarWriter::new(BufWriter::with_capacity(256 * 1024, &mut file), 0);
-        tar.add_file(&tree_path("requirements.txt")?, Mode::Plain, requirements.as_bytes())?;
-        for (name, wheel) in by_name {
-            tar.add_file(&tree_path(name)?, Mode::Plain, &context.store.read_blob(&wheel.digest)?)?;
+        // A tar is written in the order of its paths.
+        let own = "requirements.txt";
+        let names: BTreeSet<&str> = by_name.keys().map(|name| name.as_str()).chain([own]).collect();
+        for name in names {
+            let content = match by_name.get(&name.to_owned()) {
+                Some(wheel) => context.store.read_blob(&wheel.digest)?,
+                None => requirements.as_bytes().to_vec(),
+            };
+            tar.add_file(&tree_path(name)?, Mode::Plain, &content)?;
         }
         tar.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;

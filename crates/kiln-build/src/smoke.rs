@@ -121,7 +121,7 @@ pub(crate) async fn run(
             .enumerate()
             .map(|(number, event)| RequestedEvent {
                 name: event.stated.name.clone(),
-                file: format!("{OWN}/events/{number}.json"),
+                file: format!("{OWN}/events/{number:03}.json"),
                 cold: event.stated.cold,
             })
             .collect(),
@@ -246,7 +246,7 @@ fn own_files(events: &[ReadEvent<'_>]) -> Result<InputTree, BuildError> {
     let mut tar = TarWriter::new(Vec::new(), 0);
     let path = |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
     for (number, event) in events.iter().enumerate() {
-        tar.add_file(&path(&format!("events/{number}.json"))?, Mode::Plain, &event.content)?;
+        tar.add_file(&path(&format!("events/{number:03}.json"))?, Mode::Plain, &event.content)?;
     }
     tar.add_file(&path("function.py")?, Mode::Plain, function_script().as_bytes())?;
     Ok(InputTree::new(guest(OWN)?, Cursor::new(tar.finish()?)))
