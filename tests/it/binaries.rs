@@ -1,7 +1,10 @@
 //! Native code that the base may load and the target cannot.
 
-use crate::harness::{LocalIndex, Sandbox, WheelFile, shared_object, shared_object_needing, wheel};
-use kiln_record::exit;
+use crate::harness::{
+    LocalIndex, Sandbox, WheelFile, repository, shared_object, shared_object_linked_to,
+    shared_object_needing, wheel,
+};
+use kiln_record::{CheckOutcome, Record, exit};
 
 const CODE: &str = "import native\n\ndef handler(event, context):\n    return None\n";
 
@@ -168,4 +171,77 @@ fn a_wheel_for_a_newer_glibc_than_the_target_is_not_chosen() {
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
     let record = String::from_utf8(sandbox.read("dist/app/record.json")).unwrap();
     assert!(record.contains("manylinux_2_17_x86_64.whl") && !record.contains("manylinux_2_35"), "{record}");
+}
+
+/// The base has SQLite's library, because Debian's Python links to it; Lambda's system does not.
+#[test]
+fn a_library_that_only_the_base_has_is_missing() {
+    let object = shared_object_linked_to("libsqlite3.so.0", &extension("(void)0"));
+    let file = "native.cpython-313-x86_64-linux-gnu.so";
+    let native = wheel("native", "1.0", "cp313-cp313-manylinux2014_x86_64", &[], &[(file, &object)]);
+    denied("3.13", &native)
+        .says(&[
+            "deny[needed-library-missing] app: native.cpython-313-x86_64-linux-gnu.so",
+            "of native 1.0 needs `libsqlite3.so.0`, which is neither in the artifact, nor in its layers, nor on python3.13 \
+             (Amazon Linux 2023)",
+            "→ use a wheel of native that brings `libsqlite3.so.0` along",
+        ])
+        .does_not_say("import-failed");
+
+    // The same library in `lib/` of a layer is where Lambda's loader looks.
+    let index = LocalIndex::serve(std::slice::from_ref(&native));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", CODE, &native.requirement(""));
+    sandbox.write("manifests/app/src/lib/libsqlite3.so.0", shared_object("int unused;"));
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
+    let check = record.checks.iter().find(|check| check.name == "libraries").unwrap();
+    assert!(matches!(check.outcome, CheckOutcome::Ran { subjects: 2.., .. }), "{check:?}");
+}
+
+/// A workspace judges for a system of its own: an older libstdc++ than Lambda's, and a library more.
+#[test]
+fn a_target_of_ones_own_is_judged_by_what_kiln_toml_says_of_it() {
+    let object = shared_object_linked_to("libsqlite3.so.0", &extension("(void)0"));
+    let file = "native.cpython-313-x86_64-linux-gnu.so";
+    let native = wheel("native", "1.0", "cp313-cp313-manylinux2014_x86_64", &[], &[(file, &object)]);
+    let index = LocalIndex::serve(std::slice::from_ref(&native));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", CODE, &native.requirement(""));
+    sandbox.replace("manifests/app.toml", "runtime = \"python3.13\"", "runtime = \"acme-python3.13\"");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::INPUT_INVALID).says(&[
+        "`acme-python3.13` is not a Lambda runtime that kiln knows",
+        "or describe it in kiln.toml with [[runtime]]",
+    ]);
+    sandbox.append(
+        "kiln.toml",
+        "\n[[runtime]]\nname = \"acme-python3.13\"\nlike = \"python3.13\"\nsystem = \"Acme Linux 4\"\nlibraries = \
+         [\"libc.so.6\", \"libsqlite3.so.0\"]\n",
+    );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    sandbox.replace("kiln.toml", "\"libsqlite3.so.0\"", "\"libz.so.1\"");
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["needs `libsqlite3.so.0`", "nor on acme-python3.13 (Acme Linux 4)"]);
+}
+
+/// False alarms would be worse than none: what the manylinux tags of real wheels promise for Amazon Linux 2 holds.
+#[test]
+fn real_compiled_wheels_for_amazon_linux_2_raise_no_alarm() {
+    let sandbox = Sandbox::new();
+    let lock = fs_err::read_to_string(repository().join("tests/conformance/python-3.11.txt")).unwrap();
+    let code = "import cryptography.fernet, grpc, lxml.etree, numpy, orjson, pandas, PIL.Image, psycopg2, pydantic\n\n\
+                def handler(event, context):\n    return None\n";
+    sandbox.function("app", "3.11", code, &lock);
+    sandbox.append("manifests/app.toml", "\n[policy.levels]\nzip-too-large = \"note\"\n");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).does_not_say("warn[");
+    let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
+    let ran = |name: &str| {
+        let check = record.checks.iter().find(|check| check.name == name).unwrap();
+        let CheckOutcome::Ran { subjects, .. } = check.outcome else { panic!("{check:?}") };
+        subjects
+    };
+    assert!(ran("elf") > 100 && ran("libraries") > 200, "{} {}", ran("elf"), ran("libraries"));
 }

@@ -75,6 +75,21 @@ fn bills_of_materials_are_valid_and_name_what_the_lock_names() {
     assert!(wheels > 20, "{wheels}");
 }
 
+/// pydantic-core's wheel says in a bill of its own (PEP 770) which crates are linked into its extension module.
+#[test]
+fn what_a_real_wheel_says_to_have_inside_is_in_the_bill() {
+    let sandbox = published_repository();
+    let bom: Value = serde_json::from_slice(&sandbox.read("dist/dashboard/dashboard.cdx.json")).unwrap();
+    let components = bom["components"].as_array().unwrap();
+    let core = components.iter().find(|c| c["bom-ref"] == "python/pydantic-core").unwrap();
+    let inside: Vec<&str> =
+        core["components"].as_array().unwrap().iter().filter_map(|c| c["purl"].as_str()).collect();
+    assert!(inside.iter().any(|purl| purl.starts_with("pkg:cargo/pyo3@")), "{inside:?}");
+    assert!(inside.iter().all(|purl| !purl.starts_with("pkg:pypi/pydantic-core")), "{inside:?}");
+    let distinct: std::collections::BTreeSet<&&str> = inside.iter().collect();
+    assert_eq!(distinct.len(), inside.len(), "each once");
+}
+
 #[test]
 fn provenance_is_about_the_archive_and_lists_every_input() {
     let sandbox = published_repository();

@@ -11,6 +11,7 @@ mod compare;
 mod elf;
 mod error;
 mod files;
+mod libraries;
 mod limits;
 mod policy;
 mod quantity;
@@ -30,6 +31,7 @@ pub use compare::{
 pub use elf::{ElfFacts, Libc, NeededVersion, inspect_elf};
 pub use error::AuditError;
 pub use files::{FileChange, FileChangeKind, FileState};
+pub use libraries::{NativeFile, NativeFiles, check_libraries};
 pub use limits::{Budget, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_limits};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use quantity::binary as format_size;

@@ -259,7 +259,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         IMPORT_CHECK,
         (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
         distribution::CHOICE_RULES,
-        manifest.runtime,
+        &*manifest.runtime,
     ))?)
 }
 

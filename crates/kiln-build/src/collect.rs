@@ -3,7 +3,7 @@
 use crate::distribution::{MemberStream, ReadyWheel};
 use crate::source::SourceTree;
 use crate::{BuildError, environment::Context};
-use kiln_audit::format_size;
+use kiln_audit::{ElfFacts, format_size};
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
@@ -34,6 +34,8 @@ pub(crate) struct Collection {
     pub(crate) owners: BTreeMap<TreePath, ComponentId>,
     pub(crate) components: Vec<Component>,
     pub(crate) findings: Vec<Finding>,
+    /// Facts about the ELF files that come from wheels.
+    pub(crate) elf: BTreeMap<TreePath, ElfFacts>,
 }
 
 impl Collection {
@@ -64,6 +66,11 @@ impl Collection {
                         None => continue,
                     },
                 };
+                if let FileSource::Member(member) = &file.source
+                    && let Some(facts) = ready.elf.get(member)
+                {
+                    collection.elf.insert(path.clone(), facts.clone());
+                }
                 collection.content.insert(path, content);
             }
         }
@@ -288,6 +295,8 @@ fn components(
                 metadata: ready.wheel.metadata.clone(),
                 requires: requires.filter(|id| there.contains(id)).collect(),
                 within: None,
+                embedded: ready.embedded.clone(),
+                unread_sboms: ready.unread_sboms.clone(),
             },
         );
     }
@@ -309,6 +318,8 @@ fn components(
                 metadata: Metadata::default(),
                 requires: there.difference(&required).cloned().collect(),
                 within: None,
+                embedded: Vec::new(),
+                unread_sboms: BTreeMap::new(),
             },
         );
     }
@@ -331,6 +342,8 @@ fn components(
                 metadata: Metadata::default(),
                 requires: BTreeSet::new(),
                 within: Some(ComponentId::new(Ecosystem::Python, distribution)),
+                embedded: Vec::new(),
+                unread_sboms: BTreeMap::new(),
             },
         );
     }

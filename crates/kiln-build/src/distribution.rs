@@ -9,7 +9,8 @@ use kiln_plan::PinnedBase;
 use kiln_python::{
     Locked, PythonError, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel,
 };
-use kiln_record::{Code, Digest, Finding, TreePath, digest_of_value};
+use kiln_record::{Code, Digest, Embedded, Finding, TreePath, digest_of_value};
+use kiln_sbom::{merge_embedded, read_embedded};
 use kiln_store::Store;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 
 /// The version of what is remembered about a wheel. A step makes kiln read wheels again.
-const WHEEL_FACTS: u32 = 1;
+const WHEEL_FACTS: u32 = 2;
 
 /// The version of the rule by which a wheel is chosen.
 pub(crate) const CHOICE_RULES: u32 = 2;
@@ -41,6 +42,10 @@ pub(crate) struct ReadyWheel {
     pub(crate) elf: BTreeMap<TreePath, ElfFacts>,
     /// ELF files that could not be understood, with the reason.
     pub(crate) unreadable_elf: BTreeMap<TreePath, String>,
+    /// What its own bills of materials say is inside it.
+    pub(crate) embedded: Vec<Embedded>,
+    /// Bills of materials that could not be read, with the reason.
+    pub(crate) unread_sboms: BTreeMap<TreePath, String>,
 }
 
 /// The stream of one member, as the archive has it.
@@ -258,7 +263,21 @@ fn read_from_store(context: &Context, chosen: &Chosen) -> Result<ReadyWheel, Bui
         None => Err("it is not in the archive".to_owned()),
     })
     .map_err(|source| BuildError::Wheel { file: chosen.file_name.clone(), source })?;
+    let mut embedded = Vec::new();
+    let mut unread_sboms = BTreeMap::new();
+    for path in &wheel.embedded_sboms {
+        let Some(member) = by_path.get(path) else { continue };
+        let content = archive.read(member).map_err(damaged)?;
+        match read_embedded(&wheel.name, path, &content) {
+            Ok(parts) => embedded.extend(parts),
+            Err(error) => {
+                unread_sboms.insert(path.clone(), error.to_string());
+            }
+        }
+    }
     Ok(ReadyWheel {
+        embedded: merge_embedded(embedded),
+        unread_sboms,
         file_name: chosen.file_name.clone(),
         digest: chosen.digest,
         size,

@@ -120,7 +120,7 @@ pub(crate) async fn run(
         Err(error) => return Err(error.into()),
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let (mut findings, checks) = import_findings(report.as_ref(), &request, manifest.runtime, &names);
+    let (mut findings, checks) = import_findings(report.as_ref(), &request, &manifest.runtime, &names);
     for finding in &mut findings {
         let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
         texts.for_each(|text| *text = without_addresses(text));
@@ -163,7 +163,7 @@ pub(crate) fn without_addresses(text: &str) -> String {
 pub(crate) fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
     let manifest = &plan.manifest;
     let mut environment = plan.base.definition.image.env.clone();
-    environment.extend(lambda_environment(manifest.runtime, &manifest.name, manifest.handler.as_deref()));
+    environment.extend(lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref()));
     environment.insert("HOME".to_owned(), "/tmp".to_owned());
     if let Some(memory) = manifest.check.memory {
         environment.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());

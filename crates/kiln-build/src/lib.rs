@@ -16,6 +16,7 @@ mod event;
 mod import_check;
 mod included;
 mod lock_base;
+mod native;
 mod policy;
 mod reference;
 mod smoke;

@@ -5,14 +5,12 @@ use crate::collect::{Collection, WheelFiles};
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
-use crate::smoke;
+use crate::import_check;
+use crate::native;
 use crate::source::SourceTree;
 use crate::workspace::text_file;
-use crate::{BuildError, Event, Stage};
-use crate::{cross_check, import_check};
-use kiln_audit::{
-    BinaryTarget, Budget, Expected, check_binary, check_limits, distributions_in_tree, reconcile,
-};
+use crate::{BuildError, Event, Stage, cross_check, smoke};
+use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::{ArtifactPlan, LockKind, Problem, TextFile};
 use kiln_python::{
@@ -20,9 +18,8 @@ use kiln_python::{
     parse_pylock, parse_requirements, parse_uv, requires, select, wheels_requiring_other_python,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Ecosystem, Entry, Epoch,
-    FORMAT_VERSION, FileRecord, Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record,
-    Tree, TreePath,
+    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, FORMAT_VERSION,
+    FileRecord, Finding, Gap, HashingWriter, Input, InputRole, Level, Mode, Output, Record, Tree,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
@@ -143,7 +140,7 @@ impl Planned {
                 })
                 .collect(),
         };
-        let selection = select(&lock, &target, &interpreter, plan.manifest.runtime, &choice);
+        let selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
         if let Some(denied) = denied(context, &plan, &selection.findings) {
             return Ok(Err(denied));
         }
@@ -160,7 +157,7 @@ impl Planned {
         }
         wheels.sort_by(|a, b| a.wheel.name.cmp(&b.wheel.name));
         let refs: Vec<&kiln_python::Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-        let requirements = requires(&refs, &target, &selection, &choice, plan.manifest.runtime);
+        let requirements = requires(&refs, &target, &selection, &choice, &plan.manifest.runtime);
         findings.extend(requirements.findings);
         findings.extend(wheels_requiring_other_python(&refs, &interpreter));
         if let Some(denied) = denied(context, &plan, &findings) {
@@ -285,7 +282,7 @@ fn target_environment(
     plan: &ArtifactPlan,
     interpreter: &Interpreter,
 ) -> Result<TargetEnvironment, Box<Finding>> {
-    TargetEnvironment::new(interpreter, plan.manifest.runtime, plan.manifest.target.architecture).map_err(
+    TargetEnvironment::new(interpreter, &plan.manifest.runtime, plan.manifest.target.architecture).map_err(
         |error| {
             Box::new(
                 Finding::new(Code::RequiresPythonMismatch, plan.manifest.base.as_str(), error.to_string())
@@ -371,13 +368,13 @@ impl Collected {
         findings.extend(found);
         checks.push(check);
 
-        let (found, check) = {
+        let (found, ran) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
-            let wheels = wheels.clone();
-            blocking(move || elf_findings(&plan, &collection, &wheels, &context)).await?
+            let (wheels, layers) = (wheels.clone(), layers.to_vec());
+            blocking(move || native::judge(&context, &plan, &collection, &wheels, &layers)).await?
         };
         findings.extend(found);
-        checks.push(check);
+        checks.extend(ran);
 
         let (found, ran) = cross_check::run(context, &plan, &collection, &wheels).await?;
         findings.extend(found);
@@ -413,61 +410,6 @@ fn is_known(finding: &Finding, gaps: &[Gap]) -> bool {
             (Code::ProvidedByRuntime, Cause::Runtime { .. }) | (Code::ProvidedByLayer, Cause::Layer { .. })
         )
     })
-}
-
-/// Judges every ELF file against the target: those of wheels by the facts remembered, the application's own by reading
-/// them.
-fn elf_findings(
-    plan: &ArtifactPlan,
-    collection: &Collection,
-    wheels: &[ReadyWheel],
-    context: &Context,
-) -> Result<(Vec<Finding>, Check), BuildError> {
-    let target = BinaryTarget {
-        runtime: plan.manifest.runtime,
-        architecture: plan.manifest.target.architecture,
-        python: plan.manifest.runtime.python,
-    };
-    let mut findings = Vec::new();
-    let mut files = 0;
-    let unreadable = |path: &TreePath, owner: &str, reason: &str| {
-        Finding::new(
-            Code::ElfUnreadable,
-            path.as_str(),
-            format!("{path} of {owner} is an ELF file that cannot be understood: {reason}"),
-        )
-        .remedy("ask its publisher for a sound file, or leave it out")
-    };
-    for ready in wheels {
-        let owner = format!("{} {}", ready.wheel.name, ready.wheel.version);
-        for file in &ready.wheel.files {
-            let kiln_python::FileSource::Member(member) = &file.source else { continue };
-            if let Some(facts) = ready.elf.get(member) {
-                files += 1;
-                findings.extend(check_binary(&file.path, &owner, facts, &target));
-            }
-            if let Some(reason) = ready.unreadable_elf.get(member) {
-                findings.push(unreadable(&file.path, &owner, reason));
-            }
-        }
-    }
-    let own = kiln_record::ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
-    for (path, owner) in &collection.owners {
-        if *owner != own || !matches!(collection.tree.get(path), Some(Entry::File { .. })) {
-            continue;
-        }
-        match kiln_audit::inspect_elf(&collection.read(context, path)?) {
-            Ok(Some(facts)) => {
-                files += 1;
-                findings.extend(check_binary(path, plan.manifest.name.as_str(), &facts, &target));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                findings.push(unreadable(path, plan.manifest.name.as_str(), &error.to_string()));
-            }
-        }
-    }
-    Ok((findings, Check::ran("elf", files, "ELF files")))
 }
 
 impl Verified {

@@ -7,6 +7,7 @@ mod base;
 mod manifest;
 mod plan;
 mod problem;
+mod runtime_table;
 mod settings;
 mod size;
 mod smoke;

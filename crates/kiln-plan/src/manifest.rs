@@ -28,7 +28,7 @@ pub struct Manifest {
     /// The runtime and architecture it is for.
     pub target: Target,
     /// The runtime's facts.
-    pub runtime: &'static Runtime,
+    pub runtime: Arc<Runtime>,
     /// `module.attribute`, for functions.
     pub handler: Option<String>,
     /// Layers that the function is used with, in order.
@@ -222,11 +222,17 @@ struct BudgetTable {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest on its own; what it refers to is checked with the workspace.
+    /// Reads and checks a manifest on its own; what it refers to is checked with the workspace. `own` are the targets that
+    /// the workspace adds to Lambda's runtimes.
     ///
     /// # Errors
     /// All problems that could be found, each pointing at its place.
-    pub fn parse(name: ArtifactName, file: &str, text: &Arc<str>) -> Result<Self, Vec<Problem>> {
+    pub fn parse(
+        name: ArtifactName,
+        file: &str,
+        text: &Arc<str>,
+        own: &[Arc<Runtime>],
+    ) -> Result<Self, Vec<Problem>> {
         let parsed: File = Problem::toml(file, text).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let mut problem = |span: std::ops::Range<usize>, message: String, help: &str| {
@@ -240,13 +246,18 @@ impl Manifest {
         }
 
         let runtime_name = parsed.target.runtime.get_ref();
-        let runtime = Runtime::named(runtime_name);
+        let runtime = own
+            .iter()
+            .find(|runtime| runtime.name == *runtime_name)
+            .or_else(|| Runtime::named(runtime_name))
+            .cloned();
         if runtime.is_none() {
-            let known: Vec<&str> = runtimes().iter().map(|runtime| runtime.name.as_str()).collect();
+            let known: Vec<&str> =
+                runtimes().iter().chain(own).map(|runtime| runtime.name.as_str()).collect();
             problem(
                 parsed.target.runtime.span(),
                 format!("`{runtime_name}` is not a Lambda runtime that kiln knows"),
-                &format!("use one of: {}", known.join(", ")),
+                &format!("use one of: {}; or describe it in kiln.toml with [[runtime]]", known.join(", ")),
             );
         }
 
@@ -298,7 +309,7 @@ impl Manifest {
                 "add one of them",
             );
         }
-        if let (Some(python), Some(runtime)) = (&parsed.python, runtime)
+        if let (Some(python), Some(runtime)) = (&parsed.python, &runtime)
             && runtime.python.is_none()
         {
             problem(

@@ -1,10 +1,12 @@
 //! `kiln.toml`: what holds for the whole workspace.
 
 use crate::Problem;
-use kiln_record::{Code, Level};
+use crate::runtime_table::{RuntimeTable, own_runtimes};
+use kiln_record::{Code, Level, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use toml::Spanned;
 
 /// The settings of a workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Settings {
     pub debian_mirror: Option<String>,
     /// Levels and exceptions for findings.
     pub policy: PolicySection,
+    /// Targets that the workspace adds to Lambda's runtimes.
+    pub runtimes: Vec<Arc<Runtime>>,
 }
 
 /// What a policy makes of a finding code.
@@ -90,6 +94,8 @@ struct File {
     debian: DebianTable,
     #[serde(default)]
     policy: PolicySection,
+    #[serde(default)]
+    runtime: Vec<Spanned<RuntimeTable>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -119,6 +125,7 @@ impl Settings {
         Ok(Self {
             python_index: parsed.python.index,
             debian_mirror: parsed.debian.mirror,
+            runtimes: own_runtimes(file, text, parsed.runtime)?,
             policy: parsed.policy,
         })
     }

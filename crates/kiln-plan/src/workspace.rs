@@ -92,7 +92,7 @@ impl Workspace {
             let manifest = stem(&file.path, ".toml")
                 .parse::<ArtifactName>()
                 .map_err(|error| vec![Problem::in_file(&file.path, error.to_string())])
-                .and_then(|name| Manifest::parse(name, &file.path, &file.text));
+                .and_then(|name| Manifest::parse(name, &file.path, &file.text, &settings.runtimes));
             match manifest {
                 Ok(manifest) => {
                     manifests.insert(manifest.name.clone(), manifest);

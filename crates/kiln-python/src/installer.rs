@@ -63,6 +63,8 @@ pub enum Rule {
     Mode,
     /// Data below `lib/` is kept.
     KeptData,
+    /// pip adds a command to its own distribution, and to no other.
+    PipsOwnCommand,
 }
 
 impl Rule {
@@ -75,6 +77,7 @@ impl Rule {
             Self::InterpreterLine => "interpreter lines of commands",
             Self::Mode => "modes",
             Self::KeptData => "data below lib/",
+            Self::PipsOwnCommand => "pip's own command",
         }
     }
 }
@@ -131,6 +134,9 @@ pub fn compare_installed(ours: &InstalledFiles, pips: &InstalledFiles) -> Instal
             continue;
         }
         match ours.get(path) {
+            None if is_pips_own_command(path, ours) => {
+                found.explained.push((path.clone(), Rule::PipsOwnCommand));
+            }
             None => found
                 .unexplained
                 .push((path.clone(), "pip installs it, and the artifact lacks it".to_owned())),
@@ -190,6 +196,14 @@ fn in_dist_info(path: &str) -> Option<&str> {
 
 fn is_installers_trace(path: &str) -> bool {
     matches!(in_dist_info(path), Some("INSTALLER" | "REQUESTED" | "direct_url.json"))
+}
+
+/// Whether a path is the command `pip3.13` that pip makes for the running Python when it installs itself.
+fn is_pips_own_command(path: &str, ours: &InstalledFiles) -> bool {
+    let minor = path.strip_prefix("bin/pip3.").unwrap_or_default();
+    !minor.is_empty()
+        && minor.bytes().all(|byte| byte.is_ascii_digit())
+        && ours.contains_key("pip/__main__.py")
 }
 
 fn is_record(path: &str) -> bool {
@@ -279,6 +293,15 @@ mod tests {
                 ("lib/data".to_owned(), "data below lib/"),
             ]
         );
+    }
+
+    #[test]
+    fn pip_may_add_a_command_to_itself_alone() {
+        let of_pip = [("pip/__main__.py", false, "")];
+        let with_command = [of_pip[0], ("bin/pip3.13", true, "#!/usr/bin/python3.13\n")];
+        assert!(explained(&of_pip, &with_command).contains(&("bin/pip3.13".to_owned(), "pip's own command")));
+        let found = compare_installed(&files(&[]), &files(&with_command[1..]));
+        assert_eq!(found.unexplained.len(), 1);
     }
 
     #[test]

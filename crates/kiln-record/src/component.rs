@@ -1,8 +1,8 @@
 //! Components: what an artifact is made of, and which bytes each part accounts for.
 
-use crate::Digest;
+use crate::{Digest, TreePath};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Where a component comes from.
@@ -19,6 +19,19 @@ pub enum Ecosystem {
     Native,
 }
 
+impl Ecosystem {
+    /// The name in ids and documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Python => "python",
+            Self::Debian => "debian",
+            Self::Native => "native",
+        }
+    }
+}
+
 /// What identifies a component within one artifact: `python/pydantic`, `application/dashboard`,
 /// `native/numpy/libgfortran-040039e1.so.5.0.0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,13 +42,7 @@ impl ComponentId {
     /// Names a component of an ecosystem.
     #[must_use]
     pub fn new(ecosystem: Ecosystem, name: &str) -> Self {
-        let ecosystem = match ecosystem {
-            Ecosystem::Application => "application",
-            Ecosystem::Python => "python",
-            Ecosystem::Debian => "debian",
-            Ecosystem::Native => "native",
-        };
-        Self(format!("{ecosystem}/{name}"))
+        Self(format!("{}/{name}", ecosystem.as_str()))
     }
 
     /// The id as text.
@@ -74,6 +81,29 @@ pub struct Component {
     pub requires: BTreeSet<ComponentId>,
     /// The component that carries this one inside, for native libraries in a wheel.
     pub within: Option<ComponentId>,
+    /// Parts that its own bills of materials (PEP 770) say are inside it, sorted: its publisher's word, not established
+    /// by kiln.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embedded: Vec<Embedded>,
+    /// Bills of materials of its own that could not be read, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread_sboms: BTreeMap<TreePath, String>,
+}
+
+/// A part that a component's own bill of materials says is inside it: a crate linked into an extension module, a C
+/// library.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Embedded {
+    /// Its name, with its group in front (`group/name`) where it has one.
+    pub name: String,
+    /// Its version, if stated.
+    pub version: Option<String>,
+    /// Its package URL, if stated and valid.
+    pub purl: Option<String>,
+    /// The SHA-256 of what was taken in, if stated.
+    pub sha256: Option<Digest>,
+    /// The bill of materials that says so, relative to the installation folder.
+    pub stated_in: TreePath,
 }
 
 /// The archive that a component was installed from.

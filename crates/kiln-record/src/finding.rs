@@ -100,6 +100,12 @@ codes! {
     WrongPythonAbi = "wrong-python-abi", Deny;
     /// An ELF file needs a newer glibc than the target runtime has.
     GlibcTooNew = "glibc-too-new", Deny;
+    /// An ELF file needs a newer libstdc++ or libgcc than the target runtime has.
+    LibstdcxxTooNew = "libstdcxx-too-new", Deny;
+    /// A shared library that an ELF file needs is not where the artifact runs.
+    NeededLibraryMissing = "needed-library-missing", Deny;
+    /// An ELF file looks for libraries in folders of the machine that built it.
+    RpathOutside = "rpath-outside", Note;
     /// The zip is larger than Lambda accepts.
     ZipTooLarge = "zip-too-large", Deny;
     /// The unpacked files, with layers, are larger than Lambda accepts.

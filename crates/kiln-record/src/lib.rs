@@ -16,7 +16,7 @@ mod runtime;
 mod tree;
 
 pub use canonical::{canonical_json, digest_of_value};
-pub use component::{Component, ComponentId, Ecosystem, Metadata, Origin, Supplier};
+pub use component::{Component, ComponentId, Ecosystem, Embedded, Metadata, Origin, Supplier};
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
 pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};

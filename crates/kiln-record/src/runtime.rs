@@ -1,11 +1,13 @@
 //! Lambda's runtimes as data: which system and C library each has, and what it provides.
 //!
-//! The name of a runtime does not fix its glibc by any rule, so the table is data with its sources (`runtimes.toml`).
+//! The name of a runtime does not fix its glibc by any rule, so the table is data with its sources (`runtimes.toml`). A
+//! workspace can add targets of its own.
 
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
-/// The operating system of a runtime.
+/// The operating system of a runtime: what native code finds there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatingSystem {
@@ -13,6 +15,16 @@ pub struct OperatingSystem {
     pub name: String,
     /// Its glibc version: major and minor.
     pub glibc: (u32, u32),
+    /// The newest symbol version of other interfaces (`GLIBCXX`, `CXXABI`, `GCC`), such as `3.4.29`. An interface that is
+    /// not here is not judged.
+    #[serde(default)]
+    pub interfaces: BTreeMap<String, String>,
+    /// The shared libraries that it has, by the name that the loader looks for.
+    #[serde(default)]
+    pub libraries: Vec<String>,
+    /// The program interpreters that it has, as absolute paths.
+    #[serde(default)]
+    pub loaders: Vec<String>,
 }
 
 /// A Lambda runtime.
@@ -51,24 +63,33 @@ impl Runtime {
         self.provides.iter().any(|p| p.distribution == distribution)
     }
 
-    /// Looks a runtime up by its identifier.
+    /// Whether the loader finds a shared library on the runtime's own system: one of its operating system, or the Python
+    /// library of the interpreter that Lambda runs (`/var/lang/lib`).
     #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
+    pub fn has_library(&self, name: &str) -> bool {
+        let python = self.python.map(|(major, minor)| format!("libpython{major}.{minor}.so.1.0"));
+        let is_loader = self.system.loaders.iter().any(|path| path.rsplit('/').next() == Some(name));
+        is_loader || python.as_deref() == Some(name) || self.system.libraries.iter().any(|l| l == name)
+    }
+
+    /// Looks a runtime of Lambda up by its identifier.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Arc<Self>> {
         runtimes().iter().find(|runtime| runtime.name == name)
     }
 }
 
 /// Every runtime that kiln knows, in the order of the table.
 #[must_use]
-pub fn runtimes() -> &'static [Runtime] {
-    static TABLE: OnceLock<Vec<Runtime>> = OnceLock::new();
+pub fn runtimes() -> &'static [Arc<Runtime>] {
+    static TABLE: OnceLock<Vec<Arc<Runtime>>> = OnceLock::new();
     TABLE.get_or_init(|| parse(include_str!("runtimes.toml")))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    system: std::collections::BTreeMap<String, OperatingSystem>,
+    system: BTreeMap<String, OperatingSystem>,
     python_provides: Vec<Provided>,
     runtime: Vec<Row>,
 }
@@ -81,15 +102,17 @@ struct Row {
     python: Option<(u32, u32)>,
 }
 
-fn parse(text: &str) -> Vec<Runtime> {
+fn parse(text: &str) -> Vec<Arc<Runtime>> {
     let file: File = toml::from_str(text).expect("the table is part of the program and covered by a test");
     file.runtime
         .into_iter()
-        .map(|row| Runtime {
-            system: file.system[&row.system].clone(),
-            provides: if row.python.is_some() { file.python_provides.clone() } else { Vec::new() },
-            name: row.name,
-            python: row.python,
+        .map(|row| {
+            Arc::new(Runtime {
+                system: file.system[&row.system].clone(),
+                provides: if row.python.is_some() { file.python_provides.clone() } else { Vec::new() },
+                name: row.name,
+                python: row.python,
+            })
         })
         .collect()
 }
@@ -100,11 +123,19 @@ mod tests {
 
     #[test]
     fn the_table_is_valid() {
-        assert!(runtimes().len() >= 8);
+        assert!(runtimes().len() >= 12);
         let python = Runtime::named("python3.11").unwrap();
         assert_eq!(python.system.glibc, (2, 26));
+        assert_eq!(python.system.interfaces["GLIBCXX"], "3.4.24");
         assert_eq!(Runtime::named("python3.13").unwrap().system.glibc, (2, 34));
         assert!(python.provides("boto3"));
         assert_eq!(python.provider_of_module("dateutil").unwrap().distribution, "python-dateutil");
+        assert!(python.has_library("libstdc++.so.6") && python.has_library("libpython3.11.so.1.0"));
+        assert!(!python.has_library("libGL.so.1") && !python.has_library("libpython3.12.so.1.0"));
+        for runtime in runtimes() {
+            let numbers =
+                runtime.system.interfaces.values().all(|v| v.split('.').all(|n| n.parse::<u32>().is_ok()));
+            assert!(numbers && !runtime.system.libraries.is_empty(), "{}", runtime.name);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::SbomError;
 use crate::cyclonedx::SpecVersion;
+use crate::embedded;
 use crate::license;
 use crate::model::{
     Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityEvidence, IdentityMethod,
@@ -25,7 +26,7 @@ pub(crate) fn describe(
     let supplier = component.metadata.supplier.as_ref().and_then(organization);
     let mut properties = vec![
         Property::new("kiln:bytes", component.bytes),
-        Property::new("kiln:ecosystem", ecosystem(component.ecosystem)),
+        Property::new("kiln:ecosystem", component.ecosystem.as_str()),
         Property::new("kiln:files", component.files),
     ];
     let mut references = Vec::new();
@@ -59,6 +60,11 @@ pub(crate) fn describe(
     {
         hashes.push(Hash { alg: "SHA-256", content: digest.hex() });
     }
+    properties.extend(
+        component.unread_sboms.iter().map(|(path, reason)| {
+            Property::new("kiln:sbom-not-read", text::line(&format!("{path}: {reason}")))
+        }),
+    );
     properties.sort();
     Ok(Component {
         kind: if component.ecosystem == Ecosystem::Application { "application" } else { "library" },
@@ -76,6 +82,26 @@ pub(crate) fn describe(
         properties,
         ..Component::default()
     })
+}
+
+/// A part that a wheel's own bill of materials names. It is its publisher's word, and says so.
+pub(crate) fn describe_embedded(holder: &record::ComponentId, part: &record::Embedded) -> Component {
+    let sha256 = part.sha256.map(|digest| Hash { alg: "SHA-256", content: digest.hex() });
+    Component {
+        kind: "library",
+        bom_ref: Some(embedded_reference(holder, part)),
+        name: text::line(&part.name),
+        version: part.version.as_deref().map(text::line),
+        hashes: sha256.into_iter().collect(),
+        purl: part.purl.clone(),
+        properties: vec![Property::new("kiln:stated-in", text::line(part.stated_in.as_str()))],
+        ..Component::default()
+    }
+}
+
+/// The bom-ref of such a part: two wheels may link the same one.
+pub(crate) fn embedded_reference(holder: &record::ComponentId, part: &record::Embedded) -> String {
+    text::line(&format!("{holder}/embedded/{}", embedded::reference(part)))
 }
 
 /// The package URL, by the rules of its type. Native libraries have none: their file names are no identity.
@@ -155,13 +181,4 @@ fn evidence(
         }
     };
     (identity.is_some() || !occurrences.is_empty()).then_some(Evidence { identity, occurrences })
-}
-
-fn ecosystem(ecosystem: Ecosystem) -> &'static str {
-    match ecosystem {
-        Ecosystem::Application => "application",
-        Ecosystem::Python => "python",
-        Ecosystem::Debian => "debian",
-        Ecosystem::Native => "native",
-    }
 }

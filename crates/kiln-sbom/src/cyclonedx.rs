@@ -1,6 +1,6 @@
 //! The CycloneDX document of an artifact (ECMA-424; JSON schemas 1.5 to 1.7).
 
-use crate::component::describe;
+use crate::component::{describe, describe_embedded, embedded_reference};
 use crate::model::{Bom, Component, Composition, Dependency, Hash, Lifecycle, Metadata, Property, Tools};
 use crate::{SbomError, recipe, text};
 use kiln_record::{Cause, ComponentId, Ecosystem, FileRecord, Gap, Record, canonical_json};
@@ -170,6 +170,9 @@ impl<'a> Graph<'a> {
             for child in self.inside.get(id).into_iter().flatten() {
                 component.components.push(self.describe(child, version)?);
             }
+            component
+                .components
+                .extend(self.by_id[id].embedded.iter().map(|part| describe_embedded(id, part)));
             components.push(component);
         }
         // The first thing outside of what is delivered is named too (BSI TR-03183-2), and marked as outside.
@@ -204,6 +207,12 @@ impl<'a> Graph<'a> {
             }
             for child in self.inside.get(id).into_iter().flatten() {
                 own.insert(text::line(child.as_str()));
+            }
+            own.extend(component.embedded.iter().map(|part| embedded_reference(id, part)));
+        }
+        for (id, component) in &self.by_id {
+            for part in &component.embedded {
+                edges.entry(embedded_reference(id, part)).or_default();
             }
         }
         // What nobody requires hangs from the artifact itself, and the application always does.
@@ -245,11 +254,18 @@ impl<'a> Graph<'a> {
                 known.push(reference);
             }
         }
+        let mut embedded: Vec<String> = self
+            .top
+            .iter()
+            .flat_map(|id| self.by_id[id].embedded.iter().map(|part| embedded_reference(id, part)))
+            .collect();
+        embedded.sort();
         natives.sort();
         let whole = natives.is_empty();
         if whole { &mut complete } else { &mut incomplete }.insert(0, self.primary.clone());
         known.insert(0, self.primary.clone());
         let mut unknown = natives;
+        unknown.extend(embedded);
         unknown.push(self.runtime.clone());
         [
             Composition { aggregate: "complete", assemblies: complete, dependencies: known },

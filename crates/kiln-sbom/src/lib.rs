@@ -1,11 +1,13 @@
 //! Documents about an artifact: a CycloneDX bill of materials and an in-toto statement with SLSA provenance.
 //!
-//! Both are projections of the record: equal records give equal bytes, and nothing reads them back. The CycloneDX
+//! Both are projections of the record: equal records give equal bytes, and nothing reads them back. What is read here are
+//! bills of materials of others, those inside wheels (`embedded`). The CycloneDX
 //! types are our own (`model`): the published crate of the standard's makers stops at version 1.5 and loses what later
 //! versions add. It reads our 1.5 documents in the tests, beside the official schemas of all three versions.
 
 mod component;
 mod cyclonedx;
+mod embedded;
 mod error;
 mod license;
 mod model;
@@ -14,5 +16,6 @@ mod recipe;
 mod text;
 
 pub use cyclonedx::{MEDIA_TYPE, SpecVersion, UnknownSpecVersion, cyclonedx};
+pub use embedded::{EMBEDDED_LIMIT, EmbeddedError, merge_embedded, read_embedded};
 pub use error::SbomError;
 pub use provenance::{BUILD_TYPE, BUILDER_ID, PREDICATE_TYPE, STATEMENT_TYPE, provenance};

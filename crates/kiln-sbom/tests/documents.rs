@@ -157,8 +157,9 @@ fn dependencies_list_leaves_and_only_known_components() {
     assert_eq!(of("artifact/sample"), serde_json::json!(["application/sample", "runtime/python3.13"]));
     assert_eq!(of("application/sample"), serde_json::json!(["python/numpy", "python/odd"]));
     assert_eq!(of("python/numpy"), serde_json::json!(["native/numpy/libgfortran-040039e1.so.5.0.0"]));
-    assert_eq!(of("python/odd"), serde_json::json!([]));
-    assert_eq!(edges.len(), 6);
+    assert_eq!(of("python/odd"), serde_json::json!(["python/odd/embedded/pkg:cargo/aes@0.8.4"]));
+    assert_eq!(of("python/odd/embedded/pkg:cargo/aes@0.8.4"), serde_json::json!([]));
+    assert_eq!(edges.len(), 7);
 }
 
 #[test]
@@ -178,6 +179,29 @@ fn completeness_is_not_claimed_over_an_unidentified_library() {
     assert_eq!(aggregate_of(&rich, "runtime/python3.13").as_deref(), Some("unknown"));
     let minimal = bom(&minimal(), SpecVersion::V1_6);
     assert_eq!(aggregate_of(&minimal, "artifact/tiny").as_deref(), Some("complete"));
+}
+
+#[test]
+fn what_a_wheels_own_bill_names_is_inside_the_wheel_and_marked_as_its_word() {
+    for version in VERSIONS {
+        let bom = bom(&rich(), version);
+        let odd = component(&bom, "python/odd");
+        let aes = component(&bom, "python/odd/embedded/pkg:cargo/aes@0.8.4");
+        assert_eq!(odd["components"], serde_json::json!([aes]), "{version}");
+        assert_eq!(aes["purl"], "pkg:cargo/aes@0.8.4");
+        assert_eq!(aes["hashes"][0]["content"], kiln_record::Digest::of(b"aes").hex());
+        assert_eq!(
+            aes["properties"],
+            serde_json::json!([{ "name": "kiln:stated-in", "value": "odd-1.0.dist-info/sboms/odd.cdx.json" }])
+        );
+        let unread = serde_json::json!({
+            "name": "kiln:sbom-not-read",
+            "value": "odd-1.0.dist-info/sboms/odd.spdx.json: it is not a CycloneDX document",
+        });
+        assert!(odd["properties"].as_array().unwrap().contains(&unread), "{version}");
+        let unknown = bom["compositions"].as_array().unwrap().iter().find(|c| c["aggregate"] == "unknown");
+        assert!(unknown.unwrap()["assemblies"].as_array().unwrap().contains(&aes["bom-ref"]), "{version}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod server;
 mod wheel;
 
 pub(crate) use assembled::{assembled, busybox, debian_base};
-pub(crate) use conformance::{locked, popular_distributions};
+pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_of};
 pub(crate) use index::LocalIndex;
 pub(crate) use kiln::{Kiln, Outcome};
@@ -28,7 +28,7 @@ pub(crate) use registry::{LyingProxy, Registry, forget};
 pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
 pub(crate) use server::{LocalServer, Reply};
-pub(crate) use wheel::{WheelFile, shared_object, shared_object_needing, wheel};
+pub(crate) use wheel::{WheelFile, shared_object, shared_object_linked_to, shared_object_needing, wheel};
 
 use std::path::PathBuf;
 

@@ -102,6 +102,16 @@ pub(crate) fn shared_object_needing(symbol: &str, version: &str, code: &str) -> 
     fs_err::read(folder.path().join("m")).unwrap()
 }
 
+/// A shared object that needs a library of this name, which is made for the linking alone.
+pub(crate) fn shared_object_linked_to(library: &str, code: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let soname = format!("-Wl,-soname,{library}");
+    compile(folder.path(), library, "int unused;\n", &["-nostdlib", &soname]);
+    let library = folder.path().join(library);
+    compile(folder.path(), "m", code, &["-Wl,--no-as-needed", library.to_str().unwrap()]);
+    fs_err::read(folder.path().join("m")).unwrap()
+}
+
 /// Compiles code to a shared object of this name.
 fn compile(folder: &Path, name: &str, code: &str, arguments: &[&str]) {
     let source = folder.join(format!("{name}.c"));

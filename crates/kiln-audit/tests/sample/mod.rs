@@ -129,6 +129,8 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,
+        embedded: Vec::new(),
+        unread_sboms: BTreeMap::new(),
     }
 }
 

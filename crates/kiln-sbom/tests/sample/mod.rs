@@ -1,7 +1,7 @@
 //! Records to make documents from.
 
 use kiln_record::{
-    Architecture, ArtifactKind, Cause, Component, ComponentId, Digest, Ecosystem, Entry, Epoch,
+    Architecture, ArtifactKind, Cause, Component, ComponentId, Digest, Ecosystem, Embedded, Entry, Epoch,
     FORMAT_VERSION, FileRecord, Gap, Input, InputRole, Metadata, Mode, Origin, Output, Record, Supplier,
     Target, Tree, TreePath,
 };
@@ -72,6 +72,17 @@ fn with_library(library: &[u8]) -> Record {
         source: Some("no url at all".to_owned()),
         ..Metadata::default()
     };
+    second.embedded = vec![Embedded {
+        name: "org.odd/aes".to_owned(),
+        version: Some("0.8.4".to_owned()),
+        purl: Some("pkg:cargo/aes@0.8.4".to_owned()),
+        sha256: Some(Digest::of(b"aes")),
+        stated_in: TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap(),
+    }];
+    second.unread_sboms = BTreeMap::from([(
+        TreePath::new("odd-1.0.dist-info/sboms/odd.spdx.json").unwrap(),
+        "it is not a CycloneDX document".to_owned(),
+    )]);
     let mut inside = component(native.clone(), Ecosystem::Native, "libgfortran-040039e1.so.5.0.0", None);
     inside.within = Some(numpy.clone());
 
@@ -122,6 +133,8 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,
+        embedded: Vec::new(),
+        unread_sboms: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,140 @@
+//! Native code: every ELF file of an artifact against the runtime it is for.
+
+use crate::BuildError;
+use crate::collect::Collection;
+use crate::distribution::ReadyWheel;
+use crate::environment::Context;
+use crate::stage::ReadyLayer;
+use kiln_audit::{
+    BinaryTarget, ElfFacts, NativeFile, NativeFiles, check_binary, check_libraries, inspect_elf,
+};
+use kiln_plan::ArtifactPlan;
+use kiln_record::{ArtifactKind, Check, Code, Ecosystem, Entry, Finding, TreePath};
+use std::collections::BTreeMap;
+
+/// Judges every ELF file: those of wheels by the facts remembered, the application's own by reading them. What they need is
+/// looked for in the artifact, its layers and the runtime.
+pub(crate) fn judge(
+    context: &Context,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    wheels: &[ReadyWheel],
+    layers: &[ReadyLayer],
+) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
+    let manifest = &plan.manifest;
+    let target = BinaryTarget {
+        runtime: &manifest.runtime,
+        architecture: manifest.target.architecture,
+        python: manifest.runtime.python,
+    };
+    let versions: BTreeMap<&str, &str> =
+        wheels.iter().map(|ready| (ready.wheel.name.as_str(), ready.wheel.version.as_str())).collect();
+    let owner_of = |path: &TreePath| {
+        let owner = collection.owners.get(path).map(ToString::to_string).unwrap_or_default();
+        let name = owner.split('/').nth(1).unwrap_or_default().to_owned();
+        match versions.get(name.as_str()) {
+            Some(version) => format!("{name} {version}"),
+            None => name,
+        }
+    };
+    let mut findings = Vec::new();
+    for ready in wheels {
+        for (member, reason) in &ready.unreadable_elf {
+            findings.push(unreadable(
+                member,
+                &format!("{} {}", ready.wheel.name, ready.wheel.version),
+                reason,
+            ));
+        }
+    }
+    let (own, bad) = own_files(context, collection)?;
+    findings.extend(bad.iter().map(|(path, reason)| unreadable(path, &owner_of(path), reason)));
+
+    let mut native = NativeFiles::default();
+    let all = collection.elf.iter().chain(&own);
+    for (path, facts) in all {
+        let owner = owner_of(path);
+        findings.extend(check_binary(path, &owner, facts, &target));
+        native.files.push(NativeFile { path: mounted(manifest.kind, path), owner, facts, judged: true });
+    }
+    let files = native.files.len();
+    native.links.extend(links(manifest.kind, collection));
+    // What layers hold helps, and was judged when they were built.
+    let mut of_layers = Vec::new();
+    for layer in layers {
+        of_layers.push((layer, own_files(context, &layer.collection)?.0));
+    }
+    for (layer, own) in &of_layers {
+        for (path, facts) in layer.collection.elf.iter().chain(own) {
+            let path = mounted(ArtifactKind::LambdaLayer, path);
+            let owner = layer.name.to_string();
+            native.files.push(NativeFile { path, owner, facts, judged: false });
+        }
+        native.links.extend(links(ArtifactKind::LambdaLayer, &layer.collection));
+    }
+    let (found, needs) = check_libraries(&native, &manifest.runtime);
+    // Nothing else matters about a file that is for another machine.
+    let foreign: Vec<String> =
+        findings.iter().filter(|f| f.code == Code::WrongMachine).map(|f| f.subject.clone()).collect();
+    findings.extend(found.into_iter().filter(|finding| !foreign.contains(&finding.subject)));
+    let libraries = match manifest.runtime.system.libraries.is_empty() {
+        false => Check::ran("libraries", needs, "needed libraries"),
+        true => Check::not_checked(
+            "libraries",
+            format!("no libraries are listed for the runtime {}", manifest.target.runtime),
+        ),
+    };
+    if manifest.runtime.system.libraries.is_empty() {
+        findings.retain(|finding| finding.code != Code::NeededLibraryMissing);
+    }
+    Ok((findings, vec![Check::ran("elf", files, "ELF files"), libraries]))
+}
+
+type Facts = BTreeMap<TreePath, ElfFacts>;
+
+/// The ELF files of the application itself, and those that cannot be understood.
+fn own_files(
+    context: &Context,
+    collection: &Collection,
+) -> Result<(Facts, BTreeMap<TreePath, String>), BuildError> {
+    let (mut facts, mut bad) = (BTreeMap::new(), BTreeMap::new());
+    let application = format!("{}/", Ecosystem::Application.as_str());
+    for (path, owner) in &collection.owners {
+        if !owner.as_str().starts_with(&application)
+            || !matches!(collection.tree.get(path), Some(Entry::File { .. }))
+        {
+            continue;
+        }
+        match inspect_elf(&collection.read(context, path)?) {
+            Ok(Some(found)) => {
+                facts.insert(path.clone(), found);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                bad.insert(path.clone(), error.to_string());
+            }
+        }
+    }
+    Ok((facts, bad))
+}
+
+fn unreadable(path: &TreePath, owner: &str, reason: &str) -> Finding {
+    Finding::new(
+        Code::ElfUnreadable,
+        path.as_str(),
+        format!("{path} of {owner} is an ELF file that cannot be understood: {reason}"),
+    )
+    .remedy("ask its publisher for a sound file, or leave it out")
+}
+
+fn mounted(kind: ArtifactKind, path: &TreePath) -> String {
+    format!("{}/{path}", kind.mount())
+}
+
+/// The links of a tree by absolute path.
+fn links(kind: ArtifactKind, collection: &Collection) -> impl Iterator<Item = (String, String)> {
+    collection.tree.iter().filter_map(move |(path, entry)| match entry {
+        Entry::Symlink { target } => Some((mounted(kind, path), target.clone())),
+        Entry::File { .. } => None,
+    })
+}

@@ -1,0 +1,215 @@
+//! Bills of materials that a wheel carries inside (PEP 770): what its publisher says is linked into it or bundled.
+//!
+//! They come from many tools, in many versions and qualities, and they overlap. So only names, versions, package URLs
+//! and hashes are taken from them, duplicates are joined, and what is taken stays marked as its publisher's word.
+
+use crate::text;
+use kiln_record::{Digest, DistributionName, Embedded, TreePath};
+use packageurl::PackageUrl;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// The largest bill that is read, in bytes; the largest seen has 200 kB.
+pub const EMBEDDED_LIMIT: u64 = 16 << 20;
+/// The most parts taken from one bill, and the deepest nesting followed.
+const MOST: usize = 20_000;
+const DEEPEST: usize = 16;
+/// The longest name, version or URL in bytes; what is longer is no name.
+const LONGEST: usize = 1024;
+
+/// Why a bill of materials inside a wheel is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EmbeddedError {
+    /// It is larger than [`EMBEDDED_LIMIT`].
+    #[error("it has {0} bytes, more than a bill of materials needs")]
+    TooLarge(u64),
+    /// It is not JSON.
+    #[error("it is not JSON: {0}")]
+    NotJson(String),
+    /// It is not a CycloneDX document, such as SPDX.
+    #[error("it is not a CycloneDX document")]
+    NotCycloneDx,
+    /// It lists more parts than are believed.
+    #[error("it lists more than {MOST} parts")]
+    TooMany,
+}
+
+/// Reads the parts that a CycloneDX document (JSON, any version) inside the distribution `holder` lists, in its order.
+///
+/// The document's own subject and entries that repeat the holder itself are left out, and so are entries without a name.
+/// A package URL that is none, and a hash that is no SHA-256, are left out of the part.
+///
+/// # Errors
+/// [`EmbeddedError`] if the document is not one, or is out of bounds.
+pub fn read_embedded(
+    holder: &DistributionName,
+    stated_in: &TreePath,
+    document: &[u8],
+) -> Result<Vec<Embedded>, EmbeddedError> {
+    if document.len() as u64 > EMBEDDED_LIMIT {
+        return Err(EmbeddedError::TooLarge(document.len() as u64));
+    }
+    let json: Value =
+        serde_json::from_slice(document).map_err(|error| EmbeddedError::NotJson(error.to_string()))?;
+    if json.get("bomFormat").and_then(Value::as_str) != Some("CycloneDX") {
+        return Err(EmbeddedError::NotCycloneDx);
+    }
+    let mut parts = Vec::new();
+    walk(&json, holder, stated_in, 0, &mut parts)?;
+    Ok(parts)
+}
+
+/// Joins the parts of several bills: of those with one identity (package URL, else name and version) the first stays, and
+/// takes the hash of another if it has none. Sorted.
+#[must_use]
+pub fn merge_embedded(parts: impl IntoIterator<Item = Embedded>) -> Vec<Embedded> {
+    let mut merged: BTreeMap<String, Embedded> = BTreeMap::new();
+    for part in parts {
+        let key = reference(&part);
+        match merged.get_mut(&key) {
+            Some(there) => there.sha256 = there.sha256.or(part.sha256),
+            None => {
+                merged.insert(key, part);
+            }
+        }
+    }
+    let mut merged: Vec<Embedded> = merged.into_values().collect();
+    merged.sort();
+    merged
+}
+
+/// What identifies a part among those of one component.
+pub(crate) fn reference(part: &Embedded) -> String {
+    match (&part.purl, &part.version) {
+        (Some(purl), _) => purl.clone(),
+        (None, Some(version)) => format!("{}@{version}", part.name),
+        (None, None) => part.name.clone(),
+    }
+}
+
+fn walk(
+    json: &Value,
+    holder: &DistributionName,
+    stated_in: &TreePath,
+    depth: usize,
+    parts: &mut Vec<Embedded>,
+) -> Result<(), EmbeddedError> {
+    let Some(components) = json.get("components").and_then(Value::as_array) else { return Ok(()) };
+    for component in components {
+        if let Some(part) = part(component, stated_in).filter(|part| !is_holder(part, holder)) {
+            parts.push(part);
+        }
+        if parts.len() > MOST {
+            return Err(EmbeddedError::TooMany);
+        }
+        if depth < DEEPEST {
+            walk(component, holder, stated_in, depth + 1, parts)?;
+        }
+    }
+    Ok(())
+}
+
+fn part(component: &Value, stated_in: &TreePath) -> Option<Embedded> {
+    let field = |name: &str| {
+        let text = text::line(component.get(name)?.as_str()?);
+        (!text.is_empty() && text.len() <= LONGEST).then_some(text)
+    };
+    let name = field("name")?;
+    let name = match field("group") {
+        Some(group) => format!("{group}/{name}"),
+        None => name,
+    };
+    let hashes = component.get("hashes").and_then(Value::as_array).into_iter().flatten();
+    let sha256 = hashes
+        .filter(|hash| hash.get("alg").and_then(Value::as_str) == Some("SHA-256"))
+        .find_map(|hash| Digest::from_hex(&hash.get("content")?.as_str()?.to_ascii_lowercase()).ok());
+    Some(Embedded {
+        name,
+        version: field("version"),
+        purl: field("purl").filter(|purl| PackageUrl::from_str(purl).is_ok()),
+        sha256,
+        stated_in: stated_in.clone(),
+    })
+}
+
+/// Whether a part is the wheel that carries the bill: tools list their subject among its own parts.
+fn is_holder(part: &Embedded, holder: &DistributionName) -> bool {
+    let named = match part.purl.as_deref().map(PackageUrl::from_str) {
+        Some(Ok(purl)) if purl.ty() == "pypi" => purl.name().to_owned(),
+        _ => return false,
+    };
+    named.parse::<DistributionName>().is_ok_and(|name| name == *holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(document: &Value) -> Result<Vec<Embedded>, EmbeddedError> {
+        let path = TreePath::new("demo-1.dist-info/sboms/x.cdx.json").unwrap();
+        read_embedded(&"demo".parse().unwrap(), &path, document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn parts_are_read_at_every_depth_and_the_wheel_itself_is_not_one() {
+        let hex = "AB".repeat(32);
+        let parts = read(&json!({
+            "bomFormat": "CycloneDX", "specVersion": "1.4",
+            "metadata": { "component": { "name": "demo", "purl": "pkg:pypi/demo@1" } },
+            "components": [
+                { "name": "Demo", "purl": "pkg:pypi/Demo@1", "components": [
+                    { "name": "libxau", "version": "1.0.9", "purl": "pkg:rpm/almalinux/libXau@1.0.9",
+                      "hashes": [{ "alg": "MD5", "content": "00" }, { "alg": "SHA-256", "content": hex }] },
+                ] },
+                { "group": "org.x", "name": "core\n2", "purl": "not a purl" },
+                { "version": "1" },
+            ],
+        }))
+        .unwrap();
+        let told: Vec<(&str, Option<&str>, bool)> =
+            parts.iter().map(|p| (p.name.as_str(), p.purl.as_deref(), p.sha256.is_some())).collect();
+        assert_eq!(
+            told,
+            [("libxau", Some("pkg:rpm/almalinux/libXau@1.0.9"), true), ("org.x/core 2", None, false)]
+        );
+    }
+
+    #[test]
+    fn what_is_no_bill_is_refused_with_the_reason() {
+        assert_eq!(read(&json!({ "spdxVersion": "SPDX-2.3" })), Err(EmbeddedError::NotCycloneDx));
+        let path = TreePath::new("a").unwrap();
+        let holder = "demo".parse().unwrap();
+        assert!(matches!(read_embedded(&holder, &path, b"<bom/>"), Err(EmbeddedError::NotJson(_))));
+        // Deeper than the JSON reader goes: refused, not followed.
+        let deep = "[".repeat(100_000);
+        assert!(matches!(read_embedded(&holder, &path, deep.as_bytes()), Err(EmbeddedError::NotJson(_))));
+        let many: Vec<Value> = (0..=MOST).map(|i| json!({ "name": i.to_string() })).collect();
+        assert_eq!(
+            read(&json!({ "bomFormat": "CycloneDX", "components": many })),
+            Err(EmbeddedError::TooMany)
+        );
+    }
+
+    #[test]
+    fn bills_that_overlap_are_joined_in_one_order() {
+        let part = |name: &str, version: &str, purl: Option<&str>, file: &str| Embedded {
+            name: name.to_owned(),
+            version: Some(version.to_owned()),
+            purl: purl.map(str::to_owned),
+            sha256: (file == "b").then(|| Digest::of(b"x")),
+            stated_in: TreePath::new(file).unwrap(),
+        };
+        let both = [
+            part("openssl", "4.0.3", Some("pkg:generic/openssl@4.0.3"), "a"),
+            part("OpenSSL", "4.0.3", Some("pkg:generic/openssl@4.0.3"), "b"),
+            part("openssl", "4.0.3", None, "b"),
+            part("aes", "1", None, "b"),
+        ];
+        let merged = merge_embedded(both);
+        let names: Vec<&str> = merged.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["aes", "openssl", "openssl"]);
+        assert!(merged.iter().any(|p| p.stated_in.as_str() == "a" && p.sha256.is_some()));
+    }
+}
