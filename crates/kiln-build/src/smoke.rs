@@ -182,7 +182,7 @@ pub(crate) async fn run(
         out_of_memory: outcome.oom_killed,
     };
     let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
-    let judged = smoke_outcome(&report, &expected, manifest.runtime, &limits);
+    let judged = smoke_outcome(&report, &expected, &manifest.runtime, &limits);
     Ok(Smoke {
         measured: Some(SmokeMeasure {
             client: client(bootstrap.is_some(), wheels, layers),
