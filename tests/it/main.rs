@@ -8,12 +8,14 @@
 mod architecture;
 mod bases;
 mod binaries;
+mod conformance;
 mod diff;
 mod documents;
 mod engine;
 mod harness;
 mod imports;
 mod incremental;
+mod invoke;
 mod killed;
 mod lock_formats;
 mod packaging;

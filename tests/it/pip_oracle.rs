@@ -21,15 +21,15 @@ const RUN_PIP: &str = "import glob, runpy, sys\nsys.path.insert(0, glob.glob('/u
                        sys.argv[0] = 'pip'\nrunpy.run_module('pip', run_name='__main__')\n";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Installed {
+pub(crate) struct Installed {
     executable: bool,
     content: Vec<u8>,
 }
 
-type Files = BTreeMap<String, Installed>;
+pub(crate) type Files = BTreeMap<String, Installed>;
 
 /// The Python files of an artifact, relative to where they are imported from, out of its zip.
-fn kilns(sandbox: &Sandbox, artifact: &str, prefix: &str) -> (Record, Files) {
+pub(crate) fn kilns(sandbox: &Sandbox, artifact: &str, prefix: &str) -> (Record, Files) {
     let record = Record::from_json(&sandbox.read(&format!("dist/{artifact}/record.json"))).unwrap();
     let theirs: BTreeSet<_> = record
         .components
@@ -53,7 +53,7 @@ fn kilns(sandbox: &Sandbox, artifact: &str, prefix: &str) -> (Record, Files) {
 }
 
 /// What the pip of a base makes of the wheels of records, which are in the store by the digests that records name.
-fn pips(base: &str, records: &[&Record]) -> Files {
+pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
     let store = Store::open(&Kiln::shared_store()).unwrap();
     let mut wheels: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut requirements = BTreeSet::new();
@@ -110,7 +110,7 @@ fn pips(base: &str, records: &[&Record]) -> Files {
             pids: 64,
             cpus: None,
             output_bytes: 512 << 20,
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_secs(600),
         },
     };
     let outcome = block_on(async { engine("pip-oracle").await.run(spec, |_| {}).await }).unwrap();
@@ -156,6 +156,11 @@ fn is_kept_data(path: &str) -> bool {
     path.starts_with("lib/")
 }
 
+/// Rule: pip makes a command for the running Python when it installs itself.
+fn is_pips_own_command(path: &str, kilns: &Files) -> bool {
+    path == "bin/pip3.13" && kilns.contains_key("pip/__main__.py")
+}
+
 /// Rule: commands start with another interpreter line.
 fn without_interpreter_line<'a>(path: &str, file: &'a Installed) -> &'a [u8] {
     let content = file.content.as_slice();
@@ -167,10 +172,11 @@ fn without_interpreter_line<'a>(path: &str, file: &'a Installed) -> &'a [u8] {
 }
 
 /// Everything that the rules do not explain.
-fn differences(kilns: &Files, pips: &Files) -> Vec<String> {
+pub(crate) fn differences(kilns: &Files, pips: &Files) -> Vec<String> {
     let mut differences = Vec::new();
     for (path, file) in pips.iter().filter(|(path, _)| !is_installers_trace(path)) {
         match kilns.get(path) {
+            None if is_pips_own_command(path, kilns) => {}
             None => differences.push(format!("{path}: only pip has it")),
             Some(ours) if ours.executable != file.executable && !is_script_made_executable(path, ours) => {
                 differences.push(format!("{path}: another mode"));
@@ -320,4 +326,6 @@ fn a_hundred_popular_distributions_are_installed_as_pip_does() {
     let installed = record.components.iter().filter(|c| c.ecosystem == Ecosystem::Python).count();
     assert!(installed >= 100 && ours.len() > 9_000, "{installed} with {} files", ours.len());
     assert_eq!(differences(&ours, &pips("python-3.13", &[&record])), [""; 0]);
+    // What users can ask is another judge with the same rules, and comes to the same.
+    sandbox.kiln().run(["verify", "--cross-check", "app"]).ends_with(exit::SUCCESS).prints(&["0 are not"]);
 }

@@ -5,10 +5,12 @@ use crate::included::included_files;
 use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
-use crate::{BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy};
+use crate::{
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy, smoke,
+};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
-use kiln_python::{IMPORT_CHECK, PROBE};
+use kiln_python::{IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, Transformation, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
@@ -229,6 +231,13 @@ fn prepare_one(
             inputs.included = included_files(&environment.root, &context.store, stat, lock)?;
         }
     }
+    for path in smoke::files_of(manifest).collect::<BTreeSet<_>>() {
+        let full = environment.root.join(path);
+        if !full.is_file() {
+            return Err(smoke::missing(manifest, path));
+        }
+        inputs.check_files.push((path.clone(), stat.digest_of(&full)?.0));
+    }
     for layer in &manifest.layers {
         match prepared.get(layer).map(|prepared| &prepared.outcome) {
             Some(Ok((plan, _))) => {
@@ -252,6 +261,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         COMPRESSOR,
         PROBE,
         IMPORT_CHECK,
+        (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
         distribution::CHOICE_RULES,
         package::rules()?,
         &*manifest.runtime,

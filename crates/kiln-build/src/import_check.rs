@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The user that runs the check: not the owner of any file, as in Lambda.
-const USER: &str = "65534:65534";
+pub(crate) const USER: &str = "65534:65534";
 /// Longer than any import that Lambda would wait for (its init phase ends after 10 s), as a loaded machine may be slow.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How long one module may take, in seconds; Lambda's init phase ends after 10 s, and a loaded machine may be slow.
@@ -312,7 +312,7 @@ fn import_record(
 }
 
 /// A text without the addresses of objects, which differ from run to run: `<app.X object at 0x7f3a2c>`.
-fn without_addresses(text: &str) -> String {
+pub(crate) fn without_addresses(text: &str) -> String {
     let mut pieces = text.split("0x");
     let mut clean = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -325,11 +325,14 @@ fn without_addresses(text: &str) -> String {
 }
 
 /// The variables that Lambda always sets and that code may look at while it is imported, then the manifest's.
-fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
+pub(crate) fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
     let manifest = &plan.manifest;
     let mut environment = plan.base.definition.image.env.clone();
     environment.extend(lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref()));
     environment.insert("HOME".to_owned(), "/tmp".to_owned());
+    if let Some(memory) = manifest.check.memory {
+        environment.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());
+    }
     environment.extend(manifest.check.env.clone());
     environment
 }

@@ -6,6 +6,7 @@
 mod base;
 mod build;
 mod collect;
+mod cross_check;
 mod deployment;
 mod distribution;
 mod document;
@@ -20,11 +21,13 @@ mod native;
 mod package;
 mod policy;
 mod reference;
+mod smoke;
 mod source;
 mod stage;
 mod workspace;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
+pub use cross_check::{CrossCheck, cross_check};
 pub use environment::{EngineSlot, Environment};
 pub use error::BuildError;
 pub use event::{Ending, Event, Events, Stage};

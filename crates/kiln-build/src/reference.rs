@@ -4,7 +4,7 @@ use crate::document::documents;
 use crate::{BuildError, Environment};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Hasher, Record};
-use kiln_store::{Ledger, LedgerEntry};
+use kiln_store::{Ledger, LedgerEntry, RunDetails};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -17,6 +17,8 @@ pub struct NamedBuild {
     pub number: Option<u64>,
     /// How to call it in output.
     pub label: String,
+    /// What the latest run measured of it.
+    pub run: Option<RunDetails>,
 }
 
 /// The builds of an artifact in the ledger, oldest first.
@@ -78,6 +80,7 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
         record: ledger.record(&name, number)?,
         number: Some(number),
         label: format!("{name}@{number}"),
+        run: ledger.run_details(&name, number)?,
     })
 }
 
@@ -98,7 +101,7 @@ fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<Named
             }
         }
     };
-    Ok(NamedBuild { record, number: None, label: text.to_owned() })
+    Ok(NamedBuild { record, number: None, label: text.to_owned(), run: None })
 }
 
 /// Says which record describes a file, if any does.

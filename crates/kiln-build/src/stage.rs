@@ -10,7 +10,7 @@ use crate::import_check;
 use crate::native;
 use crate::source::SourceTree;
 use crate::workspace::text_file;
-use crate::{BuildError, Event, Stage};
+use crate::{BuildError, Event, Stage, cross_check, smoke};
 use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::{ArtifactPlan, LockKind, Problem, TextFile};
@@ -24,7 +24,7 @@ use kiln_record::{
     FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, Output, Record,
     Tree,
 };
-use kiln_store::{LedgerEntry, Publication};
+use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Write as _};
@@ -89,6 +89,8 @@ pub(crate) struct Verified {
     findings: Vec<Finding>,
     checks: Vec<Check>,
     imports: Option<ImportRecord>,
+    /// What the smoke check measured, for the run details alone.
+    measured: Option<SmokeMeasure>,
 }
 
 /// The archive is written, not yet published, and within its limits.
@@ -420,6 +422,10 @@ impl Collected {
         findings.extend(found);
         checks.extend(ran);
 
+        let (found, ran) = cross_check::run(context, &plan, &collection, &wheels).await?;
+        findings.extend(found);
+        checks.extend(ran);
+
         let around = Surroundings {
             installed: wheels
                 .iter()
@@ -435,9 +441,16 @@ impl Collected {
         if let Some(denied) = denied(context, &plan, &findings) {
             return Ok(Err(denied));
         }
+        // What cannot be imported is not invoked.
+        let smoke = smoke::run(context, &plan, &collection, &wheels, layers).await?;
+        findings.extend(smoke.findings);
+        checks.extend(smoke.checks);
+        if let Some(denied) = denied(context, &plan, &findings) {
+            return Ok(Err(denied));
+        }
         let layers = layers.to_vec();
-        let imports = imported.record;
-        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks, imports }))
+        let (imports, measured) = (imported.record, smoke.measured);
+        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks, imports, measured }))
     }
 }
 
@@ -573,7 +586,8 @@ impl Packed {
             .events
             .send(Event::Stage { artifact: self.verified.plan.manifest.name.clone(), stage: Stage::Publish });
         blocking(move || {
-            let Self { verified, mut publication, output } = self;
+            let Self { mut verified, mut publication, output } = self;
+            let measured = verified.measured.take();
             let shown = judge(&verified.plan, &verified.findings, context.environment.now);
             let record = record(verified, output)?;
             let mut digests = BTreeMap::new();
@@ -585,6 +599,11 @@ impl Packed {
             context.go_on()?;
             publication.commit()?;
             let entry = enter(&context, &record, digests.get("record.json"))?;
+            if measured.is_some() {
+                let details =
+                    RunDetails { format: RUN_DETAILS_FORMAT, at: context.environment.now, smoke: measured };
+                context.ledger().put_run_details(&record.artifact, entry.number, &details)?;
+            }
             let loud = shown.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
             context.store.cache_put(
                 Published::CACHE,
@@ -608,7 +627,8 @@ fn enter(context: &Context, record: &Record, digest: Option<&Digest>) -> Result<
 }
 
 fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
-    let Verified { plan, collection, wheels, layers, gaps, findings, checks, imports } = verified;
+    let Verified { plan, collection, wheels, layers, gaps, findings, checks, imports, measured: _ } =
+        verified;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();

@@ -125,9 +125,13 @@ pub(crate) struct Show {
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// Published files, or files elsewhere that are said to be one
-    #[arg(required = true)]
+    #[arg(required_unless_present = "cross_check")]
     pub(crate) files: Vec<PathBuf>,
     /// The record to hold them against [default: record.json beside the file, else the ledger by digest]
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+    /// Installs the distributions of a build (ARTIFACT, ARTIFACT@latest or a published zip) with the pip of its base,
+    /// too, and compares
+    #[arg(long, value_name = "BUILD", conflicts_with_all = ["files", "record"])]
+    pub(crate) cross_check: Option<String>,
 }

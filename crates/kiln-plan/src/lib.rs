@@ -11,6 +11,7 @@ mod problem;
 mod runtime_table;
 mod settings;
 mod size;
+mod smoke;
 mod workspace;
 mod workspace_path;
 
@@ -18,10 +19,13 @@ pub use base::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
     LockedPackage, PlatformLock, RegistryDefinition,
 };
-pub use manifest::{BudgetSection, CheckSection, LockKind, Manifest, PythonSection, SourceSection};
+pub use manifest::{
+    BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
+};
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
+pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

@@ -1,8 +1,9 @@
 //! Manifests: what the user states about one artifact.
 
 use crate::settings::check_policy;
+use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
 use crate::workspace_path::in_workspace;
-use crate::{PackageSection, PolicySection, Problem, parse_size};
+use crate::{PackageSection, PolicySection, Problem, SmokeEvent, parse_size};
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, TreePath, runtimes,
 };
@@ -40,6 +41,8 @@ pub struct Manifest {
     pub check: CheckSection,
     /// What packing leaves out or changes, if the manifest has that section.
     pub package: Option<PackageSection>,
+    /// The events it must be able to handle, in order.
+    pub smoke: Vec<SmokeEvent>,
     /// The sizes it may have.
     pub budget: BudgetSection,
     /// Levels and exceptions for its findings.
@@ -89,6 +92,26 @@ pub struct PythonSection {
     /// Distributions to leave out because the Lambda runtime has them.
     #[serde(default)]
     pub from_runtime: Vec<DistributionName>,
+    /// Who installs the wheels.
+    #[serde(default, skip_serializing_if = "Installer::is_kiln")]
+    pub install: Installer,
+}
+
+/// Who installs wheels. Both give the same tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Installer {
+    /// kiln itself.
+    #[default]
+    Kiln,
+    /// The base's own pip. Its tree, under the documented rules, must be the one that kiln expects.
+    Pip,
+}
+
+impl Installer {
+    fn is_kiln(&self) -> bool {
+        *self == Self::Kiln
+    }
 }
 
 /// The format of a dependency lock, told by its file name as the tools that write it do.
@@ -136,15 +159,30 @@ impl PythonSection {
 }
 
 /// The `[check]` section.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckSection {
-    /// Environment variables that the code needs to be imported.
+    /// Environment variables that the code needs to be imported and to run.
     pub env: BTreeMap<String, String>,
     /// Modules to import besides the artifact's own.
     pub modules: Vec<String>,
     /// The artifact's own modules that are not imported: dotted names, or `package.*` for all below a package.
     pub skip: Vec<String>,
+    /// The function's timeout, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// The function's memory, in MB as Lambda counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CheckTable {
+    env: BTreeMap<String, String>,
+    modules: Vec<String>,
+    skip: Vec<String>,
+    timeout: Option<Spanned<String>>,
+    memory: Option<Spanned<String>>,
 }
 
 /// The `[budget]` section, in bytes.
@@ -168,8 +206,10 @@ struct File {
     source: Option<SourceSection>,
     python: Option<Spanned<PythonSection>>,
     #[serde(default)]
-    check: CheckSection,
     package: Option<PackageSection>,
+    check: CheckTable,
+    #[serde(default)]
+    smoke: Vec<SmokeTable>,
     #[serde(default)]
     budget: BudgetTable,
     #[serde(default)]
@@ -301,6 +341,18 @@ impl Manifest {
             zip: size(parsed.budget.zip.as_ref()),
             unpacked: size(parsed.budget.unpacked.as_ref()),
         };
+        let mut amount =
+            |text: Option<&Spanned<String>>, read: fn(&str) -> Result<u32, String>, help: &str| {
+                let text = text?;
+                read(text.get_ref()).map_err(|message| problem(text.span(), message, help)).ok()
+            };
+        let check = CheckSection {
+            timeout: amount(parsed.check.timeout.as_ref(), parse_timeout, "for example timeout = \"10 s\""),
+            memory: amount(parsed.check.memory.as_ref(), parse_memory, "for example memory = \"256 MB\""),
+            env: parsed.check.env,
+            modules: parsed.check.modules,
+            skip: parsed.check.skip,
+        };
         let mut source = parsed.source;
         let mut python = parsed.python.map(Spanned::into_inner);
         let paths = source.iter_mut().map(|source| &mut source.path);
@@ -316,7 +368,7 @@ impl Manifest {
                 ),
             }
         }
-        for name in parsed.check.env.keys() {
+        for name in check.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problem(
                     0..0,
@@ -347,6 +399,7 @@ impl Manifest {
                 "name a folder of the artifact, such as \"lib\" or \"bin\", or \".\" for its root",
             );
         }
+        let smoke = smoke_events(file, text, parsed.kind, parsed.smoke, &mut problems);
         if let Err(error) = check_policy(file, &parsed.policy) {
             problems.push(error);
         }
@@ -365,8 +418,9 @@ impl Manifest {
                 layers,
                 source,
                 python,
-                check: parsed.check,
                 package: parsed.package,
+                check,
+                smoke,
                 budget,
                 policy: parsed.policy,
                 base_span,

@@ -17,6 +17,8 @@ pub struct PlanInputs {
     pub included: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
+    /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
+    pub check_files: Vec<(String, Digest)>,
     /// The layers that it is used with, already planned.
     pub layers: Vec<LayerInput>,
     /// The time that overrides the pin times (`SOURCE_DATE_EPOCH`).
@@ -161,6 +163,11 @@ pub fn plan(
         name: name.clone(),
         digest: *digest,
     }));
+    inputs.extend(read.check_files.iter().map(|(name, digest)| Input {
+        role: InputRole::Check,
+        name: name.clone(),
+        digest: *digest,
+    }));
     if let (Some(source), Some(digest)) = (&manifest.source, read.source) {
         inputs.push(Input { role: InputRole::Source, name: source.path.clone(), digest });
     }
@@ -192,6 +199,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         // Absent where the manifest has no such section, so that older manifests keep their digests.
         #[serde(skip_serializing_if = "Option::is_none")]
         package: &'a Option<crate::PackageSection>,
+        #[serde(skip_serializing_if = "<[crate::SmokeEvent]>::is_empty")]
+        smoke: &'a [crate::SmokeEvent],
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -204,6 +213,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         python: &manifest.python,
         check: &manifest.check,
         package: &manifest.package,
+        smoke: &manifest.smoke,
         budget: &manifest.budget,
     })
 }

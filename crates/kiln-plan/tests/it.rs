@@ -172,3 +172,25 @@ fn the_plan_digest_follows_every_input() {
     }
     assert_eq!(plan_of(&format!("# a comment\n{FUNCTION}"), &base), digests[0]);
 }
+
+#[test]
+fn events_that_make_no_sense_are_problems() {
+    let smoke = "[check]\ntimeout = \"20 min\"\nmemory = \"1 GB\"\n[[smoke]]\nname = \"a\"\nevent = \"../../a.json\"\n\
+                 [[smoke]]\nname = \"a\"\nevent = \"a.json\"\nerror-type = \"E\"\nmatch = \"exact\"\n";
+    check(
+        &files(BASE, &[("manifests/app.toml", &format!("{FUNCTION}{smoke}"))]),
+        &[
+            "`20 min` is not a timeout that Lambda has",
+            "`1 GB` is not an amount of memory that Lambda has",
+            "`../../a.json` leads out of the workspace",
+            "two events are named `a`",
+            "an answer has no error type",
+            "`match` says how to compare, but there is nothing to compare with",
+        ],
+    );
+    let unknown = "[[smoke]]\nname = \"a\"\nevent = \"a.json\"\nexpected = \"b.json\"\n";
+    check(
+        &files(BASE, &[("manifests/app.toml", &format!("{FUNCTION}{unknown}"))]),
+        &["unknown field `expected`"],
+    );
+}

@@ -96,4 +96,10 @@ pub enum PythonError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The smoke check printed something that is not its report.
+    #[error("the report of the smoke check cannot be read: {reason}")]
+    SmokeReport {
+        /// What is wrong with it.
+        reason: String,
+    },
 }

@@ -299,7 +299,7 @@ impl ImportReport {
     }
 }
 
-fn clean_text(text: &mut String) {
+pub(crate) fn clean_text(text: &mut String) {
     if text.contains(char::is_control) {
         *text = text.replace(['\n', '\t'], " ").replace(char::is_control, "\u{fffd}");
     }

@@ -12,6 +12,7 @@ mod import_check;
 mod import_findings;
 mod import_scan;
 mod install;
+mod installer;
 mod interpreter;
 mod judge;
 mod lock;
@@ -35,6 +36,7 @@ mod requirements_lines;
 mod requires;
 mod same_condition;
 mod select;
+mod smoke;
 mod tags;
 mod uv_fresh;
 mod uv_lock;
@@ -52,6 +54,10 @@ pub use import_check::{
 pub use import_findings::import_findings;
 pub use import_scan::{Surroundings, scan_findings};
 pub use install::{Installed, install};
+pub use installer::{
+    INSTALLER_RULES, InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed,
+    needs_content,
+};
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{
     ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,
@@ -67,6 +73,11 @@ pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
 pub use select::{Choice, LayerContent, Selection, select};
+pub use smoke::{
+    AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,
+    RUNTIME_API, RequestedEvent, SmokeLimits, SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest,
+    differences, function_script, smoke_outcome,
+};
 pub use tags::{NoWheel, WheelName, best_wheel};
 pub use uv_lock::parse_uv;
 pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};

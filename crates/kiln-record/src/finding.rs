@@ -86,6 +86,10 @@ codes! {
     ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
+    /// The function did not handle an event as its manifest says.
+    SmokeFailed = "smoke-failed", Deny;
+    /// The base's own pip installs the same wheels to other files.
+    InstallerDiffers = "installer-differs", Deny;
     /// A module or distribution is left out because the Lambda runtime has it.
     ProvidedByRuntime = "provided-by-runtime", Warn;
     /// A module or distribution is left out because a declared layer has it.

@@ -123,6 +123,8 @@ pub enum InputRole {
     Distribution,
     /// Another artifact of the workspace, by its tree digest.
     Layer,
+    /// A file that a check uses: an event, or what is expected of its answer.
+    Check,
 }
 
 /// Something with a digest that went into a build.

@@ -67,7 +67,10 @@ fn component(reference: String, input: &Input) -> Component {
 
 /// Whether an input's digest is the SHA-256 of bytes that anyone can hash again with a standard tool.
 pub(crate) fn digest_is_of_bytes(role: InputRole) -> bool {
-    matches!(role, InputRole::Base | InputRole::Lock | InputRole::Project | InputRole::Distribution)
+    matches!(
+        role,
+        InputRole::Base | InputRole::Lock | InputRole::Project | InputRole::Distribution | InputRole::Check
+    )
 }
 
 /// The name of a role, as records write it.
@@ -81,5 +84,6 @@ pub(crate) fn role(role: InputRole) -> &'static str {
         InputRole::Source => "source",
         InputRole::Distribution => "distribution",
         InputRole::Layer => "layer",
+        InputRole::Check => "check",
     }
 }

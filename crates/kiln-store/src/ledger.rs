@@ -232,6 +232,11 @@ impl Ledger {
         self.folder(artifact).join(folder_name(number)).join("entry.json")
     }
 
+    /// Where the run details of a build are; see [`crate::RunDetails`].
+    pub(crate) fn run_details_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
+        self.folder(artifact).join(folder_name(number)).join("run.json")
+    }
+
     /// The numbers of an artifact's entries, ascending. Other names in the folder are not entries.
     fn numbers(&self, artifact: &ArtifactName) -> Result<Vec<u64>> {
         let mut numbers: Vec<u64> = names_in(&self.folder(artifact))?

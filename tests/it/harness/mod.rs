@@ -3,6 +3,7 @@
 
 mod assembled;
 mod bases;
+mod conformance;
 mod engine;
 mod index;
 mod kiln;
@@ -16,6 +17,7 @@ mod server;
 mod wheel;
 
 pub(crate) use assembled::{assembled, busybox, debian_base};
+pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_of};
 pub(crate) use index::LocalIndex;
 pub(crate) use kiln::{Kiln, Outcome};

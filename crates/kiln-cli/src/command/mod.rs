@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod build;
+pub(crate) mod cross_check;
 pub(crate) mod diff;
 pub(crate) mod history;
 pub(crate) mod lock;

@@ -8,15 +8,23 @@ use crate::transformations;
 use kiln_audit::format_size;
 use kiln_build::resolve;
 use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Record, exit};
+use kiln_store::RunDetails;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
     let build = resolve(&settings.environment, &command.build)?;
     if settings.format == Format::Json {
-        printer.data(&super::document(&build.record)?);
+        let mut document = as_value(&build.record)?;
+        if let (Some(run), Some(members)) = (&build.run, document.as_object_mut()) {
+            members.insert("run".to_owned(), as_value(run)?);
+        }
+        printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
     printer.data(&text(&build.record, command.files, printer));
+    if let Some(run) = &build.run {
+        printer.data(&measured(run, printer));
+    }
     Ok(exit::SUCCESS)
 }
 
@@ -119,6 +127,46 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
                 file.path,
                 printer.on_stdout(Style::Faint, &format!("{}{by}", file.component))
             ));
+        }
+    }
+    text
+}
+
+fn as_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::unexpected(error.to_string()))
+}
+
+/// What the latest run measured; it is no part of the record.
+fn measured(run: &RunDetails, printer: Printer) -> String {
+    let Some(smoke) = &run.smoke else { return String::new() };
+    let mut text = format!(
+        "\n{}\n",
+        printer.on_stdout(
+            Style::Strong,
+            &format!("measured on {} with {} (not part of the record)", run.at, smoke.client)
+        )
+    );
+    let width = smoke.events.iter().map(|event| event.name.chars().count()).max().unwrap_or_default();
+    let time = |us: Option<u64>| match us {
+        #[expect(clippy::cast_precision_loss, reason = "minutes are few microseconds")]
+        Some(us) => format!("{:.1} ms", us as f64 / 1000.0),
+        None => "-".to_owned(),
+    };
+    for event in &smoke.events {
+        let start = match (event.cold, event.init_us) {
+            (true, init) => format!("cold, {} to import", time(init)),
+            (false, _) => "warm".to_owned(),
+        };
+        let memory =
+            event.peak_kib.map(|kib| format!(", {} at most", format_size(kib * 1024))).unwrap_or_default();
+        text.push_str(&format!(
+            "  {:<width$}  {} in {}, {start}{memory}\n",
+            event.name,
+            event.outcome,
+            time(event.invoke_us)
+        ));
+        for line in &event.lines {
+            text.push_str(&format!("      {line}\n"));
         }
     }
     text

@@ -1,5 +1,6 @@
 //! `kiln verify`.
 
+use super::cross_check;
 use crate::args::{Format, Verify};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -9,6 +10,9 @@ use kiln_record::exit;
 use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Result<u8, Failure> {
+    if let Some(build) = &command.cross_check {
+        return cross_check::run(settings, build, printer);
+    }
     let mut verdicts = Vec::new();
     for file in &command.files {
         if !file.is_file() {

@@ -1,0 +1,201 @@
+//! Smoke events: what a function must be able to answer before it is published.
+
+use crate::Problem;
+use crate::workspace_path::in_workspace;
+use kiln_record::ArtifactKind;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use toml::Spanned;
+
+/// The most events of one manifest.
+const MAX_EVENTS: usize = 100;
+
+/// One `[[smoke]]`: an event, and what must come of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SmokeEvent {
+    /// Its name, for output.
+    pub name: String,
+    /// The file with the event, relative to the workspace.
+    pub event: String,
+    /// Whether the function must answer or fail.
+    pub status: SmokeStatus,
+    /// The error's type, where it must fail.
+    pub error_type: Option<String>,
+    /// The file with what is expected of the answer, relative to the workspace.
+    pub expect: Option<String>,
+    /// How the answer is held against it.
+    #[serde(rename = "match")]
+    pub matching: SmokeMatch,
+    /// Whether a new process handles it.
+    pub cold: bool,
+}
+
+/// How an invocation must end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmokeStatus {
+    /// With an answer.
+    #[default]
+    Ok,
+    /// With an error.
+    Error,
+}
+
+/// How an answer is held against what is expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmokeMatch {
+    /// What is expected is there; an object may have more members.
+    #[default]
+    Subset,
+    /// Equal.
+    Exact,
+    /// What is expected is there with values of the same kinds.
+    Shape,
+}
+
+/// One `[[smoke]]` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct SmokeTable {
+    name: Spanned<String>,
+    event: Spanned<String>,
+    #[serde(default)]
+    status: SmokeStatus,
+    error_type: Option<Spanned<String>>,
+    expect: Option<Spanned<String>>,
+    #[serde(default, rename = "match")]
+    matching: Option<Spanned<SmokeMatch>>,
+    #[serde(default)]
+    cold: bool,
+}
+
+/// Checks the events of a manifest.
+pub(crate) fn smoke_events(
+    file: &str,
+    text: &Arc<str>,
+    kind: ArtifactKind,
+    tables: Vec<SmokeTable>,
+    problems: &mut Vec<Problem>,
+) -> Vec<SmokeEvent> {
+    let mut problem = |span: std::ops::Range<usize>, message: String, help: &str| {
+        problems.push(Problem::in_file(file, message).at(text, span).help(help));
+    };
+    if let (ArtifactKind::LambdaLayer, Some(first)) = (kind, tables.first()) {
+        problem(
+            first.name.span(),
+            "a lambda-layer cannot be invoked, so it has no [[smoke]]".to_owned(),
+            "add it to a function that uses the layer",
+        );
+        return Vec::new();
+    }
+    if let Some(table) = tables.get(MAX_EVENTS) {
+        problem(
+            table.name.span(),
+            format!("there are more than {MAX_EVENTS} events"),
+            "keep those that show that the package is sound; the rest are tests of the code",
+        );
+        return Vec::new();
+    }
+    let mut events: Vec<SmokeEvent> = Vec::new();
+    for table in tables {
+        let name = table.name.get_ref().clone();
+        if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+            problem(
+                table.name.span(),
+                format!("`{}` is not a name for an event", name.escape_debug()),
+                "write a few words on one line",
+            );
+        }
+        if events.iter().any(|event| event.name == name) {
+            problem(
+                table.name.span(),
+                format!("two events are named `{name}`"),
+                "give each a name of its own",
+            );
+        }
+        if let (SmokeStatus::Ok, Some(error_type)) = (table.status, &table.error_type) {
+            problem(
+                error_type.span(),
+                "an answer has no error type".to_owned(),
+                "add status = \"error\", or remove `error-type`",
+            );
+        }
+        if let (Some(matching), None) = (&table.matching, &table.expect) {
+            problem(
+                matching.span(),
+                "`match` says how to compare, but there is nothing to compare with".to_owned(),
+                "name a file with `expect`, or remove `match`",
+            );
+        }
+        let mut path = |path: &Spanned<String>| match in_workspace("manifests", path.get_ref()) {
+            Ok(inside) => inside,
+            Err(message) => {
+                problem(
+                    path.span(),
+                    message,
+                    "write a path relative to the manifest's folder, inside the workspace",
+                );
+                String::new()
+            }
+        };
+        events.push(SmokeEvent {
+            name,
+            event: path(&table.event),
+            status: table.status,
+            error_type: table.error_type.map(Spanned::into_inner),
+            expect: table.expect.as_ref().map(&mut path),
+            matching: table.matching.map(Spanned::into_inner).unwrap_or_default(),
+            cold: table.cold,
+        });
+    }
+    events
+}
+
+/// Reads a time in whole seconds: a number with `s` or `min`. Lambda takes 1 second to 15 minutes.
+///
+/// # Errors
+/// A message that says which forms are understood.
+pub(crate) fn parse_timeout(text: &str) -> Result<u32, String> {
+    let seconds = match text.trim().split_once(' ') {
+        Some((number, "s")) => number.parse().ok(),
+        Some((number, "min")) => number.parse::<u32>().ok().and_then(|minutes| minutes.checked_mul(60)),
+        _ => None,
+    };
+    seconds.filter(|seconds| (1..=900).contains(seconds)).ok_or_else(|| {
+        format!(
+            "`{text}` is not a timeout that Lambda has: write 1 s to 900 s, or whole minutes up to 15 min"
+        )
+    })
+}
+
+/// Reads an amount of memory in whole MB, which Lambda counts as 1024 × 1024 bytes; 128 to 10,240 of them.
+///
+/// # Errors
+/// A message that says which forms are understood.
+pub(crate) fn parse_memory(text: &str) -> Result<u32, String> {
+    let number = text.trim().strip_suffix("MB").map(|number| number.trim().parse::<u32>());
+    match number {
+        Some(Ok(megabytes)) if (128..=10_240).contains(&megabytes) => Ok(megabytes),
+        _ => Err(format!("`{text}` is not an amount of memory that Lambda has: write 128 MB to 10240 MB")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lambdas_amounts_are_read() {
+        assert_eq!(parse_timeout("10 s"), Ok(10));
+        assert_eq!(parse_timeout("15 min"), Ok(900));
+        for bad in ["", "10", "0 s", "901 s", "16 min", "1.5 s", "-1 s", "10 h", "99999999999 min"] {
+            assert!(parse_timeout(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_memory("256 MB"), Ok(256));
+        assert_eq!(parse_memory("10240MB"), Ok(10_240));
+        for bad in ["", "256", "127 MB", "10241 MB", "1 GB", "256 MiB", "-256 MB"] {
+            assert!(parse_memory(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What one run measured of a build: beside the ledger's entry, and in no digest.
+//!
+//! A record says what follows from the inputs. Times and memory do not: they differ from run to run and from machine to
+//! machine. They are kept in `run.json` beside the entry, replaced by the next run that measures the same build, and
+//! never published.
+
+use crate::atomic::read_bounded;
+use crate::{Ledger, Result, StoreError, write_atomically};
+use kiln_record::{ArtifactName, Epoch, FormatVersion};
+use serde::{Deserialize, Serialize};
+
+/// The version of the file's format.
+pub const RUN_DETAILS_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+/// The largest file that is read, in bytes.
+const MAX_DETAILS: u64 = 4 << 20;
+
+/// What one run measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDetails {
+    /// The version of this format.
+    pub format: FormatVersion,
+    /// When the run began.
+    pub at: Epoch,
+    /// What the smoke check measured.
+    pub smoke: Option<SmokeMeasure>,
+}
+
+/// What the smoke check measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeMeasure {
+    /// What ran the handler: `awslambdaric 3.0.0`, `kiln` or `bootstrap`.
+    pub client: String,
+    /// Each event, in order.
+    pub events: Vec<EventMeasure>,
+}
+
+/// What was measured of one event. Times are in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMeasure {
+    /// Its name in the manifest.
+    pub name: String,
+    /// How it ended, in a word: `answered`, `failed`, `timeout` and others.
+    pub outcome: String,
+    /// Whether a new process handled it.
+    pub cold: bool,
+    /// From the start of the process until it asked for an event: its imports, mostly.
+    pub init_us: Option<u64>,
+    /// From the event's delivery until the answer.
+    pub invoke_us: Option<u64>,
+    /// The most memory that the process had until then, in KiB.
+    pub peak_kib: Option<u64>,
+    /// What was wrong, and the last lines of the function's output; empty where all was well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
+}
+
+impl Ledger {
+    /// Keeps what a run measured beside the entry of the build, in place of what an earlier run measured.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put_run_details(&self, artifact: &ArtifactName, number: u64, details: &RunDetails) -> Result<()> {
+        let json = serde_json::to_vec_pretty(details).map_err(|source| StoreError::Serialize {
+            what: format!("the run details of {artifact}"),
+            source,
+        })?;
+        write_atomically(&self.run_details_path(artifact, number), &json)
+    }
+
+    /// What the latest run measured of a build, if any did. A file that this kiln cannot read counts as none: nothing
+    /// depends on it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn run_details(&self, artifact: &ArtifactName, number: u64) -> Result<Option<RunDetails>> {
+        let bytes = read_bounded(&self.run_details_path(artifact, number), MAX_DETAILS)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_replaced_and_what_is_damaged_counts_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path());
+        let artifact: ArtifactName = "app".parse().unwrap();
+        fs_err::create_dir_all(folder.path().join("app/000001")).unwrap();
+        assert_eq!(ledger.run_details(&artifact, 1).unwrap(), None);
+        let mut details = RunDetails {
+            format: RUN_DETAILS_FORMAT,
+            at: Epoch::from_seconds(5).unwrap(),
+            smoke: Some(SmokeMeasure { client: "kiln".to_owned(), events: Vec::new() }),
+        };
+        ledger.put_run_details(&artifact, 1, &details).unwrap();
+        details.smoke = None;
+        ledger.put_run_details(&artifact, 1, &details).unwrap();
+        assert_eq!(ledger.run_details(&artifact, 1).unwrap(), Some(details));
+        fs_err::write(folder.path().join("app/000001/run.json"), b"{").unwrap();
+        assert_eq!(ledger.run_details(&artifact, 1).unwrap(), None);
+    }
+}
