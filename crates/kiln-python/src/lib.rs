@@ -3,10 +3,14 @@
 //! Everything here is a pure function from text or bytes to values. Two scripts are carried as text and run by others
 //! inside a base image: the probe ([`PROBE`]) and the import check.
 
+mod constraint_union;
+mod declaration;
+mod declaration_project;
 mod dependency;
 mod entry_points;
 mod environment;
 mod error;
+mod held_back;
 mod import_check;
 mod import_findings;
 mod install;
@@ -33,15 +37,20 @@ mod requirements_lines;
 mod requires;
 mod same_condition;
 mod select;
+mod stand_in;
 mod tags;
+mod target_lock;
 mod uv_fresh;
 mod uv_lock;
 mod wheel;
 mod wheel_archive;
 mod wheel_python;
 
+pub use declaration::{Declaration, Wanted, declare_requirements};
+pub use declaration_project::declare_project;
 pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
+pub use held_back::{HeldBack, Offer, held_back};
 pub use import_check::{
     HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest, LayerModule,
     ModuleReport, StandInReport, Unreported, lambda_environment,
@@ -62,7 +71,12 @@ pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
 pub use select::{Choice, LayerContent, Selection, select};
+pub use stand_in::stand_in_interpreter;
 pub use tags::{NoWheel, WheelName, best_wheel};
+pub use target_lock::{
+    ChangeKind, LockChange, LockHeader, LockTarget, Pinned, declared_not_locked, is_of_input, lock_changes,
+    read_resolution, render_lock,
+};
 pub use uv_lock::parse_uv;
 pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
 pub use wheel_python::wheels_requiring_other_python;
