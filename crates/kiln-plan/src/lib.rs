@@ -10,6 +10,7 @@ mod problem;
 mod runtime_table;
 mod settings;
 mod size;
+mod tools;
 mod workspace;
 mod workspace_path;
 
@@ -22,4 +23,5 @@ pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
+pub use tools::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

@@ -71,7 +71,7 @@ pub use release_file::is_file_of;
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
 pub use select::{Choice, LayerContent, Selection, select};
-pub use stand_in::stand_in_interpreter;
+pub use stand_in::{stand_in_for_trial, stand_in_interpreter};
 pub use tags::{NoWheel, WheelName, best_wheel};
 pub use target_lock::{
     ChangeKind, LockChange, LockHeader, LockTarget, Pinned, declared_not_locked, is_of_input, lock_changes,

@@ -4,6 +4,7 @@
 
 use crate::{Interpreter, PythonError, TargetEnvironment};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// A shell script that answers uv's question with the target's Python, machine and glibc. `folder` is a folder that holds
 /// nothing: the script says that the interpreter is installed there.
@@ -19,13 +20,56 @@ pub fn stand_in_interpreter(
     glibc: (u32, u32),
     folder: &str,
 ) -> Result<String, PythonError> {
-    let mut markers = target.marker_values().clone();
+    script(&Answer {
+        markers: target.marker_values().clone(),
+        extension_suffixes: &interpreter.extension_suffixes,
+        machine: target.machine(),
+        glibc,
+        folder,
+    })
+}
+
+/// A script of the same form for no target in particular, to try whether a version of uv asks what it answers.
+///
+/// # Errors
+/// As [`stand_in_interpreter`].
+pub fn stand_in_for_trial(folder: &str) -> Result<String, PythonError> {
+    let markers = [
+        ("implementation_name", "cpython"),
+        ("implementation_version", "3.13.0"),
+        ("os_name", "posix"),
+        ("platform_machine", "x86_64"),
+        ("platform_python_implementation", "CPython"),
+        ("platform_system", "Linux"),
+        ("python_full_version", "3.13.0"),
+        ("python_version", "3.13"),
+        ("sys_platform", "linux"),
+    ];
+    script(&Answer {
+        markers: markers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        extension_suffixes: &[".abi3.so".to_owned(), ".so".to_owned()],
+        machine: "x86_64",
+        glibc: (2, 34),
+        folder,
+    })
+}
+
+struct Answer<'a> {
+    markers: BTreeMap<String, String>,
+    extension_suffixes: &'a [String],
+    machine: &'a str,
+    glibc: (u32, u32),
+    folder: &'a str,
+}
+
+fn script(answer: &Answer<'_>) -> Result<String, PythonError> {
+    let Answer { markers, extension_suffixes, machine, glibc, folder } = answer;
+    let mut markers = markers.clone();
     // The kernel of the machine that locks decides nothing.
     for name in ["platform_release", "platform_version"] {
         markers.insert(name.to_owned(), String::new());
     }
     let python = format!("{folder}/python3");
-    let (major, minor) = target.python();
     let scheme = json!({
         "platlib": folder, "purelib": folder, "include": folder, "scripts": folder, "data": folder,
     });
@@ -42,13 +86,13 @@ pub fn stand_in_interpreter(
         "sys_path": [],
         "site_packages": [],
         "stdlib": folder,
-        "extension_suffixes": interpreter.extension_suffixes,
+        "extension_suffixes": extension_suffixes,
         "standalone": false,
         "scheme": scheme,
         "virtualenv": virtualenv,
         "os": { "name": "manylinux", "major": glibc.0, "minor": glibc.1 },
-        "arch": target.machine(),
-        "cpu_info": { "unavailable": format!("a stand-in for Python {major}.{minor} answers") },
+        "arch": machine,
+        "cpu_info": { "unavailable": "a stand-in answers for a Python that is not here" },
         "manylinux_compatible": true,
         "gil_disabled": false,
         "debug_enabled": false,

@@ -21,7 +21,7 @@ pub use error::StoreError;
 pub use ledger::{Ledger, LedgerEntry};
 pub use publication::{Publication, sweep_staging};
 pub use stat_cache::StatCache;
-pub use store::{BlobWriter, STORE_FORMAT, Store};
+pub use store::{BlobWriter, STORE_FORMAT, Store, TemporaryFolder};
 pub use workspace_lock::WorkspaceLock;
 
 /// The result of an operation on disk.
