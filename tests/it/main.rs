@@ -15,6 +15,7 @@ mod harness;
 mod imports;
 mod incremental;
 mod killed;
+mod lock_artifact;
 mod lock_formats;
 mod pip_oracle;
 mod python_lock;

@@ -32,7 +32,7 @@ pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
 pub use environment::{EngineSlot, Environment};
 pub use error::BuildError;
 pub use event::{Ending, Event, Events, Stage};
-pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, lock_artifacts};
+pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};
 pub use pins::{Pin, PinnedThing, pins};
 pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};

@@ -56,8 +56,21 @@ pub struct ArtifactLock {
     pub changes: Vec<LockChange>,
     /// What the target keeps at an older version.
     pub held_back: Vec<HeldBack>,
+    /// What the lock that was there keeps at an older version, although a newer one fits.
+    pub kept: Vec<Kept>,
     /// What else should be known, such as what could not be checked.
     pub remarks: Vec<String>,
+}
+
+/// A distribution that stays where it was locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The distribution.
+    pub name: DistributionName,
+    /// The version that is locked.
+    pub locked: String,
+    /// The version that it would get anew.
+    pub fits: String,
 }
 
 /// Makes the locks of artifacts. The resolver is pinned first where it is not yet, which the second value tells.
@@ -233,11 +246,11 @@ async fn lock_one(
         .iter()
         .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
         .collect();
-    let held_back = match all_held_back(context, &question, index, uv, &pinned, &freedom).await {
-        Ok(held_back) => held_back,
+    let (held_back, kept) = match all_held_back(context, &question, index, uv, &pinned, &freedom).await {
+        Ok(both) => both,
         Err(reason) => {
             remarks.push(format!("whether the target holds anything back was not checked: {reason}"));
-            Vec::new()
+            (Vec::new(), Vec::new())
         }
     };
     let changes = lock_changes(usable.map(|text| &**text), &pinned);
@@ -260,6 +273,7 @@ async fn lock_one(
         written,
         changes,
         held_back,
+        kept,
         remarks,
     })
 }
@@ -305,7 +319,7 @@ fn unresolved(asked: &Asked<'_>, target: &LockTarget, none: NoAnswer) -> BuildEr
     }
 }
 
-/// What the target holds back: the same question is asked for a glibc without limit, and the index is asked what it has.
+/// What the target holds back, and what the old lock does: the same question is asked for a glibc without limit, and the index is asked what it has.
 async fn all_held_back(
     context: &Context,
     question: &Question<'_>,
@@ -313,7 +327,7 @@ async fn all_held_back(
     uv: &Uv,
     pinned: &[Pinned],
     freedom: &Freedom,
-) -> Result<Vec<HeldBack>, String> {
+) -> Result<(Vec<HeldBack>, Vec<Kept>), String> {
     let broken = |none: NoAnswer| match none {
         NoAnswer::Broken(error) => error.to_string(),
         NoAnswer::Refused { lines, .. } => lines.into_iter().next().unwrap_or_default(),
@@ -374,5 +388,12 @@ async fn all_held_back(
         }
         all.push(held);
     }
-    Ok(all)
+    let kept = pinned
+        .iter()
+        .filter_map(|one| {
+            let fits = here.get(&one.name).filter(|fits| **fits != one.version)?;
+            Some(Kept { name: one.name.clone(), locked: one.version.clone(), fits: fits.clone() })
+        })
+        .collect();
+    Ok((all, kept))
 }

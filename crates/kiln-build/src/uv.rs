@@ -100,6 +100,12 @@ impl Uv {
             fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
             variables.insert("NETRC".to_owned(), path.display().to_string());
         }
+        if let Some(bundle) = &context.environment.network.ca_bundle {
+            variables.insert("SSL_CERT_FILE".to_owned(), bundle.display().to_string());
+        }
+        if context.environment.network.offline {
+            variables.insert("UV_OFFLINE".to_owned(), "1".to_owned());
+        }
         let mut secrets = Vec::new();
         for index in indexes {
             let (user, password) = (index.url.username(), index.url.password());
@@ -129,9 +135,12 @@ impl Uv {
         if output.success {
             return Ok(());
         }
+        // What follows is the stand-in's own answer.
+        let said = output.lines.iter().map(|line| line.trim()).take_while(|line| *line != "[stdout]");
+        let said: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("warning:")).collect();
         Err(refused(format!(
-            "it cannot be used, because it asks an interpreter for something else: {}",
-            output.lines.join(" ").chars().take(600).collect::<String>()
+            "kiln cannot use this version: it asks an interpreter for something else than kiln's stand-in answers\n    {}",
+            said.join("\n    ")
         )))
     }
 

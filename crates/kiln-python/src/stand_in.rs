@@ -75,6 +75,7 @@ fn script(answer: &Answer<'_>) -> Result<String, PythonError> {
     });
     let virtualenv =
         json!({ "platlib": "lib", "purelib": "lib", "include": "include", "scripts": "bin", "data": "" });
+    let os = json!({ "name": "manylinux", "major": glibc.0, "minor": glibc.1 });
     let answer = json!({
         "result": "success",
         "markers": markers,
@@ -90,8 +91,10 @@ fn script(answer: &Answer<'_>) -> Result<String, PythonError> {
         "standalone": false,
         "scheme": scheme,
         "virtualenv": virtualenv,
-        "os": { "name": "manylinux", "major": glibc.0, "minor": glibc.1 },
+        "os": os,
         "arch": machine,
+        // Where older versions look for the two.
+        "platform": { "os": os, "arch": machine },
         "cpu_info": { "unavailable": "a stand-in answers for a Python that is not here" },
         "manylinux_compatible": true,
         "gil_disabled": false,

@@ -107,6 +107,24 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
     for held in &lock.held_back {
         printer.problem(&format!("{warning}: {}: {}", lock.artifact, held.line()));
     }
+    if !lock.kept.is_empty() {
+        const MOST: usize = 5;
+        let mut kept: Vec<String> = lock
+            .kept
+            .iter()
+            .take(MOST)
+            .map(|kept| format!("{} {} ({} fits)", kept.name, kept.locked, kept.fits))
+            .collect();
+        if lock.kept.len() > MOST {
+            kept.push(format!("{} more", lock.kept.len() - MOST));
+        }
+        let note = printer.on_stderr(Style::Note, "note");
+        printer.talk(&format!(
+            "{note}: {}: the lock keeps {}; --upgrade moves them",
+            lock.artifact,
+            kept.join(", ")
+        ));
+    }
     for remark in &lock.remarks {
         printer.problem(&format!("{warning}: {}: {remark}", lock.artifact));
     }
@@ -147,7 +165,15 @@ struct ArtifactDocument<'a> {
     written: bool,
     changes: Vec<ChangeRow<'a>>,
     held_back: Vec<HeldBackRow<'a>>,
+    kept: Vec<KeptRow<'a>>,
     remarks: &'a [String],
+}
+
+#[derive(Serialize)]
+struct KeptRow<'a> {
+    distribution: &'a str,
+    locked: &'a str,
+    fits: &'a str,
 }
 
 #[derive(Serialize)]
@@ -197,6 +223,15 @@ impl<'a> ArtifactDocument<'a> {
                     newest: &held.newest,
                     releases: held.releases,
                     reason: &held.reason,
+                })
+                .collect(),
+            kept: lock
+                .kept
+                .iter()
+                .map(|kept| KeptRow {
+                    distribution: kept.name.as_str(),
+                    locked: &kept.locked,
+                    fits: &kept.fits,
                 })
                 .collect(),
             remarks: &lock.remarks,
