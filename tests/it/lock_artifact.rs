@@ -77,6 +77,14 @@ fn a_lock_for_amazon_linux_2_says_what_its_c_library_holds_back() {
     assert!(!lock.contains("://"), "no index is named: {lock}");
     assert_eq!(versions(&lock)["numpy"], "2.2.6");
 
+    // Python holds back as well, and both are told.
+    function(&sandbox, "newer", "3.11", CODE, ("requirements.in", "numpy>=2,<2.6\n"), "");
+    sandbox.kiln().run(["lock", "newer"]).ends_with(exit::SUCCESS).says(&[
+        "warning: newer: numpy 2.2.6, newest is 2.5.",
+        "needs Python >=3.12, python3.11 has 3.11; 2.4.",
+        "needs glibc 2.2",
+    ]);
+
     // The same again gives the same bytes.
     let again = sandbox.kiln().run(["lock", "app", "--format", "json"]).ends_with(exit::SUCCESS).json();
     assert_eq!((&again[0]["written"], &again[0]["differs"]), (&false.into(), &false.into()));

@@ -312,14 +312,17 @@ mod tests {
 
     #[test]
     fn the_newest_version_that_runs_here_is_chosen() {
-        let wheels = |version: &str, yanked: bool| {
-            ["x86_64", "aarch64"].into_iter().flat_map(move |machine| {
-                let version = version.to_owned();
-                ["manylinux_2_17", "musllinux_1_1"]
-                    .map(|family| file(&format!("uv-{version}-py3-none-{family}_{machine}.whl"), yanked))
-            })
+        let wheels = |version: &str, yanked: bool| -> Vec<IndexFile> {
+            let platforms = [
+                "manylinux_2_17_x86_64",
+                "musllinux_1_1_x86_64",
+                "manylinux_2_17_aarch64",
+                "musllinux_1_1_aarch64",
+            ];
+            let name = |platform: &str| format!("uv-{version}-py3-none-{platform}.whl");
+            platforms.iter().map(|platform| file(&name(platform), yanked)).collect()
         };
-        let mut listed: Vec<IndexFile> = wheels("0.9.9", false).chain(wheels("0.10.0", false)).collect();
+        let mut listed = [wheels("0.9.9", false), wheels("0.10.0", false)].concat();
         listed.extend(wheels("0.11.0", true));
         listed.extend(wheels("0.12.0rc1", false));
         listed.push(file("uv-0.13.0-py3-none-win_amd64.whl", false));

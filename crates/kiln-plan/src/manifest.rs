@@ -406,7 +406,8 @@ fn problems_of_requirements(
             "keep what you want in one file, such as requirements.in, and let kiln write the other",
         );
     }
-    if !python.requirements_are_project() && !(python.groups.is_empty() && python.extras.is_empty()) {
+    let chooses = !python.groups.is_empty() || !python.extras.is_empty();
+    if chooses && !python.requirements_are_project() {
         problem(
             0..0,
             format!("{requirements} is a list of requirements, which has no groups and extras"),

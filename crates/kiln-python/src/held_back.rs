@@ -67,7 +67,21 @@ pub fn held_back(
         reason,
     };
     let elsewhere = elsewhere.and_then(|version| Version::from_str(version).ok()).filter(|v| *v > current);
-    // Python first: who moves to a newer Python usually gets a newer C library with it.
+    let glibc = elsewhere.as_ref().and_then(|newest| {
+        let wheels = releases.get(newest).into_iter().flatten();
+        let needed = wheels
+            .filter_map(|file| WheelName::parse(file.file_name).ok())
+            .filter_map(|wheel| glibc_of(&wheel, target))
+            .min();
+        let (major, minor) = target.glibc()?;
+        let needed = match needed {
+            Some((a, b)) => format!("needs glibc {a}.{b}"),
+            // Something that it requires needs it.
+            None => "what it requires needs a newer glibc".to_owned(),
+        };
+        Some(format!("{needed}, {} has {major}.{minor}", target.holder_of_glibc()))
+    });
+    // Who moves to a newer Python usually gets a newer C library with it, so that comes first; but both are told.
     let (_, runtime) = target.python_of_base();
     let newest =
         constraint.and_then(|constraint| releases.iter().rev().find(|(v, _)| constraint.contains(v)));
@@ -76,23 +90,13 @@ pub fn held_back(
         && elsewhere.as_ref().is_none_or(|elsewhere| newest > elsewhere)
         && let Some(python) = needs_python(files, target)
     {
-        return Some(told(newest, format!("needs Python {python}, {runtime} has {}", python_of(target))));
+        let mut reason = format!("needs Python {python}, {runtime} has {}", python_of(target));
+        if let (Some(elsewhere), Some(glibc)) = (&elsewhere, &glibc) {
+            reason.push_str(&format!("; {elsewhere} {glibc}"));
+        }
+        return Some(told(newest, reason));
     }
-    let newest = elsewhere?;
-    let needed = releases.get(&newest).and_then(|files| {
-        files
-            .iter()
-            .filter_map(|file| WheelName::parse(file.file_name).ok())
-            .filter_map(|w| glibc_of(&w, target))
-            .min()
-    });
-    let (major, minor) = target.glibc()?;
-    let needed = match needed {
-        Some((a, b)) => format!("needs glibc {a}.{b}"),
-        // Something that it requires needs it.
-        None => "what it requires needs a newer glibc".to_owned(),
-    };
-    Some(told(&newest, format!("{needed}, {} has {major}.{minor}", target.holder_of_glibc())))
+    Some(told(&elsewhere?, glibc?))
 }
 
 fn python_of(target: &TargetEnvironment) -> String {
@@ -201,10 +205,15 @@ mod tests {
         );
         assert_eq!(
             judge("1.0", Some("2.0"), Some(""), &offers).unwrap(),
-            "a-b 1.0, newest is 4.0 (3 releases later): needs Python >=3.12, python3.11 has 3.11"
+            "a-b 1.0, newest is 4.0 (3 releases later): needs Python >=3.12, python3.11 has 3.11; 2.0 needs glibc 2.28, \
+             python3.11 on Amazon Linux 2 has 2.26"
         );
         // Not asked for directly: whatever requires it may hold it back, so nothing is said of Python.
         assert!(judge("1.0", Some("2.0"), None, &offers).unwrap().contains("glibc 2.28"));
+        assert_eq!(
+            judge("2.0", Some("2.0"), Some(""), &offers).unwrap(),
+            "a-b 2.0, newest is 4.0 (1 release later): needs Python >=3.12, python3.11 has 3.11"
+        );
         // Another C library would give the same.
         for elsewhere in [Some("1.0"), Some("0.9"), None] {
             assert_eq!(judge("1.0", elsewhere, Some("<3"), &offers), None);
