@@ -17,6 +17,7 @@ mod imports;
 mod incremental;
 mod invoke;
 mod killed;
+mod lock_artifact;
 mod lock_formats;
 mod packaging;
 mod pip_oracle;

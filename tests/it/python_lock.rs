@@ -118,13 +118,14 @@ fn lock_missing_or_stale() {
     sandbox.poetry_function("stale", "3.13", CODE, &project.replace("\"^1\"", "\">=1,<3\""), &lock);
     let outcome = sandbox.denied().says(&[
         "deny[lock-missing] absent: manifests/absent/requirements.txt manifests/absent.toml names the lock manifests/absent/requirements.txt, which does \
-         not exist → make it, from your requirements.in: uv pip compile --generate-hashes",
+         not exist → name what you want with `requirements` under [python], such as requirements.in, and run: kiln lock absent",
         "deny[lock-missing] absent-poetry: manifests/absent-poetry/poetry.lock manifests/absent-poetry.toml names the lock \
          manifests/absent-poetry/poetry.lock, which does not exist → make it, in the project's folder: poetry lock",
         "deny[lock-missing] unhashed: manifests/unhashed/requirements.txt:1 and 1 more `stale==1.0` has no \
          `--hash=sha256:…`",
-        "manifests/unhashed/requirements.txt:2: `other>=2` is not pinned to one version with `==` → make a hashed file: \
-         uv pip compile --generate-hashes",
+        "manifests/unhashed/requirements.txt:2: `other>=2` is not pinned to one version with `==` → name it with \
+         `requirements` under [python], another file with `lock`, and run: kiln lock ARTIFACT → or make a hashed file: uv pip \
+         compile --generate-hashes",
         "deny[lock-stale] stale: manifests/stale/poetry.lock",
         "the lock was made for another manifests/stale/pyproject.toml: its dependencies have changed since → make the \
          lock again: poetry lock",

@@ -230,6 +230,13 @@ fn prepare_one(
         if let (LockKind::Requirements, Some(lock)) = (python.lock_kind(), &inputs.lock) {
             inputs.included = included_files(&environment.root, &context.store, stat, lock)?;
         }
+        if let (Some(_), false, Some(requirements)) =
+            (&python.requirements, python.requirements_are_project(), &inputs.project)
+        {
+            inputs.included.extend(included_files(&environment.root, &context.store, stat, requirements)?);
+            inputs.included.sort();
+            inputs.included.dedup();
+        }
     }
     for path in smoke::files_of(manifest).collect::<BTreeSet<_>>() {
         let full = environment.root.join(path);

@@ -171,7 +171,7 @@ async fn judged(
     }
 }
 
-async fn download(
+pub(crate) async fn download(
     context: &Context,
     file: &IndexFile,
     hashes: &[Digest],

@@ -38,6 +38,8 @@ pub struct Environment {
     pub debian_mirrors: Vec<Mirror>,
     /// How to reach the engine.
     pub engine: EngineSettings,
+    /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
+    pub tool_variables: BTreeMap<String, String>,
     /// How long to wait for another kiln in this workspace.
     pub lock_wait: Duration,
 }

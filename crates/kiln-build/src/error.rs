@@ -186,6 +186,30 @@ pub enum BuildError {
         /// The tree read back.
         found: Digest,
     },
+    /// What an artifact asks for cannot be resolved.
+    #[error("{artifact}: what {input} asks for cannot be locked for {target}")]
+    Unresolved {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The file that says what is asked for.
+        input: String,
+        /// The target.
+        target: String,
+        /// What the resolver said.
+        lines: Vec<String>,
+        /// Distributions of which there are only source distributions.
+        only_source: Vec<String>,
+        /// Whether the resolver says that the requirements contradict each other or the index; else it broke.
+        unsatisfiable: bool,
+    },
+    /// A tool that kiln runs on this machine does not do what it should.
+    #[error("{tool}: {reason}")]
+    Tool {
+        /// The tool with its version.
+        tool: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A base is not pinned where only a pinned one will do.
     #[error("{}", .0.cause)]
     Denied(Box<Finding>),

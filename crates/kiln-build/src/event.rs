@@ -71,6 +71,13 @@ pub enum Event {
         /// What is done, such as `assemble`.
         activity: &'static str,
     },
+    /// A lock is being made.
+    Locking {
+        /// Of what.
+        subject: String,
+        /// What is done, such as `resolve`.
+        activity: &'static str,
+    },
     /// A download began.
     DownloadStarted {
         /// File name.

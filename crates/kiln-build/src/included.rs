@@ -3,12 +3,12 @@
 use crate::BuildError;
 use crate::workspace::text_file;
 use kiln_python::parse_requirements;
-use kiln_record::Digest;
+use kiln_record::{Digest, digest_of_value};
 use kiln_store::{StatCache, Store};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The kind of cache value: what a requirements file includes, by its digest.
+/// The kind of cache value: what a requirements file includes, by its path and digest. What it names is relative to it.
 const CACHE: &str = "requirement-includes";
 
 /// Paths, relative to the workspace, and digests of everything that a requirements file includes, directly or not. The
@@ -19,7 +19,8 @@ pub(crate) fn included_files(
     stat: &mut StatCache,
     lock: &(String, Digest),
 ) -> Result<Vec<(String, Digest)>, BuildError> {
-    let known: Option<Vec<(String, Digest)>> = store.cache_get(CACHE, &lock.1)?;
+    let key = digest_of_value(lock)?;
+    let known: Option<Vec<(String, Digest)>> = store.cache_get(CACHE, &key)?;
     if let Some(known) = known {
         let mut same = true;
         for (path, digest) in &known {
@@ -44,6 +45,6 @@ pub(crate) fn included_files(
             included.push((path, stat.digest_of(&file)?.0));
         }
     }
-    store.cache_put(CACHE, &lock.1, &included)?;
+    store.cache_put(CACHE, &key, &included)?;
     Ok(included)
 }

@@ -1,12 +1,14 @@
 //! Runs plans: everything that joins the other crates.
 //!
-//! [`build`] takes artifacts through their stages, [`lock_base`] pins a base, and [`resolve`], [`history`] and
+//! [`build`] takes artifacts through their stages, [`lock_base`], [`lock_artifacts`] and [`lock_tools`] pin what builds
+//! use, and [`resolve`], [`history`] and
 //! [`verify_file`] answer questions about builds that were made. What happens is told as [`Event`]s.
 
 mod base;
 mod build;
 mod collect;
 mod cross_check;
+mod declared;
 mod deployment;
 mod distribution;
 mod document;
@@ -16,14 +18,18 @@ mod event;
 mod hygiene;
 mod import_check;
 mod included;
+mod lock_artifact;
 mod lock_base;
 mod native;
 mod package;
+mod pins;
 mod policy;
 mod reference;
 mod smoke;
 mod source;
 mod stage;
+mod tool;
+mod uv;
 mod workspace;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
@@ -31,6 +37,9 @@ pub use cross_check::{CrossCheck, cross_check};
 pub use environment::{EngineSlot, Environment};
 pub use error::BuildError;
 pub use event::{Ending, Event, Events, Stage};
+pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};
+pub use pins::{Pin, PinnedThing, pins};
 pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};
+pub use tool::{ToolReport, lock_tools};
 pub use workspace::{WORKSPACE_FILE, find_workspace, read_workspace};

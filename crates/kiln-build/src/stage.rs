@@ -2,6 +2,7 @@
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
 use crate::collect::{Collection, WheelFiles};
+use crate::declared;
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
@@ -13,7 +14,7 @@ use crate::workspace::text_file;
 use crate::{BuildError, Event, Stage, cross_check, smoke};
 use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
-use kiln_plan::{ArtifactPlan, LockKind, Problem, TextFile};
+use kiln_plan::{ArtifactPlan, LockKind, Manifest, Problem, TextFile};
 use kiln_python::{
     Choice, Interpreter, LayerContent, Lock, Locked, Surroundings, TargetEnvironment, parse_pipfile,
     parse_poetry, parse_pylock, parse_requirements, parse_uv, requires, select,
@@ -109,7 +110,7 @@ impl Planned {
         let python = match plan.manifest.runtime.python {
             Some(_) => {
                 let interpreter = context.bases.interpreter(context, &plan.base).await?;
-                match target_environment(&plan, &interpreter) {
+                match target_environment(&plan.manifest, &interpreter) {
                     Ok(target) => Some((interpreter, target)),
                     Err(finding) => return Ok(Err(Denied(vec![*finding]))),
                 }
@@ -131,13 +132,25 @@ impl Planned {
             }));
         };
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Select });
-        let lock = match read_lock(context, &plan)? {
+        let mut lock = match read_lock(context, &plan)? {
             Ok(lock) => lock,
             Err(findings) => return Ok(Err(Denied(findings))),
         };
+        let declaration = match declared::of_lock(context, &plan, &target)? {
+            Ok(declaration) => declaration,
+            Err(findings) => return Ok(Err(Denied(findings))),
+        };
+        // A lock that kiln made of a declaration holds its groups and extras, and nothing beside them.
+        let (groups, extras) = match &declaration {
+            Some(declaration) => {
+                lock.requires_python.clone_from(&declaration.requires_python);
+                (Vec::new(), Vec::new())
+            }
+            None => (section.groups.clone(), section.extras.clone()),
+        };
         let choice = Choice {
-            groups: section.groups.clone(),
-            extras: Vec::new(),
+            groups,
+            extras,
             excluded: section.exclude.iter().cloned().collect(),
             from_runtime: section.from_runtime.iter().cloned().collect(),
             layers: layers
@@ -148,7 +161,10 @@ impl Planned {
                 })
                 .collect(),
         };
-        let selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
+        let mut selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
+        if let Some(declaration) = &declaration {
+            selection.findings.extend(declared::not_locked(&plan, declaration, &lock, &target));
+        }
         if let Some(denied) = denied(context, &plan, &selection.findings) {
             return Ok(Err(denied));
         }
@@ -260,7 +276,7 @@ fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<
 }
 
 /// Reads a file that the plan names by digest: an edit in between would build something else than was planned.
-fn planned_file(
+pub(crate) fn planned_file(
     root: &Path,
     plan: &ArtifactPlan,
     role: InputRole,
@@ -269,7 +285,7 @@ fn planned_file(
     if !root.join(path).is_file() {
         return Err(BuildError::Input(vec![
             Problem::in_file(&plan.manifest.file, format!("it needs {path}, which does not exist"))
-                .help("put the project file beside its lock, or name it with `project` in [python]"),
+                .help("put it there, or name another one with `project` or `requirements` in [python]"),
         ]));
     }
     let file = text_file(root, path)?;
@@ -293,32 +309,31 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
         Some(LockKind::Pylock) => Some("uv export --format pylock.toml -o pylock.toml, or: pip lock"),
         _ => None,
     };
-    if let Some(tool) = tool {
-        finding.remedy(format!("make it, in the project's folder: {tool}"))
-    } else {
-        finding
-            .remedy(format!("make it, from your requirements.in: uv pip compile --generate-hashes -o {lock_path} requirements.in"))
-            .remedy(format!("or: pip-compile --generate-hashes -o {lock_path} requirements.in"))
+    let artifact = &plan.manifest.name;
+    let declares = plan.manifest.python.as_ref().is_some_and(|python| python.requirements.is_some());
+    match tool {
+        Some(tool) => finding.remedy(format!("make it, in the project's folder: {tool}")),
+        None if declares => finding.remedy(format!("make it: kiln lock {artifact}")),
+        None => finding
+            .remedy(format!(
+                "name what you want with `requirements` under [python], such as requirements.in, and run: kiln lock {artifact}"
+            ))
+            .remedy(format!("or make it yourself: uv pip compile --generate-hashes -o {lock_path} requirements.in")),
     }
 }
 
-fn target_environment(
-    plan: &ArtifactPlan,
+pub(crate) fn target_environment(
+    manifest: &Manifest,
     interpreter: &Interpreter,
 ) -> Result<TargetEnvironment, Box<Finding>> {
-    TargetEnvironment::new(interpreter, &plan.manifest.runtime, plan.manifest.target.architecture).map_err(
-        |error| {
-            Box::new(
-                Finding::new(Code::RequiresPythonMismatch, plan.manifest.base.as_str(), error.to_string())
-                    .detail(format!("base and target are named in {}", plan.manifest.file))
-                    .remedy(format!("name a base with the Python of {}", plan.manifest.target.runtime))
-                    .remedy(format!(
-                        "or change target.runtime to the one with Python {}",
-                        interpreter.version
-                    )),
-            )
-        },
-    )
+    TargetEnvironment::new(interpreter, &manifest.runtime, manifest.target.architecture).map_err(|error| {
+        Box::new(
+            Finding::new(Code::RequiresPythonMismatch, manifest.base.as_str(), error.to_string())
+                .detail(format!("base and target are named in {}", manifest.file))
+                .remedy(format!("name a base with the Python of {}", manifest.target.runtime))
+                .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
+        )
+    })
 }
 
 impl Fetched {

@@ -46,6 +46,17 @@ pub(crate) fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Work
     })
 }
 
+/// Reads bases with their locks, and no manifests: a list of pins does not depend on what uses them.
+pub(crate) fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildError> {
+    let files = WorkspaceFiles {
+        settings: Some(text_file(root, WORKSPACE_FILE)?),
+        definitions: text_files(root, "images", ".toml")?,
+        locks: text_files(root, "images", ".lock")?,
+        manifests: Vec::new(),
+    };
+    Workspace::parse(&files).map_err(BuildError::Input)
+}
+
 fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {
     let path = root.join(folder);
     if !path.is_dir() {

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kiln_record::{ArtifactName, BaseName};
+use kiln_record::{ArtifactName, BaseName, DistributionName};
 use std::path::PathBuf;
 
 /// Builds AWS Lambda zips and layers that anyone can rebuild bit for bit, says what is inside, and tells what changed.
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Pins what a build uses
     Lock(Lock),
+    /// Lists everything outside the workspace that it has pinned, and how old each pin is
+    Pins,
     /// Tells what changed between two builds and why
     Diff(Diff),
     /// Lists the builds of an artifact
@@ -90,9 +92,27 @@ pub(crate) struct Build {
 
 #[derive(Debug, Args)]
 pub(crate) struct Lock {
+    /// Makes the locks of these artifacts, from what `requirements` in their manifests names
+    #[arg(required_unless_present_any = ["bases", "tools"])]
+    pub(crate) artifacts: Vec<ArtifactName>,
     /// Pins a base: its packages or its image digest; may be given more than once
-    #[arg(long = "base", required = true, value_name = "NAME")]
+    #[arg(long = "base", value_name = "NAME")]
     pub(crate) bases: Vec<BaseName>,
+    /// Pins the tools that kiln runs, in kiln.lock: the newest uv
+    #[arg(long)]
+    pub(crate) tools: bool,
+    /// Pins this version instead of the newest
+    #[arg(long, requires = "tools", value_name = "uv==VERSION")]
+    pub(crate) tool: Option<String>,
+    /// Moves everything to the newest version that fits; without it, what is locked stays where it fits
+    #[arg(long, short = 'U', requires = "artifacts")]
+    pub(crate) upgrade: bool,
+    /// Moves this distribution only; may be given more than once
+    #[arg(long, short = 'P', requires = "artifacts", value_name = "NAME", conflicts_with = "upgrade")]
+    pub(crate) upgrade_package: Vec<DistributionName>,
+    /// Writes nothing, and ends with exit code 11 if a lock would change
+    #[arg(long, requires = "artifacts", conflicts_with_all = ["bases", "tools"])]
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -78,6 +78,10 @@ impl From<BuildError> for Failure {
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{tail}"), Vec::new())
             }
+            BuildError::Unresolved { ref lines, .. } => {
+                let said: String = lines.iter().map(|line| format!("\n    {line}")).collect();
+                (format!("{error}; uv says:{said}"), Vec::new())
+            }
             BuildError::HashNotLocked { ref offered, ref locked, .. } => {
                 let offered = if offered.is_empty() {
                     "\n    nothing of this version".to_owned()
@@ -105,6 +109,8 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Lock(_)
         | BuildError::Unknown { .. }
         | BuildError::Reference { .. } => exit::INPUT_INVALID,
+        BuildError::Unresolved { unsatisfiable: true, .. } => exit::INPUT_INVALID,
+        BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
         | BuildError::NoMirror { .. }
@@ -176,6 +182,18 @@ fn hints(error: &BuildError) -> Vec<String> {
             format!("is image.python in images/{base}.toml a Python that runs in this base?"),
         ],
         BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],
+        BuildError::Unresolved { only_source, input, .. } if !only_source.is_empty() => only_source
+            .iter()
+            .map(|name| {
+                format!("{name} has no wheel that fits, only a source distribution, which kiln does not build to resolve")
+            })
+            .chain([format!("ask for a version that has a wheel, or for something else, in {input}; the lock is as it was")])
+            .collect(),
+        BuildError::Unresolved { unsatisfiable: true, input, .. } => {
+            vec![format!("change what {input} asks for, or the target; the lock is as it was")]
+        }
+        BuildError::Unresolved { .. } => vec!["the lock is as it was".to_owned()],
+        BuildError::Tool { .. } => vec!["name a version that can be used: kiln lock --tools --tool uv==VERSION".to_owned()],
         BuildError::Denied(finding) => finding.remedy.clone(),
         BuildError::Interrupted => vec!["the same command goes on with what is missing".to_owned()],
         BuildError::SourceChanged { .. } => vec!["build again when nothing writes to the source".to_owned()],

@@ -65,6 +65,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     match &arguments.command {
         Command::Build(command) => command::build::run(&settings, command, printer),
         Command::Lock(command) => command::lock::run(&settings, command, printer),
+        Command::Pins => command::pins::run(&settings, printer),
         Command::Diff(command) => command::diff::run(&settings, command, printer),
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),

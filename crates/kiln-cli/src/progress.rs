@@ -69,6 +69,7 @@ impl State {
                     self.say(&format!("{:>9}  base {base}", activity));
                 }
             }
+            Event::Locking { subject, activity } => self.say(&format!("{activity:>9}  {subject}")),
             Event::DownloadStarted { file, size } => self.download_started(file, size),
             Event::Downloaded { file, bytes } => {
                 if let Some(bar) = &self.downloads {

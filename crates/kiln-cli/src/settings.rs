@@ -68,6 +68,10 @@ impl Settings {
             index: if fetches { python_index(index, variables, home.as_deref())? } else { None },
             debian_mirrors: if fetches { debian_mirrors(mirror, variables)? } else { Vec::new() },
             engine: engine(variables, home.as_deref()),
+            tool_variables: var::FOR_TOOLS
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())))
+                .collect(),
             lock_wait,
             root,
         };

@@ -31,6 +31,20 @@ pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The Docker context to use.
 pub(crate) const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
 
+/// What a tool that kiln runs on this machine is given of the environment: how to reach servers, and nothing else.
+pub(crate) const FOR_TOOLS: [&str; 10] = [
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+];
+
 /// The environment of the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Variables {

@@ -12,6 +12,7 @@ mod runtime_table;
 mod settings;
 mod size;
 mod smoke;
+mod tools;
 mod workspace;
 mod workspace_path;
 
@@ -28,4 +29,5 @@ pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
 pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
+pub use tools::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

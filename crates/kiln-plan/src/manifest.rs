@@ -83,9 +83,16 @@ pub struct PythonSection {
     pub lock: String,
     /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
     pub project: Option<String>,
+    /// What `kiln lock` makes the lock from: a requirements file without hashes, or a `pyproject.toml`. Once read,
+    /// relative to the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<String>,
     /// Dependency groups to install besides the main one.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Extras of the project to install.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extras: Vec<String>,
     /// Distributions to leave out.
     #[serde(default)]
     pub exclude: Vec<DistributionName>,
@@ -143,13 +150,20 @@ impl PythonSection {
         }
     }
 
-    /// The project file, relative to the workspace, for a lock that has one.
+    /// Whether `requirements` is a project file, and not a list of requirements.
+    #[must_use]
+    pub fn requirements_are_project(&self) -> bool {
+        self.requirements.as_ref().is_some_and(|path| path.ends_with(".toml"))
+    }
+
+    /// The project file, relative to the workspace, for a lock that has one: what it was made from.
     #[must_use]
     pub fn project_path(&self) -> Option<String> {
         let beside = match self.lock_kind() {
             LockKind::Poetry | LockKind::Uv => "pyproject.toml",
             LockKind::Pipfile => "Pipfile",
-            LockKind::Pylock | LockKind::Requirements => return None,
+            LockKind::Requirements => return self.requirements.clone(),
+            LockKind::Pylock => return None,
         };
         Some(self.project.clone().unwrap_or_else(|| match self.lock.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{beside}"),
@@ -356,8 +370,12 @@ impl Manifest {
         let mut source = parsed.source;
         let mut python = parsed.python.map(Spanned::into_inner);
         let paths = source.iter_mut().map(|source| &mut source.path);
-        let files =
-            python.iter_mut().flat_map(|python| std::iter::once(&mut python.lock).chain(&mut python.project));
+        if let Some(python) = &python {
+            problems_of_requirements(python, &mut problem);
+        }
+        let files = python.iter_mut().flat_map(|python| {
+            std::iter::once(&mut python.lock).chain(&mut python.project).chain(&mut python.requirements)
+        });
         for path in paths.chain(files) {
             match in_workspace("manifests", path) {
                 Ok(inside) => *path = inside,
@@ -428,6 +446,47 @@ impl Manifest {
             }),
             _ => Err(problems),
         }
+    }
+}
+
+/// What is wrong with the keys about locking, whatever the files say.
+fn problems_of_requirements(
+    python: &PythonSection,
+    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
+) {
+    let names = [("group", &python.groups), ("extra", &python.extras)];
+    for (what, name) in names.into_iter().flat_map(|(what, names)| names.iter().map(move |name| (what, name)))
+    {
+        if name.parse::<DistributionName>().is_err() {
+            problem(
+                0..0,
+                format!("`{}` is not the name of a {what}", name.escape_debug()),
+                "a name has letters, digits, `-`, `_` and `.`",
+            );
+        }
+    }
+    let Some(requirements) = &python.requirements else { return };
+    if python.lock_kind() != LockKind::Requirements {
+        problem(
+            0..0,
+            format!("`python.requirements` is there, but {} is the lock of another tool", python.lock),
+            "remove `requirements`, or name a lock for kiln to write, such as lock = \"app/requirements.lock.txt\"",
+        );
+    }
+    if *requirements == python.lock {
+        problem(
+            0..0,
+            format!("`python.lock` and `python.requirements` are both {requirements}"),
+            "keep what you want in one file, such as requirements.in, and let kiln write the other",
+        );
+    }
+    let chooses = !python.groups.is_empty() || !python.extras.is_empty();
+    if chooses && !python.requirements_are_project() {
+        problem(
+            0..0,
+            format!("{requirements} is a list of requirements, which has no groups and extras"),
+            "remove `groups` and `extras`, or name a pyproject.toml",
+        );
     }
 }
 

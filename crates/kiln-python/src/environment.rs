@@ -203,6 +203,26 @@ impl TargetEnvironment {
         self.ranks.get(tag).copied()
     }
 
+    /// `platform.machine()` of base and target.
+    #[must_use]
+    pub fn machine(&self) -> &'static str {
+        self.machine
+    }
+
+    /// Who has the C library that caps wheels: `python3.11 on Amazon Linux 2`, or the base where its is older.
+    pub(crate) fn holder_of_glibc(&self) -> String {
+        if self.glibc == Some(self.runtime_glibc) {
+            format!("{} on {}", self.runtime, self.runtime_system)
+        } else {
+            "the base".to_owned()
+        }
+    }
+
+    /// The full version of the base's Python, and the runtime's name.
+    pub(crate) fn python_of_base(&self) -> (&str, &str) {
+        (&self.base_version, &self.runtime)
+    }
+
     /// Which wheels fit, in one line.
     pub(crate) fn summary(&self) -> String {
         let (major, minor) = self.python;

@@ -102,4 +102,10 @@ pub enum PythonError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A resolver's answer has another form than expected.
+    #[error("the resolver's answer cannot be read: `{line}`")]
+    Resolution {
+        /// The line.
+        line: String,
+    },
 }

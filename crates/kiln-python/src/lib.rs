@@ -4,10 +4,14 @@
 //! inside a base image: the probe ([`PROBE`]) and the import check.
 
 mod compile;
+mod constraint_union;
+mod declaration;
+mod declaration_project;
 mod dependency;
 mod entry_points;
 mod environment;
 mod error;
+mod held_back;
 mod import_check;
 mod import_findings;
 mod import_scan;
@@ -37,7 +41,9 @@ mod requires;
 mod same_condition;
 mod select;
 mod smoke;
+mod stand_in;
 mod tags;
+mod target_lock;
 mod uv_fresh;
 mod uv_lock;
 mod wheel;
@@ -45,8 +51,11 @@ mod wheel_archive;
 mod wheel_python;
 
 pub use compile::{COMPILE, CompileReport, CompileRequest};
+pub use declaration::{Declaration, Wanted, declare_requirements};
+pub use declaration_project::declare_project;
 pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
+pub use held_back::{HeldBack, Offer, held_back};
 pub use import_check::{
     FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
     LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport, lambda_environment,
@@ -78,7 +87,12 @@ pub use smoke::{
     RUNTIME_API, RequestedEvent, SmokeLimits, SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest,
     differences, function_script, smoke_outcome,
 };
+pub use stand_in::{stand_in_for_trial, stand_in_interpreter};
 pub use tags::{NoWheel, WheelName, best_wheel};
+pub use target_lock::{
+    ChangeKind, LockChange, LockHeader, LockTarget, Pinned, declared_not_locked, is_of_input, lock_changes,
+    read_resolution, render_lock,
+};
 pub use uv_lock::parse_uv;
 pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
 pub use wheel_python::wheels_requiring_other_python;

@@ -92,6 +92,14 @@ pub struct RequiresPython {
     pub constraint: Constraint,
 }
 
+impl RequiresPython {
+    /// Whether a Python of this version is accepted. Text that is no version is not.
+    #[must_use]
+    pub fn accepts(&self, version: &str) -> bool {
+        version.parse().is_ok_and(|version| self.constraint.contains(&version))
+    }
+}
+
 /// Something that the project asks for by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {

@@ -58,6 +58,11 @@ impl Constraint {
         self.alternatives.iter().any(|specifiers| specifiers.contains(version))
     }
 
+    /// The alternatives of which any accepts a version.
+    pub(crate) fn alternatives(&self) -> &[VersionSpecifiers] {
+        &self.alternatives
+    }
+
     /// Whether every version is accepted.
     #[must_use]
     pub fn is_any(&self) -> bool {

@@ -187,17 +187,21 @@ impl Reader<'_> {
     fn relock(&self) -> Vec<String> {
         let mut ways = Vec::new();
         if let Some(command) = self.made_by {
-            if command.contains("--generate-hashes") || command.contains("uv export") {
+            let hashes = ["--generate-hashes", "uv export", "kiln lock"];
+            if hashes.iter().any(|part| command.contains(part)) {
                 ways.push(format!("make the file again: {command}"));
             } else {
                 ways.push(format!("make the file again with hashes: {command} --generate-hashes"));
             }
         } else {
             let file = &self.main;
+            ways.push(
+                "name it with `requirements` under [python], another file with `lock`, and run: kiln lock ARTIFACT"
+                    .to_owned(),
+            );
             ways.push(format!(
-                "make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"
+                "or make a hashed file: uv pip compile --generate-hashes requirements.in -o {file}"
             ));
-            ways.push(format!("or: pip-compile --generate-hashes requirements.in -o {file}"));
         }
         ways
     }
@@ -563,7 +567,8 @@ pub(crate) mod tests {
         let found = problems(&format!("six==1.17.0\nidna>=3 --hash=sha256:{A}\nattrs --hash=sha256:{A}\n"));
         assert_eq!(found.iter().map(|p| p.line.unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(found.iter().all(|p| p.kind == ProblemKind::LockMissingHashes));
-        assert!(found[0].message.contains("six==1.17.0") && found[0].remedy[0].contains("--generate-hashes"));
+        assert!(found[0].message.contains("six==1.17.0") && found[0].remedy[0].contains("kiln lock"));
+        assert!(found[0].remedy[1].contains("--generate-hashes"));
         assert_eq!(found[0].finding().unwrap().code.as_str(), "lock-missing");
         assert_eq!(problems("six==1.* --hash=sha256:00\n").len(), 1);
         let found = problems(&format!("six==1.*  --hash=sha256:{A}\n"));

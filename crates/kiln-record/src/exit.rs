@@ -8,7 +8,8 @@ pub const UNEXPECTED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// At least one finding has the level `deny`; nothing was published for the artifacts concerned.
 pub const FINDINGS_DENIED: u8 = 10;
-/// Two builds that should be equal are not, or a file is not the one its record describes.
+/// Two builds that should be equal are not, a file is not the one its record describes, or a lock is not the one that
+/// locking would write.
 pub const NOT_REPRODUCIBLE: u8 = 11;
 /// A comparison found something that `--fail-on` names.
 pub const DIFFERENCE_DENIED: u8 = 12;

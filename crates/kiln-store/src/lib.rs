@@ -23,7 +23,7 @@ pub use ledger::{Ledger, LedgerEntry};
 pub use publication::{Publication, sweep_staging};
 pub use run_details::{EventMeasure, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 pub use stat_cache::StatCache;
-pub use store::{BlobWriter, STORE_FORMAT, Store};
+pub use store::{BlobWriter, STORE_FORMAT, Store, TemporaryFolder};
 pub use workspace_lock::WorkspaceLock;
 
 /// The result of an operation on disk.

@@ -212,6 +212,16 @@ impl Store {
         })
     }
 
+    /// An empty folder for this run, removed with the value; what a killed run leaves is swept like unfinished files.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn temporary_folder(&self) -> Result<TemporaryFolder> {
+        let (run, path) = self.temporary_path()?;
+        fs::create_dir(&path)?;
+        Ok(TemporaryFolder { path, _run: run })
+    }
+
     /// Removes unfinished files that killed runs left, and returns how many runs there were. Living runs are spared.
     ///
     /// # Errors
@@ -240,6 +250,28 @@ impl Store {
         };
         let path = run.new_path();
         Ok((run, path))
+    }
+}
+
+/// See [`Store::temporary_folder`].
+#[derive(Debug)]
+pub struct TemporaryFolder {
+    path: PathBuf,
+    _run: Arc<RunFolder>,
+}
+
+impl TemporaryFolder {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next sweep.
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 

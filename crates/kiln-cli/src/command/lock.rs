@@ -1,5 +1,6 @@
-//! `kiln lock`.
+//! `kiln lock`: what a build uses is pinned.
 
+use super::lock_artifact;
 use crate::args::{Format, Lock};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -11,22 +12,38 @@ use kiln_record::exit;
 use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Result<u8, Failure> {
-    let mut reports = Vec::new();
+    // Tools before what they make, bases before what is resolved for them.
+    let mut documents = Vec::new();
+    if command.tools {
+        let wanted = command.tool.as_deref().map(lock_artifact::tool_version).transpose()?;
+        documents.push(lock_artifact::tools(settings, wanted, printer)?);
+    }
     for base in &command.bases {
-        let progress = Progress::new(printer);
-        let events = progress.events();
-        let (environment, base) = (settings.environment.clone(), base.clone());
-        reports.push(signals::run(|engine| {
-            Box::pin(async move { lock_base(&environment, &base, &events, engine).await })
-        })?);
-    }
-    match settings.format {
-        Format::Json => {
-            printer.data(&super::document(&reports.iter().map(Document::new).collect::<Vec<_>>())?)
+        let report = {
+            let progress = Progress::new(printer);
+            let events = progress.events();
+            let (environment, base) = (settings.environment.clone(), base.clone());
+            signals::run(|engine| {
+                Box::pin(async move { lock_base(&environment, &base, &events, engine).await })
+            })?
+        };
+        if settings.format != Format::Json {
+            print(&report, printer);
         }
-        Format::Human | Format::Markdown => reports.iter().for_each(|report| print(report, printer)),
+        documents.push(super::json(&Document::new(&report))?);
     }
-    Ok(exit::SUCCESS)
+    let mut code = exit::SUCCESS;
+    if !command.artifacts.is_empty() {
+        let (more, differs) = lock_artifact::artifacts(settings, command, printer)?;
+        documents.extend(more);
+        if command.check && differs {
+            code = exit::NOT_REPRODUCIBLE;
+        }
+    }
+    if settings.format == Format::Json {
+        printer.data(&super::document(&documents)?);
+    }
+    Ok(code)
 }
 
 fn print(report: &LockReport, printer: Printer) {

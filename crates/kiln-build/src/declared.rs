@@ -1,0 +1,68 @@
+//! What a manifest's `requirements` ask for, held against the lock that `kiln lock ARTIFACT` made of them.
+
+use crate::BuildError;
+use crate::environment::Context;
+use crate::stage::planned_file;
+use kiln_plan::{ArtifactPlan, LockKind, Manifest, PythonSection};
+use kiln_python::{
+    Declaration, InputProblem, Lock, TargetEnvironment, declare_project, declare_requirements,
+    declared_not_locked, is_of_input,
+};
+use kiln_record::{Finding, InputRole};
+
+/// Reads the input of a lock. `read` gives the text of a file that it includes, by its path in the workspace.
+pub(crate) fn declare(
+    section: &PythonSection,
+    file: &str,
+    text: &str,
+    read: &mut dyn FnMut(&str) -> Option<String>,
+) -> Result<Declaration, Vec<InputProblem>> {
+    if section.requirements_are_project() {
+        declare_project(file, text, &section.groups, &section.extras)
+    } else {
+        declare_requirements(file, text, read)
+    }
+}
+
+/// The command that makes an artifact's lock.
+pub(crate) fn command(manifest: &Manifest) -> String {
+    format!("kiln lock {}", manifest.name)
+}
+
+/// What the lock of a plan was made from, if the manifest says so. A lock of another target or another input is stale,
+/// also where the manifest no longer says what it was made from.
+pub(crate) fn of_lock(
+    context: &Context,
+    plan: &ArtifactPlan,
+    target: &TargetEnvironment,
+) -> Result<Result<Option<Declaration>, Vec<Finding>>, BuildError> {
+    let Some(section) = &plan.manifest.python else { return Ok(Ok(None)) };
+    if section.lock_kind() != LockKind::Requirements {
+        return Ok(Ok(None));
+    }
+    let root = &context.environment.root;
+    let lock = planned_file(root, plan, InputRole::Lock, &section.lock)?;
+    let declaration = match &section.requirements {
+        None => None,
+        Some(path) => {
+            let input = planned_file(root, plan, InputRole::Project, path)?;
+            let declared = declare(section, &input.path, &input.text, &mut |path| {
+                planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
+            });
+            Some(declared.map_err(BuildError::Lock)?)
+        }
+    };
+    let findings =
+        is_of_input(&lock.path, &lock.text, declaration.as_ref(), target, &command(&plan.manifest));
+    Ok(if findings.is_empty() { Ok(declaration) } else { Err(findings) })
+}
+
+/// What the lock should have and does not.
+pub(crate) fn not_locked(
+    plan: &ArtifactPlan,
+    declaration: &Declaration,
+    lock: &Lock,
+    target: &TargetEnvironment,
+) -> Vec<Finding> {
+    declared_not_locked(declaration, lock, target, &command(&plan.manifest))
+}

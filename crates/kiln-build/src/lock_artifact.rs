@@ -1,0 +1,399 @@
+//! `kiln lock ARTIFACT`: what a manifest's `requirements` ask for, resolved for its target and written as a lock.
+
+use crate::declared::{command, declare};
+use crate::environment::{Context, EngineSlot};
+use crate::stage::target_environment;
+use crate::tool::{ToolReport, resolver};
+use crate::uv::{Freedom, NoAnswer, Question, Uv, only_source};
+use crate::workspace::{read_workspace, text_file};
+use crate::{BuildError, Environment, Event, Events};
+use kiln_fetch::{Index, IndexFile};
+use kiln_plan::{LockKind, Manifest, PinnedBase, Problem, PythonSection, Workspace};
+use kiln_python::{
+    Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
+    held_back, lock_changes, parse_requirements, render_lock,
+};
+use kiln_record::{ArtifactName, Code, DistributionName, Finding, Platform};
+use kiln_store::write_atomically;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A glibc that no wheel is too new for: what a resolution gives for it, the target's own holds back.
+const NO_LIMIT: (u32, u32) = (2, 99);
+
+/// What to lock.
+#[derive(Clone, Debug, Default)]
+pub struct ArtifactLockRequest {
+    /// The artifacts.
+    pub artifacts: Vec<ArtifactName>,
+    /// Whether everything may move; else what the lock has stays where it still fits.
+    pub upgrade: bool,
+    /// What may move even so.
+    pub upgrade_packages: Vec<DistributionName>,
+    /// Whether only to say what would be written.
+    pub check: bool,
+}
+
+/// What locking an artifact told.
+#[derive(Clone, Debug)]
+pub struct ArtifactLock {
+    /// The artifact.
+    pub artifact: ArtifactName,
+    /// The lock, relative to the workspace.
+    pub file: String,
+    /// What it was made from, relative to the workspace.
+    pub input: String,
+    /// What it was resolved for.
+    pub target: String,
+    /// What resolved it.
+    pub tool: String,
+    /// How many distributions it has.
+    pub distributions: usize,
+    /// Whether the lock differs from the one that was there.
+    pub differs: bool,
+    /// Whether it was written.
+    pub written: bool,
+    /// What moved.
+    pub changes: Vec<LockChange>,
+    /// What the target keeps at an older version.
+    pub held_back: Vec<HeldBack>,
+    /// What the lock that was there keeps at an older version, although a newer one fits.
+    pub kept: Vec<Kept>,
+    /// What else should be known, such as what could not be checked.
+    pub remarks: Vec<String>,
+}
+
+/// A distribution that stays where it was locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The distribution.
+    pub name: DistributionName,
+    /// The version that is locked.
+    pub locked: String,
+    /// The version that it would get anew.
+    pub fits: String,
+}
+
+/// Makes the locks of artifacts. The resolver is pinned first where it is not yet, which the second value tells.
+///
+/// # Errors
+/// The first artifact that cannot be locked. Its lock is then as it was; those before it are written.
+pub async fn lock_artifacts(
+    environment: &Environment,
+    request: &ArtifactLockRequest,
+    events: &Events,
+    engine: EngineSlot,
+) -> Result<(Vec<ArtifactLock>, Option<ToolReport>), BuildError> {
+    let lock = crate::build::lock(environment, events).await?;
+    let workspace = read_workspace(&environment.root)?;
+    let context = Context::new(environment, events, engine, lock)?;
+    let _stop = context.stop_on_drop();
+    context.store.sweep()?;
+    let mut ready: Option<Uv> = None;
+    let (mut locks, mut report) = (Vec::new(), None);
+    // Everything that can be refused is refused before the first lock is written.
+    let mut asked = Vec::new();
+    for name in &request.artifacts {
+        asked.push(Asked::new(&context, &workspace, name)?);
+    }
+    for asked in asked {
+        let index = context.bases.index(&context, &asked.base).await?;
+        if ready.is_none() {
+            let (uv, pinned) = resolver(&context, &index, !request.check).await?;
+            ready = Some(uv);
+            report = pinned;
+        }
+        if let Some(uv) = &ready {
+            locks.push(lock_one(&context, &asked, request, &index, uv).await?);
+        }
+    }
+    Ok((locks, report))
+}
+
+/// An artifact whose files say enough to lock it.
+struct Asked<'a> {
+    manifest: &'a Manifest,
+    section: &'a PythonSection,
+    base: PinnedBase,
+    declaration: Declaration,
+    /// The command that its lock names: that of the first artifact with this lock.
+    command: String,
+}
+
+impl<'a> Asked<'a> {
+    fn new(context: &Context, workspace: &'a Workspace, name: &ArtifactName) -> Result<Self, BuildError> {
+        let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
+            kind: "artifact",
+            name: name.to_string(),
+            known: workspace.manifests.keys().map(ToString::to_string).collect(),
+        })?;
+        let refuse = |message: String, help: String| {
+            Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))
+        };
+        let Some(section) = &manifest.python else {
+            return refuse(
+                "it has no [python] section, so there is nothing to lock".to_owned(),
+                String::new(),
+            );
+        };
+        let Some(input) = &section.requirements else {
+            let tool = match section.lock_kind() {
+                LockKind::Poetry => Some("poetry lock"),
+                LockKind::Uv => Some("uv lock"),
+                LockKind::Pipfile => Some("pipenv lock"),
+                LockKind::Pylock | LockKind::Requirements => None,
+            };
+            return match tool {
+                Some(tool) => refuse(
+                    format!("{} is made by another tool, with: {tool}", section.lock),
+                    "to let kiln make a lock, name the project file with `requirements` and another file with `lock`"
+                        .to_owned(),
+                ),
+                None => refuse(
+                    format!("nothing says what {} is made from", section.lock),
+                    "add requirements = \"….in\", or a pyproject.toml, under [python]".to_owned(),
+                ),
+            };
+        };
+        let root = &context.environment.root;
+        if !root.join(input).is_file() {
+            return refuse(
+                format!("`requirements` names {input}, which does not exist"),
+                "write there what you want, such as: requests>=2.31,<3".to_owned(),
+            );
+        }
+        let others = workspace.manifests.values().filter(|other| {
+            other.python.as_ref().is_some_and(|python| python.lock == section.lock) && other.name != *name
+        });
+        let mut first = manifest;
+        for other in others {
+            let Some(python) = &other.python else { continue };
+            let same = python.requirements == section.requirements
+                && python.groups == section.groups
+                && python.extras == section.extras
+                && other.target == manifest.target
+                && other.base == manifest.base;
+            if !same {
+                return refuse(
+                    format!("{} uses the same lock, {}, for something else", other.name, section.lock),
+                    "give each its own lock, or the same requirements, groups, extras, base and target"
+                        .to_owned(),
+                );
+            }
+            if other.name < first.name {
+                first = other;
+            }
+        }
+        let (definition, lock) = &workspace.bases[&manifest.base];
+        let platform = Platform { architecture: manifest.target.architecture };
+        let base = PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)?;
+        let text = text_file(root, input)?;
+        let declaration = declare(section, &text.path, &text.text, &mut |path| {
+            text_file(root, path).ok().map(|file| file.text.to_string())
+        })
+        .map_err(BuildError::Lock)?;
+        Ok(Self { manifest, section, base, declaration, command: command(first) })
+    }
+}
+
+async fn lock_one(
+    context: &Context,
+    asked: &Asked<'_>,
+    request: &ArtifactLockRequest,
+    index: &Index,
+    uv: &Uv,
+) -> Result<ArtifactLock, BuildError> {
+    let (manifest, declaration) = (asked.manifest, &asked.declaration);
+    let interpreter = context.bases.interpreter(context, &asked.base).await?;
+    let environment = target_environment(manifest, &interpreter).map_err(BuildError::Denied)?;
+    let Some(target) = LockTarget::of(&environment) else {
+        let message = format!("the base `{}` has no glibc, so no wheel with native code fits", manifest.base);
+        return Err(BuildError::Input(vec![
+            Problem::in_file(&manifest.file, message).help("use a base with the C library of the runtime"),
+        ]));
+    };
+    check_python(manifest, declaration, &interpreter)?;
+
+    let root = &context.environment.root;
+    let file = &asked.section.lock;
+    let path = root.join(file);
+    let there = if path.is_file() { Some(text_file(root, file)?.text) } else { None };
+    // A file that is no lock is nothing to stay close to.
+    let usable = there.as_ref().filter(|text| parse_requirements(file, text, &mut |_| None).is_ok());
+    let freedom = Freedom {
+        previous: usable.filter(|_| !request.upgrade).map(ToString::to_string),
+        upgrade: request.upgrade_packages.clone(),
+    };
+    let question =
+        Question { declaration, interpreter: &interpreter, target: &environment, glibc: target.glibc };
+    let tell = |activity| {
+        context.events.send(Event::Locking { subject: manifest.name.to_string(), activity });
+    };
+    tell("resolve");
+    let pinned = uv.resolve(&question, &freedom).await.map_err(|none| unresolved(asked, &target, none))?;
+    let header = LockHeader {
+        command: asked.command.clone(),
+        target: target.clone(),
+        input: declaration.file.clone(),
+        declared: declaration.digest(),
+        tool: uv.name(),
+    };
+    let text = render_lock(&header, &pinned);
+    let differs = there.as_ref().is_none_or(|there| !says_the_same(there, &text));
+
+    tell("compare");
+    let mut remarks: Vec<String> = declaration
+        .remarks
+        .iter()
+        .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
+        .collect();
+    let (held_back, kept) = match all_held_back(context, &question, index, uv, &pinned, &freedom).await {
+        Ok(both) => both,
+        Err(reason) => {
+            remarks.push(format!("whether the target holds anything back was not checked: {reason}"));
+            (Vec::new(), Vec::new())
+        }
+    };
+    let changes = lock_changes(usable.map(|text| &**text), &pinned);
+    let written = differs && !request.check;
+    if written {
+        context.go_on()?;
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        write_atomically(&path, text.as_bytes())?;
+    }
+    Ok(ArtifactLock {
+        artifact: manifest.name.clone(),
+        file: file.clone(),
+        input: declaration.file.clone(),
+        target: format!("{} on {}: {target}", manifest.target.runtime, manifest.runtime.system.name),
+        tool: header.tool,
+        distributions: pinned.len(),
+        differs,
+        written,
+        changes,
+        held_back,
+        kept,
+        remarks,
+    })
+}
+
+/// Whether two locks differ in nothing but the version of the tool that made them.
+fn says_the_same(before: &str, after: &str) -> bool {
+    let without_tool = |text: &str| -> String {
+        text.lines().filter(|line| !line.starts_with("# with: ")).map(|line| format!("{line}\n")).collect()
+    };
+    without_tool(before) == without_tool(after)
+}
+
+fn check_python(
+    manifest: &Manifest,
+    declaration: &Declaration,
+    interpreter: &Interpreter,
+) -> Result<(), BuildError> {
+    let Some(requires) = &declaration.requires_python else { return Ok(()) };
+    if requires.accepts(&interpreter.version) {
+        return Ok(());
+    }
+    let cause = format!(
+        "{}:{} requires Python `{}`, but the base `{}` has Python {}",
+        requires.file, requires.line, requires.text, manifest.base, interpreter.version
+    );
+    let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
+        .remedy("use a base and a runtime whose Python the constraint accepts")
+        .remedy(format!("or let {}:{} accept it", requires.file, requires.line));
+    Err(BuildError::Denied(Box::new(finding)))
+}
+
+fn unresolved(asked: &Asked<'_>, target: &LockTarget, none: NoAnswer) -> BuildError {
+    match none {
+        NoAnswer::Broken(error) => error,
+        NoAnswer::Refused { lines, unsatisfiable } => BuildError::Unresolved {
+            artifact: asked.manifest.name.clone(),
+            input: asked.declaration.file.clone(),
+            target: format!("{} ({target})", asked.manifest.target.runtime),
+            only_source: only_source(&lines),
+            lines,
+            unsatisfiable,
+        },
+    }
+}
+
+/// What the target holds back, and what the old lock does: the same question is asked for a glibc without limit, and the index is asked what it has.
+async fn all_held_back(
+    context: &Context,
+    question: &Question<'_>,
+    index: &Index,
+    uv: &Uv,
+    pinned: &[Pinned],
+    freedom: &Freedom,
+) -> Result<(Vec<HeldBack>, Vec<Kept>), String> {
+    let broken = |none: NoAnswer| match none {
+        NoAnswer::Broken(error) => error.to_string(),
+        NoAnswer::Refused { lines, .. } => lines.into_iter().next().unwrap_or_default(),
+    };
+    let versions = |pinned: &[Pinned]| -> BTreeMap<DistributionName, String> {
+        pinned.iter().map(|one| (one.name.clone(), one.version.clone())).collect()
+    };
+    // What an older lock keeps, the target does not hold back: it is asked without one.
+    let free = Freedom::default();
+    let here = match &freedom.previous {
+        Some(_) => versions(&uv.resolve(question, &free).await.map_err(broken)?),
+        None => versions(pinned),
+    };
+    let unlimited = Question { glibc: NO_LIMIT, ..*question };
+    let elsewhere = versions(&uv.resolve(&unlimited, &free).await.map_err(broken)?);
+
+    let mut asked_for: BTreeMap<&DistributionName, &Constraint> = BTreeMap::new();
+    for wanted in &question.declaration.wanted {
+        let declared = &wanted.declared;
+        let applies = declared
+            .marker
+            .as_ref()
+            .is_none_or(|marker| question.target.evaluate(marker, &[]).is_ok_and(|verdict| verdict.value));
+        if let (true, Some(constraint)) = (applies, &declared.constraint) {
+            asked_for.insert(&declared.name, constraint);
+        }
+    }
+    let differing =
+        here.iter().filter(|(name, version)| elsewhere.get(*name).is_some_and(|other| other != *version));
+    let names: BTreeSet<&DistributionName> = differing
+        .map(|(name, _)| name)
+        .chain(asked_for.keys().copied())
+        .filter(|name| here.contains_key(*name))
+        .collect();
+    let client = context.client().await.map_err(|error| error.to_string())?;
+    let listings = names.iter().map(|name| async move { Ok((*name, index.files(client, name).await?)) });
+    let listings: Vec<(&DistributionName, Vec<IndexFile>)> = futures_util::future::try_join_all(listings)
+        .await
+        .map_err(|error: kiln_fetch::FetchError| error.to_string())?;
+    let mut all = Vec::new();
+    for (name, files) in listings {
+        let offers: Vec<Offer<'_>> = files
+            .iter()
+            .map(|file| Offer {
+                file_name: &file.file_name,
+                requires_python: file.requires_python.as_deref(),
+                yanked: file.yanked,
+            })
+            .collect();
+        let constraint = asked_for.get(name).copied();
+        let elsewhere = elsewhere.get(name).map(String::as_str);
+        let Some(here) = here.get(name) else { continue };
+        let Some(mut held) = held_back(name, here, elsewhere, constraint, &offers, question.target) else {
+            continue;
+        };
+        if let Some(locked) = pinned.iter().find(|one| one.name == *name) {
+            held.locked.clone_from(&locked.version);
+        }
+        all.push(held);
+    }
+    let kept = pinned
+        .iter()
+        .filter_map(|one| {
+            let fits = here.get(&one.name).filter(|fits| **fits != one.version)?;
+            Some(Kept { name: one.name.clone(), locked: one.version.clone(), fits: fits.clone() })
+        })
+        .collect();
+    Ok((all, kept))
+}

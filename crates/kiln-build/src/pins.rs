@@ -1,0 +1,127 @@
+//! `kiln pins`: everything outside the workspace that it has pinned.
+
+use crate::BuildError;
+use crate::tool::read_tools;
+use crate::workspace::read_workspace_for_pins;
+use kiln_plan::{BaseKind, TOOLS_LOCK};
+use kiln_record::Epoch;
+use std::path::Path;
+
+/// What sort of thing is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PinnedThing {
+    /// A base image.
+    Base,
+    /// A tool that kiln runs.
+    Tool,
+}
+
+impl PinnedThing {
+    /// One word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// One pin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// What sort of thing.
+    pub thing: PinnedThing,
+    /// Its name in the workspace.
+    pub name: String,
+    /// What is followed: a suite, a tag, a version.
+    pub follows: String,
+    /// What it is pinned to, for each platform.
+    pub pinned_to: Vec<(String, String)>,
+    /// When; absent if it is not pinned.
+    pub pinned: Option<Epoch>,
+    /// The file with the pin, relative to the workspace.
+    pub file: String,
+    /// The command that moves it.
+    pub command: String,
+    /// Why it is no usable pin, if it is none.
+    pub problem: Option<String>,
+}
+
+impl Pin {
+    /// Its age in whole days; a pin from the future has none.
+    #[must_use]
+    pub fn age(&self, now: Epoch) -> Option<u64> {
+        self.pinned.map(|pinned| now.seconds().saturating_sub(pinned.seconds()) / 86_400)
+    }
+}
+
+/// Lists the pins of a workspace: bases, then tools, by name. A further kind of pin is a further part of the list.
+///
+/// # Errors
+/// What cannot be read.
+pub fn pins(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let mut pins = of_bases(root)?;
+    pins.extend(of_tools(root)?);
+    Ok(pins)
+}
+
+fn of_bases(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let workspace = read_workspace_for_pins(root)?;
+    let pin = |(name, (definition, lock)): (
+        &kiln_record::BaseName,
+        &(kiln_plan::BaseDefinition, Option<kiln_plan::BaseLock>),
+    )| {
+        let follows = match &definition.kind {
+            BaseKind::Debian(debian) => format!("debian {}", debian.suite),
+            BaseKind::Registry(registry) => registry.reference.clone(),
+        };
+        let platforms = lock.as_ref().map(|lock| {
+            lock.platform
+                .iter()
+                .map(|(platform, facts)| (platform.to_string(), facts.manifest.to_string()))
+                .collect()
+        });
+        let problem = match lock {
+            None => Some("it is not pinned".to_owned()),
+            Some(lock) if lock.definition != definition.digest => {
+                Some(format!("{} has changed since", definition.file))
+            }
+            Some(lock) => {
+                let missing =
+                    definition.platforms.iter().find(|platform| !lock.platform.contains_key(platform));
+                missing.map(|platform| format!("it is not pinned for {platform}"))
+            }
+        };
+        Pin {
+            thing: PinnedThing::Base,
+            name: name.to_string(),
+            follows,
+            pinned_to: platforms.unwrap_or_default(),
+            pinned: lock.as_ref().map(|lock| lock.pinned),
+            file: format!("images/{name}.lock"),
+            command: format!("kiln lock --base {name}"),
+            problem,
+        }
+    };
+    Ok(workspace.bases.iter().map(pin).collect())
+}
+
+fn of_tools(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let tools = read_tools(root)?.map(|lock| lock.tool).unwrap_or_default();
+    let pin = |(name, tool): (String, kiln_plan::ToolLock)| Pin {
+        thing: PinnedThing::Tool,
+        follows: format!("{name} {}", tool.version),
+        name,
+        pinned_to: tool
+            .file
+            .into_iter()
+            .map(|(platform, file)| (platform, file.digest.to_string()))
+            .collect(),
+        pinned: Some(tool.pinned),
+        file: TOOLS_LOCK.to_owned(),
+        command: "kiln lock --tools".to_owned(),
+        problem: None,
+    };
+    Ok(tools.into_iter().map(pin).collect())
+}

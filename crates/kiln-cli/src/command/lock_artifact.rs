@@ -1,0 +1,240 @@
+//! The parts of `kiln lock` that pin tools and make the locks of artifacts.
+
+use crate::args::{Format, Lock};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::signals;
+use kiln_build::{ArtifactLock, ArtifactLockRequest, ToolReport, lock_artifacts, lock_tools};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The version in `uv==1.2.3`.
+pub(crate) fn tool_version(text: &str) -> Result<String, Failure> {
+    match text.split_once("==") {
+        Some(("uv", version)) if !version.is_empty() => Ok(version.to_owned()),
+        _ => Err(Failure::usage(format!("`{text}` names no version of a tool that kiln uses"))
+            .hint("write --tool uv==VERSION")),
+    }
+}
+
+/// Pins the tools.
+pub(crate) fn tools(settings: &Settings, wanted: Option<String>, printer: Printer) -> Result<Value, Failure> {
+    let report = {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        let environment = settings.environment.clone();
+        signals::run(|engine| {
+            Box::pin(async move { lock_tools(&environment, wanted.as_deref(), &events, engine).await })
+        })?
+    };
+    if settings.format != Format::Json {
+        print_tool(&report, printer);
+    }
+    super::json(&ToolDocument::new(&report))
+}
+
+/// Makes the locks of artifacts. The second value says whether one of them differs from what was there.
+pub(crate) fn artifacts(
+    settings: &Settings,
+    command: &Lock,
+    printer: Printer,
+) -> Result<(Vec<Value>, bool), Failure> {
+    let request = ArtifactLockRequest {
+        artifacts: command.artifacts.clone(),
+        upgrade: command.upgrade,
+        upgrade_packages: command.upgrade_package.clone(),
+        check: command.check,
+    };
+    let (locks, tool) = {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        let environment = settings.environment.clone();
+        signals::run(|engine| {
+            Box::pin(async move { lock_artifacts(&environment, &request, &events, engine).await })
+        })?
+    };
+    let mut documents = Vec::new();
+    if let Some(report) = &tool {
+        documents.push(super::json(&ToolDocument::new(report))?);
+    }
+    if settings.format != Format::Json {
+        tool.iter().for_each(|report| print_tool(report, printer));
+        locks.iter().for_each(|lock| print_artifact(lock, printer));
+    }
+    for lock in &locks {
+        documents.push(super::json(&ArtifactDocument::new(lock))?);
+    }
+    Ok((documents, locks.iter().any(|lock| lock.differs)))
+}
+
+fn print_tool(report: &ToolReport, printer: Printer) {
+    let ToolReport { tool, file, written, before, after, platforms } = report;
+    if !written {
+        printer.data(&format!("{file}: nothing moved: {tool} {after}\n"));
+        return;
+    }
+    let moved = before.as_ref().map_or_else(|| format!("+ {after}"), |before| format!("{before} → {after}"));
+    printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, file)));
+    printer.data(&format!("  {tool} {moved}  for {}\n", platforms.join(", ")));
+}
+
+fn print_artifact(lock: &ArtifactLock, printer: Printer) {
+    let what = match (lock.written, lock.differs) {
+        (true, _) => format!("{}: written", printer.on_stdout(Style::Good, &lock.file)),
+        (false, true) => format!("{}: would change", printer.on_stdout(Style::Warn, &lock.file)),
+        (false, false) => format!("{}: nothing moved", lock.file),
+    };
+    printer.data(&format!(
+        "{what}: {} distributions from {}, for {}\n",
+        lock.distributions, lock.input, lock.target
+    ));
+    if lock.differs && lock.changes.is_empty() {
+        printer.data("  no distribution moved; the input or the target did\n");
+    }
+    for change in &lock.changes {
+        let versions = match (&change.before, &change.after) {
+            (Some(before), Some(after)) if before == after => format!("{after}, other files"),
+            (Some(before), Some(after)) => format!("{before} → {after}"),
+            (None, Some(after)) => after.clone(),
+            (Some(before), None) => before.clone(),
+            (None, None) => String::new(),
+        };
+        printer.data(&format!("  {:<10} {:<32} {versions}\n", change.kind.as_str(), change.name.as_str()));
+    }
+    let warning = printer.on_stderr(Style::Warn, "warning");
+    for held in &lock.held_back {
+        printer.problem(&format!("{warning}: {}: {}", lock.artifact, held.line()));
+    }
+    if !lock.kept.is_empty() {
+        const MOST: usize = 5;
+        let mut kept: Vec<String> = lock
+            .kept
+            .iter()
+            .take(MOST)
+            .map(|kept| format!("{} {} ({} fits)", kept.name, kept.locked, kept.fits))
+            .collect();
+        if lock.kept.len() > MOST {
+            kept.push(format!("{} more", lock.kept.len() - MOST));
+        }
+        let note = printer.on_stderr(Style::Note, "note");
+        printer.talk(&format!(
+            "{note}: {}: the lock keeps {}; --upgrade moves them",
+            lock.artifact,
+            kept.join(", ")
+        ));
+    }
+    for remark in &lock.remarks {
+        printer.problem(&format!("{warning}: {}: {remark}", lock.artifact));
+    }
+}
+
+#[derive(Serialize)]
+struct ToolDocument<'a> {
+    tool: &'a str,
+    file: &'a str,
+    written: bool,
+    before: Option<&'a str>,
+    after: &'a str,
+    platforms: &'a [String],
+}
+
+impl<'a> ToolDocument<'a> {
+    fn new(report: &'a ToolReport) -> Self {
+        Self {
+            tool: &report.tool,
+            file: &report.file,
+            written: report.written,
+            before: report.before.as_deref(),
+            after: &report.after,
+            platforms: &report.platforms,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ArtifactDocument<'a> {
+    artifact: &'a str,
+    file: &'a str,
+    input: &'a str,
+    target: &'a str,
+    tool: &'a str,
+    distributions: usize,
+    differs: bool,
+    written: bool,
+    changes: Vec<ChangeRow<'a>>,
+    held_back: Vec<HeldBackRow<'a>>,
+    kept: Vec<KeptRow<'a>>,
+    remarks: &'a [String],
+}
+
+#[derive(Serialize)]
+struct KeptRow<'a> {
+    distribution: &'a str,
+    locked: &'a str,
+    fits: &'a str,
+}
+
+#[derive(Serialize)]
+struct ChangeRow<'a> {
+    distribution: &'a str,
+    kind: &'static str,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HeldBackRow<'a> {
+    distribution: &'a str,
+    locked: &'a str,
+    newest: &'a str,
+    releases: usize,
+    reason: &'a str,
+}
+
+impl<'a> ArtifactDocument<'a> {
+    fn new(lock: &'a ArtifactLock) -> Self {
+        Self {
+            artifact: lock.artifact.as_str(),
+            file: &lock.file,
+            input: &lock.input,
+            target: &lock.target,
+            tool: &lock.tool,
+            distributions: lock.distributions,
+            differs: lock.differs,
+            written: lock.written,
+            changes: lock
+                .changes
+                .iter()
+                .map(|change| ChangeRow {
+                    distribution: change.name.as_str(),
+                    kind: change.kind.as_str(),
+                    before: change.before.as_deref(),
+                    after: change.after.as_deref(),
+                })
+                .collect(),
+            held_back: lock
+                .held_back
+                .iter()
+                .map(|held| HeldBackRow {
+                    distribution: held.name.as_str(),
+                    locked: &held.locked,
+                    newest: &held.newest,
+                    releases: held.releases,
+                    reason: &held.reason,
+                })
+                .collect(),
+            kept: lock
+                .kept
+                .iter()
+                .map(|kept| KeptRow {
+                    distribution: kept.name.as_str(),
+                    locked: &kept.locked,
+                    fits: &kept.fits,
+                })
+                .collect(),
+            remarks: &lock.remarks,
+        }
+    }
+}
