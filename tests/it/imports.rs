@@ -231,3 +231,106 @@ fn unzipped_too_large() {
         "→ remove or replace what is largest",
     ]);
 }
+
+/// An import test that only compiles would pass all of these.
+#[test]
+fn every_import_of_own_code_is_looked_up_where_it_stands() {
+    let sandbox = Sandbox::new();
+    let code = "import sys\nfrom typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import only_for_types\ntry:\n    import \
+                ujson as json\nexcept ImportError:\n    import json\nif sys.platform == 'win32':\n    import winreg\n\
+                if sys.version_info < (3, 0):\n    import urllib2\n\n\ndef handler(event, context):\n    import lazily.missing\n    \
+                return json\n\n\ndef other(name):\n    import importlib\n    importlib.import_module('by_name')\n    \
+                return importlib.import_module(name)\n\n\nif len(sys.argv) > 5:\n    import perhaps\n";
+    sandbox.function("app", "3.13", code, "");
+    sandbox
+        .denied()
+        .says(&[
+            "deny[import-unresolved] app: by_name",
+            "deny[import-unresolved] app: lazily.missing it is imported when a function is called, and it is neither in the \
+             artifact, nor in a layer, the runtime or the standard library",
+            "imported at app.py:17",
+            "warn[import-unresolved] app: perhaps it is imported under a condition that is not known here",
+            "→ or, if the code can do without it, catch `ImportError` around the import",
+        ])
+        .does_not_say("only_for_types")
+        .does_not_say("ujson")
+        .does_not_say("winreg")
+        .does_not_say("urllib2");
+}
+
+#[test]
+fn every_own_module_is_imported_and_none_spoils_another() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "app", "import good");
+    sandbox.write("manifests/app/src/good.py", "import sys\nassert 'changed' not in sys.path\n");
+    sandbox.write("manifests/app/src/changes.py", "import sys\nsys.path.insert(0, 'changed')\n");
+    sandbox.write("manifests/app/src/pkg/__init__.py", "import sys\nassert 'changed' not in sys.path\n");
+    sandbox.write("manifests/app/src/pkg/needs.py", "import os\nTABLE = os.environ['TABLE']\n");
+    sandbox.write("manifests/app/src/pkg/stops.py", "import os\nos._exit(9)\n");
+    sandbox.write("manifests/app/src/tests/test_it.py", "import pytest_is_not_here\n");
+    sandbox.denied().says(&[
+        "deny[import-failed] app: pkg.needs importing it raises KeyError: 'TABLE'",
+        "→ the code needs an environment variable when it is imported: give the check a value for it with",
+        "deny[import-failed] app: pkg.stops importing it ends the process with exit code 9",
+        "→ or, if it is never imported in Lambda, name it: `skip = [\"pkg.stops\"]` under `[check]`",
+    ]);
+    sandbox.append("manifests/app.toml", "\n[check]\nenv = { TABLE = \"t\" }\nskip = [\"pkg.stops\"]\n");
+    sandbox.replace("manifests/app/src/tests/test_it.py", "import pytest_is_not_here", "import os");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let shown = sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).stdout;
+    assert!(shown.contains("ran on 5 modules"), "{shown}");
+    assert!(shown.contains("not imported: pkg.stops (`skip` in the manifest), tests/test_it.py"), "{shown}");
+}
+
+/// What is there only because something else needs it goes when that goes.
+#[test]
+fn transitive_distributions_are_told_from_declared_ones_and_unused_ones_from_used() {
+    let inner = wheel("inner", "1.0", "py3-none-any", &[], &[("inner.py", b"VALUE = 1\n")]);
+    let outer = wheel("outer", "1.0", "py3-none-any", &["inner"], &[("outer.py", b"import inner\n")]);
+    let idle = wheel("idle-part", "1.0", "py3-none-any", &[], &[("idle_part.py", b"raise OSError('no')\n")]);
+    let index = LocalIndex::serve(&[inner.clone(), outer.clone(), idle.clone()]);
+    let sandbox = Sandbox::new().with_index(&index);
+    let project = "[project]\nname = \"app\"\nversion = \"1\"\nrequires-python = \">=3.13\"\ndependencies = \
+                   [\"outer\", \"idle-part\"]\n";
+    let package = |file: &crate::harness::WheelFile, requires: &str| {
+        format!(
+            "[[package]]\nname = \"{}\"\nversion = \"1.0\"\nsource = {{ registry = \"https://index.example/simple\" }}\n\
+             {requires}wheels = [{{ url = \"https://index.example/{}\", hash = \"sha256:{}\" }}]\n\n",
+            file.name(),
+            file.file_name,
+            file.digest().hex()
+        )
+    };
+    let lock = format!(
+        "version = 1\nrevision = 3\nrequires-python = \">=3.13\"\n\n[[package]]\nname = \"app\"\nversion = \"1\"\nsource = \
+         {{ virtual = \".\" }}\ndependencies = [{{ name = \"idle-part\" }}, {{ name = \"outer\" }}]\n\n\
+         [package.metadata]\nrequires-dist = [{{ name = \"idle-part\" }}, {{ name = \"outer\" }}]\n\n{}{}{}",
+        package(&idle, ""),
+        package(&inner, ""),
+        package(&outer, "dependencies = [{ name = \"inner\" }]\n"),
+    );
+    sandbox.function("app", "3.13", "import inner\nimport outer\nhandler = print\n", "");
+    sandbox.append("manifests/app.toml", "\n[python]\nlock = \"app/uv.lock\"\n");
+    sandbox.write("manifests/app/pyproject.toml", project);
+    sandbox.write("manifests/app/uv.lock", lock);
+    sandbox.denied().says(&[
+        "deny[import-failed] app: idle_part importing it raises OSError: no",
+        "warn[imported-not-declared] app: inner `inner` is imported at app.py:1, but inner is here only because another \
+         distribution requires it",
+        "→ add inner to the project's dependencies",
+    ]);
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[[policy.exception]]\ncode = \"import-failed\"\nsubject = \"idle_part\"\nreason = \"only its data is used\"\n\
+         until = \"2999-12-31\"\n",
+    );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let record = kiln_record::Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
+    let imports = record.imports.unwrap();
+    assert_eq!(imports.never_imported, ["idle-part"]);
+    assert_eq!(imports.distributions["outer"], kiln_record::Importable::Yes);
+    let no = kiln_record::Importable::No { reason: "importing idle_part raises OSError: no".to_owned() };
+    assert_eq!(imports.distributions["idle-part"], no);
+    let shown = sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).stdout;
+    assert!(shown.contains("1 of 3 distributions") && shown.contains("own modules: idle-part"), "{shown}");
+}

@@ -219,8 +219,8 @@ struct File {
     target: TargetTable,
     source: Option<SourceSection>,
     python: Option<Spanned<PythonSection>>,
-    #[serde(default)]
     package: Option<PackageSection>,
+    #[serde(default)]
     check: CheckTable,
     #[serde(default)]
     smoke: Vec<SmokeTable>,
