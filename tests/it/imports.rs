@@ -245,9 +245,9 @@ fn every_import_of_own_code_is_looked_up_where_it_stands() {
     sandbox
         .denied()
         .says(&[
-            "deny[import-unresolved] app: by_name",
-            "deny[import-unresolved] app: lazily.missing it is imported when a function is called, and it is neither in the \
-             artifact, nor in a layer, the runtime or the standard library",
+            "deny[import-unresolved] app: by_name and 1 more it is imported when a function is called, and it is neither in \
+             the artifact, nor in a layer, the runtime or the standard library",
+            "lazily.missing: it is imported when a function is called",
             "imported at app.py:17",
             "warn[import-unresolved] app: perhaps it is imported under a condition that is not known here",
             "→ or, if the code can do without it, catch `ImportError` around the import",
