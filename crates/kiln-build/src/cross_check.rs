@@ -121,10 +121,7 @@ pub async fn cross_check(
     })?;
     let context = Context::new(environment, events, engine, lock)?;
     let _stop = context.stop_on_drop();
-    let base = pinned_base(environment, &record).map_err(|problem| match problem {
-        Ok(error) => error,
-        Err(reason) => error(reason),
-    })?;
+    let base = pinned_base(environment, &record)?.map_err(error)?;
     let wheels: Vec<Wheel> = record
         .components
         .iter()
@@ -183,28 +180,26 @@ fn archive(environment: &Environment, build: &str, record: &Record) -> Option<Pa
     (Digest::of(&bytes) == output.digest).then_some(published)
 }
 
-/// The base that a build was made with, if the workspace still has it.
-fn pinned_base(environment: &Environment, record: &Record) -> Result<PinnedBase, Result<BuildError, String>> {
-    let workspace = read_workspace(&environment.root).map_err(Ok)?;
-    let input = record.inputs.iter().find(|input| input.role == InputRole::Base);
-    let input = input.ok_or_else(|| Err("its record names no base".to_owned()))?;
+/// The base that a build was made with, or why the workspace does not have it any more.
+fn pinned_base(environment: &Environment, record: &Record) -> Result<Result<PinnedBase, String>, BuildError> {
+    let workspace = read_workspace(&environment.root)?;
+    let Some(input) = record.inputs.iter().find(|input| input.role == InputRole::Base) else {
+        return Ok(Err("its record names no base".to_owned()));
+    };
     let name = input.name.split(' ').next().unwrap_or_default();
     let platform = Platform { architecture: record.target.architecture };
-    let (definition, lock) = workspace
-        .bases
-        .iter()
-        .find(|(known, _)| known.as_str() == name)
-        .map(|(_, base)| base)
-        .ok_or_else(|| Err(format!("its base {name} is not in this workspace")))?;
-    let base = PinnedBase::new(definition, lock.as_ref(), platform)
-        .map_err(|finding| Ok(BuildError::Denied(finding)))?;
+    let base = workspace.bases.iter().find(|(known, _)| known.as_str() == name).map(|(_, base)| base);
+    let Some((definition, lock)) = base else {
+        return Ok(Err(format!("its base {name} is not in this workspace")));
+    };
+    let base = PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)?;
     if base.lock.manifest != input.digest {
-        return Err(Err(format!(
+        return Ok(Err(format!(
             "it was built with {name} as {}, which is now pinned as {}: build it again",
             input.digest, base.lock.manifest
         )));
     }
-    Ok(base)
+    Ok(Ok(base))
 }
 
 /// What a zip holds of distributions. The application's own files are left out, unless pip brings the same path.
