@@ -12,6 +12,7 @@ mod conformance;
 mod diff;
 mod documents;
 mod engine;
+mod explain;
 mod harness;
 mod imports;
 mod incremental;

@@ -184,6 +184,32 @@ enum Stopped {
     Layer,
 }
 
+/// The plans of an artifact and its layers, or what denies them.
+pub(crate) fn plans(
+    context: &Context,
+    artifact: &ArtifactName,
+) -> Result<BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>, BuildError> {
+    let workspace = read_workspace(&context.environment.root)?;
+    let chosen = choose(&workspace, Some(std::slice::from_ref(artifact)))?;
+    let mut stat = StatCache::load(&context.environment.state.join("stat"));
+    let prepared = prepare(context, &workspace, &chosen, &mut stat)?;
+    let denied = prepared.values().find_map(|prepared| match &prepared.outcome {
+        Err(Stopped::Denied(finding)) => Some(finding.clone()),
+        _ => None,
+    });
+    let plans = prepared.into_iter().map(|(name, prepared)| {
+        let plan = match (prepared.outcome, &denied) {
+            (Ok((plan, _)), _) => Ok(plan),
+            (Err(Stopped::Denied(finding)), _) => Err(Box::new(finding)),
+            // An artifact stops for its layer only where that is denied.
+            (Err(Stopped::Layer), Some(finding)) => Err(Box::new(finding.clone())),
+            (Err(Stopped::Layer), None) => return Err(BuildError::Interrupted),
+        };
+        Ok((name, plan))
+    });
+    plans.collect()
+}
+
 /// Plans every chosen artifact, layers first.
 fn prepare(
     context: &Context,

@@ -2,7 +2,7 @@
 
 use crate::BuildError;
 use crate::environment::Context;
-use crate::stage::planned_file;
+use crate::selecting::planned_file;
 use kiln_plan::{ArtifactPlan, LockKind, Manifest, PythonSection};
 use kiln_python::{
     Declaration, InputProblem, Lock, TargetEnvironment, declare_project, declare_requirements,

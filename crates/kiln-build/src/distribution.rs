@@ -73,6 +73,32 @@ pub(crate) enum Found {
     Finding(Box<Finding>),
 }
 
+/// The digests that the lock names for a distribution, sorted.
+fn locked_hashes(locked: &Locked) -> Vec<Digest> {
+    let hashes: BTreeSet<Digest> = locked.files.iter().map(|file| file.digest).collect();
+    hashes.into_iter().collect()
+}
+
+/// What a remembered choice is kept under. The choice depends on nothing else: not on what an index offers today. So a
+/// build whose wheels are in the store asks no index, and one that asks an index with fewer files than were locked is
+/// refused rather than made of other files.
+fn choice_key(locked: &Locked, hashes: &[Digest], target: &TargetEnvironment) -> Result<Digest, BuildError> {
+    Ok(digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, hashes, target.tags()))?)
+}
+
+/// The wheel of a locked distribution, if an earlier run chose it and the store still has it. Nothing is fetched.
+pub(crate) async fn known(
+    context: &Context,
+    locked: &Locked,
+    target: &TargetEnvironment,
+) -> Result<Option<ReadyWheel>, BuildError> {
+    let key = choice_key(locked, &locked_hashes(locked), target)?;
+    match context.store.cache_get::<Chosen>("chosen-wheel", &key)? {
+        Some(chosen) if context.store.contains(&chosen.digest) => Ok(Some(read(context, chosen).await?)),
+        _ => Ok(None),
+    }
+}
+
 /// Brings the wheel of a locked distribution into the store, unless it is there, and reads it, unless that was done.
 pub(crate) async fn bring(
     context: &Context,
@@ -81,15 +107,8 @@ pub(crate) async fn bring(
     locked: &Locked,
     target: &TargetEnvironment,
 ) -> Result<Found, BuildError> {
-    let hashes: Vec<Digest> = {
-        let mut hashes: Vec<Digest> = locked.files.iter().map(|file| file.digest).collect();
-        hashes.sort();
-        hashes.dedup();
-        hashes
-    };
-    // The choice depends on nothing else: not on what an index offers today. So a build whose wheels are in the store asks
-    // no index, and one that asks an index with fewer files than were locked is refused rather than made of other files.
-    let key = digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, &hashes, target.tags()))?;
+    let hashes = locked_hashes(locked);
+    let key = choice_key(locked, &hashes, target)?;
     let _flight = context.flight(&key).await;
     if let Some(chosen) = context.store.cache_get::<Chosen>("chosen-wheel", &key)?
         && context.store.contains(&chosen.digest)

@@ -15,6 +15,7 @@ mod document;
 mod environment;
 mod error;
 mod event;
+mod explain;
 mod hygiene;
 mod import_check;
 mod included;
@@ -25,6 +26,7 @@ mod package;
 mod pins;
 mod policy;
 mod reference;
+mod selecting;
 mod smoke;
 mod source;
 mod stage;
@@ -37,6 +39,9 @@ pub use cross_check::{CrossCheck, cross_check};
 pub use environment::{EngineSlot, Environment};
 pub use error::BuildError;
 pub use event::{Ending, Event, Events, Stage};
+pub use explain::{
+    ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
+};
 pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};
 pub use pins::{Pin, PinnedThing, pins};

@@ -2,7 +2,7 @@
 
 use crate::declared::{command, declare};
 use crate::environment::{Context, EngineSlot};
-use crate::stage::target_environment;
+use crate::selecting::target_environment;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, NoAnswer, Question, Uv, only_source};
 use crate::workspace::{read_workspace, text_file};

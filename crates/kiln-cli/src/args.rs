@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Lock(Lock),
     /// Lists everything outside the workspace that it has pinned, and how old each pin is
     Pins,
+    /// Says why a distribution or a file is in an artifact, or why it is not
+    Explain(Explain),
     /// Tells what changed between two builds and why
     Diff(Diff),
     /// Lists the builds of an artifact
@@ -113,6 +115,14 @@ pub(crate) struct Lock {
     /// Writes nothing, and ends with exit code 11 if a lock would change
     #[arg(long, requires = "artifacts", conflicts_with_all = ["bases", "tools"])]
     pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The artifact; it need not have been built
+    pub(crate) artifact: ArtifactName,
+    /// A distribution, a path in the artifact, or a module [default: an overview of all distributions]
+    pub(crate) subject: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -59,12 +59,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<u8, Failure> {
-    // Only these two reach for servers; a broken proxy or index setting does not keep anyone from reading the ledger.
-    let fetches = matches!(arguments.command, Command::Build(_) | Command::Lock(_));
+    // Only these reach for servers, the last one to assemble a base that is to be probed; a broken proxy or index setting does not keep anyone from reading the ledger.
+    let fetches = matches!(arguments.command, Command::Build(_) | Command::Lock(_) | Command::Explain(_));
     let settings = Settings::new(&arguments.global, variables, fetches)?;
     match &arguments.command {
         Command::Build(command) => command::build::run(&settings, command, printer),
         Command::Lock(command) => command::lock::run(&settings, command, printer),
+        Command::Explain(command) => command::explain::run(&settings, command, printer),
         Command::Pins => command::pins::run(&settings, printer),
         Command::Diff(command) => command::diff::run(&settings, command, printer),
         Command::History(command) => command::history::run(&settings, command, printer),

@@ -203,6 +203,21 @@ impl TargetEnvironment {
         self.ranks.get(tag).copied()
     }
 
+    /// The best of the environment's tags that a wheel's file name has, or why it has none.
+    ///
+    /// # Errors
+    /// The reason that the wheel does not fit, as a clause.
+    pub fn fitting_tag(&self, file_name: &str) -> Result<String, String> {
+        let wheel = WheelName::parse(file_name).map_err(|_| "it is no wheel".to_owned())?;
+        let best = wheel.tags.iter().filter_map(|tag| Some((self.rank(tag)?, tag))).min();
+        match best {
+            Some((_, tag)) => Ok(tag.clone()),
+            None => {
+                Err(self.why_not(&wheel).unwrap_or_else(|| format!("it is for none of: {}", self.summary())))
+            }
+        }
+    }
+
     /// `platform.machine()` of base and target.
     #[must_use]
     pub fn machine(&self) -> &'static str {

@@ -1,0 +1,446 @@
+//! Explaining: for each distribution whether it is declared, locked, fetched, installed and importable, and why not.
+//!
+//! It works from what is in the workspace and the store now, so that it can be asked about an artifact that was never built,
+//! or whose build is denied: that is when people ask. It fetches nothing and imports nothing. What only a build knows (is it
+//! installed, can it be imported) comes from the latest one in the ledger, if there is one.
+
+use crate::build::{lock, plans};
+use crate::distribution::{self, ReadyWheel};
+use crate::environment::{Context, EngineSlot};
+use crate::reference::{NamedBuild, resolve};
+use crate::selecting::{self, Selecting};
+use crate::stage::Denied;
+use crate::{BuildError, Environment, Events};
+use kiln_plan::ArtifactPlan;
+use kiln_python::{LayerContent, Lock, Locked, Wheel, requires};
+use kiln_record::{
+    ArtifactName, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record, Target,
+    TreePath,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that is known of an artifact's distributions.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The artifact.
+    pub artifact: ArtifactName,
+    /// What it is for.
+    pub target: Target,
+    /// The base, and the version of its Python.
+    pub base: String,
+    /// The lock's path in the workspace; none without a `[python]` section.
+    pub lock: Option<String>,
+    /// Every distribution that is declared or locked, by name.
+    pub distributions: Vec<ExplainedDistribution>,
+    /// What is wrong so far; a build would tell the same.
+    pub findings: Vec<Finding>,
+    /// The latest build, which says what is installed and can be imported.
+    pub build: Option<NamedBuild>,
+    /// Whether that build was made from what is in the workspace now.
+    pub build_is_current: bool,
+}
+
+/// One distribution over the five lists.
+#[derive(Debug, Default)]
+pub struct ExplainedDistribution {
+    /// Its name.
+    pub name: String,
+    /// Its locked version.
+    pub version: Option<String>,
+    /// Where the project asks for it: the text, and `file:line`.
+    pub declared: Vec<(String, String)>,
+    /// Where the lock names it, as `file:line`.
+    pub locked: Option<String>,
+    /// The conditions on it, each with its truth for the target and the values that decide.
+    pub markers: Vec<ExplainedMarker>,
+    /// Why it is not in the artifact, if it is not to be.
+    pub gap: Option<Cause>,
+    /// Distributions that require it and are left out themselves, with the reason.
+    pub parents_left_out: Vec<(String, String)>,
+    /// Distributions of the artifact that require it.
+    pub required_by: Vec<String>,
+    /// The shortest way from what the project asks for to it, itself included.
+    pub chain: Vec<String>,
+    /// Its wheel, if the store has it.
+    pub wheel: Option<ExplainedWheel>,
+    /// The other locked files whose names the lock tells, each with the reason that it was not taken.
+    pub other_files: Vec<(String, String)>,
+    /// How many files the lock allows by their hash alone.
+    pub unnamed_files: usize,
+    /// Whether the latest build has it, in this version; none without a build.
+    pub installed: Option<bool>,
+    /// Whether the latest build could import it; none where the build does not tell.
+    pub importable: Option<Importable>,
+}
+
+/// A condition with its value.
+#[derive(Debug)]
+pub struct ExplainedMarker {
+    /// As the lock writes it.
+    pub marker: String,
+    /// Its value; none if it cannot be evaluated.
+    pub value: Option<bool>,
+    /// The variables in it with their values, or why it cannot be evaluated.
+    pub values: Vec<String>,
+}
+
+/// The wheel that was chosen.
+#[derive(Debug)]
+pub struct ExplainedWheel {
+    /// Its file name.
+    pub file_name: String,
+    /// Its digest, which the lock names.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The tag by which it was chosen.
+    pub tag: Option<String>,
+    /// How many files it installs.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Its largest files.
+    pub largest: Vec<(String, u64)>,
+    /// Its native files.
+    pub native: Vec<String>,
+}
+
+/// What a path of an artifact is.
+#[derive(Debug)]
+pub struct ExplainedPath {
+    /// The path.
+    pub path: String,
+    /// What is there.
+    pub entry: Entry,
+    /// The component that owns it.
+    pub component: String,
+    /// Where its content comes from, in words.
+    pub origin: String,
+    /// The rules that changed or made it, with the digest before.
+    pub rules: Vec<(String, Option<Digest>)>,
+}
+
+/// Explains an artifact.
+///
+/// # Errors
+/// If the workspace cannot be read, there is no such artifact, or its base cannot be probed.
+pub async fn explain(
+    environment: &Environment,
+    artifact: &ArtifactName,
+    events: &Events,
+    engine: EngineSlot,
+) -> Result<Explanation, BuildError> {
+    let lock = lock(environment, events).await?;
+    let context = Context::new(environment, events, engine, lock)?;
+    let _stop = context.stop_on_drop();
+    let plans = plans(&context, artifact)?;
+    let plan = match &plans[artifact] {
+        Ok(plan) => plan.clone(),
+        Err(finding) => return Err(BuildError::Denied(finding.clone())),
+    };
+    let build = resolve(environment, artifact.as_str()).ok();
+    let build_is_current = build.as_ref().is_some_and(|build| build.record.plan == plan.digest);
+    let mut explanation = Explanation {
+        artifact: artifact.clone(),
+        target: plan.manifest.target.clone(),
+        base: plan.manifest.base.to_string(),
+        lock: plan.manifest.python.as_ref().map(|python| python.lock.clone()),
+        distributions: Vec::new(),
+        findings: Vec::new(),
+        build,
+        build_is_current,
+    };
+    let layers = layer_contents(&context, &plan, &plans).await?;
+    let selecting = match selecting::select_for(&context, &plan, layers).await? {
+        Ok(Some(selecting)) => selecting,
+        Ok(None) => return Ok(explanation),
+        Err(Denied(findings)) => {
+            explanation.findings = findings;
+            return Ok(explanation);
+        }
+    };
+    explanation.base = format!("{} with Python {}", explanation.base, selecting.interpreter.version);
+    let mut wheels = Vec::new();
+    for locked in &selecting.selection.wanted {
+        if let Some(wheel) = distribution::known(&context, locked, &selecting.target).await? {
+            wheels.push(wheel);
+        }
+    }
+    explanation.findings.clone_from(&selecting.selection.findings);
+    let record = explanation.build.as_ref().map(|build| &build.record);
+    explanation.distributions = distributions(&plan, &selecting, &wheels, record);
+    Ok(explanation)
+}
+
+/// What the layers of an artifact would hold: what their own locks select.
+async fn layer_contents(
+    context: &Context,
+    plan: &ArtifactPlan,
+    plans: &BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>,
+) -> Result<Vec<LayerContent>, BuildError> {
+    let mut contents = Vec::new();
+    for name in &plan.manifest.layers {
+        let Ok(layer) = &plans[name] else { continue };
+        let selected = selecting::select_for(context, layer, Vec::new()).await?;
+        let distributions = match selected {
+            Ok(Some(selecting)) => {
+                let wanted = selecting.selection.wanted.into_iter();
+                wanted.map(|locked| (locked.name, locked.version)).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        contents.push(LayerContent { name: name.clone(), distributions });
+    }
+    Ok(contents)
+}
+
+fn distributions(
+    plan: &ArtifactPlan,
+    selecting: &Selecting,
+    wheels: &[ReadyWheel],
+    record: Option<&Record>,
+) -> Vec<ExplainedDistribution> {
+    let Selecting { target, lock, choice, selection, .. } = selecting;
+    let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
+    let mut edges = requires(&refs, target, selection, choice, &plan.manifest.runtime).edges;
+    let wanted: BTreeSet<&DistributionName> = selection.wanted.iter().map(|locked| &locked.name).collect();
+    for locked in &selection.wanted {
+        let needs = locked.dependencies.iter().map(|d| &d.name).filter(|name| wanted.contains(name));
+        edges.entry(locked.name.clone()).or_default().extend(needs.cloned());
+    }
+    let chains = chains(lock, selecting, &edges);
+
+    let mut rows: BTreeMap<(String, Option<String>), ExplainedDistribution> = BTreeMap::new();
+    for locked in &selection.wanted {
+        let ready = wheels.iter().find(|ready| ready.wheel.name == locked.name);
+        let mut row = ExplainedDistribution {
+            required_by: edges
+                .iter()
+                .filter(|(_, needs)| needs.contains(&locked.name))
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            chain: chains.get(&locked.name).cloned().unwrap_or_default(),
+            wheel: ready.map(|ready| explained_wheel(ready, target)),
+            ..row(lock, locked, selecting)
+        };
+        other_files(&mut row, locked, ready, selecting);
+        if let Some(record) = record {
+            row.installed = Some(record.components.iter().any(|component| {
+                component.name == locked.name.as_str()
+                    && component.version.as_deref().is_some_and(|v| v == locked.version)
+            }));
+            let imports = record.imports.as_ref();
+            row.importable =
+                imports.and_then(|imports| imports.distributions.get(locked.name.as_str()).cloned());
+        }
+        rows.insert((row.name.clone(), row.version.clone()), row);
+    }
+    for gap in &selection.gaps {
+        let locked = lock
+            .distributions
+            .iter()
+            .find(|locked| locked.name.as_str() == gap.distribution && locked.version == gap.version);
+        let mut row = match locked {
+            Some(locked) => row(lock, locked, selecting),
+            None => ExplainedDistribution {
+                name: gap.distribution.clone(),
+                version: Some(gap.version.clone()),
+                ..ExplainedDistribution::default()
+            },
+        };
+        row.gap = Some(gap.cause.clone());
+        row.parents_left_out = selection
+            .gaps
+            .iter()
+            .filter(|parent| parent.distribution != gap.distribution)
+            .filter(|parent| {
+                lock.distributions.iter().any(|locked| {
+                    locked.name.as_str() == parent.distribution
+                        && locked.version == parent.version
+                        && locked.dependencies.iter().any(|d| d.name.as_str() == gap.distribution)
+                })
+            })
+            .map(|parent| (parent.distribution.clone(), parent.cause.to_string()))
+            .collect();
+        if record.is_some() {
+            row.installed = Some(false);
+        }
+        rows.insert((row.name.clone(), row.version.clone()), row);
+    }
+    // What is declared and nowhere in the lock.
+    for declared in &lock.declared {
+        let name = declared.name.as_str();
+        if !rows.keys().any(|(known, _)| known == name) {
+            let row = ExplainedDistribution {
+                name: name.to_owned(),
+                declared: declarations(lock, &declared.name),
+                ..ExplainedDistribution::default()
+            };
+            rows.insert((name.to_owned(), None), row);
+        }
+    }
+    rows.into_values().collect()
+}
+
+/// What the lock says of one of its distributions.
+fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribution {
+    let conditions = locked.markers.iter().cloned();
+    // Where the lock is a graph, the conditions stand at those who require it.
+    let asked = lock
+        .distributions
+        .iter()
+        .flat_map(|other| &other.dependencies)
+        .filter(|dependency| dependency.name == locked.name)
+        .filter_map(|dependency| dependency.marker.clone());
+    let declared = lock.declared.iter().filter(|d| d.name == locked.name).filter_map(|d| d.marker.clone());
+    let all: BTreeSet<String> = conditions.chain(asked).chain(declared).collect();
+    ExplainedDistribution {
+        name: locked.name.to_string(),
+        version: Some(locked.version.clone()),
+        declared: declarations(lock, &locked.name),
+        locked: Some(format!("{}:{}", locked.file.as_deref().unwrap_or(&lock.name), locked.line)),
+        markers: all
+            .into_iter()
+            .map(|marker| match selecting.target.evaluate(&marker, &locked.extras) {
+                Ok(verdict) => ExplainedMarker { marker, value: Some(verdict.value), values: verdict.values },
+                Err(error) => ExplainedMarker { marker, value: None, values: vec![error.to_string()] },
+            })
+            .collect(),
+        ..ExplainedDistribution::default()
+    }
+}
+
+fn declarations(lock: &Lock, name: &DistributionName) -> Vec<(String, String)> {
+    let declared = lock.declared.iter().filter(|declared| declared.name == *name);
+    declared.map(|d| (d.text.clone(), format!("{}:{}", d.file, d.line))).collect()
+}
+
+fn explained_wheel(ready: &ReadyWheel, target: &kiln_python::TargetEnvironment) -> ExplainedWheel {
+    const SHOWN: usize = 5;
+    let mut largest: Vec<(String, u64)> =
+        ready.wheel.files.iter().map(|file| (file.path.to_string(), file.size)).collect();
+    let bytes = largest.iter().map(|(_, size)| size).sum();
+    let files = largest.len();
+    largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    largest.truncate(SHOWN);
+    ExplainedWheel {
+        file_name: ready.file_name.clone(),
+        digest: ready.digest,
+        size: ready.size,
+        tag: target.fitting_tag(&ready.file_name).ok(),
+        files,
+        bytes,
+        largest,
+        native: ready.elf.keys().map(ToString::to_string).collect(),
+    }
+}
+
+/// The locked files that were not taken, with the reason for each whose name the lock tells.
+fn other_files(
+    row: &mut ExplainedDistribution,
+    locked: &Locked,
+    ready: Option<&ReadyWheel>,
+    selecting: &Selecting,
+) {
+    for file in &locked.files {
+        if ready.is_some_and(|ready| ready.digest == file.digest) {
+            continue;
+        }
+        let Some(name) = &file.file_name else {
+            row.unnamed_files += 1;
+            continue;
+        };
+        let reason = match selecting.target.fitting_tag(name) {
+            Err(reason) => reason,
+            Ok(tag) if ready.is_some() => format!("it fits by {tag}, which comes later"),
+            Ok(tag) => format!("it fits by {tag}"),
+        };
+        row.other_files.push((name.clone(), reason));
+    }
+    row.other_files.sort();
+}
+
+/// The shortest way to each distribution from what the project asks for. Where a lock does not tell, what nothing else
+/// requires stands for that.
+fn chains(
+    lock: &Lock,
+    selecting: &Selecting,
+    edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
+) -> BTreeMap<DistributionName, Vec<String>> {
+    let required: BTreeSet<&DistributionName> = edges.values().flatten().collect();
+    let roots: Vec<DistributionName> = if lock.format.is_graph() {
+        selecting::declared(lock, &selecting.choice).into_iter().collect()
+    } else {
+        let wanted = selecting.selection.wanted.iter().map(|locked| &locked.name);
+        wanted.filter(|name| !required.contains(name)).cloned().collect()
+    };
+    let mut chains: BTreeMap<DistributionName, Vec<String>> = BTreeMap::new();
+    let mut open: Vec<DistributionName> = roots.clone();
+    for root in roots {
+        chains.insert(root.clone(), vec![root.to_string()]);
+    }
+    while !open.is_empty() {
+        let mut next = Vec::new();
+        for name in open {
+            let way = chains[&name].clone();
+            for needed in edges.get(&name).into_iter().flatten() {
+                if !chains.contains_key(needed) {
+                    let mut longer = way.clone();
+                    longer.push(needed.to_string());
+                    chains.insert(needed.clone(), longer);
+                    next.push(needed.clone());
+                }
+            }
+        }
+        open = next;
+    }
+    chains
+}
+
+/// Says what a path of a build is, or the file of a module by its dotted name.
+#[must_use]
+pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
+    let module = text.replace('.', "/");
+    let wanted = [text.to_owned(), format!("{module}.py"), format!("{module}/__init__.py")];
+    let prefixes = ["", "python/"];
+    let file = record.files.iter().find(|file| {
+        wanted
+            .iter()
+            .any(|path| prefixes.iter().any(|prefix| file.path.as_str() == format!("{prefix}{path}")))
+    })?;
+    let component = record.components.iter().find(|component| component.id == file.component);
+    let origin = component.and_then(|component| component.origin.as_ref());
+    let origin = match origin {
+        Some(origin) => format!("installed from {} ({})", origin.file_name, origin.digest),
+        None => {
+            let source = record.inputs.iter().find(|input| input.role == InputRole::Source);
+            match (file.component.as_str().strip_prefix("native/"), source) {
+                (Some(native), _) => {
+                    let name = native.split('/').next().unwrap_or(native);
+                    let holder = record.components.iter().find(|c| c.id.as_str() == format!("python/{name}"));
+                    match holder.and_then(|holder| holder.origin.as_ref()) {
+                        Some(origin) => format!("bundled in {} ({})", origin.file_name, origin.digest),
+                        None => format!("bundled in the wheel of {name}"),
+                    }
+                }
+                (None, Some(source)) => format!("the artifact's own file, below {}", source.name),
+                (None, None) => "made while the artifact was built".to_owned(),
+            }
+        }
+    };
+    Some(ExplainedPath {
+        path: file.path.to_string(),
+        entry: file.entry.clone(),
+        component: file.component.to_string(),
+        origin,
+        rules: rules_of(record, &file.path),
+    })
+}
+
+fn rules_of(record: &Record, path: &TreePath) -> Vec<(String, Option<Digest>)> {
+    record
+        .transformations
+        .iter()
+        .filter_map(|rule| Some((rule.rule.clone(), *rule.changed.get(path)?)))
+        .collect()
+}

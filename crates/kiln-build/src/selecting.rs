@@ -1,0 +1,189 @@
+//! Which distributions an artifact needs: its lock, its target and its manifest, brought together.
+
+use crate::declared as declarations;
+use crate::environment::Context;
+use crate::stage::{Denied, Judged};
+use crate::workspace::text_file;
+use crate::{BuildError, Event, Stage};
+use kiln_plan::{ArtifactPlan, LockKind, Manifest, Problem, TextFile};
+use kiln_python::{
+    Choice, Interpreter, LayerContent, Lock, Selection, TargetEnvironment, parse_pipfile, parse_poetry,
+    parse_pylock, parse_requirements, parse_uv, select,
+};
+use kiln_record::{Code, Digest, DistributionName, Finding, InputRole};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What was selected, and what it was selected from. The findings of the selection are not judged yet.
+pub(crate) struct Selecting {
+    pub(crate) interpreter: Arc<Interpreter>,
+    pub(crate) target: TargetEnvironment,
+    pub(crate) lock: Lock,
+    pub(crate) choice: Choice,
+    pub(crate) selection: Selection,
+}
+
+/// Selects what a plan needs from its lock; none if the manifest has no `[python]` section. `layers` are what the artifact's
+/// layers hold.
+pub(crate) async fn select_for(
+    context: &Context,
+    plan: &ArtifactPlan,
+    layers: Vec<LayerContent>,
+) -> Judged<Option<Selecting>> {
+    if plan.manifest.runtime.python.is_none() {
+        return Ok(Ok(None));
+    }
+    // What is imported in one Python says nothing about another, whether there are distributions or not.
+    let interpreter = context.bases.interpreter(context, &plan.base).await?;
+    let target = match target_environment(&plan.manifest, &interpreter) {
+        Ok(target) => target,
+        Err(finding) => return Ok(Err(Denied(vec![*finding]))),
+    };
+    let Some(section) = &plan.manifest.python else { return Ok(Ok(None)) };
+    context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Select });
+    let mut lock = match read_lock(context, plan)? {
+        Ok(lock) => lock,
+        Err(findings) => return Ok(Err(Denied(findings))),
+    };
+    let declaration = match declarations::of_lock(context, plan, &target)? {
+        Ok(declaration) => declaration,
+        Err(findings) => return Ok(Err(Denied(findings))),
+    };
+    // A lock that kiln made of a declaration holds its groups and extras, and nothing beside them.
+    let (groups, extras) = match &declaration {
+        Some(declaration) => {
+            lock.requires_python.clone_from(&declaration.requires_python);
+            (Vec::new(), Vec::new())
+        }
+        None => (section.groups.clone(), section.extras.clone()),
+    };
+    let choice = Choice {
+        groups,
+        extras,
+        excluded: section.exclude.iter().cloned().collect(),
+        from_runtime: section.from_runtime.iter().cloned().collect(),
+        layers,
+    };
+    let mut selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
+    if let Some(declaration) = &declaration {
+        selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
+    }
+    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection })))
+}
+
+/// What the project asks for itself, under the groups and extras that are chosen.
+pub(crate) fn declared(lock: &Lock, choice: &Choice) -> BTreeSet<DistributionName> {
+    let is_chosen = |group: &String| {
+        group == "main" || choice.groups.contains(group) || lock.default_groups.contains(group)
+    };
+    lock.declared
+        .iter()
+        .filter(|declared| is_chosen(&declared.group))
+        .filter(|declared| {
+            declared.enabled_by.is_empty() || declared.enabled_by.iter().any(|e| choice.extras.contains(e))
+        })
+        .map(|declared| declared.name.clone())
+        .collect()
+}
+
+/// Reads the dependency lock. What a person must fix in it is a finding where the lock is missing or stale, and a
+/// problem otherwise.
+fn read_lock(context: &Context, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, BuildError> {
+    let Some(section) = &plan.manifest.python else {
+        return Ok(Err(Vec::new()));
+    };
+    let root = &context.environment.root;
+    let lock_path = section.lock.clone();
+    if !root.join(&lock_path).is_file() {
+        return Ok(Err(vec![lock_missing(plan, &lock_path)]));
+    }
+    let text = planned_file(root, plan, InputRole::Lock, &lock_path)?;
+    let project = match section.project_path() {
+        // Pipenv's lock says enough alone; the others are read together with their project.
+        Some(path) if section.lock_kind() != LockKind::Pipfile || root.join(&path).is_file() => {
+            Some(planned_file(root, plan, InputRole::Project, &path)?)
+        }
+        _ => None,
+    };
+    let beside = project.as_ref().map(|project| (project.path.as_str(), &*project.text));
+    let parsed = match (section.lock_kind(), beside) {
+        (LockKind::Poetry, Some((file, project))) => parse_poetry(&text.path, &text.text, file, project),
+        (LockKind::Uv, Some((file, project))) => parse_uv(&text.path, &text.text, file, project),
+        (LockKind::Pipfile, pipfile) => parse_pipfile(&text.path, &text.text, pipfile),
+        (LockKind::Pylock, _) => parse_pylock(&text.path, &text.text),
+        // Only files that the plan names are included: what was not planned is not read.
+        _ => parse_requirements(&text.path, &text.text, &mut |path| {
+            planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
+        }),
+    };
+    match parsed {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(problems) => {
+            let findings: Vec<Finding> =
+                problems.iter().filter_map(kiln_python::InputProblem::finding).collect();
+            if findings.len() == problems.len() { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) }
+        }
+    }
+}
+
+/// Reads a file that the plan names by digest: an edit in between would build something else than was planned.
+pub(crate) fn planned_file(
+    root: &Path,
+    plan: &ArtifactPlan,
+    role: InputRole,
+    path: &str,
+) -> Result<TextFile, BuildError> {
+    if !root.join(path).is_file() {
+        return Err(BuildError::Input(vec![
+            Problem::in_file(&plan.manifest.file, format!("it needs {path}, which does not exist"))
+                .help("put it there, or name another one with `project` or `requirements` in [python]"),
+        ]));
+    }
+    let file = text_file(root, path)?;
+    let planned = plan.inputs.iter().find(|i| i.role == role && i.name == path).map(|input| input.digest);
+    if planned != Some(Digest::of(file.text.as_bytes())) {
+        return Err(BuildError::SourceChanged { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
+fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
+    let finding = Finding::new(
+        Code::LockMissing,
+        lock_path,
+        format!("{} names the lock {lock_path}, which does not exist", plan.manifest.file),
+    );
+    let tool = match plan.manifest.python.as_ref().map(kiln_plan::PythonSection::lock_kind) {
+        Some(LockKind::Poetry) => Some("poetry lock"),
+        Some(LockKind::Uv) => Some("uv lock"),
+        Some(LockKind::Pipfile) => Some("pipenv lock"),
+        Some(LockKind::Pylock) => Some("uv export --format pylock.toml -o pylock.toml, or: pip lock"),
+        _ => None,
+    };
+    let artifact = &plan.manifest.name;
+    let declares = plan.manifest.python.as_ref().is_some_and(|python| python.requirements.is_some());
+    match tool {
+        Some(tool) => finding.remedy(format!("make it, in the project's folder: {tool}")),
+        None if declares => finding.remedy(format!("make it: kiln lock {artifact}")),
+        None => finding
+            .remedy(format!(
+                "name what you want with `requirements` under [python], such as requirements.in, and run: kiln lock {artifact}"
+            ))
+            .remedy(format!("or make it yourself: uv pip compile --generate-hashes -o {lock_path} requirements.in")),
+    }
+}
+
+pub(crate) fn target_environment(
+    manifest: &Manifest,
+    interpreter: &Interpreter,
+) -> Result<TargetEnvironment, Box<Finding>> {
+    TargetEnvironment::new(interpreter, &manifest.runtime, manifest.target.architecture).map_err(|error| {
+        Box::new(
+            Finding::new(Code::RequiresPythonMismatch, manifest.base.as_str(), error.to_string())
+                .detail(format!("base and target are named in {}", manifest.file))
+                .remedy(format!("name a base with the Python of {}", manifest.target.runtime))
+                .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
+        )
+    })
+}

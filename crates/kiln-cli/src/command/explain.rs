@@ -1,0 +1,348 @@
+//! `kiln explain`: why something is in an artifact, or why it is not.
+
+use crate::args::{Explain, Format};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::{findings, signals};
+use kiln_audit::format_size;
+use kiln_build::{
+    BuildError, ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path,
+};
+use kiln_record::{Cause, DistributionName, Entry, Importable, Level, exit};
+use serde_json::{Value, json};
+
+/// How many native files, and how many files that were not taken, are named to a person.
+const SHOWN: usize = 8;
+
+pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<u8, Failure> {
+    let progress = Progress::new(printer);
+    let events = progress.events();
+    let (environment, artifact) = (settings.environment.clone(), command.artifact.clone());
+    let explanation = signals::run(|engine| {
+        Box::pin(async move { kiln_build::explain(&environment, &artifact, &events, engine).await })
+    })?;
+    drop(progress);
+    let json = settings.format == Format::Json;
+    let Some(subject) = &command.subject else {
+        if json {
+            printer.data(&super::document(&overview_json(&explanation))?);
+        } else {
+            printer.data(&overview(&explanation, printer));
+            // What is left out on purpose stands in the table; what stops a build needs its way out.
+            let denials: Vec<_> =
+                explanation.findings.iter().filter(|finding| finding.level == Level::Deny).cloned().collect();
+            findings::print(printer, explanation.artifact.as_str(), &denials);
+        }
+        return Ok(exit::SUCCESS);
+    };
+    let name = subject.parse::<DistributionName>();
+    let rows: Vec<&ExplainedDistribution> = explanation
+        .distributions
+        .iter()
+        .filter(|row| name.as_ref().is_ok_and(|name| name.as_str() == row.name))
+        .collect();
+    if !rows.is_empty() {
+        if json {
+            let rows: Vec<Value> = rows.iter().map(|row| distribution_json(row)).collect();
+            printer.data(&super::document(&rows)?);
+        } else {
+            for row in rows {
+                printer.data(&distribution(&explanation, row, printer));
+            }
+        }
+        return Ok(exit::SUCCESS);
+    }
+    let found = explanation.build.as_ref().and_then(|build| explain_path(&build.record, subject));
+    match found {
+        Some(found) if json => printer.data(&super::document(&path_json(&found))?),
+        Some(found) => printer.data(&path(&explanation, &found, printer)),
+        None => return Err(nowhere(&explanation, subject).into()),
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// The error for a subject that is neither a distribution nor a path.
+fn nowhere(explanation: &Explanation, subject: &str) -> BuildError {
+    let plain = |text: &str| text.to_lowercase().replace(['_', '.'], "-");
+    let wanted = plain(subject);
+    let near = |name: &str| {
+        let name = plain(name);
+        name.contains(&wanted)
+            || wanted.contains(&name)
+            || name.get(..4).is_some_and(|s| wanted.starts_with(s))
+    };
+    let mut known: Vec<String> =
+        explanation.distributions.iter().map(|row| row.name.clone()).filter(|name| near(name)).collect();
+    known.truncate(SHOWN);
+    BuildError::Unknown { kind: "distribution, path or module", name: subject.to_owned(), known }
+}
+
+/// One line for each distribution over the five lists.
+fn overview(explanation: &Explanation, printer: Printer) -> String {
+    let mut text = format!(
+        "{}  {} on {}, base {}\n",
+        printer.on_stdout(Style::Strong, explanation.artifact.as_str()),
+        explanation.target.runtime,
+        explanation.target.architecture.lambda(),
+        explanation.base
+    );
+    let Some(lock) = &explanation.lock else {
+        text.push_str("  the manifest has no [python] section: there are no distributions\n");
+        return text;
+    };
+    text.push_str(&format!("  lock {lock}; {}\n\n", build_line(explanation)));
+    let rows = &explanation.distributions;
+    let name = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("distribution".len());
+    let version =
+        rows.iter().filter_map(|row| row.version.as_ref()).map(String::len).max().unwrap_or(0).max(7);
+    text.push_str(&printer.on_stdout(
+        Style::Faint,
+        &format!(
+            "  {:name$}  {:version$}  declared  locked  fetched  installed  importable",
+            "distribution", "version"
+        ),
+    ));
+    text.push('\n');
+    // What is in comes first, then what is not, each with its reason.
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row.gap.is_none() && row.locked.is_some());
+    for row in inside.into_iter().chain(outside) {
+        let mark = |yes: bool| if yes { "yes" } else { "-" };
+        let (installed, importable) = match (row.installed, &row.importable) {
+            (None, _) => ("not built", "not built"),
+            (Some(there), state) => (mark(there), importable_word(state.as_ref(), there)),
+        };
+        let reason = match (&row.gap, row.locked.is_some()) {
+            (Some(cause), _) => format!("  {}", because(row, &cause.to_string())),
+            (None, false) => "  declared, but not in the lock".to_owned(),
+            (None, true) => String::new(),
+        };
+        text.push_str(
+            format!(
+                "  {:name$}  {:version$}  {:8}  {:6}  {:7}  {installed:9}  {importable:10}{reason}",
+                row.name,
+                row.version.as_deref().unwrap_or("-"),
+                mark(!row.declared.is_empty()),
+                mark(row.locked.is_some()),
+                mark(row.wheel.is_some()),
+            )
+            .trim_end(),
+        );
+        text.push('\n');
+    }
+    text
+}
+
+fn build_line(explanation: &Explanation) -> String {
+    match &explanation.build {
+        None => "not built yet".to_owned(),
+        Some(build) if explanation.build_is_current => format!("built as {}", build.label),
+        Some(build) => format!("last built as {}, and changed since", build.label),
+    }
+}
+
+fn importable_word(state: Option<&Importable>, there: bool) -> &'static str {
+    match state {
+        Some(Importable::Yes) => "yes",
+        Some(Importable::No { .. }) => "no",
+        Some(Importable::NotChecked { .. }) => "not tried",
+        None if there => "not tried",
+        None => "-",
+    }
+}
+
+/// The reason of a gap; where nothing requires the distribution any more, with those that did.
+fn because(row: &ExplainedDistribution, cause: &str) -> String {
+    match &row.parents_left_out[..] {
+        _ if !matches!(row.gap, Some(Cause::Unreachable)) => cause.to_owned(),
+        [] => cause.to_owned(),
+        parents => {
+            let names: Vec<String> = parents.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+            format!("{cause}; required by what is left out: {}", names.join(", "))
+        }
+    }
+}
+
+/// Everything about one distribution.
+fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer: Printer) -> String {
+    let mut text = format!(
+        "{} {} in {}\n",
+        printer.on_stdout(Style::Strong, &row.name),
+        row.version.as_deref().unwrap_or("(no version)"),
+        explanation.artifact
+    );
+    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+    match (&row.gap, &row.locked) {
+        (Some(cause), _) => line("left out", &cause.to_string()),
+        (None, None) => line("missing", "it is declared, but the lock does not have it"),
+        (None, Some(_)) => line("in", "the lock has it, and the target needs it"),
+    }
+    for (name, why) in &row.parents_left_out {
+        line("", &format!("{name} requires it, and is left out: {why}"));
+    }
+    for (what, at) in &row.declared {
+        line("declared", &format!("{what}  ({at})"));
+    }
+    if row.declared.is_empty() {
+        line("declared", "no");
+    }
+    line("locked", row.locked.as_deref().unwrap_or("no"));
+    for marker in &row.markers {
+        line("marker", &marker_text(marker));
+    }
+    if row.chain.len() > 1 {
+        line("needed by", &row.chain.join(" → "));
+    }
+    let others: Vec<&str> = row
+        .required_by
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !row.chain.iter().any(|c| c == name))
+        .collect();
+    if !others.is_empty() {
+        line("also by", &others.join(", "));
+    }
+    match &row.wheel {
+        Some(wheel) => {
+            line("wheel", &wheel.file_name);
+            line("", &wheel.digest.to_string());
+            if let Some(tag) = &wheel.tag {
+                line("chosen by", &format!("the tag {tag}, the best that base and target both load"));
+            }
+            line(
+                "size",
+                &format!(
+                    "{} packed, {} in {} files",
+                    format_size(wheel.size),
+                    format_size(wheel.bytes),
+                    wheel.files
+                ),
+            );
+            for (path, size) in &wheel.largest {
+                line("", &format!("{:>10}  {path}", format_size(*size)));
+            }
+            for (index, path) in wheel.native.iter().take(SHOWN).enumerate() {
+                line(if index == 0 { "native" } else { "" }, path);
+            }
+            more(&mut line, wheel.native.len());
+        }
+        None if row.gap.is_none() && row.locked.is_some() => {
+            line("wheel", "not fetched yet: kiln build brings it");
+        }
+        None => {}
+    }
+    for (index, (name, why)) in row.other_files.iter().take(SHOWN).enumerate() {
+        line(if index == 0 { "not taken" } else { "" }, &format!("{name}: {why}"));
+    }
+    more(&mut line, row.other_files.len());
+    if row.unnamed_files > 0 {
+        line("not taken", &format!("{} files that the lock names by their hash alone", row.unnamed_files));
+    }
+    match row.installed {
+        None => line("installed", "not built yet"),
+        Some(there) => {
+            line("installed", &format!("{} ({})", if there { "yes" } else { "no" }, build_line(explanation)))
+        }
+    }
+    if row.installed == Some(true) {
+        match &row.importable {
+            Some(Importable::Yes) => line("importable", "yes"),
+            Some(Importable::No { reason }) => line("importable", &format!("no: {reason}")),
+            Some(Importable::NotChecked { reason }) => line("importable", &format!("not checked: {reason}")),
+            None => line("importable", "not checked"),
+        }
+    }
+    text
+}
+
+fn more(line: &mut impl FnMut(&str, &str), all: usize) {
+    if all > SHOWN {
+        line("", &format!("and {} more (--format json has them)", all - SHOWN));
+    }
+}
+
+fn marker_text(marker: &ExplainedMarker) -> String {
+    let values = marker.values.join(", ");
+    match marker.value {
+        Some(value) => format!("{} is {value} ({values})", marker.marker),
+        None => format!("{} cannot be evaluated: {values}", marker.marker),
+    }
+}
+
+fn path(explanation: &Explanation, found: &ExplainedPath, printer: Printer) -> String {
+    let mut text = format!("{} in {}\n", printer.on_stdout(Style::Strong, &found.path), explanation.artifact);
+    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+    line("belongs to", &found.component);
+    line("comes from", &found.origin);
+    match &found.entry {
+        Entry::File { digest, size, mode } => {
+            line("content", &digest.to_string());
+            line("size", &format_size(*size));
+            line("mode", &format!("{:04o}", mode.bits()));
+        }
+        Entry::Symlink { target } => line("link to", target),
+    }
+    for (rule, before) in &found.rules {
+        match before {
+            Some(digest) => line("changed by", &format!("{rule}, from {digest}")),
+            None => line("made by", rule),
+        }
+    }
+    line("as of", &build_line(explanation));
+    text
+}
+
+fn overview_json(explanation: &Explanation) -> Value {
+    json!({
+        "artifact": explanation.artifact,
+        "runtime": explanation.target.runtime,
+        "architecture": explanation.target.architecture.lambda(),
+        "base": explanation.base,
+        "lock": explanation.lock,
+        "build": explanation.build.as_ref().map(|build| &build.label),
+        "build_is_current": explanation.build_is_current,
+        "distributions": explanation.distributions.iter().map(distribution_json).collect::<Vec<_>>(),
+        "findings": explanation.findings,
+    })
+}
+
+fn distribution_json(row: &ExplainedDistribution) -> Value {
+    json!({
+        "name": row.name,
+        "version": row.version,
+        "declared": row.declared.iter().map(|(text, at)| json!({ "text": text, "at": at })).collect::<Vec<_>>(),
+        "locked": row.locked,
+        "fetched": row.wheel.as_ref().map(|wheel| json!({
+            "file_name": wheel.file_name,
+            "digest": wheel.digest,
+            "size": wheel.size,
+            "tag": wheel.tag,
+            "files": wheel.files,
+            "bytes": wheel.bytes,
+            "largest": wheel.largest.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect::<Vec<_>>(),
+            "native": wheel.native,
+        })),
+        "installed": row.installed,
+        "importable": row.importable,
+        "gap": row.gap,
+        "reason": row.gap.as_ref().map(ToString::to_string),
+        "parents_left_out": row.parents_left_out.iter().map(|(name, why)| json!({ "name": name, "reason": why })).collect::<Vec<_>>(),
+        "markers": row.markers.iter().map(|m| json!({ "marker": m.marker, "value": m.value, "values": m.values })).collect::<Vec<_>>(),
+        "chain": row.chain,
+        "required_by": row.required_by,
+        "other_files": row.other_files.iter().map(|(name, why)| json!({ "file_name": name, "reason": why })).collect::<Vec<_>>(),
+        "unnamed_files": row.unnamed_files,
+    })
+}
+
+fn path_json(found: &ExplainedPath) -> Value {
+    json!({
+        "path": found.path,
+        "entry": found.entry,
+        "component": found.component,
+        "origin": found.origin,
+        "rules": found.rules.iter().map(|(rule, before)| json!({ "rule": rule, "before": before })).collect::<Vec<_>>(),
+    })
+}

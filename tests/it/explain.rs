@@ -1,0 +1,155 @@
+//! Why something is in an artifact, and why it is not: what `kiln explain` says before and after a build.
+
+use crate::harness::{LocalIndex, Sandbox, WheelFile, wheel};
+use kiln_record::exit;
+use serde_json::Value;
+
+const CODE: &str = "import outer\n\ndef handler(event, context):\n    return outer.VALUE\n";
+
+fn outer_and_inner() -> [WheelFile; 2] {
+    let inner = wheel("inner", "1.0", "py3-none-any", &[], &[("inner/__init__.py", b"VALUE = 1\n")]);
+    let outer =
+        wheel("outer", "2.0", "py3-none-any", &["inner"], &[("outer.py", b"from inner import VALUE\n")]);
+    [inner, outer]
+}
+
+/// The lock was made for Python 3.12, the base has 3.13, and an installer would have skipped everything and succeeded.
+#[test]
+fn a_lock_for_another_python_is_explained_on_one_screen() {
+    let wheels = outer_and_inner();
+    let index = LocalIndex::serve(&wheels);
+    let sandbox = Sandbox::new().with_index(&index);
+    let lock: String = wheels.iter().map(|file| file.requirement("python_version == \"3.12\"")).collect();
+    sandbox.function("app", "3.13", CODE, &lock);
+    let overview = sandbox.kiln().run(["explain", "app"]).ends_with(exit::SUCCESS);
+    for line in [
+        "app python3.13 on x86_64, base python-3.13 with Python 3.13",
+        "lock manifests/app/requirements.txt; not built yet",
+        "inner 1.0 yes yes - not built not built marker `python_version == \"3.12\"` is false (python_version = \"3.13\")",
+    ] {
+        let shown = overview.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let overview = overview.says(&["deny[declared-not-installed] app: inner"]);
+    assert!(overview.stdout.lines().count() < 24, "{}", overview.stdout);
+    let one = sandbox.kiln().run(["explain", "app", "Outer"]).ends_with(exit::SUCCESS).stdout;
+    for line in [
+        "left out     marker `python_version == \"3.12\"` is false (python_version = \"3.13\")",
+        "locked       manifests/app/requirements.txt:3",
+        "marker       python_version == \"3.12\" is false (python_version = \"3.13\")",
+    ] {
+        assert!(one.contains(line), "{line}: {one}");
+    }
+}
+
+#[test]
+fn what_is_in_is_traced_from_what_was_asked_for_to_the_bytes() {
+    let wheels = outer_and_inner();
+    let index = LocalIndex::serve(&wheels);
+    let sandbox = Sandbox::new().with_index(&index);
+    let lock: String = wheels.iter().map(|file| file.requirement("")).collect();
+    sandbox.function("app", "3.13", CODE, &lock);
+    let explain = |what: &str| sandbox.kiln().run(["explain", "app", what]).ends_with(exit::SUCCESS).stdout;
+    let before = index.requests();
+    assert!(explain("inner").contains("wheel        not fetched yet: kiln build brings it"));
+    assert_eq!(index.requests(), before, "explaining fetches nothing");
+
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let inner = explain("inner");
+    for line in [
+        "in           the lock has it, and the target needs it",
+        "needed by    outer → inner",
+        "wheel        inner-1.0-py3-none-any.whl",
+        "chosen by    the tag py3-none-any",
+        "installed    yes (built as app@1)",
+        "importable   yes",
+    ] {
+        assert!(inner.contains(line), "{line}: {inner}");
+    }
+    for (what, line) in [
+        ("inner/__init__.py", "comes from   installed from inner-1.0-py3-none-any.whl"),
+        ("outer.py", "belongs to   python/outer"),
+        ("app", "comes from   the artifact's own file, below manifests/app/src"),
+    ] {
+        let shown = explain(what);
+        assert!(shown.contains(line), "{what}: {shown}");
+    }
+    sandbox.kiln().run(["explain", "app", "iner"]).ends_with(exit::INPUT_INVALID).says(&["`iner`"]);
+    sandbox.append("manifests/app/src/app.py", "\n# later\n");
+    assert!(explain("inner").contains("last built as app@1, and changed since"));
+
+    let json: Value =
+        sandbox.kiln().run(["explain", "app", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    let row = json["distributions"].as_array().unwrap().iter().find(|row| row["name"] == "inner").unwrap();
+    let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "chain",
+            "declared",
+            "fetched",
+            "gap",
+            "importable",
+            "installed",
+            "locked",
+            "markers",
+            "name",
+            "other_files",
+            "parents_left_out",
+            "reason",
+            "required_by",
+            "unnamed_files",
+            "version"
+        ]
+    );
+    assert_eq!(row["chain"], serde_json::json!(["outer", "inner"]));
+    assert_eq!(row["fetched"]["file_name"], "inner-1.0-py3-none-any.whl");
+}
+
+#[test]
+fn what_is_left_out_says_by_whom_and_who_went_before_it() {
+    let [inner, outer] = outer_and_inner();
+    let index = LocalIndex::serve(&[inner.clone(), outer.clone()]);
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+    sandbox.append("manifests/app.toml", "\n[python]\nlock = \"app/uv.lock\"\nexclude = [\"outer\"]\n");
+    sandbox.write(
+        "manifests/app/pyproject.toml",
+        "[project]\nname = \"app\"\nversion = \"1\"\nrequires-python = \">=3.13\"\ndependencies = [\"outer\"]\n",
+    );
+    let package = |file: &WheelFile, rest: &str| {
+        format!(
+            "[[package]]\nname = \"{}\"\nversion = \"{}\"\nsource = {{ registry = \"https://index.example/simple\" }}\n{rest}wheels = \
+             [{{ url = \"https://index.example/{}\", hash = \"sha256:{}\" }}, {{ url = \
+             \"https://index.example/{}-{}-cp312-cp312-win_amd64.whl\", hash = \"sha256:{}\" }}]\n\n",
+            file.name(),
+            file.version(),
+            file.file_name,
+            file.digest().hex(),
+            file.name(),
+            file.version(),
+            "0".repeat(64)
+        )
+    };
+    let lock = format!(
+        "version = 1\nrevision = 3\nrequires-python = \">=3.13\"\n\n[[package]]\nname = \"app\"\nversion = \"1\"\nsource = {{ virtual = \
+         \".\" }}\ndependencies = [{{ name = \"outer\" }}]\n\n[package.metadata]\nrequires-dist = [{{ name = \"outer\" }}]\n\n{}{}",
+        package(&inner, ""),
+        package(&outer, "dependencies = [{ name = \"inner\" }]\n"),
+    );
+    sandbox.write("manifests/app/uv.lock", lock);
+    let overview = sandbox.kiln().run(["explain", "app"]).ends_with(exit::SUCCESS).stdout;
+    assert!(
+        overview.contains(
+            "required by nothing that is installed; required by what is left out: outer (excluded by the manifest)"
+        ),
+        "{overview}"
+    );
+    sandbox.replace("manifests/app.toml", "\nexclude = [\"outer\"]", "");
+    let inner = sandbox.kiln().run(["explain", "app", "inner"]).ends_with(exit::SUCCESS).stdout;
+    assert!(inner.contains("needed by    outer → inner"), "{inner}");
+    assert!(
+        inner.contains("not taken    inner-1.0-cp312-cp312-win_amd64.whl: it is for none of: cp313"),
+        "{inner}"
+    );
+}
