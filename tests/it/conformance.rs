@@ -118,3 +118,18 @@ fn a_file_that_pip_would_not_have_installed_is_told() {
         .ends_with(exit::FINDINGS_DENIED)
         .says(&["its packages are not locked"]);
 }
+
+/// What `[package]` does comes after installing: it is not held against the installer, and what it did not do still is.
+#[test]
+fn packing_rules_do_not_make_the_installers_differ() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "import yaml, zope.interface\n\nhandler = print\n", &locked(&ODD));
+    sandbox.replace("manifests/app.toml", "[python]\n", "[python]\ninstall = \"pip\"\n");
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[package]\ndrop = [\"tests\", \"type-stubs\"]\nstrip = \"debug\"\nbytecode = \"unchecked-hash\"\n",
+    );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let told = sandbox.kiln().run(["verify", "--cross-check", "app"]).ends_with(exit::SUCCESS).stdout;
+    assert!(told.contains("rules of [package]"), "{told}");
+}

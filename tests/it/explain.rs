@@ -7,7 +7,10 @@ use serde_json::Value;
 const CODE: &str = "import outer\n\ndef handler(event, context):\n    return outer.VALUE\n";
 
 fn outer_and_inner() -> [WheelFile; 2] {
-    let inner = wheel("inner", "1.0", "py3-none-any", &[], &[("inner/__init__.py", b"VALUE = 1\n")]);
+    // No store that tests share has seen this content.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let code = format!("VALUE = 1\nMADE_AT = {now}\n");
+    let inner = wheel("inner", "1.0", "py3-none-any", &[], &[("inner/__init__.py", code.as_bytes())]);
     let outer =
         wheel("outer", "2.0", "py3-none-any", &["inner"], &[("outer.py", b"from inner import VALUE\n")]);
     [inner, outer]

@@ -150,7 +150,11 @@ pub async fn cross_check(
         InstallerComparison::default()
     } else {
         let pips = pip_install(&context, &base, wheels, record.artifact.as_str()).await?;
-        blocking(move || Ok(compare_installed(&installed_in(&archive, &record, &pips)?, &pips))).await?
+        blocking(move || {
+            let ours = installed_in(&archive, &record, &pips)?;
+            Ok(explain_packaging(compare_installed(&ours, &pips), &ours, &record))
+        })
+        .await?
     };
     let explained = |(path, rule): &(String, Rule)| (path.clone(), rule.as_str());
     Ok(CrossCheck {
@@ -161,6 +165,40 @@ pub async fn cross_check(
         explained: found.explained.iter().map(explained).collect(),
         findings: found.findings(),
     })
+}
+
+/// Explains what a `[package]` section did after installing, as the record tells: each file that was changed or made, and
+/// as many files that are not there as were left out.
+fn explain_packaging(
+    mut found: InstallerComparison,
+    ours: &InstalledFiles,
+    record: &Record,
+) -> InstallerComparison {
+    let prefix = prefix(record.kind);
+    let changed: BTreeSet<&str> = record
+        .transformations
+        .iter()
+        .flat_map(|rule| rule.changed.keys())
+        .filter_map(|path| below(path.as_str(), prefix))
+        .collect();
+    let left_out: u64 = record
+        .transformations
+        .iter()
+        .filter(|rule| rule.changed.is_empty() && rule.bytes_after == 0)
+        .map(|rule| rule.files)
+        .sum();
+    let missing = found.unexplained.iter().filter(|(path, _)| !ours.contains_key(path)).count() as u64;
+    let (explained, rest): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut found.unexplained).into_iter().partition(|(path, _)| {
+            match ours.contains_key(path) {
+                true => changed.contains(path.as_str()),
+                false => missing <= left_out,
+            }
+        });
+    found.unexplained = rest;
+    found.explained.extend(explained.into_iter().map(|(path, _)| (path, Rule::Packaging)));
+    found.explained.sort();
+    found
 }
 
 /// The zip of a build: the file that was named, or the published one if it is still the build's.

@@ -69,6 +69,8 @@ pub(crate) struct Fetched {
 pub(crate) struct Collected {
     pub(crate) plan: ArtifactPlan,
     pub(crate) collection: Arc<Collection>,
+    /// The tree as it was installed, before anything was left out or changed for packing.
+    installed: Arc<Collection>,
     pub(crate) wheels: Vec<ReadyWheel>,
     gaps: Vec<Gap>,
     pub(crate) findings: Vec<Finding>,
@@ -207,11 +209,13 @@ impl Fetched {
         {
             return Ok(Err(denied));
         }
+        let collection = Arc::new(collection);
         Ok(Ok(Collected {
             wanted: self.wanted,
             declared: self.declared,
             plan: self.plan,
-            collection: Arc::new(collection),
+            installed: Arc::clone(&collection),
+            collection,
             wheels: self.wheels,
             gaps: self.gaps,
             findings,
@@ -253,7 +257,8 @@ impl Collected {
 
     /// Judges the tree: reconciliation, ELF files, then the import in the base.
     pub(crate) async fn verify(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Verified> {
-        let Self { plan, collection, wheels, gaps, mut findings, mut checks, wanted, declared } = self;
+        let Self { plan, collection, installed, wheels, gaps, mut findings, mut checks, wanted, declared } =
+            self;
         context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
 
         let (found, check) = {
@@ -286,7 +291,7 @@ impl Collected {
         findings.extend(found);
         checks.extend(ran);
 
-        let (found, ran) = cross_check::run(context, &plan, &collection, &wheels).await?;
+        let (found, ran) = cross_check::run(context, &plan, &installed, &wheels).await?;
         findings.extend(found);
         checks.extend(ran);
 

@@ -65,6 +65,8 @@ pub enum Rule {
     KeptData,
     /// pip adds a command to its own distribution, and to no other.
     PipsOwnCommand,
+    /// The manifest's `[package]` section leaves out, changes or makes files after they were installed.
+    Packaging,
 }
 
 impl Rule {
@@ -78,6 +80,7 @@ impl Rule {
             Self::Mode => "modes",
             Self::KeptData => "data below lib/",
             Self::PipsOwnCommand => "pip's own command",
+            Self::Packaging => "rules of [package]",
         }
     }
 }
