@@ -87,6 +87,26 @@ fn the_findings_page_lists_every_code_with_its_level() {
     assert_eq!(listed, codes);
 }
 
+/// A code that nobody has seen a message of is not documented.
+#[test]
+fn the_messages_page_shows_every_code_with_cause_and_remedy() {
+    let page = fs_err::read_to_string(repository().join("docs/messages.md")).unwrap();
+    for code in Code::ALL {
+        let (_, section) = page
+            .split_once(&format!("## `{code}`\n"))
+            .unwrap_or_else(|| panic!("docs/messages.md shows {code}"));
+        let section = section.split("\n## ").next().unwrap();
+        let block = section.split("```").nth(1).unwrap_or_else(|| panic!("{code} has a message"));
+        assert!(block.contains(&format!("[{code}] ")), "{code}: {block}");
+        assert!(
+            block.lines().any(|line| line.starts_with("  ") && !line.starts_with("  →")),
+            "{code}: a cause"
+        );
+        let note = block.contains("\nnote[");
+        assert!(note || block.contains("\n  → "), "{code}: a way out");
+    }
+}
+
 #[test]
 fn the_findings_page_lists_every_exit_code() {
     let page = fs_err::read_to_string(repository().join("docs/findings.md")).unwrap();
