@@ -27,3 +27,4 @@ mod records;
 mod registry;
 mod reproducible;
 mod smoke;
+mod tree;

@@ -31,6 +31,8 @@ pub struct FoundDistribution {
     /// What METADATA and RECORD say that the tree contradicts, one line each, at most [`MAX_PROBLEMS`] and a count of
     /// the rest.
     pub record_problems: Vec<String>,
+    /// Why its modules are not there although its metadata is, if they are not.
+    pub hollow: Option<String>,
 }
 
 /// Problems listed for one distribution.
@@ -97,6 +99,22 @@ pub fn reconcile(expected: &[Expected], found: &[FoundDistribution]) -> (Vec<Fin
                 .remedy("or lock another version, if its wheel is published like this"),
         );
     }
+    for distribution in found {
+        let Some(why) = &distribution.hollow else { continue };
+        let shown = format!("{} {}", distribution.name, distribution.version);
+        findings.push(
+            Finding::new(
+                Code::MetadataWithoutModule,
+                shown.as_str(),
+                format!("{shown} has its metadata in the artifact, but {why}"),
+            )
+            .detail(format!("found in `{}`", distribution.dist_info))
+            .remedy(
+                "look at its wheel: it was built without its modules, as happens with a wrong package folder",
+            )
+            .remedy(format!("or lock another version of {}", distribution.name)),
+        );
+    }
     (findings, Check::ran("reconcile", expected.len().max(found.len()), "distributions"))
 }
 
@@ -157,7 +175,12 @@ pub fn distributions_in_tree<E>(
         };
         let metadata = read("METADATA")?;
         let record = read("RECORD")?;
-        found.push(describe(tree, prefix, dist_info, metadata.as_deref(), record.as_deref()));
+        let top_level = read("top_level.txt")?;
+        let hollow =
+            hollow(tree, prefix, &dist_info, metadata.as_deref(), record.as_deref(), top_level.as_deref());
+        let mut distribution = describe(tree, prefix, dist_info, metadata.as_deref(), record.as_deref());
+        distribution.hollow = hollow;
+        found.push(distribution);
     }
     Ok(found)
 }
@@ -197,7 +220,51 @@ fn describe(
         version: version.unwrap_or_else(|| folder_version.to_owned()),
         dist_info,
         record_problems: problems.finish(),
+        hollow: None,
     }
+}
+
+/// Why a distribution with metadata has no module, if it should have one: `top_level.txt` names modules of which none is
+/// there, or RECORD lists nothing but the metadata although nothing is required either. A distribution that only requires
+/// others needs no file of its own.
+fn hollow(
+    tree: &Tree,
+    prefix: &str,
+    dist_info: &TreePath,
+    metadata: Option<&[u8]>,
+    record: Option<&[u8]>,
+    top_level: Option<&[u8]>,
+) -> Option<String> {
+    let (metadata, record) = (String::from_utf8_lossy(metadata?), String::from_utf8_lossy(record?));
+    let listed: Vec<TreePath> = record
+        .lines()
+        .filter_map(fields)
+        .filter_map(|[path, ..]| resolve(prefix, &path))
+        .filter(|path| !path.is_within(dist_info.as_str()))
+        .collect();
+    let top_level = top_level.map(String::from_utf8_lossy).unwrap_or_default();
+    let named: Vec<&str> = top_level.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+    let is_there = |name: &&str| {
+        let module = join(prefix, name);
+        let folder = format!("{module}/");
+        tree.iter().any(|(path, _)| {
+            let path = path.as_str();
+            path.starts_with(&folder)
+                || path
+                    .strip_prefix(&module)
+                    .is_some_and(|rest| rest == ".py" || rest.starts_with('.') && rest.ends_with(".so"))
+        })
+    };
+    let has_python =
+        listed.iter().any(|path| path.as_str().ends_with(".py") || path.as_str().ends_with(".so"));
+    if !named.is_empty() && !has_python && !named.iter().any(is_there) {
+        return Some(format!("none of the modules that it names is there: {}", named.join(", ")));
+    }
+    let requires = metadata
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .any(|line| line.to_ascii_lowercase().starts_with("requires-dist:"));
+    (listed.is_empty() && !requires).then(|| "no file beside it, and it requires nothing".to_owned())
 }
 
 /// A name for a folder that has none: what is valid in its own name.
@@ -433,6 +500,29 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|d| d.name.as_str()).collect();
         assert_eq!(names, ["unnamed", "foo-bar"]);
         assert!(found.iter().all(|d| d.record_problems.len() == 2));
+    }
+
+    #[test]
+    fn metadata_without_modules_is_told_from_a_distribution_that_only_requires() {
+        let metadata = "Metadata-Version: 2.1\nName: hollow\nVersion: 1.0\n";
+        let hollow = |metadata: &str, more: &[(&str, &str)]| {
+            let record = line("hollow-1.0.dist-info/METADATA", metadata) + "hollow-1.0.dist-info/RECORD,,\n";
+            let record = more.iter().fold(record, |all, (path, content)| all + &line(path, content));
+            let mut files = files(more);
+            files.insert("hollow-1.0.dist-info/METADATA".to_owned(), metadata.as_bytes().to_vec());
+            files.insert("hollow-1.0.dist-info/RECORD".to_owned(), record.into_bytes());
+            read(&files, None).remove(0).hollow
+        };
+        assert!(hollow(metadata, &[]).unwrap().contains("no file beside it"));
+        assert_eq!(hollow(&format!("{metadata}Requires-Dist: six\n"), &[]), None);
+        assert_eq!(hollow(metadata, &[("hollow/data.json", "{}")]), None);
+        let named = hollow(
+            &format!("{metadata}Requires-Dist: six\n"),
+            &[("hollow-1.0.dist-info/top_level.txt", "hollow\n"), ("other/data.json", "{}")],
+        );
+        assert!(named.unwrap().contains("none of the modules that it names is there: hollow"));
+        let there = [("hollow-1.0.dist-info/top_level.txt", "_x\nhollow\n"), ("hollow.py", "")];
+        assert_eq!(hollow(metadata, &there), None);
     }
 
     #[test]

@@ -4,13 +4,13 @@ use crate::BuildError;
 use crate::collect::Collection;
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
-use crate::stage::ReadyLayer;
+use crate::stage::{ReadyLayer, prefix};
 use kiln_audit::{
-    LEAK_SIZE_LIMIT, Layered, check_bytecode, check_duplicates, check_layering, check_leaks, check_links,
-    may_name_build_paths,
+    LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
+    check_links, check_namespaces, check_unowned, may_name_build_paths,
 };
 use kiln_plan::ArtifactPlan;
-use kiln_record::{Check, DistributionName, Ecosystem, Entry, Finding};
+use kiln_record::{ArtifactKind, Check, DistributionName, Ecosystem, Entry, Finding};
 use std::collections::BTreeMap;
 
 /// Judges the tree.
@@ -37,7 +37,22 @@ pub(crate) fn judge(
     }
     let mut checks =
         vec![Check::ran("tree", collection.tree.len(), "files"), Check::ran("leaks", texts, "text files")];
+    findings.extend(check_unowned(&collection.tree, &collection.owners, prefix(plan.manifest.kind)));
     if !layers.is_empty() {
+        let function =
+            SearchedTree { name: plan.manifest.name.as_str(), tree: &collection.tree, prefix: None };
+        let searched: Vec<SearchedTree<'_>> = layers
+            .iter()
+            .map(|layer| SearchedTree {
+                name: layer.name.as_str(),
+                tree: &layer.collection.tree,
+                prefix: prefix(ArtifactKind::LambdaLayer),
+            })
+            .collect();
+        findings.extend(check_namespaces(function, &searched, |index, path| match index {
+            0 => collection.read(context, path),
+            layer => layers[layer - 1].collection.read(context, path),
+        })?);
         let distributions: BTreeMap<DistributionName, String> =
             wheels.iter().map(|ready| (ready.wheel.name.clone(), ready.wheel.version.clone())).collect();
         let function = Layered {

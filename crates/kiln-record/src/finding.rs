@@ -64,6 +64,12 @@ codes! {
     LockedNotInstalled = "locked-not-installed", Deny;
     /// A distribution is there that no lock names.
     InstalledNotLocked = "installed-not-locked", Deny;
+    /// A distribution's metadata is there and its modules are not.
+    MetadataWithoutModule = "metadata-without-module", Deny;
+    /// A file of the artifact's own lies inside a package that a distribution brings.
+    UnownedFile = "unowned-file", Warn;
+    /// A regular package hides modules of the same name elsewhere on the search path.
+    NamespaceBroken = "namespace-broken", Deny;
     /// An installed file differs from what its distribution's RECORD says, or is missing.
     RecordMismatch = "record-mismatch", Deny;
     /// Two owners claim one path with different content.
@@ -148,6 +154,7 @@ impl Code {
             Self::DeclaredNotInstalled
                 | Self::LockedNotInstalled
                 | Self::InstalledNotLocked
+                | Self::MetadataWithoutModule
                 | Self::RecordMismatch
                 | Self::PathCollision
                 | Self::NoCompatibleWheel
