@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod arm64;
 mod bases;
 mod binaries;
 mod conformance;

@@ -27,6 +27,7 @@ const USER: &str = "65534:65534";
 pub(crate) struct ReadyBases {
     images: Mutex<BTreeMap<Digest, Arc<OnceCell<String>>>>,
     interpreters: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Interpreter>>>>>,
+    runnable: Mutex<BTreeMap<Digest, Arc<OnceCell<bool>>>>,
 }
 
 impl ReadyBases {
@@ -43,14 +44,62 @@ impl ReadyBases {
         .cloned()
     }
 
-    /// What the probe says about the base's Python.
+    /// Whether the engine can run the base's programs: its own architecture's, and others' where the host emulates them,
+    /// which one trial tells.
+    pub(crate) async fn can_run(&self, context: &Context, base: &PinnedBase) -> Result<bool, BuildError> {
+        let engine = context.engine().await?;
+        if engine.info().await?.platform == base.platform {
+            return Ok(true);
+        }
+        let cell = slot(&self.runnable, digest_of_value(&(base.lock.manifest, base.platform))?);
+        cell.get_or_try_init(|| async {
+            let argv = [&*base.definition.image.python, "-I", "-S", "-c", "pass"];
+            let spec = question(context, base, "trial", argv.map(str::to_owned).to_vec()).await?;
+            match engine.run(spec, |_| {}).await {
+                Ok(outcome) => Ok(outcome.exit_code == 0),
+                // What the kernel says of a program for another machine, in the engine's words.
+                Err(error) if error.to_string().contains("exec format error") => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+        .copied()
+    }
+
+    /// What the probe says about the base's Python. Where the engine cannot run the base, its twin for the engine's own
+    /// architecture is asked.
     pub(crate) async fn interpreter(
         &self,
         context: &Context,
         base: &PinnedBase,
     ) -> Result<Arc<Interpreter>, BuildError> {
-        let image = &base.definition.image;
-        let key = digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?;
+        if let Some(known) = self.probed(context, base)? {
+            return Ok(known);
+        }
+        if self.can_run(context, base).await? {
+            return self.probe_once(context, base).await;
+        }
+        let here = context.engine().await?.info().await?.platform.architecture;
+        let foreign = |reason: String| BuildError::ForeignBase {
+            base: base.definition.name.clone(),
+            platform: base.platform,
+            here: here.lambda(),
+            reason,
+        };
+        let twin = base.twin(here).map_err(foreign)?;
+        let known = self.probe_once(context, &twin).await?;
+        let transposed =
+            known.transposed(base.platform.architecture).map_err(|error| foreign(error.to_string()))?;
+        Ok(Arc::new(transposed))
+    }
+
+    /// What an earlier run was told by the base itself.
+    fn probed(&self, context: &Context, base: &PinnedBase) -> Result<Option<Arc<Interpreter>>, BuildError> {
+        Ok(context.store.cache_get::<Interpreter>("interpreter", &probe_key(base)?)?.map(Arc::new))
+    }
+
+    async fn probe_once(&self, context: &Context, base: &PinnedBase) -> Result<Arc<Interpreter>, BuildError> {
+        let key = probe_key(base)?;
         let cell = slot(&self.interpreters, key);
         cell.get_or_try_init(|| async {
             if let Some(known) = context.store.cache_get::<Interpreter>("interpreter", &key)? {
@@ -81,6 +130,12 @@ impl ReadyBases {
 fn slot<T>(map: &Mutex<BTreeMap<Digest, Arc<OnceCell<T>>>>, key: Digest) -> Arc<OnceCell<T>> {
     let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(map.entry(key).or_default())
+}
+
+/// What decides the answer of the probe.
+fn probe_key(base: &PinnedBase) -> Result<Digest, BuildError> {
+    let image = &base.definition.image;
+    Ok(digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?)
 }
 
 fn tell(context: &Context, base: &BaseName, activity: &'static str) {
@@ -344,20 +399,37 @@ pub(crate) fn of_registry(base: &BaseName, error: EngineError) -> BuildError {
 }
 
 async fn probe(context: &Context, base: &PinnedBase) -> Result<Interpreter, BuildError> {
-    let image = context.bases.image(context, base).await?;
     let name = &base.definition.name;
+    let argv = [&*base.definition.image.python, "-I", "-B", "-c", PROBE];
+    let spec = question(context, base, "probe", argv.map(str::to_owned).to_vec()).await?;
     tell(context, name, "probe");
+    let outcome = context.engine().await?.run(spec, |_| {}).await?;
+    if outcome.exit_code != 0 {
+        let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        let lines: Vec<String> = text.lines().rev().take(8).map(str::to_owned).collect();
+        return Err(BuildError::Guest {
+            what: "the probe",
+            base: name.clone(),
+            code: outcome.exit_code,
+            lines: lines.into_iter().rev().collect(),
+        });
+    }
+    Ok(Interpreter::from_probe(&outcome.stdout)?)
+}
+
+/// A short program in a base that gets nothing but its arguments.
+async fn question(
+    context: &Context,
+    base: &PinnedBase,
+    what: &str,
+    argv: Vec<String>,
+) -> Result<RunSpec, BuildError> {
+    let image = context.bases.image(context, base).await?;
     let scratch = GuestPath::new("/tmp").map_err(|error| io::Error::other(error.to_string()))?;
-    let spec = RunSpec {
-        name: format!("{name} probe"),
+    Ok(RunSpec {
+        name: format!("{} {what}", base.definition.name),
         image,
-        argv: vec![
-            base.definition.image.python.clone(),
-            "-I".to_owned(),
-            "-B".to_owned(),
-            "-c".to_owned(),
-            PROBE.to_owned(),
-        ],
+        argv,
         env: base.definition.image.env.clone(),
         working_dir: "/".to_owned(),
         user: USER.to_owned(),
@@ -371,17 +443,5 @@ async fn probe(context: &Context, base: &PinnedBase) -> Result<Interpreter, Buil
             output_bytes: 16 << 20,
             deadline: Duration::from_secs(60),
         },
-    };
-    let outcome = context.engine().await?.run(spec, |_| {}).await?;
-    if outcome.exit_code != 0 {
-        let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
-        let lines: Vec<String> = text.lines().rev().take(8).map(str::to_owned).collect();
-        return Err(BuildError::Guest {
-            what: "the probe",
-            base: name.clone(),
-            code: outcome.exit_code,
-            lines: lines.into_iter().rev().collect(),
-        });
-    }
-    Ok(Interpreter::from_probe(&outcome.stdout)?)
+    })
 }

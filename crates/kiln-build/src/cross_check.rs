@@ -16,8 +16,7 @@ use kiln_python::{
     InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed, needs_content,
 };
 use kiln_record::{
-    Architecture, Check, ComponentId, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record,
-    TreePath,
+    Check, ComponentId, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Cursor, Seek as _, SeekFrom};
@@ -45,7 +44,7 @@ pub(crate) async fn run(
         return Ok((Vec::new(), Vec::new()));
     }
     let architecture = plan.manifest.target.architecture;
-    if !can_run(context, architecture).await? {
+    if !context.bases.can_run(context, &plan.base).await? {
         let reason = format!("no {} engine", architecture.lambda());
         return Ok((Vec::new(), vec![Check::not_checked(CHECK, reason)]));
     }
@@ -74,10 +73,6 @@ pub(crate) async fn run(
     }
     let found = compare_installed(&ours, &pips);
     Ok((found.findings(), vec![Check::ran(CHECK, pips.len(), "files of pip")]))
-}
-
-async fn can_run(context: &Context, architecture: Architecture) -> Result<bool, BuildError> {
-    Ok(context.engine().await?.info().await?.platform.architecture == architecture)
 }
 
 /// What cross-checking a build told.
@@ -142,7 +137,7 @@ pub async fn cross_check(
         )));
     }
     let architecture = record.target.architecture;
-    if !wheels.is_empty() && !can_run(&context, architecture).await? {
+    if !wheels.is_empty() && !context.bases.can_run(&context, &base).await? {
         return Err(error(format!("there is no {} engine here to run its pip", architecture.lambda())));
     }
     let distributions = wheels.len();

@@ -6,7 +6,7 @@ use kiln_image::ImageError;
 use kiln_pack::PackError;
 use kiln_plan::Problem;
 use kiln_python::{InputProblem, PythonError};
-use kiln_record::{ArtifactName, BaseName, Digest, Finding};
+use kiln_record::{ArtifactName, BaseName, Digest, Finding, Platform};
 use kiln_sbom::SbomError;
 use kiln_store::StoreError;
 
@@ -28,6 +28,20 @@ pub enum BuildError {
         name: String,
         /// The names that exist.
         known: Vec<String>,
+    },
+    /// A base cannot be run here, and nothing that can tells the same of its Python.
+    #[error(
+        "base `{base}` for {platform} cannot be asked about its Python: the engine here runs {here} alone, and {reason}"
+    )]
+    ForeignBase {
+        /// The base.
+        base: BaseName,
+        /// The platform that is asked for.
+        platform: Platform,
+        /// What the engine runs, as Lambda calls it.
+        here: &'static str,
+        /// Why the base's twin for that does not say it.
+        reason: String,
     },
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]

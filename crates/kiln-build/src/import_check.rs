@@ -55,8 +55,7 @@ pub(crate) async fn run(
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = context.engine().await?;
-    let platform = engine.info().await?.platform;
-    if platform.architecture != manifest.target.architecture {
+    if !context.bases.can_run(context, &plan.base).await? {
         let architecture = manifest.target.architecture.lambda();
         let finding = Finding::new(
             Code::NotChecked,

@@ -70,7 +70,7 @@ pub(crate) async fn run(
         return not_checked("the manifest has no [[smoke]]".to_owned());
     }
     let engine = context.engine().await?;
-    if engine.info().await?.platform.architecture != manifest.target.architecture {
+    if !context.bases.can_run(context, &plan.base).await? {
         // The import check has said so in a finding already.
         return not_checked(format!("no {} engine", manifest.target.architecture.lambda()));
     }

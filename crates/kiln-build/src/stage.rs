@@ -13,7 +13,7 @@ use crate::source::SourceTree;
 use crate::{BuildError, Event, Stage, cross_check, smoke};
 use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
-use kiln_plan::ArtifactPlan;
+use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
 use kiln_python::{
     LayerContent, Locked, Surroundings, TargetEnvironment, requires, wheels_requiring_other_python,
 };
@@ -151,7 +151,8 @@ impl Planned {
             .iter()
             .map(|locked| Expected { name: locked.name.clone(), version: locked.version.clone() })
             .collect();
-        let checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
+        let mut checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
+        checks.extend(told_by_twin(context, &plan.base).await?);
         Ok(Ok(Fetched {
             plan,
             source,
@@ -164,6 +165,21 @@ impl Planned {
             declared: lock.format.is_graph().then(|| selecting::declared(&lock, &choice)),
         }))
     }
+}
+
+/// What is to be known where the base's Python was not asked itself.
+async fn told_by_twin(context: &Context, base: &PinnedBase) -> Result<Option<Check>, BuildError> {
+    if context.bases.can_run(context, base).await? {
+        return Ok(None);
+    }
+    let here = context.engine().await?.info().await?.platform;
+    let why = match base.definition.kind {
+        BaseKind::Debian(_) => "which is locked with the same versions",
+        BaseKind::Registry(_) => "which the same reference named when it was locked",
+    };
+    let reason =
+        format!("no {} engine: its Python was asked on {here}, {why}", base.platform.architecture.lambda());
+    Ok(Some(Check::not_checked("probe", reason)))
 }
 
 /// What layers hold, for the selection.

@@ -125,10 +125,10 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Fetch(_)
         | BuildError::Image(_) => exit::FETCH_FAILED,
         BuildError::BaseDiffers { .. } => exit::NOT_REPRODUCIBLE,
-        BuildError::EngineImageDiffers { .. } | BuildError::Engine(_) => match error {
-            BuildError::Engine(EngineError::Deadline { .. }) => exit::BUILD_STEP_FAILED,
-            _ => exit::ENGINE_UNAVAILABLE,
-        },
+        BuildError::Engine(EngineError::Deadline { .. }) => exit::BUILD_STEP_FAILED,
+        BuildError::EngineImageDiffers { .. } | BuildError::Engine(_) | BuildError::ForeignBase { .. } => {
+            exit::ENGINE_UNAVAILABLE
+        }
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
         BuildError::Guest { .. } => exit::BUILD_STEP_FAILED,
         BuildError::ArchiveDiffers { .. }
@@ -174,6 +174,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Fetch(FetchError::DigestMismatch { .. } | FetchError::SizeMismatch { .. }) => vec![
             "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack".to_owned(),
             "nothing was kept; find out which before going on".to_owned(),
+        ],
+        BuildError::ForeignBase { base, here, .. } => vec![
+            format!("lock the base for {here} too, from one state of its source: add it to `platforms` in images/{base}.toml and run: kiln lock --base {base}"),
+            "or use an engine that can run the platform".to_owned(),
         ],
         BuildError::BaseDiffers { base, .. } => vec![
             format!("the lock was made by another format version of kiln: pin it again with kiln lock --base {base}"),

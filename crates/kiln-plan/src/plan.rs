@@ -2,9 +2,11 @@
 
 use crate::{BaseDefinition, BaseLock, Manifest, PlatformLock, PolicySection, Workspace};
 use kiln_record::{
-    ArtifactName, Code, Digest, Epoch, FORMAT_VERSION, Finding, Input, InputRole, Platform, digest_of_value,
+    Architecture, ArtifactName, Code, Digest, Epoch, FORMAT_VERSION, Finding, Input, InputRole, Platform,
+    digest_of_value,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What the caller read from the workspace for one artifact.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,8 @@ pub struct PinnedBase {
     pub lock: PlatformLock,
     /// When it was pinned.
     pub pinned: Epoch,
+    /// What it is on the definition's other platforms: the same source, pinned by the same command.
+    pub elsewhere: BTreeMap<Platform, PlatformLock>,
 }
 
 impl PinnedBase {
@@ -83,9 +87,61 @@ impl PinnedBase {
                 platform,
                 lock: facts.clone(),
                 pinned: lock.pinned,
+                elsewhere: lock
+                    .platform
+                    .iter()
+                    .filter(|(other, _)| **other != platform)
+                    .map(|(other, facts)| (*other, facts.clone()))
+                    .collect(),
             }),
             None => refuse(format!("it is not locked for {platform}")),
         }
+    }
+}
+
+impl PinnedBase {
+    /// The same base on another architecture.
+    ///
+    /// # Errors
+    /// Why it is not known to have the same software: in words, for a message. A Debian base must have each package in one
+    /// version on both platforms, but for a rebuild of the same source (`+b1`).
+    pub fn twin(&self, architecture: Architecture) -> Result<Self, String> {
+        let platform = Platform { architecture };
+        let name = &self.definition.name;
+        let Some(lock) = self.elsewhere.get(&platform) else {
+            return Err(format!("{name} is not locked for {platform}, which could have told it"));
+        };
+        let there: BTreeMap<&str, &str> =
+            lock.packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect();
+        for package in &self.lock.packages {
+            match there.get(package.name.as_str()) {
+                Some(version) if source_version(version) != source_version(&package.version) => {
+                    return Err(format!(
+                        "{name} has {} {} on {} and {version} on {platform}",
+                        package.name, package.version, self.platform
+                    ));
+                }
+                _ => {}
+            }
+        }
+        let mut elsewhere = self.elsewhere.clone();
+        elsewhere.remove(&platform);
+        elsewhere.insert(self.platform, self.lock.clone());
+        Ok(Self {
+            definition: self.definition.clone(),
+            platform,
+            lock: lock.clone(),
+            pinned: self.pinned,
+            elsewhere,
+        })
+    }
+}
+
+/// A Debian version without the number of a rebuild (Debian Policy 5.6.12, "binary NMUs"): the source is the same.
+fn source_version(version: &str) -> &str {
+    match version.rsplit_once("+b") {
+        Some((source, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => source,
+        _ => version,
     }
 }
 

@@ -12,6 +12,16 @@ pub enum PythonError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// What an interpreter says of itself cannot be told for another machine.
+    #[error("what the base's Python says on {from} cannot be told for {to}: {reason}")]
+    NotTransposable {
+        /// The machine that was asked.
+        from: String,
+        /// The machine it should be told for.
+        to: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The base's interpreter is not the one the target runtime has.
     #[error("the base has Python {base}, but runtime {runtime} has {expected}")]
     PythonDiffers {

@@ -2,6 +2,8 @@
 
 use crate::PythonError;
 use crate::marker::Variable;
+use crate::tags::cpython_tags;
+use kiln_record::Architecture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -76,6 +78,39 @@ impl Interpreter {
         // `from_probe` refuses a version without two numbers; a hand-made value without them matches no runtime.
         major_minor(&self.version).unwrap_or((0, 0))
     }
+
+    /// What the same build of Python would say of itself on another architecture: for a base that cannot be run here, from
+    /// its twin that can. Version, standard library and distributions do not depend on the machine; its name in markers,
+    /// ABI and file suffixes does, and so do the wheel tags.
+    ///
+    /// # Errors
+    /// [`PythonError::NotTransposable`] where the answer is not that of a plain CPython on Linux with glibc, whose tags
+    /// follow from version and machine.
+    pub fn transposed(&self, architecture: Architecture) -> Result<Self, PythonError> {
+        let (from, to) = (self.machine.as_str(), architecture.machine());
+        let error = |reason: String| PythonError::NotTransposable { from: from.to_owned(), to, reason };
+        let (_, minor) = self.python();
+        if self.glibc.is_none() {
+            return Err(error("its C library is not glibc".to_owned()));
+        }
+        if self.soabi != format!("cpython-3{minor}-{from}-linux-gnu") {
+            return Err(error(format!("its ABI is `{}`", self.soabi)));
+        }
+        if self.tags != cpython_tags(minor, self.glibc, from) {
+            return Err(error("its wheel tags are not those of a plain CPython".to_owned()));
+        }
+        let rename = |text: &String| text.replace(&format!("{from}-linux-gnu"), &format!("{to}-linux-gnu"));
+        let mut markers = self.markers.clone();
+        markers.insert(Variable::PlatformMachine.name().to_owned(), to.to_owned());
+        Ok(Self {
+            markers,
+            soabi: rename(&self.soabi),
+            extension_suffixes: self.extension_suffixes.iter().map(rename).collect(),
+            tags: cpython_tags(minor, self.glibc, to),
+            machine: to.to_owned(),
+            ..self.clone()
+        })
+    }
 }
 
 fn major_minor(version: &str) -> Option<(u32, u32)> {
@@ -127,6 +162,32 @@ pub(crate) mod tests {
         let read = Interpreter::from_probe(&serde_json::to_vec(&there).unwrap()).unwrap();
         assert_eq!(read, there);
         assert_eq!(read.python(), (3, 11));
+    }
+
+    #[test]
+    fn an_answer_is_transposed_to_another_machine_and_back() {
+        let mut amd64 = interpreter("3.13.5", (2, 41), "x86_64");
+        amd64.extension_suffixes.insert(0, ".cpython-313-x86_64-linux-gnu.so".to_owned());
+        let arm64 = amd64.transposed(Architecture::Arm64).unwrap();
+        assert_eq!(arm64.extension_suffixes[0], ".cpython-313-aarch64-linux-gnu.so");
+        assert_eq!(arm64.markers["platform_machine"], "aarch64");
+        assert_eq!(arm64.tags, interpreter("3.13.5", (2, 41), "aarch64").tags);
+        assert!(!arm64.tags.iter().any(|tag| tag.contains("x86_64") || tag.contains("manylinux2010")));
+        assert_eq!(arm64.transposed(Architecture::Amd64).unwrap(), amd64);
+        assert_eq!((&arm64.version, &arm64.stdlib), (&amd64.version, &amd64.stdlib));
+    }
+
+    #[test]
+    fn what_does_not_follow_from_version_and_machine_is_not_transposed() {
+        let plain = interpreter("3.13.5", (2, 41), "x86_64");
+        let refused = |change: &dyn Fn(&mut Interpreter)| {
+            let mut other = plain.clone();
+            change(&mut other);
+            other.transposed(Architecture::Arm64).unwrap_err().to_string()
+        };
+        assert!(refused(&|i| i.soabi = "cpython-313t-x86_64-linux-gnu".to_owned()).contains("cpython-313t"));
+        assert!(refused(&|i| i.glibc = None).contains("glibc"));
+        assert!(refused(&|i| drop(i.tags.remove(0))).contains("wheel tags"));
     }
 
     #[test]

@@ -80,9 +80,8 @@ pub(super) async fn compile(
         let check = Some(Check::ran("bytecode", known.files.len(), "modules compiled twice"));
         return Ok(Compiled { files: known.files, left: known.left, findings: Vec::new(), check });
     }
-    let engine = context.engine().await?;
     let architecture = manifest.target.architecture;
-    if engine.info().await?.platform.architecture != architecture {
+    if !context.bases.can_run(context, &plan.base).await? {
         let finding = Finding::new(
             Code::BytecodeNotReproducible,
             "bytecode",
