@@ -29,3 +29,4 @@ mod registry;
 mod reproducible;
 mod smoke;
 mod tree;
+mod upstream;

@@ -134,7 +134,7 @@ impl Changed {
         let (roles, word): (&[InputRole], &str) = match kind {
             CauseKind::Lock => (&[InputRole::Lock, InputRole::Project], "lock"),
             CauseKind::Base => (&[InputRole::Base], "base"),
-            CauseKind::Source => (&[InputRole::Source], "source"),
+            CauseKind::Source => (&[InputRole::Source, InputRole::Upstream], "source"),
             CauseKind::Manifest => (&[InputRole::Manifest, InputRole::Settings], "manifest"),
             CauseKind::Layer => (&[InputRole::Layer], "layer"),
             CauseKind::Target => (&[], "target"),

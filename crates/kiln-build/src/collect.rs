@@ -1,14 +1,14 @@
 //! Collecting: wheels and source files become one tree, and every path gets an owner.
 
 use crate::distribution::{MemberStream, ReadyWheel};
-use crate::source::SourceTree;
 use crate::{BuildError, environment::Context};
 use kiln_audit::{ElfFacts, format_size};
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
+use kiln_plan::LockedUpstream;
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
     Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin,
-    Transformation, Tree, TreePath,
+    Transformation, Tree, TreePath, Upstream,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,20 @@ pub(crate) enum Content {
     Stored(Digest),
 }
 
+/// Files that no distribution brings: the artifact's own, or an upstream source's.
+pub(crate) struct OwnFiles<'a> {
+    /// Their component.
+    pub(crate) name: &'a str,
+    pub(crate) tree: &'a Tree,
+    /// Where their content is on disk; what is not there is in the store.
+    pub(crate) files: &'a BTreeMap<TreePath, PathBuf>,
+    /// The folder of the artifact that they go to.
+    pub(crate) into: Option<String>,
+    /// The section of the manifest that takes them.
+    pub(crate) section: &'static str,
+    pub(crate) upstream: Option<&'a LockedUpstream>,
+}
+
 /// A tree with its content and owners.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collection {
@@ -45,14 +59,13 @@ pub(crate) struct Collection {
 }
 
 impl Collection {
-    /// Merges the wheels, below `prefix`, and the source, below `into`. `edges` says which distribution requires which.
+    /// Merges the wheels, below `prefix`, and what no distribution brings. `edges` says which distribution requires which.
     pub(crate) fn new(
         artifact: &str,
         wheels: &[ReadyWheel],
         edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
-        source: &SourceTree,
+        own: &[OwnFiles<'_>],
         prefix: Option<&str>,
-        into: Option<&str>,
     ) -> Result<Self, BuildError> {
         let installed = install(&wheels.iter().map(|ready| &ready.wheel).collect::<Vec<&Wheel>>(), prefix);
         let mut collection = Self { tree: installed.tree, findings: installed.findings, ..Self::default() };
@@ -81,8 +94,9 @@ impl Collection {
                 collection.content.insert(path, content);
             }
         }
-        let application = ComponentId::new(Ecosystem::Application, artifact);
-        collection.add_source(source, into, &application);
+        for files in own {
+            collection.add_own(files);
+        }
         collection.name_native_libraries(wheels, prefix);
         if let Err(error) = collection.tree.check_folders() {
             collection.findings.push(
@@ -91,37 +105,52 @@ impl Collection {
             );
         }
         collection.refuse_case_collisions();
-        collection.components = components(artifact, wheels, edges, &collection);
+        collection.components = components(artifact, wheels, edges, own, &collection);
         Ok(collection)
     }
 
-    fn add_source(&mut self, source: &SourceTree, prefix: Option<&str>, application: &ComponentId) {
-        for (path, entry) in source.tree.iter() {
-            let Ok(target) = below(path, prefix) else { continue };
+    fn add_own(&mut self, own: &OwnFiles<'_>) {
+        let component = ComponentId::new(Ecosystem::Application, own.name);
+        let whose = match own.upstream {
+            None => "your own file".to_owned(),
+            Some(_) => format!("the upstream source {}", own.name),
+        };
+        for (path, entry) in own.tree.iter() {
+            let Ok(target) = below(path, own.into.as_deref()) else { continue };
             if let Some(owner) = self.owners.get(&target)
                 && self.tree.get(&target) != Some(entry)
             {
+                let is_python = owner.as_str().starts_with("python/");
                 let owner = owner.as_str().rsplit('/').next().unwrap_or_default();
-                self.findings.push(
-                    Finding::new(
-                        Code::PathCollision,
-                        target.as_str(),
-                        format!("your own file and {owner} both claim `{target}`, with different content"),
-                    )
-                    .remedy(format!(
-                        "rename your file, or leave it out: add `{path}` to `exclude` under `[source]`"
-                    ))
-                    .remedy(format!(
+                let mut finding = Finding::new(
+                    Code::PathCollision,
+                    target.as_str(),
+                    format!("{whose} and {owner} both claim `{target}`, with different content"),
+                )
+                .remedy(format!(
+                    "rename {}, or leave it out: add `{path}` to `exclude` under `{}`",
+                    if own.upstream.is_none() { "your file" } else { "one of them" },
+                    own.section
+                ));
+                if is_python {
+                    finding = finding.remedy(format!(
                         "or leave the distribution out: add `{owner}` to `exclude` under `[python]`"
-                    )),
-                );
+                    ));
+                }
+                self.findings.push(finding);
                 continue;
             }
             self.tree.remove(&target);
             if self.tree.insert(target.clone(), entry.clone()).is_ok() {
-                self.owners.insert(target.clone(), application.clone());
-                if let Some(file) = source.files.get(path) {
-                    self.content.insert(target, Content::File(file.clone()));
+                self.owners.insert(target.clone(), component.clone());
+                match (own.files.get(path), entry) {
+                    (Some(file), _) => {
+                        self.content.insert(target, Content::File(file.clone()));
+                    }
+                    (None, Entry::File { digest, .. }) => {
+                        self.content.insert(target, Content::Stored(*digest));
+                    }
+                    (None, Entry::Symlink { .. }) => {}
                 }
             }
         }
@@ -284,6 +313,7 @@ fn components(
     artifact: &str,
     wheels: &[ReadyWheel],
     edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
+    own: &[OwnFiles<'_>],
     collection: &Collection,
 ) -> Vec<Component> {
     let mut sums: BTreeMap<&ComponentId, (u64, u64)> = BTreeMap::new();
@@ -320,6 +350,7 @@ fn components(
                 within: None,
                 embedded: ready.embedded.clone(),
                 unread_sboms: ready.unread_sboms.clone(),
+                upstream: None,
             },
         );
     }
@@ -327,19 +358,32 @@ fn components(
     let required: BTreeSet<ComponentId> =
         components.values().flat_map(|component| component.requires.iter().cloned()).collect();
     let application = ComponentId::new(Ecosystem::Application, artifact);
-    if let Some((bytes, files)) = sums.get(&application).copied() {
+    for files in own {
+        let id = ComponentId::new(Ecosystem::Application, files.name);
+        let Some((bytes, count)) = sums.get(&id).copied() else { continue };
         components.insert(
-            application.clone(),
+            id.clone(),
             Component {
-                id: application,
+                requires: if id == application {
+                    there.difference(&required).cloned().collect()
+                } else {
+                    BTreeSet::new()
+                },
+                id,
                 ecosystem: Ecosystem::Application,
-                name: artifact.to_owned(),
-                version: None,
+                name: files.name.to_owned(),
+                // The commit, since a tag can be moved.
+                version: files.upstream.map(|locked| locked.commit.clone()),
                 bytes,
-                files,
+                files: count,
                 origin: None,
+                upstream: files.upstream.map(|locked| Upstream {
+                    git: locked.git.clone(),
+                    revision: locked.revision.clone(),
+                    commit: locked.commit.clone(),
+                    folder: locked.folder.clone(),
+                }),
                 metadata: Metadata::default(),
-                requires: there.difference(&required).cloned().collect(),
                 within: None,
                 embedded: Vec::new(),
                 unread_sboms: BTreeMap::new(),
@@ -367,6 +411,7 @@ fn components(
                 within: Some(ComponentId::new(Ecosystem::Python, distribution)),
                 embedded: Vec::new(),
                 unread_sboms: BTreeMap::new(),
+                upstream: None,
             },
         );
     }

@@ -15,9 +15,7 @@ use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
 use kiln_python::{
     InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed, needs_content,
 };
-use kiln_record::{
-    Check, ComponentId, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath,
-};
+use kiln_record::{Check, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Cursor, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -49,7 +47,7 @@ pub(crate) async fn run(
         return Ok((Vec::new(), vec![Check::not_checked(CHECK, reason)]));
     }
     let prefix = prefix(plan.manifest.kind);
-    let own = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
+    let own = format!("{}/", Ecosystem::Application.as_str());
     let wheels: Vec<Wheel> = wheels
         .iter()
         .map(|ready| Wheel {
@@ -64,7 +62,8 @@ pub(crate) async fn run(
     for (path, entry) in collection.tree.iter() {
         let Entry::File { digest, size, mode } = entry else { continue };
         let Some(place) = below(path.as_str(), prefix) else { continue };
-        if collection.owners.get(path) == Some(&own) && !pips.contains_key(place) {
+        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        if is_own && !pips.contains_key(place) {
             continue;
         }
         let content = if needs_content(place) { Some(collection.read(context, path)?) } else { None };
@@ -241,9 +240,13 @@ fn installed_in(
     record: &Record,
     pips: &InstalledFiles,
 ) -> Result<InstalledFiles, BuildError> {
-    let own = ComponentId::new(Ecosystem::Application, record.artifact.as_str());
-    let own: BTreeSet<&str> =
-        record.files.iter().filter(|file| file.component == own).map(|file| file.path.as_str()).collect();
+    let own = format!("{}/", Ecosystem::Application.as_str());
+    let own: BTreeSet<&str> = record
+        .files
+        .iter()
+        .filter(|file| file.component.as_str().starts_with(&own))
+        .map(|file| file.path.as_str())
+        .collect();
     let prefix = prefix(record.kind);
     let mut zip = ZipReader::open(BufReader::new(fs_err::File::open(archive)?), &ArchiveLimits::default())?;
     let mut files = InstalledFiles::new();

@@ -84,6 +84,20 @@ pub enum BuildError {
         /// What the engine says.
         source: Box<EngineError>,
     },
+    /// A repository gives other content for a commit than was locked.
+    #[error("upstream source `{name}`: commit {commit} has the tree {found}, but {lock} says {expected}")]
+    UpstreamDiffers {
+        /// The source.
+        name: String,
+        /// The lock, relative to the workspace.
+        lock: String,
+        /// The commit.
+        commit: String,
+        /// The tree that is locked.
+        expected: Digest,
+        /// The tree that was found.
+        found: Digest,
+    },
     /// The index lacks some of the files that the lock names: which wheel is best cannot be told.
     #[error(
         "{distribution} {version}: {unlisted} of the {locked} files that {lock} names are not in the index at {index}"

@@ -409,8 +409,14 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
             .any(|path| prefixes.iter().any(|prefix| file.path.as_str() == format!("{prefix}{path}")))
     })?;
     let component = record.components.iter().find(|component| component.id == file.component);
+    let upstream = component.and_then(|component| component.upstream.as_ref());
     let origin = component.and_then(|component| component.origin.as_ref());
     let origin = match origin {
+        None if let Some(upstream) = upstream => {
+            let folder =
+                upstream.folder.as_ref().map(|folder| format!(", below {folder}")).unwrap_or_default();
+            format!("from {} at {}, commit {}{folder}", upstream.git, upstream.revision, upstream.commit)
+        }
         Some(origin) => format!("installed from {} ({})", origin.file_name, origin.digest),
         None => {
             let source = record.inputs.iter().find(|input| input.role == InputRole::Source);

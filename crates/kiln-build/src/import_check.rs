@@ -12,8 +12,8 @@ use kiln_python::{
     scan_findings,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, Code, ComponentId, Ecosystem, Entry, Finding, ImportRecord,
-    Importable, Tree, TreePath,
+    ArtifactKind, ArtifactName, Check, Code, Ecosystem, Entry, Finding, ImportRecord, Importable, Tree,
+    TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
@@ -192,15 +192,14 @@ struct OwnCode {
 
 impl OwnCode {
     fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
-        let application = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
+        let application = format!("{}/", Ecosystem::Application.as_str());
         let below = task_root.strip_prefix(plan.manifest.kind.mount()).unwrap_or_default();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
         let mut this = Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None };
         let mut skipped = BTreeSet::new();
         let mut bytes = 0;
-        for path in
-            collection.owners.iter().filter(|(_, o)| **o == application).map(|(path, _)| path.as_str())
-        {
+        let own = collection.owners.iter().filter(|(_, owner)| owner.as_str().starts_with(&application));
+        for path in own.map(|(path, _)| path.as_str()) {
             let Some(source) = path.strip_prefix(&prefix).filter(|path| path.ends_with(".py")) else {
                 continue;
             };

@@ -31,6 +31,7 @@ mod smoke;
 mod source;
 mod stage;
 mod tool;
+mod upstream;
 mod uv;
 mod workspace;
 
@@ -47,4 +48,5 @@ pub use lock_base::{BaseMove, LockReport, lock_base};
 pub use pins::{Pin, PinnedThing, pins};
 pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};
 pub use tool::{ToolReport, lock_tools};
+pub use upstream::{UpstreamLock, UpstreamLockRequest, lock_upstreams};
 pub use workspace::{WORKSPACE_FILE, find_workspace, read_workspace};

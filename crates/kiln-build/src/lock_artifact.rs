@@ -93,7 +93,14 @@ pub async fn lock_artifacts(
     // Everything that can be refused is refused before the first lock is written.
     let mut asked = Vec::new();
     for name in &request.artifacts {
-        asked.push(Asked::new(&context, &workspace, name)?);
+        // Upstream sources may be all that there is to lock.
+        let only_upstreams = workspace.manifests.get(name).is_some_and(|manifest| {
+            let resolves = manifest.python.as_ref().is_some_and(|python| python.requirements.is_some());
+            !manifest.upstreams.is_empty() && !resolves
+        });
+        if !only_upstreams {
+            asked.push(Asked::new(&context, &workspace, name)?);
+        }
     }
     for asked in asked {
         let index = context.bases.index(&context, &asked.base).await?;

@@ -2,8 +2,8 @@
 
 use crate::BuildError;
 use crate::tool::read_tools;
-use crate::workspace::read_workspace_for_pins;
-use kiln_plan::{BaseKind, TOOLS_LOCK};
+use crate::workspace::{read_workspace, read_workspace_for_pins};
+use kiln_plan::{BaseKind, TOOLS_LOCK, artifact_lock_path};
 use kiln_record::Epoch;
 use std::path::Path;
 
@@ -14,6 +14,8 @@ pub enum PinnedThing {
     Base,
     /// A tool that kiln runs.
     Tool,
+    /// A source that an artifact takes from a git repository.
+    Upstream,
 }
 
 impl PinnedThing {
@@ -23,6 +25,7 @@ impl PinnedThing {
         match self {
             Self::Base => "base",
             Self::Tool => "tool",
+            Self::Upstream => "upstream",
         }
     }
 }
@@ -56,13 +59,15 @@ impl Pin {
     }
 }
 
-/// Lists the pins of a workspace: bases, then tools, by name. A further kind of pin is a further part of the list.
+/// Lists the pins of a workspace: bases, then tools, then upstream sources, by name. A further kind of pin is a further part
+/// of the list.
 ///
 /// # Errors
 /// What cannot be read.
 pub fn pins(root: &Path) -> Result<Vec<Pin>, BuildError> {
     let mut pins = of_bases(root)?;
     pins.extend(of_tools(root)?);
+    pins.extend(of_upstreams(root)?);
     Ok(pins)
 }
 
@@ -124,4 +129,39 @@ fn of_tools(root: &Path) -> Result<Vec<Pin>, BuildError> {
         problem: None,
     };
     Ok(tools.into_iter().map(pin).collect())
+}
+
+fn of_upstreams(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let workspace = read_workspace(root)?;
+    let each = workspace.manifests.values().flat_map(|manifest| {
+        let lock = workspace.artifact_locks.get(&manifest.name);
+        manifest.upstreams.iter().map(move |section| {
+            let locked = lock.into_iter().flat_map(|lock| &lock.upstream).find(|l| l.name == section.name);
+            let problem = match locked {
+                None => Some("it is not pinned".to_owned()),
+                Some(locked) if !section.is_locked_by(locked) => {
+                    Some(format!("{} has changed since", manifest.file))
+                }
+                Some(_) => None,
+            };
+            Pin {
+                thing: PinnedThing::Upstream,
+                name: format!("{}/{}", manifest.name, section.name),
+                follows: format!("{} {}", section.git, section.revision),
+                pinned_to: locked
+                    .map(|locked| {
+                        vec![
+                            ("commit".to_owned(), locked.commit.clone()),
+                            ("tree".to_owned(), locked.tree.to_string()),
+                        ]
+                    })
+                    .unwrap_or_default(),
+                pinned: locked.map(|locked| locked.pinned),
+                file: artifact_lock_path(&manifest.name),
+                command: format!("kiln lock {} --upgrade", manifest.name),
+                problem,
+            }
+        })
+    });
+    Ok(each.collect())
 }

@@ -107,6 +107,12 @@ fn link_target(path: &Path, relative: &str) -> Result<String, String> {
     let Some(target) = target.to_str().map(str::to_owned) else {
         return Err(format!("the link {relative} has a target that is not UTF-8"));
     };
+    link_stays_inside(relative, &target)?;
+    Ok(target)
+}
+
+/// Refuses a link that leads out of the folder that `relative` is relative to.
+pub(crate) fn link_stays_inside(relative: &str, target: &str) -> Result<(), String> {
     let mut depth = relative.split('/').count() - 1;
     for component in target.split('/') {
         match component {
@@ -121,10 +127,10 @@ fn link_target(path: &Path, relative: &str) -> Result<String, String> {
             _ => depth += 1,
         }
     }
-    Ok(target)
+    Ok(())
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet, String> {
+pub(crate) fn globs(patterns: &[String]) -> Result<GlobSet, String> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let glob = GlobBuilder::new(pattern)

@@ -1,7 +1,7 @@
 //! The stages of one artifact's build. Each is a type that takes the one before it by value, so that what was not
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
-use crate::collect::{Collection, WheelFiles};
+use crate::collect::{Collection, OwnFiles, WheelFiles};
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
@@ -10,6 +10,7 @@ use crate::import_check;
 use crate::native;
 use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
+use crate::upstream::{self, ReadyUpstream};
 use crate::{BuildError, Event, Stage, cross_check, smoke};
 use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
@@ -20,13 +21,13 @@ use kiln_python::{
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, FORMAT_VERSION,
     FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, Output, Record,
-    Tree,
+    Tree, TreePath,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A layer that a function is used with, collected in this run.
@@ -37,6 +38,9 @@ pub(crate) struct ReadyLayer {
     /// Its distributions with their versions.
     pub(crate) distributions: BTreeMap<DistributionName, String>,
 }
+
+/// Upstream sources have their content in the store.
+static NO_FILES: BTreeMap<TreePath, PathBuf> = BTreeMap::new();
 
 /// Stops a build before it is published: everything found so far, with at least one denial.
 pub(crate) struct Denied(pub(crate) Vec<Finding>);
@@ -54,6 +58,7 @@ pub(crate) struct Planned {
 pub(crate) struct Fetched {
     plan: ArtifactPlan,
     source: SourceTree,
+    upstreams: Vec<ReadyUpstream>,
     wheels: Vec<ReadyWheel>,
     gaps: Vec<Gap>,
     findings: Vec<Finding>,
@@ -105,6 +110,10 @@ impl Planned {
     pub(crate) async fn fetch(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Fetched> {
         let Self { plan, source } = self;
         let name = plan.manifest.name.clone();
+        if !plan.upstreams.is_empty() {
+            context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
+        }
+        let upstreams = upstream::bring_all(context, &plan.manifest, &plan.upstreams).await?;
         let selecting = match selecting::select_for(context, &plan, layer_contents(layers)).await? {
             Ok(selecting) => selecting,
             Err(denied) => return Ok(Err(denied)),
@@ -114,6 +123,7 @@ impl Planned {
             return Ok(Ok(Fetched {
                 plan,
                 source,
+                upstreams,
                 wheels: Vec::new(),
                 gaps: Vec::new(),
                 findings: Vec::new(),
@@ -156,6 +166,7 @@ impl Planned {
         Ok(Ok(Fetched {
             plan,
             source,
+            upstreams,
             wheels,
             gaps: selection.gaps,
             findings,
@@ -204,6 +215,33 @@ async fn fetch_all(
 }
 
 impl Fetched {
+    /// The artifact's own files, and those of its upstream sources, each with the folder it goes to.
+    fn own_files(&self) -> Vec<OwnFiles<'_>> {
+        let manifest = &self.plan.manifest;
+        let folder = |into: Option<&str>| match into {
+            Some(".") => None,
+            Some(folder) => Some(folder.to_owned()),
+            None => prefix(manifest.kind).map(str::to_owned),
+        };
+        let own = OwnFiles {
+            name: manifest.name.as_str(),
+            tree: &self.source.tree,
+            files: &self.source.files,
+            into: folder(manifest.source.as_ref().and_then(|source| source.into.as_deref())),
+            section: "[source]",
+            upstream: None,
+        };
+        let upstreams = self.upstreams.iter().map(|ready| OwnFiles {
+            name: &ready.section.name,
+            tree: &ready.tree,
+            files: &NO_FILES,
+            into: folder(ready.section.into.as_deref()),
+            section: "[[upstream]]",
+            upstream: Some(&ready.locked),
+        });
+        std::iter::once(own).chain(upstreams).collect()
+    }
+
     /// Merges everything into one tree.
     pub(crate) fn collect(self, context: &Context) -> Judged<Collected> {
         context
@@ -213,9 +251,8 @@ impl Fetched {
             self.plan.manifest.name.as_str(),
             &self.wheels,
             &self.edges,
-            &self.source,
+            &self.own_files(),
             prefix(self.plan.manifest.kind),
-            source_folder(&self.plan.manifest),
         )?;
         let mut findings = self.findings;
         findings.extend(collection.findings.iter().cloned());
@@ -245,15 +282,6 @@ pub(crate) fn prefix(kind: ArtifactKind) -> Option<&'static str> {
     match kind {
         ArtifactKind::LambdaZip => None,
         ArtifactKind::LambdaLayer => Some("python"),
-    }
-}
-
-/// Where an artifact's own files go.
-fn source_folder(manifest: &kiln_plan::Manifest) -> Option<&str> {
-    match manifest.source.as_ref().and_then(|source| source.into.as_deref()) {
-        Some(".") => None,
-        Some(folder) => Some(folder),
-        None => prefix(manifest.kind),
     }
 }
 

@@ -25,6 +25,7 @@ pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
         definitions: text_files(root, "images", ".toml")?,
         locks: text_files(root, "images", ".lock")?,
         manifests: text_files(root, "manifests", ".toml")?,
+        artifact_locks: text_files(root, "manifests", ".lock")?,
     };
     Workspace::parse(&files).map_err(BuildError::Input)
 }
@@ -37,7 +38,7 @@ pub(crate) fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Work
         settings: Some(text_file(root, WORKSPACE_FILE)?),
         definitions: text_files(root, "images", ".toml")?,
         locks: text_files(root, "images", ".lock").unwrap_or_default(),
-        manifests: Vec::new(),
+        ..WorkspaceFiles::default()
     };
     files.locks.retain(|lock| lock.path.ends_with(&format!("/{file}")));
     Workspace::parse(&files).or_else(|_| {
@@ -52,7 +53,7 @@ pub(crate) fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildErr
         settings: Some(text_file(root, WORKSPACE_FILE)?),
         definitions: text_files(root, "images", ".toml")?,
         locks: text_files(root, "images", ".lock")?,
-        manifests: Vec::new(),
+        ..WorkspaceFiles::default()
     };
     Workspace::parse(&files).map_err(BuildError::Input)
 }

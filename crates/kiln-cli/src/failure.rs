@@ -113,6 +113,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
+        | BuildError::UpstreamDiffers { .. }
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
         | BuildError::Release { .. }
@@ -162,6 +163,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Release { keyring, .. } => vec![
             "nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be".to_owned(),
             format!("if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"),
+        ],
+        BuildError::UpstreamDiffers { lock, .. } => vec![
+            format!("a commit has one content: {lock} was edited, or the repository does not give what it gave before"),
+            "nothing was kept; find out which before going on".to_owned(),
         ],
         BuildError::Fetch(FetchError::NoSuchDistribution { .. }) => vec![
             "correct the name where the lock's source has it, and lock again".to_owned(),

@@ -126,6 +126,14 @@ pub enum FetchError {
         /// The archives that were asked.
         tried: Vec<String>,
     },
+    /// git could not bring what was asked for.
+    #[error("{url}: {why}")]
+    Git {
+        /// The repository.
+        url: String,
+        /// What git says, or what is wrong with what it brought.
+        why: String,
+    },
     /// What came could not be stored on this host.
     #[error("the content of {url} could not be written")]
     Sink {

@@ -1,6 +1,7 @@
 //! The network: package indexes and Debian archives become verified bytes.
 //!
-//! [`Client`] is the only thing in kiln that opens a connection to a server. It hashes while it streams, so a caller
+//! [`Client`] is the only thing in kiln that opens a connection to a server, but for the git that [`Repository`] runs:
+//! agents, credential helpers and proxies are set up for it on every machine that uses git at all. It hashes while it streams, so a caller
 //! that knows a digest beforehand gets either those bytes or an error that names both digests. Credentials are sent to
 //! the origin they belong to and appear nowhere else: every URL in an error, a `Debug` text or a public value has
 //! passed [`redacted`] or [`without_credentials`].
@@ -16,6 +17,7 @@ mod client;
 mod credentials;
 mod debian;
 mod error;
+mod git;
 mod index;
 mod index_html;
 mod local_file;
@@ -30,6 +32,7 @@ pub use client::{Client, NetworkSettings, Response};
 pub use credentials::{redacted, without_credentials};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;
+pub use git::{GitCommit, GitObject, Reference, Repository};
 pub use index::{Index, IndexFile};
 pub use pip_config::pip_config_paths;
 pub use settings::{IndexSetting, IndexSources, configured_index};

@@ -13,6 +13,7 @@ mod settings;
 mod size;
 mod smoke;
 mod tools;
+mod upstream;
 mod workspace;
 mod workspace_path;
 
@@ -30,4 +31,8 @@ pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
 pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
 pub use tools::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
+pub use upstream::{
+    ARTIFACT_LOCK_FORMAT, ArtifactLockFile, LockedUpstream, UpstreamSection, artifact_lock_path,
+    locked_upstreams,
+};
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

@@ -2,8 +2,11 @@
 
 use crate::settings::check_policy;
 use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
+use crate::upstream::problems_of_upstreams;
 use crate::workspace_path::in_workspace;
-use crate::{PackageSection, PolicySection, Problem, SmokeEvent, parse_size};
+use crate::{
+    PackageSection, PolicySection, Problem, SmokeEvent, UpstreamSection, artifact_lock_path, parse_size,
+};
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, TreePath, runtimes,
 };
@@ -35,6 +38,8 @@ pub struct Manifest {
     pub layers: Vec<ArtifactName>,
     /// The artifact's own files.
     pub source: Option<SourceSection>,
+    /// Files that it takes from git repositories, in order.
+    pub upstreams: Vec<UpstreamSection>,
     /// Its Python distributions.
     pub python: Option<PythonSection>,
     /// What the checks need.
@@ -218,6 +223,8 @@ struct File {
     layers: Vec<Spanned<String>>,
     target: TargetTable,
     source: Option<SourceSection>,
+    #[serde(default)]
+    upstream: Vec<UpstreamSection>,
     python: Option<Spanned<PythonSection>>,
     package: Option<PackageSection>,
     #[serde(default)]
@@ -325,10 +332,11 @@ impl Manifest {
                 "merge some of them",
             );
         }
-        if parsed.source.is_none() && parsed.python.is_none() {
+        if parsed.source.is_none() && parsed.python.is_none() && parsed.upstream.is_empty() {
             problem(
                 0..0,
-                "there is neither [source] nor [python]: nothing would be in the artifact".to_owned(),
+                "there is neither [source], [[upstream]] nor [python]: nothing would be in the artifact"
+                    .to_owned(),
                 "add one of them",
             );
         }
@@ -386,6 +394,16 @@ impl Manifest {
                 ),
             }
         }
+        problems_of_upstreams(&name, &parsed.upstream, &mut |message, help| problem(0..0, message, help));
+        if let Some(python) = python.as_ref().filter(|_| !parsed.upstream.is_empty())
+            && python.lock == artifact_lock_path(&name)
+        {
+            problem(
+                0..0,
+                format!("`python.lock` is {}, where the lock of the upstream sources is", python.lock),
+                "give the dependency lock another name",
+            );
+        }
         for name in check.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problem(
@@ -435,6 +453,7 @@ impl Manifest {
                 handler: parsed.handler.map(Spanned::into_inner),
                 layers,
                 source,
+                upstreams: parsed.upstream,
                 python,
                 package: parsed.package,
                 check,

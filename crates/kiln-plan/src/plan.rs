@@ -1,6 +1,9 @@
 //! Plans: one artifact with every input pinned by digest, and the digest of all of that.
 
-use crate::{BaseDefinition, BaseLock, Manifest, PlatformLock, PolicySection, Workspace};
+use crate::{
+    BaseDefinition, BaseLock, LockedUpstream, Manifest, PlatformLock, PolicySection, Workspace,
+    locked_upstreams,
+};
 use kiln_record::{
     Architecture, ArtifactName, Code, Digest, Epoch, FORMAT_VERSION, Finding, Input, InputRole, Platform,
     digest_of_value,
@@ -164,6 +167,8 @@ pub struct ArtifactPlan {
     pub policy: PolicySection,
     /// The time that stands for the build.
     pub epoch: Epoch,
+    /// What its upstream sources are, in the manifest's order.
+    pub upstreams: Vec<LockedUpstream>,
     /// Every input known before the build, sorted.
     pub inputs: Vec<Input>,
     /// The digest of everything that decides bytes or findings.
@@ -184,7 +189,7 @@ struct Covered<'a> {
 /// Plans one artifact.
 ///
 /// # Errors
-/// A finding where the base is not pinned.
+/// A finding where the base or an upstream source is not pinned.
 ///
 /// # Panics
 /// Never for a manifest of this workspace: its references were checked when the workspace was read.
@@ -196,10 +201,13 @@ pub fn plan(
     let (definition, lock) = &workspace.bases[&manifest.base];
     let platform = Platform { architecture: manifest.target.architecture };
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
+    let lock = workspace.artifact_locks.get(&manifest.name);
+    let upstreams = locked_upstreams(&manifest.name, &manifest.upstreams, lock)?;
     let policy = workspace.settings.policy.with(&manifest.policy);
-    let epoch = read
-        .epoch
-        .unwrap_or_else(|| read.layers.iter().map(|layer| layer.epoch).fold(base.pinned, Epoch::max));
+    let epoch = read.epoch.unwrap_or_else(|| {
+        let layers = read.layers.iter().map(|layer| layer.epoch);
+        layers.chain(upstreams.iter().map(|upstream| upstream.pinned)).fold(base.pinned, Epoch::max)
+    });
 
     let mut inputs = vec![
         Input { role: InputRole::Manifest, name: manifest.file.clone(), digest: manifest_digest(manifest) },
@@ -227,6 +235,11 @@ pub fn plan(
     if let (Some(source), Some(digest)) = (&manifest.source, read.source) {
         inputs.push(Input { role: InputRole::Source, name: source.path.clone(), digest });
     }
+    inputs.extend(upstreams.iter().map(|upstream| Input {
+        role: InputRole::Upstream,
+        name: upstream.name.clone(),
+        digest: upstream.tree,
+    }));
     inputs.sort();
 
     let digest = value_digest(&Covered {
@@ -237,7 +250,7 @@ pub fn plan(
         definition: definition.digest,
         rules: read.rules,
     });
-    Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, inputs, digest })
+    Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, upstreams, inputs, digest })
 }
 
 /// The digest of what a manifest states, whatever its layout and comments.
@@ -250,6 +263,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         handler: &'a Option<String>,
         layers: &'a [ArtifactName],
         source: &'a Option<crate::SourceSection>,
+        #[serde(skip_serializing_if = "<[crate::UpstreamSection]>::is_empty")]
+        upstreams: &'a [crate::UpstreamSection],
         python: &'a Option<crate::PythonSection>,
         check: &'a crate::CheckSection,
         // Absent where the manifest has no such section, so that older manifests keep their digests.
@@ -266,6 +281,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         handler: &manifest.handler,
         layers: &manifest.layers,
         source: &manifest.source,
+        upstreams: &manifest.upstreams,
         python: &manifest.python,
         check: &manifest.check,
         package: &manifest.package,

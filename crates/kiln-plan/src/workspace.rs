@@ -1,6 +1,6 @@
 //! The workspace: every manifest and base together, with the references between them checked.
 
-use crate::{BaseDefinition, BaseLock, Manifest, Problem, Settings};
+use crate::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Problem, Settings, artifact_lock_path};
 use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct WorkspaceFiles {
     pub locks: Vec<TextFile>,
     /// `manifests/*.toml`.
     pub manifests: Vec<TextFile>,
+    /// `manifests/*.lock`: those of artifacts with upstream sources are read, any other is not kiln's.
+    pub artifact_locks: Vec<TextFile>,
 }
 
 /// A validated workspace.
@@ -36,6 +38,8 @@ pub struct Workspace {
     pub bases: BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
     /// The artifacts.
     pub manifests: BTreeMap<ArtifactName, Manifest>,
+    /// The locks of their upstream sources, where there are any.
+    pub artifact_locks: BTreeMap<ArtifactName, ArtifactLockFile>,
 }
 
 impl Workspace {
@@ -100,11 +104,26 @@ impl Workspace {
                 Err(found) => problems.extend(found),
             }
         }
+        let mut artifact_locks = BTreeMap::new();
+        for manifest in manifests.values().filter(|manifest| !manifest.upstreams.is_empty()) {
+            let path = artifact_lock_path(&manifest.name);
+            let Some(file) = files.artifact_locks.iter().find(|file| file.path == path) else { continue };
+            match ArtifactLockFile::parse(&manifest.name, &file.text) {
+                Ok(lock) => {
+                    artifact_locks.insert(manifest.name.clone(), lock);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
         // A file that cannot be read is not missing: what names it is checked when it can be.
         if problems.is_empty() {
             problems.extend(manifests.values().flat_map(|manifest| references(manifest, &manifests, &bases)));
         }
-        if problems.is_empty() { Ok(Self { settings, bases, manifests }) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self { settings, bases, manifests, artifact_locks })
+        } else {
+            Err(problems)
+        }
     }
 }
 

@@ -37,6 +37,7 @@ fn files(base: &str, manifests: &[(&str, &str)]) -> WorkspaceFiles {
         definitions: vec![file("images/python.toml", base)],
         locks: Vec::new(),
         manifests: manifests.iter().map(|(path, text)| file(path, text)).collect(),
+        artifact_locks: Vec::new(),
     }
 }
 

@@ -75,6 +75,9 @@ pub struct Component {
     pub files: u64,
     /// The file it was taken from (a wheel, a `.deb`).
     pub origin: Option<Origin>,
+    /// The repository that it was taken from, for an upstream source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Upstream>,
     /// What it says about itself.
     pub metadata: Metadata,
     /// Components of this artifact that it requires, by id, as its metadata says for the target environment.
@@ -117,6 +120,20 @@ pub struct Origin {
     pub digest: Digest,
     /// SHA-512 in lower-case hexadecimal: what BSI TR-03183-2 asks an SBOM to state.
     pub sha512: Option<String>,
+}
+
+/// A git repository, and what of it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// The address of the repository, without credentials.
+    pub git: String,
+    /// The tag, branch or commit that the manifest names.
+    pub revision: String,
+    /// The commit that the lock names, in full.
+    pub commit: String,
+    /// The folder whose content was taken; absent for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 /// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.

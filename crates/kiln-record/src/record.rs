@@ -119,6 +119,8 @@ pub enum InputRole {
     Project,
     /// The tree of the artifact's own source.
     Source,
+    /// The tree of an upstream source; its component says which repository and commit.
+    Upstream,
     /// A wheel.
     Distribution,
     /// Another artifact of the workspace, by its tree digest.

@@ -39,6 +39,21 @@ pub(crate) fn describe(
             None => {}
         }
     }
+    if let Some(upstream) = &component.upstream {
+        match text::is_web_url(&upstream.git) {
+            true => references.push(ExternalReference {
+                kind: "vcs",
+                url: upstream.git.clone(),
+                hashes: Vec::new(),
+            }),
+            false => properties.push(Property::new("kiln:vcs", text::line(&upstream.git))),
+        }
+        properties.push(Property::new("kiln:commit", text::line(&upstream.commit)));
+        properties.push(Property::new("kiln:revision", text::line(&upstream.revision)));
+        properties.extend(
+            upstream.folder.as_deref().map(|folder| Property::new("kiln:folder", text::line(folder))),
+        );
+    }
     let mut hashes = Vec::new();
     if let Some(origin) = &component.origin {
         hashes = origin_hashes(origin);
@@ -113,6 +128,8 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
     let (kind, namespace) = match component.ecosystem {
         Ecosystem::Python => ("pypi", None),
         Ecosystem::Debian => ("deb", Some("debian")),
+        // What no registry has is a generic package, told by where its source is (purl types, "generic").
+        Ecosystem::Application if component.upstream.is_some() => ("generic", None),
         Ecosystem::Application | Ecosystem::Native => return Ok(None),
     };
     let mut purl = PackageUrl::new(kind, component.name.clone()).map_err(error)?;
@@ -121,6 +138,14 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
     }
     if let Some(version) = &component.version {
         purl.with_version(version.clone()).map_err(error)?;
+    }
+    if let Some(upstream) = &component.upstream {
+        let address = match upstream.git.contains("://") {
+            true => upstream.git.clone(),
+            // `user@host:path`, as scp writes it.
+            false => format!("ssh://{}", upstream.git.replacen(':', "/", 1)),
+        };
+        purl.add_qualifier("vcs_url", format!("git+{address}@{}", upstream.commit)).map_err(error)?;
     }
     Ok(Some(purl.to_string()))
 }

@@ -2,7 +2,7 @@
 
 use crate::recipe::{digest_is_of_bytes, role};
 use crate::{SbomError, text};
-use kiln_record::{Input, Record, canonical_json};
+use kiln_record::{ComponentId, Ecosystem, Input, InputRole, Record, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
             .iter()
             .map(|output| Descriptor {
                 name: text::line(&output.file_name),
+                uri: None,
                 digest: BTreeMap::from([("sha256", output.digest.hex())]),
                 media_type: Some(output.media_type.clone()),
                 annotations: None,
@@ -63,7 +64,7 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
                         .map(|rule| (rule.rule.as_str(), rule.version))
                         .collect(),
                 },
-                resolved_dependencies: record.inputs.iter().map(dependency).collect(),
+                resolved_dependencies: record.inputs.iter().map(|input| dependency(record, input)).collect(),
             },
             run_details: RunDetails { builder: Builder { id: BUILDER_ID, version: &record.tools } },
         },
@@ -75,12 +76,24 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
     Ok(line)
 }
 
-fn dependency(input: &Input) -> Descriptor {
+fn dependency(record: &Record, input: &Input) -> Descriptor {
     // in-toto lets a digest of another kind have its own name, so that nobody checks it with sha256sum in vain.
     let algorithm = if digest_is_of_bytes(input.role) { "sha256" } else { "kilnCanonical1" };
+    let mut digest = BTreeMap::from([(algorithm, input.digest.hex())]);
+    let mut uri = None;
+    if input.role == InputRole::Upstream {
+        let id = ComponentId::new(Ecosystem::Application, &input.name);
+        let component = record.components.iter().find(|component| component.id == id);
+        if let Some(upstream) = component.and_then(|component| component.upstream.as_ref()) {
+            // SPDX download locations, which SLSA uses for sources: `git+<address>@<revision>`.
+            uri = Some(text::line(&format!("git+{}@{}", upstream.git, upstream.revision)));
+            digest.insert("gitCommit", upstream.commit.clone());
+        }
+    }
     Descriptor {
         name: text::line(&input.name),
-        digest: BTreeMap::from([(algorithm, input.digest.hex())]),
+        uri,
+        digest,
         media_type: None,
         annotations: Some(BTreeMap::from([("role", role(input.role))])),
     }
@@ -100,6 +113,8 @@ struct Statement<'a> {
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
     digest: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_type: Option<String>,

@@ -82,6 +82,7 @@ pub(crate) fn role(role: InputRole) -> &'static str {
         InputRole::Lock => "lock",
         InputRole::Project => "project",
         InputRole::Source => "source",
+        InputRole::Upstream => "upstream",
         InputRole::Distribution => "distribution",
         InputRole::Layer => "layer",
         InputRole::Check => "check",

@@ -34,9 +34,11 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
     }
     let mut code = exit::SUCCESS;
     if !command.artifacts.is_empty() {
+        let (upstreams, moved) = lock_artifact::upstreams(settings, command, printer)?;
+        documents.extend(upstreams);
         let (more, differs) = lock_artifact::artifacts(settings, command, printer)?;
         documents.extend(more);
-        if command.check && differs {
+        if command.check && (differs || moved) {
             code = exit::NOT_REPRODUCIBLE;
         }
     }

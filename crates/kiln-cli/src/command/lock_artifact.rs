@@ -6,7 +6,10 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_build::{ArtifactLock, ArtifactLockRequest, ToolReport, lock_artifacts, lock_tools};
+use kiln_build::{
+    ArtifactLock, ArtifactLockRequest, ToolReport, UpstreamLock, UpstreamLockRequest, lock_artifacts,
+    lock_tools, lock_upstreams,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,6 +36,54 @@ pub(crate) fn tools(settings: &Settings, wanted: Option<String>, printer: Printe
         print_tool(&report, printer);
     }
     super::json(&ToolDocument::new(&report))
+}
+
+/// Locks the upstream sources of artifacts. The second value says whether one of the locks differs from what was there.
+pub(crate) fn upstreams(
+    settings: &Settings,
+    command: &Lock,
+    printer: Printer,
+) -> Result<(Vec<Value>, bool), Failure> {
+    let request = UpstreamLockRequest {
+        artifacts: command.artifacts.clone(),
+        upgrade: command.upgrade,
+        check: command.check,
+    };
+    let locks = {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        let environment = settings.environment.clone();
+        signals::run(|_| Box::pin(async move { lock_upstreams(&environment, &request, &events).await }))?
+    };
+    if settings.format != Format::Json {
+        locks.iter().for_each(|lock| print_upstream(lock, printer));
+    }
+    let documents = locks.iter().map(|lock| super::json(&UpstreamDocument::new(lock)));
+    Ok((documents.collect::<Result<_, _>>()?, locks.iter().any(|lock| lock.differs)))
+}
+
+fn print_upstream(lock: &UpstreamLock, printer: Printer) {
+    let short = |commit: &str| commit.chars().take(12).collect::<String>();
+    let what = match (lock.written, lock.differs) {
+        (true, _) => format!("{}: written", printer.on_stdout(Style::Good, &lock.file)),
+        (false, true) => format!("{}: would change", printer.on_stdout(Style::Warn, &lock.file)),
+        (false, false) => format!("{}: nothing moved", lock.file),
+    };
+    let commit = match &lock.before {
+        Some(before) if *before != lock.after => format!("{} → {}", short(before), short(&lock.after)),
+        Some(_) => short(&lock.after),
+        None => format!("+ {}", short(&lock.after)),
+    };
+    printer.data(&format!("{what}: {} {}  {commit}  {} files\n", lock.name, lock.revision, lock.files));
+    if let Some(moved) = &lock.moved_to {
+        printer.talk(&format!(
+            "{}: {}: {} means commit {} now; --upgrade moves the pin",
+            printer.on_stderr(Style::Note, "note"),
+            lock.artifact,
+            lock.revision,
+            short(moved)
+        ));
+    }
 }
 
 /// Makes the locks of artifacts. The second value says whether one of them differs from what was there.
@@ -127,6 +178,37 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
     }
     for remark in &lock.remarks {
         printer.problem(&format!("{warning}: {}: {remark}", lock.artifact));
+    }
+}
+
+#[derive(Serialize)]
+struct UpstreamDocument<'a> {
+    artifact: &'a str,
+    upstream: &'a str,
+    file: &'a str,
+    revision: &'a str,
+    before: Option<&'a str>,
+    after: &'a str,
+    moved_to: Option<&'a str>,
+    files: usize,
+    differs: bool,
+    written: bool,
+}
+
+impl<'a> UpstreamDocument<'a> {
+    fn new(lock: &'a UpstreamLock) -> Self {
+        Self {
+            artifact: lock.artifact.as_str(),
+            upstream: &lock.name,
+            file: &lock.file,
+            revision: &lock.revision,
+            before: lock.before.as_deref(),
+            after: &lock.after,
+            moved_to: lock.moved_to.as_deref(),
+            files: lock.files,
+            differs: lock.differs,
+            written: lock.written,
+        }
     }
 }
 
