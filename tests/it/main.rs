@@ -16,6 +16,7 @@ mod engine;
 mod explain;
 mod harness;
 mod imports;
+mod incidents;
 mod incremental;
 mod invoke;
 mod killed;
