@@ -24,6 +24,7 @@ mod lock_artifact;
 mod lock_formats;
 mod packaging;
 mod pip_oracle;
+mod push;
 mod python_lock;
 mod records;
 mod registry;

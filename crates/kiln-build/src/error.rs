@@ -84,6 +84,22 @@ pub enum BuildError {
         /// What the engine says.
         source: Box<EngineError>,
     },
+    /// A tag of a registry names something else.
+    #[error("{reference} names {there} already, not {ours}")]
+    TagTaken {
+        /// The tag.
+        reference: String,
+        /// What it names.
+        there: Digest,
+        /// What it should name.
+        ours: Digest,
+    },
+    /// The list of what refers to a manifest could not be written: others write it all the time.
+    #[error("{repository}: the list of referrers was written by others each time it was written here")]
+    ReferrersNotListed {
+        /// The repository and the tag that holds the list.
+        repository: String,
+    },
     /// A repository gives other content for a commit than was locked.
     #[error("upstream source `{name}`: commit {commit} has the tree {found}, but {lock} says {expected}")]
     UpstreamDiffers {

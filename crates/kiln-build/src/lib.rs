@@ -25,6 +25,8 @@ mod native;
 mod package;
 mod pins;
 mod policy;
+mod pull;
+mod push;
 mod reference;
 mod selecting;
 mod smoke;
@@ -46,6 +48,8 @@ pub use explain::{
 pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};
 pub use pins::{Pin, PinnedThing, pins};
+pub use pull::{Pulled, is_registry_reference, pull, pull_record};
+pub use push::{PushRequest, Pushed, push};
 pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};
 pub use tool::{ToolReport, lock_tools};
 pub use upstream::{UpstreamLock, UpstreamLockRequest, lock_upstreams};

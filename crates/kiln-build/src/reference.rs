@@ -227,7 +227,8 @@ fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<S
     lines
 }
 
-fn digest_of(path: &Path) -> Result<(Digest, u64), BuildError> {
+/// The digest and length of a file.
+pub(crate) fn digest_of(path: &Path) -> Result<(Digest, u64), BuildError> {
     let mut file = fs::File::open(path)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 256 * 1024];

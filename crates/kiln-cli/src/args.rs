@@ -71,6 +71,44 @@ pub(crate) enum Command {
     Show(Show),
     /// Says whether files are the ones that their records describe
     Verify(Verify),
+    /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
+    Push(Push),
+    /// Brings an artifact and what is attached to it from a registry
+    Pull(Pull),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The artifacts; each must be published under dist/
+    #[arg(required = true)]
+    pub(crate) artifacts: Vec<ArtifactName>,
+    /// Registry and path: an artifact goes to REGISTRY/PATH/ARTIFACT
+    #[arg(long, value_name = "REGISTRY/PATH")]
+    pub(crate) to: String,
+    /// The tag [default: the first twelve digits of the manifest's digest]
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Lets the tag name another artifact than before
+    #[arg(long, requires = "tag")]
+    pub(crate) move_tag: bool,
+    /// Connects without TLS; registries on this machine need no leave for that
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// The folder that artifacts are published in [default: dist in the workspace]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dist: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST
+    pub(crate) reference: String,
+    /// The folder to write to [default: the current folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) into: Option<PathBuf>,
+    /// Connects without TLS; registries on this machine need no leave for that
+    #[arg(long)]
+    pub(crate) plain_http: bool,
 }
 
 #[derive(Debug, Args)]
@@ -127,7 +165,8 @@ pub(crate) struct Explain {
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The build before: ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous, a record.json, or a published file
+    /// The build before: ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous, a record.json, a published file, or
+    /// REGISTRY/REPOSITORY with :TAG or @DIGEST
     pub(crate) before: String,
     /// The build after, in the same forms
     pub(crate) after: String,
@@ -145,7 +184,7 @@ pub(crate) struct History {
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The build: ARTIFACT, ARTIFACT@N, a record.json, or a published file
+    /// The build: ARTIFACT, ARTIFACT@N, a record.json, a published file, or REGISTRY/REPOSITORY with :TAG or @DIGEST
     pub(crate) build: String,
     /// Lists every file with its size and owner
     #[arg(long)]

@@ -108,12 +108,14 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::Input(_)
         | BuildError::Lock(_)
         | BuildError::Unknown { .. }
+        | BuildError::TagTaken { .. }
         | BuildError::Reference { .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { unsatisfiable: true, .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
         | BuildError::UpstreamDiffers { .. }
+        | BuildError::ReferrersNotListed { .. }
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
         | BuildError::Release { .. }
@@ -163,6 +165,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Release { keyring, .. } => vec![
             "nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be".to_owned(),
             format!("if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"),
+        ],
+        BuildError::TagTaken { .. } => vec![
+            "nothing was sent: whoever uses the tag would get something else".to_owned(),
+            "push under another tag with --tag, or move this one with --move-tag".to_owned(),
         ],
         BuildError::UpstreamDiffers { lock, .. } => vec![
             format!("a commit has one content: {lock} was edited, or the repository does not give what it gave before"),

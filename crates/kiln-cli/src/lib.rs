@@ -71,5 +71,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
+        Command::Push(command) => command::push::run(&settings, command, printer),
+        Command::Pull(command) => command::pull::run(&settings, command, printer),
     }
 }

@@ -19,7 +19,7 @@ mod lines;
 mod run;
 mod settings;
 
-pub use docker::Docker;
+pub use docker::{Docker, registry_credentials};
 pub use engine::{ContainerInfo, Credentials, Engine, EngineInfo};
 pub use error::EngineError;
 pub use fake::{Fake, Guest};

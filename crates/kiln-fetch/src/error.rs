@@ -126,6 +126,16 @@ pub enum FetchError {
         /// The archives that were asked.
         tried: Vec<String>,
     },
+    /// A registry did not do what was asked of it.
+    #[error("{repository}: cannot {action}: {why}")]
+    Registry {
+        /// Registry and repository.
+        repository: String,
+        /// What was asked.
+        action: String,
+        /// What it says.
+        why: String,
+    },
     /// git could not bring what was asked for.
     #[error("{url}: {why}")]
     Git {

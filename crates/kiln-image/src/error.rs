@@ -94,6 +94,14 @@ pub enum ImageError {
         /// What is wrong with it, and what to write instead.
         reason: String,
     },
+    /// A document of a registry is not what it should be.
+    #[error("not a usable {what}: {reason}")]
+    Document {
+        /// What it should be: a manifest, a list of referrers.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An image cannot be assembled from its parts.
     #[error("cannot assemble the image: {reason}")]
     Image {

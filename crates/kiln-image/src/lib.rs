@@ -4,11 +4,16 @@
 //! an argument. Equal arguments give equal bytes. All input is treated as hostile: sizes are bounded, paths cannot
 //! leave the tree, and malformed data is an error that says where.
 
+mod artifact_manifest;
 pub mod debian;
 mod error;
 mod oci;
 mod reference;
 
+pub use artifact_manifest::{
+    ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
+    Referrer, TITLE, read_referrers, referrers_tag, with_referrers,
+};
 pub use error::ImageError;
 pub use oci::{Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, write_archive};
 pub use reference::Reference;

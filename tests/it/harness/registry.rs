@@ -29,6 +29,15 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Self {
+        Self::configured(CONFIG, "")
+    }
+
+    /// One that wants a login; `users` is a file as `htpasswd -B` writes it.
+    pub(crate) fn with_users(users: &str) -> Self {
+        Self::configured(&format!("{CONFIG}auth: {{htpasswd: {{realm: kiln, path: /users}}}}\n"), users)
+    }
+
+    fn configured(configuration: &str, users: &str) -> Self {
         let exclude = ["adduser", "init-system-helpers", "lsb-base"];
         let image = assembled("registry", &["docker-registry"], &exclude, "/usr/bin/docker-registry");
         let (name, tag) = image.rsplit_once(':').unwrap();
@@ -42,7 +51,8 @@ impl Registry {
             let container = GenericImage::new(name, tag)
                 .with_exposed_port(5000.tcp())
                 .with_wait_for(WaitFor::message_on_stderr("listening on"))
-                .with_copy_to("/config.yml", CONFIG.as_bytes().to_vec())
+                .with_copy_to("/config.yml", configuration.as_bytes().to_vec())
+                .with_copy_to("/users", users.as_bytes().to_vec())
                 .with_cmd(["/usr/bin/docker-registry", "serve", "/config.yml"])
                 .with_host_config_modifier(local)
                 .with_startup_timeout(Duration::from_secs(60))
@@ -95,6 +105,18 @@ impl Registry {
         let answer = forward(self.address, "GET", &path, &[accept.to_owned()]);
         let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
         serde_json::from_slice(&answer[body..]).unwrap()
+    }
+
+    /// A document of the registry under a tag or digest, whatever it is, with its media type; `None` if there is none.
+    pub(crate) fn document(&self, repository: &str, reference: &str) -> Option<(String, Vec<u8>)> {
+        let accept =
+            "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let answer = forward(self.address, "GET", &path, &[accept.to_owned()]);
+        let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8_lossy(&answer[..body]).into_owned();
+        let kind = head.lines().find_map(|line| line.strip_prefix("Content-Type: "))?.to_owned();
+        head.starts_with("HTTP/1.1 200").then(|| (kind, answer[body..].to_vec()))
     }
 
     /// Stops it for good.

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::{FailOn, Sample, compare};
-use kiln_build::{NamedBuild, history, resolve};
+use kiln_build::{NamedBuild, history};
 use kiln_record::exit;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<u8, Failure> {
@@ -14,9 +14,8 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         .iter()
         .map(|text| text.parse().map_err(|error| Failure::usage(format!("--fail-on: {error}"))))
         .collect::<Result<_, _>>()?;
-    let environment = &settings.environment;
-    let before = resolve(environment, &command.before)?;
-    let after = resolve(environment, &command.after)?;
+    let before = super::named(settings, &command.before)?;
+    let after = super::named(settings, &command.after)?;
     let samples = samples(settings, &before)?;
     let mut diff = compare(&before.record, &after.record, &samples);
     (diff.before.build, diff.after.build) = (Some(before.label), Some(after.label));

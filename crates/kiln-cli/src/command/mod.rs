@@ -8,12 +8,26 @@ pub(crate) mod history;
 pub(crate) mod lock;
 mod lock_artifact;
 pub(crate) mod pins;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod show;
 pub(crate) mod verify;
 
 use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::signals;
+use kiln_build::{NamedBuild, is_registry_reference, pull_record, resolve};
 use kiln_record::canonical_json;
 use serde::Serialize;
+
+/// The build that a text names: of this workspace, of a file, or of a registry.
+fn named(settings: &Settings, text: &str) -> Result<NamedBuild, Failure> {
+    if !is_registry_reference(text) {
+        return Ok(resolve(&settings.environment, text)?);
+    }
+    let (environment, text) = (settings.environment.clone(), text.to_owned());
+    signals::run(|_| Box::pin(async move { pull_record(&environment, &text, false).await }))
+}
 
 /// A JSON document for stdout.
 fn document<T: Serialize>(value: &T) -> Result<String, Failure> {

@@ -6,12 +6,11 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::transformations;
 use kiln_audit::format_size;
-use kiln_build::resolve;
 use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Record, exit};
 use kiln_store::RunDetails;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
-    let build = resolve(&settings.environment, &command.build)?;
+    let build = super::named(settings, &command.build)?;
     if settings.format == Format::Json {
         let mut document = as_value(&build.record)?;
         if let (Some(run), Some(members)) = (&build.run, document.as_object_mut()) {

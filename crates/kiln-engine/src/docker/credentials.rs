@@ -3,7 +3,7 @@
 use super::Docker;
 use crate::endpoint::read_if_there;
 use crate::image::{check_reference, registry_of};
-use crate::{Credentials, EngineError};
+use crate::{Credentials, EngineError, EngineSettings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::auth::DockerCredentials;
@@ -56,6 +56,21 @@ impl Docker {
             }
         };
         look_up(&folder.join("config.json"), &registry).await
+    }
+}
+
+/// The credentials that `docker login` stored for a registry, by its host and port; `None` if there are none. No engine is
+/// asked.
+///
+/// # Errors
+/// [`EngineError::Credentials`] if Docker's configuration or a credential helper fails.
+pub async fn registry_credentials(
+    settings: &EngineSettings,
+    registry: &str,
+) -> Result<Option<Credentials>, EngineError> {
+    match settings.config_dir.as_deref() {
+        Some(folder) => look_up(&folder.join("config.json"), registry).await,
+        None => Ok(None),
     }
 }
 

@@ -10,6 +10,8 @@ mod pull;
 mod run;
 mod sweep;
 
+pub use credentials::registry_credentials;
+
 use crate::{EngineError, EngineInfo, Session};
 use bollard::errors::Error as BollardError;
 use live::Live;

@@ -1,0 +1,377 @@
+//! `kiln push`: published artifacts to a registry, with the documents that refer to them.
+
+use crate::document::documents;
+use crate::environment::blocking;
+use crate::reference::digest_of;
+use crate::{BuildError, Environment, Event, Events};
+use fs_err as fs;
+use kiln_engine::registry_credentials;
+use kiln_fetch::{Registry, RegistryLogin};
+use kiln_image::{
+    ArtifactManifest, Descriptor, EMPTY_CONFIG, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Reference, Referrer,
+    TITLE, referrers_tag, with_referrers,
+};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, Record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The media type of a bill of materials.
+pub(crate) const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// The media type of a provenance statement.
+pub(crate) const IN_TOTO: &str = "application/vnd.in-toto+json";
+/// The media type of a record.
+pub(crate) const RECORD: &str = "application/vnd.kiln.record.v1+json";
+/// How often the list of referrers under a tag is written again where another wrote it at the same time.
+const LIST_ATTEMPTS: usize = 5;
+
+/// What to push, and where to.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// The artifacts; each has to be published.
+    pub artifacts: Vec<ArtifactName>,
+    /// Registry and the beginning of the repositories' path: an artifact goes to `<to>/<artifact>`.
+    pub to: String,
+    /// The tag; if absent, the beginning of the manifest's digest.
+    pub tag: Option<String>,
+    /// Whether a tag that names something else may be moved.
+    pub move_tag: bool,
+    /// Whether to connect without TLS to a registry on another machine.
+    pub plain_http: bool,
+}
+
+/// What came of pushing an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The artifact.
+    pub artifact: ArtifactName,
+    /// `registry/repository@digest`: what a deployment names.
+    pub reference: String,
+    /// The tag that names it as well.
+    pub tag: String,
+    /// Blobs that were sent, with their bytes in total.
+    pub sent: (usize, u64),
+    /// Blobs that were there, or taken over from another repository.
+    pub there: usize,
+    /// The documents that refer to it: file name and digest of the manifest, and whether it is new there.
+    pub documents: Vec<(String, Digest, bool)>,
+    /// Whether the registry keeps no list of referrers, so that one is kept under a tag.
+    pub list_under_tag: bool,
+}
+
+/// A blob of a manifest, and where its bytes are.
+#[derive(Clone, Debug)]
+struct Blob {
+    digest: Digest,
+    size: u64,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+/// Everything that is pushed of one artifact.
+struct Pushable {
+    artifact: ArtifactName,
+    repository: Reference,
+    manifest: Vec<u8>,
+    blobs: Vec<Blob>,
+    documents: Vec<Document>,
+}
+
+/// A document with the manifest that makes it refer to the artifact.
+struct Document {
+    file_name: String,
+    bytes: Vec<u8>,
+    manifest: Vec<u8>,
+    artifact_type: &'static str,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Pushes published artifacts with their bills of materials, provenance and records, side by side.
+///
+/// What is pushed is what the records describe: an archive that was changed since is refused, and the documents are made
+/// from the record. A tag names the new manifest only when everything else is there.
+///
+/// # Errors
+/// If an artifact is not published, or is not what its record says; if the registry refuses; if a tag names something else
+/// and may not be moved.
+pub async fn push(
+    environment: &Environment,
+    request: &PushRequest,
+    events: &Events,
+) -> Result<Vec<Pushed>, BuildError> {
+    let mut pushables = Vec::new();
+    // Everything that can be refused is refused before the first byte is sent.
+    for name in &request.artifacts {
+        let (folder, name, to) = (environment.dist.join(name.as_str()), name.clone(), request.to.clone());
+        pushables.push(blocking(move || pushable(&folder, &name, &to)).await?);
+    }
+    let Some(first) = pushables.first() else { return Ok(Vec::new()) };
+    let registry = connect(environment, &first.repository, request.plain_http).await?;
+    for pushable in &pushables {
+        registry.log_in(pushable.repository.repository(), true).await?;
+    }
+    // Which repository has a blob: what two artifacts share is sent once.
+    let known = Mutex::new(BTreeMap::new());
+    let each = pushables.iter().map(|pushable| push_one(&registry, pushable, request, &known, events));
+    futures_util::future::try_join_all(each).await
+}
+
+/// A registry, with the login that Docker has for it.
+pub(crate) async fn connect(
+    environment: &Environment,
+    reference: &Reference,
+    plain_http: bool,
+) -> Result<Registry, BuildError> {
+    let host = reference.registry();
+    let login = registry_credentials(&environment.engine, host).await?;
+    let login = login.map(|found| RegistryLogin {
+        username: found.username,
+        password: found.password,
+        identity_token: found.identity_token,
+    });
+    Ok(Registry::new(host, &environment.network, login.as_ref(), plain_http)?)
+}
+
+fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, BuildError> {
+    let error = |reason: String| BuildError::Reference { text: artifact.to_string(), reason };
+    let parsed = format!("{to}/{artifact}").parse::<Reference>();
+    let repository = parsed.map_err(|reason| BuildError::Reference {
+        text: to.to_owned(),
+        reason: format!(
+            "{reason}; write registry and path without tag or digest, such as registry.example.org/team"
+        ),
+    })?;
+    let record = folder.join("record.json");
+    if !record.is_file() {
+        return Err(error(format!("it is not published; build it: kiln build {artifact}")));
+    }
+    let record = Record::from_json(&fs::read(&record)?).map_err(|reason| error(reason.to_string()))?;
+    let (manifest, blobs) = archive(folder, &record)?;
+    let subject = Descriptor::of(MANIFEST_MEDIA_TYPE, &manifest);
+    let mut attached = Vec::new();
+    for (file_name, bytes) in documents(&record)? {
+        let artifact_type = match file_name.as_str() {
+            "record.json" => RECORD,
+            name if name.ends_with(".cdx.json") => CYCLONEDX,
+            name if name.ends_with(".intoto.jsonl") => IN_TOTO,
+            // The digests are in the manifests.
+            _ => continue,
+        };
+        let annotations = BTreeMap::from([
+            (TITLE.to_owned(), file_name.clone()),
+            ("org.opencontainers.image.created".to_owned(), record.epoch.to_string()),
+        ]);
+        let mut layer = Descriptor::of(artifact_type, &bytes);
+        layer.annotations.insert(TITLE.to_owned(), file_name.clone());
+        let manifest = ArtifactManifest {
+            artifact_type: artifact_type.to_owned(),
+            layers: vec![layer],
+            subject: Some(subject.clone()),
+            annotations: annotations.clone(),
+        };
+        attached.push(Document {
+            file_name,
+            bytes,
+            manifest: manifest.to_json()?,
+            artifact_type,
+            annotations,
+        });
+    }
+    Ok(Pushable { artifact: artifact.clone(), repository, manifest, blobs, documents: attached })
+}
+
+/// The manifest of a zip with its one blob, which must still be what the record says.
+fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
+    let changed = |file: &Path| BuildError::SourceChanged { path: file.display().to_string() };
+    let Some(output) = record.archive() else {
+        return Err(changed(&folder.join("record.json")));
+    };
+    let file = folder.join(&output.file_name);
+    if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
+        return Err(changed(&file));
+    }
+    let layer = Descriptor {
+        media_type: output.media_type.clone(),
+        digest: output.digest,
+        size: output.size,
+        annotations: BTreeMap::from([(TITLE.to_owned(), output.file_name.clone())]),
+    };
+    let said = [
+        (TITLE, Some(record.artifact.to_string())),
+        ("org.opencontainers.image.created", Some(record.epoch.to_string())),
+        ("kiln.kind", Some(record.kind.to_string())),
+        ("kiln.runtime", Some(record.target.runtime.clone())),
+        ("kiln.architecture", Some(record.target.architecture.lambda().to_owned())),
+        ("kiln.handler", record.handler.clone()),
+        ("kiln.tree", Some(record.tree.to_string())),
+    ];
+    let manifest = ArtifactManifest {
+        artifact_type: artifact_type(record.kind).to_owned(),
+        layers: vec![layer],
+        subject: None,
+        annotations: said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
+    };
+    let blob = Blob { digest: output.digest, size: output.size, content: Content::File(file) };
+    Ok((manifest.to_json()?, vec![blob, empty()]))
+}
+
+fn empty() -> Blob {
+    Blob {
+        digest: Digest::of(EMPTY_CONFIG),
+        size: EMPTY_CONFIG.len() as u64,
+        content: Content::Bytes(EMPTY_CONFIG.to_vec()),
+    }
+}
+
+/// What a registry is told that an artifact is.
+pub(crate) fn artifact_type(kind: ArtifactKind) -> &'static str {
+    match kind {
+        ArtifactKind::LambdaZip => "application/vnd.kiln.lambda-zip.v1",
+        ArtifactKind::LambdaLayer => "application/vnd.kiln.lambda-layer.v1",
+    }
+}
+
+async fn push_one(
+    registry: &Registry,
+    pushable: &Pushable,
+    request: &PushRequest,
+    known: &Mutex<BTreeMap<Digest, String>>,
+    events: &Events,
+) -> Result<Pushed, BuildError> {
+    let repository = pushable.repository.repository();
+    let digest = Digest::of(&pushable.manifest);
+    let tag = request.tag.clone().unwrap_or_else(|| digest.hex()[..12].to_owned());
+    // A tag that may not be moved is refused before anything is sent.
+    let there = registry.manifest(repository, &tag).await?.map(|bytes| Digest::of(&bytes));
+    if let Some(taken) = there.filter(|there| *there != digest)
+        && !request.move_tag
+    {
+        return Err(BuildError::TagTaken {
+            reference: format!("{}:{tag}", pushable.repository),
+            there: taken,
+            ours: digest,
+        });
+    }
+
+    let documents = pushable.documents.iter().map(|document| Blob {
+        digest: Digest::of(&document.bytes),
+        size: document.bytes.len() as u64,
+        content: Content::Bytes(document.bytes.clone()),
+    });
+    let mut seen = BTreeSet::new();
+    let blobs: Vec<Blob> = pushable
+        .blobs
+        .iter()
+        .cloned()
+        .chain(documents)
+        .chain([empty()])
+        .filter(|blob| seen.insert(blob.digest))
+        .collect();
+    let each = blobs.iter().map(|blob| push_blob(registry, repository, blob, known, events));
+    let sent: Vec<bool> = futures_util::future::try_join_all(each).await?;
+    let sent_bytes = blobs.iter().zip(&sent).filter(|(_, sent)| **sent).map(|(blob, _)| blob.size).sum();
+    let sent = sent.iter().filter(|sent| **sent).count();
+
+    registry.push_manifest(repository, &digest.to_string(), MANIFEST_MEDIA_TYPE, &pushable.manifest).await?;
+    let before: BTreeSet<Digest> =
+        registry.referrers(repository, &digest).await?.into_iter().map(|(digest, _)| digest).collect();
+    let mut attached = Vec::new();
+    let mut referrers = Vec::new();
+    for document in &pushable.documents {
+        let mut descriptor = Descriptor::of(MANIFEST_MEDIA_TYPE, &document.manifest);
+        descriptor.annotations.clone_from(&document.annotations);
+        registry
+            .push_manifest(
+                repository,
+                &descriptor.digest.to_string(),
+                MANIFEST_MEDIA_TYPE,
+                &document.manifest,
+            )
+            .await?;
+        let is_new = !before.contains(&descriptor.digest);
+        attached.push((document.file_name.clone(), descriptor.digest, is_new));
+        referrers.push(Referrer { descriptor, artifact_type: document.artifact_type.to_owned() });
+    }
+    let list_under_tag = list_referrers(registry, repository, &digest, &referrers).await?;
+    if there != Some(digest) {
+        registry.push_manifest(repository, &tag, MANIFEST_MEDIA_TYPE, &pushable.manifest).await?;
+    }
+    Ok(Pushed {
+        artifact: pushable.artifact.clone(),
+        reference: format!("{}@{digest}", pushable.repository),
+        tag,
+        sent: (sent, sent_bytes),
+        there: blobs.len() - sent,
+        documents: attached,
+        list_under_tag,
+    })
+}
+
+/// Sends a blob, unless the registry has it. Says whether it was sent.
+async fn push_blob(
+    registry: &Registry,
+    repository: &str,
+    blob: &Blob,
+    known: &Mutex<BTreeMap<Digest, String>>,
+    events: &Events,
+) -> Result<bool, BuildError> {
+    let elsewhere = {
+        let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&blob.digest).cloned()
+    };
+    let note = || {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(blob.digest).or_insert_with(|| repository.to_owned());
+    };
+    if registry.has_blob(repository, &blob.digest).await? {
+        note();
+        return Ok(false);
+    }
+    if let Some(elsewhere) = elsewhere.filter(|elsewhere| elsewhere != repository)
+        && registry.mount_blob(repository, &elsewhere, &blob.digest).await
+    {
+        return Ok(false);
+    }
+    match &blob.content {
+        Content::Bytes(bytes) => registry.push_bytes(repository, bytes).await?,
+        Content::File(path) => {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            events.send(Event::DownloadStarted { file: file.clone(), size: Some(blob.size) });
+            let progress = |bytes| events.send(Event::Downloaded { file: file.clone(), bytes });
+            let outcome = registry.push_blob(repository, &blob.digest, path, &progress).await;
+            events.send(Event::DownloadEnded { file: file.clone() });
+            outcome?;
+        }
+    }
+    note();
+    Ok(true)
+}
+
+/// Makes sure that the referrers of a manifest are listed. A registry with a list of its own has them in it by now; for others
+/// it is kept under a tag, by whoever pushes. Says whether it is.
+async fn list_referrers(
+    registry: &Registry,
+    repository: &str,
+    subject: &Digest,
+    referrers: &[Referrer],
+) -> Result<bool, BuildError> {
+    let tag = referrers_tag(subject);
+    for _ in 0..LIST_ATTEMPTS {
+        let listed: BTreeSet<Digest> =
+            registry.referrers(repository, subject).await?.into_iter().map(|(digest, _)| digest).collect();
+        if referrers.iter().all(|referrer| listed.contains(&referrer.descriptor.digest)) {
+            return Ok(registry.manifest(repository, &tag).await?.is_some());
+        }
+        // Another may write it between these two requests: what it then holds is read again.
+        let there = registry.manifest(repository, &tag).await?;
+        if let Some(list) = with_referrers(there.as_deref(), referrers)? {
+            registry.push_manifest(repository, &tag, INDEX_MEDIA_TYPE, &list).await?;
+        }
+    }
+    Err(BuildError::ReferrersNotListed { repository: format!("{repository}:{tag}") })
+}

@@ -1,0 +1,76 @@
+//! `kiln pull`.
+
+use crate::args::{Format, Pull};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::signals;
+use kiln_build::{Pulled, pull};
+use kiln_record::exit;
+use serde::Serialize;
+use std::path::PathBuf;
+
+pub(crate) fn run(settings: &Settings, command: &Pull, printer: Printer) -> Result<u8, Failure> {
+    let into = command.into.clone().unwrap_or_else(|| PathBuf::from("."));
+    let (environment, reference, plain_http) =
+        (settings.environment.clone(), command.reference.clone(), command.plain_http);
+    let pulled = {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        signals::run(|_| {
+            Box::pin(async move { pull(&environment, &reference, &into, plain_http, &events).await })
+        })?
+    };
+    match settings.format {
+        Format::Json => printer.data(&super::document(&Document::new(&pulled))?),
+        Format::Human | Format::Markdown => print(&pulled, printer),
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn print(pulled: &Pulled, printer: Printer) {
+    printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &pulled.reference)));
+    for (path, digest) in &pulled.files {
+        printer.data(&format!("  {:<40} {digest}\n", path.display().to_string()));
+    }
+    for path in &pulled.foreign {
+        printer.problem(&format!(
+            "{}: {}: no record that is attached describes it; others may have attached it",
+            printer.on_stderr(Style::Warn, "warning"),
+            path.display()
+        ));
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    reference: &'a str,
+    artifact_type: &'a str,
+    files: Vec<FileRow>,
+}
+
+#[derive(Serialize)]
+struct FileRow {
+    path: String,
+    digest: String,
+    described: bool,
+}
+
+impl<'a> Document<'a> {
+    fn new(pulled: &'a Pulled) -> Self {
+        Self {
+            reference: &pulled.reference,
+            artifact_type: &pulled.artifact_type,
+            files: pulled
+                .files
+                .iter()
+                .map(|(path, digest)| FileRow {
+                    path: path.display().to_string(),
+                    digest: digest.to_string(),
+                    described: !pulled.foreign.contains(path),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `kiln push`.
+
+use crate::args::{Format, Push};
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::signals;
+use kiln_audit::format_size;
+use kiln_build::{PushRequest, Pushed, push};
+use kiln_record::exit;
+use serde::Serialize;
+
+pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Result<u8, Failure> {
+    let mut environment = settings.environment.clone();
+    if let Some(dist) = &command.dist {
+        environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    let request = PushRequest {
+        artifacts: command.artifacts.clone(),
+        to: command.to.trim_end_matches('/').to_owned(),
+        tag: command.tag.clone(),
+        move_tag: command.move_tag,
+        plain_http: command.plain_http,
+    };
+    let pushed = {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        signals::run(|_| Box::pin(async move { push(&environment, &request, &events).await }))?
+    };
+    match settings.format {
+        Format::Json => {
+            let rows: Vec<Row<'_>> = pushed.iter().map(Row::new).collect();
+            printer.data(&super::document(&rows)?);
+        }
+        Format::Human | Format::Markdown => pushed.iter().for_each(|one| print(one, printer)),
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn print(pushed: &Pushed, printer: Printer) {
+    let (blobs, bytes) = pushed.sent;
+    let sent = match blobs {
+        0 => "everything was there".to_owned(),
+        blobs => format!("{blobs} blobs sent, {}; {} there", format_size(bytes), pushed.there),
+    };
+    printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &pushed.reference)));
+    printer.data(&format!("  tag {:<24} {sent}\n", pushed.tag));
+    for (file_name, digest, is_new) in &pushed.documents {
+        let state = if *is_new { "attached" } else { "there" };
+        printer.data(&format!("  {state:<9} {file_name:<32} {digest}\n"));
+    }
+    if pushed.list_under_tag {
+        printer.data("  the registry keeps no list of referrers: it is under a tag of its own\n");
+    }
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    artifact: &'a str,
+    reference: &'a str,
+    tag: &'a str,
+    blobs_sent: usize,
+    bytes_sent: u64,
+    blobs_there: usize,
+    documents: Vec<DocumentRow<'a>>,
+    list_under_tag: bool,
+}
+
+#[derive(Serialize)]
+struct DocumentRow<'a> {
+    file: &'a str,
+    manifest: String,
+    new: bool,
+}
+
+impl<'a> Row<'a> {
+    fn new(pushed: &'a Pushed) -> Self {
+        Self {
+            artifact: pushed.artifact.as_str(),
+            reference: &pushed.reference,
+            tag: &pushed.tag,
+            blobs_sent: pushed.sent.0,
+            bytes_sent: pushed.sent.1,
+            blobs_there: pushed.there,
+            documents: pushed
+                .documents
+                .iter()
+                .map(|(file, digest, new)| DocumentRow { file, manifest: digest.to_string(), new: *new })
+                .collect(),
+            list_under_tag: pushed.list_under_tag,
+        }
+    }
+}
