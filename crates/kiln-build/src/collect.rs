@@ -320,6 +320,7 @@ fn components(
                 within: None,
                 embedded: ready.embedded.clone(),
                 unread_sboms: ready.unread_sboms.clone(),
+                built_from: ready.built_from.clone(),
             },
         );
     }
@@ -343,6 +344,7 @@ fn components(
                 within: None,
                 embedded: Vec::new(),
                 unread_sboms: BTreeMap::new(),
+                built_from: None,
             },
         );
     }
@@ -367,6 +369,7 @@ fn components(
                 within: Some(ComponentId::new(Ecosystem::Python, distribution)),
                 embedded: Vec::new(),
                 unread_sboms: BTreeMap::new(),
+                built_from: None,
             },
         );
     }

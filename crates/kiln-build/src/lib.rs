@@ -26,6 +26,7 @@ mod package;
 mod pins;
 mod policy;
 mod reference;
+mod sdist;
 mod selecting;
 mod smoke;
 mod source;

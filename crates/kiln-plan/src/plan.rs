@@ -17,6 +17,8 @@ pub struct PlanInputs {
     pub included: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
+    /// Paths and digests of the lock of build requirements and of the files that it includes.
+    pub build_locks: Vec<(String, Digest)>,
     /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
     pub check_files: Vec<(String, Digest)>,
     /// The layers that it is used with, already planned.
@@ -104,6 +106,8 @@ pub struct ArtifactPlan {
     pub manifest: Manifest,
     /// The base.
     pub base: PinnedBase,
+    /// What source distributions are built with, if any may be.
+    pub build: Option<BuildPlan>,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
     /// The time that stands for the build.
@@ -114,6 +118,15 @@ pub struct ArtifactPlan {
     pub digest: Digest,
 }
 
+/// Where and from what source distributions are built.
+#[derive(Clone, Debug)]
+pub struct BuildPlan {
+    /// The base that they are built in.
+    pub base: PinnedBase,
+    /// The lock of build requirements, relative to the workspace, if one is named.
+    pub lock: Option<String>,
+}
+
 /// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
 #[derive(Serialize)]
 struct Covered<'a> {
@@ -122,6 +135,9 @@ struct Covered<'a> {
     layers: Vec<(String, Digest)>,
     epoch: Epoch,
     definition: Digest,
+    // Absent where nothing may be built, so that other plans keep their digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_definition: Option<Digest>,
     rules: Option<Digest>,
 }
 
@@ -140,10 +156,11 @@ pub fn plan(
     let (definition, lock) = &workspace.bases[&manifest.base];
     let platform = Platform { architecture: manifest.target.architecture };
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
+    let build = build_plan(workspace, manifest, platform)?;
     let policy = workspace.settings.policy.with(&manifest.policy);
-    let epoch = read
-        .epoch
-        .unwrap_or_else(|| read.layers.iter().map(|layer| layer.epoch).fold(base.pinned, Epoch::max));
+    let pins = std::iter::once(base.pinned).chain(build.iter().map(|build| build.base.pinned));
+    let epochs = pins.chain(read.layers.iter().map(|layer| layer.epoch));
+    let epoch = read.epoch.unwrap_or_else(|| epochs.fold(base.pinned, Epoch::max));
 
     let mut inputs = vec![
         Input { role: InputRole::Manifest, name: manifest.file.clone(), digest: manifest_digest(manifest) },
@@ -163,6 +180,18 @@ pub fn plan(
         name: name.clone(),
         digest: *digest,
     }));
+    if let Some(build) = &build {
+        inputs.push(Input {
+            role: InputRole::BuildBase,
+            name: format!("{} {platform}", build.base.definition.name),
+            digest: build.base.lock.manifest,
+        });
+        inputs.extend(read.build_locks.iter().map(|(name, digest)| Input {
+            role: InputRole::BuildLock,
+            name: name.clone(),
+            digest: *digest,
+        }));
+    }
     inputs.extend(read.check_files.iter().map(|(name, digest)| Input {
         role: InputRole::Check,
         name: name.clone(),
@@ -179,9 +208,25 @@ pub fn plan(
         layers: read.layers.iter().map(|layer| (layer.name.to_string(), layer.plan)).collect(),
         epoch,
         definition: definition.digest,
+        build_definition: build.as_ref().map(|build| build.base.definition.digest),
         rules: read.rules,
     });
-    Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, inputs, digest })
+    Ok(ArtifactPlan { manifest: manifest.clone(), base, build, policy, epoch, inputs, digest })
+}
+
+/// What a manifest's source distributions are built with; none if it lists none.
+fn build_plan(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    platform: Platform,
+) -> Result<Option<BuildPlan>, Box<Finding>> {
+    let Some(python) = manifest.python.as_ref().filter(|python| !python.sdists.is_empty()) else {
+        return Ok(None);
+    };
+    let named = python.build.as_ref().and_then(|build| build.base.as_ref());
+    let (definition, lock) = &workspace.bases[named.unwrap_or(&manifest.base)];
+    let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
+    Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned) }))
 }
 
 /// The digest of what a manifest states, whatever its layout and comments.

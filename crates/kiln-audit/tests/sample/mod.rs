@@ -133,6 +133,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         within: None,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        built_from: None,
     }
 }
 
