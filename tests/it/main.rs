@@ -26,5 +26,6 @@ mod python_lock;
 mod records;
 mod registry;
 mod reproducible;
+mod sdists;
 mod smoke;
 mod tree;

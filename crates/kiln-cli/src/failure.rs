@@ -198,7 +198,7 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Unresolved { only_source, input, .. } if !only_source.is_empty() => only_source
             .iter()
             .map(|name| {
-                format!("{name} has no wheel that fits, only a source distribution, which kiln does not build to resolve")
+                format!("{name} has no wheel that fits, only a source distribution: to let it be built, name it in `sdists` under [python] (see docs/python.md)")
             })
             .chain([format!("ask for a version that has a wheel, or for something else, in {input}; the lock is as it was")])
             .collect(),

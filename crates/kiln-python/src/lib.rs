@@ -40,6 +40,7 @@ mod requirements_lines;
 mod requires;
 mod same_condition;
 mod sdist;
+mod sdist_metadata;
 mod select;
 mod smoke;
 mod stand_in;
@@ -85,6 +86,7 @@ pub use requires::{Requirements, requires};
 pub use sdist::{
     BUILD_SDIST, BuildSystem, SdistReport, SdistRequest, unmet_build_requirements,
 };
+pub use sdist_metadata::{SdistMetadata, dependency_metadata, sdist_metadata};
 pub use select::{Choice, LayerContent, Selection, select};
 pub use smoke::{
     AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,

@@ -90,6 +90,8 @@ codes! {
     SdistNotUsed = "sdist-not-used", Warn;
     /// A source distribution requires something to be built with that the lock of build requirements does not have.
     BuildRequirementNotLocked = "build-requirement-not-locked", Deny;
+    /// A source distribution was built to a wheel that says that it has native code, and has none.
+    ExtensionNotBuilt = "extension-not-built", Warn;
     /// Building a source distribution twice gives two wheels.
     SdistNotReproducible = "sdist-not-reproducible", Deny;
     /// The handler's module, or a module it imports, cannot be imported.

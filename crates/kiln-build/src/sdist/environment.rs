@@ -6,9 +6,9 @@ use crate::distribution::{self, Found, ReadyWheel};
 use crate::environment::{Context, blocking};
 use crate::selecting::planned_file;
 use crate::source::SourceTree;
-use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest};
+use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest, PinnedBase};
 use kiln_python::{
-    Choice, InputProblem, Locked, Selection, TargetEnvironment, Wheel, parse_pylock, parse_requirements, requires,
+    Choice, InputProblem, Interpreter, Locked, Selection, TargetEnvironment, Wheel, parse_pylock, parse_requirements, requires,
     select,
 };
 use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Runtime};
@@ -34,23 +34,9 @@ impl BuildEnvironment {
         let manifest = &plan.manifest;
         let base = &build.base;
         let interpreter = context.bases.interpreter(context, base).await?;
-        let mut runtime = Runtime::clone(&manifest.runtime);
-        runtime.provides.clear();
-        if let Some(glibc) = interpreter.glibc {
-            runtime.system.glibc = glibc;
-        }
-        let target = match TargetEnvironment::new(&interpreter, &runtime, manifest.target.architecture) {
-            Ok(target) => target,
-            Err(error) => {
-                let finding =
-                    Finding::new(Code::RequiresPythonMismatch, base.definition.name.as_str(), error.to_string())
-                        .detail(format!("source distributions of {} are built in this base", manifest.name))
-                        .remedy(format!(
-                            "name a base with the Python of {} with `base` under [python.build]",
-                            manifest.target.runtime
-                        ));
-                return Ok(Err(vec![finding]));
-            }
+        let (target, runtime) = match environment_of_base(manifest, base, &interpreter) {
+            Ok(both) => both,
+            Err(finding) => return Ok(Err(vec![*finding])),
         };
         let (mut wheels, mut findings) = (Vec::new(), Vec::new());
         let mut selection = Selection::default();
@@ -130,6 +116,35 @@ impl BuildEnvironment {
                 digest: ready.digest,
             })
             .collect()
+    }
+}
+
+/// The base that builds as an environment of its own, and as a runtime: what is built with runs there and nowhere else, so
+/// that Lambda's C library does not matter.
+pub(crate) fn environment_of_base(
+    manifest: &Manifest,
+    base: &PinnedBase,
+    interpreter: &Interpreter,
+) -> Result<(TargetEnvironment, Runtime), Box<Finding>> {
+    let mut runtime = Runtime::clone(&manifest.runtime);
+    runtime.provides.clear();
+    if let Some(glibc) = interpreter.glibc {
+        runtime.system.glibc = glibc;
+    }
+    match TargetEnvironment::new(interpreter, &runtime, manifest.target.architecture) {
+        Ok(target) => Ok((target, runtime)),
+        Err(error) => {
+            let name = base.definition.name.as_str();
+            let finding = Finding::new(Code::RequiresPythonMismatch, name, error.to_string());
+            Err(Box::new(
+                finding.detail(format!("source distributions of {} are built in this base", manifest.name)).remedy(
+                    format!(
+                        "name a base with the Python of {} with `base` under [python.build]",
+                        manifest.target.runtime
+                    ),
+                ),
+            ))
+        }
     }
 }
 

@@ -4,9 +4,12 @@
 mod diagnosis;
 mod environment;
 mod source;
+mod stated;
 mod unused;
 mod wheel;
 
+pub(crate) use environment::environment_of_base;
+pub(crate) use stated::{Buildable, resolve};
 pub(crate) use unused::unused;
 
 use crate::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
@@ -16,7 +19,7 @@ use crate::{BuildError, Event};
 use environment::BuildEnvironment;
 use kiln_engine::{Limits, RunOutcome, RunSpec};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, read_tar};
-use kiln_plan::{ArtifactPlan, BuildPlan};
+use kiln_plan::{ArtifactPlan, BuildPlan, Manifest};
 use kiln_python::{
     BUILD_SDIST, BuildSystem, INSTALLER_RULES, Locked, SdistReport, SdistRequest, TargetEnvironment, WheelName,
     is_file_of, unmet_build_requirements,
@@ -251,6 +254,7 @@ impl<'a> Builder<'a> {
             findings.push(not_reproducible(job, difference));
         }
         let wheel = self.ready(job, known).await?;
+        findings.extend(without_extension(job, &wheel, &self.plan.manifest));
         Ok(Brought { wheel: Some(wheel), findings })
     }
 
@@ -455,6 +459,28 @@ impl<'a> Builder<'a> {
         });
         environment::with_remedies(finding, &self.plan.manifest, lock)
     }
+}
+
+/// The finding for a wheel whose tag says that it is for one platform although nothing in it is: setuptools goes on without
+/// an extension that is optional and cannot be compiled.
+fn without_extension(job: &Job<'_>, wheel: &ReadyWheel, manifest: &Manifest) -> Option<Finding> {
+    if wheel.file_name.ends_with("-any.whl") || !wheel.elf.is_empty() || !wheel.unreadable_elf.is_empty() {
+        return None;
+    }
+    let (name, base) = (&job.locked.name, &job.build.base.definition.name);
+    let cause = format!(
+        "{} was built to {}, which is for one platform and has no native code: an extension that it can do without was not compiled",
+        job.chosen.file.file_name, wheel.file_name
+    );
+    Some(
+        Finding::new(Code::ExtensionNotBuilt, name.as_str(), cause)
+            .detail(format!("built in base {base}"))
+            .remedy(format!(
+                "name a base with a compiler and Python's headers with `base` under [python.build] in {}",
+                manifest.file
+            ))
+            .remedy("or accept it in the policy: it works without, and is slower"),
+    )
 }
 
 fn not_reproducible(job: &Job<'_>, difference: &Difference) -> Finding {

@@ -89,10 +89,19 @@ impl UnpackedSource {
 
     /// The text of `pyproject.toml`, if there is one.
     pub(super) fn pyproject(&self) -> Option<String> {
-        match self.entries.get(&TreePath::new("pyproject.toml").ok()?)? {
-            SourceEntry::File { content, .. } => Some(String::from_utf8_lossy(content).into_owned()),
-            SourceEntry::Symlink { .. } => None,
-        }
+        text(self.entries.get(&TreePath::new("pyproject.toml").ok()?)?)
+    }
+
+    /// The text of `PKG-INFO`, if there is one.
+    pub(super) fn pkg_info(&self) -> Option<String> {
+        text(self.entries.get(&TreePath::new("PKG-INFO").ok()?)?)
+    }
+
+    /// The text of setuptools' `requires.txt`, if there is one.
+    pub(super) fn egg_requires(&self) -> Option<String> {
+        let mut all = self.entries.iter();
+        let found = all.find(|(path, _)| path.as_str().ends_with(".egg-info/requires.txt"));
+        text(found?.1)
     }
 
     /// The files as an input of a container.
@@ -117,6 +126,13 @@ impl UnpackedSource {
             Ok(InputTree::new(path, BufReader::with_capacity(1 << 18, file)))
         })
         .await
+    }
+}
+
+fn text(entry: &SourceEntry) -> Option<String> {
+    match entry {
+        SourceEntry::File { content, .. } => Some(String::from_utf8_lossy(content).into_owned()),
+        SourceEntry::Symlink { .. } => None,
     }
 }
 
