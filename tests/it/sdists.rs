@@ -63,7 +63,12 @@ fn only_what_is_listed_is_built() {
     assert!(bill.contains("source-distribution"), "{bill}");
 
     let explained = sandbox.kiln().run(["explain", "app", "tool"]).ends_with(exit::SUCCESS);
-    explained.prints(&["built from", "tool-1.0.tar.gz", "the lock names no wheel of it", "to the same wheel"]);
+    explained.prints(&[
+        "built from",
+        "tool-1.0.tar.gz",
+        "the lock names no wheel of it",
+        "to the same wheel",
+    ]);
     sandbox
         .kiln()
         .run(["explain", "app", "tool.py"])
@@ -165,7 +170,11 @@ fn builds_that_reach_out_fail_with_their_log_and_change_nothing() {
     let program = ["import subprocess", "subprocess.run(['gcc', '--version'], check=True)"];
     for (version, steps, says) in [
         ("4.1", &network[..], &["urlopen", "a build has no network"][..]),
-        ("4.2", &outside[..], &["Read-only file system: '/usr/lib/planted'", "may write to its own source folder"]),
+        (
+            "4.2",
+            &outside[..],
+            &["Read-only file system: '/usr/lib/planted'", "may write to its own source folder"],
+        ),
         ("4.3", &module[..], &["No module named 'no_such_thing'", "add the distribution that has it to"]),
         ("4.4", &program[..], &["No such file or directory: 'gcc'", "name a base that has it with `base`"]),
         ("4.5", &["raise SystemExit('not today')"][..], &["SystemExit: not today"]),
@@ -212,7 +221,9 @@ fn what_a_build_needs_must_be_locked_before_anything_runs() {
         "tool-5.0.tar.gz says so, for its build backend forge",
     ]);
     sandbox.append(MANIFEST, "\n[python.build]\nlock = \"app/build.txt\"\n");
-    sandbox.denied().says(&["deny[lock-missing]", "manifests/app.toml names the lock manifests/app/build.txt"]);
+    sandbox
+        .denied()
+        .says(&["deny[lock-missing]", "manifests/app.toml names the lock manifests/app/build.txt"]);
     sandbox.write(lock, old.requirement("") + &helper.requirement(""));
     sandbox.denied().says(&["which manifests/app/build.txt does not have", "the lock has forge 1.0"]);
     sandbox.write(lock, new.requirement(""));
@@ -232,7 +243,8 @@ fn what_a_build_needs_must_be_locked_before_anything_runs() {
 
     // What only the backend knows is asked for when it runs, and nothing is built without it.
     let wants = sdist("tool", "5.0", &[("pyproject.toml", project), ("wants", "anvil>=3")]);
-    let (sandbox, index) = function(&[&wants], "sdists = [\"tool\"]\n\n[python.build]\nlock = \"app/build.txt\"\n");
+    let (sandbox, index) =
+        function(&[&wants], "sdists = [\"tool\"]\n\n[python.build]\nlock = \"app/build.txt\"\n");
     for file in [&new, &helper] {
         index.add(file, &file.digest().hex(), &file.bytes);
     }
@@ -279,8 +291,14 @@ fn a_build_section_that_makes_no_sense_is_a_problem_of_the_manifest() {
         ("sdists = [\"tool\"]\nexclude = [\"tool\"]\n", "lets tool be built, but it is also left out"),
         ("sdists = [\"tool\"]\n[python.build]\nbase = \"none\"\n", "there is no base `none`"),
         ("sdists = [\"tool\"]\n[python.build]\nlock = \"app/uv.lock\"\n", "is the lock of a project"),
-        ("sdists = [\"tool\"]\n[python.build]\nrequirements = \"app/build.in\"\n", "no lock for kiln to write"),
-        ("sdists = [\"tool\"]\n[python.build]\nlock = \"app/requirements.txt\"\n", "are both app/requirements.txt"),
+        (
+            "sdists = [\"tool\"]\n[python.build]\nrequirements = \"app/build.in\"\n",
+            "no lock for kiln to write",
+        ),
+        (
+            "sdists = [\"tool\"]\n[python.build]\nlock = \"app/requirements.txt\"\n",
+            "are both app/requirements.txt",
+        ),
         ("sdists = [\"tool\"]\n[python.build]\nenv = { TZ = \"CET\" }\n", "sets TZ, which kiln sets"),
         ("sdists = [\"tool\"]\n[python.build]\nlook = \"x\"\n", "unknown field `look`"),
     ] {
@@ -292,7 +310,8 @@ fn a_build_section_that_makes_no_sense_is_a_problem_of_the_manifest() {
 /// A base with a compiler: the repository's own and the packages that it takes to build extension modules.
 fn write_compiler_base(sandbox: &Sandbox) {
     let definition = String::from_utf8(sandbox.read("images/python-3.13.toml")).unwrap();
-    let packages = "packages = [\n    \"binutils\",\n    \"gcc\",\n    \"libc6-dev\",\n    \"libpython3.13-dev\",\n";
+    let packages =
+        "packages = [\n    \"binutils\",\n    \"gcc\",\n    \"libc6-dev\",\n    \"libpython3.13-dev\",\n";
     let definition = definition.replace("packages = [\n", packages);
     assert!(definition.contains("gcc"), "{definition}");
     sandbox.write("images/python-3.13-build.toml", definition);
@@ -346,7 +365,8 @@ fn real_ones_are_built_to_the_same_bytes_from_a_cold_store() {
     let built = markupsafe.built_from.as_ref().unwrap();
     assert_eq!((built.base.as_str(), built.requirements.len()), ("python-3.13-build", 1));
     assert_eq!(built.requirements[0].file_name, "setuptools-80.9.0-py3-none-any.whl");
-    let native = record.files.iter().find(|file| file.path.as_str().contains("_speedups.cpython-313")).unwrap();
+    let native =
+        record.files.iter().find(|file| file.path.as_str().contains("_speedups.cpython-313")).unwrap();
     assert_eq!(native.component.as_str(), "python/markupsafe");
     // The base's own pip installs what kiln built, to the same files.
     first.kiln().run(["verify", "--cross-check", "app"]).ends_with(exit::SUCCESS);
@@ -373,10 +393,7 @@ fn both_locks_are_made_and_build() {
     let sandbox = Sandbox::new();
     sandbox
         .function("app", "3.13", "import docopt\n\ndef handler(event, context):\n    return None\n", "")
-        .append(
-            MANIFEST,
-            "\n[python]\nlock = \"app/lock.txt\"\nrequirements = \"app/requirements.in\"\n",
-        )
+        .append(MANIFEST, "\n[python]\nlock = \"app/lock.txt\"\nrequirements = \"app/requirements.in\"\n")
         .write("manifests/app/requirements.in", "docopt==0.6.2\n")
         .write("manifests/app/build.in", "setuptools>=70\n");
     let lock = || sandbox.kiln().run(["lock", "app"]);
@@ -387,11 +404,21 @@ fn both_locks_are_made_and_build() {
     );
     let locked = lock().ends_with(exit::SUCCESS);
     locked
-        .prints(&["manifests/app/lock.txt: written", "manifests/app/build.txt: written", "builds in base python-3.13"])
+        .prints(&[
+            "manifests/app/lock.txt: written",
+            "manifests/app/build.txt: written",
+            "builds in base python-3.13",
+        ])
         .says(&["what docopt 0.6.2 requires was read from its source distribution, which was not built"]);
     let text = String::from_utf8(sandbox.read("manifests/app/lock.txt")).unwrap();
-    assert!(text.contains("--hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491"), "{text}");
+    assert!(
+        text.contains("--hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491"),
+        "{text}"
+    );
     sandbox.kiln().run(["lock", "app", "--check"]).ends_with(exit::SUCCESS);
     build(&sandbox).ends_with(exit::SUCCESS);
     assert!(record(&sandbox).components.iter().any(|component| component.built_from.is_some()));
+    // What builds is held against its lock, like what is installed.
+    sandbox.write("manifests/app/build.in", "setuptools>=70\nwheel\n");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["deny[lock-stale] app: manifests/app/build.txt"]);
 }

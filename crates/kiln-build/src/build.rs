@@ -254,6 +254,8 @@ fn prepare_one(
         inputs.lock = file(python.lock.clone())?;
         inputs.project = python.project_path().map(&mut file).transpose()?.flatten();
         let build_lock = python.build_lock().map(str::to_owned).map(&mut file).transpose()?.flatten();
+        let build_project = python.build_requirements().map(str::to_owned);
+        let build_project = build_project.map(&mut file).transpose()?.flatten();
         if let (LockKind::Requirements, Some(lock)) = (python.lock_kind(), &inputs.lock) {
             inputs.included = included_files(&environment.root, &context.store, stat, lock)?;
         }
@@ -263,6 +265,10 @@ fn prepare_one(
             inputs.included.extend(included_files(&environment.root, &context.store, stat, requirements)?);
             inputs.included.sort();
             inputs.included.dedup();
+        }
+        if let Some(input) = build_project {
+            inputs.build_projects = included_files(&environment.root, &context.store, stat, &input)?;
+            inputs.build_projects.push(input);
         }
         if let Some(lock) = build_lock {
             if LockKind::of(&lock.0) == LockKind::Requirements {

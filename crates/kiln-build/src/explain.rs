@@ -15,8 +15,8 @@ use crate::{BuildError, Environment, Events};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{LayerContent, Lock, Locked, Wheel, requires};
 use kiln_record::{
-    ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record, Target,
-    TreePath,
+    ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
+    Target, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

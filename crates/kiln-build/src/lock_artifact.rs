@@ -173,13 +173,18 @@ impl<'a> Asked<'a> {
         };
         let mut first = manifest;
         for other in workspace.manifests.values() {
-            let Some(theirs) = other.python.as_ref().and_then(|python| python.build.as_ref()) else { continue };
+            let Some(theirs) = other.python.as_ref().and_then(|python| python.build.as_ref()) else {
+                continue;
+            };
             if theirs.lock.as_deref() != Some(file) {
                 continue;
             }
             if base_of(other, theirs) != base_of(manifest, build) {
                 return refuse(
-                    format!("{} uses the same lock of build requirements, {file}, for something else", other.name),
+                    format!(
+                        "{} uses the same lock of build requirements, {file}, for something else",
+                        other.name
+                    ),
                     "give each its own lock, or the same requirements, base and target",
                 );
             }

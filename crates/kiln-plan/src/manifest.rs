@@ -171,6 +171,12 @@ impl PythonSection {
         if self.sdists.is_empty() { None } else { self.build.as_ref()?.lock.as_deref() }
     }
 
+    /// What the lock of build requirements is made from, if source distributions may be built and it is named.
+    #[must_use]
+    pub fn build_requirements(&self) -> Option<&str> {
+        self.build_lock().and(self.build.as_ref()?.requirements.as_deref())
+    }
+
     /// Whether `requirements` is a project file, and not a list of requirements.
     #[must_use]
     pub fn requirements_are_project(&self) -> bool {

@@ -19,6 +19,8 @@ pub struct PlanInputs {
     pub project: Option<(String, Digest)>,
     /// Paths and digests of the lock of build requirements and of the files that it includes.
     pub build_locks: Vec<(String, Digest)>,
+    /// Paths and digests of what that lock is made from, if the manifest says so, and of the files that it includes.
+    pub build_projects: Vec<(String, Digest)>,
     /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
     pub check_files: Vec<(String, Digest)>,
     /// The layers that it is used with, already planned.
@@ -186,10 +188,9 @@ pub fn plan(
             name: format!("{} {platform}", build.base.definition.name),
             digest: build.base.lock.manifest,
         });
-        inputs.extend(read.build_locks.iter().map(|(name, digest)| Input {
-            role: InputRole::BuildLock,
-            name: name.clone(),
-            digest: *digest,
+        let files = [(InputRole::BuildLock, &read.build_locks), (InputRole::Project, &read.build_projects)];
+        inputs.extend(files.into_iter().flat_map(|(role, files)| {
+            files.iter().map(move |(name, digest)| Input { role, name: name.clone(), digest: *digest })
         }));
     }
     inputs.extend(read.check_files.iter().map(|(name, digest)| Input {

@@ -83,9 +83,7 @@ pub use record_file::render_record;
 pub use release_file::{best_sdist, is_file_of};
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
-pub use sdist::{
-    BUILD_SDIST, BuildSystem, SdistReport, SdistRequest, unmet_build_requirements,
-};
+pub use sdist::{BUILD_SDIST, BuildSystem, SdistReport, SdistRequest, unmet_build_requirements};
 pub use sdist_metadata::{SdistMetadata, dependency_metadata, sdist_metadata};
 pub use select::{Choice, LayerContent, Selection, select};
 pub use smoke::{

@@ -194,7 +194,8 @@ mod tests {
             assert_eq!(system.backend, "setuptools.build_meta:__legacy__");
             assert!(!system.stated);
         }
-        let system = BuildSystem::read(Some("[build-system]\nrequires = [\"setuptools\", \"wheel\"]\n")).unwrap();
+        let system =
+            BuildSystem::read(Some("[build-system]\nrequires = [\"setuptools\", \"wheel\"]\n")).unwrap();
         assert_eq!((system.requires.len(), system.backend.as_str()), (2, LEGACY_BACKEND));
         let text = "[build-system]\nrequires = []\nbuild-backend = \"own:main\"\nbackend-path = [\".\"]\n";
         let system = BuildSystem::read(Some(text)).unwrap();
@@ -203,7 +204,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for text in ["[build-system", "[build-system]\n", "[build-system]\nrequires = []\nbuild-backend = \"a b\"\n"] {
+        for text in
+            ["[build-system", "[build-system]\n", "[build-system]\nrequires = []\nbuild-backend = \"a b\"\n"]
+        {
             assert!(BuildSystem::read(Some(text)).is_err(), "{text}");
         }
         assert!(SdistReport::from_stdout(b"noise\n").is_err());
@@ -215,7 +218,8 @@ mod tests {
     fn requirements_are_met_by_name_and_version() {
         let base = interpreter("3.13.5", (2, 41), "x86_64");
         let environment =
-            TargetEnvironment::new(&base, Runtime::named("python3.13").unwrap(), Architecture::Amd64).unwrap();
+            TargetEnvironment::new(&base, Runtime::named("python3.13").unwrap(), Architecture::Amd64)
+                .unwrap();
         let there = BTreeMap::from([("setuptools".parse().unwrap(), "75.1.0".to_owned())]);
         let unmet = |requires: &[&str]| -> Vec<String> {
             let requires: Vec<String> = requires.iter().map(|text| (*text).to_owned()).collect();

@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn setuptools_says_it_in_a_file_of_its_own() {
         let egg = "six>=1\n\n[:python_version < \"3\"]\nenum34\n\n[test]\npytest\n\n[tls:sys_platform == \"win32\"]\nx\n";
-        let metadata = sdist_metadata(Some("Metadata-Version: 1.1\nName: a\nRequires-Python: >=3.8\n"), Some(egg));
+        let metadata =
+            sdist_metadata(Some("Metadata-Version: 1.1\nName: a\nRequires-Python: >=3.8\n"), Some(egg));
         assert_eq!(
             metadata.requires_dist,
             [

@@ -100,7 +100,8 @@ impl NoWheel {
     pub fn finding(&self, name: &DistributionName, version: &str, place: &str) -> Finding {
         let mut finding = self.described(Code::NoCompatibleWheel, name, version, place);
         if let Some(source) = self.sources.first() {
-            finding = finding.detail(format!("the source distribution {source} exists, and is of no use here"));
+            finding =
+                finding.detail(format!("the source distribution {source} exists, and is of no use here"));
         }
         finding
             .remedy(format!("lock another version of {name} that has a wheel for these tags"))

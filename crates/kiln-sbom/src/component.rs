@@ -120,10 +120,7 @@ pub(crate) fn embedded_reference(holder: &record::ComponentId, part: &record::Em
 fn built_from(built: &record::BuiltFrom) -> Result<Vec<Property>, SbomError> {
     let mut properties = vec![
         Property::new("kiln:built-from:backend", text::line(&built.backend)),
-        Property::new(
-            "kiln:built-from:base",
-            text::line(&format!("{} {}", built.base, built.base_digest)),
-        ),
+        Property::new("kiln:built-from:base", text::line(&format!("{} {}", built.base, built.base_digest))),
         Property::new("kiln:built-from:reason", text::line(&built.reason)),
         Property::new("kiln:built-from:reproducible", built.reproducible),
         Property::new("kiln:built-from:rules", built.rules),

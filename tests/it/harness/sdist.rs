@@ -4,14 +4,16 @@ use super::WheelFile;
 use flate2::{Compression, write::GzEncoder};
 use kiln_engine::contract::tar_of;
 use std::io::Write as _;
-use std::time::SystemTime;
 
 /// Makes a source distribution of files below its one folder, as `.tar.gz`.
 pub(crate) fn sdist(name: &str, version: &str, files: &[(&str, &str)]) -> WheelFile {
     let folder = format!("{}-{version}", name.replace('-', "_"));
     let paths: Vec<String> = files.iter().map(|(path, _)| format!("{folder}/{path}")).collect();
-    let entries: Vec<(&str, u32, &[u8])> =
-        paths.iter().zip(files).map(|(path, (_, content))| (path.as_str(), 0o644, content.as_bytes())).collect();
+    let entries: Vec<(&str, u32, &[u8])> = paths
+        .iter()
+        .zip(files)
+        .map(|(path, (_, content))| (path.as_str(), 0o644, content.as_bytes()))
+        .collect();
     WheelFile::new(name, version, format!("{folder}.tar.gz"), gzip(&tar_of(&entries)))
 }
 
@@ -29,9 +31,10 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn self_building(name: &str, version: &str, steps: &[&str], module: &str) -> WheelFile {
     let project = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
     let steps: String = steps.iter().map(|line| format!("    {line}\n")).collect();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    let unique = tempfile::tempdir().unwrap();
+    let unique = unique.path().display();
     let backend = format!(
-        r#"# {now}
+        r#"# {unique}
 import base64, hashlib, os, zipfile
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):

@@ -23,9 +23,9 @@ pub(super) fn hints(log: &[String], build: &BuildPlan, manifest: &Manifest) -> V
     }
     let no_program = log.iter().any(|line| {
         (line.contains("No such file or directory") || line.contains("not found"))
-            && ["gcc", "g++", "cc", "c++", "clang", "make", "cmake", "rustc", "cargo"]
-                .iter()
-                .any(|program| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '+').any(|w| w == *program))
+            && ["gcc", "g++", "cc", "c++", "clang", "make", "cmake", "rustc", "cargo"].iter().any(|program| {
+                line.split(|c: char| !c.is_ascii_alphanumeric() && c != '+').any(|w| w == *program)
+            })
     });
     if no_program {
         hints.push(format!(

@@ -2,14 +2,15 @@
 
 use crate::BuildError;
 use crate::collect::Collection;
+use crate::declared::command;
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::environment::{Context, blocking};
 use crate::selecting::planned_file;
 use crate::source::SourceTree;
-use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest, PinnedBase};
+use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest, PinnedBase, TextFile};
 use kiln_python::{
-    Choice, InputProblem, Interpreter, Locked, Selection, TargetEnvironment, Wheel, parse_pylock, parse_requirements, requires,
-    select,
+    Choice, InputProblem, Interpreter, Locked, Selection, TargetEnvironment, Wheel, declare_requirements,
+    is_of_input, parse_pylock, parse_requirements, requires, select,
 };
 use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Runtime};
 use std::collections::BTreeMap;
@@ -45,14 +46,19 @@ impl BuildEnvironment {
             if !root.join(path).is_file() {
                 let cause = format!("{} names the lock {path}, which does not exist", manifest.file);
                 let finding = Finding::new(Code::LockMissing, path.as_str(), cause);
-                return Ok(Err(vec![match section(manifest).and_then(|build| build.requirements.as_ref()) {
-                    Some(_) => finding.remedy(format!("make it: kiln lock {}", manifest.name)),
-                    None => finding.remedy(format!(
-                        "make it: uv pip compile --generate-hashes -o {path} build.in"
-                    )),
-                }]));
+                return Ok(Err(vec![
+                    match section(manifest).and_then(|build| build.requirements.as_ref()) {
+                        Some(_) => finding.remedy(format!("make it: kiln lock {}", manifest.name)),
+                        None => finding
+                            .remedy(format!("make it: uv pip compile --generate-hashes -o {path} build.in")),
+                    },
+                ]));
             }
             let file = planned_file(root, plan, InputRole::BuildLock, path)?;
+            let stale = not_of_input(context, plan, &file, &target)?;
+            if !stale.is_empty() {
+                return Ok(Err(stale));
+            }
             let lock = match LockKind::of(path) {
                 LockKind::Pylock => parse_pylock(path, &file.text),
                 _ => parse_requirements(path, &file.text, &mut |included| {
@@ -69,7 +75,8 @@ impl BuildEnvironment {
                 }
             };
             selection = select(&lock, &target, &interpreter, &runtime, &Choice::default());
-            findings.extend(selection.findings.iter().filter(|finding| finding.level == Level::Deny).cloned());
+            findings
+                .extend(selection.findings.iter().filter(|finding| finding.level == Level::Deny).cloned());
             let each = selection.wanted.iter().map(|locked| wheel_of(context, build, path, locked, &target));
             for found in futures_util::future::try_join_all(each).await? {
                 match found {
@@ -83,7 +90,11 @@ impl BuildEnvironment {
         let needed = requires(&refs, &target, &selection, &Choice::default(), &runtime);
         for unmet in needed.findings {
             let lock = build.lock.as_deref();
-            let cause = format!("{} is required by what builds, but {} does not have it", unmet.subject, lock.unwrap_or("the lock"));
+            let cause = format!(
+                "{} is required by what builds, but {} does not have it",
+                unmet.subject,
+                lock.unwrap_or("the lock")
+            );
             let mut finding = Finding::new(Code::BuildRequirementNotLocked, unmet.subject, cause);
             finding.detail = unmet.detail;
             findings.push(with_remedies(finding, manifest, lock));
@@ -119,6 +130,23 @@ impl BuildEnvironment {
     }
 }
 
+/// What is wrong with a lock of build requirements that is not of what the manifest says that it is made from.
+fn not_of_input(
+    context: &Context,
+    plan: &ArtifactPlan,
+    lock: &TextFile,
+    target: &TargetEnvironment,
+) -> Result<Vec<Finding>, BuildError> {
+    let input = plan.manifest.python.as_ref().and_then(|python| python.build_requirements());
+    let Some(input) = input else { return Ok(Vec::new()) };
+    let read = |path: &str| planned_file(&context.environment.root, plan, InputRole::Project, path);
+    let text = read(input)?;
+    let declaration =
+        declare_requirements(&text.path, &text.text, &mut |path| Some(read(path).ok()?.text.to_string()))
+            .map_err(BuildError::Lock)?;
+    Ok(is_of_input(&lock.path, &lock.text, Some(&declaration), target, &command(&plan.manifest)))
+}
+
 /// The base that builds as an environment of its own, and as a runtime: what is built with runs there and nowhere else, so
 /// that Lambda's C library does not matter.
 pub(crate) fn environment_of_base(
@@ -137,12 +165,12 @@ pub(crate) fn environment_of_base(
             let name = base.definition.name.as_str();
             let finding = Finding::new(Code::RequiresPythonMismatch, name, error.to_string());
             Err(Box::new(
-                finding.detail(format!("source distributions of {} are built in this base", manifest.name)).remedy(
-                    format!(
+                finding
+                    .detail(format!("source distributions of {} are built in this base", manifest.name))
+                    .remedy(format!(
                         "name a base with the Python of {} with `base` under [python.build]",
                         manifest.target.runtime
-                    ),
-                ),
+                    )),
             ))
         }
     }

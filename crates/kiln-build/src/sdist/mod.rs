@@ -21,8 +21,8 @@ use kiln_engine::{Limits, RunOutcome, RunSpec};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, read_tar};
 use kiln_plan::{ArtifactPlan, BuildPlan, Manifest};
 use kiln_python::{
-    BUILD_SDIST, BuildSystem, INSTALLER_RULES, Locked, SdistReport, SdistRequest, TargetEnvironment, WheelName,
-    is_file_of, unmet_build_requirements,
+    BUILD_SDIST, BuildSystem, INSTALLER_RULES, Locked, SdistReport, SdistRequest, TargetEnvironment,
+    WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
     Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, InputRole, Origin, digest_of_value,
@@ -178,11 +178,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The source distribution that an earlier run chose, if the store still has it.
-    fn chosen(
-        &self,
-        locked: &Locked,
-        target: &TargetEnvironment,
-    ) -> Result<Option<ChosenSdist>, BuildError> {
+    fn chosen(&self, locked: &Locked, target: &TargetEnvironment) -> Result<Option<ChosenSdist>, BuildError> {
         let key = distribution::choice_key(locked, &distribution::locked_hashes(locked), target)?;
         let chosen = self.context.store.cache_get::<ChosenSdist>("chosen-sdist", &key)?;
         Ok(chosen.filter(|chosen| self.context.store.contains(&chosen.file.digest)))
@@ -246,7 +242,10 @@ impl<'a> Builder<'a> {
             );
             let finding = Finding::new(Code::NoCompatibleWheel, name.as_str(), cause)
                 .detail(format!("built in base {} from {}", known.from.base, known.from.sdist.file_name))
-                .remedy(format!("name a base with the Python and machine of {}", self.plan.manifest.target.runtime));
+                .remedy(format!(
+                    "name a base with the Python and machine of {}",
+                    self.plan.manifest.target.runtime
+                ));
             return Ok(Brought::finding(finding));
         }
         let mut findings = Vec::new();
@@ -293,7 +292,8 @@ impl<'a> Builder<'a> {
             }
             context.events.send(Event::SdistBuild { file: file.clone(), again: reverse });
             let (report, wheel) = self.run(job, &environment, &system, &source, reverse).await?;
-            let unmet = unmet_build_requirements(&report.requires, &environment.versions, &environment.target);
+            let unmet =
+                unmet_build_requirements(&report.requires, &environment.versions, &environment.target);
             if !unmet.is_empty() {
                 return Ok(Err(vec![self.not_locked(job, &system, &unmet)]));
             }
@@ -323,7 +323,8 @@ impl<'a> Builder<'a> {
         let (context, key) = (context.clone(), job.key);
         blocking(move || {
             let digest = context.store.put(&wheel.normal_form()?)?;
-            let remembered = Remembered { wheel: Chosen { file_name: wheel.file_name, digest }, from, difference };
+            let remembered =
+                Remembered { wheel: Chosen { file_name: wheel.file_name, digest }, from, difference };
             context.store.cache_put("built-sdist", &key, &remembered)?;
             Ok(Ok(remembered))
         })
@@ -424,7 +425,9 @@ impl<'a> Builder<'a> {
                 }
                 Ok::<(), PackError>(())
             })
-            .map_err(|error| self.failed(job, format!("made a wheel that cannot be read: {error}"), log.clone()))?;
+            .map_err(|error| {
+                self.failed(job, format!("made a wheel that cannot be read: {error}"), log.clone())
+            })?;
         }
         Ok((report, wheel))
     }
@@ -454,8 +457,12 @@ impl<'a> Builder<'a> {
             finding = finding.detail(format!("{text}: {reason}"));
         }
         finding = finding.detail(match system.stated {
-            true => format!("{} says so, for its build backend {}", job.chosen.file.file_name, system.backend),
-            false => format!("{} does not say how it is built, so setuptools builds it", job.chosen.file.file_name),
+            true => {
+                format!("{} says so, for its build backend {}", job.chosen.file.file_name, system.backend)
+            }
+            false => {
+                format!("{} does not say how it is built, so setuptools builds it", job.chosen.file.file_name)
+            }
         });
         environment::with_remedies(finding, &self.plan.manifest, lock)
     }

@@ -60,7 +60,9 @@ impl UnpackedSource {
                     TarContent::Symlink(target) => SourceEntry::Symlink { target },
                     TarContent::HardLink(first) => match members.get(&first) {
                         Some(entry) => entry.clone(),
-                        None => return Err(malformed(item.path.as_str(), "it is a link to what is not there")),
+                        None => {
+                            return Err(malformed(item.path.as_str(), "it is a link to what is not there"));
+                        }
                     },
                 };
                 members.insert(item.path, entry);
@@ -71,10 +73,16 @@ impl UnpackedSource {
         let mut top: Option<String> = None;
         for (path, entry) in members {
             let Some((first, rest)) = path.as_str().split_once('/') else {
-                return Err(malformed(path.as_str(), "it lies beside the one folder of a source distribution"));
+                return Err(malformed(
+                    path.as_str(),
+                    "it lies beside the one folder of a source distribution",
+                ));
             };
             if top.get_or_insert_with(|| first.to_owned()) != first {
-                return Err(malformed(path.as_str(), "a source distribution has one folder, and it is in a second"));
+                return Err(malformed(
+                    path.as_str(),
+                    "a source distribution has one folder, and it is in a second",
+                ));
             }
             let path = TreePath::new(rest)?;
             if let SourceEntry::Symlink { target } = &entry
@@ -179,7 +187,8 @@ mod tests {
 
     #[test]
     fn files_are_relative_to_the_one_folder() {
-        let bytes = sdist(&[("a-1/pyproject.toml", None), ("a-1/src/a.py", None), ("a-1/z", Some("src/a.py"))]);
+        let bytes =
+            sdist(&[("a-1/pyproject.toml", None), ("a-1/src/a.py", None), ("a-1/z", Some("src/a.py"))]);
         let source = UnpackedSource::from_bytes("a-1.tar.gz", &bytes).unwrap();
         let paths: Vec<&str> = source.entries.keys().map(TreePath::as_str).collect();
         assert_eq!(paths, ["pyproject.toml", "src/a.py", "z"]);

@@ -28,7 +28,9 @@ fn one(
     let gap = selection.gaps.iter().find(|gap| gap.distribution == name.as_str());
     let wheel = wheels.iter().find(|ready| ready.wheel.name == *name);
     let cause = match (is_locked, gap, wheel) {
-        (false, ..) => format!("the manifest lets {name} be built, but {} has no such distribution", lock.name),
+        (false, ..) => {
+            format!("the manifest lets {name} be built, but {} has no such distribution", lock.name)
+        }
         (true, _, Some(ready)) if ready.built_from.is_some() => return None,
         (true, _, Some(ready)) => format!(
             "the manifest lets {name} be built, but its wheel {} fits, and is taken: a wheel that the lock names comes before a build",

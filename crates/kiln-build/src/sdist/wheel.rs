@@ -58,7 +58,8 @@ impl BuiltWheel {
         for (path, (mode, content)) in &self.members {
             if Some(path) == record.as_ref() {
                 let listed = self.members.iter().filter(|(other, _)| *other != path);
-                let listed = listed.map(|(path, (_, content))| (path, Digest::of(content), content.len() as u64));
+                let listed =
+                    listed.map(|(path, (_, content))| (path, Digest::of(content), content.len() as u64));
                 zip.add_file(path, Mode::Plain, &compress(render_record(listed, path).as_bytes()))?;
             } else {
                 zip.add_file(path, *mode, &compress(content))?;
@@ -109,7 +110,10 @@ fn how_differ(a: &[u8], b: &[u8]) -> String {
                 Some((index, (a, b))) => {
                     let shown = |line: Option<&str>| match line {
                         Some(line) => {
-                            format!("`{}`", line.trim().chars().take(SHOWN).collect::<String>().escape_debug())
+                            format!(
+                                "`{}`",
+                                line.trim().chars().take(SHOWN).collect::<String>().escape_debug()
+                            )
                         }
                         None => "the end".to_owned(),
                     };
@@ -172,7 +176,12 @@ mod tests {
         differs(&[("a", Plain, b"1\n")], &[("a", Plain, b"1\n2\n")], "a", "line 2 is the end and then `2`");
         differs(&[("a", Plain, b"1\n")], &[("a", Plain, b"1")], "a", "line ends");
         differs(&[("a", Plain, b"")], &[("a", Executable, b"")], "a", "mode 0644 once and 0755");
-        differs(&[("a", Plain, b"\0\xff")], &[("a", Plain, b"\0\xfe")], "a", "1 of its 2 bytes differ, the first at 1");
+        differs(
+            &[("a", Plain, b"\0\xff")],
+            &[("a", Plain, b"\0\xfe")],
+            "a",
+            "1 of its 2 bytes differ, the first at 1",
+        );
         differs(&[("a", Plain, b""), ("b", Plain, b"")], &[("b", Plain, b"1")], "a", "only the first");
         let mut other = wheel(&[]);
         other.file_name = "a-2-py3-none-any.whl".to_owned();

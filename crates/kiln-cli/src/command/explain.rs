@@ -212,7 +212,10 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer:
                 line("built from", &built.sdist.file_name);
                 line("", &built.sdist.digest.to_string());
                 line("because", &built.reason);
-                line("built in", &format!("base {} ({}), by {}", built.base, built.base_digest, built.backend));
+                line(
+                    "built in",
+                    &format!("base {} ({}), by {}", built.base, built.base_digest, built.backend),
+                );
                 let with = built.requirements.iter().map(|r| format!("{} {}", r.name, r.version));
                 line("built with", &with.collect::<Vec<_>>().join(", "));
                 let twice = if built.reproducible { "the same wheel" } else { "different wheels" };
