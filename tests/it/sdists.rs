@@ -383,7 +383,8 @@ fn a_base_without_a_compiler_is_told() {
     // Its build goes on without the extension, as it says; kiln does not let that pass in silence.
     build(&sandbox).ends_with(exit::SUCCESS).says(&[
         "warn[extension-not-built] app: markupsafe",
-        "markupsafe-3.0.2-cp313-cp313-linux_x86_64.whl, which is for one platform and has no native code",
+        "has sources for a compiler, such as src/markupsafe/_speedups.c, and was built to",
+        "which has no native code",
         "name a base with a compiler and Python's headers with `base` under [python.build] in manifests/app.toml",
     ]);
 }

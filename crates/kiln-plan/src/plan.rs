@@ -127,6 +127,8 @@ pub struct BuildPlan {
     pub base: PinnedBase,
     /// The lock of build requirements, relative to the workspace, if one is named.
     pub lock: Option<String>,
+    /// The digests of that lock, of what it is made from, and of all that the two include.
+    pub digests: Vec<Digest>,
 }
 
 /// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
@@ -158,7 +160,7 @@ pub fn plan(
     let (definition, lock) = &workspace.bases[&manifest.base];
     let platform = Platform { architecture: manifest.target.architecture };
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
-    let build = build_plan(workspace, manifest, platform)?;
+    let build = build_plan(workspace, manifest, read, platform)?;
     let policy = workspace.settings.policy.with(&manifest.policy);
     let pins = std::iter::once(base.pinned).chain(build.iter().map(|build| build.base.pinned));
     let epochs = pins.chain(read.layers.iter().map(|layer| layer.epoch));
@@ -219,6 +221,7 @@ pub fn plan(
 fn build_plan(
     workspace: &Workspace,
     manifest: &Manifest,
+    read: &PlanInputs,
     platform: Platform,
 ) -> Result<Option<BuildPlan>, Box<Finding>> {
     let Some(python) = manifest.python.as_ref().filter(|python| !python.sdists.is_empty()) else {
@@ -227,7 +230,8 @@ fn build_plan(
     let named = python.build.as_ref().and_then(|build| build.base.as_ref());
     let (definition, lock) = &workspace.bases[named.unwrap_or(&manifest.base)];
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
-    Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned) }))
+    let digests = read.build_locks.iter().chain(&read.build_projects).map(|(_, digest)| *digest).collect();
+    Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned), digests }))
 }
 
 /// The digest of what a manifest states, whatever its layout and comments.

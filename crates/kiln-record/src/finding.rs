@@ -90,7 +90,7 @@ codes! {
     SdistNotUsed = "sdist-not-used", Warn;
     /// A source distribution requires something to be built with that the lock of build requirements does not have.
     BuildRequirementNotLocked = "build-requirement-not-locked", Deny;
-    /// A source distribution was built to a wheel that says that it has native code, and has none.
+    /// A source distribution with sources for a compiler was built to a wheel without native code.
     ExtensionNotBuilt = "extension-not-built", Warn;
     /// Building a source distribution twice gives two wheels.
     SdistNotReproducible = "sdist-not-reproducible", Deny;

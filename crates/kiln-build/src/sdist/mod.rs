@@ -25,7 +25,7 @@ use kiln_python::{
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, InputRole, Origin, digest_of_value,
+    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, digest_of_value,
 };
 use serde::{Deserialize, Serialize};
 use source::UnpackedSource;
@@ -60,6 +60,8 @@ struct Remembered {
     wheel: Chosen,
     from: BuiltFrom,
     difference: Option<Difference>,
+    /// A file of the source that a compiler would take.
+    native_source: Option<String>,
 }
 
 /// The source distribution that stands for a locked distribution.
@@ -191,19 +193,12 @@ impl<'a> Builder<'a> {
         chosen: ChosenSdist,
     ) -> Result<Job<'j>, BuildError> {
         let variables = variables(self.plan, build);
-        let locks: Vec<Digest> = self
-            .plan
-            .inputs
-            .iter()
-            .filter(|input| input.role == InputRole::BuildLock)
-            .map(|input| input.digest)
-            .collect();
         let image = &build.base.definition.image;
         let key = digest_of_value(&(
             (SDIST_RULES, BUILD_SDIST, COMPRESSOR, INSTALLER_RULES, distribution::CHOICE_RULES),
             (&locked.name, &locked.version, chosen.file.digest),
             (build.base.lock.manifest, build.base.platform, &image.python),
-            (locks, &variables, self.plan.epoch),
+            (&build.digests, &variables, self.plan.epoch),
         ))?;
         Ok(Job { build, locked, chosen, variables, key })
     }
@@ -252,8 +247,9 @@ impl<'a> Builder<'a> {
         if let Some(difference) = &known.difference {
             findings.push(not_reproducible(job, difference));
         }
+        let native_source = known.native_source.clone();
         let wheel = self.ready(job, known).await?;
-        findings.extend(without_extension(job, &wheel, &self.plan.manifest));
+        findings.extend(without_extension(job, &wheel, native_source.as_deref(), &self.plan.manifest));
         Ok(Brought { wheel: Some(wheel), findings })
     }
 
@@ -320,11 +316,15 @@ impl<'a> Builder<'a> {
             rules: SDIST_RULES,
             reproducible: difference.is_none(),
         };
-        let (context, key) = (context.clone(), job.key);
+        let (context, key, native_source) = (context.clone(), job.key, source.native_source());
         blocking(move || {
             let digest = context.store.put(&wheel.normal_form()?)?;
-            let remembered =
-                Remembered { wheel: Chosen { file_name: wheel.file_name, digest }, from, difference };
+            let remembered = Remembered {
+                wheel: Chosen { file_name: wheel.file_name, digest },
+                from,
+                difference,
+                native_source,
+            };
             context.store.cache_put("built-sdist", &key, &remembered)?;
             Ok(Ok(remembered))
         })
@@ -468,25 +468,33 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The finding for a wheel whose tag says that it is for one platform although nothing in it is: setuptools goes on without
-/// an extension that is optional and cannot be compiled.
-fn without_extension(job: &Job<'_>, wheel: &ReadyWheel, manifest: &Manifest) -> Option<Finding> {
-    if wheel.file_name.ends_with("-any.whl") || !wheel.elf.is_empty() || !wheel.unreadable_elf.is_empty() {
+/// The finding for a wheel without native code of a source distribution with sources for a compiler: setup files go on
+/// without an extension that is optional and cannot be compiled.
+fn without_extension(
+    job: &Job<'_>,
+    wheel: &ReadyWheel,
+    native_source: Option<&str>,
+    manifest: &Manifest,
+) -> Option<Finding> {
+    let native_source = native_source?;
+    if !wheel.elf.is_empty() || !wheel.unreadable_elf.is_empty() {
         return None;
     }
     let (name, base) = (&job.locked.name, &job.build.base.definition.name);
     let cause = format!(
-        "{} was built to {}, which is for one platform and has no native code: an extension that it can do without was not compiled",
+        "{} has sources for a compiler, such as {native_source}, and was built to {}, which has no native code",
         job.chosen.file.file_name, wheel.file_name
     );
     Some(
         Finding::new(Code::ExtensionNotBuilt, name.as_str(), cause)
-            .detail(format!("built in base {base}"))
+            .detail(format!(
+                "built in base {base}; many builds go on without an extension that they cannot compile"
+            ))
             .remedy(format!(
                 "name a base with a compiler and Python's headers with `base` under [python.build] in {}",
                 manifest.file
             ))
-            .remedy("or accept it in the policy: it works without, and is slower"),
+            .remedy("or accept it in the policy: what is there works without, and may be slower"),
     )
 }
 

@@ -15,6 +15,9 @@ use std::sync::Arc;
 const LIMITS: Limits =
     Limits { max_members: 100_000, max_member_size: 256 << 20, max_total_size: 1 << 30, max_ratio: u64::MAX };
 
+/// Endings of sources that are compiled to native code.
+const NATIVE_ENDINGS: [&str; 8] = ["c", "cc", "cpp", "cxx", "f90", "pyx", "rs", "zig"];
+
 /// One entry of a source distribution.
 #[derive(Clone, Debug)]
 enum SourceEntry {
@@ -98,6 +101,20 @@ impl UnpackedSource {
     /// The text of `pyproject.toml`, if there is one.
     pub(super) fn pyproject(&self) -> Option<String> {
         text(self.entries.get(&TreePath::new("pyproject.toml").ok()?)?)
+    }
+
+    /// The first file that a compiler would take, outside of tests and documentation.
+    pub(super) fn native_source(&self) -> Option<String> {
+        let is_aside = |path: &TreePath| {
+            let mut parts = path.as_str().split('/');
+            parts.any(|part| {
+                matches!(part, "test" | "tests" | "testing" | "doc" | "docs" | "examples" | "benchmarks")
+            })
+        };
+        let is_native = |path: &TreePath| {
+            path.file_name().rsplit_once('.').is_some_and(|(_, ending)| NATIVE_ENDINGS.contains(&ending))
+        };
+        self.entries.keys().find(|path| is_native(path) && !is_aside(path)).map(ToString::to_string)
     }
 
     /// The text of `PKG-INFO`, if there is one.
