@@ -29,6 +29,7 @@ mod python_lock;
 mod records;
 mod registry;
 mod reproducible;
+mod sdists;
 mod smoke;
 mod tree;
 mod upstream;

@@ -307,7 +307,9 @@ impl Diff {
         let mut lines: Vec<String> = self
             .inputs
             .iter()
-            .filter(|i| i.role != InputRole::Distribution)
+            .filter(|i| {
+                !matches!(i.role, InputRole::Distribution | InputRole::Sdist | InputRole::BuildRequirement)
+            })
             .map(|input| {
                 let what = match (&input.before, &input.after) {
                     (None, _) => "new".to_owned(),

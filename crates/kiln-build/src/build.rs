@@ -6,11 +6,11 @@ use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy, smoke,
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy, sdist, smoke,
 };
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
-use kiln_python::{IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
+use kiln_python::{BUILD_SDIST, IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, Transformation, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
@@ -253,6 +253,9 @@ fn prepare_one(
     if let Some(python) = &manifest.python {
         inputs.lock = file(python.lock.clone())?;
         inputs.project = python.project_path().map(&mut file).transpose()?.flatten();
+        let build_lock = python.build_lock().map(str::to_owned).map(&mut file).transpose()?.flatten();
+        let build_project = python.build_requirements().map(str::to_owned);
+        let build_project = build_project.map(&mut file).transpose()?.flatten();
         if let (LockKind::Requirements, Some(lock)) = (python.lock_kind(), &inputs.lock) {
             inputs.included = included_files(&environment.root, &context.store, stat, lock)?;
         }
@@ -262,6 +265,17 @@ fn prepare_one(
             inputs.included.extend(included_files(&environment.root, &context.store, stat, requirements)?);
             inputs.included.sort();
             inputs.included.dedup();
+        }
+        if let Some(input) = build_project {
+            inputs.build_projects = included_files(&environment.root, &context.store, stat, &input)?;
+            inputs.build_projects.push(input);
+        }
+        if let Some(lock) = build_lock {
+            if LockKind::of(&lock.0) == LockKind::Requirements {
+                inputs.build_locks = included_files(&environment.root, &context.store, stat, &lock)?;
+            }
+            inputs.build_locks.push(lock);
+            inputs.build_locks.sort();
         }
     }
     for path in smoke::files_of(manifest).collect::<BTreeSet<_>>() {
@@ -296,6 +310,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         IMPORT_CHECK,
         (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
         distribution::CHOICE_RULES,
+        (sdist::SDIST_RULES, BUILD_SDIST),
         package::rules()?,
         &*manifest.runtime,
     ))?)

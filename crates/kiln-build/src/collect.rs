@@ -351,6 +351,7 @@ fn components(
                 embedded: ready.embedded.clone(),
                 unread_sboms: ready.unread_sboms.clone(),
                 upstream: None,
+                built_from: ready.built_from.clone(),
             },
         );
     }
@@ -383,6 +384,7 @@ fn components(
                     commit: locked.commit.clone(),
                     folder: locked.folder.clone(),
                 }),
+                built_from: None,
                 metadata: Metadata::default(),
                 within: None,
                 embedded: Vec::new(),
@@ -412,6 +414,7 @@ fn components(
                 embedded: Vec::new(),
                 unread_sboms: BTreeMap::new(),
                 upstream: None,
+                built_from: None,
             },
         );
     }

@@ -7,9 +7,10 @@ use kiln_fetch::{IndexFile, Reopened, redacted};
 use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_python::{
-    Locked, PythonError, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel,
+    Locked, NoWheel, PythonError, TargetEnvironment, Wheel, WheelMember, best_sdist, best_wheel, is_file_of,
+    read_wheel,
 };
-use kiln_record::{Code, Digest, Embedded, Finding, TreePath, digest_of_value};
+use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, TreePath, digest_of_value};
 use kiln_sbom::{merge_embedded, read_embedded};
 use kiln_store::Store;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub(crate) struct ReadyWheel {
     pub(crate) embedded: Vec<Embedded>,
     /// Bills of materials that could not be read, with the reason.
     pub(crate) unread_sboms: BTreeMap<TreePath, String>,
+    /// What it was built from, if it was built here. What is remembered of the file itself does not tell.
+    #[serde(skip)]
+    pub(crate) built_from: Option<BuiltFrom>,
 }
 
 /// The stream of one member, as the archive has it.
@@ -58,23 +62,34 @@ pub(crate) struct MemberStream {
     pub(crate) deflated: bool,
 }
 
-/// The file chosen for a locked distribution.
+/// A file of the store, by the name that it has elsewhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Chosen {
-    file_name: String,
-    digest: Digest,
+pub(crate) struct Chosen {
+    pub(crate) file_name: String,
+    pub(crate) digest: Digest,
 }
 
 /// What came of looking for a distribution's wheel.
 pub(crate) enum Found {
     /// It is in the store.
     Wheel(Box<ReadyWheel>),
-    /// None of the locked files can be loaded by base and target.
+    /// None of the locked wheels can be loaded by base and target.
+    NoWheel(Box<NoWheelFound>),
+    /// There is one, and it cannot be used.
     Finding(Box<Finding>),
 }
 
+/// Why there is no wheel, and what there is instead.
+pub(crate) struct NoWheelFound {
+    pub(crate) none: NoWheel,
+    /// The source distribution among the locked files that could be built.
+    pub(crate) sdist: Option<IndexFile>,
+    /// The digests that the lock names.
+    pub(crate) hashes: Vec<Digest>,
+}
+
 /// The digests that the lock names for a distribution, sorted.
-fn locked_hashes(locked: &Locked) -> Vec<Digest> {
+pub(crate) fn locked_hashes(locked: &Locked) -> Vec<Digest> {
     let hashes: BTreeSet<Digest> = locked.files.iter().map(|file| file.digest).collect();
     hashes.into_iter().collect()
 }
@@ -82,7 +97,11 @@ fn locked_hashes(locked: &Locked) -> Vec<Digest> {
 /// What a remembered choice is kept under. The choice depends on nothing else: not on what an index offers today. So a
 /// build whose wheels are in the store asks no index, and one that asks an index with fewer files than were locked is
 /// refused rather than made of other files.
-fn choice_key(locked: &Locked, hashes: &[Digest], target: &TargetEnvironment) -> Result<Digest, BuildError> {
+pub(crate) fn choice_key(
+    locked: &Locked,
+    hashes: &[Digest],
+    target: &TargetEnvironment,
+) -> Result<Digest, BuildError> {
     Ok(digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, hashes, target.tags()))?)
 }
 
@@ -159,9 +178,8 @@ pub(crate) async fn bring(
     let file = match best_wheel(&locked_files, |file| &file.file_name, target) {
         Ok(file) => *file,
         Err(none) => {
-            let finding =
-                none.finding(&locked.name, &locked.version, &format!("{lock_file}:{}", locked.line));
-            return Ok(Found::Finding(Box::new(finding)));
+            let sdist = best_sdist(&locked_files, |file| &file.file_name).map(|file| (*file).clone());
+            return Ok(Found::NoWheel(Box::new(NoWheelFound { none, sdist, hashes })));
         }
     };
     let digest = download(context, file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
@@ -223,7 +241,8 @@ pub(crate) async fn download(
     Ok(digest)
 }
 
-async fn read(context: &Context, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
+/// Reads a wheel of the store, unless that was done.
+pub(crate) async fn read(context: &Context, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
     let key = digest_of_value(&(WHEEL_FACTS, &chosen))?;
     if let Some(ready) = context.store.cache_get::<ReadyWheel>("wheel", &key)? {
         return Ok(ready);
@@ -305,7 +324,13 @@ fn read_from_store(context: &Context, chosen: &Chosen) -> Result<ReadyWheel, Bui
         members,
         elf,
         unreadable_elf,
+        built_from: None,
     })
+}
+
+/// Length and SHA-512 of a blob of the store.
+pub(crate) fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), BuildError> {
+    sha512(store, &mut store.open_blob(digest)?, digest)
 }
 
 /// Length and SHA-512 of a blob, with its digest checked on the way: from here on its content is trusted to be what the

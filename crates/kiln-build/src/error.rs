@@ -218,6 +218,20 @@ pub enum BuildError {
         /// The last lines it wrote.
         lines: Vec<String>,
     },
+    /// A source distribution cannot be built.
+    #[error("the build of {sdist} in base `{base}` {reason}")]
+    SdistBuild {
+        /// The source distribution.
+        sdist: String,
+        /// The base.
+        base: BaseName,
+        /// What is wrong, after the name.
+        reason: String,
+        /// The end of its log.
+        lines: Vec<String>,
+        /// What the log means, where that can be told.
+        hints: Vec<String>,
+    },
     /// The packed archive does not hold the tree that was verified.
     #[error(
         "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"

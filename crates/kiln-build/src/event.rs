@@ -104,6 +104,13 @@ pub enum Event {
         /// Which stage.
         stage: Stage,
     },
+    /// A source distribution is being built.
+    SdistBuild {
+        /// Its file name.
+        file: String,
+        /// Whether for the second time, to see that it gives the same.
+        again: bool,
+    },
     /// A program in a container wrote a line.
     Line {
         /// For which artifact or base.

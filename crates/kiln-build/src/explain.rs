@@ -5,17 +5,18 @@
 //! installed, can it be imported) comes from the latest one in the ledger, if there is one.
 
 use crate::build::{lock, plans};
-use crate::distribution::{self, ReadyWheel};
+use crate::distribution::ReadyWheel;
 use crate::environment::{Context, EngineSlot};
 use crate::reference::{NamedBuild, resolve};
+use crate::sdist::Builder;
 use crate::selecting::{self, Selecting};
 use crate::stage::Denied;
 use crate::{BuildError, Environment, Events};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{LayerContent, Lock, Locked, Wheel, requires};
 use kiln_record::{
-    ArtifactName, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record, Target,
-    TreePath,
+    ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
+    Target, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,6 +94,8 @@ pub struct ExplainedWheel {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
+    /// What it was built from, if it was built here.
+    pub built_from: Option<BuiltFrom>,
     /// The tag by which it was chosen.
     pub tag: Option<String>,
     /// How many files it installs.
@@ -161,8 +164,9 @@ pub async fn explain(
     };
     explanation.base = format!("{} with Python {}", explanation.base, selecting.interpreter.version);
     let mut wheels = Vec::new();
+    let builder = Builder::new(&context, &plan);
     for locked in &selecting.selection.wanted {
-        if let Some(wheel) = distribution::known(&context, locked, &selecting.target).await? {
+        if let Some(wheel) = builder.known(locked, &selecting.target).await? {
             wheels.push(wheel);
         }
     }
@@ -327,6 +331,7 @@ fn explained_wheel(ready: &ReadyWheel, target: &kiln_python::TargetEnvironment) 
         file_name: ready.file_name.clone(),
         digest: ready.digest,
         size: ready.size,
+        built_from: ready.built_from.clone(),
         tag: target.fitting_tag(&ready.file_name).ok(),
         files,
         bytes,
@@ -343,7 +348,8 @@ fn other_files(
     selecting: &Selecting,
 ) {
     for file in &locked.files {
-        if ready.is_some_and(|ready| ready.digest == file.digest) {
+        let sdist = |ready: &ReadyWheel| Some(ready.built_from.as_ref()?.sdist.digest);
+        if ready.is_some_and(|ready| ready.digest == file.digest || sdist(ready) == Some(file.digest)) {
             continue;
         }
         let Some(name) = &file.file_name else {
@@ -411,11 +417,16 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
     let component = record.components.iter().find(|component| component.id == file.component);
     let upstream = component.and_then(|component| component.upstream.as_ref());
     let origin = component.and_then(|component| component.origin.as_ref());
+    let built = component.and_then(|component| component.built_from.as_ref());
     let origin = match origin {
         None if let Some(upstream) = upstream => {
             let folder =
                 upstream.folder.as_ref().map(|folder| format!(", below {folder}")).unwrap_or_default();
             format!("from {} at {}, commit {}{folder}", upstream.git, upstream.revision, upstream.commit)
+        }
+        Some(origin) if built.is_some() => {
+            let sdist = built.map(|built| format!("{} ({})", built.sdist.file_name, built.sdist.digest));
+            format!("built from {}, to {} ({})", sdist.unwrap_or_default(), origin.file_name, origin.digest)
         }
         Some(origin) => format!("installed from {} ({})", origin.file_name, origin.digest),
         None => {

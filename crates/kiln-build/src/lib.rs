@@ -28,6 +28,7 @@ mod policy;
 mod pull;
 mod push;
 mod reference;
+mod sdist;
 mod selecting;
 mod smoke;
 mod source;

@@ -2,18 +2,19 @@
 
 use crate::declared::{command, declare};
 use crate::environment::{Context, EngineSlot};
+use crate::sdist::{Buildable, environment_of_base, resolve};
 use crate::selecting::target_environment;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, NoAnswer, Question, Uv, only_source};
 use crate::workspace::{read_workspace, text_file};
 use crate::{BuildError, Environment, Event, Events};
 use kiln_fetch::{Index, IndexFile};
-use kiln_plan::{LockKind, Manifest, PinnedBase, Problem, PythonSection, Workspace};
+use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    held_back, lock_changes, parse_requirements, render_lock,
+    declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
-use kiln_record::{ArtifactName, Code, DistributionName, Finding, Platform};
+use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform};
 use kiln_store::write_atomically;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,7 +100,7 @@ pub async fn lock_artifacts(
             !manifest.upstreams.is_empty() && !resolves
         });
         if !only_upstreams {
-            asked.push(Asked::new(&context, &workspace, name)?);
+            asked.extend(Asked::all(&context, &workspace, name)?);
         }
     }
     for asked in asked {
@@ -116,17 +117,98 @@ pub async fn lock_artifacts(
     Ok((locks, report))
 }
 
-/// An artifact whose files say enough to lock it.
+/// A lock of an artifact whose files say enough to make it.
 struct Asked<'a> {
     manifest: &'a Manifest,
-    section: &'a PythonSection,
     base: PinnedBase,
     declaration: Declaration,
+    /// The lock.
+    file: &'a str,
+    /// What may be a source distribution.
+    sdists: &'a [DistributionName],
+    /// Whether it is of what source distributions are built with, and not of what is installed.
+    for_building: bool,
     /// The command that its lock names: that of the first artifact with this lock.
     command: String,
 }
 
 impl<'a> Asked<'a> {
+    /// The locks of an artifact that kiln makes: of what is installed, and of what builds.
+    fn all(
+        context: &Context,
+        workspace: &'a Workspace,
+        name: &ArtifactName,
+    ) -> Result<Vec<Self>, BuildError> {
+        let python = workspace.manifests.get(name).and_then(|manifest| manifest.python.as_ref());
+        let build = python.and_then(|python| python.build.as_ref());
+        let builds = build.is_some_and(|build| build.requirements.is_some());
+        let mut all = Vec::new();
+        // Where only what builds is kiln's to lock, the other lock is that of another tool.
+        if !builds || python.is_some_and(|python| python.requirements.is_some()) {
+            all.push(Self::new(context, workspace, name)?);
+        }
+        if builds && let Some(manifest) = workspace.manifests.get(name) {
+            all.extend(Self::of_build(context, workspace, manifest)?);
+        }
+        Ok(all)
+    }
+
+    /// The lock of what source distributions are built with.
+    fn of_build(
+        context: &Context,
+        workspace: &'a Workspace,
+        manifest: &'a Manifest,
+    ) -> Result<Option<Self>, BuildError> {
+        let build = manifest.python.as_ref().and_then(|python| python.build.as_ref());
+        let Some((build, input, file)) =
+            build.and_then(|build| Some((build, build.requirements.as_ref()?, build.lock.as_deref()?)))
+        else {
+            return Ok(None);
+        };
+        let refuse = |message: String, help: &str| {
+            Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))
+        };
+        let root = &context.environment.root;
+        if !root.join(input).is_file() {
+            return refuse(
+                format!("`python.build.requirements` names {input}, which does not exist"),
+                "write there what builds, such as: setuptools>=77",
+            );
+        }
+        let base_of = |manifest: &'a Manifest, build: &'a BuildSection| {
+            (build.base.as_ref().unwrap_or(&manifest.base), &build.requirements, &manifest.target)
+        };
+        let mut first = manifest;
+        for other in workspace.manifests.values() {
+            let Some(theirs) = other.python.as_ref().and_then(|python| python.build.as_ref()) else {
+                continue;
+            };
+            if theirs.lock.as_deref() != Some(file) {
+                continue;
+            }
+            if base_of(other, theirs) != base_of(manifest, build) {
+                return refuse(
+                    format!(
+                        "{} uses the same lock of build requirements, {file}, for something else",
+                        other.name
+                    ),
+                    "give each its own lock, or the same requirements, base and target",
+                );
+            }
+            if other.name < first.name {
+                first = other;
+            }
+        }
+        let base = pinned(workspace, manifest, build.base.as_ref().unwrap_or(&manifest.base))?;
+        let text = text_file(root, input)?;
+        let declaration = declare_requirements(&text.path, &text.text, &mut |path| {
+            text_file(root, path).ok().map(|file| file.text.to_string())
+        })
+        .map_err(BuildError::Lock)?;
+        let command = command(first);
+        Ok(Some(Self { manifest, base, declaration, file, sdists: &[], for_building: true, command }))
+    }
+
     fn new(context: &Context, workspace: &'a Workspace, name: &ArtifactName) -> Result<Self, BuildError> {
         let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
             kind: "artifact",
@@ -177,12 +259,13 @@ impl<'a> Asked<'a> {
             let same = python.requirements == section.requirements
                 && python.groups == section.groups
                 && python.extras == section.extras
+                && python.sdists == section.sdists
                 && other.target == manifest.target
                 && other.base == manifest.base;
             if !same {
                 return refuse(
                     format!("{} uses the same lock, {}, for something else", other.name, section.lock),
-                    "give each its own lock, or the same requirements, groups, extras, base and target"
+                    "give each its own lock, or the same requirements, groups, extras, sdists, base and target"
                         .to_owned(),
                 );
             }
@@ -190,16 +273,28 @@ impl<'a> Asked<'a> {
                 first = other;
             }
         }
-        let (definition, lock) = &workspace.bases[&manifest.base];
-        let platform = Platform { architecture: manifest.target.architecture };
-        let base = PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)?;
+        let base = pinned(workspace, manifest, &manifest.base)?;
         let text = text_file(root, input)?;
         let declaration = declare(section, &text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
         .map_err(BuildError::Lock)?;
-        Ok(Self { manifest, section, base, declaration, command: command(first) })
+        Ok(Self {
+            manifest,
+            base,
+            declaration,
+            file: &section.lock,
+            sdists: &section.sdists,
+            for_building: false,
+            command: command(first),
+        })
     }
+}
+
+fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result<PinnedBase, BuildError> {
+    let (definition, lock) = &workspace.bases[base];
+    let platform = Platform { architecture: manifest.target.architecture };
+    PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)
 }
 
 async fn lock_one(
@@ -211,9 +306,15 @@ async fn lock_one(
 ) -> Result<ArtifactLock, BuildError> {
     let (manifest, declaration) = (asked.manifest, &asked.declaration);
     let interpreter = context.bases.interpreter(context, &asked.base).await?;
-    let environment = target_environment(manifest, &interpreter).map_err(BuildError::Denied)?;
+    let base = &asked.base.definition.name;
+    let environment = if asked.for_building {
+        environment_of_base(manifest, &asked.base, &interpreter).map(|(environment, _)| environment)
+    } else {
+        target_environment(manifest, &interpreter)
+    }
+    .map_err(BuildError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {
-        let message = format!("the base `{}` has no glibc, so no wheel with native code fits", manifest.base);
+        let message = format!("the base `{base}` has no glibc, so no wheel with native code fits");
         return Err(BuildError::Input(vec![
             Problem::in_file(&manifest.file, message).help("use a base with the C library of the runtime"),
         ]));
@@ -221,7 +322,7 @@ async fn lock_one(
     check_python(manifest, declaration, &interpreter)?;
 
     let root = &context.environment.root;
-    let file = &asked.section.lock;
+    let file = asked.file;
     let path = root.join(file);
     let there = if path.is_file() { Some(text_file(root, file)?.text) } else { None };
     // A file that is no lock is nothing to stay close to.
@@ -230,13 +331,16 @@ async fn lock_one(
         previous: usable.filter(|_| !request.upgrade).map(ToString::to_string),
         upgrade: request.upgrade_packages.clone(),
     };
-    let question =
-        Question { declaration, interpreter: &interpreter, target: &environment, glibc: target.glibc };
+    let sdists = Buildable::new(asked.sdists);
+    let (interpreter, glibc) = (&*interpreter, target.glibc);
+    let question = Question { declaration, interpreter, target: &environment, glibc, sdists: &sdists };
     let tell = |activity| {
         context.events.send(Event::Locking { subject: manifest.name.to_string(), activity });
     };
     tell("resolve");
-    let pinned = uv.resolve(&question, &freedom).await.map_err(|none| unresolved(asked, &target, none))?;
+    let pinned = resolve(context, index, uv, &question, &freedom)
+        .await
+        .map_err(|none| unresolved(asked, &target, none))?;
     let header = LockHeader {
         command: asked.command.clone(),
         target: target.clone(),
@@ -253,6 +357,7 @@ async fn lock_one(
         .iter()
         .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
         .collect();
+    remarks.extend(sdists.remarks(&pinned));
     let (held_back, kept) = match all_held_back(context, &question, index, uv, &pinned, &freedom).await {
         Ok(both) => both,
         Err(reason) => {
@@ -271,9 +376,13 @@ async fn lock_one(
     }
     Ok(ArtifactLock {
         artifact: manifest.name.clone(),
-        file: file.clone(),
+        file: file.to_owned(),
         input: declaration.file.clone(),
-        target: format!("{} on {}: {target}", manifest.target.runtime, manifest.runtime.system.name),
+        target: if asked.for_building {
+            format!("builds in base {base}: {target}")
+        } else {
+            format!("{} on {}: {target}", manifest.target.runtime, manifest.runtime.system.name)
+        },
         tool: header.tool,
         distributions: pinned.len(),
         differs,
@@ -345,11 +454,11 @@ async fn all_held_back(
     // What an older lock keeps, the target does not hold back: it is asked without one.
     let free = Freedom::default();
     let here = match &freedom.previous {
-        Some(_) => versions(&uv.resolve(question, &free).await.map_err(broken)?),
+        Some(_) => versions(&resolve(context, index, uv, question, &free).await.map_err(broken)?),
         None => versions(pinned),
     };
     let unlimited = Question { glibc: NO_LIMIT, ..*question };
-    let elsewhere = versions(&uv.resolve(&unlimited, &free).await.map_err(broken)?);
+    let elsewhere = versions(&resolve(context, index, uv, &unlimited, &free).await.map_err(broken)?);
 
     let mut asked_for: BTreeMap<&DistributionName, &Constraint> = BTreeMap::new();
     for wanted in &question.declaration.wanted {

@@ -2,12 +2,13 @@
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
 use crate::collect::{Collection, OwnFiles, WheelFiles};
-use crate::distribution::{self, Found, ReadyWheel};
+use crate::distribution::ReadyWheel;
 use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::hygiene;
 use crate::import_check;
 use crate::native;
+use crate::sdist::{self, Brought, Builder};
 use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
 use crate::upstream::{self, ReadyUpstream};
@@ -139,15 +140,14 @@ impl Planned {
         }
 
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
-        let found = fetch_all(context, &plan, &lock.name, &selection.wanted, &target).await?;
+        let brought = fetch_all(context, &plan, &lock.name, &selection.wanted, &target).await?;
         let mut wheels = Vec::new();
         let mut findings = selection.findings.clone();
-        for found in found {
-            match found {
-                Found::Wheel(ready) => wheels.push(*ready),
-                Found::Finding(finding) => findings.push(*finding),
-            }
+        for brought in brought {
+            wheels.extend(brought.wheel);
+            findings.extend(brought.findings);
         }
+        findings.extend(sdist::unused(&plan.manifest, &lock, &selection, &wheels));
         wheels.sort_by(|a, b| a.wheel.name.cmp(&b.wheel.name));
         let refs: Vec<&kiln_python::Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
         let requirements = requires(&refs, &target, &selection, &choice, &plan.manifest.runtime);
@@ -163,6 +163,10 @@ impl Planned {
             .collect();
         let mut checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
         checks.extend(told_by_twin(context, &plan.base).await?);
+        let built = wheels.iter().filter(|ready| ready.built_from.is_some()).count();
+        if built > 0 {
+            checks.push(Check::ran("sdist", built, "source distributions built twice"));
+        }
         Ok(Ok(Fetched {
             plan,
             source,
@@ -201,16 +205,16 @@ fn layer_contents(layers: &[ReadyLayer]) -> Vec<LayerContent> {
         .collect()
 }
 
-/// Wheels are brought side by side; the client bounds how many at once.
+/// Distributions are brought side by side; the client bounds how many at once.
 async fn fetch_all(
     context: &Context,
     plan: &ArtifactPlan,
     lock_file: &str,
     wanted: &[Locked],
     target: &TargetEnvironment,
-) -> Result<Vec<Found>, BuildError> {
-    let each =
-        wanted.iter().map(|locked| distribution::bring(context, &plan.base, lock_file, locked, target));
+) -> Result<Vec<Brought>, BuildError> {
+    let builder = Builder::new(context, plan);
+    let each = wanted.iter().map(|locked| builder.bring(lock_file, locked, target));
     futures_util::future::try_join_all(each).await
 }
 
@@ -545,17 +549,14 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
-    inputs.extend(wheels.iter().map(|ready| Input {
-        role: InputRole::Distribution,
-        name: ready.file_name.clone(),
-        digest: ready.digest,
-    }));
+    inputs.extend(wheels.iter().flat_map(wheel_inputs));
     inputs.extend(layers.iter().map(|layer| Input {
         role: InputRole::Layer,
         name: layer.name.to_string(),
         digest: layer.collection.tree.digest(),
     }));
     inputs.sort();
+    inputs.dedup();
     let tools = BTreeMap::from([
         ("compressor".to_owned(), COMPRESSOR.to_owned()),
         ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -589,6 +590,22 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
         tools,
         outputs: vec![output],
     })
+}
+
+/// What a wheel brought into the build: itself, or what it was built from and with.
+fn wheel_inputs(ready: &ReadyWheel) -> Vec<Input> {
+    let Some(built) = &ready.built_from else {
+        let name = ready.file_name.clone();
+        return vec![Input { role: InputRole::Distribution, name, digest: ready.digest }];
+    };
+    let (sdist, requirements) = (&built.sdist, built.requirements.iter());
+    let sdist = Input { role: InputRole::Sdist, name: sdist.file_name.clone(), digest: sdist.digest };
+    let requirements = requirements.map(|requirement| Input {
+        role: InputRole::BuildRequirement,
+        name: requirement.file_name.clone(),
+        digest: requirement.digest,
+    });
+    std::iter::once(sdist).chain(requirements).collect()
 }
 
 /// Findings under the policy at a time. Stages keep them as they were made, and judge copies: a policy applied twice

@@ -2,6 +2,7 @@
 
 use crate::BuildError;
 use crate::environment::Context;
+use crate::sdist::Buildable;
 use fs_err as fs;
 use kiln_fetch::Index;
 use kiln_python::{
@@ -55,6 +56,8 @@ pub(crate) struct Question<'a> {
     pub(crate) interpreter: &'a Interpreter,
     pub(crate) target: &'a TargetEnvironment,
     pub(crate) glibc: (u32, u32),
+    /// What may be a source distribution; nothing else is taken without a wheel.
+    pub(crate) sdists: &'a Buildable,
 }
 
 /// Why there is no answer.
@@ -193,7 +196,11 @@ impl Uv {
         if declaration.prereleases {
             arguments.extend(["--prerelease".to_owned(), "allow".to_owned()]);
         }
-        arguments.extend(wheels_only());
+        arguments.extend(wheels_only(&question.sdists.listed));
+        if let Some(text) = question.sdists.configuration() {
+            fs::write(folder.join("uv.toml"), text)?;
+            arguments.extend(["--config-file".to_owned(), "uv.toml".to_owned()]);
+        }
         if let Some(previous) = &freedom.previous {
             fs::write(folder.join("lock.txt"), previous)?;
             let packages = freedom.upgrade.iter();
@@ -253,9 +260,30 @@ struct Output {
     lines: Vec<String>,
 }
 
-/// Which distributions may be source distributions: none. A manifest's list of those that may would be honoured here.
-fn wheels_only() -> [String; 2] {
-    ["--only-binary".to_owned(), ":all:".to_owned()]
+/// Only those that are listed may be source distributions. uv takes the second option as an exception to the first, and
+/// locks the hashes of their wheels all the same.
+fn wheels_only(listed: &[DistributionName]) -> Vec<String> {
+    let mut arguments = vec!["--only-binary".to_owned(), ":all:".to_owned()];
+    arguments.extend(listed.iter().flat_map(|name| ["--no-binary".to_owned(), name.to_string()]));
+    arguments
+}
+
+/// The source distributions that uv tried to build, to know what they require. It cannot: the interpreter that it has is
+/// a stand-in, which runs nothing.
+pub(crate) fn wanted_builds(lines: &[String]) -> Vec<(DistributionName, String)> {
+    let quoted = lines
+        .iter()
+        .filter(|line| line.contains("Failed to ") && line.contains("build `"))
+        .filter_map(|line| line.split_once("build `")?.1.split_once('`'));
+    let mut wanted: Vec<(DistributionName, String)> = quoted
+        .filter_map(|(text, _)| {
+            let (name, version) = text.split_once("==")?;
+            Some((name.parse().ok()?, version.to_owned()))
+        })
+        .collect();
+    wanted.sort();
+    wanted.dedup();
+    wanted
 }
 
 fn write_program(path: &Path, text: &str) -> Result<(), BuildError> {
@@ -289,6 +317,20 @@ mod tests {
         assert_eq!(alone["UV_DEFAULT_INDEX"], "https://me:secret@index.example/simple/");
         let both = index_variables(&default, &[index("https://a.example/"), index("https://b.example/")]);
         assert_eq!(both["UV_INDEX"], "https://a.example/ https://b.example/");
+    }
+
+    #[test]
+    fn builds_that_were_tried_are_found_in_the_answer() {
+        let lines = [
+            "error: Failed to build `docopt==0.6.2`".to_owned(),
+            "  cause: Failed to download and build `Old.Name==1.0.post1`".to_owned(),
+            "hint: Build failures usually indicate a problem".to_owned(),
+        ];
+        let wanted = wanted_builds(&lines);
+        let wanted: Vec<String> = wanted.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        assert_eq!(wanted, ["docopt 0.6.2", "old-name 1.0.post1"]);
+        let listed = ["docopt".parse().unwrap()];
+        assert_eq!(wheels_only(&listed), ["--only-binary", ":all:", "--no-binary", "docopt"]);
     }
 
     #[test]

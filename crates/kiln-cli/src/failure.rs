@@ -78,6 +78,11 @@ impl From<BuildError> for Failure {
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{tail}"), Vec::new())
             }
+            BuildError::SdistBuild { ref lines, .. } => {
+                let log = if lines.is_empty() { "" } else { "; the end of its log:" };
+                let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
+                (format!("{error}{log}{tail}"), Vec::new())
+            }
             BuildError::Unresolved { ref lines, .. } => {
                 let said: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}; uv says:{said}"), Vec::new())
@@ -133,7 +138,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
             exit::ENGINE_UNAVAILABLE
         }
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
-        BuildError::Guest { .. } => exit::BUILD_STEP_FAILED,
+        BuildError::Guest { .. } | BuildError::SdistBuild { .. } => exit::BUILD_STEP_FAILED,
         BuildError::ArchiveDiffers { .. }
         | BuildError::Sbom(_)
         | BuildError::Pack(_)
@@ -196,11 +201,19 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Guest { base, .. } => vec![
             format!("is image.python in images/{base}.toml a Python that runs in this base?"),
         ],
+        BuildError::SdistBuild { hints, base, .. } if !hints.is_empty() => {
+            let mut hints = hints.clone();
+            hints.push(format!("docs/python.md says what a build has in base `{base}`, and what it has not"));
+            hints
+        }
+        BuildError::SdistBuild { .. } => {
+            vec!["docs/python.md says what a build has, and what it has not; nothing was published".to_owned()]
+        }
         BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],
         BuildError::Unresolved { only_source, input, .. } if !only_source.is_empty() => only_source
             .iter()
             .map(|name| {
-                format!("{name} has no wheel that fits, only a source distribution, which kiln does not build to resolve")
+                format!("{name} has no wheel that fits, only a source distribution: to let it be built, name it in `sdists` under [python] (see docs/python.md)")
             })
             .chain([format!("ask for a version that has a wheel, or for something else, in {input}; the lock is as it was")])
             .collect(),

@@ -108,6 +108,9 @@ impl State {
                 };
                 bar.set_message(stage.as_str());
             }
+            Event::SdistBuild { file, again } => {
+                self.say(&format!("{:>9}  {file}{}", "build", if again { ", again" } else { "" }));
+            }
             Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
         }

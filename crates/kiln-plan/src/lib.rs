@@ -4,6 +4,7 @@
 //! each artifact a plan in which every input has a digest. Nothing here reads a file.
 
 mod base;
+mod build_section;
 mod manifest;
 mod package;
 mod plan;
@@ -21,11 +22,12 @@ pub use base::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
     LockedPackage, PlatformLock, RegistryDefinition,
 };
+pub use build_section::{BUILD_VARIABLES, BuildSection};
 pub use manifest::{
     BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
-pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
+pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;

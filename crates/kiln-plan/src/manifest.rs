@@ -1,5 +1,6 @@
 //! Manifests: what the user states about one artifact.
 
+use crate::build_section::{BuildSection, problems_of_building};
 use crate::settings::check_policy;
 use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
 use crate::upstream::problems_of_upstreams;
@@ -104,6 +105,12 @@ pub struct PythonSection {
     /// Distributions to leave out because the Lambda runtime has them.
     #[serde(default)]
     pub from_runtime: Vec<DistributionName>,
+    /// Distributions that may be built from their source distributions, where no wheel fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sdists: Vec<DistributionName>,
+    /// What they are built with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSection>,
     /// Who installs the wheels.
     #[serde(default, skip_serializing_if = "Installer::is_kiln")]
     pub install: Installer,
@@ -141,18 +148,38 @@ pub enum LockKind {
     Requirements,
 }
 
+impl LockKind {
+    /// The format of a lock with this path.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match name {
+            "poetry.lock" => Self::Poetry,
+            "uv.lock" => Self::Uv,
+            "Pipfile.lock" => Self::Pipfile,
+            _ if name.starts_with("pylock.") && name.ends_with(".toml") => Self::Pylock,
+            _ => Self::Requirements,
+        }
+    }
+}
+
 impl PythonSection {
     /// The format of the lock.
     #[must_use]
     pub fn lock_kind(&self) -> LockKind {
-        let name = self.lock.rsplit('/').next().unwrap_or(&self.lock);
-        match name {
-            "poetry.lock" => LockKind::Poetry,
-            "uv.lock" => LockKind::Uv,
-            "Pipfile.lock" => LockKind::Pipfile,
-            _ if name.starts_with("pylock.") && name.ends_with(".toml") => LockKind::Pylock,
-            _ => LockKind::Requirements,
-        }
+        LockKind::of(&self.lock)
+    }
+
+    /// The lock of build requirements, if source distributions may be built and it is named.
+    #[must_use]
+    pub fn build_lock(&self) -> Option<&str> {
+        if self.sdists.is_empty() { None } else { self.build.as_ref()?.lock.as_deref() }
+    }
+
+    /// What the lock of build requirements is made from, if source distributions may be built and it is named.
+    #[must_use]
+    pub fn build_requirements(&self) -> Option<&str> {
+        self.build_lock().and(self.build.as_ref()?.requirements.as_deref())
     }
 
     /// Whether `requirements` is a project file, and not a list of requirements.
@@ -380,9 +407,11 @@ impl Manifest {
         let paths = source.iter_mut().map(|source| &mut source.path);
         if let Some(python) = &python {
             problems_of_requirements(python, &mut problem);
+            problems_of_building(python, &mut problem);
         }
         let files = python.iter_mut().flat_map(|python| {
-            std::iter::once(&mut python.lock).chain(&mut python.project).chain(&mut python.requirements)
+            let own = std::iter::once(&mut python.lock).chain(&mut python.project);
+            own.chain(&mut python.requirements).chain(python.build.iter_mut().flat_map(BuildSection::paths))
         });
         for path in paths.chain(files) {
             match in_workspace("manifests", path) {

@@ -22,6 +22,10 @@ pub struct PlanInputs {
     pub included: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
+    /// Paths and digests of the lock of build requirements and of the files that it includes.
+    pub build_locks: Vec<(String, Digest)>,
+    /// Paths and digests of what that lock is made from, if the manifest says so, and of the files that it includes.
+    pub build_projects: Vec<(String, Digest)>,
     /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
     pub check_files: Vec<(String, Digest)>,
     /// The layers that it is used with, already planned.
@@ -163,6 +167,8 @@ pub struct ArtifactPlan {
     pub manifest: Manifest,
     /// The base.
     pub base: PinnedBase,
+    /// What source distributions are built with, if any may be.
+    pub build: Option<BuildPlan>,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
     /// The time that stands for the build.
@@ -175,6 +181,17 @@ pub struct ArtifactPlan {
     pub digest: Digest,
 }
 
+/// Where and from what source distributions are built.
+#[derive(Clone, Debug)]
+pub struct BuildPlan {
+    /// The base that they are built in.
+    pub base: PinnedBase,
+    /// The lock of build requirements, relative to the workspace, if one is named.
+    pub lock: Option<String>,
+    /// The digests of that lock, of what it is made from, and of all that the two include.
+    pub digests: Vec<Digest>,
+}
+
 /// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
 #[derive(Serialize)]
 struct Covered<'a> {
@@ -183,6 +200,9 @@ struct Covered<'a> {
     layers: Vec<(String, Digest)>,
     epoch: Epoch,
     definition: Digest,
+    // Absent where nothing may be built, so that other plans keep their digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_definition: Option<Digest>,
     rules: Option<Digest>,
 }
 
@@ -203,11 +223,12 @@ pub fn plan(
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
     let lock = workspace.artifact_locks.get(&manifest.name);
     let upstreams = locked_upstreams(&manifest.name, &manifest.upstreams, lock)?;
+    let build = build_plan(workspace, manifest, read, platform)?;
     let policy = workspace.settings.policy.with(&manifest.policy);
-    let epoch = read.epoch.unwrap_or_else(|| {
-        let layers = read.layers.iter().map(|layer| layer.epoch);
-        layers.chain(upstreams.iter().map(|upstream| upstream.pinned)).fold(base.pinned, Epoch::max)
-    });
+    let pins = build.iter().map(|build| build.base.pinned);
+    let pins = pins.chain(upstreams.iter().map(|upstream| upstream.pinned));
+    let epochs = pins.chain(read.layers.iter().map(|layer| layer.epoch));
+    let epoch = read.epoch.unwrap_or_else(|| epochs.fold(base.pinned, Epoch::max));
 
     let mut inputs = vec![
         Input { role: InputRole::Manifest, name: manifest.file.clone(), digest: manifest_digest(manifest) },
@@ -227,6 +248,17 @@ pub fn plan(
         name: name.clone(),
         digest: *digest,
     }));
+    if let Some(build) = &build {
+        inputs.push(Input {
+            role: InputRole::BuildBase,
+            name: format!("{} {platform}", build.base.definition.name),
+            digest: build.base.lock.manifest,
+        });
+        let files = [(InputRole::BuildLock, &read.build_locks), (InputRole::Project, &read.build_projects)];
+        inputs.extend(files.into_iter().flat_map(|(role, files)| {
+            files.iter().map(move |(name, digest)| Input { role, name: name.clone(), digest: *digest })
+        }));
+    }
     inputs.extend(read.check_files.iter().map(|(name, digest)| Input {
         role: InputRole::Check,
         name: name.clone(),
@@ -248,9 +280,27 @@ pub fn plan(
         layers: read.layers.iter().map(|layer| (layer.name.to_string(), layer.plan)).collect(),
         epoch,
         definition: definition.digest,
+        build_definition: build.as_ref().map(|build| build.base.definition.digest),
         rules: read.rules,
     });
-    Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, upstreams, inputs, digest })
+    Ok(ArtifactPlan { manifest: manifest.clone(), base, build, policy, epoch, upstreams, inputs, digest })
+}
+
+/// What a manifest's source distributions are built with; none if it lists none.
+fn build_plan(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    read: &PlanInputs,
+    platform: Platform,
+) -> Result<Option<BuildPlan>, Box<Finding>> {
+    let Some(python) = manifest.python.as_ref().filter(|python| !python.sdists.is_empty()) else {
+        return Ok(None);
+    };
+    let named = python.build.as_ref().and_then(|build| build.base.as_ref());
+    let (definition, lock) = &workspace.bases[named.unwrap_or(&manifest.base)];
+    let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
+    let digests = read.build_locks.iter().chain(&read.build_projects).map(|(_, digest)| *digest).collect();
+    Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned), digests }))
 }
 
 /// The digest of what a manifest states, whatever its layout and comments.

@@ -136,26 +136,30 @@ fn references(
     let mut problem = |span: std::ops::Range<usize>, message: String, help: String| {
         problems.push(Problem::in_file(&manifest.file, message).at(&manifest.text, span).help(help));
     };
-    match bases.get(&manifest.base) {
-        None => {
-            let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
-            problem(
-                manifest.base_span.clone(),
-                format!("there is no base `{}`", manifest.base),
-                format!("add images/{}.toml, or use one of: {}", manifest.base, known.join(", ")),
-            );
-        }
-        Some((definition, _)) => {
-            let platform = Platform { architecture: manifest.target.architecture };
-            if !definition.platforms.contains(&platform) {
+    let build = manifest.python.as_ref().and_then(|python| python.build.as_ref()?.base.as_ref());
+    let named = [(Some(&manifest.base), manifest.base_span.clone()), (build, 0..0)];
+    for (base, span) in named.into_iter().filter_map(|(base, span)| Some((base?, span))) {
+        match bases.get(base) {
+            None => {
+                let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
                 problem(
-                    manifest.base_span.clone(),
-                    format!("the base `{}` has no {platform}, which the target asks for", manifest.base),
-                    format!(
-                        "add it to `platforms` in {} and run kiln lock --base {}",
-                        definition.file, manifest.base
-                    ),
+                    span,
+                    format!("there is no base `{base}`"),
+                    format!("add images/{base}.toml, or use one of: {}", known.join(", ")),
                 );
+            }
+            Some((definition, _)) => {
+                let platform = Platform { architecture: manifest.target.architecture };
+                if !definition.platforms.contains(&platform) {
+                    problem(
+                        span,
+                        format!("the base `{base}` has no {platform}, which the target asks for"),
+                        format!(
+                            "add it to `platforms` in {} and run kiln lock --base {base}",
+                            definition.file
+                        ),
+                    );
+                }
             }
         }
     }

@@ -112,6 +112,12 @@ pub enum PythonError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The script that builds a source distribution printed something that is not its report.
+    #[error("the report of the build cannot be read: {reason}")]
+    SdistReport {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A resolver's answer has another form than expected.
     #[error("the resolver's answer cannot be read: `{line}`")]
     Resolution {

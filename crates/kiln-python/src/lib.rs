@@ -39,6 +39,8 @@ mod requirements_include;
 mod requirements_lines;
 mod requires;
 mod same_condition;
+mod sdist;
+mod sdist_metadata;
 mod select;
 mod smoke;
 mod stand_in;
@@ -78,9 +80,11 @@ pub use poetry::parse_poetry;
 pub use poetry_constraint::{Constraint, poetry_constraint};
 pub use pylock::parse_pylock;
 pub use record_file::render_record;
-pub use release_file::is_file_of;
+pub use release_file::{best_sdist, is_file_of};
 pub use requirements::parse_requirements;
 pub use requires::{Requirements, requires};
+pub use sdist::{BUILD_SDIST, BuildSystem, SdistReport, SdistRequest, unmet_build_requirements};
+pub use sdist_metadata::{SdistMetadata, dependency_metadata, sdist_metadata};
 pub use select::{Choice, LayerContent, Selection, select};
 pub use smoke::{
     AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,

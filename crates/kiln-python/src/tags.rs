@@ -98,6 +98,53 @@ impl NoWheel {
     /// The finding for a distribution that cannot be installed. `place` is where the lock names it.
     #[must_use]
     pub fn finding(&self, name: &DistributionName, version: &str, place: &str) -> Finding {
+        let mut finding = self.described(Code::NoCompatibleWheel, name, version, place);
+        if let Some(source) = self.sources.first() {
+            finding =
+                finding.detail(format!("the source distribution {source} exists, and is of no use here"));
+        }
+        finding
+            .remedy(format!("lock another version of {name} that has a wheel for these tags"))
+            .remedy("lock again on, or for, the target's Python and platform, in case the lock lacks the hash of a wheel that exists")
+    }
+
+    /// The finding for a distribution that could be built, if the manifest let it. `listed` are those that it lets be
+    /// built.
+    #[must_use]
+    pub fn not_listed(
+        &self,
+        name: &DistributionName,
+        version: &str,
+        place: &str,
+        manifest: &str,
+        listed: &[DistributionName],
+    ) -> Finding {
+        let mut finding = self.described(Code::SdistNotListed, name, version, place);
+        for source in &self.sources {
+            finding = finding
+                .detail(format!("there is a source distribution, {source}: building it runs its code"));
+        }
+        let mut all: Vec<String> = listed.iter().chain([name]).map(|name| format!("\"{name}\"")).collect();
+        all.sort();
+        finding
+            .remedy(format!(
+                "to let it be built, write `sdists = [{}]` under [python] in {manifest}",
+                all.join(", ")
+            ))
+            .remedy("and, under [python.build], `lock` for what it is built with and `base` for a base with a compiler, if it has native code: see docs/python.md")
+            .remedy(format!("or lock another version of {name} that has a wheel for these tags"))
+    }
+
+    /// Why no wheel is taken, as a clause.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.exist[..] {
+            [] => "the lock names no wheel of it".to_owned(),
+            exist => format!("no locked wheel fits; there are wheels for {}", exist.join(", ")),
+        }
+    }
+
+    fn described(&self, code: Code, name: &DistributionName, version: &str, place: &str) -> Finding {
         let cause = if self.exist.is_empty() {
             format!("{name} {version} ({place}) has no wheel among the files whose hashes the lock names")
         } else {
@@ -105,22 +152,14 @@ impl NoWheel {
                 "{name} {version} ({place}) has no wheel that both the base and the target runtime can load"
             )
         };
-        let mut finding = Finding::new(Code::NoCompatibleWheel, name.as_str(), cause);
+        let mut finding = Finding::new(code, name.as_str(), cause);
         for tags in &self.exist {
             finding = finding.detail(format!("there is a wheel for {tags}"));
         }
         for line in &self.near {
             finding = finding.detail(line.clone());
         }
-        finding = finding.detail(format!("accepted here: {}", self.accepted));
-        if let Some(source) = self.sources.first() {
-            finding = finding.detail(format!(
-                "the source distribution {source} exists but is refused: building it would run code that no lock pins"
-            ));
-        }
-        finding
-            .remedy(format!("lock another version of {name} that has a wheel for these tags"))
-            .remedy("lock again on, or for, the target's Python and platform, in case the lock lacks the hash of a wheel that exists")
+        finding.detail(format!("accepted here: {}", self.accepted))
     }
 }
 
@@ -327,7 +366,12 @@ mod tests {
         .unwrap_err();
         assert_eq!(none.exist.len(), 3);
         assert_eq!(none.sources, ["a-1.tar.gz"]);
-        let finding = none.finding(&"a".parse().unwrap(), "1", "requirements.txt:3");
+        let name: DistributionName = "a".parse().unwrap();
+        assert_eq!(none.finding(&name, "1", "requirements.txt:3").code, Code::NoCompatibleWheel);
+        let other = ["b".parse().unwrap()];
+        let finding = none.not_listed(&name, "1", "requirements.txt:3", "manifests/app.toml", &other);
+        assert_eq!(finding.code, Code::SdistNotListed);
+        assert!(finding.remedy[0].contains("sdists = [\"a\", \"b\"]"), "{finding:?}");
         let text = format!("{finding:?}");
         for part in
             ["2.28", "2.26", "python3.11", "aarch64", "cp312", "source distribution", "requirements.txt:3"]

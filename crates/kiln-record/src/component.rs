@@ -78,6 +78,9 @@ pub struct Component {
     /// The repository that it was taken from, for an upstream source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream>,
+    /// What that file was built from, if it was not downloaded but made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_from: Option<BuiltFrom>,
     /// What it says about itself.
     pub metadata: Metadata,
     /// Components of this artifact that it requires, by id, as its metadata says for the target environment.
@@ -116,7 +119,7 @@ pub struct Origin {
     pub file_name: String,
     /// Its length in bytes.
     pub size: u64,
-    /// The digest that the lock names.
+    /// The digest that the lock names, unless the file was built here.
     pub digest: Digest,
     /// SHA-512 in lower-case hexadecimal: what BSI TR-03183-2 asks an SBOM to state.
     pub sha512: Option<String>,
@@ -134,6 +137,40 @@ pub struct Upstream {
     /// The folder whose content was taken; absent for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+}
+
+/// How a wheel came from a source distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltFrom {
+    /// The source distribution; its digest is the one that the lock names.
+    pub sdist: Origin,
+    /// Why no wheel was taken, in words.
+    pub reason: String,
+    /// The base that it was built in.
+    pub base: String,
+    /// The digest of that base's OCI manifest.
+    pub base_digest: Digest,
+    /// What called it to be built: the build backend, as `pyproject.toml` writes it.
+    pub backend: String,
+    /// The wheels that were installed to build it, sorted by name.
+    pub requirements: Vec<BuildRequirement>,
+    /// The version of the rules by which it was built and its wheel was brought into one form.
+    pub rules: u32,
+    /// Whether building it twice gave one wheel.
+    pub reproducible: bool,
+}
+
+/// A wheel that was installed to build a source distribution.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BuildRequirement {
+    /// The distribution, by PEP 503.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The wheel's file name.
+    pub file_name: String,
+    /// The digest that the lock of build requirements names.
+    pub digest: Digest,
 }
 
 /// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.

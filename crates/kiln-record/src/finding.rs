@@ -84,6 +84,16 @@ codes! {
     BaseNotPinned = "base-not-pinned", Deny;
     /// No wheel of the lock can be loaded by both the base and the target.
     NoCompatibleWheel = "no-compatible-wheel", Deny;
+    /// Only a source distribution fits, and the manifest does not let it be built.
+    SdistNotListed = "sdist-not-listed", Deny;
+    /// The manifest lets a source distribution be built of which none is used.
+    SdistNotUsed = "sdist-not-used", Warn;
+    /// A source distribution requires something to be built with that the lock of build requirements does not have.
+    BuildRequirementNotLocked = "build-requirement-not-locked", Deny;
+    /// A source distribution with sources for a compiler was built to a wheel without native code.
+    ExtensionNotBuilt = "extension-not-built", Warn;
+    /// Building a source distribution twice gives two wheels.
+    SdistNotReproducible = "sdist-not-reproducible", Deny;
     /// The handler's module, or a module it imports, cannot be imported.
     ImportFailed = "import-failed", Deny;
     /// The artifact's own code imports a module that is nowhere.
@@ -158,6 +168,8 @@ impl Code {
                 | Self::RecordMismatch
                 | Self::PathCollision
                 | Self::NoCompatibleWheel
+                | Self::SdistNotListed
+                | Self::BuildRequirementNotLocked
                 | Self::LockMissing
                 | Self::LockStale
                 | Self::BaseNotPinned

@@ -127,6 +127,14 @@ pub enum InputRole {
     Layer,
     /// A file that a check uses: an event, or what is expected of its answer.
     Check,
+    /// A source distribution that a wheel was built from.
+    Sdist,
+    /// The base image that source distributions were built in; the digest is its OCI manifest's.
+    BuildBase,
+    /// The lock of what source distributions are built with, as a file.
+    BuildLock,
+    /// A wheel that source distributions were built with, and that is not in the artifact.
+    BuildRequirement,
 }
 
 /// Something with a digest that went into a build.

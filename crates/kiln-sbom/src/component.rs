@@ -63,7 +63,8 @@ pub(crate) fn describe(
         properties.push(Property::new("bsi:component:filename", text::line(&origin.file_name)));
         properties.push(Property::new("bsi:component:structured", "structured"));
         properties.push(Property::new("kiln:origin:size", origin.size));
-        if text::is_file_reference(&origin.file_name) {
+        // A wheel that was built here is nowhere to be had; what it was built from is.
+        if component.built_from.is_none() && text::is_file_reference(&origin.file_name) {
             references.push(ExternalReference {
                 kind: "distribution",
                 url: origin.file_name.clone(),
@@ -74,6 +75,17 @@ pub(crate) fn describe(
         && let Entry::File { digest, .. } = &file.entry
     {
         hashes.push(Hash { alg: "SHA-256", content: digest.hex() });
+    }
+    if let Some(built) = &component.built_from {
+        properties.extend(built_from(built)?);
+        if text::is_file_reference(&built.sdist.file_name) {
+            references.push(ExternalReference {
+                // The kind that says so came with 1.6.
+                kind: if version >= SpecVersion::V1_6 { "source-distribution" } else { "other" },
+                url: built.sdist.file_name.clone(),
+                hashes: origin_hashes(&built.sdist),
+            });
+        }
     }
     properties.extend(
         component.unread_sboms.iter().map(|(path, reason)| {
@@ -119,12 +131,55 @@ pub(crate) fn embedded_reference(holder: &record::ComponentId, part: &record::Em
     text::line(&format!("{holder}/embedded/{}", embedded::reference(part)))
 }
 
-/// The package URL, by the rules of its type. Native libraries have none: their file names are no identity.
+/// How a wheel came from a source distribution, as properties.
+fn built_from(built: &record::BuiltFrom) -> Result<Vec<Property>, SbomError> {
+    let mut properties = vec![
+        Property::new("kiln:built-from:backend", text::line(&built.backend)),
+        Property::new("kiln:built-from:base", text::line(&format!("{} {}", built.base, built.base_digest))),
+        Property::new("kiln:built-from:reason", text::line(&built.reason)),
+        Property::new("kiln:built-from:reproducible", built.reproducible),
+        Property::new("kiln:built-from:rules", built.rules),
+        Property::new(
+            "kiln:built-from:sdist",
+            text::line(&format!("{} {}", built.sdist.file_name, built.sdist.digest)),
+        ),
+    ];
+    for requirement in &built.requirements {
+        let purl = pypi_url(&requirement.name, Some(&requirement.version), Some(&requirement.file_name))?;
+        properties.push(Property::new(
+            "kiln:built-from:requirement",
+            text::line(&format!("{purl} {}", requirement.digest)),
+        ));
+    }
+    Ok(properties)
+}
+
+/// A package URL of the index, with a file of it where one is meant.
+fn pypi_url(name: &str, version: Option<&str>, file: Option<&str>) -> Result<String, SbomError> {
+    let error = |reason: packageurl::Error| SbomError::PackageUrl {
+        component: format!("python/{name}"),
+        reason: reason.to_string(),
+    };
+    let mut purl = PackageUrl::new("pypi", name.to_owned()).map_err(error)?;
+    if let Some(version) = version {
+        purl.with_version(version.to_owned()).map_err(error)?;
+    }
+    if let Some(file) = file {
+        purl.add_qualifier("file_name", file.to_owned()).map_err(error)?;
+    }
+    Ok(purl.to_string())
+}
+
+/// The package URL, by the rules of its type. Of what was built from a source distribution it names that file. Native libraries have none: their file names are no identity.
 fn package_url(component: &record::Component) -> Result<Option<String>, SbomError> {
     let error = |reason: packageurl::Error| SbomError::PackageUrl {
         component: component.id.to_string(),
         reason: reason.to_string(),
     };
+    if let (Ecosystem::Python, Some(built)) = (component.ecosystem, &component.built_from) {
+        let file = Some(built.sdist.file_name.as_str());
+        return pypi_url(&component.name, component.version.as_deref(), file).map(Some);
+    }
     let (kind, namespace) = match component.ecosystem {
         Ecosystem::Python => ("pypi", None),
         Ecosystem::Debian => ("deb", Some("debian")),

@@ -48,8 +48,8 @@ fn component(reference: String, input: &Input) -> Component {
     let of_bytes = digest_is_of_bytes(input.role);
     Component {
         kind: match input.role {
-            InputRole::Base => "container",
-            InputRole::Layer => "library",
+            InputRole::Base | InputRole::BuildBase => "container",
+            InputRole::Layer | InputRole::Sdist | InputRole::BuildRequirement => "library",
             _ => "file",
         },
         bom_ref: Some(reference),
@@ -69,7 +69,15 @@ fn component(reference: String, input: &Input) -> Component {
 pub(crate) fn digest_is_of_bytes(role: InputRole) -> bool {
     matches!(
         role,
-        InputRole::Base | InputRole::Lock | InputRole::Project | InputRole::Distribution | InputRole::Check
+        InputRole::Base
+            | InputRole::Lock
+            | InputRole::Project
+            | InputRole::Distribution
+            | InputRole::Check
+            | InputRole::Sdist
+            | InputRole::BuildBase
+            | InputRole::BuildLock
+            | InputRole::BuildRequirement
     )
 }
 
@@ -86,5 +94,9 @@ pub(crate) fn role(role: InputRole) -> &'static str {
         InputRole::Distribution => "distribution",
         InputRole::Layer => "layer",
         InputRole::Check => "check",
+        InputRole::Sdist => "sdist",
+        InputRole::BuildBase => "build-base",
+        InputRole::BuildLock => "build-lock",
+        InputRole::BuildRequirement => "build-requirement",
     }
 }

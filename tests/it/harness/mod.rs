@@ -13,6 +13,7 @@ mod published;
 mod registry;
 mod running;
 mod sandbox;
+mod sdist;
 mod server;
 mod wheel;
 
@@ -27,6 +28,7 @@ pub(crate) use published::published_repository;
 pub(crate) use registry::{LyingProxy, Registry, forget};
 pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
+pub(crate) use sdist::{gzip, sdist, self_building};
 pub(crate) use server::{LocalServer, Reply};
 pub(crate) use wheel::{WheelFile, shared_object, shared_object_linked_to, shared_object_needing, wheel};
 

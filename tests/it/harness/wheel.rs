@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// A wheel's file name and bytes.
+/// A wheel's file name and bytes; or a source distribution's.
 #[derive(Clone, Debug)]
 pub(crate) struct WheelFile {
     pub(crate) file_name: String,
@@ -16,6 +16,11 @@ pub(crate) struct WheelFile {
 }
 
 impl WheelFile {
+    /// Any file of a release.
+    pub(crate) fn new(name: &str, version: &str, file_name: String, bytes: Vec<u8>) -> Self {
+        Self { file_name, bytes, name: name.to_owned(), version: version.to_owned() }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

@@ -134,6 +134,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
         upstream: None,
+        built_from: None,
     }
 }
 

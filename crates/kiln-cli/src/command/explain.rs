@@ -208,6 +208,19 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer:
         Some(wheel) => {
             line("wheel", &wheel.file_name);
             line("", &wheel.digest.to_string());
+            if let Some(built) = &wheel.built_from {
+                line("built from", &built.sdist.file_name);
+                line("", &built.sdist.digest.to_string());
+                line("because", &built.reason);
+                line(
+                    "built in",
+                    &format!("base {} ({}), by {}", built.base, built.base_digest, built.backend),
+                );
+                let with = built.requirements.iter().map(|r| format!("{} {}", r.name, r.version));
+                line("built with", &with.collect::<Vec<_>>().join(", "));
+                let twice = if built.reproducible { "the same wheel" } else { "different wheels" };
+                line("built twice", &format!("to {twice}"));
+            }
             if let Some(tag) = &wheel.tag {
                 line("chosen by", &format!("the tag {tag}, the best that base and target both load"));
             }
@@ -319,6 +332,7 @@ fn distribution_json(row: &ExplainedDistribution) -> Value {
             "digest": wheel.digest,
             "size": wheel.size,
             "tag": wheel.tag,
+            "built_from": wheel.built_from,
             "files": wheel.files,
             "bytes": wheel.bytes,
             "largest": wheel.largest.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::transformations;
 use kiln_audit::format_size;
-use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Record, exit};
+use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Input, Record, exit};
 use kiln_store::RunDetails;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
@@ -84,12 +84,13 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
         }
     }
     text.push_str(&heading("inputs"));
+    let role = |input: &Input| {
+        let value = serde_json::to_value(input.role).ok();
+        value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let width = record.inputs.iter().map(|input| role(input).len()).max().unwrap_or_default().max(13);
     for input in &record.inputs {
-        let role = serde_json::to_value(input.role)
-            .ok()
-            .and_then(|v| v.as_str().map(str::to_owned))
-            .unwrap_or_default();
-        text.push_str(&format!("  {role:<13} {}  {}\n", input.digest, input.name));
+        text.push_str(&format!("  {:<width$} {}  {}\n", role(input), input.digest, input.name));
     }
     text.push_str(&heading("checks"));
     for check in &record.checks {

@@ -1,0 +1,104 @@
+"""Build the wheel of a source distribution by asking its build backend (PEP 517).
+
+Run by kiln inside a base image as `python3 -S -s -c <this text> <request as JSON>`, on Python 3.9 or later, with the
+standard library and what the lock of build requirements brings. There is no network. The wheel goes to `out`; whatever
+the backend prints goes to standard error; the last line on standard output that starts with MARKER carries a report.
+"""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import site
+import sys
+import traceback
+
+MARKER = "KILN-SDIST-REPORT "
+
+
+def main():
+    request = json.loads(sys.argv[1])
+    answers = os.dup(1)
+    # A backend and the programs that it starts print as they like: that is the log.
+    os.dup2(2, 1)
+    os.umask(0o022)
+    for name in ("HOME", "TMPDIR"):
+        os.makedirs(os.environ[name], exist_ok=True)
+    offer_python(request["commands"])
+    copy(request["source"], request["work"], request["reverse"])
+    set_times(request["work"], request["epoch"])
+    os.chdir(request["work"])
+    sys.argv[:] = ["setup.py"]
+    sys.path[:] = [entry for entry in sys.path if entry and os.path.isabs(entry)]
+    # Not only a place on the path: setuptools hooks itself in with a .pth file.
+    if os.path.isdir(request["requirements"]):
+        site.addsitedir(request["requirements"])
+    report = {"requires": [], "missing": [], "wheel": None}
+    try:
+        build(request, report)
+    except BaseException as error:
+        traceback.print_exception(type(error), error, error.__traceback__)
+        sys.stderr.flush()
+        os._exit(1)
+    sys.stderr.flush()
+    os.write(answers, ("\n" + MARKER + json.dumps(report) + "\n").encode())
+
+
+def offer_python(folder):
+    """`python3` on the path, for scripts of build requirements and for builds that start one; a base need not have it."""
+    os.makedirs(folder, exist_ok=True)
+    for name in ("python", "python3"):
+        path = os.path.join(folder, name)
+        if not os.path.lexists(path):
+            os.symlink(sys.executable, path)
+
+
+def copy(source, target, reverse):
+    """The tree, writable, its entries made in one order or the other: that is the order in which they are listed."""
+    os.makedirs(target, exist_ok=True)
+    for entry in sorted(os.scandir(source), key=lambda entry: entry.name, reverse=reverse):
+        path = os.path.join(target, entry.name)
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), path)
+        elif entry.is_dir():
+            copy(entry.path, path, reverse)
+        else:
+            shutil.copyfile(entry.path, path)
+            os.chmod(path, 0o755 if entry.stat().st_mode & 0o111 else 0o644)
+
+
+def set_times(root, epoch):
+    for folder, _, files in os.walk(root, topdown=False):
+        for name in files:
+            os.utime(os.path.join(folder, name), (epoch, epoch), follow_symlinks=False)
+        os.utime(folder, (epoch, epoch))
+
+
+def build(request, report):
+    for path in reversed(request["backend_path"]):
+        inside = os.path.realpath(os.path.join(request["work"], path))
+        if os.path.commonpath([inside, os.path.realpath(request["work"])]) != os.path.realpath(request["work"]):
+            raise ValueError("backend-path leads out of the source: " + path)
+        sys.path.insert(0, inside)
+    module, _, attribute = request["backend"].partition(":")
+    backend = importlib.import_module(module)
+    for part in filter(None, attribute.split(".")):
+        backend = getattr(backend, part)
+    ask = getattr(backend, "get_requires_for_build_wheel", None)
+    if ask is not None:
+        os.chdir(request["work"])
+        report["requires"] = [str(requirement) for requirement in ask(None)]
+    report["missing"] = [line for line in report["requires"] if name_of(line) not in request["locked"]]
+    if report["missing"]:
+        return
+    os.chdir(request["work"])
+    report["wheel"] = os.path.basename(backend.build_wheel(request["out"], None, None))
+
+
+def name_of(requirement):
+    name = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
+    return re.sub(r"[-_.]+", "-", name.group(1)).lower().strip("-") if name else requirement
+
+
+main()
