@@ -16,6 +16,7 @@ mod explain;
 mod harness;
 mod imports;
 mod incremental;
+mod indexes;
 mod invoke;
 mod killed;
 mod lock_artifact;

@@ -2,13 +2,15 @@
 
 use crate::declared::{command, declare};
 use crate::environment::{Context, EngineSlot};
+use crate::index::{claimed, claimed_twice};
+use crate::index_router::IndexRouter;
 use crate::selecting::target_environment;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, NoAnswer, Question, Uv, only_source};
 use crate::workspace::{read_workspace, text_file};
 use crate::{BuildError, Environment, Event, Events};
 use kiln_fetch::{Index, IndexFile};
-use kiln_plan::{LockKind, Manifest, PinnedBase, Problem, PythonSection, Workspace};
+use kiln_plan::{LockKind, Manifest, NamedIndex, PinnedBase, Problem, PythonSection, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
     held_back, lock_changes, parse_requirements, render_lock,
@@ -102,11 +104,36 @@ pub async fn lock_artifacts(
             ready = Some(uv);
             report = pinned;
         }
+        let named = &workspace.settings.indexes;
+        let router = match named.is_empty() {
+            true => None,
+            false => Some(IndexRouter::start(&context, &asked.base, named).await?),
+        };
+        let indexes = Indexes { default: &index, named, router: router.as_ref() };
         if let Some(uv) = &ready {
-            locks.push(lock_one(&context, &asked, request, &index, uv).await?);
+            locks.push(lock_one(&context, &asked, request, &indexes, uv).await?);
         }
     }
     Ok((locks, report))
+}
+
+/// The indexes of a workspace.
+struct Indexes<'a> {
+    default: &'a Index,
+    named: &'a [NamedIndex],
+    /// What stands for all of them, where any are named.
+    router: Option<&'a IndexRouter>,
+}
+
+impl Indexes<'_> {
+    /// The one that a distribution is bound to.
+    async fn of(&self, context: &Context, name: &DistributionName) -> Result<Index, BuildError> {
+        match claimed(self.named, name) {
+            Ok(None) => Ok(self.default.clone()),
+            Ok(Some(index)) => context.named_index(&index.name).await,
+            Err(claims) => Err(BuildError::Denied(Box::new(claimed_twice(name, &claims)))),
+        }
+    }
 }
 
 /// An artifact whose files say enough to lock it.
@@ -199,7 +226,7 @@ async fn lock_one(
     context: &Context,
     asked: &Asked<'_>,
     request: &ArtifactLockRequest,
-    index: &Index,
+    indexes: &Indexes<'_>,
     uv: &Uv,
 ) -> Result<ArtifactLock, BuildError> {
     let (manifest, declaration) = (asked.manifest, &asked.declaration);
@@ -223,8 +250,13 @@ async fn lock_one(
         previous: usable.filter(|_| !request.upgrade).map(ToString::to_string),
         upgrade: request.upgrade_packages.clone(),
     };
-    let question =
-        Question { declaration, interpreter: &interpreter, target: &environment, glibc: target.glibc };
+    let question = Question {
+        declaration,
+        interpreter: &interpreter,
+        target: &environment,
+        glibc: target.glibc,
+        router: indexes.router,
+    };
     let tell = |activity| {
         context.events.send(Event::Locking { subject: manifest.name.to_string(), activity });
     };
@@ -246,7 +278,10 @@ async fn lock_one(
         .iter()
         .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
         .collect();
-    let (held_back, kept) = match all_held_back(context, &question, index, uv, &pinned, &freedom).await {
+    remarks.extend(context.environment.further_indexes.iter().map(|from| {
+        format!("{from} names a further index, which is not asked: nothing there says what is to come from it; name it in kiln.toml with [[index]] and `packages`")
+    }));
+    let (held_back, kept) = match all_held_back(context, &question, indexes, uv, &pinned, &freedom).await {
         Ok(both) => both,
         Err(reason) => {
             remarks.push(format!("whether the target holds anything back was not checked: {reason}"));
@@ -323,7 +358,7 @@ fn unresolved(asked: &Asked<'_>, target: &LockTarget, none: NoAnswer) -> BuildEr
 async fn all_held_back(
     context: &Context,
     question: &Question<'_>,
-    index: &Index,
+    indexes: &Indexes<'_>,
     uv: &Uv,
     pinned: &[Pinned],
     freedom: &Freedom,
@@ -363,10 +398,13 @@ async fn all_held_back(
         .filter(|name| here.contains_key(*name))
         .collect();
     let client = context.client().await.map_err(|error| error.to_string())?;
-    let listings = names.iter().map(|name| async move { Ok((*name, index.files(client, name).await?)) });
-    let listings: Vec<(&DistributionName, Vec<IndexFile>)> = futures_util::future::try_join_all(listings)
-        .await
-        .map_err(|error: kiln_fetch::FetchError| error.to_string())?;
+    let listings = names.iter().map(|name| async move {
+        let index = indexes.of(context, name).await.map_err(|error| error.to_string())?;
+        Ok((*name, index.files(client, name).await.map_err(|error| error.to_string())?))
+    });
+    let listings: Result<Vec<(&DistributionName, Vec<IndexFile>)>, String> =
+        futures_util::future::try_join_all(listings).await;
+    let listings = listings?;
     let mut all = Vec::new();
     for (name, files) in listings {
         let offers: Vec<Offer<'_>> = files

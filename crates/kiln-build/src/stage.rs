@@ -7,6 +7,7 @@ use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::hygiene;
 use crate::import_check;
+use crate::index::Bindings;
 use crate::native;
 use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
@@ -123,13 +124,13 @@ impl Planned {
                 declared: None,
             }));
         };
-        let Selecting { interpreter, target, lock, choice, selection } = selecting;
+        let Selecting { interpreter, target, lock, choice, selection, bindings } = selecting;
         if let Some(denied) = denied(context, &plan, &selection.findings) {
             return Ok(Err(denied));
         }
 
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
-        let found = fetch_all(context, &plan, &lock.name, &selection.wanted, &target).await?;
+        let found = fetch_all(context, &plan, &lock.name, &selection.wanted, &bindings, &target).await?;
         let mut wheels = Vec::new();
         let mut findings = selection.findings.clone();
         for found in found {
@@ -180,10 +181,13 @@ async fn fetch_all(
     plan: &ArtifactPlan,
     lock_file: &str,
     wanted: &[Locked],
+    bindings: &Bindings,
     target: &TargetEnvironment,
 ) -> Result<Vec<Found>, BuildError> {
-    let each =
-        wanted.iter().map(|locked| distribution::bring(context, &plan.base, lock_file, locked, target));
+    let each = wanted.iter().map(|locked| {
+        let index = bindings.of(&locked.name);
+        distribution::bring(context, &plan.base, lock_file, locked, index, target)
+    });
     futures_util::future::try_join_all(each).await
 }
 

@@ -4,6 +4,7 @@
 //! each artifact a plan in which every input has a digest. Nothing here reads a file.
 
 mod base;
+mod index;
 mod manifest;
 mod package;
 mod plan;
@@ -20,6 +21,7 @@ pub use base::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
     LockedPackage, PlatformLock, RegistryDefinition,
 };
+pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub use manifest::{
     BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };

@@ -1,6 +1,6 @@
 //! Plans: one artifact with every input pinned by digest, and the digest of all of that.
 
-use crate::{BaseDefinition, BaseLock, Manifest, PlatformLock, PolicySection, Workspace};
+use crate::{BaseDefinition, BaseLock, Manifest, NamedIndex, PlatformLock, PolicySection, Workspace};
 use kiln_record::{
     ArtifactName, Code, Digest, Epoch, FORMAT_VERSION, Finding, Input, InputRole, Platform, digest_of_value,
 };
@@ -106,6 +106,8 @@ pub struct ArtifactPlan {
     pub base: PinnedBase,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
+    /// The package indexes that the workspace names.
+    pub indexes: Vec<NamedIndex>,
     /// The time that stands for the build.
     pub epoch: Epoch,
     /// Every input known before the build, sorted.
@@ -154,6 +156,13 @@ pub fn plan(
             digest: base.lock.manifest,
         },
     ];
+    let indexes = &workspace.settings.indexes;
+    if manifest.python.is_some() && !indexes.is_empty() {
+        // Which name is bound to which index decides findings; where an index is decides nothing.
+        let stated: Vec<_> = indexes.iter().map(NamedIndex::stated).collect();
+        let digest = value_digest(&stated);
+        inputs.push(Input { role: InputRole::Settings, name: "indexes".to_owned(), digest });
+    }
     let files = [(InputRole::Lock, &read.lock), (InputRole::Project, &read.project)];
     inputs.extend(files.into_iter().filter_map(|(role, file)| {
         file.as_ref().map(|(name, digest)| Input { role, name: name.clone(), digest: *digest })
@@ -181,7 +190,15 @@ pub fn plan(
         definition: definition.digest,
         rules: read.rules,
     });
-    Ok(ArtifactPlan { manifest: manifest.clone(), base, policy, epoch, inputs, digest })
+    Ok(ArtifactPlan {
+        manifest: manifest.clone(),
+        base,
+        policy,
+        indexes: indexes.clone(),
+        epoch,
+        inputs,
+        digest,
+    })
 }
 
 /// The digest of what a manifest states, whatever its layout and comments.

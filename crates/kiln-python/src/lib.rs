@@ -70,7 +70,7 @@ pub use installer::{
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{
     ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,
-    ProblemKind, Remark, RequiresPython, SourceFolder,
+    LockedIndex, ProblemKind, Remark, RequiresPython, SourceFolder,
 };
 pub use modules::top_level_modules;
 pub use pipfile::parse_pipfile;

@@ -4,8 +4,8 @@
 //! resolved in. What did not apply there is kept as a name with a marker, without version and files.
 
 use crate::lock::{
-    Declared, InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, ProblemKind, RequiresPython,
-    too_large, without_credentials,
+    Declared, InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, LockedIndex, ProblemKind,
+    RequiresPython, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::pipfile_hash::is_fresh;
@@ -51,7 +51,12 @@ pub fn parse_pipfile(
         reader.problem(ProblemKind::Unsupported, reader.line(&["_meta", "pipfile-spec"]), message);
     }
     let mut requires_python = reader.requires_python(meta);
-    let distributions = reader.sections(root);
+    let mut distributions = reader.sections(root);
+    for one in &mut distributions {
+        if let LockedIndex::Named(name) = &one.index {
+            one.index = source_url(meta, name).map_or(LockedIndex::Unsaid, LockedIndex::Url);
+        }
+    }
     let mut groups: BTreeSet<String> =
         root.keys().filter(|key| *key != "_meta").map(|key| group(key)).collect();
     groups.insert("main".to_owned());
@@ -91,6 +96,13 @@ pub fn parse_pipfile(
         made_by: Some("pipenv lock".to_owned()),
         remarks: Vec::new(),
     })
+}
+
+/// The URL of one of the lock's sources, without credentials.
+fn source_url(meta: &Map<String, Value>, name: &str) -> Option<String> {
+    let sources = meta.get("sources")?.as_array()?;
+    let source = sources.iter().find(|source| source.get("name").and_then(Value::as_str) == Some(name))?;
+    source.get("url")?.as_str().map(without_credentials)
 }
 
 /// The dependency group that a section of the lock or of the `Pipfile` is.
@@ -255,6 +267,8 @@ fn read_entry(name: &str, entry: &Value, line: usize, group: &str) -> Result<Loc
         dependencies: Vec::new(),
         not_from_index,
         source: text("index").map(without_credentials),
+        // The name is one of the lock's own sources; whoever has them puts their URL in its place.
+        index: text("index").map_or(LockedIndex::Unsaid, |name| LockedIndex::Named(name.to_owned())),
         folder: None,
     })
 }

@@ -1,8 +1,8 @@
 //! `poetry.lock`, lock versions 1.1 to 2.1, with the `pyproject.toml` that it belongs to.
 
 use crate::lock::{
-    InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind, RequiresPython,
-    too_large, without_credentials,
+    InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex, ProblemKind,
+    RequiresPython, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::poetry_constraint;
@@ -239,6 +239,14 @@ impl Reader<'_> {
         groups.sort();
         groups.dedup();
 
+        let index = match get_table(table, "source")
+            .map(|source| (get_str(source, "type"), get_str(source, "url")))
+        {
+            // Poetry names the index of everything that is not from the public one.
+            None => LockedIndex::Default,
+            Some((Some("legacy"), Some(url))) => LockedIndex::Url(without_credentials(url)),
+            Some(_) => LockedIndex::Unsaid,
+        };
         let not_from_index = get_table(table, "source").and_then(|source| {
             let kind = get_str(source, "type").unwrap_or("unknown");
             let url = get_str(source, "url").unwrap_or("");
@@ -257,6 +265,7 @@ impl Reader<'_> {
             files: list,
             not_from_index,
             source: None,
+            index,
             folder: None,
         })
     }

@@ -1,8 +1,8 @@
 //! `pylock.toml`, the lock format of PEP 751 (packaging specification "pylock.toml").
 
 use crate::lock::{
-    InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, ProblemKind, RequiresPython, SourceFolder,
-    too_large, without_credentials,
+    InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, LockedIndex, ProblemKind, RequiresPython,
+    SourceFolder, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::Constraint;
@@ -205,6 +205,8 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         dependencies: Vec::new(),
         not_from_index,
         source: get_str(table, "index").map(without_credentials),
+        index: get_str(table, "index")
+            .map_or(LockedIndex::Unsaid, |url| LockedIndex::Url(without_credentials(url))),
         folder,
     })
 }

@@ -3,12 +3,13 @@
 
 use crate::dependency::Dependency;
 use crate::lock::{
-    Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, ProblemKind, Remark, too_large,
-    without_credentials,
+    Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, LockedIndex, ProblemKind, Remark,
+    too_large, without_credentials,
 };
 use crate::marker::normal_extra;
 use crate::requirements_include::{DEEPEST, MOST_FILES, included_path};
-use crate::requirements_lines::{logical_lines, made_by, without_comment, words};
+use crate::requirements_lines::{index_comment, logical_lines, made_by, without_comment, words};
+use crate::target_lock::LockHeader;
 use kiln_record::{Digest, DistributionName};
 use pep440_rs::{Operator, Version};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ pub fn parse_requirements(
         length: 0,
         read,
         made_by: made_by.as_deref(),
+        by_kiln: LockHeader::read(text).is_some(),
         problems: Vec::new(),
         remarks: Vec::new(),
         asked: Vec::new(),
@@ -87,6 +89,8 @@ struct Line {
     files: Vec<LockedFile>,
     file: String,
     line: usize,
+    /// The index that a comment binds it to.
+    index: Option<String>,
 }
 
 impl Line {
@@ -110,6 +114,8 @@ struct Reader<'a> {
     length: usize,
     read: &'a mut dyn FnMut(&str) -> Option<String>,
     made_by: Option<&'a str>,
+    /// Whether `kiln lock` wrote the file.
+    by_kiln: bool,
     problems: Vec<InputProblem>,
     remarks: Vec<Remark>,
     asked: Vec<Line>,
@@ -137,12 +143,20 @@ impl Reader<'_> {
         let including = std::mem::replace(&mut self.file, file.clone());
         self.known.insert((file.clone(), role));
         self.open.push(file);
-        for (line, content) in logical_lines(text) {
-            let content = without_comment(&content).trim();
+        let mut own = self.asked.len()..self.asked.len();
+        for (line, whole) in logical_lines(text) {
+            let content = without_comment(&whole).trim();
             if content.starts_with('-') {
                 self.options(line, content);
+                own = self.asked.len()..self.asked.len();
             } else if !content.is_empty() {
+                own.start = self.asked.len();
                 self.line(line, content, role);
+                own.end = self.asked.len();
+            }
+            // What kiln writes stands in a line of its own after the requirement.
+            if let (Some(name), Some(asked)) = (index_comment(&whole), self.asked.get_mut(own.clone())) {
+                asked.iter_mut().for_each(|asked| asked.index = Some(name.to_owned()));
             }
         }
         self.open.pop();
@@ -261,7 +275,7 @@ impl Reader<'_> {
             return;
         }
         let Some(files) = self.hashes(line, &dependency.name, &options) else { return };
-        let found = Line { dependency, text: requirement, files, file: self.file.clone(), line };
+        let found = Line { dependency, text: requirement, files, file: self.file.clone(), line, index: None };
         match role {
             Role::Requirements => self.asked.push(found),
             Role::Constraints => self.constraints.push(found),
@@ -356,6 +370,12 @@ impl Reader<'_> {
             dependencies: Vec::new(),
             not_from_index: None,
             source: None,
+            index: match asked.index {
+                Some(name) => LockedIndex::Named(name),
+                // kiln names the index of everything that is not from the default one.
+                None if self.by_kiln => LockedIndex::Default,
+                None => LockedIndex::Unsaid,
+            },
             folder: None,
         });
     }

@@ -240,6 +240,7 @@ mod tests {
                 dependencies: Vec::new(),
                 not_from_index: None,
                 source: None,
+                index: crate::LockedIndex::Unsaid,
                 folder: None,
             }],
             ..Selection::default()

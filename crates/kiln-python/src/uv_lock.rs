@@ -5,8 +5,8 @@
 //! packages, which record how uv split its search, decide nothing.
 
 use crate::lock::{
-    ConflictItem, InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind,
-    RequiresPython, SourceFolder, too_large, without_credentials,
+    ConflictItem, InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex,
+    ProblemKind, RequiresPython, SourceFolder, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::Constraint;
@@ -237,6 +237,7 @@ fn workspace(root: &DeTable<'_>) -> Result<Locked, String> {
         files: Vec::new(),
         not_from_index: None,
         source: None,
+        index: LockedIndex::Unsaid,
         folder: Some(SourceFolder { path: ".".to_owned(), is_package: false }),
     })
 }
@@ -281,6 +282,7 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         files: if is_index { files } else { Vec::new() },
         dependencies,
         not_from_index: (!is_index).then(|| source.clone()),
+        index: if is_index { LockedIndex::Url(source.clone()) } else { LockedIndex::Unsaid },
         source: Some(source),
         folder,
     })

@@ -17,7 +17,7 @@ mod transformation;
 mod tree;
 
 pub use canonical::{canonical_json, digest_of_value};
-pub use component::{Component, ComponentId, Ecosystem, Embedded, Metadata, Origin, Supplier};
+pub use component::{Component, ComponentId, Ecosystem, Embedded, Metadata, Origin, OriginSource, Supplier};
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
 pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};
