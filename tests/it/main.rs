@@ -19,6 +19,7 @@ mod incremental;
 mod indexes;
 mod invoke;
 mod killed;
+mod local_sources;
 mod lock_artifact;
 mod lock_formats;
 mod packaging;

@@ -6,7 +6,7 @@ use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy, smoke,
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, local, package, policy, smoke,
 };
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
@@ -263,6 +263,9 @@ fn prepare_one(
             inputs.included.sort();
             inputs.included.dedup();
         }
+    }
+    if let Some(python) = &manifest.python {
+        inputs.local = local::planned_places(&environment.root, &context.store, stat, python, &inputs)?;
     }
     for path in smoke::files_of(manifest).collect::<BTreeSet<_>>() {
         let full = environment.root.join(path);

@@ -3,11 +3,11 @@
 use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
 use kiln_audit::{ElfFacts, inspect_elf};
-use kiln_fetch::{IndexFile, Reopened, redacted};
+use kiln_fetch::{FetchError, IndexFile, Reopened, Url, redacted, without_credentials};
 use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_python::{
-    Locked, PythonError, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel,
+    FilePlace, Locked, PythonError, TargetEnvironment, Wheel, WheelMember, best_wheel, is_file_of, read_wheel,
 };
 use kiln_record::{Code, Digest, Embedded, Finding, OriginSource, TreePath, digest_of_value};
 use kiln_sbom::{merge_embedded, read_embedded};
@@ -63,9 +63,9 @@ pub(crate) struct MemberStream {
 
 /// The file chosen for a locked distribution.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Chosen {
-    file_name: String,
-    digest: Digest,
+pub(crate) struct Chosen {
+    pub(crate) file_name: String,
+    pub(crate) digest: Digest,
 }
 
 /// What came of looking for a distribution's wheel.
@@ -95,6 +95,10 @@ pub(crate) async fn known(
     locked: &Locked,
     target: &TargetEnvironment,
 ) -> Result<Option<ReadyWheel>, BuildError> {
+    if !matches!(locked.place, None | Some(FilePlace::Url(_))) {
+        // Of the workspace: only a build makes its wheel.
+        return Ok(None);
+    }
     let key = choice_key(locked, &locked_hashes(locked), target)?;
     match context.store.cache_get::<Chosen>("chosen-wheel", &key)? {
         Some(chosen) if context.store.contains(&chosen.digest) => Ok(Some(read(context, chosen).await?)),
@@ -179,8 +183,53 @@ pub(crate) async fn bring(
     judged(context, chosen, lock_file, locked, source).await
 }
 
+/// Brings the wheel that a lock names by its URL, from there and nowhere else.
+pub(crate) async fn bring_from_url(
+    context: &Context,
+    url: &str,
+    lock_file: &str,
+    locked: &Locked,
+    target: &TargetEnvironment,
+) -> Result<Found, BuildError> {
+    let lock = format!("{lock_file}:{}", locked.line);
+    let bad = |why: String| BuildError::Fetch(FetchError::Setting { from: lock.clone(), why });
+    let parsed: Url = url.parse().map_err(|error| bad(format!("its URL is none: {error}")))?;
+    let mut shown = without_credentials(&parsed);
+    shown.set_query(None);
+    let source = Some(OriginSource::Url { url: shown.to_string() });
+    let hashes = locked_hashes(locked);
+    let key = choice_key(locked, &hashes, target)?;
+    let _flight = context.flight(&key).await;
+    let file_name = FilePlace::Url(url.to_owned()).file_name().unwrap_or_default();
+    if !is_file_of(&file_name, &locked.name, &locked.version) {
+        return Err(bad(format!("{file_name} is not a file of {} {}", locked.name, locked.version)));
+    }
+    if let Err(none) = best_wheel(&[&file_name], |name| name, target) {
+        return Ok(Found::Finding(Box::new(none.finding(&locked.name, &locked.version, &lock))));
+    }
+    let there = hashes.iter().find(|digest| context.store.contains(digest)).copied();
+    let digest = match there {
+        Some(digest) => digest,
+        None => {
+            let file = IndexFile {
+                file_name: file_name.clone(),
+                url: parsed,
+                digest: if let [one] = hashes[..] { Some(one) } else { None },
+                size: None,
+                requires_python: None,
+                yanked: false,
+                metadata: false,
+            };
+            download(context, &file, &hashes, &lock).await?
+        }
+    };
+    let chosen = Chosen { file_name, digest };
+    context.store.cache_put("chosen-wheel", &key, &chosen)?;
+    judged(context, chosen, lock_file, locked, source).await
+}
+
 /// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
-async fn judged(
+pub(crate) async fn judged(
     context: &Context,
     chosen: Chosen,
     lock_file: &str,

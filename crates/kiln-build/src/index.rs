@@ -139,7 +139,7 @@ impl Question<'_> {
         let mut findings = Vec::new();
         // What no named index explains: the default index stands in for one such place, not for two.
         let mut elsewhere: BTreeMap<Option<&str>, Vec<&Locked>> = BTreeMap::new();
-        for locked in wanted {
+        for locked in wanted.iter().filter(|locked| locked.place.is_none()) {
             match self.one(locked) {
                 Ok(Bound::To(index)) if index.default => {}
                 Ok(Bound::To(index)) => drop(bindings.named.insert(locked.name.clone(), index.name.clone())),

@@ -21,6 +21,7 @@ mod import_check;
 mod included;
 mod index;
 mod index_router;
+mod local;
 mod lock_artifact;
 mod lock_base;
 mod native;

@@ -11,17 +11,18 @@ use crate::index::Bindings;
 use crate::native;
 use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
-use crate::{BuildError, Event, Stage, cross_check, smoke};
+use crate::{BuildError, Event, Stage, cross_check, local, smoke};
 use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
-    LayerContent, Locked, Surroundings, TargetEnvironment, requires, wheels_requiring_other_python,
+    FilePlace, LayerContent, Lock, Locked, Surroundings, TargetEnvironment, requires,
+    wheels_requiring_other_python,
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, FORMAT_VERSION,
-    FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, Output, Record,
-    Tree,
+    FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, OriginSource,
+    Output, Record, Tree,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl Planned {
         }
 
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
-        let found = fetch_all(context, &plan, &lock.name, &selection.wanted, &bindings, &target).await?;
+        let found = fetch_all(context, &plan, &lock, &selection.wanted, &bindings, &target).await?;
         let mut wheels = Vec::new();
         let mut findings = selection.findings.clone();
         for found in found {
@@ -150,7 +151,7 @@ impl Planned {
         let wanted = selection
             .wanted
             .iter()
-            .map(|locked| Expected { name: locked.name.clone(), version: locked.version.clone() })
+            .map(|locked| Expected { name: locked.name.clone(), version: version_of(locked, &wheels) })
             .collect();
         let checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
         Ok(Ok(Fetched {
@@ -167,6 +168,12 @@ impl Planned {
     }
 }
 
+/// The version of a distribution: a project of the workspace states its own where the lock does not.
+fn version_of(locked: &Locked, wheels: &[ReadyWheel]) -> String {
+    let own = wheels.iter().filter(|_| locked.place.is_some()).find(|ready| ready.wheel.name == locked.name);
+    own.map_or_else(|| locked.version.clone(), |ready| ready.wheel.version.clone())
+}
+
 /// What layers hold, for the selection.
 fn layer_contents(layers: &[ReadyLayer]) -> Vec<LayerContent> {
     layers
@@ -179,14 +186,22 @@ fn layer_contents(layers: &[ReadyLayer]) -> Vec<LayerContent> {
 async fn fetch_all(
     context: &Context,
     plan: &ArtifactPlan,
-    lock_file: &str,
+    lock: &Lock,
     wanted: &[Locked],
     bindings: &Bindings,
     target: &TargetEnvironment,
 ) -> Result<Vec<Found>, BuildError> {
-    let each = wanted.iter().map(|locked| {
-        let index = bindings.of(&locked.name);
-        distribution::bring(context, &plan.base, lock_file, locked, index, target)
+    let each = wanted.iter().map(|locked| async move {
+        match &locked.place {
+            Some(FilePlace::Url(url)) => {
+                distribution::bring_from_url(context, url, &lock.name, locked, target).await
+            }
+            Some(place) => local::bring(context, plan, lock, locked, place, target).await,
+            None => {
+                let index = bindings.of(&locked.name);
+                distribution::bring(context, &plan.base, &lock.name, locked, index, target).await
+            }
+        }
     });
     futures_util::future::try_join_all(each).await
 }
@@ -505,7 +520,9 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
-    inputs.extend(wheels.iter().map(|ready| Input {
+    // The wheel of a project in the workspace is made of an input, and is none itself.
+    let is_made = |ready: &&ReadyWheel| matches!(ready.source, Some(OriginSource::Folder { .. }));
+    inputs.extend(wheels.iter().filter(|ready| !is_made(ready)).map(|ready| Input {
         role: InputRole::Distribution,
         name: ready.file_name.clone(),
         digest: ready.digest,

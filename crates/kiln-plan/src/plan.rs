@@ -15,6 +15,8 @@ pub struct PlanInputs {
     pub lock: Option<(String, Digest)>,
     /// Paths and digests of the files that the lock includes.
     pub included: Vec<(String, Digest)>,
+    /// Paths and digests of the wheels and projects of the workspace that the lock names.
+    pub local: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
     /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
@@ -169,6 +171,11 @@ pub fn plan(
     }));
     inputs.extend(read.included.iter().map(|(name, digest)| Input {
         role: InputRole::Lock,
+        name: name.clone(),
+        digest: *digest,
+    }));
+    inputs.extend(read.local.iter().map(|(name, digest)| Input {
+        role: InputRole::Source,
         name: name.clone(),
         digest: *digest,
     }));

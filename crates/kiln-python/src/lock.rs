@@ -1,5 +1,6 @@
 //! What a lock says, whatever its format: which distributions, of which version, with which files, and when.
 
+use crate::file_place::FilePlace;
 use crate::poetry_constraint::Constraint;
 use kiln_record::{Code, Digest, DistributionName, Finding};
 use std::fmt;
@@ -153,6 +154,8 @@ pub struct Locked {
     pub source: Option<String>,
     /// Which package index the lock takes it from.
     pub index: LockedIndex,
+    /// The place that the lock names for it instead of asking an index.
+    pub place: Option<FilePlace>,
     /// The folder of the same source tree that it is, if it is one: a project of the workspace.
     pub folder: Option<SourceFolder>,
 }

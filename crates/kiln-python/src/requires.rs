@@ -241,6 +241,7 @@ mod tests {
                 not_from_index: None,
                 source: None,
                 index: crate::LockedIndex::Unsaid,
+                place: None,
                 folder: None,
             }],
             ..Selection::default()
