@@ -35,6 +35,9 @@ struct Member {
     content: BTreeMap<TreePath, Content>,
 }
 
+/// How the digest and the length of a file are found: planning remembers them, and a build reads the file.
+type DigestOf<'a> = &'a mut dyn FnMut(&Path) -> Result<(Digest, u64), BuildError>;
+
 enum Content {
     File(PathBuf),
     Made(String),
@@ -198,7 +201,7 @@ pub(crate) async fn bring(
 fn read_member(
     root: &Path,
     folder: &str,
-    digest_of: &mut dyn FnMut(&Path) -> Result<(Digest, u64), BuildError>,
+    digest_of: DigestOf<'_>,
 ) -> Result<Result<Member, kiln_python::InputProblem>, BuildError> {
     let full = root.join(folder);
     let (mut paths, mut links) = (Vec::new(), Vec::new());
