@@ -96,6 +96,12 @@ impl Changed {
         }
     }
 
+    /// Why a distribution that the workspace itself holds has other content.
+    pub(crate) fn of_workspace(&self) -> ChangeCause {
+        use CauseKind::{Base, Lock, Manifest, Source, Target, Tool};
+        self.first(&[Source, Lock, Manifest, Target, Base, Tool])
+    }
+
     /// Why a distribution is left out now, from the reason that the new record states.
     pub(crate) fn of_gap(&self, gap: &Gap) -> ChangeCause {
         use CauseKind::{Base, Layer, Lock, Manifest, Target};

@@ -9,7 +9,7 @@ use crate::quantity::{delta, signed};
 use crate::version;
 use kiln_record::{
     ArtifactName, Component, ComponentId, Digest, Ecosystem, Entry, Finding, FormatVersion, Gap, Level,
-    Record, TreePath,
+    OriginSource, Record, TreePath,
 };
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -410,7 +410,10 @@ fn component_changes(
                 } else {
                     ComponentChangeKind::Rebuilt
                 },
-                changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
+                match is.origin.as_ref().and_then(|origin| origin.source.as_ref()) {
+                    Some(OriginSource::Folder { .. } | OriginSource::File { .. }) => changed.of_workspace(),
+                    _ => changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
+                },
             ),
             _ => continue,
         };

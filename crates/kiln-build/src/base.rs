@@ -115,8 +115,8 @@ impl ReadyBases {
 
     /// The Python index: the workspace's, else the environment's, else the one that the base's pip is configured for.
     pub(crate) async fn index(&self, context: &Context, base: &PinnedBase) -> Result<Index, BuildError> {
-        if let Some(setting) = &context.environment.index {
-            return Ok(Index { url: setting.url.clone(), from: setting.from.clone() });
+        if let Some(index) = context.configured_index().await? {
+            return Ok(index);
         }
         let interpreter = self.interpreter(context, base).await?;
         let url = interpreter.index.as_ref().and_then(|text| text.parse().ok());

@@ -6,7 +6,8 @@ use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy, sdist, smoke,
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, local, package, policy, sdist,
+    smoke,
 };
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
@@ -277,6 +278,9 @@ fn prepare_one(
             inputs.build_locks.push(lock);
             inputs.build_locks.sort();
         }
+    }
+    if let Some(python) = &manifest.python {
+        inputs.local = local::planned_places(&environment.root, &context.store, stat, python, &inputs)?;
     }
     for path in smoke::files_of(manifest).collect::<BTreeSet<_>>() {
         let full = environment.root.join(path);

@@ -344,6 +344,7 @@ fn components(
                     size: ready.size,
                     digest: ready.digest,
                     sha512: Some(ready.sha512.clone()),
+                    source: ready.source.clone(),
                 }),
                 metadata: ready.wheel.metadata.clone(),
                 requires: requires.filter(|id| there.contains(id)).collect(),

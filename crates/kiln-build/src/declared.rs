@@ -29,6 +29,14 @@ pub(crate) fn command(manifest: &Manifest) -> String {
     format!("kiln lock {}", manifest.name)
 }
 
+/// The command that makes the lock of a plan again, whoever made it.
+pub(crate) fn relock(plan: &ArtifactPlan, lock: &Lock) -> String {
+    match &plan.manifest.python {
+        Some(section) if section.requirements.is_some() => command(&plan.manifest),
+        _ => lock.made_by.clone().unwrap_or_else(|| format!("make {} again", lock.name)),
+    }
+}
+
 /// What the lock of a plan was made from, if the manifest says so. A lock of another target or another input is stale,
 /// also where the manifest no longer says what it was made from.
 pub(crate) fn of_lock(

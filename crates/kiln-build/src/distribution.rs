@@ -3,14 +3,14 @@
 use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
 use kiln_audit::{ElfFacts, inspect_elf};
-use kiln_fetch::{IndexFile, Reopened, redacted};
+use kiln_fetch::{FetchError, IndexFile, Reopened, Url, redacted, without_credentials};
 use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_python::{
-    Locked, NoWheel, PythonError, TargetEnvironment, Wheel, WheelMember, best_sdist, best_wheel, is_file_of,
-    read_wheel,
+    FilePlace, Locked, NoWheel, PythonError, TargetEnvironment, Wheel, WheelMember, best_sdist, best_wheel,
+    is_file_of, read_wheel,
 };
-use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, TreePath, digest_of_value};
+use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, TreePath, digest_of_value};
 use kiln_sbom::{merge_embedded, read_embedded};
 use kiln_store::Store;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub(crate) struct ReadyWheel {
     /// What it was built from, if it was built here. What is remembered of the file itself does not tell.
     #[serde(skip)]
     pub(crate) built_from: Option<BuiltFrom>,
+    /// Where the lock takes it from; none for the default index. That is the lock's, not the wheel's.
+    #[serde(skip)]
+    pub(crate) source: Option<OriginSource>,
 }
 
 /// The stream of one member, as the archive has it.
@@ -111,6 +114,10 @@ pub(crate) async fn known(
     locked: &Locked,
     target: &TargetEnvironment,
 ) -> Result<Option<ReadyWheel>, BuildError> {
+    if !matches!(locked.place, None | Some(FilePlace::Url(_))) {
+        // Of the workspace: only a build makes its wheel.
+        return Ok(None);
+    }
     let key = choice_key(locked, &locked_hashes(locked), target)?;
     match context.store.cache_get::<Chosen>("chosen-wheel", &key)? {
         Some(chosen) if context.store.contains(&chosen.digest) => Ok(Some(read(context, chosen).await?)),
@@ -119,23 +126,29 @@ pub(crate) async fn known(
 }
 
 /// Brings the wheel of a locked distribution into the store, unless it is there, and reads it, unless that was done.
+/// `index` names the index that it is bound to; none is the default one, and no other is asked.
 pub(crate) async fn bring(
     context: &Context,
     base: &PinnedBase,
     lock_file: &str,
     locked: &Locked,
+    index: Option<&str>,
     target: &TargetEnvironment,
 ) -> Result<Found, BuildError> {
+    let source = index.map(|name| OriginSource::Index { name: name.to_owned() });
     let hashes = locked_hashes(locked);
     let key = choice_key(locked, &hashes, target)?;
     let _flight = context.flight(&key).await;
     if let Some(chosen) = context.store.cache_get::<Chosen>("chosen-wheel", &key)?
         && context.store.contains(&chosen.digest)
     {
-        return judged(context, chosen, lock_file, locked).await;
+        return judged(context, chosen, lock_file, locked, source).await;
     }
 
-    let index = context.bases.index(context, base).await?;
+    let index = match index {
+        Some(name) => context.named_index(name).await?,
+        None => context.bases.index(context, base).await?,
+    };
     let client = context.client().await?;
     let listed: Vec<IndexFile> = index
         .files(client, &locked.name)
@@ -185,18 +198,64 @@ pub(crate) async fn bring(
     let digest = download(context, file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
     let chosen = Chosen { file_name: file.file_name.clone(), digest };
     context.store.cache_put("chosen-wheel", &key, &chosen)?;
-    judged(context, chosen, lock_file, locked).await
+    judged(context, chosen, lock_file, locked, source).await
+}
+
+/// Brings the wheel that a lock names by its URL, from there and nowhere else.
+pub(crate) async fn bring_from_url(
+    context: &Context,
+    url: &str,
+    lock_file: &str,
+    locked: &Locked,
+    target: &TargetEnvironment,
+) -> Result<Found, BuildError> {
+    let lock = format!("{lock_file}:{}", locked.line);
+    let bad = |why: String| BuildError::Fetch(FetchError::Setting { from: lock.clone(), why });
+    let parsed: Url = url.parse().map_err(|error| bad(format!("its URL is none: {error}")))?;
+    let mut shown = without_credentials(&parsed);
+    shown.set_query(None);
+    let source = Some(OriginSource::Url { url: shown.to_string() });
+    let hashes = locked_hashes(locked);
+    let key = choice_key(locked, &hashes, target)?;
+    let _flight = context.flight(&key).await;
+    let file_name = FilePlace::Url(url.to_owned()).file_name().unwrap_or_default();
+    if !is_file_of(&file_name, &locked.name, &locked.version) {
+        return Err(bad(format!("{file_name} is not a file of {} {}", locked.name, locked.version)));
+    }
+    if let Err(none) = best_wheel(&[&file_name], |name| name, target) {
+        return Ok(Found::Finding(Box::new(none.finding(&locked.name, &locked.version, &lock))));
+    }
+    let there = hashes.iter().find(|digest| context.store.contains(digest)).copied();
+    let digest = match there {
+        Some(digest) => digest,
+        None => {
+            let file = IndexFile {
+                file_name: file_name.clone(),
+                url: parsed,
+                digest: if let [one] = hashes[..] { Some(one) } else { None },
+                size: None,
+                requires_python: None,
+                yanked: false,
+                metadata: false,
+            };
+            download(context, &file, &hashes, &lock).await?
+        }
+    };
+    let chosen = Chosen { file_name, digest };
+    context.store.cache_put("chosen-wheel", &key, &chosen)?;
+    judged(context, chosen, lock_file, locked, source).await
 }
 
 /// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
-async fn judged(
+pub(crate) async fn judged(
     context: &Context,
     chosen: Chosen,
     lock_file: &str,
     locked: &Locked,
+    source: Option<OriginSource>,
 ) -> Result<Found, BuildError> {
     match read(context, chosen).await {
-        Ok(ready) => Ok(Found::Wheel(Box::new(ready))),
+        Ok(ready) => Ok(Found::Wheel(Box::new(ReadyWheel { source, ..ready }))),
         Err(BuildError::Wheel { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
             let finding = Finding::new(Code::RecordMismatch, locked.name.as_str(), source.to_string())
                 .detail(format!("the lock names this file at {lock_file}:{}", locked.line))
@@ -214,6 +273,35 @@ pub(crate) async fn download(
     hashes: &[Digest],
     lock: &str,
 ) -> Result<Digest, BuildError> {
+    fetch_file(context, file, &|digest| {
+        if hashes.contains(&digest) {
+            return Ok(());
+        }
+        Err(BuildError::ServedNotLocked {
+            file: file.file_name.clone(),
+            lock: lock.to_owned(),
+            found: digest,
+            locked: hashes.to_vec(),
+        })
+    })
+    .await
+}
+
+/// Brings a file of an index into the store before anything is locked: any content will do that is what the index says.
+pub(crate) async fn store_file(context: &Context, file: &IndexFile) -> Result<Digest, BuildError> {
+    let _flight = match &file.digest {
+        Some(digest) => Some(context.flight(digest).await),
+        None => None,
+    };
+    fetch_file(context, file, &|_| Ok(())).await
+}
+
+/// Downloads a file unless the store has it. `accept` sees the digest of what came before it is kept.
+async fn fetch_file(
+    context: &Context,
+    file: &IndexFile,
+    accept: &(dyn Fn(Digest) -> Result<(), BuildError> + Sync),
+) -> Result<Digest, BuildError> {
     if let Some(digest) = file.digest
         && context.store.contains(&digest)
     {
@@ -228,14 +316,7 @@ pub(crate) async fn download(
     let outcome = client.download(&file.url, file.digest.as_ref(), file.size, &mut sink, &progress).await;
     context.events.send(Event::DownloadEnded { file: name.clone() });
     let (digest, _) = outcome?;
-    if !hashes.contains(&digest) {
-        return Err(BuildError::ServedNotLocked {
-            file: file.file_name.clone(),
-            lock: lock.to_owned(),
-            found: digest,
-            locked: hashes.to_vec(),
-        });
-    }
+    accept(digest)?;
     let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
     blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
     Ok(digest)
@@ -325,6 +406,7 @@ fn read_from_store(context: &Context, chosen: &Chosen) -> Result<ReadyWheel, Bui
         elf,
         unreadable_elf,
         built_from: None,
+        source: None,
     })
 }
 

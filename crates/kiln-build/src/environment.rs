@@ -1,9 +1,9 @@
 //! What a run is given: folders, time, settings. Nothing here reads the process's environment.
 
 use crate::base::ReadyBases;
-use crate::{BuildError, Events};
+use crate::{BuildError, Events, NamedIndexSetting};
 use kiln_engine::{Engine, EngineSettings};
-use kiln_fetch::{Client, IndexSetting, Mirror, NetworkSettings};
+use kiln_fetch::{Client, Index, IndexSetting, Mirror, NetworkSettings};
 use kiln_record::{Digest, Epoch};
 use kiln_store::{Ledger, Store, WorkspaceLock};
 use std::collections::BTreeMap;
@@ -34,6 +34,10 @@ pub struct Environment {
     pub network: NetworkSettings,
     /// The Python index that the environment is configured for, used where the workspace names none.
     pub index: Option<IndexSetting>,
+    /// The indexes that `kiln.toml` names.
+    pub indexes: BTreeMap<String, NamedIndexSetting>,
+    /// Where pip and uv are told of further indexes, none of which is asked.
+    pub further_indexes: Vec<String>,
     /// The Debian mirrors of the environment, used where neither base nor workspace names one.
     pub debian_mirrors: Vec<Mirror>,
     /// How to reach the engine.
@@ -53,6 +57,8 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) bases: Arc<ReadyBases>,
     client: Arc<OnceCell<Client>>,
+    // The named indexes that were asked, with their logins.
+    pub(crate) named_indexes: Arc<tokio::sync::Mutex<BTreeMap<String, Index>>>,
     engine: EngineSlot,
     // Held until the last clone is gone: work on other threads may outlive the run that was stopped.
     _lock: Arc<WorkspaceLock>,
@@ -79,6 +85,7 @@ impl Context {
             store: Store::open(&environment.store)?,
             bases: Arc::default(),
             client: Arc::default(),
+            named_indexes: Arc::default(),
             engine,
             reading: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(2, std::num::NonZero::get),

@@ -46,6 +46,14 @@ pub enum BuildError {
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]
     NoIndex,
+    /// An index that `kiln.toml` names cannot be asked from here.
+    #[error("the index `{index}` of kiln.toml cannot be used: {reason}")]
+    Index {
+        /// Its name.
+        index: String,
+        /// Why.
+        reason: String,
+    },
     /// No Debian mirror is configured anywhere.
     #[error("no Debian mirror is known for base `{base}`")]
     NoMirror {

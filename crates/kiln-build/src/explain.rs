@@ -164,7 +164,7 @@ pub async fn explain(
     };
     explanation.base = format!("{} with Python {}", explanation.base, selecting.interpreter.version);
     let mut wheels = Vec::new();
-    let builder = Builder::new(&context, &plan);
+    let builder = Builder::new(&context, &plan, &selecting.bindings);
     for locked in &selecting.selection.wanted {
         if let Some(wheel) = builder.known(locked, &selecting.target).await? {
             wheels.push(wheel);

@@ -19,6 +19,9 @@ mod explain;
 mod hygiene;
 mod import_check;
 mod included;
+mod index;
+mod index_router;
+mod local;
 mod lock_artifact;
 mod lock_base;
 mod native;
@@ -46,6 +49,7 @@ pub use event::{Ending, Event, Events, Stage};
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
+pub use index::NamedIndexSetting;
 pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};
 pub use pins::{Pin, PinnedThing, pins};

@@ -2,13 +2,15 @@
 
 use crate::declared::{command, declare};
 use crate::environment::{Context, EngineSlot};
+use crate::index::Indexes;
+use crate::index_router::IndexRouter;
 use crate::sdist::{Buildable, environment_of_base, resolve};
 use crate::selecting::target_environment;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, NoAnswer, Question, Uv, only_source};
 use crate::workspace::{read_workspace, text_file};
 use crate::{BuildError, Environment, Event, Events};
-use kiln_fetch::{Index, IndexFile};
+use kiln_fetch::IndexFile;
 use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
@@ -110,8 +112,14 @@ pub async fn lock_artifacts(
             ready = Some(uv);
             report = pinned;
         }
+        let named = &workspace.settings.indexes;
+        let router = match named.is_empty() {
+            true => None,
+            false => Some(IndexRouter::start(&context, &asked.base, named).await?),
+        };
+        let indexes = Indexes { default: &index, named, router: router.as_ref() };
         if let Some(uv) = &ready {
-            locks.push(lock_one(&context, &asked, request, &index, uv).await?);
+            locks.push(lock_one(&context, &asked, request, &indexes, uv).await?);
         }
     }
     Ok((locks, report))
@@ -301,7 +309,7 @@ async fn lock_one(
     context: &Context,
     asked: &Asked<'_>,
     request: &ArtifactLockRequest,
-    index: &Index,
+    indexes: &Indexes<'_>,
     uv: &Uv,
 ) -> Result<ArtifactLock, BuildError> {
     let (manifest, declaration) = (asked.manifest, &asked.declaration);
@@ -333,12 +341,14 @@ async fn lock_one(
     };
     let sdists = Buildable::new(asked.sdists);
     let (interpreter, glibc) = (&*interpreter, target.glibc);
-    let question = Question { declaration, interpreter, target: &environment, glibc, sdists: &sdists };
+    let router = indexes.router;
+    let question =
+        Question { declaration, interpreter, target: &environment, glibc, sdists: &sdists, router };
     let tell = |activity| {
         context.events.send(Event::Locking { subject: manifest.name.to_string(), activity });
     };
     tell("resolve");
-    let pinned = resolve(context, index, uv, &question, &freedom)
+    let pinned = resolve(context, indexes, uv, &question, &freedom)
         .await
         .map_err(|none| unresolved(asked, &target, none))?;
     let header = LockHeader {
@@ -358,7 +368,10 @@ async fn lock_one(
         .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
         .collect();
     remarks.extend(sdists.remarks(&pinned));
-    let (held_back, kept) = match all_held_back(context, &question, index, uv, &pinned, &freedom).await {
+    remarks.extend(context.environment.further_indexes.iter().map(|from| {
+        format!("{from} names a further index, which is not asked: nothing there says what is to come from it; name it in kiln.toml with [[index]] and `packages`")
+    }));
+    let (held_back, kept) = match all_held_back(context, &question, indexes, uv, &pinned, &freedom).await {
         Ok(both) => both,
         Err(reason) => {
             remarks.push(format!("whether the target holds anything back was not checked: {reason}"));
@@ -439,7 +452,7 @@ fn unresolved(asked: &Asked<'_>, target: &LockTarget, none: NoAnswer) -> BuildEr
 async fn all_held_back(
     context: &Context,
     question: &Question<'_>,
-    index: &Index,
+    indexes: &Indexes<'_>,
     uv: &Uv,
     pinned: &[Pinned],
     freedom: &Freedom,
@@ -454,11 +467,11 @@ async fn all_held_back(
     // What an older lock keeps, the target does not hold back: it is asked without one.
     let free = Freedom::default();
     let here = match &freedom.previous {
-        Some(_) => versions(&resolve(context, index, uv, question, &free).await.map_err(broken)?),
+        Some(_) => versions(&resolve(context, indexes, uv, question, &free).await.map_err(broken)?),
         None => versions(pinned),
     };
     let unlimited = Question { glibc: NO_LIMIT, ..*question };
-    let elsewhere = versions(&resolve(context, index, uv, &unlimited, &free).await.map_err(broken)?);
+    let elsewhere = versions(&resolve(context, indexes, uv, &unlimited, &free).await.map_err(broken)?);
 
     let mut asked_for: BTreeMap<&DistributionName, &Constraint> = BTreeMap::new();
     for wanted in &question.declaration.wanted {
@@ -479,10 +492,13 @@ async fn all_held_back(
         .filter(|name| here.contains_key(*name))
         .collect();
     let client = context.client().await.map_err(|error| error.to_string())?;
-    let listings = names.iter().map(|name| async move { Ok((*name, index.files(client, name).await?)) });
-    let listings: Vec<(&DistributionName, Vec<IndexFile>)> = futures_util::future::try_join_all(listings)
-        .await
-        .map_err(|error: kiln_fetch::FetchError| error.to_string())?;
+    let listings = names.iter().map(|name| async move {
+        let index = indexes.of(context, name).await.map_err(|error| error.to_string())?;
+        Ok((*name, index.files(client, name).await.map_err(|error| error.to_string())?))
+    });
+    let listings: Result<Vec<(&DistributionName, Vec<IndexFile>)>, String> =
+        futures_util::future::try_join_all(listings).await;
+    let listings = listings?;
     let mut all = Vec::new();
     for (name, files) in listings {
         let offers: Vec<Offer<'_>> = files

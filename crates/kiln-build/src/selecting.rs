@@ -2,6 +2,7 @@
 
 use crate::declared as declarations;
 use crate::environment::Context;
+use crate::index::{self, Bindings};
 use crate::stage::{Denied, Judged};
 use crate::workspace::text_file;
 use crate::{BuildError, Event, Stage};
@@ -22,6 +23,8 @@ pub(crate) struct Selecting {
     pub(crate) lock: Lock,
     pub(crate) choice: Choice,
     pub(crate) selection: Selection,
+    /// Which index each selected distribution is asked of.
+    pub(crate) bindings: Bindings,
 }
 
 /// Selects what a plan needs from its lock; none if the manifest has no `[python]` section. `layers` are what the artifact's
@@ -69,7 +72,18 @@ pub(crate) async fn select_for(
     if let Some(declaration) = &declaration {
         selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
     }
-    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection })))
+    let default = context.default_index_url(&plan.base).await;
+    let relock = declarations::relock(plan, &lock);
+    let question = index::Question {
+        indexes: &plan.indexes,
+        settings: &context.environment.indexes,
+        default: default.as_ref(),
+        lock: &lock,
+        relock: &relock,
+    };
+    let (bindings, findings) = question.bind(&selection.wanted);
+    selection.findings.extend(findings);
+    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings })))
 }
 
 /// What the project asks for itself, under the groups and extras that are chosen.

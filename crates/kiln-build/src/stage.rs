@@ -2,27 +2,29 @@
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
 use crate::collect::{Collection, OwnFiles, WheelFiles};
-use crate::distribution::ReadyWheel;
+use crate::distribution::{self, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::hygiene;
 use crate::import_check;
+use crate::index::Bindings;
 use crate::native;
 use crate::sdist::{self, Brought, Builder};
 use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
 use crate::upstream::{self, ReadyUpstream};
-use crate::{BuildError, Event, Stage, cross_check, smoke};
+use crate::{BuildError, Event, Stage, cross_check, local, smoke};
 use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
 use kiln_python::{
-    LayerContent, Locked, Surroundings, TargetEnvironment, requires, wheels_requiring_other_python,
+    FilePlace, LayerContent, Lock, Locked, Surroundings, TargetEnvironment, requires,
+    wheels_requiring_other_python,
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, FORMAT_VERSION,
-    FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, Output, Record,
-    Tree, TreePath,
+    FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, OriginSource,
+    Output, Record, Tree, TreePath,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
@@ -134,13 +136,13 @@ impl Planned {
                 declared: None,
             }));
         };
-        let Selecting { interpreter, target, lock, choice, selection } = selecting;
+        let Selecting { interpreter, target, lock, choice, selection, bindings } = selecting;
         if let Some(denied) = denied(context, &plan, &selection.findings) {
             return Ok(Err(denied));
         }
 
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
-        let brought = fetch_all(context, &plan, &lock.name, &selection.wanted, &target).await?;
+        let brought = fetch_all(context, &plan, &lock, &selection.wanted, &bindings, &target).await?;
         let mut wheels = Vec::new();
         let mut findings = selection.findings.clone();
         for brought in brought {
@@ -159,7 +161,7 @@ impl Planned {
         let wanted = selection
             .wanted
             .iter()
-            .map(|locked| Expected { name: locked.name.clone(), version: locked.version.clone() })
+            .map(|locked| Expected { name: locked.name.clone(), version: version_of(locked, &wheels) })
             .collect();
         let mut checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
         checks.extend(told_by_twin(context, &plan.base).await?);
@@ -197,6 +199,12 @@ async fn told_by_twin(context: &Context, base: &PinnedBase) -> Result<Option<Che
     Ok(Some(Check::not_checked("probe", reason)))
 }
 
+/// The version of a distribution: a project of the workspace states its own where the lock does not.
+fn version_of(locked: &Locked, wheels: &[ReadyWheel]) -> String {
+    let own = wheels.iter().filter(|_| locked.place.is_some()).find(|ready| ready.wheel.name == locked.name);
+    own.map_or_else(|| locked.version.clone(), |ready| ready.wheel.version.clone())
+}
+
 /// What layers hold, for the selection.
 fn layer_contents(layers: &[ReadyLayer]) -> Vec<LayerContent> {
     layers
@@ -209,12 +217,27 @@ fn layer_contents(layers: &[ReadyLayer]) -> Vec<LayerContent> {
 async fn fetch_all(
     context: &Context,
     plan: &ArtifactPlan,
-    lock_file: &str,
+    lock: &Lock,
     wanted: &[Locked],
+    bindings: &Bindings,
     target: &TargetEnvironment,
 ) -> Result<Vec<Brought>, BuildError> {
-    let builder = Builder::new(context, plan);
-    let each = wanted.iter().map(|locked| builder.bring(lock_file, locked, target));
+    let builder = Builder::new(context, plan, bindings);
+    let builder = &builder;
+    let each = wanted.iter().map(|locked| async move {
+        let at = lock.place(locked);
+        match &locked.place {
+            Some(FilePlace::Url(url)) => {
+                let found = distribution::bring_from_url(context, url, &lock.name, locked, target).await?;
+                Ok(Brought::of(found, locked, &at))
+            }
+            Some(place) => {
+                let found = local::bring(context, plan, lock, locked, place, target).await?;
+                Ok(Brought::of(found, locked, &at))
+            }
+            None => builder.bring(&lock.name, locked, target).await,
+        }
+    });
     futures_util::future::try_join_all(each).await
 }
 
@@ -549,7 +572,9 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
-    inputs.extend(wheels.iter().flat_map(wheel_inputs));
+    // The wheel of a project in the workspace is made of an input, and is none itself.
+    let is_made = |ready: &&ReadyWheel| matches!(ready.source, Some(OriginSource::Folder { .. }));
+    inputs.extend(wheels.iter().filter(|ready| !is_made(ready)).flat_map(wheel_inputs));
     inputs.extend(layers.iter().map(|layer| Input {
         role: InputRole::Layer,
         name: layer.name.to_string(),

@@ -55,8 +55,8 @@ pub async fn lock_tools(
 
 /// The index where no artifact says for which base: the configured one, else that of the first base with a pin.
 async fn any_index(context: &Context) -> Result<Index, BuildError> {
-    if let Some(setting) = &context.environment.index {
-        return Ok(Index { url: setting.url.clone(), from: setting.from.clone() });
+    if let Some(index) = context.configured_index().await? {
+        return Ok(index);
     }
     let workspace = read_workspace(&context.environment.root)?;
     let pinned = workspace.bases.values().find_map(|(definition, lock)| {
@@ -307,6 +307,7 @@ mod tests {
             size: None,
             requires_python: None,
             yanked,
+            metadata: false,
         }
     }
 

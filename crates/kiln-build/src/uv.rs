@@ -2,6 +2,7 @@
 
 use crate::BuildError;
 use crate::environment::Context;
+use crate::index_router::IndexRouter;
 use crate::sdist::Buildable;
 use fs_err as fs;
 use kiln_fetch::Index;
@@ -58,6 +59,8 @@ pub(crate) struct Question<'a> {
     pub(crate) glibc: (u32, u32),
     /// What may be a source distribution; nothing else is taken without a wheel.
     pub(crate) sdists: &'a Buildable,
+    /// What stands for all indexes, where the workspace names any; else the default one is asked as it is.
+    pub(crate) router: Option<&'a IndexRouter>,
 }
 
 /// Why there is no answer.
@@ -134,7 +137,8 @@ impl Uv {
         let script = stand_in_for_trial(&work.path().display().to_string())?;
         write_program(&work.path().join("python3"), &script)?;
         fs::write(work.path().join("0.in"), "")?;
-        let output = self.run(work.path(), &["--offline".to_owned(), "0.in".to_owned()]).await?;
+        let arguments = ["--offline".to_owned(), "0.in".to_owned()];
+        let output = self.run(work.path(), &arguments, &BTreeMap::new()).await?;
         if output.success {
             return Ok(());
         }
@@ -206,19 +210,48 @@ impl Uv {
             let packages = freedom.upgrade.iter();
             arguments.extend(packages.flat_map(|name| ["--upgrade-package".to_owned(), name.to_string()]));
         }
-        let output = self.run(folder, &arguments).await?;
+        let variables = question.router.map(|router| self.routed(router)).unwrap_or_default();
+        let output = self.run(folder, &arguments, &variables).await?;
+        if let Some(problem) = question.router.and_then(IndexRouter::problem) {
+            return Err(NoAnswer::Broken(problem));
+        }
         if !output.success {
             return Err(NoAnswer::Refused { lines: output.lines, unsatisfiable: output.code == Some(1) });
         }
         let text = fs::read_to_string(folder.join("lock.txt"))?;
-        Ok(read_resolution(&text, &origins)?)
+        let mut pinned = read_resolution(&text, &origins)?;
+        for one in &mut pinned {
+            one.index = question.router.and_then(|router| router.bound(&one.name));
+        }
+        Ok(pinned)
+    }
+
+    /// What uv is told where a router stands for all indexes. It knows no other, and keeps nothing of what it learns:
+    /// the next run's router has another address.
+    fn routed(&self, router: &IndexRouter) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::from([
+            ("UV_DEFAULT_INDEX".to_owned(), router.url().to_owned()),
+            ("UV_INDEX".to_owned(), String::new()),
+            ("UV_CACHE_DIR".to_owned(), self.folder.path().join("cache").display().to_string()),
+        ]);
+        for name in ["NO_PROXY", "no_proxy"] {
+            let there = self.variables.get(name).filter(|text| !text.is_empty());
+            let hosts = there.map_or_else(|| "127.0.0.1".to_owned(), |there| format!("{there},127.0.0.1"));
+            variables.insert(name.to_owned(), hosts);
+        }
+        variables
     }
 
     fn work_folder(&self) -> Result<TempDir, BuildError> {
         Ok(tempfile::Builder::new().prefix("resolve-").tempdir_in(self.folder.path())?)
     }
 
-    async fn run(&self, folder: &Path, arguments: &[String]) -> Result<Output, BuildError> {
+    async fn run(
+        &self,
+        folder: &Path,
+        arguments: &[String],
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Output, BuildError> {
         let mut command = tokio::process::Command::new(&self.program);
         command
             .args(["pip", "compile", "--no-config", "--color", "never", "--python"])
@@ -229,6 +262,7 @@ impl Uv {
             .current_dir(folder)
             .env_clear()
             .envs(&self.variables)
+            .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -238,6 +272,9 @@ impl Uv {
             reason: format!("it cannot be started: {error}"),
         })?;
         let mut text = String::from_utf8_lossy(&output.stderr).replace(&format!("{}/", folder.display()), "");
+        if let Some(router) = variables.get("UV_DEFAULT_INDEX") {
+            text = text.replace(router.as_str(), "<index>/");
+        }
         for secret in &self.secrets {
             text = text.replace(secret.as_str(), "***");
         }

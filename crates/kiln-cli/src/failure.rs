@@ -121,6 +121,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::NoIndex
         | BuildError::UpstreamDiffers { .. }
         | BuildError::ReferrersNotListed { .. }
+        | BuildError::Index { .. }
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
         | BuildError::Release { .. }
@@ -181,7 +182,8 @@ fn hints(error: &BuildError) -> Vec<String> {
         ],
         BuildError::Fetch(FetchError::NoSuchDistribution { .. }) => vec![
             "correct the name where the lock's source has it, and lock again".to_owned(),
-            "or name the index that has it: index = \"https://…\" under [python] in kiln.toml".to_owned(),
+            "or name the index that has it: index = \"https://…\" under [python] in kiln.toml, or [[index]] for some names"
+                .to_owned(),
         ],
         BuildError::NotAllListed { .. } => vec![
             "which wheel is the best depends on all of them, so kiln would build something else here than elsewhere".to_owned(),

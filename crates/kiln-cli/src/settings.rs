@@ -2,14 +2,12 @@
 
 use crate::args::{Format, Global};
 use crate::failure::Failure;
+use crate::indexes::{IndexSettings, index_settings};
 use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_build::{Environment, WORKSPACE_FILE, find_workspace, read_workspace};
 use kiln_engine::{EngineSettings, Session};
-use kiln_fetch::{
-    IndexSetting, IndexSources, Mirror, NetworkSettings, apt_mirrors, configured_index, pip_config_paths,
-    uv_config_paths,
-};
+use kiln_fetch::{Mirror, NetworkSettings, apt_mirrors};
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -54,9 +52,11 @@ impl Settings {
         };
         // Where the workspace is broken, the command that reads it says so; its settings do not matter then.
         let workspace = read_workspace(&root).ok();
-        let (index, mirror) = workspace
-            .map(|workspace| (workspace.settings.python_index, workspace.settings.debian_mirror))
-            .unwrap_or_default();
+        let settings = workspace.map(|workspace| workspace.settings).unwrap_or_default();
+        let indexes = match fetches {
+            true => index_settings(&settings, variables, home.as_deref())?,
+            false => IndexSettings::default(),
+        };
         let environment = Environment {
             dist: root.join("dist"),
             state: root.join(".kiln"),
@@ -65,8 +65,14 @@ impl Settings {
             now: now()?,
             source_date_epoch,
             network: network(variables, home.as_deref()),
-            index: if fetches { python_index(index, variables, home.as_deref())? } else { None },
-            debian_mirrors: if fetches { debian_mirrors(mirror, variables)? } else { Vec::new() },
+            index: indexes.default,
+            indexes: indexes.named,
+            further_indexes: indexes.further,
+            debian_mirrors: if fetches {
+                debian_mirrors(settings.debian_mirror, variables)?
+            } else {
+                Vec::new()
+            },
             engine: engine(variables, home.as_deref()),
             tool_variables: var::FOR_TOOLS
                 .iter()
@@ -137,25 +143,8 @@ fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
     }
 }
 
-/// The index that the workspace names, else the one that pip or uv is configured for.
-fn python_index(
-    named: Option<String>,
-    variables: &Variables,
-    home: Option<&Path>,
-) -> Result<Option<IndexSetting>, Failure> {
-    if let Some(text) = named {
-        let url = text.parse().map_err(|error| {
-            Failure::input(format!("{WORKSPACE_FILE}: python.index is not a URL: {error}"))
-        })?;
-        return Ok(Some(IndexSetting { url, from: WORKSPACE_FILE.to_owned() }));
-    }
-    let pip_config = texts(&pip_config_paths(variables.all(), home));
-    let uv_config = texts(&uv_config_paths(variables.all(), home));
-    let sources = IndexSources { env: variables.all(), pip_config: &pip_config, uv_config: &uv_config };
-    configured_index(&sources).map_err(Failure::fetch)
-}
-
-fn texts(paths: &[PathBuf]) -> Vec<(String, String)> {
+/// The paths that can be read, with their texts.
+pub(crate) fn texts(paths: &[PathBuf]) -> Vec<(String, String)> {
     paths
         .iter()
         .filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?)))

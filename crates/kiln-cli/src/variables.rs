@@ -14,6 +14,8 @@ pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 /// The home folder.
 pub(crate) const HOME: &str = "HOME";
+/// Where programs are: for `keyring`, if an index is to have its password from there.
+pub(crate) const PATH: &str = "PATH";
 /// No colour where this is set.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// No redrawn lines where this is set.

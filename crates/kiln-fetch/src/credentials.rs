@@ -87,7 +87,8 @@ pub(crate) struct Login {
 /// Which login belongs to which server.
 #[derive(Default)]
 pub(crate) struct Credentials {
-    by_origin: BTreeMap<(String, String, u16), Login>,
+    /// Logins of an origin, each with the path of the URL that brought it.
+    by_origin: BTreeMap<(String, String, u16), Vec<(String, Login)>>,
     by_host: BTreeMap<String, Login>,
     default: Option<Login>,
 }
@@ -163,14 +164,25 @@ impl Credentials {
     /// Remembers the user information of a URL for its whole origin (scheme, host and port).
     pub(crate) fn remember(&mut self, url: &Url) {
         if let (Some(origin), Some(login)) = (origin(url), login_of(url)) {
-            self.by_origin.insert(origin, login);
+            let logins = self.by_origin.entry(origin).or_default();
+            logins.retain(|(path, _)| path != url.path());
+            logins.push((url.path().to_owned(), login));
         }
+    }
+
+    /// The login remembered for a URL's origin. Where one server has several indexes with a login each, it is that of
+    /// the index whose path has the most leading parts in common with the URL's, and the latest of those.
+    fn remembered(&self, url: &Url) -> Option<Login> {
+        let logins = self.by_origin.get(&origin(url)?)?;
+        let common =
+            |path: &str| path.split('/').zip(url.path().split('/')).take_while(|(a, b)| a == b).count();
+        logins.iter().max_by_key(|(path, _)| common(path)).map(|(_, login)| login.clone())
     }
 
     /// The login to send with a request: the URL's own, else the one remembered for its origin, else netrc's.
     pub(crate) fn login_for(&self, url: &Url) -> Option<Login> {
         login_of(url)
-            .or_else(|| self.by_origin.get(&origin(url)?).cloned())
+            .or_else(|| self.remembered(url))
             .or_else(|| self.by_host.get(&url.host_str()?.to_ascii_lowercase()).cloned())
             .or_else(|| self.default.clone())
     }
@@ -275,6 +287,16 @@ mod tests {
         for other in ["http://a.example/x", "https://a.example:444/x", "https://b.example/x"] {
             assert!(credentials.login_for(&url(other)).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn indexes_of_one_server_have_logins_of_their_own() {
+        let mut credentials = Credentials::default();
+        credentials.remember(&url("https://a:1@host.example/private/simple/"));
+        credentials.remember(&url("https://b:2@host.example/mirror/simple/"));
+        let user = |text: &str| credentials.login_for(&url(text)).map(|login| login.user);
+        assert_eq!(user("https://host.example/private/files/x.whl").as_deref(), Some("a"));
+        assert_eq!(user("https://host.example/mirror/simple/six/").as_deref(), Some("b"));
     }
 
     #[test]

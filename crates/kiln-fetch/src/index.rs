@@ -40,6 +40,8 @@ pub struct IndexFile {
     pub requires_python: Option<String>,
     /// Whether its publisher has withdrawn it (PEP 592).
     pub yanked: bool,
+    /// Whether the index offers the file's metadata beside it, at its URL with `.metadata` (PEP 658).
+    pub metadata: bool,
 }
 
 impl fmt::Debug for Index {
@@ -57,6 +59,7 @@ impl fmt::Debug for IndexFile {
             .field("size", &self.size)
             .field("requires_python", &self.requires_python)
             .field("yanked", &self.yanked)
+            .field("metadata", &self.metadata)
             .finish()
     }
 }
@@ -148,6 +151,10 @@ struct PageFile {
     requires_python: Option<String>,
     /// `true`, `false` or the reason as text.
     yanked: Option<serde_json::Value>,
+    /// `true`, `false` or the hashes (PEP 714).
+    core_metadata: Option<serde_json::Value>,
+    /// What it was called first (PEP 691).
+    dist_info_metadata: Option<serde_json::Value>,
 }
 
 fn from_json(response: &Response) -> Result<Vec<IndexFile>, FetchError> {
@@ -163,12 +170,16 @@ fn from_json(response: &Response) -> Result<Vec<IndexFile>, FetchError> {
                 file_name: checked_name(response, file.filename)?,
                 size: file.size,
                 requires_python: file.requires_python.filter(|text| !text.trim().is_empty()),
-                yanked: file.yanked.is_some_and(|value| {
-                    !matches!(value, serde_json::Value::Bool(false) | serde_json::Value::Null)
-                }),
+                yanked: is_stated(file.yanked.as_ref()),
+                metadata: is_stated(file.core_metadata.as_ref().or(file.dist_info_metadata.as_ref())),
             })
         })
         .collect()
+}
+
+/// Whether a value that may be `false`, `true` or more is there and not `false`.
+fn is_stated(value: Option<&serde_json::Value>) -> bool {
+    value.is_some_and(|value| !matches!(value, serde_json::Value::Bool(false) | serde_json::Value::Null))
 }
 
 fn from_html(response: &Response) -> Result<Vec<IndexFile>, FetchError> {
@@ -186,14 +197,14 @@ fn from_html(response: &Response) -> Result<Vec<IndexFile>, FetchError> {
     };
     page.anchors
         .into_iter()
-        .map(|Anchor { href, requires_python, yanked }| {
+        .map(|Anchor { href, requires_python, yanked, metadata }| {
             let (url, fragment) = file_url(response, &base, &href)?;
             let name = checked_name(response, file_name(&url))?;
             let stated =
                 fragment.as_deref().and_then(|f| f.split('&').find_map(|part| part.strip_prefix("sha256=")));
             let digest = digest(response, &name, stated)?;
             let requires_python = requires_python.filter(|text| !text.trim().is_empty());
-            Ok(IndexFile { file_name: name, url, digest, size: None, requires_python, yanked })
+            Ok(IndexFile { file_name: name, url, digest, size: None, requires_python, yanked, metadata })
         })
         .collect()
 }

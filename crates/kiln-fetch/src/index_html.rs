@@ -23,6 +23,8 @@ pub(crate) struct Anchor {
     pub(crate) requires_python: Option<String>,
     /// Whether `data-yanked` is there (PEP 592), with or without a reason.
     pub(crate) yanked: bool,
+    /// Whether the page says that the file's metadata is offered beside it (PEP 658).
+    pub(crate) metadata: bool,
 }
 
 /// Reads a page.
@@ -50,6 +52,9 @@ pub(crate) fn read(html: &str) -> Page {
                         href,
                         requires_python: value("data-requires-python"),
                         yanked: value("data-yanked").is_some(),
+                        metadata: ["data-core-metadata", "data-dist-info-metadata"]
+                            .iter()
+                            .any(|key| value(key).is_some_and(|value| value != "false")),
                     });
                 }
             }
@@ -168,6 +173,7 @@ mod tests {
             href: href.to_owned(),
             requires_python: requires.map(str::to_owned),
             yanked,
+            metadata: false,
         };
         assert_eq!(
             page.anchors,

@@ -37,6 +37,9 @@ pub use git::{GitCommit, GitObject, Reference, Repository};
 pub use index::{Index, IndexFile};
 pub use pip_config::pip_config_paths;
 pub use registry::{Registry, RegistryLogin};
-pub use settings::{IndexSetting, IndexSources, configured_index};
+pub use settings::{
+    IndexSetting, IndexSources, configured_index, further_indexes, is_same_index, named_index,
+};
 pub use sink::{Reopened, Sink};
+pub use url::Url;
 pub use uv_config::uv_config_paths;

@@ -58,6 +58,19 @@ pub(crate) fn index(files: &[(String, String)]) -> Result<Option<IndexSetting>, 
     url.map(|(text, from)| index_setting(&text, from)).transpose()
 }
 
+/// Where the files name further indexes. A file that cannot be read is told of by [`index`].
+pub(crate) fn further(files: &[(String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let entries = entries(path, text).unwrap_or_default();
+        let further = entries.iter().filter(|entry| {
+            matches!(entry.section.as_str(), "global" | "install") && entry.key == "extra-index-url"
+        });
+        found.extend(further.map(|e| format!("{path}, line {}, [{}] {}", e.line, e.section, e.key)));
+    }
+    found
+}
+
 struct Entry {
     section: String,
     key: String,

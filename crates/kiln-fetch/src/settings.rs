@@ -83,6 +83,64 @@ pub fn configured_index(sources: &IndexSources<'_>) -> Result<Option<IndexSettin
     pip_config::index(sources.pip_config)
 }
 
+/// Where further indexes are configured, beside the one that [`configured_index`] finds: variables, or files with their
+/// keys. kiln asks none of them, because nothing says which distribution is to come from which.
+#[must_use]
+pub fn further_indexes(sources: &IndexSources<'_>) -> Vec<String> {
+    let set = |name: &&str| sources.env.get(*name).is_some_and(|text| !text.trim().is_empty());
+    let variables = ["UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL"];
+    let mut found: Vec<String> =
+        variables.iter().filter(|name| set(name)).map(|name| (*name).to_owned()).collect();
+    found.extend(uv_config::further(sources.uv_config));
+    found.extend(pip_config::further(sources.pip_config));
+    found
+}
+
+/// The URL of an index that a workspace names, with its login from the environment: `KILN_INDEX_<NAME>_USERNAME` and
+/// `KILN_INDEX_<NAME>_PASSWORD`, else uv's `UV_INDEX_<NAME>_USERNAME` and `UV_INDEX_<NAME>_PASSWORD`, each alone or both,
+/// else what the URL itself holds. In the variables' names, the index's is in capitals with `_` for `-`.
+///
+/// # Errors
+/// [`FetchError::Setting`] if the URL is not usable.
+pub fn named_index(
+    env: &BTreeMap<String, String>,
+    name: &str,
+    url: &str,
+    from: &str,
+) -> Result<IndexSetting, FetchError> {
+    let mut setting = index_setting(without_name(url.trim()), from.to_owned())?;
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    let variable = |part: &str| {
+        ["KILN", "UV"]
+            .iter()
+            .find_map(|tool| env.get(&format!("{tool}_INDEX_{name}_{part}")).filter(|text| !text.is_empty()))
+    };
+    // Neither fails for a URL with a host, and `file:` URLs need no login.
+    if let Some(user) = variable("USERNAME") {
+        let _ = setting.url.set_username(user);
+    }
+    if let Some(password) = variable("PASSWORD") {
+        let _ = setting.url.set_password(Some(password));
+    }
+    Ok(setting)
+}
+
+/// Whether two URLs are of the same index, whatever login and final slash they have.
+#[must_use]
+pub fn is_same_index(a: &Url, b: &Url) -> bool {
+    let bare = |url: &Url| {
+        let url = crate::without_credentials(url);
+        let port = url.port_or_known_default();
+        (
+            url.scheme().to_owned(),
+            url.host_str().map(str::to_owned),
+            port,
+            url.path().trim_end_matches('/').to_owned(),
+        )
+    };
+    bare(a) == bare(b)
+}
+
 /// Checks the text of an index setting.
 pub(crate) fn index_setting(text: &str, from: String) -> Result<IndexSetting, FetchError> {
     let error = |why: String| FetchError::Setting { from: from.clone(), why };
@@ -200,6 +258,60 @@ mod tests {
             &[],
             "error: the setting UV_INDEX_URL is not usable: `ftp://host.example/` is neither https, http nor file",
         );
+    }
+
+    #[test]
+    fn a_named_index_has_its_login_from_the_environment() {
+        let check = |pairs: &[(&str, &str)], url: &str, expect: &str| {
+            let env = pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            assert_eq!(named_index(&env, "acme-lib", url, "kiln.toml").unwrap().url.as_str(), expect);
+        };
+        let bare = "https://a.example/simple/";
+        check(&[], bare, bare);
+        check(
+            &[("KILN_INDEX_ACME_LIB_USERNAME", "me@x"), ("KILN_INDEX_ACME_LIB_PASSWORD", "p w%")],
+            bare,
+            "https://me%40x:p%20w%@a.example/simple/",
+        );
+        check(
+            &[("UV_INDEX_ACME_LIB_PASSWORD", "p"), ("KILN_INDEX_OTHER_PASSWORD", "x")],
+            "acme=https://token@a.example/simple/",
+            "https://token:p@a.example/simple/",
+        );
+    }
+
+    #[test]
+    fn further_indexes_are_named_and_not_quoted() {
+        let env =
+            BTreeMap::from([("PIP_EXTRA_INDEX_URL".to_owned(), "https://u:hunter2@a.example/".to_owned())]);
+        let uv = [(
+            "uv.toml".to_owned(),
+            "extra-index-url = ['https://u:hunter2@b.example/']\n[[index]]\nurl = 'https://c.example/'\n"
+                .to_owned(),
+        )];
+        let pip = [(
+            "pip.conf".to_owned(),
+            "[global]\nindex-url = https://d.example/\nextra-index-url = https://u:hunter2@e.example/\n"
+                .to_owned(),
+        )];
+        let found = further_indexes(&IndexSources { env: &env, pip_config: &pip, uv_config: &uv });
+        assert_eq!(
+            found,
+            [
+                "PIP_EXTRA_INDEX_URL",
+                "uv.toml, [[index]]",
+                "uv.toml, extra-index-url",
+                "pip.conf, line 3, [global] extra-index-url"
+            ]
+        );
+    }
+
+    #[test]
+    fn indexes_are_compared_without_logins() {
+        let same = |a: &str, b: &str| is_same_index(&a.parse().unwrap(), &b.parse().unwrap());
+        assert!(same("https://u:p@A.example/simple/", "https://a.example:443/simple"));
+        assert!(!same("https://a.example/simple", "https://a.example/other"));
+        assert!(!same("https://a.example/simple", "http://a.example/simple"));
     }
 
     #[test]

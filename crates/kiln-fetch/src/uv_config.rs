@@ -42,6 +42,31 @@ pub(crate) fn index(files: &[(String, String)]) -> Result<Option<IndexSetting>, 
     Ok(None)
 }
 
+/// Where the files name further indexes. A file that cannot be read is told of by [`index`].
+pub(crate) fn further(files: &[(String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let Ok(document) = toml::from_str::<Table>(text) else { continue };
+        let is_project = Path::new(path).file_name().is_some_and(|name| name == "pyproject.toml");
+        let table = match is_project {
+            true => document.get("tool").and_then(|tool| tool.get("uv")).and_then(Value::as_table),
+            false => Some(&document),
+        };
+        let Some(table) = table else { continue };
+        let is_further = |index: &Value| index.get("default").and_then(Value::as_bool) != Some(true);
+        if table.get("index").and_then(Value::as_array).is_some_and(|all| all.iter().any(is_further)) {
+            found.push(format!("{path}, [[index]]"));
+        }
+        let pip = table.get("pip").and_then(Value::as_table);
+        for (shown, holder) in [("extra-index-url", Some(table)), ("[pip] extra-index-url", pip)] {
+            if holder.is_some_and(|holder| holder.contains_key("extra-index-url")) {
+                found.push(format!("{path}, {shown}"));
+            }
+        }
+    }
+    found
+}
+
 fn index_of_file(path: &str, text: &str) -> Result<Option<IndexSetting>, FetchError> {
     let document: Table = toml::from_str(text).map_err(|error| {
         // Only the message: the error's own text quotes the line, which may hold a password.

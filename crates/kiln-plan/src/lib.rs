@@ -5,6 +5,7 @@
 
 mod base;
 mod build_section;
+mod index;
 mod manifest;
 mod package;
 mod plan;
@@ -23,6 +24,7 @@ pub use base::{
     LockedPackage, PlatformLock, RegistryDefinition,
 };
 pub use build_section::{BUILD_VARIABLES, BuildSection};
+pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub use manifest::{
     BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };

@@ -1,7 +1,7 @@
 //! Plans: one artifact with every input pinned by digest, and the digest of all of that.
 
 use crate::{
-    BaseDefinition, BaseLock, LockedUpstream, Manifest, PlatformLock, PolicySection, Workspace,
+    BaseDefinition, BaseLock, LockedUpstream, Manifest, NamedIndex, PlatformLock, PolicySection, Workspace,
     locked_upstreams,
 };
 use kiln_record::{
@@ -20,6 +20,8 @@ pub struct PlanInputs {
     pub lock: Option<(String, Digest)>,
     /// Paths and digests of the files that the lock includes.
     pub included: Vec<(String, Digest)>,
+    /// Paths and digests of the wheels and projects of the workspace that the lock names.
+    pub local: Vec<(String, Digest)>,
     /// Path in the workspace and digest of the project file beside the lock.
     pub project: Option<(String, Digest)>,
     /// Paths and digests of the lock of build requirements and of the files that it includes.
@@ -171,6 +173,8 @@ pub struct ArtifactPlan {
     pub build: Option<BuildPlan>,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
+    /// The package indexes that the workspace names.
+    pub indexes: Vec<NamedIndex>,
     /// The time that stands for the build.
     pub epoch: Epoch,
     /// What its upstream sources are, in the manifest's order.
@@ -239,6 +243,13 @@ pub fn plan(
             digest: base.lock.manifest,
         },
     ];
+    let indexes = &workspace.settings.indexes;
+    if manifest.python.is_some() && !indexes.is_empty() {
+        // Which name is bound to which index decides findings; where an index is decides nothing.
+        let stated: Vec<_> = indexes.iter().map(NamedIndex::stated).collect();
+        let digest = value_digest(&stated);
+        inputs.push(Input { role: InputRole::Settings, name: "indexes".to_owned(), digest });
+    }
     let files = [(InputRole::Lock, &read.lock), (InputRole::Project, &read.project)];
     inputs.extend(files.into_iter().filter_map(|(role, file)| {
         file.as_ref().map(|(name, digest)| Input { role, name: name.clone(), digest: *digest })
@@ -259,6 +270,11 @@ pub fn plan(
             files.iter().map(move |(name, digest)| Input { role, name: name.clone(), digest: *digest })
         }));
     }
+    inputs.extend(read.local.iter().map(|(name, digest)| Input {
+        role: InputRole::Source,
+        name: name.clone(),
+        digest: *digest,
+    }));
     inputs.extend(read.check_files.iter().map(|(name, digest)| Input {
         role: InputRole::Check,
         name: name.clone(),
@@ -283,7 +299,17 @@ pub fn plan(
         build_definition: build.as_ref().map(|build| build.base.definition.digest),
         rules: read.rules,
     });
-    Ok(ArtifactPlan { manifest: manifest.clone(), base, build, policy, epoch, upstreams, inputs, digest })
+    Ok(ArtifactPlan {
+        manifest: manifest.clone(),
+        base,
+        build,
+        policy,
+        indexes: indexes.clone(),
+        epoch,
+        upstreams,
+        inputs,
+        digest,
+    })
 }
 
 /// What a manifest's source distributions are built with; none if it lists none.

@@ -1,6 +1,7 @@
 //! `kiln.toml`: what holds for the whole workspace.
 
 use crate::Problem;
+use crate::index::{IndexTable, NamedIndex, named_indexes};
 use crate::runtime_table::{RuntimeTable, own_runtimes};
 use kiln_record::{Code, Level, Runtime};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use toml::Spanned;
 pub struct Settings {
     /// The Python package index to use, if the workspace names one.
     pub python_index: Option<String>,
+    /// The package indexes that it names, in the order of the file.
+    pub indexes: Vec<NamedIndex>,
     /// The Debian mirror to use, if the workspace names one.
     pub debian_mirror: Option<String>,
     /// Levels and exceptions for findings.
@@ -96,6 +99,8 @@ struct File {
     policy: PolicySection,
     #[serde(default)]
     runtime: Vec<Spanned<RuntimeTable>>,
+    #[serde(default)]
+    index: Vec<Spanned<IndexTable>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -123,6 +128,7 @@ impl Settings {
         }
         check_policy(file, &parsed.policy)?;
         Ok(Self {
+            indexes: named_indexes(file, text, parsed.index, parsed.python.index.is_some())?,
             python_index: parsed.python.index,
             debian_mirror: parsed.debian.mirror,
             runtimes: own_runtimes(file, text, parsed.runtime)?,

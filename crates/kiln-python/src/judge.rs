@@ -1,6 +1,7 @@
 //! The findings of a selection, in words that a newcomer can act on.
 
 use crate::environment::{Asked, Verdict as Holds};
+use crate::file_place::FilePlace;
 use crate::lock::{ConflictItem, Lock, LockFormat, Locked};
 use crate::marker::{Marker, Variable, normal_extra};
 use crate::python_range::{Exclusion, exclusion};
@@ -445,19 +446,29 @@ impl Judge<'_> {
     /// What is wanted needs files that a hash pins.
     pub(crate) fn has_files(&mut self, locked: &Locked) {
         let place = self.lock.place(locked);
-        if let Some(folder) = &locked.folder {
-            let cause = format!(
-                "{} ({place}) is a project of the workspace, in the folder `{}`, and not from a package index",
-                locked.name, folder.path
-            );
-            self.findings.push(
-                Finding::new(Code::LockMissing, locked.name.as_str(), cause)
-                    .remedy(format!(
-                        "list the code of `{}` among the artifact's sources, and name {} in `exclude` under `[python]` of the manifest: what it requires is installed all the same",
-                        folder.path, locked.name
-                    )),
-            );
-            return;
+        match &locked.place {
+            Some(FilePlace::File(_) | FilePlace::Folder(_)) => return,
+            Some(FilePlace::Url(_)) if !locked.files.is_empty() => return,
+            Some(FilePlace::Url(url)) => {
+                let cause = format!("{} ({place}) is locked from {url} without a sha256 hash", locked.name);
+                self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(
+                    format!(
+                        "lock it again with the hash of the file that you have checked: {}",
+                        self.relock()
+                    ),
+                ));
+                return;
+            }
+            Some(FilePlace::Refused { text, reason }) => {
+                let cause = format!("{} ({place}) is locked from `{text}`: {reason}", locked.name);
+                self.findings.push(
+                    Finding::new(Code::LockMissing, locked.name.as_str(), cause)
+                        .remedy("name a wheel by its URL, or a wheel or project by its path in the workspace")
+                        .remedy(format!("or a version that an index has, and lock again: {}", self.relock())),
+                );
+                return;
+            }
+            None => {}
         }
         let cause = match &locked.not_from_index {
             Some(origin) => format!(

@@ -11,6 +11,7 @@ mod dependency;
 mod entry_points;
 mod environment;
 mod error;
+mod file_place;
 mod held_back;
 mod import_check;
 mod import_findings;
@@ -29,12 +30,14 @@ mod poetry;
 mod poetry_constraint;
 mod poetry_hash;
 mod project;
+mod project_layout;
 mod pylock;
 mod python_range;
 mod reach;
 mod record_file;
 mod release_file;
 mod requirements;
+mod requirements_direct;
 mod requirements_include;
 mod requirements_lines;
 mod requires;
@@ -43,6 +46,7 @@ mod sdist;
 mod sdist_metadata;
 mod select;
 mod smoke;
+mod source_project;
 mod stand_in;
 mod tags;
 mod target_lock;
@@ -57,6 +61,7 @@ pub use declaration::{Declaration, Wanted, declare_requirements};
 pub use declaration_project::declare_project;
 pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
+pub use file_place::FilePlace;
 pub use held_back::{HeldBack, Offer, held_back};
 pub use import_check::{
     FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
@@ -72,7 +77,7 @@ pub use installer::{
 pub use interpreter::{Interpreter, PROBE};
 pub use lock::{
     ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,
-    ProblemKind, Remark, RequiresPython, SourceFolder,
+    LockedIndex, ProblemKind, Remark, RequiresPython, SourceFolder,
 };
 pub use modules::top_level_modules;
 pub use pipfile::parse_pipfile;
@@ -91,6 +96,7 @@ pub use smoke::{
     RUNTIME_API, RequestedEvent, SmokeLimits, SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest,
     differences, function_script, smoke_outcome,
 };
+pub use source_project::{SourceProject, read_source_project};
 pub use stand_in::{stand_in_for_trial, stand_in_interpreter};
 pub use tags::{NoWheel, WheelName, best_wheel};
 pub use target_lock::{

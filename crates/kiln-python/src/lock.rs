@@ -1,5 +1,6 @@
 //! What a lock says, whatever its format: which distributions, of which version, with which files, and when.
 
+use crate::file_place::FilePlace;
 use crate::poetry_constraint::Constraint;
 use kiln_record::{Code, Digest, DistributionName, Finding};
 use std::fmt;
@@ -151,8 +152,25 @@ pub struct Locked {
     /// Where it is from, where the format says so: the URL of a package index, or what `not_from_index` says. Two
     /// distributions of one name and version can differ in it.
     pub source: Option<String>,
+    /// Which package index the lock takes it from.
+    pub index: LockedIndex,
+    /// The place that the lock names for it instead of asking an index.
+    pub place: Option<FilePlace>,
     /// The folder of the same source tree that it is, if it is one: a project of the workspace.
     pub folder: Option<SourceFolder>,
+}
+
+/// What a lock says of the package index that a distribution is from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockedIndex {
+    /// Nothing: its format has no place for it, or whoever wrote it left it out.
+    Unsaid,
+    /// The default index: its format names every other one.
+    Default,
+    /// The index of this name in `kiln.toml`.
+    Named(String),
+    /// The index at this URL, without credentials.
+    Url(String),
 }
 
 /// A project that a lock names as a distribution although it lies in the same source tree.

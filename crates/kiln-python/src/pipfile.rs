@@ -3,9 +3,10 @@
 //! The lock is JSON: one section for each category of packages, each a flat list for the one environment that it was
 //! resolved in. What did not apply there is kept as a name with a marker, without version and files.
 
+use crate::file_place::FilePlace;
 use crate::lock::{
-    Declared, InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, ProblemKind, RequiresPython,
-    too_large, without_credentials,
+    Declared, InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, LockedIndex, ProblemKind,
+    RequiresPython, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::pipfile_hash::is_fresh;
@@ -51,7 +52,12 @@ pub fn parse_pipfile(
         reader.problem(ProblemKind::Unsupported, reader.line(&["_meta", "pipfile-spec"]), message);
     }
     let mut requires_python = reader.requires_python(meta);
-    let distributions = reader.sections(root);
+    let mut distributions = reader.sections(root);
+    for one in &mut distributions {
+        if let LockedIndex::Named(name) = &one.index {
+            one.index = source_url(meta, name).map_or(LockedIndex::Unsaid, LockedIndex::Url);
+        }
+    }
     let mut groups: BTreeSet<String> =
         root.keys().filter(|key| *key != "_meta").map(|key| group(key)).collect();
     groups.insert("main".to_owned());
@@ -91,6 +97,13 @@ pub fn parse_pipfile(
         made_by: Some("pipenv lock".to_owned()),
         remarks: Vec::new(),
     })
+}
+
+/// The URL of one of the lock's sources, without credentials.
+fn source_url(meta: &Map<String, Value>, name: &str) -> Option<String> {
+    let sources = meta.get("sources")?.as_array()?;
+    let source = sources.iter().find(|source| source.get("name").and_then(Value::as_str) == Some(name))?;
+    source.get("url")?.as_str().map(without_credentials)
 }
 
 /// The dependency group that a section of the lock or of the `Pipfile` is.
@@ -165,7 +178,7 @@ impl Reader<'_> {
             };
             for (name, entry) in entries {
                 let line = self.line(&[section, name]);
-                match read_entry(name, entry, line.unwrap_or(1), &group(section)) {
+                match read_entry(self.file, name, entry, line.unwrap_or(1), &group(section)) {
                     Err(message) => self.problem(ProblemKind::Invalid, line, message),
                     Ok(one) => match locked.iter_mut().find(|other| is_same(other, &one)) {
                         Some(other) => other.groups.extend(one.groups),
@@ -213,7 +226,13 @@ fn is_same(a: &Locked, b: &Locked) -> bool {
         && a.not_from_index == b.not_from_index
 }
 
-fn read_entry(name: &str, entry: &Value, line: usize, group: &str) -> Result<Locked, String> {
+fn read_entry(
+    lock_file: &str,
+    name: &str,
+    entry: &Value,
+    line: usize,
+    group: &str,
+) -> Result<Locked, String> {
     let name: DistributionName = name.parse().map_err(|e| format!("{e}"))?;
     let entry = entry.as_object().ok_or_else(|| format!("{name} is not an object"))?;
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
@@ -238,6 +257,8 @@ fn read_entry(name: &str, entry: &Value, line: usize, group: &str) -> Result<Loc
     }
     files.sort();
     files.dedup();
+    let place =
+        ["file", "path"].into_iter().find_map(text).map(|reference| FilePlace::of(lock_file, reference));
     let not_from_index = ["git", "hg", "svn", "bzr", "file", "path"].into_iter().find_map(|key| {
         let place = without_credentials(text(key)?);
         Some(text("ref").map_or_else(|| format!("{key} {place}"), |at| format!("{key} {place} at {at}")))
@@ -251,10 +272,13 @@ fn read_entry(name: &str, entry: &Value, line: usize, group: &str) -> Result<Loc
         groups: vec![group.to_owned()],
         optional: false,
         extras: strings("extras").into_iter().map(normal_extra).collect(),
-        files: if not_from_index.is_some() { Vec::new() } else { files },
+        files: if not_from_index.is_some() && place.is_none() { Vec::new() } else { files },
         dependencies: Vec::new(),
         not_from_index,
         source: text("index").map(without_credentials),
+        // The name is one of the lock's own sources; whoever has them puts their URL in its place.
+        index: text("index").map_or(LockedIndex::Unsaid, |name| LockedIndex::Named(name.to_owned())),
+        place,
         folder: None,
     })
 }

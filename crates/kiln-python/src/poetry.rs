@@ -1,8 +1,9 @@
 //! `poetry.lock`, lock versions 1.1 to 2.1, with the `pyproject.toml` that it belongs to.
 
+use crate::file_place::FilePlace;
 use crate::lock::{
-    InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind, RequiresPython,
-    too_large, without_credentials,
+    InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex, ProblemKind,
+    RequiresPython, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::poetry_constraint;
@@ -239,6 +240,18 @@ impl Reader<'_> {
         groups.sort();
         groups.dedup();
 
+        let index = match get_table(table, "source")
+            .map(|source| (get_str(source, "type"), get_str(source, "url")))
+        {
+            // Poetry names the index of everything that is not from the public one.
+            None => LockedIndex::Default,
+            Some((Some("legacy"), Some(url))) => LockedIndex::Url(without_credentials(url)),
+            Some(_) => LockedIndex::Unsaid,
+        };
+        let place = get_table(table, "source").and_then(|source| {
+            let direct = matches!(get_str(source, "type"), Some("url" | "file" | "directory"));
+            Some(FilePlace::of(self.file, get_str(source, "url").filter(|_| direct)?))
+        });
         let not_from_index = get_table(table, "source").and_then(|source| {
             let kind = get_str(source, "type").unwrap_or("unknown");
             let url = get_str(source, "url").unwrap_or("");
@@ -257,6 +270,8 @@ impl Reader<'_> {
             files: list,
             not_from_index,
             source: None,
+            index,
+            place,
             folder: None,
         })
     }
@@ -552,5 +567,27 @@ all = [{include-group = "lint"}, {include-group = "all"}]
             lock.distributions.last().unwrap().not_from_index.as_deref(),
             Some("git https://example.org/t.git")
         );
+    }
+
+    #[test]
+    fn places_that_are_no_index_are_told_apart() {
+        let with = |kind: &str, url: &str| {
+            let source = format!("[package.source]\ntype = \"{kind}\"\nurl = \"{url}\"\n\n[extras]");
+            parse(&lock_2_1().replace("[extras]", &source), PROJECT).unwrap().distributions.pop().unwrap()
+        };
+        let wheel = "https://u:p@example.org/t-1-py3-none-any.whl";
+        let one = with("url", wheel);
+        assert_eq!(one.place, Some(FilePlace::Url(wheel.replace("u:p@", ""))));
+        assert!(!one.files.is_empty());
+        assert_eq!(with("directory", "libs/own").place, Some(FilePlace::Folder("libs/own".to_owned())));
+        assert_eq!(
+            with("file", "w/t-1-py3-none-any.whl").place,
+            Some(FilePlace::File("w/t-1-py3-none-any.whl".to_owned()))
+        );
+        let private = with("legacy", "https://u:p@acme.example/simple");
+        assert_eq!(private.index, LockedIndex::Url("https://acme.example/simple".to_owned()));
+        assert_eq!(private.place, None);
+        let all = parse(&lock_2_1(), PROJECT).unwrap().distributions;
+        assert!(all.iter().all(|one| one.index == LockedIndex::Default && one.place.is_none()));
     }
 }

@@ -1,8 +1,9 @@
 //! `pylock.toml`, the lock format of PEP 751 (packaging specification "pylock.toml").
 
+use crate::file_place::FilePlace;
 use crate::lock::{
-    InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, ProblemKind, RequiresPython, SourceFolder,
-    too_large, without_credentials,
+    InputProblem, Lines, Lock, LockFormat, Locked, LockedFile, LockedIndex, ProblemKind, RequiresPython,
+    SourceFolder, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::Constraint;
@@ -146,7 +147,7 @@ impl Reader<'_> {
             let at = package.span().start;
             match package.get_ref().as_table() {
                 None => self.problem(ProblemKind::Invalid, Some(at), "a package is not a table"),
-                Some(table) => match read_package(table, self.lines.of(at)) {
+                Some(table) => match read_package(self.file, table, self.lines.of(at)) {
                     Ok(package) => locked.push(package),
                     Err(message) => self.problem(ProblemKind::Invalid, Some(at), message),
                 },
@@ -157,7 +158,7 @@ impl Reader<'_> {
     }
 }
 
-fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
+fn read_package(lock_file: &str, table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
     let name: DistributionName =
         get_str(table, "name").ok_or("a package has no name")?.parse().map_err(|e| format!("{e}"))?;
     let marker = get_str(table, "marker").map(str::to_owned);
@@ -172,6 +173,15 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
     if let Some(sdist) = get_table(table, "sdist") {
         files.extend(read_file(sdist).map_err(|e| format!("the sdist of {name}: {e}"))?);
     }
+    let archive = get_table(table, "archive");
+    if let Some(archive) = archive {
+        files.extend(read_file(archive).map_err(|e| format!("the archive of {name}: {e}"))?);
+    }
+    let place = [archive, get_table(table, "directory")]
+        .into_iter()
+        .flatten()
+        .find_map(|source| get_str(source, "path").or_else(|| get_str(source, "url")))
+        .map(|reference| FilePlace::of(lock_file, reference));
     let version = match get_str(table, "version") {
         Some(version) => {
             Version::from_str(version).map_err(|e| format!("{name}: {e}"))?;
@@ -201,10 +211,13 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         groups: Vec::new(),
         optional: false,
         extras: Vec::new(),
-        files: if not_from_index.is_some() { Vec::new() } else { files },
+        files: if not_from_index.is_some() && place.is_none() { Vec::new() } else { files },
         dependencies: Vec::new(),
         not_from_index,
         source: get_str(table, "index").map(without_credentials),
+        index: get_str(table, "index")
+            .map_or(LockedIndex::Unsaid, |url| LockedIndex::Url(without_credentials(url))),
+        place,
         folder,
     })
 }
@@ -392,8 +405,17 @@ vcs = {{ type = "git", url = "https://token@example.org/tool.git", commit-id = "
         let lock = parse_pylock("pylock.toml", text).unwrap();
         assert_eq!(lock.root, Some(0));
         let selection = select_on(&lock, "3.12.1", &Choice::default());
-        assert_eq!((wanted(&selection), denied(&selection)), (vec!["own"], vec![("lock-missing", "own")]));
-        assert!(selection.findings[0].cause.contains("`packages/own`"), "{:?}", selection.findings);
+        assert_eq!((wanted(&selection), denied(&selection)), (vec!["own"], vec![]));
+        assert_eq!(selection.wanted[0].place, Some(FilePlace::Folder("packages/own".to_owned())));
+        let outside = text.replace("./packages/own/", "../own");
+        let selection =
+            select_on(&parse_pylock("pylock.toml", &outside).unwrap(), "3.12.1", &Choice::default());
+        assert_eq!(denied(&selection), [("lock-missing", "own")]);
+        assert!(
+            selection.findings[0].cause.contains("leads out of the workspace"),
+            "{:?}",
+            selection.findings
+        );
     }
 
     #[test]

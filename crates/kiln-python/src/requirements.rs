@@ -2,15 +2,18 @@
 //! "requirements file format" and "secure installs").
 
 use crate::dependency::Dependency;
+use crate::file_place::FilePlace;
 use crate::lock::{
-    Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, ProblemKind, Remark, too_large,
-    without_credentials,
+    Declared, InputProblem, Lock, LockFormat, Locked, LockedFile, LockedIndex, ProblemKind, Remark,
+    too_large, without_credentials,
 };
 use crate::marker::normal_extra;
+use crate::requirements_direct::{direct, without_hash};
 use crate::requirements_include::{DEEPEST, MOST_FILES, included_path};
-use crate::requirements_lines::{logical_lines, made_by, without_comment, words};
+use crate::requirements_lines::{index_comment, logical_lines, made_by, without_comment, words};
+use crate::target_lock::LockHeader;
 use kiln_record::{Digest, DistributionName};
-use pep440_rs::{Operator, Version};
+use pep440_rs::{Operator, Version, VersionSpecifiers};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads a requirements file in which every requirement has one version and at least one SHA-256 hash.
@@ -36,6 +39,7 @@ pub fn parse_requirements(
         length: 0,
         read,
         made_by: made_by.as_deref(),
+        by_kiln: LockHeader::read(text).is_some(),
         problems: Vec::new(),
         remarks: Vec::new(),
         asked: Vec::new(),
@@ -87,6 +91,10 @@ struct Line {
     files: Vec<LockedFile>,
     file: String,
     line: usize,
+    /// The index that a comment binds it to.
+    index: Option<String>,
+    /// The version and place that it names instead of asking an index.
+    direct: Option<(String, FilePlace)>,
 }
 
 impl Line {
@@ -110,6 +118,8 @@ struct Reader<'a> {
     length: usize,
     read: &'a mut dyn FnMut(&str) -> Option<String>,
     made_by: Option<&'a str>,
+    /// Whether `kiln lock` wrote the file.
+    by_kiln: bool,
     problems: Vec<InputProblem>,
     remarks: Vec<Remark>,
     asked: Vec<Line>,
@@ -137,12 +147,20 @@ impl Reader<'_> {
         let including = std::mem::replace(&mut self.file, file.clone());
         self.known.insert((file.clone(), role));
         self.open.push(file);
-        for (line, content) in logical_lines(text) {
-            let content = without_comment(&content).trim();
+        let mut own = self.asked.len()..self.asked.len();
+        for (line, whole) in logical_lines(text) {
+            let content = without_comment(&whole).trim();
             if content.starts_with('-') {
                 self.options(line, content);
+                own = self.asked.len()..self.asked.len();
             } else if !content.is_empty() {
+                own.start = self.asked.len();
                 self.line(line, content, role);
+                own.end = self.asked.len();
+            }
+            // What kiln writes stands in a line of its own after the requirement.
+            if let (Some(name), Some(asked)) = (index_comment(&whole), self.asked.get_mut(own.clone())) {
+                asked.iter_mut().for_each(|asked| asked.index = Some(name.to_owned()));
             }
         }
         self.open.pop();
@@ -225,16 +243,7 @@ impl Reader<'_> {
         let dependency = match Dependency::parse(&requirement) {
             Ok(dependency) => dependency,
             Err(_) if looks_like_a_path(&requirement) => {
-                let message = format!(
-                    "not supported: `{}` is a path or URL, which no hash pins to an index's file",
-                    without_credentials(&requirement)
-                );
-                self.problem(
-                    ProblemKind::Unsupported,
-                    line,
-                    message,
-                    &["name the distribution and its version, with hashes".to_owned()],
-                );
+                self.direct(line, &requirement, None, &options, role);
                 return;
             }
             Err(error) => {
@@ -242,17 +251,8 @@ impl Reader<'_> {
                 return;
             }
         };
-        if let Some(url) = &dependency.url {
-            // A hash pins the file, but nothing says by which name and version an index would have it.
-            let url = without_credentials(url);
-            let message =
-                format!("not supported: {} is taken from `{url}` instead of an index", dependency.name);
-            self.problem(
-                ProblemKind::Unsupported,
-                line,
-                message,
-                &["pin a version that an index has, with hashes".to_owned()],
-            );
+        if dependency.url.is_some() {
+            self.direct(line, &requirement, Some(&dependency), &options, role);
             return;
         }
         if role == Role::Constraints && !dependency.extras.is_empty() {
@@ -261,11 +261,60 @@ impl Reader<'_> {
             return;
         }
         let Some(files) = self.hashes(line, &dependency.name, &options) else { return };
-        let found = Line { dependency, text: requirement, files, file: self.file.clone(), line };
+        let found = Line {
+            dependency,
+            text: requirement,
+            files,
+            file: self.file.clone(),
+            line,
+            index: None,
+            direct: None,
+        };
         match role {
             Role::Requirements => self.asked.push(found),
             Role::Constraints => self.constraints.push(found),
         }
+    }
+
+    /// A requirement that names a place: a URL, or a path.
+    fn direct(
+        &mut self,
+        line: usize,
+        requirement: &str,
+        dependency: Option<&Dependency>,
+        options: &[&str],
+        role: Role,
+    ) {
+        let file = self.file.clone();
+        let found = match direct(&file, line, requirement, dependency, &mut *self.read) {
+            Ok(found) => found,
+            Err(problem) => {
+                self.problems.push(problem);
+                return;
+            }
+        };
+        if role == Role::Constraints {
+            let message = format!("not supported: the constraint `{}` is a place", found.name);
+            self.problem(ProblemKind::Unsupported, line, message, &["make it a requirement".to_owned()]);
+            return;
+        }
+        let Some(mut files) = self.hashes(line, &found.name, options) else { return };
+        files.extend(found.hash);
+        files.sort();
+        files.dedup();
+        if files.is_empty() && matches!(found.place, FilePlace::Url(_)) {
+            self.problems.push(without_hash(&file, line, &found.name));
+            return;
+        }
+        let (extras, marker) = match dependency {
+            Some(dependency) => (dependency.extras.clone(), dependency.marker.clone()),
+            None => (Vec::new(), None),
+        };
+        let specifiers = VersionSpecifiers::empty();
+        let text = without_credentials(requirement);
+        let dependency = Dependency { name: found.name, extras, specifiers, url: None, marker };
+        let direct = Some((found.version, found.place));
+        self.asked.push(Line { dependency, text, files, file, line, index: None, direct });
     }
 
     /// Joins the requirements with the constraints, when all files are read.
@@ -322,7 +371,12 @@ impl Reader<'_> {
                 }
             }
         }
+        let (version, place) = match asked.direct {
+            Some((version, place)) => (Some(version), Some(place)),
+            None => (version.map(|version| version.to_string()), None),
+        };
         let lacks = match &version {
+            _ if place.is_some() => String::new(),
             None => format!("`{text}` is not pinned to one version with `==`"),
             Some(_) if files.is_empty() => format!("`{text}` has no `--hash=sha256:…`"),
             Some(_) => String::new(),
@@ -345,7 +399,7 @@ impl Reader<'_> {
         });
         self.lock.push(Locked {
             name: asked.dependency.name,
-            version: version.to_string(),
+            version,
             file: (asked.file != self.main).then_some(asked.file),
             line,
             markers: asked.dependency.marker.into_iter().collect(),
@@ -356,6 +410,13 @@ impl Reader<'_> {
             dependencies: Vec::new(),
             not_from_index: None,
             source: None,
+            index: match asked.index {
+                Some(name) => LockedIndex::Named(name),
+                // kiln names the index of everything that is not from the default one.
+                None if self.by_kiln => LockedIndex::Default,
+                None => LockedIndex::Unsaid,
+            },
+            place,
             folder: None,
         });
     }
@@ -464,13 +525,7 @@ impl Reader<'_> {
                 }
                 return;
             }
-            "-e" | "--editable" => (
-                format!(
-                    "not supported: `{}` is editable, so nothing pins its content",
-                    without_credentials(value)
-                ),
-                "list your own code as the artifact's source, and the rest as pinned requirements",
-            ),
+            "-e" | "--editable" => return self.direct(line, value, None, &[], Role::Requirements),
             other => (format!("not supported: option `{other}`"), "remove the option"),
         };
         self.problem(ProblemKind::Unsupported, line, message, &[remedy.to_owned()]);
@@ -583,10 +638,9 @@ pub(crate) mod tests {
             "-r https://example.org/r.txt",
             "--constraint=/c.txt",
             "-r ../../c.txt",
-            "-e .",
-            "./a.whl",
-            "a @ https://example.org/a.whl",
-            "a @ https://me:secret@example.org/a.whl --hash=sha256:00",
+            "-e ../..",
+            "./a.tar.gz",
+            "a @ https://me:secret@example.org/a.zip --hash=sha256:00",
             "git+https://me:secret@example.org/a",
             "--pre --frob",
         ] {

@@ -37,6 +37,15 @@ pub(crate) fn without_comment(line: &str) -> &str {
     line
 }
 
+/// The index that the comment of a line names: `# index: acme`.
+pub(crate) fn index_comment(line: &str) -> Option<&str> {
+    let (_, comment) = line.split_at_checked(without_comment(line).len())?;
+    let name = comment.trim_start_matches('#').trim_start().strip_prefix("index:")?.trim();
+    let is_name = !name.is_empty()
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    is_name.then_some(name)
+}
+
 /// The command in the header that pip-compile, uv and kiln write.
 pub(crate) fn made_by(text: &str) -> Option<String> {
     if let Some(header) = crate::target_lock::LockHeader::read(text) {
@@ -81,6 +90,15 @@ mod tests {
         let lines: Vec<(usize, &str)> =
             lines.iter().map(|(line, text)| (*line, without_comment(text).trim())).collect();
         assert_eq!(lines, [(1, "a   b"), (3, ""), (4, "d"), (5, "f#g")]);
+    }
+
+    #[test]
+    fn a_comment_names_an_index() {
+        assert_eq!(index_comment("    # index: acme"), Some("acme"));
+        assert_eq!(index_comment("a==1 --hash=sha256:00  # index: acme-2"), Some("acme-2"));
+        for other in ["a==1", "# via index: acme", "# index:", "# index: a b", "a#index: acme"] {
+            assert_eq!(index_comment(other), None, "{other}");
+        }
     }
 
     #[test]

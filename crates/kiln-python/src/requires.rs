@@ -240,6 +240,8 @@ mod tests {
                 dependencies: Vec::new(),
                 not_from_index: None,
                 source: None,
+                index: crate::LockedIndex::Unsaid,
+                place: None,
                 folder: None,
             }],
             ..Selection::default()

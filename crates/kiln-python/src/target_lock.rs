@@ -123,6 +123,8 @@ pub struct Pinned {
     pub hashes: BTreeSet<Digest>,
     /// Who asks for it.
     pub via: BTreeSet<String>,
+    /// The index in `kiln.toml` that it is bound to, unless that is the default one.
+    pub index: Option<String>,
 }
 
 /// Reads what `uv pip compile --generate-hashes --annotation-style split` wrote. `origins` are the names of the inputs
@@ -165,6 +167,7 @@ pub fn read_resolution(text: &str, origins: &[String]) -> Result<Vec<Pinned>, Py
                 version: version.to_owned(),
                 hashes: BTreeSet::new(),
                 via: BTreeSet::new(),
+                index: None,
             });
         } else {
             return Err(error(line));
@@ -194,6 +197,9 @@ pub fn render_lock(header: &LockHeader, pinned: &[Pinned]) -> String {
             text.push_str(&format!(" \\\n    --hash=sha256:{}", hash.hex()));
         }
         text.push('\n');
+        if let Some(index) = &one.index {
+            text.push_str(&format!("    # index: {index}\n"));
+        }
         let via: Vec<&str> = one.via.iter().map(String::as_str).collect();
         match via[..] {
             [] => {}
@@ -399,8 +405,8 @@ pub fn declared_not_locked(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::declare_requirements;
     use crate::interpreter::tests::interpreter;
+    use crate::{LockedIndex, declare_requirements};
     use kiln_record::{Architecture, Runtime};
 
     fn environment(version: &str, runtime: &str) -> TargetEnvironment {
@@ -430,6 +436,22 @@ mod tests {
             declared,
             tool: "uv 1.2.3".to_owned(),
         }
+    }
+
+    #[test]
+    fn the_index_of_a_distribution_is_written_and_read_back() {
+        let mut pinned = resolution();
+        pinned[0].index = Some("acme".to_owned());
+        let text = render_lock(&header(Digest::of(b"")), &pinned);
+        assert!(text.contains("\n    # index: acme\n    # via"), "{text}");
+        let lock = parse_requirements("lock.txt", &text, &mut |_| None).unwrap();
+        let indexes: Vec<&LockedIndex> = lock.distributions.iter().map(|one| &one.index).collect();
+        assert_eq!(indexes, [&LockedIndex::Named("acme".to_owned()), &LockedIndex::Default]);
+        // In a file that kiln did not write, silence says nothing.
+        let without_header = text.split_once("click").map(|(_, rest)| format!("click{rest}")).unwrap();
+        let lock = parse_requirements("lock.txt", &without_header, &mut |_| None).unwrap();
+        assert_eq!(lock.distributions[0].index, LockedIndex::Named("acme".to_owned()));
+        assert_eq!(lock.distributions[1].index, LockedIndex::Unsaid);
     }
 
     #[test]
@@ -498,6 +520,7 @@ mod tests {
             version: version.to_owned(),
             hashes,
             via: BTreeSet::new(),
+            index: None,
         };
         let kinds = |after: &[Pinned]| -> Vec<(String, &str)> {
             let changes = lock_changes(Some(&before), after);

@@ -4,9 +4,10 @@
 //! holds a name more than once; so what a project needs is what its own edges lead to, and the `resolution-markers` of
 //! packages, which record how uv split its search, decide nothing.
 
+use crate::file_place::FilePlace;
 use crate::lock::{
-    ConflictItem, InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, ProblemKind,
-    RequiresPython, SourceFolder, too_large, without_credentials,
+    ConflictItem, InputProblem, Lines, Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex,
+    ProblemKind, RequiresPython, SourceFolder, too_large, without_credentials,
 };
 use crate::marker::{Marker, normal_extra};
 use crate::poetry_constraint::Constraint;
@@ -170,7 +171,7 @@ impl Reader<'_> {
                 self.problem(ProblemKind::Invalid, Some(at), "a package is not a table");
                 continue;
             };
-            let read = read_package(table, self.lines.of(at)).and_then(|mut one| {
+            let read = read_package(self.file, table, self.lines.of(at)).and_then(|mut one| {
                 if project.is_none() && one.folder.is_some() && Some(one.name.as_str()) == name {
                     project = Some((at, table));
                     // Only the project itself has its groups chosen.
@@ -237,11 +238,13 @@ fn workspace(root: &DeTable<'_>) -> Result<Locked, String> {
         files: Vec::new(),
         not_from_index: None,
         source: None,
+        index: LockedIndex::Unsaid,
+        place: None,
         folder: Some(SourceFolder { path: ".".to_owned(), is_package: false }),
     })
 }
 
-fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
+fn read_package(lock_file: &str, table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
     let name: DistributionName =
         get_str(table, "name").ok_or("a package has no name")?.parse().map_err(|e| format!("{e}"))?;
     // A project whose version is computed has none in the lock.
@@ -250,6 +253,10 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         Version::from_str(version).map_err(|e| format!("{name}: {e}"))?;
     }
     let source = get_table(table, "source").ok_or_else(|| format!("{name} has no source"))?;
+    let place = ["url", "path", "directory", "editable"]
+        .iter()
+        .find_map(|key| get_str(source, key))
+        .map(|reference| FilePlace::of(lock_file, reference));
     let (source, folder, is_index) =
         read_source(source).ok_or_else(|| format!("the source of {name} is not known"))?;
     let mut files = Vec::new();
@@ -278,10 +285,12 @@ fn read_package(table: &DeTable<'_>, line: usize) -> Result<Locked, String> {
         groups: Vec::new(),
         optional: false,
         extras: Vec::new(),
-        files: if is_index { files } else { Vec::new() },
+        files: if is_index || place.is_some() { files } else { Vec::new() },
         dependencies,
         not_from_index: (!is_index).then(|| source.clone()),
+        index: if is_index { LockedIndex::Url(source.clone()) } else { LockedIndex::Unsaid },
         source: Some(source),
+        place,
         folder,
     })
 }
@@ -452,15 +461,12 @@ mod tests {
     }
 
     #[test]
-    fn projects_of_the_workspace_are_not_distributions() {
+    fn projects_of_the_workspace_are_taken_from_their_folders() {
         let lock = parse(&lock(), PROJECT).unwrap();
         let selection = select_on(&lock, "3.12.1", &Choice::default());
-        assert_eq!(denied(&selection), [("lock-missing", "core")]);
-        let finding = &selection.findings[0];
-        assert!(
-            finding.cause.contains("`packages/core`") && finding.remedy[0].contains("exclude"),
-            "{finding:?}"
-        );
+        assert_eq!(denied(&selection), []);
+        let core = selection.wanted.iter().find(|one| one.name.as_str() == "core").unwrap();
+        assert_eq!(core.place, Some(FilePlace::Folder("packages/core".to_owned())));
         assert!(selection.gaps.iter().all(|gap| gap.distribution != "tool" && gap.distribution != "odd-app"));
     }
 

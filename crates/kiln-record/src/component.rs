@@ -123,6 +123,37 @@ pub struct Origin {
     pub digest: Digest,
     /// SHA-512 in lower-case hexadecimal: what BSI TR-03183-2 asks an SBOM to state.
     pub sha512: Option<String>,
+    /// Where the lock takes it from; absent for the default package index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<OriginSource>,
+}
+
+/// Where a lock takes a distribution from, if that is not the default package index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum OriginSource {
+    /// An index that `kiln.toml` names.
+    Index {
+        /// Its name there: where it is differs from machine to machine.
+        name: String,
+    },
+    /// One file on a server.
+    Url {
+        /// Its URL, without login, query and fragment.
+        url: String,
+    },
+    /// An archive that is a file of the workspace.
+    File {
+        /// Its path, relative to the workspace.
+        path: String,
+    },
+    /// A project in a folder of the workspace, of which kiln made the archive.
+    Folder {
+        /// Its path, relative to the workspace.
+        path: String,
+        /// The digest of the tree of its files that are installed.
+        tree: Digest,
+    },
 }
 
 /// A git repository, and what of it was taken.

@@ -80,6 +80,8 @@ codes! {
     LockMissing = "lock-missing", Deny;
     /// The lock does not belong to the project file beside it.
     LockStale = "lock-stale", Deny;
+    /// Nothing, or more than one thing, says which package index a distribution belongs to.
+    IndexNotBound = "index-not-bound", Deny;
     /// A base image is named without the digest that pins it.
     BaseNotPinned = "base-not-pinned", Deny;
     /// No wheel of the lock can be loaded by both the base and the target.
@@ -172,6 +174,7 @@ impl Code {
                 | Self::BuildRequirementNotLocked
                 | Self::LockMissing
                 | Self::LockStale
+                | Self::IndexNotBound
                 | Self::BaseNotPinned
         )
     }

@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::text;
 use kiln_record as record;
-use kiln_record::{Ecosystem, Entry, FileRecord};
+use kiln_record::{Ecosystem, Entry, FileRecord, OriginSource};
 use packageurl::PackageUrl;
 
 /// Places of files listed as evidence for one component; the record lists all.
@@ -56,6 +56,7 @@ pub(crate) fn describe(
     }
     let mut hashes = Vec::new();
     if let Some(origin) = &component.origin {
+        properties.extend(origin.source.as_ref().into_iter().flat_map(source_properties));
         hashes = origin_hashes(origin);
         // BSI TR-03183-2, 5.2.2: file name, and whether it runs, holds other files, and keeps them separable.
         properties.push(Property::new("bsi:component:archive", "archive"));
@@ -180,7 +181,10 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         let file = Some(built.sdist.file_name.as_str());
         return pypi_url(&component.name, component.version.as_deref(), file).map(Some);
     }
+    let source = component.origin.as_ref().and_then(|origin| origin.source.as_ref());
     let (kind, namespace) = match component.ecosystem {
+        // A project of the workspace is in no index: a package of its name there is somebody else's.
+        Ecosystem::Python if matches!(source, Some(OriginSource::Folder { .. })) => ("generic", None),
         Ecosystem::Python => ("pypi", None),
         Ecosystem::Debian => ("deb", Some("debian")),
         // What no registry has is a generic package, told by where its source is (purl types, "generic").
@@ -202,7 +206,23 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         };
         purl.add_qualifier("vcs_url", format!("git+{address}@{}", upstream.commit)).map_err(error)?;
     }
+    if let Some(OriginSource::Url { url }) = source {
+        purl.add_qualifier("download_url", url.clone()).map_err(error)?;
+    }
     Ok(Some(purl.to_string()))
+}
+
+/// Where a distribution is from, if not from the default index.
+fn source_properties(source: &OriginSource) -> Vec<Property> {
+    match source {
+        OriginSource::Index { name } => vec![Property::new("kiln:source:index", text::line(name))],
+        OriginSource::Url { url } => vec![Property::new("kiln:source:url", text::line(url))],
+        OriginSource::File { path } => vec![Property::new("kiln:source:workspace", text::line(path))],
+        OriginSource::Folder { path, tree } => vec![
+            Property::new("kiln:source:tree", tree),
+            Property::new("kiln:source:workspace", text::line(path)),
+        ],
+    }
 }
 
 fn origin_hashes(origin: &record::Origin) -> Vec<Hash> {

@@ -20,6 +20,10 @@ struct Shared {
     /// Response body by request path.
     pages: Mutex<BTreeMap<String, Vec<u8>>>,
     requests: AtomicUsize,
+    /// The paths that were asked for, in order, whatever was answered.
+    log: Mutex<Vec<String>>,
+    /// The `Authorization` header without which nothing is served.
+    login: Mutex<Option<String>>,
     stopped: std::sync::atomic::AtomicBool,
 }
 
@@ -71,6 +75,23 @@ impl LocalIndex {
         format!("http://{}/simple/", self.address)
     }
 
+    /// Serves nothing without this login from now on.
+    pub(crate) fn with_login(self, user: &str, password: &str) -> Self {
+        let header = format!("Basic {}", base64(format!("{user}:{password}").as_bytes()));
+        *self.shared.login.lock().unwrap() = Some(header);
+        self
+    }
+
+    /// The paths that were asked for.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.shared.log.lock().unwrap().clone()
+    }
+
+    /// Where a wheel that it serves is.
+    pub(crate) fn file_url(&self, wheel: &WheelFile) -> String {
+        format!("http://{}/files/{}", self.address, wheel.file_name)
+    }
+
     /// How many requests there were.
     pub(crate) fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
@@ -85,6 +106,23 @@ impl Drop for LocalIndex {
     }
 }
 
+/// Base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    bytes
+        .chunks(3)
+        .flat_map(|chunk| {
+            let mut three = [0; 4];
+            three[1..=chunk.len()].copy_from_slice(chunk);
+            let bits = u32::from_be_bytes(three);
+            (0..4).map(move |i| match i <= chunk.len() {
+                true => char::from(ALPHABET[(bits >> (18 - 6 * i)) as usize & 63]),
+                false => '=',
+            })
+        })
+        .collect()
+}
+
 fn answer(mut stream: TcpStream, state: &Shared) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -94,6 +132,7 @@ fn answer(mut stream: TcpStream, state: &Shared) {
             return;
         }
         let path = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let mut authorization = None;
         loop {
             let mut header = String::new();
             if reader.read_line(&mut header).unwrap_or_default() == 0 {
@@ -102,10 +141,18 @@ fn answer(mut stream: TcpStream, state: &Shared) {
             if header == "\r\n" {
                 break;
             }
+            if let Some((name, value)) = header.split_once(':')
+                && name.eq_ignore_ascii_case("authorization")
+            {
+                authorization = Some(value.trim().to_owned());
+            }
         }
         state.requests.fetch_add(1, Ordering::Relaxed);
+        state.log.lock().unwrap().push(path.clone());
+        let login = state.login.lock().unwrap().clone();
         let page = state.pages.lock().unwrap().get(&path).cloned();
         let (status, body) = match page {
+            _ if login.is_some() && authorization != login => ("401 Unauthorized", b"who are you?".to_vec()),
             Some(body) => ("200 OK", body),
             None => ("404 Not Found", b"not found".to_vec()),
         };

@@ -70,6 +70,7 @@ impl Build {
                 size: 10,
                 digest: Digest::of(format!("{} {} {}", part.name, part.version, part.wheel).as_bytes()),
                 sha512: None,
+                source: None,
             });
             components.push(made);
             files.extend(part.files.iter().map(|(path, size)| file(path, *size, part.seed, &id)));

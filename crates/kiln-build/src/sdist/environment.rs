@@ -5,6 +5,7 @@ use crate::collect::Collection;
 use crate::declared::command;
 use crate::distribution::{self, Found, ReadyWheel};
 use crate::environment::{Context, blocking};
+use crate::index::{claimed, claimed_twice};
 use crate::selecting::planned_file;
 use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest, PinnedBase, TextFile};
 use kiln_python::{
@@ -76,7 +77,8 @@ impl BuildEnvironment {
             selection = select(&lock, &target, &interpreter, &runtime, &Choice::default());
             findings
                 .extend(selection.findings.iter().filter(|finding| finding.level == Level::Deny).cloned());
-            let each = selection.wanted.iter().map(|locked| wheel_of(context, build, path, locked, &target));
+            let each =
+                selection.wanted.iter().map(|locked| wheel_of(context, plan, build, path, locked, &target));
             for found in futures_util::future::try_join_all(each).await? {
                 match found {
                     Ok(wheel) => wheels.push(wheel),
@@ -178,12 +180,17 @@ pub(crate) fn environment_of_base(
 /// The wheel of a build requirement. It is never built itself: that would begin anew with what it is built with.
 async fn wheel_of(
     context: &Context,
+    plan: &ArtifactPlan,
     build: &BuildPlan,
     lock_file: &str,
     locked: &Locked,
     target: &TargetEnvironment,
 ) -> Result<Result<ReadyWheel, Box<Finding>>, BuildError> {
-    Ok(match distribution::bring(context, &build.base, lock_file, locked, target).await? {
+    let index = match claimed(&plan.indexes, &locked.name) {
+        Ok(index) => index.map(|index| index.name.as_str()),
+        Err(claims) => return Ok(Err(Box::new(claimed_twice(&locked.name, &claims)))),
+    };
+    Ok(match distribution::bring(context, &build.base, lock_file, locked, index, target).await? {
         Found::Wheel(wheel) => Ok(*wheel),
         Found::Finding(finding) => Err(finding),
         Found::NoWheel(found) => {

@@ -15,6 +15,7 @@ pub(crate) use unused::unused;
 use crate::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
 use crate::environment::{Context, blocking};
 use crate::import_check::{USER, guest, input};
+use crate::index::Bindings;
 use crate::{BuildError, Event};
 use environment::BuildEnvironment;
 use kiln_engine::{Limits, RunOutcome, RunSpec};
@@ -25,7 +26,7 @@ use kiln_python::{
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, digest_of_value,
+    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, digest_of_value,
 };
 use serde::{Deserialize, Serialize};
 use source::UnpackedSource;
@@ -85,12 +86,22 @@ impl Brought {
     fn finding(finding: Finding) -> Self {
         Self { wheel: None, findings: vec![finding] }
     }
+
+    /// What came of a place that offers one file and nothing to build. `at` is where the lock names it.
+    pub(crate) fn of(found: Found, locked: &Locked, at: &str) -> Self {
+        match found {
+            Found::Wheel(wheel) => Self { wheel: Some(*wheel), findings: Vec::new() },
+            Found::Finding(finding) => Self::finding(*finding),
+            Found::NoWheel(found) => Self::finding(found.none.finding(&locked.name, &locked.version, at)),
+        }
+    }
 }
 
 /// Brings the distributions of one artifact: wheels where any fits, else what was built from a source distribution.
 pub(crate) struct Builder<'a> {
     context: &'a Context,
     plan: &'a ArtifactPlan,
+    bindings: &'a Bindings,
     /// Made when the first source distribution needs it.
     environment: OnceCell<Result<Arc<BuildEnvironment>, Vec<Finding>>>,
 }
@@ -105,8 +116,8 @@ struct Job<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(context: &'a Context, plan: &'a ArtifactPlan) -> Self {
-        Self { context, plan, environment: OnceCell::new() }
+    pub(crate) fn new(context: &'a Context, plan: &'a ArtifactPlan, bindings: &'a Bindings) -> Self {
+        Self { context, plan, bindings, environment: OnceCell::new() }
     }
 
     fn listed(&self) -> &[DistributionName] {
@@ -131,7 +142,8 @@ impl<'a> Builder<'a> {
         {
             return self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await;
         }
-        match distribution::bring(context, &self.plan.base, lock_file, locked, target).await? {
+        let index = self.bindings.of(&locked.name);
+        match distribution::bring(context, &self.plan.base, lock_file, locked, index, target).await? {
             Found::Wheel(wheel) => Ok(Brought { wheel: Some(*wheel), findings: Vec::new() }),
             Found::Finding(finding) => Ok(Brought::finding(*finding)),
             Found::NoWheel(no_wheel) => {
@@ -210,7 +222,9 @@ impl<'a> Builder<'a> {
 
     async fn ready(&self, job: &Job<'_>, known: Remembered) -> Result<ReadyWheel, BuildError> {
         let ready = distribution::read(self.context, known.wheel).await?;
-        let from = BuiltFrom { reason: job.chosen.reason.clone(), ..known.from };
+        let mut from = BuiltFrom { reason: job.chosen.reason.clone(), ..known.from };
+        let index = self.bindings.of(&job.locked.name);
+        from.sdist.source = index.map(|name| OriginSource::Index { name: name.to_owned() });
         Ok(ReadyWheel { built_from: Some(from), ..ready })
     }
 
@@ -307,6 +321,8 @@ impl<'a> Builder<'a> {
                 size: job.chosen.size,
                 digest,
                 sha512: Some(job.chosen.sha512.clone()),
+                // The lock says where it is from, and not what is remembered of it.
+                source: None,
             },
             reason: job.chosen.reason.clone(),
             base: job.build.base.definition.name.to_string(),

@@ -3,8 +3,9 @@
 use super::source::UnpackedSource;
 use crate::distribution::download;
 use crate::environment::{Context, blocking};
+use crate::index::Indexes;
 use crate::uv::{Freedom, NoAnswer, Question, Uv, wanted_builds};
-use kiln_fetch::{Index, IndexFile};
+use kiln_fetch::IndexFile;
 use kiln_python::{Pinned, SdistMetadata, best_sdist, dependency_metadata, is_file_of, sdist_metadata};
 use kiln_record::DistributionName;
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ impl Buildable {
     async fn look_into(
         &self,
         context: &Context,
-        index: &Index,
+        indexes: &Indexes<'_>,
         (name, version): (DistributionName, String),
     ) -> Result<bool, NoAnswer> {
         {
@@ -60,6 +61,7 @@ impl Buildable {
                 return Ok(false);
             }
         }
+        let index = indexes.of(context, &name).await?;
         let files = index.files(context.client().await?, &name).await?;
         let files: Vec<IndexFile> =
             files.into_iter().filter(|file| is_file_of(&file.file_name, &name, &version)).collect();
@@ -78,7 +80,7 @@ impl Buildable {
 /// into instead, and uv is asked again.
 pub(crate) async fn resolve(
     context: &Context,
-    index: &Index,
+    indexes: &Indexes<'_>,
     uv: &Uv,
     question: &Question<'_>,
     freedom: &Freedom,
@@ -91,7 +93,7 @@ pub(crate) async fn resolve(
         let mut learnt = false;
         for wanted in wanted_builds(&refused.0) {
             if question.sdists.listed.contains(&wanted.0) {
-                learnt |= question.sdists.look_into(context, index, wanted).await?;
+                learnt |= question.sdists.look_into(context, indexes, wanted).await?;
             }
         }
         if !learnt {

@@ -42,6 +42,7 @@ fn with_library(library: &[u8]) -> Record {
         size: 1000,
         digest: Digest::of(b"numpy wheel"),
         sha512: Some("ab".repeat(64)),
+        source: None,
     });
     first.metadata = Metadata {
         license_expression: Some("BSD-3-Clause AND MIT".to_owned()),
@@ -62,6 +63,7 @@ fn with_library(library: &[u8]) -> Record {
         size: 10,
         digest: Digest::of(b"odd wheel"),
         sha512: Some("not hexadecimal".to_owned()),
+        source: None,
     });
     second.metadata = Metadata {
         license: Some("Odd License\n\nAnyone may be odd.\n".to_owned()),
