@@ -6,7 +6,7 @@ use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, package, policy, smoke,
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, image, package, policy, smoke,
 };
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
@@ -106,9 +106,10 @@ pub async fn build(
 
     // Layers first: a function is checked with the content of its layers and is not published without them.
     let mut results: BTreeMap<ArtifactName, ArtifactResult> = BTreeMap::new();
-    for kind in [ArtifactKind::LambdaLayer, ArtifactKind::LambdaZip] {
+    for layers_now in [true, false] {
         let mut tasks = JoinSet::new();
-        for name in chosen.iter().filter(|name| workspace.manifests[*name].kind == kind) {
+        let is_layer = |name: &ArtifactName| workspace.manifests[name].kind == ArtifactKind::LambdaLayer;
+        for name in chosen.iter().filter(|name| is_layer(name) == layers_now) {
             let missing = workspace.manifests[name].layers.iter().find(|layer| {
                 results.get(*layer).is_none_or(|r| !matches!(r.ending, Ending::Unchanged | Ending::Published))
             });
@@ -297,6 +298,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
         distribution::CHOICE_RULES,
         package::rules()?,
+        manifest.kind.is_image().then(|| image::rules(manifest)).transpose()?,
         &*manifest.runtime,
     ))?)
 }
@@ -402,12 +404,10 @@ impl Run {
         else {
             return Ok(None);
         };
-        let archive = (format!("{name}.zip"), entry.archive);
-        let files = published.documents.iter().map(|(name, digest)| (name.clone(), Some(*digest)));
         let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
-        for (file, expected) in files.chain([archive]) {
+        for (file, expected) in &published.files {
             let path = folder.join(file);
-            if !path.is_file() || Some(stat.digest_of(&path)?.0) != expected {
+            if !path.is_file() || stat.digest_of(&path)?.0 != *expected {
                 return Ok(None);
             }
         }

@@ -1,5 +1,6 @@
 //! `kiln lock ARTIFACT`: what a manifest's `requirements` ask for, resolved for its target and written as a lock.
 
+use crate::base_image::runtime_of;
 use crate::declared::{command, declare};
 use crate::environment::{Context, EngineSlot};
 use crate::selecting::target_environment;
@@ -95,7 +96,10 @@ pub async fn lock_artifacts(
     for name in &request.artifacts {
         asked.push(Asked::new(&context, &workspace, name)?);
     }
-    for asked in asked {
+    for mut asked in asked {
+        if asked.manifest.kind.is_image() {
+            asked.manifest.runtime = runtime_of(&context, &asked.base).await?;
+        }
         let index = context.bases.index(&context, &asked.base).await?;
         if ready.is_none() {
             let (uv, pinned) = resolver(&context, &index, !request.check).await?;
@@ -111,7 +115,7 @@ pub async fn lock_artifacts(
 
 /// An artifact whose files say enough to lock it.
 struct Asked<'a> {
-    manifest: &'a Manifest,
+    manifest: Manifest,
     section: &'a PythonSection,
     base: PinnedBase,
     declaration: Declaration,
@@ -191,7 +195,7 @@ impl<'a> Asked<'a> {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
         .map_err(BuildError::Lock)?;
-        Ok(Self { manifest, section, base, declaration, command: command(first) })
+        Ok(Self { manifest: manifest.clone(), section, base, declaration, command: command(first) })
     }
 }
 
@@ -202,7 +206,7 @@ async fn lock_one(
     index: &Index,
     uv: &Uv,
 ) -> Result<ArtifactLock, BuildError> {
-    let (manifest, declaration) = (asked.manifest, &asked.declaration);
+    let (manifest, declaration) = (&asked.manifest, &asked.declaration);
     let interpreter = context.bases.interpreter(context, &asked.base).await?;
     let environment = target_environment(manifest, &interpreter).map_err(BuildError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {

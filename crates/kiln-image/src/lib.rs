@@ -4,11 +4,18 @@
 //! an argument. Equal arguments give equal bytes. All input is treated as hostile: sizes are bounded, paths cannot
 //! leave the tree, and malformed data is an error that says where.
 
+mod config;
+mod contents;
 pub mod debian;
 mod error;
 mod oci;
 mod reference;
 
+pub use config::BaseConfig;
+pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};
 pub use error::ImageError;
-pub use oci::{Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, write_archive};
+pub use oci::{
+    CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated, blob_path,
+    layout_documents, write_archive, write_oci_tar,
+};
 pub use reference::Reference;

@@ -4,6 +4,7 @@
 //! each artifact a plan in which every input has a digest. Nothing here reads a file.
 
 mod base;
+mod image;
 mod manifest;
 mod package;
 mod plan;
@@ -20,8 +21,9 @@ pub use base::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
     LockedPackage, PlatformLock, RegistryDefinition,
 };
+pub use image::{Compression, ImageOutput, ImageSection};
 pub use manifest::{
-    BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
+    APP_FOLDER, BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{ArtifactPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};

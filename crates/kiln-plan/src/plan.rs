@@ -201,6 +201,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         package: &'a Option<crate::PackageSection>,
         #[serde(skip_serializing_if = "<[crate::SmokeEvent]>::is_empty")]
         smoke: &'a [crate::SmokeEvent],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image: &'a Option<crate::ImageSection>,
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -214,6 +216,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         check: &manifest.check,
         package: &manifest.package,
         smoke: &manifest.smoke,
+        image: &manifest.image,
         budget: &manifest.budget,
     })
 }

@@ -100,6 +100,7 @@ impl Build {
             ],
             tree: tree.digest(),
             unpacked_size: tree.size(),
+            image: None,
             files,
             components,
             transformations: Vec::new(),
@@ -131,6 +132,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,
+        from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
     }

@@ -98,9 +98,10 @@ pub(super) async fn compile(
         return Ok(Compiled { findings: vec![finding], ..Compiled::default() });
     }
     let remembered = {
-        let (context, collection, kind) = (context.clone(), Arc::clone(collection), manifest.kind);
+        let (context, collection) = (context.clone(), Arc::clone(collection));
+        let folder = manifest.python_folder().map(str::to_owned);
         blocking(move || {
-            let prefix = crate::stage::prefix(kind);
+            let prefix = folder.as_deref();
             let (bytecode, report) = first;
             let paths: Vec<&String> = bytecode.keys().collect();
             let contents: Vec<&Vec<u8>> = bytecode.values().collect();

@@ -133,6 +133,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,
+        from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
     }
@@ -161,6 +162,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         inputs: Vec::new(),
         tree: tree.digest(),
         unpacked_size: tree.size(),
+        image: None,
         files,
         components,
         transformations: Vec::new(),
