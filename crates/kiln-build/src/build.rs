@@ -42,6 +42,8 @@ pub struct BuildReport {
 pub struct ArtifactResult {
     /// Its name.
     pub artifact: ArtifactName,
+    /// What it is.
+    pub kind: ArtifactKind,
     /// How it ended.
     pub ending: Ending,
     /// The findings, highest level first. For an unchanged artifact they are in its record.
@@ -100,6 +102,7 @@ pub async fn build(
         permits: Arc::new(Semaphore::new(environment.jobs.max(1))),
         force: request.force,
         prepared: Arc::new(prepared),
+        kinds: Arc::new(workspace.manifests.iter().map(|(name, m)| (name.clone(), m.kind)).collect()),
         layers: Arc::new(chosen.iter().map(|name| (name.clone(), OnceCell::new())).collect()),
     };
     events.send(Event::Started { artifacts: chosen.len() });
@@ -311,6 +314,7 @@ struct Run {
     permits: Arc<Semaphore>,
     force: bool,
     prepared: Arc<BTreeMap<ArtifactName, Prepared>>,
+    kinds: Arc<BTreeMap<ArtifactName, ArtifactKind>>,
     layers: Arc<BTreeMap<ArtifactName, OnceCell<ReadyLayer>>>,
 }
 
@@ -326,6 +330,7 @@ impl Run {
         self.context.events.send(Event::Ended { artifact: artifact.clone(), ending: ending.clone() });
         ArtifactResult {
             artifact: artifact.clone(),
+            kind: self.kinds[artifact],
             ending,
             findings,
             transformations: Vec::new(),

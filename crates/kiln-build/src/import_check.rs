@@ -416,8 +416,17 @@ pub(crate) async fn input(
 ) -> Result<InputTree, BuildError> {
     let context = context.clone();
     let epoch = plan.epoch.seconds();
+    // A tree that begins at the root of the file system is given a folder at a time.
+    let folder = match plan.manifest.kind {
+        ArtifactKind::Image => path.trim_start_matches('/').to_owned(),
+        _ => String::new(),
+    };
     let path = guest(path)?;
     blocking(move || {
+        let inside = |path: &TreePath| match folder.as_str() {
+            "" => Some(path.clone()),
+            folder => TreePath::new(path.as_str().strip_prefix(folder)?.strip_prefix('/')?).ok(),
+        };
         let mut merged: BTreeMap<&TreePath, (&Entry, &Collection)> = BTreeMap::new();
         for collection in &trees {
             merged
@@ -427,9 +436,10 @@ pub(crate) async fn input(
         let mut file = tempfile::tempfile_in(context.store.root())?;
         let mut tar = TarWriter::new(BufWriter::with_capacity(256 * 1024, &mut file), epoch);
         for (path, (entry, collection)) in merged {
+            let Some(place) = inside(path) else { continue };
             match entry {
-                Entry::File { mode, .. } => tar.add_file(path, *mode, &collection.read(&context, path)?)?,
-                Entry::Symlink { target } => tar.add_symlink(path, target)?,
+                Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(&context, path)?)?,
+                Entry::Symlink { target } => tar.add_symlink(&place, target)?,
             }
         }
         tar.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;

@@ -426,4 +426,14 @@ impl Record {
     pub fn archive(&self) -> Option<&Output> {
         self.outputs.first()
     }
+
+    /// Bytes of what is deployed: the archive, or all layers of an image, in whatever form that is published. 0 if the record
+    /// lists no output.
+    #[must_use]
+    pub fn packed_size(&self) -> u64 {
+        match &self.image {
+            Some(image) => image.size,
+            None => self.archive().map_or(0, |output| output.size),
+        }
+    }
 }

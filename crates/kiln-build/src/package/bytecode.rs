@@ -1,7 +1,7 @@
 //! Bytecode, compiled in the pinned base at the place where Lambda has the modules: twice, with other hash seeds and in
 //! another order, so that what depends on either is noticed.
 
-use super::python_root;
+use super::{place_of_tree, python_root};
 use crate::BuildError;
 use crate::collect::{Collection, Content};
 use crate::environment::{Context, blocking};
@@ -230,7 +230,7 @@ async fn run(
         env,
         working_dir: "/".to_owned(),
         user: "65534:65534".to_owned(),
-        inputs: vec![input(context, plan.manifest.kind.mount(), vec![Arc::clone(collection)], plan).await?],
+        inputs: vec![input(context, &place_of_tree(plan), vec![Arc::clone(collection)], plan).await?],
         outputs: vec![guest(OUT)?],
         scratch: vec![guest("/tmp")?],
         limits: Limits {

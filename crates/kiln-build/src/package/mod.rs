@@ -164,7 +164,16 @@ impl Collection {
     }
 }
 
-/// The folder that the artifact's modules are in, as Lambda has it.
+/// What of the artifact has to be where it will be, for its modules to be compiled: all of it, or the folder of an image that
+/// has its modules.
+fn place_of_tree(plan: &ArtifactPlan) -> String {
+    match plan.manifest.kind.mount() {
+        "" => python_root(plan),
+        mount => mount.to_owned(),
+    }
+}
+
+/// The folder that the artifact's modules are in where it runs.
 fn python_root(plan: &ArtifactPlan) -> String {
     match plan.manifest.python_folder() {
         Some(prefix) => format!("{}/{prefix}", plan.manifest.kind.mount()),
