@@ -9,6 +9,7 @@ mod architecture;
 mod bases;
 mod binaries;
 mod conformance;
+mod container_images;
 mod diff;
 mod documents;
 mod engine;

@@ -42,7 +42,10 @@ impl Loaded {
             return Ok(None);
         }
         let name = &plan.manifest.name;
-        let tag = format!("localhost/kiln/{name}:{}", &assembled.image.config_digest.hex()[..12]);
+        // Another kiln may check an equal image at the same time: each takes only its own name away.
+        let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
+        let tag =
+            format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
         let archive = {
             let (context, assembled, tag) = (context.clone(), assembled.clone(), tag.clone());
             blocking(move || archive(&context, &assembled, &tag)).await?
