@@ -1,8 +1,8 @@
 //! Container images: what is made, that others accept it, and that it is checked as it will run.
 
 use crate::harness::{
-    Kiln, LocalIndex, Registry, Sandbox, WheelFile, block_on, engine, forget, published_repository, repository,
-    wheel,
+    Kiln, LocalIndex, Registry, Sandbox, WheelFile, block_on, engine, forget, published_repository,
+    repository, wheel,
 };
 use fs_err as fs;
 use kiln_engine::{Limits, RunSpec};
@@ -91,11 +91,13 @@ fn others_read_and_unpack_what_is_made() {
     if !judges() {
         return;
     }
-    for (name, file) in [("dashboard-image", "var/task/dashboard/main.py"), ("fleet-status", "app/fleet_status/server.py")]
+    for (name, file) in
+        [("dashboard-image", "var/task/dashboard/main.py"), ("fleet-status", "app/fleet_status/server.py")]
     {
         let record = record(&sandbox, name);
         let image = record.image.as_ref().unwrap();
-        let archive = format!("oci-archive:{}", sandbox.path(&format!("dist/{name}/{name}.oci.tar")).display());
+        let archive =
+            format!("oci-archive:{}", sandbox.path(&format!("dist/{name}/{name}.oci.tar")).display());
         let told: Value = serde_json::from_str(&runs("skopeo", &["inspect", &archive])).unwrap();
         assert_eq!(told["Digest"], image.manifest.to_string(), "{name}");
         assert_eq!(told["Architecture"], "amd64");
@@ -167,7 +169,8 @@ fn a_record_of_an_image_says_what_is_in_it_and_how_it_starts() {
     let entry = &index["artifacts"]["dashboard-image"];
     assert_eq!((entry["kind"].as_str(), entry["runtime"].as_str()), (Some("lambda-image"), None));
     assert_eq!(entry["image"]["manifest"], image.manifest.to_string());
-    let statement = String::from_utf8(sandbox.read("dist/dashboard-image/dashboard-image.intoto.jsonl")).unwrap();
+    let statement =
+        String::from_utf8(sandbox.read("dist/dashboard-image/dashboard-image.intoto.jsonl")).unwrap();
     assert!(statement.contains(&image.manifest.hex()), "provenance is about the image, too");
     for check in ["smoke", "import", "base-paths"] {
         let ran = record.checks.iter().find(|c| c.name == check).unwrap();
@@ -202,7 +205,8 @@ fn two_cold_stores_give_one_digest_in_every_form() {
         service(&sandbox, "small", "compression = \"zstd\"\n");
         kiln(&sandbox).run(["build", "--all"]).ends_with(exit::SUCCESS);
         // Nothing changed: nothing is built, whatever the form.
-        let again = kiln(&sandbox).run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).json();
+        let again =
+            kiln(&sandbox).run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).json();
         for artifact in again["artifacts"].as_array().unwrap() {
             assert_eq!(artifact["ending"], "unchanged", "{artifact}");
         }
@@ -250,7 +254,11 @@ fn two_cold_stores_give_one_digest_in_every_form() {
         let spec = RunSpec {
             name: "loaded image".to_owned(),
             image: loaded.id,
-            argv: vec![PYTHON.to_owned(), "-c".to_owned(), "import os, server; print(os.getuid())".to_owned()],
+            argv: vec![
+                PYTHON.to_owned(),
+                "-c".to_owned(),
+                "import os, server; print(os.getuid())".to_owned(),
+            ],
             env: image.runs.environment.clone(),
             working_dir: image.runs.working_dir.clone().unwrap(),
             user: image.runs.user.clone().unwrap(),
@@ -306,11 +314,11 @@ fn a_service_that_does_not_answer_is_denied_with_what_it_said() {
     );
     sandbox.kiln().run(["build", "writer"]).ends_with(exit::SUCCESS);
     sandbox.replace("manifests/writer/server.py", "/data/there", "/srv/there");
-    sandbox
-        .kiln()
-        .run(["build", "writer", "--color", "never"])
-        .ends_with(exit::FINDINGS_DENIED)
-        .says(&["health-check-failed", "Read-only file system", "/tmp, /data"]);
+    sandbox.kiln().run(["build", "writer", "--color", "never"]).ends_with(exit::FINDINGS_DENIED).says(&[
+        "health-check-failed",
+        "Read-only file system",
+        "/tmp, /data",
+    ]);
 }
 
 #[test]
@@ -319,7 +327,12 @@ fn what_would_break_the_base_or_cannot_start_is_denied() {
     let sandbox = Sandbox::new();
     service(&sandbox, "breaks", "");
     sandbox.replace("manifests/breaks.toml", "path = \"breaks\"", "path = \"breaks\"\ninto = \"lib\"");
-    sandbox.denied().says(&["path-collision", "/lib", "a link to `usr/lib` in the base", "`into` under [source]"]);
+    sandbox.denied().says(&[
+        "path-collision",
+        "/lib",
+        "a link to `usr/lib` in the base",
+        "`into` under [source]",
+    ]);
 
     let sandbox = Sandbox::new();
     service(&sandbox, "replaces", "");
@@ -432,7 +445,10 @@ fn a_function_on_a_base_made_for_lambda_keeps_that_bases_entrypoint() {
     assert_eq!(image.annotations["org.opencontainers.image.base.digest"], pinned.to_string());
     let of_base = image.layers.iter().filter(|layer| layer.role == LayerRole::Base).count();
     assert_eq!(image.layers.len(), of_base + 1);
-    assert!(record.components.iter().any(|c| c.id.as_str() == "debian/libc6"), "its packages are read from it");
+    assert!(
+        record.components.iter().any(|c| c.id.as_str() == "debian/libc6"),
+        "its packages are read from it"
+    );
     forget(&format!("{}/lambda/python@{pinned}", registry.address()));
 }
 

@@ -271,11 +271,8 @@ fn of_image(image: &ImageRecord) -> BTreeMap<String, String> {
             ),
         );
     }
-    let tables = [
-        ("environment", &runs.environment),
-        ("label", &runs.labels),
-        ("annotation", &image.annotations),
-    ];
+    let tables =
+        [("environment", &runs.environment), ("label", &runs.labels), ("annotation", &image.annotations)];
     for (table, values) in tables {
         for (name, value) in values {
             put(format!("{table} {name}"), value.clone());

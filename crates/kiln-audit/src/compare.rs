@@ -412,14 +412,16 @@ fn component_changes(
             }
             (Some(was), Some(is))
                 if old.files.get(id) != new.files.get(id) || is_rebuilt_in_base(was, is) =>
-            (
-                if is.ecosystem == Ecosystem::Application {
-                    ComponentChangeKind::Changed
-                } else {
-                    ComponentChangeKind::Rebuilt
-                },
-                changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
-            ),
+            {
+                (
+                    if is.ecosystem == Ecosystem::Application {
+                        ComponentChangeKind::Changed
+                    } else {
+                        ComponentChangeKind::Rebuilt
+                    },
+                    changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
+                )
+            }
             _ => continue,
         };
         let (was, is) = (old.components.get(id).copied(), new.components.get(id).copied());

@@ -173,6 +173,27 @@ fn bytes(n: u64) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_image_counts_with_its_base_for_lambda_and_alone_for_budgets() {
+        let codes = |kind, sizes: ImageSizes, budget: Budget| -> Vec<(Code, String)> {
+            let (findings, _) = check_image_limits(kind, &sizes, &budget);
+            findings.into_iter().map(|finding| (finding.code, finding.subject)).collect()
+        };
+        let none = Budget::default();
+        let full = ImageSizes { layers: 1, base: 100, own: IMAGE_LIMIT - 100 };
+        assert_eq!(codes(ArtifactKind::LambdaImage, full, none), []);
+        let over = ImageSizes { own: full.own + 1, ..full };
+        let found = codes(ArtifactKind::LambdaImage, over, none);
+        assert_eq!(found, [(Code::ImageTooLarge, "image".to_owned())]);
+        assert_eq!(codes(ArtifactKind::Image, over, none), [], "nothing limits a service");
+        let small = ImageSizes { layers: 11, base: 1000, own: 6 };
+        let budget = Budget { image: Some(10), unpacked: Some(6), zip: None };
+        let found = codes(ArtifactKind::Image, small, budget);
+        assert_eq!(found, [(Code::BudgetExceeded, "image".to_owned())]);
+        let check = check_image_limits(ArtifactKind::Image, &small, &none).1;
+        assert!(matches!(check.outcome, kiln_record::CheckOutcome::NotChecked { .. }), "{check:?}");
+    }
+
     fn codes(zip: u64, unpacked: u64, layer: u64, budget: Budget) -> Vec<Code> {
         let layers = [("tools-layer".parse().unwrap(), layer)];
         let (findings, check) = check_limits(ArtifactKind::LambdaZip, zip, unpacked, &layers, &budget);

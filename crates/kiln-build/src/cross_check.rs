@@ -14,9 +14,9 @@ use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
 use kiln_python::{
     InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed, needs_content,
 };
-use kiln_record::{ArtifactKind, 
-    Architecture, Check, ComponentId, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record,
-    TreePath,
+use kiln_record::{
+    Architecture, ArtifactKind, Check, ComponentId, Digest, Ecosystem, Entry, Finding, InputRole, Mode,
+    Platform, Record, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Cursor, Seek as _, SeekFrom};

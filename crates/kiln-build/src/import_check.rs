@@ -52,8 +52,7 @@ pub(crate) async fn run(
 ) -> Result<Imported, BuildError> {
     let manifest = &plan.manifest;
     if manifest.runtime.python.is_none() {
-        let check =
-            Check::not_checked("import", format!("{} has no Python", of_runtime(manifest)));
+        let check = Check::not_checked("import", format!("{} has no Python", of_runtime(manifest)));
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = context.engine().await?;

@@ -13,7 +13,9 @@ use crate::native;
 use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
 use crate::{BuildError, Event, Stage, cross_check, smoke};
-use kiln_audit::{Budget, Expected, ImageSizes, check_image_limits, check_limits, distributions_in_tree, reconcile};
+use kiln_audit::{
+    Budget, Expected, ImageSizes, check_image_limits, check_limits, distributions_in_tree, reconcile,
+};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
@@ -278,10 +280,8 @@ impl Collected {
         let (found, ran) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
             let (wheels, layers, base) = (wheels.clone(), layers.to_vec(), base.clone());
-            blocking(move || {
-                hygiene::judge(&context, &plan, &collection, &wheels, &layers, base.as_deref())
-            })
-            .await?
+            blocking(move || hygiene::judge(&context, &plan, &collection, &wheels, &layers, base.as_deref()))
+                .await?
         };
         findings.extend(found);
         checks.extend(ran);
@@ -456,20 +456,14 @@ impl Verified {
 fn limits(verified: &Verified, archive: u64) -> (Vec<Finding>, Check) {
     let manifest = &verified.plan.manifest;
     let own = verified.collection.tree.size();
-    let budget = Budget {
-        zip: manifest.budget.zip,
-        unpacked: manifest.budget.unpacked,
-        image: manifest.budget.image,
-    };
+    let budget =
+        Budget { zip: manifest.budget.zip, unpacked: manifest.budget.unpacked, image: manifest.budget.image };
     if let Some(assembled) = &verified.assembled {
         let sizes = ImageSizes { layers: assembled.record.size, base: assembled.record.base.bytes, own };
         return check_image_limits(manifest.kind, &sizes, &budget);
     }
-    let layers: Vec<(ArtifactName, u64)> = verified
-        .layers
-        .iter()
-        .map(|layer| (layer.name.clone(), layer.collection.tree.size()))
-        .collect();
+    let layers: Vec<(ArtifactName, u64)> =
+        verified.layers.iter().map(|layer| (layer.name.clone(), layer.collection.tree.size())).collect();
     check_limits(manifest.kind, archive, own, &layers, &budget)
 }
 

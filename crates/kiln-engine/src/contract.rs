@@ -4,8 +4,8 @@
 //! same checks run on the engine in memory and on Docker.
 
 use crate::{
-    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, RunOutcome, RunSpec, Session,
-    Stream,
+    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, RunOutcome,
+    RunSpec, Session, Stream,
 };
 use kiln_record::Digest;
 use std::collections::BTreeMap;

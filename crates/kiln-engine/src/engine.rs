@@ -3,7 +3,8 @@
 use crate::docker::Docker;
 use crate::fake::Fake;
 use crate::{
-    EngineError, EngineSettings, HealthTest, ImageInfo, Line, PullProgress, RunOutcome, RunSpec, Session, Watched,
+    EngineError, EngineSettings, HealthTest, ImageInfo, Line, PullProgress, RunOutcome, RunSpec, Session,
+    Watched,
 };
 use kiln_record::{Digest, Platform};
 use std::fmt;

@@ -181,9 +181,8 @@ impl ContentsReader {
 
     /// Forgets everything below a path, and the path itself if asked.
     fn remove(&mut self, path: &str, itself: bool) {
-        let gone = |entry: &TreePath| {
-            (itself && entry.as_str() == path) || path.is_empty() || entry.is_within(path)
-        };
+        let gone =
+            |entry: &TreePath| (itself && entry.as_str() == path) || path.is_empty() || entry.is_within(path);
         self.entries.retain(|entry, _| !gone(entry));
         self.read.retain(|entry, _| !gone(entry));
     }

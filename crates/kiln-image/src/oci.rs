@@ -248,8 +248,7 @@ fn execution(runs: &ImageRuns) -> serde_json::Map<String, Value> {
 /// Docker counts in nanoseconds.
 fn health_check(health: &HealthCheck) -> Value {
     let nanoseconds = |seconds: u32| u64::from(seconds) * 1_000_000_000;
-    let test: Vec<&str> =
-        std::iter::once("CMD").chain(health.command.iter().map(String::as_str)).collect();
+    let test: Vec<&str> = std::iter::once("CMD").chain(health.command.iter().map(String::as_str)).collect();
     let mut value = json!({
         "Test": test,
         "Interval": nanoseconds(health.interval),
@@ -276,8 +275,9 @@ pub fn write_archive<W: Write>(
     tag: Option<&str>,
     layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
 ) -> Result<(), ImageError> {
-    let names =
-        tag.iter().flat_map(|tag| [("io.containerd.image.name", *tag), ("org.opencontainers.image.ref.name", *tag)]);
+    let names = tag
+        .iter()
+        .flat_map(|tag| [("io.containerd.image.name", *tag), ("org.opencontainers.image.ref.name", *tag)]);
     let index = layout_index(image, &names.collect())?;
     let docker = canonical(&json!([{
         "Config": blob_path(&image.config_digest),

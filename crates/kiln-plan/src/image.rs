@@ -192,7 +192,11 @@ impl Checker<'_> {
     /// Lambda decides these itself, so that stating them would promise what does not happen.
     fn lambda(&mut self, table: &ImageTable) {
         let given = [
-            ("user", table.user.as_ref().map(Spanned::span), "Lambda runs every function as a user of its own"),
+            (
+                "user",
+                table.user.as_ref().map(Spanned::span),
+                "Lambda runs every function as a user of its own",
+            ),
             (
                 "entrypoint",
                 table.entrypoint.as_ref().map(Spanned::span),
@@ -266,10 +270,7 @@ impl Checker<'_> {
         table
     }
 
-    fn environment(
-        &mut self,
-        table: Option<Spanned<BTreeMap<String, String>>>,
-    ) -> BTreeMap<String, String> {
+    fn environment(&mut self, table: Option<Spanned<BTreeMap<String, String>>>) -> BTreeMap<String, String> {
         let span = table.as_ref().map_or(0..0, Spanned::span);
         let table = self.texts("environment", table);
         if let Some(name) = table.keys().find(|name| name.contains('=')) {
@@ -282,10 +283,7 @@ impl Checker<'_> {
         table
     }
 
-    fn annotations(
-        &mut self,
-        table: Option<Spanned<BTreeMap<String, String>>>,
-    ) -> BTreeMap<String, String> {
+    fn annotations(&mut self, table: Option<Spanned<BTreeMap<String, String>>>) -> BTreeMap<String, String> {
         let span = table.as_ref().map_or(0..0, Spanned::span);
         let table = self.texts("annotations", table);
         if let Some(name) = table.keys().find(|name| OWN_ANNOTATIONS.contains(&name.as_str())) {
@@ -385,8 +383,13 @@ impl Checker<'_> {
                 3
             }
         };
-        (self.problems.len() == before)
-            .then_some(HealthCheck { command, interval, timeout, start_period, retries })
+        (self.problems.len() == before).then_some(HealthCheck {
+            command,
+            interval,
+            timeout,
+            start_period,
+            retries,
+        })
     }
 }
 

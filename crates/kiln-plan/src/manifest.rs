@@ -289,7 +289,10 @@ impl Manifest {
             (Some(stated), true) => {
                 problem(
                     stated.span(),
-                    format!("`target.runtime` has no meaning for {}: it has its base's system inside", a(parsed.kind)),
+                    format!(
+                        "`target.runtime` has no meaning for {}: it has its base's system inside",
+                        a(parsed.kind)
+                    ),
                     "remove it; `architecture` is all that the target of an image says",
                 );
                 None
@@ -312,7 +315,10 @@ impl Manifest {
                     problem(
                         stated.span(),
                         format!("`{name}` is not a Lambda runtime that kiln knows"),
-                        &format!("use one of: {}; or describe it in kiln.toml with [[runtime]]", known.join(", ")),
+                        &format!(
+                            "use one of: {}; or describe it in kiln.toml with [[runtime]]",
+                            known.join(", ")
+                        ),
                     );
                 }
                 found.cloned()

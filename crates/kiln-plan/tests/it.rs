@@ -275,7 +275,11 @@ fn mistakes_in_images_are_shown_in_the_file() {
         &["x.toml:9: a docker-archive is for engines that do not read zstd"],
     );
     service("[image]", "[image]\nusr = \"1:1\"", &["x.toml:9: unknown field `usr`"]);
-    service("[target]", "[target]\nruntime = \"python3.11\"", &["x.toml:5: `target.runtime` has no meaning for an image"]);
+    service(
+        "[target]",
+        "[target]\nruntime = \"python3.11\"",
+        &["x.toml:5: `target.runtime` has no meaning for an image"],
+    );
     service("base =", "handler = \"a.b\"\nbase =", &["x.toml:3: an image has no handler"]);
     service("[source]", "[budget]\nzip = \"1 MB\"\n[source]", &["x.toml:7: an image has no such size"]);
     service(
@@ -289,7 +293,10 @@ fn mistakes_in_images_are_shown_in_the_file() {
     };
     lambda("[image]\nuser = \"0:0\"\n", &["x.toml:10: `user` has no use in a lambda-image"]);
     lambda("[image]\nentrypoint = [\"x\"]\n", &["x.toml:10: `entrypoint` has no use in a lambda-image"]);
-    lambda("[image]\ncompression = \"zstd\"\n", &["x.toml:10: Lambda takes images of the OCI specification 1.0"]);
+    lambda(
+        "[image]\ncompression = \"zstd\"\n",
+        &["x.toml:10: Lambda takes images of the OCI specification 1.0"],
+    );
     lambda("[python]\nlock = \"r.txt\"\ninto = \"x\"\n", &["`python.into` is given, but Lambda says"]);
     check(
         &files(BASE, &[("manifests/x.toml", &LAMBDA_IMAGE.replace("handler", "# handler"))]),

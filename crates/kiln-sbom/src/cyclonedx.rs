@@ -293,7 +293,8 @@ struct Outside {
 
 impl Outside {
     fn of(record: &Record) -> Option<Self> {
-        let named = |reference: String, name: String, description| Some(Self { reference, name, description });
+        let named =
+            |reference: String, name: String, description| Some(Self { reference, name, description });
         match record.kind {
             ArtifactKind::LambdaZip | ArtifactKind::LambdaLayer => named(
                 format!("runtime/{}", text::line(&record.target.runtime)),

@@ -172,10 +172,10 @@ impl Drop for Publication {
 
 /// Whether a path below a layout's folder is one that a layout has (OCI image specification, "Image Layout").
 fn is_of_layout(path: &str) -> bool {
-    let is_digest =
-        |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    matches!(path, "index.json" | "oci-layout")
-        || path.strip_prefix("blobs/sha256/").is_some_and(is_digest)
+    let is_digest = |name: &str| {
+        name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    matches!(path, "index.json" | "oci-layout") || path.strip_prefix("blobs/sha256/").is_some_and(is_digest)
 }
 
 /// Whether a folder is a layout and holds nothing else.

@@ -158,8 +158,8 @@ fn folders_of_base(tree: &Tree, mount: &str, base: &BaseImage) -> Result<BTreeSe
     for (path, _) in tree.iter() {
         let place = in_image(path, mount)?;
         for (end, _) in place.as_str().match_indices('/') {
-            let folder = TreePath::new(&place.as_str()[..end])
-                .map_err(|error| io::Error::other(error.to_string()))?;
+            let folder =
+                TreePath::new(&place.as_str()[..end]).map_err(|error| io::Error::other(error.to_string()))?;
             if base.contents.entries.get(&folder) == Some(&ContentEntry::Folder) {
                 folders.insert(folder);
             }

@@ -19,8 +19,8 @@ use kiln_image::{Image, Stated};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, Manifest};
 use kiln_record::{
-    Component, ComponentId, Digest, Ecosystem, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata, Origin,
-    Supplier, digest_of_value,
+    Component, ComponentId, Digest, Ecosystem, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
+    Origin, Supplier, digest_of_value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,8 +70,7 @@ pub(crate) fn assemble(
     annotations
         .insert("org.opencontainers.image.base.digest".to_owned(), plan.base.lock.manifest.to_string());
     let stated = Stated { runs: &runs, annotations: annotations.clone(), created: plan.epoch };
-    let (of_base, own): (Vec<_>, Vec<_>) =
-        layers.iter().partition(|layer| layer.role == LayerRole::Base);
+    let (of_base, own): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.role == LayerRole::Base);
     let image = Image::on_base(
         &base.config,
         of_base.into_iter().map(|layer| layer.layer.clone()).collect(),

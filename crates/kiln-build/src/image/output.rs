@@ -40,12 +40,11 @@ pub(crate) fn write(
     let mut publication = Publication::begin(&context.environment.dist, name)?;
     let output = plan.manifest.image.as_ref().map(|image| image.output).unwrap_or_default();
     let outputs = match output {
-        ImageOutput::OciTar => vec![tar(
-            context,
-            &mut publication,
-            &format!("{name}.oci.tar"),
-            |writer, content| write_oci_tar(writer, &assembled.image, name.as_str(), content),
-        )?],
+        ImageOutput::OciTar => {
+            vec![tar(context, &mut publication, &format!("{name}.oci.tar"), |writer, content| {
+                write_oci_tar(writer, &assembled.image, name.as_str(), content)
+            })?]
+        }
         ImageOutput::DockerArchive => {
             let tag = format!("{name}:{}", &assembled.image.config_digest.hex()[..12]);
             vec![tar(context, &mut publication, &format!("{name}.docker.tar"), |writer, content| {
@@ -114,11 +113,5 @@ fn layout(
 }
 
 fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
-    Output {
-        file_name,
-        media_type: media_type.to_owned(),
-        size,
-        digest,
-        sha256_base64: digest.base64(),
-    }
+    Output { file_name, media_type: media_type.to_owned(), size, digest, sha256_base64: digest.base64() }
 }

@@ -6,7 +6,7 @@ use crate::environment::{Context, blocking};
 use crate::import_check::{guest, without_addresses};
 use crate::{BuildError, Event};
 use kiln_engine::{Engine, GuestPath, Health, HealthTest, Limits, RunSpec};
-use kiln_image::{Layer, LAYER_MEDIA_TYPE, write_archive};
+use kiln_image::{LAYER_MEDIA_TYPE, Layer, write_archive};
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{Check, Code, Digest, Finding, HealthCheck, ImageRuns};
@@ -44,8 +44,7 @@ impl Loaded {
         let name = &plan.manifest.name;
         // Another kiln may check an equal image at the same time: each takes only its own name away.
         let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
-        let tag =
-            format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
+        let tag = format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
         let archive = {
             let (context, assembled, tag) = (context.clone(), assembled.clone(), tag.clone());
             blocking(move || archive(&context, &assembled, &tag)).await?
@@ -75,11 +74,7 @@ impl Loaded {
 
 /// The image as every engine loads it. Engines of the time of Docker 20.10 read no zstd, so its layers go in as tars; the
 /// config, and with it what runs, is the same.
-fn archive(
-    context: &Context,
-    assembled: &AssembledImage,
-    tag: &str,
-) -> Result<std::fs::File, BuildError> {
+fn archive(context: &Context, assembled: &AssembledImage, tag: &str) -> Result<std::fs::File, BuildError> {
     let mut image = assembled.image.clone();
     let mut blobs = std::collections::BTreeMap::new();
     if assembled.codec == LayerCodec::Zstd {
@@ -118,8 +113,7 @@ pub(crate) fn writable(runs: &ImageRuns) -> Result<Vec<GuestPath>, BuildError> {
     let mut folders = vec![guest("/tmp")?];
     for volume in &runs.volumes {
         let volume = guest(volume)?;
-        let overlaps =
-            |other: &GuestPath| volume.is_within(other) || other.is_within(&volume);
+        let overlaps = |other: &GuestPath| volume.is_within(other) || other.is_within(&volume);
         if !folders.iter().any(overlaps) {
             folders.push(volume);
         }

@@ -7,7 +7,9 @@ use crate::settings::Settings;
 use crate::transformations;
 use kiln_audit::format_size;
 use kiln_build::resolve;
-use kiln_record::{CheckOutcome, Component, ImageRecord, ImportRecord, Importable, Record, exit};
+use kiln_record::{
+    ArtifactKind, CheckOutcome, Component, ImageRecord, ImportRecord, Importable, Record, exit,
+};
 use kiln_store::RunDetails;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
@@ -48,7 +50,7 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     line("tree", &record.tree.to_string());
     line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
     if let Some(image) = &record.image {
-        image_lines(image, &mut line);
+        image_lines(record.kind, image, &mut line);
     }
     line("epoch", &record.epoch.to_string());
     line("plan", &record.plan.to_string());
@@ -137,20 +139,33 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
 }
 
 /// What a record says of an image.
-fn image_lines(image: &ImageRecord, line: &mut impl FnMut(&str, &str)) {
+fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&str, &str)) {
     line("image", &image.manifest.to_string());
     line("config", &image.config.to_string());
     let base = &image.base;
     line("base", &format!("{}  {} in {} files", base.reference, format_size(base.bytes), base.files));
     line("", &base.manifest.to_string());
     for layer in &image.layers {
-        line("image layer", &format!("{:<12}  {:>9}  {}", layer.role.as_str(), format_size(layer.size), layer.digest));
+        line(
+            "image layer",
+            &format!("{:<12}  {:>9}  {}", layer.role.as_str(), format_size(layer.size), layer.digest),
+        );
     }
-    line("all", &format!("{} in a registry, {} unpacked", format_size(image.size), format_size(image.unpacked_size)));
+    line(
+        "all",
+        &format!("{} in a registry, {} unpacked", format_size(image.size), format_size(image.unpacked_size)),
+    );
     let runs = &image.runs;
     let words: Vec<&str> = runs.entrypoint.iter().chain(&runs.command).map(String::as_str).collect();
     line("starts", &words.join(" "));
-    line("as", runs.user.as_deref().unwrap_or("root"));
+    line(
+        "as",
+        match (kind, &runs.user) {
+            (ArtifactKind::LambdaImage, _) => "a user that Lambda chooses",
+            (_, Some(user)) => user,
+            (_, None) => "root",
+        },
+    );
     line("in", runs.working_dir.as_deref().unwrap_or("/"));
     for (name, value) in &runs.environment {
         line("environment", &format!("{name}={value}"));

@@ -83,14 +83,15 @@ impl Docker {
             let health = state.health.unwrap_or_default();
             match health.status {
                 Some(HealthStatusEnum::HEALTHY) => return Ok(Health::Healthy),
+                // The engine calls a container unhealthy, too, once it has ended.
+                _ if state.running == Some(false) => {
+                    return Ok(Health::Ended { exit_code: state.exit_code.unwrap_or_default() });
+                }
                 Some(HealthStatusEnum::UNHEALTHY) => {
                     let last = health.log.unwrap_or_default().pop().unwrap_or_default();
                     let output: String =
                         last.output.unwrap_or_default().trim().chars().take(OUTPUT).collect();
                     return Ok(Health::Unhealthy { exit_code: last.exit_code.unwrap_or(1), output });
-                }
-                _ if state.running == Some(false) => {
-                    return Ok(Health::Ended { exit_code: state.exit_code.unwrap_or_default() });
                 }
                 _ => {}
             }

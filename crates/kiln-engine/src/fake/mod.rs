@@ -13,8 +13,8 @@ use crate::archive::write_inputs;
 use crate::image::{check_reference, pinned_digest};
 use crate::lines::Capture;
 use crate::{
-    ContainerInfo, EngineError, EngineInfo, Health, HealthTest, ImageInfo, Line, RunOutcome, RunSpec, Session,
-    Watched,
+    ContainerInfo, EngineError, EngineInfo, Health, HealthTest, ImageInfo, Line, RunOutcome, RunSpec,
+    Session, Watched,
 };
 use filesystem::Mount;
 pub use guest::Guest;

@@ -78,7 +78,10 @@ fn links_are_followed_inside_the_image() {
         Item::Link("up", "../../../usr/lib"),
     ]]);
     assert_eq!(contents.loaders(), ["/lib64/ld-linux-x86-64.so.2"]);
-    assert_eq!(contents.libraries(&[]).into_iter().collect::<Vec<_>>(), ["ld-linux-x86-64.so.2", "libz.so.1", "libz.so.1.3"]);
+    assert_eq!(
+        contents.libraries(&[]).into_iter().collect::<Vec<_>>(),
+        ["ld-linux-x86-64.so.2", "libz.so.1", "libz.so.1.3"]
+    );
     assert!(contents.libraries(&["/usr/lib/python3"]).contains("x.so"));
     assert!(contents.has_file("/lib/x86_64-linux-gnu/libz.so.1"));
     assert!(!contents.has_file("/lib/x86_64-linux-gnu") && !contents.has_file("loop"));
@@ -114,10 +117,14 @@ fn a_system_tells_its_name_and_the_versions_of_its_libraries() {
         Item::Link("etc/os-release", "../usr/lib/os-release"),
         Item::File("usr/lib/x86_64-linux-gnu/libc.so.6", libc),
         Item::Link("usr/lib/x86_64-linux-gnu/libstdc++.so.6", "libstdc++.so.6.0.33"),
-        Item::File("usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.33", b"\0GLIBCXX_3.4.9\0GLIBCXX_3.4.33\0CXXABI_1.3.15\0"),
+        Item::File(
+            "usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.33",
+            b"\0GLIBCXX_3.4.9\0GLIBCXX_3.4.33\0CXXABI_1.3.15\0",
+        ),
     ]]);
     assert_eq!(contents.system.as_deref(), Some("Debian GNU/Linux 13 (trixie)"));
-    let told: Vec<_> = contents.interfaces.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let told: Vec<_> =
+        contents.interfaces.iter().map(|(name, version)| format!("{name} {version}")).collect();
     assert_eq!(told, ["CXXABI 1.3.15", "GLIBC 2.41", "GLIBCXX 3.4.33"]);
     assert_eq!(contents.packages, None, "nothing is said of packages");
 }

@@ -36,8 +36,9 @@ pub(crate) fn installed_packages(
             }
             let name = stanza.require("dpkg/status", "Package")?.to_owned();
             if packages.len() == PACKAGE_LIMIT {
-                return Err(stanza
-                    .malformed("dpkg/status", format!("there are more than {PACKAGE_LIMIT} packages")));
+                return Err(
+                    stanza.malformed("dpkg/status", format!("there are more than {PACKAGE_LIMIT} packages"))
+                );
             }
             let first_line = |field: &str| {
                 stanza.get(field).and_then(|text| text.lines().next()).map(|line| line.trim().to_owned())

@@ -145,7 +145,9 @@ fn a_layout_is_published_with_its_folders_and_replaced() {
         assert_eq!(fs_err::read(dist.join("web").join(&blob)).unwrap(), content);
     }
     assert_eq!(mode_of(&dist.join("web/oci/blobs")), 0o755);
-    for bad in ["oci/x", "oci/blobs/sha256/abc", "oci/../record.json", "other/index.json", "oci/blobs/sha256/a/b"] {
+    for bad in
+        ["oci/x", "oci/blobs/sha256/abc", "oci/../record.json", "other/index.json", "oci/blobs/sha256/a/b"]
+    {
         let mut publication = Publication::begin(&dist, &artifact).unwrap();
         assert!(publication.create(bad).is_err(), "{bad}");
     }
