@@ -313,7 +313,7 @@ fn a_service_that_does_not_answer_is_denied_with_what_it_said() {
         SERVER.replace("__main__':\n", "__main__':\n    open('/data/there', 'w').close()\n"),
     );
     sandbox.kiln().run(["build", "writer"]).ends_with(exit::SUCCESS);
-    sandbox.replace("manifests/writer/server.py", "/data/there", "/srv/there");
+    sandbox.replace("manifests/writer/server.py", "/data/there", "/var/tmp/there");
     sandbox.kiln().run(["build", "writer", "--color", "never"]).ends_with(exit::FINDINGS_DENIED).says(&[
         "health-check-failed",
         "Read-only file system",

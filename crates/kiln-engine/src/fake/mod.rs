@@ -294,7 +294,7 @@ impl Fake {
             scratch: spec.scratch.clone(),
             limits: spec.limits.clone(),
         };
-        let first = (test.interval + test.start_period.saturating_sub(test.interval)).min(deadline);
+        let first = test.interval.max(test.start_period).min(deadline);
         let mut service = spec;
         service.limits.deadline = first;
         let ended = match self.run(service, &on_line).await {
