@@ -38,14 +38,14 @@ fn nothing_changed_reads_no_content_and_starts_no_container() {
 }
 
 #[test]
-fn code_only_change_rebuilds_that_artifact_alone() {
+fn code_only_change_rebuilds_what_has_that_code_alone() {
     let sandbox = published_repository().copy();
     let before = sandbox.dist();
     let nowhere = LocalIndex::empty();
     sandbox.append("manifests/dashboard/src/dashboard/main.py", "\n# A remark.\n");
     // The wheels are known, so no server is needed; the engine is, for the import check.
     let kiln = sandbox.kiln().with_network_only_at(&nowhere.url());
-    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&["dashboard"]);
+    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&["dashboard", "dashboard-image"]);
     assert_eq!(nowhere.requests(), 0, "no server was asked");
     let changed: Vec<String> = before
         .into_iter()
@@ -53,10 +53,16 @@ fn code_only_change_rebuilds_that_artifact_alone() {
         .filter(|(before, after)| before != after)
         .map(|((name, _), _)| name)
         .collect();
-    let expected =
-        ["SHA256SUMS", "dashboard.cdx.json", "dashboard.intoto.jsonl", "dashboard.zip", "record.json"];
-    let mut expected: Vec<String> = expected.iter().map(|name| format!("dashboard/{name}")).collect();
-    expected.push("index.json".to_owned());
+    let mut expected = vec!["index.json".to_owned()];
+    for (artifact, archive) in [("dashboard", "zip"), ("dashboard-image", "oci.tar")] {
+        for file in ["SHA256SUMS", "record.json"] {
+            expected.push(format!("{artifact}/{file}"));
+        }
+        for ending in ["cdx.json", "intoto.jsonl", archive] {
+            expected.push(format!("{artifact}/{artifact}.{ending}"));
+        }
+    }
+    expected.sort();
     assert_eq!(changed, expected);
     assert_eq!(builds(&sandbox, "dashboard"), 2);
     assert_eq!(builds(&sandbox, "ingestion"), 1);
@@ -65,7 +71,7 @@ fn code_only_change_rebuilds_that_artifact_alone() {
     let main = sandbox.read("manifests/dashboard/src/dashboard/main.py");
     let remark = main.len() - "\n# A remark.\n".len();
     sandbox.write("manifests/dashboard/src/dashboard/main.py", &main[..remark]);
-    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&["dashboard"]);
+    kiln.run(BUILD).ends_with(exit::SUCCESS).published_only(&["dashboard", "dashboard-image"]);
     assert!(sandbox.dist() == published_repository().dist(), "dist/ is as it was before the remark");
     assert_eq!(builds(&sandbox, "dashboard"), 3);
 }

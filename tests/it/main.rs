@@ -10,6 +10,7 @@ mod arm64;
 mod bases;
 mod binaries;
 mod conformance;
+mod container_images;
 mod diff;
 mod documents;
 mod engine;

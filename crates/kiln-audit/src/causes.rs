@@ -1,6 +1,6 @@
 //! Which changed input accounts for a change, and the alarm if none does.
 
-use kiln_record::{Cause, Component, Digest, Ecosystem, Gap, Input, InputRole, Record};
+use kiln_record::{Cause, Component, Digest, Ecosystem, Gap, ImageRecord, Input, InputRole, Record};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,6 +119,7 @@ impl Changed {
     /// Why an archive has other bytes although its tree is the same.
     pub(crate) fn of_container(&self) -> ChangeCause {
         // Entries keep the compressed stream of the wheel they came in, so another wheel with equal files counts.
+        // An image's config is its manifest's, and its base is told before.
         self.first(&[CauseKind::Tool, CauseKind::Lock, CauseKind::Manifest])
     }
 
@@ -247,6 +248,45 @@ fn inputs(before: &Record, after: &Record) -> Vec<InputChange> {
         .collect()
 }
 
+/// How an image is started, one property for each thing that can change by itself.
+fn of_image(image: &ImageRecord) -> BTreeMap<String, String> {
+    let runs = &image.runs;
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    let mut put = |name: String, value: String| {
+        if !value.is_empty() {
+            all.insert(format!("image {name}"), value);
+        }
+    };
+    put("entrypoint".to_owned(), runs.entrypoint.join(" "));
+    put("command".to_owned(), runs.command.join(" "));
+    put("user".to_owned(), runs.user.clone().unwrap_or_default());
+    put("working-dir".to_owned(), runs.working_dir.clone().unwrap_or_default());
+    put("stop-signal".to_owned(), runs.stop_signal.clone().unwrap_or_default());
+    put("ports".to_owned(), runs.ports.iter().cloned().collect::<Vec<_>>().join(", "));
+    put("volumes".to_owned(), runs.volumes.iter().cloned().collect::<Vec<_>>().join(", "));
+    if let Some(health) = &runs.health_check {
+        put(
+            "health-check".to_owned(),
+            format!(
+                "{} every {} s, {} s each, from {} s on, {} times",
+                health.command.join(" "),
+                health.interval,
+                health.timeout,
+                health.start_period,
+                health.retries
+            ),
+        );
+    }
+    let tables =
+        [("environment", &runs.environment), ("label", &runs.labels), ("annotation", &image.annotations)];
+    for (table, values) in tables {
+        for (name, value) in values {
+            put(format!("{table} {name}"), value.clone());
+        }
+    }
+    all
+}
+
 fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {
     let index = |record: &Record| -> BTreeMap<String, String> {
         let layers: Vec<&str> = record.layers.iter().map(|l| l.as_str()).collect();
@@ -266,6 +306,9 @@ fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {
         }
         if !layers.is_empty() {
             all.insert("layers".to_owned(), layers.join(", "));
+        }
+        if let Some(image) = &record.image {
+            all.extend(of_image(image));
         }
         all.extend(record.tools.iter().map(|(name, version)| (format!("tool {name}"), version.clone())));
         all

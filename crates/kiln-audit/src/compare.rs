@@ -328,7 +328,7 @@ impl Side {
 }
 
 fn archive_size(record: &Record) -> u64 {
-    record.archive().map_or(0, |a| a.size)
+    record.packed_size()
 }
 
 /// Whether sizes of two builds may be held against one history.
@@ -340,7 +340,9 @@ fn comparable(before: &Record, after: &Record) -> bool {
 
 fn verdict(before: &Record, after: &Record) -> Verdict {
     let archive = |record: &Record| record.archive().map(|a| a.digest);
-    if before.tree != after.tree {
+    // An image has its base inside, whatever its own tree is.
+    let base = |record: &Record| record.image.as_ref().map(|image| image.base.manifest);
+    if before.tree != after.tree || base(before) != base(after) {
         Verdict::Different
     } else if archive(before) == archive(after) {
         Verdict::Identical
@@ -369,6 +371,10 @@ impl<'a> Contents<'a> {
     }
 
     fn bytes(&self, id: &ComponentId) -> u64 {
+        // What a base brings is not in the tree; the record says how much it is.
+        if let Some(component) = self.components.get(id).filter(|component| component.from_base) {
+            return component.bytes;
+        }
         let files = self.files.get(id).into_iter().flatten();
         files.fold(0_u64, |sum, (_, entry)| sum.saturating_add(entry.size()))
     }
@@ -404,17 +410,23 @@ fn component_changes(
             (Some(was), Some(is)) if was.version != is.version => {
                 (version_change(was, is), changed.of_choice(is.ecosystem))
             }
-            (Some(was), Some(is)) if old.files.get(id) != new.files.get(id) => (
-                if is.ecosystem == Ecosystem::Application {
-                    ComponentChangeKind::Changed
-                } else {
-                    ComponentChangeKind::Rebuilt
-                },
-                match is.origin.as_ref().and_then(|origin| origin.source.as_ref()) {
-                    Some(OriginSource::Folder { .. } | OriginSource::File { .. }) => changed.of_workspace(),
-                    _ => changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
-                },
-            ),
+            (Some(was), Some(is))
+                if old.files.get(id) != new.files.get(id) || is_rebuilt_in_base(was, is) =>
+            {
+                (
+                    if is.ecosystem == Ecosystem::Application {
+                        ComponentChangeKind::Changed
+                    } else {
+                        ComponentChangeKind::Rebuilt
+                    },
+                    match is.origin.as_ref().and_then(|origin| origin.source.as_ref()) {
+                        Some(OriginSource::Folder { .. } | OriginSource::File { .. }) => {
+                            changed.of_workspace()
+                        }
+                        _ => changed.of_content(is.ecosystem, same_origin(was, is, old, new)),
+                    },
+                )
+            }
             _ => continue,
         };
         let (was, is) = (old.components.get(id).copied(), new.components.get(id).copied());
@@ -436,6 +448,12 @@ fn component_changes(
         });
     }
     changes
+}
+
+/// Whether a package of the base is another one in the same version.
+fn is_rebuilt_in_base(was: &Component, is: &Component) -> bool {
+    let origin = |component: &Component| component.origin.as_ref().map(|origin| origin.digest);
+    (was.from_base || is.from_base) && (origin(was) != origin(is) || was.bytes != is.bytes)
 }
 
 fn version_change(was: &Component, is: &Component) -> ComponentChangeKind {
@@ -499,7 +517,9 @@ fn byte_delta(old: &Contents<'_>, new: &Contents<'_>, changes: &[ComponentChange
 }
 
 fn bytes_by_component(old: &Contents<'_>, new: &Contents<'_>) -> Vec<ComponentBytes> {
-    let ids: BTreeSet<&ComponentId> = old.files.keys().chain(new.files.keys()).copied().collect();
+    let of_base = old.components.iter().chain(&new.components).filter(|(_, component)| component.from_base);
+    let ids = old.files.keys().chain(new.files.keys()).chain(of_base.map(|(id, _)| id));
+    let ids: BTreeSet<&ComponentId> = ids.copied().collect();
     let mut all: Vec<ComponentBytes> = ids
         .into_iter()
         .map(|id| {

@@ -39,7 +39,9 @@ pub use hygiene::{check_bytecode, check_duplicates, check_links};
 pub use layering::{Layered, check_layering};
 pub use leaks::{LEAK_SIZE_LIMIT, check_leaks, may_name_build_paths};
 pub use libraries::{NativeFile, NativeFiles, check_libraries};
-pub use limits::{Budget, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_limits};
+pub use limits::{
+    Budget, IMAGE_LIMIT, ImageSizes, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_image_limits, check_limits,
+};
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use quantity::binary as format_size;

@@ -8,8 +8,8 @@ use kiln_audit::{
     compare,
 };
 use kiln_record::{
-    Cause, Code, Component, ComponentId, Ecosystem, Entry, Finding, Gap, Level, Mode, Record, TreePath,
-    canonical_json,
+    Cause, Code, Component, ComponentId, Digest, Ecosystem, Entry, Finding, Gap, Level, Mode, Record,
+    TreePath, canonical_json,
 };
 use sample::{Build, build};
 
@@ -381,4 +381,60 @@ fn reasons_to_fail_read_back() {
         assert_eq!(reason.as_str().parse(), Ok(reason));
     }
     assert!("everything".parse::<FailOn>().is_err());
+}
+
+#[test]
+fn a_base_inside_an_image_is_compared_by_its_packages() {
+    let image = |record: &mut Record, version: &str, bytes: u64| {
+        let python = record.components[0].clone();
+        record.components.push(Component {
+            id: ComponentId::new(Ecosystem::Debian, "libc6"),
+            ecosystem: Ecosystem::Debian,
+            name: "libc6".to_owned(),
+            version: Some(version.to_owned()),
+            bytes,
+            files: 3,
+            from_base: true,
+            within: None,
+            ..python
+        });
+        record.kind = kiln_record::ArtifactKind::Image;
+        record.image = Some(kiln_record::ImageRecord {
+            manifest: Digest::of(version.as_bytes()),
+            config: Digest::of(b"config"),
+            base: kiln_record::ImageBase {
+                name: "python-3.13".parse().unwrap(),
+                reference: "localhost/kiln/python-3.13".to_owned(),
+                manifest: Digest::of(version.as_bytes()),
+                files: 3,
+                bytes,
+                unowned_bytes: 0,
+            },
+            layers: Vec::new(),
+            size: 1000,
+            unpacked_size: bytes,
+            python_folder: None,
+            runs: kiln_record::ImageRuns::default(),
+            annotations: std::collections::BTreeMap::new(),
+        });
+    };
+    let (mut before, mut after) = (build().record(), build().record());
+    image(&mut before, "2.36-9", 100);
+    image(&mut after, "2.41-1", 120);
+    let diff = compare(&before, &after, &[]);
+    assert_eq!(diff.verdict, Verdict::Different, "the tree is the same, and what is beneath it is not");
+    assert_eq!(diff.bytes.total, 0, "the sums are of the artifact's own files");
+    let [change] = diff.components.as_slice() else { panic!("{:?}", diff.components) };
+    assert_eq!(
+        (change.kind, change.before_bytes, change.after_bytes),
+        (ComponentChangeKind::Upgraded, 100, 120)
+    );
+    assert_eq!(diff.bytes_by_component[0].delta, 20);
+
+    let mut config = before.clone();
+    config.image.as_mut().unwrap().runs.user = Some("1:1".to_owned());
+    config.outputs[0].digest = Digest::of(b"another");
+    let diff = compare(&before, &config, &[]);
+    assert_eq!(diff.verdict, Verdict::SameContent);
+    assert_eq!(diff.properties[0].name, "image user");
 }

@@ -1,6 +1,7 @@
 //! Bases: assembled or pulled, in the engine, and probed. Each is done once in a run, and what can be remembered by
 //! digest is remembered across runs.
 
+use crate::base_image::{BaseImage, read_base};
 use crate::environment::{Context, blocking};
 use crate::{BuildError, Event};
 use kiln_engine::{EngineError, GuestPath, Limits, RunSpec};
@@ -28,6 +29,7 @@ pub(crate) struct ReadyBases {
     images: Mutex<BTreeMap<Digest, Arc<OnceCell<String>>>>,
     interpreters: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Interpreter>>>>>,
     runnable: Mutex<BTreeMap<Digest, Arc<OnceCell<bool>>>>,
+    contents: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<BaseImage>>>>>,
 }
 
 impl ReadyBases {
@@ -111,6 +113,16 @@ impl ReadyBases {
         })
         .await
         .cloned()
+    }
+
+    /// The base as something to build on.
+    pub(crate) async fn base_image(
+        &self,
+        context: &Context,
+        base: &PinnedBase,
+    ) -> Result<Arc<BaseImage>, BuildError> {
+        let cell = slot(&self.contents, digest_of_value(&(base.lock.manifest, base.platform))?);
+        cell.get_or_try_init(|| async { Ok(Arc::new(read_base(context, base).await?)) }).await.cloned()
     }
 
     /// The Python index: the workspace's, else the environment's, else the one that the base's pip is configured for.
@@ -201,7 +213,7 @@ async fn load(context: &Context, base: &PinnedBase, debian: &DebianDefinition) -
 }
 
 /// The image documents and layers of an earlier assembly, if the store still has all of them.
-fn stored_image(context: &Context, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
+pub(crate) fn stored_image(context: &Context, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
     let Some(layers) = context.store.cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)?
     else {
         return Ok(None);

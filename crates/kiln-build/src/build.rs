@@ -6,8 +6,8 @@ use crate::source::{SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::workspace::read_workspace;
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, local, package, policy, sdist,
-    smoke,
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, image, local, package, policy,
+    sdist, smoke,
 };
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
@@ -43,6 +43,8 @@ pub struct BuildReport {
 pub struct ArtifactResult {
     /// Its name.
     pub artifact: ArtifactName,
+    /// What it is.
+    pub kind: ArtifactKind,
     /// How it ended.
     pub ending: Ending,
     /// The findings, highest level first. For an unchanged artifact they are in its record.
@@ -101,15 +103,17 @@ pub async fn build(
         permits: Arc::new(Semaphore::new(environment.jobs.max(1))),
         force: request.force,
         prepared: Arc::new(prepared),
+        kinds: Arc::new(workspace.manifests.iter().map(|(name, m)| (name.clone(), m.kind)).collect()),
         layers: Arc::new(chosen.iter().map(|name| (name.clone(), OnceCell::new())).collect()),
     };
     events.send(Event::Started { artifacts: chosen.len() });
 
     // Layers first: a function is checked with the content of its layers and is not published without them.
     let mut results: BTreeMap<ArtifactName, ArtifactResult> = BTreeMap::new();
-    for kind in [ArtifactKind::LambdaLayer, ArtifactKind::LambdaZip] {
+    for layers_now in [true, false] {
         let mut tasks = JoinSet::new();
-        for name in chosen.iter().filter(|name| workspace.manifests[*name].kind == kind) {
+        let is_layer = |name: &ArtifactName| workspace.manifests[name].kind == ArtifactKind::LambdaLayer;
+        for name in chosen.iter().filter(|name| is_layer(name) == layers_now) {
             let missing = workspace.manifests[name].layers.iter().find(|layer| {
                 results.get(*layer).is_none_or(|r| !matches!(r.ending, Ending::Unchanged | Ending::Published))
             });
@@ -316,6 +320,7 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         distribution::CHOICE_RULES,
         (sdist::SDIST_RULES, BUILD_SDIST),
         package::rules()?,
+        manifest.kind.is_image().then(|| image::rules(manifest)).transpose()?,
         &*manifest.runtime,
     ))?)
 }
@@ -328,6 +333,7 @@ struct Run {
     permits: Arc<Semaphore>,
     force: bool,
     prepared: Arc<BTreeMap<ArtifactName, Prepared>>,
+    kinds: Arc<BTreeMap<ArtifactName, ArtifactKind>>,
     layers: Arc<BTreeMap<ArtifactName, OnceCell<ReadyLayer>>>,
 }
 
@@ -343,6 +349,7 @@ impl Run {
         self.context.events.send(Event::Ended { artifact: artifact.clone(), ending: ending.clone() });
         ArtifactResult {
             artifact: artifact.clone(),
+            kind: self.kinds[artifact],
             ending,
             findings,
             transformations: Vec::new(),
@@ -421,12 +428,10 @@ impl Run {
         else {
             return Ok(None);
         };
-        let archive = (format!("{name}.zip"), entry.archive);
-        let files = published.documents.iter().map(|(name, digest)| (name.clone(), Some(*digest)));
         let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
-        for (file, expected) in files.chain([archive]) {
+        for (file, expected) in &published.files {
             let path = folder.join(file);
-            if !path.is_file() || Some(stat.digest_of(&path)?.0) != expected {
+            if !path.is_file() || stat.digest_of(&path)?.0 != *expected {
                 return Ok(None);
             }
         }

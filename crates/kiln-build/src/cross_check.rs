@@ -6,7 +6,6 @@ use crate::distribution::ReadyWheel;
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::import_check::{USER, guest};
 use crate::reference::resolve;
-use crate::stage::prefix;
 use crate::workspace::read_workspace;
 use crate::{BuildError, Environment, Event, Events};
 use kiln_engine::{InputTree, Limits, RunSpec};
@@ -15,7 +14,9 @@ use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
 use kiln_python::{
     InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed, needs_content,
 };
-use kiln_record::{Check, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath};
+use kiln_record::{
+    ArtifactKind, Check, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Cursor, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ pub(crate) async fn run(
         let reason = format!("no {} engine", architecture.lambda());
         return Ok((Vec::new(), vec![Check::not_checked(CHECK, reason)]));
     }
-    let prefix = prefix(plan.manifest.kind);
+    let prefix = plan.manifest.python_folder();
     let own = format!("{}/", Ecosystem::Application.as_str());
     let wheels: Vec<Wheel> = wheels
         .iter()
@@ -107,6 +108,13 @@ pub async fn cross_check(
     let named = resolve(environment, build)?;
     let record = named.record;
     let error = |reason: String| BuildError::Reference { text: build.to_owned(), reason };
+    if record.kind.is_image() {
+        return Err(error(format!(
+            "it is {} {}; with install = \"pip\" under [python], its wheels are compared while it is built",
+            if record.kind == ArtifactKind::Image { "an" } else { "a" },
+            record.kind
+        )));
+    }
     let archive = archive(environment, build, &record).ok_or_else(|| {
         error(format!(
             "its archive is not under {} any more; build it, or name a file",
@@ -168,7 +176,7 @@ fn explain_packaging(
     ours: &InstalledFiles,
     record: &Record,
 ) -> InstallerComparison {
-    let prefix = prefix(record.kind);
+    let prefix = python_folder(record);
     let changed: BTreeSet<&str> = record
         .transformations
         .iter()
@@ -193,6 +201,11 @@ fn explain_packaging(
     found.explained.extend(explained.into_iter().map(|(path, _)| (path, Rule::Packaging)));
     found.explained.sort();
     found
+}
+
+/// The folder of a zip that distributions are in.
+fn python_folder(record: &Record) -> Option<&'static str> {
+    (record.kind == ArtifactKind::LambdaLayer).then_some("python")
 }
 
 /// The zip of a build: the file that was named, or the published one if it is still the build's.
@@ -247,7 +260,7 @@ fn installed_in(
         .filter(|file| file.component.as_str().starts_with(&own))
         .map(|file| file.path.as_str())
         .collect();
-    let prefix = prefix(record.kind);
+    let prefix = python_folder(record);
     let mut zip = ZipReader::open(BufReader::new(fs_err::File::open(archive)?), &ArchiveLimits::default())?;
     let mut files = InstalledFiles::new();
     for member in zip.members().to_vec() {

@@ -35,10 +35,27 @@ struct Deployable {
     tree: Digest,
     /// Of `record.json`.
     record: Digest,
-    runtime: String,
+    /// None for an image, which has its system inside.
+    runtime: Option<String>,
     architecture: String,
     handler: Option<String>,
     layers: Vec<ArtifactName>,
+    /// What identifies an image in a registry and in an engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<DeployableImage>,
+}
+
+/// An image, for whoever pushes or runs it.
+#[derive(Serialize, Deserialize)]
+struct DeployableImage {
+    /// The digest of its manifest: `repository@sha256:…` once it is pushed.
+    manifest: Digest,
+    /// The digest of its config: its id in Docker's classic store.
+    config: Digest,
+    /// Bytes of all layers as a registry keeps them.
+    size: u64,
+    /// Bytes of all files in it.
+    unpacked_size: u64,
 }
 
 /// Writes the index of everything that is published, if anything changed.
@@ -73,10 +90,16 @@ pub(crate) fn write_index(
                 source_code_hash: archive.sha256_base64.clone(),
                 tree: record.tree,
                 record: Digest::of(&bytes),
-                runtime: record.target.runtime.clone(),
+                runtime: (!record.kind.is_image()).then(|| record.target.runtime.clone()),
                 architecture: record.target.architecture.lambda().to_owned(),
                 handler: record.handler.clone(),
                 layers: record.layers.clone(),
+                image: record.image.as_ref().map(|image| DeployableImage {
+                    manifest: image.manifest,
+                    config: image.config,
+                    size: image.size,
+                    unpacked_size: image.unpacked_size,
+                }),
             },
         );
     }

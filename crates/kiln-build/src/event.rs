@@ -15,6 +15,8 @@ pub enum Stage {
     Collect,
     /// Judging the tree.
     Verify,
+    /// Putting an image together, to be checked as it will run.
+    Assemble,
     /// Writing the archive.
     Pack,
     /// Writing records and documents, and publishing.
@@ -30,6 +32,7 @@ impl Stage {
             Self::Fetch => "fetch",
             Self::Collect => "collect",
             Self::Verify => "verify",
+            Self::Assemble => "assemble",
             Self::Pack => "pack",
             Self::Publish => "publish",
         }

@@ -4,6 +4,7 @@
 //! or whose build is denied: that is when people ask. It fetches nothing and imports nothing. What only a build knows (is it
 //! installed, can it be imported) comes from the latest one in the ledger, if there is one.
 
+use crate::base_image::with_runtime;
 use crate::build::{lock, plans};
 use crate::distribution::ReadyWheel;
 use crate::environment::{Context, EngineSlot};
@@ -138,7 +139,7 @@ pub async fn explain(
     let _stop = context.stop_on_drop();
     let plans = plans(&context, artifact)?;
     let plan = match &plans[artifact] {
-        Ok(plan) => plan.clone(),
+        Ok(plan) => with_runtime(&context, plan.clone()).await?,
         Err(finding) => return Err(BuildError::Denied(finding.clone())),
     };
     let build = resolve(environment, artifact.as_str()).ok();

@@ -1,16 +1,17 @@
 //! Hygiene: what an artifact should not hold, and what hides what between a function and its layers.
 
-use crate::BuildError;
+use crate::base_image::BaseImage;
 use crate::collect::Collection;
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
-use crate::stage::{ReadyLayer, prefix};
+use crate::stage::ReadyLayer;
+use crate::{BuildError, image};
 use kiln_audit::{
     LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
     check_links, check_namespaces, check_unowned, may_name_build_paths,
 };
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, Check, DistributionName, Ecosystem, Entry, Finding};
+use kiln_record::{Check, Code, DistributionName, Ecosystem, Entry, Finding, TreePath};
 use std::collections::BTreeMap;
 
 /// Judges the tree.
@@ -20,10 +21,24 @@ pub(crate) fn judge(
     collection: &Collection,
     wheels: &[ReadyWheel],
     layers: &[ReadyLayer],
+    base: Option<&BaseImage>,
 ) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
     let mut findings = check_duplicates(&collection.tree);
     findings.extend(check_bytecode(&collection.tree, &collection.owners));
     findings.extend(check_links(&collection.tree));
+    if let Some(base) = base {
+        // A link of an image may lead to what its base has.
+        let mount = plan.manifest.kind.mount();
+        findings.retain(|finding| {
+            finding.code != Code::DanglingLink
+                || !TreePath::new(&finding.subject).is_ok_and(|path| {
+                    collection
+                        .tree
+                        .get(&path)
+                        .is_some_and(|entry| image::leads_into_base(&path, entry, mount, &base.contents))
+                })
+        });
+    }
     let own = format!("{}/", Ecosystem::Application.as_str());
     let mut texts = 0;
     for (path, entry) in collection.tree.iter() {
@@ -37,7 +52,7 @@ pub(crate) fn judge(
     }
     let mut checks =
         vec![Check::ran("tree", collection.tree.len(), "files"), Check::ran("leaks", texts, "text files")];
-    findings.extend(check_unowned(&collection.tree, &collection.owners, prefix(plan.manifest.kind)));
+    findings.extend(check_unowned(&collection.tree, &collection.owners, plan.manifest.python_folder()));
     if !layers.is_empty() {
         let function =
             SearchedTree { name: plan.manifest.name.as_str(), tree: &collection.tree, prefix: None };
@@ -46,7 +61,7 @@ pub(crate) fn judge(
             .map(|layer| SearchedTree {
                 name: layer.name.as_str(),
                 tree: &layer.collection.tree,
-                prefix: prefix(ArtifactKind::LambdaLayer),
+                prefix: Some("python"),
             })
             .collect();
         findings.extend(check_namespaces(function, &searched, |index, path| match index {

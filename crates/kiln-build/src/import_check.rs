@@ -2,18 +2,19 @@
 
 use crate::collect::Collection;
 use crate::environment::{Context, blocking};
+use crate::image::{Loaded, numeric_user, writable};
 use crate::stage::ReadyLayer;
 use crate::{BuildError, Event};
 use kiln_engine::{EngineError, GuestPath, InputTree, Limits, RunSpec};
 use kiln_pack::TarWriter;
-use kiln_plan::ArtifactPlan;
+use kiln_plan::{ArtifactPlan, Manifest};
 use kiln_python::{
     IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, lambda_environment,
     scan_findings,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, Code, Ecosystem, Entry, Finding, ImportRecord, Importable, Tree,
-    TreePath,
+    ArtifactKind, ArtifactName, Check, Code, Ecosystem, Entry, Finding, ImageRuns, ImportRecord, Importable,
+    Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
@@ -47,11 +48,11 @@ pub(crate) async fn run(
     collection: &Arc<Collection>,
     around: &Surroundings,
     layers: &[ReadyLayer],
+    image: Option<&Loaded>,
 ) -> Result<Imported, BuildError> {
     let manifest = &plan.manifest;
     if manifest.runtime.python.is_none() {
-        let check =
-            Check::not_checked("import", format!("runtime {} has no Python", manifest.target.runtime));
+        let check = Check::not_checked("import", format!("{} has no Python", of_runtime(manifest)));
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = context.engine().await?;
@@ -66,11 +67,10 @@ pub(crate) async fn run(
         let check = Check::not_checked("import", format!("no {architecture} engine"));
         return Ok(Imported { findings: vec![finding], checks: vec![check], record: None });
     }
-    let image = context.bases.image(context, &plan.base).await?;
-
+    let place = Place::of(context, plan, image).await?;
     let layer_trees: Vec<Arc<Collection>> = match manifest.kind {
-        ArtifactKind::LambdaZip => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
         ArtifactKind::LambdaLayer => vec![Arc::clone(collection)],
+        _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
     };
     let mut inputs = Vec::new();
     if manifest.kind == ArtifactKind::LambdaZip {
@@ -83,16 +83,17 @@ pub(crate) async fn run(
     let layer_path = "/opt/python".to_owned();
     let (task_root, layer_paths) = match manifest.kind {
         ArtifactKind::LambdaLayer => (layer_path, Vec::new()),
-        ArtifactKind::LambdaZip if layers.is_empty() => ("/var/task".to_owned(), Vec::new()),
-        ArtifactKind::LambdaZip => ("/var/task".to_owned(), vec![layer_path]),
+        ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), vec![layer_path]),
+        ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => ("/var/task".to_owned(), Vec::new()),
+        ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
     };
     let own = OwnCode::new(plan, collection, &task_root);
     let interpreter = context.bases.interpreter(context, &plan.base).await?;
     let mut own_modules = own.modules;
     let mut modules: BTreeSet<String> = distribution_modules(manifest.kind, around);
     match manifest.kind {
-        ArtifactKind::LambdaZip => own_modules.extend(manifest.check.modules.iter().cloned()),
         ArtifactKind::LambdaLayer => modules.extend(manifest.check.modules.iter().cloned()),
+        _ => own_modules.extend(manifest.check.modules.iter().cloned()),
     }
     let request = ImportRequest {
         handler: manifest.handler.clone(),
@@ -103,26 +104,25 @@ pub(crate) async fn run(
         seconds: MODULE_SECONDS,
         task_root,
         layer_paths,
+        // An image has what its base provides, and needs no stand-ins.
         runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
+        as_it_is: image.is_some(),
     };
     let spec = RunSpec {
         name: format!("{} import", manifest.name),
-        image,
-        argv: vec![
-            plan.base.definition.image.python.clone(),
-            "-I".to_owned(),
-            "-S".to_owned(),
-            "-B".to_owned(),
-            "-c".to_owned(),
-            IMPORT_CHECK.to_owned(),
-            request.to_json(),
-        ],
-        env: environment(plan),
-        working_dir: manifest.kind.mount().to_owned(),
-        user: USER.to_owned(),
+        image: place.image,
+        argv: std::iter::once(plan.base.definition.image.python.as_str())
+            .chain(place.options.iter().copied())
+            .chain(["-c", IMPORT_CHECK])
+            .map(str::to_owned)
+            .chain([request.to_json()])
+            .collect(),
+        env: place.env,
+        working_dir: place.working_dir,
+        user: place.user,
         inputs,
         outputs: Vec::new(),
-        scratch: vec![guest("/tmp")?],
+        scratch: place.scratch,
         limits: Limits {
             memory_bytes: MEMORY,
             pids: 256,
@@ -162,6 +162,75 @@ pub(crate) async fn run(
         texts.for_each(|text| *text = without_addresses(text));
     }
     Ok(Imported { findings, checks, record })
+}
+
+/// Where and as whom the artifact is imported.
+struct Place {
+    image: String,
+    /// The interpreter's options.
+    options: &'static [&'static str],
+    env: BTreeMap<String, String>,
+    working_dir: String,
+    user: String,
+    scratch: Vec<GuestPath>,
+}
+
+impl Place {
+    /// In its own image as that is started, or in the base as Lambda has it.
+    async fn of(context: &Context, plan: &ArtifactPlan, image: Option<&Loaded>) -> Result<Self, BuildError> {
+        Ok(match image {
+            Some(image) => Self {
+                image: image.id.clone(),
+                options: &["-B"],
+                env: environment_in_image(plan, &image.runs),
+                working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
+                user: user_in_image(plan, &image.runs),
+                scratch: writable(&image.runs)?,
+            },
+            None => Self {
+                image: context.bases.image(context, &plan.base).await?,
+                options: &["-I", "-S", "-B"],
+                env: environment(plan),
+                working_dir: plan.manifest.kind.mount().to_owned(),
+                user: USER.to_owned(),
+                scratch: vec![guest("/tmp")?],
+            },
+        })
+    }
+}
+
+/// The variables of an image's config, then those that Lambda sets for a function in an image, then the manifest's.
+pub(crate) fn environment_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> BTreeMap<String, String> {
+    // Those describe a runtime that an image brings along itself, and its base says them where it has one.
+    const OF_RUNTIME: [&str; 5] =
+        ["AWS_EXECUTION_ENV", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "_HANDLER"];
+    let manifest = &plan.manifest;
+    let mut environment = runs.environment.clone();
+    if manifest.kind == ArtifactKind::LambdaImage {
+        let mut lambda = lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref());
+        lambda.retain(|name, _| !OF_RUNTIME.contains(&name.as_str()));
+        environment.extend(lambda);
+        environment.insert("HOME".to_owned(), "/tmp".to_owned());
+        if let Some(memory) = manifest.check.memory {
+            environment.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());
+        }
+    }
+    environment.extend(manifest.check.env.clone());
+    environment
+}
+
+/// Lambda runs every function as a user of its own; a service runs as whom its image says.
+fn user_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> String {
+    match plan.manifest.kind {
+        ArtifactKind::Image => numeric_user(runs).unwrap_or_else(|| USER.to_owned()),
+        _ => USER.to_owned(),
+    }
+}
+
+/// What a check says has or has not something: the runtime of a zip, the base of an image.
+fn of_runtime(manifest: &Manifest) -> String {
+    let what = if manifest.kind.is_image() { "base" } else { "runtime" };
+    format!("{what} {}", manifest.target.runtime)
 }
 
 /// The modules to import that distributions offer: all of a layer's, and of a function's those that the project asks for.
@@ -297,7 +366,7 @@ fn import_record(
             },
         };
         record.distributions.insert(name.to_string(), state);
-        if kind == ArtifactKind::LambdaZip && !offered.is_empty() && !used.contains(name.as_str()) {
+        if kind != ArtifactKind::LambdaLayer && !offered.is_empty() && !used.contains(name.as_str()) {
             record.never_imported.push(name.to_string());
             if offered.iter().any(|module| {
                 report.scan.lazy.iter().any(|top| module.split('.').next() == Some(top.as_str()))
@@ -344,8 +413,17 @@ pub(crate) async fn input(
 ) -> Result<InputTree, BuildError> {
     let context = context.clone();
     let epoch = plan.epoch.seconds();
+    // A tree that begins at the root of the file system is given a folder at a time.
+    let folder = match plan.manifest.kind {
+        ArtifactKind::Image => path.trim_start_matches('/').to_owned(),
+        _ => String::new(),
+    };
     let path = guest(path)?;
     blocking(move || {
+        let inside = |path: &TreePath| match folder.as_str() {
+            "" => Some(path.clone()),
+            folder => TreePath::new(path.as_str().strip_prefix(folder)?.strip_prefix('/')?).ok(),
+        };
         let mut merged: BTreeMap<&TreePath, (&Entry, &Collection)> = BTreeMap::new();
         for collection in &trees {
             merged
@@ -355,9 +433,10 @@ pub(crate) async fn input(
         let mut file = tempfile::tempfile_in(context.store.root())?;
         let mut tar = TarWriter::new(BufWriter::with_capacity(256 * 1024, &mut file), epoch);
         for (path, (entry, collection)) in merged {
+            let Some(place) = inside(path) else { continue };
             match entry {
-                Entry::File { mode, .. } => tar.add_file(path, *mode, &collection.read(&context, path)?)?,
-                Entry::Symlink { target } => tar.add_symlink(path, target)?,
+                Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(&context, path)?)?,
+                Entry::Symlink { target } => tar.add_symlink(&place, target)?,
             }
         }
         tar.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;

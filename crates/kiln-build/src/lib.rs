@@ -5,6 +5,7 @@
 //! [`verify_file`] answer questions about builds that were made. What happens is told as [`Event`]s.
 
 mod base;
+mod base_image;
 mod build;
 mod collect;
 mod cross_check;
@@ -17,6 +18,7 @@ mod error;
 mod event;
 mod explain;
 mod hygiene;
+mod image;
 mod import_check;
 mod included;
 mod index;

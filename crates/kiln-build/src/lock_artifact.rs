@@ -1,5 +1,6 @@
 //! `kiln lock ARTIFACT`: what a manifest's `requirements` ask for, resolved for its target and written as a lock.
 
+use crate::base_image::runtime_of;
 use crate::declared::{command, declare};
 use crate::environment::{Context, EngineSlot};
 use crate::index::Indexes;
@@ -105,7 +106,10 @@ pub async fn lock_artifacts(
             asked.extend(Asked::all(&context, &workspace, name)?);
         }
     }
-    for asked in asked {
+    for mut asked in asked {
+        if asked.manifest.kind.is_image() {
+            asked.manifest.runtime = runtime_of(&context, &asked.base).await?;
+        }
         let index = context.bases.index(&context, &asked.base).await?;
         if ready.is_none() {
             let (uv, pinned) = resolver(&context, &index, !request.check).await?;
@@ -127,7 +131,7 @@ pub async fn lock_artifacts(
 
 /// A lock of an artifact whose files say enough to make it.
 struct Asked<'a> {
-    manifest: &'a Manifest,
+    manifest: Manifest,
     base: PinnedBase,
     declaration: Declaration,
     /// The lock.
@@ -214,7 +218,15 @@ impl<'a> Asked<'a> {
         })
         .map_err(BuildError::Lock)?;
         let command = command(first);
-        Ok(Some(Self { manifest, base, declaration, file, sdists: &[], for_building: true, command }))
+        Ok(Some(Self {
+            manifest: manifest.clone(),
+            base,
+            declaration,
+            file,
+            sdists: &[],
+            for_building: true,
+            command,
+        }))
     }
 
     fn new(context: &Context, workspace: &'a Workspace, name: &ArtifactName) -> Result<Self, BuildError> {
@@ -288,7 +300,7 @@ impl<'a> Asked<'a> {
         })
         .map_err(BuildError::Lock)?;
         Ok(Self {
-            manifest,
+            manifest: manifest.clone(),
             base,
             declaration,
             file: &section.lock,
@@ -312,7 +324,7 @@ async fn lock_one(
     indexes: &Indexes<'_>,
     uv: &Uv,
 ) -> Result<ArtifactLock, BuildError> {
-    let (manifest, declaration) = (asked.manifest, &asked.declaration);
+    let (manifest, declaration) = (&asked.manifest, &asked.declaration);
     let interpreter = context.bases.interpreter(context, &asked.base).await?;
     let base = &asked.base.definition.name;
     let environment = if asked.for_building {

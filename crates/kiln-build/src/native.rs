@@ -4,7 +4,7 @@ use crate::BuildError;
 use crate::collect::Collection;
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
-use crate::stage::{ReadyLayer, prefix};
+use crate::stage::ReadyLayer;
 use kiln_audit::{
     BinaryTarget, ElfFacts, NativeFile, NativeFiles, check_binary, check_libraries, inspect_elf,
 };
@@ -40,7 +40,7 @@ pub(crate) fn judge(
     let mut findings = Vec::new();
     for ready in wheels {
         for (member, reason) in &ready.unreadable_elf {
-            let path = match prefix(manifest.kind) {
+            let path = match manifest.python_folder() {
                 Some(prefix) => member.below(prefix),
                 None => Ok(member.clone()),
             };

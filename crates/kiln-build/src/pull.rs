@@ -185,7 +185,7 @@ fn records<'a>(found: &'a Found, attached: &'a [Attached]) -> impl Iterator<Item
         .filter_map(|document| Record::from_json(&document.bytes).ok())
         .filter(|record| {
             record.outputs.iter().any(|output| {
-                output.digest == found.digest
+                record.image.as_ref().is_some_and(|image| image.manifest == found.digest)
                     || found.manifest.layers.iter().any(|layer| layer.digest == output.digest)
             })
         })

@@ -9,10 +9,11 @@ use kiln_engine::registry_credentials;
 use kiln_fetch::{Registry, RegistryLogin};
 use kiln_image::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Reference, Referrer,
-    TITLE, referrers_tag, with_referrers,
+    TITLE, archived_blobs, referrers_tag, with_referrers,
 };
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Record};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, ImageRecord, Output, Record};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -69,7 +70,8 @@ struct Blob {
 
 #[derive(Clone, Debug)]
 enum Content {
-    File(PathBuf),
+    /// A part of a file, from an offset on.
+    File(PathBuf, u64),
     Bytes(Vec<u8>),
 }
 
@@ -151,7 +153,10 @@ fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable
         return Err(error(format!("it is not published; build it: kiln build {artifact}")));
     }
     let record = Record::from_json(&fs::read(&record)?).map_err(|reason| error(reason.to_string()))?;
-    let (manifest, blobs) = archive(folder, &record)?;
+    let (manifest, blobs) = match &record.image {
+        Some(image) => self::image(folder, &record, image)?,
+        None => archive(folder, &record)?,
+    };
     let subject = Descriptor::of(MANIFEST_MEDIA_TYPE, &manifest);
     let mut attached = Vec::new();
     for (file_name, bytes) in documents(&record)? {
@@ -187,14 +192,10 @@ fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable
 
 /// The manifest of a zip with its one blob, which must still be what the record says.
 fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
-    let changed = |file: &Path| BuildError::SourceChanged { path: file.display().to_string() };
     let Some(output) = record.archive() else {
         return Err(changed(&folder.join("record.json")));
     };
-    let file = folder.join(&output.file_name);
-    if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
-        return Err(changed(&file));
-    }
+    let file = published(folder, output)?;
     let layer = Descriptor {
         media_type: output.media_type.clone(),
         digest: output.digest,
@@ -216,7 +217,7 @@ fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), Build
         subject: None,
         annotations: said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
     };
-    let blob = Blob { digest: output.digest, size: output.size, content: Content::File(file) };
+    let blob = Blob { digest: output.digest, size: output.size, content: Content::File(file, 0) };
     Ok((manifest.to_json()?, vec![blob, empty()]))
 }
 
@@ -228,12 +229,54 @@ fn empty() -> Blob {
     }
 }
 
-/// What a registry is told that an artifact is.
-pub(crate) fn artifact_type(kind: ArtifactKind) -> &'static str {
+/// What a registry is told that an archive is. Images say it themselves.
+fn artifact_type(kind: ArtifactKind) -> &'static str {
     match kind {
-        ArtifactKind::LambdaZip => "application/vnd.kiln.lambda-zip.v1",
         ArtifactKind::LambdaLayer => "application/vnd.kiln.lambda-layer.v1",
+        _ => "application/vnd.kiln.lambda-zip.v1",
     }
+}
+
+/// A published file, which must still be what the record says.
+fn published(folder: &Path, output: &Output) -> Result<PathBuf, BuildError> {
+    let file = folder.join(&output.file_name);
+    if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
+        return Err(changed(&file));
+    }
+    Ok(file)
+}
+
+fn changed(file: &Path) -> BuildError {
+    BuildError::SourceChanged { path: file.display().to_string() }
+}
+
+/// The manifest of an image with its blobs: parts of the one archive, or the files of a layout.
+fn image(folder: &Path, record: &Record, image: &ImageRecord) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
+    let mut places: BTreeMap<Digest, (PathBuf, u64, u64)> = BTreeMap::new();
+    for output in &record.outputs {
+        let file = published(folder, output)?;
+        if output.media_type == "application/x-tar" {
+            let parts = archived_blobs(std::io::BufReader::new(fs::File::open(&file)?))?;
+            places.extend(parts.into_iter().map(|(digest, (at, size))| (digest, (file.clone(), at, size))));
+        } else {
+            places.insert(output.digest, (file, 0, output.size));
+        }
+    }
+    let place = |digest: &Digest| places.get(digest).ok_or_else(|| changed(&folder.join("record.json")));
+    let (file, at, size) = place(&image.manifest)?;
+    let mut manifest = Vec::new();
+    let mut opened = fs::File::open(file)?;
+    std::io::Seek::seek(&mut opened, std::io::SeekFrom::Start(*at))?;
+    std::io::Read::take(opened, *size).read_to_end(&mut manifest)?;
+    if Digest::of(&manifest) != image.manifest {
+        return Err(changed(file));
+    }
+    let digests = image.layers.iter().map(|layer| layer.digest).chain([image.config]);
+    let blobs = digests.map(|digest| {
+        let (file, at, size) = place(&digest)?;
+        Ok(Blob { digest, size: *size, content: Content::File(file.clone(), *at) })
+    });
+    Ok((manifest, blobs.collect::<Result<_, BuildError>>()?))
 }
 
 async fn push_one(
@@ -339,11 +382,12 @@ async fn push_blob(
     }
     match &blob.content {
         Content::Bytes(bytes) => registry.push_bytes(repository, bytes).await?,
-        Content::File(path) => {
+        Content::File(path, offset) => {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             events.send(Event::DownloadStarted { file: file.clone(), size: Some(blob.size) });
             let progress = |bytes| events.send(Event::Downloaded { file: file.clone(), bytes });
-            let outcome = registry.push_blob(repository, &blob.digest, path, &progress).await;
+            let outcome =
+                registry.push_blob(repository, &blob.digest, path, (*offset, blob.size), &progress).await;
             events.send(Event::DownloadEnded { file: file.clone() });
             outcome?;
         }

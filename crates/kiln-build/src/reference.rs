@@ -6,7 +6,7 @@ use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Hasher, Record};
 use kiln_store::{Ledger, LedgerEntry, RunDetails};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A build that a reference names.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ fn find_record(
     record: Option<&Path>,
 ) -> Result<Option<(Record, String)>, BuildError> {
     let digest = digest_of(file)?.0;
-    let beside = file.with_file_name("record.json");
+    let beside = record_beside(file);
     let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
     if let Some(candidate) = candidate {
         let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| BuildError::Reference {
@@ -122,6 +122,12 @@ fn find_record(
         return Ok(Some((found, candidate.display().to_string())));
     }
     find_in_ledger(environment, digest)
+}
+
+/// The record beside a file; that of a file in a layout is beside the layout.
+fn record_beside(file: &Path) -> PathBuf {
+    let inside = file.ancestors().skip(1).take(4).find(|folder| folder.ends_with("oci"));
+    inside.unwrap_or(file).with_file_name("record.json")
 }
 
 /// The newest build in the ledger with an archive of this digest.
@@ -186,6 +192,10 @@ pub fn verify_file(
     if document.is_some() {
         if !verdict.bytes_equal {
             verdict.differences = vec!["this document does not follow from the record".to_owned()];
+        }
+    } else if !verdict.bytes_equal && record.kind.is_image() {
+        if let Some((_, other)) = find_in_ledger(environment, digest)? {
+            verdict.differences.push(format!("these bytes are those of {other}"));
         }
     } else if !verdict.bytes_equal {
         match crate::stage::tree_of_archive(file) {

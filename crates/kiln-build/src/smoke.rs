@@ -3,7 +3,8 @@
 use crate::collect::Collection;
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
-use crate::import_check::{USER, environment, guest, input, without_addresses};
+use crate::image::Loaded;
+use crate::import_check::{USER, environment, environment_in_image, guest, input, without_addresses};
 use crate::stage::ReadyLayer;
 use crate::{BuildError, Event};
 use kiln_engine::{InputTree, Limits, RunSpec};
@@ -59,6 +60,7 @@ pub(crate) async fn run(
     collection: &Arc<Collection>,
     wheels: &[ReadyWheel],
     layers: &[ReadyLayer],
+    loaded: Option<&Loaded>,
 ) -> Result<Smoke, BuildError> {
     let manifest = &plan.manifest;
     let not_checked =
@@ -74,24 +76,36 @@ pub(crate) async fn run(
         // The import check has said so in a finding already.
         return not_checked(format!("no {} engine", manifest.target.architecture.lambda()));
     }
-    let image = context.bases.image(context, &plan.base).await?;
+    let image = match loaded {
+        Some(loaded) => loaded.id.clone(),
+        None => context.bases.image(context, &plan.base).await?,
+    };
     let events = read_events(context, plan)?;
-    let bootstrap = manifest.runtime.python.is_none().then(|| bootstrap(collection, layers)).transpose()?;
+    let bootstrap = (loaded.is_none() && manifest.runtime.python.is_none())
+        .then(|| bootstrap(collection, layers))
+        .transpose()?;
 
     let mut inputs = vec![own_files(&events)?];
-    inputs.push(input(context, "/var/task", vec![Arc::clone(collection)], plan).await?);
+    if loaded.is_none() {
+        inputs.push(input(context, "/var/task", vec![Arc::clone(collection)], plan).await?);
+    }
     if !layers.is_empty() {
         let trees = layers.iter().map(|layer| Arc::clone(&layer.collection)).collect();
         inputs.push(input(context, "/opt", trees, plan).await?);
     }
     let python = &plan.base.definition.image.python;
-    let env = environment(plan);
+    let env = match loaded {
+        Some(loaded) => environment_in_image(plan, &loaded.runs),
+        None => environment(plan),
+    };
     let seconds = manifest.check.timeout.unwrap_or(SECONDS);
     let memory = manifest.check.memory.unwrap_or(MEMORY);
     let request = SmokeRequest {
-        argv: match bootstrap {
-            Some(program) => vec![program.to_owned()],
-            None => {
+        argv: match (loaded, bootstrap) {
+            // As Lambda starts it: by its entrypoint, which must have a client that asks for events.
+            (Some(loaded), _) => loaded.runs.entrypoint.iter().chain(&loaded.runs.command).cloned().collect(),
+            (None, Some(program)) => vec![program.to_owned()],
+            (None, None) => {
                 let function = FunctionRequest {
                     handler: manifest.handler.clone().unwrap_or_default(),
                     task_root: "/var/task".to_owned(),
@@ -185,7 +199,7 @@ pub(crate) async fn run(
     let judged = smoke_outcome(&report, &expected, &manifest.runtime, &limits);
     Ok(Smoke {
         measured: Some(SmokeMeasure {
-            client: client(bootstrap.is_some(), wheels, layers),
+            client: client(bootstrap.is_some(), loaded.is_some(), wheels, layers),
             events: report.events.iter().map(|event| measure(event, &judged.problems)).collect(),
         }),
         findings: judged.problems.into_iter().map(|problem| finding(context, plan, problem)).collect(),
@@ -261,7 +275,7 @@ fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static 
 }
 
 /// What ran the handler.
-fn client(bootstrap: bool, wheels: &[ReadyWheel], layers: &[ReadyLayer]) -> String {
+fn client(bootstrap: bool, in_image: bool, wheels: &[ReadyWheel], layers: &[ReadyLayer]) -> String {
     const NAME: &str = "awslambdaric";
     if bootstrap {
         return "bootstrap".to_owned();
@@ -271,7 +285,8 @@ fn client(bootstrap: bool, wheels: &[ReadyWheel], layers: &[ReadyLayer]) -> Stri
         let mut all = layers.iter().flat_map(|layer| &layer.distributions);
         all.find(|(name, _)| name.as_str() == NAME).map(|(_, version)| version)
     };
-    own.or_else(of_layer).map_or_else(|| "kiln".to_owned(), |version| format!("{NAME} {version}"))
+    let other = if in_image { "the base's client" } else { "kiln" };
+    own.or_else(of_layer).map_or_else(|| other.to_owned(), |version| format!("{NAME} {version}"))
 }
 
 /// The finding of a problem. What this run saw is part of it only where the artifact is not published: a record holds

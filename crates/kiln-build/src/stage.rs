@@ -1,11 +1,13 @@
 //! The stages of one artifact's build. Each is a type that takes the one before it by value, so that what was not
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
+use crate::base_image::{BaseImage, with_runtime};
 use crate::collect::{Collection, OwnFiles, WheelFiles};
 use crate::distribution::{self, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::hygiene;
+use crate::image::{self, AssembledImage, Loaded};
 use crate::import_check;
 use crate::index::Bindings;
 use crate::native;
@@ -14,7 +16,9 @@ use crate::selecting::{self, Selecting};
 use crate::source::SourceTree;
 use crate::upstream::{self, ReadyUpstream};
 use crate::{BuildError, Event, Stage, cross_check, local, smoke};
-use kiln_audit::{Budget, Expected, check_limits, distributions_in_tree, reconcile};
+use kiln_audit::{
+    Budget, Expected, ImageSizes, check_image_limits, check_limits, distributions_in_tree, reconcile,
+};
 use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
 use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
 use kiln_python::{
@@ -97,6 +101,8 @@ pub(crate) struct Verified {
     findings: Vec<Finding>,
     checks: Vec<Check>,
     imports: Option<ImportRecord>,
+    /// The image around the tree, if it is to be one: what was checked is what is packed.
+    assembled: Option<AssembledImage>,
     /// What the smoke check measured, for the run details alone.
     measured: Option<SmokeMeasure>,
 }
@@ -105,13 +111,14 @@ pub(crate) struct Verified {
 pub(crate) struct Packed {
     verified: Verified,
     publication: Publication,
-    output: Output,
+    outputs: Vec<Output>,
 }
 
 impl Planned {
     /// Decides which distributions the target needs, and brings them into the store.
     pub(crate) async fn fetch(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Fetched> {
         let Self { plan, source } = self;
+        let plan = with_runtime(context, plan).await?;
         let name = plan.manifest.name.clone();
         if !plan.upstreams.is_empty() {
             context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
@@ -245,11 +252,7 @@ impl Fetched {
     /// The artifact's own files, and those of its upstream sources, each with the folder it goes to.
     fn own_files(&self) -> Vec<OwnFiles<'_>> {
         let manifest = &self.plan.manifest;
-        let folder = |into: Option<&str>| match into {
-            Some(".") => None,
-            Some(folder) => Some(folder.to_owned()),
-            None => prefix(manifest.kind).map(str::to_owned),
-        };
+        let folder = |into: Option<&str>| manifest.own_folder(into).map(str::to_owned);
         let own = OwnFiles {
             name: manifest.name.as_str(),
             tree: &self.source.tree,
@@ -262,7 +265,7 @@ impl Fetched {
             name: &ready.section.name,
             tree: &ready.tree,
             files: &NO_FILES,
-            into: folder(ready.section.into.as_deref()),
+            into: manifest.own_folder(ready.section.into.as_deref()).map(str::to_owned),
             section: "[[upstream]]",
             upstream: Some(&ready.locked),
         });
@@ -279,7 +282,7 @@ impl Fetched {
             &self.wheels,
             &self.edges,
             &self.own_files(),
-            prefix(self.plan.manifest.kind),
+            self.plan.manifest.python_folder(),
         )?;
         let mut findings = self.findings;
         findings.extend(collection.findings.iter().cloned());
@@ -301,14 +304,6 @@ impl Fetched {
             findings,
             checks: self.checks,
         }))
-    }
-}
-
-/// Where distributions and source of a kind of artifact go: Lambda looks for a layer's modules in `/opt/python`.
-pub(crate) fn prefix(kind: ArtifactKind) -> Option<&'static str> {
-    match kind {
-        ArtifactKind::LambdaZip => None,
-        ArtifactKind::LambdaLayer => Some("python"),
     }
 }
 
@@ -336,7 +331,7 @@ impl Collected {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
             blocking(move || {
                 let there =
-                    distributions_in_tree(&collection.tree, prefix(plan.manifest.kind), &mut |path| {
+                    distributions_in_tree(&collection.tree, plan.manifest.python_folder(), &mut |path| {
                         collection.read(&context, path)
                     })?;
                 Ok(reconcile(&wanted, &there))
@@ -354,13 +349,27 @@ impl Collected {
         findings.extend(found);
         checks.extend(ran);
 
+        let base = match plan.manifest.kind.is_image() {
+            true => Some(context.bases.base_image(context, &plan.base).await?),
+            false => None,
+        };
         let (found, ran) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
-            let (wheels, layers) = (wheels.clone(), layers.to_vec());
-            blocking(move || hygiene::judge(&context, &plan, &collection, &wheels, &layers)).await?
+            let (wheels, layers, base) = (wheels.clone(), layers.to_vec(), base.clone());
+            blocking(move || hygiene::judge(&context, &plan, &collection, &wheels, &layers, base.as_deref()))
+                .await?
         };
         findings.extend(found);
         checks.extend(ran);
+        if let Some(base) = &base {
+            let (found, ran) = image::judge(&plan, &collection, &wheels, base)?;
+            findings.extend(found);
+            checks.extend(ran);
+            // Nothing is put together from what cannot be started, or would break its base.
+            if let Some(denied) = denied(context, &plan, &findings) {
+                return Ok(Err(denied));
+            }
+        }
 
         let (found, ran) = cross_check::run(context, &plan, &installed, &wheels).await?;
         findings.extend(found);
@@ -374,23 +383,110 @@ impl Collected {
             declared,
             gaps: gaps.clone(),
         };
-        let imported = import_check::run(context, &plan, &collection, &around, layers).await?;
-        findings.extend(imported.findings.into_iter().filter(|finding| !is_known(finding, &gaps)));
-        checks.extend(imported.checks);
-
-        if let Some(denied) = denied(context, &plan, &findings) {
-            return Ok(Err(denied));
+        let assembled = match &base {
+            Some(base) => Some(put_together(context, &plan, &collection, base).await?),
+            None => None,
+        };
+        let loaded = match &assembled {
+            Some(assembled) => Loaded::new(context, &plan, assembled).await?,
+            None => None,
+        };
+        let trial = Trial {
+            plan: &plan,
+            collection: &collection,
+            around: &around,
+            gaps: &gaps,
+            wheels: &wheels,
+            layers,
+            image: loaded.as_ref(),
+        };
+        let tried = trial.run(context, findings, checks).await;
+        // Whatever came of it, the engine keeps nothing.
+        if let Some(loaded) = loaded {
+            loaded.remove().await;
         }
-        // What cannot be imported is not invoked.
-        let smoke = smoke::run(context, &plan, &collection, &wheels, layers).await?;
-        findings.extend(smoke.findings);
-        checks.extend(smoke.checks);
-        if let Some(denied) = denied(context, &plan, &findings) {
+        let tried = tried?;
+        if let Some(denied) = denied(context, &plan, &tried.findings) {
             return Ok(Err(denied));
         }
         let layers = layers.to_vec();
-        let (imports, measured) = (imported.record, smoke.measured);
-        Ok(Ok(Verified { plan, collection, wheels, layers, gaps, findings, checks, imports, measured }))
+        let Tried { findings, checks, imports, measured } = tried;
+        Ok(Ok(Verified {
+            plan,
+            collection,
+            wheels,
+            layers,
+            gaps,
+            findings,
+            checks,
+            imports,
+            assembled,
+            measured,
+        }))
+    }
+}
+
+/// Puts an image together from what was judged.
+async fn put_together(
+    context: &Context,
+    plan: &ArtifactPlan,
+    collection: &Arc<Collection>,
+    base: &Arc<BaseImage>,
+) -> Result<AssembledImage, BuildError> {
+    context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Assemble });
+    let (context, plan) = (context.clone(), plan.clone());
+    let (collection, base) = (Arc::clone(collection), Arc::clone(base));
+    blocking(move || image::assemble(&context, &plan, &collection, &base)).await
+}
+
+/// An artifact on its way through the checks that run it.
+struct Trial<'a> {
+    plan: &'a ArtifactPlan,
+    collection: &'a Arc<Collection>,
+    around: &'a Surroundings,
+    gaps: &'a [Gap],
+    wheels: &'a [ReadyWheel],
+    layers: &'a [ReadyLayer],
+    /// The artifact as the engine has it, if it is an image.
+    image: Option<&'a Loaded>,
+}
+
+/// What running it told, with all that was known before.
+struct Tried {
+    findings: Vec<Finding>,
+    checks: Vec<Check>,
+    imports: Option<ImportRecord>,
+    measured: Option<SmokeMeasure>,
+}
+
+impl Trial<'_> {
+    /// Imports it; and if nothing denies it then, gives a function its events, and watches a service.
+    async fn run(
+        &self,
+        context: &Context,
+        mut findings: Vec<Finding>,
+        mut checks: Vec<Check>,
+    ) -> Result<Tried, BuildError> {
+        let Self { plan, collection, around, gaps, wheels, layers, image } = self;
+        let imported = import_check::run(context, plan, collection, around, layers, *image).await?;
+        findings.extend(imported.findings.into_iter().filter(|finding| !is_known(finding, gaps)));
+        checks.extend(imported.checks);
+        let mut tried = Tried { findings, checks, imports: imported.record, measured: None };
+        // What cannot be imported is not invoked.
+        if denied(context, plan, &tried.findings).is_some() {
+            return Ok(tried);
+        }
+        if plan.manifest.kind == ArtifactKind::Image {
+            let (found, check) = image::health(context, plan, *image).await?;
+            tried.findings.extend(found);
+            tried.checks.push(check);
+        } else {
+            let smoke = smoke::run(context, plan, collection, wheels, layers, *image).await?;
+            tried.findings.extend(smoke.findings);
+            tried.checks.extend(smoke.checks);
+            tried.measured = smoke.measured;
+        }
+        Ok(tried)
     }
 }
 
@@ -412,24 +508,12 @@ impl Verified {
         context.events.send(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Pack });
         let context = context.clone();
         blocking(move || {
-            let (publication, output) = write_archive(&context, &self)?;
-            let mut verified = self;
-            let budget = Budget {
-                zip: verified.plan.manifest.budget.zip,
-                unpacked: verified.plan.manifest.budget.unpacked,
+            let (publication, outputs) = match &self.assembled {
+                Some(assembled) => image::write(&context, &self.plan, &self.collection, assembled)?,
+                None => write_archive(&context, &self)?,
             };
-            let layers: Vec<(ArtifactName, u64)> = verified
-                .layers
-                .iter()
-                .map(|layer| (layer.name.clone(), layer.collection.tree.size()))
-                .collect();
-            let (mut found, check) = check_limits(
-                verified.plan.manifest.kind,
-                output.size,
-                verified.collection.tree.size(),
-                &layers,
-                &budget,
-            );
+            let mut verified = self;
+            let (mut found, check) = limits(&verified, outputs.first().map_or(0, |output| output.size));
             for finding in &mut found {
                 finding.detail.extend(verified.collection.largest());
             }
@@ -438,13 +522,28 @@ impl Verified {
             if let Some(denied) = denied(&context, &verified.plan, &verified.findings) {
                 return Ok(Err(denied));
             }
-            Ok(Ok(Packed { verified, publication, output }))
+            Ok(Ok(Packed { verified, publication, outputs }))
         })
         .await
     }
 }
 
-fn write_archive(context: &Context, verified: &Verified) -> Result<(Publication, Output), BuildError> {
+/// Holds an artifact against the limits of its kind and the budget of its manifest.
+fn limits(verified: &Verified, archive: u64) -> (Vec<Finding>, Check) {
+    let manifest = &verified.plan.manifest;
+    let own = verified.collection.tree.size();
+    let budget =
+        Budget { zip: manifest.budget.zip, unpacked: manifest.budget.unpacked, image: manifest.budget.image };
+    if let Some(assembled) = &verified.assembled {
+        let sizes = ImageSizes { layers: assembled.record.size, base: assembled.record.base.bytes, own };
+        return check_image_limits(manifest.kind, &sizes, &budget);
+    }
+    let layers: Vec<(ArtifactName, u64)> =
+        verified.layers.iter().map(|layer| (layer.name.clone(), layer.collection.tree.size())).collect();
+    check_limits(manifest.kind, archive, own, &layers, &budget)
+}
+
+fn write_archive(context: &Context, verified: &Verified) -> Result<(Publication, Vec<Output>), BuildError> {
     let name = &verified.plan.manifest.name;
     let collection = &verified.collection;
     let file_name = format!("{name}.zip");
@@ -476,7 +575,7 @@ fn write_archive(context: &Context, verified: &Verified) -> Result<(Publication,
         digest,
         sha256_base64: digest.base64(),
     };
-    Ok((publication, output))
+    Ok((publication, vec![output]))
 }
 
 /// The tree that a zip holds, every entry read and checked.
@@ -503,15 +602,15 @@ pub(crate) fn tree_of_archive(path: &Path) -> Result<Tree, BuildError> {
 /// without reading it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Published {
-    /// The digests of all files but the archive, by name.
-    pub(crate) documents: BTreeMap<String, Digest>,
+    /// The digests of all files, by name: documents and outputs.
+    pub(crate) files: BTreeMap<String, Digest>,
     /// The findings worth repeating: those above notes.
     pub(crate) findings: Vec<Finding>,
 }
 
 impl Published {
     /// The kind of cache value.
-    pub(crate) const CACHE: &str = "published";
+    pub(crate) const CACHE: &str = "published-files";
 }
 
 impl Packed {
@@ -526,11 +625,12 @@ impl Packed {
             .events
             .send(Event::Stage { artifact: self.verified.plan.manifest.name.clone(), stage: Stage::Publish });
         blocking(move || {
-            let Self { mut verified, mut publication, output } = self;
+            let Self { mut verified, mut publication, outputs } = self;
             let measured = verified.measured.take();
             let shown = judge(&verified.plan, &verified.findings, context.environment.now);
-            let record = record(verified, output)?;
-            let mut digests = BTreeMap::new();
+            let record = record(verified, outputs)?;
+            let mut digests: BTreeMap<String, Digest> =
+                record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
             for (file_name, bytes) in documents(&record)? {
                 publication.write(&file_name, &bytes)?;
                 digests.insert(file_name, Digest::of(&bytes));
@@ -548,7 +648,7 @@ impl Packed {
             context.store.cache_put(
                 Published::CACHE,
                 &entry.record,
-                &Published { documents: digests, findings: loud },
+                &Published { files: digests, findings: loud },
             )?;
             Ok((record, shown, entry))
         })
@@ -566,9 +666,19 @@ fn enter(context: &Context, record: &Record, digest: Option<&Digest>) -> Result<
     }
 }
 
-fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
-    let Verified { plan, collection, wheels, layers, gaps, findings, checks, imports, measured: _ } =
-        verified;
+fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record, BuildError> {
+    let Verified {
+        plan,
+        collection,
+        wheels,
+        layers,
+        gaps,
+        findings,
+        checks,
+        imports,
+        assembled,
+        measured: _,
+    } = verified;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
@@ -582,10 +692,16 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
     }));
     inputs.sort();
     inputs.dedup();
+    let compressor = assembled.as_ref().map_or(COMPRESSOR, |assembled| assembled.codec.id());
     let tools = BTreeMap::from([
-        ("compressor".to_owned(), COMPRESSOR.to_owned()),
+        ("compressor".to_owned(), compressor.to_owned()),
         ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
+    let mut components = collection.components.clone();
+    if let Some(assembled) = &assembled {
+        components.extend(assembled.components.iter().cloned());
+        components.sort_by(|a, b| a.id.cmp(&b.id));
+    }
     Ok(Record {
         format: FORMAT_VERSION,
         artifact: plan.manifest.name.clone(),
@@ -598,6 +714,7 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
         inputs,
         tree: collection.tree.digest(),
         unpacked_size: collection.tree.size(),
+        image: assembled.map(|assembled| assembled.record),
         files: collection
             .tree
             .iter()
@@ -606,14 +723,14 @@ fn record(verified: Verified, output: Output) -> Result<Record, BuildError> {
                 Some(FileRecord { path: path.clone(), entry: entry.clone(), component })
             })
             .collect(),
-        components: collection.components.clone(),
+        components,
         gaps,
         transformations: collection.transformations.clone(),
         findings,
         checks,
         imports,
         tools,
-        outputs: vec![output],
+        outputs,
     })
 }
 

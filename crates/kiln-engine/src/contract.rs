@@ -4,8 +4,8 @@
 //! same checks run on the engine in memory and on Docker.
 
 use crate::{
-    ContainerInfo, Engine, EngineError, GuestPath, InputTree, Limits, Line, RunOutcome, RunSpec, Session,
-    Stream,
+    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, RunOutcome,
+    RunSpec, Session, Stream,
 };
 use kiln_record::Digest;
 use std::collections::BTreeMap;
@@ -39,8 +39,63 @@ pub async fn suite(engine: Engine, image: &str) {
     dropping_a_run_removes_it(&engine, image).await;
     leftovers_are_swept(&engine, image).await;
     images_load_twice_alike(&engine).await;
+    images_are_saved_as_they_are(&engine, image).await;
+    services_are_watched(&engine, image).await;
     missing_things_are_named(&engine, image).await;
     shutdown_removes_and_refuses(&engine, image).await;
+}
+
+/// A saved image loads again, and its config names the layers that the engine tells of.
+pub async fn images_are_saved_as_they_are(engine: &Engine, image: &str) {
+    let mut bytes = Vec::new();
+    let save = engine.export(image, |chunk| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    });
+    save.await.expect("the image is saved");
+    let files = files_of(&bytes);
+    let of = |name: &str| &files.iter().find(|(path, _)| path == name).expect("a file of the archive").1;
+    let manifest: serde_json::Value = serde_json::from_slice(of("manifest.json")).expect("a manifest");
+    let config = of(manifest[0]["Config"].as_str().expect("a config"));
+    let config: serde_json::Value = serde_json::from_slice(config).expect("a config");
+    let there = engine.image(image).await.expect("an answer").expect("an image");
+    let diff_ids: Vec<String> = there.diff_ids.iter().map(Digest::to_string).collect();
+    assert_eq!(config["rootfs"]["diff_ids"], serde_json::json!(diff_ids));
+    engine.load(Cursor::new(bytes)).await.expect("it loads");
+    assert_eq!(engine.image(image).await.expect("an answer").expect("an image").id, there.id);
+    let missing = engine.export("kiln-contract/no-such-image:1", |_| Ok(())).await;
+    assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
+}
+
+/// A service is watched until its test passes or fails for good, or it ends, or the time is over; and it is gone then.
+pub async fn services_are_watched(engine: &Engine, image: &str) {
+    let test = |words: &[&str]| HealthTest {
+        command: std::iter::once(BUSYBOX).chain(words.iter().copied()).map(str::to_owned).collect(),
+        interval: Duration::from_millis(300),
+        timeout: Duration::from_secs(5),
+        start_period: Duration::ZERO,
+        retries: 1,
+    };
+    let service = |words: &[&str], seconds: u64| {
+        let mut spec = spec(image, words);
+        spec.limits.deadline = Duration::from_secs(seconds);
+        spec
+    };
+    let watch = async |words: &[&str], seconds: u64, tested: &[&str]| {
+        engine.watch(service(words, seconds), test(tested), |_| ()).await.expect("it is watched").health
+    };
+    assert_eq!(watch(&["sleep", "60"], 60, &["true"]).await, Health::Healthy);
+    let unhealthy = watch(&["sleep", "60"], 60, &["cat", "/no/file"]).await;
+    assert!(
+        matches!(&unhealthy, Health::Unhealthy { exit_code: 1, output } if output.contains("/no/file")),
+        "{unhealthy:?}"
+    );
+    assert_eq!(watch(&["false"], 60, &["true"]).await, Health::Ended { exit_code: 1 });
+    let mut late = test(&["true"]);
+    late.interval = Duration::from_secs(50);
+    let undecided = engine.watch(service(&["sleep", "60"], 2), late, |_| ()).await.expect("it is watched");
+    assert_eq!(undecided.health, Health::Undecided);
+    none_left(engine).await;
 }
 
 /// A program's own exit code is an outcome; a missing program is 127.

@@ -2,7 +2,10 @@
 
 use crate::docker::Docker;
 use crate::fake::Fake;
-use crate::{EngineError, EngineSettings, ImageInfo, Line, PullProgress, RunOutcome, RunSpec, Session};
+use crate::{
+    EngineError, EngineSettings, HealthTest, ImageInfo, Line, PullProgress, RunOutcome, RunSpec, Session,
+    Watched,
+};
 use kiln_record::{Digest, Platform};
 use std::fmt;
 use std::io::Read;
@@ -125,6 +128,21 @@ impl Engine {
         }
     }
 
+    /// Gives the bytes of an archive of an image, as `docker save` does: what [`Engine::load`] reads, with every layer.
+    ///
+    /// # Errors
+    /// [`EngineError::ImageMissing`]; a failed request, or what `sink` says.
+    pub async fn export(
+        &self,
+        reference: &str,
+        sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), EngineError> {
+        match self {
+            Self::Docker(docker) => docker.export(reference, sink).await,
+            Self::Fake(fake) => fake.export(reference, sink),
+        }
+    }
+
     /// Removes a name of an image, and the image with its last name. `false` if it was not there.
     ///
     /// # Errors
@@ -196,6 +214,24 @@ impl Engine {
         match self {
             Self::Docker(docker) => docker.run(spec, on_line).await,
             Self::Fake(fake) => fake.run(spec, on_line).await,
+        }
+    }
+
+    /// Runs a service as [`Engine::run`] runs a program, until a test of it, which the engine runs in the same container,
+    /// passes, or has failed as often as it may, or the time of the limits is over. The service is then killed. Outputs of
+    /// the description are not collected.
+    ///
+    /// # Errors
+    /// As [`Engine::run`], but the end of the time is an outcome.
+    pub async fn watch(
+        &self,
+        spec: RunSpec,
+        test: HealthTest,
+        on_line: impl Fn(Line) + Send + Sync,
+    ) -> Result<Watched, EngineError> {
+        match self {
+            Self::Docker(docker) => docker.watch(spec, test, on_line).await,
+            Self::Fake(fake) => fake.watch(spec, test, on_line).await,
         }
     }
 

@@ -14,7 +14,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 /// The wait before the second attempt; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -142,7 +142,8 @@ impl Registry {
         self.client.mount_blob(&image, &source, &digest.to_string()).await.is_ok()
     }
 
-    /// Pushes a file as a blob, in pieces; begins again where the connection breaks.
+    /// Pushes a part of a file as a blob, in pieces; begins again where the connection breaks. The pair is the offset of its
+    /// first byte and its length.
     ///
     /// # Errors
     /// [`FetchError::Registry`] after the last attempt.
@@ -151,15 +152,16 @@ impl Registry {
         repository: &str,
         digest: &Digest,
         file: &Path,
+        (offset, size): (u64, u64),
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), FetchError> {
         let image = self.at(repository, "latest");
         let text = digest.to_string();
         let action = format!("push {text}");
         self.tried(repository, &action, || async {
-            let opened = tokio::fs::File::open(file).await.map_err(OciError::IoError)?;
-            let size = opened.metadata().await.map_err(OciError::IoError)?.len();
-            let pieces = stream::try_unfold(opened, |mut file| async move {
+            let mut opened = tokio::fs::File::open(file).await.map_err(OciError::IoError)?;
+            opened.seek(std::io::SeekFrom::Start(offset)).await.map_err(OciError::IoError)?;
+            let pieces = stream::try_unfold(opened.take(size), |mut file| async move {
                 let mut piece = vec![0; PIECE];
                 let length = file.read(&mut piece).await.map_err(OciError::IoError)?;
                 piece.truncate(length);

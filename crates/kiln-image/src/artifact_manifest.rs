@@ -1,13 +1,11 @@
 //! OCI manifests for what is no image: an archive with its documents, and the documents that refer to one (OCI image
 //! specification 1.1, "Guidelines for Artifact Usage" and "Image Manifest Property Descriptions").
 
-use crate::ImageError;
+use crate::{ImageError, MANIFEST_MEDIA_TYPE};
 use kiln_record::{Digest, canonical_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The media type of an image manifest, which artifacts have as well.
-pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of an index.
 pub const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// The media type of the config that says nothing.

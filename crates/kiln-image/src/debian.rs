@@ -7,6 +7,7 @@
 mod control;
 mod deb;
 mod generated;
+mod installed;
 mod keyring;
 mod layer;
 mod loader_cache;
@@ -21,6 +22,7 @@ mod signature;
 mod version;
 mod xz;
 
+pub(crate) use installed::installed_packages;
 pub use keyring::Keyring;
 pub use packages::{Package, PackageIndex};
 pub use relation::{Alternatives, Relation, VersionOperator};

@@ -5,15 +5,22 @@
 //! leave the tree, and malformed data is an error that says where.
 
 mod artifact_manifest;
+mod config;
+mod contents;
 pub mod debian;
 mod error;
 mod oci;
 mod reference;
 
 pub use artifact_manifest::{
-    ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
-    Referrer, TITLE, read_referrers, referrers_tag, with_referrers,
+    ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, Referrer, TITLE,
+    read_referrers, referrers_tag, with_referrers,
 };
+pub use config::BaseConfig;
+pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};
 pub use error::ImageError;
-pub use oci::{Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, write_archive};
+pub use oci::{
+    CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated,
+    archived_blobs, blob_path, layout_documents, write_archive, write_oci_tar,
+};
 pub use reference::Reference;

@@ -1,15 +1,17 @@
 //! OCI images: config, manifest, and an archive that every engine loads (OCI image specification 1.1).
 
-use crate::ImageError;
-use kiln_record::{Digest, Epoch, Platform, canonical_json};
+use crate::{BaseConfig, ImageError};
+use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 /// The media type of an uncompressed layer.
 pub const LAYER_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
-const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of a manifest.
+pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of a config.
+pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// What an image says about itself, besides its layers.
@@ -83,34 +85,71 @@ impl Image {
                 return Err(error(format!("the environment variable `{name}` is there twice")));
             }
         }
-        let mut run = serde_json::Map::new();
-        let mut set = |key: &str, value: Value| run.insert(key.to_owned(), value);
-        if !env.is_empty() {
-            let env: Vec<String> = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-            set("Env", json!(env));
+        let runs = ImageRuns {
+            entrypoint: spec.entrypoint.clone(),
+            command: spec.command.clone(),
+            user: spec.user.clone(),
+            working_dir: spec.working_dir.clone(),
+            environment: env.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            labels: spec.labels.clone(),
+            ..ImageRuns::default()
+        };
+        let history = layers.iter().map(|_| history_entry(spec.created, "kiln")).collect();
+        Self::write(&Described {
+            platform: spec.platform,
+            runs: &runs,
+            created: spec.created,
+            annotations: BTreeMap::new(),
+            history,
+            layers,
+        })
+    }
+
+    /// Makes config and manifest of an image on top of a base: the base's layers and history, then the image's own layers,
+    /// each with what it holds in a word. What `runs` says is all that the config says; the rest of a base's config
+    /// (`OnBuild`, `Shell`) is for whoever builds with a Dockerfile.
+    ///
+    /// # Errors
+    /// [`ImageError::Image`] if there is no layer at all, or a variable's name cannot be one.
+    pub fn on_base(
+        base: &BaseConfig,
+        base_layers: Vec<Layer>,
+        own: Vec<(Layer, &str)>,
+        stated: &Stated<'_>,
+    ) -> Result<Self, ImageError> {
+        let error = |reason: String| ImageError::Image { reason };
+        for (name, value) in &stated.runs.environment {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(error(format!("`{}` is not an environment variable", name.escape_debug())));
+            }
         }
-        if !spec.entrypoint.is_empty() {
-            set("Entrypoint", json!(spec.entrypoint));
+        if base_layers.iter().map(|layer| layer.diff_id).ne(base.diff_ids.iter().copied()) {
+            return Err(error("the layers given for the base are not those of its config".to_owned()));
         }
-        if !spec.command.is_empty() {
-            set("Cmd", json!(spec.command));
+        let mut history = base.history.clone();
+        history.extend(own.iter().map(|(_, what)| history_entry(stated.created, &format!("kiln: {what}"))));
+        let layers: Vec<Layer> =
+            base_layers.into_iter().chain(own.into_iter().map(|(layer, _)| layer)).collect();
+        if layers.is_empty() {
+            return Err(error("it has no layer".to_owned()));
         }
-        if !spec.labels.is_empty() {
-            set("Labels", json!(spec.labels));
-        }
-        if let Some(user) = &spec.user {
-            set("User", json!(user));
-        }
-        if let Some(working_dir) = &spec.working_dir {
-            set("WorkingDir", json!(working_dir));
-        }
-        let history: Vec<Value> =
-            layers.iter().map(|_| json!({"created": spec.created, "created_by": "kiln"})).collect();
+        Self::write(&Described {
+            platform: base.platform,
+            runs: stated.runs,
+            created: stated.created,
+            annotations: stated.annotations.clone(),
+            history,
+            layers,
+        })
+    }
+
+    fn write(described: &Described<'_>) -> Result<Self, ImageError> {
+        let Described { platform, runs, created, annotations, history, layers } = described;
         let config = canonical(&json!({
-            "architecture": spec.platform.architecture.oci(),
+            "architecture": platform.architecture.oci(),
             "os": "linux",
-            "created": spec.created,
-            "config": run,
+            "created": created,
+            "config": execution(runs),
             "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|l| l.diff_id).collect::<Vec<_>>()},
             "history": history,
         }))?;
@@ -119,16 +158,107 @@ impl Image {
             .iter()
             .map(|l| json!({"mediaType": l.media_type, "digest": l.digest, "size": l.size}))
             .collect();
+        let mut annotations = annotations.clone();
+        annotations.insert("org.opencontainers.image.created".to_owned(), created.to_string());
         let manifest = canonical(&json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_MEDIA_TYPE,
             "config": {"mediaType": CONFIG_MEDIA_TYPE, "digest": config_digest, "size": config.len()},
             "layers": descriptors,
-            "annotations": {"org.opencontainers.image.created": spec.created},
+            "annotations": annotations,
         }))?;
         let manifest_digest = Digest::of(&manifest);
-        Ok(Self { config, manifest, config_digest, manifest_digest, layers, platform: spec.platform })
+        Ok(Self {
+            config,
+            manifest,
+            config_digest,
+            manifest_digest,
+            layers: layers.clone(),
+            platform: *platform,
+        })
     }
+}
+
+/// What an image on a base says of itself.
+#[derive(Debug, Clone)]
+pub struct Stated<'a> {
+    /// How it is started, all of it.
+    pub runs: &'a ImageRuns,
+    /// Annotations of the manifest; that of the time is added.
+    pub annotations: BTreeMap<String, String>,
+    /// The one time in the image.
+    pub created: Epoch,
+}
+
+struct Described<'a> {
+    platform: Platform,
+    runs: &'a ImageRuns,
+    created: Epoch,
+    annotations: BTreeMap<String, String>,
+    history: Vec<Value>,
+    layers: Vec<Layer>,
+}
+
+fn history_entry(created: Epoch, created_by: &str) -> Value {
+    json!({"created": created, "created_by": created_by})
+}
+
+/// The execution parameters of a config (OCI image specification, "Image Configuration"; the health check is Docker's).
+fn execution(runs: &ImageRuns) -> serde_json::Map<String, Value> {
+    let mut run = serde_json::Map::new();
+    let mut set = |key: &str, value: Value| run.insert(key.to_owned(), value);
+    if !runs.environment.is_empty() {
+        let env: Vec<String> =
+            runs.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        set("Env", json!(env));
+    }
+    if !runs.entrypoint.is_empty() {
+        set("Entrypoint", json!(runs.entrypoint));
+    }
+    if !runs.command.is_empty() {
+        set("Cmd", json!(runs.command));
+    }
+    if !runs.labels.is_empty() {
+        set("Labels", json!(runs.labels));
+    }
+    if let Some(user) = &runs.user {
+        set("User", json!(user));
+    }
+    if let Some(working_dir) = &runs.working_dir {
+        set("WorkingDir", json!(working_dir));
+    }
+    let as_set = |names: &std::collections::BTreeSet<String>| -> BTreeMap<String, Value> {
+        names.iter().map(|name| (name.clone(), json!({}))).collect()
+    };
+    if !runs.ports.is_empty() {
+        set("ExposedPorts", json!(as_set(&runs.ports)));
+    }
+    if !runs.volumes.is_empty() {
+        set("Volumes", json!(as_set(&runs.volumes)));
+    }
+    if let Some(signal) = &runs.stop_signal {
+        set("StopSignal", json!(signal));
+    }
+    if let Some(health) = &runs.health_check {
+        set("Healthcheck", health_check(health));
+    }
+    run
+}
+
+/// Docker counts in nanoseconds.
+fn health_check(health: &HealthCheck) -> Value {
+    let nanoseconds = |seconds: u32| u64::from(seconds) * 1_000_000_000;
+    let test: Vec<&str> = std::iter::once("CMD").chain(health.command.iter().map(String::as_str)).collect();
+    let mut value = json!({
+        "Test": test,
+        "Interval": nanoseconds(health.interval),
+        "Timeout": nanoseconds(health.timeout),
+        "Retries": health.retries,
+    });
+    if health.start_period > 0 {
+        value["StartPeriod"] = json!(nanoseconds(health.start_period));
+    }
+    value
 }
 
 /// Writes an image as one tar that is both an OCI layout and a `docker save` archive: Docker 20.10 loads only the latter,
@@ -143,30 +273,81 @@ pub fn write_archive<W: Write>(
     writer: W,
     image: &Image,
     tag: Option<&str>,
-    mut layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
+    layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
 ) -> Result<(), ImageError> {
-    let write_error = || ImageError::io("write the image archive");
+    let names = tag
+        .iter()
+        .flat_map(|tag| [("io.containerd.image.name", *tag), ("org.opencontainers.image.ref.name", *tag)]);
+    let index = layout_index(image, &names.collect())?;
+    let docker = canonical(&json!([{
+        "Config": blob_path(&image.config_digest),
+        "RepoTags": tag.into_iter().collect::<Vec<_>>(),
+        "Layers": image.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
+    }]))?;
+    write_tar(
+        writer,
+        image,
+        &[("index.json", &index), ("manifest.json", &docker), ("oci-layout", OCI_LAYOUT)],
+        layer_content,
+    )
+}
+
+/// Writes an image as an OCI layout in one tar, named in its index by `reference`.
+///
+/// # Errors
+/// As [`write_archive`].
+pub fn write_oci_tar<W: Write>(
+    writer: W,
+    image: &Image,
+    reference: &str,
+    layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
+) -> Result<(), ImageError> {
+    let documents = layout_documents(image, reference)?;
+    let documents: Vec<(&str, &[u8])> =
+        documents.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    write_tar(writer, image, &documents, layer_content)
+}
+
+/// The files of an OCI layout that are no blobs, by their path in it: `index.json`, which names the image by `reference`,
+/// and `oci-layout`.
+///
+/// # Errors
+/// [`ImageError::Image`], never for an image of this crate.
+pub fn layout_documents(image: &Image, reference: &str) -> Result<Vec<(String, Vec<u8>)>, ImageError> {
+    let names = BTreeMap::from([("org.opencontainers.image.ref.name", reference)]);
+    Ok(vec![
+        ("index.json".to_owned(), layout_index(image, &names)?),
+        ("oci-layout".to_owned(), OCI_LAYOUT.to_vec()),
+    ])
+}
+
+const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}\n";
+
+fn layout_index(image: &Image, names: &BTreeMap<&str, &str>) -> Result<Vec<u8>, ImageError> {
     let mut descriptor = json!({
         "mediaType": MANIFEST_MEDIA_TYPE,
         "digest": image.manifest_digest,
         "size": image.manifest.len(),
         "platform": {"os": "linux", "architecture": image.platform.architecture.oci()},
     });
-    if let Some(tag) = tag {
-        descriptor["annotations"] =
-            json!({"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag});
+    if !names.is_empty() {
+        descriptor["annotations"] = json!(names);
     }
-    let index = canonical(&json!({
+    canonical(&json!({
         "schemaVersion": 2,
         "mediaType": INDEX_MEDIA_TYPE,
         "manifests": [descriptor],
-    }))?;
-    let docker = canonical(&json!([{
-        "Config": blob_path(&image.config_digest),
-        "RepoTags": tag.into_iter().collect::<Vec<_>>(),
-        "Layers": image.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
-    }]))?;
+    }))
+}
 
+/// Writes blobs, sorted by digest, and then the documents.
+fn write_tar<W: Write>(
+    writer: W,
+    image: &Image,
+    documents: &[(&str, &[u8])],
+    mut layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
+) -> Result<(), ImageError> {
+    let write_error = || ImageError::io("write the image archive");
     let mut blobs: BTreeMap<Digest, Blob<'_>> = BTreeMap::new();
     for layer in &image.layers {
         blobs.insert(layer.digest, Blob::Layer(layer.size));
@@ -194,11 +375,7 @@ pub fn write_archive<W: Write>(
             }
         }
     }
-    for (name, bytes) in [
-        ("index.json", index.as_slice()),
-        ("manifest.json", &docker),
-        ("oci-layout", b"{\"imageLayoutVersion\":\"1.0.0\"}\n"),
-    ] {
+    for (name, bytes) in documents {
         append(&mut builder, name, bytes).map_err(write_error())?;
     }
     let mut writer = builder.into_inner().map_err(write_error())?;
@@ -214,8 +391,28 @@ fn canonical(value: &Value) -> Result<Vec<u8>, ImageError> {
     canonical_json(value).map_err(|error| ImageError::Image { reason: error.to_string() })
 }
 
-fn blob_path(digest: &Digest) -> String {
+/// Where a blob is in a layout.
+#[must_use]
+pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
+}
+
+/// Where the blobs are in an archive of an image that kiln wrote: the offset of each one's first byte, and its length.
+///
+/// # Errors
+/// [`ImageError::Io`] if it cannot be read, or is no archive.
+pub fn archived_blobs<R: Read + io::Seek>(archive: R) -> Result<BTreeMap<Digest, (u64, u64)>, ImageError> {
+    let mut archive = tar::Archive::new(archive);
+    let mut blobs = BTreeMap::new();
+    for entry in archive.entries_with_seek().map_err(ImageError::io("read the archive"))? {
+        let entry = entry.map_err(ImageError::io("read the archive"))?;
+        let path = entry.path().map_err(ImageError::io("read the archive"))?;
+        let hex = path.to_str().and_then(|path| path.strip_prefix("blobs/sha256/"));
+        if let Some(digest) = hex.and_then(|hex| format!("sha256:{hex}").parse().ok()) {
+            blobs.insert(digest, (entry.raw_file_position(), entry.size()));
+        }
+    }
+    Ok(blobs)
 }
 
 /// A tar header without owner names and with time 0: nothing that reads an archive uses them.
@@ -350,6 +547,67 @@ mod tests {
         assert_eq!(files[docker[0]["Layers"][0].as_str().unwrap()], b"one");
         assert_eq!(docker[0]["RepoTags"], json!(["localhost/kiln/x:1"]));
         oci_spec::image::OciLayout::from_reader(files["oci-layout"].as_slice()).unwrap();
+    }
+
+    #[test]
+    fn an_image_on_a_base_continues_it() {
+        let base = Image::assemble(&spec(), vec![layer(b"one")]).unwrap();
+        let config = BaseConfig::read(&base.config).unwrap();
+        assert_eq!(config.runs.environment["PATH"], "/usr/bin");
+        assert_eq!((config.runs.user.as_deref(), config.diff_ids.len()), (Some("65534:65534"), 1));
+        let runs = ImageRuns {
+            entrypoint: vec!["python3".to_owned()],
+            ports: std::collections::BTreeSet::from(["8080/tcp".to_owned()]),
+            stop_signal: Some("SIGINT".to_owned()),
+            health_check: Some(HealthCheck {
+                command: vec!["true".to_owned()],
+                interval: 5,
+                timeout: 1,
+                start_period: 0,
+                retries: 2,
+            }),
+            ..config.runs.clone()
+        };
+        let stated = Stated {
+            runs: &runs,
+            annotations: BTreeMap::from([("org.example".to_owned(), "x".to_owned())]),
+            created: Epoch::from_seconds(1_700_000_001).unwrap(),
+        };
+        let own = || vec![(layer(b"two"), "dependencies"), (layer(b"three"), "application")];
+        let image = Image::on_base(&config, base.layers.clone(), own(), &stated).unwrap();
+        assert_eq!(Image::on_base(&config, base.layers.clone(), own(), &stated).unwrap(), image);
+
+        let back = BaseConfig::read(&image.config).unwrap();
+        assert_eq!(back.runs, runs, "what is written is what is read");
+        assert_eq!(back.history.len(), 3);
+        assert_eq!(back.history[0], config.history[0]);
+        let parsed = oci_spec::image::ImageConfiguration::from_reader(image.config.as_slice()).unwrap();
+        assert_eq!(parsed.rootfs().diff_ids().len(), 3);
+        assert_eq!(parsed.config().clone().unwrap().exposed_ports().clone().unwrap(), ["8080/tcp"]);
+        let manifest = oci_spec::image::ImageManifest::from_reader(image.manifest.as_slice()).unwrap();
+        assert_eq!(manifest.annotations().clone().unwrap()["org.example"], "x");
+        assert_eq!(manifest.layers().len(), 3);
+
+        let other = Image::on_base(&config, vec![layer(b"other")], own(), &stated);
+        assert!(matches!(other, Err(ImageError::Image { .. })), "not the base's layers");
+    }
+
+    #[test]
+    fn an_oci_tar_is_a_layout_and_nothing_else() {
+        let image = Image::assemble(&spec(), vec![layer(b"one")]).unwrap();
+        let mut bytes = Vec::new();
+        write_oci_tar(&mut bytes, &image, "dashboard", |_| Ok(Box::new(&b"one"[..]))).unwrap();
+        let names: Vec<String> = tar::Archive::new(bytes.as_slice())
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(names.len(), 7, "{names:?}");
+        assert!(!names.contains(&"manifest.json".to_owned()));
+        let documents = layout_documents(&image, "dashboard").unwrap();
+        let index = oci_spec::image::ImageIndex::from_reader(documents[0].1.as_slice()).unwrap();
+        let annotations = index.manifests()[0].annotations().clone().unwrap();
+        assert_eq!(annotations["org.opencontainers.image.ref.name"], "dashboard");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod deflate;
 mod elf_strip;
 mod error;
+mod layer;
 mod limits;
 mod path_guard;
 mod tar_reader;
@@ -19,6 +20,7 @@ mod zip_writer;
 pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
 pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 pub use error::PackError;
+pub use layer::{BLOCK, LayerCodec, LayerSums, LayerWriter, layer_tar};
 pub use limits::Limits;
 pub use tar_reader::{TarContent, TarItem, read_tar};
 pub use tar_writer::TarWriter;

@@ -3,6 +3,7 @@
 use crate::path_guard::{PathGuard, check_order, check_target};
 use crate::{PackError, Result};
 use kiln_record::{Mode, TreePath};
+use std::collections::BTreeSet;
 use std::io::Write;
 use tar::{Builder, EntryType, Header};
 
@@ -18,6 +19,7 @@ pub struct TarWriter<W: Write> {
     mtime: u64,
     last: Option<TreePath>,
     guard: PathGuard,
+    there: BTreeSet<TreePath>,
 }
 
 impl<W: Write> std::fmt::Debug for TarWriter<W> {
@@ -32,7 +34,21 @@ impl<W: Write> std::fmt::Debug for TarWriter<W> {
 impl<W: Write> TarWriter<W> {
     /// Starts an archive in which everything has one modification time, in seconds since 1970.
     pub fn new(writer: W, mtime: u64) -> Self {
-        Self { builder: Builder::new(writer), mtime, last: None, guard: PathGuard::new(false) }
+        Self {
+            builder: Builder::new(writer),
+            mtime,
+            last: None,
+            guard: PathGuard::new(false),
+            there: BTreeSet::new(),
+        }
+    }
+
+    /// Leaves out the entries of folders that are there where the archive will be unpacked: an entry would give them other
+    /// modes, owners and times.
+    #[must_use]
+    pub fn over(mut self, folders: impl IntoIterator<Item = TreePath>) -> Self {
+        self.there.extend(folders);
+        self
     }
 
     /// Adds a file.
@@ -70,6 +86,9 @@ impl<W: Write> TarWriter<W> {
     fn begin(&mut self, path: &TreePath) -> Result<()> {
         check_order(self.last.as_ref(), path)?;
         for folder in self.guard.add_file(path)? {
+            if self.there.contains(&folder) {
+                continue;
+            }
             let header = self.header(EntryType::Directory, 0o755, 0);
             self.write(header, &format!("{folder}/"), "", &[])?;
         }

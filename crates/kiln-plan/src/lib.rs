@@ -5,6 +5,7 @@
 
 mod base;
 mod build_section;
+mod image;
 mod index;
 mod manifest;
 mod package;
@@ -24,9 +25,10 @@ pub use base::{
     LockedPackage, PlatformLock, RegistryDefinition,
 };
 pub use build_section::{BUILD_VARIABLES, BuildSection};
+pub use image::{Compression, ImageOutput, ImageSection};
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub use manifest::{
-    BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
+    APP_FOLDER, BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};

@@ -1,6 +1,7 @@
 //! Manifests: what the user states about one artifact.
 
 use crate::build_section::{BuildSection, problems_of_building};
+use crate::image::{ImageSection, ImageTable, image_section};
 use crate::settings::check_policy;
 use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
 use crate::upstream::problems_of_upstreams;
@@ -9,7 +10,8 @@ use crate::{
     PackageSection, PolicySection, Problem, SmokeEvent, UpstreamSection, artifact_lock_path, parse_size,
 };
 use kiln_record::{
-    Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, Runtime, Target, TreePath, runtimes,
+    Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, OperatingSystem, Runtime, Target,
+    TreePath, runtimes,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +33,8 @@ pub struct Manifest {
     pub base: BaseName,
     /// The runtime and architecture it is for.
     pub target: Target,
-    /// The runtime's facts.
+    /// The runtime's facts. Those of an image are its base's, which are known when that is there: until then this says
+    /// nothing but a name.
     pub runtime: Arc<Runtime>,
     /// `module.attribute`, for functions.
     pub handler: Option<String>,
@@ -45,6 +48,8 @@ pub struct Manifest {
     pub python: Option<PythonSection>,
     /// What the checks need.
     pub check: CheckSection,
+    /// What it is as a container image, for the kinds that are one.
+    pub image: Option<ImageSection>,
     /// What packing leaves out or changes, if the manifest has that section.
     pub package: Option<PackageSection>,
     /// The events it must be able to handle, in order.
@@ -72,10 +77,14 @@ pub struct SourceSection {
     /// Globs, relative to `path`, of files to leave out.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// The folder of the artifact that the content lands in: `.` is its root. If absent, where Lambda looks for modules.
+    /// The folder of the artifact that the content lands in: `.` is its root. If absent, where Lambda looks for modules,
+    /// and [`APP_FOLDER`] in an image of any other service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
 }
+
+/// Where an image that is no Lambda function has its own files and its distributions, unless the manifest says otherwise.
+pub const APP_FOLDER: &str = "app";
 
 fn everything() -> Vec<String> {
     vec!["**".to_owned()]
@@ -114,6 +123,9 @@ pub struct PythonSection {
     /// Who installs the wheels.
     #[serde(default, skip_serializing_if = "Installer::is_kiln")]
     pub install: Installer,
+    /// The folder of an image that distributions are installed in; [`APP_FOLDER`] if absent. Of kind `image` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
 }
 
 /// Who installs wheels. Both give the same tree.
@@ -236,8 +248,11 @@ struct CheckTable {
 pub struct BudgetSection {
     /// Largest archive.
     pub zip: Option<u64>,
-    /// Largest sum of unpacked sizes.
+    /// Largest sum of unpacked sizes, without layers and without the base of an image.
     pub unpacked: Option<u64>,
+    /// Largest sum of an image's layers as a registry keeps them, those of the base included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -253,6 +268,7 @@ struct File {
     #[serde(default)]
     upstream: Vec<UpstreamSection>,
     python: Option<Spanned<PythonSection>>,
+    image: Option<Spanned<ImageTable>>,
     package: Option<PackageSection>,
     #[serde(default)]
     check: CheckTable,
@@ -267,7 +283,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TargetTable {
-    runtime: Spanned<String>,
+    runtime: Option<Spanned<String>>,
     architecture: Architecture,
 }
 
@@ -276,6 +292,7 @@ struct TargetTable {
 struct BudgetTable {
     zip: Option<Spanned<String>>,
     unpacked: Option<Spanned<String>>,
+    image: Option<Spanned<String>>,
 }
 
 impl Manifest {
@@ -302,33 +319,62 @@ impl Manifest {
             problem(base_span.clone(), error.to_string(), "name a file of images/ without its ending");
         }
 
-        let runtime_name = parsed.target.runtime.get_ref();
-        let runtime = own
-            .iter()
-            .find(|runtime| runtime.name == *runtime_name)
-            .or_else(|| Runtime::named(runtime_name))
-            .cloned();
-        if runtime.is_none() {
-            let known: Vec<&str> =
-                runtimes().iter().chain(own).map(|runtime| runtime.name.as_str()).collect();
-            problem(
-                parsed.target.runtime.span(),
-                format!("`{runtime_name}` is not a Lambda runtime that kiln knows"),
-                &format!("use one of: {}; or describe it in kiln.toml with [[runtime]]", known.join(", ")),
-            );
-        }
+        let runtime = match (&parsed.target.runtime, parsed.kind.is_image()) {
+            (Some(stated), true) => {
+                problem(
+                    stated.span(),
+                    format!(
+                        "`target.runtime` has no meaning for {}: it has its base's system inside",
+                        a(parsed.kind)
+                    ),
+                    "remove it; `architecture` is all that the target of an image says",
+                );
+                None
+            }
+            (None, true) => Some(unknown_runtime(parsed.base.get_ref())),
+            (None, false) => {
+                problem(
+                    0..0,
+                    format!("`target.runtime` is missing: {} is for a Lambda runtime", a(parsed.kind)),
+                    "add, for example, runtime = \"python3.13\" under [target]",
+                );
+                None
+            }
+            (Some(stated), false) => {
+                let name = stated.get_ref();
+                let found = own.iter().find(|runtime| runtime.name == *name).or_else(|| Runtime::named(name));
+                if found.is_none() {
+                    let known: Vec<&str> =
+                        runtimes().iter().chain(own).map(|runtime| runtime.name.as_str()).collect();
+                    problem(
+                        stated.span(),
+                        format!("`{name}` is not a Lambda runtime that kiln knows"),
+                        &format!(
+                            "use one of: {}; or describe it in kiln.toml with [[runtime]]",
+                            known.join(", ")
+                        ),
+                    );
+                }
+                found.cloned()
+            }
+        };
 
         let handler = parsed.handler.as_ref();
         match (parsed.kind, handler) {
-            (ArtifactKind::LambdaZip, None) => {
-                problem(0..0, "a lambda-zip needs a handler".to_owned(), "add handler = \"module.function\"")
+            (kind, None) if kind.is_function() => {
+                problem(0..0, format!("{} needs a handler", a(kind)), "add handler = \"module.function\"")
             }
             (ArtifactKind::LambdaLayer, Some(handler)) => problem(
                 handler.span(),
                 "a lambda-layer has no handler".to_owned(),
                 "remove it, or make this a lambda-zip",
             ),
-            (ArtifactKind::LambdaZip, Some(handler)) if !is_handler(handler.get_ref()) => problem(
+            (ArtifactKind::Image, Some(handler)) => problem(
+                handler.span(),
+                "an image has no handler".to_owned(),
+                "remove it and say under [image] what starts the service, or make this a lambda-image",
+            ),
+            (_, Some(handler)) if !is_handler(handler.get_ref()) => problem(
                 handler.span(),
                 format!("`{}` is not a handler", handler.get_ref()),
                 "write module.function; everything before the last dot is the module",
@@ -352,6 +398,15 @@ impl Manifest {
         if parsed.kind == ArtifactKind::LambdaLayer && !layers.is_empty() {
             problem(layer_spans[0].clone(), "a layer cannot use layers".to_owned(), "remove `layers`");
         }
+        if parsed.kind.is_image()
+            && let Some(span) = layer_spans.first()
+        {
+            problem(
+                span.clone(),
+                format!("{} cannot use layers: Lambda gives them to zips only", a(parsed.kind)),
+                "remove `layers`, and lock what they hold",
+            );
+        }
         if layers.len() > 5 {
             problem(
                 layer_spans[5].clone(),
@@ -369,6 +424,7 @@ impl Manifest {
         }
         if let (Some(python), Some(runtime)) = (&parsed.python, &runtime)
             && runtime.python.is_none()
+            && !parsed.kind.is_image()
         {
             problem(
                 python.span(),
@@ -389,7 +445,16 @@ impl Manifest {
         let budget = BudgetSection {
             zip: size(parsed.budget.zip.as_ref()),
             unpacked: size(parsed.budget.unpacked.as_ref()),
+            image: size(parsed.budget.image.as_ref()),
         };
+        let foreign = if parsed.kind.is_image() { &parsed.budget.zip } else { &parsed.budget.image };
+        if let Some(foreign) = foreign {
+            problem(
+                foreign.span(),
+                format!("{} has no such size", a(parsed.kind)),
+                "`zip` is the size of a zip, `image` that of all layers of an image",
+            );
+        }
         let mut amount =
             |text: Option<&Spanned<String>>, read: fn(&str) -> Result<u32, String>, help: &str| {
                 let text = text?;
@@ -408,6 +473,7 @@ impl Manifest {
         if let Some(python) = &python {
             problems_of_requirements(python, &mut problem);
             problems_of_building(python, &mut problem);
+            problems_of_folder(parsed.kind, python, &mut problem);
         }
         let files = python.iter_mut().flat_map(|python| {
             let own = std::iter::once(&mut python.lock).chain(&mut python.project);
@@ -465,6 +531,16 @@ impl Manifest {
             );
         }
         let smoke = smoke_events(file, text, parsed.kind, parsed.smoke, &mut problems);
+        let image = match (parsed.kind.is_image(), parsed.image) {
+            (true, table) => Some(image_section(file, text, parsed.kind, table, &mut problems)),
+            (false, None) => None,
+            (false, Some(table)) => {
+                let message = format!("{} has no [image] section", a(parsed.kind));
+                let help = "remove it, or make this a lambda-image";
+                problems.push(Problem::in_file(file, message).at(text, table.span()).help(help));
+                None
+            }
+        };
         if let Err(error) = check_policy(file, &parsed.policy) {
             problems.push(error);
         }
@@ -484,6 +560,7 @@ impl Manifest {
                 source,
                 upstreams: parsed.upstream,
                 python,
+                image,
                 package: parsed.package,
                 check,
                 smoke,
@@ -494,6 +571,83 @@ impl Manifest {
             }),
             _ => Err(problems),
         }
+    }
+}
+
+impl Manifest {
+    /// The folder of the tree that distributions are installed in; none where that is the tree's root. Lambda looks for the
+    /// modules of a layer in `/opt/python`.
+    #[must_use]
+    pub fn python_folder(&self) -> Option<&str> {
+        match self.kind {
+            ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => None,
+            ArtifactKind::LambdaLayer => Some("python"),
+            ArtifactKind::Image => {
+                let into = self.python.as_ref().and_then(|python| python.into.as_deref());
+                Some(into.unwrap_or(APP_FOLDER))
+            }
+        }
+    }
+
+    /// The folder of the tree that the artifact's own files are in; none where that is the tree's root.
+    #[must_use]
+    pub fn source_folder(&self) -> Option<&str> {
+        self.own_folder(self.source.as_ref().and_then(|source| source.into.as_deref()))
+    }
+
+    /// The folder of the tree that files go to which no distribution brings; `into` is what the manifest says of it.
+    #[must_use]
+    pub fn own_folder<'a>(&'a self, into: Option<&'a str>) -> Option<&'a str> {
+        match into {
+            Some(".") => None,
+            Some(folder) => Some(folder),
+            None if self.kind == ArtifactKind::Image => Some(APP_FOLDER),
+            None => self.python_folder(),
+        }
+    }
+}
+
+/// A kind with its article.
+fn a(kind: ArtifactKind) -> String {
+    let article = if kind == ArtifactKind::Image { "an" } else { "a" };
+    format!("{article} {kind}")
+}
+
+/// What stands for the runtime of an image until its base was looked at.
+fn unknown_runtime(base: &str) -> Arc<Runtime> {
+    Arc::new(Runtime {
+        name: base.to_owned(),
+        system: OperatingSystem {
+            name: format!("the base {base}"),
+            glibc: (0, 0),
+            interfaces: BTreeMap::new(),
+            libraries: Vec::new(),
+            loaders: Vec::new(),
+        },
+        python: None,
+        provides: Vec::new(),
+    })
+}
+
+/// What is wrong with the place of an image's distributions.
+fn problems_of_folder(
+    kind: ArtifactKind,
+    python: &PythonSection,
+    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
+) {
+    let Some(into) = &python.into else { return };
+    if kind != ArtifactKind::Image {
+        problem(
+            0..0,
+            format!("`python.into` is given, but Lambda says where distributions are in {}", a(kind)),
+            "remove it",
+        );
+    } else if let Err(error) = TreePath::new(into) {
+        problem(
+            0..0,
+            format!("`python.into`: {error}"),
+            "name a folder of the image without the slash in front, such as \"opt/service\"",
+        );
     }
 }
 

@@ -348,6 +348,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         package: &'a Option<crate::PackageSection>,
         #[serde(skip_serializing_if = "<[crate::SmokeEvent]>::is_empty")]
         smoke: &'a [crate::SmokeEvent],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image: &'a Option<crate::ImageSection>,
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -362,6 +364,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         check: &manifest.check,
         package: &manifest.package,
         smoke: &manifest.smoke,
+        image: &manifest.image,
         budget: &manifest.budget,
     })
 }

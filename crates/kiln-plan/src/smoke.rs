@@ -81,12 +81,18 @@ pub(crate) fn smoke_events(
     let mut problem = |span: std::ops::Range<usize>, message: String, help: &str| {
         problems.push(Problem::in_file(file, message).at(text, span).help(help));
     };
-    if let (ArtifactKind::LambdaLayer, Some(first)) = (kind, tables.first()) {
-        problem(
-            first.name.span(),
-            "a lambda-layer cannot be invoked, so it has no [[smoke]]".to_owned(),
-            "add it to a function that uses the layer",
-        );
+    if let (false, Some(first)) = (kind.is_function(), tables.first()) {
+        let (message, help) = match kind {
+            ArtifactKind::Image => (
+                "an image handles no events, so it has no [[smoke]]",
+                "say under [image] with `health-check` how to tell that it works",
+            ),
+            _ => (
+                "a lambda-layer cannot be invoked, so it has no [[smoke]]",
+                "add it to a function that uses the layer",
+            ),
+        };
+        problem(first.name.span(), message.to_owned(), help);
         return Vec::new();
     }
     if let Some(table) = tables.get(MAX_EVENTS) {

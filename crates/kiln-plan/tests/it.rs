@@ -195,3 +195,124 @@ fn events_that_make_no_sense_are_problems() {
         &["unknown field `expected`"],
     );
 }
+
+const SERVICE: &str = r#"
+kind = "image"
+base = "python"
+[target]
+architecture = "x86_64"
+[source]
+path = "service"
+[image]
+entrypoint = ["python3", "server.py"]
+ports = ["8080", "53/udp"]
+volumes = ["/data"]
+stop-signal = "SIGINT"
+health-check = { command = ["python3", "health.py"], interval = "5 s", timeout = "1 min" }
+"#;
+
+const LAMBDA_IMAGE: &str = r#"
+kind = "lambda-image"
+base = "python"
+handler = "app.handler"
+[target]
+architecture = "x86_64"
+[source]
+path = "app"
+"#;
+
+#[test]
+fn images_are_read() {
+    let files = files(BASE, &[("manifests/fn.toml", LAMBDA_IMAGE), ("manifests/service.toml", SERVICE)]);
+    let workspace = Workspace::parse(&files).unwrap();
+    let [function, service] = ["fn", "service"].map(|name| &workspace.manifests[&name.parse().unwrap()]);
+
+    let image = service.image.as_ref().unwrap();
+    assert_eq!(image.user.as_deref(), Some("65534:65534"), "nobody unless it is said");
+    assert_eq!(image.ports.iter().collect::<Vec<_>>(), ["53/udp", "8080/tcp"]);
+    assert_eq!(image.output, kiln_plan::ImageOutput::OciTar);
+    let health = image.health_check.as_ref().unwrap();
+    assert_eq!((health.interval, health.timeout, health.retries), (5, 60, 3));
+    assert_eq!((service.python_folder(), service.source_folder()), (Some("app"), Some("app")));
+    assert_eq!(service.target.runtime, "python", "its system is that of its base");
+
+    assert_eq!(function.image.as_ref().unwrap().user, None, "Lambda decides that");
+    assert_eq!((function.python_folder(), function.source_folder()), (None, None));
+
+    let before = plan(&Workspace::parse(&locked(files.clone())).unwrap(), service, &PlanInputs::default());
+    let mut other = files;
+    other.manifests[1].text = SERVICE.replace("\"8080\"", "\"8081\"").into();
+    let other = Workspace::parse(&locked(other)).unwrap();
+    let after = plan(&other, &other.manifests[&service.name], &PlanInputs::default());
+    assert_ne!(before.unwrap().digest, after.unwrap().digest, "a plan covers what an image says");
+}
+
+#[test]
+fn mistakes_in_images_are_shown_in_the_file() {
+    let service = |from: &str, to: &str, expect: &[&str]| {
+        assert!(SERVICE.contains(from), "{from}");
+        check(&files(BASE, &[("manifests/x.toml", &SERVICE.replace(from, to))]), expect);
+    };
+    service("entrypoint", "#", &["x.toml:8: an image needs an `entrypoint` or a `command`"]);
+    service("[\"python3\", \"server.py\"]", "[]", &["x.toml:9: `entrypoint` names no program"]);
+    service("\"53/udp\"", "\"0\"", &["x.toml:10: `0` is not a port"]);
+    service("\"/data\"", "\"data/\"", &["x.toml:11: `data/` under `volumes` is not an absolute path"]);
+    service("SIGINT", "INT", &["x.toml:12: `INT` is not a signal"]);
+    service("\"5 s\"", "\"5\"", &["x.toml:13: `5` is not a time"]);
+    service("[image]", "[image]\nuser = \"www\"", &["x.toml:9: `www` is not a numeric user and group"]);
+    service(
+        "[image]",
+        "[image]\nannotations = { \"org.opencontainers.image.created\" = \"now\" }",
+        &["x.toml:9: the annotation `org.opencontainers.image.created` is kiln's own"],
+    );
+    service(
+        "[image]",
+        "[image]\nenvironment = { \"A=B\" = \"\" }",
+        &["x.toml:9: `environment` has the variable `A=B`"],
+    );
+    service(
+        "[image]",
+        "[image]\ncompression = \"zstd\"\noutput = \"docker-archive\"",
+        &["x.toml:9: a docker-archive is for engines that do not read zstd"],
+    );
+    service("[image]", "[image]\nusr = \"1:1\"", &["x.toml:9: unknown field `usr`"]);
+    service(
+        "[target]",
+        "[target]\nruntime = \"python3.11\"",
+        &["x.toml:5: `target.runtime` has no meaning for an image"],
+    );
+    service("base =", "handler = \"a.b\"\nbase =", &["x.toml:3: an image has no handler"]);
+    service("[source]", "[budget]\nzip = \"1 MB\"\n[source]", &["x.toml:7: an image has no such size"]);
+    service(
+        "[image]",
+        "[[smoke]]\nname = \"x\"\nevent = \"e.json\"\n[image]",
+        &["x.toml:9: an image handles no events"],
+    );
+
+    let lambda = |more: &str, expect: &[&str]| {
+        check(&files(BASE, &[("manifests/x.toml", &format!("{LAMBDA_IMAGE}{more}"))]), expect);
+    };
+    lambda("[image]\nuser = \"0:0\"\n", &["x.toml:10: `user` has no use in a lambda-image"]);
+    lambda("[image]\nentrypoint = [\"x\"]\n", &["x.toml:10: `entrypoint` has no use in a lambda-image"]);
+    lambda(
+        "[image]\ncompression = \"zstd\"\n",
+        &["x.toml:10: Lambda takes images of the OCI specification 1.0"],
+    );
+    lambda("[python]\nlock = \"r.txt\"\ninto = \"x\"\n", &["`python.into` is given, but Lambda says"]);
+    check(
+        &files(BASE, &[("manifests/x.toml", &LAMBDA_IMAGE.replace("handler", "# handler"))]),
+        &["x.toml:1: a lambda-image needs a handler"],
+    );
+    check(
+        &files(BASE, &[("manifests/x.toml", &LAMBDA_IMAGE.replace("base =", "layers = [\"l\"]\nbase ="))]),
+        &["x.toml:3: a lambda-image cannot use layers"],
+    );
+    check(
+        &files(BASE, &[("manifests/x.toml", &format!("{FUNCTION}[image]\noutput = \"oci-tar\"\n"))]),
+        &["x.toml:10: a lambda-zip has no [image] section"],
+    );
+    check(
+        &files(BASE, &[("manifests/x.toml", &FUNCTION.replace("runtime", "# runtime"))]),
+        &["`target.runtime` is missing: a lambda-zip is for a Lambda runtime"],
+    );
+}

@@ -42,6 +42,9 @@ pub struct ImportRequest {
     pub layer_paths: Vec<String>,
     /// Top-level modules that the runtime provides; a stand-in is served for those that are nowhere else.
     pub runtime_modules: Vec<String>,
+    /// Whether the interpreter searches where it would by itself, as in the artifact's own image, and not where Lambda's
+    /// would.
+    pub as_it_is: bool,
 }
 
 impl ImportRequest {
@@ -385,6 +388,7 @@ mod tests {
             task_root: "/var/task".to_owned(),
             layer_paths: vec!["/opt/python".to_owned()],
             runtime_modules: vec!["boto3".to_owned()],
+            as_it_is: false,
             own_modules: vec!["a".to_owned()],
             sources: vec!["a.py".to_owned()],
             stdlib: vec!["os".to_owned()],

@@ -87,6 +87,9 @@ pub struct Component {
     pub requires: BTreeSet<ComponentId>,
     /// The component that carries this one inside, for native libraries in a wheel.
     pub within: Option<ComponentId>,
+    /// Whether the base of an image brings it, so that its files are beneath the artifact's tree and not in it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub from_base: bool,
     /// Parts that its own bills of materials (PEP 770) say are inside it, sorted: its publisher's word, not established
     /// by kiln.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -94,6 +97,11 @@ pub struct Component {
     /// Bills of materials of its own that could not be read, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread_sboms: BTreeMap<TreePath, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A part that a component's own bill of materials says is inside it: a crate linked into an extension module, a C

@@ -132,6 +132,14 @@ codes! {
     ZipTooLarge = "zip-too-large", Deny;
     /// The unpacked files, with layers, are larger than Lambda accepts.
     UnzippedTooLarge = "unzipped-too-large", Deny;
+    /// The image is larger than Lambda accepts.
+    ImageTooLarge = "image-too-large", Deny;
+    /// A function's image has nothing that asks Lambda for events.
+    RuntimeClientMissing = "runtime-client-missing", Deny;
+    /// A file of an image takes the place of one that its base brings.
+    ReplacesBaseFile = "replaces-base-file", Warn;
+    /// The service does not pass the health check of its own image.
+    HealthCheckFailed = "health-check-failed", Deny;
     /// The artifact is larger than its manifest allows.
     BudgetExceeded = "budget-exceeded", Deny;
     /// A pattern or rule of the manifest's `[package]` section applies to no file.

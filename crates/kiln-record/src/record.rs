@@ -4,8 +4,8 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, Transformation,
-    Tree, TreePath, canonical_json,
+    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, ImageRecord,
+    Transformation, Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,6 +66,10 @@ pub enum ArtifactKind {
     LambdaZip,
     /// A Lambda layer, unpacked to `/opt`.
     LambdaLayer,
+    /// A Lambda function as a container image, with its files in `/var/task`.
+    LambdaImage,
+    /// Any service as a container image.
+    Image,
 }
 
 impl ArtifactKind {
@@ -75,16 +79,32 @@ impl ArtifactKind {
         match self {
             Self::LambdaZip => "lambda-zip",
             Self::LambdaLayer => "lambda-layer",
+            Self::LambdaImage => "lambda-image",
+            Self::Image => "image",
         }
     }
 
-    /// The folder that Lambda unpacks this kind to.
+    /// The folder that an artifact of this kind has its tree in where it runs, such as `/var/task`; empty for a tree that
+    /// begins at the root of the file system.
     #[must_use]
     pub fn mount(self) -> &'static str {
         match self {
-            Self::LambdaZip => "/var/task",
+            Self::LambdaZip | Self::LambdaImage => "/var/task",
             Self::LambdaLayer => "/opt",
+            Self::Image => "",
         }
+    }
+
+    /// Whether it is a container image, which has its base inside.
+    #[must_use]
+    pub fn is_image(self) -> bool {
+        matches!(self, Self::LambdaImage | Self::Image)
+    }
+
+    /// Whether it is a Lambda function, which has a handler.
+    #[must_use]
+    pub fn is_function(self) -> bool {
+        matches!(self, Self::LambdaZip | Self::LambdaImage)
     }
 }
 
@@ -97,7 +117,7 @@ impl fmt::Display for ArtifactKind {
 /// What an artifact is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// The Lambda runtime identifier, such as `python3.13`.
+    /// The Lambda runtime identifier, such as `python3.13`; for an image, which has its system inside, the name of its base.
     pub runtime: String,
     /// The architecture it runs on.
     pub architecture: Architecture,
@@ -298,6 +318,9 @@ pub struct Record {
     pub tree: Digest,
     /// Sum of the sizes in the tree in bytes.
     pub unpacked_size: u64,
+    /// The image around the tree, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
     /// The tree, in path order, with owners.
     pub files: Vec<FileRecord>,
     /// What it is made of, sorted by id.
@@ -316,7 +339,7 @@ pub struct Record {
     pub imports: Option<ImportRecord>,
     /// Names and exact versions of what decided bytes: the compressor, the format.
     pub tools: BTreeMap<String, String>,
-    /// The published archive. Documents made from this record are not listed in it.
+    /// The published archive, first; of an OCI layout its files, first the image's manifest. Documents made from this record are not listed in it.
     pub outputs: Vec<Output>,
 }
 
@@ -379,7 +402,8 @@ impl Record {
                 self.unpacked_size
             ));
         }
-        for component in &self.components {
+        // What a base brings is not in the tree.
+        for component in self.components.iter().filter(|component| !component.from_base) {
             let own = self.files.iter().filter(|file| file.component == component.id);
             let (bytes, files) =
                 own.fold((0, 0), |(bytes, files), file| (bytes + file.entry.size(), files + 1));
@@ -407,9 +431,19 @@ impl Record {
         self.files.iter().map(|f| (f.path.clone(), f.entry.clone())).collect()
     }
 
-    /// The main output: the zip.
+    /// The main output: the zip, the image as a tar, or the manifest of its layout.
     #[must_use]
     pub fn archive(&self) -> Option<&Output> {
         self.outputs.first()
+    }
+
+    /// Bytes of what is deployed: the archive, or all layers of an image, in whatever form that is published. 0 if the record
+    /// lists no output.
+    #[must_use]
+    pub fn packed_size(&self) -> u64 {
+        match &self.image {
+            Some(image) => image.size,
+            None => self.archive().map_or(0, |output| output.size),
+        }
     }
 }

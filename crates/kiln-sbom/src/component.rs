@@ -29,6 +29,9 @@ pub(crate) fn describe(
         Property::new("kiln:ecosystem", component.ecosystem.as_str()),
         Property::new("kiln:files", component.files),
     ];
+    if component.from_base {
+        properties.push(Property::new("kiln:from-base", "true"));
+    }
     let mut references = Vec::new();
     for (kind, url) in [("website", &component.metadata.homepage), ("vcs", &component.metadata.source)] {
         match url.as_deref() {
@@ -194,6 +197,15 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
     let mut purl = PackageUrl::new(kind, component.name.clone()).map_err(error)?;
     if let Some(namespace) = namespace {
         purl.with_namespace(namespace).map_err(error)?;
+    }
+    // `name_version_architecture.deb`: one version has a package for each architecture.
+    let architecture = component
+        .origin
+        .as_ref()
+        .and_then(|origin| origin.file_name.strip_suffix(".deb")?.rsplit_once('_'))
+        .map(|(_, architecture)| architecture.to_owned());
+    if let (Ecosystem::Debian, Some(architecture)) = (component.ecosystem, architecture) {
+        purl.add_qualifier("arch", architecture).map_err(error)?;
     }
     if let Some(version) = &component.version {
         purl.with_version(version.clone()).map_err(error)?;

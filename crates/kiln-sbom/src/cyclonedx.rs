@@ -3,7 +3,7 @@
 use crate::component::{describe, describe_embedded, embedded_reference};
 use crate::model::{Bom, Component, Composition, Dependency, Hash, Lifecycle, Metadata, Property, Tools};
 use crate::{SbomError, recipe, text};
-use kiln_record::{ComponentId, Ecosystem, FileRecord, Gap, Record, canonical_json};
+use kiln_record::{ArtifactKind, ComponentId, Ecosystem, FileRecord, Gap, Record, canonical_json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +36,7 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
             lifecycles: vec![Lifecycle { phase: "build" }],
             tools: Tools { components: tools(record) },
             component: Component {
-                kind: "application",
+                kind: if record.image.is_some() { "container" } else { "application" },
                 bom_ref: Some(primary.clone()),
                 name: record.artifact.to_string(),
                 // An artifact has no version of its own: its bytes are.
@@ -121,7 +121,10 @@ impl FromStr for SpecVersion {
 /// between its own components count.
 struct Graph<'a> {
     primary: String,
-    runtime: String,
+    /// The first thing outside of what is delivered, if one is known.
+    runtime: Option<Outside>,
+    /// Whether files are inside that no component accounts for.
+    has_unowned: bool,
     by_id: BTreeMap<&'a ComponentId, &'a kiln_record::Component>,
     files: BTreeMap<&'a ComponentId, Vec<&'a FileRecord>>,
     /// Components inside a top-level component.
@@ -150,7 +153,8 @@ impl<'a> Graph<'a> {
         Self {
             // A slash cannot be in an artifact's name, and ids of components begin with their ecosystem.
             primary: format!("artifact/{}", record.artifact),
-            runtime: format!("runtime/{}", text::line(&record.target.runtime)),
+            runtime: Outside::of(record),
+            has_unowned: record.image.as_ref().is_some_and(|image| image.base.unowned_bytes > 0),
             by_id,
             files,
             inside,
@@ -176,6 +180,7 @@ impl<'a> Graph<'a> {
             components.push(component);
         }
         // The first thing outside of what is delivered is named too (BSI TR-03183-2), and marked as outside.
+        let Some(outside) = &self.runtime else { return Ok(components) };
         let external = version >= SpecVersion::V1_7;
         let mut properties = vec![Property::new("kiln:architecture", record.target.architecture.lambda())];
         if !external {
@@ -183,11 +188,9 @@ impl<'a> Graph<'a> {
         }
         components.push(Component {
             kind: "platform",
-            bom_ref: Some(self.runtime.clone()),
-            name: text::line(&record.target.runtime),
-            description: Some(
-                "AWS Lambda runtime, expected where the artifact runs and not part of it".to_owned(),
-            ),
+            bom_ref: Some(outside.reference.clone()),
+            name: outside.name.clone(),
+            description: Some(outside.description.to_owned()),
             scope: Some("required"),
             is_external: external.then_some(true),
             properties,
@@ -222,9 +225,11 @@ impl<'a> Graph<'a> {
             .filter(|id| !required.contains(*id) || self.by_id[*id].ecosystem == Ecosystem::Application)
             .map(|id| text::line(id.as_str()))
             .collect();
-        roots.insert(self.runtime.clone());
+        roots.extend(self.runtime.iter().map(|outside| outside.reference.clone()));
         edges.insert(self.primary.clone(), roots);
-        edges.entry(self.runtime.clone()).or_default();
+        if let Some(outside) = &self.runtime {
+            edges.entry(outside.reference.clone()).or_default();
+        }
         edges
             .into_iter()
             .map(|(reference, depends_on)| Dependency {
@@ -246,7 +251,8 @@ impl<'a> Graph<'a> {
             let reference = text::line(id.as_str());
             let children = self.inside.get(id).map_or(&[][..], Vec::as_slice);
             natives.extend(children.iter().filter(|c| opaque(c)).map(|c| text::line(c.as_str())));
-            if opaque(id) {
+            if opaque(id) || self.by_id[id].from_base {
+                // What a package of the base depends on is not established.
                 natives.push(reference);
             } else {
                 let whole = !children.iter().any(&opaque);
@@ -261,12 +267,12 @@ impl<'a> Graph<'a> {
             .collect();
         embedded.sort();
         natives.sort();
-        let whole = natives.is_empty();
+        let whole = natives.is_empty() && !self.has_unowned;
         if whole { &mut complete } else { &mut incomplete }.insert(0, self.primary.clone());
         known.insert(0, self.primary.clone());
         let mut unknown = natives;
         unknown.extend(embedded);
-        unknown.push(self.runtime.clone());
+        unknown.extend(self.runtime.iter().map(|outside| outside.reference.clone()));
         [
             Composition { aggregate: "complete", assemblies: complete, dependencies: known },
             Composition { aggregate: "incomplete", assemblies: incomplete, dependencies: Vec::new() },
@@ -275,6 +281,34 @@ impl<'a> Graph<'a> {
         .into_iter()
         .filter(|c| !c.assemblies.is_empty() || !c.dependencies.is_empty())
         .collect()
+    }
+}
+
+/// What an artifact runs on or under and does not hold.
+struct Outside {
+    reference: String,
+    name: String,
+    description: &'static str,
+}
+
+impl Outside {
+    fn of(record: &Record) -> Option<Self> {
+        let named =
+            |reference: String, name: String, description| Some(Self { reference, name, description });
+        match record.kind {
+            ArtifactKind::LambdaZip | ArtifactKind::LambdaLayer => named(
+                format!("runtime/{}", text::line(&record.target.runtime)),
+                text::line(&record.target.runtime),
+                "AWS Lambda runtime, expected where the artifact runs and not part of it",
+            ),
+            ArtifactKind::LambdaImage => named(
+                "runtime/aws-lambda".to_owned(),
+                "AWS Lambda".to_owned(),
+                "starts the image and gives it events; not part of it",
+            ),
+            // An engine of any make, on any Linux.
+            ArtifactKind::Image => None,
+        }
     }
 }
 
@@ -298,9 +332,20 @@ fn primary_properties(record: &Record) -> Vec<Property> {
         Property::new("kiln:files", record.files.len()),
         Property::new("kiln:format", record.format),
         Property::new("kiln:kind", record.kind),
-        Property::new("kiln:runtime", text::line(&record.target.runtime)),
         Property::new("kiln:tree", record.tree),
     ];
+    match &record.image {
+        None => properties.push(Property::new("kiln:runtime", text::line(&record.target.runtime))),
+        Some(image) => properties.extend([
+            Property::new("kiln:image:base", text::line(&image.base.reference)),
+            Property::new("kiln:image:base:bytes", image.base.bytes),
+            Property::new("kiln:image:base:manifest", image.base.manifest),
+            Property::new("kiln:image:base:unowned-bytes", image.base.unowned_bytes),
+            Property::new("kiln:image:config", image.config),
+            Property::new("kiln:image:manifest", image.manifest),
+            Property::new("kiln:image:unpacked", image.unpacked_size),
+        ]),
+    }
     if let Some(archive) = record.archive() {
         properties.push(Property::new("bsi:component:archive", "archive"));
         properties.push(Property::new("bsi:component:executable", "non-executable"));

@@ -29,17 +29,7 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
     }
     let statement = Statement {
         kind: STATEMENT_TYPE,
-        subject: record
-            .outputs
-            .iter()
-            .map(|output| Descriptor {
-                name: text::line(&output.file_name),
-                uri: None,
-                digest: BTreeMap::from([("sha256", output.digest.hex())]),
-                media_type: Some(output.media_type.clone()),
-                annotations: None,
-            })
-            .collect(),
+        subject: subjects(record),
         predicate_type: PREDICATE_TYPE,
         predicate: Predicate {
             build_definition: BuildDefinition {
@@ -74,6 +64,26 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
     let mut line = serde_json::to_vec(&value)?;
     line.push(b'\n');
     Ok(line)
+}
+
+/// What the statement is about: the published files, and an image by the digest of its manifest, which is what registries
+/// and engines know it by.
+fn subjects(record: &Record) -> Vec<Descriptor> {
+    let files = record.outputs.iter().map(|output| Descriptor {
+        name: text::line(&output.file_name),
+        uri: None,
+        digest: BTreeMap::from([("sha256", output.digest.hex())]),
+        media_type: Some(output.media_type.clone()),
+        annotations: None,
+    });
+    let image = record.image.as_ref().map(|image| Descriptor {
+        name: record.artifact.to_string(),
+        uri: None,
+        digest: BTreeMap::from([("sha256", image.manifest.hex())]),
+        media_type: Some("application/vnd.oci.image.manifest.v1+json".to_owned()),
+        annotations: None,
+    });
+    files.chain(image).collect()
 }
 
 fn dependency(record: &Record, input: &Input) -> Descriptor {

@@ -44,7 +44,7 @@ pub struct LedgerEntry {
     pub archive: Option<Digest>,
     /// The digest of the `entry.json` before; none for the first.
     pub previous: Option<Digest>,
-    /// Length of the archive in bytes; 0 if the record has none.
+    /// Length of the archive in bytes, or of all layers of an image; 0 if the record has none.
     pub archive_size: u64,
     /// Sum of the sizes in the tree in bytes.
     pub unpacked_size: u64,
@@ -94,7 +94,7 @@ impl Ledger {
                 tree: record.tree,
                 archive: archive.map(|output| output.digest),
                 previous: newest.map(|(_, digest)| digest),
-                archive_size: archive.map_or(0, |output| output.size),
+                archive_size: record.packed_size(),
                 unpacked_size: record.unpacked_size,
             };
             let entry_json = canonical_json(&entry).map_err(|source| StoreError::Serialize {

@@ -18,9 +18,15 @@ const STAGING: &str = ".staging-";
 /// What a published folder is called for the moment of its replacement, on file systems that cannot exchange two names.
 const REPLACED: &str = ".replaced-";
 
+/// The folder of an OCI layout in a published folder, and those in it.
+const LAYOUT: &str = "oci";
+const LAYOUT_FOLDER: &str = "oci/blobs";
+const LAYOUT_BLOBS: &str = "oci/blobs/sha256";
+
 /// The next content of `<dist>/<artifact>/`, invisible until committed. Dropped before that, it leaves nothing.
 ///
-/// All files get mode 0644 and the folder 0755, whatever the umask.
+/// All files get mode 0644 and the folders 0755, whatever the umask. A file may be in the folder of an OCI layout:
+/// `oci/blobs/sha256/<digest>`.
 #[derive(Debug)]
 pub struct Publication {
     dist: PathBuf,
@@ -59,14 +65,23 @@ impl Publication {
     /// Adds a file for the caller to fill before the commit.
     ///
     /// # Errors
-    /// [`StoreError::FileName`] if the name is no plain file name; [`StoreError::Io`] if it is taken.
+    /// [`StoreError::FileName`] if the name is neither a plain file name nor that of a file in a layout;
+    /// [`StoreError::Io`] if it is taken.
     pub fn create(&mut self, file_name: &str) -> Result<fs::File> {
         let plain = !file_name.is_empty()
             && file_name.len() <= 255
             && !file_name.starts_with('.')
             && !file_name.contains(|c: char| c == '/' || c.is_control());
-        if !plain {
+        let in_layout = file_name.strip_prefix(LAYOUT).and_then(|rest| rest.strip_prefix('/'));
+        if !plain && !in_layout.is_some_and(is_of_layout) {
             return Err(StoreError::FileName(file_name.escape_debug().to_string()));
+        }
+        for (end, _) in file_name.match_indices('/') {
+            let folder = self.staging.join(&file_name[..end]);
+            if !folder.is_dir() {
+                fs::create_dir(&folder)?;
+                fs::set_permissions(&folder, std::fs::Permissions::from_mode(FOLDER_MODE))?;
+            }
         }
         let file = create_new(&self.staging.join(file_name))?;
         self.file_names.insert(file_name.to_owned());
@@ -82,6 +97,11 @@ impl Publication {
             let file = fs::File::open(self.staging.join(name))?;
             file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
             file.sync_all()?;
+        }
+        for folder in [LAYOUT_BLOBS, LAYOUT_FOLDER, LAYOUT].map(|folder| self.staging.join(folder)) {
+            if folder.is_dir() {
+                sync_folder(&folder)?;
+            }
         }
         sync_folder(&self.staging)?;
         let published = self.dist.join(self.artifact.as_str());
@@ -107,7 +127,8 @@ impl Publication {
             return Ok(false);
         }
         for name in names_in(published)? {
-            if !fs::symlink_metadata(published.join(name))?.is_file() {
+            let path = published.join(&name);
+            if !fs::symlink_metadata(&path)?.is_file() && !(name == LAYOUT && is_layout(&path)?) {
                 return Ok(false);
             }
         }
@@ -147,6 +168,35 @@ impl Drop for Publication {
         // What cannot be removed now is removed by the next sweep.
         let _ = std::fs::remove_dir_all(&self.staging);
     }
+}
+
+/// Whether a path below a layout's folder is one that a layout has (OCI image specification, "Image Layout").
+fn is_of_layout(path: &str) -> bool {
+    let is_digest = |name: &str| {
+        name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    matches!(path, "index.json" | "oci-layout") || path.strip_prefix("blobs/sha256/").is_some_and(is_digest)
+}
+
+/// Whether a folder is a layout and holds nothing else.
+fn is_layout(folder: &Path) -> io::Result<bool> {
+    let mut rest = vec![String::new()];
+    while let Some(inside) = rest.pop() {
+        let at = folder.join(&inside);
+        if !fs::symlink_metadata(&at)?.is_dir() {
+            return Ok(false);
+        }
+        for name in names_in(&at)? {
+            let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+            let kind = fs::symlink_metadata(folder.join(&path))?;
+            match path.as_str() {
+                "blobs" | "blobs/sha256" if kind.is_dir() => rest.push(path),
+                path if kind.is_file() && is_of_layout(path) => {}
+                _ => return Ok(false),
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Removes unfinished publications of killed runs from `dist`, brings back a folder that a killed run had moved aside,

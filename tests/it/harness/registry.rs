@@ -72,11 +72,23 @@ impl Registry {
 
     /// Pushes an image that is `base` and one more file, and returns its digest. The engine forgets the image.
     pub(crate) fn push(&self, repository: &str, tag: &str, base: &str, content: &str) -> Digest {
+        let recipe = format!("FROM {base}\nCOPY marker /marker\n");
+        self.push_recipe(repository, tag, &recipe, &[("marker", 0o644, content.as_bytes())])
+    }
+
+    /// Pushes what a Dockerfile makes of some files, and returns its digest. The engine forgets the image.
+    pub(crate) fn push_recipe(
+        &self,
+        repository: &str,
+        tag: &str,
+        recipe: &str,
+        files: &[kiln_engine::contract::File<'_>],
+    ) -> Digest {
         let name = format!("{}/{repository}", self.address);
         let reference = format!("{name}:{tag}");
-        let recipe = format!("FROM {base}\nCOPY marker /marker\n");
-        let files =
-            tar_of(&[("Dockerfile", 0o644, recipe.as_bytes()), ("marker", 0o644, content.as_bytes())]);
+        let recipe = ("Dockerfile", 0o644, recipe.as_bytes());
+        let files: Vec<_> = std::iter::once(recipe).chain(files.iter().copied()).collect();
+        let files = tar_of(&files);
         self.runtime.block_on(async {
             let docker = Docker::connect_with_defaults().unwrap();
             let build = BuildImageOptionsBuilder::new().t(&reference).rm(true).build();

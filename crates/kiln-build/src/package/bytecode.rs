@@ -1,7 +1,7 @@
 //! Bytecode, compiled in the pinned base at the place where Lambda has the modules: twice, with other hash seeds and in
 //! another order, so that what depends on either is noticed.
 
-use super::python_root;
+use super::{place_of_tree, python_root};
 use crate::BuildError;
 use crate::collect::{Collection, Content};
 use crate::environment::{Context, blocking};
@@ -97,9 +97,10 @@ pub(super) async fn compile(
         return Ok(Compiled { findings: vec![finding], ..Compiled::default() });
     }
     let remembered = {
-        let (context, collection, kind) = (context.clone(), Arc::clone(collection), manifest.kind);
+        let (context, collection) = (context.clone(), Arc::clone(collection));
+        let folder = manifest.python_folder().map(str::to_owned);
         blocking(move || {
-            let prefix = crate::stage::prefix(kind);
+            let prefix = folder.as_deref();
             let (bytecode, report) = first;
             let paths: Vec<&String> = bytecode.keys().collect();
             let contents: Vec<&Vec<u8>> = bytecode.values().collect();
@@ -228,7 +229,7 @@ async fn run(
         env,
         working_dir: "/".to_owned(),
         user: "65534:65534".to_owned(),
-        inputs: vec![input(context, plan.manifest.kind.mount(), vec![Arc::clone(collection)], plan).await?],
+        inputs: vec![input(context, &place_of_tree(plan), vec![Arc::clone(collection)], plan).await?],
         outputs: vec![guest(OUT)?],
         scratch: vec![guest("/tmp")?],
         limits: Limits {

@@ -10,7 +10,7 @@ use crate::BuildError;
 use crate::collect::{Collection, Content};
 use crate::distribution::ReadyWheel;
 use crate::environment::{Context, blocking};
-use crate::stage::{Collected, Denied, Judged, denied, prefix};
+use crate::stage::{Collected, Denied, Judged, denied};
 use kiln_plan::{ArtifactPlan, Bytecode, PackageSection};
 use kiln_python::render_record;
 use kiln_record::{Code, ComponentId, Digest, Entry, Mode, Transformation, TreePath, digest_of_value};
@@ -62,7 +62,8 @@ impl Collected {
         }
         blocking(move || {
             let collection = Arc::make_mut(&mut collected.collection);
-            rewrite_records(collection, &collected.wheels, prefix(collected.plan.manifest.kind), &made);
+            let folder = collected.plan.manifest.python_folder();
+            rewrite_records(collection, &collected.wheels, folder, &made);
             collection.recount();
             Ok(Ok::<Self, Denied>(collected))
         })
@@ -76,7 +77,7 @@ fn smaller(
     section: &PackageSection,
 ) -> Result<Collected, BuildError> {
     let collection = Arc::make_mut(&mut collected.collection);
-    let prefix = prefix(collected.plan.manifest.kind);
+    let prefix = collected.plan.manifest.python_folder();
     let findings = leave_out::apply(context, section, collection, &collected.wheels, prefix)?;
     strip::apply(context, section.strip, collection)?;
     collected.findings.extend(findings);
@@ -163,9 +164,18 @@ impl Collection {
     }
 }
 
-/// The folder that the artifact's modules are in, as Lambda has it.
+/// What of the artifact has to be where it will be, for its modules to be compiled: all of it, or the folder of an image that
+/// has its modules.
+fn place_of_tree(plan: &ArtifactPlan) -> String {
+    match plan.manifest.kind.mount() {
+        "" => python_root(plan),
+        mount => mount.to_owned(),
+    }
+}
+
+/// The folder that the artifact's modules are in where it runs.
 fn python_root(plan: &ArtifactPlan) -> String {
-    match prefix(plan.manifest.kind) {
+    match plan.manifest.python_folder() {
         Some(prefix) => format!("{}/{prefix}", plan.manifest.kind.mount()),
         None => plan.manifest.kind.mount().to_owned(),
     }

@@ -96,9 +96,10 @@ fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
         Some(entry) => {
             let digest = entry.archive.map(|digest| digest.hex()).unwrap_or_default();
             format!(
-                "{name:<width$}  {word}  @{:<4} {:>9} zip {:>9} unpacked  {}\n",
+                "{name:<width$}  {word}  @{:<4} {:>9} {} {:>9} unpacked  {}\n",
                 entry.number,
                 format_size(entry.archive_size),
+                if result.kind.is_image() { "image" } else { "zip" },
                 format_size(entry.unpacked_size),
                 printer.on_stdout(Style::Faint, &digest.chars().take(16).collect::<String>()),
             )

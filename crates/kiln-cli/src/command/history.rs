@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::format_size;
-use kiln_build::{artifacts_with_history, history};
+use kiln_build::{artifacts_with_history, history, resolve};
 use kiln_record::{ArtifactName, exit};
 use kiln_store::LedgerEntry;
 use std::collections::BTreeMap;
@@ -34,16 +34,19 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
     }
     for (artifact, entries) in &all {
         printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, artifact.as_str())));
+        // An entry does not say what it is of; the newest record does.
+        let newest = resolve(&settings.environment, artifact.as_str()).ok();
+        let word = if newest.is_some_and(|build| build.record.kind.is_image()) { "image" } else { "zip" };
         let mut before: Option<&LedgerEntry> = None;
         for entry in entries {
-            printer.data(&line(entry, before));
+            printer.data(&line(entry, before, word));
             before = Some(entry);
         }
     }
     Ok(exit::SUCCESS)
 }
 
-fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
+fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String {
     let step = match before {
         None => String::new(),
         Some(before) if before.archive == entry.archive => "same bytes".to_owned(),
@@ -59,7 +62,7 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
     };
     let digest = entry.archive.map(|digest| digest.hex()[..16].to_owned()).unwrap_or_default();
     format!(
-        "  @{:<4} {}  {:>9} zip {:>9} unpacked  {digest}  {step}\n",
+        "  @{:<4} {}  {:>9} {word} {:>9} unpacked  {digest}  {step}\n",
         entry.number,
         entry.at,
         format_size(entry.archive_size),

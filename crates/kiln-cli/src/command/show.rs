@@ -6,7 +6,9 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::transformations;
 use kiln_audit::format_size;
-use kiln_record::{CheckOutcome, Component, ImportRecord, Importable, Input, Record, exit};
+use kiln_record::{
+    ArtifactKind, CheckOutcome, Component, ImageRecord, ImportRecord, Importable, Input, Record, exit,
+};
 use kiln_store::RunDetails;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
@@ -38,13 +40,17 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     for layer in &record.layers {
         line("layer", layer.as_str());
     }
-    for output in &record.outputs {
+    // Of a layout the manifest will do: the others are named in it.
+    for output in record.outputs.iter().take(1) {
         line("file", &format!("{}  {}", output.file_name, format_size(output.size)));
         line("sha256", &output.digest.hex());
         line("", &output.sha256_base64);
     }
     line("tree", &record.tree.to_string());
     line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
+    if let Some(image) = &record.image {
+        image_lines(record.kind, image, &mut line);
+    }
     line("epoch", &record.epoch.to_string());
     line("plan", &record.plan.to_string());
 
@@ -130,6 +136,49 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
         }
     }
     text
+}
+
+/// What a record says of an image.
+fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&str, &str)) {
+    line("image", &image.manifest.to_string());
+    line("config", &image.config.to_string());
+    let base = &image.base;
+    line("base", &format!("{}  {} in {} files", base.reference, format_size(base.bytes), base.files));
+    line("", &base.manifest.to_string());
+    for layer in &image.layers {
+        line(
+            "image layer",
+            &format!("{:<12}  {:>9}  {}", layer.role.as_str(), format_size(layer.size), layer.digest),
+        );
+    }
+    line(
+        "all",
+        &format!("{} in a registry, {} unpacked", format_size(image.size), format_size(image.unpacked_size)),
+    );
+    let runs = &image.runs;
+    let words: Vec<&str> = runs.entrypoint.iter().chain(&runs.command).map(String::as_str).collect();
+    line("starts", &words.join(" "));
+    line(
+        "as",
+        match (kind, &runs.user) {
+            (ArtifactKind::LambdaImage, _) => "a user that Lambda chooses",
+            (_, Some(user)) => user,
+            (_, None) => "root",
+        },
+    );
+    line("in", runs.working_dir.as_deref().unwrap_or("/"));
+    for (name, value) in &runs.environment {
+        line("environment", &format!("{name}={value}"));
+    }
+    for port in &runs.ports {
+        line("port", port);
+    }
+    for volume in &runs.volumes {
+        line("volume", volume);
+    }
+    if let Some(health) = &runs.health_check {
+        line("health check", &format!("{}, every {} s", health.command.join(" "), health.interval));
+    }
 }
 
 fn as_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, Failure> {

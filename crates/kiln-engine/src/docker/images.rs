@@ -51,6 +51,29 @@ impl Docker {
         }
     }
 
+    /// See [`crate::Engine::export`].
+    pub(crate) async fn export(
+        &self,
+        reference: &str,
+        mut sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), EngineError> {
+        check_reference(reference)?;
+        let mut chunks = Box::pin(self.shared.transfers.export_image(reference));
+        while let Some(chunk) = chunks.next().await {
+            match chunk {
+                Ok(chunk) => sink(&chunk).map_err(|error| EngineError::Broken {
+                    action: format!("save image {reference}"),
+                    why: error.to_string(),
+                })?,
+                Err(error) if status(&error) == Some(404) => {
+                    return Err(EngineError::ImageMissing { reference: reference.to_owned() });
+                }
+                Err(error) => return Err(self.failed(format!("save image {reference}"), error)),
+            }
+        }
+        Ok(())
+    }
+
     /// See [`crate::Engine::remove_image`].
     pub(crate) async fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
         check_reference(reference)?;

@@ -4,6 +4,7 @@
 
 mod connect;
 mod credentials;
+mod health;
 mod images;
 mod live;
 mod pull;

@@ -31,8 +31,8 @@ const SET_BY_ENGINES: [&str; 2] = ["PATH", "HOSTNAME"];
 const CPU_PERIOD: i64 = 100_000;
 
 /// A run that has passed its checks.
-struct Job {
-    name: String,
+pub(super) struct Job {
+    pub(super) name: String,
     image_id: String,
     image_env: Vec<String>,
     argv: Vec<String>,
@@ -41,7 +41,9 @@ struct Job {
     user: User,
     outputs: Vec<GuestPath>,
     scratch: Vec<GuestPath>,
-    limits: Limits,
+    pub(super) limits: Limits,
+    /// How the engine is to tell whether the program works; not at all if absent.
+    pub(super) health: Option<HealthConfig>,
 }
 
 impl Docker {
@@ -51,6 +53,16 @@ impl Docker {
         spec: RunSpec,
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<RunOutcome, EngineError> {
+        let (job, inputs) = self.job(spec).await?;
+        match self.prepare_and_follow(&job, inputs, &on_line).await {
+            // Whatever failed, it failed because its container was taken away.
+            Err(_) if self.live.is_stopping() => Err(EngineError::Stopped),
+            result => result,
+        }
+    }
+
+    /// Checks a description and finds its image.
+    pub(super) async fn job(&self, spec: RunSpec) -> Result<(Job, Vec<InputTree>), EngineError> {
         let user = spec.check()?;
         if self.live.is_stopping() {
             return Err(EngineError::Stopped);
@@ -59,12 +71,20 @@ impl Docker {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
         let RunSpec { name, argv, env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
-        let job = Job { name, image_id, image_env, argv, env, working_dir, user, outputs, scratch, limits };
-        match self.prepare_and_follow(&job, inputs, &on_line).await {
-            // Whatever failed, it failed because its container was taken away.
-            Err(_) if self.live.is_stopping() => Err(EngineError::Stopped),
-            result => result,
-        }
+        let job = Job {
+            name,
+            image_id,
+            image_env,
+            argv,
+            env,
+            working_dir,
+            user,
+            outputs,
+            scratch,
+            limits,
+            health: None,
+        };
+        Ok((job, inputs))
     }
 
     async fn prepare_and_follow(
@@ -83,7 +103,7 @@ impl Docker {
     }
 
     /// Creates the container with its inputs in place.
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         job: &Job,
         inputs: Vec<InputTree>,
@@ -201,7 +221,7 @@ impl Docker {
         Ok(RunOutcome { exit_code, stdout: capture.stdout, stderr: capture.stderr, outputs, oom_killed })
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         mut frames: impl futures_util::Stream<Item = Result<LogOutput, BollardError>> + Unpin,
         job: &Job,
@@ -291,7 +311,7 @@ impl Docker {
     }
 }
 
-fn removed(job: &Job) -> EngineError {
+pub(super) fn removed(job: &Job) -> EngineError {
     EngineError::Broken {
         action: format!("run `{}`", job.name),
         why: "its container was removed by someone else".to_owned(),
@@ -322,6 +342,7 @@ impl Job {
             cmd: Some(self.argv[1..].to_vec()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
+            healthcheck: Some(self.health.clone().unwrap_or_else(untested)),
             ..self.bare(docker, host)
         }
     }
@@ -341,10 +362,7 @@ impl Job {
             image: Some(self.image_id.clone()),
             hostname: Some("kiln".to_owned()),
             labels: Some(docker.labels(&self.name).into_iter().collect()),
-            healthcheck: Some(HealthConfig {
-                test: Some(vec!["NONE".to_owned()]),
-                ..HealthConfig::default()
-            }),
+            healthcheck: Some(untested()),
             host_config: Some(host),
             ..ContainerCreateBody::default()
         }
@@ -368,6 +386,11 @@ impl Job {
         all.extend(unwanted.into_iter().filter(|key| !key.is_empty()).map(str::to_owned));
         all
     }
+}
+
+/// Nothing is tested, whatever the image says.
+fn untested() -> HealthConfig {
+    HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }
 }
 
 fn mounts(volumes: &[GuestPath]) -> Vec<Mount> {

@@ -7,6 +7,7 @@ use kiln_record::{Digest, Platform};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 use tar::{Archive, EntryType};
 
 /// An image and its files.
@@ -14,6 +15,8 @@ use tar::{Archive, EntryType};
 pub(super) struct FakeImage {
     pub(super) info: ImageInfo,
     pub(super) files: Filesystem,
+    /// The archive that it came in.
+    pub(super) archive: Arc<[u8]>,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +55,10 @@ const LARGEST_ARCHIVE: u64 = 1 << 30;
 /// All images of an archive, each with its tags.
 pub(super) fn read(archive: impl Read) -> io::Result<Vec<(FakeImage, Vec<String>)>> {
     let mut blobs = BTreeMap::new();
-    let mut archive = Archive::new(archive.take(LARGEST_ARCHIVE));
+    let mut whole = Vec::new();
+    archive.take(LARGEST_ARCHIVE).read_to_end(&mut whole)?;
+    let whole: Arc<[u8]> = whole.into();
+    let mut archive = Archive::new(&*whole);
     for entry in archive.entries()? {
         let mut entry = entry?;
         if entry.header().entry_type() == EntryType::Regular {
@@ -91,7 +97,7 @@ pub(super) fn read(archive: impl Read) -> io::Result<Vec<(FakeImage, Vec<String>
             platform,
             config_env: config.config.unwrap_or_default().env.unwrap_or_default(),
         };
-        images.push((FakeImage { info, files }, entry.tags.unwrap_or_default()));
+        images.push((FakeImage { info, files, archive: Arc::clone(&whole) }, entry.tags.unwrap_or_default()));
     }
     Ok(images)
 }

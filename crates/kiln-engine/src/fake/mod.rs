@@ -12,7 +12,10 @@ mod image;
 use crate::archive::write_inputs;
 use crate::image::{check_reference, pinned_digest};
 use crate::lines::Capture;
-use crate::{ContainerInfo, EngineError, EngineInfo, ImageInfo, Line, RunOutcome, RunSpec, Session};
+use crate::{
+    ContainerInfo, EngineError, EngineInfo, Health, HealthTest, ImageInfo, Line, RunOutcome, RunSpec,
+    Session, Watched,
+};
 use filesystem::Mount;
 pub use guest::Guest;
 use image::FakeImage;
@@ -120,6 +123,21 @@ impl Fake {
         }
         daemon.tags.retain(|_, id| id != reference);
         Ok(daemon.images.remove(reference).is_some())
+    }
+
+    pub(crate) fn export(
+        &self,
+        reference: &str,
+        mut sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), EngineError> {
+        check_reference(reference)?;
+        let Some(image) = self.daemon().find(reference) else {
+            return Err(EngineError::ImageMissing { reference: reference.to_owned() });
+        };
+        sink(&image.archive).map_err(|error| EngineError::Broken {
+            action: format!("save image {reference}"),
+            why: error.to_string(),
+        })
     }
 
     /// Finds what is there; there is no registry behind a fake.
@@ -254,6 +272,56 @@ impl Fake {
             outputs: collected,
             oom_killed: guest.oom_killed,
         })
+    }
+
+    /// A program that sleeps is a service; its test is run once, which is as often as its result can differ here.
+    pub(crate) async fn watch(
+        &self,
+        spec: RunSpec,
+        test: HealthTest,
+        on_line: impl Fn(Line) + Send + Sync,
+    ) -> Result<Watched, EngineError> {
+        let (deadline, output_bytes) = (spec.limits.deadline, spec.limits.output_bytes);
+        let asked = RunSpec {
+            name: spec.name.clone(),
+            image: spec.image.clone(),
+            argv: test.command.clone(),
+            env: spec.env.clone(),
+            working_dir: spec.working_dir.clone(),
+            user: spec.user.clone(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch: spec.scratch.clone(),
+            limits: spec.limits.clone(),
+        };
+        let first = test.interval.max(test.start_period).min(deadline);
+        let mut service = spec;
+        service.limits.deadline = first;
+        let ended = match self.run(service, &on_line).await {
+            Ok(ended) => Some(ended),
+            Err(EngineError::Deadline { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let mut capture = Capture::new(output_bytes);
+        if let Some(ended) = ended {
+            let _ = capture.push(crate::Stream::Stdout, &ended.stdout, &|_| ());
+            let _ = capture.push(crate::Stream::Stderr, &ended.stderr, &|_| ());
+            capture.finish(&|_| ());
+            let health = Health::Ended { exit_code: ended.exit_code };
+            return Ok(Watched { health, last: capture.last_lines() });
+        }
+        if first == deadline {
+            return Ok(Watched { health: Health::Undecided, last: Vec::new() });
+        }
+        let tested = self.run(asked, |_| ()).await?;
+        let health = match tested.exit_code {
+            0 => Health::Healthy,
+            exit_code => {
+                let output = [tested.stdout, tested.stderr].concat();
+                Health::Unhealthy { exit_code, output: String::from_utf8_lossy(&output).trim().to_owned() }
+            }
+        };
+        Ok(Watched { health, last: Vec::new() })
     }
 
     fn daemon(&self) -> MutexGuard<'_, Daemon> {

@@ -83,8 +83,13 @@ def main():
 
 def prepare(request, finder):
     """Make this interpreter look like the one in Lambda: what it finds and what its arguments are."""
-    standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
-    sys.path[:] = [request["task_root"]] + request["layer_paths"] + standard
+    root = request["task_root"]
+    if request.get("as_it_is"):
+        # The script took the place of a program in the folder of the artifact's own code.
+        sys.path[:] = [root] + [p for p in sys.path if p and p != root]
+    else:
+        standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
+        sys.path[:] = [root] + request["layer_paths"] + standard
     sys.path_importer_cache.clear()
     sys.meta_path.append(finder)
     sys.argv[:] = [""]

@@ -30,6 +30,7 @@ fn record(archive: &[u8]) -> Record {
         inputs: Vec::new(),
         tree: tree.digest(),
         unpacked_size: 1000,
+        image: None,
         files: vec![file],
         components: Vec::new(),
         transformations: Vec::new(),

@@ -129,3 +129,31 @@ fn a_file_is_replaced_whole_with_a_fixed_mode() {
     assert!(write_atomically(&root.path().join("no/such/folder"), b"new").is_err());
     assert_eq!(files_below(root.path()), ["busy/x", "index.json"]);
 }
+
+#[test]
+fn a_layout_is_published_with_its_folders_and_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let dist = root.path().join("dist");
+    let artifact = "web".parse().unwrap();
+    let blob = format!("oci/blobs/sha256/{}", "a".repeat(64));
+    for content in [b"1", b"2"] {
+        let mut publication = Publication::begin(&dist, &artifact).unwrap();
+        publication.write("record.json", b"{\"artifact\": \"web\"}").unwrap();
+        publication.write("oci/index.json", content).unwrap();
+        publication.write(&blob, content).unwrap();
+        publication.commit().unwrap();
+        assert_eq!(fs_err::read(dist.join("web").join(&blob)).unwrap(), content);
+    }
+    assert_eq!(mode_of(&dist.join("web/oci/blobs")), 0o755);
+    for bad in
+        ["oci/x", "oci/blobs/sha256/abc", "oci/../record.json", "other/index.json", "oci/blobs/sha256/a/b"]
+    {
+        let mut publication = Publication::begin(&dist, &artifact).unwrap();
+        assert!(publication.create(bad).is_err(), "{bad}");
+    }
+    // What somebody else put there is never replaced.
+    fs_err::write(dist.join("web/oci/blobs/mine"), "x").unwrap();
+    let publication = Publication::begin(&dist, &artifact).unwrap();
+    assert!(publication.commit().is_err());
+    assert!(dist.join("web/oci/blobs/mine").is_file());
+}

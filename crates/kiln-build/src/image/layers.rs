@@ -1,0 +1,210 @@
+//! The layers of an image: one for each reason to change. Those that are in the store already are not made again.
+
+use super::IMAGE_RULES;
+use crate::BuildError;
+use crate::base_image::{BaseImage, BaseLayer};
+use crate::collect::Collection;
+use crate::environment::Context;
+use kiln_image::{ContentEntry, LAYER_MEDIA_TYPE, Layer};
+use kiln_pack::{LayerCodec, LayerSums, LayerWriter, Limits, TarContent, TarWriter, layer_tar, read_tar};
+use kiln_plan::ArtifactPlan;
+use kiln_record::{ComponentId, Digest, Ecosystem, Entry, LayerRole, Mode, Tree, TreePath, digest_of_value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io::{self, BufReader, BufWriter, Write as _};
+
+/// The time of every entry of a layer: a constant, as in the bases that kiln makes, so that equal trees are equal layers
+/// whatever base was pinned when.
+const LAYER_TIME: u64 = 0;
+
+/// A layer with what it holds.
+pub(super) struct RoleLayer {
+    pub(super) role: LayerRole,
+    pub(super) layer: Layer,
+}
+
+/// What is remembered of a layer in the store.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Stored {
+    digest: Digest,
+    size: u64,
+    diff_id: Digest,
+}
+
+impl From<LayerSums> for Stored {
+    fn from(sums: LayerSums) -> Self {
+        Self { digest: sums.digest, size: sums.size, diff_id: sums.diff_id }
+    }
+}
+
+impl Stored {
+    fn layer(self, role: LayerRole, codec: LayerCodec) -> RoleLayer {
+        let suffix = match codec {
+            LayerCodec::Gzip => "+gzip",
+            LayerCodec::Zstd => "+zstd",
+            LayerCodec::None => "",
+        };
+        let media_type = format!("{LAYER_MEDIA_TYPE}{suffix}");
+        let layer = Layer { digest: self.digest, diff_id: self.diff_id, size: self.size, media_type };
+        RoleLayer { role, layer }
+    }
+}
+
+/// The layers of the base, then that of the dependencies and that of the application, where there are such.
+pub(super) fn layers(
+    context: &Context,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    base: &BaseImage,
+    codec: LayerCodec,
+) -> Result<Vec<RoleLayer>, BuildError> {
+    let mut layers = Vec::new();
+    for layer in &base.layers {
+        layers.push(of_base(context, layer, codec)?.layer(LayerRole::Base, codec));
+    }
+    let application = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
+    for role in [LayerRole::Dependencies, LayerRole::Application] {
+        let mut tree = Tree::new();
+        for (path, entry) in collection.tree.iter() {
+            let is_own = collection.owners.get(path) == Some(&application);
+            if is_own == (role == LayerRole::Application) {
+                tree.insert(path.clone(), entry.clone())
+                    .map_err(|error| io::Error::other(error.to_string()))?;
+            }
+        }
+        if !tree.is_empty() {
+            layers.push(of_tree(context, plan, collection, &tree, base, codec)?.layer(role, codec));
+        }
+    }
+    Ok(layers)
+}
+
+/// A base's layer, compressed like the others. Its tar, and so its place in engines, stays what it is.
+fn of_base(context: &Context, layer: &BaseLayer, codec: LayerCodec) -> Result<Stored, BuildError> {
+    const CACHE: &str = "compressed-layer";
+    if codec == LayerCodec::None {
+        return Ok(Stored { digest: layer.diff_id, size: layer.size, diff_id: layer.diff_id });
+    }
+    let key = digest_of_value(&(layer.diff_id, codec.id()))?;
+    if let Some(known) = known(context, CACHE, &key)? {
+        return Ok(known);
+    }
+    let mut tar = BufReader::with_capacity(1 << 18, context.store.open_blob(&layer.diff_id)?);
+    let mut writer = LayerWriter::new(context.store.writer()?, codec);
+    io::copy(&mut tar, &mut writer)?;
+    let (writer, sums) = writer.finish()?;
+    if sums.diff_id != layer.diff_id {
+        // The next run finds the damage and makes the layer anew.
+        return Err(kiln_store::StoreError::BlobDamaged { digest: layer.diff_id, found: sums.diff_id }.into());
+    }
+    writer.commit(Some(&sums.digest))?;
+    remember(context, CACHE, &key, sums.into())
+}
+
+/// A part of the artifact's tree as a layer, at the place that the tree has in the image.
+fn of_tree(
+    context: &Context,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    tree: &Tree,
+    base: &BaseImage,
+    codec: LayerCodec,
+) -> Result<Stored, BuildError> {
+    const CACHE: &str = "image-layer";
+    let mount = plan.manifest.kind.mount().trim_start_matches('/');
+    let there = folders_of_base(tree, mount, base)?;
+    let key = digest_of_value(&(IMAGE_RULES, mount, tree.digest(), &there, codec.id()))?;
+    if let Some(known) = known(context, CACHE, &key)? {
+        return Ok(known);
+    }
+    let layer = LayerWriter::new(context.store.writer()?, codec);
+    let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 18, layer), LAYER_TIME).over(there);
+    for (path, entry) in tree.iter() {
+        let place = in_image(path, mount)?;
+        match entry {
+            Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(context, path)?)?,
+            Entry::Symlink { target } => tar.add_symlink(&place, target)?,
+        }
+    }
+    let mut buffer = tar.finish()?;
+    buffer.flush()?;
+    let layer = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let (writer, sums) = layer.finish()?;
+    writer.commit(Some(&sums.digest))?;
+    remember(context, CACHE, &key, sums.into())
+}
+
+fn known(context: &Context, cache: &str, key: &Digest) -> Result<Option<Stored>, BuildError> {
+    let known = context.store.cache_get::<Stored>(cache, key)?;
+    Ok(known.filter(|stored| context.store.contains(&stored.digest)))
+}
+
+fn remember(context: &Context, cache: &str, key: &Digest, stored: Stored) -> Result<Stored, BuildError> {
+    context.store.cache_put(cache, key, &stored)?;
+    Ok(stored)
+}
+
+/// Where a path of the tree is in the image.
+pub(super) fn in_image(path: &TreePath, mount: &str) -> Result<TreePath, BuildError> {
+    if mount.is_empty() {
+        return Ok(path.clone());
+    }
+    path.below(mount).map_err(|error| io::Error::other(error.to_string()).into())
+}
+
+/// Folders on the way to the tree's files that the base has: they keep the mode and owner that they have there.
+fn folders_of_base(tree: &Tree, mount: &str, base: &BaseImage) -> Result<BTreeSet<TreePath>, BuildError> {
+    let mut folders = BTreeSet::new();
+    for (path, _) in tree.iter() {
+        let place = in_image(path, mount)?;
+        for (end, _) in place.as_str().match_indices('/') {
+            let folder =
+                TreePath::new(&place.as_str()[..end]).map_err(|error| io::Error::other(error.to_string()))?;
+            if base.contents.entries.get(&folder) == Some(&ContentEntry::Folder) {
+                folders.insert(folder);
+            }
+        }
+    }
+    Ok(folders)
+}
+
+/// The tree that own layers hold, every entry read back and hashed.
+pub(super) fn read_back(
+    context: &Context,
+    layers: &[(Digest, LayerCodec)],
+    mount: &str,
+) -> Result<Tree, BuildError> {
+    // What we wrote ourselves has no limit but what the artifact was allowed.
+    let limits = Limits {
+        max_members: u64::MAX,
+        max_member_size: u64::MAX,
+        max_total_size: u64::MAX,
+        ..Limits::default()
+    };
+    let mut tree = Tree::new();
+    for (digest, codec) in layers {
+        let blob = BufReader::with_capacity(1 << 18, context.store.open_blob(digest)?);
+        read_tar(layer_tar(blob, *codec)?, &limits, |item| -> Result<(), BuildError> {
+            let entry = match item.content {
+                TarContent::File(bytes) => Entry::File {
+                    digest: Digest::of(&bytes),
+                    size: bytes.len() as u64,
+                    mode: Mode::from_bits(item.mode),
+                },
+                TarContent::Symlink(target) => Entry::Symlink { target },
+                _ => return Ok(()),
+            };
+            let path = match mount {
+                "" => item.path.clone(),
+                mount => {
+                    let inside = item.path.as_str().strip_prefix(mount).and_then(|p| p.strip_prefix('/'));
+                    TreePath::new(inside.unwrap_or(item.path.as_str()))
+                        .map_err(|error| io::Error::other(error.to_string()))?
+                }
+            };
+            tree.insert(path, entry).map_err(|error| io::Error::other(error.to_string()))?;
+            Ok(())
+        })?;
+    }
+    Ok(tree)
+}

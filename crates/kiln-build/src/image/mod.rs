@@ -1,0 +1,171 @@
+//! Container images: the artifact's tree as layers on its base, in our own process, and how the result is started. What is
+//! assembled here is checked as it will run, and only then written out.
+
+mod against_base;
+mod layers;
+mod output;
+mod running;
+mod start;
+
+pub(crate) use against_base::{judge, leads_into_base};
+pub(crate) use output::write;
+pub(crate) use running::{Loaded, health, numeric_user, writable};
+
+use crate::BuildError;
+use crate::base_image::BaseImage;
+use crate::collect::Collection;
+use crate::environment::Context;
+use kiln_image::{Image, Stated};
+use kiln_pack::LayerCodec;
+use kiln_plan::{ArtifactPlan, BaseKind, Compression, Manifest};
+use kiln_record::{
+    Component, ComponentId, Digest, Ecosystem, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
+    Origin, Supplier, digest_of_value,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The version of the rules by which a tree becomes layers and a config. A step means that equal trees may come out as other
+/// images.
+pub(crate) const IMAGE_RULES: u32 = 1;
+
+/// An image whose layers are in the store and whose documents are made.
+#[derive(Clone)]
+pub(crate) struct AssembledImage {
+    pub(crate) image: Image,
+    pub(crate) codec: LayerCodec,
+    pub(crate) record: ImageRecord,
+    /// What the base brings, as components.
+    pub(crate) components: Vec<Component>,
+}
+
+/// How the layers of an image are compressed.
+fn codec(manifest: &Manifest) -> LayerCodec {
+    match manifest.image.as_ref().map(|image| image.compression).unwrap_or_default() {
+        Compression::Gzip => LayerCodec::Gzip,
+        Compression::Zstd => LayerCodec::Zstd,
+        Compression::None => LayerCodec::None,
+    }
+}
+
+/// Puts the tree on its base.
+pub(crate) fn assemble(
+    context: &Context,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    base: &Arc<BaseImage>,
+) -> Result<AssembledImage, BuildError> {
+    let codec = codec(&plan.manifest);
+    let layers = layers::layers(context, plan, collection, base, codec)?;
+    let runs = start::runs(plan, collection, base);
+    let name = &plan.base.definition.name;
+    let reference = match &plan.base.definition.kind {
+        BaseKind::Registry(registry) => registry.reference.clone(),
+        // An image of kiln's own has no registry; this is the name that engines have it by.
+        BaseKind::Debian(_) => format!("localhost/kiln/{name}"),
+    };
+    let mut annotations =
+        plan.manifest.image.as_ref().map(|image| image.annotations.clone()).unwrap_or_default();
+    annotations.insert("org.opencontainers.image.base.name".to_owned(), reference.clone());
+    annotations
+        .insert("org.opencontainers.image.base.digest".to_owned(), plan.base.lock.manifest.to_string());
+    let stated = Stated { runs: &runs, annotations: annotations.clone(), created: plan.epoch };
+    let (of_base, own): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.role == LayerRole::Base);
+    let image = Image::on_base(
+        &base.config,
+        of_base.into_iter().map(|layer| layer.layer.clone()).collect(),
+        own.into_iter().map(|layer| (layer.layer.clone(), layer.role.as_str())).collect(),
+        &stated,
+    )?;
+    let components = base_components(plan, base);
+    let (files, bytes) = base.contents.size();
+    let owned: u64 = components.iter().map(|component| component.bytes).sum();
+    let record = ImageRecord {
+        manifest: image.manifest_digest,
+        config: image.config_digest,
+        base: ImageBase {
+            name: name.clone(),
+            reference,
+            manifest: plan.base.lock.manifest,
+            files,
+            bytes,
+            unowned_bytes: bytes.saturating_sub(owned),
+        },
+        size: layers.iter().map(|layer| layer.layer.size).sum(),
+        unpacked_size: bytes.saturating_add(collection.tree.size()),
+        layers: layers
+            .iter()
+            .map(|layer| ImageLayer {
+                role: layer.role,
+                digest: layer.layer.digest,
+                diff_id: layer.layer.diff_id,
+                size: layer.layer.size,
+                media_type: layer.layer.media_type.clone(),
+            })
+            .collect(),
+        python_folder: plan
+            .manifest
+            .python
+            .as_ref()
+            .map(|_| plan.manifest.python_folder().unwrap_or_default().to_owned()),
+        runs,
+        annotations,
+    };
+    Ok(AssembledImage { image, codec, record, components })
+}
+
+/// The packages of the base as components: what its own database says, and the `.deb` of each where the lock has it.
+fn base_components(plan: &ArtifactPlan, base: &BaseImage) -> Vec<Component> {
+    let locked: BTreeMap<&str, &kiln_plan::LockedPackage> =
+        plan.base.lock.packages.iter().map(|package| (package.name.as_str(), package)).collect();
+    let packages = base.contents.packages.iter().flatten();
+    packages
+        .map(|package| {
+            let origin = locked.get(package.name.as_str()).map(|deb| Origin {
+                file_name: deb.path.rsplit('/').next().unwrap_or(&deb.path).to_owned(),
+                size: deb.size,
+                digest: deb.digest,
+                sha512: None,
+                source: None,
+            });
+            Component {
+                id: ComponentId::new(Ecosystem::Debian, &package.name),
+                ecosystem: Ecosystem::Debian,
+                name: package.name.clone(),
+                version: Some(package.version.clone()),
+                bytes: package.bytes,
+                files: package.files,
+                origin,
+                metadata: Metadata {
+                    supplier: package.maintainer.as_deref().map(supplier),
+                    summary: package.summary.clone(),
+                    homepage: package.homepage.clone(),
+                    ..Metadata::default()
+                },
+                requires: BTreeSet::new(),
+                within: None,
+                from_base: true,
+                embedded: Vec::new(),
+                unread_sboms: BTreeMap::new(),
+                upstream: None,
+                built_from: None,
+            }
+        })
+        .collect()
+}
+
+/// `Name <address>`, as Debian writes it.
+fn supplier(text: &str) -> Supplier {
+    match text.rsplit_once('<') {
+        Some((name, address)) => Supplier {
+            name: Some(name.trim().to_owned()).filter(|name| !name.is_empty()),
+            email: Some(address.trim_end_matches('>').trim().to_owned()),
+        },
+        None => Supplier { name: Some(text.trim().to_owned()), email: None },
+    }
+}
+
+/// The digest of everything here that decides bytes: part of the plan of every image.
+pub(crate) fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
+    Ok(digest_of_value(&(IMAGE_RULES, kiln_image::CONTENTS_RULES, codec(manifest).id()))?)
+}

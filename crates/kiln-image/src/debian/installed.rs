@@ -1,0 +1,94 @@
+//! The packages that a root file system says it has: dpkg's database (dpkg(1), "FILES"; deb-control(5)).
+
+use super::control::Stanzas;
+use crate::ImageError;
+use crate::contents::{ContentEntry, ImageContents, OsPackage};
+use kiln_record::TreePath;
+use std::collections::{BTreeMap, BTreeSet};
+
+const STATUS: &str = "var/lib/dpkg/status";
+const STATUS_FOLDER: &str = "var/lib/dpkg/status.d";
+const INFO: &str = "var/lib/dpkg/info";
+/// Packages of one system.
+const PACKAGE_LIMIT: usize = 20_000;
+
+/// Reads the database, and counts what each package accounts for; none if there is no database. A path that two packages
+/// list belongs to the first by name, as two shares of one file would be counted twice.
+pub(crate) fn installed_packages(
+    contents: &ImageContents,
+    read: &BTreeMap<TreePath, Vec<u8>>,
+) -> Result<Option<Vec<OsPackage>>, ImageError> {
+    let texts: Vec<String> = read
+        .iter()
+        .filter(|(path, _)| path.as_str() == STATUS || path.is_within(STATUS_FOLDER))
+        .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+        .collect();
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let mut packages: BTreeMap<String, OsPackage> = BTreeMap::new();
+    for text in &texts {
+        for stanza in Stanzas::new("dpkg/status", text) {
+            let stanza = stanza?;
+            // What was removed and has configuration left is listed, too.
+            if stanza.get("Status").is_some_and(|status| !status.ends_with(" installed")) {
+                continue;
+            }
+            let name = stanza.require("dpkg/status", "Package")?.to_owned();
+            if packages.len() == PACKAGE_LIMIT {
+                return Err(
+                    stanza.malformed("dpkg/status", format!("there are more than {PACKAGE_LIMIT} packages"))
+                );
+            }
+            let first_line = |field: &str| {
+                stanza.get(field).and_then(|text| text.lines().next()).map(|line| line.trim().to_owned())
+            };
+            packages.insert(
+                name.clone(),
+                OsPackage {
+                    version: stanza.require("dpkg/status", "Version")?.to_owned(),
+                    architecture: stanza.get("Architecture").unwrap_or_default().to_owned(),
+                    maintainer: first_line("Maintainer"),
+                    summary: first_line("Description"),
+                    homepage: first_line("Homepage"),
+                    name,
+                    bytes: 0,
+                    files: 0,
+                },
+            );
+        }
+    }
+    let mut counted: BTreeSet<TreePath> = BTreeSet::new();
+    let mut packages: Vec<OsPackage> = packages.into_values().collect();
+    for package in &mut packages {
+        let list = [
+            format!("{INFO}/{}.list", package.name),
+            format!("{INFO}/{}:{}.list", package.name, package.architecture),
+        ]
+        .into_iter()
+        .find_map(|path| read.get(&TreePath::new(&path).ok()?));
+        let Some(list) = list else { continue };
+        for line in String::from_utf8_lossy(list).lines() {
+            let Some(path) = place(contents, line) else { continue };
+            let bytes = match contents.entries.get(&path) {
+                Some(ContentEntry::File { size }) => *size,
+                Some(ContentEntry::Symlink { .. }) => 0,
+                _ => continue,
+            };
+            if counted.insert(path) {
+                package.bytes += bytes;
+                package.files += 1;
+            }
+        }
+    }
+    Ok(Some(packages))
+}
+
+/// Where a listed path is: links on the way to it are followed (merged `/usr`), and the path itself is not.
+fn place(contents: &ImageContents, line: &str) -> Option<TreePath> {
+    let line = line.strip_prefix('/')?;
+    match line.rsplit_once('/') {
+        None => TreePath::new(line).ok(),
+        Some((folder, name)) => TreePath::new(&format!("{}/{name}", contents.resolve(folder)?)).ok(),
+    }
+}

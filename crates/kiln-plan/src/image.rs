@@ -1,0 +1,411 @@
+//! The `[image]` section: what a container image says of itself, and how it is written.
+
+use crate::Problem;
+use kiln_record::{ArtifactKind, HealthCheck, TreePath};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+use toml::Spanned;
+
+/// The most entries of a list or table of the section.
+const MAX_ENTRIES: usize = 256;
+/// The longest text of the section, in bytes.
+const MAX_TEXT: usize = 16 << 10;
+/// Signals that a container can be ended with (signal(7)).
+const SIGNALS: [&str; 9] =
+    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGWINCH"];
+/// Annotations that kiln writes itself (OCI image specification 1.1, "Pre-Defined Annotation Keys").
+const OWN_ANNOTATIONS: [&str; 3] = [
+    "org.opencontainers.image.created",
+    "org.opencontainers.image.base.name",
+    "org.opencontainers.image.base.digest",
+];
+/// Who a service runs as where the manifest does not say: nobody, in numbers.
+const NOBODY: &str = "65534:65534";
+
+/// The `[image]` section of an image, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageSection {
+    /// What is written to `dist/`.
+    pub output: ImageOutput,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// The user, numeric; what the base says for a Lambda function, which Lambda runs as a user of its own.
+    pub user: Option<String>,
+    /// The program and its first arguments; those of the base if absent.
+    pub entrypoint: Option<Vec<String>>,
+    /// Further arguments.
+    pub command: Option<Vec<String>>,
+    /// Environment variables, over those of the base.
+    pub environment: BTreeMap<String, String>,
+    /// Labels, over those of the base.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// Ports with their protocol, such as `8080/tcp`.
+    pub ports: BTreeSet<String>,
+    /// Folders that are mounted from elsewhere.
+    pub volumes: BTreeSet<String>,
+    /// The signal that ends it.
+    pub stop_signal: Option<String>,
+    /// The folder that it starts in; where the source is if absent.
+    pub working_dir: Option<String>,
+    /// How an engine tells whether it works.
+    pub health_check: Option<HealthCheck>,
+}
+
+/// The form in which an image is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageOutput {
+    /// One tar with an OCI layout: `<artifact>.oci.tar`.
+    #[default]
+    OciTar,
+    /// The layout as a folder: `oci/`.
+    OciLayout,
+    /// One tar that is a layout and what `docker load` takes from version 20.10 on: `<artifact>.docker.tar`.
+    DockerArchive,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// gzip (RFC 1952), which everything reads.
+    #[default]
+    Gzip,
+    /// Zstandard (RFC 8878): smaller and faster, for registries and engines that know it.
+    Zstd,
+    /// None.
+    None,
+}
+
+/// The section as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct ImageTable {
+    output: ImageOutput,
+    compression: Option<Spanned<Compression>>,
+    user: Option<Spanned<String>>,
+    entrypoint: Option<Spanned<Vec<String>>>,
+    command: Option<Spanned<Vec<String>>>,
+    environment: Option<Spanned<BTreeMap<String, String>>>,
+    labels: Option<Spanned<BTreeMap<String, String>>>,
+    annotations: Option<Spanned<BTreeMap<String, String>>>,
+    ports: Option<Spanned<Vec<Spanned<String>>>>,
+    volumes: Option<Spanned<Vec<Spanned<String>>>>,
+    stop_signal: Option<Spanned<String>>,
+    working_dir: Option<Spanned<String>>,
+    health_check: Option<Spanned<HealthTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct HealthTable {
+    command: Spanned<Vec<String>>,
+    interval: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+    start_period: Option<Spanned<String>>,
+    retries: Option<Spanned<u32>>,
+}
+
+/// Checks the section of an image. It may be absent for a Lambda function.
+pub(crate) fn image_section(
+    file: &str,
+    text: &Arc<str>,
+    kind: ArtifactKind,
+    table: Option<Spanned<ImageTable>>,
+    problems: &mut Vec<Problem>,
+) -> ImageSection {
+    let mut checker = Checker { file, text, problems };
+    let place = table.as_ref().map_or(0..0, Spanned::span);
+    let table = table.map(Spanned::into_inner).unwrap_or_default();
+    match kind {
+        ArtifactKind::LambdaImage => checker.lambda(&table),
+        _ if table.entrypoint.is_none() && table.command.is_none() => checker.problem(
+            place,
+            "an image needs an `entrypoint` or a `command`: it would start nothing".to_owned(),
+            "add under [image], for example, entrypoint = [\"python3\", \"-m\", \"service\"]",
+        ),
+        _ => {}
+    }
+    let compression = table.compression.as_ref().map(|c| *c.get_ref()).unwrap_or_default();
+    if let Some(stated) = &table.compression
+        && compression == Compression::Zstd
+    {
+        if kind == ArtifactKind::LambdaImage {
+            checker.problem(
+                stated.span(),
+                "Lambda takes images of the OCI specification 1.0, which has no zstd layers".to_owned(),
+                "use \"gzip\" or \"none\"",
+            );
+        } else if table.output == ImageOutput::DockerArchive {
+            checker.problem(
+                stated.span(),
+                "a docker-archive is for engines that do not read zstd layers".to_owned(),
+                "use \"gzip\" or \"none\", or another `output`",
+            );
+        }
+    }
+    let user = match &table.user {
+        Some(user) if is_numeric_user(user.get_ref()) => Some(user.get_ref().clone()),
+        Some(user) => {
+            checker.problem(
+                user.span(),
+                format!("`{}` is not a numeric user and group", user.get_ref().escape_debug()),
+                "write both as numbers, such as \"65534:65534\": only numbers say everywhere that it is not root",
+            );
+            None
+        }
+        None if kind == ArtifactKind::Image => Some(NOBODY.to_owned()),
+        None => None,
+    };
+    ImageSection {
+        output: table.output,
+        compression,
+        user,
+        entrypoint: table.entrypoint.map(|words| checker.words("entrypoint", words, true)),
+        command: table.command.map(|words| checker.words("command", words, false)),
+        environment: checker.environment(table.environment),
+        labels: checker.texts("labels", table.labels),
+        annotations: checker.annotations(table.annotations),
+        ports: checker.ports(table.ports),
+        volumes: checker.volumes(table.volumes),
+        stop_signal: checker.stop_signal(table.stop_signal),
+        working_dir: table.working_dir.and_then(|folder| checker.folder("working-dir", &folder)),
+        health_check: table.health_check.and_then(|health| checker.health(health.into_inner())),
+    }
+}
+
+struct Checker<'a> {
+    file: &'a str,
+    text: &'a Arc<str>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn problem(&mut self, span: Range<usize>, message: String, help: &str) {
+        self.problems.push(Problem::in_file(self.file, message).at(self.text, span).help(help));
+    }
+
+    /// Lambda decides these itself, so that stating them would promise what does not happen.
+    fn lambda(&mut self, table: &ImageTable) {
+        let given = [
+            (
+                "user",
+                table.user.as_ref().map(Spanned::span),
+                "Lambda runs every function as a user of its own",
+            ),
+            (
+                "entrypoint",
+                table.entrypoint.as_ref().map(Spanned::span),
+                "it is the runtime client's, so that the function is called as Lambda calls it",
+            ),
+            ("command", table.command.as_ref().map(Spanned::span), "it is the `handler`"),
+            ("working-dir", table.working_dir.as_ref().map(Spanned::span), "it is /var/task"),
+            ("ports", table.ports.as_ref().map(Spanned::span), "a function is not listened to"),
+            ("volumes", table.volumes.as_ref().map(Spanned::span), "Lambda mounts nothing but /tmp"),
+            ("stop-signal", table.stop_signal.as_ref().map(Spanned::span), "Lambda sends its own"),
+            ("health-check", table.health_check.as_ref().map(Spanned::span), "use [[smoke]] events instead"),
+        ];
+        for (key, span, why) in given {
+            if let Some(span) = span {
+                self.problem(
+                    span,
+                    format!("`{key}` has no use in a lambda-image: {why}"),
+                    "remove the key, or make this an image",
+                );
+            }
+        }
+    }
+
+    fn words(&mut self, key: &str, words: Spanned<Vec<String>>, starts: bool) -> Vec<String> {
+        let span = words.span();
+        let words = words.into_inner();
+        if starts && words.first().is_none_or(String::is_empty) {
+            self.problem(span.clone(), format!("`{key}` names no program"), "write the program first");
+        }
+        self.bounded(key, span, words.len(), words.iter());
+        words
+    }
+
+    fn bounded<'t>(
+        &mut self,
+        key: &str,
+        span: Range<usize>,
+        count: usize,
+        texts: impl Iterator<Item = &'t String>,
+    ) {
+        if count > MAX_ENTRIES {
+            self.problem(
+                span.clone(),
+                format!("`{key}` has more than {MAX_ENTRIES} entries"),
+                "keep what is needed",
+            );
+        }
+        for text in texts {
+            if text.contains('\0') || text.len() > MAX_TEXT {
+                self.problem(
+                    span.clone(),
+                    format!("`{key}` holds a text with a NUL byte or of more than {MAX_TEXT} bytes"),
+                    "shorten it",
+                );
+            }
+        }
+    }
+
+    fn texts(
+        &mut self,
+        key: &str,
+        table: Option<Spanned<BTreeMap<String, String>>>,
+    ) -> BTreeMap<String, String> {
+        let Some(table) = table else { return BTreeMap::new() };
+        let span = table.span();
+        let table = table.into_inner();
+        if table.keys().any(|name| name.trim().is_empty() || name.chars().any(char::is_control)) {
+            self.problem(span.clone(), format!("`{key}` has an empty name"), "give each a name");
+        }
+        self.bounded(key, span, table.len(), table.iter().flat_map(|(name, value)| [name, value]));
+        table
+    }
+
+    fn environment(&mut self, table: Option<Spanned<BTreeMap<String, String>>>) -> BTreeMap<String, String> {
+        let span = table.as_ref().map_or(0..0, Spanned::span);
+        let table = self.texts("environment", table);
+        if let Some(name) = table.keys().find(|name| name.contains('=')) {
+            self.problem(
+                span,
+                format!("`environment` has the variable `{name}`, which cannot be set"),
+                "a name has no `=`",
+            );
+        }
+        table
+    }
+
+    fn annotations(&mut self, table: Option<Spanned<BTreeMap<String, String>>>) -> BTreeMap<String, String> {
+        let span = table.as_ref().map_or(0..0, Spanned::span);
+        let table = self.texts("annotations", table);
+        if let Some(name) = table.keys().find(|name| OWN_ANNOTATIONS.contains(&name.as_str())) {
+            self.problem(
+                span,
+                format!("the annotation `{name}` is kiln's own: it follows from the base and the epoch"),
+                "remove it",
+            );
+        }
+        table
+    }
+
+    fn ports(&mut self, ports: Option<Spanned<Vec<Spanned<String>>>>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for port in ports.map(Spanned::into_inner).unwrap_or_default() {
+            let (number, protocol) =
+                port.get_ref().split_once('/').unwrap_or((port.get_ref().as_str(), "tcp"));
+            match number.parse::<u16>() {
+                Ok(1..) if matches!(protocol, "tcp" | "udp") && !number.starts_with(['+', '0']) => {
+                    all.insert(format!("{number}/{protocol}"));
+                }
+                _ => self.problem(
+                    port.span(),
+                    format!("`{}` is not a port", port.get_ref().escape_debug()),
+                    "write a number from 1 to 65535, with /udp where it is not TCP: \"8080\" or \"53/udp\"",
+                ),
+            }
+        }
+        all
+    }
+
+    fn volumes(&mut self, volumes: Option<Spanned<Vec<Spanned<String>>>>) -> BTreeSet<String> {
+        let volumes = volumes.map(Spanned::into_inner).unwrap_or_default();
+        volumes.iter().filter_map(|volume| self.folder("volumes", volume)).collect()
+    }
+
+    /// An absolute path without surprises.
+    fn folder(&mut self, key: &str, folder: &Spanned<String>) -> Option<String> {
+        let text = folder.get_ref();
+        let inside = text.strip_prefix('/').map(TreePath::new);
+        match inside {
+            Some(Ok(_)) => Some(text.clone()),
+            _ if text == "/" && key == "working-dir" => Some(text.clone()),
+            _ => {
+                self.problem(
+                    folder.span(),
+                    format!("`{}` under `{key}` is not an absolute path of a folder", text.escape_debug()),
+                    "write it from the root, without `.`, `..` and a slash at the end, such as \"/data\"",
+                );
+                None
+            }
+        }
+    }
+
+    fn stop_signal(&mut self, signal: Option<Spanned<String>>) -> Option<String> {
+        let signal = signal?;
+        if SIGNALS.contains(&signal.get_ref().as_str()) {
+            return Some(signal.into_inner());
+        }
+        self.problem(
+            signal.span(),
+            format!("`{}` is not a signal that ends a container", signal.get_ref().escape_debug()),
+            &format!("use one of: {}", SIGNALS.join(", ")),
+        );
+        None
+    }
+
+    fn health(&mut self, table: HealthTable) -> Option<HealthCheck> {
+        let before = self.problems.len();
+        let command = self.words("health-check.command", table.command, true);
+        let mut seconds = |text: Option<Spanned<String>>, usual: u32| match text {
+            None => usual,
+            Some(text) => match parse_seconds(text.get_ref()) {
+                Some(seconds) => seconds,
+                None => {
+                    self.problem(
+                        text.span(),
+                        format!("`{}` is not a time", text.get_ref().escape_debug()),
+                        "write whole seconds or minutes up to an hour, such as \"5 s\" or \"1 min\"",
+                    );
+                    usual
+                }
+            },
+        };
+        // What Docker does where nothing is said.
+        let (interval, timeout) = (seconds(table.interval, 30), seconds(table.timeout, 30));
+        let start_period = seconds(table.start_period, 0);
+        let retries = match table.retries {
+            None => 3,
+            Some(retries) if (1..=100).contains(retries.get_ref()) => *retries.get_ref(),
+            Some(retries) => {
+                self.problem(
+                    retries.span(),
+                    format!("{} failures in a row are asked for", retries.get_ref()),
+                    "write 1 to 100",
+                );
+                3
+            }
+        };
+        (self.problems.len() == before).then_some(HealthCheck {
+            command,
+            interval,
+            timeout,
+            start_period,
+            retries,
+        })
+    }
+}
+
+/// Whole seconds from a number with `s` or `min`, from 1 second to an hour.
+fn parse_seconds(text: &str) -> Option<u32> {
+    let (number, unit) = text.trim().split_once(' ')?;
+    let number: u32 = number.parse().ok()?;
+    let seconds = match unit {
+        "s" => number,
+        "min" => number.checked_mul(60)?,
+        _ => return None,
+    };
+    (1..=3600).contains(&seconds).then_some(seconds)
+}
+
+fn is_numeric_user(text: &str) -> bool {
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok();
+    text.split_once(':').is_some_and(|(user, group)| number(user) && number(group))
+}
