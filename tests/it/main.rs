@@ -15,6 +15,7 @@ mod diff;
 mod documents;
 mod engine;
 mod explain;
+mod export;
 mod harness;
 mod imports;
 mod incidents;

@@ -1,10 +1,10 @@
 //! Published artifacts in a registry: Debian's `docker-registry`, which keeps no list of referrers.
 
-use crate::harness::{LyingProxy, Registry, Sandbox};
+use crate::harness::{LyingProxy, Registry, Sandbox, block_on, engine, forget};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
-use kiln_record::{Digest, exit};
+use kiln_record::{Digest, Record, exit};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -142,6 +142,75 @@ fn two_pushes_of_the_same_bytes_keep_each_others_documents() {
     assert!(digests.contains(records(&one).as_str()) && digests.contains(records(&two).as_str()), "{files}");
     let described = files["files"].as_array().unwrap().iter().skip(1).all(|file| file["described"] == true);
     assert!(described, "each follows from one of the two records: {files}");
+}
+
+/// An image is what registries and engines know anyway; what is attached refers to it and does not wrap it.
+#[test]
+fn an_image_is_pushed_pulled_by_an_engine_and_run() {
+    let registry = Registry::start();
+    let to = format!("{}/team", registry.address());
+    let sandbox = Sandbox::new();
+    for name in ["one", "two"] {
+        sandbox.write(&format!("manifests/{name}/{name}.py"), format!("print('this is {name}')\n")).write(
+            &format!("manifests/{name}.toml"),
+            format!(
+                "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \
+                 \"{name}\"\n\n[image]\nentrypoint = [\"/usr/bin/python3.13\", \"-m\", \"{name}\"]\n"
+            ),
+        );
+    }
+    sandbox.append("manifests/two.toml", "output = \"oci-layout\"\n");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let record: Record = serde_json::from_slice(&sandbox.read("dist/one/record.json")).unwrap();
+    let digest = record.image.unwrap().manifest;
+    let push = |name: &str| {
+        let pushed = ["push", name, "--to", &to, "--tag", "v1", "--format", "json"];
+        sandbox.kiln().run(pushed).ends_with(exit::SUCCESS).json()
+    };
+    let pushed = push("one");
+    assert_eq!(digest_of(&pushed), digest);
+    let (kind, manifest) = registry.document("team/one", "v1").unwrap();
+    assert_eq!(kind, "application/vnd.oci.image.manifest.v1+json", "no index");
+    assert_eq!(Digest::of(&manifest), digest);
+    assert_eq!(pushed[0]["documents"].as_array().unwrap().len(), 3);
+    assert_eq!(push("one")[0]["blobs_sent"], 0);
+
+    let reference = format!("{to}/one@{digest}");
+    let said = block_on(async {
+        let engine = engine("push").await;
+        let image = engine.pull(&reference, None, |_| {}).await.unwrap();
+        let spec = kiln_engine::RunSpec {
+            name: "pushed".to_owned(),
+            image: image.id,
+            argv: ["/usr/bin/python3.13", "-m", "one"].map(str::to_owned).to_vec(),
+            env: std::collections::BTreeMap::new(),
+            working_dir: "/app".to_owned(),
+            user: "65534:65534".to_owned(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch: Vec::new(),
+            limits: kiln_engine::Limits {
+                memory_bytes: 256 << 20,
+                pids: 64,
+                cpus: None,
+                output_bytes: 1 << 20,
+                deadline: std::time::Duration::from_secs(60),
+            },
+        };
+        engine.run(spec, |_| {}).await.unwrap()
+    });
+    forget(&reference);
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), "this is one\n");
+    sandbox.kiln().run(["show", &reference]).ends_with(exit::SUCCESS).prints(&["image", &digest.to_string()]);
+    sandbox
+        .kiln()
+        .run(["pull", &reference, "--into", "there"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["an image is pulled by a container engine"]);
+
+    // From the folder of a layout, too.
+    let other: Record = serde_json::from_slice(&sandbox.read("dist/two/record.json")).unwrap();
+    assert_eq!(digest_of(&push("two")), other.image.unwrap().manifest);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod event;
 mod explain;
+mod export;
 mod hygiene;
 mod image;
 mod import_check;
@@ -51,6 +52,7 @@ pub use event::{Ending, Event, Events, Stage};
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
+pub use export::{Exported, exported};
 pub use index::NamedIndexSetting;
 pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};

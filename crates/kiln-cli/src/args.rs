@@ -75,6 +75,41 @@ pub(crate) enum Command {
     Push(Push),
     /// Brings an artifact and what is attached to it from a registry
     Pull(Pull),
+    /// Tells deployment tools what was published: paths, hashes, keys and image digests
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// What reads it
+    #[arg(value_enum)]
+    pub(crate) what: ExportFormat,
+    /// The artifacts [default: all that are published]
+    pub(crate) artifacts: Vec<ArtifactName>,
+    /// Where images are pushed to, as for kiln push --to: names them by digest
+    #[arg(long, value_name = "REGISTRY/PATH")]
+    pub(crate) repository: Option<String>,
+    /// What the keys of archives in a bucket begin with
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) s3_prefix: Option<String>,
+    /// The folder that artifacts are published in [default: dist in the workspace]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dist: Option<PathBuf>,
+}
+
+/// What reads an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A .tfvars.json file with the variable kiln_artifacts
+    Terraform,
+    /// Parameters as a JSON file
+    Cloudformation,
+    /// Parameters for sam deploy --parameter-overrides
+    Sam,
+    /// Outputs and summary of a step in GitHub Actions
+    Github,
+    /// Variables for a shell
+    Env,
 }
 
 #[derive(Debug, Args)]

@@ -73,6 +73,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Show(command) => command::show::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         Command::Push(command) => command::push::run(&settings, command, printer),
+        Command::Export(command) => command::export::run(&settings, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings, command, printer),
     }
 }

@@ -33,6 +33,11 @@ pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The Docker context to use.
 pub(crate) const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
 
+/// The file that GitHub Actions reads a step's outputs from.
+pub(crate) const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
+/// The file that GitHub Actions reads a step's summary from.
+pub(crate) const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
 /// What a tool that kiln runs on this machine is given of the environment: how to reach servers, and nothing else.
 pub(crate) const FOR_TOOLS: [&str; 10] = [
     "SSL_CERT_FILE",

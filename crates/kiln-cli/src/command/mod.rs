@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod lock;
 mod lock_artifact;
