@@ -486,3 +486,35 @@ fn builds_of_an_image_are_compared_by_packages_files_and_config() {
     sandbox.write("dist/one/one.oci.tar", "something else");
     sandbox.kiln().run(["verify", "dist/one/one.oci.tar"]).ends_with(exit::NOT_REPRODUCIBLE);
 }
+
+#[test]
+fn distributions_and_own_files_may_be_in_folders_of_their_own() {
+    let tool = || wheel("tool", "1.0", "py3-none-any", &[], &[("tool/__init__.py", b"WORD = 'here'\n")]);
+    let index = LocalIndex::serve(&[tool()]);
+    let sandbox = Sandbox::new().with_index(&index);
+    service(&sandbox, "apart", "[package]\nbytecode = \"unchecked-hash\"\n");
+    sandbox
+        .append("manifests/apart.toml", "\n[python]\nlock = \"apart.txt\"\ninto = \"opt/distributions\"\n");
+    sandbox.replace("manifests/apart.toml", "path = \"apart\"", "path = \"apart\"\ninto = \"srv/service\"");
+    let digest = tool().digest().hex();
+    sandbox.write("manifests/apart.txt", format!("tool==1.0 --hash=sha256:{digest}\n"));
+    sandbox.write(
+        "manifests/apart/server.py",
+        SERVER.replace("b'here'", "tool.WORD.encode()").replace("import http", "import tool\nimport http"),
+    );
+    sandbox.kiln().run(["build", "apart"]).ends_with(exit::SUCCESS);
+    let record = record(&sandbox, "apart");
+    let paths: Vec<&str> = record.files.iter().map(|file| file.path.as_str()).collect();
+    for path in [
+        "opt/distributions/tool/__init__.py",
+        "opt/distributions/tool/__pycache__/__init__.cpython-313.pyc",
+        "srv/service/server.py",
+    ] {
+        assert!(paths.contains(&path), "{path}: {paths:?}");
+    }
+    let image = record.image.unwrap();
+    assert_eq!(image.runs.environment["PYTHONPATH"], "/opt/distributions");
+    assert_eq!(image.runs.working_dir.as_deref(), Some("/srv/service"));
+    assert_eq!(image.python_folder.as_deref(), Some("opt/distributions"));
+    assert_eq!(record.imports.unwrap().never_imported, [""; 0], "what is loaded from there is seen");
+}

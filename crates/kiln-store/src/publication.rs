@@ -128,7 +128,8 @@ impl Publication {
         }
         for name in names_in(published)? {
             let path = published.join(&name);
-            if !fs::symlink_metadata(&path)?.is_file() && !(name == LAYOUT && is_layout(&path)?) {
+            let ours = fs::symlink_metadata(&path)?.is_file() || (name == LAYOUT && is_layout(&path)?);
+            if !ours {
                 return Ok(false);
             }
         }

@@ -49,11 +49,12 @@ def main():
     if request["handler"] is not None:
         report["handler"] = check_handler(request["handler"], task_root)
     # What the artifact's own code loads, and what anything loads from a layer.
-    loaded = set(loaded_files([task_root] + layers))
+    roots = list(sys.path) if request.get("as_it_is") else [task_root] + layers
+    loaded = set(loaded_files(roots))
     from_layers = set(loaded)
     seconds = request["seconds"]
     for names, apart in ((request["modules"], False), (request["own_modules"], True)):
-        for outcome in import_apart(names[:NAMES], apart, seconds, finder, [task_root] + layers):
+        for outcome in import_apart(names[:NAMES], apart, seconds, finder, roots):
             files = outcome.pop("loaded", ())
             from_layers.update(files)
             if apart:

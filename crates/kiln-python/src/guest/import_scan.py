@@ -32,7 +32,8 @@ def scan(request):
 class Scanner:
     def __init__(self, request):
         self.root = request["task_root"]
-        self.roots = [self.root] + request["layer_paths"]
+        # In the artifact's own image modules are where its interpreter looks.
+        self.roots = list(sys.path) if request.get("as_it_is") else [self.root] + request["layer_paths"]
         self.known = set(request["stdlib"]) | set(sys.builtin_module_names) | set(request["runtime_modules"])
         self.own = request["sources"]
         self.files, self.imports = 0, 0
