@@ -27,6 +27,7 @@ mod local_sources;
 mod lock_artifact;
 mod lock_formats;
 mod packaging;
+mod packagings;
 mod pip_oracle;
 mod push;
 mod python_lock;

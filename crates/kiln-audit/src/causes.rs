@@ -80,7 +80,7 @@ impl Changed {
         use CauseKind::{Base, Layer, Lock, Manifest, Source, Target, Tool};
         match ecosystem {
             Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
-            Ecosystem::Debian => self.first(&[Base, Lock, Manifest, Tool]),
+            Ecosystem::Debian => self.first(&[Base, Target, Lock, Manifest, Tool]),
             Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base]),
         }
     }
@@ -106,7 +106,9 @@ impl Changed {
     pub(crate) fn of_gap(&self, gap: &Gap) -> ChangeCause {
         use CauseKind::{Base, Layer, Lock, Manifest, Target};
         let mut cause = self.first(match gap.cause {
-            Cause::Marker { .. } => &[Lock, Target, Base, Manifest],
+            Cause::Marker { .. } | Cause::Replaced { .. } | Cause::NoWheel { .. } => {
+                &[Lock, Target, Base, Manifest]
+            }
             Cause::Layer { .. } => &[Layer, Manifest, Lock],
             Cause::Runtime { .. } => &[Manifest, Target, Lock],
             Cause::Group { .. } | Cause::Extra { .. } | Cause::Excluded => &[Manifest, Lock],
@@ -177,6 +179,8 @@ pub(crate) fn gap_text(gap: &Gap) -> String {
         Cause::Layer { layer, version } => format!("left to the layer {layer}, which has {version}"),
         Cause::Excluded => "excluded by the manifest".to_owned(),
         Cause::Unreachable => "required by nothing that is installed".to_owned(),
+        Cause::Replaced { by, .. } => format!("replaced by its version {by}"),
+        Cause::NoWheel { .. } => gap.cause.to_string(),
     }
 }
 

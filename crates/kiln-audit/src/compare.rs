@@ -5,6 +5,7 @@ use crate::anomaly::{
 };
 use crate::causes::{self, CauseKind, ChangeCause, Changed, InputChange, PropertyChange};
 use crate::files::{self, FileChange};
+use crate::packaging::Packagings;
 use crate::quantity::{delta, signed};
 use crate::version;
 use kiln_record::{
@@ -26,6 +27,8 @@ pub const DIFF_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
 /// Both records may come from elsewhere: nothing in them is trusted to be sorted, unique or consistent.
 #[must_use]
 pub fn compare(before: &Record, after: &Record, history: &[Sample]) -> Diff {
+    let renamed = own_component_as_in(before, after);
+    let after = renamed.as_ref().unwrap_or(after);
     let changed = Changed::between(before, after);
     let (old, new) = (Contents::of(before), Contents::of(after));
     let components = component_changes(before, after, &old, &new, &changed);
@@ -62,7 +65,31 @@ pub fn compare(before: &Record, after: &Record, history: &[Sample]) -> Diff {
         findings_new,
         findings_gone,
         files: files::changes(before, after),
+        packagings: Packagings::between(before, after),
     }
+}
+
+/// The record with its own component called as the other artifact's is: two packagings of a function have the same code under
+/// two names. None where the names agree already.
+fn own_component_as_in(before: &Record, after: &Record) -> Option<Record> {
+    if before.artifact == after.artifact {
+        return None;
+    }
+    let id = |record: &Record| ComponentId::new(Ecosystem::Application, record.artifact.as_str());
+    let (from, to) = (id(after), id(before));
+    let mut renamed = after.clone();
+    for component in &mut renamed.components {
+        if component.id == from {
+            component.id.clone_from(&to);
+            component.name = before.artifact.to_string();
+        }
+    }
+    for file in &mut renamed.files {
+        if file.component == from {
+            file.component.clone_from(&to);
+        }
+    }
+    Some(renamed)
 }
 
 /// What changed between two builds.
@@ -100,6 +127,9 @@ pub struct Diff {
     pub findings_gone: Vec<Finding>,
     /// Entries that differ, in path order.
     pub files: Vec<FileChange>,
+    /// What each brings along, if the two are of different kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packagings: Option<Packagings>,
 }
 
 /// What identifies one of the two builds.

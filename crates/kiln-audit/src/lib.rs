@@ -17,6 +17,7 @@ mod leaks;
 mod libraries;
 mod limits;
 mod namespaces;
+mod packaging;
 mod policy;
 mod quantity;
 mod reconcile;
@@ -43,6 +44,7 @@ pub use limits::{
     Budget, IMAGE_LIMIT, ImageSizes, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_image_limits, check_limits,
 };
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
+pub use packaging::{Packaging, Packagings};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use quantity::binary as format_size;
 pub use reconcile::{Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile};

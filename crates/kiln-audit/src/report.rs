@@ -27,6 +27,11 @@ impl Diff {
             out.line(&format!("  before  {}", side(&self.before)));
             out.line(&format!("  after   {}", side(&self.after)));
         }
+        let packagings = self.packaging_lines();
+        if !packagings.is_empty() {
+            out.head("Packagings");
+            packagings.iter().for_each(|line| out.line(&format!("  {line}")));
+        }
         if !self.anomalies.is_empty() {
             out.head("Look at");
             for anomaly in &self.anomalies {
@@ -125,6 +130,14 @@ impl Diff {
                 binary(after),
                 exact(delta(before, after))
             ));
+        }
+        if let Some(packagings) = &self.packagings {
+            out.line("");
+            out.line(&format!("| | {} | {} |", packagings.before.kind, packagings.after.kind));
+            out.line("|---|---|---|");
+            for [what, before, after] in packagings.rows() {
+                out.line(&format!("| {} | {} | {} |", cell(&what), cell(&before), cell(&after)));
+            }
         }
         if !self.anomalies.is_empty() {
             out.line("");

@@ -2,13 +2,13 @@
 
 use crate::ImageError;
 use crate::debian::installed_packages;
-use kiln_record::TreePath;
+use kiln_record::{Surface, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 1;
+pub const CONTENTS_RULES: u32 = 2;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -48,6 +48,8 @@ pub enum ContentEntry {
     File {
         /// Its bytes.
         size: u64,
+        /// Its permission bits.
+        mode: u32,
     },
     /// A symbolic link.
     Symlink {
@@ -143,13 +145,19 @@ impl ContentsReader {
                         entry.read_to_end(&mut read).map_err(|e| error(e.to_string()))?;
                         bytes = Some(read);
                     }
-                    (ContentEntry::File { size }, bytes)
+                    (
+                        ContentEntry::File { size, mode: entry.header().mode().unwrap_or_default() & 0o7777 },
+                        bytes,
+                    )
                 }
                 tar::EntryType::Symlink => {
                     let target = entry.link_name_bytes().unwrap_or_default();
                     (ContentEntry::Symlink { target: String::from_utf8_lossy(&target).into_owned() }, None)
                 }
-                tar::EntryType::Link => (ContentEntry::File { size: 0 }, None),
+                tar::EntryType::Link => {
+                    let mode = entry.header().mode().unwrap_or_default() & 0o7777;
+                    (ContentEntry::File { size: 0, mode }, None)
+                }
                 _ => (ContentEntry::Other, None),
             };
             layer.insert(path, content);
@@ -276,11 +284,27 @@ impl ImageContents {
         LOADERS.iter().filter(|path| self.has_file(path)).map(|path| format!("/{path}")).collect()
     }
 
+    /// What someone who gets in can use of it.
+    #[must_use]
+    pub fn surface(&self) -> Surface {
+        let mut surface = Surface::default();
+        for (path, entry) in &self.entries {
+            match entry {
+                ContentEntry::File { mode, .. } => {
+                    surface.count(path, mode & 0o111 != 0, false, mode & 0o6000 != 0);
+                }
+                ContentEntry::Symlink { .. } => surface.count(path, false, true, false),
+                ContentEntry::Folder | ContentEntry::Other => {}
+            }
+        }
+        surface
+    }
+
     /// Number of files and links, and their bytes.
     #[must_use]
     pub fn size(&self) -> (u64, u64) {
         self.entries.values().fold((0, 0), |(files, bytes), entry| match entry {
-            ContentEntry::File { size } => (files + 1, bytes + size),
+            ContentEntry::File { size, .. } => (files + 1, bytes + size),
             ContentEntry::Symlink { .. } => (files + 1, bytes),
             ContentEntry::Folder | ContentEntry::Other => (files, bytes),
         })

@@ -1,6 +1,6 @@
 //! What a record says of a container image beyond its tree: documents, layers, the base beneath, and how it is started.
 
-use crate::{BaseName, Digest};
+use crate::{BaseName, Digest, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +44,58 @@ pub struct ImageBase {
     pub bytes: u64,
     /// Those of them that no package accounts for.
     pub unowned_bytes: u64,
+    /// What someone who gets in can use of it; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surface: Option<Surface>,
+}
+
+/// What someone who gets into a container can use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surface {
+    /// Files that may be executed, libraries aside.
+    pub executables: u64,
+    /// Shared libraries.
+    pub libraries: u64,
+    /// Shells, by any of their names.
+    pub shells: BTreeSet<TreePath>,
+    /// Files that run as their owner or group (setuid, setgid).
+    pub privileged: BTreeSet<TreePath>,
+}
+
+impl Surface {
+    /// Names of shells, and of the program that is all of them.
+    const SHELLS: [&str; 10] = ["ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"];
+
+    /// Counts a file or link. A link counts as a shell's further name only.
+    pub fn count(&mut self, path: &TreePath, executable: bool, link: bool, privileged: bool) {
+        let name = path.file_name();
+        let is_library = name.ends_with(".so") || name.contains(".so.");
+        if (executable || link) && Self::SHELLS.contains(&name) && path.parent().ends_with("bin") {
+            self.shells.insert(path.clone());
+        }
+        if link {
+            return;
+        }
+        if is_library {
+            self.libraries += 1;
+        } else if executable {
+            self.executables += 1;
+        }
+        if privileged {
+            self.privileged.insert(path.clone());
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            executables: self.executables + other.executables,
+            libraries: self.libraries + other.libraries,
+            shells: self.shells.union(&other.shells).cloned().collect(),
+            privileged: self.privileged.union(&other.privileged).cloned().collect(),
+        }
+    }
 }
 
 /// One layer of an image.

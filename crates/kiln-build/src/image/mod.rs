@@ -90,6 +90,7 @@ pub(crate) fn assemble(
             files,
             bytes,
             unowned_bytes: bytes.saturating_sub(owned),
+            surface: Some(base.contents.surface()),
         },
         size: layers.iter().map(|layer| layer.layer.size).sum(),
         unpacked_size: bytes.saturating_add(collection.tree.size()),

@@ -71,7 +71,7 @@ pub(crate) fn installed_packages(
         for line in String::from_utf8_lossy(list).lines() {
             let Some(path) = place(contents, line) else { continue };
             let bytes = match contents.entries.get(&path) {
-                Some(ContentEntry::File { size }) => *size,
+                Some(ContentEntry::File { size, .. }) => *size,
                 Some(ContentEntry::Symlink { .. }) => 0,
                 _ => continue,
             };
