@@ -42,6 +42,8 @@ fn built_and_checked_as_far_as_this_host_can() {
             "manifests/app.toml",
             "\n[python]\nrequirements = \"app/requirements.in\"\nlock = \"app/requirements.txt\"\n",
         )
+        .write("manifests/app/event.json", "{}")
+        .append("manifests/app.toml", "\n[[smoke]]\nname = \"one\"\nevent = \"app/event.json\"\n")
         .write(
             "manifests/app/requirements.in",
             "markupsafe\npyyaml\nzstandard; platform_machine == 'x86_64'\n",

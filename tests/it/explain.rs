@@ -155,4 +155,37 @@ fn what_is_left_out_says_by_whom_and_who_went_before_it() {
         inner.contains("not taken    inner-1.0-cp312-cp312-win_amd64.whl: it is for none of: cp313"),
         "{inner}"
     );
+
+    // Before anything is fetched: the lock names the files, and none of them fits.
+    let lock = String::from_utf8(sandbox.read("manifests/app/uv.lock")).unwrap();
+    sandbox.write(
+        "manifests/app/uv.lock",
+        lock.replace("inner-1.0-py3-none-any.whl", "inner-1.0-cp312-none-any.whl"),
+    );
+    let cold = sandbox.folder().join("cold");
+    let inner =
+        sandbox.kiln().with_store(&cold).run(["explain", "app", "inner"]).ends_with(exit::SUCCESS).stdout;
+    assert!(inner.contains("no wheel fits: there are cp312-cp312-win_amd64, cp312-none-any"), "{inner}");
+}
+
+/// A lock with one version for each Python: the one that is not for this Python is not missing.
+#[test]
+fn one_version_stands_for_another() {
+    let versions = ["1.0", "2.0"].map(|version| {
+        let content = format!("VERSION = \"{version}\"\n").into_bytes();
+        wheel("dual", version, "py3-none-any", &[], &[("dual.py", &content)])
+    });
+    let index = LocalIndex::serve(&versions);
+    let lock = versions[0].requirement("python_version < '3.13'")
+        + &versions[1].requirement("python_version >= '3.13'");
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function(
+        "app",
+        "3.13",
+        "import dual\n\ndef handler(event, context):\n    return dual.VERSION\n",
+        &lock,
+    );
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let told = sandbox.kiln().run(["explain", "app"]).ends_with(exit::SUCCESS).stdout;
+    assert!(told.contains("replaced by 2.0: marker `python_version < '3.13'` is false"), "{told}");
 }

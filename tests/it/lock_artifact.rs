@@ -434,3 +434,21 @@ fn extras_of_another_tools_lock_are_installed() {
         assert_eq!(installed, count, "{name}");
     }
 }
+
+/// What the resolver warns of, and what the target leaves out, is told where the lock is made.
+#[test]
+fn what_a_lock_lacks_although_it_is_asked_for_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    sandbox
+        .append(
+            "manifests/app.toml",
+            "\n[python]\nrequirements = \"app/requirements.in\"\nlock = \"app/requirements.txt\"\n",
+        )
+        .write("manifests/app/requirements.in", "idna[nope]\ntomli; python_version < \"3.11\"\n");
+    sandbox.kiln().run(["lock", "app"]).ends_with(exit::SUCCESS).says(&[
+        "does not have an extra named `nope`",
+        "requirements.in:2: tomli is left out: `python_version < \"3.11\"` is false for the target",
+        "python_version = \"3.13\"",
+    ]);
+}

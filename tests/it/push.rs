@@ -228,7 +228,20 @@ fn what_was_changed_since_it_was_built_is_not_pushed() {
         .kiln()
         .run(["push", "app", "--to", "127.0.0.1:9/team:v1"])
         .ends_with(exit::INPUT_INVALID)
-        .says(&["127.0.0.1:9/team:v1", "write registry and path without tag or digest"]);
+        .says(&["127.0.0.1:9/team:v1", "write registry and path without tag, digest or login"]);
+}
+
+/// A login on the command line is neither used nor repeated.
+#[test]
+fn a_login_in_a_reference_is_refused_without_telling_it() {
+    let sandbox = built(1);
+    for arguments in [
+        ["push", "app", "--to", "me:hunter2@127.0.0.1:9/team"].as_slice(),
+        &["pull", "me:hunter2@127.0.0.1:9/team/app"],
+    ] {
+        let outcome = sandbox.kiln().run(arguments).ends_with(exit::INPUT_INVALID);
+        outcome.says(&["***@127.0.0.1:9/team", "login"]).does_not_say("hunter2");
+    }
 }
 
 #[test]

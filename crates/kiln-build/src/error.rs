@@ -92,6 +92,14 @@ pub enum BuildError {
         /// What the engine says.
         source: Box<EngineError>,
     },
+    /// A text does not say where to push to, or what to pull.
+    #[error("`{text}` names nothing in a registry: {reason}")]
+    Repository {
+        /// The text, without a login.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tag of a registry names something else.
     #[error("{reference} names {there} already, not {ours}")]
     TagTaken {

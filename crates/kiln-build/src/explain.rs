@@ -13,8 +13,9 @@ use crate::sdist::Builder;
 use crate::selecting::{self, Selecting};
 use crate::stage::Denied;
 use crate::{BuildError, Environment, Events};
+use kiln_fetch::without_queries;
 use kiln_plan::ArtifactPlan;
-use kiln_python::{LayerContent, Lock, Locked, Wheel, requires};
+use kiln_python::{LayerContent, Lock, Locked, Wheel, best_wheel, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
     Target, TreePath,
@@ -229,6 +230,7 @@ fn distributions(
             ..row(lock, locked, selecting)
         };
         other_files(&mut row, locked, ready, selecting);
+        row.gap = no_wheel(plan, locked, ready, selecting);
         if let Some(record) = record {
             row.installed = Some(record.components.iter().any(|component| {
                 component.name == locked.name.as_str()
@@ -299,6 +301,7 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
         .filter_map(|dependency| dependency.marker.clone());
     let declared = lock.declared.iter().filter(|d| d.name == locked.name).filter_map(|d| d.marker.clone());
     let all: BTreeSet<String> = conditions.chain(asked).chain(declared).collect();
+    let extras: Vec<String> = locked.extras.iter().chain(&selecting.choice.extras).cloned().collect();
     ExplainedDistribution {
         name: locked.name.to_string(),
         version: Some(locked.version.clone()),
@@ -306,7 +309,7 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
         locked: Some(format!("{}:{}", locked.file.as_deref().unwrap_or(&lock.name), locked.line)),
         markers: all
             .into_iter()
-            .map(|marker| match selecting.target.evaluate(&marker, &locked.extras) {
+            .map(|marker| match selecting.target.evaluate(&marker, &extras) {
                 Ok(verdict) => ExplainedMarker { marker, value: Some(verdict.value), values: verdict.values },
                 Err(error) => ExplainedMarker { marker, value: None, values: vec![error.to_string()] },
             })
@@ -317,7 +320,7 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
 
 fn declarations(lock: &Lock, name: &DistributionName) -> Vec<(String, String)> {
     let declared = lock.declared.iter().filter(|declared| declared.name == *name);
-    declared.map(|d| (d.text.clone(), format!("{}:{}", d.file, d.line))).collect()
+    declared.map(|d| (without_queries(&d.text), format!("{}:{}", d.file, d.line))).collect()
 }
 
 fn explained_wheel(ready: &ReadyWheel, target: &kiln_python::TargetEnvironment) -> ExplainedWheel {
@@ -365,6 +368,23 @@ fn other_files(
         row.other_files.push((name.clone(), reason));
     }
     row.other_files.sort();
+}
+
+/// That no locked wheel fits, where the lock names its files, so that this is known before anything is fetched.
+fn no_wheel(
+    plan: &ArtifactPlan,
+    locked: &Locked,
+    ready: Option<&ReadyWheel>,
+    selecting: &Selecting,
+) -> Option<Cause> {
+    let is_built = plan.manifest.python.as_ref().is_some_and(|python| python.sdists.contains(&locked.name));
+    let names: Option<Vec<&str>> = locked.files.iter().map(|file| file.file_name.as_deref()).collect();
+    let names =
+        names.filter(|names| !names.is_empty() && ready.is_none() && locked.place.is_none() && !is_built)?;
+    match best_wheel(&names, |name| name, &selecting.target) {
+        Ok(_) => None,
+        Err(none) => Some(Cause::NoWheel { exist: none.exist, accepted: none.accepted }),
+    }
 }
 
 /// The shortest way to each distribution from what the project asks for. Where a lock does not tell, what nothing else

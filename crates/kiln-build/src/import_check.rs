@@ -64,8 +64,10 @@ pub(crate) async fn run(
             format!("nothing was imported: there is no {architecture} engine here"),
         )
         .remedy(format!("build on a machine, or with an engine, of {architecture}"));
-        let check = Check::not_checked("import", format!("no {architecture} engine"));
-        return Ok(Imported { findings: vec![finding], checks: vec![check], record: None });
+        let checks = ["import", "import-own", "imports-read"]
+            .map(|check| Check::not_checked(check, format!("no {architecture} engine")))
+            .to_vec();
+        return Ok(Imported { findings: vec![finding], checks, record: None });
     }
     let place = Place::of(context, plan, image).await?;
     let layer_trees: Vec<Arc<Collection>> = match manifest.kind {

@@ -15,7 +15,7 @@ use kiln_fetch::IndexFile;
 use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform};
 use kiln_store::write_atomically;
@@ -363,6 +363,7 @@ async fn lock_one(
     let pinned = resolve(context, indexes, uv, &question, &freedom)
         .await
         .map_err(|none| unresolved(asked, &target, none))?;
+    let warnings = uv.take_warnings();
     let header = LockHeader {
         command: asked.command.clone(),
         target: target.clone(),
@@ -379,6 +380,8 @@ async fn lock_one(
         .iter()
         .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
         .collect();
+    remarks.extend(warnings.into_iter().map(|warning| format!("uv: {warning}")));
+    remarks.extend(left_out(declaration, &environment));
     remarks.extend(sdists.remarks(&pinned));
     remarks.extend(context.environment.further_indexes.iter().map(|from| {
         format!("{from} names a further index, which is not asked: nothing there says what is to come from it; name it in kiln.toml with [[index]] and `packages`")
@@ -390,6 +393,8 @@ async fn lock_one(
             (Vec::new(), Vec::new())
         }
     };
+    // The same questions for another C library warn of the same.
+    drop(uv.take_warnings());
     let changes = lock_changes(usable.map(|text| &**text), &pinned);
     let written = differs && !request.check;
     if written {
@@ -417,6 +422,23 @@ async fn lock_one(
         kept,
         remarks,
     })
+}
+
+/// What is asked for under a condition that does not hold for the target, so that the lock does not have it.
+fn left_out(declaration: &Declaration, environment: &TargetEnvironment) -> Vec<String> {
+    let each = declaration.wanted.iter().filter_map(|wanted| {
+        let declared = &wanted.declared;
+        let marker = declared.marker.as_ref()?;
+        let verdict = environment.evaluate(marker, &[]).ok().filter(|verdict| !verdict.value)?;
+        Some(format!(
+            "{}:{}: {} is left out: `{marker}` is false for the target ({})",
+            declared.file,
+            declared.line,
+            declared.name,
+            verdict.values.join(", ")
+        ))
+    });
+    each.collect()
 }
 
 /// Whether two locks differ in nothing but the version of the tool that made them.

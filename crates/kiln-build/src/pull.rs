@@ -1,7 +1,7 @@
 //! `kiln pull`: what was pushed, back as files; and the record of what a registry has.
 
 use crate::document::documents;
-use crate::push::{CYCLONEDX, IN_TOTO, RECORD, connect};
+use crate::push::{CYCLONEDX, IN_TOTO, RECORD, connect, without_login};
 use crate::{BuildError, Environment, Event, Events, NamedBuild};
 use fs_err as fs;
 use kiln_fetch::Registry;
@@ -134,12 +134,17 @@ pub fn is_registry_reference(text: &str) -> bool {
 }
 
 async fn find(environment: &Environment, text: &str, plain_http: bool) -> Result<Found, BuildError> {
-    let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
+    let error = |reason: String| BuildError::Repository { text: without_login(text), reason };
+    if without_login(text) != text {
+        return Err(error("it holds a login; log in with docker login instead".to_owned()));
+    }
     let reference = text.parse::<Reference>().map_err(|reason| error(reason.to_string()))?;
     let named = match (reference.digest(), reference.tag()) {
         (Some(digest), _) => digest.to_string(),
         (None, Some(tag)) => tag.to_owned(),
-        (None, None) => return Err(error("it names neither a tag nor a digest".to_owned())),
+        (None, None) => {
+            return Err(error("it names neither a tag nor a digest: add :TAG or @sha256:…".to_owned()));
+        }
     };
     let registry = connect(environment, &reference, plain_http).await?;
     registry.log_in(reference.repository(), false).await?;

@@ -141,13 +141,13 @@ pub(crate) async fn connect(
 
 fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, BuildError> {
     let error = |reason: String| BuildError::Reference { text: artifact.to_string(), reason };
+    let help = "write registry and path without tag, digest or login, such as registry.example.org/team";
+    let refused = |reason: String| BuildError::Repository { text: without_login(to), reason };
+    if to.contains('@') {
+        return Err(refused(format!("it holds a digest or a login; {help}")));
+    }
     let parsed = format!("{to}/{artifact}").parse::<Reference>();
-    let repository = parsed.map_err(|reason| BuildError::Reference {
-        text: to.to_owned(),
-        reason: format!(
-            "{reason}; write registry and path without tag or digest, such as registry.example.org/team"
-        ),
-    })?;
+    let repository = parsed.map_err(|reason| refused(format!("{reason}; {help}")))?;
     let record = folder.join("record.json");
     if !record.is_file() {
         return Err(error(format!("it is not published; build it: kiln build {artifact}")));
@@ -188,6 +188,14 @@ fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable
         });
     }
     Ok(Pushable { artifact: artifact.clone(), repository, manifest, blobs, documents: attached })
+}
+
+/// A reference for people: what stands before an `@` that no digest follows is a login.
+pub(crate) fn without_login(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, rest)) if !rest.starts_with("sha256:") => format!("***@{rest}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// The manifest of a zip with its one blob, which must still be what the record says.

@@ -14,7 +14,7 @@ use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
-use kiln_record::{ArtifactKind, Check, Digest, Finding, InputRole, Level, Mode, TreePath};
+use kiln_record::{ArtifactKind, Check, Code, Digest, Finding, InputRole, Level, Mode, TreePath};
 use kiln_store::{EventMeasure, SmokeMeasure};
 use std::io::Cursor;
 use std::sync::Arc;
@@ -73,8 +73,15 @@ pub(crate) async fn run(
     }
     let engine = context.engine().await?;
     if !context.bases.can_run(context, &plan.base).await? {
-        // The import check has said so in a finding already.
-        return not_checked(format!("no {} engine", manifest.target.architecture.lambda()));
+        let architecture = manifest.target.architecture.lambda();
+        let finding = Finding::new(
+            Code::NotChecked,
+            "smoke",
+            format!("no event was handled: there is no {architecture} engine here"),
+        )
+        .remedy(format!("build on a machine, or with an engine, of {architecture}"));
+        let checks = vec![Check::not_checked("smoke", format!("no {architecture} engine"))];
+        return Ok(Smoke { findings: vec![finding], checks, ..Smoke::default() });
     }
     let image = match loaded {
         Some(loaded) => loaded.id.clone(),

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// Where uv keeps what it learnt, below the store.
@@ -29,6 +30,8 @@ pub(crate) struct Uv {
     variables: BTreeMap<String, String>,
     /// Texts that no message may hold.
     secrets: Vec<String>,
+    /// What it warned of when it answered.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// The indexes, as variables of uv's environment: arguments could be read by every user of the machine. The default
@@ -122,7 +125,7 @@ impl Uv {
             }
         }
         secrets.retain(|secret| !secret.is_empty());
-        Ok(Self { folder, program, version, variables, secrets })
+        Ok(Self { folder, program, version, variables, secrets, warnings: Mutex::default() })
     }
 
     /// `uv` and its version.
@@ -218,6 +221,8 @@ impl Uv {
         if !output.success {
             return Err(NoAnswer::Refused { lines: output.lines, unsatisfiable: output.code == Some(1) });
         }
+        let warned = output.lines.iter().filter_map(|line| line.strip_prefix("warning: "));
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warned.map(str::to_owned));
         let text = fs::read_to_string(folder.join("lock.txt"))?;
         let mut pinned = read_resolution(&text, &origins)?;
         for one in &mut pinned {
@@ -240,6 +245,14 @@ impl Uv {
             variables.insert(name.to_owned(), hosts);
         }
         variables
+    }
+
+    /// What it warned of since this was last asked, such as an extra that does not exist or a release that was withdrawn.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        warnings.sort();
+        warnings.dedup();
+        warnings
     }
 
     fn work_folder(&self) -> Result<TempDir, BuildError> {

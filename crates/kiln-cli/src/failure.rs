@@ -114,6 +114,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Lock(_)
         | BuildError::Unknown { .. }
         | BuildError::TagTaken { .. }
+        | BuildError::Repository { .. }
         | BuildError::Reference { .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { unsatisfiable: true, .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,

@@ -30,7 +30,7 @@ mod uv_config;
 
 pub use apt_sources::{Mirror, apt_mirrors};
 pub use client::{Client, NetworkSettings, Response};
-pub use credentials::{redacted, without_credentials};
+pub use credentials::{redacted, without_credentials, without_queries};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;
 pub use git::{GitCommit, GitObject, Reference, Repository};

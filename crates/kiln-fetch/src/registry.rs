@@ -1,7 +1,7 @@
 //! Container registries (OCI distribution specification 1.1): blobs and manifests in both directions, and what refers to a
 //! manifest.
 
-use crate::{FetchError, NetworkSettings, Sink, redacted};
+use crate::{FetchError, NetworkSettings, Sink, without_queries};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use kiln_record::{Digest, Hasher};
@@ -392,18 +392,6 @@ fn innermost(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
-}
-
-/// Upload addresses hold a state that works as a key.
-fn without_queries(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        let end = word.trim_end_matches([',', ';', ':', ')']);
-        match end.parse() {
-            Ok(url) if end.contains("://") => format!("{}{}", redacted(&url), &word[end.len()..]),
-            _ => word.to_owned(),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 fn is_this_machine(host: &str) -> bool {

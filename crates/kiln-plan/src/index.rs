@@ -159,11 +159,11 @@ pub(crate) fn named_indexes(
         let place = match (&table.url, &table.url_env) {
             (Some(url), None) => {
                 if has_password(url.get_ref()) {
-                    return Err(problem(
-                        url.span(),
-                        format!(
-                            "the URL of the index `{name}` holds a password, and this file is no place for one"
-                        ),
+                    // Without the lines around it: they hold the password.
+                    let message = format!(
+                        "the URL of the index `{name}` holds a password, and this file is no place for one"
+                    );
+                    return Err(Problem::in_file(file, message).help(
                         "take it out: kiln reads KILN_INDEX_<NAME>_USERNAME and KILN_INDEX_<NAME>_PASSWORD, or netrc, or keyring = true",
                     ));
                 }

@@ -117,9 +117,9 @@ fn judge(
             extras.join(", ")
         ))
         .remedy("choose that extra, or lock again"),
-        Some((version, Cause::Unreachable)) => locked(format!(
-            "{name} {version} is required by the metadata of what is installed, but not by the lock"
-        ))
+        Some((version, Cause::Unreachable | Cause::Replaced { .. } | Cause::NoWheel { .. })) => locked(
+            format!("{name} {version} is required by the metadata of what is installed, but not by the lock"),
+        )
         .remedy(marker_remedy),
         None if runtime.provides(name.as_str()) => Finding::new(
             Code::ProvidedByRuntime,

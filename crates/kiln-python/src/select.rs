@@ -143,6 +143,17 @@ pub fn select(
     let wanted: BTreeSet<(&str, &str)> =
         selection.wanted.iter().map(|w| (w.name.as_str(), w.version.as_str())).collect();
     selection.gaps.retain(|gap| !wanted.contains(&(&*gap.distribution, &*gap.version)));
+    for gap in &mut selection.gaps {
+        let Some(other) = selection.wanted.iter().find(|w| w.name.as_str() == gap.distribution) else {
+            continue;
+        };
+        let (marker, values) = match &gap.cause {
+            Cause::Marker { marker, values } => (Some(marker.clone()), values.clone()),
+            Cause::Unreachable => (None, Vec::new()),
+            _ => continue,
+        };
+        gap.cause = Cause::Replaced { by: other.version.clone(), marker, values };
+    }
     selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
     selection.gaps.dedup();
     selection.findings = judge.findings;

@@ -216,6 +216,24 @@ pub enum Cause {
     Excluded,
     /// No distribution that is installed requires it.
     Unreachable,
+    /// Another version of it is installed: the lock has one for each of several conditions.
+    Replaced {
+        /// The version that is.
+        by: String,
+        /// The marker of this one, which is false, if that is what decides.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        marker: Option<String>,
+        /// The variables in it with their values in the target environment.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        values: Vec<String>,
+    },
+    /// None of its locked wheels can be loaded by base and target. A build is denied for it, so that no record has it.
+    NoWheel {
+        /// The tag sets of the wheels that the lock names.
+        exist: Vec<String>,
+        /// What would fit.
+        accepted: String,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -231,6 +249,16 @@ impl fmt::Display for Cause {
             Self::Layer { layer, version } => write!(f, "provided by the layer {layer} in version {version}"),
             Self::Excluded => f.write_str("excluded by the manifest"),
             Self::Unreachable => f.write_str("required by nothing that is installed"),
+            Self::Replaced { by, marker: Some(marker), values } => {
+                write!(f, "replaced by {by}: marker `{marker}` is false ({})", values.join(", "))
+            }
+            Self::Replaced { by, marker: None, .. } => write!(f, "replaced by {by}"),
+            Self::NoWheel { exist, accepted } if exist.is_empty() => {
+                write!(f, "no wheel: the lock names none (accepted: {accepted})")
+            }
+            Self::NoWheel { exist, accepted } => {
+                write!(f, "no wheel fits: there are {} (accepted: {accepted})", exist.join(", "))
+            }
         }
     }
 }
