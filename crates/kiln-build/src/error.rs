@@ -240,6 +240,22 @@ pub enum BuildError {
         /// What the log means, where that can be told.
         hints: Vec<String>,
     },
+    /// A step of an artifact failed.
+    #[error("the step `{step}` of {artifact}, in base `{base}`, {reason}")]
+    Step {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The step.
+        step: String,
+        /// The base.
+        base: BaseName,
+        /// What is wrong, after the name.
+        reason: String,
+        /// The end of its log.
+        lines: Vec<String>,
+        /// What the log means, where that can be told.
+        hints: Vec<String>,
+    },
     /// The packed archive does not hold the tree that was verified.
     #[error(
         "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"

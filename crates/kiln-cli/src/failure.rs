@@ -78,7 +78,7 @@ impl From<BuildError> for Failure {
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{tail}"), Vec::new())
             }
-            BuildError::SdistBuild { ref lines, .. } => {
+            BuildError::SdistBuild { ref lines, .. } | BuildError::Step { ref lines, .. } => {
                 let log = if lines.is_empty() { "" } else { "; the end of its log:" };
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{log}{tail}"), Vec::new())
@@ -139,7 +139,9 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
             exit::ENGINE_UNAVAILABLE
         }
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
-        BuildError::Guest { .. } | BuildError::SdistBuild { .. } => exit::BUILD_STEP_FAILED,
+        BuildError::Guest { .. } | BuildError::SdistBuild { .. } | BuildError::Step { .. } => {
+            exit::BUILD_STEP_FAILED
+        }
         BuildError::ArchiveDiffers { .. }
         | BuildError::Sbom(_)
         | BuildError::Pack(_)
@@ -210,6 +212,11 @@ fn hints(error: &BuildError) -> Vec<String> {
         }
         BuildError::SdistBuild { .. } => {
             vec!["docs/python.md says what a build has, and what it has not; nothing was published".to_owned()]
+        }
+        BuildError::Step { hints, .. } => {
+            let mut hints = hints.clone();
+            hints.push("docs/steps.md says what a step has, and what it has not; nothing was published".to_owned());
+            hints
         }
         BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],
         BuildError::Unresolved { only_source, input, .. } if !only_source.is_empty() => only_source

@@ -81,6 +81,9 @@ pub struct Component {
     /// What that file was built from, if it was not downloaded but made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_from: Option<BuiltFrom>,
+    /// The step that made it, for files that one made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<MadeBy>,
     /// What it says about itself.
     pub metadata: Metadata,
     /// Components of this artifact that it requires, by id, as its metadata says for the target environment.
@@ -210,6 +213,35 @@ pub struct BuildRequirement {
     pub file_name: String,
     /// The digest that the lock of build requirements names.
     pub digest: Digest,
+}
+
+/// The step that made files, as a pure value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeBy {
+    /// The digest of everything that it was given: what its result is remembered by.
+    pub digest: Digest,
+    /// The base that it ran in.
+    pub base: String,
+    /// The digest of that base's OCI manifest.
+    pub base_digest: Digest,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The trees that it was given, by the folder of the container that they were in.
+    pub inputs: BTreeMap<String, MadeFrom>,
+    /// The version of the rules by which it ran and its files were brought into one form.
+    pub rules: u32,
+    /// Whether running it twice gave the same files; absent if it ran once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproducible: Option<bool>,
+}
+
+/// A tree that a step was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeFrom {
+    /// A path of the workspace, or the name of another step.
+    pub name: String,
+    /// The digest of the tree.
+    pub tree: Digest,
 }
 
 /// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.
