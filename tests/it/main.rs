@@ -35,5 +35,6 @@ mod registry;
 mod reproducible;
 mod sdists;
 mod smoke;
+mod steps;
 mod tree;
 mod upstream;

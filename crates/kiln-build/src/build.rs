@@ -253,7 +253,7 @@ fn prepare_one(
     };
     let mut inputs = PlanInputs {
         source: manifest.source.as_ref().map(|_| source.tree.digest()),
-        step_files: steps.digests(manifest),
+        step_files: steps.digests(manifest)?,
         epoch: environment.source_date_epoch,
         rules: Some(rules(manifest)?),
         ..PlanInputs::default()

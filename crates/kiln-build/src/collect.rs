@@ -1,13 +1,14 @@
 //! Collecting: wheels and source files become one tree, and every path gets an owner.
 
 use crate::distribution::{MemberStream, ReadyWheel};
+use crate::step::ReadyStep;
 use crate::{BuildError, environment::Context};
 use kiln_audit::{ElfFacts, format_size};
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_plan::LockedUpstream;
 use kiln_python::{FileSource, Wheel, install};
 use kiln_record::{
-    Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, MadeBy, Metadata, Origin,
+    Code, Component, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding, Metadata, Origin,
     Transformation, Tree, TreePath, Upstream,
 };
 use std::cmp::Reverse;
@@ -36,7 +37,7 @@ pub(crate) enum OwnOrigin<'a> {
     /// An upstream source.
     Upstream(&'a LockedUpstream),
     /// A step.
-    Step(&'a MadeBy),
+    Step(&'a ReadyStep),
 }
 
 /// Files that no distribution brings: the artifact's own, an upstream source's or a step's.
@@ -382,10 +383,10 @@ fn components(
     for files in own {
         let id = ComponentId::new(Ecosystem::Application, files.name);
         let Some((bytes, count)) = sums.get(&id).copied() else { continue };
-        let (upstream, made_by) = match files.origin {
+        let (upstream, step) = match files.origin {
             OwnOrigin::Source => (None, None),
             OwnOrigin::Upstream(locked) => (Some(locked), None),
-            OwnOrigin::Step(made_by) => (None, Some(made_by.clone())),
+            OwnOrigin::Step(ready) => (None, Some(ready)),
         };
         components.insert(
             id.clone(),
@@ -410,11 +411,11 @@ fn components(
                     folder: locked.folder.clone(),
                 }),
                 built_from: None,
-                made_by,
+                made_by: step.map(|ready| ready.made_by.clone()),
                 metadata: Metadata::default(),
                 within: None,
                 from_base: false,
-                embedded: Vec::new(),
+                embedded: step.map(|ready| ready.crates.clone()).unwrap_or_default(),
                 unread_sboms: BTreeMap::new(),
             },
         );

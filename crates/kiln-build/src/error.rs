@@ -54,6 +54,15 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// No crates registry is configured anywhere.
+    #[error("no registry of crates is configured")]
+    NoCrates,
+    /// The crates registry of the environment cannot be used.
+    #[error("the registry of crates cannot be used: {reason}")]
+    Crates {
+        /// Why.
+        reason: String,
+    },
     /// No Debian mirror is configured anywhere.
     #[error("no Debian mirror is known for base `{base}`")]
     NoMirror {

@@ -287,7 +287,7 @@ impl Fetched {
             tree: &ready.shipped,
             files: &NO_FILES,
             into: None,
-            origin: OwnOrigin::Step(&ready.made_by),
+            origin: OwnOrigin::Step(ready),
         });
         std::iter::once(own).chain(upstreams).chain(steps).collect()
     }
@@ -705,6 +705,7 @@ fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record, BuildError
     // The wheel of a project in the workspace is made of an input, and is none itself.
     let is_made = |ready: &&ReadyWheel| matches!(ready.source, Some(OriginSource::Folder { .. }));
     inputs.extend(wheels.iter().filter(|ready| !is_made(ready)).flat_map(wheel_inputs));
+    inputs.extend(collection.components.iter().flat_map(step::crate_inputs));
     inputs.extend(layers.iter().map(|layer| Input {
         role: InputRole::Layer,
         name: layer.name.to_string(),

@@ -119,6 +119,8 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
+        | BuildError::NoCrates
+        | BuildError::Crates { .. }
         | BuildError::UpstreamDiffers { .. }
         | BuildError::ReferrersNotListed { .. }
         | BuildError::Index { .. }
@@ -157,6 +159,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::NoIndex => vec![
             "name one in kiln.toml: [python] index = \"https://…\"".to_owned(),
             "or set UV_DEFAULT_INDEX or PIP_INDEX_URL, or configure pip or uv".to_owned(),
+        ],
+        BuildError::NoCrates => vec![
+            "use cargo once on this machine, or configure it: kiln takes the registry that cargo is configured for".to_owned(),
+            "or say with KILN_CRATES where archives are: the `dl` of the registry's config.json".to_owned(),
         ],
         BuildError::NoMirror { base } => vec![
             format!("name one in images/{base}.toml ([debian] mirror = \"…\") or in kiln.toml ([debian] mirror = \"…\")"),

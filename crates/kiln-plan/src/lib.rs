@@ -5,6 +5,7 @@
 
 mod base;
 mod build_section;
+mod cargo_lock;
 mod image;
 mod index;
 mod manifest;
@@ -26,6 +27,7 @@ pub use base::{
     LockedPackage, PlatformLock, RegistryDefinition,
 };
 pub use build_section::{BUILD_VARIABLES, BuildSection};
+pub use cargo_lock::{LockedCrate, parse_cargo_lock};
 pub use image::{Compression, ImageOutput, ImageSection};
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub use manifest::{

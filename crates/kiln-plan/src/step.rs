@@ -89,6 +89,13 @@ pub enum StepInput {
         /// The folder of the container that it is laid into.
         at: String,
     },
+    /// The crates that a `Cargo.lock` names, as a directory source of cargo.
+    Crates {
+        /// The lock, relative to the workspace.
+        lock: String,
+        /// The folder of the container that they are laid into.
+        at: String,
+    },
     /// Everything that another step of the artifact gave.
     Step {
         /// Its name.
@@ -103,7 +110,7 @@ impl StepInput {
     #[must_use]
     pub fn at(&self) -> &str {
         match self {
-            Self::Files { at, .. } | Self::Step { at, .. } => at,
+            Self::Files { at, .. } | Self::Crates { at, .. } | Self::Step { at, .. } => at,
         }
     }
 
@@ -112,6 +119,7 @@ impl StepInput {
     pub fn name(&self) -> &str {
         match self {
             Self::Files { source, .. } => &source.path,
+            Self::Crates { lock, .. } => lock,
             Self::Step { step, .. } => step,
         }
     }
@@ -155,6 +163,7 @@ pub(crate) struct StepTable {
 struct InputTable {
     path: Option<String>,
     step: Option<String>,
+    cargo_lock: Option<String>,
     at: String,
     include: Option<Vec<String>>,
     exclude: Option<Vec<String>>,
@@ -320,7 +329,7 @@ fn inputs(
     let mut inputs: Vec<StepInput> = Vec::new();
     for table in tables {
         let span = table.span();
-        let InputTable { path, step, at, include, exclude } = table.into_inner();
+        let InputTable { path, step, cargo_lock, at, include, exclude } = table.into_inner();
         if let Err((message, help)) = check_place(&at) {
             problem(span.clone(), message, help);
         }
@@ -331,8 +340,15 @@ fn inputs(
                 "give each input a folder of its own",
             );
         }
-        match (path, step) {
-            (Some(path), None) => {
+        if path.is_none() && (include.is_some() || exclude.is_some()) {
+            problem(
+                span.clone(),
+                "`include` and `exclude` choose files of the workspace".to_owned(),
+                "remove them: the outputs of a step, and the crates of a lock, are taken whole",
+            );
+        }
+        match (path, step, cargo_lock) {
+            (Some(path), None, None) => {
                 let include = include.unwrap_or_else(|| vec!["**".to_owned()]);
                 let exclude = exclude.unwrap_or_default();
                 for glob in include.iter().chain(&exclude) {
@@ -356,14 +372,15 @@ fn inputs(
                     ),
                 }
             }
-            (None, Some(step)) => {
-                if include.is_some() || exclude.is_some() {
-                    problem(
-                        span.clone(),
-                        "`include` and `exclude` choose files of the workspace".to_owned(),
-                        "a step's outputs are taken whole: name fewer of them there",
-                    );
-                }
+            (None, None, Some(lock)) => match in_workspace("manifests", &lock) {
+                Ok(lock) => inputs.push(StepInput::Crates { lock, at }),
+                Err(message) => problem(
+                    span,
+                    message,
+                    "write a path relative to the manifest's folder, inside the workspace",
+                ),
+            },
+            (None, Some(step), None) => {
                 if !known.contains(&step.as_str()) {
                     problem(
                         span,
@@ -376,7 +393,7 @@ fn inputs(
             }
             _ => problem(
                 span,
-                "an input is either a `path` of the workspace or a `step`".to_owned(),
+                "an input is one of a `path` of the workspace, a `step` and a `cargo-lock`".to_owned(),
                 "write { path = \"app/web\", at = \"/src\" } or { step = \"fetch\", at = \"/data\" }",
             ),
         }
@@ -504,7 +521,7 @@ fn cycle(steps: &[StepSection]) -> Option<Vec<usize>> {
     let needs = |step: usize| {
         steps[step].inputs.iter().filter_map(|input| match input {
             StepInput::Step { step, .. } => steps.iter().position(|other| other.name == *step),
-            StepInput::Files { .. } => None,
+            StepInput::Files { .. } | StepInput::Crates { .. } => None,
         })
     };
     // Steps are taken away as soon as nothing that is left is needed for them; what stays is in a cycle or behind one.

@@ -4,21 +4,26 @@
 //! build runs nothing, and one that is run anew gives the same files. Those that do not wait for each other run side by
 //! side.
 
+mod crates;
 mod output;
 mod run;
 
 use crate::BuildError;
 use crate::environment::{Context, blocking};
 use crate::source::{SourceTree, read_given};
-use kiln_plan::{ArtifactPlan, Manifest, Reproducible, StepInput, StepSection};
-use kiln_record::{
-    Check, Code, Digest, Entry, Finding, MadeBy, MadeFrom, Tree, TreePath, digest_of_value,
+use crates::CRATE_RULES;
+use kiln_plan::{
+    ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
 };
+use kiln_record::{
+    Check, Code, Component, Digest, Embedded, Entry, Finding, Input, InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
+};
+use kiln_sbom::merge_embedded;
 use kiln_store::StatCache;
 use output::{Difference, MadeFile, tree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -32,7 +37,29 @@ const CACHE: &str = "step";
 
 /// The files of the workspace that the steps of an artifact are given: for each step, by the place of the input.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StepFiles(Vec<BTreeMap<String, Arc<SourceTree>>>);
+pub(crate) struct StepFiles(Vec<BTreeMap<String, Content>>);
+
+/// What an input of a step holds.
+#[derive(Clone, Debug)]
+enum Content {
+    /// Files of the workspace.
+    Files(Arc<SourceTree>),
+    /// What another step made; its files are in the store.
+    Made(Arc<Tree>),
+    /// Crates, which are brought when the step runs.
+    Crates(Arc<Vec<LockedCrate>>),
+}
+
+impl Content {
+    /// The digest of the tree; of crates, that of their list, from which the tree follows.
+    fn digest(&self) -> Result<Digest, BuildError> {
+        Ok(match self {
+            Self::Files(source) => source.tree.digest(),
+            Self::Made(tree) => tree.digest(),
+            Self::Crates(crates) => digest_of_value(&(CRATE_RULES, crates.as_slice()))?,
+        })
+    }
+}
 
 impl StepFiles {
     /// Reads the trees. File content is only read where the stat cache does not know it.
@@ -41,11 +68,17 @@ impl StepFiles {
         for step in &manifest.steps {
             let mut given = BTreeMap::new();
             for input in &step.inputs {
-                if let StepInput::Files { source, at } = input {
-                    let what = format!("the step `{}`", step.name);
-                    let tree = read_given(root, &manifest.file, &what, source, stat)?;
-                    given.insert(at.clone(), Arc::new(tree));
-                }
+                let content = match input {
+                    StepInput::Files { source, .. } => {
+                        let what = format!("the step `{}`", step.name);
+                        Content::Files(Arc::new(read_given(root, &manifest.file, &what, source, stat)?))
+                    }
+                    StepInput::Crates { lock, .. } => {
+                        Content::Crates(Arc::new(locked_crates(root, manifest, step, lock)?))
+                    }
+                    StepInput::Step { .. } => continue,
+                };
+                given.insert(input.at().to_owned(), content);
             }
             steps.push(given);
         }
@@ -53,18 +86,36 @@ impl StepFiles {
     }
 
     /// The step, path and tree digest of each.
-    pub(crate) fn digests(&self, manifest: &Manifest) -> Vec<(String, String, Digest)> {
+    pub(crate) fn digests(&self, manifest: &Manifest) -> Result<Vec<(String, String, Digest)>, BuildError> {
         let mut all = Vec::new();
         for (step, given) in manifest.steps.iter().zip(&self.0) {
             for input in &step.inputs {
-                if let Some(source) = given.get(input.at()) {
+                if let Some(content) = given.get(input.at()) {
                     let path = format!("{} at {}", input.name(), input.at());
-                    all.push((step.name.clone(), path, source.tree.digest()));
+                    all.push((step.name.clone(), path, content.digest()?));
                 }
             }
         }
-        all
+        Ok(all)
     }
+}
+
+fn locked_crates(
+    root: &Path,
+    manifest: &Manifest,
+    step: &StepSection,
+    lock: &str,
+) -> Result<Vec<LockedCrate>, BuildError> {
+    let path = root.join(lock);
+    if !path.is_file() {
+        let message = format!("the step `{}` names the lock {lock}, which is not there", step.name);
+        let problem = Problem::in_file(&manifest.file, message)
+            .at(&manifest.text, step.spans.name.clone())
+            .help("make it: cargo generate-lockfile");
+        return Err(BuildError::Input(vec![problem]));
+    }
+    let text: Arc<str> = fs_err::read_to_string(path)?.into();
+    parse_cargo_lock(lock, &text).map_err(BuildError::Input)
 }
 
 /// A step whose files are in the store.
@@ -74,6 +125,8 @@ pub(crate) struct ReadyStep {
     pub(crate) made_by: MadeBy,
     /// What the artifact takes, under the paths that it has there.
     pub(crate) shipped: Tree,
+    /// The crates that it was given, or that a step was given whose outputs it was given.
+    pub(crate) crates: Vec<Embedded>,
     /// Everything that other steps are given.
     all: Arc<Tree>,
     difference: Option<Difference>,
@@ -91,15 +144,8 @@ struct Remembered {
 struct Given {
     at: String,
     name: String,
-    tree: Arc<Tree>,
-    /// Where its files are on disk; what is not there is in the store.
-    files: Option<Arc<SourceTree>>,
-}
-
-impl Given {
-    fn file(&self, path: &TreePath) -> Option<&PathBuf> {
-        self.files.as_ref()?.files.get(path)
-    }
+    content: Content,
+    digest: Digest,
 }
 
 /// Everything that a step is.
@@ -151,6 +197,15 @@ pub(crate) fn checks(steps: &[ReadyStep]) -> Vec<Check> {
     checks
 }
 
+/// The crates that a component was made with, as inputs of the build.
+pub(crate) fn crate_inputs(component: &Component) -> impl Iterator<Item = Input> {
+    let crates = component.embedded.iter().filter(|_| component.made_by.is_some());
+    crates.filter_map(|part| {
+        let version = part.version.as_deref()?;
+        Some(Input { role: InputRole::Crate, name: format!("{}-{version}.crate", part.name), digest: part.sha256? })
+    })
+}
+
 type Making<'s> = Pin<Box<dyn Future<Output = Result<ReadyStep, BuildError>> + Send + 's>>;
 
 impl Steps<'_> {
@@ -163,23 +218,29 @@ impl Steps<'_> {
         // What it waits for is made side by side.
         let needs = section.inputs.iter().filter_map(|input| match input {
             StepInput::Step { step, .. } => self.plan.manifest.steps.iter().position(|other| other.name == *step),
-            StepInput::Files { .. } => None,
+            StepInput::Files { .. } | StepInput::Crates { .. } => None,
         });
         let needs = futures_util::future::try_join_all(needs.map(|other| self.ready(other))).await?;
         let mut given = Vec::new();
         for input in &section.inputs {
-            let (tree, files) = match input {
-                StepInput::Files { at, .. } => {
-                    let source = self.files.0.get(index).and_then(|given| given.get(at));
-                    let source = Arc::clone(source.ok_or(BuildError::Interrupted)?);
-                    (Arc::new(source.tree.clone()), Some(source))
+            let content = match input {
+                StepInput::Files { at, .. } | StepInput::Crates { at, .. } => {
+                    self.files.0.get(index).and_then(|given| given.get(at)).cloned()
                 }
                 StepInput::Step { step, .. } => {
                     let other = needs.iter().find(|other| other.section.name == *step);
-                    (Arc::clone(&other.ok_or(BuildError::Interrupted)?.all), None)
+                    other.map(|other| Content::Made(Arc::clone(&other.all)))
                 }
             };
-            given.push(Given { at: input.at().to_owned(), name: input.name().to_owned(), tree, files });
+            let content = content.ok_or(BuildError::Interrupted)?;
+            let digest = content.digest()?;
+            given.push(Given { at: input.at().to_owned(), name: input.name().to_owned(), content, digest });
+        }
+        let mut crates: Vec<Embedded> = needs.iter().flat_map(|other| other.crates.iter().cloned()).collect();
+        for given in &given {
+            if let Content::Crates(locked) = &given.content {
+                crates.extend(crates::parts(&given.name, locked));
+            }
         }
         let job = self.job(section, index, given)?;
         let _flight = self.context.flight(&job.digest).await;
@@ -195,14 +256,14 @@ impl Steps<'_> {
                 .await?
             }
         };
-        Ok(ready(&job, made))
+        Ok(ready(&job, made, merge_embedded(crates)))
     }
 
     fn job<'j>(&'j self, section: &'j StepSection, index: usize, given: Vec<Given>) -> Result<Job<'j>, BuildError> {
         let base = &self.plan.steps[index].base;
         let env = run::variables(self.plan, section, base);
         let trees: Vec<(&str, Digest)> =
-            given.iter().map(|given| (given.at.as_str(), given.tree.digest())).collect();
+            given.iter().map(|given| (given.at.as_str(), given.digest)).collect();
         let digest = digest_of_value(&(
             STEP_RULES,
             (base.lock.manifest, base.platform),
@@ -225,10 +286,10 @@ fn remembered(context: &Context, digest: &Digest) -> Result<Option<Remembered>, 
     }))
 }
 
-fn ready(job: &Job<'_>, made: Remembered) -> ReadyStep {
+fn ready(job: &Job<'_>, made: Remembered, crates: Vec<Embedded>) -> ReadyStep {
     let base = &job.plan.steps[job.index].base;
     let inputs = job.given.iter().map(|given| {
-        (given.at.clone(), MadeFrom { name: given.name.clone(), tree: given.tree.digest() })
+        (given.at.clone(), MadeFrom { name: given.name.clone(), tree: given.digest })
     });
     let checked = job.section.reproducible == Reproducible::Check;
     ReadyStep {
@@ -243,6 +304,7 @@ fn ready(job: &Job<'_>, made: Remembered) -> ReadyStep {
         },
         section: job.section.clone(),
         shipped: tree(&made.files, true),
+        crates,
         all: Arc::new(tree(&made.files, false)),
         difference: made.difference,
     }

@@ -1,14 +1,14 @@
 //! Running a step once or twice.
 
 use super::output::Outputs;
-use super::{Given, Job, Remembered};
+use super::{Content, Given, Job, Remembered, crates};
 use crate::environment::{Context, blocking};
 use crate::import_check::{USER, guest};
 use crate::{BuildError, Event};
 use kiln_engine::{EngineError, InputTree, Limits, RunOutcome, RunSpec};
 use kiln_pack::TarWriter;
 use kiln_plan::{ArtifactPlan, PinnedBase, Reproducible, STEP_SCRATCH, StepSection};
-use kiln_record::{Digest, Entry, TreePath};
+use kiln_record::{Digest, Entry, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,11 @@ pub(super) async fn make(context: &Context, job: &Job<'_>) -> Result<Remembered,
         return Err(failed(job, reason, Vec::new()));
     }
     // Compilers take what memory and processors there are: no more of them at once than wheels are read.
+    for given in &job.given {
+        if let Content::Crates(locked) = &given.content {
+            crates::bring(context, &given.name, locked).await?;
+        }
+    }
     let _turn = context.reading_turn().await?;
     let outputs = once(context, job, false).await?;
     let store = context.clone();
@@ -192,7 +197,17 @@ async fn input(context: &Context, given: &Given, epoch: u64) -> Result<InputTree
         // A file without a name: it is gone when the container has it, however this process ends.
         let mut file = tempfile::tempfile_in(context.store.root())?;
         let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 18, &mut file), epoch);
-        for (path, entry) in given.tree.iter() {
+        let tree = match &given.content {
+            Content::Files(source) => Some(&source.tree),
+            Content::Made(tree) => Some(&**tree),
+            Content::Crates(locked) => {
+                for (path, (mode, content)) in crates::lay_out(&context, &given.at, locked)? {
+                    tar.add_file(&path, mode, &content)?;
+                }
+                None
+            }
+        };
+        for (path, entry) in tree.into_iter().flat_map(Tree::iter) {
             match entry {
                 Entry::Symlink { target } => tar.add_symlink(path, target)?,
                 Entry::File { digest, mode, .. } => {
@@ -209,7 +224,8 @@ async fn input(context: &Context, given: &Given, epoch: u64) -> Result<InputTree
 
 /// The content of a file, which must have the digest that was planned.
 fn content(context: &Context, given: &Given, path: &TreePath, digest: &Digest) -> Result<Vec<u8>, BuildError> {
-    let Some(file) = given.file(path) else { return Ok(context.store.read_blob(digest)?) };
+    let Content::Files(source) = &given.content else { return Ok(context.store.read_blob(digest)?) };
+    let file = source.files.get(path).ok_or(BuildError::Interrupted)?;
     let bytes = fs_err::read(file)?;
     if Digest::of(&bytes) == *digest {
         Ok(bytes)
