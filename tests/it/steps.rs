@@ -32,7 +32,8 @@ fn record(sandbox: &Sandbox) -> Record {
 
 /// A file of the published zip, with its mode.
 fn member(sandbox: &Sandbox, path: &str) -> (u32, String) {
-    let mut archive = ZipReader::open(Cursor::new(sandbox.read("dist/app/app.zip")), &Limits::default()).unwrap();
+    let mut archive =
+        ZipReader::open(Cursor::new(sandbox.read("dist/app/app.zip")), &Limits::default()).unwrap();
     let member = archive.members().iter().find(|member| member.path.as_str() == path);
     let member = member.unwrap_or_else(|| panic!("{path} is in the zip")).clone();
     let content = archive.read(&member).unwrap();
@@ -63,7 +64,9 @@ fn chain() -> Sandbox {
          outputs = [{ path = \"/out/site\", into = \"web\" }, { path = \"/out/run\", into = \".\" }]",
     );
     let sandbox = function(&steps);
-    sandbox.write("manifests/app/data/words.txt", "Some Words\n").write("manifests/app/data/notes", "not taken");
+    sandbox
+        .write("manifests/app/data/words.txt", "Some Words\n")
+        .write("manifests/app/data/notes", "not taken");
     sandbox
 }
 
@@ -73,7 +76,11 @@ fn a_chain_of_steps_makes_files_that_are_told_apart_and_made_once() {
     let store = tempfile::tempdir().unwrap();
     let kiln = || sandbox.kiln().with_store(store.path());
     let run = ["build", "--all", "--color", "never"];
-    kiln().run(run).ends_with(exit::SUCCESS).says(&["app upper, again", "app lower, again", "app both, again"]);
+    kiln().run(run).ends_with(exit::SUCCESS).says(&[
+        "app upper, again",
+        "app lower, again",
+        "app both, again",
+    ]);
     assert_eq!(member(&sandbox, "words/lower.txt"), (0o644, "some words\n".to_owned()));
     assert_eq!(member(&sandbox, "web/u"), (0o644, "SOME WORDS\n".to_owned()));
     assert_eq!(member(&sandbox, "web/other").1, "some words\n");
@@ -83,22 +90,24 @@ fn a_chain_of_steps_makes_files_that_are_told_apart_and_made_once() {
     let first = record(&sandbox);
     let paths: Vec<&str> = first.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["app.py", "run", "web/l", "web/link", "web/other", "web/u", "words/lower.txt"]);
-    let owner = |path: &str| first.files.iter().find(|file| file.path.as_str() == path).unwrap().component.clone();
+    let owner =
+        |path: &str| first.files.iter().find(|file| file.path.as_str() == path).unwrap().component.clone();
     assert_eq!(owner("web/u"), ComponentId::new(Ecosystem::Application, "both"));
     let both = first.components.iter().find(|component| component.name == "both").unwrap();
     let made = both.made_by.as_ref().unwrap();
     assert_eq!((made.base.as_str(), made.reproducible), ("python-3.13", Some(true)));
-    assert_eq!(made.inputs.iter().map(|(at, from)| (at.as_str(), from.name.as_str())).collect::<Vec<_>>(), [
-        ("/l", "lower"),
-        ("/u", "upper")
-    ]);
+    assert_eq!(
+        made.inputs.iter().map(|(at, from)| (at.as_str(), from.name.as_str())).collect::<Vec<_>>(),
+        [("/l", "lower"), ("/u", "upper")]
+    );
     // What is not shipped is no component, and its inputs are inputs of the build all the same.
     assert!(first.components.iter().all(|component| component.name != "upper"));
-    let roles = |role| first.inputs.iter().filter(move |input| input.role == role).map(|input| input.name.as_str());
-    assert_eq!(roles(InputRole::StepSource).collect::<Vec<_>>(), [
-        "lower: manifests/app/data/words.txt at /work",
-        "upper: manifests/app/data at /src"
-    ]);
+    let roles =
+        |role| first.inputs.iter().filter(move |input| input.role == role).map(|input| input.name.as_str());
+    assert_eq!(
+        roles(InputRole::StepSource).collect::<Vec<_>>(),
+        ["lower: manifests/app/data/words.txt at /work", "upper: manifests/app/data at /src"]
+    );
     assert_eq!(roles(InputRole::StepBase).count(), 1);
     let provenance = String::from_utf8(sandbox.read("dist/app/app.intoto.jsonl")).unwrap();
     assert!(provenance.contains("\"role\":\"step-base\"") && provenance.contains("\"role\":\"step-source\""));
@@ -126,7 +135,9 @@ fn a_chain_of_steps_makes_files_that_are_told_apart_and_made_once() {
     changed.does_not_say("app lower");
     sandbox.write("manifests/app/data/words.txt", "Other Words\n");
     kiln().run(run).ends_with(exit::SUCCESS).says(&["app upper", "app lower", "app both"]);
-    kiln().run(["diff", "app@1", "app@latest"]).prints(&["source changed", "lower: manifests/app/data/words.txt"]);
+    kiln()
+        .run(["diff", "app@1", "app@latest"])
+        .prints(&["source changed", "lower: manifests/app/data/words.txt"]);
 }
 
 #[test]
@@ -134,7 +145,8 @@ fn independent_steps_run_side_by_side() {
     // Each waits for the other to begin: through what both can see, which is the clock alone.
     let program = "import time\nbegin = time.time()\ntime.sleep(3)\nopen('/out/%s', 'w').write('%d %d' % (begin, time.time()))\n";
     let one = |name: &str| {
-        let rest = format!("reproducible = \"assume\"\noutputs = [{{ path = \"/out/{name}\", into = \".\" }}]");
+        let rest =
+            format!("reproducible = \"assume\"\noutputs = [{{ path = \"/out/{name}\", into = \".\" }}]");
         step(name, &program.replacen("%s", name, 1), &rest)
     };
     let sandbox = function(&(one("left") + &one("right")));
@@ -166,7 +178,9 @@ fn what_differs_from_run_to_run_is_named_with_its_first_line() {
     let record = record(&sandbox);
     let finding = record.findings.iter().find(|finding| finding.code == Code::StepNotReproducible).unwrap();
     assert_eq!(finding.level, Level::Warn);
-    assert!(record.components.iter().any(|c| c.made_by.as_ref().is_some_and(|by| by.reproducible == Some(false))));
+    assert!(
+        record.components.iter().any(|c| c.made_by.as_ref().is_some_and(|by| by.reproducible == Some(false)))
+    );
 }
 
 #[test]
@@ -174,7 +188,8 @@ fn a_step_sees_what_is_stated_and_nothing_else() {
     let seen = "import os, socket, time\nfound = repr([sorted(os.environ.items()), os.getcwd(), os.getuid(), time.tzname, \
                 socket.gethostname(), [name for name in os.listdir('/sys/class/net') if name != 'lo']])\n\
                 open('/out/seen', 'w').write(found)\n";
-    let rest = "env = { OWN = \"1\" }\nworking-dir = \"/usr\"\noutputs = [{ path = \"/out/seen\", into = \".\" }]";
+    let rest =
+        "env = { OWN = \"1\" }\nworking-dir = \"/usr\"\noutputs = [{ path = \"/out/seen\", into = \".\" }]";
     let sandbox = function(&step("look", seen, rest));
     build(&sandbox).ends_with(exit::SUCCESS);
     let text = member(&sandbox, "seen").1;
@@ -200,17 +215,49 @@ fn steps_that_fail_tell_the_end_of_their_log_and_change_nothing() {
     build(&sandbox).ends_with(exit::SUCCESS);
     let before = sandbox.dist();
     for (program, rest, says) in [
-        ("print('on the way')\nraise SystemExit('not today')", out, &["exit code 1", "on the way", "not today"][..]),
-        ("import urllib.request\nurllib.request.urlopen('http://example.org/')", out, &["a step has no network"]),
-        ("open('/usr/lib/planted', 'w')", out, &["Read-only file system: '/usr/lib/planted'", "may write to /tmp"]),
-        ("open('/src/app.py', 'w')", "inputs = [{ path = \"app/src\", at = \"/src\" }]\noutputs = [{ path = \"/out/made\" }]", &["/src/app.py"]),
+        (
+            "print('on the way')\nraise SystemExit('not today')",
+            out,
+            &["exit code 1", "on the way", "not today"][..],
+        ),
+        (
+            "import urllib.request\nurllib.request.urlopen('http://example.org/')",
+            out,
+            &["a step has no network"],
+        ),
+        (
+            "open('/usr/lib/planted', 'w')",
+            out,
+            &["Read-only file system: '/usr/lib/planted'", "may write to /tmp"],
+        ),
+        (
+            "open('/src/app.py', 'w')",
+            "inputs = [{ path = \"app/src\", at = \"/src\" }]\noutputs = [{ path = \"/out/made\" }]",
+            &["/src/app.py"],
+        ),
         ("pass", out, &["made no /out/made", "an output names a file or folder"]),
         ("import os\nos.mkdir('/out/made')", out, &["left nothing in /out/made"]),
-        ("import os\nos.symlink('/etc/passwd', '/out/made')", out, &["an output is a file or a folder, and it is a link"]),
-        ("import os\nos.mkdir('/out/made')\nos.symlink('../../x', '/out/made/l')", out, &["it is a link out of the output"]),
+        (
+            "import os\nos.symlink('/etc/passwd', '/out/made')",
+            out,
+            &["an output is a file or a folder, and it is a link"],
+        ),
+        (
+            "import os\nos.mkdir('/out/made')\nos.symlink('../../x', '/out/made/l')",
+            out,
+            &["it is a link out of the output"],
+        ),
         ("import os\nos.mkfifo('/out/made')", out, &["cannot be taken"]),
-        ("import time\ntime.sleep(60)", "timeout = \"2 s\"\noutputs = [{ path = \"/out/made\" }]", &["not done after 2 s", "timeout = \"30 min\""]),
-        ("x = bytearray(400 * 1000 * 1000)", "memory = \"64 MB\"\noutputs = [{ path = \"/out/made\" }]", &["memory"]),
+        (
+            "import time\ntime.sleep(60)",
+            "timeout = \"2 s\"\noutputs = [{ path = \"/out/made\" }]",
+            &["not done after 2 s", "timeout = \"30 min\""],
+        ),
+        (
+            "x = bytearray(400 * 1000 * 1000)",
+            "memory = \"64 MB\"\noutputs = [{ path = \"/out/made\" }]",
+            &["memory"],
+        ),
     ] {
         let steps = step("make", program, rest);
         sandbox.write(MANIFEST, manifest.replace(&good, &steps));
@@ -250,8 +297,14 @@ fn what_is_wrong_with_a_step_is_shown_where_it_is() {
         (input("{ path = \"app/src\", at = \"src\" }"), "`src` is not an absolute path"),
         (input("{ path = \"/etc\", at = \"/src\" }"), "relative path"),
         (input("{ path = \"../../x\", at = \"/src\" }"), "leads out of the workspace"),
-        (input("{ path = \"app/none\", at = \"/src\" }"), "the step `make` names manifests/app/none, which is not there"),
-        (input("{ path = \"app/src\", at = \"/out\" }, { path = \"app\", at = \"/out/x\" }"), "lie in each other"),
+        (
+            input("{ path = \"app/none\", at = \"/src\" }"),
+            "the step `make` names manifests/app/none, which is not there",
+        ),
+        (
+            input("{ path = \"app/src\", at = \"/out\" }, { path = \"app\", at = \"/out/x\" }"),
+            "lie in each other",
+        ),
         (input("{ path = \"app/src\", at = \"/out/in\" }"), "makes /out writable and empty"),
         (input("{ step = \"other\", at = \"/in\" }"), "there is no such step"),
         (input("{ at = \"/in\" }"), "one of a `path` of the workspace, a `step` and a `cargo-lock`"),
@@ -261,7 +314,8 @@ fn what_is_wrong_with_a_step_is_shown_where_it_is() {
         let told = build(&sandbox).ends_with(exit::INPUT_INVALID).says(&[says]);
         told.says(&["app.toml"]);
     }
-    let twice = step("first", "open('/out/x', 'w').write('1')", out) + &step("second", "open('/out/x', 'w').write('2')", out);
+    let twice = step("first", "open('/out/x', 'w').write('1')", out)
+        + &step("second", "open('/out/x', 'w').write('2')", out);
     sandbox.write(MANIFEST, manifest + &twice);
     sandbox.denied().says(&["deny[path-collision] app: x", "the step second and first both claim `x`"]);
 }
@@ -288,7 +342,10 @@ fn a_compiled_extension_is_built_judged_and_imported() {
     let sandbox = function(steps);
     write_base(&sandbox, "gcc", &["binutils", "gcc", "libc6-dev", "libpython3.13-dev"]);
     sandbox
-        .write("manifests/app/src/app.py", "import answer\n\ndef handler(event, context):\n    return answer.get()\n")
+        .write(
+            "manifests/app/src/app.py",
+            "import answer\n\ndef handler(event, context):\n    return answer.get()\n",
+        )
         .write("manifests/app/native/answer.c", code)
         .write("manifests/app/event.json", "{}")
         .write("manifests/app/answer.json", "42");
@@ -301,13 +358,17 @@ fn a_compiled_extension_is_built_judged_and_imported() {
 
     // What a step made is judged as everything else is.
     sandbox.replace(MANIFEST, "\"-O2\"", "\"-O2\", \"-Wl,--no-as-needed\", \"-litm\"");
-    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["deny[needed-library-missing] app", "libitm.so.1"]);
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["deny[needed-library-missing] app", "libitm.so.1"]);
     sandbox.replace(MANIFEST, "\"-O2\", \"-Wl,--no-as-needed\", \"-litm\"", "\"-O1\"");
     build(&sandbox).ends_with(exit::SUCCESS);
     sandbox.kiln().run(["diff", "app@1", "app@latest"]).prints(&["manifests/app.toml"]);
     let compiler = "return PyLong_FromLong(42)";
     sandbox.replace("manifests/app/native/answer.c", compiler, "return PyLong_FromLong(42) broken");
-    build(&sandbox).ends_with(exit::BUILD_STEP_FAILED).says(&["the step `extension` of app, in base `gcc`", "answer.c"]);
+    build(&sandbox)
+        .ends_with(exit::BUILD_STEP_FAILED)
+        .says(&["the step `extension` of app, in base `gcc`", "answer.c"]);
 }
 
 const CARGO_TOML: &str = "[package]\nname = \"bootstrap\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\n\
@@ -378,15 +439,20 @@ fn a_rust_bootstrap_is_built_offline_from_crates_by_their_checksums() {
         .write("manifests/app/bootstrap/src/main.rs", BOOTSTRAP)
         .write("manifests/app/event.json", "{ \"words\": [\"one\", \"two\"] }");
     // The registry is that of whoever runs the tests: its home has what cargo keeps of it.
-    let cargo = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap()));
+    let cargo =
+        std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap()));
     let kiln = || sandbox.kiln().with_variable("CARGO_HOME", &cargo);
     let run = ["build", "--all", "--color", "never"];
     kiln().run(run).ends_with(exit::SUCCESS).says(&["app bootstrap, again"]);
     assert_eq!(member(&sandbox, "bootstrap").0, 0o755);
 
     let first = record(&sandbox);
-    let crates: Vec<&str> =
-        first.inputs.iter().filter(|input| input.role == InputRole::Crate).map(|input| input.name.as_str()).collect();
+    let crates: Vec<&str> = first
+        .inputs
+        .iter()
+        .filter(|input| input.role == InputRole::Crate)
+        .map(|input| input.name.as_str())
+        .collect();
     assert_eq!(crates, ["httparse-1.10.1.crate"]);
     let bill = String::from_utf8(sandbox.read("dist/app/app.cdx.json")).unwrap();
     assert!(bill.contains("pkg:cargo/httparse@1.10.1"), "{bill}");
@@ -403,10 +469,12 @@ fn a_rust_bootstrap_is_built_offline_from_crates_by_their_checksums() {
     let lock = "manifests/app/bootstrap/Cargo.lock";
     sandbox.replace(lock, "6dbf3de7", "00000000");
     kiln().run(run).ends_with(exit::FETCH_FAILED);
-    sandbox.kiln().with_variable("CARGO_HOME", "/nonexistent").run(run).ends_with(exit::FETCH_FAILED).says(&[
-        "no registry of crates is configured",
-        "KILN_CRATES",
-    ]);
+    sandbox
+        .kiln()
+        .with_variable("CARGO_HOME", "/nonexistent")
+        .run(run)
+        .ends_with(exit::FETCH_FAILED)
+        .says(&["no registry of crates is configured", "KILN_CRATES"]);
     sandbox.replace(lock, "registry+https", "git+https").replace(lock, "crates.io-index\"", "other\"");
     kiln().run(run).ends_with(exit::INPUT_INVALID).says(&["httparse 1.10.1 is from git+https", "Cargo.lock"]);
     assert_eq!(sandbox.dist(), before);

@@ -3,8 +3,8 @@
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::included::included_files;
 use crate::source::{ArtifactFiles, SourceTree, read_source};
-use crate::step::{STEP_RULES, StepFiles};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
+use crate::step::{STEP_RULES, StepFiles};
 use crate::workspace::read_workspace;
 use crate::{
     BuildError, Ending, Environment, Event, Events, deployment, distribution, image, local, package, policy,

@@ -82,7 +82,11 @@ fn read_folder(
     };
     if !folder.is_dir() {
         return Err(problem(
-            format!("{what} names {}, which is not {}", section.path, if what.starts_with('`') { "a folder" } else { "there" }),
+            format!(
+                "{what} names {}, which is not {}",
+                section.path,
+                if what.starts_with('`') { "a folder" } else { "there" }
+            ),
             "name a folder beside the manifest",
         ));
     }

@@ -139,7 +139,8 @@ impl Planned {
             Err(denied) => return Ok(Err(denied)),
         };
         let Some(selecting) = selecting else {
-            let mut checks = vec![Check::not_checked("distributions", "the manifest has no [python] section")];
+            let mut checks =
+                vec![Check::not_checked("distributions", "the manifest has no [python] section")];
             checks.extend(step::checks(&steps));
             return Ok(Ok(Fetched {
                 plan,

@@ -7,9 +7,7 @@ use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_build::{Environment, WORKSPACE_FILE, find_workspace, read_workspace};
 use kiln_engine::{EngineSettings, Session};
-use kiln_fetch::{
-    CrateSetting, Mirror, NetworkSettings, apt_mirrors, cargo_config_paths, configured_crates,
-};
+use kiln_fetch::{CrateSetting, Mirror, NetworkSettings, apt_mirrors, cargo_config_paths, configured_crates};
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -99,7 +99,12 @@ pub fn downloads_of(config: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// If that is no URL.
-pub fn crate_url(template: &str, name: &str, version: &str, checksum: &Digest) -> Result<Url, url::ParseError> {
+pub fn crate_url(
+    template: &str,
+    name: &str,
+    version: &str,
+    checksum: &Digest,
+) -> Result<Url, url::ParseError> {
     let marks = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
     if !marks.iter().any(|mark| template.contains(mark)) {
         return format!("{}/{name}/{version}/download", template.trim_end_matches('/')).parse();
@@ -142,13 +147,16 @@ mod tests {
         let place = found.unwrap().unwrap().place;
         assert_eq!(place, CratePlace::Index("http://127.0.0.1/index/".parse().unwrap()));
         assert_eq!(config("[net]\nretry = 2\n").unwrap(), None);
-        assert!(config("[source.crates-io]\nreplace-with = 'crates-io'\n").unwrap_err().contains("each other"));
+        assert!(
+            config("[source.crates-io]\nreplace-with = 'crates-io'\n").unwrap_err().contains("each other")
+        );
         assert!(config("[source.crates-io]\nreplace-with = 'x'\n").unwrap_err().contains("`x`"));
         assert!(config("not toml").unwrap_err().contains("config.toml"));
         let kept = [("config.json".to_owned(), "{\"dl\": \"http://127.0.0.1/dl\"}".to_owned())];
         let setting = configured_crates(None, &[], &kept).unwrap().unwrap();
         assert_eq!(setting.place, CratePlace::Downloads("http://127.0.0.1/dl".to_owned()));
-        let setting = configured_crates(Some(("VARIABLE", "http://127.0.0.1/v")), &[], &kept).unwrap().unwrap();
+        let setting =
+            configured_crates(Some(("VARIABLE", "http://127.0.0.1/v")), &[], &kept).unwrap().unwrap();
         assert_eq!(setting.from, "VARIABLE");
     }
 

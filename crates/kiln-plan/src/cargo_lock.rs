@@ -74,13 +74,20 @@ pub fn parse_cargo_lock(file: &str, text: &Arc<str>) -> Result<Vec<LockedCrate>,
             !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_+.".contains(c))
         };
         if !is_part(&name) || !is_part(&version) || name.starts_with('.') {
-            problem(span, format!("`{what}` is not a crate with its version"), "make the lock anew with cargo");
+            problem(
+                span,
+                format!("`{what}` is not a crate with its version"),
+                "make the lock anew with cargo",
+            );
             continue;
         }
         if !source.ends_with(DEFAULT_REGISTRY) {
             problem(
                 span,
-                format!("{what} is from {}, and kiln brings crates of cargo's default registry only", source.escape_debug()),
+                format!(
+                    "{what} is from {}, and kiln brings crates of cargo's default registry only",
+                    source.escape_debug()
+                ),
                 "take it from there, or have its source in the workspace as an input of its own",
             );
             continue;
@@ -116,9 +123,16 @@ mod tests {
     fn crates_are_known_by_their_checksum() {
         let sum = format!("checksum = \"{}\"", "a".repeat(64));
         let registry = "source = \"registry+https://example.org/crates.io-index\"\n";
-        let crates = lock(&(package("own", "") + &package("b", &format!("{registry}{sum}"))
-            + &package("a", &format!("{registry}{sum}")))).unwrap();
-        assert_eq!(crates.iter().map(LockedCrate::file_name).collect::<Vec<_>>(), ["a-1.0.0.crate", "b-1.0.0.crate"]);
+        let crates = lock(
+            &(package("own", "")
+                + &package("b", &format!("{registry}{sum}"))
+                + &package("a", &format!("{registry}{sum}"))),
+        )
+        .unwrap();
+        assert_eq!(
+            crates.iter().map(LockedCrate::file_name).collect::<Vec<_>>(),
+            ["a-1.0.0.crate", "b-1.0.0.crate"]
+        );
         let wrong = |rest: &str, says: &str| {
             let told = lock(&package("a", rest)).unwrap_err();
             assert!(told.contains("app/Cargo.lock:3") && told.contains(says), "{told}");

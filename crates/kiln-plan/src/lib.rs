@@ -34,7 +34,9 @@ pub use manifest::{
     APP_FOLDER, BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
-pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, StepPlan, base_not_pinned, plan};
+pub use plan::{
+    ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, StepPlan, base_not_pinned, plan,
+};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;

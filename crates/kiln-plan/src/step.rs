@@ -22,8 +22,16 @@ const LEAST_MEMORY: u64 = 6 << 20;
 pub const STEP_SCRATCH: &str = "/tmp";
 
 /// Variables that kiln gives a value of its own, so that steps are alike.
-pub const STEP_VARIABLES: [&str; 8] =
-    ["HOME", "LANG", "LC_ALL", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "SOURCE_DATE_EPOCH", "TMPDIR", "TZ"];
+pub const STEP_VARIABLES: [&str; 8] = [
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHASHSEED",
+    "SOURCE_DATE_EPOCH",
+    "TMPDIR",
+    "TZ",
+];
 
 /// Folders of a base that nothing can be laid over without breaking it, or that the engine itself fills.
 const TAKEN: [&str; 13] =
@@ -208,8 +216,7 @@ pub(crate) fn steps(
         }
     }
     let known: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-    let steps: Vec<StepSection> =
-        tables.into_iter().map(|table| step(table, &known, &mut problem)).collect();
+    let steps: Vec<StepSection> = tables.into_iter().map(|table| step(table, &known, &mut problem)).collect();
     if let Some(cycle) = cycle(&steps) {
         let span = steps[cycle[0]].spans.name.clone();
         let mut names: Vec<&str> = cycle.iter().map(|index| steps[*index].name.as_str()).collect();
@@ -394,7 +401,7 @@ fn inputs(
             _ => problem(
                 span,
                 "an input is one of a `path` of the workspace, a `step` and a `cargo-lock`".to_owned(),
-                "write { path = \"app/web\", at = \"/src\" } or { step = \"fetch\", at = \"/data\" }",
+                "write { path = \"app/web\", at = \"/src\" }, { step = \"schema\", at = \"/schema\" } or { cargo-lock = \"app/Cargo.lock\", at = \"/vendor\" }",
             ),
         }
     }

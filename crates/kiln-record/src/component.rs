@@ -93,8 +93,8 @@ pub struct Component {
     /// Whether the base of an image brings it, so that its files are beneath the artifact's tree and not in it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub from_base: bool,
-    /// Parts that its own bills of materials (PEP 770) say are inside it, sorted: its publisher's word, not established
-    /// by kiln.
+    /// Parts that its own bills of materials (PEP 770) say are inside it: its publisher's word, not established by kiln.
+    /// Of what a step made, the crates that it was made with. Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub embedded: Vec<Embedded>,
     /// Bills of materials of its own that could not be read, with the reason.
@@ -108,7 +108,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// A part that a component's own bill of materials says is inside it: a crate linked into an extension module, a C
-/// library.
+/// library. Or a crate that a step was given, by its lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Embedded {
     /// Its name, with its group in front (`group/name`) where it has one.
@@ -119,7 +119,7 @@ pub struct Embedded {
     pub purl: Option<String>,
     /// The SHA-256 of what was taken in, if stated.
     pub sha256: Option<Digest>,
-    /// The bill of materials that says so, relative to the installation folder.
+    /// The bill of materials that says so, relative to the installation folder; or the lock, relative to the workspace.
     pub stated_in: TreePath,
 }
 
@@ -238,9 +238,9 @@ pub struct MadeBy {
 /// A tree that a step was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeFrom {
-    /// A path of the workspace, or the name of another step.
+    /// A path of the workspace (of a lock, where crates were given), or the name of another step.
     pub name: String,
-    /// The digest of the tree.
+    /// The digest of the tree; of the crates of a lock, that of their list, from which the tree follows.
     pub tree: Digest,
 }
 

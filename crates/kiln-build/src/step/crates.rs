@@ -2,9 +2,9 @@
 //!
 //! Source: The Cargo Book, "Source Replacement", there "Directory Sources".
 
+use crate::BuildError;
 use crate::distribution::download;
 use crate::environment::Context;
-use crate::BuildError;
 use flate2::bufread::MultiGzDecoder;
 use kiln_fetch::{CratePlace, IndexFile, Url, crate_url, downloads_of};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
@@ -15,8 +15,12 @@ use std::collections::BTreeMap;
 /// The version of the rules by which crates are laid out.
 pub(super) const CRATE_RULES: u32 = 1;
 /// What a crate may ask for; the registry takes at most 10 MB packed.
-const LIMITS: Limits =
-    Limits { max_members: 50_000, max_member_size: 256 << 20, max_total_size: 512 << 20, max_ratio: u64::MAX };
+const LIMITS: Limits = Limits {
+    max_members: 50_000,
+    max_member_size: 256 << 20,
+    max_total_size: 512 << 20,
+    max_ratio: u64::MAX,
+};
 /// The longest `config.json` of an index.
 const CONFIG_BYTES: u64 = 64 << 10;
 
@@ -64,7 +68,8 @@ async fn template(context: &Context) -> Result<String, BuildError> {
             let error = |why: String| BuildError::Crates { reason: format!("{}: {why}", setting.from) };
             let url: Url = index.join("config.json").map_err(|why| error(why.to_string()))?;
             let response = context.client().await?.get(&url, CONFIG_BYTES, None).await?;
-            downloads_of(&response.bytes).ok_or_else(|| error("its index does not say where archives are".to_owned()))
+            downloads_of(&response.bytes)
+                .ok_or_else(|| error("its index does not say where archives are".to_owned()))
         }
     }
 }
@@ -95,7 +100,8 @@ fn unpack(locked: &LockedCrate, bytes: &[u8], files: &mut LaidOut) -> Result<(),
                 return Err(malformed(&item.path, "it is a link, which crates do not have"));
             }
         };
-        let Some(inside) = item.path.as_str().strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/')) else {
+        let Some(inside) = item.path.as_str().strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'))
+        else {
             return Err(malformed(&item.path, "it lies beside the one folder of a crate"));
         };
         sums.insert(inside.to_owned(), Digest::of(&content).hex());

@@ -16,7 +16,8 @@ use kiln_plan::{
     ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
 };
 use kiln_record::{
-    Check, Code, Component, Digest, Embedded, Entry, Finding, Input, InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
+    Check, Code, Component, Digest, Embedded, Entry, Finding, Input, InputRole, MadeBy, MadeFrom, Tree,
+    digest_of_value,
 };
 use kiln_sbom::merge_embedded;
 use kiln_store::StatCache;
@@ -202,7 +203,11 @@ pub(crate) fn crate_inputs(component: &Component) -> impl Iterator<Item = Input>
     let crates = component.embedded.iter().filter(|_| component.made_by.is_some());
     crates.filter_map(|part| {
         let version = part.version.as_deref()?;
-        Some(Input { role: InputRole::Crate, name: format!("{}-{version}.crate", part.name), digest: part.sha256? })
+        Some(Input {
+            role: InputRole::Crate,
+            name: format!("{}-{version}.crate", part.name),
+            digest: part.sha256?,
+        })
     })
 }
 
@@ -217,7 +222,9 @@ impl Steps<'_> {
         let section = &self.plan.manifest.steps[index];
         // What it waits for is made side by side.
         let needs = section.inputs.iter().filter_map(|input| match input {
-            StepInput::Step { step, .. } => self.plan.manifest.steps.iter().position(|other| other.name == *step),
+            StepInput::Step { step, .. } => {
+                self.plan.manifest.steps.iter().position(|other| other.name == *step)
+            }
             StepInput::Files { .. } | StepInput::Crates { .. } => None,
         });
         let needs = futures_util::future::try_join_all(needs.map(|other| self.ready(other))).await?;
@@ -259,7 +266,12 @@ impl Steps<'_> {
         Ok(ready(&job, made, merge_embedded(crates)))
     }
 
-    fn job<'j>(&'j self, section: &'j StepSection, index: usize, given: Vec<Given>) -> Result<Job<'j>, BuildError> {
+    fn job<'j>(
+        &'j self,
+        section: &'j StepSection,
+        index: usize,
+        given: Vec<Given>,
+    ) -> Result<Job<'j>, BuildError> {
         let base = &self.plan.steps[index].base;
         let env = run::variables(self.plan, section, base);
         let trees: Vec<(&str, Digest)> =
@@ -288,9 +300,10 @@ fn remembered(context: &Context, digest: &Digest) -> Result<Option<Remembered>, 
 
 fn ready(job: &Job<'_>, made: Remembered, crates: Vec<Embedded>) -> ReadyStep {
     let base = &job.plan.steps[job.index].base;
-    let inputs = job.given.iter().map(|given| {
-        (given.at.clone(), MadeFrom { name: given.name.clone(), tree: given.digest })
-    });
+    let inputs = job
+        .given
+        .iter()
+        .map(|given| (given.at.clone(), MadeFrom { name: given.name.clone(), tree: given.digest }));
     let checked = job.section.reproducible == Reproducible::Check;
     ReadyStep {
         made_by: MadeBy {

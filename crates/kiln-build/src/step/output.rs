@@ -56,7 +56,8 @@ impl Outputs {
         let mut all = Self(BTreeMap::new());
         let mut seen = vec![Seen::Nothing; section.outputs.len()];
         for (folder, tar) in &outcome.outputs {
-            let each = section.outputs.iter().enumerate().filter(|(_, output)| output.folder == folder.as_str());
+            let each =
+                section.outputs.iter().enumerate().filter(|(_, output)| output.folder == folder.as_str());
             let outputs: Vec<(usize, &StepOutput, &str)> = each
                 .map(|(index, output)| {
                     let below = output.path.strip_prefix(folder.as_str()).unwrap_or_default();
@@ -114,11 +115,13 @@ impl Outputs {
                     _ => return Err(refused(&item.path, "it is a link to what is not there")),
                 },
             };
-            let Some((index, output, below)) = outputs.iter().find(|(_, _, below)| item.path.is_within(below) || below.is_empty())
+            let Some((index, output, below)) =
+                outputs.iter().find(|(_, _, below)| item.path.is_within(below) || below.is_empty())
             else {
                 return Ok(());
             };
-            let inside = match item.path.as_str().strip_prefix(below).map(|rest| rest.trim_start_matches('/')) {
+            let inside = match item.path.as_str().strip_prefix(below).map(|rest| rest.trim_start_matches('/'))
+            {
                 Some("") | None => {
                     if matches!(found, Found::Symlink { .. }) {
                         return Err(refused(&item.path, "an output is a file or a folder, and it is a link"));
@@ -128,8 +131,9 @@ impl Outputs {
                 Some(rest) => rest,
             };
             if let Found::Symlink { target } = &found {
-                link_stays_inside(inside, target)
-                    .map_err(|_| refused(&item.path, &format!("it is a link out of the output, to {target}")))?;
+                link_stays_inside(inside, target).map_err(|_| {
+                    refused(&item.path, &format!("it is a link out of the output, to {target}"))
+                })?;
             }
             seen[*index] = Seen::Files;
             let inside = TreePath::new(inside)?;
@@ -180,8 +184,13 @@ impl Outputs {
     }
 
     /// What differs from the files of an earlier run, whose content is in the store.
-    pub(super) fn difference(&self, context: &Context, first: &[MadeFile]) -> Result<Option<Difference>, BuildError> {
-        let before: BTreeMap<&TreePath, &Entry> = first.iter().map(|file| (&file.path, &file.entry)).collect();
+    pub(super) fn difference(
+        &self,
+        context: &Context,
+        first: &[MadeFile],
+    ) -> Result<Option<Difference>, BuildError> {
+        let before: BTreeMap<&TreePath, &Entry> =
+            first.iter().map(|file| (&file.path, &file.entry)).collect();
         let now: BTreeMap<&TreePath, Entry> =
             self.0.iter().map(|(path, (_, found))| (path, found.entry())).collect();
         let paths: BTreeSet<&TreePath> = before.keys().chain(now.keys()).copied().collect();
@@ -231,4 +240,115 @@ fn refused(path: &TreePath, reason: &str) -> PackError {
 pub(super) fn tree(files: &[MadeFile], only_shipped: bool) -> Tree {
     let taken = files.iter().filter(|file| file.shipped || !only_shipped);
     taken.map(|file| (file.path.clone(), file.entry.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_engine::GuestPath;
+    use std::io;
+    use tar::{Builder, EntryType, Header};
+
+    /// An entry of a tar: path, kind, mode, and content or target.
+    type Item<'a> = (&'a str, EntryType, u32, &'a str);
+
+    fn read(
+        outputs: &[(&str, Option<&str>)],
+        items: &[Item<'_>],
+    ) -> Result<Vec<(String, bool, Entry)>, String> {
+        let mut archive = Builder::new(Vec::new());
+        for (path, kind, mode, text) in items {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(*mode);
+            match kind {
+                EntryType::Regular => {
+                    header.set_size(text.len() as u64);
+                    archive.append_data(&mut header, path, text.as_bytes()).unwrap();
+                }
+                EntryType::Symlink | EntryType::Link => {
+                    header.set_size(0);
+                    archive.append_link(&mut header, path, text).unwrap();
+                }
+                _ => {
+                    header.set_size(0);
+                    archive.append_data(&mut header, path, io::empty()).unwrap();
+                }
+            }
+        }
+        let each = outputs.iter().map(|(path, into)| StepOutput {
+            path: (*path).to_owned(),
+            into: into.map(str::to_owned),
+            folder: "/out".to_owned(),
+        });
+        let section = StepSection {
+            name: "make".to_owned(),
+            base: None,
+            argv: vec!["true".to_owned()],
+            env: BTreeMap::new(),
+            inputs: Vec::new(),
+            outputs: each.collect(),
+            working_dir: "/".to_owned(),
+            memory: 1 << 30,
+            timeout: 1,
+            reproducible: kiln_plan::Reproducible::Check,
+            spans: kiln_plan::StepSpans::default(),
+        };
+        let outcome = RunOutcome {
+            exit_code: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            outputs: vec![(GuestPath::new("/out").unwrap(), archive.into_inner().unwrap())],
+            oom_killed: false,
+        };
+        let all = Outputs::read(&section, &outcome)?.0;
+        Ok(all
+            .into_iter()
+            .map(|(path, (shipped, found))| (path.to_string(), shipped, found.entry()))
+            .collect())
+    }
+
+    fn file(text: &str, mode: Mode) -> Entry {
+        Entry::File { digest: Digest::of(text.as_bytes()), size: text.len() as u64, mode }
+    }
+
+    #[test]
+    fn only_what_is_named_is_taken_in_one_form() {
+        use EntryType::{Directory, Link, Regular, Symlink};
+        let items = [
+            ("target/deps/app-1", Regular, 0o775, "app"),
+            ("target/app", Link, 0o775, "target/deps/app-1"),
+            ("site/a/b", Regular, 0o4600, "b"),
+            ("site/a/empty", Directory, 0o700, ""),
+            ("site/link", Symlink, 0o777, "a/b"),
+            ("sitemap", Regular, 0o644, "not below site"),
+        ];
+        let found = read(&[("/out/target/app", Some("bin")), ("/out/site", None)], &items).unwrap();
+        assert_eq!(
+            found,
+            [
+                ("a/b".to_owned(), false, file("b", Mode::Plain)),
+                ("bin/app".to_owned(), true, file("app", Mode::Executable)),
+                ("link".to_owned(), false, Entry::Symlink { target: "a/b".to_owned() }),
+            ]
+        );
+        let whole = read(&[("/out", Some("."))], &items).unwrap();
+        assert_eq!(whole.len(), 5);
+        assert_eq!(whole[4].0, "target/deps/app-1");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_named() {
+        use EntryType::{Directory, Fifo, Regular, Symlink};
+        let told = |outputs: &[(&str, Option<&str>)], items: &[Item<'_>]| read(outputs, items).unwrap_err();
+        let one: &[(&str, Option<&str>)] = &[("/out/x", Some("."))];
+        assert_eq!(told(one, &[("y", Regular, 0o644, "")]), "made no /out/x");
+        assert_eq!(told(one, &[("x", Directory, 0o755, "")]), "left nothing in /out/x");
+        assert!(told(one, &[("x", Symlink, 0o777, "y")]).contains("it is a link"));
+        assert!(told(one, &[("x/l", Symlink, 0o777, "../y")]).contains("out of the output"));
+        assert!(told(one, &[("x/p", Fifo, 0o644, "")]).contains("cannot be taken"));
+        let two = &[("/out/x", Some("d")), ("/out/y", Some("d"))];
+        let items = [("x/f", Regular, 0o644, "1"), ("y/f", Regular, 0o644, "2")];
+        assert!(told(two, &items).contains("another output has `d/f` already"));
+    }
 }

@@ -90,7 +90,8 @@ async fn once(context: &Context, job: &Job<'_>, again: bool) -> Result<Outputs, 
         .engine()
         .await?
         .run(spec, move |line| {
-            let text: String = line.text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let text: String =
+                line.text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             if !text.trim().is_empty() {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 if lines.len() == TAIL {
@@ -125,7 +126,9 @@ fn judge(job: &Job<'_>, outcome: &RunOutcome, log: &[String]) -> Result<(), Buil
         _ if outcome.oom_killed => {
             format!("ran out of memory, of which it may use {} MB", job.section.memory / 1_000_000)
         }
-        NOT_FOUND => format!("failed with exit code {NOT_FOUND}: is there a program `{program}` in the base?"),
+        NOT_FOUND => {
+            format!("failed with exit code {NOT_FOUND}: is there a program `{program}` in the base?")
+        }
         code => format!("failed with exit code {code}"),
     };
     Err(failed(job, reason, log.to_vec()))
@@ -137,24 +140,35 @@ fn failed(job: &Job<'_>, reason: String, lines: Vec<String>) -> BuildError {
     let mut hints = Vec::new();
     if reason.starts_with("made no ") || reason.starts_with("left ") {
         hints.push(
-            "an output names a file or folder that the program leaves; `/tmp` is gone when it ends".to_owned(),
+            "an output names a file or folder that the program leaves; `/tmp` is gone when it ends"
+                .to_owned(),
         );
     }
     if reason.starts_with("ran out of memory") {
         hints.push(format!("let it have more: memory = \"4 GB\" in the step, in {}", job.plan.manifest.file));
     }
     if reason.starts_with("was not done") {
-        hints.push(format!("let it take longer: timeout = \"30 min\" in the step, in {}", job.plan.manifest.file));
+        hints.push(format!(
+            "let it take longer: timeout = \"30 min\" in the step, in {}",
+            job.plan.manifest.file
+        ));
     }
-    if has(&["Name or service not known", "Temporary failure in name resolution", "Network is unreachable", "Could not resolve host", "No address associated with hostname"])
-    {
+    if has(&[
+        "Name or service not known",
+        "Temporary failure in name resolution",
+        "Network is unreachable",
+        "Could not resolve host",
+        "No address associated with hostname",
+    ]) {
         hints.push("a step has no network: what it needs is an input of it, or in its base".to_owned());
     }
     if has(&["Read-only file system", "Permission denied"]) {
         hints.push("a step may write to /tmp and to the folders of its outputs, and nowhere else".to_owned());
     }
     if has(&["not found", "No such file or directory"]) || reason.contains("is there a program") {
-        hints.push(format!("if a program is missing, add its package to images/{base}.toml, or name another base with `base`"));
+        hints.push(format!(
+            "if a program is missing, add its package to images/{base}.toml, or name another base with `base`"
+        ));
     }
     BuildError::Step {
         artifact: job.plan.manifest.name.clone(),
@@ -223,7 +237,12 @@ async fn input(context: &Context, given: &Given, epoch: u64) -> Result<InputTree
 }
 
 /// The content of a file, which must have the digest that was planned.
-fn content(context: &Context, given: &Given, path: &TreePath, digest: &Digest) -> Result<Vec<u8>, BuildError> {
+fn content(
+    context: &Context,
+    given: &Given,
+    path: &TreePath,
+    digest: &Digest,
+) -> Result<Vec<u8>, BuildError> {
     let Content::Files(source) = &given.content else { return Ok(context.store.read_blob(digest)?) };
     let file = source.files.get(path).ok_or(BuildError::Interrupted)?;
     let bytes = fs_err::read(file)?;
