@@ -439,9 +439,9 @@ fn a_rust_bootstrap_is_built_offline_from_crates_by_their_checksums() {
         .write("manifests/app/bootstrap/src/main.rs", BOOTSTRAP)
         .write("manifests/app/event.json", "{ \"words\": [\"one\", \"two\"] }");
     // The registry is that of whoever runs the tests: its home has what cargo keeps of it.
-    let cargo =
-        std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap()));
-    let kiln = || sandbox.kiln().with_variable("CARGO_HOME", &cargo);
+    let stated = std::env::vars_os().find(|(name, _)| name == "CARGO_HOME").map(|(_, folder)| folder.into());
+    let cargo: std::path::PathBuf = stated.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cargo"));
+    let kiln = || sandbox.kiln().with_variable("CARGO_HOME", cargo.to_str().unwrap());
     let run = ["build", "--all", "--color", "never"];
     kiln().run(run).ends_with(exit::SUCCESS).says(&["app bootstrap, again"]);
     assert_eq!(member(&sandbox, "bootstrap").0, 0o755);

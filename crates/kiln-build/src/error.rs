@@ -9,6 +9,7 @@ use kiln_python::{InputProblem, PythonError};
 use kiln_record::{ArtifactName, BaseName, Digest, Finding, Platform};
 use kiln_sbom::SbomError;
 use kiln_store::StoreError;
+use std::fmt;
 
 /// Why a run broke, by what the reader can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -121,11 +122,11 @@ pub enum BuildError {
     #[error("upstream source `{name}`: commit {commit} has the tree {found}, but {lock} says {expected}")]
     UpstreamDiffers {
         /// The source.
-        name: String,
+        name: Box<str>,
         /// The lock, relative to the workspace.
-        lock: String,
+        lock: Box<str>,
         /// The commit.
-        commit: String,
+        commit: Box<str>,
         /// The tree that is locked.
         expected: Digest,
         /// The tree that was found.
@@ -250,21 +251,8 @@ pub enum BuildError {
         hints: Vec<String>,
     },
     /// A step of an artifact failed.
-    #[error("the step `{step}` of {artifact}, in base `{base}`, {reason}")]
-    Step {
-        /// The artifact.
-        artifact: ArtifactName,
-        /// The step.
-        step: String,
-        /// The base.
-        base: BaseName,
-        /// What is wrong, after the name.
-        reason: String,
-        /// The end of its log.
-        lines: Vec<String>,
-        /// What the log means, where that can be told.
-        hints: Vec<String>,
-    },
+    #[error("{0}")]
+    Step(Box<FailedStep>),
     /// The packed archive does not hold the tree that was verified.
     #[error(
         "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"
@@ -339,6 +327,30 @@ pub enum BuildError {
     /// Files.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct FailedStep {
+    /// The artifact.
+    pub artifact: ArtifactName,
+    /// The step.
+    pub step: String,
+    /// The base.
+    pub base: BaseName,
+    /// What is wrong, after the name.
+    pub reason: String,
+    /// The end of its log.
+    pub lines: Vec<String>,
+    /// What the log means, where that can be told.
+    pub hints: Vec<String>,
+}
+
+impl fmt::Display for FailedStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { artifact, step, base, reason, .. } = self;
+        write!(f, "the step `{step}` of {artifact}, in base `{base}`, {reason}")
+    }
 }
 
 impl From<serde_json::Error> for BuildError {

@@ -49,7 +49,7 @@ mod workspace;
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
 pub use cross_check::{CrossCheck, cross_check};
 pub use environment::{EngineSlot, Environment};
-pub use error::BuildError;
+pub use error::{BuildError, FailedStep};
 pub use event::{Ending, Event, Events, Stage};
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,

@@ -78,11 +78,8 @@ impl From<BuildError> for Failure {
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{tail}"), Vec::new())
             }
-            BuildError::SdistBuild { ref lines, .. } | BuildError::Step { ref lines, .. } => {
-                let log = if lines.is_empty() { "" } else { "; the end of its log:" };
-                let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
-                (format!("{error}{log}{tail}"), Vec::new())
-            }
+            BuildError::SdistBuild { ref lines, .. } => (with_log(&error, lines), Vec::new()),
+            BuildError::Step(ref failed) => (with_log(&error, &failed.lines), Vec::new()),
             BuildError::Unresolved { ref lines, .. } => {
                 let said: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}; uv says:{said}"), Vec::new())
@@ -141,7 +138,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
             exit::ENGINE_UNAVAILABLE
         }
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
-        BuildError::Guest { .. } | BuildError::SdistBuild { .. } | BuildError::Step { .. } => {
+        BuildError::Guest { .. } | BuildError::SdistBuild { .. } | BuildError::Step(_) => {
             exit::BUILD_STEP_FAILED
         }
         BuildError::ArchiveDiffers { .. }
@@ -219,8 +216,8 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::SdistBuild { .. } => {
             vec!["docs/python.md says what a build has, and what it has not; nothing was published".to_owned()]
         }
-        BuildError::Step { hints, .. } => {
-            let mut hints = hints.clone();
+        BuildError::Step(failed) => {
+            let mut hints = failed.hints.clone();
             hints.push("docs/steps.md says what a step has, and what it has not; nothing was published".to_owned());
             hints
         }
@@ -246,6 +243,13 @@ fn hints(error: &BuildError) -> Vec<String> {
         _ => Vec::new(),
     };
     hints
+}
+
+/// An error with the end of the log of what failed.
+fn with_log(error: &BuildError, lines: &[String]) -> String {
+    let log = if lines.is_empty() { "" } else { "; the end of its log:" };
+    let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
+    format!("{error}{log}{tail}")
 }
 
 /// The first few of a list, one a line.

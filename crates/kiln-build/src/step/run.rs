@@ -3,6 +3,7 @@
 use super::output::Outputs;
 use super::{Content, Given, Job, Remembered, crates};
 use crate::environment::{Context, blocking};
+use crate::error::FailedStep;
 use crate::import_check::{USER, guest};
 use crate::{BuildError, Event};
 use kiln_engine::{EngineError, InputTree, Limits, RunOutcome, RunSpec};
@@ -170,14 +171,14 @@ fn failed(job: &Job<'_>, reason: String, lines: Vec<String>) -> BuildError {
             "if a program is missing, add its package to images/{base}.toml, or name another base with `base`"
         ));
     }
-    BuildError::Step {
+    BuildError::Step(Box::new(FailedStep {
         artifact: job.plan.manifest.name.clone(),
         step: job.section.name.clone(),
         base,
         reason,
         lines,
         hints,
-    }
+    }))
 }
 
 /// The variables of a step.
