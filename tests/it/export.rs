@@ -85,7 +85,7 @@ fn every_tool_gets_the_same_facts_in_its_own_words() {
         output.starts_with("before=1\n") && output.contains(&format!("my-app-sha256={}\n", zip.hex())),
         "{output}"
     );
-    assert!(fs::read_to_string(files.join("summary")).unwrap().contains(&format!("| svc | image |")));
+    assert!(fs::read_to_string(files.join("summary")).unwrap().contains("| svc | image |"));
 
     // Where the workspace is does not show.
     let elsewhere = sandbox.copy();

@@ -36,5 +36,6 @@ mod registry;
 mod reproducible;
 mod sdists;
 mod smoke;
+mod steps;
 mod tree;
 mod upstream;

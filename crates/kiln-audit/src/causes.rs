@@ -142,8 +142,10 @@ impl Changed {
     fn changed(&self, kind: CauseKind) -> Option<ChangeCause> {
         let (roles, word): (&[InputRole], &str) = match kind {
             CauseKind::Lock => (&[InputRole::Lock, InputRole::Project, InputRole::BuildLock], "lock"),
-            CauseKind::Base => (&[InputRole::Base, InputRole::BuildBase], "base"),
-            CauseKind::Source => (&[InputRole::Source, InputRole::Upstream], "source"),
+            CauseKind::Base => (&[InputRole::Base, InputRole::BuildBase, InputRole::StepBase], "base"),
+            CauseKind::Source => {
+                (&[InputRole::Source, InputRole::Upstream, InputRole::StepSource, InputRole::Crate], "source")
+            }
             CauseKind::Manifest => (&[InputRole::Manifest, InputRole::Settings], "manifest"),
             CauseKind::Layer => (&[InputRole::Layer], "layer"),
             CauseKind::Target => (&[], "target"),

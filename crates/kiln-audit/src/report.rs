@@ -321,7 +321,13 @@ impl Diff {
             .inputs
             .iter()
             .filter(|i| {
-                !matches!(i.role, InputRole::Distribution | InputRole::Sdist | InputRole::BuildRequirement)
+                !matches!(
+                    i.role,
+                    InputRole::Distribution
+                        | InputRole::Sdist
+                        | InputRole::BuildRequirement
+                        | InputRole::Crate
+                )
             })
             .map(|input| {
                 let what = match (&input.before, &input.after) {

@@ -2,8 +2,9 @@
 
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::included::included_files;
-use crate::source::{SourceTree, read_source};
+use crate::source::{ArtifactFiles, SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
+use crate::step::{STEP_RULES, StepFiles};
 use crate::workspace::read_workspace;
 use crate::{
     BuildError, Ending, Environment, Event, Events, deployment, distribution, image, local, package, policy,
@@ -180,7 +181,7 @@ pub(crate) async fn lock(environment: &Environment, events: &Events) -> Result<W
 
 /// An artifact before its build: planned, or already denied or broken.
 struct Prepared {
-    outcome: Result<(ArtifactPlan, SourceTree), Stopped>,
+    outcome: Result<(ArtifactPlan, ArtifactFiles), Stopped>,
 }
 
 #[derive(Clone)]
@@ -238,12 +239,13 @@ fn prepare_one(
     manifest: &Manifest,
     prepared: &BTreeMap<ArtifactName, Prepared>,
     stat: &mut StatCache,
-) -> Result<Result<(ArtifactPlan, SourceTree), Stopped>, BuildError> {
+) -> Result<Result<(ArtifactPlan, ArtifactFiles), Stopped>, BuildError> {
     let environment = &context.environment;
     let source = match &manifest.source {
         Some(section) => read_source(&environment.root, &manifest.file, section, stat)?,
         None => SourceTree::default(),
     };
+    let steps = StepFiles::read(&environment.root, manifest, stat)?;
     let mut file = |path: String| -> Result<Option<(String, Digest)>, BuildError> {
         let full = environment.root.join(&path);
         // A lock that is not there is judged when the artifact is built, with the command that makes it.
@@ -251,6 +253,7 @@ fn prepare_one(
     };
     let mut inputs = PlanInputs {
         source: manifest.source.as_ref().map(|_| source.tree.digest()),
+        step_files: steps.digests(manifest)?,
         epoch: environment.source_date_epoch,
         rules: Some(rules(manifest)?),
         ..PlanInputs::default()
@@ -302,7 +305,7 @@ fn prepare_one(
         }
     }
     Ok(match plan(workspace, manifest, &inputs) {
-        Ok(plan) => Ok((plan, source)),
+        Ok(plan) => Ok((plan, ArtifactFiles { own: source, steps })),
         Err(finding) => Err(Stopped::Denied(*finding)),
     })
 }
@@ -311,7 +314,7 @@ fn prepare_one(
 /// for unchanged.
 fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
     let version = env!("CARGO_PKG_VERSION");
-    Ok(digest_of_value(&(
+    let rules = digest_of_value(&(
         version,
         COMPRESSOR,
         PROBE,
@@ -322,7 +325,9 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         package::rules()?,
         manifest.kind.is_image().then(|| image::rules(manifest)).transpose()?,
         &*manifest.runtime,
-    ))?)
+    ))?;
+    // What has no steps keeps the digest that it had before there were any.
+    Ok(if manifest.steps.is_empty() { rules } else { digest_of_value(&(rules, STEP_RULES))? })
 }
 
 /// What the builds of one run share.
@@ -441,7 +446,7 @@ impl Run {
     async fn stages(
         &self,
         plan: ArtifactPlan,
-        source: SourceTree,
+        source: ArtifactFiles,
     ) -> Result<Result<(Vec<Finding>, LedgerEntry, Vec<Transformation>), Denied>, BuildError> {
         let context = &self.context;
         let mut layers = Vec::new();
@@ -491,7 +496,7 @@ impl Run {
     async fn collect(
         &self,
         plan: ArtifactPlan,
-        source: SourceTree,
+        source: ArtifactFiles,
         layers: &[ReadyLayer],
     ) -> Result<Result<Collected, Denied>, BuildError> {
         let planned = Planned { plan, source };

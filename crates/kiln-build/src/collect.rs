@@ -1,6 +1,7 @@
 //! Collecting: wheels and source files become one tree, and every path gets an owner.
 
 use crate::distribution::{MemberStream, ReadyWheel};
+use crate::step::ReadyStep;
 use crate::{BuildError, environment::Context};
 use kiln_audit::{ElfFacts, format_size};
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
@@ -28,7 +29,18 @@ pub(crate) enum Content {
     Stored(Digest),
 }
 
-/// Files that no distribution brings: the artifact's own, or an upstream source's.
+/// Who brings files that are of no distribution.
+#[derive(Clone, Copy)]
+pub(crate) enum OwnOrigin<'a> {
+    /// The artifact's own source.
+    Source,
+    /// An upstream source.
+    Upstream(&'a LockedUpstream),
+    /// A step.
+    Step(&'a ReadyStep),
+}
+
+/// Files that no distribution brings: the artifact's own, an upstream source's or a step's.
 pub(crate) struct OwnFiles<'a> {
     /// Their component.
     pub(crate) name: &'a str,
@@ -37,9 +49,7 @@ pub(crate) struct OwnFiles<'a> {
     pub(crate) files: &'a BTreeMap<TreePath, PathBuf>,
     /// The folder of the artifact that they go to.
     pub(crate) into: Option<String>,
-    /// The section of the manifest that takes them.
-    pub(crate) section: &'static str,
-    pub(crate) upstream: Option<&'a LockedUpstream>,
+    pub(crate) origin: OwnOrigin<'a>,
 }
 
 /// A tree with its content and owners.
@@ -111,9 +121,10 @@ impl Collection {
 
     fn add_own(&mut self, own: &OwnFiles<'_>) {
         let component = ComponentId::new(Ecosystem::Application, own.name);
-        let whose = match own.upstream {
-            None => "your own file".to_owned(),
-            Some(_) => format!("the upstream source {}", own.name),
+        let whose = match own.origin {
+            OwnOrigin::Source => "your own file".to_owned(),
+            OwnOrigin::Upstream(_) => format!("the upstream source {}", own.name),
+            OwnOrigin::Step(_) => format!("the step {}", own.name),
         };
         for (path, entry) in own.tree.iter() {
             let Ok(target) = below(path, own.into.as_deref()) else { continue };
@@ -127,11 +138,18 @@ impl Collection {
                     target.as_str(),
                     format!("{whose} and {owner} both claim `{target}`, with different content"),
                 )
-                .remedy(format!(
-                    "rename {}, or leave it out: add `{path}` to `exclude` under `{}`",
-                    if own.upstream.is_none() { "your file" } else { "one of them" },
-                    own.section
-                ));
+                .remedy(match own.origin {
+                    OwnOrigin::Source => format!(
+                        "rename your file, or leave it out: add `{path}` to `exclude` under `[source]`"
+                    ),
+                    OwnOrigin::Upstream(_) => format!(
+                        "rename one of them, or leave it out: add `{path}` to `exclude` under `[[upstream]]`"
+                    ),
+                    OwnOrigin::Step(_) => format!(
+                        "let the step {} make it elsewhere, or give its output another folder with `into`",
+                        own.name
+                    ),
+                });
                 if is_python {
                     finding = finding.remedy(format!(
                         "or leave the distribution out: add `{owner}` to `exclude` under `[python]`"
@@ -354,6 +372,7 @@ fn components(
                 unread_sboms: ready.unread_sboms.clone(),
                 upstream: None,
                 built_from: ready.built_from.clone(),
+                made_by: None,
             },
         );
     }
@@ -364,6 +383,11 @@ fn components(
     for files in own {
         let id = ComponentId::new(Ecosystem::Application, files.name);
         let Some((bytes, count)) = sums.get(&id).copied() else { continue };
+        let (upstream, step) = match files.origin {
+            OwnOrigin::Source => (None, None),
+            OwnOrigin::Upstream(locked) => (Some(locked), None),
+            OwnOrigin::Step(ready) => (None, Some(ready)),
+        };
         components.insert(
             id.clone(),
             Component {
@@ -376,21 +400,22 @@ fn components(
                 ecosystem: Ecosystem::Application,
                 name: files.name.to_owned(),
                 // The commit, since a tag can be moved.
-                version: files.upstream.map(|locked| locked.commit.clone()),
+                version: upstream.map(|locked| locked.commit.clone()),
                 bytes,
                 files: count,
                 origin: None,
-                upstream: files.upstream.map(|locked| Upstream {
+                upstream: upstream.map(|locked| Upstream {
                     git: locked.git.clone(),
                     revision: locked.revision.clone(),
                     commit: locked.commit.clone(),
                     folder: locked.folder.clone(),
                 }),
                 built_from: None,
+                made_by: step.map(|ready| ready.made_by.clone()),
                 metadata: Metadata::default(),
                 within: None,
                 from_base: false,
-                embedded: Vec::new(),
+                embedded: step.map(|ready| ready.crates.clone()).unwrap_or_default(),
                 unread_sboms: BTreeMap::new(),
             },
         );
@@ -419,6 +444,7 @@ fn components(
                 unread_sboms: BTreeMap::new(),
                 upstream: None,
                 built_from: None,
+                made_by: None,
             },
         );
     }

@@ -3,7 +3,7 @@
 use crate::base::ReadyBases;
 use crate::{BuildError, Events, NamedIndexSetting};
 use kiln_engine::{Engine, EngineSettings};
-use kiln_fetch::{Client, Index, IndexSetting, Mirror, NetworkSettings};
+use kiln_fetch::{Client, CrateSetting, Index, IndexSetting, Mirror, NetworkSettings};
 use kiln_record::{Digest, Epoch};
 use kiln_store::{Ledger, Store, WorkspaceLock};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct Environment {
     pub further_indexes: Vec<String>,
     /// The Debian mirrors of the environment, used where neither base nor workspace names one.
     pub debian_mirrors: Vec<Mirror>,
+    /// The crates registry that the environment's cargo is configured for, if any; or why that cannot be told.
+    pub crates: Result<Option<CrateSetting>, String>,
     /// How to reach the engine.
     pub engine: EngineSettings,
     /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.

@@ -9,6 +9,7 @@ use kiln_python::{InputProblem, PythonError};
 use kiln_record::{ArtifactName, BaseName, Digest, Finding, Platform};
 use kiln_sbom::SbomError;
 use kiln_store::StoreError;
+use std::fmt;
 
 /// Why a run broke, by what the reader can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,15 @@ pub enum BuildError {
     Index {
         /// Its name.
         index: String,
+        /// Why.
+        reason: String,
+    },
+    /// No crates registry is configured anywhere.
+    #[error("no registry of crates is configured")]
+    NoCrates,
+    /// The crates registry of the environment cannot be used.
+    #[error("the registry of crates cannot be used: {reason}")]
+    Crates {
         /// Why.
         reason: String,
     },
@@ -120,11 +130,11 @@ pub enum BuildError {
     #[error("upstream source `{name}`: commit {commit} has the tree {found}, but {lock} says {expected}")]
     UpstreamDiffers {
         /// The source.
-        name: String,
+        name: Box<str>,
         /// The lock, relative to the workspace.
-        lock: String,
+        lock: Box<str>,
         /// The commit.
-        commit: String,
+        commit: Box<str>,
         /// The tree that is locked.
         expected: Digest,
         /// The tree that was found.
@@ -248,6 +258,9 @@ pub enum BuildError {
         /// What the log means, where that can be told.
         hints: Vec<String>,
     },
+    /// A step of an artifact failed.
+    #[error("{0}")]
+    Step(Box<FailedStep>),
     /// The packed archive does not hold the tree that was verified.
     #[error(
         "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"
@@ -322,6 +335,30 @@ pub enum BuildError {
     /// Files.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct FailedStep {
+    /// The artifact.
+    pub artifact: ArtifactName,
+    /// The step.
+    pub step: String,
+    /// The base.
+    pub base: BaseName,
+    /// What is wrong, after the name.
+    pub reason: String,
+    /// The end of its log.
+    pub lines: Vec<String>,
+    /// What the log means, where that can be told.
+    pub hints: Vec<String>,
+}
+
+impl fmt::Display for FailedStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { artifact, step, base, reason, .. } = self;
+        write!(f, "the step `{step}` of {artifact}, in base `{base}`, {reason}")
+    }
 }
 
 impl From<serde_json::Error> for BuildError {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Stage {
     /// Deciding which distributions the target needs.
     Select,
+    /// Running the artifact's own steps.
+    Steps,
     /// Bringing wheels into the store.
     Fetch,
     /// Merging wheels and source into a tree.
@@ -29,6 +31,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Select => "select",
+            Self::Steps => "steps",
             Self::Fetch => "fetch",
             Self::Collect => "collect",
             Self::Verify => "verify",
@@ -112,6 +115,15 @@ pub enum Event {
         /// Its file name.
         file: String,
         /// Whether for the second time, to see that it gives the same.
+        again: bool,
+    },
+    /// A step of an artifact is run.
+    Step {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The step.
+        step: String,
+        /// Whether for the second time, to see that it makes the same.
         again: bool,
     },
     /// A program in a container wrote a line.

@@ -440,6 +440,22 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
     let origin = component.and_then(|component| component.origin.as_ref());
     let built = component.and_then(|component| component.built_from.as_ref());
     let origin = match origin {
+        None if let Some(made_by) = component.and_then(|component| component.made_by.as_ref()) => {
+            let name = component.map(|component| component.name.as_str()).unwrap_or_default();
+            let given: Vec<String> = made_by
+                .inputs
+                .iter()
+                .map(|(at, from)| format!("{} at {at} ({})", from.name, from.tree))
+                .collect();
+            let given =
+                if given.is_empty() { String::new() } else { format!(", given {}", given.join(", ")) };
+            format!(
+                "made by the step {name} in base {} ({}): {}{given}",
+                made_by.base,
+                made_by.base_digest,
+                made_by.argv.join(" ")
+            )
+        }
         None if let Some(upstream) = upstream => {
             let folder =
                 upstream.folder.as_ref().map(|folder| format!(", below {folder}")).unwrap_or_default();

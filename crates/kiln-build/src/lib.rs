@@ -11,6 +11,7 @@ mod collect;
 mod cross_check;
 mod declared;
 mod deployment;
+mod difference;
 mod distribution;
 mod document;
 mod environment;
@@ -39,6 +40,7 @@ mod selecting;
 mod smoke;
 mod source;
 mod stage;
+mod step;
 mod tool;
 mod upstream;
 mod uv;
@@ -47,7 +49,7 @@ mod workspace;
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
 pub use cross_check::{CrossCheck, cross_check};
 pub use environment::{EngineSlot, Environment};
-pub use error::BuildError;
+pub use error::{BuildError, FailedStep};
 pub use event::{Ending, Event, Events, Stage};
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,

@@ -1,6 +1,7 @@
 //! An artifact's own files: from folders on disk to a tree.
 
 use crate::BuildError;
+use crate::step::StepFiles;
 use fs_err as fs;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use kiln_plan::{Problem, SourceSection};
@@ -12,6 +13,15 @@ use std::path::{Path, PathBuf};
 
 /// Folders that are never part of an artifact: version control, and bytecode that depends on who ran the code last.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
+
+/// All files of the workspace that an artifact is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ArtifactFiles {
+    /// Its own.
+    pub(crate) own: SourceTree,
+    /// What its steps are given.
+    pub(crate) steps: StepFiles,
+}
 
 /// The files of a `[source]` section.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +39,54 @@ pub(crate) fn read_source(
     section: &SourceSection,
     stat: &mut StatCache,
 ) -> Result<SourceTree, BuildError> {
+    read_folder(root, manifest_file, "`source.path`", section, stat)
+}
+
+/// Reads what a step is given: a folder, or one file under its own name. `what` is who takes it, for messages.
+pub(crate) fn read_given(
+    root: &Path,
+    manifest_file: &str,
+    what: &str,
+    section: &SourceSection,
+    stat: &mut StatCache,
+) -> Result<SourceTree, BuildError> {
+    let path = root.join(&section.path);
+    if !path.is_file() {
+        return read_folder(root, manifest_file, what, section, stat);
+    }
+    let mut source = SourceTree::default();
+    let name = section.path.rsplit('/').next().unwrap_or_default();
+    let name = TreePath::new(name).map_err(|error| {
+        BuildError::Input(vec![Problem::in_file(manifest_file, error.to_string()).help("rename the file")])
+    })?;
+    let (digest, size) = stat.digest_of(&path)?;
+    let mode = Mode::from_bits(fs::metadata(&path)?.permissions().mode());
+    source
+        .tree
+        .insert(name.clone(), Entry::File { digest, size, mode })
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
+    source.files.insert(name, path);
+    Ok(source)
+}
+
+fn read_folder(
+    root: &Path,
+    manifest_file: &str,
+    what: &str,
+    section: &SourceSection,
+    stat: &mut StatCache,
+) -> Result<SourceTree, BuildError> {
     let folder = root.join(&section.path);
     let problem = |message: String, help: &str| {
         BuildError::Input(vec![Problem::in_file(manifest_file, message).help(help.to_owned())])
     };
     if !folder.is_dir() {
         return Err(problem(
-            format!("`source.path` names {}, which is not a folder", section.path),
+            format!(
+                "{what} names {}, which is not {}",
+                section.path,
+                if what.starts_with('`') { "a folder" } else { "there" }
+            ),
             "name a folder beside the manifest",
         ));
     }
@@ -94,7 +145,7 @@ pub(crate) fn read_source(
     }
     if source.tree.is_empty() {
         return Err(problem(
-            format!("`source` takes no file from {}", section.path),
+            format!("{what} takes no file from {}", section.path),
             "check `include` and `exclude`",
         ));
     }

@@ -2,7 +2,7 @@
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
 use crate::base_image::{BaseImage, with_runtime};
-use crate::collect::{Collection, OwnFiles, WheelFiles};
+use crate::collect::{Collection, OwnFiles, OwnOrigin, WheelFiles};
 use crate::distribution::{self, ReadyWheel};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
@@ -13,7 +13,8 @@ use crate::index::Bindings;
 use crate::native;
 use crate::sdist::{self, Brought, Builder};
 use crate::selecting::{self, Selecting};
-use crate::source::SourceTree;
+use crate::source::{ArtifactFiles, SourceTree};
+use crate::step::{self, ReadyStep};
 use crate::upstream::{self, ReadyUpstream};
 use crate::{BuildError, Event, Stage, cross_check, local, smoke};
 use kiln_audit::{
@@ -46,7 +47,7 @@ pub(crate) struct ReadyLayer {
     pub(crate) distributions: BTreeMap<DistributionName, String>,
 }
 
-/// Upstream sources have their content in the store.
+/// Upstream sources and steps have their content in the store.
 static NO_FILES: BTreeMap<TreePath, PathBuf> = BTreeMap::new();
 
 /// Stops a build before it is published: everything found so far, with at least one denial.
@@ -58,7 +59,7 @@ pub(crate) type Judged<T> = Result<Result<T, Denied>, BuildError>;
 /// Every input has a digest; nothing was fetched yet.
 pub(crate) struct Planned {
     pub(crate) plan: ArtifactPlan,
-    pub(crate) source: SourceTree,
+    pub(crate) source: ArtifactFiles,
 }
 
 /// The wheels are in the store.
@@ -66,6 +67,7 @@ pub(crate) struct Fetched {
     plan: ArtifactPlan,
     source: SourceTree,
     upstreams: Vec<ReadyUpstream>,
+    steps: Vec<ReadyStep>,
     wheels: Vec<ReadyWheel>,
     gaps: Vec<Gap>,
     findings: Vec<Finding>,
@@ -117,26 +119,37 @@ pub(crate) struct Packed {
 impl Planned {
     /// Decides which distributions the target needs, and brings them into the store.
     pub(crate) async fn fetch(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Fetched> {
-        let Self { plan, source } = self;
+        let Self { plan, source: ArtifactFiles { own: source, steps: given } } = self;
         let plan = with_runtime(context, plan).await?;
         let name = plan.manifest.name.clone();
         if !plan.upstreams.is_empty() {
             context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
         }
         let upstreams = upstream::bring_all(context, &plan.manifest, &plan.upstreams).await?;
+        if !plan.steps.is_empty() {
+            context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Steps });
+        }
+        let steps = step::make_all(context, &plan, &given).await?;
+        let of_steps = step::findings(&plan, &steps);
+        if let Some(denied) = denied(context, &plan, &of_steps) {
+            return Ok(Err(denied));
+        }
         let selecting = match selecting::select_for(context, &plan, layer_contents(layers)).await? {
             Ok(selecting) => selecting,
             Err(denied) => return Ok(Err(denied)),
         };
         let Some(selecting) = selecting else {
-            let checks = vec![Check::not_checked("distributions", "the manifest has no [python] section")];
+            let mut checks =
+                vec![Check::not_checked("distributions", "the manifest has no [python] section")];
+            checks.extend(step::checks(&steps));
             return Ok(Ok(Fetched {
                 plan,
                 source,
                 upstreams,
+                steps,
                 wheels: Vec::new(),
                 gaps: Vec::new(),
-                findings: Vec::new(),
+                findings: of_steps,
                 checks,
                 edges: BTreeMap::new(),
                 wanted: Vec::new(),
@@ -151,7 +164,8 @@ impl Planned {
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
         let brought = fetch_all(context, &plan, &lock, &selection.wanted, &bindings, &target).await?;
         let mut wheels = Vec::new();
-        let mut findings = selection.findings.clone();
+        let mut findings = of_steps;
+        findings.extend(selection.findings.iter().cloned());
         for brought in brought {
             wheels.extend(brought.wheel);
             findings.extend(brought.findings);
@@ -172,6 +186,7 @@ impl Planned {
             .collect();
         let mut checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
         checks.extend(told_by_twin(context, &plan.base).await?);
+        checks.extend(step::checks(&steps));
         let built = wheels.iter().filter(|ready| ready.built_from.is_some()).count();
         if built > 0 {
             checks.push(Check::ran("sdist", built, "source distributions built twice"));
@@ -180,6 +195,7 @@ impl Planned {
             plan,
             source,
             upstreams,
+            steps,
             wheels,
             gaps: selection.gaps,
             findings,
@@ -249,7 +265,7 @@ async fn fetch_all(
 }
 
 impl Fetched {
-    /// The artifact's own files, and those of its upstream sources, each with the folder it goes to.
+    /// The artifact's own files, and those of its upstream sources and steps, each with the folder it goes to.
     fn own_files(&self) -> Vec<OwnFiles<'_>> {
         let manifest = &self.plan.manifest;
         let folder = |into: Option<&str>| manifest.own_folder(into).map(str::to_owned);
@@ -258,18 +274,23 @@ impl Fetched {
             tree: &self.source.tree,
             files: &self.source.files,
             into: folder(manifest.source.as_ref().and_then(|source| source.into.as_deref())),
-            section: "[source]",
-            upstream: None,
+            origin: OwnOrigin::Source,
         };
         let upstreams = self.upstreams.iter().map(|ready| OwnFiles {
             name: &ready.section.name,
             tree: &ready.tree,
             files: &NO_FILES,
             into: manifest.own_folder(ready.section.into.as_deref()).map(str::to_owned),
-            section: "[[upstream]]",
-            upstream: Some(&ready.locked),
+            origin: OwnOrigin::Upstream(&ready.locked),
         });
-        std::iter::once(own).chain(upstreams).collect()
+        let steps = self.steps.iter().map(|ready| OwnFiles {
+            name: &ready.section.name,
+            tree: &ready.shipped,
+            files: &NO_FILES,
+            into: None,
+            origin: OwnOrigin::Step(ready),
+        });
+        std::iter::once(own).chain(upstreams).chain(steps).collect()
     }
 
     /// Merges everything into one tree.
@@ -685,6 +706,7 @@ fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record, BuildError
     // The wheel of a project in the workspace is made of an input, and is none itself.
     let is_made = |ready: &&ReadyWheel| matches!(ready.source, Some(OriginSource::Folder { .. }));
     inputs.extend(wheels.iter().filter(|ready| !is_made(ready)).flat_map(wheel_inputs));
+    inputs.extend(collection.components.iter().flat_map(step::crate_inputs));
     inputs.extend(layers.iter().map(|layer| Input {
         role: InputRole::Layer,
         name: layer.name.to_string(),

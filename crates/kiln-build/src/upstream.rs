@@ -178,9 +178,9 @@ fn differs(
     tree: &Tree,
 ) -> BuildError {
     BuildError::UpstreamDiffers {
-        name: section.name.clone(),
-        lock: artifact_lock_path(&manifest.name),
-        commit: locked.commit.clone(),
+        name: section.name.as_str().into(),
+        lock: artifact_lock_path(&manifest.name).into(),
+        commit: locked.commit.as_str().into(),
         expected: locked.tree,
         found: tree.digest(),
     }

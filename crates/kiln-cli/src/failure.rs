@@ -78,11 +78,8 @@ impl From<BuildError> for Failure {
                 let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}{tail}"), Vec::new())
             }
-            BuildError::SdistBuild { ref lines, .. } => {
-                let log = if lines.is_empty() { "" } else { "; the end of its log:" };
-                let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
-                (format!("{error}{log}{tail}"), Vec::new())
-            }
+            BuildError::SdistBuild { ref lines, .. } => (with_log(&error, lines), Vec::new()),
+            BuildError::Step(ref failed) => (with_log(&error, &failed.lines), Vec::new()),
             BuildError::Unresolved { ref lines, .. } => {
                 let said: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}; uv says:{said}"), Vec::new())
@@ -120,6 +117,8 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
+        | BuildError::NoCrates
+        | BuildError::Crates { .. }
         | BuildError::UpstreamDiffers { .. }
         | BuildError::ReferrersNotListed { .. }
         | BuildError::Index { .. }
@@ -140,7 +139,9 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
             exit::ENGINE_UNAVAILABLE
         }
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
-        BuildError::Guest { .. } | BuildError::SdistBuild { .. } => exit::BUILD_STEP_FAILED,
+        BuildError::Guest { .. } | BuildError::SdistBuild { .. } | BuildError::Step(_) => {
+            exit::BUILD_STEP_FAILED
+        }
         BuildError::ArchiveDiffers { .. }
         | BuildError::Sbom(_)
         | BuildError::Pack(_)
@@ -156,6 +157,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::NoIndex => vec![
             "name one in kiln.toml: [python] index = \"https://…\"".to_owned(),
             "or set UV_DEFAULT_INDEX or PIP_INDEX_URL, or configure pip or uv".to_owned(),
+        ],
+        BuildError::NoCrates => vec![
+            "use cargo once on this machine, or configure it: kiln takes the registry that cargo is configured for".to_owned(),
+            "or say with KILN_CRATES where archives are: the `dl` of the registry's config.json".to_owned(),
         ],
         BuildError::NoMirror { base } => vec![
             format!("name one in images/{base}.toml ([debian] mirror = \"…\") or in kiln.toml ([debian] mirror = \"…\")"),
@@ -212,6 +217,11 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::SdistBuild { .. } => {
             vec!["docs/python.md says what a build has, and what it has not; nothing was published".to_owned()]
         }
+        BuildError::Step(failed) => {
+            let mut hints = failed.hints.clone();
+            hints.push("docs/steps.md says what a step has, and what it has not; nothing was published".to_owned());
+            hints
+        }
         BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],
         BuildError::Unresolved { only_source, input, .. } if !only_source.is_empty() => only_source
             .iter()
@@ -234,6 +244,13 @@ fn hints(error: &BuildError) -> Vec<String> {
         _ => Vec::new(),
     };
     hints
+}
+
+/// An error with the end of the log of what failed.
+fn with_log(error: &BuildError, lines: &[String]) -> String {
+    let log = if lines.is_empty() { "" } else { "; the end of its log:" };
+    let tail: String = lines.iter().map(|line| format!("\n    {line}")).collect();
+    format!("{error}{log}{tail}")
 }
 
 /// The first few of a list, one a line.

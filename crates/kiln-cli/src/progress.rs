@@ -111,6 +111,9 @@ impl State {
             Event::SdistBuild { file, again } => {
                 self.say(&format!("{:>9}  {file}{}", "build", if again { ", again" } else { "" }));
             }
+            Event::Step { artifact, step, again } => {
+                self.say(&format!("{:>9}  {artifact} {step}{}", "step", if again { ", again" } else { "" }));
+            }
             Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
         }

@@ -7,7 +7,7 @@ use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_build::{Environment, WORKSPACE_FILE, find_workspace, read_workspace};
 use kiln_engine::{EngineSettings, Session};
-use kiln_fetch::{Mirror, NetworkSettings, apt_mirrors};
+use kiln_fetch::{CrateSetting, Mirror, NetworkSettings, apt_mirrors, cargo_config_paths, configured_crates};
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -73,6 +73,7 @@ impl Settings {
             } else {
                 Vec::new()
             },
+            crates: crates(variables, home.as_deref()),
             engine: engine(variables, home.as_deref()),
             tool_variables: var::FOR_TOOLS
                 .iter()
@@ -174,6 +175,19 @@ fn debian_mirrors(named: Option<String>, variables: &Variables) -> Result<Vec<Mi
         );
     }
     Ok(apt_mirrors(&texts(&paths)))
+}
+
+/// The crates registry of the host's cargo: what it is configured for, else the index that it keeps a copy of.
+fn crates(variables: &Variables, home: Option<&Path>) -> Result<Option<CrateSetting>, String> {
+    let given = variables.get(var::KILN_CRATES).map(|template| (var::KILN_CRATES, template));
+    let cargo_home =
+        variables.get(var::CARGO_HOME).map(PathBuf::from).or_else(|| home.map(|home| home.join(".cargo")));
+    let Some(cargo_home) = cargo_home else { return configured_crates(given, &[], &[]) };
+    let mut kept: Vec<PathBuf> = fs::read_dir(cargo_home.join("registry/index"))
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("config.json")).collect())
+        .unwrap_or_default();
+    kept.sort();
+    configured_crates(given, &texts(&cargo_config_paths(&cargo_home)), &texts(&kept))
 }
 
 fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {

@@ -6,6 +6,10 @@ use std::collections::BTreeMap;
 pub(crate) const KILN_STORE: &str = "KILN_STORE";
 /// The Debian mirror for bases that name none.
 pub(crate) const KILN_DEBIAN_MIRROR: &str = "KILN_DEBIAN_MIRROR";
+/// Where the archives of crates are, as the `dl` of a registry's `config.json`.
+pub(crate) const KILN_CRATES: &str = "KILN_CRATES";
+/// The folder of cargo's configuration and caches.
+pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
 /// Seconds to wait for another kiln in the same workspace.
 pub(crate) const KILN_LOCK_WAIT: &str = "KILN_LOCK_WAIT";
 /// The time that stands for every build, in seconds since 1970.

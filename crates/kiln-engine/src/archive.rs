@@ -5,12 +5,15 @@ use crate::run::User;
 use crate::{GuestPath, InputTree};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+/// Whom inputs belong to.
+const ROOT: User = User { uid: 0, gid: 0 };
 const CHUNK: usize = 256 << 10;
 // Chunks under way between the thread that makes them and the engine.
 const CHUNKS_AHEAD: usize = 8;
@@ -26,7 +29,8 @@ pub(crate) struct InputFault {
 /// Writes one archive with all inputs and empty output folders.
 ///
 /// Paths are relative to the container's root, or to the only input if `at_input` is set. Owners, times and modes are
-/// set here, so that whatever the caller's archive says, the program cannot write its inputs.
+/// set here, so that whatever the caller's archive says, the program cannot write its inputs, but for those that are the
+/// first content of an output.
 pub(crate) fn write_inputs(
     inputs: Vec<InputTree>,
     outputs: &[GuestPath],
@@ -41,10 +45,11 @@ pub(crate) fn write_inputs(
     }
     for InputTree { path, tar } in inputs {
         let root = if at_input { PathBuf::new() } else { PathBuf::from(path.below_root()) };
+        let owner = if outputs.contains(&path) { user } else { ROOT };
         if !at_input {
-            folder(&mut archive, &root, User { uid: 0, gid: 0 }).map_err(lost)?;
+            folder(&mut archive, &root, owner).map_err(lost)?;
         }
-        copy_tree(&mut archive, &root, tar)
+        copy_tree(&mut archive, &root, tar, owner)
             .map_err(|why| InputFault { path: Some(path), why: why.to_string() })?;
     }
     archive.finish().map_err(lost)
@@ -61,7 +66,13 @@ fn folder(archive: &mut Builder<impl Write>, path: &Path, owner: User) -> io::Re
     archive.append_data(&mut header, path, io::empty())
 }
 
-fn copy_tree(archive: &mut Builder<impl Write>, root: &Path, tar: Box<dyn Read + Send>) -> io::Result<()> {
+fn copy_tree(
+    archive: &mut Builder<impl Write>,
+    root: &Path,
+    tar: Box<dyn Read + Send>,
+    owner: User,
+) -> io::Result<()> {
+    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     let mut source = tar::Archive::new(tar);
     for entry in source.entries()? {
         let mut entry = entry?;
@@ -76,11 +87,20 @@ fn copy_tree(archive: &mut Builder<impl Write>, root: &Path, tar: Box<dyn Read +
         let kind = entry.header().entry_type();
         let mode = entry.header().mode()? & 0o755;
         let mut header = Header::new_gnu();
-        header.set_uid(0);
-        header.set_gid(0);
+        header.set_uid(owner.uid.into());
+        header.set_gid(owner.gid.into());
         header.set_mtime(0);
         header.set_size(0);
         header.set_entry_type(kind);
+        // Folders that the archive does not name would belong to root.
+        if owner != ROOT {
+            let above = relative.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
+            for path in above.collect::<Vec<_>>().into_iter().rev() {
+                if folders.insert(path.to_owned()) {
+                    folder(archive, &root.join(path), owner)?;
+                }
+            }
+        }
         match kind {
             EntryType::Directory => {
                 header.set_mode(0o755);

@@ -30,6 +30,7 @@ pub async fn suite(engine: Engine, image: &str) {
     one_input_needs_nothing_else(&engine, image).await;
     faulty_inputs_are_refused(&engine, image).await;
     outputs_are_collected(&engine, image).await;
+    an_output_may_begin_with_an_input(&engine, image).await;
     runs_do_not_mix(&engine, image).await;
     only_scratch_is_writable(&engine, image).await;
     there_is_no_network(&engine, image).await;
@@ -221,6 +222,26 @@ pub async fn outputs_are_collected(engine: &Engine, image: &str) {
     let outcome = run(engine, with(&["cp", "/in/a", "/kiln/deep/out/b"])).await;
     assert_eq!(files_of(&outcome.outputs[1].1).len(), 1);
     assert_eq!(run(engine, with(&["false"])).await.outputs.len(), 2);
+    none_left(engine).await;
+}
+
+/// An input at the path of an output is that output's first content, and the program may write to all of it.
+pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
+    let with = |words: &[&str]| {
+        let mut spec = spec(image, words);
+        spec.inputs = vec![tree("/work", &[("deep/a", 0o644, b"old")]), tree("/in", &[("b", 0o644, b"new")])];
+        spec.outputs = vec![GuestPath::new("/work").expect("a path")];
+        spec
+    };
+    let outcome = run(engine, with(&["cp", "/in/b", "/work/deep/c"])).await;
+    assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
+    let mut files = files_of(&outcome.outputs[0].1);
+    files.sort();
+    let file = |path: &str, bytes: &[u8]| (path.to_owned(), bytes.to_vec());
+    assert_eq!(files, [file("deep/a", b"old"), file("deep/c", b"new")]);
+    let outcome = run(engine, with(&["cp", "/in/b", "/work/deep/a"])).await;
+    assert_eq!(files_of(&outcome.outputs[0].1), [file("deep/a", b"new")]);
+    assert_ne!(run(engine, with(&["touch", "/in/c"])).await.exit_code, 0);
     none_left(engine).await;
 }
 

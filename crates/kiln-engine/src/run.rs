@@ -25,9 +25,11 @@ pub struct RunSpec {
     pub working_dir: String,
     /// Numeric `user:group`, such as `65534:65534`.
     pub user: String,
-    /// Trees to unpack before the start. They belong to root and are not writable for other users.
+    /// Trees to unpack before the start. They belong to root and are not writable for other users, but for one at the
+    /// path of an output: that folder begins with this content, and both belong to the user.
     pub inputs: Vec<InputTree>,
-    /// Folders that are empty at the start, belong to the user, and are collected after the end.
+    /// Folders that belong to the user and are collected after the end. They are empty at the start unless an input has
+    /// the same path.
     pub outputs: Vec<GuestPath>,
     /// Folders in memory, empty at the start, that the user can write and that are gone at the end, such as `/tmp`.
     pub scratch: Vec<GuestPath>,
@@ -116,7 +118,9 @@ impl RunSpec {
                 self.working_dir.escape_debug()
             ));
         }
-        let mounts = self.inputs.iter().map(|input| &input.path).chain(&self.outputs).chain(&self.scratch);
+        // An input at the path of an output is that output's first content.
+        let apart = self.inputs.iter().map(|input| &input.path).filter(|path| !self.outputs.contains(path));
+        let mounts = apart.chain(&self.outputs).chain(&self.scratch);
         let mut seen: Vec<&GuestPath> = Vec::new();
         for path in mounts {
             // Nested mounts would be unpacked in an order that no engine promises.

@@ -14,6 +14,7 @@
 mod apt_sources;
 mod attempt;
 mod client;
+mod crates;
 mod credentials;
 mod debian;
 mod error;
@@ -30,6 +31,7 @@ mod uv_config;
 
 pub use apt_sources::{Mirror, apt_mirrors};
 pub use client::{Client, NetworkSettings, Response};
+pub use crates::{CratePlace, CrateSetting, cargo_config_paths, configured_crates, crate_url, downloads_of};
 pub use credentials::{redacted, without_credentials, without_queries};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;

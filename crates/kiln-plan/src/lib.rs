@@ -5,6 +5,7 @@
 
 mod base;
 mod build_section;
+mod cargo_lock;
 mod image;
 mod index;
 mod manifest;
@@ -15,6 +16,7 @@ mod runtime_table;
 mod settings;
 mod size;
 mod smoke;
+mod step;
 mod tools;
 mod upstream;
 mod workspace;
@@ -25,17 +27,21 @@ pub use base::{
     LockedPackage, PlatformLock, RegistryDefinition,
 };
 pub use build_section::{BUILD_VARIABLES, BuildSection};
+pub use cargo_lock::{LockedCrate, parse_cargo_lock};
 pub use image::{Compression, ImageOutput, ImageSection};
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub use manifest::{
     APP_FOLDER, BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
 };
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
-pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, base_not_pinned, plan};
+pub use plan::{
+    ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, StepPlan, base_not_pinned, plan,
+};
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
 pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
+pub use step::{Reproducible, STEP_SCRATCH, STEP_VARIABLES, StepInput, StepOutput, StepSection, StepSpans};
 pub use tools::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
 pub use upstream::{
     ARTIFACT_LOCK_FORMAT, ArtifactLockFile, LockedUpstream, UpstreamSection, artifact_lock_path,

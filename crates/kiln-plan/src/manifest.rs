@@ -4,10 +4,12 @@ use crate::build_section::{BuildSection, problems_of_building};
 use crate::image::{ImageSection, ImageTable, image_section};
 use crate::settings::check_policy;
 use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
+use crate::step::{StepTable, steps};
 use crate::upstream::problems_of_upstreams;
 use crate::workspace_path::in_workspace;
 use crate::{
-    PackageSection, PolicySection, Problem, SmokeEvent, UpstreamSection, artifact_lock_path, parse_size,
+    PackageSection, PolicySection, Problem, SmokeEvent, StepSection, UpstreamSection, artifact_lock_path,
+    parse_size,
 };
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, BaseName, DistributionName, OperatingSystem, Runtime, Target,
@@ -44,6 +46,8 @@ pub struct Manifest {
     pub source: Option<SourceSection>,
     /// Files that it takes from git repositories, in order.
     pub upstreams: Vec<UpstreamSection>,
+    /// Programs that make files of it, in the order of the manifest.
+    pub steps: Vec<StepSection>,
     /// Its Python distributions.
     pub python: Option<PythonSection>,
     /// What the checks need.
@@ -267,6 +271,8 @@ struct File {
     source: Option<SourceSection>,
     #[serde(default)]
     upstream: Vec<UpstreamSection>,
+    #[serde(default)]
+    step: Vec<StepTable>,
     python: Option<Spanned<PythonSection>>,
     image: Option<Spanned<ImageTable>>,
     package: Option<PackageSection>,
@@ -414,10 +420,11 @@ impl Manifest {
                 "merge some of them",
             );
         }
-        if parsed.source.is_none() && parsed.python.is_none() && parsed.upstream.is_empty() {
+        let has_files = parsed.source.is_some() || !parsed.upstream.is_empty() || !parsed.step.is_empty();
+        if !has_files && parsed.python.is_none() {
             problem(
                 0..0,
-                "there is neither [source], [[upstream]] nor [python]: nothing would be in the artifact"
+                "there is neither [source], [[upstream]], [[step]] nor [python]: nothing would be in the artifact"
                     .to_owned(),
                 "add one of them",
             );
@@ -530,6 +537,8 @@ impl Manifest {
                 "name a folder of the artifact, such as \"lib\" or \"bin\", or \".\" for its root",
             );
         }
+        let taken: Vec<&str> = parsed.upstream.iter().map(|upstream| upstream.name.as_str()).collect();
+        let steps = steps(file, text, &name, &taken, parsed.step, &mut problems);
         let smoke = smoke_events(file, text, parsed.kind, parsed.smoke, &mut problems);
         let image = match (parsed.kind.is_image(), parsed.image) {
             (true, table) => Some(image_section(file, text, parsed.kind, table, &mut problems)),
@@ -559,6 +568,7 @@ impl Manifest {
                 layers,
                 source,
                 upstreams: parsed.upstream,
+                steps,
                 python,
                 image,
                 package: parsed.package,

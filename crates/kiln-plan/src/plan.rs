@@ -30,6 +30,8 @@ pub struct PlanInputs {
     pub build_projects: Vec<(String, Digest)>,
     /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
     pub check_files: Vec<(String, Digest)>,
+    /// For each step that takes files of the workspace: its name, the path, and the digest of their tree.
+    pub step_files: Vec<(String, String, Digest)>,
     /// The layers that it is used with, already planned.
     pub layers: Vec<LayerInput>,
     /// The time that overrides the pin times (`SOURCE_DATE_EPOCH`).
@@ -171,6 +173,8 @@ pub struct ArtifactPlan {
     pub base: PinnedBase,
     /// What source distributions are built with, if any may be.
     pub build: Option<BuildPlan>,
+    /// What its steps run in, in the manifest's order.
+    pub steps: Vec<StepPlan>,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
     /// The package indexes that the workspace names.
@@ -196,6 +200,13 @@ pub struct BuildPlan {
     pub digests: Vec<Digest>,
 }
 
+/// What a step runs in.
+#[derive(Clone, Debug)]
+pub struct StepPlan {
+    /// The base.
+    pub base: PinnedBase,
+}
+
 /// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
 #[derive(Serialize)]
 struct Covered<'a> {
@@ -207,6 +218,9 @@ struct Covered<'a> {
     // Absent where nothing may be built, so that other plans keep their digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     build_definition: Option<Digest>,
+    // Absent where there are no steps, for the same reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    step_definitions: Vec<Digest>,
     rules: Option<Digest>,
 }
 
@@ -228,8 +242,10 @@ pub fn plan(
     let lock = workspace.artifact_locks.get(&manifest.name);
     let upstreams = locked_upstreams(&manifest.name, &manifest.upstreams, lock)?;
     let build = build_plan(workspace, manifest, read, platform)?;
+    let steps = step_plans(workspace, manifest, platform)?;
     let policy = workspace.settings.policy.with(&manifest.policy);
     let pins = build.iter().map(|build| build.base.pinned);
+    let pins = pins.chain(steps.iter().map(|step| step.base.pinned));
     let pins = pins.chain(upstreams.iter().map(|upstream| upstream.pinned));
     let epochs = pins.chain(read.layers.iter().map(|layer| layer.epoch));
     let epoch = read.epoch.unwrap_or_else(|| epochs.fold(base.pinned, Epoch::max));
@@ -288,7 +304,18 @@ pub fn plan(
         name: upstream.name.clone(),
         digest: upstream.tree,
     }));
+    inputs.extend(steps.iter().map(|step| Input {
+        role: InputRole::StepBase,
+        name: format!("{} {platform}", step.base.definition.name),
+        digest: step.base.lock.manifest,
+    }));
+    inputs.extend(read.step_files.iter().map(|(step, path, digest)| Input {
+        role: InputRole::StepSource,
+        name: format!("{step}: {path}"),
+        digest: *digest,
+    }));
     inputs.sort();
+    inputs.dedup();
 
     let digest = value_digest(&Covered {
         format: FORMAT_VERSION.to_string(),
@@ -297,12 +324,14 @@ pub fn plan(
         epoch,
         definition: definition.digest,
         build_definition: build.as_ref().map(|build| build.base.definition.digest),
+        step_definitions: steps.iter().map(|step| step.base.definition.digest).collect(),
         rules: read.rules,
     });
     Ok(ArtifactPlan {
         manifest: manifest.clone(),
         base,
         build,
+        steps,
         policy,
         indexes: indexes.clone(),
         epoch,
@@ -329,6 +358,19 @@ fn build_plan(
     Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned), digests }))
 }
 
+/// What a manifest's steps run in.
+fn step_plans(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    platform: Platform,
+) -> Result<Vec<StepPlan>, Box<Finding>> {
+    let each = manifest.steps.iter().map(|step| {
+        let (definition, lock) = &workspace.bases[step.base.as_ref().unwrap_or(&manifest.base)];
+        Ok(StepPlan { base: PinnedBase::new(definition, lock.as_ref(), platform)? })
+    });
+    each.collect()
+}
+
 /// The digest of what a manifest states, whatever its layout and comments.
 fn manifest_digest(manifest: &Manifest) -> Digest {
     #[derive(Serialize)]
@@ -350,6 +392,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         smoke: &'a [crate::SmokeEvent],
         #[serde(skip_serializing_if = "Option::is_none")]
         image: &'a Option<crate::ImageSection>,
+        #[serde(skip_serializing_if = "<[crate::StepSection]>::is_empty")]
+        steps: &'a [crate::StepSection],
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -365,6 +409,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         package: &manifest.package,
         smoke: &manifest.smoke,
         image: &manifest.image,
+        steps: &manifest.steps,
         budget: &manifest.budget,
     })
 }

@@ -138,7 +138,8 @@ fn references(
     };
     let build = manifest.python.as_ref().and_then(|python| python.build.as_ref()?.base.as_ref());
     let named = [(Some(&manifest.base), manifest.base_span.clone()), (build, 0..0)];
-    for (base, span) in named.into_iter().filter_map(|(base, span)| Some((base?, span))) {
+    let of_steps = manifest.steps.iter().map(|step| (step.base.as_ref(), step.spans.base.clone()));
+    for (base, span) in named.into_iter().chain(of_steps).filter_map(|(base, span)| Some((base?, span))) {
         match bases.get(base) {
             None => {
                 let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();

@@ -81,6 +81,9 @@ pub struct Component {
     /// What that file was built from, if it was not downloaded but made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_from: Option<BuiltFrom>,
+    /// The step that made it, for files that one made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<MadeBy>,
     /// What it says about itself.
     pub metadata: Metadata,
     /// Components of this artifact that it requires, by id, as its metadata says for the target environment.
@@ -90,8 +93,8 @@ pub struct Component {
     /// Whether the base of an image brings it, so that its files are beneath the artifact's tree and not in it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub from_base: bool,
-    /// Parts that its own bills of materials (PEP 770) say are inside it, sorted: its publisher's word, not established
-    /// by kiln.
+    /// Parts that its own bills of materials (PEP 770) say are inside it: its publisher's word, not established by kiln.
+    /// Of what a step made, the crates that it was made with. Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub embedded: Vec<Embedded>,
     /// Bills of materials of its own that could not be read, with the reason.
@@ -105,7 +108,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// A part that a component's own bill of materials says is inside it: a crate linked into an extension module, a C
-/// library.
+/// library. Or a crate that a step was given, by its lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Embedded {
     /// Its name, with its group in front (`group/name`) where it has one.
@@ -116,7 +119,7 @@ pub struct Embedded {
     pub purl: Option<String>,
     /// The SHA-256 of what was taken in, if stated.
     pub sha256: Option<Digest>,
-    /// The bill of materials that says so, relative to the installation folder.
+    /// The bill of materials that says so, relative to the installation folder; or the lock, relative to the workspace.
     pub stated_in: TreePath,
 }
 
@@ -210,6 +213,35 @@ pub struct BuildRequirement {
     pub file_name: String,
     /// The digest that the lock of build requirements names.
     pub digest: Digest,
+}
+
+/// The step that made files, as a pure value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeBy {
+    /// The digest of everything that it was given: what its result is remembered by.
+    pub digest: Digest,
+    /// The base that it ran in.
+    pub base: String,
+    /// The digest of that base's OCI manifest.
+    pub base_digest: Digest,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The trees that it was given, by the folder of the container that they were in.
+    pub inputs: BTreeMap<String, MadeFrom>,
+    /// The version of the rules by which it ran and its files were brought into one form.
+    pub rules: u32,
+    /// Whether running it twice gave the same files; absent if it ran once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproducible: Option<bool>,
+}
+
+/// A tree that a step was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeFrom {
+    /// A path of the workspace (of a lock, where crates were given), or the name of another step.
+    pub name: String,
+    /// The digest of the tree; of the crates of a lock, that of their list, from which the tree follows.
+    pub tree: Digest,
 }
 
 /// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.

@@ -96,6 +96,8 @@ codes! {
     ExtensionNotBuilt = "extension-not-built", Warn;
     /// Building a source distribution twice gives two wheels.
     SdistNotReproducible = "sdist-not-reproducible", Deny;
+    /// Running a step twice gives other files.
+    StepNotReproducible = "step-not-reproducible", Deny;
     /// The handler's module, or a module it imports, cannot be imported.
     ImportFailed = "import-failed", Deny;
     /// The artifact's own code imports a module that is nowhere.

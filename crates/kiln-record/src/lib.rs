@@ -19,8 +19,8 @@ mod tree;
 
 pub use canonical::{canonical_json, digest_of_value};
 pub use component::{
-    BuildRequirement, BuiltFrom, Component, ComponentId, Ecosystem, Embedded, Metadata, Origin, OriginSource,
-    Supplier, Upstream,
+    BuildRequirement, BuiltFrom, Component, ComponentId, Ecosystem, Embedded, MadeBy, MadeFrom, Metadata,
+    Origin, OriginSource, Supplier, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};

@@ -155,6 +155,12 @@ pub enum InputRole {
     BuildLock,
     /// A wheel that source distributions were built with, and that is not in the artifact.
     BuildRequirement,
+    /// The base image that a step ran in; the digest is its OCI manifest's.
+    StepBase,
+    /// The tree of files of the workspace that a step was given.
+    StepSource,
+    /// The archive of a crate that a step was given, by the checksum of `Cargo.lock`.
+    Crate,
 }
 
 /// Something with a digest that went into a build.

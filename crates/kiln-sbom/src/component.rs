@@ -91,6 +91,7 @@ pub(crate) fn describe(
             });
         }
     }
+    properties.extend(component.made_by.as_ref().into_iter().flat_map(made_by));
     properties.extend(
         component.unread_sboms.iter().map(|(path, reason)| {
             Property::new("kiln:sbom-not-read", text::line(&format!("{path}: {reason}")))
@@ -156,6 +157,22 @@ fn built_from(built: &record::BuiltFrom) -> Result<Vec<Property>, SbomError> {
         ));
     }
     Ok(properties)
+}
+
+/// The step that made a component, as properties.
+fn made_by(step: &record::MadeBy) -> Vec<Property> {
+    let argv = step.argv.iter().map(|word| text::line(word)).collect::<Vec<_>>().join(" ");
+    let mut properties = vec![
+        Property::new("kiln:made-by:base", text::line(&format!("{} {}", step.base, step.base_digest))),
+        Property::new("kiln:made-by:command", argv),
+        Property::new("kiln:made-by:digest", step.digest),
+        Property::new("kiln:made-by:rules", step.rules),
+    ];
+    properties.extend(step.reproducible.map(|same| Property::new("kiln:made-by:reproducible", same)));
+    properties.extend(step.inputs.iter().map(|(at, from)| {
+        Property::new("kiln:made-by:input", text::line(&format!("{at} {} {}", from.name, from.tree)))
+    }));
+    properties
 }
 
 /// A package URL of the index, with a file of it where one is meant.

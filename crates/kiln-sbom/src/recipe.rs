@@ -48,8 +48,8 @@ fn component(reference: String, input: &Input) -> Component {
     let of_bytes = digest_is_of_bytes(input.role);
     Component {
         kind: match input.role {
-            InputRole::Base | InputRole::BuildBase => "container",
-            InputRole::Layer | InputRole::Sdist | InputRole::BuildRequirement => "library",
+            InputRole::Base | InputRole::BuildBase | InputRole::StepBase => "container",
+            InputRole::Layer | InputRole::Sdist | InputRole::BuildRequirement | InputRole::Crate => "library",
             _ => "file",
         },
         bom_ref: Some(reference),
@@ -78,6 +78,8 @@ pub(crate) fn digest_is_of_bytes(role: InputRole) -> bool {
             | InputRole::BuildBase
             | InputRole::BuildLock
             | InputRole::BuildRequirement
+            | InputRole::StepBase
+            | InputRole::Crate
     )
 }
 
@@ -98,5 +100,8 @@ pub(crate) fn role(role: InputRole) -> &'static str {
         InputRole::BuildBase => "build-base",
         InputRole::BuildLock => "build-lock",
         InputRole::BuildRequirement => "build-requirement",
+        InputRole::StepBase => "step-base",
+        InputRole::StepSource => "step-source",
+        InputRole::Crate => "crate",
     }
 }

@@ -138,6 +138,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         unread_sboms: BTreeMap::new(),
         upstream: None,
         built_from: None,
+        made_by: None,
     }
 }
 

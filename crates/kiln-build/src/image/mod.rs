@@ -150,6 +150,7 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage) -> Vec<Component> {
                 unread_sboms: BTreeMap::new(),
                 upstream: None,
                 built_from: None,
+                made_by: None,
             }
         })
         .collect()

@@ -1,14 +1,12 @@
 //! Wheels that were built here: brought into one form, and compared.
 
+use crate::difference::how_differ;
 use kiln_pack::{Limits, PackError, ZipReader, ZipWriter, compress};
 use kiln_python::render_record;
 use kiln_record::{Digest, Mode, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Cursor;
-
-/// Longest line of a member that is shown, in characters.
-const SHOWN: usize = 120;
 
 /// The members of a wheel, without anything that an archive adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,37 +96,6 @@ fn is_of_record(path: &TreePath, names: &[&str]) -> bool {
     path.as_str()
         .split_once('/')
         .is_some_and(|(folder, name)| folder.ends_with(".dist-info") && names.contains(&name))
-}
-
-/// The first line in which two texts differ, or the first byte of what is no text.
-fn how_differ(a: &[u8], b: &[u8]) -> String {
-    match (std::str::from_utf8(a), std::str::from_utf8(b)) {
-        (Ok(a), Ok(b)) if !a.contains('\0') => {
-            let pairs = a.lines().map(Some).chain([None]).zip(b.lines().map(Some).chain([None]));
-            let differing = pairs.enumerate().find(|(_, (a, b))| a != b);
-            match differing {
-                Some((index, (a, b))) => {
-                    let shown = |line: Option<&str>| match line {
-                        Some(line) => {
-                            format!(
-                                "`{}`",
-                                line.trim().chars().take(SHOWN).collect::<String>().escape_debug()
-                            )
-                        }
-                        None => "the end".to_owned(),
-                    };
-                    format!("line {} is {} and then {}", index + 1, shown(a), shown(b))
-                }
-                None => "the line ends differ".to_owned(),
-            }
-        }
-        _ if a.len() != b.len() => format!("it has {} bytes once and {} bytes once", a.len(), b.len()),
-        _ => {
-            let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or_default();
-            let count = a.iter().zip(b).filter(|(a, b)| a != b).count();
-            format!("{count} of its {} bytes differ, the first at {at}", a.len())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -109,8 +109,8 @@ impl Docker {
         inputs: Vec<InputTree>,
     ) -> Result<(Container, Option<Container>), EngineError> {
         let outputs = job.outputs.clone();
-        let mut volumes: Vec<GuestPath> = inputs.iter().map(|input| input.path.clone()).collect();
-        volumes.extend(outputs.iter().cloned());
+        let mut volumes = outputs.clone();
+        volumes.extend(inputs.iter().map(|input| input.path.clone()).filter(|path| !outputs.contains(path)));
         if volumes.is_empty() {
             return Ok((self.create(job.body(self, &[], None)).await?, None));
         }
