@@ -96,3 +96,17 @@ fn requirements_include_other_files_which_are_inputs_too() {
     sandbox.append("manifests/app/base.txt", "# a comment\n");
     assert_eq!(ending(), "published");
 }
+
+/// Where a lock says that files come from is not asked, and that is said.
+#[test]
+fn index_options_of_a_lock_are_passed_over_and_told() {
+    let plain = wheel("plain", "1.0", "py3-none-any", &[], &[("plain.py", b"")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&plain));
+    let sandbox = Sandbox::new().with_index(&index);
+    let lock = format!("--index-url https://me:hunter2@index.example/simple\n{}", plain.requirement(""));
+    sandbox.function("app", "3.13", "import plain\n\ndef handler(event, context):\n    return 1\n", &lock);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("hunter2");
+    let record = String::from_utf8(sandbox.read("dist/app/record.json")).unwrap();
+    assert!(record.contains("option-passed-over") && record.contains("app/requirements.txt:1"), "{record}");
+    assert!(!record.contains("hunter2"), "{record}");
+}

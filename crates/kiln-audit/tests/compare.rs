@@ -409,6 +409,7 @@ fn a_base_inside_an_image_is_compared_by_its_packages() {
                 files: 3,
                 bytes,
                 unowned_bytes: 0,
+                surface: None,
             },
             layers: Vec::new(),
             size: 1000,

@@ -15,7 +15,7 @@ use crate::stage::Denied;
 use crate::{BuildError, Environment, Events};
 use kiln_fetch::without_queries;
 use kiln_plan::ArtifactPlan;
-use kiln_python::{LayerContent, Lock, Locked, Wheel, best_wheel, requires};
+use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
     Target, TreePath,
@@ -64,6 +64,8 @@ pub struct ExplainedDistribution {
     pub required_by: Vec<String>,
     /// The shortest way from what the project asks for to it, itself included.
     pub chain: Vec<String>,
+    /// The wheel or project of the workspace that it is, if it comes from there.
+    pub place: Option<String>,
     /// Its wheel, if the store has it.
     pub wheel: Option<ExplainedWheel>,
     /// The other locked files whose names the lock tells, each with the reason that it was not taken.
@@ -231,14 +233,20 @@ fn distributions(
         };
         other_files(&mut row, locked, ready, selecting);
         row.gap = no_wheel(plan, locked, ready, selecting);
+        row.place = locked.place.as_ref().and_then(|place| match place {
+            FilePlace::Url(_) | FilePlace::Refused { .. } => None,
+            FilePlace::File(path) | FilePlace::Folder(path) => Some(path.clone()),
+        });
         if let Some(record) = record {
             row.installed = Some(record.components.iter().any(|component| {
                 component.name == locked.name.as_str()
                     && component.version.as_deref().is_some_and(|v| v == locked.version)
             }));
             let imports = record.imports.as_ref();
-            row.importable =
-                imports.and_then(|imports| imports.distributions.get(locked.name.as_str()).cloned());
+            // What that build imported was another version where this one is not in it.
+            row.importable = imports
+                .filter(|_| row.installed == Some(true))
+                .and_then(|imports| imports.distributions.get(locked.name.as_str()).cloned());
         }
         rows.insert((row.name.clone(), row.version.clone()), row);
     }

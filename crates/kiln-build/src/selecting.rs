@@ -69,6 +69,12 @@ pub(crate) async fn select_for(
         layers,
     };
     let mut selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
+    selection.findings.extend(lock.remarks.iter().map(|remark| {
+        let place = format!("{}:{}", remark.file, remark.line);
+        Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
+            "if files are to come from another index, name it in kiln.toml, with [[index]] for some names",
+        )
+    }));
     if let Some(declaration) = &declaration {
         selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
     }

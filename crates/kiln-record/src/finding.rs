@@ -114,6 +114,8 @@ codes! {
     ProvidedByRuntime = "provided-by-runtime", Warn;
     /// A module or distribution is left out because a declared layer has it.
     ProvidedByLayer = "provided-by-layer", Note;
+    /// An option of a lock is passed over.
+    OptionPassedOver = "option-passed-over", Note;
     /// A check could not run here, so that the artifact is published without it.
     NotChecked = "not-checked", Warn;
     /// A native file cannot be understood, so that nothing is known of what it needs.

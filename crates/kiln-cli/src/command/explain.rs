@@ -241,16 +241,18 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer:
             }
             more(&mut line, wheel.native.len());
         }
-        None if row.gap.is_none() && row.locked.is_some() => {
-            line("wheel", "not fetched yet: kiln build brings it");
-        }
+        None if row.gap.is_none() && row.locked.is_some() => match &row.place {
+            Some(place) => line("wheel", &format!("of this workspace: {place}")),
+            None => line("wheel", "not fetched yet: kiln build brings it"),
+        },
         None => {}
     }
     for (index, (name, why)) in row.other_files.iter().take(SHOWN).enumerate() {
         line(if index == 0 { "not taken" } else { "" }, &format!("{name}: {why}"));
     }
     more(&mut line, row.other_files.len());
-    if row.unnamed_files > 0 {
+    // Before one of them is fetched, nothing says which of them is taken.
+    if row.unnamed_files > 0 && row.wheel.is_some() {
         line("not taken", &format!("{} files that the lock names by their hash alone", row.unnamed_files));
     }
     match row.installed {
