@@ -448,7 +448,11 @@ fn what_a_lock_lacks_although_it_is_asked_for_is_told() {
         .write("manifests/app/requirements.in", "idna[nope]\ntomli; python_version < \"3.11\"\n");
     sandbox.kiln().run(["lock", "app"]).ends_with(exit::SUCCESS).says(&[
         "does not have an extra named `nope`",
-        "requirements.in:2: tomli is left out: `python_version < \"3.11\"` is false for the target",
-        "python_version = \"3.13\"",
+        "requirements.in:2: tomli is left out: marker `python_version < \"3.11\"` is false (python_version = \"3.13\")",
     ]);
+    // Whoever asks later gets the same answer: before a build, and from its record.
+    let cause = "marker `python_version < \"3.11\"` is false (python_version = \"3.13\")";
+    sandbox.kiln().run(["explain", "app", "tomli"]).ends_with(exit::SUCCESS).prints(&[cause]);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).prints(&["tomli", "not locked", cause]);
 }

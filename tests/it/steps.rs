@@ -44,7 +44,7 @@ fn member(sandbox: &Sandbox, path: &str) -> (u32, String) {
 fn chain() -> Sandbox {
     let upper = "import os\nos.makedirs('/out/deep/empty')\ntext = open('/src/words.txt').read().upper()\n\
                  open('/out/upper.txt', 'w').write(text)\nopen('/out/unused', 'w').write('x')\nos.chmod('/out/upper.txt', 0o600)\n";
-    let lower = "open('/work/lower.txt', 'w').write(open('/work/words.txt').read().lower())\n";
+    let lower = "open('/given/lower.txt', 'w').write(open('/given/words.txt').read().lower())\n";
     let both = "import os\nos.mkdir('/out/site')\nfor name, source in (('u', '/u/upper.txt'), ('l', '/l/words/lower.txt')):\n    \
                 open('/out/site/' + name, 'w').write(open(source).read())\n\
                 open('/out/run', 'w').write('#!/bin/sh\\n')\nos.chmod('/out/run', 0o711)\n\
@@ -56,7 +56,7 @@ fn chain() -> Sandbox {
     ) + &step(
         "lower",
         lower,
-        "inputs = [{ path = \"app/data/words.txt\", at = \"/work\" }]\noutputs = [{ path = \"/work/lower.txt\", into = \"words\" }]",
+        "inputs = [{ path = \"app/data/words.txt\", at = \"/given\" }]\noutputs = [{ path = \"/given/lower.txt\", into = \"words\" }]",
     ) + &step(
         "both",
         both,
@@ -106,7 +106,7 @@ fn a_chain_of_steps_makes_files_that_are_told_apart_and_made_once() {
         |role| first.inputs.iter().filter(move |input| input.role == role).map(|input| input.name.as_str());
     assert_eq!(
         roles(InputRole::StepSource).collect::<Vec<_>>(),
-        ["lower: manifests/app/data/words.txt at /work", "upper: manifests/app/data at /src"]
+        ["lower: manifests/app/data/words.txt at /given", "upper: manifests/app/data at /src"]
     );
     assert_eq!(roles(InputRole::StepBase).count(), 1);
     let provenance = String::from_utf8(sandbox.read("dist/app/app.intoto.jsonl")).unwrap();

@@ -214,7 +214,10 @@ fn what_has_no_place_in_an_artifact_is_refused() {
         sandbox.kiln().run(["lock", "app"]).ends_with(exit::FETCH_FAILED).says(says);
         assert!(!Path::new(&sandbox.path("manifests/app.lock")).exists());
     };
-    refused("v9", &["no tag or branch `v9`"]);
+    refused(
+        "v9",
+        &["manifests/app.toml: upstream source `acme-functions`", "no tag or branch `v9`", "all 40 digits"],
+    );
     upstream.git(&["branch", "v1.0"]);
     refused("v1.0", &["`v1.0` is a tag and a branch"]);
 

@@ -5,10 +5,13 @@ use crate::environment::Context;
 use crate::selecting::planned_file;
 use kiln_plan::{ArtifactPlan, LockKind, Manifest, PythonSection};
 use kiln_python::{
-    Declaration, InputProblem, Lock, TargetEnvironment, declare_project, declare_requirements,
+    Declaration, Declared, InputProblem, Lock, TargetEnvironment, declare_project, declare_requirements,
     declared_not_locked, is_of_input,
 };
-use kiln_record::{Finding, InputRole};
+use kiln_record::{Cause, DistributionName, Finding, Gap, InputRole};
+
+/// What stands for the version of a distribution that the lock does not have.
+const NOT_LOCKED: &str = "not locked";
 
 /// Reads the input of a lock. `read` gives the text of a file that it includes, by its path in the workspace.
 pub(crate) fn declare(
@@ -73,4 +76,28 @@ pub(crate) fn not_locked(
     target: &TargetEnvironment,
 ) -> Vec<Finding> {
     declared_not_locked(declaration, lock, target, &command(&plan.manifest))
+}
+
+/// What is asked for under a condition that does not hold for the target, so that the lock does not have it.
+pub(crate) fn left_out(declaration: &Declaration, target: &TargetEnvironment) -> Vec<(Declared, Cause)> {
+    let each = declaration.wanted.iter().filter_map(|wanted| {
+        let marker = wanted.declared.marker.clone()?;
+        let verdict = target.evaluate(&marker, &[]).ok().filter(|verdict| !verdict.value)?;
+        Some((wanted.declared.clone(), Cause::Marker { marker, values: verdict.values }))
+    });
+    each.collect()
+}
+
+/// The same as gaps, but for what is locked under another condition.
+pub(crate) fn gaps(declaration: &Declaration, lock: &Lock, target: &TargetEnvironment) -> Vec<Gap> {
+    let is_locked = |name: &DistributionName| lock.distributions.iter().any(|locked| locked.name == *name);
+    left_out(declaration, target)
+        .into_iter()
+        .filter(|(declared, _)| !is_locked(&declared.name))
+        .map(|(declared, cause)| Gap {
+            distribution: declared.name.to_string(),
+            version: NOT_LOCKED.to_owned(),
+            cause,
+        })
+        .collect()
 }

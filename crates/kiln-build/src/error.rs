@@ -126,6 +126,16 @@ pub enum BuildError {
         /// The repository and the tag that holds the list.
         repository: String,
     },
+    /// An upstream source cannot be had.
+    #[error("{file}: upstream source `{name}`: {source}")]
+    Upstream {
+        /// The manifest, relative to the workspace.
+        file: String,
+        /// The source.
+        name: String,
+        /// What git says, or what is wrong with what it brought.
+        source: Box<FetchError>,
+    },
     /// A repository gives other content for a commit than was locked.
     #[error("upstream source `{name}`: commit {commit} has the tree {found}, but {lock} says {expected}")]
     UpstreamDiffers {

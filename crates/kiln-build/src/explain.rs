@@ -257,11 +257,9 @@ fn distributions(
             .find(|locked| locked.name.as_str() == gap.distribution && locked.version == gap.version);
         let mut row = match locked {
             Some(locked) => row(lock, locked, selecting),
-            None => ExplainedDistribution {
-                name: gap.distribution.clone(),
-                version: Some(gap.version.clone()),
-                ..ExplainedDistribution::default()
-            },
+            None => {
+                ExplainedDistribution { name: gap.distribution.clone(), ..ExplainedDistribution::default() }
+            }
         };
         row.gap = Some(gap.cause.clone());
         row.parents_left_out = selection

@@ -1,7 +1,7 @@
 //! `kiln lock ARTIFACT`: what a manifest's `requirements` ask for, resolved for its target and written as a lock.
 
 use crate::base_image::runtime_of;
-use crate::declared::{command, declare};
+use crate::declared::{command, declare, left_out};
 use crate::environment::{Context, EngineSlot};
 use crate::index::Indexes;
 use crate::index_router::IndexRouter;
@@ -15,7 +15,7 @@ use kiln_fetch::IndexFile;
 use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform};
 use kiln_store::write_atomically;
@@ -381,7 +381,9 @@ async fn lock_one(
         .map(|remark| format!("{}:{}: {}", remark.file, remark.line, remark.message))
         .collect();
     remarks.extend(warnings.into_iter().map(|warning| format!("uv: {warning}")));
-    remarks.extend(left_out(declaration, &environment));
+    remarks.extend(left_out(declaration, &environment).into_iter().map(|(declared, cause)| {
+        format!("{}:{}: {} is left out: {cause}", declared.file, declared.line, declared.name)
+    }));
     remarks.extend(sdists.remarks(&pinned));
     remarks.extend(context.environment.further_indexes.iter().map(|from| {
         format!("{from} names a further index, which is not asked: nothing there says what is to come from it; name it in kiln.toml with [[index]] and `packages`")
@@ -422,23 +424,6 @@ async fn lock_one(
         kept,
         remarks,
     })
-}
-
-/// What is asked for under a condition that does not hold for the target, so that the lock does not have it.
-fn left_out(declaration: &Declaration, environment: &TargetEnvironment) -> Vec<String> {
-    let each = declaration.wanted.iter().filter_map(|wanted| {
-        let declared = &wanted.declared;
-        let marker = declared.marker.as_ref()?;
-        let verdict = environment.evaluate(marker, &[]).ok().filter(|verdict| !verdict.value)?;
-        Some(format!(
-            "{}:{}: {} is left out: `{marker}` is false for the target ({})",
-            declared.file,
-            declared.line,
-            declared.name,
-            verdict.values.join(", ")
-        ))
-    });
-    each.collect()
 }
 
 /// Whether two locks differ in nothing but the version of the tool that made them.

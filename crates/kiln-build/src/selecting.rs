@@ -77,6 +77,9 @@ pub(crate) async fn select_for(
     }));
     if let Some(declaration) = &declaration {
         selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
+        selection.gaps.extend(declarations::gaps(declaration, &lock, &target));
+        selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
+        selection.gaps.dedup();
     }
     let default = context.default_index_url(&plan.base).await;
     let relock = declarations::relock(plan, &lock);

@@ -101,10 +101,12 @@ async fn lock_one(
         let before = there.into_iter().flat_map(|lock| &lock.upstream).find(|l| l.name == section.name);
         let usable = before.filter(|locked| section.is_locked_by(locked));
         let repository = Repository::new(&section.git);
-        let now = repository.resolve(&section.revision).await?;
+        let now = repository.resolve(&section.revision).await.map_err(|e| of(manifest, section, e.into()))?;
         let stays = usable.filter(|_| !request.upgrade || now.reference == Reference::Commit);
         let commit = stays.map_or_else(|| now.id.clone(), |locked| locked.commit.clone());
-        let tree = bring(context, section, &commit, now.name.as_deref()).await?;
+        let tree = bring(context, section, &commit, now.name.as_deref())
+            .await
+            .map_err(|e| of(manifest, section, e))?;
         taken(section, &tree, manifest)?;
         let entry = match usable.filter(|locked| locked.commit == commit) {
             // What has not moved keeps its pin time, and with it the artifact's epoch.
@@ -159,7 +161,9 @@ pub(crate) async fn bring_all(
     for (section, locked) in manifest.upstreams.iter().zip(locked) {
         let tree = match known(context, &locked.tree)? {
             Some(tree) => tree,
-            None => bring(context, section, &locked.commit, None).await?,
+            None => {
+                bring(context, section, &locked.commit, None).await.map_err(|e| of(manifest, section, e))?
+            }
         };
         if tree.digest() != locked.tree {
             return Err(differs(manifest, section, locked, &tree));
@@ -168,6 +172,18 @@ pub(crate) async fn bring_all(
         ready.push(ReadyUpstream { section: section.clone(), locked: locked.clone(), tree });
     }
     Ok(ready)
+}
+
+/// What a repository did, with the section of the manifest that it is about.
+fn of(manifest: &Manifest, section: &UpstreamSection, error: BuildError) -> BuildError {
+    match error {
+        BuildError::Fetch(source) => BuildError::Upstream {
+            file: manifest.file.clone(),
+            name: section.name.clone(),
+            source: Box::new(source),
+        },
+        other => other,
+    }
 }
 
 /// A commit has one content: another one is a repository that lies, or a lock that was edited.

@@ -120,6 +120,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::NoCrates
         | BuildError::Crates { .. }
         | BuildError::UpstreamDiffers { .. }
+        | BuildError::Upstream { .. }
         | BuildError::ReferrersNotListed { .. }
         | BuildError::Index { .. }
         | BuildError::NoMirror { .. }
@@ -181,6 +182,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::TagTaken { .. } => vec![
             "nothing was sent: whoever uses the tag would get something else".to_owned(),
             "push under another tag with --tag, or move this one with --move-tag".to_owned(),
+        ],
+        BuildError::Upstream { .. } => vec![
+            "check `git`, `revision` (a tag, a branch, or all 40 digits of a commit) and `folder` under [[upstream]]".to_owned(),
+            "git must reach the repository from here without asking for a login".to_owned(),
         ],
         BuildError::UpstreamDiffers { lock, .. } => vec![
             format!("a commit has one content: {lock} was edited, or the repository does not give what it gave before"),

@@ -229,17 +229,18 @@ pub async fn outputs_are_collected(engine: &Engine, image: &str) {
 pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
     let with = |words: &[&str]| {
         let mut spec = spec(image, words);
-        spec.inputs = vec![tree("/work", &[("deep/a", 0o644, b"old")]), tree("/in", &[("b", 0o644, b"new")])];
-        spec.outputs = vec![GuestPath::new("/work").expect("a path")];
+        spec.inputs =
+            vec![tree("/given", &[("deep/a", 0o644, b"old")]), tree("/in", &[("b", 0o644, b"new")])];
+        spec.outputs = vec![GuestPath::new("/given").expect("a path")];
         spec
     };
-    let outcome = run(engine, with(&["cp", "/in/b", "/work/deep/c"])).await;
+    let outcome = run(engine, with(&["cp", "/in/b", "/given/deep/c"])).await;
     assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
     let mut files = files_of(&outcome.outputs[0].1);
     files.sort();
     let file = |path: &str, bytes: &[u8]| (path.to_owned(), bytes.to_vec());
     assert_eq!(files, [file("deep/a", b"old"), file("deep/c", b"new")]);
-    let outcome = run(engine, with(&["cp", "/in/b", "/work/deep/a"])).await;
+    let outcome = run(engine, with(&["cp", "/in/b", "/given/deep/a"])).await;
     assert_eq!(files_of(&outcome.outputs[0].1), [file("deep/a", b"new")]);
     assert_ne!(run(engine, with(&["touch", "/in/c"])).await.exit_code, 0);
     none_left(engine).await;

@@ -158,15 +158,12 @@ pub(crate) fn named_indexes(
         }
         let place = match (&table.url, &table.url_env) {
             (Some(url), None) => {
-                if has_password(url.get_ref()) {
-                    // Without the lines around it: they hold the password.
-                    let message = format!(
-                        "the URL of the index `{name}` holds a password, and this file is no place for one"
-                    );
-                    return Err(Problem::in_file(file, message).help(
-                        "take it out: kiln reads KILN_INDEX_<NAME>_USERNAME and KILN_INDEX_<NAME>_PASSWORD, or netrc, or keyring = true",
-                    ));
-                }
+                no_password(
+                    file,
+                    &format!("the URL of the index `{name}`"),
+                    url.get_ref(),
+                    "kiln reads KILN_INDEX_<NAME>_USERNAME and KILN_INDEX_<NAME>_PASSWORD, or netrc, or keyring = true",
+                )?;
                 IndexPlace::Url(url.get_ref().clone())
             }
             (None, Some(variable)) => {
@@ -240,6 +237,15 @@ pub(crate) fn named_indexes(
     Ok(indexes)
 }
 
+/// Refuses a URL with a password, without the lines around it: they hold the password.
+pub(crate) fn no_password(file: &str, what: &str, url: &str, instead: &str) -> Result<(), Problem> {
+    if !has_password(url) {
+        return Ok(());
+    }
+    Err(Problem::in_file(file, format!("{what} holds a password, and this file is no place for one"))
+        .help(format!("take it out: {instead}")))
+}
+
 /// Whether the authority of a URL has a password.
 fn has_password(url: &str) -> bool {
     let authority =
@@ -284,6 +290,8 @@ mod tests {
         refused(&table("packages = [\"a-*\"]"), "needs either `url` or `url-env`");
         refused(&table(&format!("{url}url-env = \"X\"\npackages = [\"a\"]")), "needs either");
         refused(&table("url = \"https://me:hunter2@a.example/\"\npackages = [\"a\"]"), "holds a password");
+        refused("[python]\nindex = \"https://me:hunter2@a.example/\"\n", "`python.index` holds a password");
+        refused("[debian]\nmirror = \"https://me:hunter2@a.example/\"\n", "`debian.mirror` holds a password");
         refused(&table("url-env = \"$X\"\npackages = [\"a\"]"), "not the name of a variable");
         refused(&table(url), "would never be asked");
         refused(&table(&format!("{url}packages = [\"Acme_Lib\"]")), "normal form");

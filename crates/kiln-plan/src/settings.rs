@@ -1,7 +1,7 @@
 //! `kiln.toml`: what holds for the whole workspace.
 
 use crate::Problem;
-use crate::index::{IndexTable, NamedIndex, named_indexes};
+use crate::index::{IndexTable, NamedIndex, named_indexes, no_password};
 use crate::runtime_table::{RuntimeTable, own_runtimes};
 use kiln_record::{Code, Level, Runtime};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,12 @@ impl Settings {
                 .help("this kiln reads format = \"1\"; use a newer kiln for a later one"));
         }
         check_policy(file, &parsed.policy)?;
+        let addresses =
+            [("`python.index`", &parsed.python.index), ("`debian.mirror`", &parsed.debian.mirror)];
+        for (what, url) in addresses {
+            let url = url.as_deref().unwrap_or_default();
+            no_password(file, what, url, "a netrc file can hold it, or the variable that names the address")?;
+        }
         Ok(Self {
             indexes: named_indexes(file, text, parsed.index, parsed.python.index.is_some())?,
             python_index: parsed.python.index,
