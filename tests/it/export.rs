@@ -102,5 +102,5 @@ fn what_is_not_published_or_was_changed_is_not_exported() {
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     export().ends_with(exit::SUCCESS);
     fs::write(sandbox.path("dist/app/app.zip"), "other").unwrap();
-    export().ends_with(exit::INPUT_INVALID).says(&["dist/app/app.zip"]);
+    export().ends_with(exit::NOT_REPRODUCIBLE).says(&["dist/app/app.zip", "kiln verify"]);
 }

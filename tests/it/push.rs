@@ -221,7 +221,7 @@ fn what_was_changed_since_it_was_built_is_not_pushed() {
     push("other").ends_with(exit::INPUT_INVALID).says(&["it is not published", "kiln build other"]);
     let zip = sandbox.read("dist/app/app.zip");
     fs::write(sandbox.path("dist/app/app.zip"), [&zip[..], b" "].concat()).unwrap();
-    push("app").ends_with(exit::INPUT_INVALID).says(&["dist/app/app.zip"]);
+    push("app").ends_with(exit::NOT_REPRODUCIBLE).says(&["dist/app/app.zip", "kiln build app"]);
     fs::write(sandbox.path("dist/app/app.zip"), zip).unwrap();
     push("app").ends_with(exit::FETCH_FAILED).says(&["127.0.0.1:9/team/app", "cannot log in"]);
     sandbox

@@ -110,6 +110,14 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A published file is not what was built.
+    #[error("{path} is gone, or is not what its record says any more")]
+    NotAsRecorded {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The file.
+        path: String,
+    },
     /// A tag of a registry names something else.
     #[error("{reference} names {there} already, not {ours}")]
     TagTaken {

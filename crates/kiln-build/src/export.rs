@@ -1,10 +1,9 @@
 //! `kiln export`: what a deployment needs to know of published artifacts.
 
-use crate::reference::digest_of;
+use crate::reference::{not_as_recorded, published_file, published_record};
 use crate::workspace::read_workspace;
 use crate::{BuildError, Environment};
-use fs_err as fs;
-use kiln_record::{Architecture, ArtifactKind, ArtifactName, Digest, Record};
+use kiln_record::{Architecture, ArtifactKind, ArtifactName, Digest};
 
 /// A published artifact, as a deployment names it. Nothing depends on the machine or on where the workspace is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,20 +55,12 @@ pub fn exported(environment: &Environment, artifacts: &[ArtifactName]) -> Result
 
 fn export_one(environment: &Environment, name: &ArtifactName) -> Result<Exported, BuildError> {
     let folder = environment.dist.join(name.as_str());
-    let error = |reason: String| BuildError::Reference { text: name.to_string(), reason };
-    let record = folder.join("record.json");
-    if !record.is_file() {
-        return Err(error(format!("it is not published; build it: kiln build {name}")));
-    }
-    let record = Record::from_json(&fs::read(&record)?).map_err(|reason| error(reason.to_string()))?;
+    let record = published_record(&folder, name)?;
     for output in &record.outputs {
-        let file = folder.join(&output.file_name);
-        if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
-            return Err(BuildError::SourceChanged { path: file.display().to_string() });
-        }
+        published_file(&folder, &record, output)?;
     }
     let Some(output) = record.archive() else {
-        return Err(error("its record names no file".to_owned()));
+        return Err(not_as_recorded(&record, &folder.join("record.json")));
     };
     let path = folder.join(&output.file_name);
     let path = path.strip_prefix(&environment.root).unwrap_or(&path);

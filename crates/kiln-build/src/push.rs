@@ -2,7 +2,7 @@
 
 use crate::document::documents;
 use crate::environment::blocking;
-use crate::reference::digest_of;
+use crate::reference::{not_as_recorded, published_file, published_record};
 use crate::{BuildError, Environment, Event, Events};
 use fs_err as fs;
 use kiln_engine::registry_credentials;
@@ -11,7 +11,7 @@ use kiln_image::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Reference, Referrer,
     TITLE, archived_blobs, referrers_tag, with_referrers,
 };
-use kiln_record::{ArtifactKind, ArtifactName, Digest, ImageRecord, Output, Record};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, ImageRecord, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -140,7 +140,6 @@ pub(crate) async fn connect(
 }
 
 fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, BuildError> {
-    let error = |reason: String| BuildError::Reference { text: artifact.to_string(), reason };
     let help = "write registry and path without tag, digest or login, such as registry.example.org/team";
     let refused = |reason: String| BuildError::Repository { text: without_login(to), reason };
     if to.contains('@') {
@@ -148,11 +147,7 @@ fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable
     }
     let parsed = format!("{to}/{artifact}").parse::<Reference>();
     let repository = parsed.map_err(|reason| refused(format!("{reason}; {help}")))?;
-    let record = folder.join("record.json");
-    if !record.is_file() {
-        return Err(error(format!("it is not published; build it: kiln build {artifact}")));
-    }
-    let record = Record::from_json(&fs::read(&record)?).map_err(|reason| error(reason.to_string()))?;
+    let record = published_record(folder, artifact)?;
     let (manifest, blobs) = match &record.image {
         Some(image) => self::image(folder, &record, image)?,
         None => archive(folder, &record)?,
@@ -201,9 +196,9 @@ pub(crate) fn without_login(text: &str) -> String {
 /// The manifest of a zip with its one blob, which must still be what the record says.
 fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
     let Some(output) = record.archive() else {
-        return Err(changed(&folder.join("record.json")));
+        return Err(not_as_recorded(record, &folder.join("record.json")));
     };
-    let file = published(folder, output)?;
+    let file = published_file(folder, record, output)?;
     let layer = Descriptor {
         media_type: output.media_type.clone(),
         digest: output.digest,
@@ -245,24 +240,11 @@ fn artifact_type(kind: ArtifactKind) -> &'static str {
     }
 }
 
-/// A published file, which must still be what the record says.
-fn published(folder: &Path, output: &Output) -> Result<PathBuf, BuildError> {
-    let file = folder.join(&output.file_name);
-    if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
-        return Err(changed(&file));
-    }
-    Ok(file)
-}
-
-fn changed(file: &Path) -> BuildError {
-    BuildError::SourceChanged { path: file.display().to_string() }
-}
-
 /// The manifest of an image with its blobs: parts of the one archive, or the files of a layout.
 fn image(folder: &Path, record: &Record, image: &ImageRecord) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
     let mut places: BTreeMap<Digest, (PathBuf, u64, u64)> = BTreeMap::new();
     for output in &record.outputs {
-        let file = published(folder, output)?;
+        let file = published_file(folder, record, output)?;
         if output.media_type == "application/x-tar" {
             let parts = archived_blobs(std::io::BufReader::new(fs::File::open(&file)?))?;
             places.extend(parts.into_iter().map(|(digest, (at, size))| (digest, (file.clone(), at, size))));
@@ -270,14 +252,16 @@ fn image(folder: &Path, record: &Record, image: &ImageRecord) -> Result<(Vec<u8>
             places.insert(output.digest, (file, 0, output.size));
         }
     }
-    let place = |digest: &Digest| places.get(digest).ok_or_else(|| changed(&folder.join("record.json")));
+    let place = |digest: &Digest| {
+        places.get(digest).ok_or_else(|| not_as_recorded(record, &folder.join("record.json")))
+    };
     let (file, at, size) = place(&image.manifest)?;
     let mut manifest = Vec::new();
     let mut opened = fs::File::open(file)?;
     std::io::Seek::seek(&mut opened, std::io::SeekFrom::Start(*at))?;
     std::io::Read::take(opened, *size).read_to_end(&mut manifest)?;
     if Digest::of(&manifest) != image.manifest {
-        return Err(changed(file));
+        return Err(not_as_recorded(record, file));
     }
     let digests = image.layers.iter().map(|layer| layer.digest).chain([image.config]);
     let blobs = digests.map(|digest| {

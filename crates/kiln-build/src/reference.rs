@@ -3,7 +3,7 @@
 use crate::document::documents;
 use crate::{BuildError, Environment};
 use fs_err as fs;
-use kiln_record::{ArtifactName, Digest, Hasher, Record};
+use kiln_record::{ArtifactName, Digest, Hasher, Output, Record};
 use kiln_store::{Ledger, LedgerEntry, RunDetails};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -235,6 +235,29 @@ fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<S
         lines.push(format!("and {rest} more"));
     }
     lines
+}
+
+/// The record of what is published of an artifact, in its folder under `dist/`.
+pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result<Record, BuildError> {
+    let error = |reason: String| BuildError::Reference { text: artifact.to_string(), reason };
+    let file = folder.join("record.json");
+    if !file.is_file() {
+        return Err(error(format!("it is not published; build it: kiln build {artifact}")));
+    }
+    Record::from_json(&fs::read(&file)?).map_err(|reason| error(reason.to_string()))
+}
+
+/// A published file, which must still be what the record says.
+pub(crate) fn published_file(folder: &Path, record: &Record, output: &Output) -> Result<PathBuf, BuildError> {
+    let file = folder.join(&output.file_name);
+    if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
+        return Err(not_as_recorded(record, &file));
+    }
+    Ok(file)
+}
+
+pub(crate) fn not_as_recorded(record: &Record, file: &Path) -> BuildError {
+    BuildError::NotAsRecorded { artifact: record.artifact.clone(), path: file.display().to_string() }
 }
 
 /// The digest and length of a file.

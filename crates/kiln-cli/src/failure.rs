@@ -134,7 +134,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Wheel { .. }
         | BuildError::Fetch(_)
         | BuildError::Image(_) => exit::FETCH_FAILED,
-        BuildError::BaseDiffers { .. } => exit::NOT_REPRODUCIBLE,
+        BuildError::BaseDiffers { .. } | BuildError::NotAsRecorded { .. } => exit::NOT_REPRODUCIBLE,
         BuildError::Engine(EngineError::Deadline { .. }) => exit::BUILD_STEP_FAILED,
         BuildError::EngineImageDiffers { .. } | BuildError::Engine(_) | BuildError::ForeignBase { .. } => {
             exit::ENGINE_UNAVAILABLE
@@ -178,6 +178,10 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Release { keyring, .. } => vec![
             "nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be".to_owned(),
             format!("if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"),
+        ],
+        BuildError::NotAsRecorded { artifact, path } => vec![
+            format!("what differs: kiln verify {path}"),
+            format!("build it again: kiln build {artifact}"),
         ],
         BuildError::TagTaken { .. } => vec![
             "nothing was sent: whoever uses the tag would get something else".to_owned(),
