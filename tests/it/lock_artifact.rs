@@ -290,15 +290,16 @@ fn module(name: &str, version: &str) -> WheelFile {
 #[test]
 fn what_is_locked_stays_until_it_is_asked_to_move() {
     let (steady, lively) = (module("steady", "1.0"), module("lively", "1.0"));
-    let index = LocalIndex::serve(&[steady, lively]);
-    let sandbox = Sandbox::new();
     // The index wants a login, which is told to no one.
-    let url = index.url().replace("http://", "http://someone:s3cret@");
-    let settings = format!("format = \"1\"\n[python]\nindex = \"{url}\"\n");
+    let index = LocalIndex::serve(&[steady, lively]).with_login("someone", "s3cret");
+    let sandbox = Sandbox::new();
+    let settings = format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url());
     function(&sandbox, "app", "3.13", CODE, ("requirements.in", "steady\nlively\n"), "");
     // The program is in the store; the index of this test does not have it.
     tools();
     sandbox.write("kiln.toml", settings);
+    let netrc = "machine 127.0.0.1 login someone password s3cret\n";
+    fs_err::write(sandbox.home().join(".netrc"), netrc).unwrap();
     sandbox
         .kiln()
         .run(["lock", "app"])
