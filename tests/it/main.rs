@@ -12,6 +12,7 @@ mod binaries;
 mod conformance;
 mod container_images;
 mod diff;
+mod dockerfiles;
 mod documents;
 mod engine;
 mod explain;

@@ -40,6 +40,8 @@ impl ReadyBases {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(context, base, debian).await,
                 BaseKind::Registry(registry) => pull(context, base, &registry.reference).await,
+                // Nothing that could be started.
+                BaseKind::Scratch => Err(BuildError::Interrupted),
             }
         })
         .await
@@ -155,7 +157,7 @@ fn tell(context: &Context, base: &BaseName, activity: &'static str) {
 }
 
 /// A name in the engine that says what an image is; it is found by this name and then compared.
-fn engine_name(base: &BaseName, manifest: &Digest) -> String {
+pub(crate) fn engine_name(base: &BaseName, manifest: &Digest) -> String {
     format!("localhost/kiln/{base}:{}", &manifest.hex()[..12])
 }
 

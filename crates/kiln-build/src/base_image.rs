@@ -4,17 +4,13 @@
 use crate::BuildError;
 use crate::base::{assemble, stored_image};
 use crate::environment::{Context, blocking};
-use flate2::read::MultiGzDecoder;
+use crate::saved_image::SavedImage;
 use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, Image, ImageContents};
 use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
-use kiln_record::{Digest, DistributionName, OperatingSystem, Provided, Runtime, digest_of_value};
+use kiln_record::{Digest, DistributionName, ImageRuns, OperatingSystem, Provided, Runtime, digest_of_value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader};
 use std::sync::Arc;
-
-/// The largest document of an archive that an engine saves, in bytes.
-const DOCUMENT_LIMIT: u64 = 8 << 20;
 
 /// A base as something to build on.
 pub(crate) struct BaseImage {
@@ -40,6 +36,15 @@ struct Saved {
 
 /// Makes a base ready to be built on. `crate::base::ReadyBases::base_image` calls this once for each base.
 pub(crate) async fn read_base(context: &Context, base: &PinnedBase) -> Result<BaseImage, BuildError> {
+    if base.definition.kind == BaseKind::Scratch {
+        let config = BaseConfig {
+            platform: base.platform,
+            runs: ImageRuns::default(),
+            diff_ids: Vec::new(),
+            history: Vec::new(),
+        };
+        return Ok(BaseImage { config, layers: Vec::new(), contents: ImageContents::default() });
+    }
     let (config, layers) = match &base.definition.kind {
         BaseKind::Debian(debian) => {
             let image = match stored_image(context, base)? {
@@ -50,7 +55,7 @@ pub(crate) async fn read_base(context: &Context, base: &PinnedBase) -> Result<Ba
             };
             of_debian(base, image)?
         }
-        BaseKind::Registry(_) => of_registry(context, base).await?,
+        BaseKind::Registry(_) | BaseKind::Scratch => of_registry(context, base).await?,
     };
     let config = BaseConfig::read(&config)?;
     let same = config.diff_ids.iter().eq(layers.iter().map(|layer| &layer.diff_id));
@@ -94,79 +99,31 @@ async fn of_registry(context: &Context, base: &PinnedBase) -> Result<(Vec<u8>, V
         return Ok((context.store.read_blob(&saved.config)?, saved.layers));
     }
     let id = context.bases.image(context, base).await?;
-    let mut file = tempfile::tempfile_in(context.store.root())?;
-    context.engine().await?.export(&id, |chunk| file.write_all(chunk)).await?;
+    let image = SavedImage::export(context, &id).await?;
     let context = context.clone();
     blocking(move || {
-        let (config, layers) = take_apart(&context, file)?;
-        let saved = Saved { config: context.store.put(&config)?, layers: layers.clone() };
+        let layers = take_apart(&context, &image)?;
+        let saved = Saved { config: context.store.put(&image.config)?, layers: layers.clone() };
         context.store.cache_put(CACHE, &key, &saved)?;
-        Ok((config, layers))
+        Ok((image.config, layers))
     })
     .await
 }
 
-/// Reads an archive as `docker save` writes it, and puts its layers into the store.
-fn take_apart(context: &Context, mut file: std::fs::File) -> Result<(Vec<u8>, Vec<BaseLayer>), BuildError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Entry {
-        config: String,
-        layers: Vec<String>,
-    }
-    let broken = |why: String| io::Error::other(format!("the archive that the engine saved: {why}"));
-    file.seek(SeekFrom::Start(0))?;
-    // Where each file of the archive is, and where links between equal layers lead.
-    let (mut places, mut links) = (BTreeMap::new(), BTreeMap::new());
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, &file));
-    for entry in archive.entries_with_seek()? {
-        let entry = entry?;
-        let name = entry.path()?.to_string_lossy().into_owned();
-        if let Some(target) = entry.link_name()? {
-            let target = target.to_string_lossy().trim_start_matches("../").to_owned();
-            links.insert(name, target);
-        } else {
-            places.insert(name, (entry.raw_file_position(), entry.size()));
-        }
-    }
-    let open = |name: &str| -> Result<io::Take<std::fs::File>, BuildError> {
-        let name = links.get(name).map_or(name, String::as_str);
-        let (offset, size) = places.get(name).ok_or_else(|| broken(format!("it has no {name}")))?;
-        let mut part = file.try_clone()?;
-        part.seek(SeekFrom::Start(*offset))?;
-        Ok(part.take(*size))
-    };
-    let document = |name: &str| -> Result<Vec<u8>, BuildError> {
-        let mut bytes = Vec::new();
-        open(name)?.take(DOCUMENT_LIMIT).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let entries: Vec<Entry> = serde_json::from_slice(&document("manifest.json")?)?;
-    let [entry] = entries.as_slice() else {
-        return Err(broken(format!("it holds {} images", entries.len())).into());
-    };
-    let config = document(&entry.config)?;
-    let diff_ids = BaseConfig::read(&config)?.diff_ids;
-    if diff_ids.len() != entry.layers.len() {
-        return Err(broken("its config and its list of layers do not agree".to_owned()).into());
-    }
+/// Puts the layers of an image that an engine saved into the store.
+fn take_apart(context: &Context, saved: &SavedImage) -> Result<Vec<BaseLayer>, BuildError> {
     let mut layers = Vec::new();
-    for (diff_id, name) in diff_ids.into_iter().zip(&entry.layers) {
-        let mut blob = BufReader::with_capacity(1 << 18, open(name)?);
-        let mut start = [0; 2];
-        let compressed = blob.get_mut().read(&mut start)? == 2 && start == [0x1f, 0x8b];
-        let blob = BufReader::with_capacity(1 << 18, open(name)?);
-        let mut tar: Box<dyn Read> =
-            if compressed { Box::new(MultiGzDecoder::new(blob)) } else { Box::new(blob) };
+    for (index, diff_id) in saved.read.diff_ids.iter().enumerate() {
         let mut writer = context.store.writer()?;
-        let size = io::copy(&mut tar, &mut writer)?;
-        writer.commit(Some(&diff_id))?;
-        layers.push(BaseLayer { diff_id, size });
+        let size = io::copy(&mut saved.layer(index)?, &mut writer)?;
+        writer.commit(Some(diff_id))?;
+        layers.push(BaseLayer { diff_id: *diff_id, size });
     }
-    Ok((config, layers))
+    Ok(layers)
 }
 
-fn contents(context: &Context, layers: &[BaseLayer]) -> Result<ImageContents, BuildError> {
+/// What layers of the store hold together.
+pub(crate) fn contents(context: &Context, layers: &[BaseLayer]) -> Result<ImageContents, BuildError> {
     const CACHE: &str = "image-contents";
     let key = digest_of_value(&(CONTENTS_RULES, layers))?;
     if let Some(contents) = context.store.cache_get(CACHE, &key)? {

@@ -2,13 +2,13 @@
 
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::included::included_files;
-use crate::source::{ArtifactFiles, SourceTree, read_source};
+use crate::source::{ArtifactFiles, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::step::{STEP_RULES, StepFiles};
 use crate::workspace::read_workspace;
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, image, local, package, policy,
-    sdist, smoke,
+    BuildError, Ending, Environment, Event, Events, deployment, distribution, dockerfile, image, local,
+    package, policy, sdist, smoke,
 };
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
@@ -243,7 +243,7 @@ fn prepare_one(
     let environment = &context.environment;
     let source = match &manifest.source {
         Some(section) => read_source(&environment.root, &manifest.file, section, stat)?,
-        None => SourceTree::default(),
+        None => dockerfile::read_context(&environment.root, manifest, stat)?,
     };
     let steps = StepFiles::read(&environment.root, manifest, stat)?;
     let mut file = |path: String| -> Result<Option<(String, Digest)>, BuildError> {
@@ -253,6 +253,7 @@ fn prepare_one(
     };
     let mut inputs = PlanInputs {
         source: manifest.source.as_ref().map(|_| source.tree.digest()),
+        context: manifest.dockerfile.as_ref().map(|_| source.tree.digest()),
         step_files: steps.digests(manifest)?,
         epoch: environment.source_date_epoch,
         rules: Some(rules(manifest)?),
@@ -327,7 +328,9 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         &*manifest.runtime,
     ))?;
     // What has no steps keeps the digest that it had before there were any.
-    Ok(if manifest.steps.is_empty() { rules } else { digest_of_value(&(rules, STEP_RULES))? })
+    let rules = if manifest.steps.is_empty() { rules } else { digest_of_value(&(rules, STEP_RULES))? };
+    let is_built = manifest.dockerfile.is_some();
+    Ok(if is_built { digest_of_value(&(rules, dockerfile::DOCKERFILE_RULES))? } else { rules })
 }
 
 /// What the builds of one run share.

@@ -279,6 +279,9 @@ pub enum BuildError {
     /// A step of an artifact failed.
     #[error("{0}")]
     Step(Box<FailedStep>),
+    /// A Dockerfile could not be built; `step` is its path.
+    #[error("{} of {}, on base `{}`, {}", .0.step, .0.artifact, .0.base, .0.reason)]
+    Dockerfile(Box<FailedStep>),
     /// The packed archive does not hold the tree that was verified.
     #[error(
         "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"

@@ -13,6 +13,8 @@ pub enum Stage {
     Steps,
     /// Bringing wheels into the store.
     Fetch,
+    /// Building the artifact's Dockerfile.
+    Dockerfile,
     /// Merging wheels and source into a tree.
     Collect,
     /// Judging the tree.
@@ -33,6 +35,7 @@ impl Stage {
             Self::Select => "select",
             Self::Steps => "steps",
             Self::Fetch => "fetch",
+            Self::Dockerfile => "dockerfile",
             Self::Collect => "collect",
             Self::Verify => "verify",
             Self::Assemble => "assemble",

@@ -28,7 +28,7 @@ pub(crate) fn judge(
     findings.extend(check_links(&collection.tree));
     if let Some(base) = base {
         // A link of an image may lead to what its base has.
-        let mount = plan.manifest.kind.mount();
+        let mount = plan.manifest.mount();
         findings.retain(|finding| {
             finding.code != Code::DanglingLink
                 || !TreePath::new(&finding.subject).is_ok_and(|path| {

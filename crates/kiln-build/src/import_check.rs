@@ -2,7 +2,7 @@
 
 use crate::collect::Collection;
 use crate::environment::{Context, blocking};
-use crate::image::{Loaded, numeric_user, writable};
+use crate::image::{Loaded, writable};
 use crate::stage::ReadyLayer;
 use crate::{BuildError, Event};
 use kiln_engine::{EngineError, GuestPath, InputTree, Limits, RunSpec};
@@ -87,6 +87,8 @@ pub(crate) async fn run(
         ArtifactKind::LambdaLayer => (layer_path, Vec::new()),
         ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), vec![layer_path]),
         ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => ("/var/task".to_owned(), Vec::new()),
+        // Where a Dockerfile starts its program is where that looks for modules first.
+        ArtifactKind::Image if manifest.dockerfile.is_some() => (place.working_dir.clone(), Vec::new()),
         ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
     };
     let own = OwnCode::new(plan, collection, &task_root);
@@ -156,7 +158,7 @@ pub(crate) async fn run(
         let (found, check) = scan_findings(report, around, &findings);
         findings.extend(found);
         checks.push(check);
-        record = Some(import_record(report, around, collection, manifest.kind));
+        record = Some(import_record(report, around, collection, manifest));
     }
     checks.extend(own.skipped.map(|reason| Check::not_checked("import-own", reason)));
     for finding in &mut findings {
@@ -186,14 +188,14 @@ impl Place {
                 options: &["-B"],
                 env: environment_in_image(plan, &image.runs),
                 working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
-                user: user_in_image(plan, &image.runs),
+                user: user_in_image(plan, image),
                 scratch: writable(&image.runs)?,
             },
             None => Self {
                 image: context.bases.image(context, &plan.base).await?,
                 options: &["-I", "-S", "-B"],
                 env: environment(plan),
-                working_dir: plan.manifest.kind.mount().to_owned(),
+                working_dir: plan.manifest.mount().to_owned(),
                 user: USER.to_owned(),
                 scratch: vec![guest("/tmp")?],
             },
@@ -222,9 +224,9 @@ pub(crate) fn environment_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> BTr
 }
 
 /// Lambda runs every function as a user of its own; a service runs as whom its image says.
-fn user_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> String {
+fn user_in_image(plan: &ArtifactPlan, image: &Loaded) -> String {
     match plan.manifest.kind {
-        ArtifactKind::Image => numeric_user(runs).unwrap_or_else(|| USER.to_owned()),
+        ArtifactKind::Image => image.user.clone().unwrap_or_else(|| USER.to_owned()),
         _ => USER.to_owned(),
     }
 }
@@ -264,9 +266,15 @@ struct OwnCode {
 impl OwnCode {
     fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
         let application = format!("{}/", Ecosystem::Application.as_str());
-        let below = task_root.strip_prefix(plan.manifest.kind.mount()).unwrap_or_default();
+        let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
+        let is_root = plan.manifest.dockerfile.is_some() && below.trim_matches('/').is_empty();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
         let mut this = Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None };
+        if is_root {
+            // All files of a system are not one program's modules.
+            this.skipped = Some("the Dockerfile states no WORKDIR for the program".to_owned());
+            return this;
+        }
         let mut skipped = BTreeSet::new();
         let mut bytes = 0;
         let own = collection.owners.iter().filter(|(_, owner)| owner.as_str().starts_with(&application));
@@ -336,9 +344,9 @@ fn import_record(
     report: &ImportReport,
     around: &Surroundings,
     collection: &Collection,
-    kind: ArtifactKind,
+    manifest: &Manifest,
 ) -> ImportRecord {
-    let mount = format!("{}/", kind.mount());
+    let mount = format!("{}/", manifest.mount());
     let used: BTreeSet<&str> = report
         .loaded
         .iter()
@@ -368,7 +376,8 @@ fn import_record(
             },
         };
         record.distributions.insert(name.to_string(), state);
-        if kind != ArtifactKind::LambdaLayer && !offered.is_empty() && !used.contains(name.as_str()) {
+        if manifest.kind != ArtifactKind::LambdaLayer && !offered.is_empty() && !used.contains(name.as_str())
+        {
             record.never_imported.push(name.to_string());
             if offered.iter().any(|module| {
                 report.scan.lazy.iter().any(|top| module.split('.').next() == Some(top.as_str()))

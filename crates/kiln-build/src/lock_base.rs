@@ -77,6 +77,8 @@ pub async fn lock_base(
                 lock_debian(&context, definition, debian, *platform, &mut remarks).await?
             }
             BaseKind::Registry(registry) => lock_registry(&context, name, &registry.reference).await?,
+            // No definition says that; only Dockerfiles do.
+            BaseKind::Scratch => return Err(BuildError::Interrupted),
         };
         platforms.insert(*platform, facts);
     }

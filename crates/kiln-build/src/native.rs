@@ -62,10 +62,10 @@ pub(crate) fn judge(
     for (path, facts) in all {
         let owner = owner_of(path);
         findings.extend(check_binary(path, &owner, facts, &target));
-        native.files.push(NativeFile { path: mounted(manifest.kind, path), owner, facts, judged: true });
+        native.files.push(NativeFile { path: mounted(manifest.mount(), path), owner, facts, judged: true });
     }
     let files = native.files.len();
-    native.links.extend(links(manifest.kind, collection));
+    native.links.extend(links(manifest.mount(), collection));
     // What layers hold helps, and was judged when they were built.
     let mut of_layers = Vec::new();
     for layer in layers {
@@ -73,11 +73,11 @@ pub(crate) fn judge(
     }
     for (layer, own) in &of_layers {
         for (path, facts) in layer.collection.elf.iter().chain(own) {
-            let path = mounted(ArtifactKind::LambdaLayer, path);
+            let path = mounted(ArtifactKind::LambdaLayer.mount(), path);
             let owner = layer.name.to_string();
             native.files.push(NativeFile { path, owner, facts, judged: false });
         }
-        native.links.extend(links(ArtifactKind::LambdaLayer, &layer.collection));
+        native.links.extend(links(ArtifactKind::LambdaLayer.mount(), &layer.collection));
     }
     let (found, needs) = check_libraries(&native, &manifest.runtime);
     // Nothing else matters about a file that is for another machine.
@@ -134,14 +134,14 @@ fn unreadable(path: &TreePath, owner: &str, reason: &str) -> Finding {
     .remedy("ask its publisher for a sound file, or leave it out")
 }
 
-fn mounted(kind: ArtifactKind, path: &TreePath) -> String {
-    format!("{}/{path}", kind.mount())
+fn mounted(mount: &str, path: &TreePath) -> String {
+    format!("{mount}/{path}")
 }
 
 /// The links of a tree by absolute path.
-fn links(kind: ArtifactKind, collection: &Collection) -> impl Iterator<Item = (String, String)> {
+fn links<'a>(mount: &'a str, collection: &'a Collection) -> impl Iterator<Item = (String, String)> + 'a {
     collection.tree.iter().filter_map(move |(path, entry)| match entry {
-        Entry::Symlink { target } => Some((mounted(kind, path), target.clone())),
+        Entry::Symlink { target } => Some((mounted(mount, path), target.clone())),
         Entry::File { .. } => None,
     })
 }

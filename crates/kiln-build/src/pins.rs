@@ -80,6 +80,7 @@ fn of_bases(root: &Path) -> Result<Vec<Pin>, BuildError> {
         let follows = match &definition.kind {
             BaseKind::Debian(debian) => format!("debian {}", debian.suite),
             BaseKind::Registry(registry) => registry.reference.clone(),
+            BaseKind::Scratch => "nothing".to_owned(),
         };
         let platforms = lock.as_ref().map(|lock| {
             lock.platform

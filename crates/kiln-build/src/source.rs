@@ -14,10 +14,13 @@ use std::path::{Path, PathBuf};
 /// Folders that are never part of an artifact: version control, and bytecode that depends on who ran the code last.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
+/// Who takes the files of a context, for messages.
+const CONTEXT: &str = "`dockerfile.context`";
+
 /// All files of the workspace that an artifact is made of.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ArtifactFiles {
-    /// Its own.
+    /// Its own; what its Dockerfile can copy, if it has one.
     pub(crate) own: SourceTree,
     /// What its steps are given.
     pub(crate) steps: StepFiles,
@@ -39,7 +42,24 @@ pub(crate) fn read_source(
     section: &SourceSection,
     stat: &mut StatCache,
 ) -> Result<SourceTree, BuildError> {
-    read_folder(root, manifest_file, "`source.path`", section, stat)
+    read_folder(root, manifest_file, "`source.path`", section, &|_| false, stat)
+}
+
+/// Reads the folder that a Dockerfile copies from. `ignored` says which files it cannot see; it may be that it sees none.
+pub(crate) fn read_context(
+    root: &Path,
+    manifest_file: &str,
+    folder: &str,
+    ignored: &dyn Fn(&TreePath) -> bool,
+    stat: &mut StatCache,
+) -> Result<SourceTree, BuildError> {
+    let section = SourceSection {
+        path: folder.to_owned(),
+        include: vec!["**".to_owned()],
+        exclude: Vec::new(),
+        into: None,
+    };
+    read_folder(root, manifest_file, CONTEXT, &section, ignored, stat)
 }
 
 /// Reads what a step is given: a folder, or one file under its own name. `what` is who takes it, for messages.
@@ -52,7 +72,7 @@ pub(crate) fn read_given(
 ) -> Result<SourceTree, BuildError> {
     let path = root.join(&section.path);
     if !path.is_file() {
-        return read_folder(root, manifest_file, what, section, stat);
+        return read_folder(root, manifest_file, what, section, &|_| false, stat);
     }
     let mut source = SourceTree::default();
     let name = section.path.rsplit('/').next().unwrap_or_default();
@@ -74,6 +94,7 @@ fn read_folder(
     manifest_file: &str,
     what: &str,
     section: &SourceSection,
+    ignored: &dyn Fn(&TreePath) -> bool,
     stat: &mut StatCache,
 ) -> Result<SourceTree, BuildError> {
     let folder = root.join(&section.path);
@@ -120,6 +141,9 @@ fn read_folder(
             }
             let tree_path = TreePath::new(relative)
                 .map_err(|error| problem(error.to_string(), "rename the file, or exclude it"))?;
+            if ignored(&tree_path) {
+                continue;
+            }
             let found = if kind.is_symlink() {
                 Entry::Symlink {
                     target: link_target(&path, relative).map_err(|m| {
@@ -143,7 +167,7 @@ fn read_folder(
                 .map_err(|error| problem(error.to_string(), "rename one of them"))?;
         }
     }
-    if source.tree.is_empty() {
+    if source.tree.is_empty() && what != CONTEXT {
         return Err(problem(
             format!("{what} takes no file from {}", section.path),
             "check `include` and `exclude`",

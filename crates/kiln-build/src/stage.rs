@@ -4,6 +4,7 @@
 use crate::base_image::{BaseImage, with_runtime};
 use crate::collect::{Collection, OwnFiles, OwnOrigin, WheelFiles};
 use crate::distribution::{self, ReadyWheel};
+use crate::dockerfile::{self, CopiedFrom, Made};
 use crate::document::documents;
 use crate::environment::{Context, blocking};
 use crate::hygiene;
@@ -11,6 +12,7 @@ use crate::image::{self, AssembledImage, Loaded};
 use crate::import_check;
 use crate::index::Bindings;
 use crate::native;
+use crate::recording::record;
 use crate::sdist::{self, Brought, Builder};
 use crate::selecting::{self, Selecting};
 use crate::source::{ArtifactFiles, SourceTree};
@@ -20,16 +22,15 @@ use crate::{BuildError, Event, Stage, cross_check, local, smoke};
 use kiln_audit::{
     Budget, Expected, ImageSizes, check_image_limits, check_limits, distributions_in_tree, reconcile,
 };
-use kiln_pack::{COMPRESSOR, Limits, ZipReader, ZipWriter};
+use kiln_pack::{Limits, ZipReader, ZipWriter};
 use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
 use kiln_python::{
     FilePlace, LayerContent, Lock, Locked, Surroundings, TargetEnvironment, requires,
     wheels_requiring_other_python,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, FORMAT_VERSION,
-    FileRecord, Finding, Gap, HashingWriter, ImportRecord, Input, InputRole, Level, Mode, OriginSource,
-    Output, Record, Tree, TreePath,
+    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, Finding, Gap,
+    HashingWriter, ImportRecord, Level, Mode, Output, Record, Tree, TreePath,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,8 @@ pub(crate) struct Fetched {
     upstreams: Vec<ReadyUpstream>,
     steps: Vec<ReadyStep>,
     wheels: Vec<ReadyWheel>,
+    /// What its Dockerfile made of all that, if it has one.
+    made: Option<Arc<Made>>,
     gaps: Vec<Gap>,
     findings: Vec<Finding>,
     checks: Vec<Check>,
@@ -86,6 +89,7 @@ pub(crate) struct Collected {
     /// The tree as it was installed, before anything was left out or changed for packing.
     installed: Arc<Collection>,
     pub(crate) wheels: Vec<ReadyWheel>,
+    made: Option<Arc<Made>>,
     gaps: Vec<Gap>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) checks: Vec<Check>,
@@ -95,18 +99,18 @@ pub(crate) struct Collected {
 
 /// The tree was judged, and nothing denies it.
 pub(crate) struct Verified {
-    plan: ArtifactPlan,
-    collection: Arc<Collection>,
-    wheels: Vec<ReadyWheel>,
-    layers: Vec<ReadyLayer>,
-    gaps: Vec<Gap>,
-    findings: Vec<Finding>,
-    checks: Vec<Check>,
-    imports: Option<ImportRecord>,
+    pub(crate) plan: ArtifactPlan,
+    pub(crate) collection: Arc<Collection>,
+    pub(crate) wheels: Vec<ReadyWheel>,
+    pub(crate) layers: Vec<ReadyLayer>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) imports: Option<ImportRecord>,
     /// The image around the tree, if it is to be one: what was checked is what is packed.
-    assembled: Option<AssembledImage>,
+    pub(crate) assembled: Option<AssembledImage>,
     /// What the smoke check measured, for the run details alone.
-    measured: Option<SmokeMeasure>,
+    pub(crate) measured: Option<SmokeMeasure>,
 }
 
 /// The archive is written, not yet published, and within its limits.
@@ -142,12 +146,14 @@ impl Planned {
             let mut checks =
                 vec![Check::not_checked("distributions", "the manifest has no [python] section")];
             checks.extend(step::checks(&steps));
+            let made = make(context, &plan, &source, &upstreams, &steps, &[]).await?;
             return Ok(Ok(Fetched {
                 plan,
                 source,
                 upstreams,
                 steps,
                 wheels: Vec::new(),
+                made,
                 gaps: Vec::new(),
                 findings: of_steps,
                 checks,
@@ -191,12 +197,14 @@ impl Planned {
         if built > 0 {
             checks.push(Check::ran("sdist", built, "source distributions built twice"));
         }
+        let made = make(context, &plan, &source, &upstreams, &steps, &wheels).await?;
         Ok(Ok(Fetched {
             plan,
             source,
             upstreams,
             steps,
             wheels,
+            made,
             gaps: selection.gaps,
             findings,
             checks,
@@ -207,6 +215,21 @@ impl Planned {
     }
 }
 
+/// Lets an artifact's Dockerfile make its image of what was brought, if it has one.
+async fn make(
+    context: &Context,
+    plan: &ArtifactPlan,
+    source: &SourceTree,
+    upstreams: &[ReadyUpstream],
+    steps: &[ReadyStep],
+    wheels: &[ReadyWheel],
+) -> Result<Option<Arc<Made>>, BuildError> {
+    if plan.recipe.is_some() {
+        context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Dockerfile });
+    }
+    dockerfile::make(context, plan, source, &CopiedFrom { upstreams, steps, wheels }).await
+}
+
 /// What is to be known where the base's Python was not asked itself.
 async fn told_by_twin(context: &Context, base: &PinnedBase) -> Result<Option<Check>, BuildError> {
     if context.bases.can_run(context, base).await? {
@@ -214,7 +237,7 @@ async fn told_by_twin(context: &Context, base: &PinnedBase) -> Result<Option<Che
     }
     let here = context.engine().await?.info().await?.platform;
     let why = match base.definition.kind {
-        BaseKind::Debian(_) => "which is locked with the same versions",
+        BaseKind::Debian(_) | BaseKind::Scratch => "which is locked with the same versions",
         BaseKind::Registry(_) => "which the same reference named when it was locked",
     };
     let reason =
@@ -298,13 +321,16 @@ impl Fetched {
         context
             .events
             .send(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
-        let collection = Collection::new(
-            self.plan.manifest.name.as_str(),
-            &self.wheels,
-            &self.edges,
-            &self.own_files(),
-            self.plan.manifest.python_folder(),
-        )?;
+        let collection = match &self.made {
+            Some(made) => dockerfile::collection(context, &self.plan, made, &self.wheels, &self.edges)?,
+            None => Collection::new(
+                self.plan.manifest.name.as_str(),
+                &self.wheels,
+                &self.edges,
+                &self.own_files(),
+                self.plan.manifest.python_folder(),
+            )?,
+        };
         let mut findings = self.findings;
         findings.extend(collection.findings.iter().cloned());
         // What packing leaves out collides with nothing, so that comes first where there is such a section.
@@ -321,6 +347,7 @@ impl Fetched {
             installed: Arc::clone(&collection),
             collection,
             wheels: self.wheels,
+            made: self.made,
             gaps: self.gaps,
             findings,
             checks: self.checks,
@@ -344,13 +371,18 @@ impl Collected {
 
     /// Judges the tree: reconciliation, ELF files, then the import in the base.
     pub(crate) async fn verify(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Verified> {
-        let Self { plan, collection, installed, wheels, gaps, mut findings, mut checks, wanted, declared } =
+        let Self { plan, collection, installed, wheels, made, gaps, findings, checks, wanted, declared } =
             self;
+        let (mut findings, mut checks) = (findings, checks);
         context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
 
         let (found, check) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
             blocking(move || {
+                if plan.recipe.is_some() {
+                    let there = dockerfile::found_distributions(&context, &collection)?;
+                    return Ok(dockerfile::reconciled(&plan, &wanted, &there));
+                }
                 let there =
                     distributions_in_tree(&collection.tree, plan.manifest.python_folder(), &mut |path| {
                         collection.read(&context, path)
@@ -376,14 +408,20 @@ impl Collected {
         };
         let (found, ran) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
-            let (wheels, layers, base) = (wheels.clone(), layers.to_vec(), base.clone());
-            blocking(move || hygiene::judge(&context, &plan, &collection, &wheels, &layers, base.as_deref()))
-                .await?
+            let (wheels, layers, base, made) = (wheels.clone(), layers.to_vec(), base.clone(), made.clone());
+            blocking(move || {
+                let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
+                hygiene::judge(&context, &plan, &collection, &wheels, &layers, around)
+            })
+            .await?
         };
         findings.extend(found);
         checks.extend(ran);
         if let Some(base) = &base {
-            let (found, ran) = image::judge(&plan, &collection, &wheels, base)?;
+            let (found, ran) = match &made {
+                Some(made) => dockerfile::judge(&plan, made),
+                None => image::judge(&plan, &collection, &wheels, base)?,
+            };
             findings.extend(found);
             checks.extend(ran);
             // Nothing is put together from what cannot be started, or would break its base.
@@ -405,7 +443,7 @@ impl Collected {
             gaps: gaps.clone(),
         };
         let assembled = match &base {
-            Some(base) => Some(put_together(context, &plan, &collection, base).await?),
+            Some(base) => Some(put_together(context, &plan, &collection, base, made).await?),
             None => None,
         };
         let loaded = match &assembled {
@@ -453,11 +491,12 @@ async fn put_together(
     plan: &ArtifactPlan,
     collection: &Arc<Collection>,
     base: &Arc<BaseImage>,
+    made: Option<Arc<Made>>,
 ) -> Result<AssembledImage, BuildError> {
     context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Assemble });
     let (context, plan) = (context.clone(), plan.clone());
     let (collection, base) = (Arc::clone(collection), Arc::clone(base));
-    blocking(move || image::assemble(&context, &plan, &collection, &base)).await
+    blocking(move || image::assemble(&context, &plan, &collection, &base, made.as_deref())).await
 }
 
 /// An artifact on its way through the checks that run it.
@@ -687,94 +726,9 @@ fn enter(context: &Context, record: &Record, digest: Option<&Digest>) -> Result<
     }
 }
 
-fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record, BuildError> {
-    let Verified {
-        plan,
-        collection,
-        wheels,
-        layers,
-        gaps,
-        findings,
-        checks,
-        imports,
-        assembled,
-        measured: _,
-    } = verified;
-    // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
-    let findings = judge(&plan, &findings, plan.epoch);
-    let mut inputs = plan.inputs.clone();
-    // The wheel of a project in the workspace is made of an input, and is none itself.
-    let is_made = |ready: &&ReadyWheel| matches!(ready.source, Some(OriginSource::Folder { .. }));
-    inputs.extend(wheels.iter().filter(|ready| !is_made(ready)).flat_map(wheel_inputs));
-    inputs.extend(collection.components.iter().flat_map(step::crate_inputs));
-    inputs.extend(layers.iter().map(|layer| Input {
-        role: InputRole::Layer,
-        name: layer.name.to_string(),
-        digest: layer.collection.tree.digest(),
-    }));
-    inputs.sort();
-    inputs.dedup();
-    let compressor = assembled.as_ref().map_or(COMPRESSOR, |assembled| assembled.codec.id());
-    let tools = BTreeMap::from([
-        ("compressor".to_owned(), compressor.to_owned()),
-        ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ]);
-    let mut components = collection.components.clone();
-    if let Some(assembled) = &assembled {
-        components.extend(assembled.components.iter().cloned());
-        components.sort_by(|a, b| a.id.cmp(&b.id));
-    }
-    Ok(Record {
-        format: FORMAT_VERSION,
-        artifact: plan.manifest.name.clone(),
-        kind: plan.manifest.kind,
-        target: plan.manifest.target.clone(),
-        handler: plan.manifest.handler.clone(),
-        layers: plan.manifest.layers.clone(),
-        plan: plan.digest,
-        epoch: plan.epoch,
-        inputs,
-        tree: collection.tree.digest(),
-        unpacked_size: collection.tree.size(),
-        image: assembled.map(|assembled| assembled.record),
-        files: collection
-            .tree
-            .iter()
-            .filter_map(|(path, entry)| {
-                let component = collection.owners.get(path)?.clone();
-                Some(FileRecord { path: path.clone(), entry: entry.clone(), component })
-            })
-            .collect(),
-        components,
-        gaps,
-        transformations: collection.transformations.clone(),
-        findings,
-        checks,
-        imports,
-        tools,
-        outputs,
-    })
-}
-
-/// What a wheel brought into the build: itself, or what it was built from and with.
-fn wheel_inputs(ready: &ReadyWheel) -> Vec<Input> {
-    let Some(built) = &ready.built_from else {
-        let name = ready.file_name.clone();
-        return vec![Input { role: InputRole::Distribution, name, digest: ready.digest }];
-    };
-    let (sdist, requirements) = (&built.sdist, built.requirements.iter());
-    let sdist = Input { role: InputRole::Sdist, name: sdist.file_name.clone(), digest: sdist.digest };
-    let requirements = requirements.map(|requirement| Input {
-        role: InputRole::BuildRequirement,
-        name: requirement.file_name.clone(),
-        digest: requirement.digest,
-    });
-    std::iter::once(sdist).chain(requirements).collect()
-}
-
 /// Findings under the policy at a time. Stages keep them as they were made, and judge copies: a policy applied twice
 /// would excuse what it has excused already.
-fn judge(plan: &ArtifactPlan, findings: &[Finding], at: Epoch) -> Vec<Finding> {
+pub(crate) fn judge(plan: &ArtifactPlan, findings: &[Finding], at: Epoch) -> Vec<Finding> {
     crate::policy::audit_policy(&plan.policy).apply(findings.to_vec(), at)
 }
 

@@ -2,7 +2,8 @@
 
 use crate::BuildError;
 use fs_err as fs;
-use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles};
+use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The file that marks the root of a workspace.
@@ -20,11 +21,18 @@ pub fn find_workspace(start: &Path) -> Option<PathBuf> {
 /// What cannot be read, or all problems of what was read.
 pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
     let settings = text_file(root, WORKSPACE_FILE)?;
+    let manifests = text_files(root, "manifests", ".toml")?;
+    let named: BTreeSet<String> = manifests.iter().filter_map(|file| dockerfile_of(&file.text)).collect();
     let files = WorkspaceFiles {
+        dockerfiles: named
+            .iter()
+            .filter(|path| root.join(path).is_file())
+            .map(|path| text_file(root, path))
+            .collect::<Result<_, _>>()?,
         settings: Some(settings),
         definitions: text_files(root, "images", ".toml")?,
         locks: text_files(root, "images", ".lock")?,
-        manifests: text_files(root, "manifests", ".toml")?,
+        manifests,
         artifact_locks: text_files(root, "manifests", ".lock")?,
     };
     Workspace::parse(&files).map_err(BuildError::Input)

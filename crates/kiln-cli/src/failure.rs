@@ -79,7 +79,9 @@ impl From<BuildError> for Failure {
                 (format!("{error}{tail}"), Vec::new())
             }
             BuildError::SdistBuild { ref lines, .. } => (with_log(&error, lines), Vec::new()),
-            BuildError::Step(ref failed) => (with_log(&error, &failed.lines), Vec::new()),
+            BuildError::Step(ref failed) | BuildError::Dockerfile(ref failed) => {
+                (with_log(&error, &failed.lines), Vec::new())
+            }
             BuildError::Unresolved { ref lines, .. } => {
                 let said: String = lines.iter().map(|line| format!("\n    {line}")).collect();
                 (format!("{error}; uv says:{said}"), Vec::new())
@@ -140,9 +142,10 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
             exit::ENGINE_UNAVAILABLE
         }
         BuildError::SourceChanged { .. } => exit::INPUT_INVALID,
-        BuildError::Guest { .. } | BuildError::SdistBuild { .. } | BuildError::Step(_) => {
-            exit::BUILD_STEP_FAILED
-        }
+        BuildError::Guest { .. }
+        | BuildError::SdistBuild { .. }
+        | BuildError::Step(_)
+        | BuildError::Dockerfile(_) => exit::BUILD_STEP_FAILED,
         BuildError::ArchiveDiffers { .. }
         | BuildError::Sbom(_)
         | BuildError::Pack(_)
@@ -229,6 +232,11 @@ fn hints(error: &BuildError) -> Vec<String> {
         BuildError::Step(failed) => {
             let mut hints = failed.hints.clone();
             hints.push("docs/steps.md says what a step has, and what it has not; nothing was published".to_owned());
+            hints
+        }
+        BuildError::Dockerfile(failed) => {
+            let mut hints = failed.hints.clone();
+            hints.push("docs/dockerfiles.md says what a Dockerfile has, and what it has not; nothing was published".to_owned());
             hints
         }
         BuildError::StoreDamaged { .. } => vec!["run the command again: they are downloaded or made anew".to_owned()],

@@ -202,6 +202,9 @@ fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {
             .map(PathBuf::from)
             .or_else(|| home.map(|home| home.join(".docker"))),
         context: owned(var::DOCKER_CONTEXT),
+        buildkit: variables
+            .get(var::DOCKER_BUILDKIT)
+            .map(|value| !matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")),
         session: Session {
             id: format!("{pid}-{}", Session::start_of(pid).unwrap_or_default()),
             host: fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(),

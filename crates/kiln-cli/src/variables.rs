@@ -36,6 +36,8 @@ pub(crate) const DOCKER_CERT_PATH: &str = "DOCKER_CERT_PATH";
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The Docker context to use.
 pub(crate) const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+/// Which builder of the engine builds Dockerfiles.
+pub(crate) const DOCKER_BUILDKIT: &str = "DOCKER_BUILDKIT";
 
 /// The file that GitHub Actions reads a step's outputs from.
 pub(crate) const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";

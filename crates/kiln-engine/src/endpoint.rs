@@ -194,6 +194,7 @@ mod tests {
             cert_path: None,
             config_dir: config_dir.map(Path::to_owned),
             context: None,
+            buildkit: None,
             session: Session { id: "t".to_owned(), host: "h".to_owned(), pid: 1, started: None },
         }
     }

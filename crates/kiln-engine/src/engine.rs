@@ -3,8 +3,8 @@
 use crate::docker::Docker;
 use crate::fake::Fake;
 use crate::{
-    EngineError, EngineSettings, HealthTest, ImageInfo, Line, PullProgress, RunOutcome, RunSpec, Session,
-    Watched,
+    BuildSpec, Builder, EngineError, EngineSettings, HealthTest, ImageInfo, Line, PullProgress, RunOutcome,
+    RunSpec, Session, Watched,
 };
 use kiln_record::{Digest, Platform};
 use std::fmt;
@@ -140,6 +140,31 @@ impl Engine {
         match self {
             Self::Docker(docker) => docker.export(reference, sink).await,
             Self::Fake(fake) => fake.export(reference, sink),
+        }
+    }
+
+    /// The builder that [`Engine::build`] should be asked for: BuildKit, unless `DOCKER_BUILDKIT` is 0.
+    #[must_use]
+    pub fn builder(&self) -> Builder {
+        match self {
+            Self::Docker(docker) => docker.builder(),
+            Self::Fake(_) => Builder::Classic,
+        }
+    }
+
+    /// Builds an image from a Dockerfile, without anything that an earlier build left. `on_line` hears the log.
+    ///
+    /// # Errors
+    /// [`EngineError::BuildFailed`] with the builder's words and the end of its log, [`EngineError::Deadline`],
+    /// [`EngineError::OutputTooLarge`]; [`EngineError::Unsupported`] by the engine in memory.
+    pub async fn build(
+        &self,
+        spec: BuildSpec,
+        on_line: impl Fn(Line) + Send + Sync,
+    ) -> Result<ImageInfo, EngineError> {
+        match self {
+            Self::Docker(docker) => docker.build(spec, on_line).await,
+            Self::Fake(_) => Err(EngineError::Unsupported { action: format!("build {}", spec.name) }),
         }
     }
 

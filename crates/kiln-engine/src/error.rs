@@ -93,6 +93,22 @@ pub enum EngineError {
         /// The cause.
         why: String,
     },
+    /// The builder gave up on a Dockerfile.
+    #[error("build {name}: {why}{}", last_lines(.last))]
+    BuildFailed {
+        /// What was built.
+        name: String,
+        /// The builder's own words.
+        why: String,
+        /// The last lines of its log, oldest first.
+        last: Vec<String>,
+    },
+    /// The engine does not do what is asked at all.
+    #[error("{action}: this engine does not do that")]
+    Unsupported {
+        /// What was asked.
+        action: String,
+    },
     /// Credentials for a registry could not be read.
     #[error("read credentials for {registry}: {why}")]
     Credentials {

@@ -6,6 +6,7 @@
 //! machine.
 
 mod archive;
+mod build;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod docker;
@@ -20,6 +21,7 @@ mod lines;
 mod run;
 mod settings;
 
+pub use build::{BuildSpec, Builder};
 pub use docker::{Docker, registry_credentials};
 pub use engine::{ContainerInfo, Credentials, Engine, EngineInfo};
 pub use error::EngineError;

@@ -15,6 +15,8 @@ pub struct EngineSettings {
     pub config_dir: Option<PathBuf>,
     /// `DOCKER_CONTEXT`: a context to use instead of the current one.
     pub context: Option<String>,
+    /// `DOCKER_BUILDKIT`: whether Dockerfiles are built by BuildKit, as they are if it is absent.
+    pub buildkit: Option<bool>,
     /// Who asks, for the labels of containers.
     pub session: Session,
 }

@@ -326,7 +326,7 @@ fn is_looked_at(path: &str) -> bool {
 }
 
 /// The path of a layer's entry; `None` for the root itself.
-fn layer_path(bytes: &[u8]) -> Result<Option<TreePath>, String> {
+pub(crate) fn layer_path(bytes: &[u8]) -> Result<Option<TreePath>, String> {
     let text =
         str::from_utf8(bytes).map_err(|_| format!("the path `{}` is not UTF-8", bytes.escape_ascii()))?;
     let text = text.trim_start_matches("./").trim_start_matches('/');

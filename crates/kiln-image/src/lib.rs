@@ -9,6 +9,7 @@ mod config;
 mod contents;
 pub mod debian;
 mod error;
+mod file_system;
 mod oci;
 mod reference;
 
@@ -19,6 +20,7 @@ pub use artifact_manifest::{
 pub use config::BaseConfig;
 pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};
 pub use error::ImageError;
+pub use file_system::{Change, FileSystem, Node, NodeContent, write_changes};
 pub use oci::{
     CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated,
     archived_blobs, blob_path, layout_documents, write_archive, write_oci_tar,

@@ -34,6 +34,8 @@ pub enum BaseKind {
     Debian(DebianDefinition),
     /// Pulled from a registry.
     Registry(RegistryDefinition),
+    /// Nothing at all: what a Dockerfile calls `scratch`.
+    Scratch,
 }
 
 /// A base made of Debian packages.

@@ -115,6 +115,7 @@ pub(crate) fn image_section(
     file: &str,
     text: &Arc<str>,
     kind: ArtifactKind,
+    by_dockerfile: bool,
     table: Option<Spanned<ImageTable>>,
     problems: &mut Vec<Problem>,
 ) -> ImageSection {
@@ -122,6 +123,7 @@ pub(crate) fn image_section(
     let place = table.as_ref().map_or(0..0, Spanned::span);
     let table = table.map(Spanned::into_inner).unwrap_or_default();
     match kind {
+        _ if by_dockerfile => checker.stated_in_dockerfile(&table),
         ArtifactKind::LambdaImage => checker.lambda(&table),
         _ if table.entrypoint.is_none() && table.command.is_none() => checker.problem(
             place,
@@ -158,7 +160,7 @@ pub(crate) fn image_section(
             );
             None
         }
-        None if kind == ArtifactKind::Image => Some(NOBODY.to_owned()),
+        None if kind == ArtifactKind::Image && !by_dockerfile => Some(NOBODY.to_owned()),
         None => None,
     };
     ImageSection {
@@ -187,6 +189,31 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn problem(&mut self, span: Range<usize>, message: String, help: &str) {
         self.problems.push(Problem::in_file(self.file, message).at(self.text, span).help(help));
+    }
+
+    /// Two places that say the same would differ one day.
+    fn stated_in_dockerfile(&mut self, table: &ImageTable) {
+        let given = [
+            ("user", "USER", table.user.as_ref().map(Spanned::span)),
+            ("entrypoint", "ENTRYPOINT", table.entrypoint.as_ref().map(Spanned::span)),
+            ("command", "CMD", table.command.as_ref().map(Spanned::span)),
+            ("environment", "ENV", table.environment.as_ref().map(Spanned::span)),
+            ("labels", "LABEL", table.labels.as_ref().map(Spanned::span)),
+            ("ports", "EXPOSE", table.ports.as_ref().map(Spanned::span)),
+            ("volumes", "VOLUME", table.volumes.as_ref().map(Spanned::span)),
+            ("stop-signal", "STOPSIGNAL", table.stop_signal.as_ref().map(Spanned::span)),
+            ("working-dir", "WORKDIR", table.working_dir.as_ref().map(Spanned::span)),
+            ("health-check", "HEALTHCHECK", table.health_check.as_ref().map(Spanned::span)),
+        ];
+        for (key, instruction, span) in given {
+            if let Some(span) = span {
+                self.problem(
+                    span,
+                    format!("`{key}` is what the Dockerfile says"),
+                    &format!("remove it, and write {instruction} in the Dockerfile"),
+                );
+            }
+        }
     }
 
     /// Lambda decides these itself, so that stating them would promise what does not happen.

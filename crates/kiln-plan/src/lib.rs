@@ -6,6 +6,7 @@
 mod base;
 mod build_section;
 mod cargo_lock;
+mod dockerfile;
 mod image;
 mod index;
 mod manifest;
@@ -28,6 +29,7 @@ pub use base::{
 };
 pub use build_section::{BUILD_VARIABLES, BuildSection};
 pub use cargo_lock::{LockedCrate, parse_cargo_lock};
+pub use dockerfile::{Dockerfile, DockerfileSection, ENGINE_BASES, dockerfile_of};
 pub use image::{Compression, ImageOutput, ImageSection};
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub use manifest::{
@@ -35,7 +37,7 @@ pub use manifest::{
 };
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{
-    ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, StepPlan, base_not_pinned, plan,
+    ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, RecipePlan, StepPlan, base_not_pinned, plan,
 };
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};

@@ -1,6 +1,7 @@
 //! Manifests: what the user states about one artifact.
 
 use crate::build_section::{BuildSection, problems_of_building};
+use crate::dockerfile::{Dockerfile, DockerfileKey, DockerfileSection};
 use crate::image::{ImageSection, ImageTable, image_section};
 use crate::settings::check_policy;
 use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
@@ -31,7 +32,7 @@ pub struct Manifest {
     pub text: Arc<str>,
     /// What is built.
     pub kind: ArtifactKind,
-    /// The base that it is built and checked in.
+    /// The base that it is built and checked in; that of its wanted stage if a Dockerfile builds it.
     pub base: BaseName,
     /// The runtime and architecture it is for.
     pub target: Target,
@@ -54,6 +55,10 @@ pub struct Manifest {
     pub check: CheckSection,
     /// What it is as a container image, for the kinds that are one.
     pub image: Option<ImageSection>,
+    /// The Dockerfile that it is built by, if it is.
+    pub dockerfile: Option<DockerfileSection>,
+    /// That file, read; the workspace reads it.
+    pub recipe: Option<Arc<Dockerfile>>,
     /// What packing leaves out or changes, if the manifest has that section.
     pub package: Option<PackageSection>,
     /// The events it must be able to handle, in order.
@@ -87,6 +92,8 @@ pub struct SourceSection {
     pub into: Option<String>,
 }
 
+/// What stands for the base until the Dockerfile that names it is read.
+const PENDING: &str = "dockerfile";
 /// Where an image that is no Lambda function has its own files and its distributions, unless the manifest says otherwise.
 pub const APP_FOLDER: &str = "app";
 
@@ -263,7 +270,8 @@ pub struct BudgetSection {
 #[serde(deny_unknown_fields)]
 struct File {
     kind: ArtifactKind,
-    base: Spanned<String>,
+    base: Option<Spanned<String>>,
+    dockerfile: Option<Spanned<DockerfileKey>>,
     handler: Option<Spanned<String>>,
     #[serde(default)]
     layers: Vec<Spanned<String>>,
@@ -319,11 +327,45 @@ impl Manifest {
             problems.push(Problem::in_file(file, message).at(text, span).help(help));
         };
 
-        let base_span = parsed.base.span();
-        let base = parsed.base.get_ref().parse::<BaseName>();
-        if let Err(error) = &base {
-            problem(base_span.clone(), error.to_string(), "name a file of images/ without its ending");
-        }
+        let dockerfile_span = parsed.dockerfile.as_ref().map(Spanned::span).unwrap_or_default();
+        let by_dockerfile = parsed.dockerfile.is_some();
+        let dockerfile = parsed.dockerfile.and_then(|key| {
+            key.into_inner()
+                .section(parsed.kind, &mut |message, help| problem(dockerfile_span.clone(), message, help))
+        });
+        let base_span = parsed.base.as_ref().map(Spanned::span).unwrap_or_default();
+        let base = match (&parsed.base, by_dockerfile) {
+            (Some(stated), true) => {
+                let message = "`base` is given, but the Dockerfile says what it starts from".to_owned();
+                problem(
+                    stated.span(),
+                    message,
+                    "remove it; under [dockerfile], `bases` says which base stands for an image",
+                );
+                None
+            }
+            // Until the file is read.
+            (None, true) => PENDING.parse::<BaseName>().ok(),
+            (None, false) => {
+                problem(
+                    0..0,
+                    "`base` is missing".to_owned(),
+                    "name a file of images/ without its ending: base = \"python-3.13\"",
+                );
+                None
+            }
+            (Some(stated), false) => match stated.get_ref().parse::<BaseName>() {
+                Ok(base) => Some(base),
+                Err(error) => {
+                    problem(
+                        base_span.clone(),
+                        error.to_string(),
+                        "name a file of images/ without its ending",
+                    );
+                    None
+                }
+            },
+        };
 
         let runtime = match (&parsed.target.runtime, parsed.kind.is_image()) {
             (Some(stated), true) => {
@@ -337,7 +379,9 @@ impl Manifest {
                 );
                 None
             }
-            (None, true) => Some(unknown_runtime(parsed.base.get_ref())),
+            (None, true) => {
+                Some(unknown_runtime(parsed.base.as_ref().map_or(PENDING, |base| base.get_ref().as_str())))
+            }
             (None, false) => {
                 problem(
                     0..0,
@@ -420,7 +464,10 @@ impl Manifest {
                 "merge some of them",
             );
         }
-        let has_files = parsed.source.is_some() || !parsed.upstream.is_empty() || !parsed.step.is_empty();
+        let has_files = by_dockerfile
+            || parsed.source.is_some()
+            || !parsed.upstream.is_empty()
+            || !parsed.step.is_empty();
         if !has_files && parsed.python.is_none() {
             problem(
                 0..0,
@@ -474,6 +521,22 @@ impl Manifest {
             modules: parsed.check.modules,
             skip: parsed.check.skip,
         };
+        if by_dockerfile {
+            if dockerfile.as_ref().is_some_and(|section| section.wheels.is_some()) && parsed.python.is_none()
+            {
+                problem(
+                    dockerfile_span.clone(),
+                    "`wheels` under [dockerfile] has no meaning without a [python] section".to_owned(),
+                    "add [python] with the `lock` whose wheels are meant",
+                );
+            }
+            problems_of_sections(
+                &parsed.source,
+                parsed.package.is_some(),
+                parsed.python.as_ref(),
+                &mut problem,
+            );
+        }
         let mut source = parsed.source;
         let mut python = parsed.python.map(Spanned::into_inner);
         let paths = source.iter_mut().map(|source| &mut source.path);
@@ -541,7 +604,9 @@ impl Manifest {
         let steps = steps(file, text, &name, &taken, parsed.step, &mut problems);
         let smoke = smoke_events(file, text, parsed.kind, parsed.smoke, &mut problems);
         let image = match (parsed.kind.is_image(), parsed.image) {
-            (true, table) => Some(image_section(file, text, parsed.kind, table, &mut problems)),
+            (true, table) => {
+                Some(image_section(file, text, parsed.kind, by_dockerfile, table, &mut problems))
+            }
             (false, None) => None,
             (false, Some(table)) => {
                 let message = format!("{} has no [image] section", a(parsed.kind));
@@ -556,7 +621,7 @@ impl Manifest {
         problems.extend(parsed.package.iter().flat_map(|package| package.problems(file)));
 
         match (base, runtime, problems.is_empty()) {
-            (Ok(base), Some(runtime), true) => Ok(Self {
+            (Some(base), Some(runtime), true) => Ok(Self {
                 name,
                 file: file.to_owned(),
                 text: Arc::clone(text),
@@ -571,6 +636,8 @@ impl Manifest {
                 steps,
                 python,
                 image,
+                dockerfile,
+                recipe: None,
                 package: parsed.package,
                 check,
                 smoke,
@@ -585,6 +652,20 @@ impl Manifest {
 }
 
 impl Manifest {
+    /// Takes the Dockerfile that it names, read: with it the base is known.
+    pub(crate) fn take_recipe(&mut self, recipe: Dockerfile) {
+        self.base = recipe.base.clone();
+        self.target.runtime = recipe.base.to_string();
+        self.runtime = unknown_runtime(recipe.base.as_str());
+        self.recipe = Some(Arc::new(recipe));
+    }
+
+    /// Where the artifact's tree is mounted: what its kind says, and the root for all that a Dockerfile makes.
+    #[must_use]
+    pub fn mount(&self) -> &'static str {
+        if self.dockerfile.is_some() { "" } else { self.kind.mount() }
+    }
+
     /// The folder of the tree that distributions are installed in; none where that is the tree's root. Lambda looks for the
     /// modules of a layer in `/opt/python`.
     #[must_use]
@@ -611,6 +692,8 @@ impl Manifest {
         match into {
             Some(".") => None,
             Some(folder) => Some(folder),
+            // Of its context.
+            None if self.dockerfile.is_some() => None,
             None if self.kind == ArtifactKind::Image => Some(APP_FOLDER),
             None => self.python_folder(),
         }
@@ -637,6 +720,45 @@ fn unknown_runtime(base: &str) -> Arc<Runtime> {
         python: None,
         provides: Vec::new(),
     })
+}
+
+/// Sections that have no meaning where a Dockerfile says what is in the image.
+fn problems_of_sections(
+    source: &Option<SourceSection>,
+    has_package: bool,
+    python: Option<&Spanned<PythonSection>>,
+    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
+) {
+    if source.is_some() {
+        problem(
+            0..0,
+            "there is a [source] section, but the Dockerfile copies what it wants from its context"
+                .to_owned(),
+            "remove the section; name the folder with `context` under [dockerfile]",
+        );
+    }
+    if has_package {
+        problem(
+            0..0,
+            "there is a [package] section, but the Dockerfile says what is in the image".to_owned(),
+            "remove the section, and what it left out in the Dockerfile",
+        );
+    }
+    let Some(python) = python else { return };
+    let section = python.get_ref();
+    for (key, given) in [
+        ("into", section.into.is_some()),
+        ("install", section.install != Installer::Kiln),
+        ("sdists", !section.sdists.is_empty()),
+    ] {
+        if given {
+            problem(
+                python.span(),
+                format!("`python.{key}` is given, but the Dockerfile installs the distributions"),
+                "remove it: kiln compares what is installed with the lock, and gives the wheels (`wheels` under [dockerfile])",
+            );
+        }
+    }
 }
 
 /// What is wrong with the place of an image's distributions.

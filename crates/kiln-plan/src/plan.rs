@@ -5,8 +5,8 @@ use crate::{
     locked_upstreams,
 };
 use kiln_record::{
-    Architecture, ArtifactName, Code, Digest, Epoch, FORMAT_VERSION, Finding, Input, InputRole, Platform,
-    digest_of_value,
+    Architecture, ArtifactName, BaseName, Code, Digest, Epoch, FORMAT_VERSION, Finding, Input, InputRole,
+    Platform, digest_of_value,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ pub struct PlanInputs {
     pub check_files: Vec<(String, Digest)>,
     /// For each step that takes files of the workspace: its name, the path, and the digest of their tree.
     pub step_files: Vec<(String, String, Digest)>,
+    /// Digest of the files that its Dockerfile can copy, if it has one.
+    pub context: Option<Digest>,
     /// The layers that it is used with, already planned.
     pub layers: Vec<LayerInput>,
     /// The time that overrides the pin times (`SOURCE_DATE_EPOCH`).
@@ -87,6 +89,7 @@ impl PinnedBase {
                     )
                 }
                 crate::BaseKind::Debian(_) => "its packages are not locked".to_owned(),
+                crate::BaseKind::Scratch => "nothing says for which platform".to_owned(),
             });
         };
         if lock.definition != definition.digest {
@@ -175,6 +178,8 @@ pub struct ArtifactPlan {
     pub build: Option<BuildPlan>,
     /// What its steps run in, in the manifest's order.
     pub steps: Vec<StepPlan>,
+    /// What its Dockerfile is built from and with, if it has one.
+    pub recipe: Option<RecipePlan>,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
     /// The package indexes that the workspace names.
@@ -205,6 +210,15 @@ pub struct BuildPlan {
 pub struct StepPlan {
     /// The base.
     pub base: PinnedBase,
+}
+
+/// What a Dockerfile is built from.
+#[derive(Clone, Debug)]
+pub struct RecipePlan {
+    /// The digest of its text.
+    pub text: Digest,
+    /// Every base that it names.
+    pub bases: BTreeMap<BaseName, PinnedBase>,
 }
 
 /// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
@@ -243,9 +257,12 @@ pub fn plan(
     let upstreams = locked_upstreams(&manifest.name, &manifest.upstreams, lock)?;
     let build = build_plan(workspace, manifest, read, platform)?;
     let steps = step_plans(workspace, manifest, platform)?;
+    let recipe = recipe_plan(workspace, manifest, platform)?;
     let policy = workspace.settings.policy.with(&manifest.policy);
     let pins = build.iter().map(|build| build.base.pinned);
     let pins = pins.chain(steps.iter().map(|step| step.base.pinned));
+    let of_recipe = recipe.iter().flat_map(|recipe| recipe.bases.values());
+    let pins = pins.chain(of_recipe.clone().map(|base| base.pinned));
     let pins = pins.chain(upstreams.iter().map(|upstream| upstream.pinned));
     let epochs = pins.chain(read.layers.iter().map(|layer| layer.epoch));
     let epoch = read.epoch.unwrap_or_else(|| epochs.fold(base.pinned, Epoch::max));
@@ -259,6 +276,21 @@ pub fn plan(
             digest: base.lock.manifest,
         },
     ];
+    if let (Some(recipe), Some(section)) = (&recipe, &manifest.dockerfile) {
+        let name = section.path.clone();
+        inputs.push(Input { role: InputRole::Source, name, digest: recipe.text });
+        inputs.extend(read.context.map(|digest| Input {
+            role: InputRole::Source,
+            name: format!("{}/", section.context),
+            digest,
+        }));
+        inputs.extend(recipe.bases.values().filter(|other| other.definition.name != definition.name).map(
+            |other| {
+                let name = format!("{} {platform}", other.definition.name);
+                Input { role: InputRole::BuildBase, name, digest: other.lock.manifest }
+            },
+        ));
+    }
     let indexes = &workspace.settings.indexes;
     if manifest.python.is_some() && !indexes.is_empty() {
         // Which name is bound to which index decides findings; where an index is decides nothing.
@@ -324,7 +356,11 @@ pub fn plan(
         epoch,
         definition: definition.digest,
         build_definition: build.as_ref().map(|build| build.base.definition.digest),
-        step_definitions: steps.iter().map(|step| step.base.definition.digest).collect(),
+        step_definitions: steps
+            .iter()
+            .map(|step| step.base.definition.digest)
+            .chain(of_recipe.map(|base| base.definition.digest))
+            .collect(),
         rules: read.rules,
     });
     Ok(ArtifactPlan {
@@ -332,6 +368,7 @@ pub fn plan(
         base,
         build,
         steps,
+        recipe,
         policy,
         indexes: indexes.clone(),
         epoch,
@@ -356,6 +393,21 @@ fn build_plan(
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
     let digests = read.build_locks.iter().chain(&read.build_projects).map(|(_, digest)| *digest).collect();
     Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned), digests }))
+}
+
+/// What a manifest's Dockerfile is built from.
+fn recipe_plan(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    platform: Platform,
+) -> Result<Option<RecipePlan>, Box<Finding>> {
+    let Some(recipe) = &manifest.recipe else { return Ok(None) };
+    let mut bases = BTreeMap::new();
+    for name in &recipe.bases {
+        let (definition, lock) = &workspace.bases[name];
+        bases.insert(name.clone(), PinnedBase::new(definition, lock.as_ref(), platform)?);
+    }
+    Ok(Some(RecipePlan { text: Digest::of(recipe.text.as_bytes()), bases }))
 }
 
 /// What a manifest's steps run in.
@@ -394,6 +446,8 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         image: &'a Option<crate::ImageSection>,
         #[serde(skip_serializing_if = "<[crate::StepSection]>::is_empty")]
         steps: &'a [crate::StepSection],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dockerfile: &'a Option<crate::DockerfileSection>,
         budget: &'a crate::BudgetSection,
     }
     value_digest(&Stated {
@@ -410,6 +464,7 @@ fn manifest_digest(manifest: &Manifest) -> Digest {
         smoke: &manifest.smoke,
         image: &manifest.image,
         steps: &manifest.steps,
+        dockerfile: &manifest.dockerfile,
         budget: &manifest.budget,
     })
 }

@@ -512,7 +512,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-fn seconds(text: &str) -> Option<u32> {
+pub(crate) fn seconds(text: &str) -> Option<u32> {
     let (number, unit) = text.trim().split_once(' ')?;
     let number: u32 = number.parse().ok()?;
     let seconds = match unit {

@@ -1,6 +1,8 @@
 //! The workspace: every manifest and base together, with the references between them checked.
 
-use crate::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Problem, Settings, artifact_lock_path};
+use crate::{
+    ArtifactLockFile, BaseDefinition, BaseLock, Dockerfile, Manifest, Problem, Settings, artifact_lock_path,
+};
 use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub struct WorkspaceFiles {
     pub locks: Vec<TextFile>,
     /// `manifests/*.toml`.
     pub manifests: Vec<TextFile>,
+    /// The Dockerfiles that manifests name, those that are there; [`crate::dockerfile_of`] says which to read.
+    pub dockerfiles: Vec<TextFile>,
     /// `manifests/*.lock`: those of artifacts with upstream sources are read, any other is not kiln's.
     pub artifact_locks: Vec<TextFile>,
 }
@@ -104,6 +108,11 @@ impl Workspace {
                 Err(found) => problems.extend(found),
             }
         }
+        for manifest in manifests.values_mut() {
+            if let Err(found) = read_recipe(manifest, &files.dockerfiles, &mut bases) {
+                problems.extend(found);
+            }
+        }
         let mut artifact_locks = BTreeMap::new();
         for manifest in manifests.values().filter(|manifest| !manifest.upstreams.is_empty()) {
             let path = artifact_lock_path(&manifest.name);
@@ -127,6 +136,26 @@ impl Workspace {
     }
 }
 
+/// Reads the Dockerfile of a manifest, if it has one.
+fn read_recipe(
+    manifest: &mut Manifest,
+    dockerfiles: &[TextFile],
+    bases: &mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+) -> Result<(), Vec<Problem>> {
+    let Some(section) = &manifest.dockerfile else { return Ok(()) };
+    let Some(file) = dockerfiles.iter().find(|file| file.path == section.path) else {
+        let message = format!("`dockerfile` names {}, which does not exist", section.path);
+        return Err(vec![
+            Problem::in_file(&manifest.file, message)
+                .help("write its path relative to the manifest's folder"),
+        ]);
+    };
+    let platform = Platform { architecture: manifest.target.architecture };
+    let recipe = Dockerfile::parse(&file.path, &file.text, section, platform, bases)?;
+    manifest.take_recipe(recipe);
+    Ok(())
+}
+
 fn references(
     manifest: &Manifest,
     manifests: &BTreeMap<ArtifactName, Manifest>,
@@ -138,8 +167,12 @@ fn references(
     };
     let build = manifest.python.as_ref().and_then(|python| python.build.as_ref()?.base.as_ref());
     let named = [(Some(&manifest.base), manifest.base_span.clone()), (build, 0..0)];
+    let of_recipe =
+        manifest.recipe.iter().flat_map(|recipe| recipe.bases.iter()).map(|base| (Some(base), 0..0));
     let of_steps = manifest.steps.iter().map(|step| (step.base.as_ref(), step.spans.base.clone()));
-    for (base, span) in named.into_iter().chain(of_steps).filter_map(|(base, span)| Some((base?, span))) {
+    for (base, span) in
+        named.into_iter().chain(of_steps).chain(of_recipe).filter_map(|(base, span)| Some((base?, span)))
+    {
         match bases.get(base) {
             None => {
                 let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();

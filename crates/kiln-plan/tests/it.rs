@@ -33,6 +33,7 @@ fn file(path: &str, text: &str) -> TextFile {
 
 fn files(base: &str, manifests: &[(&str, &str)]) -> WorkspaceFiles {
     WorkspaceFiles {
+        dockerfiles: Vec::new(),
         settings: Some(file("kiln.toml", "format = \"1\"\n")),
         definitions: vec![file("images/python.toml", base)],
         locks: Vec::new(),

@@ -98,6 +98,12 @@ codes! {
     SdistNotReproducible = "sdist-not-reproducible", Deny;
     /// Running a step twice gives other files.
     StepNotReproducible = "step-not-reproducible", Deny;
+    /// Building a Dockerfile twice gave other files.
+    DockerfileNotReproducible = "dockerfile-not-reproducible", Deny;
+    /// A Dockerfile is built with a network.
+    NotHermetic = "not-hermetic", Warn;
+    /// An image has something that is neither file, folder nor link.
+    SpecialFile = "special-file", Deny;
     /// The handler's module, or a module it imports, cannot be imported.
     ImportFailed = "import-failed", Deny;
     /// The artifact's own code imports a module that is nowhere.

@@ -24,6 +24,13 @@ pub struct ImageRecord {
     pub python_folder: Option<String>,
     /// How it is started.
     pub runs: ImageRuns,
+    /// Modes, owners and extended attributes of files and folders, where they are not the usual ones: of what a Dockerfile
+    /// made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<TreePath, Attributes>,
+    /// What the base has and the image does not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub removed: BTreeSet<TreePath>,
     /// Annotations of its manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -47,6 +54,28 @@ pub struct ImageBase {
     /// What someone who gets in can use of it; absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surface: Option<Surface>,
+}
+
+/// What a layer says of a path besides its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// Permission bits, with set-user-id, set-group-id and sticky.
+    pub mode: u32,
+    /// The owner's number.
+    pub user: u64,
+    /// The group's number.
+    pub group: u64,
+    /// Extended attributes, in hexadecimal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, String>,
+}
+
+impl Attributes {
+    /// Whether they are others than those of root's, with a usual mode and no more.
+    #[must_use]
+    pub fn are_unusual(&self, usual_mode: u32) -> bool {
+        self.mode != usual_mode || self.user != 0 || self.group != 0 || !self.xattrs.is_empty()
+    }
 }
 
 /// What someone who gets into a container can use.

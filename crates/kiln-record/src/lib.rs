@@ -25,7 +25,7 @@ pub use component::{
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
 pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};
-pub use image::{HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
+pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use platform::{Architecture, Platform, PlatformError};
 pub use record::{

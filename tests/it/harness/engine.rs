@@ -25,6 +25,7 @@ pub(crate) async fn engine_of(session: Session) -> Engine {
         cert_path: variable("DOCKER_CERT_PATH").map(PathBuf::from),
         config_dir: variable("DOCKER_CONFIG").map(PathBuf::from).or(home),
         context: variable("DOCKER_CONTEXT"),
+        buildkit: None,
         session,
     };
     Engine::connect(&settings).await.unwrap_or_else(|error| panic!("failed to {error}"))

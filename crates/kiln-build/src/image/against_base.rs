@@ -55,7 +55,7 @@ fn client_missing(plan: &ArtifactPlan) -> Finding {
         None => finding.remedy(format!("add a [python] section with a lock that has `{RUNTIME_CLIENT}`")),
     };
     match &plan.base.definition.kind {
-        BaseKind::Debian(_) => {
+        BaseKind::Debian(_) | BaseKind::Scratch => {
             finding.remedy("or use one of AWS's base images for Lambda, from their registry")
         }
         BaseKind::Registry(registry) => finding

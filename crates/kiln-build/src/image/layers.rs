@@ -4,6 +4,7 @@ use super::IMAGE_RULES;
 use crate::BuildError;
 use crate::base_image::{BaseImage, BaseLayer};
 use crate::collect::Collection;
+use crate::dockerfile::Made;
 use crate::environment::Context;
 use kiln_image::{ContentEntry, LAYER_MEDIA_TYPE, Layer};
 use kiln_pack::{LayerCodec, LayerSums, LayerWriter, Limits, TarContent, TarWriter, layer_tar, read_tar};
@@ -60,7 +61,7 @@ pub(super) fn layers(
 ) -> Result<Vec<RoleLayer>, BuildError> {
     let mut layers = Vec::new();
     for layer in &base.layers {
-        layers.push(of_base(context, layer, codec)?.layer(LayerRole::Base, codec));
+        layers.push(of_base_layer(context, layer, codec)?.layer(LayerRole::Base, codec));
     }
     let application = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
     for role in [LayerRole::Dependencies, LayerRole::Application] {
@@ -79,8 +80,22 @@ pub(super) fn layers(
     Ok(layers)
 }
 
+/// The layers of what a Dockerfile made: those of the base, then its own, each as it was brought into its form.
+pub(super) fn of_made(
+    context: &Context,
+    made: &Made,
+    codec: LayerCodec,
+) -> Result<Vec<RoleLayer>, BuildError> {
+    let of_base = made.whole.layers.len() - made.own_layers;
+    let layers = made.whole.layers.iter().enumerate().map(|(index, layer)| {
+        let role = if index < of_base { LayerRole::Base } else { LayerRole::Application };
+        Ok(of_base_layer(context, layer, codec)?.layer(role, codec))
+    });
+    layers.collect()
+}
+
 /// A base's layer, compressed like the others. Its tar, and so its place in engines, stays what it is.
-fn of_base(context: &Context, layer: &BaseLayer, codec: LayerCodec) -> Result<Stored, BuildError> {
+fn of_base_layer(context: &Context, layer: &BaseLayer, codec: LayerCodec) -> Result<Stored, BuildError> {
     const CACHE: &str = "compressed-layer";
     if codec == LayerCodec::None {
         return Ok(Stored { digest: layer.diff_id, size: layer.size, diff_id: layer.diff_id });
@@ -194,6 +209,10 @@ pub(super) fn read_back(
                 TarContent::Symlink(target) => Entry::Symlink { target },
                 _ => return Ok(()),
             };
+            // What takes away from the base is no file.
+            if item.path.file_name().starts_with(".wh.") {
+                return Ok(());
+            }
             let path = match mount {
                 "" => item.path.clone(),
                 mount => {
@@ -202,6 +221,8 @@ pub(super) fn read_back(
                         .map_err(|error| io::Error::other(error.to_string()))?
                 }
             };
+            // What a later layer has takes the place of it.
+            tree.remove(&path);
             tree.insert(path, entry).map_err(|error| io::Error::other(error.to_string()))?;
             Ok(())
         })?;

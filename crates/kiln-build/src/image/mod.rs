@@ -9,15 +9,17 @@ mod start;
 
 pub(crate) use against_base::{judge, leads_into_base};
 pub(crate) use output::write;
-pub(crate) use running::{Loaded, health, numeric_user, writable};
+pub(crate) use running::{Loaded, health, writable};
+pub(crate) use start::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
 
 use crate::BuildError;
 use crate::base_image::BaseImage;
 use crate::collect::Collection;
+use crate::dockerfile::Made;
 use crate::environment::Context;
-use kiln_image::{Image, Stated};
+use kiln_image::{Image, OsPackage, Stated};
 use kiln_pack::LayerCodec;
-use kiln_plan::{ArtifactPlan, BaseKind, Compression, Manifest};
+use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
     Component, ComponentId, Digest, Ecosystem, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
     Origin, Supplier, digest_of_value,
@@ -37,6 +39,8 @@ pub(crate) struct AssembledImage {
     pub(crate) record: ImageRecord,
     /// What the base brings, as components.
     pub(crate) components: Vec<Component>,
+    /// The user that it runs as, in numbers, if that can be told.
+    pub(crate) user: Option<String>,
 }
 
 /// How the layers of an image are compressed.
@@ -54,21 +58,30 @@ pub(crate) fn assemble(
     plan: &ArtifactPlan,
     collection: &Collection,
     base: &Arc<BaseImage>,
+    made: Option<&Made>,
 ) -> Result<AssembledImage, BuildError> {
     let codec = codec(&plan.manifest);
-    let layers = layers::layers(context, plan, collection, base, codec)?;
-    let runs = start::runs(plan, collection, base);
+    let (layers, runs) = match made {
+        Some(made) => (layers::of_made(context, made, codec)?, made.whole.config.runs.clone()),
+        None => {
+            let layers = layers::layers(context, plan, collection, base, codec)?;
+            (layers, start::runs(plan, collection, base))
+        }
+    };
     let name = &plan.base.definition.name;
     let reference = match &plan.base.definition.kind {
         BaseKind::Registry(registry) => registry.reference.clone(),
         // An image of kiln's own has no registry; this is the name that engines have it by.
-        BaseKind::Debian(_) => format!("localhost/kiln/{name}"),
+        BaseKind::Debian(_) => format!("{ENGINE_BASES}{name}"),
+        BaseKind::Scratch => name.to_string(),
     };
     let mut annotations =
         plan.manifest.image.as_ref().map(|image| image.annotations.clone()).unwrap_or_default();
-    annotations.insert("org.opencontainers.image.base.name".to_owned(), reference.clone());
-    annotations
-        .insert("org.opencontainers.image.base.digest".to_owned(), plan.base.lock.manifest.to_string());
+    if plan.base.definition.kind != BaseKind::Scratch {
+        let digest = plan.base.lock.manifest.to_string();
+        annotations.insert("org.opencontainers.image.base.name".to_owned(), reference.clone());
+        annotations.insert("org.opencontainers.image.base.digest".to_owned(), digest);
+    }
     let stated = Stated { runs: &runs, annotations: annotations.clone(), created: plan.epoch };
     let (of_base, own): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.role == LayerRole::Base);
     let image = Image::on_base(
@@ -77,9 +90,13 @@ pub(crate) fn assemble(
         own.into_iter().map(|layer| (layer.layer.clone(), layer.role.as_str())).collect(),
         &stated,
     )?;
-    let components = base_components(plan, base);
+    let components = match made {
+        Some(made) => base_components(plan, &made.whole, Some(base)),
+        None => base_components(plan, base, None),
+    };
     let (files, bytes) = base.contents.size();
-    let owned: u64 = components.iter().map(|component| component.bytes).sum();
+    let owned: u64 =
+        components.iter().filter(|component| component.from_base).map(|component| component.bytes).sum();
     let record = ImageRecord {
         manifest: image.manifest_digest,
         config: image.config_digest,
@@ -93,7 +110,10 @@ pub(crate) fn assemble(
             surface: Some(base.contents.surface()),
         },
         size: layers.iter().map(|layer| layer.layer.size).sum(),
-        unpacked_size: bytes.saturating_add(collection.tree.size()),
+        unpacked_size: match made {
+            Some(made) => made.whole.contents.size().1,
+            None => bytes.saturating_add(collection.tree.size()),
+        },
         layers: layers
             .iter()
             .map(|layer| ImageLayer {
@@ -109,20 +129,35 @@ pub(crate) fn assemble(
             .python
             .as_ref()
             .map(|_| plan.manifest.python_folder().unwrap_or_default().to_owned()),
+        attributes: made.map(|made| made.attributes.clone()).unwrap_or_default(),
+        removed: made.map(|made| made.removed.clone()).unwrap_or_default(),
         runs,
         annotations,
     };
-    Ok(AssembledImage { image, codec, record, components })
+    let user = match made {
+        Some(made) => made.user.clone(),
+        None => running::numeric_user(&record.runs),
+    };
+    Ok(AssembledImage { image, codec, record, components, user })
 }
 
-/// The packages of the base as components: what its own database says, and the `.deb` of each where the lock has it.
-fn base_components(plan: &ArtifactPlan, base: &BaseImage) -> Vec<Component> {
+/// The packages of an image as components: what its own database says, and the `.deb` of each where the lock has it. `below`
+/// is what it stands on: packages that are not there in the same version are not the base's.
+fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<BaseImage>>) -> Vec<Component> {
+    let is_below = |package: &OsPackage| {
+        below.is_none_or(|below| {
+            let mut packages = below.contents.packages.iter().flatten();
+            packages.any(|other| other.name == package.name && other.version == package.version)
+        })
+    };
     let locked: BTreeMap<&str, &kiln_plan::LockedPackage> =
         plan.base.lock.packages.iter().map(|package| (package.name.as_str(), package)).collect();
     let packages = base.contents.packages.iter().flatten();
     packages
         .map(|package| {
-            let origin = locked.get(package.name.as_str()).map(|deb| Origin {
+            let from_base = is_below(package);
+            let deb = locked.get(package.name.as_str()).filter(|_| from_base);
+            let origin = deb.map(|deb| Origin {
                 file_name: deb.path.rsplit('/').next().unwrap_or(&deb.path).to_owned(),
                 size: deb.size,
                 digest: deb.digest,
@@ -145,7 +180,7 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage) -> Vec<Component> {
                 },
                 requires: BTreeSet::new(),
                 within: None,
-                from_base: true,
+                from_base,
                 embedded: Vec::new(),
                 unread_sboms: BTreeMap::new(),
                 upstream: None,

@@ -31,7 +31,7 @@ pub(crate) fn write(
         .filter(|layer| layer.role != LayerRole::Base)
         .map(|layer| (layer.digest, assembled.codec))
         .collect();
-    let mount = plan.manifest.kind.mount().trim_start_matches('/');
+    let mount = plan.manifest.mount().trim_start_matches('/');
     let found = read_back(context, &own, mount)?.digest();
     let expected = collection.tree.digest();
     if found != expected {

@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) id: String,
     /// How it is started.
     pub(crate) runs: ImageRuns,
+    /// As whom, in numbers; none if only the image knows who that is.
+    pub(crate) user: Option<String>,
 }
 
 impl Loaded {
@@ -56,6 +58,7 @@ impl Loaded {
                 engine: engine.clone(),
                 tag,
                 id: found.id,
+                user: assembled.user.clone(),
                 runs: assembled.record.runs.clone(),
             })),
             other => Err(BuildError::EngineImageDiffers {
@@ -138,7 +141,7 @@ pub(crate) async fn health(
         return Ok((Vec::new(), Check::not_checked(CHECK, reason)));
     };
     let argv: Vec<String> = runs.entrypoint.iter().chain(&runs.command).cloned().collect();
-    let Some(user) = numeric_user(runs) else {
+    let Some(user) = loaded.user.clone() else {
         let reason = format!(
             "the base's user `{}` is a name; state a numeric `user` under [image]",
             runs.user.as_deref().unwrap_or_default()

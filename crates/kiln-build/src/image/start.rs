@@ -6,9 +6,9 @@ use kiln_plan::ArtifactPlan;
 use kiln_record::{ArtifactKind, Ecosystem, ImageRuns};
 
 /// The program that starts functions in the base images that AWS publishes, in its place there.
-pub(super) const LAMBDA_ENTRYPOINT: &str = "/lambda-entrypoint.sh";
+pub(crate) const LAMBDA_ENTRYPOINT: &str = "/lambda-entrypoint.sh";
 /// AWS's runtime interface client for Python, which asks Lambda for events and calls the handler.
-pub(super) const RUNTIME_CLIENT: &str = "awslambdaric";
+pub(crate) const RUNTIME_CLIENT: &str = "awslambdaric";
 
 /// Whether a base is made for Lambda: it has AWS's entrypoint, and with it a runtime client.
 pub(super) fn is_lambda_base(base: &BaseImage) -> bool {

@@ -51,6 +51,7 @@ impl Docker {
             endpoint: endpoint.shown,
             api_version: version.to_string(),
             config_dir: settings.config_dir.clone(),
+            buildkit: settings.buildkit,
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -2,6 +2,7 @@
 //!
 //! bollard is pinned to one release; what works around a fault of that release says so where it is done.
 
+mod build;
 mod connect;
 mod credentials;
 mod health;
@@ -36,6 +37,8 @@ struct Shared {
     endpoint: String,
     api_version: String,
     config_dir: Option<PathBuf>,
+    /// Whether BuildKit is asked for, or refused.
+    buildkit: Option<bool>,
 }
 
 impl Docker {

@@ -1,0 +1,61 @@
+//! Building from a Dockerfile: what an engine is given.
+
+use kiln_record::Platform;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::time::Duration;
+
+/// A Dockerfile with its context. Every image that it names must be in the engine under that name.
+pub struct BuildSpec {
+    /// What is built, for messages.
+    pub name: String,
+    /// The context, as a tar that holds the Dockerfile, too.
+    pub context: Box<dyn Read + Send>,
+    /// The Dockerfile's path in the context.
+    pub dockerfile: String,
+    /// The stage to build; the last if absent.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Whether its programs have a network.
+    pub network: bool,
+    /// What it is built for.
+    pub platform: Platform,
+    /// Who builds it.
+    pub builder: Builder,
+    /// The name that the image has in the engine afterwards.
+    pub tag: String,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// How many bytes it may write to its log.
+    pub output_bytes: u64,
+}
+
+impl fmt::Debug for BuildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuildSpec")
+            .field("name", &self.name)
+            .field("dockerfile", &self.dockerfile)
+            .field("builder", &self.builder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The program of an engine that builds from Dockerfiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Builder {
+    /// The first one, which runs one container for each instruction.
+    Classic,
+    /// BuildKit, which every engine has that kiln works with, and uses by default since Docker 23.
+    BuildKit,
+}
+
+impl fmt::Display for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Classic => "the classic builder",
+            Self::BuildKit => "BuildKit",
+        })
+    }
+}

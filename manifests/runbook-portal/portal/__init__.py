@@ -1,0 +1,1 @@
+"""The runbooks of whoever is on call, as a site."""

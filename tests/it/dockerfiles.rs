@@ -1,0 +1,431 @@
+//! Artifacts of a Dockerfile: built by the engine from pinned bases, and put together again by kiln.
+
+use crate::harness::{
+    LocalIndex, Outcome, Registry, Sandbox, WheelFile, block_on, busybox, engine, forget, wheel,
+};
+use kiln_record::{
+    CheckOutcome, Code, ComponentId, Digest, Ecosystem, Entry, LayerRole, Level, Record, TreePath, exit,
+};
+use std::process::Command;
+
+const PYTHON: &str = "/usr/bin/python3.13";
+const BASE: &str = "localhost/kiln/python-3.13";
+/// Runs the pip that the base has as a wheel.
+const PIP: &str = "import glob, runpy, sys\nsys.path.insert(0, glob.glob('/usr/share/python-wheels/pip-*.whl')[0])\n\
+                   sys.argv[0] = 'pip'\nrunpy.run_module('pip', run_name='__main__')\n";
+
+/// An image with a Dockerfile, and what its manifest says besides.
+fn image(dockerfile: &str, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    write_image(&sandbox, "app", dockerfile, more);
+    sandbox
+}
+
+fn write_image(sandbox: &Sandbox, name: &str, dockerfile: &str, more: &str) {
+    let manifest = format!(
+        "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"{name}/Dockerfile\"\n{more}"
+    );
+    sandbox.write(&format!("manifests/{name}.toml"), manifest);
+    sandbox.write(&format!("manifests/{name}/Dockerfile"), dockerfile);
+}
+
+/// An instruction that runs a Python program.
+fn run(program: &str) -> String {
+    format!("RUN {}\n", serde_json::json!([PYTHON, "-c", program]))
+}
+
+fn build(sandbox: &Sandbox) -> Outcome {
+    sandbox.kiln().run(["build", "--all", "--color", "never"])
+}
+
+fn record(sandbox: &Sandbox) -> Record {
+    Record::from_json(&sandbox.read("dist/app/record.json")).unwrap()
+}
+
+fn ran(record: &Record, name: &str) -> bool {
+    let mut checks = record.checks.iter().filter(|check| check.name == name);
+    checks.any(|check| matches!(check.outcome, CheckOutcome::Ran { .. }))
+}
+
+fn path(text: &str) -> TreePath {
+    TreePath::new(text).unwrap()
+}
+
+/// A build in two stages that leaves behind what builds leave behind, and differs from second to second where nobody looks.
+fn two_stages(sandbox: &Sandbox) {
+    let make = "import os, py_compile, time\nos.makedirs('/made/sub/empty')\n\
+                open('/made/sub/data', 'w').write(os.environ['WHAT'] + open('/src/in.txt').read())\n\
+                open('/made/m.py', 'w').write('x = 1')\npy_compile.compile('/made/m.py')\n\
+                os.link('/made/m.py', '/made/linked.py')\nos.symlink('sub/data', '/made/link')\n\
+                os.chmod('/made/sub/data', 0o4750)\nos.chown('/made/sub', 1000, 1000)\nos.chmod('/made/sub', 0o700)\n";
+    let debris = "import os, time\nos.makedirs('/var/log/apt')\nos.makedirs('/root/.cache/x')\n\
+                  open('/var/log/apt/history.log', 'w').write(str(time.time()))\n\
+                  open('/root/.cache/x/y', 'w').write(str(time.time()))\n\
+                  open('/etc/passwd', 'a').write('app:x:1000:1000::/:/x\\n')\n\
+                  open('/etc/shadow', 'w').write('root:*:1:0:::::\\napp:!:%d:0:::::\\n' % time.time())\n\
+                  os.remove('/etc/mime.types')\n";
+    let dockerfile = format!(
+        "ARG TAG=none\nFROM {BASE} AS build\nARG WHAT\nENV WHAT=$WHAT\nCOPY . /src\n{}\
+         FROM {BASE} AS wanted\nCOPY --from=build /made /app\n{}WORKDIR /app\nLABEL who=me\nENV A=1\nEXPOSE 80\n\
+         VOLUME /data\nSTOPSIGNAL SIGINT\nUSER app\n\
+         HEALTHCHECK --interval=1s CMD [\"{PYTHON}\", \"-c\", \"import m\"]\n\
+         CMD [\"{PYTHON}\", \"-c\", \"import time; time.sleep(60)\"]\nFROM wanted\nRUN [\"/never\"]\n",
+        run(make),
+        run(debris)
+    );
+    let more = "target = \"wanted\"\nargs = { WHAT = \"some \" }\n";
+    write_image(sandbox, "app", &dockerfile, more);
+    sandbox
+        .write("manifests/app/in.txt", "text")
+        .write("manifests/app/secret.txt", "not seen")
+        .write("manifests/app/.dockerignore", "*.txt\n!in.txt\n");
+}
+
+#[test]
+fn stages_are_built_offline_and_put_together_in_one_form() {
+    let sandbox = Sandbox::new();
+    two_stages(&sandbox);
+    let store = tempfile::tempdir().unwrap();
+    let kiln = || sandbox.kiln().with_store(store.path());
+    let all = ["build", "--all", "--color", "never"];
+    kiln().run(all).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let image = record.image.as_ref().unwrap();
+
+    let files: Vec<&str> = record.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(
+        files,
+        ["app/link", "app/linked.py", "app/m.py", "app/sub/data", "etc/passwd", "etc/shadow"],
+        "caches, logs and bytecode are gone"
+    );
+    let shadow = record.files.iter().find(|file| file.path.as_str() == "etc/shadow").unwrap();
+    let Entry::File { digest, .. } = &shadow.entry else { panic!("{shadow:?}") };
+    assert_eq!(*digest, Digest::of(b"root:*:1:0:::::\napp:!::0:::::\n"));
+    let attributes: Vec<(&str, u32, u64)> =
+        image.attributes.iter().map(|(path, of)| (path.as_str(), of.mode, of.user)).collect();
+    assert_eq!(attributes, [("app/sub", 0o700, 1000), ("app/sub/data", 0o4750, 0)]);
+    assert_eq!(image.removed.iter().map(TreePath::as_str).collect::<Vec<_>>(), ["etc/mime.types"]);
+    let rules: Vec<(&str, u64)> =
+        record.transformations.iter().map(|done| (done.rule.as_str(), done.files)).collect();
+    assert_eq!(rules, [("bytecode", 1), ("package-caches", 1), ("package-logs", 1), ("password-days", 1)]);
+
+    let roles: Vec<LayerRole> = image.layers.iter().map(|layer| layer.role).collect();
+    assert_eq!(
+        roles,
+        [LayerRole::Base, LayerRole::Application, LayerRole::Application],
+        "one for each instruction"
+    );
+    let runs = &image.runs;
+    assert_eq!(runs.user.as_deref(), Some("app"));
+    assert_eq!(runs.working_dir.as_deref(), Some("/app"));
+    assert_eq!((runs.stop_signal.as_deref(), runs.labels["who"].as_str()), (Some("SIGINT"), "me"));
+    assert_eq!(runs.environment["A"], "1");
+    assert!(runs.ports.contains("80/tcp") && runs.volumes.contains("/data"));
+    assert_eq!(image.base.name.as_str(), "python-3.13");
+    assert!(image.annotations["org.opencontainers.image.base.name"].ends_with("python-3.13"));
+    assert!(ran(&record, "health") && ran(&record, "dockerfile"), "{:?}", record.checks);
+    let packages = record.components.iter().filter(|component| component.ecosystem == Ecosystem::Debian);
+    assert!(packages.clone().count() > 20 && packages.clone().all(|package| package.from_base));
+
+    // Another store, another second, everything by force: the same bytes.
+    let first = sandbox.dist();
+    let other = tempfile::tempdir().unwrap();
+    sandbox.kiln().with_store(other.path()).run(["build", "--all", "--force"]).ends_with(exit::SUCCESS);
+    assert!(sandbox.dist() == first, "a cold store gives the same");
+    // Nothing is built where what was built is known; and nothing of the engine's is left there.
+    kiln().run(["build", "--all", "--force"]).ends_with(exit::SUCCESS).does_not_say("Step 1");
+    assert!(sandbox.dist() == first);
+    kiln().run(all).ends_with(exit::SUCCESS).prints(&["unchanged"]);
+    let images = Command::new("docker").args(["images", "--format", "{{.Repository}}"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&images.stdout).contains("kiln-build/app"));
+
+    // What is copied decides; what is ignored does not.
+    sandbox.write("manifests/app/secret.txt", "other");
+    kiln().run(all).ends_with(exit::SUCCESS).prints(&["unchanged"]);
+    sandbox.write("manifests/app/in.txt", "other");
+    kiln().run(all).ends_with(exit::SUCCESS);
+    assert!(sandbox.dist() != first);
+    let diff =
+        kiln().run(["diff", "app@previous", "app@latest", "--color", "never"]).ends_with(exit::SUCCESS);
+    assert!(diff.stdout.contains("app/sub/data"), "{diff}");
+}
+
+#[test]
+fn both_builders_give_the_same_image() {
+    let sandbox = Sandbox::new();
+    two_stages(&sandbox);
+    let mut all = Vec::new();
+    for (buildkit, says) in [("0", "Step 1/"), ("1", "[wanted 2/")] {
+        let store = tempfile::tempdir().unwrap();
+        sandbox
+            .kiln()
+            .with_store(store.path())
+            .with_variable("DOCKER_BUILDKIT", buildkit)
+            .run(["build", "--all", "--force", "--color", "never"])
+            .ends_with(exit::SUCCESS)
+            .says(&[says]);
+        all.push(sandbox.dist());
+    }
+    assert!(all[0] == all[1], "the classic builder and BuildKit cannot be told apart");
+}
+
+#[test]
+fn what_is_not_pinned_is_refused_and_can_be_pinned_without_editing() {
+    let dockerfile = format!("FROM python:3.13-slim\nCMD [\"{PYTHON}\"]\n");
+    let sandbox = image(&dockerfile, "");
+    build(&sandbox).ends_with(exit::INPUT_INVALID).says(&[
+        "manifests/app/Dockerfile",
+        "`python:3.13-slim` is not pinned: a tag can move",
+        "FROM python:3.13-slim",
+        "bases = { \"python:3.13-slim\" = \"python-3.13-slim\" }",
+    ]);
+    sandbox.append("manifests/app.toml", "bases = { \"python:3.13-slim\" = \"python-3.13\" }\n");
+    let outcome = build(&sandbox).ends_with(exit::SUCCESS);
+    assert_eq!(sandbox.read("manifests/app/Dockerfile"), dockerfile.as_bytes());
+    assert!(outcome.stdout.contains("app"), "{outcome}");
+    // Nothing was added: the image is its base with another command.
+    let record = record(&sandbox);
+    assert!(
+        record.files.is_empty()
+            && record.image.unwrap().layers.iter().all(|layer| layer.role == LayerRole::Base)
+    );
+
+    std::fs::remove_file(sandbox.path("images/python-3.13.lock")).unwrap();
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["base-not-pinned", "kiln lock --base python-3.13"]);
+}
+
+#[test]
+fn a_digest_in_the_file_pins_an_image_of_a_registry() {
+    let registry = Registry::start();
+    let pushed = registry.push("team/base", "1", &busybox(), "a base");
+    let (name, digest) = (format!("{}/team/base", registry.address()), pushed.to_string());
+    let reference = format!("{name}@{digest}");
+    let dockerfile = format!(
+        "FROM {name}:1@{digest} AS one\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo $0 > /said; rm /marker\", \"it\"]\n\
+         FROM one\nCOPY --from={name}:1@{digest} /marker /copied\nCMD [\"/bin/busybox\", \"true\"]\n"
+    );
+    let sandbox = image(&dockerfile, "");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let image = record.image.unwrap();
+    assert_eq!(image.base.manifest.to_string(), digest);
+    assert_eq!(image.removed, [path("marker")].into());
+    let names: Vec<&str> = record.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(names, ["copied", "said"]);
+    assert!(record.inputs.iter().any(|input| input.digest.to_string() == digest));
+    forget(&reference);
+    sandbox.replace("manifests/app/Dockerfile", &digest, &Digest::of(b"another").to_string());
+    let outcome = build(&sandbox);
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+}
+
+#[test]
+fn programs_have_no_network_unless_the_manifest_says_so_and_that_is_told() {
+    let fetch = "import urllib.request\nurllib.request.urlopen('http://example.invalid/')\n";
+    let sandbox = image(&format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(fetch)), "");
+    let outcome = build(&sandbox).ends_with(exit::BUILD_STEP_FAILED);
+    outcome.says(&[
+        "manifests/app/Dockerfile of app, on base `python-3.13`, cannot be built by",
+        "Temporary failure in name resolution",
+        "a Dockerfile has no network",
+        "`wheels` under [dockerfile]",
+    ]);
+    sandbox.assert_nothing_published();
+
+    let has = "import os\nopen('/interfaces', 'w').write(str(len(os.listdir('/sys/class/net')) > 1))\n";
+    let network = "network = true\n";
+    write_image(&sandbox, "app", &format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(has)), network);
+    build(&sandbox).ends_with(exit::SUCCESS).says(&["not-hermetic", "in no lock"]);
+    let record = record(&sandbox);
+    let finding = record.findings.iter().find(|finding| finding.code == Code::NotHermetic).unwrap();
+    assert_eq!(finding.level, Level::Warn);
+    let file = record.files.iter().find(|file| file.path.as_str() == "interfaces").unwrap();
+    let Entry::File { digest, .. } = &file.entry else { panic!() };
+    assert_eq!(*digest, Digest::of(b"True"));
+}
+
+#[test]
+fn what_no_rule_brings_into_one_form_is_denied() {
+    let random = "import os\nopen('/token', 'w').write(os.urandom(8).hex())\n";
+    let sandbox = image(&format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(random)), "");
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["dockerfile-not-reproducible", "it was built twice, and token is not the same: line 1 is"]);
+    sandbox.assert_nothing_published();
+    sandbox.append("manifests/app.toml", "reproducible = \"assume\"\n");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    assert!(!ran(&record(&sandbox), "dockerfile"));
+
+    let pipe = "import os\nos.mkfifo('/run/pipe')\n";
+    write_image(&sandbox, "app", &format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(pipe)), "");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["special-file", "`/run/pipe` is a named pipe"]);
+}
+
+#[test]
+fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
+    let good = format!("FROM {BASE}\nCOPY a /a\nCMD [\"{PYTHON}\"]\n");
+    let sandbox = image(&good, "");
+    sandbox.write("manifests/app/a", "a");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let before = sandbox.dist();
+    for (instruction, says) in [
+        (run("print('it says why')\nraise SystemExit(3)"), "it says why"),
+        ("COPY missing /x\n".to_owned(), "missing"),
+        ("NONSENSE x\n".to_owned(), "NONSENSE"),
+    ] {
+        for buildkit in ["0", "1"] {
+            sandbox.write("manifests/app/Dockerfile", format!("{good}{instruction}"));
+            let outcome = sandbox
+                .kiln()
+                .with_variable("DOCKER_BUILDKIT", buildkit)
+                .run(["build", "--all", "--color", "never"]);
+            let codes = [exit::BUILD_STEP_FAILED, exit::INPUT_INVALID].map(|code| Some(i32::from(code)));
+            assert!(codes.contains(&outcome.code), "{instruction}: {outcome}");
+            outcome.says(&[says]);
+            assert!(sandbox.dist() == before, "{instruction}");
+        }
+    }
+}
+
+#[test]
+fn a_static_program_alone_is_an_image_from_scratch() {
+    let make = "import os\nopen('/program', 'w').write('#!')\nos.chmod('/program', 0o755)\n";
+    let dockerfile = format!(
+        "FROM {BASE} AS build\n{}FROM scratch\nCOPY --from=build /program /bin/program\nENTRYPOINT [\"/bin/program\"]\n",
+        run(make)
+    );
+    let sandbox = image(&dockerfile, "");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let image = record.image.unwrap();
+    assert_eq!((image.layers.len(), image.base.files), (1, 0));
+    assert!(!image.annotations.keys().any(|key| key.contains("image.base")));
+    assert!(record.components.iter().all(|component| component.ecosystem != Ecosystem::Debian));
+    assert!(image.attributes.is_empty() && image.removed.is_empty(), "{:?}", image.attributes);
+}
+
+/// Two wheels and their lock, installed in a Dockerfile by the base's own pip.
+fn with_lock(marker: &str) -> Sandbox {
+    let wheels: [WheelFile; 2] = [
+        wheel("alpha", "1.0", "py3-none-any", &["beta"], &[("alpha/__init__.py", b"import beta\n")]),
+        wheel("beta", "2.0", "py3-none-any", &[], &[("beta.py", b"")]),
+    ];
+    let index = LocalIndex::serve(&wheels);
+    let lock: String = wheels.iter().map(|wheel| wheel.requirement(marker) + "\n").collect();
+    let dockerfile = format!(
+        "FROM {BASE} AS build\nCOPY . /src\nRUN [\"{PYTHON}\", \"/src/pip.py\", \"install\", \"--no-index\", \"--find-links\", \
+         \"/src/wheels\", \"--require-hashes\", \"--target\", \"/site\", \"-r\", \"/src/lock.txt\"]\n\
+         FROM {BASE}\nCOPY --from=build /site /srv/site\nCOPY main.py /srv/app/\nENV PYTHONPATH=/srv/site\nWORKDIR /srv/app\n\
+         USER 65534:65534\nCMD [\"{PYTHON}\", \"main.py\"]\n"
+    );
+    let sandbox =
+        image(&dockerfile, "wheels = \"wheels\"\n\n[python]\nlock = \"app/lock.txt\"\n").with_index(&index);
+    sandbox
+        .write("manifests/app/lock.txt", lock)
+        .write("manifests/app/pip.py", PIP)
+        .write("manifests/app/main.py", "import alpha\n");
+    // The index has to be there as long as the sandbox is.
+    std::mem::forget(index);
+    sandbox
+}
+
+#[test]
+fn locked_wheels_are_installed_offline_and_held_against_the_lock() {
+    let sandbox = with_lock("");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let component = |name: &str| {
+        let id = ComponentId::new(Ecosystem::Python, name);
+        record.components.iter().find(|component| component.id == id).unwrap().clone()
+    };
+    let alpha = component("alpha");
+    assert_eq!(alpha.version.as_deref(), Some("1.0"));
+    assert!(alpha.origin.is_some(), "it came from the wheel that the lock names");
+    assert!(alpha.requires.contains(&component("beta").id));
+    let owner =
+        |at: &str| record.files.iter().find(|file| file.path == path(at)).unwrap().component.to_string();
+    assert_eq!(owner("srv/site/alpha/__init__.py"), "python/alpha");
+    assert_eq!(owner("srv/app/main.py"), "application/app");
+    assert!(!record.files.iter().any(|file| file.path.as_str().ends_with(".pyc")));
+    assert!(ran(&record, "import"), "{:?}", record.checks);
+}
+
+#[test]
+fn an_image_without_its_dependencies_is_denied_as_a_zip_is() {
+    // Every requirement is for another Python: pip installs nothing, and says that all is well.
+    let sandbox = with_lock("python_version == \"3.12\"");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["3.12", "3.13"]);
+    sandbox.assert_nothing_published();
+
+    // The lock is right, and the Dockerfile forgets to copy what was installed.
+    let sandbox = with_lock("");
+    sandbox.replace("manifests/app/Dockerfile", "COPY --from=build /site /srv/site\n", "");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["locked-not-installed", "alpha"]);
+    sandbox.assert_nothing_published();
+}
+
+#[test]
+fn a_function_is_an_image_of_a_dockerfile() {
+    let code = "def handler(event, context):\n    return {'hello': event['name']}\n";
+    let sandbox = Sandbox::new();
+    let dockerfile = format!(
+        "FROM {BASE}\nWORKDIR /var/task\nCOPY app.py ./\nENTRYPOINT [\"{PYTHON}\", \"-m\", \"awslambdaric\"]\nCMD [\"app.other\"]\n"
+    );
+    sandbox.write(
+        "manifests/app.toml",
+        "kind = \"lambda-image\"\nhandler = \"app.handler\"\ndockerfile = \"app/Dockerfile\"\n\n[target]\narchitecture = \"x86_64\"\n",
+    );
+    sandbox.write("manifests/app/Dockerfile", dockerfile).write("manifests/app/app.py", code);
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&[
+        "runtime-client-missing",
+        "handler-missing",
+        "the image's CMD is `app.other`, and the manifest's handler is `app.handler`",
+    ]);
+}
+
+#[test]
+fn manifests_that_say_things_twice_are_refused() {
+    let dockerfile = format!("FROM {BASE}\n");
+    for (more, says) in [
+        ("[image]\nentrypoint = [\"/x\"]\n", "`entrypoint` is what the Dockerfile says"),
+        ("[source]\npath = \"app\"\n", "there is a [source] section"),
+        ("[package]\n", "there is a [package] section"),
+        ("wheels = \"w\"\n", "has no meaning without a [python] section"),
+        ("context = \".\"\n", "holds what is not part of one artifact"),
+        ("timeout = \"1 h\"\n", "is not a time"),
+        ("nonsense = 1\n", "unknown field"),
+    ] {
+        let sandbox = image(&dockerfile, more);
+        build(&sandbox).ends_with(exit::INPUT_INVALID).says(&[says]);
+    }
+    let sandbox = image(&dockerfile, "");
+    sandbox.replace("manifests/app.toml", "kind = \"image\"", "kind = \"image\"\nbase = \"python-3.13\"");
+    build(&sandbox).ends_with(exit::INPUT_INVALID).says(&["the Dockerfile says what it starts from"]);
+    sandbox.replace(
+        "manifests/app.toml",
+        "kind = \"image\"\nbase = \"python-3.13\"",
+        "kind = \"lambda-zip\"\nhandler = \"a.b\"",
+    );
+    build(&sandbox).ends_with(exit::INPUT_INVALID).says(&["a Dockerfile makes an image"]);
+}
+
+#[test]
+fn the_context_takes_what_steps_make() {
+    let sandbox = Sandbox::new();
+    let manifest = format!(
+        "kind = \"image\"\ndockerfile = \"app/Dockerfile\"\n\n[target]\narchitecture = \"x86_64\"\n\n[[step]]\nname = \"generate\"\n\
+         argv = [\"{PYTHON}\", \"-c\", \"open('/out/made', 'w').write('generated')\"]\noutputs = [{{ path = \"/out/made\", into = \"gen\" }}]\n"
+    );
+    sandbox
+        .write("manifests/app.toml", manifest)
+        .write("manifests/app/Dockerfile", format!("FROM {BASE}\nCOPY gen/made /made\nCMD [\"{PYTHON}\"]\n"));
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let names: Vec<&str> = record.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(names, ["made"]);
+    // The engine that was asked has nothing of it.
+    let id = record.image.unwrap().config.to_string();
+    assert!(block_on(async { engine("look").await.image(&id).await }).unwrap().is_none());
+}
