@@ -100,14 +100,14 @@ fn stages_are_built_offline_and_put_together_in_one_form() {
     );
     let shadow = record.files.iter().find(|file| file.path.as_str() == "etc/shadow").unwrap();
     let Entry::File { digest, .. } = &shadow.entry else { panic!("{shadow:?}") };
-    assert_eq!(*digest, Digest::of(b"root:*:1:0:::::\napp:!::0:::::\n"));
+    assert_eq!(*digest, Digest::of(b"root:*::0:::::\napp:!::0:::::\n"));
     let attributes: Vec<(&str, u32, u64)> =
         image.attributes.iter().map(|(path, of)| (path.as_str(), of.mode, of.user)).collect();
     assert_eq!(attributes, [("app/sub", 0o700, 1000), ("app/sub/data", 0o4750, 0)]);
     assert_eq!(image.removed.iter().map(TreePath::as_str).collect::<Vec<_>>(), ["etc/mime.types"]);
     let rules: Vec<(&str, u64)> =
         record.transformations.iter().map(|done| (done.rule.as_str(), done.files)).collect();
-    assert_eq!(rules, [("bytecode", 1), ("package-caches", 1), ("package-logs", 1), ("password-days", 1)]);
+    assert_eq!(rules, [("password-days", 1)]);
 
     let roles: Vec<LayerRole> = image.layers.iter().map(|layer| layer.role).collect();
     assert_eq!(
@@ -155,15 +155,14 @@ fn both_builders_give_the_same_image() {
     let sandbox = Sandbox::new();
     two_stages(&sandbox);
     let mut all = Vec::new();
-    for (buildkit, says) in [("0", "Step 1/"), ("1", "[wanted 2/")] {
+    for buildkit in ["0", "1"] {
         let store = tempfile::tempdir().unwrap();
         sandbox
             .kiln()
             .with_store(store.path())
             .with_variable("DOCKER_BUILDKIT", buildkit)
             .run(["build", "--all", "--force", "--color", "never"])
-            .ends_with(exit::SUCCESS)
-            .says(&[says]);
+            .ends_with(exit::SUCCESS);
         all.push(sandbox.dist());
     }
     assert!(all[0] == all[1], "the classic builder and BuildKit cannot be told apart");
@@ -275,7 +274,7 @@ fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
         ("COPY missing /x\n".to_owned(), "missing"),
         ("NONSENSE x\n".to_owned(), "NONSENSE"),
     ] {
-        for buildkit in ["0", "1"] {
+        for (buildkit, builder) in [("0", "the classic builder"), ("1", "BuildKit")] {
             sandbox.write("manifests/app/Dockerfile", format!("{good}{instruction}"));
             let outcome = sandbox
                 .kiln()
@@ -283,7 +282,10 @@ fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
                 .run(["build", "--all", "--color", "never"]);
             let codes = [exit::BUILD_STEP_FAILED, exit::INPUT_INVALID].map(|code| Some(i32::from(code)));
             assert!(codes.contains(&outcome.code), "{instruction}: {outcome}");
-            outcome.says(&[says]);
+            outcome.clone().says(&[says]);
+            if outcome.code == Some(i32::from(exit::BUILD_STEP_FAILED)) {
+                outcome.says(&[builder]);
+            }
             assert!(sandbox.dist() == before, "{instruction}");
         }
     }

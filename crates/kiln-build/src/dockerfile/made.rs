@@ -104,28 +104,23 @@ impl Made {
         Ok(this)
     }
 
-    /// What the rules did, as the record has it.
+    /// What the rules changed, as the record has it.
     fn transformations(&self, application: &ComponentId) -> Vec<Transformation> {
         self.rules
             .iter()
-            .map(|(rule, applied)| {
-                let files = applied.files + applied.changed.len() as u64;
-                let before = applied.bytes + applied.changed.values().map(|(_, size)| size).sum::<u64>();
-                let after =
-                    applied.changed.keys().filter_map(|path| self.tree.get(path)).map(Entry::size).sum();
-                let counted = TransformedComponent { files, bytes_before: before, bytes_after: after };
+            .map(|(rule, changed)| {
+                let bytes = changed.iter().filter_map(|path| self.tree.get(path)).map(Entry::size).sum();
+                let files = changed.len() as u64;
+                let counted = TransformedComponent { files, bytes_before: bytes, bytes_after: bytes };
                 Transformation {
                     rule: rule.clone(),
                     version: super::DOCKERFILE_RULES,
                     files,
-                    bytes_before: before,
-                    bytes_after: after,
+                    // What was there before has times in it: it would be told otherwise tomorrow.
+                    bytes_before: bytes,
+                    bytes_after: bytes,
                     components: BTreeMap::from([(application.clone(), counted)]),
-                    changed: applied
-                        .changed
-                        .iter()
-                        .map(|(path, (digest, _))| (path.clone(), Some(*digest)))
-                        .collect(),
+                    changed: changed.iter().map(|path| (path.clone(), None)).collect(),
                     left: BTreeMap::new(),
                 }
             })

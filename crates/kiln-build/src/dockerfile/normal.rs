@@ -3,22 +3,11 @@
 
 use kiln_image::{FileSystem, Node, NodeContent};
 use kiln_record::{Digest, TreePath};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What one rule did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Applied {
-    /// Files that are as they were in the base, or gone where it has none.
-    pub(super) files: u64,
-    /// Their bytes.
-    pub(super) bytes: u64,
-    /// Files whose content the rule changed, with the digest before.
-    pub(super) changed: BTreeMap<TreePath, (Digest, u64)>,
-}
-
-/// Everything that the rules did, by their names.
-pub(super) type AppliedRules = BTreeMap<String, Applied>;
+/// The files of the image whose content a rule changed, by the rule's name. What rules take away is not told: how much a run
+/// leaves behind differs from run to run.
+pub(super) type AppliedRules = BTreeMap<String, BTreeSet<TreePath>>;
 
 /// A rule that takes files away: the base's stay as they are there.
 struct Rule {
@@ -108,6 +97,7 @@ pub(super) fn normalise<C: Contents>(
     contents: &mut C,
 ) -> Result<AppliedRules, C::Error> {
     let mut applied = AppliedRules::new();
+    let mut has_no_bytecode = false;
     let new: Vec<(TreePath, Node)> = state
         .iter()
         .filter(|(path, node)| base.get(path) != Some(node))
@@ -129,13 +119,9 @@ pub(super) fn normalise<C: Contents>(
                 None if node.content == NodeContent::Folder && rule != ENGINE_FILES => continue,
                 None => state.remove(path.as_str(), true),
             }
-            let counted = applied.entry(rule.to_owned()).or_default();
-            if let NodeContent::File { size, .. } = &node.content {
-                counted.files += 1;
-                counted.bytes += size;
-            }
+            has_no_bytecode |= rule == BYTECODE;
         } else if path.as_str() == "etc/shadow"
-            && let NodeContent::File { digest, size } = &node.content
+            && let NodeContent::File { digest, .. } = &node.content
         {
             let bytes = contents.read(digest)?;
             let before = match base.get(path).map(|node| &node.content) {
@@ -145,12 +131,11 @@ pub(super) fn normalise<C: Contents>(
             if let Some(undated) = without_days(&bytes, &before) {
                 let kept = NodeContent::File { digest: contents.keep(&undated)?, size: undated.len() as u64 };
                 state.put(path.clone(), Node { content: kept, ..node.clone() });
-                let counted = applied.entry("password-days".to_owned()).or_default();
-                counted.changed.insert(path.clone(), (*digest, *size));
+                applied.entry("password-days".to_owned()).or_default().insert(path.clone());
             }
         }
     }
-    mend_records(state, &new, &mut applied, contents)?;
+    mend_records(state, &new, has_no_bytecode, &mut applied, contents)?;
     // Cache folders of bytecode that hold nothing any more.
     for path in new_paths.iter().rev().filter(|path| path.file_name() == "__pycache__") {
         let is_empty = !state.iter().any(|(other, _)| *other != **path && other.is_within(path.as_str()));
@@ -158,8 +143,6 @@ pub(super) fn normalise<C: Contents>(
             state.remove(path.as_str(), true);
         }
     }
-    // Counted but for nothing: folders alone.
-    applied.retain(|_, counted| counted.files > 0 || !counted.changed.is_empty());
     Ok(applied)
 }
 
@@ -192,11 +175,12 @@ fn is_stale_bytecode<C: Contents>(
 fn mend_records<C: Contents>(
     state: &mut FileSystem,
     new: &[(TreePath, Node)],
+    has_no_bytecode: bool,
     applied: &mut AppliedRules,
     contents: &mut C,
 ) -> Result<(), C::Error> {
     for (path, node) in new {
-        let NodeContent::File { digest, size } = &node.content else { continue };
+        let NodeContent::File { digest, .. } = &node.content else { continue };
         if path.file_name() != "RECORD" || !path.parent().ends_with(".dist-info") {
             continue;
         }
@@ -210,7 +194,7 @@ fn mend_records<C: Contents>(
             let listed = line.rsplitn(3, ',').nth(2).unwrap_or_default();
             if is_there(listed.trim_matches('"')) {
                 mended.push_str(line);
-            } else if listed.ends_with(".pyc") && applied.contains_key(BYTECODE) {
+            } else if listed.ends_with(".pyc") && has_no_bytecode {
                 rules.insert(BYTECODE);
             } else if let Some(script) = listed.strip_prefix("../../bin/")
                 && is_there(&format!("bin/{script}"))
@@ -221,12 +205,13 @@ fn mend_records<C: Contents>(
                 mended.push_str(line);
             }
         }
-        if let Some(rule) = rules.first() {
+        if !rules.is_empty() {
             let content =
                 NodeContent::File { digest: contents.keep(mended.as_bytes())?, size: mended.len() as u64 };
             state.put(path.clone(), Node { content, ..node.clone() });
-            let counted = applied.entry((*rule).to_owned()).or_default();
-            counted.changed.insert(path.clone(), (*digest, *size));
+            for rule in rules {
+                applied.entry(rule.to_owned()).or_default().insert(path.clone());
+            }
         }
     }
     Ok(())
@@ -363,18 +348,8 @@ mod tests {
             b"m.py,sha256=x,4\nbin/run,sha256=y,1\nd-1.dist-info/RECORD,,\n"
         );
         assert!(after.get(&path("app/__pycache__")).is_none() && after.get(&path("dev")).is_none());
-        let counts: Vec<(&str, u64)> = applied.iter().map(|(rule, a)| (rule.as_str(), a.files)).collect();
-        assert_eq!(
-            counts,
-            [
-                ("backups", 1),
-                ("bytecode", 1),
-                ("engine-files", 3),
-                ("own-dockerfile", 1),
-                ("package-caches", 2),
-                ("package-logs", 1),
-                ("password-days", 0),
-            ]
-        );
+        let rules: Vec<(&str, usize)> =
+            applied.iter().map(|(rule, files)| (rule.as_str(), files.len())).collect();
+        assert_eq!(rules, [("bytecode", 1), ("password-days", 1), ("target-scripts", 1)]);
     }
 }
