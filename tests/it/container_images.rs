@@ -192,7 +192,7 @@ fn the_golden_image() {
         let image = record(&sandbox, name).image.unwrap();
         assert_eq!(Some(image.manifest.hex().as_str()), digest.as_str(), "{name}");
     }
-    assert_eq!(golden.len(), 2);
+    assert_eq!(golden.len(), 3);
 }
 
 #[test]

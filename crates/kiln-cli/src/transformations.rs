@@ -29,7 +29,7 @@ pub(crate) fn largest(rule: &Transformation) -> Vec<(&ComponentId, String)> {
 
 /// What a rule does to files. One that makes files may find a few of them there already.
 fn verb(rule: &Transformation) -> &'static str {
-    match rule.changed.values().any(Option::is_none) {
+    match rule.bytes_before == 0 && rule.changed.values().any(Option::is_none) {
         true => "made",
         false if rule.changed.is_empty() => "left out",
         false => "changed",
@@ -39,6 +39,9 @@ fn verb(rule: &Transformation) -> &'static str {
 fn effect(files: u64, before: u64, after: u64, verb: &str) -> String {
     let noun = if files == 1 { "file" } else { "files" };
     let count = grouped(files);
+    if verb == "changed" && before == after {
+        return format!("{verb} {count} {noun}");
+    }
     let difference = format_size(before.abs_diff(after));
     let sense = match verb {
         "changed" if after > before => " more",
@@ -76,6 +79,7 @@ mod tests {
         assert_eq!(line(&rule).unwrap(), "drop-tests left out 1,234 files, 4.0 KiB");
         assert_eq!(largest(&rule)[0].0.as_str(), "python/large");
         assert_eq!(effect(1, 100, 60, "changed"), "changed 1 file, 40 B less");
+        assert_eq!(effect(1, 60, 60, "changed"), "changed 1 file");
         assert_eq!(effect(2, 0, 60, "made"), "made 2 files, 60 B");
     }
 }
