@@ -1,6 +1,6 @@
 //! Steps: programs that make files of an artifact, each a pure value of what it is given.
 
-use crate::harness::{Outcome, Sandbox};
+use crate::harness::{Outcome, Sandbox, published_repository};
 use kiln_pack::{Limits, ZipReader};
 use kiln_record::{Code, ComponentId, Ecosystem, InputRole, Level, Record, exit};
 use std::io::Cursor;
@@ -371,111 +371,49 @@ fn a_compiled_extension_is_built_judged_and_imported() {
         .says(&["the step `extension` of app, in base `gcc`", "answer.c"]);
 }
 
-const CARGO_TOML: &str = "[package]\nname = \"bootstrap\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\n\
-                          httparse = \"1.10.1\"\n\n[profile.release]\nstrip = true\nopt-level = 1\ncodegen-units = 1\n";
-const CARGO_LOCK: &str = "version = 4\n\n[[package]]\nname = \"bootstrap\"\nversion = \"0.1.0\"\ndependencies = [\n \
-                          \"httparse\",\n]\n\n[[package]]\nname = \"httparse\"\nversion = \"1.10.1\"\nsource = \
-                          \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \
-                          \"6dbf3de79e51f3d586ab4cb9d5c3e2c14aa28ed23d180cf89b4df0454a69cc87\"\n";
-/// A Lambda runtime (AWS Lambda developer guide, "Using the Lambda runtime API"): it answers with its event.
-const BOOTSTRAP: &str = r#"use std::io::{Read, Write};
-use std::net::TcpStream;
-
-fn call(host: &str, request: &str, body: &[u8]) -> std::io::Result<(Vec<(String, String)>, Vec<u8>)> {
-    let mut stream = TcpStream::connect(host)?;
-    write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len())?;
-    stream.write_all(body)?;
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut response = httparse::Response::new(&mut headers);
-        if let Ok(httparse::Status::Complete(start)) = response.parse(&bytes) {
-            let all: Vec<(String, String)> = response
-                .headers
-                .iter()
-                .map(|h| (h.name.to_lowercase(), String::from_utf8_lossy(h.value).into_owned()))
-                .collect();
-            let length = all.iter().find(|(name, _)| name == "content-length");
-            let length: usize = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
-            if bytes.len() >= start + length {
-                return Ok((all, bytes[start..start + length].to_vec()));
-            }
-        }
-        let count = stream.read(&mut chunk)?;
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        bytes.extend_from_slice(&chunk[..count]);
-    }
-}
-
-fn main() -> std::io::Result<()> {
-    let host = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("Lambda says where its API is");
-    loop {
-        let (headers, event) = call(&host, "GET /2018-06-01/runtime/invocation/next", b"")?;
-        let id = headers.iter().find(|(name, _)| name == "lambda-runtime-aws-request-id");
-        let id = &id.expect("an invocation has an id").1;
-        call(&host, &format!("POST /2018-06-01/runtime/invocation/{id}/response"), &event)?;
-    }
-}
-"#;
-
 #[test]
 fn a_rust_bootstrap_is_built_offline_from_crates_by_their_checksums() {
-    let manifest = "kind = \"lambda-zip\"\nbase = \"python-3.13\"\nhandler = \"app.handler\"\n\n[target]\nruntime = \
-                    \"provided.al2023\"\narchitecture = \"x86_64\"\n\n[[step]]\nname = \"bootstrap\"\nbase = \"rust\"\n\
-                    argv = [\"cargo\", \"--config\", \"/vendor/config.toml\", \"build\", \"--release\", \"--offline\", \"--locked\"]\n\
-                    env = { RUSTFLAGS = \"-C linker=gcc -C target-feature=+crt-static --remap-path-prefix=/src=. --remap-path-prefix=/vendor=vendor\" }\n\
-                    inputs = [{ path = \"app/bootstrap\", at = \"/src\" }, { cargo-lock = \"app/bootstrap/Cargo.lock\", at = \"/vendor\" }]\n\
-                    outputs = [{ path = \"/src/target/release/bootstrap\", into = \".\" }]\ntimeout = \"20 min\"\n\n\
-                    [[smoke]]\nname = \"echo\"\nevent = \"app/event.json\"\nexpect = \"app/event.json\"\n";
-    let sandbox = Sandbox::new();
-    write_base(&sandbox, "rust", &["cargo", "gcc", "libc6-dev", "rustc"]);
-    sandbox
-        .write(MANIFEST, manifest)
-        .write("manifests/app/bootstrap/Cargo.toml", CARGO_TOML)
-        .write("manifests/app/bootstrap/Cargo.lock", CARGO_LOCK)
-        .write("manifests/app/bootstrap/src/main.rs", BOOTSTRAP)
-        .write("manifests/app/event.json", "{ \"words\": [\"one\", \"two\"] }");
-    // The registry is that of whoever runs the tests: its home has what cargo keeps of it.
-    let stated = std::env::vars_os().find(|(name, _)| name == "CARGO_HOME").map(|(_, folder)| folder.into());
-    let cargo: std::path::PathBuf = stated.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cargo"));
-    let kiln = || sandbox.kiln().with_variable("CARGO_HOME", cargo.to_str().unwrap());
-    let run = ["build", "--all", "--color", "never"];
-    kiln().run(run).ends_with(exit::SUCCESS).says(&["app bootstrap, again"]);
-    assert_eq!(member(&sandbox, "bootstrap").0, 0o755);
-
-    let first = record(&sandbox);
-    let crates: Vec<&str> = first
+    let published = published_repository();
+    let record = Record::from_json(&published.read("dist/trail-digest/record.json")).unwrap();
+    let crates: Vec<&str> = record
         .inputs
         .iter()
         .filter(|input| input.role == InputRole::Crate)
         .map(|input| input.name.as_str())
         .collect();
-    assert_eq!(crates, ["httparse-1.10.1.crate"]);
-    let bill = String::from_utf8(sandbox.read("dist/app/app.cdx.json")).unwrap();
-    assert!(bill.contains("pkg:cargo/httparse@1.10.1"), "{bill}");
-    assert!(bill.contains("6dbf3de79e51f3d586ab4cb9d5c3e2c14aa28ed23d180cf89b4df0454a69cc87"), "{bill}");
-    assert!(bill.contains("manifests/app/bootstrap/Cargo.lock"), "{bill}");
-    let provenance = String::from_utf8(sandbox.read("dist/app/app.intoto.jsonl")).unwrap();
+    assert!(crates.contains(&"httparse-1.10.1.crate") && crates.len() > 5, "{crates:?}");
+    let lock = "manifests/trail-digest/Cargo.lock";
+    let bill = String::from_utf8(published.read("dist/trail-digest/trail-digest.cdx.json")).unwrap();
+    assert!(bill.contains("pkg:cargo/httparse@1.10.1") && bill.contains(lock), "{bill}");
+    let checksum = "6dbf3de79e51f3d586ab4cb9d5c3e2c14aa28ed23d180cf89b4df0454a69cc87";
+    assert!(bill.contains(checksum), "{bill}");
+    let provenance =
+        String::from_utf8(published.read("dist/trail-digest/trail-digest.intoto.jsonl")).unwrap();
     assert!(provenance.contains("httparse-1.10.1.crate"), "{provenance}");
-    let before = sandbox.dist();
+    let component = record.components.iter().find(|component| component.name == "bootstrap").unwrap();
+    assert_eq!(component.made_by.as_ref().unwrap().reproducible, Some(true));
+
     // Nothing is asked and nothing runs for what is known.
-    sandbox.kiln().run(["build", "--all", "--force"]).ends_with(exit::SUCCESS).does_not_say("app bootstrap");
-    assert_eq!(sandbox.dist(), before);
+    let sandbox = published.copy();
+    let before = sandbox.dist();
+    let build = ["build", "trail-digest", "--force", "--color", "never"];
+    sandbox.kiln().run(build).ends_with(exit::SUCCESS).does_not_say("trail-digest bootstrap");
+    assert!(sandbox.dist() == before);
 
     // A lock that names another content, or another place, brings nothing in.
-    let lock = "manifests/app/bootstrap/Cargo.lock";
     sandbox.replace(lock, "6dbf3de7", "00000000");
-    kiln().run(run).ends_with(exit::FETCH_FAILED);
+    sandbox.kiln().run(build).ends_with(exit::FETCH_FAILED);
     sandbox
         .kiln()
         .with_variable("CARGO_HOME", "/nonexistent")
-        .run(run)
+        .run(build)
         .ends_with(exit::FETCH_FAILED)
         .says(&["no registry of crates is configured", "KILN_CRATES"]);
     sandbox.replace(lock, "registry+https", "git+https").replace(lock, "crates.io-index\"", "other\"");
-    kiln().run(run).ends_with(exit::INPUT_INVALID).says(&["httparse 1.10.1 is from git+https", "Cargo.lock"]);
-    assert_eq!(sandbox.dist(), before);
+    sandbox
+        .kiln()
+        .run(build)
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["httparse 1.10.1 is from git+https", "Cargo.lock"]);
+    assert!(sandbox.dist() == before);
 }

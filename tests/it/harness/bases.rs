@@ -29,7 +29,7 @@ pub(crate) fn copy_into(images: &Path) {
 fn working_locks() -> &'static BTreeMap<String, Vec<u8>> {
     static LOCKS: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     LOCKS.get_or_init(|| {
-        ["python-3.11", "python-3.13"]
+        ["python-3.11", "python-3.13", "rust"]
             .into_iter()
             .map(|base| {
                 let file = format!("{base}.lock");
@@ -52,13 +52,22 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
     {
         fs::copy(images.join(&name), root.join("images").join(&name)).unwrap();
     }
-    let python = base.strip_prefix("python-").unwrap();
     fs::write(root.join("kiln.toml"), "format = \"1\"\n").unwrap();
     fs::write(root.join("manifests/probe/index.py"), "def handler(event, context):\n    return None\n")
         .unwrap();
+    fs::write(root.join("manifests/probe/lib.rs"), "").unwrap();
+    let (runtime, rest) = match base.strip_prefix("python-") {
+        Some(version) => (format!("python{version}"), "[source]\npath = \"probe\"\n"),
+        None => (
+            "provided.al2023".to_owned(),
+            "[[step]]\nname = \"try\"\nargv = [\"rustc\", \"--crate-type=lib\", \"--emit=metadata\", \"-o\", \"/out/x\", \
+             \"lib.rs\"]\ninputs = [{ path = \"probe\", at = \"/src\" }]\noutputs = [{ path = \"/out/x\", into = \".\" }]\n\
+             reproducible = \"assume\"\n",
+        ),
+    };
     let manifest = format!(
-        "kind = \"lambda-zip\"\nbase = \"{base}\"\nhandler = \"index.handler\"\n[target]\nruntime = \
-         \"python{python}\"\narchitecture = \"x86_64\"\n[source]\npath = \"probe\"\n"
+        "kind = \"lambda-zip\"\nbase = \"{base}\"\nhandler = \"index.handler\"\n[target]\nruntime = \"{runtime}\"\n\
+         architecture = \"x86_64\"\n{rest}"
     );
     fs::write(root.join("manifests/probe.toml"), manifest).unwrap();
     let kiln = Kiln::new(&root, &home);

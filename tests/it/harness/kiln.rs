@@ -112,6 +112,7 @@ impl Kiln {
         command
             .env("HOME", &self.home)
             .env("KILN_STORE", &self.store)
+            .env("CARGO_HOME", cargo_home())
             .envs(self.variables.iter().cloned())
             .current_dir(&self.workspace)
             .args(arguments)
@@ -130,6 +131,12 @@ impl Kiln {
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
         Running::start(self.command(arguments))
     }
+}
+
+/// Where cargo keeps what it knows of the registry of crates: that of whoever runs the tests.
+fn cargo_home() -> PathBuf {
+    let stated = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    stated.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cargo"))
 }
 
 /// How a run ended.
