@@ -9,6 +9,7 @@ mod config;
 mod contents;
 pub mod debian;
 mod error;
+mod image_index;
 mod oci;
 mod reference;
 
@@ -19,6 +20,9 @@ pub use artifact_manifest::{
 pub use config::BaseConfig;
 pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};
 pub use error::ImageError;
+pub use image_index::{
+    IndexEntry, PlatformManifest, image_index, index_layout_documents, read_image_index, write_index_tar,
+};
 pub use oci::{
     CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated,
     archived_blobs, blob_path, layout_documents, write_archive, write_oci_tar,
