@@ -3,6 +3,7 @@
 use crate::BuildError;
 use fs_err as fs;
 use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles};
+use kiln_record::ArtifactName;
 use std::path::{Path, PathBuf};
 
 /// The file that marks the root of a workspace.
@@ -56,6 +57,15 @@ pub(crate) fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildErr
         ..WorkspaceFiles::default()
     };
     Workspace::parse(&files).map_err(BuildError::Input)
+}
+
+/// The artifacts that names mean: that of an image for several platforms means each of these.
+pub(crate) fn artifacts_of(workspace: &Workspace, names: &[ArtifactName]) -> Vec<ArtifactName> {
+    let one = |name: &ArtifactName| match workspace.platform_sets.get(name) {
+        Some(set) => set.artifacts.clone(),
+        None => vec![name.clone()],
+    };
+    names.iter().flat_map(one).collect()
 }
 
 fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {

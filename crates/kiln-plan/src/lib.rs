@@ -11,6 +11,7 @@ mod index;
 mod manifest;
 mod package;
 mod plan;
+mod platforms;
 mod problem;
 mod runtime_table;
 mod settings;
@@ -37,6 +38,7 @@ pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{
     ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, StepPlan, base_not_pinned, plan,
 };
+pub use platforms::PlatformSet;
 pub use problem::Problem;
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;

@@ -2,6 +2,7 @@
 
 use crate::build_section::{BuildSection, problems_of_building};
 use crate::image::{ImageSection, ImageTable, image_section};
+use crate::platforms::architectures;
 use crate::settings::check_policy;
 use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
 use crate::step::{StepTable, steps};
@@ -23,8 +24,14 @@ use toml::Spanned;
 /// A validated manifest.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The artifact's name: the stem of the file name.
+    /// The artifact's name: the stem of the file name, with the platform where the manifest is for several.
     pub name: ArtifactName,
+    /// The stem of the file name, where this is one platform of several.
+    pub stated_as: Option<ArtifactName>,
+    /// What the manifest is for, sorted; the target has one of them.
+    pub architectures: Vec<Architecture>,
+    /// Whether they are an image index together.
+    pub is_index: bool,
     /// The file it was read from, relative to the workspace.
     pub file: String,
     /// Its text, for messages that point into it.
@@ -288,9 +295,10 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TargetTable {
+pub(crate) struct TargetTable {
     runtime: Option<Spanned<String>>,
-    architecture: Architecture,
+    pub(crate) architecture: Option<Architecture>,
+    pub(crate) architectures: Option<Spanned<Vec<Architecture>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -364,6 +372,10 @@ impl Manifest {
                 found.cloned()
             }
         };
+
+        let output = parsed.image.as_ref().map(|image| image.get_ref().output).unwrap_or_default();
+        let (architectures, is_index) =
+            architectures(parsed.kind, &name, &parsed.target, output, &mut problem);
 
         let handler = parsed.handler.as_ref();
         match (parsed.kind, handler) {
@@ -555,14 +567,17 @@ impl Manifest {
         }
         problems.extend(parsed.package.iter().flat_map(|package| package.problems(file)));
 
-        match (base, runtime, problems.is_empty()) {
-            (Ok(base), Some(runtime), true) => Ok(Self {
+        match (base, runtime, architectures.first(), problems.is_empty()) {
+            (Ok(base), Some(runtime), Some(architecture), true) => Ok(Self {
                 name,
+                stated_as: None,
                 file: file.to_owned(),
                 text: Arc::clone(text),
                 kind: parsed.kind,
                 base,
-                target: Target { runtime: runtime.name.clone(), architecture: parsed.target.architecture },
+                target: Target { runtime: runtime.name.clone(), architecture: *architecture },
+                architectures,
+                is_index,
                 runtime,
                 handler: parsed.handler.map(Spanned::into_inner),
                 layers,
