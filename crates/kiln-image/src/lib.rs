@@ -15,7 +15,7 @@ mod reference;
 
 pub use artifact_manifest::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, Referrer, TITLE,
-    read_referrers, referrers_tag, with_referrers,
+    manifest_blobs, read_referrers, referrers_tag, with_referrers,
 };
 pub use config::BaseConfig;
 pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};

@@ -1,6 +1,6 @@
 //! OCI images: config, manifest, and an archive that every engine loads (OCI image specification 1.1).
 
-use crate::{BaseConfig, INDEX_MEDIA_TYPE, ImageError};
+use crate::{BaseConfig, INDEX_MEDIA_TYPE, ImageError, manifest_blobs};
 use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -143,6 +143,33 @@ impl Image {
             annotations: stated.annotations.clone(),
             history,
             layers,
+        })
+    }
+
+    /// Reads an image that somebody else may have made: its manifest, and the config that this names.
+    ///
+    /// # Errors
+    /// [`ImageError`] if the two are not those of an image for a platform that kiln knows.
+    pub fn read(manifest: Vec<u8>, config: Vec<u8>) -> Result<Self, ImageError> {
+        let stated = BaseConfig::read(&config)?;
+        let (_, layers) = manifest_blobs(&manifest)?;
+        if layers.len() != stated.diff_ids.len() {
+            return Err(ImageError::Image { reason: "manifest and config name different layers".to_owned() });
+        }
+        let layers = layers.into_iter().zip(&stated.diff_ids).map(|(layer, diff_id)| Layer {
+            digest: layer.digest,
+            diff_id: *diff_id,
+            size: layer.size,
+            media_type: layer.media_type,
+        });
+        Ok(Self {
+            layers: layers.collect(),
+            config_digest: Digest::of(&config),
+            manifest_digest: Digest::of(&manifest),
+            config,
+            manifest,
+            platform: stated.platform,
+            variant: stated.variant,
         })
     }
 
@@ -604,6 +631,7 @@ mod tests {
         let image = Image::on_base(&config, base.layers.clone(), own(), &stated).unwrap();
         assert_eq!(Image::on_base(&config, base.layers.clone(), own(), &stated).unwrap(), image);
 
+        assert_eq!(Image::read(image.manifest.clone(), image.config.clone()).unwrap(), image);
         let back = BaseConfig::read(&image.config).unwrap();
         assert_eq!(back.runs, runs, "what is written is what is read");
         assert_eq!(back.history.len(), 3);
