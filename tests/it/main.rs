@@ -29,6 +29,7 @@ mod lock_formats;
 mod packaging;
 mod packagings;
 mod pip_oracle;
+mod platforms;
 mod push;
 mod python_lock;
 mod records;
