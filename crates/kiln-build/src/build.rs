@@ -6,7 +6,7 @@ use crate::platforms::publish_index;
 use crate::source::{ArtifactFiles, SourceTree, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::step::{STEP_RULES, StepFiles};
-use crate::workspace::{artifacts_of, read_workspace};
+use crate::workspace::{artifacts_of, known_names, read_workspace};
 use crate::{
     BuildError, Ending, Environment, Event, Events, IndexResult, deployment, distribution, image, local,
     package, policy, sdist, smoke,
@@ -172,7 +172,7 @@ fn choose(
         let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
             kind: "artifact",
             name: name.to_string(),
-            known: workspace.manifests.keys().map(ToString::to_string).collect(),
+            known: known_names(workspace),
         })?;
         chosen.insert(name.clone());
         chosen.extend(manifest.layers.iter().cloned());

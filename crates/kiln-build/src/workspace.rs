@@ -4,6 +4,7 @@ use crate::BuildError;
 use fs_err as fs;
 use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles};
 use kiln_record::ArtifactName;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The file that marks the root of a workspace.
@@ -66,6 +67,13 @@ pub(crate) fn artifacts_of(workspace: &Workspace, names: &[ArtifactName]) -> Vec
         None => vec![name.clone()],
     };
     names.iter().flat_map(one).collect()
+}
+
+/// What can be named where artifacts are asked for, sorted.
+pub(crate) fn known_names(workspace: &Workspace) -> Vec<String> {
+    let names: BTreeSet<&ArtifactName> =
+        workspace.manifests.keys().chain(workspace.platform_sets.keys()).collect();
+    names.into_iter().map(ToString::to_string).collect()
 }
 
 fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {

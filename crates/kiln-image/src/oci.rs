@@ -643,6 +643,13 @@ mod tests {
         assert_eq!(manifest.annotations().clone().unwrap()["org.example"], "x");
         assert_eq!(manifest.layers().len(), 3);
 
+        let of_v8 = BaseConfig { variant: Some("v8".to_owned()), ..config.clone() };
+        let image = Image::on_base(&of_v8, base.layers.clone(), own(), &stated).unwrap();
+        assert_eq!(BaseConfig::read(&image.config).unwrap().variant, of_v8.variant, "as its base");
+        let documents = layout_documents(&image, "x").unwrap();
+        let index = oci_spec::image::ImageIndex::from_reader(documents[0].1.as_slice()).unwrap();
+        assert_eq!(index.manifests()[0].platform().clone().unwrap().variant().as_deref(), Some("v8"));
+
         let other = Image::on_base(&config, vec![layer(b"other")], own(), &stated);
         assert!(matches!(other, Err(ImageError::Image { .. })), "not the base's layers");
     }
