@@ -1,8 +1,8 @@
 //! Container images: what is made, that others accept it, and that it is checked as it will run.
 
 use crate::harness::{
-    Kiln, LocalIndex, Registry, Sandbox, WheelFile, block_on, engine, forget, published_repository,
-    repository, wheel,
+    Kiln, LocalIndex, Registry, Sandbox, WheelFile, block_on, engine, forget, judges, published_repository,
+    repository, runs, wheel,
 };
 use fs_err as fs;
 use kiln_engine::{Limits, RunSpec};
@@ -10,7 +10,6 @@ use kiln_image::BaseConfig;
 use kiln_record::{Digest, Ecosystem, LayerRole, Record, exit};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 const PYTHON: &str = "/usr/bin/python3.13";
@@ -57,32 +56,6 @@ fn function(sandbox: &Sandbox, name: &str, base: &str, requirements: &str) {
 
 fn record(sandbox: &Sandbox, name: &str) -> Record {
     Record::from_json(&sandbox.read(&format!("dist/{name}/record.json"))).unwrap()
-}
-
-/// Whether Debian's packages of the tools that judge are there; as root they are installed on demand.
-#[expect(clippy::print_stdout, reason = "says what this machine did not let it try")]
-fn judges() -> bool {
-    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
-    if there("skopeo") && there("umoci") {
-        return true;
-    }
-    if rustix::process::geteuid().is_root() {
-        let install = "apt-get update -qq && apt-get install -qqy --no-install-recommends skopeo umoci";
-        let _ = Command::new("sh").args(["-c", install]).output();
-    }
-    let found = there("skopeo") && there("umoci");
-    if !found {
-        println!("not run: skopeo and umoci are not installed, and cannot be installed here");
-    }
-    found
-}
-
-#[track_caller]
-fn runs(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

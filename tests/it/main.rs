@@ -30,6 +30,7 @@ mod lock_formats;
 mod packaging;
 mod packagings;
 mod pip_oracle;
+mod platforms;
 mod push;
 mod python_lock;
 mod records;

@@ -91,9 +91,15 @@ impl Changed {
         use CauseKind::{Base, Lock, Manifest, Source, Target, Tool};
         match ecosystem {
             Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base, Target]),
+            // One version on two processors: each has its own lock and base, but that is not why.
+            _ if self.is_for_another_processor() => self.first(&[Target]),
             _ if same_origin => self.first(&[Manifest, Base, Tool, Target]),
             _ => self.first(&[Lock, Target, Base, Manifest]),
         }
+    }
+
+    fn is_for_another_processor(&self) -> bool {
+        self.properties.iter().any(|property| property.name == "architecture")
     }
 
     /// Why a distribution that the workspace itself holds has other content.

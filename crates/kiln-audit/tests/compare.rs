@@ -402,6 +402,7 @@ fn a_base_inside_an_image_is_compared_by_its_packages() {
         record.image = Some(kiln_record::ImageRecord {
             manifest: Digest::of(version.as_bytes()),
             config: Digest::of(b"config"),
+            variant: None,
             base: kiln_record::ImageBase {
                 name: "python-3.13".parse().unwrap(),
                 reference: "localhost/kiln/python-3.13".to_owned(),

@@ -39,6 +39,7 @@ pub(crate) async fn read_base(context: &Context, base: &PinnedBase) -> Result<Ba
     if base.definition.kind == BaseKind::Scratch {
         let config = BaseConfig {
             platform: base.platform,
+            variant: None,
             runs: ImageRuns::default(),
             diff_ids: Vec::new(),
             history: Vec::new(),

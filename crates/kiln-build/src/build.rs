@@ -2,16 +2,17 @@
 
 use crate::environment::{Context, EngineSlot, blocking};
 use crate::included::included_files;
+use crate::platforms::publish_index;
 use crate::source::{ArtifactFiles, read_source};
 use crate::stage::{Collected, Denied, Planned, Published, ReadyLayer};
 use crate::step::{STEP_RULES, StepFiles};
-use crate::workspace::read_workspace;
+use crate::workspace::{artifacts_of, known_names, read_workspace};
 use crate::{
-    BuildError, Ending, Environment, Event, Events, deployment, distribution, dockerfile, image, local,
-    package, policy, sdist, smoke,
+    BuildError, Ending, Environment, Event, Events, IndexResult, deployment, distribution, dockerfile, image,
+    local, package, policy, sdist, smoke,
 };
 use kiln_pack::COMPRESSOR;
-use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
+use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, PlatformSet, Workspace, plan};
 use kiln_python::{BUILD_SDIST, IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, Record, Transformation, digest_of_value};
 use kiln_store::{LedgerEntry, StatCache, WorkspaceLock, sweep_staging, sweep_unfinished};
@@ -35,6 +36,8 @@ pub struct BuildRequest {
 pub struct BuildReport {
     /// Each artifact, sorted by name.
     pub results: Vec<ArtifactResult>,
+    /// Each image for several platforms, sorted by name.
+    pub indexes: Vec<IndexResult>,
     /// What went wrong after that: `dist/index.json` could not be written, for example.
     pub error: Option<BuildError>,
 }
@@ -66,7 +69,9 @@ impl BuildReport {
             && self
                 .results
                 .iter()
-                .all(|result| matches!(result.ending, Ending::Unchanged | Ending::Published))
+                .map(|result| &result.ending)
+                .chain(self.indexes.iter().map(|index| &index.ending))
+                .all(|ending| matches!(ending, Ending::Unchanged | Ending::Published))
     }
 }
 
@@ -107,7 +112,8 @@ pub async fn build(
         kinds: Arc::new(workspace.manifests.iter().map(|(name, m)| (name.clone(), m.kind)).collect()),
         layers: Arc::new(chosen.iter().map(|name| (name.clone(), OnceCell::new())).collect()),
     };
-    events.send(Event::Started { artifacts: chosen.len() });
+    let sets = chosen_sets(&workspace, request.artifacts.as_deref());
+    events.send(Event::Started { artifacts: chosen.len() + sets.len() });
 
     // Layers first: a function is checked with the content of its layers and is not published without them.
     let mut results: BTreeMap<ArtifactName, ArtifactResult> = BTreeMap::new();
@@ -135,17 +141,22 @@ pub async fn build(
             }
         }
     }
+    let mut indexes = Vec::new();
+    for set in sets {
+        let builds = set.artifacts.iter().map(|name| results.get(name)?.entry.clone()).collect();
+        indexes.push(publish_index(&context, &run.stat, set, builds, request.force).await);
+    }
     let results: Vec<ArtifactResult> = results.into_values().collect();
     // What went wrong after the artifacts were published must not hide what came of them.
     let saved = run.stat.lock().unwrap_or_else(PoisonError::into_inner).save(environment.now);
-    let indexed = deployment::write_index(&context, &workspace, &results);
+    let indexed = deployment::write_index(&context, &workspace, &results, &indexes);
     let error = indexed.err().or(saved.err().map(BuildError::from));
     if let Some(engine) = engine.get() {
         // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
         // published by now, so a failure here is left to the next run.
         let _ = engine.sweep().await;
     }
-    Ok(BuildReport { results, error })
+    Ok(BuildReport { results, indexes, error })
 }
 
 /// The artifacts asked for, with the layers they use, sorted by name.
@@ -157,16 +168,22 @@ fn choose(
         return Ok(workspace.manifests.keys().cloned().collect());
     };
     let mut chosen = BTreeSet::new();
-    for name in names {
+    for name in &artifacts_of(workspace, names) {
         let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
             kind: "artifact",
             name: name.to_string(),
-            known: workspace.manifests.keys().map(ToString::to_string).collect(),
+            known: known_names(workspace),
         })?;
         chosen.insert(name.clone());
         chosen.extend(manifest.layers.iter().cloned());
     }
     Ok(chosen)
+}
+
+/// The images for several platforms that are asked for by their own names.
+fn chosen_sets<'a>(workspace: &'a Workspace, names: Option<&[ArtifactName]>) -> Vec<&'a PlatformSet> {
+    let sets = workspace.platform_sets.values();
+    sets.filter(|set| names.is_none_or(|names| names.contains(&set.name))).collect()
 }
 
 /// Takes the workspace for this process, waiting for another kiln if there is one.
@@ -196,6 +213,12 @@ pub(crate) fn plans(
     artifact: &ArtifactName,
 ) -> Result<BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>, BuildError> {
     let workspace = read_workspace(&context.environment.root)?;
+    if let Some(set) = workspace.platform_sets.get(artifact) {
+        return Err(BuildError::SeveralPlatforms {
+            name: artifact.clone(),
+            artifacts: set.artifacts.clone(),
+        });
+    }
     let chosen = choose(&workspace, Some(std::slice::from_ref(artifact)))?;
     let mut stat = StatCache::load(&context.environment.state.join("stat"));
     let prepared = prepare(context, &workspace, &chosen, &mut stat)?;

@@ -29,7 +29,7 @@ pub(crate) fn declare(
 
 /// The command that makes an artifact's lock.
 pub(crate) fn command(manifest: &Manifest) -> String {
-    format!("kiln lock {}", manifest.name)
+    format!("kiln lock {}", manifest.stated_name())
 }
 
 /// The command that makes the lock of a plan again, whoever made it.

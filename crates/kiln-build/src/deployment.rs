@@ -2,11 +2,12 @@
 
 use crate::build::ArtifactResult;
 use crate::environment::Context;
-use crate::{BuildError, Ending};
+use crate::platforms::published_index;
+use crate::{BuildError, Ending, IndexResult};
 use fs_err as fs;
 use kiln_plan::Workspace;
 use kiln_record::{
-    ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Record, canonical_json,
+    ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Platform, Record, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +18,23 @@ use std::path::Path;
 struct Index {
     format: FormatVersion,
     artifacts: BTreeMap<ArtifactName, Deployable>,
+    /// Images for several platforms, whose platforms are among the artifacts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    indexes: BTreeMap<ArtifactName, DeployableIndex>,
+}
+
+/// An image index, for whoever pushes or runs it.
+#[derive(Serialize, Deserialize)]
+struct DeployableIndex {
+    /// Path of the archive, relative to `dist/`; of a layout the index in it.
+    file: String,
+    size: u64,
+    /// Of that file.
+    digest: Digest,
+    /// The digest of the index: `repository@sha256:…` once it is pushed.
+    index: Digest,
+    /// The artifact that is each platform.
+    platforms: BTreeMap<Platform, ArtifactName>,
 }
 
 /// One artifact, with what a deployment needs.
@@ -63,11 +81,14 @@ pub(crate) fn write_index(
     context: &Context,
     workspace: &Workspace,
     results: &[ArtifactResult],
+    indexes: &[IndexResult],
 ) -> Result<(), BuildError> {
     let dist = &context.environment.dist;
     let path = dist.join("index.json");
-    let published = results.iter().any(|result| result.ending == Ending::Published);
-    if !dist.is_dir() || (!published && names(&path, workspace, results)) {
+    let endings =
+        results.iter().map(|result| &result.ending).chain(indexes.iter().map(|index| &index.ending));
+    let published = endings.into_iter().any(|ending| *ending == Ending::Published);
+    if !dist.is_dir() || (!published && names(&path, workspace, results, indexes)) {
         return Ok(());
     }
     let mut artifacts = BTreeMap::new();
@@ -103,10 +124,23 @@ pub(crate) fn write_index(
             },
         );
     }
+    let mut all = BTreeMap::new();
+    for name in workspace.platform_sets.keys() {
+        let Some(record) = published_index(&dist.join(name.as_str()))? else { continue };
+        let Some(archive) = record.archive() else { continue };
+        let index = DeployableIndex {
+            file: format!("{name}/{}", archive.file_name),
+            size: archive.size,
+            digest: archive.digest,
+            index: record.index,
+            platforms: record.platforms.iter().map(|one| (one.platform, one.artifact.clone())).collect(),
+        };
+        all.insert(name.clone(), index);
+    }
     if artifacts.is_empty() && !path.is_file() {
         return Ok(());
     }
-    let bytes = canonical_json(&Index { format: FORMAT_VERSION, artifacts })?;
+    let bytes = canonical_json(&Index { format: FORMAT_VERSION, artifacts, indexes: all })?;
     if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
         kiln_store::write_atomically(&path, &bytes)?;
     }
@@ -114,12 +148,19 @@ pub(crate) fn write_index(
 }
 
 /// Whether an index names the builds that are published. One that a killed run could not write any more does not.
-fn names(path: &Path, workspace: &Workspace, results: &[ArtifactResult]) -> bool {
+fn names(path: &Path, workspace: &Workspace, results: &[ArtifactResult], indexes: &[IndexResult]) -> bool {
     let index = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
-    let Some(Index { artifacts, .. }) = index else { return false };
+    let Some(Index { artifacts, indexes: there, .. }) = index else { return false };
     let is_named = |result: &ArtifactResult| match &result.entry {
         Some(entry) => artifacts.get(&result.artifact).is_some_and(|there| there.record == entry.record),
         None => true,
     };
-    results.iter().all(is_named) && artifacts.keys().all(|name| workspace.manifests.contains_key(name))
+    let is_there = |index: &IndexResult| match &index.record {
+        Some(record) => there.get(&index.artifact).is_some_and(|there| there.index == record.index),
+        None => true,
+    };
+    results.iter().all(is_named)
+        && indexes.iter().all(is_there)
+        && artifacts.keys().all(|name| workspace.manifests.contains_key(name))
+        && there.keys().all(|name| workspace.platform_sets.contains_key(name))
 }

@@ -44,6 +44,17 @@ pub enum BuildError {
         /// Why the base's twin for that does not say it.
         reason: String,
     },
+    /// The name of an image for several platforms, where one of them has to be named.
+    #[error(
+        "`{name}` is an image for several platforms, each of which is an artifact: {}",
+        .artifacts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    SeveralPlatforms {
+        /// The name.
+        name: ArtifactName,
+        /// Its platforms.
+        artifacts: Vec<ArtifactName>,
+    },
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]
     NoIndex,

@@ -32,8 +32,11 @@ mod lock_base;
 mod native;
 mod package;
 mod pins;
+mod platforms;
 mod policy;
+mod published_image;
 mod pull;
+mod pull_image;
 mod push;
 mod recording;
 mod reference;
@@ -57,13 +60,16 @@ pub use event::{Ending, Event, Events, Stage};
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
-pub use export::{Exported, exported};
+pub use export::{Exported, ExportedPlatform, exported};
 pub use index::NamedIndexSetting;
 pub use lock_artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use lock_base::{BaseMove, LockReport, lock_base};
 pub use pins::{Pin, PinnedThing, pins};
-pub use pull::{Pulled, is_registry_reference, pull, pull_record};
-pub use push::{PushRequest, Pushed, push};
+pub use platforms::IndexResult;
+pub use pull::{
+    InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull, pull_record,
+};
+pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};
 pub use tool::{ToolReport, lock_tools};
 pub use upstream::{UpstreamLock, UpstreamLockRequest, lock_upstreams};

@@ -9,7 +9,7 @@ use crate::sdist::{Buildable, environment_of_base, resolve};
 use crate::selecting::target_environment;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, NoAnswer, Question, Uv, only_source};
-use crate::workspace::{read_workspace, text_file};
+use crate::workspace::{artifacts_of, known_names, read_workspace, text_file};
 use crate::{BuildError, Environment, Event, Events};
 use kiln_fetch::IndexFile;
 use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
@@ -96,7 +96,7 @@ pub async fn lock_artifacts(
     let (mut locks, mut report) = (Vec::new(), None);
     // Everything that can be refused is refused before the first lock is written.
     let mut asked = Vec::new();
-    for name in &request.artifacts {
+    for name in &artifacts_of(&workspace, &request.artifacts) {
         // Upstream sources may be all that there is to lock.
         let only_upstreams = workspace.manifests.get(name).is_some_and(|manifest| {
             let resolves = manifest.python.as_ref().is_some_and(|python| python.requirements.is_some());
@@ -233,7 +233,7 @@ impl<'a> Asked<'a> {
         let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
             kind: "artifact",
             name: name.to_string(),
-            known: workspace.manifests.keys().map(ToString::to_string).collect(),
+            known: known_names(workspace),
         })?;
         let refuse = |message: String, help: String| {
             Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))

@@ -3,7 +3,7 @@
 use crate::BuildError;
 use crate::tool::read_tools;
 use crate::workspace::{read_workspace, read_workspace_for_pins};
-use kiln_plan::{BaseKind, TOOLS_LOCK, artifact_lock_path};
+use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, artifact_lock_path};
 use kiln_record::Epoch;
 use std::path::Path;
 
@@ -134,8 +134,12 @@ fn of_tools(root: &Path) -> Result<Vec<Pin>, BuildError> {
 
 fn of_upstreams(root: &Path) -> Result<Vec<Pin>, BuildError> {
     let workspace = read_workspace(root)?;
-    let each = workspace.manifests.values().flat_map(|manifest| {
-        let lock = workspace.artifact_locks.get(&manifest.name);
+    // The platforms of an image have their upstream sources from one manifest.
+    let is_first =
+        |manifest: &&Manifest| manifest.architectures.first() == Some(&manifest.target.architecture);
+    let each = workspace.manifests.values().filter(is_first).flat_map(|manifest| {
+        let name = manifest.stated_name();
+        let lock = workspace.artifact_locks.get(name);
         manifest.upstreams.iter().map(move |section| {
             let locked = lock.into_iter().flat_map(|lock| &lock.upstream).find(|l| l.name == section.name);
             let problem = match locked {
@@ -147,7 +151,7 @@ fn of_upstreams(root: &Path) -> Result<Vec<Pin>, BuildError> {
             };
             Pin {
                 thing: PinnedThing::Upstream,
-                name: format!("{}/{}", manifest.name, section.name),
+                name: format!("{name}/{}", section.name),
                 follows: format!("{} {}", section.git, section.revision),
                 pinned_to: locked
                     .map(|locked| {
@@ -158,8 +162,8 @@ fn of_upstreams(root: &Path) -> Result<Vec<Pin>, BuildError> {
                     })
                     .unwrap_or_default(),
                 pinned: locked.map(|locked| locked.pinned),
-                file: artifact_lock_path(&manifest.name),
-                command: format!("kiln lock {} --upgrade", manifest.name),
+                file: artifact_lock_path(name),
+                command: format!("kiln lock {name} --upgrade"),
                 problem,
             }
         })

@@ -1,12 +1,17 @@
 //! `kiln pull`: what was pushed, back as files; and the record of what a registry has.
 
 use crate::document::documents;
-use crate::push::{CYCLONEDX, IN_TOTO, RECORD, connect, without_login};
+use crate::platforms::index_bytes;
+use crate::pull_image::{pull_image_archive, pull_index_archive};
+use crate::push::{CYCLONEDX, IN_TOTO, INDEX_RECORD, RECORD, connect, without_login};
 use crate::{BuildError, Environment, Event, Events, NamedBuild};
 use fs_err as fs;
 use kiln_fetch::Registry;
-use kiln_image::{ArtifactManifest, Descriptor, Reference, TITLE};
-use kiln_record::{Digest, Record};
+use kiln_image::{
+    ArtifactManifest, CONFIG_MEDIA_TYPE, Descriptor, INDEX_MEDIA_TYPE, IndexEntry, MANIFEST_MEDIA_TYPE,
+    Reference, TITLE, read_image_index,
+};
+use kiln_record::{Digest, IndexRecord, Platform, Record};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,12 +31,76 @@ pub struct Pulled {
     pub foreign: Vec<PathBuf>,
 }
 
+/// What to pull, and where to.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// `registry/repository:tag` or `registry/repository@digest`.
+    pub reference: String,
+    /// The platform of an index; all of it if absent.
+    pub platform: Option<Platform>,
+    /// The folder to write to.
+    pub into: PathBuf,
+    /// Whether to connect without TLS to a registry on another machine.
+    pub plain_http: bool,
+}
+
+/// What a reference means in a registry.
+#[derive(Debug)]
+pub enum InRegistry {
+    /// A build, by the record that refers to it.
+    Build(Box<NamedBuild>),
+    /// An index over manifests of several platforms.
+    Index(RegistryIndex),
+}
+
+/// An index of a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryIndex {
+    /// `registry/repository@digest`.
+    pub reference: String,
+    /// The platforms in its order, such as `linux/arm64`, with the digests of their manifests.
+    pub platforms: Vec<(String, Digest)>,
+}
+
+/// A repository of a registry.
+pub(crate) struct Repository {
+    pub(crate) registry: Registry,
+    pub(crate) reference: Reference,
+}
+
+impl Repository {
+    pub(crate) fn name(&self) -> &str {
+        self.reference.repository()
+    }
+
+    /// The whole name with a digest.
+    fn at(&self, digest: &Digest) -> String {
+        format!("{}/{}@{digest}", self.reference.registry(), self.name())
+    }
+
+    /// The manifest that an index names.
+    pub(crate) async fn manifest(&self, entry: &IndexEntry) -> Result<Found, BuildError> {
+        let digest = entry.descriptor.digest;
+        let bytes = self.registry.manifest(self.name(), &digest.to_string()).await?;
+        let bytes = bytes.ok_or_else(|| BuildError::Repository {
+            text: self.at(&digest),
+            reason: "an index names it, but the registry does not have it".to_owned(),
+        })?;
+        Ok(Found { digest, manifest: ArtifactManifest::from_json(&bytes)?, bytes })
+    }
+}
+
 /// A manifest of a registry that was read by its digest.
-struct Found {
-    registry: Registry,
-    reference: Reference,
-    digest: Digest,
+pub(crate) struct Found {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Vec<u8>,
     manifest: ArtifactManifest,
+}
+
+/// What a reference names.
+enum Named {
+    Manifest(Found),
+    Index(Digest, Vec<u8>, Vec<IndexEntry>),
 }
 
 /// A document that refers to a manifest.
@@ -43,44 +112,105 @@ struct Attached {
 }
 
 /// Brings an artifact and the documents that refer to it into a folder. Each blob must have the digest that its manifest
-/// names; nothing gets its name before that was checked.
+/// names; nothing gets its name before that was checked. An image comes as an OCI layout in one tar; an index with all its
+/// platforms, and the documents of each in a folder of its own.
 ///
 /// # Errors
-/// If the registry does not have it, if it is no artifact of kiln, or if a file is there already and differs.
+/// If the registry does not have it, if it is nothing that kiln can write down, or if a file is there already and differs.
 pub async fn pull(
     environment: &Environment,
-    reference: &str,
-    into: &Path,
-    plain_http: bool,
+    request: &PullRequest,
     events: &Events,
 ) -> Result<Pulled, BuildError> {
-    let found = find(environment, reference, plain_http).await?;
-    let error = |reason: String| BuildError::Reference { text: reference.to_owned(), reason };
-    if !found.manifest.artifact_type.starts_with("application/vnd.kiln.") {
+    let PullRequest { reference, platform, into, plain_http } = request;
+    let (repository, named) = find(environment, reference, *platform, *plain_http).await?;
+    fs::create_dir_all(into)?;
+    match named {
+        Named::Manifest(found) => pull_one(&repository, found, into, reference, events).await,
+        Named::Index(digest, bytes, entries) => {
+            let foreign = entries.iter().find(|entry| entry.descriptor.media_type != MANIFEST_MEDIA_TYPE);
+            if let Some(foreign) = foreign {
+                let kind = &foreign.descriptor.media_type;
+                return Err(BuildError::Reference {
+                    text: reference.clone(),
+                    reason: format!("it leads to `{kind}`, which is no OCI manifest of an image"),
+                });
+            }
+            let mut manifests = Vec::new();
+            for entry in &entries {
+                manifests.push(repository.manifest(entry).await?);
+            }
+            let name = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
+            let archive = pull_index_archive(&repository, &name, &bytes, &manifests, into, events).await?;
+            let mut pulled = Pulled {
+                reference: repository.at(&digest),
+                artifact_type: INDEX_MEDIA_TYPE.to_owned(),
+                files: vec![archive],
+                foreign: Vec::new(),
+            };
+            let of_index = attached(&repository, &digest).await?;
+            write_documents(&of_index, &described_by_index(&digest, &of_index), into, &mut pulled)?;
+            for (entry, found) in entries.iter().zip(&manifests) {
+                let folder = into.join(folder_name(entry));
+                fs::create_dir_all(&folder)?;
+                let documents = attached(&repository, &found.digest).await?;
+                write_documents(&documents, &described(found, &documents)?, &folder, &mut pulled)?;
+            }
+            Ok(pulled)
+        }
+    }
+}
+
+/// Brings what one manifest leads to: an archive that kiln pushed, or an image.
+async fn pull_one(
+    repository: &Repository,
+    found: Found,
+    into: &Path,
+    text: &str,
+    events: &Events,
+) -> Result<Pulled, BuildError> {
+    let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
+    let artifact_type = found.manifest.artifact_type.clone();
+    let documents = attached(repository, &found.digest).await?;
+    let mut files = Vec::new();
+    if artifact_type == CONFIG_MEDIA_TYPE {
+        // What it is called where it was built is in its index's annotation, and so in the archive's bytes.
+        let record = newest(records(&found, &documents));
+        let of_repository = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
+        let name = record.map_or(of_repository, |record| record.artifact.to_string());
+        files.push(pull_image_archive(repository, &name, &found, into, events).await?);
+    } else if artifact_type.starts_with("application/vnd.kiln.") {
+        for layer in &found.manifest.layers {
+            let name = file_name(layer)
+                .ok_or_else(|| error("it has a blob without a usable file name".to_owned()))?;
+            events.send(Event::DownloadStarted { file: name.clone(), size: Some(layer.size) });
+            let mut temporary = tempfile::NamedTempFile::new_in(into)?;
+            let file = temporary.as_file_mut();
+            let outcome =
+                repository.registry.pull_blob(repository.name(), &layer.digest, layer.size, file).await;
+            events.send(Event::DownloadEnded { file: name.clone() });
+            outcome?;
+            files.push((keep(temporary, &into.join(&name), &layer.digest)?, layer.digest));
+        }
+    } else {
         return Err(error(format!(
-            "it is `{}`, not an archive that kiln pushed; an image is pulled by a container engine",
-            found.manifest.artifact_type
+            "it is `{artifact_type}`: neither an OCI image nor an archive that kiln pushed"
         )));
     }
-    fs::create_dir_all(into)?;
-    let repository = found.reference.repository();
-    let mut files = Vec::new();
-    for layer in &found.manifest.layers {
-        let name =
-            file_name(layer).ok_or_else(|| error("it has a blob without a usable file name".to_owned()))?;
-        events.send(Event::DownloadStarted { file: name.clone(), size: Some(layer.size) });
-        let mut temporary = tempfile::NamedTempFile::new_in(into)?;
-        let outcome =
-            found.registry.pull_blob(repository, &layer.digest, layer.size, temporary.as_file_mut()).await;
-        events.send(Event::DownloadEnded { file: name.clone() });
-        outcome?;
-        files.push((keep(temporary, &into.join(&name), &layer.digest)?, layer.digest));
-    }
+    let mut pulled =
+        Pulled { reference: repository.at(&found.digest), artifact_type, files, foreign: Vec::new() };
+    write_documents(&documents, &described(&found, &documents)?, into, &mut pulled)?;
+    Ok(pulled)
+}
 
-    let attached = attached(&found).await?;
-    let described = described(&found, &attached)?;
-    let mut foreign = Vec::new();
-    for document in attached {
+/// Writes documents beside what they refer to, and notes those that follow from no record.
+fn write_documents(
+    documents: &[Attached],
+    described: &BTreeMap<Digest, String>,
+    into: &Path,
+    pulled: &mut Pulled,
+) -> Result<(), BuildError> {
+    for document in documents {
         let digest = Digest::of(&document.bytes);
         let mut path = into.join(&document.file_name);
         // Two builds may have given the same bytes, with documents of their own.
@@ -91,38 +221,75 @@ pub async fn pull(
         std::io::Write::write_all(&mut temporary, &document.bytes)?;
         let path = keep(temporary, &path, &digest)?;
         if !described.contains_key(&digest) {
-            foreign.push(path.clone());
+            pulled.foreign.push(path.clone());
         }
-        files.push((path, digest));
+        pulled.files.push((path, digest));
     }
-    Ok(Pulled {
-        reference: format!("{}/{repository}@{}", found.reference.registry(), found.digest),
-        artifact_type: found.manifest.artifact_type,
-        files,
-        foreign,
-    })
+    Ok(())
 }
 
 /// The build of what a registry has: the record that refers to it. Of several, that of the latest epoch.
 ///
 /// # Errors
-/// If the registry does not have it, or nothing that refers to it is its record.
+/// If the registry does not have it, nothing that refers to it is its record, or it is an index and no platform is named.
 pub async fn pull_record(
     environment: &Environment,
     reference: &str,
+    platform: Option<Platform>,
     plain_http: bool,
 ) -> Result<NamedBuild, BuildError> {
-    let found = find(environment, reference, plain_http).await?;
-    let attached = attached(&found).await?;
-    let newest = records(&found, &attached).max_by_key(|record| (record.epoch, record.plan));
-    let Some(record) = newest else {
+    match look_up(environment, reference, platform, plain_http).await? {
+        InRegistry::Build(build) => Ok(*build),
+        InRegistry::Index(index) => Err(BuildError::Reference {
+            text: reference.to_owned(),
+            reason: format!(
+                "it is an index over several platforms; name the manifest of one by its digest: {}",
+                index
+                    .platforms
+                    .iter()
+                    .map(|(platform, digest)| format!("{platform} {digest}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        }),
+    }
+}
+
+/// What a registry has under a reference: a build, by the record that refers to it, or an index, if no platform of it is
+/// named.
+///
+/// # Errors
+/// As [`pull_record`].
+pub async fn look_up(
+    environment: &Environment,
+    reference: &str,
+    platform: Option<Platform>,
+    plain_http: bool,
+) -> Result<InRegistry, BuildError> {
+    let (repository, named) = find(environment, reference, platform, plain_http).await?;
+    let found = match named {
+        Named::Manifest(found) => found,
+        Named::Index(digest, _, entries) => {
+            let platforms = entries.into_iter().map(|entry| (entry.platform, entry.descriptor.digest));
+            return Ok(InRegistry::Index(RegistryIndex {
+                reference: repository.at(&digest),
+                platforms: platforms.collect(),
+            }));
+        }
+    };
+    let attached = attached(&repository, &found.digest).await?;
+    let Some(record) = newest(records(&found, &attached)) else {
         return Err(BuildError::Reference {
             text: reference.to_owned(),
             reason: "no record refers to it: it was not pushed by kiln, or without its documents".to_owned(),
         });
     };
-    let label = format!("{}/{}@{}", found.reference.registry(), found.reference.repository(), found.digest);
-    Ok(NamedBuild { record, number: None, label, run: None })
+    let label = repository.at(&found.digest);
+    Ok(InRegistry::Build(Box::new(NamedBuild { record, number: None, label, run: None })))
+}
+
+fn newest(records: impl Iterator<Item = Record>) -> Option<Record> {
+    records.max_by_key(|record| (record.epoch, record.plan))
 }
 
 /// Whether a text can only mean something in a registry.
@@ -133,7 +300,12 @@ pub fn is_registry_reference(text: &str) -> bool {
         && text.parse::<Reference>().is_ok_and(|found| found.tag().is_some() || found.digest().is_some())
 }
 
-async fn find(environment: &Environment, text: &str, plain_http: bool) -> Result<Found, BuildError> {
+async fn find(
+    environment: &Environment,
+    text: &str,
+    platform: Option<Platform>,
+    plain_http: bool,
+) -> Result<(Repository, Named), BuildError> {
     let error = |reason: String| BuildError::Repository { text: without_login(text), reason };
     if without_login(text) != text {
         return Err(error("it holds a login; log in with docker login instead".to_owned()));
@@ -152,23 +324,55 @@ async fn find(environment: &Environment, text: &str, plain_http: bool) -> Result
         .manifest(reference.repository(), &named)
         .await?
         .ok_or_else(|| error("the registry has no such tag or digest".to_owned()))?;
-    let manifest = ArtifactManifest::from_json(&bytes)?;
-    Ok(Found { registry, reference, digest: Digest::of(&bytes), manifest })
+    let repository = Repository { registry, reference };
+    let digest = Digest::of(&bytes);
+    let named = match (read_image_index(&bytes)?, platform) {
+        (Some(entries), None) => Named::Index(digest, bytes, entries),
+        (Some(entries), Some(platform)) => {
+            let fitting: Vec<&IndexEntry> = entries.iter().filter(|entry| entry.is_for(platform)).collect();
+            match fitting.as_slice() {
+                [one] => Named::Manifest(repository.manifest(one).await?),
+                [] => {
+                    let all: Vec<&str> = entries.iter().map(|entry| entry.platform.as_str()).collect();
+                    let all = all.join(", ");
+                    return Err(error(format!("it is an index without {platform}; it has: {all}")));
+                }
+                _ => {
+                    let reason = format!("it has several manifests for {platform}: name one by its digest");
+                    return Err(error(reason));
+                }
+            }
+        }
+        (None, Some(_)) => {
+            let reason = "it is a single manifest and no index: leave --platform out".to_owned();
+            return Err(error(reason));
+        }
+        (None, None) => {
+            Named::Manifest(Found { digest, manifest: ArtifactManifest::from_json(&bytes)?, bytes })
+        }
+    };
+    Ok((repository, named))
 }
 
-/// The documents of the kinds that kiln attaches, sorted by the digests of their manifests.
-async fn attached(found: &Found) -> Result<Vec<Attached>, BuildError> {
-    let repository = found.reference.repository();
-    let mut listed = found.registry.referrers(repository, &found.digest).await?;
+/// The folder for the documents of one platform.
+fn folder_name(entry: &IndexEntry) -> String {
+    let name: String =
+        entry.platform.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    if name.is_empty() { entry.descriptor.digest.hex()[..12].to_owned() } else { name }
+}
+
+/// The documents of the kinds that kiln attaches to a manifest or index, sorted by the digests of their manifests.
+async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, BuildError> {
+    let repository = place.name();
+    let mut listed = place.registry.referrers(repository, to).await?;
     listed.sort();
     let mut all = Vec::new();
     for (digest, _) in listed {
-        let Some(bytes) = found.registry.manifest(repository, &digest.to_string()).await? else { continue };
+        let Some(bytes) = place.registry.manifest(repository, &digest.to_string()).await? else { continue };
         let manifest = ArtifactManifest::from_json(&bytes)?;
-        let is_ours = [RECORD, CYCLONEDX, IN_TOTO].contains(&manifest.artifact_type.as_str());
+        let is_ours = [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD].contains(&manifest.artifact_type.as_str());
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
-        let (true, [layer], true) = (is_ours, manifest.layers.as_slice(), subject == Some(found.digest))
-        else {
+        let (true, [layer], true) = (is_ours, manifest.layers.as_slice(), subject == Some(*to)) else {
             continue;
         };
         let Some(file_name) = file_name(layer) else { continue };
@@ -176,7 +380,7 @@ async fn attached(found: &Found) -> Result<Vec<Attached>, BuildError> {
             return Err(kiln_fetch::FetchError::TooLarge { url: file_name, limit: LARGEST_DOCUMENT }.into());
         }
         let mut bytes = Vec::new();
-        found.registry.pull_blob(repository, &layer.digest, layer.size, &mut bytes).await?;
+        place.registry.pull_blob(repository, &layer.digest, layer.size, &mut bytes).await?;
         all.push(Attached { manifest: digest, file_name, artifact_type: manifest.artifact_type, bytes });
     }
     Ok(all)
@@ -205,6 +409,18 @@ fn described(found: &Found, attached: &[Attached]) -> Result<BTreeMap<Digest, St
     Ok(all)
 }
 
+/// The documents of an index that are its records: the index follows from them.
+fn described_by_index(index: &Digest, attached: &[Attached]) -> BTreeMap<Digest, String> {
+    let follows = |document: &&Attached| {
+        let record = IndexRecord::from_json(&document.bytes).ok();
+        let bytes =
+            record.filter(|record| record.index == *index).and_then(|record| index_bytes(&record).ok());
+        bytes.is_some_and(|bytes| Digest::of(&bytes) == *index)
+    };
+    let records = attached.iter().filter(|document| document.artifact_type == INDEX_RECORD).filter(follows);
+    records.map(|document| (Digest::of(&document.bytes), document.file_name.clone())).collect()
+}
+
 /// The name that a blob says it has, if it is one that can be written into a folder.
 fn file_name(layer: &Descriptor) -> Option<String> {
     let name = layer.annotations.get(TITLE)?;
@@ -215,7 +431,11 @@ fn file_name(layer: &Descriptor) -> Option<String> {
 }
 
 /// Gives a checked file its name. What is there stays, if it is the same.
-fn keep(temporary: tempfile::NamedTempFile, path: &Path, digest: &Digest) -> Result<PathBuf, BuildError> {
+pub(crate) fn keep(
+    temporary: tempfile::NamedTempFile,
+    path: &Path,
+    digest: &Digest,
+) -> Result<PathBuf, BuildError> {
     use std::os::unix::fs::PermissionsExt as _;
     if path.is_file() {
         if crate::reference::digest_of(path)?.0 == *digest {

@@ -2,19 +2,19 @@
 
 use crate::document::documents;
 use crate::environment::blocking;
+use crate::platforms::{checked_index, index_bytes};
+use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::reference::{not_as_recorded, published_file, published_record};
 use crate::{BuildError, Environment, Event, Events};
-use fs_err as fs;
 use kiln_engine::registry_credentials;
 use kiln_fetch::{Registry, RegistryLogin};
 use kiln_image::{
-    ArtifactManifest, Descriptor, EMPTY_CONFIG, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Reference, Referrer,
-    TITLE, archived_blobs, referrers_tag, with_referrers,
+    ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
+    Reference, Referrer, TITLE, referrers_tag, with_referrers,
 };
-use kiln_record::{ArtifactKind, ArtifactName, Digest, ImageRecord, Record};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, IndexRecord, Platform, Record};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// The media type of a bill of materials.
@@ -23,6 +23,8 @@ pub(crate) const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 pub(crate) const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The media type of a record.
 pub(crate) const RECORD: &str = "application/vnd.kiln.record.v1+json";
+/// The media type of what is published of an index.
+pub(crate) const INDEX_RECORD: &str = "application/vnd.kiln.index.v1+json";
 /// How often the list of referrers under a tag is written again where another wrote it at the same time.
 const LIST_ATTEMPTS: usize = 5;
 
@@ -50,6 +52,17 @@ pub struct Pushed {
     pub reference: String,
     /// The tag that names it as well.
     pub tag: String,
+    /// Its manifests in the order in which they were sent: one, or that of each platform and then the index.
+    pub manifests: Vec<PushedManifest>,
+}
+
+/// What came of pushing a manifest or an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its platform, if it is one of an index.
+    pub platform: Option<Platform>,
     /// Blobs that were sent, with their bytes in total.
     pub sent: (usize, u64),
     /// Blobs that were there, or taken over from another repository.
@@ -60,25 +73,19 @@ pub struct Pushed {
     pub list_under_tag: bool,
 }
 
-/// A blob of a manifest, and where its bytes are.
-#[derive(Clone, Debug)]
-struct Blob {
-    digest: Digest,
-    size: u64,
-    content: Content,
-}
-
-#[derive(Clone, Debug)]
-enum Content {
-    /// A part of a file, from an offset on.
-    File(PathBuf, u64),
-    Bytes(Vec<u8>),
-}
-
 /// Everything that is pushed of one artifact.
 struct Pushable {
     artifact: ArtifactName,
     repository: Reference,
+    /// What is sent in this order, and what the tag names: the artifact's manifest, or the index over those of its platforms.
+    platforms: Vec<Part>,
+    named: Part,
+}
+
+/// A manifest or index with all that it leads to, and all that refers to it.
+struct Part {
+    platform: Option<Platform>,
+    media_type: &'static str,
     manifest: Vec<u8>,
     blobs: Vec<Blob>,
     documents: Vec<Document>,
@@ -109,8 +116,8 @@ pub async fn push(
     let mut pushables = Vec::new();
     // Everything that can be refused is refused before the first byte is sent.
     for name in &request.artifacts {
-        let (folder, name, to) = (environment.dist.join(name.as_str()), name.clone(), request.to.clone());
-        pushables.push(blocking(move || pushable(&folder, &name, &to)).await?);
+        let (dist, name, to) = (environment.dist.clone(), name.clone(), request.to.clone());
+        pushables.push(blocking(move || pushable(&dist, &name, &to)).await?);
     }
     let Some(first) = pushables.first() else { return Ok(Vec::new()) };
     let registry = connect(environment, &first.repository, request.plain_http).await?;
@@ -139,7 +146,7 @@ pub(crate) async fn connect(
     Ok(Registry::new(host, &environment.network, login.as_ref(), plain_http)?)
 }
 
-fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, BuildError> {
+fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, BuildError> {
     let help = "write registry and path without tag, digest or login, such as registry.example.org/team";
     let refused = |reason: String| BuildError::Repository { text: without_login(to), reason };
     if to.contains('@') {
@@ -147,9 +154,35 @@ fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable
     }
     let parsed = format!("{to}/{artifact}").parse::<Reference>();
     let repository = parsed.map_err(|reason| refused(format!("{reason}; {help}")))?;
+    let artifact = artifact.clone();
+    let Some(index) = checked_index(dist, &artifact)? else {
+        let named = part(dist, &artifact)?;
+        return Ok(Pushable { artifact, repository, platforms: Vec::new(), named });
+    };
+    let platforms = index.platforms.iter().map(|one| {
+        let part = part(dist, &one.artifact)?;
+        Ok(Part { platform: Some(one.platform), ..part })
+    });
+    let platforms = platforms.collect::<Result<_, BuildError>>()?;
+    let bytes = index_bytes(&index)?;
+    let subject = Descriptor::of(INDEX_MEDIA_TYPE, &bytes);
+    let document = Document::new(IndexRecord::FILE, index.to_json()?, INDEX_RECORD, &subject, index.epoch)?;
+    let named = Part {
+        platform: None,
+        media_type: INDEX_MEDIA_TYPE,
+        manifest: bytes,
+        blobs: Vec::new(),
+        documents: vec![document],
+    };
+    Ok(Pushable { artifact, repository, platforms, named })
+}
+
+/// The manifest of a published artifact, with its blobs and documents.
+fn part(dist: &Path, artifact: &ArtifactName) -> Result<Part, BuildError> {
+    let folder = &dist.join(artifact.as_str());
     let record = published_record(folder, artifact)?;
     let (manifest, blobs) = match &record.image {
-        Some(image) => self::image(folder, &record, image)?,
+        Some(image) => manifest_and_blobs(folder, &record, image)?,
         None => archive(folder, &record)?,
     };
     let subject = Descriptor::of(MANIFEST_MEDIA_TYPE, &manifest);
@@ -162,27 +195,34 @@ fn pushable(folder: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable
             // The digests are in the manifests.
             _ => continue,
         };
+        attached.push(Document::new(&file_name, bytes, artifact_type, &subject, record.epoch)?);
+    }
+    Ok(Part { platform: None, media_type: MANIFEST_MEDIA_TYPE, manifest, blobs, documents: attached })
+}
+
+impl Document {
+    fn new(
+        file_name: &str,
+        bytes: Vec<u8>,
+        artifact_type: &'static str,
+        subject: &Descriptor,
+        created: Epoch,
+    ) -> Result<Self, BuildError> {
         let annotations = BTreeMap::from([
-            (TITLE.to_owned(), file_name.clone()),
-            ("org.opencontainers.image.created".to_owned(), record.epoch.to_string()),
+            (TITLE.to_owned(), file_name.to_owned()),
+            ("org.opencontainers.image.created".to_owned(), created.to_string()),
         ]);
         let mut layer = Descriptor::of(artifact_type, &bytes);
-        layer.annotations.insert(TITLE.to_owned(), file_name.clone());
+        layer.annotations.insert(TITLE.to_owned(), file_name.to_owned());
         let manifest = ArtifactManifest {
             artifact_type: artifact_type.to_owned(),
             layers: vec![layer],
             subject: Some(subject.clone()),
             annotations: annotations.clone(),
         };
-        attached.push(Document {
-            file_name,
-            bytes,
-            manifest: manifest.to_json()?,
-            artifact_type,
-            annotations,
-        });
+        let manifest = manifest.to_json()?;
+        Ok(Self { file_name: file_name.to_owned(), bytes, manifest, artifact_type, annotations })
     }
-    Ok(Pushable { artifact: artifact.clone(), repository, manifest, blobs, documents: attached })
 }
 
 /// A reference for people: what stands before an `@` that no digest follows is a login.
@@ -220,16 +260,17 @@ fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), Build
         subject: None,
         annotations: said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
     };
-    let blob = Blob { digest: output.digest, size: output.size, content: Content::File(file, 0) };
+    let blob = Blob {
+        media_type: output.media_type.clone(),
+        digest: output.digest,
+        size: output.size,
+        content: Content::File(file, 0),
+    };
     Ok((manifest.to_json()?, vec![blob, empty()]))
 }
 
 fn empty() -> Blob {
-    Blob {
-        digest: Digest::of(EMPTY_CONFIG),
-        size: EMPTY_CONFIG.len() as u64,
-        content: Content::Bytes(EMPTY_CONFIG.to_vec()),
-    }
+    Blob::of(EMPTY_MEDIA_TYPE, EMPTY_CONFIG)
 }
 
 /// What a registry is told that an archive is. Images say it themselves.
@@ -240,37 +281,6 @@ fn artifact_type(kind: ArtifactKind) -> &'static str {
     }
 }
 
-/// The manifest of an image with its blobs: parts of the one archive, or the files of a layout.
-fn image(folder: &Path, record: &Record, image: &ImageRecord) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
-    let mut places: BTreeMap<Digest, (PathBuf, u64, u64)> = BTreeMap::new();
-    for output in &record.outputs {
-        let file = published_file(folder, record, output)?;
-        if output.media_type == "application/x-tar" {
-            let parts = archived_blobs(std::io::BufReader::new(fs::File::open(&file)?))?;
-            places.extend(parts.into_iter().map(|(digest, (at, size))| (digest, (file.clone(), at, size))));
-        } else {
-            places.insert(output.digest, (file, 0, output.size));
-        }
-    }
-    let place = |digest: &Digest| {
-        places.get(digest).ok_or_else(|| not_as_recorded(record, &folder.join("record.json")))
-    };
-    let (file, at, size) = place(&image.manifest)?;
-    let mut manifest = Vec::new();
-    let mut opened = fs::File::open(file)?;
-    std::io::Seek::seek(&mut opened, std::io::SeekFrom::Start(*at))?;
-    std::io::Read::take(opened, *size).read_to_end(&mut manifest)?;
-    if Digest::of(&manifest) != image.manifest {
-        return Err(not_as_recorded(record, file));
-    }
-    let digests = image.layers.iter().map(|layer| layer.digest).chain([image.config]);
-    let blobs = digests.map(|digest| {
-        let (file, at, size) = place(&digest)?;
-        Ok(Blob { digest, size: *size, content: Content::File(file.clone(), *at) })
-    });
-    Ok((manifest, blobs.collect::<Result<_, BuildError>>()?))
-}
-
 async fn push_one(
     registry: &Registry,
     pushable: &Pushable,
@@ -279,7 +289,8 @@ async fn push_one(
     events: &Events,
 ) -> Result<Pushed, BuildError> {
     let repository = pushable.repository.repository();
-    let digest = Digest::of(&pushable.manifest);
+    let named = &pushable.named;
+    let digest = Digest::of(&named.manifest);
     let tag = request.tag.clone().unwrap_or_else(|| digest.hex()[..12].to_owned());
     // A tag that may not be moved is refused before anything is sent.
     let there = registry.manifest(repository, &tag).await?.map(|bytes| Digest::of(&bytes));
@@ -293,13 +304,34 @@ async fn push_one(
         });
     }
 
-    let documents = pushable.documents.iter().map(|document| Blob {
-        digest: Digest::of(&document.bytes),
-        size: document.bytes.len() as u64,
-        content: Content::Bytes(document.bytes.clone()),
-    });
+    let mut manifests = Vec::new();
+    // One after the other: what two platforms share is sent once.
+    for part in pushable.platforms.iter().chain([named]) {
+        manifests.push(push_part(registry, repository, part, known, events).await?);
+    }
+    if there != Some(digest) {
+        registry.push_manifest(repository, &tag, named.media_type, &named.manifest).await?;
+    }
+    Ok(Pushed {
+        artifact: pushable.artifact.clone(),
+        reference: format!("{}@{digest}", pushable.repository),
+        tag,
+        manifests,
+    })
+}
+
+/// Sends a manifest, what it leads to, and what refers to it.
+async fn push_part(
+    registry: &Registry,
+    repository: &str,
+    part: &Part,
+    known: &Mutex<BTreeMap<Digest, String>>,
+    events: &Events,
+) -> Result<PushedManifest, BuildError> {
+    let digest = Digest::of(&part.manifest);
+    let documents = part.documents.iter().map(|document| Blob::of(document.artifact_type, &document.bytes));
     let mut seen = BTreeSet::new();
-    let blobs: Vec<Blob> = pushable
+    let blobs: Vec<Blob> = part
         .blobs
         .iter()
         .cloned()
@@ -312,12 +344,12 @@ async fn push_one(
     let sent_bytes = blobs.iter().zip(&sent).filter(|(_, sent)| **sent).map(|(blob, _)| blob.size).sum();
     let sent = sent.iter().filter(|sent| **sent).count();
 
-    registry.push_manifest(repository, &digest.to_string(), MANIFEST_MEDIA_TYPE, &pushable.manifest).await?;
+    registry.push_manifest(repository, &digest.to_string(), part.media_type, &part.manifest).await?;
     let before: BTreeSet<Digest> =
         registry.referrers(repository, &digest).await?.into_iter().map(|(digest, _)| digest).collect();
     let mut attached = Vec::new();
     let mut referrers = Vec::new();
-    for document in &pushable.documents {
+    for document in &part.documents {
         let mut descriptor = Descriptor::of(MANIFEST_MEDIA_TYPE, &document.manifest);
         descriptor.annotations.clone_from(&document.annotations);
         registry
@@ -333,13 +365,9 @@ async fn push_one(
         referrers.push(Referrer { descriptor, artifact_type: document.artifact_type.to_owned() });
     }
     let list_under_tag = list_referrers(registry, repository, &digest, &referrers).await?;
-    if there != Some(digest) {
-        registry.push_manifest(repository, &tag, MANIFEST_MEDIA_TYPE, &pushable.manifest).await?;
-    }
-    Ok(Pushed {
-        artifact: pushable.artifact.clone(),
-        reference: format!("{}@{digest}", pushable.repository),
-        tag,
+    Ok(PushedManifest {
+        digest,
+        platform: part.platform,
         sent: (sent, sent_bytes),
         there: blobs.len() - sent,
         documents: attached,

@@ -1,9 +1,10 @@
 //! References to builds: what `diff`, `show` and `verify` take on the command line.
 
 use crate::document::documents;
+use crate::platforms::published_index;
 use crate::{BuildError, Environment};
 use fs_err as fs;
-use kiln_record::{ArtifactName, Digest, Hasher, Output, Record};
+use kiln_record::{Architecture, ArtifactName, Digest, Hasher, IndexRecord, Output, Record};
 use kiln_store::{Ledger, LedgerEntry, RunDetails};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,20 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
     let ledger = ledger(environment);
     let newest = ledger.latest(&name)?.map(|entry| entry.number);
     let Some(newest) = newest else {
-        let known: Vec<String> = ledger.artifacts()?.iter().map(ToString::to_string).collect();
+        let known = ledger.artifacts()?;
+        let platforms: Vec<ArtifactName> = known
+            .iter()
+            .filter(|known| {
+                let platform =
+                    known.as_str().strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('.'));
+                platform.is_some_and(|platform| platform.parse::<Architecture>().is_ok())
+            })
+            .cloned()
+            .collect();
+        if !platforms.is_empty() {
+            return Err(BuildError::SeveralPlatforms { name, artifacts: platforms });
+        }
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
         let known = if known.is_empty() {
             "nothing was built in this workspace yet".to_owned()
         } else {
@@ -182,6 +196,9 @@ pub fn verify_file(
         tree_equal: None,
         differences: Vec::new(),
     };
+    if record.is_none() && of_index(file, &mut verdict)? {
+        return Ok(verdict);
+    }
     let Some((record, label)) = find_record(environment, file, record)? else { return Ok(verdict) };
     let documents = documents(&record)?;
     let document = file.file_name().and_then(|name| documents.get(name.to_str()?));
@@ -212,6 +229,22 @@ pub fn verify_file(
     verdict.record = Some(label);
     verdict.artifact = Some(record.artifact);
     Ok(verdict)
+}
+
+/// Holds a file against the index that it is published with. Says whether there is one.
+fn of_index(file: &Path, verdict: &mut FileVerdict) -> Result<bool, BuildError> {
+    let beside = record_beside(file).with_file_name(IndexRecord::FILE);
+    let Some(index) = beside.parent().map(published_index).transpose()?.flatten() else { return Ok(false) };
+    verdict.bytes_equal = match file.file_name().and_then(|name| name.to_str()) {
+        Some(IndexRecord::FILE) => Digest::of(&index.to_json()?) == verdict.digest,
+        Some("SHA256SUMS") => Digest::of(index.sums()?.as_bytes()) == verdict.digest,
+        _ => {
+            index.outputs.iter().any(|output| (output.digest, output.size) == (verdict.digest, verdict.size))
+        }
+    };
+    verdict.record = Some(beside.display().to_string());
+    verdict.artifact = Some(index.artifact);
+    Ok(true)
 }
 
 fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use crate::environment::{Context, EngineSlot};
 use crate::source::{globs, link_stays_inside};
-use crate::workspace::read_workspace;
+use crate::workspace::{artifacts_of, read_workspace};
 use crate::{BuildError, Environment, Event, Events};
 use kiln_fetch::{FetchError, GitObject, Reference, Repository};
 use kiln_plan::{
@@ -11,6 +11,7 @@ use kiln_plan::{
 };
 use kiln_record::{ArtifactName, Digest, Entry, Mode, Tree, TreePath};
 use kiln_store::write_atomically;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The first line of a file that stands for a large one kept elsewhere (Git LFS specification, "The Pointer").
@@ -76,10 +77,16 @@ pub async fn lock_upstreams(
     let workspace = read_workspace(&environment.root)?;
     let context = Context::new(environment, events, EngineSlot::default(), lock)?;
     let mut reports = Vec::new();
-    for name in &request.artifacts {
+    let mut done = BTreeSet::new();
+    for name in &artifacts_of(&workspace, &request.artifacts) {
         let Some(manifest) = workspace.manifests.get(name).filter(|m| !m.upstreams.is_empty()) else {
             continue;
         };
+        // One lock is for all platforms of an image.
+        let name = manifest.stated_name();
+        if !done.insert(name) {
+            continue;
+        }
         let there = workspace.artifact_locks.get(name);
         reports.extend(lock_one(&context, manifest, there, request).await?);
     }
@@ -92,7 +99,7 @@ async fn lock_one(
     there: Option<&ArtifactLockFile>,
     request: &UpstreamLockRequest,
 ) -> Result<Vec<UpstreamLock>, BuildError> {
-    let file = artifact_lock_path(&manifest.name);
+    let file = artifact_lock_path(manifest.stated_name());
     let mut reports = Vec::new();
     let mut locked = Vec::new();
     for section in &manifest.upstreams {
@@ -123,7 +130,7 @@ async fn lock_one(
             },
         };
         reports.push(UpstreamLock {
-            artifact: manifest.name.clone(),
+            artifact: manifest.stated_name().clone(),
             name: section.name.clone(),
             file: file.clone(),
             revision: section.revision.clone(),
@@ -136,8 +143,11 @@ async fn lock_one(
         });
         locked.push(entry);
     }
-    let lock =
-        ArtifactLockFile { format: ARTIFACT_LOCK_FORMAT, artifact: manifest.name.clone(), upstream: locked };
+    let lock = ArtifactLockFile {
+        format: ARTIFACT_LOCK_FORMAT,
+        artifact: manifest.stated_name().clone(),
+        upstream: locked,
+    };
     let differs = there != Some(&lock);
     if differs && !request.check {
         context.go_on()?;
@@ -195,7 +205,7 @@ fn differs(
 ) -> BuildError {
     BuildError::UpstreamDiffers {
         name: section.name.as_str().into(),
-        lock: artifact_lock_path(&manifest.name).into(),
+        lock: artifact_lock_path(manifest.stated_name()).into(),
         commit: locked.commit.as_str().into(),
         expected: locked.tree,
         found: tree.digest(),

@@ -3,6 +3,7 @@
 use crate::BuildError;
 use fs_err as fs;
 use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
+use kiln_record::ArtifactName;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,22 @@ pub(crate) fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildErr
         ..WorkspaceFiles::default()
     };
     Workspace::parse(&files).map_err(BuildError::Input)
+}
+
+/// The artifacts that names mean: that of an image for several platforms means each of these.
+pub(crate) fn artifacts_of(workspace: &Workspace, names: &[ArtifactName]) -> Vec<ArtifactName> {
+    let one = |name: &ArtifactName| match workspace.platform_sets.get(name) {
+        Some(set) => set.artifacts.clone(),
+        None => vec![name.clone()],
+    };
+    names.iter().flat_map(one).collect()
+}
+
+/// What can be named where artifacts are asked for, sorted.
+pub(crate) fn known_names(workspace: &Workspace) -> Vec<String> {
+    let names: BTreeSet<&ArtifactName> =
+        workspace.manifests.keys().chain(workspace.platform_sets.keys()).collect();
+    names.into_iter().map(ToString::to_string).collect()
 }
 
 fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kiln_record::{ArtifactName, BaseName, DistributionName};
+use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use std::path::PathBuf;
 
 /// Builds AWS Lambda zips and layers that anyone can rebuild bit for bit, says what is inside, and tells what changed.
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
     Push(Push),
-    /// Brings an artifact and what is attached to it from a registry
+    /// Brings an artifact, an image or an index, and what is attached to it, from a registry
     Pull(Pull),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
@@ -138,6 +138,9 @@ pub(crate) struct Push {
 pub(crate) struct Pull {
     /// REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST
     pub(crate) reference: String,
+    /// The one platform to take of an index, such as linux/arm64 [default: all of them]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<Platform>,
     /// The folder to write to [default: the current folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) into: Option<PathBuf>,
@@ -148,7 +151,7 @@ pub(crate) struct Pull {
 
 #[derive(Debug, Args)]
 pub(crate) struct Build {
-    /// The artifacts to build, with the layers they use
+    /// The artifacts to build, with the layers they use; an image for several platforms with all of them
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub(crate) artifacts: Vec<ArtifactName>,
     /// Builds every artifact of the workspace
@@ -221,6 +224,9 @@ pub(crate) struct History {
 pub(crate) struct Show {
     /// The build: ARTIFACT, ARTIFACT@N, a record.json, a published file, or REGISTRY/REPOSITORY with :TAG or @DIGEST
     pub(crate) build: String,
+    /// The platform of an index in a registry, such as linux/arm64 [default: shows the index]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<Platform>,
     /// Lists every file with its size and owner
     #[arg(long)]
     pub(crate) files: bool,

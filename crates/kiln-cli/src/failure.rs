@@ -112,6 +112,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         BuildError::Input(_)
         | BuildError::Lock(_)
         | BuildError::Unknown { .. }
+        | BuildError::SeveralPlatforms { .. }
         | BuildError::TagTaken { .. }
         | BuildError::Repository { .. }
         | BuildError::Reference { .. } => exit::INPUT_INVALID,
@@ -157,6 +158,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
 
 fn hints(error: &BuildError) -> Vec<String> {
     let hints: Vec<String> = match error {
+        BuildError::SeveralPlatforms { .. } => vec!["name one of them".to_owned()],
         BuildError::Unknown { known, .. } if !known.is_empty() => vec![format!("there are: {}", known.join(", "))],
         BuildError::NoIndex => vec![
             "name one in kiln.toml: [python] index = \"https://…\"".to_owned(),

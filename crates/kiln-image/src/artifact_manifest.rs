@@ -140,6 +140,22 @@ impl ArtifactManifest {
     }
 }
 
+/// The blobs that an image's manifest names: its config and its layers.
+///
+/// # Errors
+/// [`ImageError::Document`] if it is no manifest of an image.
+pub fn manifest_blobs(manifest: &[u8]) -> Result<(Descriptor, Vec<Descriptor>), ImageError> {
+    let broken =
+        |reason: &str| ImageError::Document { what: "manifest".to_owned(), reason: reason.to_owned() };
+    let value: Value = serde_json::from_slice(manifest).map_err(|error| broken(&error.to_string()))?;
+    let config = value.get("config").ok_or_else(|| broken("it has no `config`"))?;
+    let layers = value.get("layers").and_then(Value::as_array).ok_or_else(|| broken("it has no `layers`"))?;
+    Ok((
+        Descriptor::from_value(config)?,
+        layers.iter().map(Descriptor::from_value).collect::<Result<_, _>>()?,
+    ))
+}
+
 fn canonical(value: &Value) -> Result<Vec<u8>, ImageError> {
     canonical_json(value)
         .map_err(|error| ImageError::Document { what: "document".to_owned(), reason: error.to_string() })

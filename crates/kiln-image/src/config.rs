@@ -13,6 +13,8 @@ const CONFIG_LIMIT: usize = 8 << 20;
 pub struct BaseConfig {
     /// What it runs on.
     pub platform: Platform,
+    /// The variant of the processor, if it states one, such as `v8`.
+    pub variant: Option<String>,
     /// How it is started.
     pub runs: ImageRuns,
     /// The digests of its layers' tars, bottom first.
@@ -55,7 +57,9 @@ impl BaseConfig {
         } else {
             diff_ids.iter().map(|_| serde_json::json!({"created_by": "base"})).collect()
         };
-        Ok(Self { platform, runs: runs(value.get("config").unwrap_or(&Value::Null)), diff_ids, history })
+        let variant = Some(text("variant")).filter(|text| !text.is_empty()).map(str::to_owned);
+        let runs = runs(value.get("config").unwrap_or(&Value::Null));
+        Ok(Self { platform, variant, runs, diff_ids, history })
     }
 }
 

@@ -10,17 +10,21 @@ mod contents;
 pub mod debian;
 mod error;
 mod file_system;
+mod image_index;
 mod oci;
 mod reference;
 
 pub use artifact_manifest::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, Referrer, TITLE,
-    read_referrers, referrers_tag, with_referrers,
+    manifest_blobs, read_referrers, referrers_tag, with_referrers,
 };
 pub use config::BaseConfig;
 pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};
 pub use error::ImageError;
 pub use file_system::{Change, FileSystem, Node, NodeContent, write_changes};
+pub use image_index::{
+    IndexEntry, PlatformManifest, image_index, index_layout_documents, read_image_index, write_index_tar,
+};
 pub use oci::{
     CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated,
     archived_blobs, blob_path, layout_documents, write_archive, write_oci_tar,

@@ -1,6 +1,6 @@
 //! OCI images: config, manifest, and an archive that every engine loads (OCI image specification 1.1).
 
-use crate::{BaseConfig, ImageError};
+use crate::{BaseConfig, INDEX_MEDIA_TYPE, ImageError, manifest_blobs};
 use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,7 +12,6 @@ pub const LAYER_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of a config.
 pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// What an image says about itself, besides its layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +62,8 @@ pub struct Image {
     pub layers: Vec<Layer>,
     /// What it runs on.
     pub platform: Platform,
+    /// The variant of the processor, if its base states one.
+    pub variant: Option<String>,
 }
 
 impl Image {
@@ -97,6 +98,7 @@ impl Image {
         let history = layers.iter().map(|_| history_entry(spec.created, "kiln")).collect();
         Self::write(&Described {
             platform: spec.platform,
+            variant: None,
             runs: &runs,
             created: spec.created,
             annotations: BTreeMap::new(),
@@ -135,6 +137,7 @@ impl Image {
         }
         Self::write(&Described {
             platform: base.platform,
+            variant: base.variant.clone(),
             runs: stated.runs,
             created: stated.created,
             annotations: stated.annotations.clone(),
@@ -143,16 +146,47 @@ impl Image {
         })
     }
 
+    /// Reads an image that somebody else may have made: its manifest, and the config that this names.
+    ///
+    /// # Errors
+    /// [`ImageError`] if the two are not those of an image for a platform that kiln knows.
+    pub fn read(manifest: Vec<u8>, config: Vec<u8>) -> Result<Self, ImageError> {
+        let stated = BaseConfig::read(&config)?;
+        let (_, layers) = manifest_blobs(&manifest)?;
+        if layers.len() != stated.diff_ids.len() {
+            return Err(ImageError::Image { reason: "manifest and config name different layers".to_owned() });
+        }
+        let layers = layers.into_iter().zip(&stated.diff_ids).map(|(layer, diff_id)| Layer {
+            digest: layer.digest,
+            diff_id: *diff_id,
+            size: layer.size,
+            media_type: layer.media_type,
+        });
+        Ok(Self {
+            layers: layers.collect(),
+            config_digest: Digest::of(&config),
+            manifest_digest: Digest::of(&manifest),
+            config,
+            manifest,
+            platform: stated.platform,
+            variant: stated.variant,
+        })
+    }
+
     fn write(described: &Described<'_>) -> Result<Self, ImageError> {
-        let Described { platform, runs, created, annotations, history, layers } = described;
-        let config = canonical(&json!({
+        let Described { platform, variant, runs, created, annotations, history, layers } = described;
+        let mut config = json!({
             "architecture": platform.architecture.oci(),
             "os": "linux",
             "created": created,
             "config": execution(runs),
             "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|l| l.diff_id).collect::<Vec<_>>()},
             "history": history,
-        }))?;
+        });
+        if let Some(variant) = variant {
+            config["variant"] = json!(variant);
+        }
+        let config = canonical(&config)?;
         let config_digest = Digest::of(&config);
         let descriptors: Vec<Value> = layers
             .iter()
@@ -175,6 +209,7 @@ impl Image {
             manifest_digest,
             layers: layers.clone(),
             platform: *platform,
+            variant: variant.clone(),
         })
     }
 }
@@ -192,6 +227,7 @@ pub struct Stated<'a> {
 
 struct Described<'a> {
     platform: Platform,
+    variant: Option<String>,
     runs: &'a ImageRuns,
     created: Epoch,
     annotations: BTreeMap<String, String>,
@@ -321,14 +357,23 @@ pub fn layout_documents(image: &Image, reference: &str) -> Result<Vec<(String, V
     ])
 }
 
-const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}\n";
+/// The `platform` of a descriptor.
+pub(crate) fn platform_value(platform: Platform, variant: Option<&str>) -> Value {
+    let mut value = json!({"os": "linux", "architecture": platform.architecture.oci()});
+    if let Some(variant) = variant {
+        value["variant"] = json!(variant);
+    }
+    value
+}
+
+pub(crate) const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}\n";
 
 fn layout_index(image: &Image, names: &BTreeMap<&str, &str>) -> Result<Vec<u8>, ImageError> {
     let mut descriptor = json!({
         "mediaType": MANIFEST_MEDIA_TYPE,
         "digest": image.manifest_digest,
         "size": image.manifest.len(),
-        "platform": {"os": "linux", "architecture": image.platform.architecture.oci()},
+        "platform": platform_value(image.platform, image.variant.as_deref()),
     });
     if !names.is_empty() {
         descriptor["annotations"] = json!(names);
@@ -345,28 +390,36 @@ fn write_tar<W: Write>(
     writer: W,
     image: &Image,
     documents: &[(&str, &[u8])],
-    mut layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
+    layer_content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
 ) -> Result<(), ImageError> {
-    let write_error = || ImageError::io("write the image archive");
     let mut blobs: BTreeMap<Digest, Blob<'_>> = BTreeMap::new();
     for layer in &image.layers {
-        blobs.insert(layer.digest, Blob::Layer(layer.size));
+        blobs.insert(layer.digest, Blob::Content(layer.size));
     }
     blobs.insert(image.config_digest, Blob::Document(&image.config));
     blobs.insert(image.manifest_digest, Blob::Document(&image.manifest));
+    write_blobs(writer, &blobs, documents, layer_content)
+}
 
+/// Writes blobs and documents as one tar.
+pub(crate) fn write_blobs<W: Write>(
+    writer: W,
+    blobs: &BTreeMap<Digest, Blob<'_>>,
+    documents: &[(&str, &[u8])],
+    mut content: impl FnMut(&Digest) -> io::Result<Box<dyn Read>>,
+) -> Result<(), ImageError> {
+    let write_error = || ImageError::io("write the image archive");
     let mut builder = tar::Builder::new(io::BufWriter::with_capacity(1 << 16, writer));
     for folder in ["blobs/", "blobs/sha256/"] {
         let mut header = header(tar::EntryType::Directory, 0o755, 0);
         builder.append_data(&mut header, folder, io::empty()).map_err(write_error())?;
     }
     // Sorted by digest; the map's order is the archive's.
-    for (digest, blob) in &blobs {
+    for (digest, blob) in blobs {
         match blob {
             Blob::Document(bytes) => append(&mut builder, &blob_path(digest), bytes).map_err(write_error())?,
-            Blob::Layer(size) => {
-                let content =
-                    layer_content(digest).map_err(ImageError::io(&format!("read the layer {digest}")))?;
+            Blob::Content(size) => {
+                let content = content(digest).map_err(ImageError::io(&format!("read the blob {digest}")))?;
                 // One byte more than expected shows that the content is longer; the archive is refused either way.
                 let mut checked = CheckedReader::new(content.take(*size));
                 let mut header = header(tar::EntryType::Regular, 0o644, *size);
@@ -382,12 +435,13 @@ fn write_tar<W: Write>(
     writer.flush().map_err(write_error())
 }
 
-enum Blob<'a> {
+/// A blob of an archive: its bytes, or how many of them are to be asked for.
+pub(crate) enum Blob<'a> {
     Document(&'a [u8]),
-    Layer(u64),
+    Content(u64),
 }
 
-fn canonical(value: &Value) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn canonical(value: &Value) -> Result<Vec<u8>, ImageError> {
     canonical_json(value).map_err(|error| ImageError::Image { reason: error.to_string() })
 }
 
@@ -577,6 +631,7 @@ mod tests {
         let image = Image::on_base(&config, base.layers.clone(), own(), &stated).unwrap();
         assert_eq!(Image::on_base(&config, base.layers.clone(), own(), &stated).unwrap(), image);
 
+        assert_eq!(Image::read(image.manifest.clone(), image.config.clone()).unwrap(), image);
         let back = BaseConfig::read(&image.config).unwrap();
         assert_eq!(back.runs, runs, "what is written is what is read");
         assert_eq!(back.history.len(), 3);
@@ -587,6 +642,13 @@ mod tests {
         let manifest = oci_spec::image::ImageManifest::from_reader(image.manifest.as_slice()).unwrap();
         assert_eq!(manifest.annotations().clone().unwrap()["org.example"], "x");
         assert_eq!(manifest.layers().len(), 3);
+
+        let of_v8 = BaseConfig { variant: Some("v8".to_owned()), ..config.clone() };
+        let image = Image::on_base(&of_v8, base.layers.clone(), own(), &stated).unwrap();
+        assert_eq!(BaseConfig::read(&image.config).unwrap().variant, of_v8.variant, "as its base");
+        let documents = layout_documents(&image, "x").unwrap();
+        let index = oci_spec::image::ImageIndex::from_reader(documents[0].1.as_slice()).unwrap();
+        assert_eq!(index.manifests()[0].platform().clone().unwrap().variant().as_deref(), Some("v8"));
 
         let other = Image::on_base(&config, vec![layer(b"other")], own(), &stated);
         assert!(matches!(other, Err(ImageError::Image { .. })), "not the base's layers");

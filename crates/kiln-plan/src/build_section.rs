@@ -1,6 +1,6 @@
 //! The `[python.build]` section: what the listed source distributions are built with.
 
-use crate::manifest::{LockKind, PythonSection};
+use crate::python_section::{LockKind, PythonSection};
 use kiln_record::BaseName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -85,7 +85,7 @@ pub enum Compression {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct ImageTable {
-    output: ImageOutput,
+    pub(crate) output: ImageOutput,
     compression: Option<Spanned<Compression>>,
     user: Option<Spanned<String>>,
     entrypoint: Option<Spanned<Vec<String>>>,

@@ -12,7 +12,9 @@ mod index;
 mod manifest;
 mod package;
 mod plan;
+mod platforms;
 mod problem;
+mod python_section;
 mod runtime_table;
 mod settings;
 mod size;
@@ -32,14 +34,14 @@ pub use cargo_lock::{LockedCrate, parse_cargo_lock};
 pub use dockerfile::{Dockerfile, DockerfileSection, ENGINE_BASES, dockerfile_of};
 pub use image::{Compression, ImageOutput, ImageSection};
 pub use index::{IndexPlace, NamePattern, NamedIndex};
-pub use manifest::{
-    APP_FOLDER, BudgetSection, CheckSection, Installer, LockKind, Manifest, PythonSection, SourceSection,
-};
+pub use manifest::{APP_FOLDER, BudgetSection, CheckSection, Manifest, SourceSection};
 pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use plan::{
     ArtifactPlan, BuildPlan, LayerInput, PinnedBase, PlanInputs, RecipePlan, StepPlan, base_not_pinned, plan,
 };
+pub use platforms::PlatformSet;
 pub use problem::Problem;
+pub use python_section::{Installer, LockKind, PythonSection};
 pub use settings::{PolicyException, PolicyLevel, PolicySection, Settings};
 pub use size::parse_size;
 pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};

@@ -253,8 +253,8 @@ pub fn plan(
     let (definition, lock) = &workspace.bases[&manifest.base];
     let platform = Platform { architecture: manifest.target.architecture };
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
-    let lock = workspace.artifact_locks.get(&manifest.name);
-    let upstreams = locked_upstreams(&manifest.name, &manifest.upstreams, lock)?;
+    let stated = manifest.stated_name();
+    let upstreams = locked_upstreams(stated, &manifest.upstreams, workspace.artifact_locks.get(stated))?;
     let build = build_plan(workspace, manifest, read, platform)?;
     let steps = step_plans(workspace, manifest, platform)?;
     let recipe = recipe_plan(workspace, manifest, platform)?;

@@ -1,7 +1,8 @@
 //! The workspace: every manifest and base together, with the references between them checked.
 
 use crate::{
-    ArtifactLockFile, BaseDefinition, BaseLock, Dockerfile, Manifest, Problem, Settings, artifact_lock_path,
+    ArtifactLockFile, BaseDefinition, BaseLock, Dockerfile, Manifest, PlatformSet, Problem, Settings,
+    artifact_lock_path,
 };
 use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
 use std::collections::BTreeMap;
@@ -40,9 +41,11 @@ pub struct Workspace {
     pub settings: Settings,
     /// The bases, with their locks where there are any.
     pub bases: BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
-    /// The artifacts.
+    /// The artifacts. A manifest for several platforms is an artifact for each.
     pub manifests: BTreeMap<ArtifactName, Manifest>,
-    /// The locks of their upstream sources, where there are any.
+    /// The images for several platforms, by the names of their manifests.
+    pub platform_sets: BTreeMap<ArtifactName, PlatformSet>,
+    /// The locks of upstream sources, where there are any, by the names of the manifests' files.
     pub artifact_locks: BTreeMap<ArtifactName, ArtifactLockFile>,
 }
 
@@ -95,31 +98,43 @@ impl Workspace {
             }
         }
 
-        let mut manifests = BTreeMap::new();
+        let mut manifests: BTreeMap<ArtifactName, Manifest> = BTreeMap::new();
+        let mut platform_sets = BTreeMap::new();
         for file in &files.manifests {
-            let manifest = stem(&file.path, ".toml")
+            let stated = stem(&file.path, ".toml")
                 .parse::<ArtifactName>()
                 .map_err(|error| vec![Problem::in_file(&file.path, error.to_string())])
                 .and_then(|name| Manifest::parse(name, &file.path, &file.text, &settings.runtimes));
-            match manifest {
-                Ok(manifest) => {
-                    manifests.insert(manifest.name.clone(), manifest);
+            let (artifacts, set) = match stated {
+                Ok(stated) => stated.per_platform(),
+                Err(found) => {
+                    problems.extend(found);
+                    continue;
                 }
-                Err(found) => problems.extend(found),
+            };
+            for manifest in artifacts {
+                problems.extend(manifests.get(&manifest.name).map(|other| same_name(&manifest, other)));
+                manifests.insert(manifest.name.clone(), manifest);
             }
+            platform_sets.extend(set.map(|set| (set.name.clone(), set)));
         }
         for manifest in manifests.values_mut() {
             if let Err(found) = read_recipe(manifest, &files.dockerfiles, &mut bases) {
                 problems.extend(found);
             }
         }
+        problems.extend(platform_sets.keys().filter_map(|name| manifests.get(name)).map(|manifest| {
+            let message = format!("`{}` on one platform is called as another manifest is", manifest.file);
+            Problem::in_file(&format!("manifests/{}.toml", manifest.name), message).help(RENAME)
+        }));
         let mut artifact_locks = BTreeMap::new();
         for manifest in manifests.values().filter(|manifest| !manifest.upstreams.is_empty()) {
-            let path = artifact_lock_path(&manifest.name);
+            let name = manifest.stated_name();
+            let path = artifact_lock_path(name);
             let Some(file) = files.artifact_locks.iter().find(|file| file.path == path) else { continue };
-            match ArtifactLockFile::parse(&manifest.name, &file.text) {
+            match ArtifactLockFile::parse(name, &file.text) {
                 Ok(lock) => {
-                    artifact_locks.insert(manifest.name.clone(), lock);
+                    artifact_locks.insert(name.clone(), lock);
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -129,7 +144,7 @@ impl Workspace {
             problems.extend(manifests.values().flat_map(|manifest| references(manifest, &manifests, &bases)));
         }
         if problems.is_empty() {
-            Ok(Self { settings, bases, manifests, artifact_locks })
+            Ok(Self { settings, bases, manifests, platform_sets, artifact_locks })
         } else {
             Err(problems)
         }
@@ -154,6 +169,16 @@ fn read_recipe(
     let recipe = Dockerfile::parse(&file.path, &file.text, section, platform, bases)?;
     manifest.take_recipe(recipe);
     Ok(())
+}
+
+/// What helps where two manifests state artifacts of one name.
+const RENAME: &str = "give one of the two another name";
+
+/// Two artifacts of one name: one is a manifest's only one, the other is one platform of another's.
+fn same_name(one: &Manifest, other: &Manifest) -> Problem {
+    let (single, platform) = if one.stated_as.is_none() { (one, other) } else { (other, one) };
+    let message = format!("`{}` is what {} is called on one platform", single.name, platform.file);
+    Problem::in_file(&single.file, message).help(RENAME)
 }
 
 fn references(

@@ -317,3 +317,81 @@ fn mistakes_in_images_are_shown_in_the_file() {
         &["`target.runtime` is missing: a lambda-zip is for a Lambda runtime"],
     );
 }
+
+/// A service for both platforms, on a base that has both.
+fn for_two(more: &str) -> WorkspaceFiles {
+    let base = BASE.replace("\"linux/amd64\"", "\"linux/amd64\", \"linux/arm64\"");
+    let service = SERVICE.replace("architecture = \"x86_64\"", "architectures = [\"arm64\", \"x86_64\"]");
+    files(&base, &[("manifests/web.toml", &format!("{service}{more}"))])
+}
+
+#[test]
+fn a_manifest_for_several_platforms_is_an_artifact_for_each() {
+    let python = "[python]\nlock = \"web/requirements.txt\"\n";
+    let workspace = Workspace::parse(&for_two(python)).unwrap();
+    let set = &workspace.platform_sets[&"web".parse().unwrap()];
+    let names: Vec<&str> = set.artifacts.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["web.amd64", "web.arm64"], "sorted, whatever the manifest's order");
+    assert_eq!(workspace.manifests.keys().map(|name| name.as_str()).collect::<Vec<_>>(), names);
+    for manifest in workspace.manifests.values() {
+        assert!(manifest.name.as_str().ends_with(manifest.target.architecture.oci()));
+        assert_eq!((manifest.stated_name().as_str(), manifest.file.as_str()), ("web", "manifests/web.toml"));
+        let lock = &manifest.python.as_ref().unwrap().lock;
+        assert_eq!(lock, "manifests/web/requirements.txt", "a lock of another tool is for all of them");
+    }
+
+    let ours = format!("{python}requirements = \"web/requirements.in\"\n");
+    let workspace = Workspace::parse(&for_two(&ours)).unwrap();
+    let locks = workspace.manifests.values().map(|manifest| manifest.python.as_ref().unwrap().lock.as_str());
+    assert_eq!(
+        locks.collect::<Vec<_>>(),
+        ["manifests/web/requirements.amd64.txt", "manifests/web/requirements.arm64.txt"],
+        "a lock of kiln's is for one target"
+    );
+}
+
+#[test]
+fn platforms_that_cannot_be_are_problems() {
+    let service = |to: &str, expect: &[&str]| {
+        let text = SERVICE.replace("architecture = \"x86_64\"", to);
+        check(&files(BASE, &[("manifests/x.toml", &text)]), expect);
+    };
+    service("", &["`target.architecture` is missing"]);
+    service("architectures = []", &["x.toml:5: `architectures` is empty"]);
+    service("architectures = [\"arm64\", \"aarch64\"]", &["x.toml:5: `architectures` names one twice"]);
+    service(
+        "architecture = \"arm64\"\narchitectures = [\"arm64\"]",
+        &["x.toml:6: both `architecture` and `architectures` are given"],
+    );
+    service("architectures = [\"riscv64\"]", &["x.toml:5: `riscv64` is not supported"]);
+    service(
+        "architectures = [\"x86_64\", \"arm64\"]",
+        &["x.toml:3: the base `python` has no linux/arm64, which the target asks for"],
+    );
+    let lambda = |manifest: &str, expect: &[&str]| {
+        let text = manifest.replace("architecture = \"x86_64\"", "architectures = [\"x86_64\", \"arm64\"]");
+        check(&files(BASE, &[("manifests/x.toml", &text)]), expect);
+    };
+    lambda(
+        LAMBDA_IMAGE,
+        &["x.toml:6: `architectures` has no meaning for a lambda-image: Lambda refuses an image index"],
+    );
+    lambda(
+        FUNCTION,
+        &["x.toml:7: `architectures` has no meaning for a lambda-zip: Lambda takes one archive"],
+    );
+
+    let mut archive = for_two("");
+    archive.manifests[0].text =
+        archive.manifests[0].text.replace("[image]", "[image]\noutput = \"docker-archive\"").into();
+    check(&archive, &["web.toml:5: a docker-archive holds one platform and no index"]);
+    let mut taken = for_two("");
+    taken.manifests.push(file("manifests/web.amd64.toml", SERVICE));
+    check(
+        &taken,
+        &["manifests/web.amd64.toml: `web.amd64` is what manifests/web.toml is called on one platform"],
+    );
+    let mut long = for_two("");
+    long.manifests[0].path = format!("manifests/{}.toml", "w".repeat(60));
+    check(&long, &["each platform is an artifact of its own: `www"]);
+}

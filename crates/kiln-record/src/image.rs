@@ -11,6 +11,9 @@ pub struct ImageRecord {
     pub manifest: Digest,
     /// The digest of its config: the image's id in Docker's classic store.
     pub config: Digest,
+    /// The variant of the processor, where the base's config states one, such as `v8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// What it is made on.
     pub base: ImageBase,
     /// Its layers, bottom first.

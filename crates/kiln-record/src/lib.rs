@@ -10,6 +10,7 @@ mod epoch;
 pub mod exit;
 mod finding;
 mod image;
+mod image_index;
 mod name;
 mod platform;
 mod record;
@@ -26,6 +27,7 @@ pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
 pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
+pub use image_index::{IndexRecord, IndexedPlatform};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use platform::{Architecture, Platform, PlatformError};
 pub use record::{

@@ -6,7 +6,7 @@ use crate::atomic::{
 };
 use crate::{Result, StoreError};
 use fs_err as fs;
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, IndexRecord};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -116,7 +116,7 @@ impl Publication {
         Ok(())
     }
 
-    /// Whether a folder holds an earlier publication of this artifact: a record of it, and nothing but plain files. What
+    /// Whether a folder holds an earlier publication of this artifact: a record of it or of its index, and nothing but plain files. What
     /// somebody else put there is never replaced.
     fn is_ours(&self, published: &Path) -> io::Result<bool> {
         #[derive(serde::Deserialize)]
@@ -134,9 +134,11 @@ impl Publication {
             }
         }
         // A record that was damaged since is still a sign of ours; the folder of another artifact is not.
-        let Some(record) = read_bounded(&published.join("record.json"), 1 << 30)? else {
-            return Ok(names_in(published)?.is_empty());
-        };
+        let mut record = read_bounded(&published.join("record.json"), 1 << 30)?;
+        if record.is_none() {
+            record = read_bounded(&published.join(IndexRecord::FILE), 1 << 30)?;
+        }
+        let Some(record) = record else { return Ok(names_in(published)?.is_empty()) };
         Ok(serde_json::from_slice::<Head>(&record).map_or(true, |head| head.artifact == self.artifact))
     }
 

@@ -55,6 +55,7 @@ impl Made {
         let whole = BaseImage {
             config: BaseConfig {
                 platform: base.config.platform,
+                variant: base.config.variant.clone(),
                 runs: made.runs,
                 diff_ids: layers.iter().map(|layer| layer.diff_id).collect(),
                 history: base.config.history.clone(),

@@ -8,7 +8,7 @@ mod running;
 mod start;
 
 pub(crate) use against_base::{judge, leads_into_base};
-pub(crate) use output::write;
+pub(crate) use output::{described, write};
 pub(crate) use running::{Loaded, health, writable};
 pub(crate) use start::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
 
@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 /// The version of the rules by which a tree becomes layers and a config. A step means that equal trees may come out as other
 /// images.
-pub(crate) const IMAGE_RULES: u32 = 1;
+pub(crate) const IMAGE_RULES: u32 = 2;
 
 /// An image whose layers are in the store and whose documents are made.
 #[derive(Clone)]
@@ -100,6 +100,7 @@ pub(crate) fn assemble(
     let record = ImageRecord {
         manifest: image.manifest_digest,
         config: image.config_digest,
+        variant: image.variant.clone(),
         base: ImageBase {
             name: name.clone(),
             reference,

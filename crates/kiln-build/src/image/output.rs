@@ -112,6 +112,7 @@ fn layout(
     Ok(outputs)
 }
 
-fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
+/// An output with its digest in both forms.
+pub(crate) fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
     Output { file_name, media_type: media_type.to_owned(), size, digest, sha256_base64: digest.base64() }
 }

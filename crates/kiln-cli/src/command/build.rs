@@ -7,9 +7,10 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals, transformations};
 use kiln_audit::format_size;
-use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Ending, build};
+use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Ending, IndexResult, build};
 use kiln_record::{Level, exit};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Result<u8, Failure> {
@@ -58,6 +59,12 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
             Failure::from(error).print(printer);
         }
     }
+    for index in report.indexes {
+        if let Some(error) = index.error {
+            printer.problem(&format!("{}:", printer.on_stderr(Style::Strong, index.artifact.as_str())));
+            Failure::from(error).print(printer);
+        }
+    }
     if let Some(error) = report.error {
         Failure::from(error).print(printer);
     }
@@ -69,7 +76,9 @@ fn exit_code(report: &BuildReport) -> u8 {
     if report.results.iter().any(|result| result.ending == Ending::Denied) {
         return exit::FINDINGS_DENIED;
     }
-    let failed = report.results.iter().find_map(|result| result.error.as_ref()).or(report.error.as_ref());
+    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref());
+    let failed = report.results.iter().filter_map(|result| result.error.as_ref()).chain(of_indexes).next();
+    let failed = failed.or(report.error.as_ref());
     match failed {
         Some(error) => crate::failure::exit_code(error),
         None if report.is_success() => exit::SUCCESS,
@@ -78,19 +87,36 @@ fn exit_code(report: &BuildReport) -> u8 {
 }
 
 fn table(report: &BuildReport, printer: Printer) -> String {
-    let width = report.results.iter().map(|result| result.artifact.as_str().len()).max().unwrap_or_default();
-    report.results.iter().map(|result| row(result, width, printer)).collect()
+    let names = report.results.iter().map(|result| &result.artifact);
+    let names = names.chain(report.indexes.iter().map(|index| &index.artifact));
+    let width = names.map(|name| name.as_str().len()).max().unwrap_or_default();
+    let rows = report.results.iter().map(|result| row(result, width, printer));
+    rows.chain(report.indexes.iter().map(|index| index_row(index, width, printer))).collect()
+}
+
+fn word(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Unchanged => "unchanged",
+        Ending::Published => "published",
+        Ending::Denied => "denied",
+        Ending::Failed => "failed",
+        Ending::Skipped => "skipped",
+    }
+}
+
+/// The word for an ending, in its colour.
+fn styled(ending: &Ending, printer: Printer) -> String {
+    let style = match ending {
+        Ending::Unchanged => Style::Faint,
+        Ending::Published => Style::Good,
+        Ending::Denied | Ending::Failed => Style::Bad,
+        Ending::Skipped => Style::Warn,
+    };
+    printer.on_stdout(style, &format!("{:<9}", word(ending)))
 }
 
 fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
-    let (style, word) = match result.ending {
-        Ending::Unchanged => (Style::Faint, "unchanged"),
-        Ending::Published => (Style::Good, "published"),
-        Ending::Denied => (Style::Bad, "denied"),
-        Ending::Failed => (Style::Bad, "failed"),
-        Ending::Skipped => (Style::Warn, "skipped"),
-    };
-    let word = printer.on_stdout(style, &format!("{word:<9}"));
+    let word = styled(&result.ending, printer);
     let name = result.artifact.as_str();
     match &result.entry {
         Some(entry) => {
@@ -108,6 +134,18 @@ fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
     }
 }
 
+/// An image for several platforms, after the artifacts that these are.
+fn index_row(index: &IndexResult, width: usize, printer: Printer) -> String {
+    let (name, word) = (index.artifact.as_str(), styled(&index.ending, printer));
+    let Some(record) = &index.record else {
+        let why = if index.ending == Ending::Skipped { "  for want of a platform" } else { "" };
+        return format!("{name:<width$}  {word}{why}\n");
+    };
+    let platforms: Vec<String> = record.platforms.iter().map(|one| one.platform.to_string()).collect();
+    let digest = printer.on_stdout(Style::Faint, &record.index.hex()[..16]);
+    format!("{name:<width$}  {word}  index of {}  {digest}\n", platforms.join(", "))
+}
+
 fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
     let count = |ending: &Ending| report.results.iter().filter(|result| result.ending == *ending).count();
     let mut parts = Vec::new();
@@ -123,6 +161,19 @@ fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
             parts.push(format!("{n} {word}"));
         }
     }
+    let indexes = |ending: &Ending| report.indexes.iter().filter(|index| index.ending == *ending).count();
+    for (ending, what) in [
+        (Ending::Published, "published"),
+        (Ending::Unchanged, "unchanged"),
+        (Ending::Failed, "failed"),
+        (Ending::Skipped, "skipped for want of a platform"),
+    ] {
+        match indexes(&ending) {
+            0 => {}
+            1 => parts.push(format!("1 index {what}")),
+            n => parts.push(format!("{n} indexes {what}")),
+        }
+    }
     let style = if report.is_success() { Style::Good } else { Style::Bad };
     printer.on_stderr(style, &format!("{} in {:.1} s", parts.join(", "), start.elapsed().as_secs_f64()))
 }
@@ -133,6 +184,18 @@ struct Document<'a> {
     format: &'static str,
     success: bool,
     artifacts: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    indexes: Vec<IndexRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct IndexRow<'a> {
+    artifact: &'a str,
+    ending: &'static str,
+    index: Option<String>,
+    /// The digest of each platform's manifest.
+    platforms: BTreeMap<String, String>,
+    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -155,13 +218,7 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
         .iter()
         .map(|result| Row {
             artifact: result.artifact.as_str(),
-            ending: match result.ending {
-                Ending::Unchanged => "unchanged",
-                Ending::Published => "published",
-                Ending::Denied => "denied",
-                Ending::Failed => "failed",
-                Ending::Skipped => "skipped",
-            },
+            ending: word(&result.ending),
             number: result.entry.as_ref().map(|entry| entry.number),
             archive: result.entry.as_ref().and_then(|entry| entry.archive).map(|digest| digest.to_string()),
             archive_size: result.entry.as_ref().map(|entry| entry.archive_size),
@@ -171,5 +228,18 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
             error: result.error.as_ref().map(ToString::to_string),
         })
         .collect();
-    super::document(&Document { format: "1.0", success: report.is_success(), artifacts })
+    let indexes = report.indexes.iter().map(|index| IndexRow {
+        artifact: index.artifact.as_str(),
+        ending: word(&index.ending),
+        index: index.record.as_ref().map(|record| record.index.to_string()),
+        platforms: index
+            .record
+            .iter()
+            .flat_map(|record| &record.platforms)
+            .map(|one| (one.platform.to_string(), one.manifest.to_string()))
+            .collect(),
+        error: index.error.as_ref().map(ToString::to_string),
+    });
+    let indexes = indexes.collect();
+    super::document(&Document { format: "1.0", success: report.is_success(), artifacts, indexes })
 }

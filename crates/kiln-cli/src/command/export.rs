@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::variables::{self, Variables};
 use kiln_audit::format_size;
 use kiln_build::{Exported, exported};
-use kiln_record::exit;
+use kiln_record::{Digest, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -59,7 +59,11 @@ impl Naming<'_> {
 
     /// The image by digest, where it is said which registry it goes to.
     fn image_uri(&self, one: &Exported) -> Option<String> {
-        Some(format!("{}/{}@{}", self.repository?, one.artifact, one.image?))
+        self.uri(one, one.image?)
+    }
+
+    fn uri(&self, one: &Exported, image: Digest) -> Option<String> {
+        Some(format!("{}/{}@{image}", self.repository?, one.artifact))
     }
 }
 
@@ -76,9 +80,19 @@ struct Row<'a> {
     image_digest: Option<String>,
     image_uri: Option<String>,
     runtime: Option<&'a str>,
-    architectures: [&'a str; 1],
+    architectures: Vec<&'a str>,
     handler: Option<&'a str>,
     layers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    platforms: BTreeMap<&'a str, PlatformRow<'a>>,
+}
+
+/// One platform of an index, which is pushed to the index's repository.
+#[derive(Serialize)]
+struct PlatformRow<'a> {
+    artifact: &'a str,
+    image_digest: String,
+    image_uri: Option<String>,
 }
 
 impl<'a> Row<'a> {
@@ -95,9 +109,21 @@ impl<'a> Row<'a> {
             image_digest: one.image.map(|digest| digest.to_string()),
             image_uri: naming.image_uri(one),
             runtime: one.runtime.as_deref(),
-            architectures: [one.architecture.lambda()],
+            architectures: one.architectures.iter().map(|one| one.lambda()).collect(),
             handler: one.handler.as_deref(),
             layers: one.layers.iter().map(kiln_record::ArtifactName::as_str).collect(),
+            platforms: one
+                .platforms
+                .iter()
+                .map(|platform| {
+                    let row = PlatformRow {
+                        artifact: platform.artifact.as_str(),
+                        image_digest: platform.image.to_string(),
+                        image_uri: naming.uri(one, platform.image),
+                    };
+                    (platform.architecture.lambda(), row)
+                })
+                .collect(),
         }
     }
 }
@@ -128,7 +154,8 @@ fn flat(
             ("image-digest", one.image.map(|digest| digest.to_string())),
             ("image-uri", naming.image_uri(one)),
             ("runtime", one.runtime.clone()),
-            ("architecture", Some(one.architecture.lambda().to_owned())),
+            // Of an index each platform is exported as the artifact that it is.
+            ("architecture", single(&one.architectures).map(|one| one.lambda().to_owned())),
             ("handler", one.handler.clone()),
         ];
         for (fact, value) in facts {
@@ -142,6 +169,13 @@ fn flat(
         }
     }
     Ok(values)
+}
+
+fn single<T: Copy>(all: &[T]) -> Option<T> {
+    match all {
+        [one] => Some(*one),
+        _ => None,
+    }
 }
 
 /// CloudFormation's parameters have letters and digits only.

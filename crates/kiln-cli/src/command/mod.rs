@@ -27,7 +27,7 @@ fn named(settings: &Settings, text: &str) -> Result<NamedBuild, Failure> {
         return Ok(resolve(&settings.environment, text)?);
     }
     let (environment, text) = (settings.environment.clone(), text.to_owned());
-    signals::run(|_| Box::pin(async move { pull_record(&environment, &text, false).await }))
+    signals::run(|_| Box::pin(async move { pull_record(&environment, &text, None, false).await }))
 }
 
 /// A JSON document for stdout.

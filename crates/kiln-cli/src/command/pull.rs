@@ -6,21 +6,24 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_build::{Pulled, pull};
+use kiln_build::{PullRequest, Pulled, pull};
 use kiln_record::exit;
 use serde::Serialize;
 use std::path::PathBuf;
 
 pub(crate) fn run(settings: &Settings, command: &Pull, printer: Printer) -> Result<u8, Failure> {
     let into = command.into.clone().unwrap_or_else(|| PathBuf::from("."));
-    let (environment, reference, plain_http) =
-        (settings.environment.clone(), command.reference.clone(), command.plain_http);
+    let environment = settings.environment.clone();
+    let request = PullRequest {
+        reference: command.reference.clone(),
+        platform: command.platform,
+        into,
+        plain_http: command.plain_http,
+    };
     let pulled = {
         let progress = Progress::new(printer);
         let events = progress.events();
-        signals::run(|_| {
-            Box::pin(async move { pull(&environment, &reference, &into, plain_http, &events).await })
-        })?
+        signals::run(|_| Box::pin(async move { pull(&environment, &request, &events).await }))?
     };
     match settings.format {
         Format::Json => printer.data(&super::document(&Document::new(&pulled))?),

@@ -39,20 +39,30 @@ pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Resu
 }
 
 fn print(pushed: &Pushed, printer: Printer) {
-    let (blobs, bytes) = pushed.sent;
-    let sent = match blobs {
-        0 => "everything was there".to_owned(),
-        blobs => format!("{blobs} blobs sent, {}; {} there", format_size(bytes), pushed.there),
+    let all = &pushed.manifests;
+    let bytes: u64 = all.iter().map(|one| one.sent.1).sum();
+    let sent = match all.iter().map(|one| one.sent.0).sum() {
+        0_usize => "everything was there".to_owned(),
+        blobs => format!("{blobs} blobs sent, {}; {} there", format_size(bytes), there(pushed)),
     };
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &pushed.reference)));
     printer.data(&format!("  tag {:<24} {sent}\n", pushed.tag));
-    for (file_name, digest, is_new) in &pushed.documents {
-        let state = if *is_new { "attached" } else { "there" };
-        printer.data(&format!("  {state:<9} {file_name:<32} {digest}\n"));
+    for manifest in all {
+        if let Some(platform) = manifest.platform {
+            printer.data(&format!("  {:<42} {}\n", platform.to_string(), manifest.digest));
+        }
+        for (file_name, digest, is_new) in &manifest.documents {
+            let state = if *is_new { "attached" } else { "there" };
+            printer.data(&format!("  {state:<9} {file_name:<32} {digest}\n"));
+        }
     }
-    if pushed.list_under_tag {
+    if all.iter().any(|one| one.list_under_tag) {
         printer.data("  the registry keeps no list of referrers: it is under a tag of its own\n");
     }
+}
+
+fn there(pushed: &Pushed) -> usize {
+    pushed.manifests.iter().map(|one| one.there).sum()
 }
 
 #[derive(Serialize)]
@@ -65,6 +75,8 @@ struct Row<'a> {
     blobs_there: usize,
     documents: Vec<DocumentRow<'a>>,
     list_under_tag: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<PlatformRow>,
 }
 
 #[derive(Serialize)]
@@ -72,23 +84,40 @@ struct DocumentRow<'a> {
     file: &'a str,
     manifest: String,
     new: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PlatformRow {
+    platform: String,
+    manifest: String,
 }
 
 impl<'a> Row<'a> {
     fn new(pushed: &'a Pushed) -> Self {
+        let all = &pushed.manifests;
+        let documents = all.iter().flat_map(|one| {
+            one.documents.iter().map(|(file, digest, new)| DocumentRow {
+                file,
+                manifest: digest.to_string(),
+                new: *new,
+                platform: one.platform.map(|platform| platform.to_string()),
+            })
+        });
+        let platforms = all.iter().filter_map(|one| {
+            Some(PlatformRow { platform: one.platform?.to_string(), manifest: one.digest.to_string() })
+        });
         Self {
             artifact: pushed.artifact.as_str(),
             reference: &pushed.reference,
             tag: &pushed.tag,
-            blobs_sent: pushed.sent.0,
-            bytes_sent: pushed.sent.1,
-            blobs_there: pushed.there,
-            documents: pushed
-                .documents
-                .iter()
-                .map(|(file, digest, new)| DocumentRow { file, manifest: digest.to_string(), new: *new })
-                .collect(),
-            list_under_tag: pushed.list_under_tag,
+            blobs_sent: all.iter().map(|one| one.sent.0).sum(),
+            bytes_sent: all.iter().map(|one| one.sent.1).sum(),
+            blobs_there: there(pushed),
+            documents: documents.collect(),
+            list_under_tag: all.iter().any(|one| one.list_under_tag),
+            platforms: platforms.collect(),
         }
     }
 }

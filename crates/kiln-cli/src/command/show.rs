@@ -4,15 +4,21 @@ use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use crate::signals;
 use crate::transformations;
 use kiln_audit::format_size;
+use kiln_build::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
     ArtifactKind, CheckOutcome, Component, ImageRecord, ImportRecord, Importable, Input, Record, exit,
 };
 use kiln_store::RunDetails;
+use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
-    let build = super::named(settings, &command.build)?;
+    let build = match looked_up(settings, command)? {
+        InRegistry::Build(build) => build,
+        InRegistry::Index(index) => return show_index(settings, &index, printer),
+    };
     if settings.format == Format::Json {
         let mut document = as_value(&build.record)?;
         if let (Some(run), Some(members)) = (&build.run, document.as_object_mut()) {
@@ -25,6 +31,50 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     printer.data(&text(&build.record, command.files, printer));
     if let Some(run) = &build.run {
         printer.data(&measured(run, printer));
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// The build that is asked for, or an index of a registry, if no platform of it is named.
+fn looked_up(settings: &Settings, command: &Show) -> Result<InRegistry, Failure> {
+    if !is_registry_reference(&command.build) {
+        if let Some(platform) = command.platform {
+            let message = format!("--platform {platform} chooses from an index in a registry");
+            return Err(
+                Failure::usage(message).hint("name the artifact that is this platform, such as web.arm64")
+            );
+        }
+        return Ok(InRegistry::Build(Box::new(super::named(settings, &command.build)?)));
+    }
+    let (environment, text, platform) =
+        (settings.environment.clone(), command.build.clone(), command.platform);
+    signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))
+}
+
+fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> Result<u8, Failure> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        platform: &'a str,
+        manifest: String,
+    }
+    #[derive(Serialize)]
+    struct Document<'a> {
+        reference: &'a str,
+        platforms: Vec<Row<'a>>,
+    }
+    if settings.format == Format::Json {
+        let rows = index.platforms.iter();
+        let rows = rows.map(|(platform, digest)| Row { platform, manifest: digest.to_string() });
+        printer.data(&super::document(&Document { reference: &index.reference, platforms: rows.collect() })?);
+        return Ok(exit::SUCCESS);
+    }
+    printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &index.reference)));
+    printer.data(&format!(
+        "  an index over {} platforms; --platform shows one of them\n",
+        index.platforms.len()
+    ));
+    for (platform, digest) in &index.platforms {
+        printer.data(&format!("  {platform:<16} {digest}\n"));
     }
     Ok(exit::SUCCESS)
 }

@@ -1,0 +1,195 @@
+//! The `[python]` section: which lock, what of it, and who installs it.
+
+use crate::BuildSection;
+use crate::manifest::a;
+use kiln_record::{ArtifactKind, DistributionName, TreePath};
+use serde::{Deserialize, Serialize};
+
+/// The `[python]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PythonSection {
+    /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is `project`.
+    pub lock: String,
+    /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
+    pub project: Option<String>,
+    /// What `kiln lock` makes the lock from: a requirements file without hashes, or a `pyproject.toml`. Once read,
+    /// relative to the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<String>,
+    /// Dependency groups to install besides the main one.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Extras of the project to install.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extras: Vec<String>,
+    /// Distributions to leave out.
+    #[serde(default)]
+    pub exclude: Vec<DistributionName>,
+    /// Distributions to leave out because the Lambda runtime has them.
+    #[serde(default)]
+    pub from_runtime: Vec<DistributionName>,
+    /// Distributions that may be built from their source distributions, where no wheel fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sdists: Vec<DistributionName>,
+    /// What they are built with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSection>,
+    /// Who installs the wheels.
+    #[serde(default, skip_serializing_if = "Installer::is_kiln")]
+    pub install: Installer,
+    /// The folder of an image that distributions are installed in; [`APP_FOLDER`] if absent. Of kind `image` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+}
+
+/// Who installs wheels. Both give the same tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Installer {
+    /// kiln itself.
+    #[default]
+    Kiln,
+    /// The base's own pip. Its tree, under the documented rules, must be the one that kiln expects.
+    Pip,
+}
+
+impl Installer {
+    fn is_kiln(&self) -> bool {
+        *self == Self::Kiln
+    }
+}
+
+/// The format of a dependency lock, told by its file name as the tools that write it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// `poetry.lock`, with `pyproject.toml`.
+    Poetry,
+    /// `uv.lock`, with `pyproject.toml`.
+    Uv,
+    /// `Pipfile.lock`, with `Pipfile`.
+    Pipfile,
+    /// `pylock.toml` or `pylock.<name>.toml` (PEP 751).
+    Pylock,
+    /// Any other name: a requirements file with hashes.
+    Requirements,
+}
+
+impl LockKind {
+    /// The format of a lock with this path.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match name {
+            "poetry.lock" => Self::Poetry,
+            "uv.lock" => Self::Uv,
+            "Pipfile.lock" => Self::Pipfile,
+            _ if name.starts_with("pylock.") && name.ends_with(".toml") => Self::Pylock,
+            _ => Self::Requirements,
+        }
+    }
+}
+
+impl PythonSection {
+    /// The format of the lock.
+    #[must_use]
+    pub fn lock_kind(&self) -> LockKind {
+        LockKind::of(&self.lock)
+    }
+
+    /// The lock of build requirements, if source distributions may be built and it is named.
+    #[must_use]
+    pub fn build_lock(&self) -> Option<&str> {
+        if self.sdists.is_empty() { None } else { self.build.as_ref()?.lock.as_deref() }
+    }
+
+    /// What the lock of build requirements is made from, if source distributions may be built and it is named.
+    #[must_use]
+    pub fn build_requirements(&self) -> Option<&str> {
+        self.build_lock().and(self.build.as_ref()?.requirements.as_deref())
+    }
+
+    /// Whether `requirements` is a project file, and not a list of requirements.
+    #[must_use]
+    pub fn requirements_are_project(&self) -> bool {
+        self.requirements.as_ref().is_some_and(|path| path.ends_with(".toml"))
+    }
+
+    /// The project file, relative to the workspace, for a lock that has one: what it was made from.
+    #[must_use]
+    pub fn project_path(&self) -> Option<String> {
+        let beside = match self.lock_kind() {
+            LockKind::Poetry | LockKind::Uv => "pyproject.toml",
+            LockKind::Pipfile => "Pipfile",
+            LockKind::Requirements => return self.requirements.clone(),
+            LockKind::Pylock => return None,
+        };
+        Some(self.project.clone().unwrap_or_else(|| match self.lock.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{beside}"),
+            None => beside.to_owned(),
+        }))
+    }
+}
+
+/// What is wrong with the place of an image's distributions.
+pub(crate) fn problems_of_folder(
+    kind: ArtifactKind,
+    python: &PythonSection,
+    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
+) {
+    let Some(into) = &python.into else { return };
+    if kind != ArtifactKind::Image {
+        problem(
+            0..0,
+            format!("`python.into` is given, but Lambda says where distributions are in {}", a(kind)),
+            "remove it",
+        );
+    } else if let Err(error) = TreePath::new(into) {
+        problem(
+            0..0,
+            format!("`python.into`: {error}"),
+            "name a folder of the image without the slash in front, such as \"opt/service\"",
+        );
+    }
+}
+
+/// What is wrong with the keys about locking, whatever the files say.
+pub(crate) fn problems_of_requirements(
+    python: &PythonSection,
+    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
+) {
+    let names = [("group", &python.groups), ("extra", &python.extras)];
+    for (what, name) in names.into_iter().flat_map(|(what, names)| names.iter().map(move |name| (what, name)))
+    {
+        if name.parse::<DistributionName>().is_err() {
+            problem(
+                0..0,
+                format!("`{}` is not the name of a {what}", name.escape_debug()),
+                "a name has letters, digits, `-`, `_` and `.`",
+            );
+        }
+    }
+    let Some(requirements) = &python.requirements else { return };
+    if python.lock_kind() != LockKind::Requirements {
+        problem(
+            0..0,
+            format!("`python.requirements` is there, but {} is the lock of another tool", python.lock),
+            "remove `requirements`, or name a lock for kiln to write, such as lock = \"app/requirements.lock.txt\"",
+        );
+    }
+    if *requirements == python.lock {
+        problem(
+            0..0,
+            format!("`python.lock` and `python.requirements` are both {requirements}"),
+            "keep what you want in one file, such as requirements.in, and let kiln write the other",
+        );
+    }
+    let chooses = !python.groups.is_empty() || !python.extras.is_empty();
+    if chooses && !python.requirements_are_project() {
+        problem(
+            0..0,
+            format!("{requirements} is a list of requirements, which has no groups and extras"),
+            "remove `groups` and `extras`, or name a pyproject.toml",
+        );
+    }
+}
