@@ -395,3 +395,25 @@ fn platforms_that_cannot_be_are_problems() {
     long.manifests[0].path = format!("manifests/{}.toml", "w".repeat(60));
     check(&long, &["each platform is an artifact of its own: `www"]);
 }
+
+#[test]
+fn upstream_sources_are_locked_once_for_all_platforms() {
+    let digest = Digest::of(b"tree");
+    let commit = "0123456789012345678901234567890123456789";
+    let mut files =
+        for_two("[[upstream]]\nname = \"acme\"\ngit = \"https://git.example/acme\"\nrevision = \"v1\"\n");
+    let unlocked = Workspace::parse(&locked(files.clone())).unwrap();
+    let amd64 = &"web.amd64".parse().unwrap();
+    let denied = plan(&unlocked, &unlocked.manifests[amd64], &PlanInputs::default()).unwrap_err();
+    assert_eq!(denied.subject, "manifests/web.lock");
+    assert_eq!(denied.remedy, ["lock it: kiln lock web"]);
+
+    let lock = format!(
+        "format = \"1.0\"\nartifact = \"web\"\n[[upstream]]\nname = \"acme\"\ngit = \"https://git.example/acme\"\nrevision = \
+         \"v1\"\ncommit = \"{commit}\"\ntree = \"{digest}\"\npinned = \"2026-01-02T03:04:05Z\"\n"
+    );
+    files.artifact_locks = vec![file("manifests/web.lock", &lock)];
+    let workspace = Workspace::parse(&locked(files)).unwrap();
+    let plan = plan(&workspace, &workspace.manifests[amd64], &PlanInputs::default()).unwrap();
+    assert_eq!(plan.upstreams[0].commit, commit);
+}
