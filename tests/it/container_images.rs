@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-const PYTHON: &str = "/usr/bin/python3.13";
+pub(crate) const PYTHON: &str = "/usr/bin/python3.13";
 const SERVER: &str = "import http.server\n\n\nclass Handler(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
     self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'here')\n\n\nif __name__ == '__main__':\n    \
     http.server.HTTPServer(('', 8080), Handler).serve_forever()\n";
@@ -21,7 +21,7 @@ const HEALTH: &str = "import urllib.request\n\nif __name__ == '__main__':\n    \
     assert urllib.request.urlopen('http://127.0.0.1:8080/', timeout=2).read() == b'here'\n";
 
 /// A service of two files with a health check, and more lines for its `[image]` section.
-fn service(sandbox: &Sandbox, name: &str, more: &str) {
+pub(crate) fn service(sandbox: &Sandbox, name: &str, more: &str) {
     let manifest = format!(
         "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \"{name}\"\n\n\
          [image]\nentrypoint = [\"{PYTHON}\", \"server.py\"]\nports = [\"8080\"]\nhealth-check = {{ command = [\"{PYTHON}\", \
@@ -33,7 +33,7 @@ fn service(sandbox: &Sandbox, name: &str, more: &str) {
 }
 
 /// A function as an image, on a base, with the requirements given.
-fn function(sandbox: &Sandbox, name: &str, base: &str, requirements: &str) {
+pub(crate) fn function(sandbox: &Sandbox, name: &str, base: &str, requirements: &str) {
     let mut manifest = format!(
         "kind = \"lambda-image\"\nbase = \"{base}\"\nhandler = \"app.handler\"\n\n[target]\narchitecture = \"x86_64\"\n\n\
          [source]\npath = \"{name}/src\"\n\n[[smoke]]\nname = \"it answers\"\nevent = \"{name}/event.json\"\nexpect = \
@@ -359,7 +359,7 @@ fn what_would_break_the_base_or_cannot_start_is_denied() {
 }
 
 /// A client that speaks the Runtime API as AWS's does; its name and its version are made up by nobody but this test.
-fn runtime_client() -> WheelFile {
+pub(crate) fn runtime_client() -> WheelFile {
     let files: [(&str, &[u8]); 2] =
         [("awslambdaric/__init__.py", b""), ("awslambdaric/__main__.py", CLIENT.as_bytes())];
     wheel("awslambdaric", "0.0.1", "py3-none-any", &[], &files)

@@ -14,6 +14,7 @@ mod container_images;
 mod diff;
 mod documents;
 mod engine;
+mod engines;
 mod explain;
 mod export;
 mod harness;
