@@ -97,6 +97,26 @@ fn requirements_include_other_files_which_are_inputs_too() {
     assert_eq!(ending(), "published");
 }
 
+/// What cannot be read at all stops the one that needs it.
+#[test]
+fn a_lock_that_is_no_text_stops_its_artifact_alone() {
+    let greeting = greeting();
+    let index = LocalIndex::serve(std::slice::from_ref(&greeting));
+    let sandbox = sandbox(&index, &[("requirements.txt", greeting.requirement(""))], "requirements.txt");
+    for (name, lock) in [("plain", "requirements.txt"), ("pylock", "pylock.toml"), ("pipenv", "Pipfile.lock")]
+    {
+        sandbox.function(name, "3.13", CODE, "");
+        sandbox.append(&format!("manifests/{name}.toml"), &format!("\n[python]\nlock = \"{name}/{lock}\"\n"));
+        sandbox.write(&format!("manifests/{name}/{lock}"), b"\xff\xfe not text\n");
+    }
+    let built = sandbox.kiln().run(["build", "--all"]).ends_with(exit::INPUT_INVALID);
+    built.prints(&["app     published", "pipenv  failed", "plain   failed", "pylock  failed"]).says(&[
+        "manifests/pipenv/Pipfile.lock: it is not UTF-8 text",
+        "manifests/plain/requirements.txt: it is not UTF-8 text",
+        "manifests/pylock/pylock.toml: it is not UTF-8 text",
+    ]);
+}
+
 /// Where a lock says that files come from is not asked, and that is said.
 #[test]
 fn index_options_of_a_lock_are_passed_over_and_told() {
