@@ -117,6 +117,24 @@ fn a_lock_that_is_no_text_stops_its_artifact_alone() {
     ]);
 }
 
+/// kiln's own colours are the only ones, whatever is quoted.
+#[test]
+fn what_a_file_says_does_not_act_on_a_terminal() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "\u{1b}[42mgreen\u{1b}[0m\n");
+    let quoted = |says: &str| {
+        let told = sandbox.kiln().run(["build", "--all", "--color", "always"]).ends_with(exit::INPUT_INVALID);
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(said.contains("\u{1b}[") && said.contains(says), "{told}");
+        for foreign in ["\u{1b}[42m", "\u{1b}[2J"] {
+            assert!(!said.contains(foreign), "{told}");
+        }
+    };
+    quoted("[42mgreen");
+    sandbox.append("manifests/app.toml", "\"\\u001b[2J\\u001b[42mgreen\" = 1\n");
+    quoted("?[2J?[42mgreen");
+}
+
 /// Where a lock says that files come from is not asked, and that is said.
 #[test]
 fn index_options_of_a_lock_are_passed_over_and_told() {

@@ -1,6 +1,6 @@
 //! Errors, as they are told: what, where, why, what to do, and which exit code.
 
-use crate::printer::{Printer, Style};
+use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
 use kiln_build::BuildError;
 use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
@@ -301,9 +301,11 @@ fn describe_input(problems: &[InputProblem]) -> String {
 
 /// Shows a problem with the lines around it.
 fn render_problem(problem: &Problem, printer: Printer) -> String {
-    let mut diagnostic = MietteDiagnostic::new(problem.message.clone());
+    // What the renderer adds are its own colours, so none may be in what it is given.
+    let (message, file) = (harmless_in_place(&problem.message), harmless_in_place(&problem.file));
+    let mut diagnostic = MietteDiagnostic::new(message);
     if let Some(help) = &problem.help {
-        diagnostic = diagnostic.with_help(help.clone());
+        diagnostic = diagnostic.with_help(harmless_in_place(help));
     }
     let theme = if printer.stderr_colour {
         miette::GraphicalTheme::unicode()
@@ -316,7 +318,7 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
         (Some(source), Some(span)) if !span.is_empty() => {
             let label = LabeledSpan::underline(SourceSpan::from(span.clone()));
             let report = Report::new(diagnostic.with_label(label))
-                .with_source_code(NamedSource::new(&problem.file, source.to_string()));
+                .with_source_code(NamedSource::new(file, harmless_in_place(source)));
             handler.render_report(&mut text, report.as_ref())
         }
         _ => {
@@ -327,5 +329,5 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
     if shown.is_err() {
         return problem.to_string();
     }
-    text.trim_end().to_owned()
+    with_own_colours(text.trim_end())
 }
