@@ -457,6 +457,12 @@ fn builds_of_an_image_are_compared_by_packages_files_and_config() {
     let sandbox = Sandbox::new();
     service(&sandbox, "one", "labels = { stage = \"first\" }\n");
     sandbox.kiln().run(["build", "one"]).ends_with(exit::SUCCESS);
+    let shown = sandbox.kiln().run(["show", "one"]).ends_with(exit::SUCCESS).stdout;
+    let whole = shown.split(" in a registry, ").nth(1).unwrap().split_once(" unpacked").unwrap().0;
+    for command in ["build", "history"] {
+        let told = sandbox.kiln().run([command, "one"]).ends_with(exit::SUCCESS);
+        told.prints(&[&format!(" {whole} unpacked")]);
+    }
     // The config alone: the same files in another image.
     sandbox.replace("manifests/one.toml", "first", "second");
     sandbox.kiln().run(["build", "one"]).ends_with(exit::SUCCESS);
