@@ -47,10 +47,18 @@ pub enum BuildError {
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]
     NoIndex,
-    /// An index that `kiln.toml` names cannot be asked from here.
+    /// An index that `kiln.toml` names cannot be asked from here, as something is not set or wrong.
     #[error("the index `{index}` of kiln.toml cannot be used: {reason}")]
     Index {
         /// Its name.
+        index: String,
+        /// Why.
+        reason: String,
+    },
+    /// The keyring does not give the login of an index.
+    #[error("the index `{index}` of kiln.toml cannot be used: {reason}")]
+    Keyring {
+        /// The index.
         index: String,
         /// Why.
         reason: String,

@@ -112,17 +112,21 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::Unknown { .. }
         | BuildError::TagTaken { .. }
         | BuildError::Repository { .. }
+        | BuildError::Index { .. }
         | BuildError::Reference { .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { unsatisfiable: true, .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
+        BuildError::Upstream { source, .. } if matches!(**source, FetchError::NotInRepository { .. }) => {
+            exit::INPUT_INVALID
+        }
         BuildError::NoIndex
         | BuildError::NoCrates
         | BuildError::Crates { .. }
         | BuildError::UpstreamDiffers { .. }
         | BuildError::Upstream { .. }
         | BuildError::ReferrersNotListed { .. }
-        | BuildError::Index { .. }
+        | BuildError::Keyring { .. }
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
         | BuildError::Release { .. }
@@ -187,10 +191,15 @@ fn hints(error: &BuildError) -> Vec<String> {
             "nothing was sent: whoever uses the tag would get something else".to_owned(),
             "push under another tag with --tag, or move this one with --move-tag".to_owned(),
         ],
-        BuildError::Upstream { .. } => vec![
-            "check `git`, `revision` (a tag, a branch, or all 40 digits of a commit) and `folder` under [[upstream]]".to_owned(),
-            "git must reach the repository from here without asking for a login".to_owned(),
-        ],
+        BuildError::Upstream { source, .. } => {
+            let mut hints = vec![
+                "check `git`, `revision` (a tag, a branch, or all 40 digits of a commit) and `folder` under [[upstream]]".to_owned(),
+            ];
+            if !matches!(**source, FetchError::NotInRepository { .. }) {
+                hints.push("git must reach the repository from here without asking for a login".to_owned());
+            }
+            hints
+        }
         BuildError::UpstreamDiffers { lock, .. } => vec![
             format!("a commit has one content: {lock} was edited, or the repository does not give what it gave before"),
             "nothing was kept; find out which before going on".to_owned(),
