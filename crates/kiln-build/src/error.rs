@@ -334,6 +334,14 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// What was named is there, or is of the kind asked for, but cannot be used for this.
+    #[error("{what}: {reason}")]
+    NotUsable {
+        /// A build, a file or a reference, as it was given.
+        what: String,
+        /// Why.
+        reason: String,
+    },
     /// The run was stopped.
     #[error("stopped before it was done; nothing half-finished was published")]
     Interrupted,

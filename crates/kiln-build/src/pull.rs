@@ -55,7 +55,7 @@ pub async fn pull(
     events: &Events,
 ) -> Result<Pulled, BuildError> {
     let found = find(environment, reference, plain_http).await?;
-    let error = |reason: String| BuildError::Reference { text: reference.to_owned(), reason };
+    let error = |reason: String| BuildError::NotUsable { what: reference.to_owned(), reason };
     if !found.manifest.artifact_type.starts_with("application/vnd.kiln.") {
         return Err(error(format!(
             "it is `{}`, not an archive that kiln pushed; an image is pulled by a container engine",
@@ -116,8 +116,8 @@ pub async fn pull_record(
     let attached = attached(&found).await?;
     let newest = records(&found, &attached).max_by_key(|record| (record.epoch, record.plan));
     let Some(record) = newest else {
-        return Err(BuildError::Reference {
-            text: reference.to_owned(),
+        return Err(BuildError::NotUsable {
+            what: reference.to_owned(),
             reason: "no record refers to it: it was not pushed by kiln, or without its documents".to_owned(),
         });
     };
@@ -221,8 +221,8 @@ fn keep(temporary: tempfile::NamedTempFile, path: &Path, digest: &Digest) -> Res
         if crate::reference::digest_of(path)?.0 == *digest {
             return Ok(path.to_owned());
         }
-        return Err(BuildError::Reference {
-            text: path.display().to_string(),
+        return Err(BuildError::NotUsable {
+            what: path.display().to_string(),
             reason: "there is another file of this name; name an empty folder with --into".to_owned(),
         });
     }

@@ -113,13 +113,14 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::TagTaken { .. }
         | BuildError::Repository { .. }
         | BuildError::Index { .. }
-        | BuildError::Reference { .. } => exit::INPUT_INVALID,
+        | BuildError::Reference { .. }
+        | BuildError::NotUsable { .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { unsatisfiable: true, .. } => exit::INPUT_INVALID,
-        BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
-        BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::Upstream { source, .. } if matches!(**source, FetchError::NotInRepository { .. }) => {
             exit::INPUT_INVALID
         }
+        BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
+        BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
         | BuildError::NoCrates
         | BuildError::Crates { .. }
@@ -331,7 +332,7 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
             handler.render_report(&mut text, report.as_ref())
         }
         _ => {
-            diagnostic.message = format!("{}: {}", problem.file, problem.message);
+            diagnostic.message = format!("{file}: {}", diagnostic.message);
             handler.render_report(&mut text, &diagnostic)
         }
     };
