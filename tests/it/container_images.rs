@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PYTHON: &str = "/usr/bin/python3.13";
+pub(crate) const PYTHON: &str = "/usr/bin/python3.13";
 const SERVER: &str = "import http.server\n\n\nclass Handler(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
     self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'here')\n\n\nif __name__ == '__main__':\n    \
     http.server.HTTPServer(('', 8080), Handler).serve_forever()\n";
@@ -20,7 +20,7 @@ const HEALTH: &str = "import urllib.request\n\nif __name__ == '__main__':\n    \
     assert urllib.request.urlopen('http://127.0.0.1:8080/', timeout=2).read() == b'here'\n";
 
 /// A service of two files with a health check, and more lines for its `[image]` section.
-fn service(sandbox: &Sandbox, name: &str, more: &str) {
+pub(crate) fn service(sandbox: &Sandbox, name: &str, more: &str) {
     let manifest = format!(
         "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \"{name}\"\n\n\
          [image]\nentrypoint = [\"{PYTHON}\", \"server.py\"]\nports = [\"8080\"]\nhealth-check = {{ command = [\"{PYTHON}\", \
@@ -32,7 +32,7 @@ fn service(sandbox: &Sandbox, name: &str, more: &str) {
 }
 
 /// A function as an image, on a base, with the requirements given.
-fn function(sandbox: &Sandbox, name: &str, base: &str, requirements: &str) {
+pub(crate) fn function(sandbox: &Sandbox, name: &str, base: &str, requirements: &str) {
     let mut manifest = format!(
         "kind = \"lambda-image\"\nbase = \"{base}\"\nhandler = \"app.handler\"\n\n[target]\narchitecture = \"x86_64\"\n\n\
          [source]\npath = \"{name}/src\"\n\n[[smoke]]\nname = \"it answers\"\nevent = \"{name}/event.json\"\nexpect = \
@@ -332,7 +332,7 @@ fn what_would_break_the_base_or_cannot_start_is_denied() {
 }
 
 /// A client that speaks the Runtime API as AWS's does; its name and its version are made up by nobody but this test.
-fn runtime_client() -> WheelFile {
+pub(crate) fn runtime_client() -> WheelFile {
     let files: [(&str, &[u8]); 2] =
         [("awslambdaric/__init__.py", b""), ("awslambdaric/__main__.py", CLIENT.as_bytes())];
     wheel("awslambdaric", "0.0.1", "py3-none-any", &[], &files)
@@ -430,6 +430,12 @@ fn builds_of_an_image_are_compared_by_packages_files_and_config() {
     let sandbox = Sandbox::new();
     service(&sandbox, "one", "labels = { stage = \"first\" }\n");
     sandbox.kiln().run(["build", "one"]).ends_with(exit::SUCCESS);
+    let shown = sandbox.kiln().run(["show", "one"]).ends_with(exit::SUCCESS).stdout;
+    let whole = shown.split(" in a registry, ").nth(1).unwrap().split_once(" unpacked").unwrap().0;
+    for command in ["build", "history"] {
+        let told = sandbox.kiln().run([command, "one"]).ends_with(exit::SUCCESS);
+        told.prints(&[&format!(" {whole} unpacked")]);
+    }
     // The config alone: the same files in another image.
     sandbox.replace("manifests/one.toml", "first", "second");
     sandbox.kiln().run(["build", "one"]).ends_with(exit::SUCCESS);

@@ -98,7 +98,7 @@ fn what_is_not_published_or_was_changed_is_not_exported() {
     let sandbox = Sandbox::new();
     sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
     let export = || sandbox.kiln().run(["export", "terraform", "app"]);
-    export().ends_with(exit::INPUT_INVALID).says(&["it is not published", "kiln build app"]);
+    export().ends_with(exit::INPUT_INVALID).says(&["error: app: it is not published", "kiln build app"]);
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     export().ends_with(exit::SUCCESS);
     fs::write(sandbox.path("dist/app/app.zip"), "other").unwrap();

@@ -274,9 +274,19 @@ fn every_own_module_is_imported_and_none_spoils_another() {
         "deny[import-failed] app: pkg.stops importing it ends the process with exit code 9",
         "→ or, if it is never imported in Lambda, name it: `skip = [\"pkg.stops\"]` under `[check]`",
     ]);
-    sandbox.append("manifests/app.toml", "\n[check]\nenv = { TABLE = \"t\" }\nskip = [\"pkg.stops\"]\n");
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[check]\nenv = { TABLE = \"t\" }\nskip = [\"pkg.stops\", \"pkg.gone\", \"pkg.needs.*\"]\n",
+    );
     sandbox.replace("manifests/app/src/tests/test_it.py", "import pytest_is_not_here", "import os");
-    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let built = sandbox.kiln().run(["build", "--all", "--color", "never"]).ends_with(exit::SUCCESS);
+    built
+        .says(&[
+            "warn[pattern-without-match] app: pkg.gone and 1 more",
+            "`pkg.gone` in `skip` under [check] is the name of no module",
+            "`pkg.needs.*` in `skip` under [check] is the name of no module",
+        ])
+        .does_not_say("pkg.stops");
     let shown = sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).stdout;
     assert!(shown.contains("ran on 5 modules"), "{shown}");
     assert!(shown.contains("not imported: pkg.stops (`skip` in the manifest), tests/test_it.py"), "{shown}");

@@ -188,8 +188,11 @@ fn another_tools_lock_is_asked_of_the_bound_index_with_a_login_from_netrc_or_key
     let with_keyring = || kiln(&sandbox, &indexes).with_variable("PATH", &path);
     with_keyring().run(["build", "app", "--force"]).ends_with(exit::FETCH_FAILED).says(&["401"]);
     sandbox.write("kiln.toml", indexes.settings("packages = [\"acme-*\"]\nkeyring = true\n"));
-    let unknown = with_keyring().run(["build", "app", "--force"]).ends_with(exit::FETCH_FAILED);
+    let unknown = with_keyring().run(["build", "app", "--force"]).ends_with(exit::INPUT_INVALID);
     unknown.says(&["the index `acme` of kiln.toml cannot be used", "set KILN_INDEX_ACME_USERNAME"]);
+    let user = with_keyring().with_variable("UV_INDEX_ACME_USERNAME", "somebody-else");
+    let refused = user.run(["build", "app", "--force"]).ends_with(exit::FETCH_FAILED);
+    refused.says(&["the index `acme` of kiln.toml cannot be used"]);
     let user = with_keyring().with_variable("UV_INDEX_ACME_USERNAME", USER);
     let built = user.run(["build", "app", "--force"]).ends_with(exit::SUCCESS);
     fs::remove_dir_all(&programs).unwrap();

@@ -314,6 +314,12 @@ fn what_is_locked_stays_until_it_is_asked_to_move() {
     sandbox.kiln().run(["lock", "app"]).ends_with(exit::SUCCESS).prints(&["nothing moved"]).says(&[
         "note: app: the lock keeps lively 1.0 (2.0 fits), steady 1.0 (2.0 fits); --upgrade moves them",
     ]);
+    sandbox.kiln().run(["lock", "app", "-P", "lively", "-P", "livly"]).ends_with(exit::INPUT_INVALID).says(
+        &[
+            "manifests/app/lock.txt: `--upgrade-package` names livly, which is not locked there",
+            "locked there: lively, steady",
+        ],
+    );
     sandbox
         .kiln()
         .run(["lock", "app", "--upgrade-package", "lively"])

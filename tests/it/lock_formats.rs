@@ -97,6 +97,44 @@ fn requirements_include_other_files_which_are_inputs_too() {
     assert_eq!(ending(), "published");
 }
 
+/// What cannot be read at all stops the one that needs it.
+#[test]
+fn a_lock_that_is_no_text_stops_its_artifact_alone() {
+    let greeting = greeting();
+    let index = LocalIndex::serve(std::slice::from_ref(&greeting));
+    let sandbox = sandbox(&index, &[("requirements.txt", greeting.requirement(""))], "requirements.txt");
+    for (name, lock) in [("plain", "requirements.txt"), ("pylock", "pylock.toml"), ("pipenv", "Pipfile.lock")]
+    {
+        sandbox.function(name, "3.13", CODE, "");
+        sandbox.append(&format!("manifests/{name}.toml"), &format!("\n[python]\nlock = \"{name}/{lock}\"\n"));
+        sandbox.write(&format!("manifests/{name}/{lock}"), b"\xff\xfe not text\n");
+    }
+    let built = sandbox.kiln().run(["build", "--all"]).ends_with(exit::INPUT_INVALID);
+    built.prints(&["app     published", "pipenv  failed", "plain   failed", "pylock  failed"]).says(&[
+        "manifests/pipenv/Pipfile.lock: it is not UTF-8 text",
+        "manifests/plain/requirements.txt: it is not UTF-8 text",
+        "manifests/pylock/pylock.toml: it is not UTF-8 text",
+    ]);
+}
+
+/// kiln's own colours are the only ones, whatever is quoted.
+#[test]
+fn what_a_file_says_does_not_act_on_a_terminal() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "\u{1b}[42mgreen\u{1b}[0m\n");
+    let quoted = |says: &str| {
+        let told = sandbox.kiln().run(["build", "--all", "--color", "always"]).ends_with(exit::INPUT_INVALID);
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(said.contains("\u{1b}[") && said.contains(says), "{told}");
+        for foreign in ["\u{1b}[42m", "\u{1b}[2J"] {
+            assert!(!said.contains(foreign), "{told}");
+        }
+    };
+    quoted("[42mgreen");
+    sandbox.append("manifests/app.toml", "\"\\u001b[2J\\u001b[42mgreen\" = 1\n");
+    quoted("?[2J?[42mgreen");
+}
+
 /// Where a lock says that files come from is not asked, and that is said.
 #[test]
 fn index_options_of_a_lock_are_passed_over_and_told() {

@@ -15,6 +15,7 @@ mod diff;
 mod dockerfiles;
 mod documents;
 mod engine;
+mod engines;
 mod explain;
 mod export;
 mod harness;

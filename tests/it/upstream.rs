@@ -200,7 +200,7 @@ fn a_lock_that_does_not_fit_the_manifest_or_the_repository_is_refused() {
         .run(["build", "app", "--force"])
         .ends_with(exit::FETCH_FAILED)
         .says(&["it has no commit", "history was rewritten"]);
-    sandbox.kiln().run(["lock", "app"]).ends_with(exit::FETCH_FAILED).says(&["no tag or branch `main`"]);
+    sandbox.kiln().run(["lock", "app"]).ends_with(exit::INPUT_INVALID).says(&["no tag or branch `main`"]);
     assert_eq!(dist_of(&sandbox), before, "what was published stays");
     assert_eq!(sandbox.read("manifests/app.lock"), lock.as_bytes(), "and so does the lock");
 }
@@ -211,7 +211,7 @@ fn what_has_no_place_in_an_artifact_is_refused() {
     let upstream = Upstream::new(&sandbox);
     let refused = |revision: &str, says: &[&str]| {
         manifest(&sandbox, &upstream.address(), revision);
-        sandbox.kiln().run(["lock", "app"]).ends_with(exit::FETCH_FAILED).says(says);
+        sandbox.kiln().run(["lock", "app"]).ends_with(exit::INPUT_INVALID).says(says);
         assert!(!Path::new(&sandbox.path("manifests/app.lock")).exists());
     };
     refused(

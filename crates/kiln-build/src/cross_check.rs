@@ -107,7 +107,7 @@ pub async fn cross_check(
     let lock = lock(environment, events).await?;
     let named = resolve(environment, build)?;
     let record = named.record;
-    let error = |reason: String| BuildError::Reference { text: build.to_owned(), reason };
+    let error = |reason: String| BuildError::NotUsable { what: build.to_owned(), reason };
     if record.kind.is_image() {
         return Err(error(format!(
             "it is {} {}; with install = \"pip\" under [python], its wheels are compared while it is built",

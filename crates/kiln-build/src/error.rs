@@ -58,10 +58,18 @@ pub enum BuildError {
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]
     NoIndex,
-    /// An index that `kiln.toml` names cannot be asked from here.
+    /// An index that `kiln.toml` names cannot be asked from here, as something is not set or wrong.
     #[error("the index `{index}` of kiln.toml cannot be used: {reason}")]
     Index {
         /// Its name.
+        index: String,
+        /// Why.
+        reason: String,
+    },
+    /// The keyring does not give the login of an index.
+    #[error("the index `{index}` of kiln.toml cannot be used: {reason}")]
+    Keyring {
+        /// The index.
         index: String,
         /// Why.
         reason: String,
@@ -337,6 +345,14 @@ pub enum BuildError {
     Reference {
         /// What was given.
         text: String,
+        /// Why.
+        reason: String,
+    },
+    /// What was named is there, or is of the kind asked for, but cannot be used for this.
+    #[error("{what}: {reason}")]
+    NotUsable {
+        /// A build, a file or a reference, as it was given.
+        what: String,
         /// Why.
         reason: String,
     },

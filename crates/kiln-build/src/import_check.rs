@@ -160,6 +160,7 @@ pub(crate) async fn run(
         checks.push(check);
         record = Some(import_record(report, around, collection, manifest));
     }
+    findings.extend(own.unmatched);
     checks.extend(own.skipped.map(|reason| Check::not_checked("import-own", reason)));
     for finding in &mut findings {
         let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
@@ -261,6 +262,8 @@ struct OwnCode {
     modules: BTreeSet<String>,
     /// What is not imported, and why.
     skipped: Option<String>,
+    /// What the manifest says not to import, and there is nothing of.
+    unmatched: Vec<Finding>,
 }
 
 impl OwnCode {
@@ -269,7 +272,10 @@ impl OwnCode {
         let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
         let is_root = plan.manifest.dockerfile.is_some() && below.trim_matches('/').is_empty();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
-        let mut this = Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None };
+        let mut this =
+            Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None, unmatched: Vec::new() };
+        let skip = &plan.manifest.check.skip;
+        let mut unused: BTreeSet<&String> = skip.iter().collect();
         if is_root {
             // All files of a system are not one program's modules.
             this.skipped = Some("the Dockerfile states no WORKDIR for the program".to_owned());
@@ -285,11 +291,14 @@ impl OwnCode {
             bytes += source.len() * 2;
             if bytes > OWN_LIMIT {
                 skipped.insert("more files than are looked at".to_owned());
+                unused.clear();
                 break;
             }
             this.sources.push(source.to_owned());
+            let dotted = dotted(source);
+            unused.retain(|pattern| !names(pattern, &dotted));
             match own_module(source) {
-                Some(module) if !is_skipped(&module, &plan.manifest.check.skip) => {
+                Some(module) if !skip.iter().any(|pattern| names(pattern, &module)) => {
                     this.modules.insert(module);
                 }
                 Some(module) => {
@@ -300,6 +309,14 @@ impl OwnCode {
                 }
             }
         }
+        let unmatched = |pattern: &String| {
+            let cause =
+                format!("`{pattern}` in `skip` under [check] is the name of no module of the artifact's own");
+            Finding::new(Code::PatternWithoutMatch, pattern.as_str(), cause)
+                .remedy("correct it: it takes the whole dotted name, or `package.*` for all below a package")
+                .remedy("or remove it, if what it was for is gone")
+        };
+        this.unmatched = unused.into_iter().map(unmatched).collect();
         if !skipped.is_empty() {
             let names: Vec<String> = skipped.into_iter().collect();
             let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
@@ -331,12 +348,18 @@ fn own_module(path: &str) -> Option<String> {
     (!parts.is_empty() && parts.iter().all(is_name) && !parts.iter().any(is_program)).then(|| parts.join("."))
 }
 
-/// Whether the manifest says not to import a module: by its name, or by `package.*`.
-fn is_skipped(module: &str, skip: &[String]) -> bool {
-    skip.iter().any(|pattern| match pattern.strip_suffix(".*") {
+/// The name that a file would be imported by, if it can be.
+fn dotted(path: &str) -> String {
+    let module = path.strip_suffix(".py").unwrap_or(path);
+    module.strip_suffix("/__init__").unwrap_or(module).replace('/', ".")
+}
+
+/// Whether an entry of `skip` in the manifest is for a module: by its name, or by `package.*`.
+fn names(pattern: &str, module: &str) -> bool {
+    match pattern.strip_suffix(".*") {
         Some(package) => module.strip_prefix(package).is_some_and(|rest| rest.starts_with('.')),
         None => module == pattern,
-    })
+    }
 }
 
 /// What the report says of each distribution.

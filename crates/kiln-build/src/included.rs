@@ -31,9 +31,13 @@ pub(crate) fn included_files(
             return Ok(known);
         }
     }
-    let text = text_file(root, &lock.0)?;
+    let text = match text_file(root, &lock.0) {
+        // Problems are told when the lock is read for the build.
+        Err(BuildError::Input(_)) => return Ok(Vec::new()),
+        other => other?,
+    };
     let mut asked = BTreeSet::new();
-    // Problems are told when the lock is read for the build; here only the names matter.
+    // Here only the names matter.
     let _ = parse_requirements(&text.path, &text.text, &mut |path| {
         asked.insert(path.to_owned());
         text_file(root, path).ok().map(|file| file.text.to_string())

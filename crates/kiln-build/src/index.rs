@@ -46,7 +46,8 @@ impl NamedIndexSetting {
                     "the keyring is to be asked for its password, but nothing says for which user: set KILN_INDEX_{variable}_USERNAME, or write https://USER@… in its URL"
                 )));
             }
-            let password = ask_keyring(program, &index, &user).await.map_err(error)?;
+            let refused = |reason| BuildError::Keyring { index: name.to_owned(), reason };
+            let password = ask_keyring(program, &index, &user).await.map_err(refused)?;
             // It fails only for URLs that cannot hold a login, which this one has.
             let _ = index.url.set_password(Some(&password));
         }

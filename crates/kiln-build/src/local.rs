@@ -79,10 +79,13 @@ pub(crate) fn planned_places(
 
 /// The places that a lock names, each with whether it is a folder.
 fn places_of(root: &Path, section: &PythonSection) -> Result<BTreeSet<(bool, String)>, BuildError> {
-    let lock = text_file(root, &section.lock)?;
+    // Problems are told when the lock is read for the build.
+    let lock = match text_file(root, &section.lock) {
+        Err(BuildError::Input(_)) => return Ok(BTreeSet::new()),
+        other => other?,
+    };
     let project = section.project_path().and_then(|path| text_file(root, &path).ok());
     let beside = project.as_ref().map(|project| (project.path.as_str(), &*project.text));
-    // Problems are told when the lock is read for the build.
     let parsed: Option<Lock> = match (section.lock_kind(), beside) {
         (LockKind::Poetry, Some((file, text))) => parse_poetry(&lock.path, &lock.text, file, text).ok(),
         (LockKind::Uv, Some((file, text))) => parse_uv(&lock.path, &lock.text, file, text).ok(),

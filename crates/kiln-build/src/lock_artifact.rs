@@ -20,6 +20,8 @@ use kiln_python::{
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform};
 use kiln_store::write_atomically;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 /// A glibc that no wheel is too new for: what a resolution gives for it, the target's own holds back.
 const NO_LIMIT: (u32, u32) = (2, 99);
@@ -106,6 +108,7 @@ pub async fn lock_artifacts(
             asked.extend(Asked::all(&context, &workspace, name)?);
         }
     }
+    names_are_locked(&environment.root, &asked, &request.upgrade_packages)?;
     for mut asked in asked {
         if asked.manifest.kind.is_image() {
             asked.manifest.runtime = runtime_of(&context, &asked.base).await?;
@@ -317,6 +320,35 @@ fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result
     PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)
 }
 
+/// Refuses names to upgrade that none of the locks has. A name that is declared and not yet locked is resolved anew, as is
+/// everything where there is no lock.
+fn names_are_locked(root: &Path, asked: &[Asked<'_>], names: &[DistributionName]) -> Result<(), BuildError> {
+    let mut known = BTreeSet::new();
+    for asked in asked {
+        let Some(text) = lock_that_is_there(root, asked.file)? else { return Ok(()) };
+        let Ok(lock) = parse_requirements(asked.file, &text, &mut |_| None) else { return Ok(()) };
+        known.extend(lock.distributions.into_iter().map(|locked| locked.name));
+        known.extend(asked.declaration.wanted.iter().map(|wanted| wanted.declared.name.clone()));
+    }
+    let files: BTreeSet<&str> = asked.iter().map(|asked| asked.file).collect();
+    let files = files.into_iter().collect::<Vec<_>>().join(", ");
+    let problem = |name: &DistributionName| {
+        let message = format!("`--upgrade-package` names {name}, which is not locked there");
+        let known: Vec<&str> = known.iter().map(DistributionName::as_str).collect();
+        let help = match known.len() {
+            0 => "nothing is locked there".to_owned(),
+            _ => format!("locked there: {}", known.join(", ")),
+        };
+        Problem::in_file(&files, message).help(help)
+    };
+    let problems: Vec<Problem> = names.iter().filter(|name| !known.contains(*name)).map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(BuildError::Input(problems)) }
+}
+
+fn lock_that_is_there(root: &Path, file: &str) -> Result<Option<Arc<str>>, BuildError> {
+    if root.join(file).is_file() { Ok(Some(text_file(root, file)?.text)) } else { Ok(None) }
+}
+
 async fn lock_one(
     context: &Context,
     asked: &Asked<'_>,
@@ -344,7 +376,7 @@ async fn lock_one(
     let root = &context.environment.root;
     let file = asked.file;
     let path = root.join(file);
-    let there = if path.is_file() { Some(text_file(root, file)?.text) } else { None };
+    let there = lock_that_is_there(root, file)?;
     // A file that is no lock is nothing to stay close to.
     let usable = there.as_ref().filter(|text| parse_requirements(file, text, &mut |_| None).is_ok());
     let freedom = Freedom {

@@ -244,8 +244,8 @@ async fn lock_registry(
     if let Some(stated) = reference.digest()
         && stated != digest
     {
-        return Err(BuildError::Reference {
-            text: reference.to_string(),
+        return Err(BuildError::NotUsable {
+            what: reference.to_string(),
             reason: format!("the registry answers with {digest}"),
         });
     }

@@ -253,7 +253,7 @@ pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, Buil
     if !file.is_file() {
         return Ok(None);
     }
-    let broken = |reason: String| BuildError::Reference { text: file.display().to_string(), reason };
+    let broken = |reason: String| BuildError::NotUsable { what: file.display().to_string(), reason };
     let record = IndexRecord::from_json(&fs::read(&file)?).map_err(|error| broken(error.to_string()))?;
     if Digest::of(&index_bytes(&record)?) != record.index {
         return Err(broken("it was edited: the digest of the index does not follow from it".to_owned()));
@@ -278,8 +278,8 @@ pub(crate) fn checked_index(dist: &Path, artifact: &ArtifactName) -> Result<Opti
     for one in &record.platforms {
         let platform = published_record(&dist.join(one.artifact.as_str()), &one.artifact)?;
         if !is_record(&platform, &one.record) {
-            return Err(BuildError::Reference {
-                text: artifact.to_string(),
+            return Err(BuildError::NotUsable {
+                what: artifact.to_string(),
                 reason: format!(
                     "{} was built since, so that its index is over another build; build it: kiln build {artifact}",
                     one.artifact

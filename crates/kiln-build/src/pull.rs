@@ -131,8 +131,8 @@ pub async fn pull(
             let foreign = entries.iter().find(|entry| entry.descriptor.media_type != MANIFEST_MEDIA_TYPE);
             if let Some(foreign) = foreign {
                 let kind = &foreign.descriptor.media_type;
-                return Err(BuildError::Reference {
-                    text: reference.clone(),
+                return Err(BuildError::NotUsable {
+                    what: reference.clone(),
                     reason: format!("it leads to `{kind}`, which is no OCI manifest of an image"),
                 });
             }
@@ -169,7 +169,7 @@ async fn pull_one(
     text: &str,
     events: &Events,
 ) -> Result<Pulled, BuildError> {
-    let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
+    let error = |reason: String| BuildError::NotUsable { what: text.to_owned(), reason };
     let artifact_type = found.manifest.artifact_type.clone();
     let documents = attached(repository, &found.digest).await?;
     let mut files = Vec::new();
@@ -240,8 +240,8 @@ pub async fn pull_record(
 ) -> Result<NamedBuild, BuildError> {
     match look_up(environment, reference, platform, plain_http).await? {
         InRegistry::Build(build) => Ok(*build),
-        InRegistry::Index(index) => Err(BuildError::Reference {
-            text: reference.to_owned(),
+        InRegistry::Index(index) => Err(BuildError::NotUsable {
+            what: reference.to_owned(),
             reason: format!(
                 "it is an index over several platforms; name the manifest of one by its digest: {}",
                 index
@@ -279,8 +279,8 @@ pub async fn look_up(
     };
     let attached = attached(&repository, &found.digest).await?;
     let Some(record) = newest(records(&found, &attached)) else {
-        return Err(BuildError::Reference {
-            text: reference.to_owned(),
+        return Err(BuildError::NotUsable {
+            what: reference.to_owned(),
             reason: "no record refers to it: it was not pushed by kiln, or without its documents".to_owned(),
         });
     };
@@ -441,8 +441,8 @@ pub(crate) fn keep(
         if crate::reference::digest_of(path)?.0 == *digest {
             return Ok(path.to_owned());
         }
-        return Err(BuildError::Reference {
-            text: path.display().to_string(),
+        return Err(BuildError::NotUsable {
+            what: path.display().to_string(),
             reason: "there is another file of this name; name an empty folder with --into".to_owned(),
         });
     }

@@ -101,7 +101,7 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
 fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, BuildError> {
     let record = if path.extension().is_some_and(|extension| extension == "json") {
         Record::from_json(&fs::read(path)?)
-            .map_err(|error| BuildError::Reference { text: text.to_owned(), reason: error.to_string() })?
+            .map_err(|error| BuildError::NotUsable { what: text.to_owned(), reason: error.to_string() })?
     } else {
         match find_record(environment, path, None)? {
             Some((record, _)) => record,
@@ -128,8 +128,8 @@ fn find_record(
     let beside = record_beside(file);
     let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
     if let Some(candidate) = candidate {
-        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| BuildError::Reference {
-            text: candidate.display().to_string(),
+        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| BuildError::NotUsable {
+            what: candidate.display().to_string(),
             reason: error.to_string(),
         })?;
         // The record beside a file says what that file should be, whatever else is known of these bytes.
@@ -272,7 +272,7 @@ fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<S
 
 /// The record of what is published of an artifact, in its folder under `dist/`.
 pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result<Record, BuildError> {
-    let error = |reason: String| BuildError::Reference { text: artifact.to_string(), reason };
+    let error = |reason: String| BuildError::NotUsable { what: artifact.to_string(), reason };
     let file = folder.join("record.json");
     if !file.is_file() {
         return Err(error(format!("it is not published; build it: kiln build {artifact}")));

@@ -259,7 +259,7 @@ async fn bring_into(
     repository.fetch(commit, name, scratch).await?;
     let files = repository.files(commit, section.folder.as_deref(), scratch).await?;
     let refuse = |why: String| {
-        BuildError::Fetch(FetchError::Git {
+        BuildError::Fetch(FetchError::NotInRepository {
             url: section.git.clone(),
             why: format!("commit {commit}: {why}"),
         })

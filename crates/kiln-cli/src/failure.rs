@@ -1,6 +1,6 @@
 //! Errors, as they are told: what, where, why, what to do, and which exit code.
 
-use crate::printer::{Printer, Style};
+use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
 use kiln_build::BuildError;
 use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
@@ -115,8 +115,13 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::SeveralPlatforms { .. }
         | BuildError::TagTaken { .. }
         | BuildError::Repository { .. }
-        | BuildError::Reference { .. } => exit::INPUT_INVALID,
+        | BuildError::Index { .. }
+        | BuildError::Reference { .. }
+        | BuildError::NotUsable { .. } => exit::INPUT_INVALID,
         BuildError::Unresolved { unsatisfiable: true, .. } => exit::INPUT_INVALID,
+        BuildError::Upstream { source, .. } if matches!(**source, FetchError::NotInRepository { .. }) => {
+            exit::INPUT_INVALID
+        }
         BuildError::Unresolved { .. } | BuildError::Tool { .. } => exit::FETCH_FAILED,
         BuildError::Denied(_) => exit::FINDINGS_DENIED,
         BuildError::NoIndex
@@ -125,7 +130,7 @@ pub(crate) fn exit_code(error: &BuildError) -> u8 {
         | BuildError::UpstreamDiffers { .. }
         | BuildError::Upstream { .. }
         | BuildError::ReferrersNotListed { .. }
-        | BuildError::Index { .. }
+        | BuildError::Keyring { .. }
         | BuildError::NoMirror { .. }
         | BuildError::PackageGone { .. }
         | BuildError::Release { .. }
@@ -192,10 +197,15 @@ fn hints(error: &BuildError) -> Vec<String> {
             "nothing was sent: whoever uses the tag would get something else".to_owned(),
             "push under another tag with --tag, or move this one with --move-tag".to_owned(),
         ],
-        BuildError::Upstream { .. } => vec![
-            "check `git`, `revision` (a tag, a branch, or all 40 digits of a commit) and `folder` under [[upstream]]".to_owned(),
-            "git must reach the repository from here without asking for a login".to_owned(),
-        ],
+        BuildError::Upstream { source, .. } => {
+            let mut hints = vec![
+                "check `git`, `revision` (a tag, a branch, or all 40 digits of a commit) and `folder` under [[upstream]]".to_owned(),
+            ];
+            if !matches!(**source, FetchError::NotInRepository { .. }) {
+                hints.push("git must reach the repository from here without asking for a login".to_owned());
+            }
+            hints
+        }
         BuildError::UpstreamDiffers { lock, .. } => vec![
             format!("a commit has one content: {lock} was edited, or the repository does not give what it gave before"),
             "nothing was kept; find out which before going on".to_owned(),
@@ -311,9 +321,11 @@ fn describe_input(problems: &[InputProblem]) -> String {
 
 /// Shows a problem with the lines around it.
 fn render_problem(problem: &Problem, printer: Printer) -> String {
-    let mut diagnostic = MietteDiagnostic::new(problem.message.clone());
+    // What the renderer adds are its own colours, so none may be in what it is given.
+    let (message, file) = (harmless_in_place(&problem.message), harmless_in_place(&problem.file));
+    let mut diagnostic = MietteDiagnostic::new(message);
     if let Some(help) = &problem.help {
-        diagnostic = diagnostic.with_help(help.clone());
+        diagnostic = diagnostic.with_help(harmless_in_place(help));
     }
     let theme = if printer.stderr_colour {
         miette::GraphicalTheme::unicode()
@@ -326,16 +338,16 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
         (Some(source), Some(span)) if !span.is_empty() => {
             let label = LabeledSpan::underline(SourceSpan::from(span.clone()));
             let report = Report::new(diagnostic.with_label(label))
-                .with_source_code(NamedSource::new(&problem.file, source.to_string()));
+                .with_source_code(NamedSource::new(file, harmless_in_place(source)));
             handler.render_report(&mut text, report.as_ref())
         }
         _ => {
-            diagnostic.message = format!("{}: {}", problem.file, problem.message);
+            diagnostic.message = format!("{file}: {}", diagnostic.message);
             handler.render_report(&mut text, &diagnostic)
         }
     };
     if shown.is_err() {
         return problem.to_string();
     }
-    text.trim_end().to_owned()
+    with_own_colours(text.trim_end())
 }

@@ -1,6 +1,7 @@
 //! The two streams: stdout is data, stderr is talk.
 
 use crate::args::Colour;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
@@ -86,24 +87,43 @@ static OUTPUT_ERROR: OnceLock<String> = OnceLock::new();
 /// Text that may hold what a record, a lock or a program said, with nothing in it that would act on a terminal: of all
 /// control characters only line feeds, tabs and our own colours are left, and no character that reorders a line.
 fn printable(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let colour = rest.strip_prefix("\u{1b}[").and_then(|tail| {
-            let end = tail.find(|c: char| !c.is_ascii_digit() && c != ';')?;
-            tail[end..].starts_with('m').then_some(2 + end + 1)
-        });
-        if let Some(length) = colour {
-            clean.push_str(&rest[..length]);
-            rest = &rest[length..];
-            continue;
-        }
-        let acts = c.is_control() && c != '\n' && c != '\t';
-        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        clean.push(if acts || reorders { char::REPLACEMENT_CHARACTER } else { c });
-        rest = &rest[c.len_utf8()..];
+    let mut parts = text.split(own_escape());
+    let mut clean: String = parts.next().unwrap_or_default().chars().map(harmless).collect();
+    for part in parts {
+        clean.push('\u{1b}');
+        clean.extend(part.chars().map(harmless));
     }
     clean
+}
+
+fn harmless(c: char) -> char {
+    let acts = c.is_control() && c != '\n' && c != '\t';
+    let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if acts || reorders { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// What stands for the escape character of our own colours until a text is printed: another in each process, so that no
+/// file can hold it.
+fn own_escape() -> &'static str {
+    static OWN: OnceLock<String> = OnceLock::new();
+    OWN.get_or_init(|| format!("\u{1b}{:016x}", RandomState::new().hash_one(())))
+}
+
+/// What a renderer of ours made of text without escape characters: each that is there now is of a colour.
+pub(crate) fn with_own_colours(rendered: &str) -> String {
+    rendered.replace('\u{1b}', own_escape())
+}
+
+/// The same text without what would act on a terminal, with every byte where it was.
+pub(crate) fn harmless_in_place(text: &str) -> String {
+    let in_place = |c: char| match (c, c.len_utf8()) {
+        _ if harmless(c) == c => c,
+        ('\r', _) => ' ',
+        (_, 1) => '?',
+        (_, 2) => '¿',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    text.chars().map(in_place).collect()
 }
 
 fn paint(colour: bool, style: Style, text: &str) -> String {
@@ -118,18 +138,34 @@ fn paint(colour: bool, style: Style, text: &str) -> String {
         Style::Strong => "1",
         Style::Faint => "2",
     };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    let escape = own_escape();
+    format!("{escape}[{code}m{text}{escape}[0m")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{Style, harmless_in_place, paint, printable, with_own_colours};
 
     #[test]
     fn nothing_that_acts_on_a_terminal_is_printed() {
-        assert_eq!(printable("a\tb\n\u{1b}[1;31mred\u{1b}[0m"), "a\tb\n\u{1b}[1;31mred\u{1b}[0m");
+        assert_eq!(printable("a\tb\n"), "a\tb\n");
+        assert_eq!(printable("\u{1b}[1;31mred\u{1b}[0m"), "\u{fffd}[1;31mred\u{fffd}[0m");
         assert_eq!(printable("\u{1b}]0;title\u{7}"), "\u{fffd}]0;title\u{fffd}");
         assert_eq!(printable("\u{1b}[2J"), "\u{fffd}[2J");
         assert_eq!(printable("\u{202e}txt.exe"), "\u{fffd}txt.exe");
+    }
+
+    #[test]
+    fn our_own_colours_are_printed() {
+        let painted = paint(true, Style::Bad, "a\u{1b}[0mb");
+        assert_eq!(printable(&painted), "\u{1b}[1;31ma\u{fffd}[0mb\u{1b}[0m");
+        assert_eq!(printable(&with_own_colours("\u{1b}[31mred")), "\u{1b}[31mred");
+    }
+
+    #[test]
+    fn places_in_a_file_stay_what_they_are() {
+        let text = "a\u{1b}[0m\u{9b}\u{202e}b\r\n";
+        assert_eq!(harmless_in_place(text), "a?[0m¿\u{fffd}b \n");
+        assert_eq!(harmless_in_place(text).len(), text.len());
     }
 }

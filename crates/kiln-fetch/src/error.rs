@@ -144,6 +144,14 @@ pub enum FetchError {
         /// What git says, or what is wrong with what it brought.
         why: String,
     },
+    /// A repository answers, and what was asked for is not in it or has no place in an artifact.
+    #[error("{url}: {why}")]
+    NotInRepository {
+        /// The repository.
+        url: String,
+        /// What is not there, or what is.
+        why: String,
+    },
     /// What came could not be stored on this host.
     #[error("the content of {url} could not be written")]
     Sink {

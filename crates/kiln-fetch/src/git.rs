@@ -91,12 +91,12 @@ impl Repository {
                 .map(|(id, _)| id.to_owned())
         };
         match (find(&peeled).or_else(|| find(&tag)), find(&branch)) {
-            (Some(_), Some(_)) => Err(self.error(format!(
+            (Some(_), Some(_)) => Err(self.lacks(format!(
                 "`{revision}` is a tag and a branch: name the commit, or remove one of them"
             ))),
             (Some(id), None) => Ok(GitCommit { id, reference: Reference::Tag, name: Some(tag) }),
             (None, Some(id)) => Ok(GitCommit { id, reference: Reference::Branch, name: Some(branch) }),
-            (None, None) => Err(self.error(format!("it has no tag or branch `{revision}`"))),
+            (None, None) => Err(self.lacks(format!("it has no tag or branch `{revision}`"))),
         }
     }
 
@@ -151,13 +151,13 @@ impl Repository {
         let kind = self.git(Some(repository), &["cat-file", "-t", &tree]).await;
         if kind.as_deref().map(<[u8]>::trim_ascii).ok() != Some(b"tree") {
             let folder = folder.unwrap_or(".");
-            return Err(self.error(format!("commit {commit} has no folder `{folder}`")));
+            return Err(self.lacks(format!("commit {commit} has no folder `{folder}`")));
         }
         let listed = self.git(Some(repository), &["ls-tree", "-r", "-z", "--full-tree", &tree]).await?;
         let mut files = Vec::new();
         for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
             let line = std::str::from_utf8(line).map_err(|_| {
-                self.error(format!(
+                self.lacks(format!(
                     "commit {commit} has the file name {}, which is not UTF-8",
                     line.escape_ascii()
                 ))
@@ -169,13 +169,13 @@ impl Repository {
                 return Err(unreadable());
             };
             if mode == "160000" {
-                return Err(self.error(format!(
+                return Err(self.lacks(format!(
                     "`{path}` is a submodule, whose files are another repository's: name that one as an upstream source, \
                      or take a folder without it"
                 )));
             }
             if files.len() == MOST_FILES {
-                return Err(self.error(format!("commit {commit} has more than {MOST_FILES} files")));
+                return Err(self.lacks(format!("commit {commit} has more than {MOST_FILES} files")));
             }
             files.push(GitObject {
                 path: path.to_owned(),
@@ -217,7 +217,7 @@ impl Repository {
             let size =
                 size.ok_or_else(|| self.error(format!("`{}` cannot be read: {}", file.path, head.trim())))?;
             if size > LARGEST {
-                return Err(self.error(format!("`{}` is larger than {LARGEST} bytes", file.path)).into());
+                return Err(self.lacks(format!("`{}` is larger than {LARGEST} bytes", file.path)).into());
             }
             let mut content = Vec::new();
             (&mut output).take(size + 1).read_to_end(&mut content).await.map_err(broken)?;
@@ -270,6 +270,11 @@ impl Repository {
 
     fn not_started(&self, error: &std::io::Error) -> FetchError {
         self.error(format!("git cannot be started ({error}): upstream sources need it on this machine"))
+    }
+
+    /// What whoever asked has to change.
+    fn lacks(&self, why: String) -> FetchError {
+        FetchError::NotInRepository { url: redacted_address(&self.address), why }
     }
 
     fn error(&self, why: String) -> FetchError {

@@ -76,16 +76,14 @@ pub fn select(
     let mut cut = choice.excluded.clone();
     cut.extend(choice.from_runtime.iter().filter(|name| runtime.provides(name.as_str())).cloned());
 
+    let reaching = |cut| {
+        reach(&Question { lock, environment, applicable: &applicable, groups: &groups, extras: &extras, cut })
+    };
+    // What would be installed if nothing were left to the runtime; of a lock that is no graph, whatever applies.
+    let installed_else =
+        (lock.format.is_graph() && cut != choice.excluded).then(|| reaching(&choice.excluded));
     let reached = if lock.format.is_graph() {
-        let question = Question {
-            lock,
-            environment,
-            applicable: &applicable,
-            groups: &groups,
-            extras: &extras,
-            cut: &cut,
-        };
-        let reached = reach(&question);
+        let reached = reaching(&cut);
         judge.unreached(&reached, &verdicts);
         reached
     } else {
@@ -110,7 +108,9 @@ pub fn select(
             Some(verdicts.cause(index))
         } else if choice.excluded.contains(&locked.name) {
             Some(Cause::Excluded)
-        } else if cut.contains(&locked.name) {
+        } else if cut.contains(&locked.name)
+            && installed_else.as_ref().is_none_or(|installed| installed.distributions.contains_key(&index))
+        {
             judge.provided_by_runtime(locked);
             Some(Cause::Runtime { runtime: runtime.name.clone() })
         } else if let Some(asked) = reached.distributions.get(&index) {
@@ -131,7 +131,8 @@ pub fn select(
                 }
             }
         } else {
-            Some(elsewhere.cause(index, &reached, environment))
+            let reached = installed_else.as_ref().filter(|_| cut.contains(&locked.name)).unwrap_or(&reached);
+            Some(elsewhere.cause(index, reached, environment))
         };
         if let Some(cause) = cause {
             let version = locked.version.clone();
@@ -467,6 +468,35 @@ pub(crate) mod tests {
             ]
         );
         assert!(matches!(&selection.gaps[1].cause, Cause::Layer { version, .. } if version == "3.10"));
+    }
+
+    #[test]
+    fn of_forked_versions_only_the_one_that_would_be_installed_is_left_to_the_runtime() {
+        let from = "source = { registry = \"https://index.example/simple\" }";
+        let edge = |version: &str, marker: &str| {
+            format!("{{ name = \"boto3\", version = \"{version}\", {from}, marker = \"{marker}\" }}")
+        };
+        let package =
+            |version: &str| format!("[[package]]\nname = \"boto3\"\nversion = \"{version}\"\n{from}\n\n");
+        let older = "python_full_version < '3.12'";
+        let text = format!(
+            "version = 1\nrequires-python = \">=3.10\"\n\n[[package]]\nname = \"app\"\nversion = \"1\"\nsource = {{ \
+             virtual = \".\" }}\ndependencies = [{}, {}]\n\n[package.metadata]\nrequires-dist = [{{ name = \"boto3\" \
+             }}]\n\n{}{}",
+            edge("1.40", older),
+            edge("1.41", "python_full_version >= '3.12'"),
+            package("1.40"),
+            package("1.41"),
+        );
+        let project = "[project]\nname = \"app\"\nversion = \"1\"\nrequires-python = \">=3.10\"\ndependencies = [\"boto3\"]\n";
+        let lock = crate::parse_uv("uv.lock", &text, "pyproject.toml", project).unwrap();
+        let choice = Choice { from_runtime: names(&["boto3"]), ..Choice::default() };
+        let selection = select_on(&lock, "3.13.5", &choice);
+        let causes: Vec<&str> = selection.findings.iter().map(|finding| finding.cause.as_str()).collect();
+        assert!(causes.len() == 1 && causes[0].starts_with("boto3 1.41 is left out"), "{causes:?}");
+        assert!(matches!(&selection.gaps[0].cause, Cause::Marker { marker, .. } if marker == older));
+        assert!(matches!(&selection.gaps[1].cause, Cause::Runtime { .. }), "{:?}", selection.gaps);
+        assert_eq!((denied(&selection), wanted(&selection)), (vec![], vec![]));
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct LedgerEntry {
     pub archive_size: u64,
     /// Sum of the sizes in the tree in bytes.
     pub unpacked_size: u64,
+    /// The same of a whole image, the base included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_unpacked_size: Option<u64>,
 }
 
 /// The history of all artifacts of a workspace.
@@ -96,6 +99,7 @@ impl Ledger {
                 previous: newest.map(|(_, digest)| digest),
                 archive_size: record.packed_size(),
                 unpacked_size: record.unpacked_size,
+                image_unpacked_size: record.image.as_ref().map(|image| image.unpacked_size),
             };
             let entry_json = canonical_json(&entry).map_err(|source| StoreError::Serialize {
                 what: format!("an entry of {artifact}"),

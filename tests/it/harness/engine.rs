@@ -1,34 +1,47 @@
 //! The engine that the binary under test uses, for tests that look at it from outside.
 
-use kiln_engine::{Engine, EngineSettings, Session};
-use std::collections::BTreeMap;
+use kiln_engine::{Engine, EngineError, EngineSettings, Session};
 use std::future::Future;
 use std::path::PathBuf;
 
 /// Connects as a session of this process. Such sessions are on a host of their own: no kiln takes their containers for
 /// leftovers.
 pub(crate) async fn engine(session: &str) -> Engine {
-    let pid = std::process::id();
-    let started = Session::start_of(pid);
-    let id = format!("test-{session}-{pid}");
-    engine_of(Session { id, host: "kiln-tests".to_owned(), pid, started }).await
+    engine_of(session_of_tests(session)).await
 }
 
 /// Connects as any session.
 pub(crate) async fn engine_of(session: Session) -> Engine {
-    let variables: BTreeMap<String, String> = std::env::vars().collect();
-    let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let connected = Engine::connect(&settings(variable("DOCKER_HOST"), session)).await;
+    connected.unwrap_or_else(|error| panic!("failed to {error}"))
+}
+
+/// Connects to the engine at a `DOCKER_HOST`, as a session of this process.
+pub(crate) async fn engine_at(docker_host: String, session: &str) -> Result<Engine, EngineError> {
+    Engine::connect(&settings(Some(docker_host), session_of_tests(session))).await
+}
+
+fn session_of_tests(session: &str) -> Session {
+    let pid = std::process::id();
+    let started = Session::start_of(pid);
+    Session { id: format!("test-{session}-{pid}"), host: "kiln-tests".to_owned(), pid, started }
+}
+
+fn settings(docker_host: Option<String>, session: Session) -> EngineSettings {
     let home = variable("HOME").map(|home| PathBuf::from(home).join(".docker"));
-    let settings = EngineSettings {
-        docker_host: variable("DOCKER_HOST"),
+    EngineSettings {
+        docker_host,
         tls_verify: variable("DOCKER_TLS_VERIFY").is_some(),
         cert_path: variable("DOCKER_CERT_PATH").map(PathBuf::from),
         config_dir: variable("DOCKER_CONFIG").map(PathBuf::from).or(home),
         context: variable("DOCKER_CONTEXT"),
         buildkit: None,
         session,
-    };
-    Engine::connect(&settings).await.unwrap_or_else(|error| panic!("failed to {error}"))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::vars().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value)
 }
 
 /// Runs a future to its end.

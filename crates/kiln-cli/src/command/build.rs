@@ -126,7 +126,7 @@ fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
                 entry.number,
                 format_size(entry.archive_size),
                 if result.kind.is_image() { "image" } else { "zip" },
-                format_size(entry.unpacked_size),
+                format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
                 printer.on_stdout(Style::Faint, &digest.chars().take(16).collect::<String>()),
             )
         }
@@ -206,6 +206,8 @@ struct Row<'a> {
     archive: Option<String>,
     archive_size: Option<u64>,
     unpacked_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_unpacked_size: Option<u64>,
     findings: &'a [kiln_record::Finding],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     transformations: &'a [kiln_record::Transformation],
@@ -223,6 +225,7 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
             archive: result.entry.as_ref().and_then(|entry| entry.archive).map(|digest| digest.to_string()),
             archive_size: result.entry.as_ref().map(|entry| entry.archive_size),
             unpacked_size: result.entry.as_ref().map(|entry| entry.unpacked_size),
+            image_unpacked_size: result.entry.as_ref().and_then(|entry| entry.image_unpacked_size),
             findings: &result.findings,
             transformations: &result.transformations,
             error: result.error.as_ref().map(ToString::to_string),

@@ -52,7 +52,10 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String
         Some(before) if before.archive == entry.archive => "same bytes".to_owned(),
         Some(before) if before.tree == entry.tree => "same content, other bytes".to_owned(),
         Some(before) => {
-            let (was, now) = (before.unpacked_size, entry.unpacked_size);
+            let (was, now) = match (before.image_unpacked_size, entry.image_unpacked_size) {
+                (Some(was), Some(now)) => (was, now),
+                _ => (before.unpacked_size, entry.unpacked_size),
+            };
             if now >= was {
                 format!("+{} unpacked", format_size(now - was))
             } else {
@@ -66,6 +69,6 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String
         entry.number,
         entry.at,
         format_size(entry.archive_size),
-        format_size(entry.unpacked_size),
+        format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
     )
 }

@@ -1,0 +1,166 @@
+//! Engines that store layers in other ways, and cold stores: neither reaches the bytes.
+
+use crate::container_images::{PYTHON, function, runtime_client, service};
+use crate::harness::{LocalIndex, OtherEngine, Registry, Sandbox, forget};
+use fs_err as fs;
+use kiln_record::{ImageRecord, Record, exit};
+use std::process::Command;
+
+/// What is built: its name, the file or folder that others read, and where its source is.
+const BUILT: [(&str, &str, &str); 5] = [
+    ("function", "function.oci.tar", "manifests/function/src"),
+    ("on-pulled", "on-pulled.oci.tar", "manifests/on-pulled"),
+    ("layout", "oci", "manifests/layout"),
+    ("service", "service.oci.tar", "manifests/service"),
+    ("zip", "zip.zip", "manifests/zip/src"),
+];
+
+/// Images in two forms, one with a step and one on a base that the engine pulls, and a function as an image and as a zip.
+///
+/// No two of them are alike, so that the store, which outlives the tests, remembers nothing of it.
+fn workspace(index: &LocalIndex) -> Sandbox {
+    let sandbox = Sandbox::new().with_index(index);
+    let program = "open('/out/loud', 'w').write(open('/in/server.py').read().upper())";
+    let step = format!(
+        "\n[[step]]\nname = \"loud\"\nargv = [\"{PYTHON}\", \"-c\", \"{program}\"]\ninputs = [{{ path = \"service\", at = \
+         \"/in\" }}]\noutputs = [{{ path = \"/out/loud\", into = \".\" }}]\n"
+    );
+    service(&sandbox, "service", &step);
+    service(&sandbox, "layout", "output = \"oci-layout\"\n");
+    let lock = runtime_client().requirement("");
+    function(&sandbox, "function", "python-3.13", &lock);
+    sandbox.function("zip", "3.13", "def handler(event, context):\n    return None\n", &lock);
+    for (_, _, source) in BUILT {
+        sandbox.write(&format!("{source}/nonce.py"), format!("NONCE = {:?}\n", sandbox.root()));
+    }
+    sandbox
+}
+
+/// Adds an image on a base in the registry, which is the Debian base and one more layer.
+fn with_pulled_base(sandbox: &Sandbox, registry: &Registry) {
+    let lock = String::from_utf8(sandbox.read("images/python-3.13.lock")).unwrap();
+    let lock: toml::Table = lock.parse().unwrap();
+    let manifest = lock["platform"]["linux/amd64"]["manifest"].as_str().unwrap();
+    let debian = format!("localhost/kiln/python-3.13:{}", &manifest["sha256:".len()..][..12]);
+    // The engine has the Debian base from now on.
+    sandbox.kiln().run(["build", "zip"]).ends_with(exit::SUCCESS);
+    registry.push("base", "1", &debian, "a layer more");
+    let definition = format!(
+        "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n\n[registry]\nreference = \"{}/base:1\"\n\n[image]\npython = \
+         \"{PYTHON}\"\n",
+        registry.address()
+    );
+    sandbox.write("images/pulled.toml", definition);
+    service(sandbox, "on-pulled", "");
+    sandbox.replace("manifests/on-pulled.toml", "python-3.13\"\n\n[target]", "pulled\"\n\n[target]");
+    sandbox.kiln().run(["lock", "--base", "pulled"]).ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn engines_storage_drivers_and_cold_stores_do_not_reach_the_bytes() {
+    let mut engines: Vec<Option<OtherEngine>> =
+        ["vfs", "overlay2"].into_iter().filter_map(OtherEngine::start).map(Some).collect();
+    if engines.is_empty() {
+        engines.push(None);
+    }
+    let index = LocalIndex::serve(&[runtime_client()]);
+    let registry = Registry::start();
+    let one = workspace(&index);
+    with_pulled_base(&one, &registry);
+    let unbuilt = one.copy();
+    fs::remove_dir_all(unbuilt.path("dist")).unwrap();
+    fs::remove_dir_all(unbuilt.path(".kiln")).unwrap();
+
+    // The engine of all tests, with the store that they share.
+    one.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let pulled = format!("{}/base@{}", registry.address(), image(&one, "on-pulled").base.manifest);
+    forget(&pulled);
+
+    let diffoscope = diffoscope();
+    for engine in &engines {
+        let other = unbuilt.copy();
+        let store = tempfile::tempdir().unwrap();
+        let mut kiln = other.kiln().with_store(&store.path().join("store"));
+        let mut driver = "the same engine".to_owned();
+        if let Some(engine) = engine {
+            kiln = kiln.with_variable("DOCKER_HOST", &engine.host());
+            driver = engine.info().storage_driver;
+            engine.give(registry.address());
+        }
+        kiln.run(["build", "--all"]).ends_with(exit::SUCCESS);
+        assert_same(&one, &other, &format!("{driver}, cold store"));
+        if let Some(engine) = engine {
+            assert!(engine.has_image(&pulled), "{driver}: what was built was built there");
+        }
+        kiln.run(["build", "service", "--force"]).ends_with(exit::SUCCESS);
+        assert_same(&one, &other, &format!("{driver}, warm store"));
+        if diffoscope {
+            for (name, file, _) in BUILT {
+                assert_eq!(compare(&one, &other, name, file), (Some(0), String::new()), "{name}: {driver}");
+            }
+        }
+    }
+
+    // That it finds nothing means something: one byte of each source is another now.
+    if diffoscope {
+        let before = one.copy();
+        let changed = &BUILT[2..];
+        for (_, _, source) in changed {
+            one.replace(&format!("{source}/nonce.py"), "NONCE", "NONCF");
+        }
+        let names = changed.iter().map(|(name, ..)| *name);
+        one.kiln().run(std::iter::once("build").chain(names)).ends_with(exit::SUCCESS);
+        for (name, file, _) in changed {
+            let (code, said) = compare(&before, &one, name, file);
+            assert_eq!(code, Some(1), "{name}: {said}");
+            assert!(*name != "zip" || said.contains("nonce.py") && said.contains("+NONCF"), "{said}");
+        }
+    }
+    forget(&pulled);
+}
+
+fn image(sandbox: &Sandbox, name: &str) -> ImageRecord {
+    Record::from_json(&sandbox.read(&format!("dist/{name}/record.json"))).unwrap().image.unwrap()
+}
+
+/// Every published file, and every digest of an image in the records.
+#[track_caller]
+fn assert_same(one: &Sandbox, other: &Sandbox, how: &str) {
+    for name in ["function", "layout", "on-pulled", "service"] {
+        assert_eq!(image(one, name).manifest, image(other, name).manifest, "{name}: {how}");
+    }
+    let (one, other) = (one.dist(), other.dist());
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&one), names(&other), "{how}");
+    for ((name, bytes), (_, others)) in one.iter().zip(&other) {
+        assert!(bytes == others, "{name}: {how}");
+    }
+}
+
+/// Whether Debian's diffoscope is there; as root it is installed on demand.
+#[expect(clippy::print_stdout, reason = "says what this machine did not let it try")]
+fn diffoscope() -> bool {
+    let there = || Command::new("diffoscope").arg("--version").output().is_ok_and(|o| o.status.success());
+    if !there() && rustix::process::geteuid().is_root() {
+        let install = "apt-get update -qq && apt-get install -qqy --no-install-recommends diffoscope-minimal";
+        let _ = Command::new("sh").args(["-c", install]).output();
+    }
+    let found = there();
+    if !found {
+        println!("not run: diffoscope is not installed, and cannot be installed here");
+    }
+    found
+}
+
+/// What diffoscope says of one artifact in two workspaces, with its exit code.
+fn compare(one: &Sandbox, other: &Sandbox, name: &str, file: &str) -> (Option<i32>, String) {
+    let path = format!("dist/{name}/{file}");
+    // What a file system says of a folder is not of the build.
+    let output = Command::new("diffoscope")
+        .args(["--exclude-directory-metadata=recursive"])
+        .args([one.path(&path), other.path(&path)])
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
