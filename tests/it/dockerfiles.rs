@@ -52,7 +52,7 @@ fn path(text: &str) -> TreePath {
 }
 
 /// A build in two stages that leaves behind what builds leave behind, and differs from second to second where nobody looks.
-fn two_stages(sandbox: &Sandbox) {
+pub(crate) fn two_stages(sandbox: &Sandbox) {
     let make = "import os, py_compile, time\nos.makedirs('/made/sub/empty')\n\
                 open('/made/sub/data', 'w').write(os.environ['WHAT'] + open('/src/in.txt').read())\n\
                 open('/made/m.py', 'w').write('x = 1')\npy_compile.compile('/made/m.py')\n\
