@@ -214,6 +214,10 @@ fn a_digest_in_the_file_pins_an_image_of_a_registry() {
     let names: Vec<&str> = record.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(names, ["copied", "said"]);
     assert!(record.inputs.iter().any(|input| input.digest.to_string() == digest));
+    let pins = sandbox.kiln().run(["pins", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    let mut pins = pins.as_array().unwrap().iter();
+    let pin = pins.find(|pin| pin["file"] == "manifests/app/Dockerfile").unwrap();
+    assert_eq!(pin["pinned_to"]["linux/amd64"], digest.as_str());
     forget(&reference);
     sandbox.replace("manifests/app/Dockerfile", &digest, &Digest::of(b"another").to_string());
     let outcome = build(&sandbox);

@@ -149,9 +149,16 @@ impl Changed {
         let (roles, word): (&[InputRole], &str) = match kind {
             CauseKind::Lock => (&[InputRole::Lock, InputRole::Project, InputRole::BuildLock], "lock"),
             CauseKind::Base => (&[InputRole::Base, InputRole::BuildBase, InputRole::StepBase], "base"),
-            CauseKind::Source => {
-                (&[InputRole::Source, InputRole::Upstream, InputRole::StepSource, InputRole::Crate], "source")
-            }
+            CauseKind::Source => (
+                &[
+                    InputRole::Source,
+                    InputRole::Upstream,
+                    InputRole::StepSource,
+                    InputRole::Crate,
+                    InputRole::Dockerfile,
+                ],
+                "source",
+            ),
             CauseKind::Manifest => (&[InputRole::Manifest, InputRole::Settings], "manifest"),
             CauseKind::Layer => (&[InputRole::Layer], "layer"),
             CauseKind::Target => (&[], "target"),

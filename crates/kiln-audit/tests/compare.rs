@@ -417,6 +417,8 @@ fn a_base_inside_an_image_is_compared_by_its_packages() {
             unpacked_size: bytes,
             python_folder: None,
             runs: kiln_record::ImageRuns::default(),
+            attributes: std::collections::BTreeMap::new(),
+            removed: std::collections::BTreeSet::new(),
             annotations: std::collections::BTreeMap::new(),
         });
     };

@@ -474,6 +474,7 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
         Some(origin) => format!("installed from {} ({})", origin.file_name, origin.digest),
         None => {
             let source = record.inputs.iter().find(|input| input.role == InputRole::Source);
+            let dockerfile = record.inputs.iter().find(|input| input.role == InputRole::Dockerfile);
             match (file.component.as_str().strip_prefix("native/"), source) {
                 (Some(native), _) => {
                     let name = native.split('/').next().unwrap_or(native);
@@ -482,6 +483,12 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
                         Some(origin) => format!("bundled in {} ({})", origin.file_name, origin.digest),
                         None => format!("bundled in the wheel of {name}"),
                     }
+                }
+                (None, _) if file.component.as_str().starts_with("debian/") => {
+                    format!("a package that {} installed", dockerfile.map_or("a step", |file| &file.name))
+                }
+                (None, _) if let Some(file) = dockerfile => {
+                    format!("made by {} ({})", file.name, file.digest)
                 }
                 (None, Some(source)) => format!("the artifact's own file, below {}", source.name),
                 (None, None) => "made while the artifact was built".to_owned(),

@@ -244,7 +244,14 @@ impl<'a> Asked<'a> {
         let Some(section) = &manifest.python else {
             return refuse(
                 "it has no [python] section, so there is nothing to lock".to_owned(),
-                String::new(),
+                match manifest.dockerfile {
+                    Some(_) => "its images are pinned in the Dockerfile, or as bases: kiln lock --base NAME"
+                        .to_owned(),
+                    None => {
+                        "name a lock with `lock` under [python], and what it is made from with `requirements`"
+                            .to_owned()
+                    }
+                },
             );
         };
         let Some(input) = &section.requirements else {

@@ -3,7 +3,7 @@
 use crate::BuildError;
 use crate::tool::read_tools;
 use crate::workspace::{read_workspace, read_workspace_for_pins};
-use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, artifact_lock_path};
+use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, Workspace, artifact_lock_path};
 use kiln_record::Epoch;
 use std::path::Path;
 
@@ -67,8 +67,32 @@ impl Pin {
 pub fn pins(root: &Path) -> Result<Vec<Pin>, BuildError> {
     let mut pins = of_bases(root)?;
     pins.extend(of_tools(root)?);
-    pins.extend(of_upstreams(root)?);
+    let workspace = read_workspace(root)?;
+    pins.extend(of_dockerfiles(&workspace));
+    pins.extend(of_upstreams(&workspace));
     Ok(pins)
+}
+
+/// The images that Dockerfiles pin themselves, by a digest that is written in them.
+fn of_dockerfiles(workspace: &Workspace) -> impl Iterator<Item = Pin> {
+    workspace.bases.iter().filter_map(|(name, (definition, lock))| {
+        let BaseKind::Registry(registry) = &definition.kind else { return None };
+        let lock = lock.as_ref().filter(|_| !definition.file.starts_with("images/"))?;
+        let platforms = lock.platform.iter();
+        Some(Pin {
+            thing: PinnedThing::Base,
+            name: name.to_string(),
+            follows: registry.reference.split('@').next().unwrap_or_default().to_owned(),
+            pinned_to: platforms
+                .map(|(platform, facts)| (platform.to_string(), facts.manifest.to_string()))
+                .collect(),
+            // A file does not say since when.
+            pinned: None,
+            file: definition.file.clone(),
+            command: format!("write another digest in {}", definition.file),
+            problem: None,
+        })
+    })
 }
 
 fn of_bases(root: &Path) -> Result<Vec<Pin>, BuildError> {
@@ -132,8 +156,7 @@ fn of_tools(root: &Path) -> Result<Vec<Pin>, BuildError> {
     Ok(tools.into_iter().map(pin).collect())
 }
 
-fn of_upstreams(root: &Path) -> Result<Vec<Pin>, BuildError> {
-    let workspace = read_workspace(root)?;
+fn of_upstreams(workspace: &Workspace) -> Vec<Pin> {
     // The platforms of an image have their upstream sources from one manifest.
     let is_first =
         |manifest: &&Manifest| manifest.architectures.first() == Some(&manifest.target.architecture);
@@ -168,5 +191,5 @@ fn of_upstreams(root: &Path) -> Result<Vec<Pin>, BuildError> {
             }
         })
     });
-    Ok(each.collect())
+    each.collect()
 }

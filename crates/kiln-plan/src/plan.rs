@@ -278,7 +278,7 @@ pub fn plan(
     ];
     if let (Some(recipe), Some(section)) = (&recipe, &manifest.dockerfile) {
         let name = section.path.clone();
-        inputs.push(Input { role: InputRole::Source, name, digest: recipe.text });
+        inputs.push(Input { role: InputRole::Dockerfile, name, digest: recipe.text });
         inputs.extend(read.context.map(|digest| Input {
             role: InputRole::Source,
             name: format!("{}/", section.context),

@@ -159,6 +159,8 @@ pub enum InputRole {
     StepBase,
     /// The tree of files of the workspace that a step was given.
     StepSource,
+    /// The Dockerfile that it was built by.
+    Dockerfile,
     /// The archive of a crate that a step was given, by the checksum of `Cargo.lock`.
     Crate,
 }

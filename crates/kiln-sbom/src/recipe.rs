@@ -102,6 +102,7 @@ pub(crate) fn role(role: InputRole) -> &'static str {
         InputRole::BuildRequirement => "build-requirement",
         InputRole::StepBase => "step-base",
         InputRole::StepSource => "step-source",
+        InputRole::Dockerfile => "dockerfile",
         InputRole::Crate => "crate",
     }
 }

@@ -135,7 +135,7 @@ impl Kiln {
 
 /// Where cargo keeps what it knows of the registry of crates: that of whoever runs the tests.
 fn cargo_home() -> PathBuf {
-    let stated = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let stated = std::env::vars_os().find(|(name, _)| name == "CARGO_HOME").map(|(_, folder)| folder.into());
     stated.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cargo"))
 }
 
