@@ -58,9 +58,9 @@ pub(crate) fn two_stages(sandbox: &Sandbox) {
                 open('/made/m.py', 'w').write('x = 1')\npy_compile.compile('/made/m.py')\n\
                 os.link('/made/m.py', '/made/linked.py')\nos.symlink('sub/data', '/made/link')\n\
                 os.chmod('/made/sub/data', 0o4750)\nos.chown('/made/sub', 1000, 1000)\nos.chmod('/made/sub', 0o700)\n";
-    let debris = "import os, time\nos.makedirs('/var/log/apt')\nos.makedirs('/root/.cache/x')\n\
+    let debris = "import os, time\nos.makedirs('/var/log/apt')\nos.makedirs('/root/.cache/pip')\n\
                   open('/var/log/apt/history.log', 'w').write(str(time.time()))\n\
-                  open('/root/.cache/x/y', 'w').write(str(time.time()))\n\
+                  open('/root/.cache/pip/y', 'w').write(str(time.time()))\n\
                   open('/etc/passwd', 'a').write('app:x:1000:1000::/:/x\\n')\n\
                   open('/etc/shadow', 'w').write('root:*:1:0:::::\\napp:!:%d:0:::::\\n' % time.time())\n\
                   os.remove('/etc/mime.types')\n";
@@ -148,6 +148,16 @@ fn stages_are_built_offline_and_put_together_in_one_form() {
     let diff =
         kiln().run(["diff", "app@previous", "app@latest", "--color", "never"]).ends_with(exit::SUCCESS);
     assert!(diff.stdout.contains("app/sub/data"), "{diff}");
+    // Who owns a file is part of it, and so is what is not there any more.
+    sandbox.replace("manifests/app/Dockerfile", "1000, 1000", "1000, 1001").replace(
+        "manifests/app/Dockerfile",
+        "mime.types",
+        "networks",
+    );
+    kiln().run(all).ends_with(exit::SUCCESS);
+    kiln().run(["diff", "app@previous", "app@latest", "--color", "never"]).ends_with(exit::SUCCESS).prints(
+        &["owner and mode /app/sub", "1000:1000 0700", "1000:1001 0700", "without the base's /etc/networks"],
+    );
 }
 
 #[test]
@@ -296,6 +306,55 @@ fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
 }
 
 #[test]
+fn folders_keep_their_modes_and_owners_wherever_a_layer_is_unpacked() {
+    let make = "import os\nos.mkdir('/state', 0o700)\nos.chown('/state', 1000, 1001)\nos.chmod('/var/tmp', 0o1777)\n";
+    let test = "import os\nfor path, wanted in (('/state', (0o700, 1000, 1001)), ('/var/tmp', (0o1777, 0, 0))):\n    \
+                found = os.stat(path)\n    assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == wanted, (path, found)\n";
+    let dockerfile = format!(
+        "FROM {BASE}\n{}COPY a /state/a\nCOPY a /var/tmp/a\n{}HEALTHCHECK --interval=1s CMD {}\nCMD [\"{PYTHON}\", \"-c\", \
+         \"import time; time.sleep(60)\"]\n",
+        run(make),
+        // What a later layer takes away is below a folder, too.
+        run(
+            "import os\nos.remove('/etc/mime.types')\nos.mkdir('/etc/mime.types')\nopen('/etc/mime.types/a', 'w').close()\n"
+        ),
+        serde_json::json!([PYTHON, "-c", test]),
+    );
+    let sandbox = image(&dockerfile, "");
+    sandbox.write("manifests/app/a", "a");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    assert!(ran(&record(&sandbox), "health"));
+}
+
+#[test]
+fn debian_packages_that_are_installed_over_the_base_own_their_files() {
+    let install = "open('/var/lib/dpkg/status', 'a').write('\\nPackage: hello\\nStatus: install ok installed\\n\
+                   Architecture: amd64\\nVersion: 2.10\\nDescription: x\\n')\n\
+                   open('/var/lib/dpkg/info/hello.list', 'w').write('/.\\n/usr\\n/usr/bin\\n/usr/bin/hello\\n')\n\
+                   open('/var/lib/dpkg/info/hello.md5sums', 'w').write('x')\nopen('/usr/bin/hello', 'w').write('hi')\n";
+    let sandbox = image(&format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(install)), "");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let id = ComponentId::new(Ecosystem::Debian, "hello");
+    let package = record.components.iter().find(|component| component.id == id).unwrap();
+    assert_eq!((package.version.as_deref(), package.files, package.from_base), (Some("2.10"), 3, false));
+    sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).prints(&["debian/hello"]);
+    sandbox
+        .kiln()
+        .run(["explain", "app", "usr/bin/hello"])
+        .prints(&["a package that manifests/app/Dockerfile installed"]);
+}
+
+#[test]
+fn an_image_that_runs_as_nobody_knows_whom_is_denied() {
+    let sandbox = image(&format!("FROM {BASE}\nUSER nosuch\n"), "");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["user-unknown", "is to run as `nosuch`"]);
+    sandbox.replace("manifests/app/Dockerfile", "nosuch", "nobody");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    assert!(!ran(&record(&sandbox), "start"), "it has no program, and that is told");
+}
+
+#[test]
 fn a_static_program_alone_is_an_image_from_scratch() {
     let make = "import os\nopen('/program', 'w').write('#!')\nos.chmod('/program', 0o755)\n";
     let dockerfile = format!(
@@ -314,6 +373,15 @@ fn a_static_program_alone_is_an_image_from_scratch() {
 
 /// Two wheels and their lock, installed in a Dockerfile by the base's own pip.
 fn with_lock(marker: &str) -> Sandbox {
+    let site = format!(
+        "RUN [\"{PYTHON}\", \"/src/pip.py\", \"install\", \"--no-index\", \"--find-links\", \"/src/wheels\", \"--require-hashes\", \
+         \"--target\", \"/site\", \"-r\", \"/src/lock.txt\"]\n"
+    );
+    installed(marker, &site, "COPY --from=build /site /srv/site\nENV PYTHONPATH=/srv/site\n", PYTHON)
+}
+
+/// The same, installed and taken over as it is said.
+fn installed(marker: &str, install: &str, take: &str, python: &str) -> Sandbox {
     let wheels: [WheelFile; 2] = [
         wheel("alpha", "1.0", "py3-none-any", &["beta"], &[("alpha/__init__.py", b"import beta\n")]),
         wheel("beta", "2.0", "py3-none-any", &[], &[("beta.py", b"")]),
@@ -321,10 +389,8 @@ fn with_lock(marker: &str) -> Sandbox {
     let index = LocalIndex::serve(&wheels);
     let lock: String = wheels.iter().map(|wheel| wheel.requirement(marker) + "\n").collect();
     let dockerfile = format!(
-        "FROM {BASE} AS build\nCOPY . /src\nRUN [\"{PYTHON}\", \"/src/pip.py\", \"install\", \"--no-index\", \"--find-links\", \
-         \"/src/wheels\", \"--require-hashes\", \"--target\", \"/site\", \"-r\", \"/src/lock.txt\"]\n\
-         FROM {BASE}\nCOPY --from=build /site /srv/site\nCOPY main.py /srv/app/\nENV PYTHONPATH=/srv/site\nWORKDIR /srv/app\n\
-         USER 65534:65534\nCMD [\"{PYTHON}\", \"main.py\"]\n"
+        "FROM {BASE} AS build\nCOPY . /src\n{install}FROM {BASE}\n{take}COPY main.py /srv/app/\nWORKDIR /srv/app\n\
+         USER 65534:65534\nCMD [\"{python}\", \"main.py\"]\n"
     );
     let sandbox =
         image(&dockerfile, "wheels = \"wheels\"\n\n[python]\nlock = \"app/lock.txt\"\n").with_index(&index);
@@ -356,6 +422,22 @@ fn locked_wheels_are_installed_offline_and_held_against_the_lock() {
     assert_eq!(owner("srv/app/main.py"), "application/app");
     assert!(!record.files.iter().any(|file| file.path.as_str().ends_with(".pyc")));
     assert!(ran(&record, "import"), "{:?}", record.checks);
+}
+
+#[test]
+fn distributions_in_a_virtual_environment_are_imported_by_its_python() {
+    let install = format!(
+        "RUN [\"{PYTHON}\", \"-m\", \"venv\", \"--without-pip\", \"/venv\"]\nRUN [\"/venv/bin/python\", \"/src/pip.py\", \
+         \"install\", \"--no-index\", \"--find-links\", \"/src/wheels\", \"--require-hashes\", \"-r\", \"/src/lock.txt\"]\n"
+    );
+    let take = "COPY --from=build /venv /venv\nENV PATH=/venv/bin:$PATH\n";
+    let sandbox = installed("", &install, take, "python");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    assert!(ran(&record, "import"), "{:?}", record.checks);
+    let file =
+        record.files.iter().find(|file| file.path.as_str().ends_with("site-packages/beta.py")).unwrap();
+    assert_eq!(file.component.to_string(), "python/beta");
 }
 
 #[test]

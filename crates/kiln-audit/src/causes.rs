@@ -296,6 +296,13 @@ fn of_image(image: &ImageRecord) -> BTreeMap<String, String> {
             ),
         );
     }
+    for (path, of) in &image.attributes {
+        let xattrs: String = of.xattrs.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        put(format!("owner and mode /{path}"), format!("{}:{} {:04o}{xattrs}", of.user, of.group, of.mode));
+    }
+    for path in &image.removed {
+        put(format!("without the base's /{path}"), "removed".to_owned());
+    }
     let tables =
         [("environment", &runs.environment), ("label", &runs.labels), ("annotation", &image.annotations)];
     for (table, values) in tables {

@@ -3,6 +3,7 @@
 
 use crate::BuildError;
 use crate::base::{assemble, stored_image};
+use crate::dockerfile::Made;
 use crate::environment::{Context, blocking};
 use crate::saved_image::SavedImage;
 use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, Image, ImageContents};
@@ -151,6 +152,39 @@ pub(crate) async fn with_runtime(
     Ok(plan)
 }
 
+/// Native code of what a Dockerfile made is judged against what that has itself: libraries, and the C library above all.
+pub(crate) fn with_system_of(mut plan: ArtifactPlan, made: Option<&Made>) -> ArtifactPlan {
+    if let Some(made) = made {
+        let name = plan.base.definition.name.to_string();
+        let mut runtime = (*plan.manifest.runtime).clone();
+        runtime.system = system(&made.whole, &name, None);
+        plan.manifest.runtime = Arc::new(runtime);
+    }
+    plan
+}
+
+/// What native code finds in an image.
+fn system(image: &BaseImage, name: &str, glibc: Option<(u32, u32)>) -> OperatingSystem {
+    let contents = &image.contents;
+    let glibc = glibc.or_else(|| {
+        contents.interfaces.get("GLIBC").and_then(|version| {
+            let (major, rest) = version.split_once('.')?;
+            Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
+        })
+    });
+    let searched = image.config.runs.environment.get("LD_LIBRARY_PATH").map_or("", String::as_str);
+    let searched: Vec<&str> = searched.split(':').filter(|folder| !folder.is_empty()).collect();
+    let mut interfaces = contents.interfaces.clone();
+    interfaces.remove("GLIBC");
+    OperatingSystem {
+        name: contents.system.clone().unwrap_or_else(|| format!("the base {name}")),
+        glibc: glibc.unwrap_or((0, 0)),
+        interfaces,
+        libraries: contents.libraries(&searched).into_iter().collect(),
+        loaders: contents.loaders(),
+    }
+}
+
 /// The runtime that a base is.
 pub(crate) async fn runtime_of(context: &Context, base: &PinnedBase) -> Result<Arc<Runtime>, BuildError> {
     let image = context.bases.base_image(context, base).await?;
@@ -161,25 +195,8 @@ pub(crate) async fn runtime_of(context: &Context, base: &PinnedBase) -> Result<A
         false => None,
     };
     let name = base.definition.name.to_string();
-    let glibc = match &interpreter {
-        Some(interpreter) => interpreter.glibc,
-        None => image.contents.interfaces.get("GLIBC").and_then(|version| {
-            let (major, rest) = version.split_once('.')?;
-            Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
-        }),
-    };
-    let searched = environment.get("LD_LIBRARY_PATH").map_or("", String::as_str);
-    let searched: Vec<&str> = searched.split(':').filter(|folder| !folder.is_empty()).collect();
-    let mut interfaces = image.contents.interfaces.clone();
-    interfaces.remove("GLIBC");
     Ok(Arc::new(Runtime {
-        system: OperatingSystem {
-            name: image.contents.system.clone().unwrap_or_else(|| format!("the base {name}")),
-            glibc: glibc.unwrap_or((0, 0)),
-            interfaces,
-            libraries: image.contents.libraries(&searched).into_iter().collect(),
-            loaders: image.contents.loaders(),
-        },
+        system: system(&image, &name, interpreter.as_ref().and_then(|interpreter| interpreter.glibc)),
         name,
         python: interpreter.as_ref().map(|interpreter| interpreter.python()),
         provides: interpreter
@@ -192,7 +209,7 @@ pub(crate) async fn runtime_of(context: &Context, base: &PinnedBase) -> Result<A
 }
 
 /// Whether a program is in an image: by its path, or in a folder of the search path.
-fn finds(contents: &ImageContents, program: &str, path: Option<&String>) -> bool {
+pub(crate) fn finds(contents: &ImageContents, program: &str, path: Option<&String>) -> bool {
     if program.contains('/') {
         return contents.has_file(program);
     }

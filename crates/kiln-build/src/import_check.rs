@@ -112,10 +112,11 @@ pub(crate) async fn run(
         runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
     };
+    let python = plan.base.definition.image.python.as_str();
     let spec = RunSpec {
         name: format!("{} import", manifest.name),
         image: place.image,
-        argv: std::iter::once(plan.base.definition.image.python.as_str())
+        argv: std::iter::once(image.and_then(|image| image.python.as_deref()).unwrap_or(python))
             .chain(place.options.iter().copied())
             .chain(["-c", IMPORT_CHECK])
             .map(str::to_owned)

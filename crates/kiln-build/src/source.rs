@@ -147,7 +147,13 @@ fn read_folder(
             let found = if kind.is_symlink() {
                 Entry::Symlink {
                     target: link_target(&path, relative).map_err(|m| {
-                        problem(m, "link to a file inside the source folder, or exclude the link")
+                        let help = match what == CONTEXT {
+                            true => {
+                                "link to a file inside the context, or leave the link out by .dockerignore"
+                            }
+                            false => "link to a file inside the source folder, or exclude the link",
+                        };
+                        problem(m, help)
                     })?,
                 }
             } else if kind.is_file() {

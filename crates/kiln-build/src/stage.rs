@@ -1,7 +1,7 @@
 //! The stages of one artifact's build. Each is a type that takes the one before it by value, so that what was not
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
-use crate::base_image::{BaseImage, with_runtime};
+use crate::base_image::{BaseImage, with_runtime, with_system_of};
 use crate::collect::{Collection, OwnFiles, OwnOrigin, WheelFiles};
 use crate::distribution::{self, ReadyWheel};
 use crate::dockerfile::{self, CopiedFrom, Made};
@@ -147,6 +147,7 @@ impl Planned {
                 vec![Check::not_checked("distributions", "the manifest has no [python] section")];
             checks.extend(step::checks(&steps));
             let made = make(context, &plan, &source, &upstreams, &steps, &[]).await?;
+            let plan = with_system_of(plan, made.as_deref());
             return Ok(Ok(Fetched {
                 plan,
                 source,
@@ -198,6 +199,7 @@ impl Planned {
             checks.push(Check::ran("sdist", built, "source distributions built twice"));
         }
         let made = make(context, &plan, &source, &upstreams, &steps, &wheels).await?;
+        let plan = with_system_of(plan, made.as_deref());
         Ok(Ok(Fetched {
             plan,
             source,
@@ -689,6 +691,10 @@ impl Packed {
             let measured = verified.measured.take();
             let shown = judge(&verified.plan, &verified.findings, context.environment.now);
             let record = record(verified, outputs)?;
+            // What could not be read again must not be published.
+            record.check().map_err(|error| {
+                std::io::Error::other(format!("{}: {error}; this is a defect in kiln", record.artifact))
+            })?;
             let mut digests: BTreeMap<String, Digest> =
                 record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
             for (file_name, bytes) in documents(&record)? {

@@ -91,7 +91,7 @@ fn runs(config: &Value) -> ImageRuns {
         ports: names("ExposedPorts"),
         volumes: names("Volumes"),
         stop_signal: text("StopSignal"),
-        health_check: config.get("Healthcheck").and_then(health_check),
+        health_check: config.get("Healthcheck").and_then(|value| health_check(value, &words("Shell"))),
     }
 }
 
@@ -100,13 +100,15 @@ fn strings(value: Option<&Value>) -> Vec<String> {
     texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
-/// Docker's health check; a shell's text becomes the shell with that text.
-fn health_check(value: &Value) -> Option<HealthCheck> {
+/// Docker's health check; a shell's text becomes the image's shell with that text.
+fn health_check(value: &Value, shell: &[String]) -> Option<HealthCheck> {
     let test = strings(value.get("Test"));
     let command = match test.split_first() {
         Some((kind, words)) if kind == "CMD" && !words.is_empty() => words.to_vec(),
         Some((kind, [text])) if kind == "CMD-SHELL" => {
-            vec!["/bin/sh".to_owned(), "-c".to_owned(), text.clone()]
+            let usual = ["/bin/sh".to_owned(), "-c".to_owned()];
+            let shell = if shell.is_empty() { &usual } else { shell };
+            shell.iter().chain([text]).cloned().collect()
         }
         _ => return None,
     };

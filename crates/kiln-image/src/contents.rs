@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 2;
+pub const CONTENTS_RULES: u32 = 3;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -86,6 +86,9 @@ pub struct OsPackage {
 pub struct ImageContents {
     /// Every path.
     pub entries: BTreeMap<TreePath, ContentEntry>,
+    /// Folders that are not root's with mode 0755: mode, owner and group.
+    #[serde(default)]
+    pub folders: BTreeMap<TreePath, (u32, u64, u64)>,
     /// The packages of its operating system, by name; none where it has no database that kiln reads.
     pub packages: Option<Vec<OsPackage>>,
     /// The system's name for people (`PRETTY_NAME` of os-release).
@@ -98,6 +101,7 @@ pub struct ImageContents {
 #[derive(Debug, Default)]
 pub struct ContentsReader {
     entries: BTreeMap<TreePath, ContentEntry>,
+    folders: BTreeMap<TreePath, (u32, u64, u64)>,
     /// The bytes of the files that decide something, by path.
     read: BTreeMap<TreePath, Vec<u8>>,
 }
@@ -117,6 +121,7 @@ impl ContentsReader {
         let error = |reason: String| ImageError::Image { reason: format!("a layer of the base: {reason}") };
         let mut archive = tar::Archive::new(tar);
         let mut opaque = BTreeSet::new();
+        let mut folders = BTreeMap::new();
         let mut layer: BTreeMap<TreePath, (ContentEntry, Option<Vec<u8>>)> = BTreeMap::new();
         for entry in archive.entries().map_err(|e| error(e.to_string()))? {
             let mut entry = entry.map_err(|e| error(format!("it is damaged: {e}")))?;
@@ -136,7 +141,16 @@ impl ContentsReader {
                 continue;
             }
             let content = match entry.header().entry_type() {
-                tar::EntryType::Directory => (ContentEntry::Folder, None),
+                tar::EntryType::Directory => {
+                    let header = entry.header();
+                    let attributes = (
+                        header.mode().unwrap_or(0o755) & 0o7777,
+                        header.uid().unwrap_or_default(),
+                        header.gid().unwrap_or_default(),
+                    );
+                    folders.insert(path.clone(), attributes);
+                    (ContentEntry::Folder, None)
+                }
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
                     let size = entry.size();
                     let mut bytes = None;
@@ -182,6 +196,10 @@ impl ContentsReader {
                     self.entries.entry(folder).or_insert(ContentEntry::Folder);
                 }
             }
+            match folders.get(&path) {
+                Some((0o755, 0, 0)) | None => self.folders.remove(&path),
+                Some(attributes) => self.folders.insert(path.clone(), *attributes),
+            };
             self.entries.insert(path, entry);
         }
         Ok(())
@@ -193,6 +211,7 @@ impl ContentsReader {
             |entry: &TreePath| (itself && entry.as_str() == path) || path.is_empty() || entry.is_within(path);
         self.entries.retain(|entry, _| !gone(entry));
         self.read.retain(|entry, _| !gone(entry));
+        self.folders.retain(|entry, _| !gone(entry));
     }
 
     /// What all of them together hold.
@@ -200,8 +219,8 @@ impl ContentsReader {
     /// # Errors
     /// [`ImageError::Control`] if the package database is malformed.
     pub fn finish(self) -> Result<ImageContents, ImageError> {
-        let Self { entries, read } = self;
-        let mut contents = ImageContents { entries, ..ImageContents::default() };
+        let Self { entries, folders, read } = self;
+        let mut contents = ImageContents { entries, folders, ..ImageContents::default() };
         contents.packages = installed_packages(&contents, &read)?;
         contents.system = ["etc/os-release", "usr/lib/os-release"]
             .iter()

@@ -3,7 +3,7 @@
 use crate::path_guard::{PathGuard, check_order, check_target};
 use crate::{PackError, Result};
 use kiln_record::{Mode, TreePath};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use tar::{Builder, EntryType, Header};
 
@@ -20,6 +20,7 @@ pub struct TarWriter<W: Write> {
     last: Option<TreePath>,
     guard: PathGuard,
     there: BTreeSet<TreePath>,
+    stated: BTreeMap<TreePath, (u32, u64, u64)>,
 }
 
 impl<W: Write> std::fmt::Debug for TarWriter<W> {
@@ -40,6 +41,7 @@ impl<W: Write> TarWriter<W> {
             last: None,
             guard: PathGuard::new(false),
             there: BTreeSet::new(),
+            stated: BTreeMap::new(),
         }
     }
 
@@ -48,6 +50,14 @@ impl<W: Write> TarWriter<W> {
     #[must_use]
     pub fn over(mut self, folders: impl IntoIterator<Item = TreePath>) -> Self {
         self.there.extend(folders);
+        self
+    }
+
+    /// Gives folders the mode, owner and group that they have where the archive will be unpacked: what unpacks it into a
+    /// folder of its own would make them otherwise.
+    #[must_use]
+    pub fn with_folders(mut self, folders: impl IntoIterator<Item = (TreePath, (u32, u64, u64))>) -> Self {
+        self.stated.extend(folders);
         self
     }
 
@@ -86,10 +96,14 @@ impl<W: Write> TarWriter<W> {
     fn begin(&mut self, path: &TreePath) -> Result<()> {
         check_order(self.last.as_ref(), path)?;
         for folder in self.guard.add_file(path)? {
-            if self.there.contains(&folder) {
+            let mut header = self.header(EntryType::Directory, 0o755, 0);
+            if let Some((mode, user, group)) = self.stated.get(&folder) {
+                header.set_mode(*mode);
+                header.set_uid(*user);
+                header.set_gid(*group);
+            } else if self.there.contains(&folder) {
                 continue;
             }
-            let header = self.header(EntryType::Directory, 0o755, 0);
             self.write(header, &format!("{folder}/"), "", &[])?;
         }
         self.last = Some(path.clone());

@@ -283,7 +283,11 @@ impl Dockerfile {
             }
         }
         let syntax = parsed.parser_directives.syntax.as_ref().map(|directive| {
-            reader.edits.push((directive.value.span.clone(), Edit::Nothing));
+            // The whole line: what stood in its place would end the directives.
+            let span = directive.span();
+            let start = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+            let end = text[span.end..].find('\n').map_or(text.len(), |end| span.end + end + 1);
+            reader.edits.push((start..end, Edit::Nothing));
             directive.value.value.to_owned()
         });
         // A stage stands on an image, or on a stage before it.
@@ -316,6 +320,14 @@ impl Dockerfile {
             })
             .flatten()
             .collect();
+        if section.args.keys().any(|name| name.starts_with("BUILDKIT_")) {
+            reader.problem(
+                0..0,
+                "`args` of the manifest has a `BUILDKIT_…`, which tells the builder what to run or to fetch"
+                    .to_owned(),
+                "remove it: arguments are for the Dockerfile",
+            );
+        }
         for name in section.args.keys().filter(|name| !declared.contains(name.as_str())) {
             if !PREDEFINED.contains(&name.as_str()) {
                 reader.problem(
@@ -449,7 +461,7 @@ impl Reader<'_> {
             };
         }
         if let Some(name) = image.strip_prefix(ENGINE_BASES) {
-            let name = name.split(':').next().unwrap_or(name);
+            let name = name.split([':', '@']).next().unwrap_or(name);
             let known = name.parse::<BaseName>().ok().filter(|name| self.known.contains_key(name));
             return known.ok_or_else(|| {
                 (
@@ -484,7 +496,7 @@ impl Reader<'_> {
         Err((
             format!("`{image}` is not pinned: a tag can move"),
             format!(
-                "write its digest behind it, as in `{image}@sha256:…`; or leave the file as it is, describe the image in images/{suggested}.toml, run kiln lock --base {suggested}, and say in the manifest: bases = {{ \"{image}\" = \"{suggested}\" }} under [dockerfile]"
+                "write its registry and digest, as in `registry.example.org/{image}@sha256:…`; or leave the file as it is, describe the image in images/{suggested}.toml, run kiln lock --base {suggested}, and say in the manifest: bases = {{ \"{image}\" = \"{suggested}\" }} under [dockerfile]"
             ),
         ))
     }
@@ -540,15 +552,19 @@ impl Reader<'_> {
             }
             Instruction::Add(add) if !self.section.network => {
                 for source in &add.src {
-                    if let Source::Path(path) = source
-                        && is_address(&path.value)
-                    {
-                        self.problem(
-                            path.span.clone(),
-                            format!("`ADD {}` fetches what no lock knows", path.value),
-                            "name it as an [[upstream]] or bring it by a [[step]]; or allow `network = true` under [dockerfile], which is reported",
-                        );
-                    }
+                    let Source::Path(path) = source else { continue };
+                    let message = if is_address(&path.value) {
+                        format!("`ADD {}` fetches what no lock knows", path.value)
+                    } else if path.value.contains('$') {
+                        format!("`ADD {}` may fetch: what it adds depends on a variable", path.value)
+                    } else {
+                        continue;
+                    };
+                    self.problem(
+                        path.span.clone(),
+                        message,
+                        "copy files with COPY; bring what is elsewhere by an [[upstream]] or a [[step]]; or allow `network = true` under [dockerfile], which is reported",
+                    );
                 }
             }
             Instruction::Run(run) => {
@@ -565,15 +581,35 @@ impl Reader<'_> {
         let Some(value) = &option.value else { return };
         match &*option.name.value {
             "mount" => {
-                let fields: Vec<&str> = value.value.split(',').collect();
-                let kind = fields.iter().find_map(|field| field.strip_prefix("type=")).unwrap_or("bind");
-                match kind {
+                if value.value.contains(['"', '\'', '$', '\\']) {
+                    self.problem(
+                        option.span(),
+                        format!(
+                            "`--mount={}` has a quote, a variable or a backslash, which is not read here",
+                            value.value
+                        ),
+                        "write it plainly: --mount=type=bind,from=STAGE,source=PATH,target=PATH",
+                    );
+                    return;
+                }
+                // Builders read the keys without regard to case.
+                let field = |key: &str| {
+                    let mut at = value.span.start;
+                    value.value.split(',').find_map(|field| {
+                        let start = at;
+                        at += field.len() + 1;
+                        let (name, text) = field.split_once('=')?;
+                        let text_start = start + name.len() + 1;
+                        name.eq_ignore_ascii_case(key)
+                            .then(|| (text.to_owned(), text_start..text_start + text.len()))
+                    })
+                };
+                let kind =
+                    field("type").map_or_else(|| "bind".to_owned(), |(kind, _)| kind.to_ascii_lowercase());
+                match kind.as_str() {
                     "bind" => {
-                        if let Some(from) = fields.iter().find_map(|field| field.strip_prefix("from="))
-                            && let Some(at) = self.text[value.span.clone()].find(from)
-                        {
-                            let start = value.span.start + at;
-                            self.taken_in_mount(from, start..start + from.len(), stage);
+                        if let Some((from, span)) = field("from") {
+                            self.taken_in_mount(&from, span, stage);
                         }
                     }
                     "tmpfs" => {}

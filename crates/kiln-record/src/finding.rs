@@ -102,6 +102,8 @@ codes! {
     DockerfileNotReproducible = "dockerfile-not-reproducible", Deny;
     /// A Dockerfile is built with a network.
     NotHermetic = "not-hermetic", Warn;
+    /// An image is to run as somebody whom it does not know.
+    UserUnknown = "user-unknown", Deny;
     /// An image has something that is neither file, folder nor link.
     SpecialFile = "special-file", Deny;
     /// The handler's module, or a module it imports, cannot be imported.

@@ -418,7 +418,10 @@ impl Record {
     }
 
     /// Holds a record against itself: one that was edited by hand, or by somebody with an interest, is refused.
-    fn check(&self) -> Result<(), RecordError> {
+    ///
+    /// # Errors
+    /// [`RecordError::Contradiction`] with what does not agree.
+    pub fn check(&self) -> Result<(), RecordError> {
         let error = |reason: String| Err(RecordError::Contradiction(reason));
         if let Some(pair) = self.files.windows(2).find(|pair| pair[0].path >= pair[1].path) {
             return error(format!("`{}` is not in order", pair[1].path));

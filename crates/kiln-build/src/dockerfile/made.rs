@@ -3,7 +3,7 @@
 
 use super::{AppliedRules, Difference, Remembered};
 use crate::BuildError;
-use crate::base_image::{BaseImage, contents};
+use crate::base_image::{BaseImage, contents, finds};
 use crate::collect::{Collection, Content};
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
@@ -103,6 +103,20 @@ impl Made {
             }
         }
         Ok(this)
+    }
+
+    /// The Python that its program runs in: the program itself if that is one, else the first in its search path.
+    pub(crate) fn python(&self) -> Option<String> {
+        let runs = &self.whole.config.runs;
+        let path = runs.environment.get("PATH");
+        let program = runs.entrypoint.iter().chain(&runs.command).next().cloned();
+        let is_python = |program: &String| {
+            let name = program.rsplit('/').next().unwrap_or(program);
+            name.strip_prefix("python")
+                .is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
+        };
+        let named = program.filter(is_python).into_iter().chain(["python3".to_owned(), "python".to_owned()]);
+        named.into_iter().find(|name| finds(&self.whole.contents, name, path))
     }
 
     /// What the rules changed, as the record has it.
@@ -367,6 +381,17 @@ pub(crate) fn judge(plan: &ArtifactPlan, made: &Made) -> (Vec<Finding>, Vec<Chec
             .remedy("remove it in the RUN that makes it, and let the service make it when it starts"),
         );
     }
+    if made.user.is_none() {
+        let user = made.whole.config.runs.user.clone().unwrap_or_default();
+        findings.push(
+            Finding::new(
+                Code::UserUnknown,
+                &section.path,
+                format!("the image is to run as `{user}`, whom its /etc/passwd and /etc/group do not know"),
+            )
+            .remedy("make the user in a RUN, or state it in numbers: USER 65534:65534"),
+        );
+    }
     if plan.manifest.kind == ArtifactKind::LambdaImage {
         findings.extend(function(plan, made));
     }
@@ -376,6 +401,13 @@ pub(crate) fn judge(plan: &ArtifactPlan, made: &Made) -> (Vec<Finding>, Vec<Chec
             Check::not_checked("dockerfile", "the manifest assumes that it makes the same each time")
         }
     }];
+    let runs = &made.whole.config.runs;
+    if runs.entrypoint.is_empty() && runs.command.is_empty() {
+        checks.push(Check::not_checked(
+            "start",
+            "the image has neither ENTRYPOINT nor CMD: it starts nothing by itself",
+        ));
+    }
     if let Some(syntax) = &made.syntax {
         let reason = format!("the frontend {syntax} was not used: the engine's own read the file");
         checks.push(Check::not_checked("dockerfile-syntax", reason));

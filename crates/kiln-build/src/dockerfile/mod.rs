@@ -45,6 +45,8 @@ const LAYER_TIME: u64 = 0;
 const PAUSE: Duration = Duration::from_millis(1100);
 /// As many bytes are stored at once.
 const BATCH: usize = 64 << 20;
+/// Files that are larger are not held in memory.
+const LARGE: u64 = 16 << 20;
 /// The largest log of a build, in bytes.
 const LOG_LIMIT: u64 = 64 << 20;
 /// Files whose content is needed of the base, too: they say who users are.
@@ -113,8 +115,10 @@ pub(crate) async fn make(
     if dockerfile.declared.contains(SOURCE_DATE_EPOCH) {
         args.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert_with(|| plan.epoch.seconds().to_string());
     }
+    // The builders do not mean the same by every instruction.
+    let is_classic = context.environment.engine.buildkit == Some(false);
     let key = digest_of_value(&(
-        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES),
+        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES, is_classic),
         files.tree.digest(),
         (&section.target, &args, section.network, section.timeout, section.reproducible),
         recipe.bases.iter().map(|(name, base)| (name, base.lock.manifest)).collect::<Vec<_>>(),
@@ -303,6 +307,12 @@ impl Job<'_> {
                     .to_owned(),
             );
         }
+        if !builder.starts_with("the classic") && said(&["unknown instruction"]) {
+            hints.push(
+                "the engine's own frontend reads the file, which may be older than what it is written for; `# syntax=` is not used"
+                    .to_owned(),
+            );
+        }
         if builder.starts_with("the classic")
             && said(&[
                 "Unknown flag",
@@ -395,7 +405,7 @@ fn taken_apart(
     let mut tars = Vec::new();
     for layer in &layers {
         let writer = kiln_record::HashingWriter::new(context.store.writer()?);
-        let writer = write_changes(writer, layer, LAYER_TIME, |digest| {
+        let writer = write_changes(writer, &with_folders(layer, &state), LAYER_TIME, |digest| {
             let blob = context.store.open_blob(digest).map_err(io::Error::other)?;
             Ok(Box::new(BufReader::with_capacity(1 << 16, blob)) as Box<dyn Read>)
         })?;
@@ -404,7 +414,27 @@ fn taken_apart(
         tars.push(BaseLayer { diff_id, size });
     }
     let user = numeric_user(&saved.read, &state, &mut kept)?;
-    Ok(Remembered { runs: saved.read.runs.clone(), user, layers, tars, rules, difference: None })
+    let mut runs = saved.read.runs.clone();
+    // What one builder writes where nothing is stated, and the other does not.
+    runs.working_dir = runs.working_dir.filter(|folder| folder != "/");
+    Ok(Remembered { runs, user, layers, tars, rules, difference: None })
+}
+
+/// What a layer changes, with the folders on the way to it as they are in the end. An engine that unpacks each layer into a
+/// folder of its own would make those that are missing, with a mode and an owner of its choice.
+fn with_folders(layer: &BTreeMap<TreePath, Change>, state: &FileSystem) -> BTreeMap<TreePath, Change> {
+    let ends = |path: &TreePath| path.as_str().match_indices('/').map(|(end, _)| end).collect::<Vec<_>>();
+    let folders: BTreeSet<TreePath> = layer
+        .keys()
+        .flat_map(|path| ends(path).into_iter().filter_map(|end| TreePath::new(&path.as_str()[..end]).ok()))
+        .collect();
+    let mut whole = layer.clone();
+    for folder in folders {
+        if let Some(node) = state.get(&folder) {
+            whole.entry(folder).or_insert_with(|| Change::Put(node.clone()));
+        }
+    }
+    whole
 }
 
 /// Content on its way to the store.
@@ -417,7 +447,16 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn take(&mut self, reader: &mut dyn Read) -> io::Result<(Digest, u64)> {
         let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes)?;
+        (&mut *reader).take(LARGE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGE {
+            let mut writer =
+                kiln_record::HashingWriter::new(self.context.store.writer().map_err(io::Error::other)?);
+            writer.write_all(&bytes)?;
+            io::copy(reader, &mut writer)?;
+            let (writer, digest, size) = writer.finish();
+            writer.commit(Some(&digest)).map_err(io::Error::other)?;
+            return Ok((digest, size));
+        }
         let taken = (Digest::of(&bytes), bytes.len() as u64);
         self.bytes += bytes.len();
         self.contents.push(bytes);

@@ -36,7 +36,7 @@ const RULES: [Rule; 4] = [
             below(
                 path,
                 &["var/cache/apt", "var/lib/apt/lists", "var/cache/dnf", "var/cache/yum", "var/cache/apk"],
-            ) || below(path, &["var/cache/debconf", "var/cache/man", "root/.cache", "root/.npm/_cacache"])
+            ) || below(path, &["var/cache/debconf", "root/.npm/_cacache"])
                 || path == "var/cache/ldconfig/aux-cache"
                 || path.contains("/.cache/pip/")
         },
@@ -109,7 +109,7 @@ pub(super) fn normalise<C: Contents>(
         let rule = rule.or_else(|| (path.file_name() == own.as_str()).then_some("own-dockerfile"));
         let rule = match rule {
             Some(rule) => Some(rule),
-            None if is_stale_bytecode(path, node, state, contents)? => Some(BYTECODE),
+            None if is_stale_bytecode(path, node, contents)? => Some(BYTECODE),
             None => None,
         };
         if let Some(rule) = rule {
@@ -146,24 +146,11 @@ pub(super) fn normalise<C: Contents>(
     Ok(applied)
 }
 
-/// Whether a file is bytecode that holds for a source of one time (PEP 552): its source has none any more, so that Python
-/// would never use it.
-fn is_stale_bytecode<C: Contents>(
-    path: &TreePath,
-    node: &Node,
-    state: &FileSystem,
-    contents: &mut C,
-) -> Result<bool, C::Error> {
+/// Whether a file is bytecode that holds for a source of one time (PEP 552): its source has none any more, or is gone, so
+/// that Python would never use it.
+fn is_stale_bytecode<C: Contents>(path: &TreePath, node: &Node, contents: &mut C) -> Result<bool, C::Error> {
     let NodeContent::File { digest, .. } = &node.content else { return Ok(false) };
-    let (Some(folder), Some(stem)) =
-        (path.parent().strip_suffix("__pycache__"), path.file_name().strip_suffix(".pyc"))
-    else {
-        return Ok(false);
-    };
-    let module = stem.split('.').next().unwrap_or(stem);
-    let has_source =
-        TreePath::new(&format!("{folder}{module}.py")).is_ok_and(|source| state.get(&source).is_some());
-    if !has_source {
+    if !path.parent().ends_with("__pycache__") || !path.file_name().ends_with(".pyc") {
         return Ok(false);
     }
     let bytes = contents.read(digest)?;
@@ -301,6 +288,7 @@ mod tests {
                 ("etc/passwd-", b"old"),
                 ("etc/shadow", b"root:*:1:0:::::\napp:!:20420:0:99999:7:::\n"),
                 ("root/.cache/pip/x", b"cache"),
+                ("root/.cache/model/w", b"mine"),
                 ("var/cache/apt/pkgcache.bin", b"cache"),
                 ("var/log/dpkg.log", b"2026-11-28"),
                 ("var/log/app.log", b"mine"),
@@ -329,9 +317,9 @@ mod tests {
                 "app/m.py",
                 "etc/hosts",
                 "etc/shadow",
-                "lib/__pycache__/gone.cpython-313.pyc",
                 "lib/__pycache__/n.cpython-313.pyc",
                 "lib/n.py",
+                "root/.cache/model/w",
                 "run/app/.keep",
                 "var/log/app.log",
             ]

@@ -11,7 +11,7 @@ use kiln_pack::{LayerCodec, LayerSums, LayerWriter, Limits, TarContent, TarWrite
 use kiln_plan::ArtifactPlan;
 use kiln_record::{ComponentId, Digest, Ecosystem, Entry, LayerRole, Mode, Tree, TreePath, digest_of_value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, BufWriter, Write as _};
 
 /// The time of every entry of a layer: a constant, as in the bases that kiln makes, so that equal trees are equal layers
@@ -128,12 +128,17 @@ fn of_tree(
     const CACHE: &str = "image-layer";
     let mount = plan.manifest.kind.mount().trim_start_matches('/');
     let there = folders_of_base(tree, mount, base)?;
-    let key = digest_of_value(&(IMAGE_RULES, mount, tree.digest(), &there, codec.id()))?;
+    let unusual = &base.contents.folders;
+    let unusual: BTreeMap<TreePath, (u32, u64, u64)> =
+        there.iter().filter_map(|folder| Some((folder.clone(), *unusual.get(folder)?))).collect();
+    let key = digest_of_value(&(IMAGE_RULES, mount, tree.digest(), (&there, &unusual), codec.id()))?;
     if let Some(known) = known(context, CACHE, &key)? {
         return Ok(known);
     }
     let layer = LayerWriter::new(context.store.writer()?, codec);
-    let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 18, layer), LAYER_TIME).over(there);
+    let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 18, layer), LAYER_TIME)
+        .over(there)
+        .with_folders(unusual);
     for (path, entry) in tree.iter() {
         let place = in_image(path, mount)?;
         match entry {

@@ -21,8 +21,8 @@ use kiln_image::{Image, OsPackage, Stated};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
-    Component, ComponentId, Digest, Ecosystem, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
-    Origin, Supplier, digest_of_value,
+    Component, ComponentId, Digest, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole,
+    Metadata, Origin, Supplier, digest_of_value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub(crate) struct AssembledImage {
     pub(crate) components: Vec<Component>,
     /// The user that it runs as, in numbers, if that can be told.
     pub(crate) user: Option<String>,
+    /// The Python that its program runs in, where a Dockerfile decides that.
+    pub(crate) python: Option<String>,
 }
 
 /// How the layers of an image are compressed.
@@ -91,7 +93,16 @@ pub(crate) fn assemble(
         &stated,
     )?;
     let components = match made {
-        Some(made) => base_components(plan, &made.whole, Some(base)),
+        Some(made) => {
+            let mut components = base_components(plan, &made.whole, Some(base));
+            for component in components.iter_mut().filter(|component| !component.from_base) {
+                // What it owns in the tree, where it was installed over the base.
+                let own = collection.owners.iter().filter(|(_, owner)| **owner == component.id);
+                let sizes = own.filter_map(|(path, _)| collection.tree.get(path)).map(Entry::size);
+                (component.bytes, component.files) = sizes.fold((0, 0), |(sum, n), size| (sum + size, n + 1));
+            }
+            components
+        }
         None => base_components(plan, base, None),
     };
     let (files, bytes) = base.contents.size();
@@ -139,7 +150,8 @@ pub(crate) fn assemble(
         Some(made) => made.user.clone(),
         None => running::numeric_user(&record.runs),
     };
-    Ok(AssembledImage { image, codec, record, components, user })
+    let python = made.and_then(Made::python);
+    Ok(AssembledImage { image, codec, record, components, user, python })
 }
 
 /// The packages of an image as components: what its own database says, and the `.deb` of each where the lock has it. `below`

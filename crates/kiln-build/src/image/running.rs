@@ -30,6 +30,8 @@ pub(crate) struct Loaded {
     pub(crate) runs: ImageRuns,
     /// As whom, in numbers; none if only the image knows who that is.
     pub(crate) user: Option<String>,
+    /// The Python of its program, where that is not its base's.
+    pub(crate) python: Option<String>,
 }
 
 impl Loaded {
@@ -59,6 +61,7 @@ impl Loaded {
                 tag,
                 id: found.id,
                 user: assembled.user.clone(),
+                python: assembled.python.clone(),
                 runs: assembled.record.runs.clone(),
             })),
             other => Err(BuildError::EngineImageDiffers {

@@ -87,8 +87,7 @@ COPY --from=Middle . .
     assert_eq!(names, ["alpine-3-a1a1a1a1a1a1", "python-3.13", "tools"]);
     assert_eq!(
         found.for_engine(|base| format!("<{base}>")),
-        "# syntax=
-ARG FLAVOUR=python
+        "ARG FLAVOUR=python
 ARG TAG
 FROM  <python-3.13> AS Build
 RUN --mount=type=bind,from=<tools>,target=/t make \\
@@ -139,6 +138,15 @@ fn what_is_not_pinned_or_reaches_out_is_refused_at_its_line() {
         ),
         (format!("{base}ONBUILD ADD https://example.org/x /x\n"), "", "fetches what no lock knows"),
         (format!("{base}RUN --mount=type=cache,target=/c true\n"), "", "what an earlier build left"),
+        (format!("{base}RUN --mount=FROM=busybox,target=/b true\n"), "", "`busybox` is not pinned"),
+        (format!("{base}RUN --mount=TYPE=Cache,target=/c true\n"), "", "what an earlier build left"),
+        (format!("{base}RUN --mount=\"type=cache\",target=/c true\n"), "", "is not read here"),
+        (format!("{base}ARG U\nADD $U /x\n"), "", "depends on a variable"),
+        (
+            format!("{base}ARG BUILDKIT_SYNTAX\n"),
+            "args = { BUILDKIT_SYNTAX = \"x\" }\n",
+            "tells the builder what to run",
+        ),
         (format!("{base}RUN --mount=type=secret,id=a true\n"), "", "in no lock"),
         (format!("{base}RUN --network=host true\n"), "", "asks for a network"),
         (format!("{base}RUN --security=insecure true\n"), "network = true\n", "the host's rights"),
