@@ -127,6 +127,13 @@ fn stages_are_built_offline_and_put_together_in_one_form() {
     let packages = record.components.iter().filter(|component| component.ecosystem == Ecosystem::Debian);
     assert!(packages.clone().count() > 20 && packages.clone().all(|package| package.from_base));
 
+    let shown = kiln().run(["show", "app", "--color", "never"]).ends_with(exit::SUCCESS);
+    shown.prints(&[
+        "4750 of 0:0  /app/sub/data",
+        "0700 of 1000:1000  /app/sub",
+        "/etc/mime.types of the base",
+    ]);
+
     // Another store, another second, everything by force: the same bytes.
     let first = sandbox.dist();
     let other = tempfile::tempdir().unwrap();
@@ -152,11 +159,11 @@ fn stages_are_built_offline_and_put_together_in_one_form() {
     sandbox.replace("manifests/app/Dockerfile", "1000, 1000", "1000, 1001").replace(
         "manifests/app/Dockerfile",
         "mime.types",
-        "networks",
+        "protocols",
     );
     kiln().run(all).ends_with(exit::SUCCESS);
     kiln().run(["diff", "app@previous", "app@latest", "--color", "never"]).ends_with(exit::SUCCESS).prints(
-        &["owner and mode /app/sub", "1000:1000 0700", "1000:1001 0700", "without the base's /etc/networks"],
+        &["owner and mode /app/sub", "1000:1000 0700", "1000:1001 0700", "without the base's /etc/protocols"],
     );
 }
 

@@ -234,7 +234,7 @@ impl Job<'_> {
             Ok(image) => self.take(context, &tag, image.platform).await,
             Err(EngineError::BuildFailed { why, last, .. }) => {
                 let hints = self.hints(&why, &last, &builder.to_string());
-                Err(self.failed(format!("cannot be built by {builder}: {}", first_line(&why)), last, hints))
+                Err(self.failed(format!("cannot be built by {builder}: {}", in_a_line(&why)), last, hints))
             }
             Err(EngineError::Deadline { last, seconds, .. }) => {
                 let hints =
@@ -331,8 +331,19 @@ impl Job<'_> {
     }
 }
 
-fn first_line(text: &str) -> &str {
-    text.trim().lines().next().unwrap_or("it does not say why")
+/// A builder's words in a line: they repeat whole programs, and end with what came of them.
+fn in_a_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let chars: Vec<char> = line.chars().collect();
+    match chars.len() {
+        0 => "it does not say why".to_owned(),
+        0..=200 => line,
+        length => {
+            let (start, end): (String, String) =
+                (chars[..140].iter().collect(), chars[length - 50..].iter().collect());
+            format!("{start} … {end}")
+        }
+    }
 }
 
 /// Content in memory and in the store.

@@ -188,6 +188,9 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     text
 }
 
+/// How many paths with another mode or owner are shown, and how many that were removed.
+const SHOWN_PATHS: usize = 10;
+
 /// What a record says of an image.
 fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&str, &str)) {
     line("image", &image.manifest.to_string());
@@ -228,6 +231,17 @@ fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&s
     }
     if let Some(health) = &runs.health_check {
         line("health check", &format!("{}, every {} s", health.command.join(" "), health.interval));
+    }
+    for (path, of) in image.attributes.iter().take(SHOWN_PATHS) {
+        line("mode", &format!("{:04o} of {}:{}  /{path}", of.mode, of.user, of.group));
+    }
+    for path in image.removed.iter().take(SHOWN_PATHS) {
+        line("removed", &format!("/{path} of the base"));
+    }
+    let more =
+        image.attributes.len().saturating_sub(SHOWN_PATHS) + image.removed.len().saturating_sub(SHOWN_PATHS);
+    if more > 0 {
+        line("", &format!("and {more} more paths with another mode or owner, or removed: --format json"));
     }
 }
 

@@ -93,8 +93,10 @@ impl Docker {
                         return Err(EngineError::Broken { action: format!("build {}", spec.name), why });
                     }
                     return Err(match self.failed(format!("build {}", spec.name), error) {
-                        EngineError::Refused { why, .. } => failed(why),
-                        EngineError::Broken { why, .. } => failed(why),
+                        EngineError::Refused { why, .. } | EngineError::Broken { why, .. } => {
+                            // What bollard puts before the builder's own words.
+                            failed(why.trim_start_matches("Docker stream error: ").to_owned())
+                        }
                         other => other,
                     });
                 }
