@@ -337,7 +337,7 @@ fn in_a_line(text: &str) -> String {
     let chars: Vec<char> = line.chars().collect();
     match chars.len() {
         0 => "it does not say why".to_owned(),
-        0..=200 => line,
+        1..=200 => line,
         length => {
             let (start, end): (String, String) =
                 (chars[..140].iter().collect(), chars[length - 50..].iter().collect());
