@@ -50,6 +50,7 @@ fn the_top_level_holds_nothing_else() {
         "docs",
         "images",
         "justfile",
+        "kiln.lock",
         "kiln.toml",
         "manifests",
         "rustfmt.toml",
