@@ -1,6 +1,6 @@
 //! The same workspace gives the same bytes, whoever builds it, where and how.
 
-use crate::harness::{Kiln, Sandbox, published_repository, repository};
+use crate::harness::{Kiln, Sandbox, copy_cargo_home, published_repository, repository};
 use fs_err as fs;
 use kiln_record::{Digest, exit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,11 +32,14 @@ fn same_bytes_everywhere() {
     let store = tempfile::Builder::new().prefix("a store, ünd empty ").tempdir().unwrap();
     let program = store.path().join("kiln");
     fs::copy(Kiln::program(), &program).unwrap();
+    let cargo = store.path().join("cargo");
+    copy_cargo_home(&cargo);
     let mut user = rustix::process::geteuid().as_raw();
     let mut kiln = other
         .kiln()
         .with_program(&program)
         .with_store(&store.path().join("store"))
+        .with_variable("CARGO_HOME", cargo.to_str().unwrap())
         .with_variable("TZ", "Pacific/Kiritimati")
         .with_variable("LANG", "tr_TR.UTF-8")
         .with_variable("LC_ALL", "tr_TR.UTF-8")

@@ -132,6 +132,7 @@ fn answer(mut stream: TcpStream, state: &Shared) {
             return;
         }
         let path = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let is_head = line.starts_with("HEAD ");
         let mut authorization = None;
         loop {
             let mut header = String::new();
@@ -159,6 +160,7 @@ fn answer(mut stream: TcpStream, state: &Shared) {
         let kind = if path.starts_with("/simple/") { "text/html" } else { "application/octet-stream" };
         let head =
             format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let body = if is_head { Vec::new() } else { body };
         if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_err() {
             return;
         }

@@ -133,6 +133,20 @@ impl Kiln {
     }
 }
 
+/// Copies what cargo knows of the registry of crates, for a user who cannot read where that is.
+pub(crate) fn copy_cargo_home(to: &Path) {
+    let index = Path::new("registry/index");
+    let known = fs_err::read_dir(cargo_home().join(index)).into_iter().flatten();
+    let indexes = known.map(|entry| index.join(entry.unwrap().file_name()).join("config.json"));
+    for file in indexes.chain(["config.toml".into(), "config".into()]) {
+        let from = cargo_home().join(&file);
+        if from.is_file() {
+            fs_err::create_dir_all(to.join(&file).parent().unwrap()).unwrap();
+            fs_err::copy(from, to.join(&file)).unwrap();
+        }
+    }
+}
+
 /// Where cargo keeps what it knows of the registry of crates: that of whoever runs the tests.
 fn cargo_home() -> PathBuf {
     let stated = std::env::vars_os().find(|(name, _)| name == "CARGO_HOME").map(|(_, folder)| folder.into());

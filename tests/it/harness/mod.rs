@@ -24,7 +24,7 @@ pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_of};
 pub(crate) use index::LocalIndex;
 pub(crate) use judges::{judges, runs};
-pub(crate) use kiln::{Kiln, Outcome};
+pub(crate) use kiln::{Kiln, Outcome, copy_cargo_home};
 pub(crate) use mirror::LocalMirror;
 pub(crate) use other_engine::OtherEngine;
 pub(crate) use poetry::poetry_lock;
