@@ -242,6 +242,19 @@ fn a_digest_in_the_file_pins_an_image_of_a_registry() {
 }
 
 #[test]
+fn a_base_that_adds_instructions_is_refused() {
+    let registry = Registry::start();
+    let recipe = format!("FROM {}\nONBUILD ADD http://example.invalid/x /x\n", busybox());
+    let pushed = registry.push_recipe("team/hidden", "1", &recipe, &[]);
+    let reference = format!("{}/team/hidden@{pushed}", registry.address());
+    let sandbox = image(&format!("FROM {reference}\nCMD [\"/bin/busybox\", \"true\"]\n"), "");
+    build(&sandbox)
+        .ends_with(exit::BUILD_STEP_FAILED)
+        .says(&["adds instructions that nobody reads here: ONBUILD ADD http://example.invalid/x /x"]);
+    forget(&reference);
+}
+
+#[test]
 fn programs_have_no_network_unless_the_manifest_says_so_and_that_is_told() {
     let fetch = "import urllib.request\nurllib.request.urlopen('http://example.invalid/')\n";
     let sandbox = image(&format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(fetch)), "");

@@ -17,6 +17,8 @@ pub struct ImageInfo {
     pub platform: Platform,
     /// The environment in the image config, `KEY=value` each.
     pub config_env: Vec<String>,
+    /// Instructions that a Dockerfile runs which starts from it (`ONBUILD`).
+    pub on_build: Vec<String>,
 }
 
 /// How far the pull of one layer is.

@@ -190,8 +190,17 @@ impl Job<'_> {
                 vec!["point DOCKER_HOST at an engine of that platform".to_owned()],
             ));
         }
-        for base in self.recipe.bases.values() {
-            context.bases.image(context, base).await?;
+        for (name, base) in &self.recipe.bases {
+            let id = context.bases.image(context, base).await?;
+            let hidden =
+                context.engine().await?.image(&id).await?.map(|image| image.on_build).unwrap_or_default();
+            if let Some(first) = hidden.first() {
+                return Err(self.failed(
+                    format!("starts from `{name}`, which adds instructions that nobody reads here: ONBUILD {first}"),
+                    Vec::new(),
+                    vec!["write them in the Dockerfile, and start from what that image is made from".to_owned()],
+                ));
+            }
         }
         let mut first = self.build_once(context).await?;
         if self.section.reproducible == Reproducible::Check {

@@ -99,12 +99,14 @@ fn described(reference: &str, image: ImageInspect) -> Result<ImageInfo, EngineEr
         .map(|layer| layer.parse())
         .collect::<Result<_, kiln_record::DigestError>>()
         .map_err(|e| unusable(e.to_string()))?;
+    let config = image.config.unwrap_or_default();
     Ok(ImageInfo {
         id: image.id.ok_or_else(|| unusable("the engine gives it no id".to_owned()))?,
         diff_ids,
         repo_digests: image.repo_digests.unwrap_or_default(),
         platform,
-        config_env: image.config.and_then(|config| config.env).unwrap_or_default(),
+        config_env: config.env.unwrap_or_default(),
+        on_build: config.on_build.unwrap_or_default(),
     })
 }
 

@@ -96,6 +96,7 @@ pub(super) fn read(archive: impl Read) -> io::Result<Vec<(FakeImage, Vec<String>
             repo_digests: Vec::new(),
             platform,
             config_env: config.config.unwrap_or_default().env.unwrap_or_default(),
+            on_build: Vec::new(),
         };
         images.push((FakeImage { info, files, archive: Arc::clone(&whole) }, entry.tags.unwrap_or_default()));
     }
