@@ -6,7 +6,8 @@ use crate::harness::{
 use kiln_record::{
     CheckOutcome, Code, ComponentId, Digest, Ecosystem, Entry, LayerRole, Level, Record, TreePath, exit,
 };
-use std::process::Command;
+use testcontainers::bollard::Docker;
+use testcontainers::bollard::query_parameters::ListImagesOptions;
 
 const PYTHON: &str = "/usr/bin/python3.13";
 const BASE: &str = "localhost/kiln/python-3.13";
@@ -536,7 +537,9 @@ fn the_context_takes_what_steps_make() {
     assert!(block_on(async { engine("look").await.image(&id).await }).unwrap().is_none());
     write_image(&sandbox, "left-nowhere", &format!("FROM {BASE}\nLABEL a=b\nCMD [\"{PYTHON}\"]\n"), "");
     build(&sandbox).ends_with(exit::SUCCESS);
-    let images = Command::new("docker").args(["images", "--format", "{{.Repository}}"]).output().unwrap();
-    assert!(images.status.success());
-    assert!(!String::from_utf8_lossy(&images.stdout).contains("left-nowhere"), "no name of it is left");
+    let images = block_on(async {
+        Docker::connect_with_defaults().unwrap().list_images(None::<ListImagesOptions>).await.unwrap()
+    });
+    let mut names = images.iter().flat_map(|image| &image.repo_tags);
+    assert!(!names.any(|name| name.contains("left-nowhere")), "no name of it is left");
 }
