@@ -388,6 +388,12 @@ fn a_static_program_alone_is_an_image_from_scratch() {
     assert!(!image.annotations.keys().any(|key| key.contains("image.base")));
     assert!(record.components.iter().all(|component| component.ecosystem != Ecosystem::Debian));
     assert!(image.attributes.is_empty() && image.removed.is_empty(), "{:?}", image.attributes);
+
+    // A lock that could be held against nothing is not passed over.
+    sandbox
+        .append("manifests/app.toml", "\n[python]\nlock = \"app/lock.txt\"\n")
+        .write("manifests/app/lock.txt", "");
+    build(&sandbox).ends_with(exit::INPUT_INVALID).says(&["has no Python to choose for"]);
 }
 
 /// Two wheels and their lock, installed in a Dockerfile by the base's own pip.

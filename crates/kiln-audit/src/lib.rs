@@ -47,4 +47,6 @@ pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
 pub use packaging::{Packaging, Packagings};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use quantity::binary as format_size;
-pub use reconcile::{Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile};
+pub use reconcile::{
+    Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
+};

@@ -239,7 +239,7 @@ fn hollow(
     let listed: Vec<TreePath> = record
         .lines()
         .filter_map(fields)
-        .filter_map(|[path, ..]| resolve(prefix, &path))
+        .filter_map(|[path, ..]| recorded_path(prefix, &path))
         .filter(|path| !path.is_within(dist_info.as_str()))
         .collect();
     let top_level = top_level.map(String::from_utf8_lossy).unwrap_or_default();
@@ -291,7 +291,7 @@ fn check_record(tree: &Tree, prefix: &str, dist_info: &TreePath, text: &str, pro
             problems.add(|| format!("RECORD line {at} does not have three fields"));
             continue;
         };
-        let Some(path) = resolve(prefix, &listed) else {
+        let Some(path) = recorded_path(prefix, &listed) else {
             problems.add(|| format!("RECORD line {at} names `{}`, outside the tree", listed.escape_debug()));
             continue;
         };
@@ -336,8 +336,10 @@ fn check_record(tree: &Tree, prefix: &str, dist_info: &TreePath, text: &str, pro
     }
 }
 
-/// The path that RECORD means: relative to the folder that holds `*.dist-info`, with `..` for installation schemes.
-fn resolve(prefix: &str, listed: &str) -> Option<TreePath> {
+/// The path that RECORD means: relative to the folder that holds `*.dist-info`, with `..` for installation schemes. None for
+/// what is absolute or leads out of the tree.
+#[must_use]
+pub fn recorded_path(prefix: &str, listed: &str) -> Option<TreePath> {
     if listed.starts_with('/') {
         return None;
     }

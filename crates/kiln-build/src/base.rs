@@ -40,8 +40,10 @@ impl ReadyBases {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(context, base, debian).await,
                 BaseKind::Registry(registry) => pull(context, base, &registry.reference).await,
-                // Nothing that could be started.
-                BaseKind::Scratch => Err(BuildError::Interrupted),
+                BaseKind::Scratch => Err(io::Error::other(
+                    "`scratch` has no program that could be started: name a `base` for what runs, under [[step]]",
+                )
+                .into()),
             }
         })
         .await

@@ -35,6 +35,17 @@ pub(crate) async fn select_for(
     layers: Vec<LayerContent>,
 ) -> Judged<Option<Selecting>> {
     if plan.manifest.runtime.python.is_none() {
+        if plan.recipe.is_some() && plan.manifest.python.is_some() {
+            // Without an interpreter nobody knows what of the lock is meant, and nothing would be held against it.
+            let message = format!(
+                "there is a [python] section, but the base `{}` of the Dockerfile has no Python to choose for",
+                plan.manifest.base
+            );
+            return Err(BuildError::Input(vec![
+                Problem::in_file(&plan.manifest.file, message)
+                    .help("let the wanted stage start from a base with Python, or remove the section"),
+            ]));
+        }
         return Ok(Ok(None));
     }
     // What is imported in one Python says nothing about another, whether there are distributions or not.

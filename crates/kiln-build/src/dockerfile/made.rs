@@ -7,9 +7,9 @@ use crate::base_image::{BaseImage, contents, finds};
 use crate::collect::{Collection, Content};
 use crate::distribution::ReadyWheel;
 use crate::environment::Context;
-use kiln_audit::{Expected, FoundDistribution, distributions_in_tree, inspect_elf, reconcile};
+use kiln_audit::{Expected, FoundDistribution, distributions_in_tree, inspect_elf, reconcile, recorded_path};
 use kiln_image::{BaseConfig, Change, ContentEntry, NodeContent};
-use kiln_plan::{ArtifactPlan, DockerfileSection, Reproducible};
+use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
     ArtifactKind, Attributes, Check, Code, Component, ComponentId, DistributionName, Ecosystem, Entry,
     Finding, Metadata, Mode, Origin, Transformation, TransformedComponent, Tree, TreePath,
@@ -47,10 +47,8 @@ impl Made {
         context: &Context,
         base: Arc<BaseImage>,
         made: Remembered,
-        section: &DockerfileSection,
         syntax: Option<String>,
     ) -> Result<Self, BuildError> {
-        debug_assert!(section.reproducible == Reproducible::Check || made.difference.is_none());
         let layers: Vec<_> = base.layers.iter().chain(&made.tars).copied().collect();
         let whole = BaseImage {
             config: BaseConfig {
@@ -268,7 +266,7 @@ fn recorded(
     let site = distribution.dist_info.parent();
     let listed = text.lines().filter_map(|line| {
         let path = line.rsplitn(3, ',').nth(2)?;
-        super::normal::below_site(site, path.trim_matches('"'))
+        recorded_path(site, path.trim_matches('"'))
     });
     Ok(listed.filter(|path| collection.tree.get(path).is_some()).collect())
 }

@@ -63,7 +63,7 @@ struct Remembered {
     layers: Vec<BTreeMap<TreePath, Change>>,
     /// Those layers as tars in the store.
     tars: Vec<BaseLayer>,
-    /// What the rules took away or changed.
+    /// What the rules changed.
     rules: AppliedRules,
     difference: Option<Difference>,
 }
@@ -135,18 +135,20 @@ pub(crate) async fn make(
         Some(known) => known,
         None => {
             let made = job.build(context).await?;
-            let context = context.clone();
+            let (context, network) = (context.clone(), section.network);
             blocking(move || {
-                context.store.cache_put(CACHE, &key, &made)?;
+                if !network {
+                    context.store.cache_put(CACHE, &key, &made)?;
+                }
                 Ok(made)
             })
             .await?
         }
     };
     let context = context.clone();
-    let (base, section) = (Arc::clone(&job.base), section.clone());
+    let base = Arc::clone(&job.base);
     let syntax = dockerfile.syntax.clone();
-    blocking(move || Ok(Some(Arc::new(Made::new(&context, base, made, &section, syntax)?)))).await
+    blocking(move || Ok(Some(Arc::new(Made::new(&context, base, made, syntax)?)))).await
 }
 
 /// The variable by which build programs are told the one time of a build (reproducible-builds.org, "SOURCE_DATE_EPOCH").

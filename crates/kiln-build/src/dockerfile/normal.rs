@@ -1,6 +1,7 @@
 //! The rules by which what a Dockerfile made is brought into one form. Times and the order of entries are not among them:
 //! layers are written anew from what is left here, without either.
 
+use kiln_audit::recorded_path;
 use kiln_image::{FileSystem, Node, NodeContent};
 use kiln_record::{Digest, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +176,7 @@ fn mend_records<C: Contents>(
         let Ok(text) = std::str::from_utf8(&bytes) else { continue };
         let site = path.parent().rsplit_once('/').map_or("", |(above, _)| above);
         let is_there =
-            |listed: &str| below_site(site, listed).is_some_and(|listed| state.get(&listed).is_some());
+            |listed: &str| recorded_path(site, listed).is_some_and(|listed| state.get(&listed).is_some());
         let (mut mended, mut rules) = (String::new(), BTreeSet::new());
         for line in text.split_inclusive('\n') {
             let listed = line.rsplitn(3, ',').nth(2).unwrap_or_default();
@@ -202,24 +203,6 @@ fn mend_records<C: Contents>(
         }
     }
     Ok(())
-}
-
-/// The path that a RECORD in a folder names, which may lead out of that folder.
-pub(super) fn below_site(site: &str, listed: &str) -> Option<TreePath> {
-    if let Some(absolute) = listed.strip_prefix('/') {
-        return TreePath::new(absolute).ok();
-    }
-    let mut parts: Vec<&str> = site.split('/').filter(|part| !part.is_empty()).collect();
-    for part in listed.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    TreePath::new(&parts.join("/")).ok()
 }
 
 /// `/etc/shadow` without the day of the last change (shadow(5), third field) in lines that the base does not have; none if
