@@ -1,79 +1,16 @@
-//! The base's own pip as a second installer: it installs the same wheels, and the two trees are compared.
+//! A build's distributions, installed again by the pip of its base, and held against its archive.
 
-use crate::build::lock;
-use crate::collect::Collection;
-use crate::distribution::ReadyWheel;
-use crate::environment::{Context, EngineSlot, blocking};
-use crate::import_check::{USER, guest};
-use crate::reference::resolve;
-use crate::workspace::read_workspace;
-use crate::{BuildError, Environment, Event, Events};
-use kiln_engine::{InputTree, Limits, RunSpec};
-use kiln_pack::{Limits as ArchiveLimits, PackError, TarContent, TarWriter, ZipReader, read_tar};
-use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
-use kiln_python::{
-    InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed, needs_content,
-};
-use kiln_record::{
-    ArtifactKind, Check, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath,
-};
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, BufWriter, Cursor, Seek as _, SeekFrom};
+use kiln_check::{PipWheel, below, pip_install};
+use kiln_guest::{Bases, EngineSlot};
+use kiln_invocation::{BuildError, Environment, Events, blocking, lock, read_workspace};
+use kiln_pack::{Limits, ZipReader};
+use kiln_plan::PinnedBase;
+use kiln_publish::resolve;
+use kiln_python::{InstalledFiles, InstallerComparison, InstallerFile, Rule, compare_installed};
+use kiln_record::{ArtifactKind, Digest, Ecosystem, Finding, InputRole, Platform, Record};
+use std::collections::BTreeSet;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// A wheel to install: its file in the store, and what it is.
-struct Wheel {
-    file_name: String,
-    digest: Digest,
-    name: String,
-    version: String,
-}
-
-/// Installs an artifact's wheels with the base's pip, too, where its manifest says so.
-pub(crate) async fn run(
-    context: &Context,
-    plan: &ArtifactPlan,
-    collection: &Collection,
-    wheels: &[ReadyWheel],
-) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
-    const CHECK: &str = "pip-install";
-    let by_pip = plan.manifest.python.as_ref().is_some_and(|python| python.install == Installer::Pip);
-    if !by_pip {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let architecture = plan.manifest.target.architecture;
-    if !context.bases.can_run(context, &plan.base).await? {
-        let reason = format!("no {} engine", architecture.lambda());
-        return Ok((Vec::new(), vec![Check::not_checked(CHECK, reason)]));
-    }
-    let prefix = plan.manifest.python_folder();
-    let own = format!("{}/", Ecosystem::Application.as_str());
-    let wheels: Vec<Wheel> = wheels
-        .iter()
-        .map(|ready| Wheel {
-            file_name: ready.file_name.clone(),
-            digest: ready.digest,
-            name: ready.wheel.name.to_string(),
-            version: ready.wheel.version.clone(),
-        })
-        .collect();
-    let pips = pip_install(context, &plan.base, wheels, plan.manifest.name.as_str()).await?;
-    let mut ours = InstalledFiles::new();
-    for (path, entry) in collection.tree.iter() {
-        let Entry::File { digest, size, mode } = entry else { continue };
-        let Some(place) = below(path.as_str(), prefix) else { continue };
-        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
-        if is_own && !pips.contains_key(place) {
-            continue;
-        }
-        let content = if needs_content(place) { Some(collection.read(context, path)?) } else { None };
-        let executable = *mode == Mode::Executable;
-        ours.insert(place.to_owned(), InstallerFile { executable, digest: *digest, size: *size, content });
-    }
-    let found = compare_installed(&ours, &pips);
-    Ok((found.findings(), vec![Check::ran(CHECK, pips.len(), "files of pip")]))
-}
 
 /// What cross-checking a build told.
 #[derive(Debug)]
@@ -121,15 +58,15 @@ pub async fn cross_check(
             environment.dist.join(record.artifact.as_str()).display()
         ))
     })?;
-    let context = Context::new(environment, events, engine, lock)?;
-    let _stop = context.stop_on_drop();
+    let bases = Bases::open(environment, events, engine, lock)?;
+    let _stop = bases.run().stop_on_drop();
     let base = pinned_base(environment, &record)?.map_err(error)?;
-    let wheels: Vec<Wheel> = record
+    let wheels: Vec<PipWheel> = record
         .components
         .iter()
         .filter_map(|component| {
             let origin = component.origin.as_ref()?;
-            Some(Wheel {
+            Some(PipWheel {
                 file_name: origin.file_name.clone(),
                 digest: origin.digest,
                 name: component.name.clone(),
@@ -137,21 +74,21 @@ pub async fn cross_check(
             })
         })
         .collect();
-    if let Some(lost) = wheels.iter().find(|wheel| !context.store.contains(&wheel.digest)) {
+    if let Some(lost) = wheels.iter().find(|wheel| !bases.store().contains(&wheel.digest)) {
         return Err(error(format!(
             "{} is not in the store; bring it: kiln build --force {}",
             lost.file_name, record.artifact
         )));
     }
     let architecture = record.target.architecture;
-    if !wheels.is_empty() && !context.bases.can_run(&context, &base).await? {
+    if !wheels.is_empty() && !bases.can_run(&base).await? {
         return Err(error(format!("there is no {} engine here to run its pip", architecture.lambda())));
     }
     let distributions = wheels.len();
     let found = if wheels.is_empty() {
         InstallerComparison::default()
     } else {
-        let pips = pip_install(&context, &base, wheels, record.artifact.as_str()).await?;
+        let pips = pip_install(&bases, &base, wheels, record.artifact.as_str()).await?;
         blocking(move || {
             let ours = installed_in(&archive, &record, &pips)?;
             Ok(explain_packaging(compare_installed(&ours, &pips), &ours, &record))
@@ -261,7 +198,7 @@ fn installed_in(
         .map(|file| file.path.as_str())
         .collect();
     let prefix = python_folder(record);
-    let mut zip = ZipReader::open(BufReader::new(fs_err::File::open(archive)?), &ArchiveLimits::default())?;
+    let mut zip = ZipReader::open(BufReader::new(fs_err::File::open(archive)?), &Limits::default())?;
     let mut files = InstalledFiles::new();
     for member in zip.members().to_vec() {
         let Some(place) = below(member.path.as_str(), prefix) else { continue };
@@ -272,129 +209,4 @@ fn installed_in(
         files.insert(place.to_owned(), InstallerFile::new(place, executable, zip.read(&member)?));
     }
     Ok(files)
-}
-
-fn below<'a>(path: &'a str, prefix: Option<&str>) -> Option<&'a str> {
-    match prefix {
-        None => Some(path),
-        Some(prefix) => path.strip_prefix(prefix)?.strip_prefix('/'),
-    }
-}
-
-/// Runs the base's pip: offline, from the wheels of the lock alone, each by its hash.
-async fn pip_install(
-    context: &Context,
-    base: &PinnedBase,
-    wheels: Vec<Wheel>,
-    subject: &str,
-) -> Result<InstalledFiles, BuildError> {
-    if wheels.is_empty() {
-        return Ok(InstalledFiles::new());
-    }
-    let engine = context.engine().await?;
-    let image = context.bases.image(context, base).await?;
-    let inputs = vec![wheel_folder(context, wheels).await?];
-    let arguments = [
-        &base.definition.image.python,
-        "-I",
-        "-B",
-        "-c",
-        RUN_PIP,
-        "install",
-        "--no-index",
-        "--find-links",
-        "/wheels",
-        "--no-deps",
-        "--no-compile",
-        "--no-cache-dir",
-        "--disable-pip-version-check",
-        "--no-warn-script-location",
-        "--progress-bar",
-        "off",
-        "--require-hashes",
-        "--requirement",
-        "/wheels/requirements.txt",
-        "--target",
-        "/out",
-    ];
-    let mut env = base.definition.image.env.clone();
-    env.insert("HOME".to_owned(), "/tmp".to_owned());
-    let spec = RunSpec {
-        name: format!("{subject} pip"),
-        image,
-        argv: arguments.map(str::to_owned).to_vec(),
-        env,
-        working_dir: "/tmp".to_owned(),
-        user: USER.to_owned(),
-        inputs,
-        outputs: vec![guest("/out")?],
-        // pip unpacks beside its target's file system first, which is in memory.
-        scratch: vec![guest("/tmp")?],
-        limits: Limits {
-            memory_bytes: 2 << 30,
-            pids: 64,
-            cpus: None,
-            output_bytes: 1 << 30,
-            deadline: Duration::from_secs(600),
-        },
-    };
-    let (tell, name) = (context.events.clone(), subject.to_owned());
-    let outcome = engine
-        .run(spec, move |line| tell.send(Event::Line { subject: name.clone(), text: line.text }))
-        .await?;
-    if outcome.exit_code != 0 {
-        let text = String::from_utf8_lossy(&outcome.stderr);
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        return Err(BuildError::Guest {
-            what: "pip",
-            base: base.definition.name.clone(),
-            code: outcome.exit_code,
-            lines: lines[lines.len().saturating_sub(12)..].to_vec(),
-        });
-    }
-    let tar = outcome.outputs.into_iter().next().map(|(_, tar)| tar).unwrap_or_default();
-    blocking(move || {
-        let mut files = InstalledFiles::new();
-        read_tar(Cursor::new(&tar), &ArchiveLimits::default(), |item| {
-            if let TarContent::File(content) = item.content {
-                let path = item.path.to_string();
-                let file = InstallerFile::new(&path, item.mode & 0o100 != 0, content);
-                files.insert(path, file);
-            }
-            Ok::<(), PackError>(())
-        })?;
-        Ok(files)
-    })
-    .await
-}
-
-/// The wheels and a requirements file that names each by version and hash.
-async fn wheel_folder(context: &Context, wheels: Vec<Wheel>) -> Result<InputTree, BuildError> {
-    let context = context.clone();
-    let path = guest("/wheels")?;
-    blocking(move || {
-        let tree_path =
-            |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
-        let by_name: BTreeMap<&String, &Wheel> = wheels.iter().map(|w| (&w.file_name, w)).collect();
-        let requirements: String = by_name
-            .values()
-            .map(|w| format!("{}=={} --hash=sha256:{}\n", w.name, w.version, w.digest.hex()))
-            .collect();
-        let mut file = tempfile::tempfile_in(context.store.root())?;
-        let mut tar = TarWriter::new(BufWriter::with_capacity(256 * 1024, &mut file), 0);
-        // A tar is written in the order of its paths.
-        let own = "requirements.txt";
-        let names: BTreeSet<&str> = by_name.keys().map(|name| name.as_str()).chain([own]).collect();
-        for name in names {
-            let content = match by_name.get(&name.to_owned()) {
-                Some(wheel) => context.store.read_blob(&wheel.digest)?,
-                None => requirements.as_bytes().to_vec(),
-            };
-            tar.add_file(&tree_path(name)?, Mode::Plain, &content)?;
-        }
-        tar.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.seek(SeekFrom::Start(0))?;
-        Ok(InputTree::new(path, BufReader::with_capacity(256 * 1024, file)))
-    })
-    .await
 }

@@ -4,22 +4,19 @@
 //! or whose build is denied: that is when people ask. It fetches nothing and imports nothing. What only a build knows (is it
 //! installed, can it be imported) comes from the latest one in the ledger, if there is one.
 
-use crate::base_image::with_runtime;
-use crate::build::{lock, plans};
-use crate::distribution::ReadyWheel;
-use crate::environment::{Context, EngineSlot};
-use crate::reference::{NamedBuild, resolve};
-use crate::sdist::Builder;
-use crate::selecting::{self, Selecting};
-use crate::stage::Denied;
-use crate::{BuildError, Environment, Events};
+use crate::prepare::plans;
+use kiln_collect::Denied;
 use kiln_fetch::without_queries;
+use kiln_guest::{Bases, EngineSlot, with_runtime};
+use kiln_invocation::{BuildError, Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
+use kiln_publish::{NamedBuild, resolve};
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
     Target, TreePath,
 };
+use kiln_wheel::{Builder, ReadyWheel, Selecting, declared, select_for};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is known of an artifact's distributions.
@@ -138,11 +135,11 @@ pub async fn explain(
     engine: EngineSlot,
 ) -> Result<Explanation, BuildError> {
     let lock = lock(environment, events).await?;
-    let context = Context::new(environment, events, engine, lock)?;
-    let _stop = context.stop_on_drop();
-    let plans = plans(&context, artifact)?;
+    let bases = Bases::open(environment, events, engine, lock)?;
+    let _stop = bases.run().stop_on_drop();
+    let plans = plans(bases.run(), bases.store(), artifact)?;
     let plan = match &plans[artifact] {
-        Ok(plan) => with_runtime(&context, plan.clone()).await?,
+        Ok(plan) => with_runtime(&bases, plan.clone()).await?,
         Err(finding) => return Err(BuildError::Denied(finding.clone())),
     };
     let build = resolve(environment, artifact.as_str()).ok();
@@ -157,8 +154,8 @@ pub async fn explain(
         build,
         build_is_current,
     };
-    let layers = layer_contents(&context, &plan, &plans).await?;
-    let selecting = match selecting::select_for(&context, &plan, layers).await? {
+    let layers = layer_contents(&bases, &plan, &plans).await?;
+    let selecting = match select_for(&bases, &plan, layers).await? {
         Ok(Some(selecting)) => selecting,
         Ok(None) => return Ok(explanation),
         Err(Denied(findings)) => {
@@ -168,7 +165,7 @@ pub async fn explain(
     };
     explanation.base = format!("{} with Python {}", explanation.base, selecting.interpreter.version);
     let mut wheels = Vec::new();
-    let builder = Builder::new(&context, &plan, &selecting.bindings);
+    let builder = Builder::new(&bases, &plan, &selecting.bindings);
     for locked in &selecting.selection.wanted {
         if let Some(wheel) = builder.known(locked, &selecting.target).await? {
             wheels.push(wheel);
@@ -182,14 +179,14 @@ pub async fn explain(
 
 /// What the layers of an artifact would hold: what their own locks select.
 async fn layer_contents(
-    context: &Context,
+    bases: &Bases,
     plan: &ArtifactPlan,
     plans: &BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>,
 ) -> Result<Vec<LayerContent>, BuildError> {
     let mut contents = Vec::new();
     for name in &plan.manifest.layers {
         let Ok(layer) = &plans[name] else { continue };
-        let selected = selecting::select_for(context, layer, Vec::new()).await?;
+        let selected = select_for(bases, layer, Vec::new()).await?;
         let distributions = match selected {
             Ok(Some(selecting)) => {
                 let wanted = selecting.selection.wanted.into_iter();
@@ -402,7 +399,7 @@ fn chains(
 ) -> BTreeMap<DistributionName, Vec<String>> {
     let required: BTreeSet<&DistributionName> = edges.values().flatten().collect();
     let roots: Vec<DistributionName> = if lock.format.is_graph() {
-        selecting::declared(lock, &selecting.choice).into_iter().collect()
+        declared(lock, &selecting.choice).into_iter().collect()
     } else {
         let wanted = selecting.selection.wanted.iter().map(|locked| &locked.name);
         wanted.filter(|name| !required.contains(name)).cloned().collect()

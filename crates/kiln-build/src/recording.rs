@@ -1,34 +1,24 @@
 //! Recording: everything that a build was, from the values of its stages.
 
-use crate::BuildError;
-use crate::distribution::ReadyWheel;
-use crate::stage::{Verified, judge};
-use crate::step;
+use crate::stage::Judgement;
+use kiln_collect::{BroughtBy, Part, Verdict, judge};
+use kiln_invocation::BuildError;
 use kiln_pack::COMPRESSOR;
 use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;
 
 /// The record of a build. It follows from the inputs alone.
-pub(crate) fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record, BuildError> {
-    let Verified {
-        plan,
-        collection,
-        wheels,
-        layers,
-        gaps,
-        findings,
-        checks,
-        imports,
-        assembled,
-        measured: _,
-    } = verified;
+pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>) -> Result<Record, BuildError> {
+    let Judgement { plan, collection, parts, layers, gaps, verdict, imports, assembled, measured: _ } =
+        judgement;
+    let Verdict { findings, checks } = verdict;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
-    // The wheel of a project in the workspace is made of an input, and is none itself.
-    let is_made = |ready: &&ReadyWheel| matches!(ready.source, Some(OriginSource::Folder { .. }));
-    inputs.extend(wheels.iter().filter(|ready| !is_made(ready)).flat_map(wheel_inputs));
-    inputs.extend(collection.components.iter().flat_map(step::crate_inputs));
+    inputs.extend(
+        parts.iter().filter(|part| part.brought_by == BroughtBy::Distribution).flat_map(wheel_inputs),
+    );
+    inputs.extend(collection.components.iter().flat_map(kiln_step::crate_inputs));
     inputs.extend(layers.iter().map(|layer| Input {
         role: InputRole::Layer,
         name: layer.name.to_string(),
@@ -78,11 +68,16 @@ pub(crate) fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record,
     })
 }
 
-/// What a wheel brought into the build: itself, or what it was built from and with.
-fn wheel_inputs(ready: &ReadyWheel) -> Vec<Input> {
-    let Some(built) = &ready.built_from else {
-        let name = ready.file_name.clone();
-        return vec![Input { role: InputRole::Distribution, name, digest: ready.digest }];
+/// What a wheel brought into the build: itself, or what it was built from and with. That of a project in the workspace is
+/// made of an input, and is none itself.
+fn wheel_inputs(part: &Part) -> Vec<Input> {
+    let Some(origin) = &part.component.origin else { return Vec::new() };
+    if matches!(origin.source, Some(OriginSource::Folder { .. })) {
+        return Vec::new();
+    }
+    let Some(built) = &part.component.built_from else {
+        let name = origin.file_name.clone();
+        return vec![Input { role: InputRole::Distribution, name, digest: origin.digest }];
     };
     let (sdist, requirements) = (&built.sdist, built.requirements.iter());
     let sdist = Input { role: InputRole::Sdist, name: sdist.file_name.clone(), digest: sdist.digest };

@@ -1,9 +1,9 @@
 //! Errors, as they are told: what, where, why, what to do, and which exit code.
 
 use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
-use kiln_build::BuildError;
 use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
+use kiln_invocation::BuildError;
 use kiln_plan::Problem;
 use kiln_python::InputProblem;
 use kiln_record::exit;

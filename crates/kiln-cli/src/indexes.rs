@@ -3,11 +3,11 @@
 use crate::failure::Failure;
 use crate::settings::texts;
 use crate::variables::{self as var, Variables};
-use kiln_build::{NamedIndexSetting, WORKSPACE_FILE};
 use kiln_fetch::{
     IndexSetting, IndexSources, configured_index, further_indexes, named_index, pip_config_paths,
     uv_config_paths,
 };
+use kiln_invocation::{NamedIndexSetting, WORKSPACE_FILE};
 use kiln_plan::{IndexPlace, NamedIndex, Settings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

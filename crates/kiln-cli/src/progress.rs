@@ -2,7 +2,7 @@
 
 use crate::printer::{Printer, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kiln_build::{Ending, Event, Events};
+use kiln_invocation::{Ending, Event, Events};
 use kiln_record::ArtifactName;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,8 @@
 //! Ctrl-C, termination and a closed terminal: the run stops, and what it left in the engine is removed.
 
 use crate::failure::Failure;
-use kiln_build::{BuildError, EngineSlot};
+use kiln_guest::EngineSlot;
+use kiln_invocation::BuildError;
 use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
 

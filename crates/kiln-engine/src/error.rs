@@ -185,3 +185,12 @@ fn last_lines(lines: &[String]) -> String {
         format!("; its last lines:\n  {}", lines.join("\n  "))
     }
 }
+
+impl EngineError {
+    /// Whether the engine could not start a program because it is for another machine: what the kernel says of such a
+    /// program (`ENOEXEC`), in the engine's words.
+    #[must_use]
+    pub fn is_foreign_program(&self) -> bool {
+        self.to_string().contains("exec format error")
+    }
+}

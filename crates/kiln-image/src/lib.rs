@@ -11,6 +11,7 @@ pub mod debian;
 mod error;
 mod file_system;
 mod image_index;
+mod lambda;
 mod oci;
 mod reference;
 
@@ -25,6 +26,7 @@ pub use file_system::{Change, FileSystem, Node, NodeContent, write_changes};
 pub use image_index::{
     IndexEntry, PlatformManifest, image_index, index_layout_documents, read_image_index, write_index_tar,
 };
+pub use lambda::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
 pub use oci::{
     CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated,
     archived_blobs, blob_path, layout_documents, write_archive, write_oci_tar,

@@ -1,19 +1,21 @@
 //! The layers of an image: one for each reason to change. Those that are in the store already are not made again.
 
-use super::IMAGE_RULES;
-use crate::BuildError;
-use crate::base_image::{BaseImage, BaseLayer};
-use crate::collect::Collection;
-use crate::dockerfile::Made;
-use crate::environment::Context;
+use kiln_collect::Collection;
+use kiln_dockerfile::Made;
+use kiln_guest::{BaseImage, BaseLayer, in_image};
 use kiln_image::{ContentEntry, LAYER_MEDIA_TYPE, Layer};
+use kiln_invocation::BuildError;
 use kiln_pack::{LayerCodec, LayerSums, LayerWriter, Limits, TarContent, TarWriter, layer_tar, read_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{ComponentId, Digest, Ecosystem, Entry, LayerRole, Mode, Tree, TreePath, digest_of_value};
+use kiln_store::Store;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, BufWriter, Write as _};
 
+/// The version of the rules by which a tree becomes layers and a config. A step means that equal trees may come out as other
+/// images.
+pub(super) const IMAGE_RULES: u32 = 2;
 /// The time of every entry of a layer: a constant, as in the bases that kiln makes, so that equal trees are equal layers
 /// whatever base was pinned when.
 const LAYER_TIME: u64 = 0;
@@ -53,7 +55,7 @@ impl Stored {
 
 /// The layers of the base, then that of the dependencies and that of the application, where there are such.
 pub(super) fn layers(
-    context: &Context,
+    store: &Store,
     plan: &ArtifactPlan,
     collection: &Collection,
     base: &BaseImage,
@@ -61,7 +63,7 @@ pub(super) fn layers(
 ) -> Result<Vec<RoleLayer>, BuildError> {
     let mut layers = Vec::new();
     for layer in &base.layers {
-        layers.push(of_base_layer(context, layer, codec)?.layer(LayerRole::Base, codec));
+        layers.push(of_base_layer(store, layer, codec)?.layer(LayerRole::Base, codec));
     }
     let application = ComponentId::new(Ecosystem::Application, plan.manifest.name.as_str());
     for role in [LayerRole::Dependencies, LayerRole::Application] {
@@ -74,38 +76,34 @@ pub(super) fn layers(
             }
         }
         if !tree.is_empty() {
-            layers.push(of_tree(context, plan, collection, &tree, base, codec)?.layer(role, codec));
+            layers.push(of_tree(store, plan, collection, &tree, base, codec)?.layer(role, codec));
         }
     }
     Ok(layers)
 }
 
 /// The layers of what a Dockerfile made: those of the base, then its own, each as it was brought into its form.
-pub(super) fn of_made(
-    context: &Context,
-    made: &Made,
-    codec: LayerCodec,
-) -> Result<Vec<RoleLayer>, BuildError> {
+pub(super) fn of_made(store: &Store, made: &Made, codec: LayerCodec) -> Result<Vec<RoleLayer>, BuildError> {
     let of_base = made.whole.layers.len() - made.own_layers;
     let layers = made.whole.layers.iter().enumerate().map(|(index, layer)| {
         let role = if index < of_base { LayerRole::Base } else { LayerRole::Application };
-        Ok(of_base_layer(context, layer, codec)?.layer(role, codec))
+        Ok(of_base_layer(store, layer, codec)?.layer(role, codec))
     });
     layers.collect()
 }
 
 /// A base's layer, compressed like the others. Its tar, and so its place in engines, stays what it is.
-fn of_base_layer(context: &Context, layer: &BaseLayer, codec: LayerCodec) -> Result<Stored, BuildError> {
+fn of_base_layer(store: &Store, layer: &BaseLayer, codec: LayerCodec) -> Result<Stored, BuildError> {
     const CACHE: &str = "compressed-layer";
     if codec == LayerCodec::None {
         return Ok(Stored { digest: layer.diff_id, size: layer.size, diff_id: layer.diff_id });
     }
     let key = digest_of_value(&(layer.diff_id, codec.id()))?;
-    if let Some(known) = known(context, CACHE, &key)? {
+    if let Some(known) = known(store, CACHE, &key)? {
         return Ok(known);
     }
-    let mut tar = BufReader::with_capacity(1 << 18, context.store.open_blob(&layer.diff_id)?);
-    let mut writer = LayerWriter::new(context.store.writer()?, codec);
+    let mut tar = BufReader::with_capacity(1 << 18, store.open_blob(&layer.diff_id)?);
+    let mut writer = LayerWriter::new(store.writer()?, codec);
     io::copy(&mut tar, &mut writer)?;
     let (writer, sums) = writer.finish()?;
     if sums.diff_id != layer.diff_id {
@@ -113,12 +111,12 @@ fn of_base_layer(context: &Context, layer: &BaseLayer, codec: LayerCodec) -> Res
         return Err(kiln_store::StoreError::BlobDamaged { digest: layer.diff_id, found: sums.diff_id }.into());
     }
     writer.commit(Some(&sums.digest))?;
-    remember(context, CACHE, &key, sums.into())
+    remember(store, CACHE, &key, sums.into())
 }
 
 /// A part of the artifact's tree as a layer, at the place that the tree has in the image.
 fn of_tree(
-    context: &Context,
+    store: &Store,
     plan: &ArtifactPlan,
     collection: &Collection,
     tree: &Tree,
@@ -132,17 +130,17 @@ fn of_tree(
     let unusual: BTreeMap<TreePath, (u32, u64, u64)> =
         there.iter().filter_map(|folder| Some((folder.clone(), *unusual.get(folder)?))).collect();
     let key = digest_of_value(&(IMAGE_RULES, mount, tree.digest(), (&there, &unusual), codec.id()))?;
-    if let Some(known) = known(context, CACHE, &key)? {
+    if let Some(known) = known(store, CACHE, &key)? {
         return Ok(known);
     }
-    let layer = LayerWriter::new(context.store.writer()?, codec);
+    let layer = LayerWriter::new(store.writer()?, codec);
     let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 18, layer), LAYER_TIME)
         .over(there)
         .with_folders(unusual);
     for (path, entry) in tree.iter() {
         let place = in_image(path, mount)?;
         match entry {
-            Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(context, path)?)?,
+            Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(store, path)?)?,
             Entry::Symlink { target } => tar.add_symlink(&place, target)?,
         }
     }
@@ -151,25 +149,17 @@ fn of_tree(
     let layer = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
     let (writer, sums) = layer.finish()?;
     writer.commit(Some(&sums.digest))?;
-    remember(context, CACHE, &key, sums.into())
+    remember(store, CACHE, &key, sums.into())
 }
 
-fn known(context: &Context, cache: &str, key: &Digest) -> Result<Option<Stored>, BuildError> {
-    let known = context.store.cache_get::<Stored>(cache, key)?;
-    Ok(known.filter(|stored| context.store.contains(&stored.digest)))
+fn known(store: &Store, cache: &str, key: &Digest) -> Result<Option<Stored>, BuildError> {
+    let known = store.cache_get::<Stored>(cache, key)?;
+    Ok(known.filter(|stored| store.contains(&stored.digest)))
 }
 
-fn remember(context: &Context, cache: &str, key: &Digest, stored: Stored) -> Result<Stored, BuildError> {
-    context.store.cache_put(cache, key, &stored)?;
+fn remember(store: &Store, cache: &str, key: &Digest, stored: Stored) -> Result<Stored, BuildError> {
+    store.cache_put(cache, key, &stored)?;
     Ok(stored)
-}
-
-/// Where a path of the tree is in the image.
-pub(super) fn in_image(path: &TreePath, mount: &str) -> Result<TreePath, BuildError> {
-    if mount.is_empty() {
-        return Ok(path.clone());
-    }
-    path.below(mount).map_err(|error| io::Error::other(error.to_string()).into())
 }
 
 /// Folders on the way to the tree's files that the base has: they keep the mode and owner that they have there.
@@ -190,7 +180,7 @@ fn folders_of_base(tree: &Tree, mount: &str, base: &BaseImage) -> Result<BTreeSe
 
 /// The tree that own layers hold, every entry read back and hashed.
 pub(super) fn read_back(
-    context: &Context,
+    store: &Store,
     layers: &[(Digest, LayerCodec)],
     mount: &str,
 ) -> Result<Tree, BuildError> {
@@ -203,7 +193,7 @@ pub(super) fn read_back(
     };
     let mut tree = Tree::new();
     for (digest, codec) in layers {
-        let blob = BufReader::with_capacity(1 << 18, context.store.open_blob(digest)?);
+        let blob = BufReader::with_capacity(1 << 18, store.open_blob(digest)?);
         read_tar(layer_tar(blob, *codec)?, &limits, |item| -> Result<(), BuildError> {
             let entry = match item.content {
                 TarContent::File(bytes) => Entry::File {

@@ -1,24 +1,26 @@
 //! Writing an image out: as a tar or as the folder of an OCI layout, from blobs of the store.
 
-use super::AssembledImage;
 use super::layers::read_back;
-use crate::BuildError;
-use crate::collect::Collection;
-use crate::environment::Context;
+use kiln_collect::Collection;
+use kiln_guest::AssembledImage;
 use kiln_image::{
     CONFIG_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, blob_path, layout_documents, write_archive, write_oci_tar,
 };
+use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, ImageOutput};
+use kiln_publish::described;
 use kiln_record::{Digest, HashingWriter, LayerRole, Output};
-use kiln_store::Publication;
+use kiln_store::{Publication, Store};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::path::Path;
 
 /// The folder of a layout.
 const LAYOUT: &str = "oci";
 
 /// Writes the image beside the published one; its own layers are read back and must hold the tree that was verified.
 pub(crate) fn write(
-    context: &Context,
+    dist: &Path,
+    store: &Store,
     plan: &ArtifactPlan,
     collection: &Collection,
     assembled: &AssembledImage,
@@ -32,26 +34,26 @@ pub(crate) fn write(
         .map(|layer| (layer.digest, assembled.codec))
         .collect();
     let mount = plan.manifest.mount().trim_start_matches('/');
-    let found = read_back(context, &own, mount)?.digest();
+    let found = read_back(store, &own, mount)?.digest();
     let expected = collection.tree.digest();
     if found != expected {
         return Err(BuildError::ArchiveDiffers { artifact: name.clone(), expected, found });
     }
-    let mut publication = Publication::begin(&context.environment.dist, name)?;
+    let mut publication = Publication::begin(dist, name)?;
     let output = plan.manifest.image.as_ref().map(|image| image.output).unwrap_or_default();
     let outputs = match output {
         ImageOutput::OciTar => {
-            vec![tar(context, &mut publication, &format!("{name}.oci.tar"), |writer, content| {
+            vec![tar(store, &mut publication, &format!("{name}.oci.tar"), |writer, content| {
                 write_oci_tar(writer, &assembled.image, name.as_str(), content)
             })?]
         }
         ImageOutput::DockerArchive => {
             let tag = format!("{name}:{}", &assembled.image.config_digest.hex()[..12]);
-            vec![tar(context, &mut publication, &format!("{name}.docker.tar"), |writer, content| {
+            vec![tar(store, &mut publication, &format!("{name}.docker.tar"), |writer, content| {
                 write_archive(writer, &assembled.image, Some(&tag), content)
             })?]
         }
-        ImageOutput::OciLayout => layout(context, &mut publication, plan, assembled)?,
+        ImageOutput::OciLayout => layout(store, &mut publication, plan, assembled)?,
     };
     Ok((publication, outputs))
 }
@@ -60,7 +62,7 @@ type Content<'a> = &'a mut dyn FnMut(&Digest) -> io::Result<Box<dyn Read>>;
 type Sink = HashingWriter<BufWriter<fs_err::File>>;
 
 fn tar(
-    context: &Context,
+    store: &Store,
     publication: &mut Publication,
     file_name: &str,
     write: impl FnOnce(&mut Sink, Content<'_>) -> Result<(), kiln_image::ImageError>,
@@ -68,7 +70,7 @@ fn tar(
     let file = publication.create(file_name)?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 18, file));
     let mut content = |digest: &Digest| -> io::Result<Box<dyn Read>> {
-        let blob = context.store.open_blob(digest).map_err(io::Error::other)?;
+        let blob = store.open_blob(digest).map_err(io::Error::other)?;
         Ok(Box::new(BufReader::with_capacity(1 << 18, blob)))
     };
     write(&mut writer, &mut content)?;
@@ -79,7 +81,7 @@ fn tar(
 
 /// The files of a layout, the manifest first: its digest is the image's.
 fn layout(
-    context: &Context,
+    store: &Store,
     publication: &mut Publication,
     plan: &ArtifactPlan,
     assembled: &AssembledImage,
@@ -101,18 +103,13 @@ fn layout(
     for layer in image.layers.iter().filter(|layer| written.insert(layer.digest)) {
         let file_name = format!("{LAYOUT}/{}", blob_path(&layer.digest));
         let mut writer = HashingWriter::new(publication.create(&file_name)?);
-        io::copy(&mut context.store.open_blob(&layer.digest)?, &mut writer)?;
+        io::copy(&mut store.open_blob(&layer.digest)?, &mut writer)?;
         let (_, digest, size) = writer.finish();
         if digest != layer.digest {
-            context.store.discard(&layer.digest)?;
+            store.discard(&layer.digest)?;
             return Err(kiln_store::StoreError::BlobDamaged { digest: layer.digest, found: digest }.into());
         }
         outputs.push(described(file_name, &layer.media_type, size, digest));
     }
     Ok(outputs)
-}
-
-/// An output with its digest in both forms.
-pub(crate) fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
-    Output { file_name, media_type: media_type.to_owned(), size, digest, sha256_base64: digest.base64() }
 }

@@ -1,19 +1,10 @@
 //! How an image is started: what its base says, what Lambda expects, and what the manifest says over both.
 
-use crate::base_image::BaseImage;
-use crate::collect::Collection;
+use kiln_collect::Collection;
+use kiln_guest::{BaseImage, is_lambda_base};
+use kiln_image::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{ArtifactKind, Ecosystem, ImageRuns};
-
-/// The program that starts functions in the base images that AWS publishes, in its place there.
-pub(crate) const LAMBDA_ENTRYPOINT: &str = "/lambda-entrypoint.sh";
-/// AWS's runtime interface client for Python, which asks Lambda for events and calls the handler.
-pub(crate) const RUNTIME_CLIENT: &str = "awslambdaric";
-
-/// Whether a base is made for Lambda: it has AWS's entrypoint, and with it a runtime client.
-pub(super) fn is_lambda_base(base: &BaseImage) -> bool {
-    base.contents.has_file(LAMBDA_ENTRYPOINT)
-}
 
 /// The whole of it.
 pub(super) fn runs(plan: &ArtifactPlan, collection: &Collection, base: &BaseImage) -> ImageRuns {

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::{FailOn, Sample, compare};
-use kiln_build::{NamedBuild, history};
+use kiln_publish::{NamedBuild, history};
 use kiln_record::exit;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<u8, Failure> {

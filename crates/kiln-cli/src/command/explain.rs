@@ -7,9 +7,8 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals};
 use kiln_audit::format_size;
-use kiln_build::{
-    BuildError, ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path,
-};
+use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
+use kiln_invocation::BuildError;
 use kiln_record::{Cause, DistributionName, Entry, Importable, Level, exit};
 use serde_json::{Value, json};
 

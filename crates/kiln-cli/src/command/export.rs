@@ -6,7 +6,7 @@ use crate::printer::Printer;
 use crate::settings::Settings;
 use crate::variables::{self, Variables};
 use kiln_audit::format_size;
-use kiln_build::{Exported, exported};
+use kiln_publish::{Exported, exported};
 use kiln_record::{Digest, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;

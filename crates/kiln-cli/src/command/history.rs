@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::format_size;
-use kiln_build::{artifacts_with_history, history, resolve};
+use kiln_publish::{artifacts_with_history, history, resolve};
 use kiln_record::{ArtifactName, exit};
 use kiln_store::LedgerEntry;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_build::{BaseMove, LockReport, lock_base};
+use kiln_lock::{BaseMove, LockReport, lock_base};
 use kiln_record::exit;
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ pub(crate) mod verify;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_build::{NamedBuild, is_registry_reference, pull_record, resolve};
+use kiln_publish::{NamedBuild, is_registry_reference, pull_record, resolve};
 use kiln_record::canonical_json;
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use crate::args::Format;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_build::{Pin, pins};
+use kiln_lock::{Pin, pins};
 use kiln_record::{Epoch, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_build::{PullRequest, Pulled, pull};
+use kiln_publish::{PullRequest, Pulled, pull};
 use kiln_record::exit;
 use serde::Serialize;
 use std::path::PathBuf;

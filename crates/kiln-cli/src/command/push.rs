@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
-use kiln_build::{PushRequest, Pushed, push};
+use kiln_publish::{PushRequest, Pushed, push};
 use kiln_record::exit;
 use serde::Serialize;
 

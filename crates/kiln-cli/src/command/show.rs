@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::signals;
 use crate::transformations;
 use kiln_audit::format_size;
-use kiln_build::{InRegistry, RegistryIndex, is_registry_reference, look_up};
+use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
     ArtifactKind, CheckOutcome, Component, ImageRecord, ImportRecord, Importable, Input, Record, exit,
 };

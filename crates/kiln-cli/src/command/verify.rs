@@ -5,7 +5,7 @@ use crate::args::{Format, Verify};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_build::{FileVerdict, verify_file};
+use kiln_publish::{FileVerdict, verify_file};
 use kiln_record::exit;
 use serde::Serialize;
 

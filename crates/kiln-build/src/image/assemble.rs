@@ -1,0 +1,187 @@
+//! Puts a tree on its base: layers, config, and what the record says of both.
+
+use super::{layers, start};
+use kiln_collect::{Collection, component};
+use kiln_dockerfile::Made;
+use kiln_guest::{AssembledImage, BaseImage, numeric_user};
+use kiln_image::{Image, OsPackage, Stated};
+use kiln_invocation::BuildError;
+use kiln_pack::LayerCodec;
+use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
+use kiln_record::{
+    Component, ComponentId, Digest, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole,
+    Metadata, Origin, Supplier, digest_of_value,
+};
+use kiln_store::Store;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How the layers of an image are compressed.
+fn codec(manifest: &Manifest) -> LayerCodec {
+    match manifest.image.as_ref().map(|image| image.compression).unwrap_or_default() {
+        Compression::Gzip => LayerCodec::Gzip,
+        Compression::Zstd => LayerCodec::Zstd,
+        Compression::None => LayerCodec::None,
+    }
+}
+
+/// Puts the tree on its base.
+pub(crate) fn assemble(
+    store: &Store,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    base: &Arc<BaseImage>,
+    made: Option<&Made>,
+) -> Result<AssembledImage, BuildError> {
+    let codec = codec(&plan.manifest);
+    let (layers, runs) = match made {
+        Some(made) => (layers::of_made(store, made, codec)?, made.whole.config.runs.clone()),
+        None => {
+            let layers = layers::layers(store, plan, collection, base, codec)?;
+            (layers, start::runs(plan, collection, base))
+        }
+    };
+    let name = &plan.base.definition.name;
+    let reference = match &plan.base.definition.kind {
+        BaseKind::Registry(registry) => registry.reference.clone(),
+        // An image of kiln's own has no registry; this is the name that engines have it by.
+        BaseKind::Debian(_) => format!("{ENGINE_BASES}{name}"),
+        BaseKind::Scratch => name.to_string(),
+    };
+    let mut annotations =
+        plan.manifest.image.as_ref().map(|image| image.annotations.clone()).unwrap_or_default();
+    if plan.base.definition.kind != BaseKind::Scratch {
+        let digest = plan.base.lock.manifest.to_string();
+        annotations.insert("org.opencontainers.image.base.name".to_owned(), reference.clone());
+        annotations.insert("org.opencontainers.image.base.digest".to_owned(), digest);
+    }
+    let stated = Stated { runs: &runs, annotations: annotations.clone(), created: plan.epoch };
+    let (of_base, own): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.role == LayerRole::Base);
+    let image = Image::on_base(
+        &base.config,
+        of_base.into_iter().map(|layer| layer.layer.clone()).collect(),
+        own.into_iter().map(|layer| (layer.layer.clone(), layer.role.as_str())).collect(),
+        &stated,
+    )?;
+    let components = match made {
+        Some(made) => {
+            let mut components = base_components(plan, &made.whole, Some(base));
+            for component in components.iter_mut().filter(|component| !component.from_base) {
+                // What it owns in the tree, where it was installed over the base.
+                let own = collection.owners.iter().filter(|(_, owner)| **owner == component.id);
+                let sizes = own.filter_map(|(path, _)| collection.tree.get(path)).map(Entry::size);
+                (component.bytes, component.files) = sizes.fold((0, 0), |(sum, n), size| (sum + size, n + 1));
+            }
+            components
+        }
+        None => base_components(plan, base, None),
+    };
+    let (files, bytes) = base.contents.size();
+    let owned: u64 =
+        components.iter().filter(|component| component.from_base).map(|component| component.bytes).sum();
+    let record = ImageRecord {
+        manifest: image.manifest_digest,
+        config: image.config_digest,
+        variant: image.variant.clone(),
+        base: ImageBase {
+            name: name.clone(),
+            reference,
+            manifest: plan.base.lock.manifest,
+            files,
+            bytes,
+            unowned_bytes: bytes.saturating_sub(owned),
+            surface: Some(base.contents.surface()),
+        },
+        size: layers.iter().map(|layer| layer.layer.size).sum(),
+        unpacked_size: match made {
+            Some(made) => made.whole.contents.size().1,
+            None => bytes.saturating_add(collection.tree.size()),
+        },
+        layers: layers
+            .iter()
+            .map(|layer| ImageLayer {
+                role: layer.role,
+                digest: layer.layer.digest,
+                diff_id: layer.layer.diff_id,
+                size: layer.layer.size,
+                media_type: layer.layer.media_type.clone(),
+            })
+            .collect(),
+        python_folder: plan
+            .manifest
+            .python
+            .as_ref()
+            .map(|_| plan.manifest.python_folder().unwrap_or_default().to_owned()),
+        attributes: made.map(|made| made.attributes.clone()).unwrap_or_default(),
+        removed: made.map(|made| made.removed.clone()).unwrap_or_default(),
+        runs,
+        annotations,
+    };
+    let user = match made {
+        Some(made) => made.user.clone(),
+        None => numeric_user(&record.runs),
+    };
+    let python = made.and_then(Made::python);
+    Ok(AssembledImage { image, codec, record, components, user, python })
+}
+
+/// The packages of an image as components: what its own database says, and the `.deb` of each where the lock has it. `below`
+/// is what it stands on: packages that are not there in the same version are not the base's.
+fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<BaseImage>>) -> Vec<Component> {
+    let is_below = |package: &OsPackage| {
+        below.is_none_or(|below| {
+            let mut packages = below.contents.packages.iter().flatten();
+            packages.any(|other| other.name == package.name && other.version == package.version)
+        })
+    };
+    let locked: BTreeMap<&str, &kiln_plan::LockedPackage> =
+        plan.base.lock.packages.iter().map(|package| (package.name.as_str(), package)).collect();
+    let packages = base.contents.packages.iter().flatten();
+    packages
+        .map(|package| {
+            let from_base = is_below(package);
+            let deb = locked.get(package.name.as_str()).filter(|_| from_base);
+            let origin = deb.map(|deb| Origin {
+                file_name: deb.path.rsplit('/').next().unwrap_or(&deb.path).to_owned(),
+                size: deb.size,
+                digest: deb.digest,
+                sha512: None,
+                source: None,
+            });
+            Component {
+                version: Some(package.version.clone()),
+                bytes: package.bytes,
+                files: package.files,
+                origin,
+                metadata: Metadata {
+                    supplier: package.maintainer.as_deref().map(supplier),
+                    summary: package.summary.clone(),
+                    homepage: package.homepage.clone(),
+                    ..Metadata::default()
+                },
+                from_base,
+                ..component(
+                    ComponentId::new(Ecosystem::Debian, &package.name),
+                    Ecosystem::Debian,
+                    &package.name,
+                )
+            }
+        })
+        .collect()
+}
+
+/// `Name <address>`, as Debian writes it.
+fn supplier(text: &str) -> Supplier {
+    match text.rsplit_once('<') {
+        Some((name, address)) => Supplier {
+            name: Some(name.trim().to_owned()).filter(|name| !name.is_empty()),
+            email: Some(address.trim_end_matches('>').trim().to_owned()),
+        },
+        None => Supplier { name: Some(text.trim().to_owned()), email: None },
+    }
+}
+
+/// The digest of everything here that decides bytes: part of the plan of every image.
+pub(crate) fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
+    Ok(digest_of_value(&(layers::IMAGE_RULES, kiln_image::CONTENTS_RULES, codec(manifest).id()))?)
+}

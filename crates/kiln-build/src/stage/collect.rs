@@ -1,0 +1,95 @@
+//! Collected: one tree with owners, packaged as the manifest asks.
+
+use super::fetch::Fetched;
+use kiln_audit::Expected;
+use kiln_collect::{Collection, Judged, Part, ReadyLayer, Verdict, denied};
+use kiln_dockerfile::Made;
+use kiln_guest::Bases;
+use kiln_invocation::{Event, Run, Stage};
+use kiln_plan::ArtifactPlan;
+use kiln_record::{DistributionName, Ecosystem, Gap};
+use kiln_store::Store;
+use kiln_wheel::ReadyWheel;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// One tree with owners.
+pub(crate) struct Collected {
+    pub(super) plan: Arc<ArtifactPlan>,
+    pub(super) collection: Arc<Collection>,
+    /// The tree as it was installed, before anything was left out or changed for packing.
+    pub(super) installed: Arc<Collection>,
+    pub(super) parts: Arc<[Part]>,
+    wheels: Arc<[ReadyWheel]>,
+    pub(super) made: Option<Arc<Made>>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) verdict: Verdict,
+    /// What the lock and the target ask for, whatever was brought.
+    pub(super) wanted: Vec<Expected>,
+    /// What the project itself asks for, where the lock tells that from what others require.
+    pub(super) declared: Option<BTreeSet<DistributionName>>,
+}
+
+impl Fetched {
+    /// Merges everything into one tree.
+    pub(crate) fn collect(self, run: &Run, store: &Store) -> Judged<Collected> {
+        run.tell(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
+        let Self { plan, distributions, own, made, mut verdict } = self;
+        let folder = plan.manifest.python_folder();
+        let (mut parts, claimed) = kiln_wheel::parts(&distributions.wheels, &distributions.edges, folder);
+        let collection = match &made {
+            Some(made) => kiln_dockerfile::collection(store, &plan, made, &parts)?,
+            None => {
+                parts.extend(own);
+                verdict.findings.extend(claimed);
+                Collection::new(plan.manifest.name.as_str(), &parts)
+            }
+        };
+        verdict.findings.extend(collection.findings.iter().cloned());
+        // What packing leaves out collides with nothing, so that comes first where there is such a section.
+        if plan.manifest.package.is_none()
+            && let Some(denied) = denied(&plan, &verdict.findings, run.now())
+        {
+            return Ok(Err(denied));
+        }
+        let collection = Arc::new(collection);
+        Ok(Ok(Collected {
+            plan,
+            installed: Arc::clone(&collection),
+            collection,
+            parts: parts.into(),
+            wheels: distributions.wheels,
+            made,
+            gaps: distributions.gaps,
+            verdict,
+            wanted: distributions.wanted,
+            declared: distributions.declared,
+        }))
+    }
+}
+
+impl Collected {
+    /// Applies the rules of the manifest's `[package]` section, if it has one.
+    pub(crate) async fn package(mut self, bases: &Bases) -> Judged<Self> {
+        let verdict = std::mem::take(&mut self.verdict);
+        let packaged = kiln_wheel::package(bases, &self.plan, self.collection, &self.wheels, verdict).await?;
+        Ok(packaged.map(|(collection, verdict)| Self { collection, verdict, ..self }))
+    }
+
+    /// This artifact as a layer for others.
+    pub(crate) fn layer(&self) -> ReadyLayer {
+        let distributions = self.parts.iter().filter(|part| part.component.ecosystem == Ecosystem::Python);
+        ReadyLayer {
+            name: self.plan.manifest.name.clone(),
+            collection: Arc::clone(&self.collection),
+            distributions: distributions
+                .filter_map(|part| Some((part.component.name.parse().ok()?, part.component.version.clone()?)))
+                .collect(),
+        }
+    }
+
+    /// What it was planned as.
+    pub(crate) fn plan(&self) -> &ArtifactPlan {
+        &self.plan
+    }
+}

@@ -1,0 +1,120 @@
+//! Planned, then fetched: everything that the plan names is in the store.
+
+use kiln_collect::{Judged, Part, ReadyLayer, SourceTree, Verdict, component, denied};
+use kiln_dockerfile::Made;
+use kiln_guest::{Bases, with_runtime, with_system_of};
+use kiln_invocation::{BuildError, Event, Stage};
+use kiln_plan::ArtifactPlan;
+use kiln_python::LayerContent;
+use kiln_record::{Check, ComponentId, Ecosystem};
+use kiln_step::StepFiles;
+use kiln_wheel::Distributions;
+use std::sync::Arc;
+
+/// All files of the workspace that an artifact is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ArtifactFiles {
+    /// Its own; what its Dockerfile can copy, if it has one.
+    pub(crate) own: SourceTree,
+    /// What its steps are given.
+    pub(crate) steps: StepFiles,
+}
+
+/// Every input has a digest; nothing was fetched yet.
+pub(crate) struct Planned {
+    pub(crate) plan: ArtifactPlan,
+    pub(crate) files: ArtifactFiles,
+}
+
+/// What is to be collected is in the store.
+pub(crate) struct Fetched {
+    pub(super) plan: Arc<ArtifactPlan>,
+    pub(super) distributions: Distributions,
+    /// What is collected: own files, upstream sources and steps; distributions are parts once they are installed.
+    pub(super) own: Vec<Part>,
+    /// What its Dockerfile made of all that, if it has one.
+    pub(super) made: Option<Arc<Made>>,
+    pub(super) verdict: Verdict,
+}
+
+impl Planned {
+    /// Decides which distributions the target needs, and brings everything into the store.
+    pub(crate) async fn fetch(self, bases: &Bases, layers: &[ReadyLayer]) -> Judged<Fetched> {
+        let Self { plan, files } = self;
+        let plan = with_runtime(bases, plan).await?;
+        let (manifest, run) = (&plan.manifest, bases.run());
+        let tell = |stage| run.tell(Event::Stage { artifact: manifest.name.clone(), stage });
+        if !plan.upstreams.is_empty() {
+            tell(Stage::Fetch);
+        }
+        let upstreams = kiln_step::upstream::bring_all(bases.network(), manifest, &plan.upstreams).await?;
+        if !plan.steps.is_empty() {
+            tell(Stage::Steps);
+        }
+        let steps = kiln_step::make_all(bases, &plan, &files.steps).await?;
+        let mut verdict = Verdict { findings: kiln_step::findings(&plan, &steps), checks: Vec::new() };
+        if let Some(denied) = denied(&plan, &verdict.findings, run.now()) {
+            return Ok(Err(denied));
+        }
+        let mut distributions = match bring_distributions(bases, &plan, layers).await? {
+            Ok(distributions) => distributions,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        verdict.extend(std::mem::take(&mut distributions.verdict));
+        verdict.checks.extend(kiln_step::checks(&steps));
+        let mut own = vec![own_part(&plan, &files.own)];
+        own.extend(upstreams.iter().map(|ready| ready.part(manifest)));
+        own.extend(steps.iter().map(kiln_step::ReadyStep::part));
+        let made = make(bases, &plan, &files.own, &own[1..], &distributions).await?;
+        let plan = with_system_of(plan, made.as_ref().map(|made| &made.whole));
+        Ok(Ok(Fetched { plan: Arc::new(plan), distributions, own, made, verdict }))
+    }
+}
+
+/// Selects and brings distributions; none if the manifest has no `[python]` section.
+async fn bring_distributions(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    layers: &[ReadyLayer],
+) -> Judged<Distributions> {
+    let contents = layers
+        .iter()
+        .map(|layer| LayerContent { name: layer.name.clone(), distributions: layer.distributions.clone() })
+        .collect();
+    match kiln_wheel::select_for(bases, plan, contents).await? {
+        Ok(Some(selecting)) => kiln_wheel::bring(bases, plan, selecting).await,
+        Ok(None) => {
+            let check = Check::not_checked("distributions", "the manifest has no [python] section");
+            let verdict = Verdict::of_checks(vec![check]);
+            Ok(Ok(Distributions { verdict, ..Distributions::default() }))
+        }
+        Err(denied) => Ok(Err(denied)),
+    }
+}
+
+/// The artifact's own files, in the folder that they go to.
+fn own_part(plan: &ArtifactPlan, source: &SourceTree) -> Part {
+    let manifest = &plan.manifest;
+    let name = manifest.name.as_str();
+    let into = manifest.source.as_ref().and_then(|section| section.into.as_deref());
+    let component = component(ComponentId::new(Ecosystem::Application, name), Ecosystem::Application, name);
+    let by = kiln_collect::BroughtBy::Source;
+    Part::own(component, by, &source.tree, &source.files, manifest.own_folder(into))
+}
+
+/// Lets an artifact's Dockerfile make its image of what was brought, if it has one.
+async fn make(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    source: &SourceTree,
+    brought: &[Part],
+    distributions: &Distributions,
+) -> Result<Option<Arc<Made>>, BuildError> {
+    if plan.recipe.is_none() {
+        return Ok(None);
+    }
+    bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Dockerfile });
+    let mut parts = brought.to_vec();
+    parts.extend(kiln_wheel::parts(&distributions.wheels, &distributions.edges, None).0);
+    kiln_dockerfile::make(bases, plan, source, &parts).await
+}

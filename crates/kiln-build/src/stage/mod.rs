@@ -1,0 +1,14 @@
+//! The stages of one artifact's build. Each is a type that takes the one before it by value, with fields that only its own
+//! file can fill: what was not verified cannot be packed, and what was not packed cannot be recorded.
+
+mod collect;
+mod fetch;
+mod pack;
+mod publish;
+mod trial;
+mod verify;
+
+pub(crate) use collect::Collected;
+pub(crate) use fetch::{ArtifactFiles, Planned};
+pub(crate) use publish::Published;
+pub(crate) use verify::Judgement;

@@ -1,0 +1,96 @@
+//! Packed: the archive is written beside the published one, read back, and within its limits.
+
+use super::verify::{Judgement, Verified};
+use crate::image;
+use kiln_audit::{Budget, ImageSizes, check_image_limits, check_limits};
+use kiln_collect::{Judged, OpenArchives, denied, tree_of_archive};
+use kiln_guest::Bases;
+use kiln_invocation::{BuildError, Event, Stage, blocking};
+use kiln_pack::ZipWriter;
+use kiln_publish::described;
+use kiln_record::{ArtifactName, Check, Entry, Finding, HashingWriter, Output};
+use kiln_store::{Publication, Store};
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+/// The archive is written, not yet published, and within its limits.
+pub(crate) struct Packed {
+    pub(super) judgement: Judgement,
+    pub(super) publication: Publication,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Verified {
+    /// Writes the archive beside the published one, reads it back, and judges its size.
+    pub(crate) async fn pack(self, bases: &Bases) -> Judged<Packed> {
+        let mut judgement = self.into_judgement();
+        let (run, store) = (bases.run().clone(), bases.store().clone());
+        run.tell(Event::Stage { artifact: judgement.plan.manifest.name.clone(), stage: Stage::Pack });
+        blocking(move || {
+            let (publication, outputs) = match &judgement.assembled {
+                Some(assembled) => {
+                    image::write(run.dist(), &store, &judgement.plan, &judgement.collection, assembled)?
+                }
+                None => write_archive(run.dist(), &store, &judgement)?,
+            };
+            let (mut found, check) = limits(&judgement, outputs.first().map_or(0, |output| output.size));
+            for finding in &mut found {
+                finding.detail.extend(judgement.collection.largest());
+            }
+            judgement.verdict.findings.extend(found);
+            judgement.verdict.checks.push(check);
+            if let Some(denied) = denied(&judgement.plan, &judgement.verdict.findings, run.now()) {
+                return Ok(Err(denied));
+            }
+            Ok(Ok(Packed { judgement, publication, outputs }))
+        })
+        .await
+    }
+}
+
+/// Holds an artifact against the limits of its kind and the budget of its manifest.
+fn limits(judgement: &Judgement, archive: u64) -> (Vec<Finding>, Check) {
+    let manifest = &judgement.plan.manifest;
+    let own = judgement.collection.tree.size();
+    let budget =
+        Budget { zip: manifest.budget.zip, unpacked: manifest.budget.unpacked, image: manifest.budget.image };
+    if let Some(assembled) = &judgement.assembled {
+        let sizes = ImageSizes { layers: assembled.record.size, base: assembled.record.base.bytes, own };
+        return check_image_limits(manifest.kind, &sizes, &budget);
+    }
+    let layers: Vec<(ArtifactName, u64)> =
+        judgement.layers.iter().map(|layer| (layer.name.clone(), layer.collection.tree.size())).collect();
+    check_limits(manifest.kind, archive, own, &layers, &budget)
+}
+
+fn write_archive(
+    dist: &Path,
+    store: &Store,
+    judgement: &Judgement,
+) -> Result<(Publication, Vec<Output>), BuildError> {
+    let name = &judgement.plan.manifest.name;
+    let collection = &judgement.collection;
+    let file_name = format!("{name}.zip");
+    let mut publication = Publication::begin(dist, name)?;
+    let file = publication.create(&file_name)?;
+    let mut zip = ZipWriter::new(HashingWriter::new(BufWriter::with_capacity(256 * 1024, file)));
+    let mut wheel_files = OpenArchives::new(store);
+    for (path, entry) in collection.tree.iter() {
+        match entry {
+            Entry::File { mode, .. } => {
+                zip.add_file(path, *mode, &collection.compressed(&mut wheel_files, path)?)?
+            }
+            Entry::Symlink { target } => zip.add_symlink(path, target)?,
+        }
+    }
+    let (mut buffer, digest, size) = zip.finish()?.finish();
+    buffer.flush()?;
+    let file = buffer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+
+    let found = tree_of_archive(file.path())?.digest();
+    let expected = collection.tree.digest();
+    if found != expected {
+        return Err(BuildError::ArchiveDiffers { artifact: name.clone(), expected, found });
+    }
+    Ok((publication, vec![described(file_name, "application/zip", size, digest)]))
+}

@@ -1,0 +1,167 @@
+//! Verified: the tree was judged, and nothing denies it.
+
+use super::collect::Collected;
+use super::trial::{Trial, Tried};
+use crate::image;
+use kiln_audit::{distributions_in_tree, reconcile};
+use kiln_collect::{Collection, Judged, Part, ReadyLayer, Verdict, denied};
+use kiln_dockerfile::Made;
+use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded};
+use kiln_invocation::{BuildError, Event, Stage, blocking};
+use kiln_plan::ArtifactPlan;
+use kiln_python::Surroundings;
+use kiln_record::{Ecosystem, Gap, ImportRecord};
+use kiln_store::{SmokeMeasure, Store};
+use std::sync::Arc;
+
+/// The tree was judged, and nothing denies it.
+pub(crate) struct Verified(Judgement);
+
+/// Everything that is known of an artifact once it was judged.
+pub(crate) struct Judgement {
+    pub(crate) plan: Arc<ArtifactPlan>,
+    pub(crate) collection: Arc<Collection>,
+    pub(crate) parts: Arc<[Part]>,
+    pub(crate) layers: Arc<[ReadyLayer]>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) verdict: Verdict,
+    pub(crate) imports: Option<ImportRecord>,
+    /// The image around the tree, if it is to be one: what was checked is what is packed.
+    pub(crate) assembled: Option<AssembledImage>,
+    /// What the smoke check measured, for the run details alone.
+    pub(crate) measured: Option<SmokeMeasure>,
+}
+
+impl Verified {
+    /// What was judged.
+    pub(super) fn into_judgement(self) -> Judgement {
+        self.0
+    }
+}
+
+impl Collected {
+    /// Judges the tree: reconciliation, ELF files, then the import in the base.
+    pub(crate) async fn verify(self, bases: &Bases, layers: &[ReadyLayer]) -> Judged<Verified> {
+        let Self { plan, collection, installed, parts, made, gaps, mut verdict, wanted, declared, .. } = self;
+        let now = bases.run().now();
+        bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
+        let layers: Arc<[ReadyLayer]> = layers.into();
+        let base = match plan.manifest.kind.is_image() {
+            true => Some(bases.base_image(&plan.base).await?),
+            false => None,
+        };
+        let still = Still {
+            store: bases.store().clone(),
+            plan: Arc::clone(&plan),
+            collection: Arc::clone(&collection),
+            parts: Arc::clone(&parts),
+            layers: Arc::clone(&layers),
+            base: base.clone(),
+            made: made.clone(),
+        };
+        verdict.extend(blocking(move || still.judge(&wanted)).await?);
+        // Nothing is put together from what cannot be started, or would break its base.
+        if base.is_some()
+            && let Some(denied) = denied(&plan, &verdict.findings, now)
+        {
+            return Ok(Err(denied));
+        }
+        verdict.extend(kiln_check::pip_check(bases, &plan, &installed, &parts).await?);
+
+        let distributions = parts.iter().filter(|part| part.component.ecosystem == Ecosystem::Python);
+        let around = Surroundings {
+            installed: distributions
+                .filter_map(|part| Some((part.component.name.parse().ok()?, part.modules.clone())))
+                .collect(),
+            declared,
+            gaps: gaps.clone(),
+        };
+        let assembled = match &base {
+            Some(base) => Some(put_together(bases, &plan, &collection, base, made).await?),
+            None => None,
+        };
+        let loaded = match &assembled {
+            Some(assembled) => Loaded::new(bases, &plan, assembled).await?,
+            None => None,
+        };
+        let trial = Trial {
+            plan: &plan,
+            collection: &collection,
+            around: &around,
+            gaps: &gaps,
+            parts: &parts,
+            layers: &layers,
+            image: loaded.as_ref(),
+        };
+        let tried = trial.run(bases, verdict).await;
+        // Whatever came of it, the engine keeps nothing.
+        if let Some(loaded) = loaded {
+            loaded.remove().await;
+        }
+        let Tried { verdict, imports, measured } = tried?;
+        if let Some(denied) = denied(&plan, &verdict.findings, now) {
+            return Ok(Err(denied));
+        }
+        Ok(Ok(Verified(Judgement {
+            plan,
+            collection,
+            parts,
+            layers,
+            gaps,
+            verdict,
+            imports,
+            assembled,
+            measured,
+        })))
+    }
+}
+
+/// What can be judged without running anything.
+struct Still {
+    store: Store,
+    plan: Arc<ArtifactPlan>,
+    collection: Arc<Collection>,
+    parts: Arc<[Part]>,
+    layers: Arc<[ReadyLayer]>,
+    base: Option<Arc<BaseImage>>,
+    made: Option<Arc<Made>>,
+}
+
+impl Still {
+    fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<Verdict, BuildError> {
+        let Self { store, plan, collection, parts, layers, base, made } = self;
+        let (findings, check) = if plan.recipe.is_some() {
+            let there = kiln_dockerfile::found_distributions(store, collection)?;
+            kiln_dockerfile::reconciled(plan, wanted, &there)
+        } else {
+            let folder = plan.manifest.python_folder();
+            let read = &mut |path: &_| collection.read(store, path);
+            reconcile(wanted, &distributions_in_tree(&collection.tree, folder, read)?)
+        };
+        let mut verdict = Verdict { findings, checks: vec![check] };
+        verdict.extend(kiln_check::native(store, plan, collection, parts, layers)?);
+        let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
+        verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);
+        if let Some(base) = base {
+            verdict.extend(match made {
+                Some(made) => kiln_dockerfile::judge(plan, made),
+                None => kiln_check::against_base(plan, collection, parts, base)?,
+            });
+        }
+        Ok(verdict)
+    }
+}
+
+/// Puts an image together from what was judged.
+async fn put_together(
+    bases: &Bases,
+    plan: &Arc<ArtifactPlan>,
+    collection: &Arc<Collection>,
+    base: &Arc<BaseImage>,
+    made: Option<Arc<Made>>,
+) -> Result<AssembledImage, BuildError> {
+    bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Assemble });
+    let (store, plan) = (bases.store().clone(), Arc::clone(plan));
+    let (collection, base) = (Arc::clone(collection), Arc::clone(base));
+    blocking(move || image::assemble(&store, &plan, &collection, &base, made.as_deref())).await
+}

@@ -1,0 +1,98 @@
+//! Hygiene: what an artifact should not hold, and what hides what between a function and its layers.
+
+use crate::against_base::leads_into_base;
+use kiln_audit::{
+    LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
+    check_links, check_namespaces, check_unowned, may_name_build_paths,
+};
+use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
+use kiln_guest::BaseImage;
+use kiln_invocation::BuildError;
+use kiln_plan::ArtifactPlan;
+use kiln_record::{Check, Code, DistributionName, Ecosystem, Entry, TreePath};
+use kiln_store::Store;
+use std::collections::BTreeMap;
+
+/// Judges the tree.
+///
+/// # Errors
+/// If a file cannot be read any more.
+pub fn hygiene(
+    store: &Store,
+    plan: &ArtifactPlan,
+    collection: &Collection,
+    parts: &[Part],
+    layers: &[ReadyLayer],
+    base: Option<&BaseImage>,
+) -> Result<Verdict, BuildError> {
+    let mut findings = check_duplicates(&collection.tree);
+    findings.extend(check_bytecode(&collection.tree, &collection.owners));
+    findings.extend(check_links(&collection.tree));
+    if let Some(base) = base {
+        // A link of an image may lead to what its base has.
+        let mount = plan.manifest.mount();
+        findings.retain(|finding| {
+            finding.code != Code::DanglingLink
+                || !TreePath::new(&finding.subject).is_ok_and(|path| {
+                    collection
+                        .tree
+                        .get(&path)
+                        .is_some_and(|entry| leads_into_base(&path, entry, mount, &base.contents))
+                })
+        });
+    }
+    let own = format!("{}/", Ecosystem::Application.as_str());
+    let mut texts = 0;
+    for (path, entry) in collection.tree.iter() {
+        let Entry::File { size, .. } = entry else { continue };
+        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        if *size > LEAK_SIZE_LIMIT || !is_own && !may_name_build_paths(path) {
+            continue;
+        }
+        texts += 1;
+        findings.extend(check_leaks(path, is_own, &collection.read(store, path)?));
+    }
+    let mut checks =
+        vec![Check::ran("tree", collection.tree.len(), "files"), Check::ran("leaks", texts, "text files")];
+    findings.extend(check_unowned(&collection.tree, &collection.owners, plan.manifest.python_folder()));
+    if !layers.is_empty() {
+        let function =
+            SearchedTree { name: plan.manifest.name.as_str(), tree: &collection.tree, prefix: None };
+        let searched: Vec<SearchedTree<'_>> = layers
+            .iter()
+            .map(|layer| SearchedTree {
+                name: layer.name.as_str(),
+                tree: &layer.collection.tree,
+                prefix: Some("python"),
+            })
+            .collect();
+        findings.extend(check_namespaces(function, &searched, |index, path| match index {
+            0 => collection.read(store, path),
+            layer => layers[layer - 1].collection.read(store, path),
+        })?);
+        let distributions: BTreeMap<DistributionName, String> = parts
+            .iter()
+            .filter(|part| part.component.ecosystem == Ecosystem::Python)
+            .filter_map(|part| Some((part.component.name.parse().ok()?, part.component.version.clone()?)))
+            .collect();
+        let function = Layered {
+            name: &plan.manifest.name,
+            tree: &collection.tree,
+            owners: &collection.owners,
+            distributions: &distributions,
+        };
+        let layers: Vec<Layered<'_>> = layers
+            .iter()
+            .map(|layer| Layered {
+                name: &layer.name,
+                tree: &layer.collection.tree,
+                owners: &layer.collection.owners,
+                distributions: &layer.distributions,
+            })
+            .collect();
+        let (found, check) = check_layering(&function, &layers);
+        findings.extend(found);
+        checks.push(check);
+    }
+    Ok(Verdict { findings, checks })
+}

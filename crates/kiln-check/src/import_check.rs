@@ -1,0 +1,378 @@
+//! The import check: the artifact, unpacked where Lambda would have it, is imported in its base.
+
+use crate::environment::{environment, environment_in_image};
+use crate::text::without_addresses;
+use kiln_collect::{Collection, ReadyLayer};
+use kiln_engine::GuestPath;
+use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, collections, guest, writable};
+use kiln_invocation::BuildError;
+use kiln_plan::{ArtifactPlan, Manifest};
+use kiln_python::{
+    IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, scan_findings,
+};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Check, Code, Ecosystem, Finding, ImportRecord, Importable, TreePath,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer than any import that Lambda would wait for (its init phase ends after 10 s), as a loaded machine may be slow.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How long one module may take, in seconds; Lambda's init phase ends after 10 s, and a loaded machine may be slow.
+const MODULE_SECONDS: u32 = 40;
+/// The most bytes that the names of own files take in the request, which is one argument of a program (at most 128 KiB).
+const OWN_LIMIT: usize = 80_000;
+/// Lambda's largest memory would be 10,240 MB; importing needs far less.
+const MEMORY: u64 = 2 << 30;
+
+/// What the import check told.
+#[derive(Default)]
+pub struct Imported {
+    pub findings: Vec<Finding>,
+    pub checks: Vec<Check>,
+    pub record: Option<ImportRecord>,
+}
+
+/// Reads the imports of the artifact's own files, then imports the handler, its own modules and the distributions that it
+/// asks for, in the pinned base.
+pub async fn import(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    collection: &Arc<Collection>,
+    around: &Surroundings,
+    layers: &[ReadyLayer],
+    image: Option<&Loaded>,
+) -> Result<Imported, BuildError> {
+    let manifest = &plan.manifest;
+    if manifest.runtime.python.is_none() {
+        let check = Check::not_checked("import", format!("{} has no Python", of_runtime(manifest)));
+        return Ok(Imported { checks: vec![check], ..Imported::default() });
+    }
+    let engine = bases.engine().await?;
+    if !bases.can_run(&plan.base).await? {
+        let architecture = manifest.target.architecture.lambda();
+        let finding = Finding::new(
+            Code::NotChecked,
+            "import",
+            format!("nothing was imported: there is no {architecture} engine here"),
+        )
+        .remedy(format!("build on a machine, or with an engine, of {architecture}"));
+        let checks = ["import", "import-own", "imports-read"]
+            .map(|check| Check::not_checked(check, format!("no {architecture} engine")))
+            .to_vec();
+        return Ok(Imported { findings: vec![finding], checks, record: None });
+    }
+    let place = Place::of(bases, plan, image).await?;
+    let layer_trees: Vec<Arc<Collection>> = match manifest.kind {
+        ArtifactKind::LambdaLayer => vec![Arc::clone(collection)],
+        _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
+    };
+    let tree = |path: &'static str, trees| {
+        collections(bases.store(), path, trees, manifest.kind == ArtifactKind::Image, plan.epoch.seconds())
+    };
+    let mut inputs = Vec::new();
+    if manifest.kind == ArtifactKind::LambdaZip {
+        inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
+    }
+    if !layer_trees.is_empty() {
+        inputs.push(tree("/opt", layer_trees).await?);
+    }
+
+    let layer_path = "/opt/python".to_owned();
+    let (task_root, layer_paths) = match manifest.kind {
+        ArtifactKind::LambdaLayer => (layer_path, Vec::new()),
+        ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), vec![layer_path]),
+        ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => ("/var/task".to_owned(), Vec::new()),
+        // Where a Dockerfile starts its program is where that looks for modules first.
+        ArtifactKind::Image if manifest.dockerfile.is_some() => (place.working_dir.clone(), Vec::new()),
+        ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
+    };
+    let own = OwnCode::new(plan, collection, &task_root);
+    let interpreter = bases.interpreter(&plan.base).await?;
+    let mut own_modules = own.modules;
+    let mut modules: BTreeSet<String> = distribution_modules(manifest.kind, around);
+    match manifest.kind {
+        ArtifactKind::LambdaLayer => modules.extend(manifest.check.modules.iter().cloned()),
+        _ => own_modules.extend(manifest.check.modules.iter().cloned()),
+    }
+    let request = ImportRequest {
+        handler: manifest.handler.clone(),
+        modules: modules.into_iter().collect(),
+        own_modules: own_modules.into_iter().collect(),
+        sources: own.sources,
+        stdlib: interpreter.stdlib.clone(),
+        seconds: MODULE_SECONDS,
+        task_root,
+        layer_paths,
+        // An image has what its base provides, and needs no stand-ins.
+        runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
+        as_it_is: image.is_some(),
+    };
+    let python = plan.base.definition.image.python.as_str();
+    let argv = std::iter::once(image.and_then(|image| image.python.as_deref()).unwrap_or(python))
+        .chain(place.options.iter().copied())
+        .chain(["-c", IMPORT_CHECK])
+        .map(str::to_owned)
+        .chain([request.to_json()])
+        .collect();
+    let program = Program::new(format!("{} import", manifest.name), place.image, argv)
+        .environment(place.env)
+        .working_dir(place.working_dir)
+        .user(place.user)
+        .inputs(inputs)
+        .scratch(place.scratch)
+        .memory(MEMORY)
+        .deadline(DEADLINE);
+    let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
+    let report = match ran.ending {
+        Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
+        ending => {
+            ImportReport::from_stdout(&ran.stdout).map_err(|_| Unreported::new(ending.code(), &ran.stderr))
+        }
+    };
+    let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
+    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, &manifest.runtime, &names);
+    for finding in &mut findings {
+        if finding.code == Code::ImportFailed {
+            *finding = around.explain_missing(&finding.subject.clone(), finding.clone());
+        }
+    }
+    let mut record = None;
+    if let Ok(report) = &report {
+        let (found, check) = scan_findings(report, around, &findings);
+        findings.extend(found);
+        checks.push(check);
+        record = Some(import_record(report, around, collection, manifest));
+    }
+    findings.extend(own.unmatched);
+    checks.extend(own.skipped.map(|reason| Check::not_checked("import-own", reason)));
+    for finding in &mut findings {
+        let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
+        texts.for_each(|text| *text = without_addresses(text));
+    }
+    Ok(Imported { findings, checks, record })
+}
+
+/// Where and as whom the artifact is imported.
+struct Place {
+    image: String,
+    /// The interpreter's options.
+    options: &'static [&'static str],
+    env: BTreeMap<String, String>,
+    working_dir: String,
+    user: String,
+    scratch: Vec<GuestPath>,
+}
+
+impl Place {
+    /// In its own image as that is started, or in the base as Lambda has it.
+    async fn of(bases: &Bases, plan: &ArtifactPlan, image: Option<&Loaded>) -> Result<Self, BuildError> {
+        Ok(match image {
+            Some(image) => Self {
+                image: image.id.clone(),
+                options: &["-B"],
+                env: environment_in_image(plan, &image.runs),
+                working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
+                user: user_in_image(plan, image),
+                scratch: writable(&image.runs)?,
+            },
+            None => Self {
+                image: bases.image(&plan.base).await?,
+                options: &["-I", "-S", "-B"],
+                env: environment(plan),
+                working_dir: plan.manifest.mount().to_owned(),
+                user: NOBODY.to_owned(),
+                scratch: vec![guest("/tmp")?],
+            },
+        })
+    }
+}
+
+/// Lambda runs every function as a user of its own; a service runs as whom its image says.
+fn user_in_image(plan: &ArtifactPlan, image: &Loaded) -> String {
+    match plan.manifest.kind {
+        ArtifactKind::Image => image.user.clone().unwrap_or_else(|| NOBODY.to_owned()),
+        _ => NOBODY.to_owned(),
+    }
+}
+
+/// What a check says has or has not something: the runtime of a zip, the base of an image.
+fn of_runtime(manifest: &Manifest) -> String {
+    let what = if manifest.kind.is_image() { "base" } else { "runtime" };
+    format!("{what} {}", manifest.target.runtime)
+}
+
+/// The modules to import that distributions offer: all of a layer's, and of a function's those that the project asks for.
+/// Names with an underscore in front are for the distribution's own use.
+fn distribution_modules(kind: ArtifactKind, around: &Surroundings) -> BTreeSet<String> {
+    around
+        .installed
+        .iter()
+        .filter(|(name, _)| {
+            kind == ArtifactKind::LambdaLayer
+                || around.declared.as_ref().is_none_or(|declared| declared.contains(*name))
+        })
+        .flat_map(|(_, modules)| modules)
+        .filter(|module| !module.split('.').any(|part| part.starts_with('_')))
+        .cloned()
+        .collect()
+}
+
+/// The artifact's own Python files.
+struct OwnCode {
+    /// Paths below the folder that is searched for modules.
+    sources: Vec<String>,
+    /// Those that can be imported, dotted.
+    modules: BTreeSet<String>,
+    /// What is not imported, and why.
+    skipped: Option<String>,
+    /// What the manifest says not to import, and there is nothing of.
+    unmatched: Vec<Finding>,
+}
+
+impl OwnCode {
+    fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
+        let application = format!("{}/", Ecosystem::Application.as_str());
+        let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
+        let is_root = plan.manifest.dockerfile.is_some() && below.trim_matches('/').is_empty();
+        let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
+        let mut this =
+            Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None, unmatched: Vec::new() };
+        let skip = &plan.manifest.check.skip;
+        let mut unused: BTreeSet<&String> = skip.iter().collect();
+        if is_root {
+            // All files of a system are not one program's modules.
+            this.skipped = Some("the Dockerfile states no WORKDIR for the program".to_owned());
+            return this;
+        }
+        let mut skipped = BTreeSet::new();
+        let mut bytes = 0;
+        let own = collection.owners.iter().filter(|(_, owner)| owner.as_str().starts_with(&application));
+        for path in own.map(|(path, _)| path.as_str()) {
+            let Some(source) = path.strip_prefix(&prefix).filter(|path| path.ends_with(".py")) else {
+                continue;
+            };
+            bytes += source.len() * 2;
+            if bytes > OWN_LIMIT {
+                skipped.insert("more files than are looked at".to_owned());
+                unused.clear();
+                break;
+            }
+            this.sources.push(source.to_owned());
+            let dotted = dotted(source);
+            unused.retain(|pattern| !names(pattern, &dotted));
+            match own_module(source) {
+                Some(module) if !skip.iter().any(|pattern| names(pattern, &module)) => {
+                    this.modules.insert(module);
+                }
+                Some(module) => {
+                    skipped.insert(format!("{module} (`skip` in the manifest)"));
+                }
+                None => {
+                    skipped.insert(source.to_owned());
+                }
+            }
+        }
+        let unmatched = |pattern: &String| {
+            let cause =
+                format!("`{pattern}` in `skip` under [check] is the name of no module of the artifact's own");
+            Finding::new(Code::PatternWithoutMatch, pattern.as_str(), cause)
+                .remedy("correct it: it takes the whole dotted name, or `package.*` for all below a package")
+                .remedy("or remove it, if what it was for is gone")
+        };
+        this.unmatched = unused.into_iter().map(unmatched).collect();
+        if !skipped.is_empty() {
+            let names: Vec<String> = skipped.into_iter().collect();
+            let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let more = names.len().saturating_sub(5);
+            this.skipped = Some(match more {
+                0 => format!("not imported: {shown}"),
+                more => format!("not imported: {shown} and {more} more"),
+            });
+        }
+        this
+    }
+}
+
+/// The module in a file of the application; none for what is a program, a test, or has no name that can be imported.
+fn own_module(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = path.strip_suffix(".py")?.split('/').collect();
+    if parts.last() == Some(&"__init__") {
+        parts.pop();
+    }
+    let is_name = |part: &&str| {
+        !part.starts_with(|c: char| c.is_ascii_digit())
+            && part.chars().all(|c| c == '_' || c.is_alphanumeric())
+    };
+    let is_program = |part: &&str| {
+        matches!(*part, "__main__" | "conftest" | "setup" | "test" | "tests")
+            || part.starts_with("test_")
+            || part.ends_with("_test")
+    };
+    (!parts.is_empty() && parts.iter().all(is_name) && !parts.iter().any(is_program)).then(|| parts.join("."))
+}
+
+/// The name that a file would be imported by, if it can be.
+fn dotted(path: &str) -> String {
+    let module = path.strip_suffix(".py").unwrap_or(path);
+    module.strip_suffix("/__init__").unwrap_or(module).replace('/', ".")
+}
+
+/// Whether an entry of `skip` in the manifest is for a module: by its name, or by `package.*`.
+fn names(pattern: &str, module: &str) -> bool {
+    match pattern.strip_suffix(".*") {
+        Some(package) => module.strip_prefix(package).is_some_and(|rest| rest.starts_with('.')),
+        None => module == pattern,
+    }
+}
+
+/// What the report says of each distribution.
+fn import_record(
+    report: &ImportReport,
+    around: &Surroundings,
+    collection: &Collection,
+    manifest: &Manifest,
+) -> ImportRecord {
+    let mount = format!("{}/", manifest.mount());
+    let used: BTreeSet<&str> = report
+        .loaded
+        .iter()
+        .filter_map(|file| TreePath::new(file.strip_prefix(&mount)?).ok())
+        .filter_map(|path| collection.owners.get(&path))
+        .filter_map(|owner| owner.as_str().strip_prefix("python/"))
+        .collect();
+    let mut record = ImportRecord { computed: report.scan.dynamic.clone(), ..ImportRecord::default() };
+    for (name, offered) in &around.installed {
+        let tried = report.modules.iter().filter(|module| !module.own && offered.contains(&module.name));
+        let tried: Vec<_> = tried.collect();
+        let failed = tried.iter().find_map(|module| Some((&module.name, module.problem.as_ref()?)));
+        let state = match failed {
+            Some((module, problem)) if !problem.stand_in => Importable::No {
+                reason: without_addresses(&match &problem.ended {
+                    Some(ended) => format!("importing {module} {ended}"),
+                    None => format!("importing {module} raises {}: {}", problem.error, problem.message),
+                }),
+            },
+            Some((module, _)) => Importable::NotChecked {
+                reason: format!("importing {module} needs a value from a module that only the runtime has"),
+            },
+            None if !tried.is_empty() || used.contains(name.as_str()) => Importable::Yes,
+            None if offered.is_empty() => Importable::NotChecked { reason: "it offers no module".to_owned() },
+            None => Importable::NotChecked {
+                reason: "neither declared nor imported by the artifact's own code".to_owned(),
+            },
+        };
+        record.distributions.insert(name.to_string(), state);
+        if manifest.kind != ArtifactKind::LambdaLayer && !offered.is_empty() && !used.contains(name.as_str())
+        {
+            record.never_imported.push(name.to_string());
+            if offered.iter().any(|module| {
+                report.scan.lazy.iter().any(|top| module.split('.').next() == Some(top.as_str()))
+            }) {
+                record.imported_lazily.push(name.to_string());
+            }
+        }
+    }
+    record
+}

@@ -1,0 +1,20 @@
+//! Checks of what was collected, whoever made it: native code, hygiene, what an image stands on, imports, events, health, and
+//! pip's own opinion. None of them knows the makers of parts.
+
+mod against_base;
+mod environment;
+mod health;
+mod hygiene;
+mod import_check;
+mod native;
+mod pip;
+mod smoke;
+mod text;
+
+pub use against_base::against_base;
+pub use health::health;
+pub use hygiene::hygiene;
+pub use import_check::{Imported, import};
+pub use native::native;
+pub use pip::{PipWheel, below, pip_check, pip_install};
+pub use smoke::{Smoke, smoke, smoke_file_missing, smoke_files};

@@ -1,0 +1,311 @@
+//! The smoke check: the artifact handles events in its base, under the Lambda Runtime API.
+
+use crate::environment::{environment, environment_in_image};
+use crate::text::without_addresses;
+use kiln_collect::{Collection, Part, ReadyLayer, judge};
+use kiln_engine::InputTree;
+use kiln_guest::{Bases, Ending, Loaded, Program, collections, input_tree};
+use kiln_invocation::{BuildError, Run};
+use kiln_plan::{ArtifactPlan, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
+use kiln_python::{
+    EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
+    SmokeReport, SmokeRequest, function_script, smoke_outcome,
+};
+use kiln_record::{ArtifactKind, Check, Code, Digest, Finding, InputRole, Level, Mode, TreePath};
+use kiln_store::{EventMeasure, SmokeMeasure, Store};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the check's own files are in the container.
+const OWN: &str = "/kiln";
+/// How long a function may take until it asks for its first event: longer than Lambda's 10 s, as a loaded machine may be
+/// slow.
+const INIT_SECONDS: u32 = 60;
+/// How long it may take for an event where the manifest does not say.
+const SECONDS: u32 = 30;
+/// Its memory in MB where the manifest does not say.
+const MEMORY: u32 = 2048;
+/// What serving the API takes, in bytes.
+const OVERHEAD: u64 = 48 << 20;
+
+/// What the smoke check found and measured.
+#[derive(Debug, Default)]
+pub struct Smoke {
+    pub findings: Vec<Finding>,
+    pub checks: Vec<Check>,
+    pub measured: Option<SmokeMeasure>,
+}
+
+/// The paths of the files that the events of a manifest name, each with where it is named.
+pub fn smoke_files(manifest: &Manifest) -> impl Iterator<Item = &String> {
+    manifest.smoke.iter().flat_map(|event| std::iter::once(&event.event).chain(&event.expect))
+}
+
+/// The problem of a file that an event names and that is not there.
+pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> BuildError {
+    BuildError::Input(vec![
+        Problem::in_file(&manifest.file, format!("[[smoke]] names {path}, which does not exist"))
+            .help("write the file; its path is relative to the manifest's folder"),
+    ])
+}
+
+/// Lets the function handle the events of its manifest.
+pub async fn smoke(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    collection: &Arc<Collection>,
+    parts: &[Part],
+    layers: &[ReadyLayer],
+    loaded: Option<&Loaded>,
+) -> Result<Smoke, BuildError> {
+    let manifest = &plan.manifest;
+    let not_checked =
+        |reason: String| Ok(Smoke { checks: vec![Check::not_checked("smoke", reason)], ..Smoke::default() });
+    if manifest.kind == ArtifactKind::LambdaLayer {
+        return not_checked("a layer is not invoked; functions that use it can be".to_owned());
+    }
+    if manifest.smoke.is_empty() {
+        return not_checked("the manifest has no [[smoke]]".to_owned());
+    }
+    let engine = bases.engine().await?;
+    if !bases.can_run(&plan.base).await? {
+        let architecture = manifest.target.architecture.lambda();
+        let finding = Finding::new(
+            Code::NotChecked,
+            "smoke",
+            format!("no event was handled: there is no {architecture} engine here"),
+        )
+        .remedy(format!("build on a machine, or with an engine, of {architecture}"));
+        let checks = vec![Check::not_checked("smoke", format!("no {architecture} engine"))];
+        return Ok(Smoke { findings: vec![finding], checks, ..Smoke::default() });
+    }
+    let image = match loaded {
+        Some(loaded) => loaded.id.clone(),
+        None => bases.image(&plan.base).await?,
+    };
+    let events = read_events(bases.run().root(), plan)?;
+    let bootstrap = (loaded.is_none() && manifest.runtime.python.is_none())
+        .then(|| bootstrap(collection, layers))
+        .transpose()?;
+
+    let tree =
+        |path: &'static str, trees| collections(bases.store(), path, trees, false, plan.epoch.seconds());
+    let mut inputs = vec![own_files(bases.store(), &events).await?];
+    if loaded.is_none() {
+        inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
+    }
+    if !layers.is_empty() {
+        let trees = layers.iter().map(|layer| Arc::clone(&layer.collection)).collect();
+        inputs.push(tree("/opt", trees).await?);
+    }
+    let python = &plan.base.definition.image.python;
+    let env = match loaded {
+        Some(loaded) => environment_in_image(plan, &loaded.runs),
+        None => environment(plan),
+    };
+    let seconds = manifest.check.timeout.unwrap_or(SECONDS);
+    let memory = manifest.check.memory.unwrap_or(MEMORY);
+    let request = SmokeRequest {
+        argv: match (loaded, bootstrap) {
+            // As Lambda starts it: by its entrypoint, which must have a client that asks for events.
+            (Some(loaded), _) => loaded.runs.entrypoint.iter().chain(&loaded.runs.command).cloned().collect(),
+            (None, Some(program)) => vec![program.to_owned()],
+            (None, None) => {
+                let function = FunctionRequest {
+                    handler: manifest.handler.clone().unwrap_or_default(),
+                    task_root: "/var/task".to_owned(),
+                    layer_paths: layers.iter().take(1).map(|_| "/opt/python".to_owned()).collect(),
+                    runtime_modules: manifest
+                        .runtime
+                        .provides
+                        .iter()
+                        .flat_map(|p| p.modules.iter().cloned())
+                        .collect(),
+                };
+                let script = format!("{OWN}/function.py");
+                let words = [python.as_str(), "-I", "-S", "-B", "-u", &script];
+                words.map(str::to_owned).into_iter().chain([function.to_json()]).collect()
+            }
+        },
+        working_dir: "/var/task".to_owned(),
+        arn: format!(
+            "arn:aws:lambda:{}:123456789012:function:{}",
+            env.get("AWS_REGION").map_or("us-east-1", String::as_str),
+            manifest.name
+        ),
+        init_seconds: INIT_SECONDS,
+        seconds,
+        events: events
+            .iter()
+            .enumerate()
+            .map(|(number, event)| RequestedEvent {
+                name: event.stated.name.clone(),
+                file: format!("{OWN}/events/{number:03}.json"),
+                cold: event.stated.cold,
+            })
+            .collect(),
+    };
+    // Every event might need a process of its own.
+    let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    let deadline = (u64::from(INIT_SECONDS) + u64::from(seconds) + 5).saturating_mul(count) + 60;
+    let argv = [python.as_str(), "-I", "-S", "-B", "-c", RUNTIME_API, &request.to_json()];
+    let program = Program::new(format!("{} smoke", manifest.name), image, argv.map(str::to_owned).to_vec())
+        .environment(env)
+        .working_dir("/var/task")
+        .inputs(inputs)
+        .memory((u64::from(memory) << 20) + OVERHEAD)
+        .processes(1024)
+        .output_bytes(80 << 20)
+        .deadline(Duration::from_secs(deadline));
+    let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
+    let report = match SmokeReport::from_stdout(&ran.stdout) {
+        Ok(report) => report,
+        Err(_) if ran.ending == Ending::NoSuchProgram => {
+            return not_checked(format!(
+                "base {} has no Python, which serves the Runtime API",
+                manifest.base
+            ));
+        }
+        Err(_) => return Err(ran.failed("the smoke check", &manifest.base)),
+    };
+    let limits = SmokeLimits {
+        timeout: seconds,
+        init: INIT_SECONDS,
+        memory: u64::from(memory),
+        out_of_memory: ran.ending == Ending::OutOfMemory,
+    };
+    let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
+    let judged = smoke_outcome(&report, &expected, &manifest.runtime, &limits);
+    Ok(Smoke {
+        measured: Some(SmokeMeasure {
+            client: client(bootstrap.is_some(), loaded.is_some(), parts, layers),
+            events: report.events.iter().map(|event| measure(event, &judged.problems)).collect(),
+        }),
+        findings: judged.problems.into_iter().map(|problem| finding(bases.run(), plan, problem)).collect(),
+        checks: judged.checks,
+    })
+}
+
+/// An event with what its files hold.
+struct ReadEvent<'a> {
+    stated: &'a SmokeEvent,
+    content: Vec<u8>,
+    expectation: Expectation,
+}
+
+/// Reads the files of the events. They must be what was planned, and JSON.
+fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<'a>>, BuildError> {
+    let read = |path: &str| -> Result<(Vec<u8>, serde_json::Value), BuildError> {
+        let bytes = fs_err::read(root.join(path))?;
+        let planned = plan.inputs.iter().find(|input| input.role == InputRole::Check && input.name == path);
+        if planned.map(|input| input.digest) != Some(Digest::of(&bytes)) {
+            return Err(BuildError::SourceChanged { path: path.to_owned() });
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok((bytes, value)),
+            Err(error) => Err(BuildError::Input(vec![
+                Problem::in_file(path, format!("it is not JSON: {error}"))
+                    .help(format!("{} names it in a [[smoke]]", plan.manifest.file)),
+            ])),
+        }
+    };
+    plan.manifest
+        .smoke
+        .iter()
+        .map(|stated| {
+            let (content, _) = read(&stated.event)?;
+            let answer = match &stated.expect {
+                Some(path) => Some((path.clone(), read(path)?.1)),
+                None => None,
+            };
+            let expectation = Expectation {
+                name: stated.name.clone(),
+                fails: stated.status == SmokeStatus::Error,
+                error_type: stated.error_type.clone(),
+                answer,
+                matching: match stated.matching {
+                    SmokeMatch::Subset => Match::Subset,
+                    SmokeMatch::Exact => Match::Exact,
+                    SmokeMatch::Shape => Match::Shape,
+                },
+            };
+            Ok(ReadEvent { stated, content, expectation })
+        })
+        .collect()
+}
+
+/// The function's script and the events, as files.
+async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, BuildError> {
+    let contents: Vec<Vec<u8>> = events.iter().map(|event| event.content.clone()).collect();
+    input_tree(store, OWN, 0, move |tar| {
+        let path = |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
+        for (number, content) in contents.iter().enumerate() {
+            tar.add_file(&path(&format!("events/{number:03}.json"))?, Mode::Plain, content)?;
+        }
+        tar.add_file(&path("function.py")?, Mode::Plain, function_script().as_bytes())?;
+        Ok(())
+    })
+    .await
+}
+
+/// The program of a runtime without a language, where Lambda looks for it.
+fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static str, BuildError> {
+    let name = TreePath::new("bootstrap").map_err(|error| std::io::Error::other(error.to_string()))?;
+    let in_layer = layers.iter().any(|layer| layer.collection.tree.get(&name).is_some());
+    let in_task = collection.tree.get(&name).is_some();
+    Ok(if in_layer && !in_task { "/opt/bootstrap" } else { "/var/task/bootstrap" })
+}
+
+/// What ran the handler.
+fn client(bootstrap: bool, in_image: bool, parts: &[Part], layers: &[ReadyLayer]) -> String {
+    const NAME: &str = "awslambdaric";
+    if bootstrap {
+        return "bootstrap".to_owned();
+    }
+    let own = parts
+        .iter()
+        .find(|part| part.component.name == NAME)
+        .and_then(|part| part.component.version.as_ref());
+    let of_layer = || {
+        let mut all = layers.iter().flat_map(|layer| &layer.distributions);
+        all.find(|(name, _)| name.as_str() == NAME).map(|(_, version)| version)
+    };
+    let other = if in_image { "the base's client" } else { "kiln" };
+    own.or_else(of_layer).map_or_else(|| other.to_owned(), |version| format!("{NAME} {version}"))
+}
+
+/// The finding of a problem. What this run saw is part of it only where the artifact is not published: a record holds
+/// nothing that the next run may see otherwise.
+fn finding(run: &Run, plan: &ArtifactPlan, problem: SmokeProblem) -> Finding {
+    let SmokeProblem { mut finding, lines, .. } = problem;
+    let judged = judge(plan, std::slice::from_ref(&finding), run.now());
+    if judged.iter().any(|finding| finding.level == Level::Deny) {
+        finding.detail.extend(lines.iter().map(|line| without_addresses(line)));
+    } else {
+        finding = finding.remedy(format!("see what the last run saw: kiln show {}", plan.manifest.name));
+    }
+    finding
+}
+
+fn measure(event: &EventReport, problems: &[SmokeProblem]) -> EventMeasure {
+    let microseconds = |milliseconds: Option<f64>| {
+        milliseconds
+            .and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok())
+            .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    };
+    let problem = problems.iter().find(|problem| problem.event == event.name);
+    EventMeasure {
+        name: event.name.clone(),
+        outcome: event.outcome.as_str().to_owned(),
+        cold: event.cold,
+        init_us: microseconds(event.init_ms),
+        invoke_us: microseconds(event.invoke_ms),
+        peak_kib: event.peak_kib,
+        lines: problem
+            .map(|problem| {
+                std::iter::once(problem.finding.cause.clone()).chain(problem.lines.iter().cloned()).collect()
+            })
+            .unwrap_or_default(),
+    }
+}

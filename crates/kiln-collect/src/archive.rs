@@ -1,0 +1,30 @@
+//! Reading an archive back as the tree that it holds.
+
+use kiln_invocation::BuildError;
+use kiln_pack::{Limits, ZipReader};
+use kiln_record::{Digest, Entry, Mode, Tree};
+use std::io::BufReader;
+use std::path::Path;
+
+/// The tree that a zip holds, every entry read and checked.
+///
+/// # Errors
+/// If it cannot be read, or holds what no tree can.
+pub fn tree_of_archive(path: &Path) -> Result<Tree, BuildError> {
+    let mut archive = ZipReader::open(BufReader::new(fs_err::File::open(path)?), &Limits::default())?;
+    let mut tree = Tree::new();
+    for member in archive.members().to_vec() {
+        let content = archive.read(&member)?;
+        let entry = if member.is_symlink {
+            Entry::Symlink { target: String::from_utf8_lossy(&content).into_owned() }
+        } else {
+            Entry::File {
+                digest: Digest::of(&content),
+                size: content.len() as u64,
+                mode: Mode::from_bits(member.unix_mode.unwrap_or(0o644)),
+            }
+        };
+        tree.insert(member.path.clone(), entry).map_err(|error| std::io::Error::other(error.to_string()))?;
+    }
+    Ok(tree)
+}

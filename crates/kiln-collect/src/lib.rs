@@ -1,0 +1,24 @@
+//! Collecting: parts from whichever maker become one tree in which every path has an owner.
+//!
+//! A maker gives a [`Part`]; [`Collection::new`] merges parts; judges read a [`Collection`] and give a [`Verdict`]. Nothing
+//! here knows where parts come from, so that a new kind of part needs no change here.
+
+mod archive;
+mod collection;
+mod difference;
+mod layer;
+mod part;
+mod policy;
+mod source;
+mod strip;
+mod verdict;
+
+pub use archive::tree_of_archive;
+pub use collection::{Collection, OpenArchives};
+pub use difference::how_differ;
+pub use layer::ReadyLayer;
+pub use part::{BroughtBy, Content, MemberStream, Part, PartFile, below, component};
+pub use policy::{audit_policy, has_ended};
+pub use source::{SourceTree, globs, link_stays_inside, read_context, read_given, read_source};
+pub use strip::strip;
+pub use verdict::{Denied, Judged, Verdict, denied, judge};

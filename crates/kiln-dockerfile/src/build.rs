@@ -1,0 +1,267 @@
+//! Artifacts of a Dockerfile. An engine builds it, from pinned bases and without a network; what it gives is taken apart,
+//! brought into one form, and put together again here, so that neither the engine, its builder nor its storage can show.
+//!
+//! What was built is remembered by the digest of all that it was built from: an unchanged build runs nothing.
+
+use crate::context::BuildContext;
+use crate::made::Made;
+use crate::remembered::{CACHE, DOCKERFILE_RULES, Remembered, difference, remembered};
+use crate::taken_apart::taken_apart;
+use kiln_collect::{Part, SourceTree};
+use kiln_engine::{BuildSpec, Builder, EngineError};
+use kiln_guest::{BaseImage, Bases, Log, SavedImage, again, engine_name};
+use kiln_image::Reference;
+use kiln_invocation::{BuildError, Event, FailedStep, blocking};
+use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
+use kiln_record::digest_of_value;
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The largest log of a build, in bytes.
+const LOG_LIMIT: u64 = 64 << 20;
+/// Everything that one build is.
+struct Job<'a> {
+    plan: &'a ArtifactPlan,
+    section: &'a DockerfileSection,
+    recipe: &'a RecipePlan,
+    base: Arc<BaseImage>,
+    context: BuildContext,
+    args: BTreeMap<String, String>,
+}
+
+/// Makes what an artifact's Dockerfile says ready: remembered, or built now. None if it has none.
+pub async fn make(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    source: &SourceTree,
+    parts: &[Part],
+) -> Result<Option<Arc<Made>>, BuildError> {
+    let (Some(section), Some(dockerfile), Some(recipe)) =
+        (&plan.manifest.dockerfile, &plan.manifest.recipe, &plan.recipe)
+    else {
+        return Ok(None);
+    };
+    let base = bases.base_image(&plan.base).await?;
+    let text = dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
+    let files = BuildContext::new(plan, source, parts, &text)?;
+    let mut args = section.args.clone();
+    if dockerfile.declared.contains(SOURCE_DATE_EPOCH) {
+        args.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert_with(|| plan.epoch.seconds().to_string());
+    }
+    // The builders do not mean the same by every instruction.
+    let is_classic = bases.engine_settings().buildkit == Some(false);
+    let key = digest_of_value(&(
+        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES, is_classic),
+        files.tree.digest(),
+        (&section.target, &args, section.network, section.timeout, section.reproducible),
+        recipe.bases.iter().map(|(name, base)| (name, base.lock.manifest)).collect::<Vec<_>>(),
+        (plan.base.lock.manifest, plan.base.platform, plan.epoch),
+    ))?;
+    let job = Job { plan, section, recipe, base, context: files, args };
+    let _flight = bases.network().flight(&key).await;
+    let known = match section.network {
+        // What came over the network then may be something else now.
+        true => None,
+        false => remembered(bases.store(), &key)?,
+    };
+    let made = match known {
+        Some(known) => known,
+        None => {
+            let made = job.build(bases).await?;
+            let (store, network) = (bases.store().clone(), section.network);
+            blocking(move || {
+                if !network {
+                    store.cache_put(CACHE, &key, &made)?;
+                }
+                Ok(made)
+            })
+            .await?
+        }
+    };
+    let store = bases.store().clone();
+    let base = Arc::clone(&job.base);
+    let syntax = dockerfile.syntax.clone();
+    blocking(move || Ok(Some(Arc::new(Made::new(&store, base, made, syntax)?)))).await
+}
+
+/// The variable by which build programs are told the one time of a build (reproducible-builds.org, "SOURCE_DATE_EPOCH").
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// The name that an engine has a base by.
+fn in_engine(base: &PinnedBase) -> String {
+    match &base.definition.kind {
+        BaseKind::Registry(registry) => {
+            let reference = registry.reference.parse::<Reference>().ok();
+            let pinned = reference.and_then(|reference| reference.pinned(base.lock.manifest).by_digest());
+            pinned.unwrap_or_else(|| registry.reference.clone())
+        }
+        BaseKind::Debian(_) | BaseKind::Scratch => engine_name(&base.definition.name, &base.lock.manifest),
+    }
+}
+
+impl Job<'_> {
+    async fn build(&self, bases: &Bases) -> Result<Remembered, BuildError> {
+        let here = bases.engine().await?.info().await?.platform;
+        if here != self.plan.base.platform {
+            return Err(self.failed(
+                format!("is for {}, and the engine builds for {here}", self.plan.base.platform),
+                Vec::new(),
+                vec!["point DOCKER_HOST at an engine of that platform".to_owned()],
+            ));
+        }
+        for (name, base) in &self.recipe.bases {
+            let id = bases.image(base).await?;
+            let hidden =
+                bases.engine().await?.image(&id).await?.map(|image| image.on_build).unwrap_or_default();
+            if let Some(first) = hidden.first() {
+                return Err(self.failed(
+                    format!("starts from `{name}`, which adds instructions that nobody reads here: ONBUILD {first}"),
+                    Vec::new(),
+                    vec!["write them in the Dockerfile, and start from what that image is made from".to_owned()],
+                ));
+            }
+        }
+        let mut first = self.build_once(bases).await?;
+        if self.section.reproducible == Reproducible::Check {
+            let second = again(self.build_once(bases)).await?;
+            first.difference = difference(bases.store(), &first, &second)?;
+        }
+        Ok(first)
+    }
+
+    /// Lets the engine build it, and takes the image out and away.
+    async fn build_once(&self, bases: &Bases) -> Result<Remembered, BuildError> {
+        static BUILDS: AtomicU64 = AtomicU64::new(0);
+        let engine = bases.engine().await?;
+        let name = &self.plan.manifest.name;
+        let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
+        let number = BUILDS.fetch_add(1, Ordering::Relaxed);
+        let tag = format!("localhost/kiln-build/{name}:{session}-{number}");
+        let tar = self.context.tar(bases.store(), self.plan.epoch.seconds())?;
+        let builder = engine.builder();
+        let spec = BuildSpec {
+            name: self.section.path.clone(),
+            context: Box::new(BufReader::with_capacity(1 << 18, tar)),
+            dockerfile: self.context.dockerfile.to_string(),
+            target: self.section.target.clone(),
+            args: self.args.clone(),
+            network: self.section.network,
+            platform: self.plan.base.platform,
+            builder,
+            tag: tag.clone(),
+            deadline: Duration::from_secs(u64::from(self.section.timeout)),
+            output_bytes: LOG_LIMIT,
+        };
+        let subject = name.to_string();
+        let events = bases.run().events().clone();
+        let built = engine
+            .build(spec, move |line| events.send(Event::Line { subject: subject.clone(), text: line.text }))
+            .await;
+        let built = match built {
+            Ok(image) => self.take(bases, &tag, image.platform).await,
+            Err(EngineError::BuildFailed { why, last, .. }) => {
+                let hints = self.hints(&why, &last, builder);
+                Err(self.failed(format!("cannot be built by {builder}: {}", in_a_line(&why)), last, hints))
+            }
+            Err(EngineError::Deadline { last, seconds, .. }) => {
+                let hints =
+                    vec![format!("raise `timeout` under [dockerfile] in {}", self.plan.manifest.file)];
+                Err(self.failed(format!("was not built within {seconds} s"), last, hints))
+            }
+            Err(error) => Err(error.into()),
+        };
+        // Whatever came of it, the engine keeps nothing under this name.
+        let _ = engine.remove_image(&tag).await;
+        built
+    }
+
+    async fn take(
+        &self,
+        bases: &Bases,
+        tag: &str,
+        platform: kiln_record::Platform,
+    ) -> Result<Remembered, BuildError> {
+        let saved = SavedImage::export(bases, tag).await?;
+        let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
+        let stands_on_base = saved.read.diff_ids.len() >= self.base.layers.len()
+            && of_base.eq(saved.read.diff_ids.iter().copied().take(self.base.layers.len()));
+        if !stands_on_base || platform != self.plan.base.platform {
+            return Err(BuildError::EngineImageDiffers {
+                base: self.plan.base.definition.name.clone(),
+                expected: format!("an image of {} on its layers", self.plan.base.platform),
+                found: format!("one of {platform} with {} layers", saved.read.diff_ids.len()),
+            });
+        }
+        let (store, base) = (bases.store().clone(), Arc::clone(&self.base));
+        let own = self.context.dockerfile.clone();
+        blocking(move || taken_apart(&store, &base, &saved, &own)).await
+    }
+
+    fn failed(&self, reason: String, lines: Vec<String>, hints: Vec<String>) -> BuildError {
+        BuildError::Dockerfile(Box::new(FailedStep {
+            artifact: self.plan.manifest.name.clone(),
+            step: self.section.path.clone(),
+            base: self.plan.base.definition.name.clone(),
+            reason,
+            lines,
+            hints,
+        }))
+    }
+
+    /// What a failure means, where that can be told.
+    fn hints(&self, why: &str, last: &[String], builder: Builder) -> Vec<String> {
+        let log = Log::of_lines(std::iter::once(why).chain(last.iter().map(String::as_str)));
+        let mut hints = Vec::new();
+        if !self.section.network && log.asked_for_a_network() {
+            hints.push(
+                "a Dockerfile has no network: bring what it needs into its context (`wheels` under [dockerfile] gives the locked wheels; [[upstream]] and [[step]] bring the rest)"
+                    .to_owned(),
+            );
+            hints.push(
+                "or say network = true under [dockerfile]: the build is then reported as not hermetic"
+                    .to_owned(),
+            );
+        }
+        let unknown = "unknown instruction";
+        match builder {
+            Builder::BuildKit if log.has(&[unknown]) => hints.push(
+                "the engine's own frontend reads the file, which may be older than what it is written for; `# syntax=` is not used"
+                    .to_owned(),
+            ),
+            Builder::Classic
+                if log.has(&[
+                    "Unknown flag",
+                    "unknown flag",
+                    "the --mount option requires BuildKit",
+                    "the --chmod option requires BuildKit",
+                    unknown,
+                ]) =>
+            {
+                hints.push("only BuildKit knows that: set DOCKER_BUILDKIT=1, or use a newer engine".to_owned());
+            }
+            Builder::BuildKit | Builder::Classic => {}
+        }
+        if log.has(&["COPY failed", "not found", "no such file"]) && why.contains("COPY") {
+            hints.push(format!("the context is {}; look at its .dockerignore", self.section.context));
+        }
+        hints
+    }
+}
+
+/// A builder's words in a line: they repeat whole programs, and end with what came of them.
+fn in_a_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let chars: Vec<char> = line.chars().collect();
+    match chars.len() {
+        0 => "it does not say why".to_owned(),
+        1..=200 => line,
+        length => {
+            let (start, end): (String, String) =
+                (chars[..140].iter().collect(), chars[length - 50..].iter().collect());
+            format!("{start} … {end}")
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a Dockerfile can copy: its context on disk without what `.dockerignore` leaves out, and what upstream sources, steps
+//! and the lock bring into it.
+
+use crate::ignore::Ignore;
+use fs_err as fs;
+use kiln_collect::{BroughtBy, Content, Part, SourceTree, read_context as read_folder};
+use kiln_guest::tar_file;
+use kiln_invocation::BuildError;
+use kiln_plan::{ArtifactPlan, DockerfileSection, Manifest, Problem};
+use kiln_record::{Digest, Entry, Mode, Tree, TreePath};
+use kiln_store::{StatCache, Store};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+/// Reads the files of the context that a Dockerfile can see.
+///
+/// # Errors
+/// If the folder or its `.dockerignore` cannot be read.
+pub fn read_context(
+    root: &Path,
+    manifest: &Manifest,
+    stat: &mut StatCache,
+) -> Result<SourceTree, BuildError> {
+    let Some(section) = &manifest.dockerfile else { return Ok(SourceTree::default()) };
+    let ignore = ignore_file(root, section)?;
+    read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)
+}
+
+/// The patterns: those beside the Dockerfile under its own name, else those of the context.
+fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, BuildError> {
+    for path in [format!("{}.dockerignore", section.path), format!("{}/.dockerignore", section.context)] {
+        let full = root.join(&path);
+        if !full.is_file() {
+            continue;
+        }
+        let bytes = fs::read(&full)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| BuildError::Input(vec![Problem::in_file(&path, "it is not UTF-8 text")]))?;
+        return Ignore::parse(&path, &text).map_err(|problem| BuildError::Input(vec![problem]));
+    }
+    Ok(Ignore::default())
+}
+
+/// A context: its tree, and where the content of each file is.
+pub(crate) struct BuildContext {
+    pub(crate) tree: Tree,
+    content: BTreeMap<TreePath, Content>,
+    /// The name of the Dockerfile that the engine is given, which nothing else has.
+    pub(crate) dockerfile: TreePath,
+}
+
+impl BuildContext {
+    /// Puts a context together. `text` is the Dockerfile as the engine gets it.
+    pub(crate) fn new(
+        plan: &ArtifactPlan,
+        source: &SourceTree,
+        parts: &[Part],
+        text: &str,
+    ) -> Result<Self, BuildError> {
+        let name = format!(".kiln-{}.dockerfile", &Digest::of(text.as_bytes()).hex()[..16]);
+        let dockerfile = TreePath::new(&name).map_err(other)?;
+        let mut this = Self { tree: Tree::new(), content: BTreeMap::new(), dockerfile: dockerfile.clone() };
+        let manifest = &plan.manifest;
+        for (path, entry) in source.tree.iter() {
+            let place = source.files.get(path).map(|file| Content::File(file.clone()));
+            this.put(manifest, path.clone(), entry.clone(), place)?;
+        }
+        let wheels = manifest.dockerfile.as_ref().and_then(|section| section.wheels.as_ref());
+        for part in parts {
+            match (part.brought_by, wheels, &part.component.origin) {
+                (BroughtBy::Distribution, Some(folder), Some(wheel)) => {
+                    let path = TreePath::new(&format!("{folder}/{}", wheel.file_name)).map_err(other)?;
+                    let entry = Entry::File { digest: wheel.digest, size: wheel.size, mode: Mode::Plain };
+                    this.put(manifest, path, entry, Some(Content::Stored(wheel.digest)))?;
+                }
+                // A Dockerfile installs what it wants of them.
+                (BroughtBy::Distribution, ..) => {}
+                _ => {
+                    for file in &part.files {
+                        let (path, entry) = (file.path.clone(), file.entry.clone());
+                        this.put(manifest, path, entry, file.content.clone())?;
+                    }
+                }
+            }
+        }
+        let bytes = text.as_bytes().to_vec();
+        let entry = Entry::File { digest: Digest::of(&bytes), size: bytes.len() as u64, mode: Mode::Plain };
+        this.put(manifest, dockerfile, entry, Some(Content::Made(bytes.into())))?;
+        this.tree.check_folders().map_err(|error| collision(manifest, error.to_string()))?;
+        Ok(this)
+    }
+
+    fn put(
+        &mut self,
+        manifest: &Manifest,
+        path: TreePath,
+        entry: Entry,
+        place: Option<Content>,
+    ) -> Result<(), BuildError> {
+        self.tree.insert(path.clone(), entry).map_err(|error| collision(manifest, error.to_string()))?;
+        if let Some(place) = place {
+            self.content.insert(path, place);
+        }
+        Ok(())
+    }
+
+    /// The context as a tar, every entry of one time.
+    pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, BuildError> {
+        tar_file(store, time, |tar| {
+            for (path, entry) in self.tree.iter() {
+                match entry {
+                    Entry::Symlink { target } => tar.add_symlink(path, target)?,
+                    Entry::File { mode, digest, .. } => {
+                        let bytes = match self.content.get(path) {
+                            Some(Content::File(file)) => fs::read(file)?,
+                            Some(Content::Stored(digest)) => store.read_blob(digest)?,
+                            Some(Content::Made(bytes)) => bytes.to_vec(),
+                            Some(Content::Member { .. }) | None => return Err(BuildError::Interrupted),
+                        };
+                        if Digest::of(&bytes) != *digest {
+                            return Err(BuildError::SourceChanged { path: path.to_string() });
+                        }
+                        tar.add_file(path, *mode, &bytes)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn other(error: impl ToString) -> BuildError {
+    std::io::Error::other(error.to_string()).into()
+}
+
+fn collision(manifest: &Manifest, message: String) -> BuildError {
+    BuildError::Input(vec![
+        Problem::in_file(&manifest.file, format!("the context of the Dockerfile: {message}"))
+            .help("give what upstream sources and steps bring a folder of its own with `into`, and the wheels another with `wheels`"),
+    ])
+}

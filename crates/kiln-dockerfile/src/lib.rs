@@ -1,0 +1,14 @@
+//! Artifacts of a Dockerfile: built by an engine from pinned bases, believed in nothing, taken apart and written anew.
+
+mod build;
+mod context;
+mod ignore;
+mod made;
+mod normal;
+mod remembered;
+mod taken_apart;
+
+pub use build::make;
+pub use context::read_context;
+pub use made::{Made, collection, found_distributions, judge, reconciled};
+pub use remembered::DOCKERFILE_RULES;

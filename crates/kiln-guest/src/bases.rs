@@ -1,0 +1,362 @@
+//! Bases: assembled or pulled, in the engine, and probed. Each is done once in a run, and what can be remembered by
+//! digest is remembered across runs.
+
+use crate::Program;
+use crate::base_image::{BaseImage, read_base};
+use crate::debian::{assemble, stored_image};
+use kiln_engine::{Engine, EngineError, EngineSettings};
+use kiln_fetch::{Index, Url};
+use kiln_image::{Reference, write_archive};
+use kiln_invocation::{BuildError, Environment, Event, Events, Network, Run, blocking};
+use kiln_plan::{BaseKind, DebianDefinition, PinnedBase};
+use kiln_python::{Interpreter, PROBE};
+use kiln_record::{BaseName, Check, Digest, digest_of_value};
+use kiln_store::{Store, WorkspaceLock};
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// The bases of a run: each is made ready once, in an engine that is connected to when something first needs it. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Bases {
+    network: Network,
+    engine: EngineSlot,
+    settings: Arc<EngineSettings>,
+    ready: Arc<ReadyBases>,
+}
+
+/// The engine, once something needed it; shared with whoever must clean up when the run is interrupted.
+pub type EngineSlot = Arc<OnceCell<Engine>>;
+
+/// Bases that this run has made ready, by digests of what decides them.
+#[derive(Default)]
+struct ReadyBases {
+    images: Mutex<BTreeMap<Digest, Arc<OnceCell<String>>>>,
+    interpreters: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Interpreter>>>>>,
+    runnable: Mutex<BTreeMap<Digest, Arc<OnceCell<bool>>>>,
+    contents: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<BaseImage>>>>>,
+}
+
+impl Bases {
+    /// Begins a run that may need bases: opens the store, and connects to nothing yet. `engine` is filled when something
+    /// first needs the engine.
+    ///
+    /// # Errors
+    /// If the store cannot be opened.
+    pub fn open(
+        environment: &Environment,
+        events: &Events,
+        engine: EngineSlot,
+        lock: WorkspaceLock,
+    ) -> Result<Self, BuildError> {
+        let run = Run::new(environment, events, lock);
+        let store = Store::open(&environment.store)?;
+        Ok(Self {
+            network: Network::new(environment, &run, &store),
+            engine,
+            settings: Arc::new(environment.engine.clone()),
+            ready: Arc::default(),
+        })
+    }
+
+    /// The run that this is part of.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        self.network.run()
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        self.network.store()
+    }
+
+    /// How servers are reached.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// How the engine is reached.
+    #[must_use]
+    pub fn engine_settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// The engine; the first call connects and removes what killed runs left behind.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub async fn engine(&self) -> Result<&Engine, BuildError> {
+        self.engine
+            .get_or_try_init(|| async {
+                let engine = Engine::connect(&self.settings).await?;
+                engine.sweep().await?;
+                Ok(engine)
+            })
+            .await
+    }
+
+    /// The base's image in the engine, by the id to run it with.
+    pub async fn image(&self, base: &PinnedBase) -> Result<String, BuildError> {
+        let cell = slot(&self.ready.images, digest_of_value(&(base.lock.manifest, base.platform))?);
+        cell.get_or_try_init(|| async {
+            match &base.definition.kind {
+                BaseKind::Debian(debian) => load(self, base, debian).await,
+                BaseKind::Registry(registry) => pull(self, base, &registry.reference).await,
+                BaseKind::Scratch => Err(io::Error::other(
+                    "`scratch` has no program that could be started: name a `base` for what runs, under [[step]]",
+                )
+                .into()),
+            }
+        })
+        .await
+        .cloned()
+    }
+
+    /// Whether the engine can run the base's programs: its own architecture's, and others' where the host emulates them,
+    /// which one trial tells.
+    pub async fn can_run(&self, base: &PinnedBase) -> Result<bool, BuildError> {
+        let engine = self.engine().await?;
+        if engine.info().await?.platform == base.platform {
+            return Ok(true);
+        }
+        let cell = slot(&self.ready.runnable, digest_of_value(&(base.lock.manifest, base.platform))?);
+        cell.get_or_try_init(|| async {
+            let program = self.question(base, "trial", &["-I", "-S", "-c", "pass"]).await?;
+            match program.run(engine, &Events::none(), "").await {
+                Ok(ran) => Ok(ran.ending.is_success()),
+                Err(BuildError::Engine(error)) if error.is_foreign_program() => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+        .copied()
+    }
+
+    /// What the probe says about the base's Python. Where the engine cannot run the base, its twin for the engine's own
+    /// architecture is asked.
+    pub async fn interpreter(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, BuildError> {
+        if let Some(known) = self.probed(base)? {
+            return Ok(known);
+        }
+        if self.can_run(base).await? {
+            return self.probe_once(base).await;
+        }
+        let here = self.engine().await?.info().await?.platform.architecture;
+        let foreign = |reason: String| BuildError::ForeignBase {
+            base: base.definition.name.clone(),
+            platform: base.platform,
+            here: here.lambda(),
+            reason,
+        };
+        let twin = base.twin(here).map_err(foreign)?;
+        let known = self.probe_once(&twin).await?;
+        let transposed =
+            known.transposed(base.platform.architecture).map_err(|error| foreign(error.to_string()))?;
+        Ok(Arc::new(transposed))
+    }
+
+    /// What is to be known where the base's Python was not asked itself.
+    ///
+    /// # Errors
+    /// If the engine cannot be reached.
+    pub async fn told_by_twin(&self, base: &PinnedBase) -> Result<Option<Check>, BuildError> {
+        if self.can_run(base).await? {
+            return Ok(None);
+        }
+        let here = self.engine().await?.info().await?.platform;
+        let why = match base.definition.kind {
+            BaseKind::Debian(_) | BaseKind::Scratch => "which is locked with the same versions",
+            BaseKind::Registry(_) => "which the same reference named when it was locked",
+        };
+        let architecture = base.platform.architecture.lambda();
+        let reason = format!("no {architecture} engine: its Python was asked on {here}, {why}");
+        Ok(Some(Check::not_checked("probe", reason)))
+    }
+
+    /// What an earlier run was told by the base itself.
+    fn probed(&self, base: &PinnedBase) -> Result<Option<Arc<Interpreter>>, BuildError> {
+        Ok(self.store().cache_get::<Interpreter>("interpreter", &probe_key(base)?)?.map(Arc::new))
+    }
+
+    async fn probe_once(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, BuildError> {
+        let key = probe_key(base)?;
+        let cell = slot(&self.ready.interpreters, key);
+        cell.get_or_try_init(|| async {
+            if let Some(known) = self.store().cache_get::<Interpreter>("interpreter", &key)? {
+                return Ok(Arc::new(known));
+            }
+            let interpreter = self.probe(base).await?;
+            self.store().cache_put("interpreter", &key, &interpreter)?;
+            Ok(Arc::new(interpreter))
+        })
+        .await
+        .cloned()
+    }
+
+    async fn probe(&self, base: &PinnedBase) -> Result<Interpreter, BuildError> {
+        let name = &base.definition.name;
+        let program = self.question(base, "probe", &["-I", "-B", "-c", PROBE]).await?;
+        tell(self, name, "probe");
+        let ran = program.run(self.engine().await?, &Events::none(), "").await?;
+        if !ran.ending.is_success() {
+            return Err(ran.failed("the probe", name));
+        }
+        Ok(Interpreter::from_probe(&ran.stdout)?)
+    }
+
+    /// A short program for the base's Python, which gets nothing but its arguments.
+    async fn question(
+        &self,
+        base: &PinnedBase,
+        what: &str,
+        arguments: &[&str],
+    ) -> Result<Program, BuildError> {
+        let python = base.definition.image.python.as_str();
+        let argv = std::iter::once(python).chain(arguments.iter().copied()).map(str::to_owned).collect();
+        let label = format!("{} {what}", base.definition.name);
+        Ok(Program::new(label, self.image(base).await?, argv)
+            .environment(base.definition.image.env.clone())
+            .memory(512 << 20)
+            .processes(64)
+            .output_bytes(16 << 20))
+    }
+
+    /// The base as something to build on.
+    pub async fn base_image(&self, base: &PinnedBase) -> Result<Arc<BaseImage>, BuildError> {
+        let cell = slot(&self.ready.contents, digest_of_value(&(base.lock.manifest, base.platform))?);
+        cell.get_or_try_init(|| async { Ok(Arc::new(read_base(self, base).await?)) }).await.cloned()
+    }
+
+    /// The Python index: the workspace's, else the environment's, else the one that the base's pip is configured for.
+    pub async fn index(&self, base: &PinnedBase) -> Result<Index, BuildError> {
+        if let Some(index) = self.network.configured_index().await? {
+            return Ok(index);
+        }
+        let interpreter = self.interpreter(base).await?;
+        let url = interpreter.index.as_ref().and_then(|text| text.parse().ok());
+        match url {
+            Some(url) => Ok(Index { url, from: format!("pip in base {}", base.definition.name) }),
+            None => Err(BuildError::NoIndex),
+        }
+    }
+}
+
+impl Bases {
+    /// Where the default index is, if that can be told; the keyring is not asked for it.
+    pub async fn default_index_url(&self, base: &PinnedBase) -> Option<Url> {
+        match self.network.indexes().values().find(|setting| setting.default) {
+            Some(named) => named.setting.as_ref().ok().map(|setting| setting.url.clone()),
+            None => self.index(base).await.ok().map(|index| index.url),
+        }
+    }
+}
+
+fn slot<T>(map: &Mutex<BTreeMap<Digest, Arc<OnceCell<T>>>>, key: Digest) -> Arc<OnceCell<T>> {
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(map.entry(key).or_default())
+}
+
+/// What decides the answer of the probe.
+fn probe_key(base: &PinnedBase) -> Result<Digest, BuildError> {
+    let image = &base.definition.image;
+    Ok(digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?)
+}
+
+pub(crate) fn tell(bases: &Bases, base: &BaseName, activity: &'static str) {
+    bases.run().tell(Event::Base { base: base.clone(), activity });
+}
+
+/// A name in the engine that says what an image is; it is found by this name and then compared.
+pub fn engine_name(base: &BaseName, manifest: &Digest) -> String {
+    format!("localhost/kiln/{base}:{}", &manifest.hex()[..12])
+}
+
+/// Makes sure that the engine has the image of a Debian base, and that it is the one of the lock.
+async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Result<String, BuildError> {
+    let name = &base.definition.name;
+    let engine = bases.engine().await?;
+    let tag = engine_name(name, &base.lock.manifest);
+    let expected = [Some(base.lock.manifest), base.lock.config];
+    let is_ours = |id: &str| expected.iter().flatten().any(|digest| digest.to_string() == id);
+    if let Some(there) = engine.image(&tag).await?
+        && is_ours(&there.id)
+    {
+        return Ok(there.id);
+    }
+    let image = match stored_image(bases, base)? {
+        Some(image) => image,
+        None => assemble(bases, &base.definition, debian, base.platform, &base.lock.packages).await?,
+    };
+    if image.manifest_digest != base.lock.manifest {
+        return Err(BuildError::BaseDiffers {
+            base: name.clone(),
+            expected: base.lock.manifest,
+            found: image.manifest_digest,
+        });
+    }
+    tell(bases, name, "load");
+    let archive = {
+        let (bases, image, tag) = (bases.clone(), image.clone(), tag.clone());
+        blocking(move || {
+            let mut file = tempfile::tempfile_in(bases.store().root())?;
+            let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
+            write_archive(&mut writer, &image, Some(&tag), |digest| {
+                let blob = bases.store().open_blob(digest).map_err(io::Error::other)?;
+                Ok(Box::new(BufReader::with_capacity(1 << 18, blob)))
+            })?;
+            writer.flush()?;
+            drop(writer);
+            file.seek(SeekFrom::Start(0))?;
+            Ok(file)
+        })
+        .await?
+    };
+    engine.load(BufReader::with_capacity(1 << 18, archive)).await?;
+    let found = engine.image(&tag).await?;
+    let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    match found {
+        Some(found) if is_ours(&found.id) && found.diff_ids == diff_ids => Ok(found.id),
+        other => Err(BuildError::EngineImageDiffers {
+            base: name.clone(),
+            expected: image.config_digest.to_string(),
+            found: other.map_or_else(|| "none".to_owned(), |found| found.id),
+        }),
+    }
+}
+
+/// Pulls a registry base by digest.
+async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<String, BuildError> {
+    let reference: Reference = reference.parse()?;
+    let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
+        return Err(BuildError::Interrupted);
+    };
+    tell(bases, &base.definition.name, "pull");
+    let engine = bases.engine().await?;
+    let credentials = engine.credentials(&pinned).await?;
+    let image =
+        engine.pull(&pinned, credentials, |_| {}).await.map_err(|e| of_registry(&base.definition.name, e))?;
+    if image.platform != base.platform {
+        return Err(BuildError::EngineImageDiffers {
+            base: base.definition.name.clone(),
+            expected: base.platform.to_string(),
+            found: image.platform.to_string(),
+        });
+    }
+    Ok(image.id)
+}
+
+/// Tells what a registry did from what became of the engine.
+pub fn of_registry(base: &BaseName, error: EngineError) -> BuildError {
+    match error {
+        EngineError::PullFailed { .. }
+        | EngineError::ResolveFailed { .. }
+        | EngineError::DigestMismatch { .. } => {
+            BuildError::Registry { base: base.clone(), source: Box::new(error) }
+        }
+        other => other.into(),
+    }
+}

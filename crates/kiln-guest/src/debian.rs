@@ -1,0 +1,178 @@
+//! Bases of Debian packages: brought by the digests of their lock, unpacked side by side, and put together in our own
+//! process.
+
+use crate::Bases;
+use crate::bases::tell;
+use kiln_fetch::{Archive, ArchiveFile, FetchError, Mirror, Reopened};
+use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
+use kiln_image::{Image, ImageSpec, Layer};
+use kiln_invocation::{BuildError, Event, blocking};
+use kiln_plan::{BaseDefinition, DebianDefinition, LockedPackage, PinnedBase};
+use kiln_record::{BaseName, Digest, Epoch, Platform};
+use std::collections::BTreeMap;
+use std::io::{self, BufReader};
+use tokio::task::JoinSet;
+
+/// The one time in a base image: packages decide its content, not when it was assembled.
+const IMAGE_EPOCH: u64 = 0;
+
+/// The image documents and layers of an earlier assembly, if the store still has all of them.
+pub fn stored_image(bases: &Bases, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
+    let Some(layers) = bases.store().cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)?
+    else {
+        return Ok(None);
+    };
+    if !layers.iter().all(|layer| bases.store().contains(&layer.digest)) {
+        return Ok(None);
+    }
+    let layers = layers
+        .into_iter()
+        .map(|layer| Layer {
+            digest: layer.digest,
+            diff_id: layer.digest,
+            size: layer.size,
+            media_type: kiln_image::LAYER_MEDIA_TYPE.to_owned(),
+        })
+        .collect();
+    let image = Image::assemble(&spec(&base.definition, base.platform)?, layers)?;
+    Ok((image.manifest_digest == base.lock.manifest).then_some(image))
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct StoredLayer {
+    digest: Digest,
+    size: u64,
+}
+
+fn spec(definition: &BaseDefinition, platform: Platform) -> Result<ImageSpec, BuildError> {
+    Ok(ImageSpec {
+        platform,
+        env: definition.image.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        user: None,
+        working_dir: None,
+        entrypoint: Vec::new(),
+        command: vec![definition.image.python.clone()],
+        labels: BTreeMap::new(),
+        created: image_epoch()?,
+    })
+}
+
+fn image_epoch() -> Result<Epoch, BuildError> {
+    Epoch::from_seconds(IMAGE_EPOCH).map_err(|error| io::Error::other(error).into())
+}
+
+/// Downloads the packages that are missing, unpacks them side by side, and writes the layer into the store.
+pub async fn assemble(
+    bases: &Bases,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+    platform: Platform,
+    packages: &[LockedPackage],
+) -> Result<Image, BuildError> {
+    bring_packages(bases, &definition.name, debian, packages).await?;
+    tell(bases, &definition.name, "assemble");
+    let mut unpacking = JoinSet::new();
+    for package in packages {
+        let (store, package) = (bases.store().clone(), image_package(package));
+        unpacking.spawn_blocking(move || -> Result<UnpackedPackage, BuildError> {
+            let blob = store.open_blob(&package.digest)?;
+            Ok(UnpackedPackage::read(&package, BufReader::with_capacity(1 << 16, blob))?)
+        });
+    }
+    let mut root = RootFs::new();
+    while let Some(unpacked) = unpacking.join_next().await {
+        match unpacked {
+            Ok(package) => root.add(package?)?,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Err(BuildError::Interrupted),
+        }
+    }
+    let rules = RootFsRules { epoch: image_epoch()?, architecture: platform.architecture };
+    let spec = spec(definition, platform)?;
+    let bases = bases.clone();
+    blocking(move || {
+        let assembled = root.finish(&rules)?;
+        let mut writer = bases.store().writer()?;
+        let layer = assembled.write_layer(&mut writer)?;
+        writer.commit(Some(&layer.digest))?;
+        let stored = vec![StoredLayer { digest: layer.digest, size: layer.size }];
+        let image = Image::assemble(&spec, vec![layer])?;
+        bases.store().cache_put("base-layers", &image.manifest_digest, &stored)?;
+        Ok(image)
+    })
+    .await
+}
+
+fn image_package(package: &LockedPackage) -> kiln_image::debian::LockedPackage {
+    kiln_image::debian::LockedPackage {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        architecture: package.architecture.clone(),
+        size: package.size,
+        digest: package.digest,
+    }
+}
+
+async fn bring_packages(
+    bases: &Bases,
+    base: &BaseName,
+    debian: &DebianDefinition,
+    packages: &[LockedPackage],
+) -> Result<(), BuildError> {
+    let missing: Vec<&LockedPackage> =
+        packages.iter().filter(|package| !bases.store().contains(&package.digest)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    tell(bases, base, "download");
+    let archive = archive(bases, base, debian)?;
+    let client = bases.network().client().await?;
+    let archive = &archive;
+    let each = missing.into_iter().map(|package| async move {
+        let file = package.path.rsplit('/').next().unwrap_or(&package.path).to_owned();
+        let _flight = bases.network().flight(&package.digest).await;
+        if bases.store().contains(&package.digest) {
+            return Ok(());
+        }
+        bases.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });
+        let store = bases.store().clone();
+        let mut sink = Reopened::new(move || store.writer().map_err(io::Error::other));
+        let progress = |bytes| bases.run().tell(Event::Downloaded { file: file.clone(), bytes });
+        let wanted = ArchiveFile { path: &package.path, digest: package.digest, size: package.size };
+        let outcome = archive.deb(client, &wanted, &mut sink, &progress).await;
+        bases.run().tell(Event::DownloadEnded { file: file.clone() });
+        outcome.map_err(|source| match source {
+            FetchError::PackageGone { .. } => {
+                BuildError::PackageGone { base: base.clone(), file: file.clone(), source: Box::new(source) }
+            }
+            other => other.into(),
+        })?;
+        let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
+        let digest = package.digest;
+        blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
+        Ok(())
+    });
+    futures_util::future::try_join_all(each).await?;
+    Ok(())
+}
+
+/// Where a base's packages come from: its own mirror, the workspace's, or the environment's.
+pub fn archive(bases: &Bases, base: &BaseName, debian: &DebianDefinition) -> Result<Archive, BuildError> {
+    let named = |text: &Option<String>, from: &str| -> Result<Option<Mirror>, BuildError> {
+        let Some(text) = text else { return Ok(None) };
+        let url = text.parse().map_err(|error| {
+            let message = format!("the mirror or snapshot is not a URL: {error}");
+            BuildError::Input(vec![kiln_plan::Problem::in_file(&format!("images/{base}.toml"), message)])
+        })?;
+        Ok(Some(Mirror { url, from: from.to_owned() }))
+    };
+    let mirror = match named(&debian.mirror, "the base's definition")? {
+        Some(mirror) => mirror,
+        None => match bases.network().debian_mirrors().first() {
+            Some(mirror) => mirror.clone(),
+            None => return Err(BuildError::NoMirror { base: base.clone() }),
+        },
+    };
+    let snapshots = named(&debian.snapshot, "the base's definition")?.into_iter().collect();
+    Ok(Archive { mirror, snapshots })
+}

@@ -1,0 +1,24 @@
+//! What must run runs in a container of a pinned base: bases made ready ([`Bases`]), and the one way to run a program in
+//! one ([`Program`]).
+
+mod base_image;
+mod bases;
+mod debian;
+mod input;
+mod loaded;
+mod log;
+mod program;
+mod saved_image;
+mod twice;
+
+pub use base_image::{
+    BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base, runtime_of, with_runtime, with_system_of,
+};
+pub use bases::{Bases, EngineSlot, engine_name, of_registry};
+pub use debian::{archive, assemble, stored_image};
+pub use input::{InputTar, collections, input_tree, tar_file};
+pub use loaded::{AssembledImage, Loaded, numeric_user, writable};
+pub use log::Log;
+pub use program::{Ending, NOBODY, Program, Ran, guest};
+pub use saved_image::SavedImage;
+pub use twice::{Difference, again};

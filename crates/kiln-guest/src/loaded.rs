@@ -1,0 +1,146 @@
+//! An assembled image in the engine, as it will run: loaded for the checks and taken away again.
+
+use crate::{Bases, guest};
+use kiln_engine::{Engine, GuestPath};
+use kiln_image::{Image, LAYER_MEDIA_TYPE, Layer, write_archive};
+use kiln_invocation::{BuildError, blocking};
+use kiln_pack::{LayerCodec, layer_tar};
+use kiln_plan::ArtifactPlan;
+use kiln_record::{Component, Digest, ImageRecord, ImageRuns};
+use kiln_store::Store;
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+
+/// An image whose layers are in the store and whose documents are made.
+#[derive(Clone)]
+pub struct AssembledImage {
+    /// Its documents and layers.
+    pub image: Image,
+    /// How its layers are compressed.
+    pub codec: LayerCodec,
+    /// What the record says of it.
+    pub record: ImageRecord,
+    /// What the base brings, as components.
+    pub components: Vec<Component>,
+    /// The user that it runs as, in numbers, if that can be told.
+    pub user: Option<String>,
+    /// The Python that its program runs in, where a Dockerfile decides that.
+    pub python: Option<String>,
+}
+
+/// An image in the engine. It goes away with [`Loaded::remove`].
+pub struct Loaded {
+    engine: Engine,
+    tag: String,
+    /// What the engine calls it.
+    pub id: String,
+    /// How it is started.
+    pub runs: ImageRuns,
+    /// As whom, in numbers; none if only the image knows who that is.
+    pub user: Option<String>,
+    /// The Python of its program, where that is not its base's.
+    pub python: Option<String>,
+}
+
+impl Loaded {
+    /// Brings an image into the engine; none if the engine's containers are of another architecture.
+    pub async fn new(
+        bases: &Bases,
+        plan: &ArtifactPlan,
+        assembled: &AssembledImage,
+    ) -> Result<Option<Self>, BuildError> {
+        let engine = bases.engine().await?;
+        if engine.info().await?.platform.architecture != plan.manifest.target.architecture {
+            return Ok(None);
+        }
+        let name = &plan.manifest.name;
+        // Another kiln may check an equal image at the same time: each takes only its own name away.
+        let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
+        let tag = format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
+        let archive = {
+            let (store, assembled, tag) = (bases.store().clone(), assembled.clone(), tag.clone());
+            blocking(move || archive(&store, &assembled, &tag)).await?
+        };
+        engine.load(BufReader::with_capacity(1 << 18, archive)).await?;
+        let diff_ids: Vec<Digest> = assembled.image.layers.iter().map(|layer| layer.diff_id).collect();
+        match engine.image(&tag).await? {
+            Some(found) if found.diff_ids == diff_ids => Ok(Some(Self {
+                engine: engine.clone(),
+                tag,
+                id: found.id,
+                user: assembled.user.clone(),
+                python: assembled.python.clone(),
+                runs: assembled.record.runs.clone(),
+            })),
+            other => Err(BuildError::EngineImageDiffers {
+                base: plan.manifest.base.clone(),
+                expected: assembled.image.config_digest.to_string(),
+                found: other.map_or_else(|| "none".to_owned(), |found| found.id),
+            }),
+        }
+    }
+
+    /// Takes the image away again. It is only a copy, and what the engine does not let go is loaded over by the next run.
+    pub async fn remove(self) {
+        let _ = self.engine.remove_image(&self.tag).await;
+    }
+}
+
+/// The image as every engine loads it. Engines of the time of Docker 20.10 read no zstd, so its layers go in as tars; the
+/// config, and with it what runs, is the same.
+fn archive(store: &Store, assembled: &AssembledImage, tag: &str) -> Result<std::fs::File, BuildError> {
+    let mut image = assembled.image.clone();
+    let mut blobs = std::collections::BTreeMap::new();
+    if assembled.codec == LayerCodec::Zstd {
+        for layer in &mut image.layers {
+            let blob = BufReader::with_capacity(1 << 18, store.open_blob(&layer.digest)?);
+            let size = io::copy(&mut layer_tar(blob, LayerCodec::Zstd)?, &mut io::sink())?;
+            blobs.insert(layer.diff_id, layer.digest);
+            *layer = Layer {
+                digest: layer.diff_id,
+                size,
+                diff_id: layer.diff_id,
+                media_type: LAYER_MEDIA_TYPE.to_owned(),
+            };
+        }
+    }
+    let mut file = tempfile::tempfile_in(store.root())?;
+    let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
+    write_archive(&mut writer, &image, Some(tag), |digest| -> io::Result<Box<dyn Read>> {
+        let stored = blobs.get(digest).unwrap_or(digest);
+        let blob = store.open_blob(stored).map_err(io::Error::other)?;
+        let blob = BufReader::with_capacity(1 << 18, blob);
+        if blobs.contains_key(digest) {
+            layer_tar(blob, LayerCodec::Zstd).map_err(io::Error::other)
+        } else {
+            Ok(Box::new(blob))
+        }
+    })?;
+    writer.flush()?;
+    drop(writer);
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+/// Folders that a service can write to when it is checked: `/tmp`, and the volumes that it states.
+pub fn writable(runs: &ImageRuns) -> Result<Vec<GuestPath>, BuildError> {
+    let mut folders = vec![guest("/tmp")?];
+    for volume in &runs.volumes {
+        let volume = guest(volume)?;
+        let overlaps = |other: &GuestPath| volume.is_within(other) || other.is_within(&volume);
+        if !folders.iter().any(overlaps) {
+            folders.push(volume);
+        }
+    }
+    Ok(folders)
+}
+
+/// The user that an image states, if it is in numbers: a name means whatever its `/etc/passwd` says.
+pub fn numeric_user(runs: &ImageRuns) -> Option<String> {
+    let user = match runs.user.as_deref() {
+        None | Some("") | Some("root") => "0:0",
+        Some(user) => user,
+    };
+    let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
+    let number = |text: &str| text.parse::<u32>().is_ok();
+    (number(uid) && number(gid)).then(|| format!("{uid}:{gid}"))
+}

@@ -1,0 +1,99 @@
+//! The end of what a program said, and what its words mean.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// As many lines are kept.
+const KEPT: usize = 20;
+
+/// What resolvers, libraries and tools write when there is no network.
+const OFFLINE: [&str; 9] = [
+    "Temporary failure in name resolution",
+    "Temporary failure resolving",
+    "Name or service not known",
+    "No address associated with hostname",
+    "Network is unreachable",
+    "Could not resolve host",
+    "NewConnectionError",
+    "bad address",
+    "getaddrinfo failed",
+];
+
+/// The last lines of a program, without control characters and empty lines. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Log {
+    /// A log of lines that are known already.
+    #[must_use]
+    pub fn of_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let log = Self::default();
+        lines.into_iter().for_each(|line| log.push(line));
+        log
+    }
+
+    /// Adds a line.
+    pub fn push(&self, line: &str) {
+        let text: String = line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if text.trim().is_empty() {
+            return;
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(text);
+    }
+
+    /// The lines, oldest first.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Whether any line has one of these texts.
+    #[must_use]
+    pub fn has(&self, texts: &[&str]) -> bool {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().any(|line| texts.iter().any(|text| line.contains(text)))
+    }
+
+    /// Whether the program asked for a network.
+    #[must_use]
+    pub fn asked_for_a_network(&self) -> bool {
+        self.has(&OFFLINE)
+    }
+
+    /// Whether the program wrote where it may not.
+    #[must_use]
+    pub fn was_refused_to_write(&self) -> bool {
+        self.has(&["Read-only file system", "Permission denied"])
+    }
+
+    /// Whether something that it looked for was not there.
+    #[must_use]
+    pub fn missed_something(&self) -> bool {
+        self.has(&["not found", "No such file or directory"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_without_what_a_terminal_obeys() {
+        let lines: Vec<String> = (0..30).map(|n| format!("line {n}\u{1b}[31m")).collect();
+        let log = Log::of_lines(lines.iter().map(String::as_str).chain(["", "  \r"]));
+        let kept = log.lines();
+        assert_eq!((kept.len(), kept[0].as_str()), (KEPT, "line 10 [31m"));
+    }
+
+    #[test]
+    fn words_have_meanings() {
+        let log = Log::of_lines(["curl: (6) Could not resolve host: example.test"]);
+        assert!(log.asked_for_a_network() && !log.was_refused_to_write());
+        let log = Log::of_lines(["sh: 1: gcc: not found", "touch: /usr/x: Read-only file system"]);
+        assert!(!log.asked_for_a_network() && log.was_refused_to_write() && log.missed_something());
+    }
+}

@@ -1,0 +1,226 @@
+//! The one way to run a program in a base: what it is given, what it may use, how it ended, and what it said.
+
+use crate::Log;
+use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec};
+use kiln_invocation::{BuildError, Event, Events};
+use kiln_record::BaseName;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Who programs run as where nothing else is said: the owner of no file, as in Lambda.
+pub const NOBODY: &str = "65534:65534";
+
+/// What an engine answers if there is no such program, as shells do.
+const NOT_FOUND: i64 = 127;
+
+/// A program to be run in an image. It has no network, a read-only file system but for its outputs and scratch folders,
+/// and the environment that it is given.
+#[derive(Debug)]
+#[must_use = "it is run by `run`"]
+pub struct Program {
+    spec: RunSpec,
+}
+
+impl Program {
+    /// A program by its arguments. `label` says what it is for; it is in messages and on the container. It starts in `/`, as
+    /// [`NOBODY`], with a scratch `/tmp`, and may use 2 GiB of memory, 256 processes, 32 MiB of output and a minute.
+    pub fn new(label: impl Into<String>, image: impl Into<String>, argv: Vec<String>) -> Self {
+        Self {
+            spec: RunSpec {
+                name: label.into(),
+                image: image.into(),
+                argv,
+                env: BTreeMap::new(),
+                working_dir: "/".to_owned(),
+                user: NOBODY.to_owned(),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                scratch: GuestPath::new("/tmp").into_iter().collect(),
+                limits: Limits {
+                    memory_bytes: 2 << 30,
+                    pids: 256,
+                    cpus: None,
+                    output_bytes: 32 << 20,
+                    deadline: Duration::from_secs(60),
+                },
+            },
+        }
+    }
+
+    /// Gives it its whole environment.
+    pub fn environment(mut self, environment: BTreeMap<String, String>) -> Self {
+        self.spec.env = environment;
+        self
+    }
+
+    /// Where it starts.
+    pub fn working_dir(mut self, folder: impl Into<String>) -> Self {
+        self.spec.working_dir = folder.into();
+        self
+    }
+
+    /// Who it runs as: a numeric `user:group`.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.spec.user = user.into();
+        self
+    }
+
+    /// Gives it trees.
+    pub fn inputs(mut self, inputs: impl IntoIterator<Item = InputTree>) -> Self {
+        self.spec.inputs.extend(inputs);
+        self
+    }
+
+    /// Folders that are collected after its end.
+    pub fn outputs(mut self, outputs: impl IntoIterator<Item = GuestPath>) -> Self {
+        self.spec.outputs.extend(outputs);
+        self
+    }
+
+    /// The folders in memory that it may write to, instead of `/tmp` alone.
+    pub fn scratch(mut self, folders: Vec<GuestPath>) -> Self {
+        self.spec.scratch = folders;
+        self
+    }
+
+    /// How much memory it may use, in bytes.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.spec.limits.memory_bytes = bytes;
+        self
+    }
+
+    /// How many processes and threads it may have.
+    pub fn processes(mut self, count: u32) -> Self {
+        self.spec.limits.pids = count;
+        self
+    }
+
+    /// How much it may write to stdout, stderr and each output, in bytes.
+    pub fn output_bytes(mut self, bytes: u64) -> Self {
+        self.spec.limits.output_bytes = bytes;
+        self
+    }
+
+    /// How long it may take.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.spec.limits.deadline = deadline;
+        self
+    }
+
+    /// The description for an engine that is asked to watch it rather than to wait for its end.
+    #[must_use]
+    pub fn into_spec(self) -> RunSpec {
+        self.spec
+    }
+
+    /// Runs it and waits for its end. Its lines are told as they come, as those of `subject`.
+    ///
+    /// # Errors
+    /// What the engine cannot do. However the program ends is no error here.
+    pub async fn run(self, engine: &Engine, events: &Events, subject: &str) -> Result<Ran, BuildError> {
+        let log = Log::default();
+        let (kept, events, subject) = (log.clone(), events.clone(), subject.to_owned());
+        let told = move |line: kiln_engine::Line| {
+            kept.push(&line.text);
+            events.send(Event::Line { subject: subject.clone(), text: line.text });
+        };
+        let ran = |ending| Ran {
+            ending,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            outputs: Vec::new(),
+            log: log.clone(),
+        };
+        match engine.run(self.spec, told).await {
+            Ok(outcome) => {
+                let ending = match outcome.exit_code {
+                    0 => Ending::Exit(0),
+                    _ if outcome.oom_killed => Ending::OutOfMemory,
+                    NOT_FOUND => Ending::NoSuchProgram,
+                    code => Ending::Exit(code),
+                };
+                let (stdout, stderr, outputs) = (outcome.stdout, outcome.stderr, outcome.outputs);
+                Ok(Ran { stdout, stderr, outputs, ..ran(ending) })
+            }
+            Err(EngineError::Deadline { seconds, .. }) => Ok(ran(Ending::TimedOut { seconds })),
+            Err(EngineError::OutputTooLarge { what, limit, .. }) => {
+                Ok(ran(Ending::OutputTooLarge { what: what.to_string(), limit }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With an exit code; 128 + n if signal n ended it.
+    Exit(i64),
+    /// The kernel ended it because its memory ran out.
+    OutOfMemory,
+    /// The base has no such program, or a shell in it found none.
+    NoSuchProgram,
+    /// It was ended because it took too long.
+    TimedOut {
+        /// How long it was allowed to take.
+        seconds: u64,
+    },
+    /// It was ended because it wrote too much.
+    OutputTooLarge {
+        /// Where to.
+        what: String,
+        /// The most that it may write there, in bytes.
+        limit: u64,
+    },
+}
+
+impl Ending {
+    /// Whether it did what it should.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        *self == Self::Exit(0)
+    }
+
+    /// Its exit code, where it ended by itself.
+    #[must_use]
+    pub fn code(&self) -> Option<i64> {
+        match self {
+            Self::Exit(code) => Some(*code),
+            Self::OutOfMemory => Some(137),
+            Self::NoSuchProgram => Some(NOT_FOUND),
+            Self::TimedOut { .. } | Self::OutputTooLarge { .. } => None,
+        }
+    }
+}
+
+/// What came of a program.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub ending: Ending,
+    /// Everything that it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// Everything that it wrote to stderr.
+    pub stderr: Vec<u8>,
+    /// For each output, in the order of the request, a tar whose entries are relative to it.
+    pub outputs: Vec<(GuestPath, Vec<u8>)>,
+    /// The last lines of both streams, as they came.
+    pub log: Log,
+}
+
+impl Ran {
+    /// That the program failed, with the end of what it said. `what` is the program, for people.
+    #[must_use]
+    pub fn failed(&self, what: &'static str, base: &BaseName) -> BuildError {
+        let lines = self.log.lines();
+        BuildError::Guest { what, base: base.clone(), code: self.ending.code().unwrap_or(-1), lines }
+    }
+}
+
+/// A path inside a container that is known to be one.
+///
+/// # Errors
+/// If it is not absolute, or names a parent.
+pub fn guest(path: &str) -> Result<GuestPath, BuildError> {
+    GuestPath::new(path).map_err(|error| std::io::Error::other(error.to_string()).into())
+}

@@ -1,0 +1,95 @@
+//! An archive as an engine saves an image: its config, and its layers as tars.
+
+use crate::Bases;
+use flate2::read::MultiGzDecoder;
+use kiln_image::BaseConfig;
+use kiln_invocation::{BuildError, blocking};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+
+/// The largest document of an archive, in bytes.
+const DOCUMENT_LIMIT: u64 = 8 << 20;
+
+/// The archive, on disk until this is dropped.
+pub struct SavedImage {
+    file: File,
+    /// The config, as the engine has it.
+    pub config: Vec<u8>,
+    /// What the config says.
+    pub read: BaseConfig,
+    /// Where each layer is in the file, bottom first.
+    layers: Vec<(u64, u64)>,
+}
+
+impl SavedImage {
+    /// Takes an image out of the engine.
+    pub async fn export(bases: &Bases, image: &str) -> Result<Self, BuildError> {
+        let mut file = tempfile::tempfile_in(bases.store().root())?;
+        bases.engine().await?.export(image, |chunk| file.write_all(chunk)).await?;
+        blocking(move || Self::open(file)).await
+    }
+
+    /// Reads the archive's documents and finds its layers.
+    fn open(mut file: File) -> Result<Self, BuildError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Entry {
+            config: String,
+            layers: Vec<String>,
+        }
+        let broken = |why: String| io::Error::other(format!("the archive that the engine saved: {why}"));
+        file.seek(SeekFrom::Start(0))?;
+        // Where each file of the archive is, and where links between equal layers lead.
+        let (mut places, mut links) = (BTreeMap::new(), BTreeMap::new());
+        let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, &file));
+        for entry in archive.entries_with_seek()? {
+            let entry = entry?;
+            let name = entry.path()?.to_string_lossy().into_owned();
+            if let Some(target) = entry.link_name()? {
+                let target = target.to_string_lossy().trim_start_matches("../").to_owned();
+                links.insert(name, target);
+            } else {
+                places.insert(name, (entry.raw_file_position(), entry.size()));
+            }
+        }
+        let place = |name: &str| -> Result<(u64, u64), io::Error> {
+            let name = links.get(name).map_or(name, String::as_str);
+            places.get(name).copied().ok_or_else(|| broken(format!("it has no {name}")))
+        };
+        let document = |name: &str| -> Result<Vec<u8>, BuildError> {
+            let mut bytes = Vec::new();
+            part(&file, place(name)?)?.take(DOCUMENT_LIMIT).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let entries: Vec<Entry> = serde_json::from_slice(&document("manifest.json")?)?;
+        let [entry] = entries.as_slice() else {
+            return Err(broken(format!("it holds {} images", entries.len())).into());
+        };
+        let config = document(&entry.config)?;
+        let read = BaseConfig::read(&config)?;
+        if read.diff_ids.len() != entry.layers.len() {
+            return Err(broken("its config and its list of layers do not agree".to_owned()).into());
+        }
+        let layers = entry.layers.iter().map(|name| place(name)).collect::<Result<_, _>>()?;
+        Ok(Self { file, config, read, layers })
+    }
+
+    /// The tar of a layer, unpacked if the engine keeps it compressed.
+    pub fn layer(&self, index: usize) -> Result<Box<dyn Read + '_>, BuildError> {
+        let place = *self.layers.get(index).ok_or(BuildError::Interrupted)?;
+        let mut start = [0; 2];
+        let mut blob = part(&self.file, place)?;
+        let compressed = blob.read(&mut start)? == 2 && start == [0x1f, 0x8b];
+        let blob = BufReader::with_capacity(1 << 18, part(&self.file, place)?);
+        Ok(if compressed { Box::new(MultiGzDecoder::new(blob)) } else { Box::new(blob) })
+    }
+}
+
+/// A part of a file. Parts share the place at which they read, so one is read after the other.
+fn part(file: &File, (offset, size): (u64, u64)) -> Result<io::Take<File>, io::Error> {
+    let mut part = file.try_clone()?;
+    part.seek(SeekFrom::Start(offset))?;
+    Ok(part.take(size))
+}

@@ -1,0 +1,46 @@
+//! What a run is given: folders, time, settings. Nothing here reads the process's environment.
+
+use crate::NamedIndexSetting;
+use kiln_engine::EngineSettings;
+use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
+use kiln_record::Epoch;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that the command line hands to a run.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The workspace.
+    pub root: PathBuf,
+    /// Where artifacts are published.
+    pub dist: PathBuf,
+    /// The workspace's own state: the ledger, the lock, what is known of source files.
+    pub state: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// Artifacts built side by side.
+    pub jobs: usize,
+    /// The time of the run. It reaches the ledger and the pin times of locks, and no artifact.
+    pub now: Epoch,
+    /// `SOURCE_DATE_EPOCH`.
+    pub source_date_epoch: Option<Epoch>,
+    /// How to reach servers.
+    pub network: NetworkSettings,
+    /// The Python index that the environment is configured for, used where the workspace names none.
+    pub index: Option<IndexSetting>,
+    /// The indexes that `kiln.toml` names.
+    pub indexes: BTreeMap<String, NamedIndexSetting>,
+    /// Where pip and uv are told of further indexes, none of which is asked.
+    pub further_indexes: Vec<String>,
+    /// The Debian mirrors of the environment, used where neither base nor workspace names one.
+    pub debian_mirrors: Vec<Mirror>,
+    /// The crates registry that the environment's cargo is configured for, if any; or why that cannot be told.
+    pub crates: Result<Option<CrateSetting>, String>,
+    /// How to reach the engine.
+    pub engine: EngineSettings,
+    /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
+    pub tool_variables: BTreeMap<String, String>,
+    /// How long to wait for another kiln in this workspace.
+    pub lock_wait: Duration,
+}

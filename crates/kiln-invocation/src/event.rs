@@ -1,0 +1,173 @@
+//! What happens during a build, told as it happens.
+
+use kiln_record::{ArtifactName, BaseName};
+use std::fmt;
+use std::sync::Arc;
+
+/// A stage of one artifact's build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Deciding which distributions the target needs.
+    Select,
+    /// Running the artifact's own steps.
+    Steps,
+    /// Bringing wheels into the store.
+    Fetch,
+    /// Building the artifact's Dockerfile.
+    Dockerfile,
+    /// Merging wheels and source into a tree.
+    Collect,
+    /// Judging the tree.
+    Verify,
+    /// Putting an image together, to be checked as it will run.
+    Assemble,
+    /// Writing the archive.
+    Pack,
+    /// Writing records and documents, and publishing.
+    Publish,
+}
+
+impl Stage {
+    /// One word for a progress line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Select => "select",
+            Self::Steps => "steps",
+            Self::Fetch => "fetch",
+            Self::Dockerfile => "dockerfile",
+            Self::Collect => "collect",
+            Self::Verify => "verify",
+            Self::Assemble => "assemble",
+            Self::Pack => "pack",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// How an artifact ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing had changed: what is published is what would be built.
+    Unchanged,
+    /// Built and published.
+    Published,
+    /// At least one finding denies it; nothing was published.
+    Denied,
+    /// The run broke.
+    Failed,
+    /// It needs a layer that was not built.
+    Skipped,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Work begins on this many artifacts.
+    Started {
+        /// How many.
+        artifacts: usize,
+    },
+    /// Another kiln works in this workspace; waiting for it.
+    WaitingForLock {
+        /// Its process, if it could be told.
+        holder: Option<u32>,
+    },
+    /// A base is being prepared.
+    Base {
+        /// Which.
+        base: BaseName,
+        /// What is done, such as `assemble`.
+        activity: &'static str,
+    },
+    /// A lock is being made.
+    Locking {
+        /// Of what.
+        subject: String,
+        /// What is done, such as `resolve`.
+        activity: &'static str,
+    },
+    /// A download began.
+    DownloadStarted {
+        /// File name.
+        file: String,
+        /// Its length in bytes, if known.
+        size: Option<u64>,
+    },
+    /// Bytes of a download arrived.
+    Downloaded {
+        /// File name.
+        file: String,
+        /// Bytes since the last event; negative never, a restart is not told.
+        bytes: u64,
+    },
+    /// A download ended, well or not.
+    DownloadEnded {
+        /// File name.
+        file: String,
+    },
+    /// An artifact reached a stage.
+    Stage {
+        /// Which artifact.
+        artifact: ArtifactName,
+        /// Which stage.
+        stage: Stage,
+    },
+    /// A source distribution is being built.
+    SdistBuild {
+        /// Its file name.
+        file: String,
+        /// Whether for the second time, to see that it gives the same.
+        again: bool,
+    },
+    /// A step of an artifact is run.
+    Step {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The step.
+        step: String,
+        /// Whether for the second time, to see that it makes the same.
+        again: bool,
+    },
+    /// A program in a container wrote a line.
+    Line {
+        /// For which artifact or base.
+        subject: String,
+        /// The line without its end.
+        text: String,
+    },
+    /// An artifact is done.
+    Ended {
+        /// Which artifact.
+        artifact: ArtifactName,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// Takes events; cheap to clone and shared by everything that works side by side.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    /// Sends every event to a function.
+    pub fn new(receive: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(receive))
+    }
+
+    /// Drops every event.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(|_| {})
+    }
+
+    pub fn send(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}

@@ -1,0 +1,21 @@
+//! What a run is given and shares: folders, time and settings ([`Environment`]), where it is and whether it goes on
+//! ([`Run`]), servers ([`Network`]), what happens ([`Event`]), and the workspace on disk.
+
+mod environment;
+mod error;
+mod event;
+mod index_setting;
+mod network;
+mod run;
+mod workspace;
+
+pub use environment::Environment;
+pub use error::{BuildError, FailedStep};
+pub use event::{Ending, Event, Events, Stage};
+pub use index_setting::NamedIndexSetting;
+pub use network::Network;
+pub use run::{Run, StopOnDrop, blocking, lock};
+pub use workspace::{
+    WORKSPACE_FILE, artifacts_of, find_workspace, known_names, read_workspace, read_workspace_for_locking,
+    read_workspace_for_pins, text_file,
+};

@@ -1,0 +1,229 @@
+//! Reaching servers: one client for a run, the indexes and registries it may ask, and downloads into the store that are
+//! held against a digest.
+
+use crate::{BuildError, Environment, Event, NamedIndexSetting, Run, blocking};
+use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
+use kiln_record::Digest;
+use kiln_store::Store;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// The file that names indexes.
+const FILE: &str = "kiln.toml";
+
+/// What a run reaches servers with. The client is made when it is first needed: a run in which nothing changed connects
+/// to nothing. Cheap to clone.
+#[derive(Clone)]
+pub struct Network {
+    run: Run,
+    store: Store,
+    reached: Arc<Reached>,
+}
+
+/// What the environment says of servers, and what was learned of them.
+struct Reached {
+    settings: NetworkSettings,
+    index: Option<IndexSetting>,
+    indexes: BTreeMap<String, NamedIndexSetting>,
+    further_indexes: Vec<String>,
+    debian_mirrors: Vec<Mirror>,
+    crates: Result<Option<CrateSetting>, String>,
+    tool_variables: BTreeMap<String, String>,
+    client: OnceCell<Client>,
+    // The named indexes that were asked, with their logins.
+    asked: tokio::sync::Mutex<BTreeMap<String, Index>>,
+    // One download at a time for each file, however many artifacts need it.
+    flights: Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Network {
+    /// Takes what the environment says of servers. Nothing is connected yet.
+    #[must_use]
+    pub fn new(environment: &Environment, run: &Run, store: &Store) -> Self {
+        Self {
+            run: run.clone(),
+            store: store.clone(),
+            reached: Arc::new(Reached {
+                settings: environment.network.clone(),
+                index: environment.index.clone(),
+                indexes: environment.indexes.clone(),
+                further_indexes: environment.further_indexes.clone(),
+                debian_mirrors: environment.debian_mirrors.clone(),
+                crates: environment.crates.clone(),
+                tool_variables: environment.tool_variables.clone(),
+                client: OnceCell::new(),
+                asked: tokio::sync::Mutex::default(),
+                flights: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The run that this is part of.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Where downloads go.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How servers are reached.
+    #[must_use]
+    pub fn settings(&self) -> &NetworkSettings {
+        &self.reached.settings
+    }
+
+    /// The indexes that `kiln.toml` names.
+    #[must_use]
+    pub fn indexes(&self) -> &BTreeMap<String, NamedIndexSetting> {
+        &self.reached.indexes
+    }
+
+    /// Where pip and uv are told of further indexes, none of which is asked.
+    #[must_use]
+    pub fn further_indexes(&self) -> &[String] {
+        &self.reached.further_indexes
+    }
+
+    /// The Debian mirrors of the environment, used where neither base nor workspace names one.
+    #[must_use]
+    pub fn debian_mirrors(&self) -> &[Mirror] {
+        &self.reached.debian_mirrors
+    }
+
+    /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
+    #[must_use]
+    pub fn tool_variables(&self) -> &BTreeMap<String, String> {
+        &self.reached.tool_variables
+    }
+
+    /// The crates registry that the environment's cargo is configured for.
+    ///
+    /// # Errors
+    /// If there is none, or what is configured cannot be used.
+    pub fn crates(&self) -> Result<&CrateSetting, BuildError> {
+        match &self.reached.crates {
+            Ok(Some(setting)) => Ok(setting),
+            Ok(None) => Err(BuildError::NoCrates),
+            Err(reason) => Err(BuildError::Crates { reason: reason.clone() }),
+        }
+    }
+
+    /// The client; the first call makes it.
+    ///
+    /// # Errors
+    /// If the trust store cannot be read.
+    pub async fn client(&self) -> Result<&Client, BuildError> {
+        let settings = &self.reached.settings;
+        self.reached
+            .client
+            .get_or_try_init(|| async { Client::new(settings) })
+            .await
+            .map_err(BuildError::from)
+    }
+
+    /// The index of a name in `kiln.toml`, with its login. The keyring is asked once.
+    ///
+    /// # Errors
+    /// If `kiln.toml` does not name it, or its login cannot be had.
+    pub async fn named_index(&self, name: &str) -> Result<Index, BuildError> {
+        let mut asked = self.reached.asked.lock().await;
+        if let Some(index) = asked.get(name) {
+            return Ok(index.clone());
+        }
+        let Some(setting) = self.reached.indexes.get(name) else {
+            let reason = format!("{FILE} does not name it");
+            return Err(BuildError::Index { index: name.to_owned(), reason });
+        };
+        let index = setting.index(name).await?;
+        asked.insert(name.to_owned(), index.clone());
+        Ok(index)
+    }
+
+    /// The default index that the workspace or the environment names.
+    ///
+    /// # Errors
+    /// If the login of one that the workspace names cannot be had.
+    pub async fn configured_index(&self) -> Result<Option<Index>, BuildError> {
+        if let Some((name, _)) = self.reached.indexes.iter().find(|(_, setting)| setting.default) {
+            return self.named_index(name).await.map(Some);
+        }
+        Ok(self.reached.index.clone().map(Index::from))
+    }
+
+    /// Waits until no one else brings the same file, and keeps others waiting until the guard is dropped.
+    pub async fn flight(&self, digest: &Digest) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut flights = self.reached.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(flights.entry(*digest).or_default())
+        };
+        lock.lock_owned().await
+    }
+
+    /// Brings a file into the store whose digest must be one of `hashes`; `lock` is the place that names them.
+    ///
+    /// # Errors
+    /// If it cannot be had, or something else is served.
+    pub async fn download(
+        &self,
+        file: &IndexFile,
+        hashes: &[Digest],
+        lock: &str,
+    ) -> Result<Digest, BuildError> {
+        self.fetch_file(file, &|digest| {
+            if hashes.contains(&digest) {
+                return Ok(());
+            }
+            Err(BuildError::ServedNotLocked {
+                file: file.file_name.clone(),
+                lock: lock.to_owned(),
+                found: digest,
+                locked: hashes.to_vec(),
+            })
+        })
+        .await
+    }
+
+    /// Brings a file of an index into the store before anything is locked: any content will do that is what the index says.
+    ///
+    /// # Errors
+    /// If it cannot be had, or is not what the index says.
+    pub async fn store_file(&self, file: &IndexFile) -> Result<Digest, BuildError> {
+        let _flight = match &file.digest {
+            Some(digest) => Some(self.flight(digest).await),
+            None => None,
+        };
+        self.fetch_file(file, &|_| Ok(())).await
+    }
+
+    /// Downloads a file unless the store has it. `accept` sees the digest of what came before it is kept.
+    async fn fetch_file(
+        &self,
+        file: &IndexFile,
+        accept: &(dyn Fn(Digest) -> Result<(), BuildError> + Sync),
+    ) -> Result<Digest, BuildError> {
+        if let Some(digest) = file.digest
+            && self.store.contains(&digest)
+        {
+            return Ok(digest);
+        }
+        let name = file.file_name.clone();
+        self.run.tell(Event::DownloadStarted { file: name.clone(), size: file.size });
+        let store = self.store.clone();
+        let mut sink = Reopened::new(move || store.writer().map_err(io::Error::other));
+        let progress = |bytes| self.run.tell(Event::Downloaded { file: name.clone(), bytes });
+        let client = self.client().await?;
+        let outcome = client.download(&file.url, file.digest.as_ref(), file.size, &mut sink, &progress).await;
+        self.run.tell(Event::DownloadEnded { file: name.clone() });
+        let (digest, _) = outcome?;
+        accept(digest)?;
+        let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
+        blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
+        Ok(digest)
+    }
+}

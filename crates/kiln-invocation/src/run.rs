@@ -1,0 +1,152 @@
+//! One run: where and when it is, who is told of it, and whether it goes on.
+
+use crate::{BuildError, Environment, Event, Events};
+use kiln_record::Epoch;
+use kiln_store::{Ledger, WorkspaceLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// What all parts of a run share, whether they reach for a server or an engine or not. Cheap to clone.
+#[derive(Clone)]
+pub struct Run(Arc<Shared>);
+
+struct Shared {
+    root: PathBuf,
+    dist: PathBuf,
+    state: PathBuf,
+    now: Epoch,
+    source_date_epoch: Option<Epoch>,
+    events: Events,
+    stopped: AtomicBool,
+    // Wheels are read whole members at a time: as many at once as there are processors, so that memory stays bounded.
+    reading: Semaphore,
+    // Held until the last clone is gone: work on other threads may outlive the run that was stopped.
+    _lock: WorkspaceLock,
+}
+
+impl Run {
+    /// Begins a run in a workspace that is locked for it.
+    #[must_use]
+    pub fn new(environment: &Environment, events: &Events, lock: WorkspaceLock) -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self(Arc::new(Shared {
+            root: environment.root.clone(),
+            dist: environment.dist.clone(),
+            state: environment.state.clone(),
+            now: environment.now,
+            source_date_epoch: environment.source_date_epoch,
+            events: events.clone(),
+            stopped: AtomicBool::new(false),
+            reading: Semaphore::new(processors),
+            _lock: lock,
+        }))
+    }
+
+    /// The workspace.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// Where artifacts are published.
+    #[must_use]
+    pub fn dist(&self) -> &Path {
+        &self.0.dist
+    }
+
+    /// The workspace's own state: the ledger, the lock, what is known of source files.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.0.state
+    }
+
+    /// The history of the workspace's builds.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        Ledger::open(&self.0.state.join("ledger"))
+    }
+
+    /// The time of the run. It reaches the ledger and the pin times of locks, and no artifact.
+    #[must_use]
+    pub fn now(&self) -> Epoch {
+        self.0.now
+    }
+
+    /// `SOURCE_DATE_EPOCH`, where it is set.
+    #[must_use]
+    pub fn source_date_epoch(&self) -> Option<Epoch> {
+        self.0.source_date_epoch
+    }
+
+    /// Who takes the events.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// Tells that something happened.
+    pub fn tell(&self, event: Event) {
+        self.0.events.send(event);
+    }
+
+    /// Whether to go on. Asked before anything that cannot be taken back.
+    ///
+    /// # Errors
+    /// [`BuildError::Interrupted`] once the run was stopped.
+    pub fn go_on(&self) -> Result<(), BuildError> {
+        if self.0.stopped.load(Ordering::Acquire) { Err(BuildError::Interrupted) } else { Ok(()) }
+    }
+
+    /// A guard that stops the run's other threads when it is dropped, which a run that is interrupted does.
+    #[must_use]
+    pub fn stop_on_drop(&self) -> StopOnDrop {
+        StopOnDrop(self.clone())
+    }
+
+    /// Waits for a turn to read a wheel.
+    ///
+    /// # Errors
+    /// [`BuildError::Interrupted`] if the run ends first.
+    pub async fn reading_turn(&self) -> Result<SemaphorePermit<'_>, BuildError> {
+        self.0.reading.acquire().await.map_err(|_| BuildError::Interrupted)
+    }
+}
+
+/// See [`Run::stop_on_drop`].
+pub struct StopOnDrop(Run);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.0.stopped.store(true, Ordering::Release);
+    }
+}
+
+/// Takes the workspace for this process, waiting for another kiln if there is one.
+///
+/// # Errors
+/// If another kiln does not let go of it in time, or the state folder cannot be written.
+pub async fn lock(environment: &Environment, events: &Events) -> Result<WorkspaceLock, BuildError> {
+    if let Some(lock) = WorkspaceLock::try_acquire(&environment.state)? {
+        return Ok(lock);
+    }
+    events.send(Event::WaitingForLock { holder: WorkspaceLock::holder(&environment.state)? });
+    let (state, wait) = (environment.state.clone(), environment.lock_wait);
+    blocking(move || Ok(WorkspaceLock::acquire(&state, wait.max(Duration::from_millis(1)))?)).await
+}
+
+/// Runs work that computes or reads files on a thread that may block.
+///
+/// # Errors
+/// What the work returns; [`BuildError::Interrupted`] if the runtime ends before it. A panic goes on in the caller.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+) -> Result<T, BuildError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(BuildError::Interrupted),
+    }
+}

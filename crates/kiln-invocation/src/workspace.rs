@@ -1,0 +1,110 @@
+//! Reads a workspace's text files from disk.
+
+use crate::BuildError;
+use fs_err as fs;
+use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
+use kiln_record::ArtifactName;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The file that marks the root of a workspace.
+pub const WORKSPACE_FILE: &str = "kiln.toml";
+
+/// The nearest folder at or above `start` that holds `kiln.toml`.
+#[must_use]
+pub fn find_workspace(start: &Path) -> Option<PathBuf> {
+    start.ancestors().find(|folder| folder.join(WORKSPACE_FILE).is_file()).map(Path::to_owned)
+}
+
+/// Reads `kiln.toml`, `images/` and `manifests/`.
+///
+/// # Errors
+/// What cannot be read, or all problems of what was read.
+pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
+    let settings = text_file(root, WORKSPACE_FILE)?;
+    let manifests = text_files(root, "manifests", ".toml")?;
+    let named: BTreeSet<String> = manifests.iter().filter_map(|file| dockerfile_of(&file.text)).collect();
+    let files = WorkspaceFiles {
+        dockerfiles: named
+            .iter()
+            .filter(|path| root.join(path).is_file())
+            .map(|path| text_file(root, path))
+            .collect::<Result<_, _>>()?,
+        settings: Some(settings),
+        definitions: text_files(root, "images", ".toml")?,
+        locks: text_files(root, "images", ".lock")?,
+        manifests,
+        artifact_locks: text_files(root, "manifests", ".lock")?,
+    };
+    Workspace::parse(&files).map_err(BuildError::Input)
+}
+
+/// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not
+/// matter, and a lock that is broken is what the command is there to replace.
+pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, BuildError> {
+    let file = format!("{base}.lock");
+    let mut files = WorkspaceFiles {
+        settings: Some(text_file(root, WORKSPACE_FILE)?),
+        definitions: text_files(root, "images", ".toml")?,
+        locks: text_files(root, "images", ".lock").unwrap_or_default(),
+        ..WorkspaceFiles::default()
+    };
+    files.locks.retain(|lock| lock.path.ends_with(&format!("/{file}")));
+    Workspace::parse(&files).or_else(|_| {
+        files.locks.clear();
+        Workspace::parse(&files).map_err(BuildError::Input)
+    })
+}
+
+/// Reads bases with their locks, and no manifests: a list of pins does not depend on what uses them.
+pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildError> {
+    let files = WorkspaceFiles {
+        settings: Some(text_file(root, WORKSPACE_FILE)?),
+        definitions: text_files(root, "images", ".toml")?,
+        locks: text_files(root, "images", ".lock")?,
+        ..WorkspaceFiles::default()
+    };
+    Workspace::parse(&files).map_err(BuildError::Input)
+}
+
+/// The artifacts that names mean: that of an image for several platforms means each of these.
+pub fn artifacts_of(workspace: &Workspace, names: &[ArtifactName]) -> Vec<ArtifactName> {
+    let one = |name: &ArtifactName| match workspace.platform_sets.get(name) {
+        Some(set) => set.artifacts.clone(),
+        None => vec![name.clone()],
+    };
+    names.iter().flat_map(one).collect()
+}
+
+/// What can be named where artifacts are asked for, sorted.
+pub fn known_names(workspace: &Workspace) -> Vec<String> {
+    let names: BTreeSet<&ArtifactName> =
+        workspace.manifests.keys().chain(workspace.platform_sets.keys()).collect();
+    names.into_iter().map(ToString::to_string).collect()
+}
+
+fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {
+    let path = root.join(folder);
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&path)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(ending) && !name.starts_with('.') && entry.path().is_file() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names.iter().map(|name| text_file(root, &format!("{folder}/{name}"))).collect()
+}
+
+/// Reads one UTF-8 file of the workspace.
+pub fn text_file(root: &Path, path: &str) -> Result<TextFile, BuildError> {
+    let bytes = fs::read(root.join(path))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(TextFile { path: path.to_owned(), text: text.into() }),
+        Err(_) => Err(BuildError::Input(vec![Problem::in_file(path, "it is not UTF-8 text")])),
+    }
+}

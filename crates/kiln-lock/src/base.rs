@@ -1,0 +1,276 @@
+//! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
+
+use fs_err as fs;
+use kiln_fetch::{Archive, Client, SuiteFile};
+use kiln_guest::{Bases, EngineSlot, archive, assemble, of_registry};
+use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
+use kiln_image::{ImageError, Reference};
+use kiln_invocation::{BuildError, Environment, Event, Events, blocking, lock, read_workspace_for_locking};
+use kiln_plan::{
+    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, LockedPackage,
+    PlatformLock, Problem,
+};
+use kiln_record::{BaseName, Digest, Platform};
+use kiln_store::write_atomically;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Unpacked package indexes of Debian's `main` have about 60 MB.
+const INDEX_LIMIT: u64 = 512 << 20;
+
+/// What locking a base told.
+#[derive(Clone, Debug)]
+pub struct LockReport {
+    /// The base.
+    pub base: BaseName,
+    /// The lock, relative to the workspace.
+    pub file: String,
+    /// Whether the lock was written: it is left alone where nothing moved.
+    pub written: bool,
+    /// What moved, for each platform.
+    pub moves: Vec<BaseMove>,
+    /// What should be known about the pin, such as a release that has expired.
+    pub remarks: Vec<String>,
+}
+
+/// One thing that moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseMove {
+    /// The platform.
+    pub platform: Platform,
+    /// What: `image`, or a package's name.
+    pub what: String,
+    /// Its digest or version before; absent if it is new.
+    pub before: Option<String>,
+    /// Its digest or version now; absent if it is gone.
+    pub after: Option<String>,
+}
+
+/// Pins a base.
+///
+/// # Errors
+/// Where the source cannot be reached or is not to be believed. The lock is then as it was.
+pub async fn lock_base(
+    environment: &Environment,
+    name: &BaseName,
+    events: &Events,
+    engine: EngineSlot,
+) -> Result<LockReport, BuildError> {
+    let lock = lock(environment, events).await?;
+    let workspace = read_workspace_for_locking(&environment.root, name.as_str())?;
+    let Some((definition, before)) = workspace.bases.get(name) else {
+        return Err(BuildError::Unknown {
+            kind: "base",
+            name: name.to_string(),
+            known: workspace.bases.keys().map(ToString::to_string).collect(),
+        });
+    };
+    let bases = Bases::open(environment, events, engine, lock)?;
+
+    let mut remarks = Vec::new();
+    let mut platforms = BTreeMap::new();
+    for platform in &definition.platforms {
+        let facts = match &definition.kind {
+            BaseKind::Debian(debian) => {
+                lock_debian(&bases, definition, debian, *platform, &mut remarks).await?
+            }
+            BaseKind::Registry(registry) => lock_registry(&bases, name, &registry.reference).await?,
+            // No definition says that; only Dockerfiles do.
+            BaseKind::Scratch => return Err(BuildError::Interrupted),
+        };
+        platforms.insert(*platform, facts);
+    }
+    let file = format!("images/{name}.lock");
+    let after = BaseLock {
+        format: BASE_LOCK_FORMAT,
+        base: name.clone(),
+        definition: definition.digest,
+        pinned: environment.source_date_epoch.unwrap_or(environment.now),
+        command: format!("kiln lock --base {name}"),
+        platform: platforms,
+    };
+    let moves = moves(before.as_ref(), &after);
+    // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch. A release that was only
+    // signed anew moves nothing.
+    let written =
+        !moves.is_empty() || before.as_ref().is_none_or(|before| before.definition != after.definition);
+    if written {
+        let text = after.to_toml().map_err(std::io::Error::other)?;
+        write_atomically(&environment.root.join(&file), text.as_bytes())?;
+    }
+    Ok(LockReport { base: name.clone(), file, written, moves, remarks })
+}
+
+async fn lock_debian(
+    bases: &Bases,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+    platform: Platform,
+    remarks: &mut Vec<String>,
+) -> Result<PlatformLock, BuildError> {
+    let keyring = read_keyring(bases.run().root(), definition, debian)?;
+    let archive = archive(bases, &definition.name, debian)?;
+    bases.run().tell(Event::Base { base: definition.name.clone(), activity: "resolve" });
+    let client = bases.network().client().await?;
+    let document = archive.in_release(client, &debian.suite).await?;
+    let refused = |source: ImageError| BuildError::Release {
+        base: definition.name.clone(),
+        url: archive.in_release_url(&debian.suite),
+        keyring: debian.keyring.clone(),
+        source: Box::new(source),
+    };
+    let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
+    let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
+    if !release.is_for(&debian.suite) {
+        return Err(BuildError::Input(vec![Problem::in_file(
+            &definition.file,
+            format!(
+                "the mirror's release for `{}` calls itself {} ({})",
+                debian.suite, release.codename, release.suite
+            ),
+        )]));
+    }
+    if let Some(until) = release.usable_until()
+        && until < bases.run().now()
+    {
+        remarks.push(format!(
+            "the release of {} was only valid until {until}: the mirror may be stale",
+            debian.suite
+        ));
+    }
+    if signed.expires.is_some_and(|end| end < bases.run().now().seconds()) {
+        remarks.push(format!("the signature on the release of {} has expired", debian.suite));
+    }
+    let index = package_index(&archive, client, definition, debian, &release, platform).await?;
+    let packages =
+        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| match error {
+            ImageError::Unresolved { .. } => BuildError::Input(vec![
+                Problem::in_file(&definition.file, format!("suite `{}`: {error}", debian.suite))
+                    .help("correct `packages`; what is not needed, or cannot be met, can be left out with `exclude`"),
+            ]),
+            other => other.into(),
+        })?;
+    let locked: Vec<LockedPackage> = packages
+        .into_iter()
+        .map(|package| LockedPackage {
+            name: package.name.clone(),
+            version: package.version.as_str().to_owned(),
+            architecture: package.architecture.clone(),
+            size: package.size,
+            digest: package.digest,
+            path: package.path.clone(),
+        })
+        .collect();
+    let image = assemble(bases, definition, debian, platform, &locked).await?;
+    Ok(PlatformLock {
+        manifest: image.manifest_digest,
+        config: Some(image.config_digest),
+        release: Some(DebianRelease {
+            codename: release.codename.clone(),
+            date: release.date.clone(),
+            signed_by: signed.signer,
+            digest: Digest::of(&document),
+        }),
+        packages: locked,
+    })
+}
+
+fn read_keyring(
+    root: &Path,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+) -> Result<Keyring, BuildError> {
+    let path = root.join("images").join(&debian.keyring);
+    if !path.is_file() {
+        return Err(BuildError::Input(vec![
+            Problem::in_file(&definition.file, format!("`keyring` names images/{}, which does not exist", debian.keyring))
+                .help("put the archive's public keys there; Debian ships them in the package debian-archive-keyring"),
+        ]));
+    }
+    Ok(Keyring::parse(&fs::read(path)?)?)
+}
+
+async fn package_index(
+    archive: &Archive,
+    client: &Client,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+    release: &Release,
+    platform: Platform,
+) -> Result<PackageIndex, BuildError> {
+    let mut index = PackageIndex::default();
+    for component in &debian.components {
+        let Some((path, digest, size)) = release.package_index(component, platform.architecture.oci()) else {
+            return Err(BuildError::Input(vec![
+                Problem::in_file(
+                    &definition.file,
+                    format!("the suite `{}` has no component `{component}` for {platform}", debian.suite),
+                )
+                .help(format!("its components are: {}", release.components.join(", "))),
+            ]));
+        };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let file = SuiteFile {
+            suite: &debian.suite,
+            component,
+            architecture: platform.architecture,
+            name,
+            digest,
+            size,
+        };
+        let bytes = archive.package_index(client, &file).await?;
+        index = blocking(move || {
+            index.add(&decompress_xz(&bytes, INDEX_LIMIT)?)?;
+            Ok(index)
+        })
+        .await?;
+    }
+    Ok(index)
+}
+
+async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Result<PlatformLock, BuildError> {
+    let reference: Reference = reference.parse()?;
+    let engine = bases.engine().await?;
+    let text = reference.to_string();
+    let credentials = engine.credentials(&text).await?;
+    let (digest, _media_type) =
+        engine.resolve_digest(&text, credentials).await.map_err(|error| of_registry(base, error))?;
+    if let Some(stated) = reference.digest()
+        && stated != digest
+    {
+        return Err(BuildError::NotUsable {
+            what: reference.to_string(),
+            reason: format!("the registry answers with {digest}"),
+        });
+    }
+    Ok(PlatformLock { manifest: digest, config: None, release: None, packages: Vec::new() })
+}
+
+fn moves(before: Option<&BaseLock>, after: &BaseLock) -> Vec<BaseMove> {
+    let mut moves = Vec::new();
+    for (platform, now) in &after.platform {
+        let was = before.and_then(|lock| lock.platform.get(platform));
+        let mut add = |what: &str, before: Option<String>, after: Option<String>| {
+            if before != after {
+                moves.push(BaseMove { platform: *platform, what: what.to_owned(), before, after });
+            }
+        };
+        add("image", was.map(|lock| lock.manifest.to_string()), Some(now.manifest.to_string()));
+        let versions = |lock: &PlatformLock| -> BTreeMap<String, (String, Digest)> {
+            lock.packages.iter().map(|p| (p.name.clone(), (p.version.clone(), p.digest))).collect()
+        };
+        let (was, now) = (was.map(versions).unwrap_or_default(), versions(now));
+        for (name, (version, digest)) in &now {
+            match was.get(name) {
+                Some((old, old_digest)) if old == version && old_digest != digest => {
+                    add(name, Some(format!("{old} {old_digest}")), Some(format!("{version} {digest}")));
+                }
+                other => add(name, other.map(|(version, _)| version.clone()), Some(version.clone())),
+            }
+        }
+        for (name, (version, _)) in was.iter().filter(|(name, _)| !now.contains_key(*name)) {
+            add(name, Some(version.clone()), None);
+        }
+    }
+    moves
+}

@@ -1,0 +1,19 @@
+//! Locks and pins. Nothing else in kiln resolves: what is built follows from locks alone.
+
+mod artifact;
+mod base;
+mod buildable;
+mod index_router;
+mod indexes;
+mod no_answer;
+mod pins;
+mod resolution;
+mod tool;
+mod upstream;
+mod uv;
+
+pub use artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
+pub use base::{BaseMove, LockReport, lock_base};
+pub use pins::{Pin, PinnedThing, pins};
+pub use tool::{ToolReport, lock_tools};
+pub use upstream::{UpstreamLock, UpstreamLockRequest, lock_upstreams};

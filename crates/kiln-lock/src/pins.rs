@@ -1,0 +1,194 @@
+//! `kiln pins`: everything outside the workspace that it has pinned.
+
+use crate::tool::read_tools;
+use kiln_invocation::{BuildError, read_workspace, read_workspace_for_pins};
+use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, Workspace, artifact_lock_path};
+use kiln_record::Epoch;
+use std::path::Path;
+
+/// What sort of thing is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PinnedThing {
+    /// A base image.
+    Base,
+    /// A tool that kiln runs.
+    Tool,
+    /// A source that an artifact takes from a git repository.
+    Upstream,
+}
+
+impl PinnedThing {
+    /// One word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Tool => "tool",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// One pin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// What sort of thing.
+    pub thing: PinnedThing,
+    /// Its name in the workspace.
+    pub name: String,
+    /// What is followed: a suite, a tag, a version.
+    pub follows: String,
+    /// What it is pinned to, for each platform.
+    pub pinned_to: Vec<(String, String)>,
+    /// When; absent if it is not pinned.
+    pub pinned: Option<Epoch>,
+    /// The file with the pin, relative to the workspace.
+    pub file: String,
+    /// The command that moves it.
+    pub command: String,
+    /// Why it is no usable pin, if it is none.
+    pub problem: Option<String>,
+}
+
+impl Pin {
+    /// Its age in whole days; a pin from the future has none.
+    #[must_use]
+    pub fn age(&self, now: Epoch) -> Option<u64> {
+        self.pinned.map(|pinned| now.seconds().saturating_sub(pinned.seconds()) / 86_400)
+    }
+}
+
+/// Lists the pins of a workspace: bases, then tools, then upstream sources, by name. A further kind of pin is a further part
+/// of the list.
+///
+/// # Errors
+/// What cannot be read.
+pub fn pins(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let mut pins = of_bases(root)?;
+    pins.extend(of_tools(root)?);
+    let workspace = read_workspace(root)?;
+    pins.extend(of_dockerfiles(&workspace));
+    pins.extend(of_upstreams(&workspace));
+    Ok(pins)
+}
+
+/// The images that Dockerfiles pin themselves, by a digest that is written in them.
+fn of_dockerfiles(workspace: &Workspace) -> impl Iterator<Item = Pin> {
+    workspace.bases.iter().filter_map(|(name, (definition, lock))| {
+        let BaseKind::Registry(registry) = &definition.kind else { return None };
+        let lock = lock.as_ref().filter(|_| !definition.file.starts_with("images/"))?;
+        let platforms = lock.platform.iter();
+        Some(Pin {
+            thing: PinnedThing::Base,
+            name: name.to_string(),
+            follows: registry.reference.split('@').next().unwrap_or_default().to_owned(),
+            pinned_to: platforms
+                .map(|(platform, facts)| (platform.to_string(), facts.manifest.to_string()))
+                .collect(),
+            // A file does not say since when.
+            pinned: None,
+            file: definition.file.clone(),
+            command: format!("write another digest in {}", definition.file),
+            problem: None,
+        })
+    })
+}
+
+fn of_bases(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let workspace = read_workspace_for_pins(root)?;
+    let pin = |(name, (definition, lock)): (
+        &kiln_record::BaseName,
+        &(kiln_plan::BaseDefinition, Option<kiln_plan::BaseLock>),
+    )| {
+        let follows = match &definition.kind {
+            BaseKind::Debian(debian) => format!("debian {}", debian.suite),
+            BaseKind::Registry(registry) => registry.reference.clone(),
+            BaseKind::Scratch => "nothing".to_owned(),
+        };
+        let platforms = lock.as_ref().map(|lock| {
+            lock.platform
+                .iter()
+                .map(|(platform, facts)| (platform.to_string(), facts.manifest.to_string()))
+                .collect()
+        });
+        let problem = match lock {
+            None => Some("it is not pinned".to_owned()),
+            Some(lock) if lock.definition != definition.digest => {
+                Some(format!("{} has changed since", definition.file))
+            }
+            Some(lock) => {
+                let missing =
+                    definition.platforms.iter().find(|platform| !lock.platform.contains_key(platform));
+                missing.map(|platform| format!("it is not pinned for {platform}"))
+            }
+        };
+        Pin {
+            thing: PinnedThing::Base,
+            name: name.to_string(),
+            follows,
+            pinned_to: platforms.unwrap_or_default(),
+            pinned: lock.as_ref().map(|lock| lock.pinned),
+            file: format!("images/{name}.lock"),
+            command: format!("kiln lock --base {name}"),
+            problem,
+        }
+    };
+    Ok(workspace.bases.iter().map(pin).collect())
+}
+
+fn of_tools(root: &Path) -> Result<Vec<Pin>, BuildError> {
+    let tools = read_tools(root)?.map(|lock| lock.tool).unwrap_or_default();
+    let pin = |(name, tool): (String, kiln_plan::ToolLock)| Pin {
+        thing: PinnedThing::Tool,
+        follows: format!("{name} {}", tool.version),
+        name,
+        pinned_to: tool
+            .file
+            .into_iter()
+            .map(|(platform, file)| (platform, file.digest.to_string()))
+            .collect(),
+        pinned: Some(tool.pinned),
+        file: TOOLS_LOCK.to_owned(),
+        command: "kiln lock --tools".to_owned(),
+        problem: None,
+    };
+    Ok(tools.into_iter().map(pin).collect())
+}
+
+fn of_upstreams(workspace: &Workspace) -> Vec<Pin> {
+    // The platforms of an image have their upstream sources from one manifest.
+    let is_first =
+        |manifest: &&Manifest| manifest.architectures.first() == Some(&manifest.target.architecture);
+    let each = workspace.manifests.values().filter(is_first).flat_map(|manifest| {
+        let name = manifest.stated_name();
+        let lock = workspace.artifact_locks.get(name);
+        manifest.upstreams.iter().map(move |section| {
+            let locked = lock.into_iter().flat_map(|lock| &lock.upstream).find(|l| l.name == section.name);
+            let problem = match locked {
+                None => Some("it is not pinned".to_owned()),
+                Some(locked) if !section.is_locked_by(locked) => {
+                    Some(format!("{} has changed since", manifest.file))
+                }
+                Some(_) => None,
+            };
+            Pin {
+                thing: PinnedThing::Upstream,
+                name: format!("{name}/{}", section.name),
+                follows: format!("{} {}", section.git, section.revision),
+                pinned_to: locked
+                    .map(|locked| {
+                        vec![
+                            ("commit".to_owned(), locked.commit.clone()),
+                            ("tree".to_owned(), locked.tree.to_string()),
+                        ]
+                    })
+                    .unwrap_or_default(),
+                pinned: locked.map(|locked| locked.pinned),
+                file: artifact_lock_path(name),
+                command: format!("kiln lock {name} --upgrade"),
+                problem,
+            }
+        })
+    });
+    each.collect()
+}

@@ -1,0 +1,28 @@
+//! The documents published beside an archive: all of them follow from the record.
+
+use kiln_invocation::BuildError;
+use kiln_record::{Digest, Output, Record};
+use std::collections::BTreeMap;
+
+/// The documents of a build by file name: the record itself, the SBOM, the provenance, and the checksums of all of them
+/// and of the archive.
+pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, BuildError> {
+    let name = &record.artifact;
+    let mut documents = BTreeMap::from([
+        ("record.json".to_owned(), record.to_json()?),
+        (format!("{name}.cdx.json"), kiln_sbom::cyclonedx(record, kiln_sbom::SpecVersion::default())?),
+        (format!("{name}.intoto.jsonl"), kiln_sbom::provenance(record)?),
+    ]);
+    let mut sums: BTreeMap<&str, Digest> =
+        documents.iter().map(|(name, bytes)| (name.as_str(), Digest::of(bytes))).collect();
+    sums.extend(record.outputs.iter().map(|output| (output.file_name.as_str(), output.digest)));
+    let sums: String = sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
+    documents.insert("SHA256SUMS".to_owned(), sums.into_bytes());
+    Ok(documents)
+}
+
+/// An output with its digest in both forms.
+#[must_use]
+pub fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
+    Output { file_name, media_type: media_type.to_owned(), size, digest, sha256_base64: digest.base64() }
+}

@@ -1,0 +1,398 @@
+//! `kiln pull`: what was pushed, back as files; and the record of what a registry has.
+
+use crate::document::documents;
+use crate::published_index::index_bytes;
+use crate::pull_image::{pull_image_archive, pull_index_archive};
+use crate::reference::NamedBuild;
+use crate::repository::{
+    CYCLONEDX, Found, IN_TOTO, INDEX_RECORD, RECORD, Repository, connect, keep, without_login,
+};
+use fs_err as fs;
+use kiln_image::{
+    ArtifactManifest, CONFIG_MEDIA_TYPE, Descriptor, INDEX_MEDIA_TYPE, IndexEntry, MANIFEST_MEDIA_TYPE,
+    Reference, TITLE, read_image_index,
+};
+use kiln_invocation::{BuildError, Environment, Event, Events};
+use kiln_record::{Digest, IndexRecord, Platform, Record};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The largest document that is read, in bytes.
+const LARGEST_DOCUMENT: u64 = 256 << 20;
+
+/// What came of pulling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// `registry/repository@digest`.
+    pub reference: String,
+    /// The media type that says what it is.
+    pub artifact_type: String,
+    /// The files that were written, in order, with their digests.
+    pub files: Vec<(PathBuf, Digest)>,
+    /// Documents that are not what the record describes: others may have attached them.
+    pub foreign: Vec<PathBuf>,
+}
+
+/// What to pull, and where to.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// `registry/repository:tag` or `registry/repository@digest`.
+    pub reference: String,
+    /// The platform of an index; all of it if absent.
+    pub platform: Option<Platform>,
+    /// The folder to write to.
+    pub into: PathBuf,
+    /// Whether to connect without TLS to a registry on another machine.
+    pub plain_http: bool,
+}
+
+/// What a reference means in a registry.
+#[derive(Debug)]
+pub enum InRegistry {
+    /// A build, by the record that refers to it.
+    Build(Box<NamedBuild>),
+    /// An index over manifests of several platforms.
+    Index(RegistryIndex),
+}
+
+/// An index of a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryIndex {
+    /// `registry/repository@digest`.
+    pub reference: String,
+    /// The platforms in its order, such as `linux/arm64`, with the digests of their manifests.
+    pub platforms: Vec<(String, Digest)>,
+}
+
+/// What a reference names.
+enum Named {
+    Manifest(Found),
+    Index(Digest, Vec<u8>, Vec<IndexEntry>),
+}
+
+/// A document that refers to a manifest.
+struct Attached {
+    manifest: Digest,
+    file_name: String,
+    artifact_type: String,
+    bytes: Vec<u8>,
+}
+
+/// Brings an artifact and the documents that refer to it into a folder. Each blob must have the digest that its manifest
+/// names; nothing gets its name before that was checked. An image comes as an OCI layout in one tar; an index with all its
+/// platforms, and the documents of each in a folder of its own.
+///
+/// # Errors
+/// If the registry does not have it, if it is nothing that kiln can write down, or if a file is there already and differs.
+pub async fn pull(
+    environment: &Environment,
+    request: &PullRequest,
+    events: &Events,
+) -> Result<Pulled, BuildError> {
+    let PullRequest { reference, platform, into, plain_http } = request;
+    let (repository, named) = find(environment, reference, *platform, *plain_http).await?;
+    fs::create_dir_all(into)?;
+    match named {
+        Named::Manifest(found) => pull_one(&repository, found, into, reference, events).await,
+        Named::Index(digest, bytes, entries) => {
+            let foreign = entries.iter().find(|entry| entry.descriptor.media_type != MANIFEST_MEDIA_TYPE);
+            if let Some(foreign) = foreign {
+                let kind = &foreign.descriptor.media_type;
+                return Err(BuildError::NotUsable {
+                    what: reference.clone(),
+                    reason: format!("it leads to `{kind}`, which is no OCI manifest of an image"),
+                });
+            }
+            let mut manifests = Vec::new();
+            for entry in &entries {
+                manifests.push(repository.manifest(entry).await?);
+            }
+            let name = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
+            let archive = pull_index_archive(&repository, &name, &bytes, &manifests, into, events).await?;
+            let mut pulled = Pulled {
+                reference: repository.at(&digest),
+                artifact_type: INDEX_MEDIA_TYPE.to_owned(),
+                files: vec![archive],
+                foreign: Vec::new(),
+            };
+            let of_index = attached(&repository, &digest).await?;
+            write_documents(&of_index, &described_by_index(&digest, &of_index), into, &mut pulled)?;
+            for (entry, found) in entries.iter().zip(&manifests) {
+                let folder = into.join(folder_name(entry));
+                fs::create_dir_all(&folder)?;
+                let documents = attached(&repository, &found.digest).await?;
+                write_documents(&documents, &described(found, &documents)?, &folder, &mut pulled)?;
+            }
+            Ok(pulled)
+        }
+    }
+}
+
+/// Brings what one manifest leads to: an archive that kiln pushed, or an image.
+async fn pull_one(
+    repository: &Repository,
+    found: Found,
+    into: &Path,
+    text: &str,
+    events: &Events,
+) -> Result<Pulled, BuildError> {
+    let error = |reason: String| BuildError::NotUsable { what: text.to_owned(), reason };
+    let artifact_type = found.manifest.artifact_type.clone();
+    let documents = attached(repository, &found.digest).await?;
+    let mut files = Vec::new();
+    if artifact_type == CONFIG_MEDIA_TYPE {
+        // What it is called where it was built is in its index's annotation, and so in the archive's bytes.
+        let record = newest(records(&found, &documents));
+        let of_repository = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
+        let name = record.map_or(of_repository, |record| record.artifact.to_string());
+        files.push(pull_image_archive(repository, &name, &found, into, events).await?);
+    } else if artifact_type.starts_with("application/vnd.kiln.") {
+        for layer in &found.manifest.layers {
+            let name = file_name(layer)
+                .ok_or_else(|| error("it has a blob without a usable file name".to_owned()))?;
+            events.send(Event::DownloadStarted { file: name.clone(), size: Some(layer.size) });
+            let mut temporary = tempfile::NamedTempFile::new_in(into)?;
+            let file = temporary.as_file_mut();
+            let outcome =
+                repository.registry.pull_blob(repository.name(), &layer.digest, layer.size, file).await;
+            events.send(Event::DownloadEnded { file: name.clone() });
+            outcome?;
+            files.push((keep(temporary, &into.join(&name), &layer.digest)?, layer.digest));
+        }
+    } else {
+        return Err(error(format!(
+            "it is `{artifact_type}`: neither an OCI image nor an archive that kiln pushed"
+        )));
+    }
+    let mut pulled =
+        Pulled { reference: repository.at(&found.digest), artifact_type, files, foreign: Vec::new() };
+    write_documents(&documents, &described(&found, &documents)?, into, &mut pulled)?;
+    Ok(pulled)
+}
+
+/// Writes documents beside what they refer to, and notes those that follow from no record.
+fn write_documents(
+    documents: &[Attached],
+    described: &BTreeMap<Digest, String>,
+    into: &Path,
+    pulled: &mut Pulled,
+) -> Result<(), BuildError> {
+    for document in documents {
+        let digest = Digest::of(&document.bytes);
+        let mut path = into.join(&document.file_name);
+        // Two builds may have given the same bytes, with documents of their own.
+        if path.is_file() && Digest::of(&fs::read(&path)?) != digest {
+            path = into.join(format!("{}-{}", &document.manifest.hex()[..12], document.file_name));
+        }
+        let mut temporary = tempfile::NamedTempFile::new_in(into)?;
+        std::io::Write::write_all(&mut temporary, &document.bytes)?;
+        let path = keep(temporary, &path, &digest)?;
+        if !described.contains_key(&digest) {
+            pulled.foreign.push(path.clone());
+        }
+        pulled.files.push((path, digest));
+    }
+    Ok(())
+}
+
+/// The build of what a registry has: the record that refers to it. Of several, that of the latest epoch.
+///
+/// # Errors
+/// If the registry does not have it, nothing that refers to it is its record, or it is an index and no platform is named.
+pub async fn pull_record(
+    environment: &Environment,
+    reference: &str,
+    platform: Option<Platform>,
+    plain_http: bool,
+) -> Result<NamedBuild, BuildError> {
+    match look_up(environment, reference, platform, plain_http).await? {
+        InRegistry::Build(build) => Ok(*build),
+        InRegistry::Index(index) => Err(BuildError::NotUsable {
+            what: reference.to_owned(),
+            reason: format!(
+                "it is an index over several platforms; name the manifest of one by its digest: {}",
+                index
+                    .platforms
+                    .iter()
+                    .map(|(platform, digest)| format!("{platform} {digest}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        }),
+    }
+}
+
+/// What a registry has under a reference: a build, by the record that refers to it, or an index, if no platform of it is
+/// named.
+///
+/// # Errors
+/// As [`pull_record`].
+pub async fn look_up(
+    environment: &Environment,
+    reference: &str,
+    platform: Option<Platform>,
+    plain_http: bool,
+) -> Result<InRegistry, BuildError> {
+    let (repository, named) = find(environment, reference, platform, plain_http).await?;
+    let found = match named {
+        Named::Manifest(found) => found,
+        Named::Index(digest, _, entries) => {
+            let platforms = entries.into_iter().map(|entry| (entry.platform, entry.descriptor.digest));
+            return Ok(InRegistry::Index(RegistryIndex {
+                reference: repository.at(&digest),
+                platforms: platforms.collect(),
+            }));
+        }
+    };
+    let attached = attached(&repository, &found.digest).await?;
+    let Some(record) = newest(records(&found, &attached)) else {
+        return Err(BuildError::NotUsable {
+            what: reference.to_owned(),
+            reason: "no record refers to it: it was not pushed by kiln, or without its documents".to_owned(),
+        });
+    };
+    let label = repository.at(&found.digest);
+    Ok(InRegistry::Build(Box::new(NamedBuild { record, number: None, label, run: None })))
+}
+
+fn newest(records: impl Iterator<Item = Record>) -> Option<Record> {
+    records.max_by_key(|record| (record.epoch, record.plan))
+}
+
+/// Whether a text can only mean something in a registry.
+#[must_use]
+pub fn is_registry_reference(text: &str) -> bool {
+    !Path::new(text).exists()
+        && text.contains('/')
+        && text.parse::<Reference>().is_ok_and(|found| found.tag().is_some() || found.digest().is_some())
+}
+
+async fn find(
+    environment: &Environment,
+    text: &str,
+    platform: Option<Platform>,
+    plain_http: bool,
+) -> Result<(Repository, Named), BuildError> {
+    let error = |reason: String| BuildError::Repository { text: without_login(text), reason };
+    if without_login(text) != text {
+        return Err(error("it holds a login; log in with docker login instead".to_owned()));
+    }
+    let reference = text.parse::<Reference>().map_err(|reason| error(reason.to_string()))?;
+    let named = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, Some(tag)) => tag.to_owned(),
+        (None, None) => {
+            return Err(error("it names neither a tag nor a digest: add :TAG or @sha256:…".to_owned()));
+        }
+    };
+    let registry = connect(environment, &reference, plain_http).await?;
+    registry.log_in(reference.repository(), false).await?;
+    let bytes = registry
+        .manifest(reference.repository(), &named)
+        .await?
+        .ok_or_else(|| error("the registry has no such tag or digest".to_owned()))?;
+    let repository = Repository { registry, reference };
+    let digest = Digest::of(&bytes);
+    let named = match (read_image_index(&bytes)?, platform) {
+        (Some(entries), None) => Named::Index(digest, bytes, entries),
+        (Some(entries), Some(platform)) => {
+            let fitting: Vec<&IndexEntry> = entries.iter().filter(|entry| entry.is_for(platform)).collect();
+            match fitting.as_slice() {
+                [one] => Named::Manifest(repository.manifest(one).await?),
+                [] => {
+                    let all: Vec<&str> = entries.iter().map(|entry| entry.platform.as_str()).collect();
+                    let all = all.join(", ");
+                    return Err(error(format!("it is an index without {platform}; it has: {all}")));
+                }
+                _ => {
+                    let reason = format!("it has several manifests for {platform}: name one by its digest");
+                    return Err(error(reason));
+                }
+            }
+        }
+        (None, Some(_)) => {
+            let reason = "it is a single manifest and no index: leave --platform out".to_owned();
+            return Err(error(reason));
+        }
+        (None, None) => {
+            Named::Manifest(Found { digest, manifest: ArtifactManifest::from_json(&bytes)?, bytes })
+        }
+    };
+    Ok((repository, named))
+}
+
+/// The folder for the documents of one platform.
+fn folder_name(entry: &IndexEntry) -> String {
+    let name: String =
+        entry.platform.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    if name.is_empty() { entry.descriptor.digest.hex()[..12].to_owned() } else { name }
+}
+
+/// The documents of the kinds that kiln attaches to a manifest or index, sorted by the digests of their manifests.
+async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, BuildError> {
+    let repository = place.name();
+    let mut listed = place.registry.referrers(repository, to).await?;
+    listed.sort();
+    let mut all = Vec::new();
+    for (digest, _) in listed {
+        let Some(bytes) = place.registry.manifest(repository, &digest.to_string()).await? else { continue };
+        let manifest = ArtifactManifest::from_json(&bytes)?;
+        let is_ours = [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD].contains(&manifest.artifact_type.as_str());
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest);
+        let (true, [layer], true) = (is_ours, manifest.layers.as_slice(), subject == Some(*to)) else {
+            continue;
+        };
+        let Some(file_name) = file_name(layer) else { continue };
+        if layer.size > LARGEST_DOCUMENT {
+            return Err(kiln_fetch::FetchError::TooLarge { url: file_name, limit: LARGEST_DOCUMENT }.into());
+        }
+        let mut bytes = Vec::new();
+        place.registry.pull_blob(repository, &layer.digest, layer.size, &mut bytes).await?;
+        all.push(Attached { manifest: digest, file_name, artifact_type: manifest.artifact_type, bytes });
+    }
+    Ok(all)
+}
+
+/// The records among the documents that describe what they refer to.
+fn records<'a>(found: &'a Found, attached: &'a [Attached]) -> impl Iterator<Item = Record> + 'a {
+    attached
+        .iter()
+        .filter(|document| document.artifact_type == RECORD)
+        .filter_map(|document| Record::from_json(&document.bytes).ok())
+        .filter(|record| {
+            record.outputs.iter().any(|output| {
+                record.image.as_ref().is_some_and(|image| image.manifest == found.digest)
+                    || found.manifest.layers.iter().any(|layer| layer.digest == output.digest)
+            })
+        })
+}
+
+/// The documents that follow from the records, by digest.
+fn described(found: &Found, attached: &[Attached]) -> Result<BTreeMap<Digest, String>, BuildError> {
+    let mut all = BTreeMap::new();
+    for record in records(found, attached) {
+        all.extend(documents(&record)?.into_iter().map(|(name, bytes)| (Digest::of(&bytes), name)));
+    }
+    Ok(all)
+}
+
+/// The documents of an index that are its records: the index follows from them.
+fn described_by_index(index: &Digest, attached: &[Attached]) -> BTreeMap<Digest, String> {
+    let follows = |document: &&Attached| {
+        let record = IndexRecord::from_json(&document.bytes).ok();
+        let bytes =
+            record.filter(|record| record.index == *index).and_then(|record| index_bytes(&record).ok());
+        bytes.is_some_and(|bytes| Digest::of(&bytes) == *index)
+    };
+    let records = attached.iter().filter(|document| document.artifact_type == INDEX_RECORD).filter(follows);
+    records.map(|document| (Digest::of(&document.bytes), document.file_name.clone())).collect()
+}
+
+/// The name that a blob says it has, if it is one that can be written into a folder.
+fn file_name(layer: &Descriptor) -> Option<String> {
+    let name = layer.annotations.get(TITLE)?;
+    let is_plain = !name.starts_with('.')
+        && name.len() <= 200
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
+    is_plain.then(|| name.clone())
+}

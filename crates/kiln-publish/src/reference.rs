@@ -1,0 +1,272 @@
+//! References to builds: what `diff`, `show` and `verify` take on the command line.
+
+use crate::document::documents;
+use crate::published::digest_of;
+use crate::published_index::published_index;
+use fs_err as fs;
+use kiln_collect::tree_of_archive;
+use kiln_invocation::{BuildError, Environment};
+use kiln_record::{Architecture, ArtifactName, Digest, IndexRecord, Record};
+use kiln_store::{Ledger, LedgerEntry, RunDetails};
+use std::path::{Path, PathBuf};
+
+/// A build that a reference names.
+#[derive(Clone, Debug)]
+pub struct NamedBuild {
+    /// Its record.
+    pub record: Record,
+    /// Its number in the ledger, if it is there.
+    pub number: Option<u64>,
+    /// How to call it in output.
+    pub label: String,
+    /// What the latest run measured of it.
+    pub run: Option<RunDetails>,
+}
+
+/// The builds of an artifact in the ledger, oldest first.
+///
+/// # Errors
+/// As the ledger.
+pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>, BuildError> {
+    Ok(ledger(environment).entries(artifact)?)
+}
+
+/// Every artifact that has a build in the ledger.
+///
+/// # Errors
+/// As the ledger.
+pub fn artifacts_with_history(environment: &Environment) -> Result<Vec<ArtifactName>, BuildError> {
+    Ok(ledger(environment).artifacts()?)
+}
+
+fn ledger(environment: &Environment) -> Ledger {
+    Ledger::open(&environment.state.join("ledger"))
+}
+
+/// Finds the build that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous`, a record, or a
+/// published file.
+///
+/// # Errors
+/// [`BuildError::Reference`] that says which forms were tried.
+pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, BuildError> {
+    let path = Path::new(text);
+    if path.is_file() {
+        return from_file(environment, path, text);
+    }
+    let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
+    let (name, which) = text.split_once('@').unwrap_or((text, "latest"));
+    let forms = "there is no such file, and it is not of the form ARTIFACT, ARTIFACT@N, ARTIFACT@latest or ARTIFACT@previous";
+    let name: ArtifactName = name.parse().map_err(|_| error(forms.to_owned()))?;
+    let ledger = ledger(environment);
+    let newest = ledger.latest(&name)?.map(|entry| entry.number);
+    let Some(newest) = newest else {
+        let known = ledger.artifacts()?;
+        let platforms: Vec<ArtifactName> = known
+            .iter()
+            .filter(|known| {
+                let platform =
+                    known.as_str().strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('.'));
+                platform.is_some_and(|platform| platform.parse::<Architecture>().is_ok())
+            })
+            .cloned()
+            .collect();
+        if !platforms.is_empty() {
+            return Err(BuildError::SeveralPlatforms { name, artifacts: platforms });
+        }
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let known = if known.is_empty() {
+            "nothing was built in this workspace yet".to_owned()
+        } else {
+            format!("built here: {}", known.join(", "))
+        };
+        return Err(error(format!("`{name}` has no build in the ledger; {known}")));
+    };
+    let number = match which {
+        "latest" => newest,
+        "previous" if newest > 1 => newest - 1,
+        "previous" => return Err(error(format!("`{name}` has one build only"))),
+        number => number
+            .parse()
+            .ok()
+            .filter(|n| (1..=newest).contains(n))
+            .ok_or_else(|| error(format!("`{name}` has builds 1 to {newest}, latest and previous")))?,
+    };
+    Ok(NamedBuild {
+        record: ledger.record(&name, number)?,
+        number: Some(number),
+        label: format!("{name}@{number}"),
+        run: ledger.run_details(&name, number)?,
+    })
+}
+
+fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, BuildError> {
+    let record = if path.extension().is_some_and(|extension| extension == "json") {
+        Record::from_json(&fs::read(path)?)
+            .map_err(|error| BuildError::NotUsable { what: text.to_owned(), reason: error.to_string() })?
+    } else {
+        match find_record(environment, path, None)? {
+            Some((record, _)) => record,
+            None => {
+                return Err(BuildError::Reference {
+                    text: text.to_owned(),
+                    reason:
+                        "no record.json beside it and no build in the ledger describe a file with this digest"
+                            .to_owned(),
+                });
+            }
+        }
+    };
+    Ok(NamedBuild { record, number: None, label: text.to_owned(), run: None })
+}
+
+/// Says which record describes a file, if any does.
+fn find_record(
+    environment: &Environment,
+    file: &Path,
+    record: Option<&Path>,
+) -> Result<Option<(Record, String)>, BuildError> {
+    let digest = digest_of(file)?.0;
+    let beside = record_beside(file);
+    let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
+    if let Some(candidate) = candidate {
+        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| BuildError::NotUsable {
+            what: candidate.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        // The record beside a file says what that file should be, whatever else is known of these bytes.
+        return Ok(Some((found, candidate.display().to_string())));
+    }
+    find_in_ledger(environment, digest)
+}
+
+/// The record beside a file; that of a file in a layout is beside the layout.
+fn record_beside(file: &Path) -> PathBuf {
+    let inside = file.ancestors().skip(1).take(4).find(|folder| folder.ends_with("oci"));
+    inside.unwrap_or(file).with_file_name("record.json")
+}
+
+/// The newest build in the ledger with an archive of this digest.
+fn find_in_ledger(environment: &Environment, digest: Digest) -> Result<Option<(Record, String)>, BuildError> {
+    let ledger = ledger(environment);
+    for artifact in ledger.artifacts()? {
+        for entry in ledger.entries(&artifact)?.into_iter().rev() {
+            if entry.archive == Some(digest) {
+                let label = format!("{artifact}@{}", entry.number);
+                return Ok(Some((ledger.record(&artifact, entry.number)?, label)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What verifying a file told.
+#[derive(Clone, Debug)]
+pub struct FileVerdict {
+    /// The file's digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it was held against: a record's file or `artifact@n`.
+    pub record: Option<String>,
+    /// The artifact that the record describes.
+    pub artifact: Option<ArtifactName>,
+    /// Whether the record describes exactly these bytes.
+    pub bytes_equal: bool,
+    /// Whether the file unpacks to the tree of the record; not looked at where the bytes are equal.
+    pub tree_equal: Option<bool>,
+    /// Paths that differ from the record's tree, at most twenty, with what is different.
+    pub differences: Vec<String>,
+}
+
+/// Holds a file against the record that is given or found: beside it, or in the ledger by digest.
+///
+/// # Errors
+/// If the file or the record cannot be read.
+pub fn verify_file(
+    environment: &Environment,
+    file: &Path,
+    record: Option<&Path>,
+) -> Result<FileVerdict, BuildError> {
+    let (digest, size) = digest_of(file)?;
+    let mut verdict = FileVerdict {
+        digest,
+        size,
+        record: None,
+        artifact: None,
+        bytes_equal: false,
+        tree_equal: None,
+        differences: Vec::new(),
+    };
+    if record.is_none() && of_index(file, &mut verdict)? {
+        return Ok(verdict);
+    }
+    let Some((record, label)) = find_record(environment, file, record)? else { return Ok(verdict) };
+    let documents = documents(&record)?;
+    let document = file.file_name().and_then(|name| documents.get(name.to_str()?));
+    verdict.bytes_equal = match document {
+        Some(expected) => Digest::of(expected) == digest,
+        None => record.outputs.iter().any(|output| output.digest == digest && output.size == size),
+    };
+    if document.is_some() {
+        if !verdict.bytes_equal {
+            verdict.differences = vec!["this document does not follow from the record".to_owned()];
+        }
+    } else if !verdict.bytes_equal && record.kind.is_image() {
+        if let Some((_, other)) = find_in_ledger(environment, digest)? {
+            verdict.differences.push(format!("these bytes are those of {other}"));
+        }
+    } else if !verdict.bytes_equal {
+        match tree_of_archive(file) {
+            Ok(tree) => {
+                verdict.tree_equal = Some(tree.digest() == record.tree);
+                verdict.differences = differences(&tree, &record.to_tree());
+            }
+            Err(error) => verdict.differences = vec![format!("it cannot be read as a zip: {error}")],
+        }
+        if let Some((_, other)) = find_in_ledger(environment, digest)? {
+            verdict.differences.insert(0, format!("these bytes are those of {other}"));
+        }
+    }
+    verdict.record = Some(label);
+    verdict.artifact = Some(record.artifact);
+    Ok(verdict)
+}
+
+/// Holds a file against the index that it is published with. Says whether there is one.
+fn of_index(file: &Path, verdict: &mut FileVerdict) -> Result<bool, BuildError> {
+    let beside = record_beside(file).with_file_name(IndexRecord::FILE);
+    let Some(index) = beside.parent().map(published_index).transpose()?.flatten() else { return Ok(false) };
+    verdict.bytes_equal = match file.file_name().and_then(|name| name.to_str()) {
+        Some(IndexRecord::FILE) => Digest::of(&index.to_json()?) == verdict.digest,
+        Some("SHA256SUMS") => Digest::of(index.sums()?.as_bytes()) == verdict.digest,
+        _ => {
+            index.outputs.iter().any(|output| (output.digest, output.size) == (verdict.digest, verdict.size))
+        }
+    };
+    verdict.record = Some(beside.display().to_string());
+    verdict.artifact = Some(index.artifact);
+    Ok(true)
+}
+
+fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, entry) in expected.iter() {
+        match found.get(path) {
+            None => lines.push(format!("{path} is missing")),
+            Some(other) if other != entry => lines.push(format!("{path} differs")),
+            Some(_) => {}
+        }
+    }
+    lines.extend(
+        found
+            .iter()
+            .filter(|(path, _)| expected.get(path).is_none())
+            .map(|(path, _)| format!("{path} was added")),
+    );
+    if lines.len() > 20 {
+        let rest = lines.len() - 20;
+        lines.truncate(20);
+        lines.push(format!("and {rest} more"));
+    }
+    lines
+}

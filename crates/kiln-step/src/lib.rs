@@ -1,0 +1,11 @@
+//! Files that are made or brought for an artifact: by steps, which are programs that run in a pinned base without a network,
+//! and from upstream sources, which are commits of git repositories. Both are [`kiln_collect::Part`]s.
+
+mod crates;
+mod output;
+mod run;
+mod step;
+pub mod upstream;
+
+pub use step::{ReadyStep, STEP_RULES, StepFiles, checks, crate_inputs, findings, make_all};
+pub use upstream::ReadyUpstream;

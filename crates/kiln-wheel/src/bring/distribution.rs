@@ -1,0 +1,377 @@
+//! Distributions: which file of the lock to take, bringing it into the store, and reading it once.
+
+use kiln_audit::{ElfFacts, inspect_elf};
+use kiln_collect::MemberStream;
+use kiln_fetch::{FetchError, IndexFile, Url, redacted, without_credentials};
+use kiln_guest::Bases;
+use kiln_invocation::{BuildError, Network, blocking};
+use kiln_pack::{Limits, Method, PackError, ZipReader};
+use kiln_plan::PinnedBase;
+use kiln_python::{
+    FilePlace, Locked, NoWheel, PythonError, TargetEnvironment, Wheel, WheelMember, best_sdist, best_wheel,
+    is_file_of, read_wheel,
+};
+use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, TreePath, digest_of_value};
+use kiln_sbom::{merge_embedded, read_embedded};
+use kiln_store::Store;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+
+/// The version of what is remembered about a wheel. A step makes kiln read wheels again.
+const WHEEL_FACTS: u32 = 2;
+
+/// The version of the rule by which a wheel is chosen.
+pub const CHOICE_RULES: u32 = 2;
+
+/// A wheel in the store, with everything that reading it told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadyWheel {
+    /// Its file name.
+    pub file_name: String,
+    /// Its digest: the one that the lock names.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// SHA-512 in hexadecimal, for documents.
+    pub sha512: String,
+    /// What installing it gives.
+    pub wheel: Wheel,
+    /// Where each member's stream is in the archive.
+    pub members: BTreeMap<TreePath, MemberStream>,
+    /// Facts about each ELF file, by member.
+    pub elf: BTreeMap<TreePath, ElfFacts>,
+    /// ELF files that could not be understood, with the reason.
+    pub unreadable_elf: BTreeMap<TreePath, String>,
+    /// What its own bills of materials say is inside it.
+    pub embedded: Vec<Embedded>,
+    /// Bills of materials that could not be read, with the reason.
+    pub unread_sboms: BTreeMap<TreePath, String>,
+    /// What it was built from, if it was built here. What is remembered of the file itself does not tell.
+    #[serde(skip)]
+    pub built_from: Option<BuiltFrom>,
+    /// Where the lock takes it from; none for the default index. That is the lock's, not the wheel's.
+    #[serde(skip)]
+    pub source: Option<OriginSource>,
+}
+
+/// A file of the store, by the name that it has elsewhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Chosen {
+    pub file_name: String,
+    pub digest: Digest,
+}
+
+/// What came of looking for a distribution's wheel.
+pub enum Found {
+    /// It is in the store.
+    Wheel(Box<ReadyWheel>),
+    /// None of the locked wheels can be loaded by base and target.
+    NoWheel(Box<NoWheelFound>),
+    /// There is one, and it cannot be used.
+    Finding(Box<Finding>),
+}
+
+/// Why there is no wheel, and what there is instead.
+pub struct NoWheelFound {
+    pub none: NoWheel,
+    /// The source distribution among the locked files that could be built.
+    pub sdist: Option<IndexFile>,
+    /// The digests that the lock names.
+    pub hashes: Vec<Digest>,
+}
+
+/// The digests that the lock names for a distribution, sorted.
+pub fn locked_hashes(locked: &Locked) -> Vec<Digest> {
+    let hashes: BTreeSet<Digest> = locked.files.iter().map(|file| file.digest).collect();
+    hashes.into_iter().collect()
+}
+
+/// What a remembered choice is kept under. The choice depends on nothing else: not on what an index offers today. So a
+/// build whose wheels are in the store asks no index, and one that asks an index with fewer files than were locked is
+/// refused rather than made of other files.
+pub fn choice_key(
+    locked: &Locked,
+    hashes: &[Digest],
+    target: &TargetEnvironment,
+) -> Result<Digest, BuildError> {
+    Ok(digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, hashes, target.tags()))?)
+}
+
+/// The wheel of a locked distribution, if an earlier run chose it and the store still has it. Nothing is fetched.
+pub async fn known(
+    network: &Network,
+    locked: &Locked,
+    target: &TargetEnvironment,
+) -> Result<Option<ReadyWheel>, BuildError> {
+    if !matches!(locked.place, None | Some(FilePlace::Url(_))) {
+        // Of the workspace: only a build makes its wheel.
+        return Ok(None);
+    }
+    let key = choice_key(locked, &locked_hashes(locked), target)?;
+    match network.store().cache_get::<Chosen>("chosen-wheel", &key)? {
+        Some(chosen) if network.store().contains(&chosen.digest) => Ok(Some(read(network, chosen).await?)),
+        _ => Ok(None),
+    }
+}
+
+/// Brings the wheel of a locked distribution into the store, unless it is there, and reads it, unless that was done.
+/// `index` names the index that it is bound to; none is the default one, and no other is asked.
+pub async fn bring(
+    bases: &Bases,
+    base: &PinnedBase,
+    lock_file: &str,
+    locked: &Locked,
+    index: Option<&str>,
+    target: &TargetEnvironment,
+) -> Result<Found, BuildError> {
+    let source = index.map(|name| OriginSource::Index { name: name.to_owned() });
+    let hashes = locked_hashes(locked);
+    let key = choice_key(locked, &hashes, target)?;
+    let _flight = bases.network().flight(&key).await;
+    if let Some(chosen) = bases.store().cache_get::<Chosen>("chosen-wheel", &key)?
+        && bases.store().contains(&chosen.digest)
+    {
+        return judged(bases.network(), chosen, lock_file, locked, source).await;
+    }
+
+    let index = match index {
+        Some(name) => bases.network().named_index(name).await?,
+        None => bases.index(base).await?,
+    };
+    let client = bases.network().client().await?;
+    let listed: Vec<IndexFile> = index
+        .files(client, &locked.name)
+        .await?
+        .into_iter()
+        .filter(|file| is_file_of(&file.file_name, &locked.name, &locked.version))
+        .collect();
+    let locked_files: Vec<&IndexFile> =
+        listed.iter().filter(|file| file.digest.is_none_or(|digest| hashes.contains(&digest))).collect();
+    if locked_files.is_empty() {
+        return Err(BuildError::HashNotLocked {
+            distribution: locked.name.to_string(),
+            version: locked.version.clone(),
+            lock: format!("{lock_file}:{}", locked.line),
+            offered: listed
+                .iter()
+                .map(|file| {
+                    format!(
+                        "{} {}",
+                        file.file_name,
+                        file.digest.map_or("without a hash".to_owned(), |d| d.to_string())
+                    )
+                })
+                .collect(),
+            locked: hashes,
+        });
+    }
+    let listed_hashes: BTreeSet<Digest> = locked_files.iter().filter_map(|file| file.digest).collect();
+    let unlisted = hashes.iter().filter(|hash| !listed_hashes.contains(hash)).count();
+    if unlisted > 0 && locked_files.iter().all(|file| file.digest.is_some()) {
+        return Err(BuildError::NotAllListed {
+            distribution: locked.name.to_string(),
+            version: locked.version.clone(),
+            lock: format!("{lock_file}:{}", locked.line),
+            index: format!("{} ({})", redacted(&index.url), index.from),
+            unlisted,
+            locked: hashes.len(),
+        });
+    }
+    let file = match best_wheel(&locked_files, |file| &file.file_name, target) {
+        Ok(file) => *file,
+        Err(none) => {
+            let sdist = best_sdist(&locked_files, |file| &file.file_name).map(|file| (*file).clone());
+            return Ok(Found::NoWheel(Box::new(NoWheelFound { none, sdist, hashes })));
+        }
+    };
+    let digest = bases.network().download(file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
+    let chosen = Chosen { file_name: file.file_name.clone(), digest };
+    bases.store().cache_put("chosen-wheel", &key, &chosen)?;
+    judged(bases.network(), chosen, lock_file, locked, source).await
+}
+
+/// Brings the wheel that a lock names by its URL, from there and nowhere else.
+pub async fn bring_from_url(
+    network: &Network,
+    url: &str,
+    lock_file: &str,
+    locked: &Locked,
+    target: &TargetEnvironment,
+) -> Result<Found, BuildError> {
+    let lock = format!("{lock_file}:{}", locked.line);
+    let bad = |why: String| BuildError::Fetch(FetchError::Setting { from: lock.clone(), why });
+    let parsed: Url = url.parse().map_err(|error| bad(format!("its URL is none: {error}")))?;
+    let mut shown = without_credentials(&parsed);
+    shown.set_query(None);
+    let source = Some(OriginSource::Url { url: shown.to_string() });
+    let hashes = locked_hashes(locked);
+    let key = choice_key(locked, &hashes, target)?;
+    let _flight = network.flight(&key).await;
+    let file_name = FilePlace::Url(url.to_owned()).file_name().unwrap_or_default();
+    if !is_file_of(&file_name, &locked.name, &locked.version) {
+        return Err(bad(format!("{file_name} is not a file of {} {}", locked.name, locked.version)));
+    }
+    if let Err(none) = best_wheel(&[&file_name], |name| name, target) {
+        return Ok(Found::Finding(Box::new(none.finding(&locked.name, &locked.version, &lock))));
+    }
+    let there = hashes.iter().find(|digest| network.store().contains(digest)).copied();
+    let digest = match there {
+        Some(digest) => digest,
+        None => {
+            let file = IndexFile {
+                file_name: file_name.clone(),
+                url: parsed,
+                digest: if let [one] = hashes[..] { Some(one) } else { None },
+                size: None,
+                requires_python: None,
+                yanked: false,
+                metadata: false,
+            };
+            network.download(&file, &hashes, &lock).await?
+        }
+    };
+    let chosen = Chosen { file_name, digest };
+    network.store().cache_put("chosen-wheel", &key, &chosen)?;
+    judged(network, chosen, lock_file, locked, source).await
+}
+
+/// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
+pub async fn judged(
+    network: &Network,
+    chosen: Chosen,
+    lock_file: &str,
+    locked: &Locked,
+    source: Option<OriginSource>,
+) -> Result<Found, BuildError> {
+    match read(network, chosen).await {
+        Ok(ready) => Ok(Found::Wheel(Box::new(ReadyWheel { source, ..ready }))),
+        Err(BuildError::Wheel { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
+            let finding = Finding::new(Code::RecordMismatch, locked.name.as_str(), source.to_string())
+                .detail(format!("the lock names this file at {lock_file}:{}", locked.line))
+                .remedy("do not use this file: ask its publisher what happened to it")
+                .remedy(format!("lock another version of {}", locked.name));
+            Ok(Found::Finding(Box::new(finding)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a wheel of the store, unless that was done.
+pub async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
+    let key = digest_of_value(&(WHEEL_FACTS, &chosen))?;
+    if let Some(ready) = network.store().cache_get::<ReadyWheel>("wheel", &key)? {
+        return Ok(ready);
+    }
+    let _turn = network.run().reading_turn().await?;
+    let network = network.clone();
+    blocking(move || {
+        let ready = read_from_store(network.store(), &chosen)?;
+        network.store().cache_put("wheel", &key, &ready)?;
+        Ok(ready)
+    })
+    .await
+}
+
+fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, BuildError> {
+    let mut file = store.open_blob(&chosen.digest)?;
+    let (size, sha512) = sha512(store, &mut file, &chosen.digest)?;
+    let damaged = |source: PackError| BuildError::Archive { file: chosen.file_name.clone(), source };
+    let mut archive = ZipReader::open(BufReader::new(file), &Limits::default()).map_err(damaged)?;
+    let mut members = BTreeMap::new();
+    let mut wheel_members = Vec::new();
+    let mut elf = BTreeMap::new();
+    let mut unreadable_elf = BTreeMap::new();
+    for member in archive.members().to_vec() {
+        let content = archive.read(&member).map_err(damaged)?;
+        match inspect_elf(&content) {
+            Ok(Some(facts)) => {
+                elf.insert(member.path.clone(), facts);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                unreadable_elf.insert(member.path.clone(), error.to_string());
+            }
+        }
+        wheel_members.push(WheelMember {
+            path: member.path.clone(),
+            executable: member.unix_mode.is_some_and(|mode| mode & 0o111 != 0),
+            size: member.size,
+            digest: Digest::of(&content),
+        });
+        members.insert(
+            member.path.clone(),
+            MemberStream {
+                offset: member.data_offset,
+                compressed_size: member.compressed_size,
+                size: member.size,
+                crc32: member.crc32,
+                deflated: member.method == Method::Deflate,
+            },
+        );
+    }
+    let by_path: BTreeMap<TreePath, kiln_pack::Member> =
+        archive.members().iter().map(|member| (member.path.clone(), member.clone())).collect();
+    let wheel = read_wheel(&chosen.file_name, &wheel_members, &mut |path| match by_path.get(path) {
+        Some(member) => archive.read(member).map_err(|error| error.to_string()),
+        None => Err("it is not in the archive".to_owned()),
+    })
+    .map_err(|source| BuildError::Wheel { file: chosen.file_name.clone(), source })?;
+    let mut embedded = Vec::new();
+    let mut unread_sboms = BTreeMap::new();
+    for path in &wheel.embedded_sboms {
+        let Some(member) = by_path.get(path) else { continue };
+        let content = archive.read(member).map_err(damaged)?;
+        match read_embedded(&wheel.name, path, &content) {
+            Ok(parts) => embedded.extend(parts),
+            Err(error) => {
+                unread_sboms.insert(path.clone(), error.to_string());
+            }
+        }
+    }
+    Ok(ReadyWheel {
+        embedded: merge_embedded(embedded),
+        unread_sboms,
+        file_name: chosen.file_name.clone(),
+        digest: chosen.digest,
+        size,
+        sha512,
+        wheel,
+        members,
+        elf,
+        unreadable_elf,
+        built_from: None,
+        source: None,
+    })
+}
+
+/// Length and SHA-512 of a blob of the store.
+pub fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), BuildError> {
+    sha512(store, &mut store.open_blob(digest)?, digest)
+}
+
+/// Length and SHA-512 of a blob, with its digest checked on the way: from here on its content is trusted to be what the
+/// lock names.
+fn sha512(store: &Store, file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), BuildError> {
+    let mut long = Sha512::new();
+    let mut hasher = kiln_record::Hasher::default();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut size = 0;
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        long.update(&buffer[..n]);
+        hasher.update(&buffer[..n]);
+        size += n as u64;
+    }
+    let found = hasher.finish();
+    if found != *expected {
+        store.discard(expected)?;
+        return Err(kiln_store::StoreError::BlobDamaged { digest: *expected, found }.into());
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok((size, hex::encode(long.finalize())))
+}

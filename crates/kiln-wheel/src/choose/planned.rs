@@ -1,0 +1,27 @@
+//! Files that a plan names by digest.
+
+use kiln_invocation::{BuildError, text_file};
+use kiln_plan::{ArtifactPlan, Problem, TextFile};
+use kiln_record::{Digest, InputRole};
+use std::path::Path;
+
+/// Reads a file that the plan names by digest: an edit in between would build something else than was planned.
+pub fn planned_file(
+    root: &Path,
+    plan: &ArtifactPlan,
+    role: InputRole,
+    path: &str,
+) -> Result<TextFile, BuildError> {
+    if !root.join(path).is_file() {
+        return Err(BuildError::Input(vec![
+            Problem::in_file(&plan.manifest.file, format!("it needs {path}, which does not exist"))
+                .help("put it there, or name another one with `project` or `requirements` in [python]"),
+        ]));
+    }
+    let file = text_file(root, path)?;
+    let planned = plan.inputs.iter().find(|i| i.role == role && i.name == path).map(|input| input.digest);
+    if planned != Some(Digest::of(file.text.as_bytes())) {
+        return Err(BuildError::SourceChanged { path: path.to_owned() });
+    }
+    Ok(file)
+}

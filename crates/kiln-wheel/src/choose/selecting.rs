@@ -1,0 +1,201 @@
+//! Which distributions an artifact needs: its lock, its target and its manifest, brought together.
+
+use super::binding::{Bindings, Question};
+use super::declared as declarations;
+use super::planned::planned_file;
+use kiln_collect::{Denied, Judged};
+use kiln_guest::Bases;
+use kiln_invocation::{BuildError, Event, Stage};
+use kiln_plan::{ArtifactPlan, LockKind, Manifest, Problem};
+use kiln_python::{
+    Choice, Interpreter, LayerContent, Lock, Selection, TargetEnvironment, parse_pipfile, parse_poetry,
+    parse_pylock, parse_requirements, parse_uv, select,
+};
+use kiln_record::{Code, DistributionName, Finding, InputRole};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What was selected, and what it was selected from. The findings of the selection are not judged yet.
+pub struct Selecting {
+    pub interpreter: Arc<Interpreter>,
+    pub target: TargetEnvironment,
+    pub lock: Lock,
+    pub choice: Choice,
+    pub selection: Selection,
+    /// Which index each selected distribution is asked of.
+    pub bindings: Bindings,
+}
+
+/// Selects what a plan needs from its lock; none if the manifest has no `[python]` section. `layers` are what the artifact's
+/// layers hold.
+pub async fn select_for(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    layers: Vec<LayerContent>,
+) -> Judged<Option<Selecting>> {
+    if plan.manifest.runtime.python.is_none() {
+        if plan.recipe.is_some() && plan.manifest.python.is_some() {
+            // Without an interpreter nobody knows what of the lock is meant, and nothing would be held against it.
+            let message = format!(
+                "there is a [python] section, but the base `{}` of the Dockerfile has no Python to choose for",
+                plan.manifest.base
+            );
+            return Err(BuildError::Input(vec![
+                Problem::in_file(&plan.manifest.file, message)
+                    .help("let the wanted stage start from a base with Python, or remove the section"),
+            ]));
+        }
+        return Ok(Ok(None));
+    }
+    // What is imported in one Python says nothing about another, whether there are distributions or not.
+    let interpreter = bases.interpreter(&plan.base).await?;
+    let target = match target_environment(&plan.manifest, &interpreter) {
+        Ok(target) => target,
+        Err(finding) => return Ok(Err(Denied(vec![*finding]))),
+    };
+    let Some(section) = &plan.manifest.python else { return Ok(Ok(None)) };
+    bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Select });
+    let mut lock = match read_lock(bases.run().root(), plan)? {
+        Ok(lock) => lock,
+        Err(findings) => return Ok(Err(Denied(findings))),
+    };
+    let declaration = match declarations::of_lock(bases.run().root(), plan, &target)? {
+        Ok(declaration) => declaration,
+        Err(findings) => return Ok(Err(Denied(findings))),
+    };
+    // A lock that kiln made of a declaration holds its groups and extras, and nothing beside them.
+    let (groups, extras) = match &declaration {
+        Some(declaration) => {
+            lock.requires_python.clone_from(&declaration.requires_python);
+            (Vec::new(), Vec::new())
+        }
+        None => (section.groups.clone(), section.extras.clone()),
+    };
+    let choice = Choice {
+        groups,
+        extras,
+        excluded: section.exclude.iter().cloned().collect(),
+        from_runtime: section.from_runtime.iter().cloned().collect(),
+        layers,
+    };
+    let mut selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
+    selection.findings.extend(lock.remarks.iter().map(|remark| {
+        let place = format!("{}:{}", remark.file, remark.line);
+        Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
+            "if files are to come from another index, name it in kiln.toml, with [[index]] for some names",
+        )
+    }));
+    if let Some(declaration) = &declaration {
+        selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
+        selection.gaps.extend(declarations::gaps(declaration, &lock, &target));
+        selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
+        selection.gaps.dedup();
+    }
+    let default = bases.default_index_url(&plan.base).await;
+    let relock = declarations::relock(plan, &lock);
+    let question = Question {
+        indexes: &plan.indexes,
+        settings: bases.network().indexes(),
+        default: default.as_ref(),
+        lock: &lock,
+        relock: &relock,
+    };
+    let (bindings, findings) = question.bind(&selection.wanted);
+    selection.findings.extend(findings);
+    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings })))
+}
+
+/// What the project asks for itself, under the groups and extras that are chosen.
+pub fn declared(lock: &Lock, choice: &Choice) -> BTreeSet<DistributionName> {
+    let is_chosen = |group: &String| {
+        group == "main" || choice.groups.contains(group) || lock.default_groups.contains(group)
+    };
+    lock.declared
+        .iter()
+        .filter(|declared| is_chosen(&declared.group))
+        .filter(|declared| {
+            declared.enabled_by.is_empty() || declared.enabled_by.iter().any(|e| choice.extras.contains(e))
+        })
+        .map(|declared| declared.name.clone())
+        .collect()
+}
+
+/// Reads the dependency lock. What a person must fix in it is a finding where the lock is missing or stale, and a
+/// problem otherwise.
+fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, BuildError> {
+    let Some(section) = &plan.manifest.python else {
+        return Ok(Err(Vec::new()));
+    };
+    let lock_path = section.lock.clone();
+    if !root.join(&lock_path).is_file() {
+        return Ok(Err(vec![lock_missing(plan, &lock_path)]));
+    }
+    let text = planned_file(root, plan, InputRole::Lock, &lock_path)?;
+    let project = match section.project_path() {
+        // Pipenv's lock says enough alone; the others are read together with their project.
+        Some(path) if section.lock_kind() != LockKind::Pipfile || root.join(&path).is_file() => {
+            Some(planned_file(root, plan, InputRole::Project, &path)?)
+        }
+        _ => None,
+    };
+    let beside = project.as_ref().map(|project| (project.path.as_str(), &*project.text));
+    let parsed = match (section.lock_kind(), beside) {
+        (LockKind::Poetry, Some((file, project))) => parse_poetry(&text.path, &text.text, file, project),
+        (LockKind::Uv, Some((file, project))) => parse_uv(&text.path, &text.text, file, project),
+        (LockKind::Pipfile, pipfile) => parse_pipfile(&text.path, &text.text, pipfile),
+        (LockKind::Pylock, _) => parse_pylock(&text.path, &text.text),
+        // Only files that the plan names are included: what was not planned is not read.
+        _ => parse_requirements(&text.path, &text.text, &mut |path| {
+            planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
+        }),
+    };
+    match parsed {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(problems) => {
+            let findings: Vec<Finding> =
+                problems.iter().filter_map(kiln_python::InputProblem::finding).collect();
+            if findings.len() == problems.len() { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) }
+        }
+    }
+}
+
+fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
+    let finding = Finding::new(
+        Code::LockMissing,
+        lock_path,
+        format!("{} names the lock {lock_path}, which does not exist", plan.manifest.file),
+    );
+    let tool = match plan.manifest.python.as_ref().map(kiln_plan::PythonSection::lock_kind) {
+        Some(LockKind::Poetry) => Some("poetry lock"),
+        Some(LockKind::Uv) => Some("uv lock"),
+        Some(LockKind::Pipfile) => Some("pipenv lock"),
+        Some(LockKind::Pylock) => Some("uv export --format pylock.toml -o pylock.toml, or: pip lock"),
+        _ => None,
+    };
+    let artifact = &plan.manifest.name;
+    let declares = plan.manifest.python.as_ref().is_some_and(|python| python.requirements.is_some());
+    match tool {
+        Some(tool) => finding.remedy(format!("make it, in the project's folder: {tool}")),
+        None if declares => finding.remedy(format!("make it: kiln lock {artifact}")),
+        None => finding
+            .remedy(format!(
+                "name what you want with `requirements` under [python], such as requirements.in, and run: kiln lock {artifact}"
+            ))
+            .remedy(format!("or make it yourself: uv pip compile --generate-hashes -o {lock_path} requirements.in")),
+    }
+}
+
+pub fn target_environment(
+    manifest: &Manifest,
+    interpreter: &Interpreter,
+) -> Result<TargetEnvironment, Box<Finding>> {
+    TargetEnvironment::new(interpreter, &manifest.runtime, manifest.target.architecture).map_err(|error| {
+        Box::new(
+            Finding::new(Code::RequiresPythonMismatch, manifest.base.as_str(), error.to_string())
+                .detail(format!("base and target are named in {}", manifest.file))
+                .remedy(format!("name a base with the Python of {}", manifest.target.runtime))
+                .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
+        )
+    })
+}

@@ -1,0 +1,19 @@
+//! Python distributions of an artifact: which ones its target needs ([`choose`]), bringing them ([`bring`]) or building them
+//! from source ([`sdist`]), what they are as parts ([`parts`]), and what `[package]` makes of them ([`package`]).
+
+mod bring;
+mod choose;
+mod package;
+mod parts;
+mod sdist;
+
+pub use bring::distribution::{CHOICE_RULES, Found, ReadyWheel, known};
+pub use bring::local::planned_places;
+pub use bring::{Distributions, bring};
+pub use choose::{
+    Bindings, Question, Selecting, claimed, claimed_twice, command, declare, declared, included_files,
+    left_out, planned_file, relock, select_for, target_environment,
+};
+pub use package::{package, rules};
+pub use parts::parts;
+pub use sdist::{Builder, SDIST_RULES, UnpackedSource, environment_of_base};

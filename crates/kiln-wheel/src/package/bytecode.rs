@@ -1,0 +1,281 @@
+//! Bytecode, compiled in the pinned base at the place where Lambda has the modules: twice, with other hash seeds and in
+//! another order, so that what depends on either is noticed.
+
+use super::{place_of_tree, python_root};
+use kiln_collect::{Collection, Content};
+use kiln_guest::{Bases, Program, Ran, collections, guest};
+use kiln_invocation::{BuildError, Events, blocking};
+use kiln_pack::{PackError, TarContent, read_tar};
+use kiln_plan::ArtifactPlan;
+use kiln_python::{COMPILE, CompileReport, CompileRequest};
+use kiln_record::{
+    ArtifactKind, BaseName, Check, Code, Digest, Entry, Finding, Mode, Transformation, TreePath,
+    digest_of_value,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The version of the rule. A step means that equal modules may come out differently.
+pub(super) const BYTECODE_RULES: u32 = 1;
+const RULE: &str = "bytecode-unchecked-hash";
+const OUT: &str = "/kiln/bytecode";
+const NAMED: usize = 10;
+
+/// What compiling gave, remembered by everything that decides it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    /// Bytecode by the module it is of; both are paths of the artifact.
+    files: BTreeMap<TreePath, Made>,
+    left: BTreeMap<TreePath, String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Made {
+    path: TreePath,
+    digest: Digest,
+    size: u64,
+}
+
+/// What compiling gave.
+#[derive(Default)]
+pub(super) struct Compiled {
+    pub(super) files: BTreeMap<TreePath, Made>,
+    pub(super) left: BTreeMap<TreePath, String>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) check: Option<Check>,
+}
+
+/// Compiles every module of the artifact.
+pub(super) async fn compile(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    collection: &Arc<Collection>,
+) -> Result<Compiled, BuildError> {
+    let manifest = &plan.manifest;
+    if manifest.runtime.python.is_none() {
+        let check =
+            Check::not_checked("bytecode", format!("runtime {} has no Python", manifest.target.runtime));
+        return Ok(Compiled { check: Some(check), ..Compiled::default() });
+    }
+    let modules: Vec<(&TreePath, &Digest)> = collection
+        .tree
+        .iter()
+        .filter_map(|(path, entry)| match entry {
+            Entry::File { digest, .. } if path.file_name().ends_with(".py") => Some((path, digest)),
+            _ => None,
+        })
+        .collect();
+    let root = python_root(plan);
+    let image = &plan.base.definition.image;
+    let key = digest_of_value(&(
+        (BYTECODE_RULES, COMPILE, &root),
+        (plan.base.lock.manifest, plan.base.platform, &image.python, &image.env),
+        &modules,
+    ))?;
+    let known = bases.store().cache_get::<Remembered>("bytecode", &key)?;
+    if let Some(known) = known.filter(|k| k.files.values().all(|made| bases.store().contains(&made.digest))) {
+        let check = Some(Check::ran("bytecode", known.files.len(), "modules compiled twice"));
+        return Ok(Compiled { files: known.files, left: known.left, findings: Vec::new(), check });
+    }
+    let architecture = manifest.target.architecture;
+    if !bases.can_run(&plan.base).await? {
+        let finding = Finding::new(
+            Code::BytecodeNotReproducible,
+            "bytecode",
+            format!("nothing was compiled: there is no {} engine here", architecture.lambda()),
+        )
+        .remedy(format!("build on a machine, or with an engine, of {}", architecture.lambda()))
+        .remedy("or set `bytecode = \"none\"` under [package]");
+        return Ok(Compiled { findings: vec![finding], ..Compiled::default() });
+    }
+    let (first, second) =
+        tokio::try_join!(run(bases, plan, collection, false), run(bases, plan, collection, true))?;
+    if let Some(finding) = refused(&first.0, &second.0, &first.1) {
+        return Ok(Compiled { findings: vec![finding], ..Compiled::default() });
+    }
+    let remembered = {
+        let (bases, collection) = (bases.clone(), Arc::clone(collection));
+        let folder = manifest.python_folder().map(str::to_owned);
+        blocking(move || {
+            let prefix = folder.as_deref();
+            let (bytecode, report) = first;
+            let paths: Vec<&String> = bytecode.keys().collect();
+            let contents: Vec<&Vec<u8>> = bytecode.values().collect();
+            let digests = bases.store().put_all(&contents)?;
+            let by_path: BTreeMap<&str, (Digest, u64)> = paths
+                .iter()
+                .zip(digests)
+                .zip(&contents)
+                .map(|((path, digest), bytes)| (path.as_str(), (digest, bytes.len() as u64)))
+                .collect();
+            let mut remembered = Remembered::default();
+            for (path, entry) in collection.tree.iter() {
+                let Some(module) = super::without_prefix(path, prefix) else { continue };
+                if !matches!(entry, Entry::File { .. }) || !module.file_name().ends_with(".py") {
+                    continue;
+                }
+                if let Some(reason) = report.failed.get(module.as_str()) {
+                    let reason = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                    remembered.left.insert(path.clone(), reason);
+                    continue;
+                }
+                let file = report.bytecode_path(module.as_str());
+                if let Some((digest, size)) = by_path.get(file.as_str())
+                    && let Ok(file) = TreePath::new(&file)
+                    && let Ok(made) = kiln_collect::below(&file, prefix)
+                {
+                    remembered.files.insert(path.clone(), Made { path: made, digest: *digest, size: *size });
+                }
+            }
+            bases.store().cache_put("bytecode", &key, &remembered)?;
+            Ok(remembered)
+        })
+        .await?
+    };
+    let check = Some(Check::ran("bytecode", remembered.files.len(), "modules compiled twice"));
+    Ok(Compiled { files: remembered.files, left: remembered.left, findings: Vec::new(), check })
+}
+
+/// The finding for bytecode that is not the same each time, or that the interpreter would not use.
+fn refused(first: &Bytecode, second: &Bytecode, report: &CompileReport) -> Option<Finding> {
+    let differing: Vec<&String> = first
+        .iter()
+        .filter(|(path, bytes)| second.get(*path) != Some(bytes))
+        .map(|(path, _)| path)
+        .chain(second.keys().filter(|path| !first.contains_key(*path)))
+        .collect();
+    let foreign = first.iter().find(|(_, bytes)| !report.is_used_unchecked(bytes)).map(|(path, _)| path);
+    if differing.is_empty() && foreign.is_none() {
+        return None;
+    }
+    let mut finding = Finding::new(
+        Code::BytecodeNotReproducible,
+        differing.first().copied().or(foreign).cloned().unwrap_or_default(),
+        match differing.len() {
+            0 => "the base compiled it to something that it would not use".to_owned(),
+            1 => "compiled twice, it is not the same bytecode".to_owned(),
+            n => format!("it and {} other modules, compiled twice, are not the same bytecode", n - 1),
+        },
+    )
+    .remedy("set `bytecode = \"none\"` under [package]: the runtime then compiles what it imports")
+    .remedy("or leave these modules out, if nothing needs them, with `exclude` under [package]");
+    for path in differing.iter().take(NAMED) {
+        finding =
+            finding.detail(format!("{path} depends on the order of hashes, or on what was compiled before"));
+    }
+    if differing.len() > NAMED {
+        finding = finding.detail(format!("and {} more", differing.len() - NAMED));
+    }
+    Some(finding)
+}
+
+/// Adds bytecode to the tree, for the owner of its module. Returns the bytecode of each module.
+pub(super) fn add(
+    collection: &mut Collection,
+    files: BTreeMap<TreePath, Made>,
+    left: BTreeMap<TreePath, String>,
+) -> BTreeMap<TreePath, TreePath> {
+    let mut rule = Transformation::new(RULE, BYTECODE_RULES);
+    rule.left = left;
+    let mut bytecode = BTreeMap::new();
+    for (module, made) in files {
+        let Some(owner) = collection.owners.get(&module).cloned() else { continue };
+        let before = collection.tree.remove(&made.path);
+        let replaced = match &before {
+            Some(Entry::File { digest, size, .. }) => Some((*digest, *size)),
+            _ => None,
+        };
+        rule.count(&owner, replaced.map_or(0, |(_, size)| size), made.size);
+        rule.changed.insert(made.path.clone(), replaced.map(|(digest, _)| digest));
+        let entry = Entry::File { digest: made.digest, size: made.size, mode: Mode::Plain };
+        // The path was just made free.
+        let _ = collection.tree.insert(made.path.clone(), entry);
+        collection.content.insert(made.path.clone(), Content::Stored(made.digest));
+        collection.owners.insert(made.path.clone(), owner);
+        bytecode.insert(module, made.path);
+    }
+    collection.transformations.push(rule);
+    bytecode
+}
+
+type Bytecode = BTreeMap<String, Vec<u8>>;
+
+async fn run(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    collection: &Arc<Collection>,
+    reverse: bool,
+) -> Result<(Bytecode, CompileReport), BuildError> {
+    let request = CompileRequest { root: python_root(plan), out: OUT.to_owned(), reverse };
+    let mut env = plan.base.definition.image.env.clone();
+    env.retain(|name, _| !name.starts_with("PYTHON"));
+    env.insert("PYTHONHASHSEED".to_owned(), if reverse { "4191815221" } else { "0" }.to_owned());
+    env.insert("HOME".to_owned(), "/tmp".to_owned());
+    let python = plan.base.definition.image.python.as_str();
+    let argv = [python, "-S", "-s", "-B", "-c", COMPILE, &request.to_json()];
+    let label = format!("{} bytecode", plan.manifest.name);
+    let from_root = plan.manifest.kind == ArtifactKind::Image;
+    let tree = vec![Arc::clone(collection)];
+    let input =
+        collections(bases.store(), &place_of_tree(plan), tree, from_root, plan.epoch.seconds()).await?;
+    let program = Program::new(label, bases.image(&plan.base).await?, argv.map(str::to_owned).to_vec())
+        .environment(env)
+        .inputs([input])
+        .outputs([guest(OUT)?])
+        .processes(64)
+        .output_bytes(512 << 20)
+        .deadline(Duration::from_secs(600));
+    let outcome = program.run(bases.engine().await?, &Events::none(), "").await?;
+    let base = plan.base.definition.name.clone();
+    blocking(move || {
+        let report = CompileReport::from_stdout(&outcome.stdout)
+            .map_err(|error| failed(&base, &outcome, &error.to_string()))?;
+        let mut bytecode = Bytecode::new();
+        for (_, tar) in &outcome.outputs {
+            read_tar(tar.as_slice(), &kiln_pack::Limits::default(), |item| {
+                if let TarContent::File(bytes) = item.content {
+                    bytecode.insert(item.path.to_string(), bytes);
+                }
+                Ok::<(), PackError>(())
+            })?;
+        }
+        Ok((bytecode, report))
+    })
+    .await
+}
+
+fn failed(base: &BaseName, ran: &Ran, reason: &str) -> BuildError {
+    ran.log.push(reason);
+    ran.failed("compiling to bytecode", base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USED: &[u8] = b"\xa7\x0d\x0d\x0a\x01\0\0\0";
+
+    fn bytecode(files: &[(&str, &[u8])]) -> Bytecode {
+        files.iter().map(|(path, rest)| ((*path).to_owned(), [USED, rest].concat())).collect()
+    }
+
+    #[test]
+    fn what_differs_between_two_compilations_is_refused_by_name() {
+        let report = CompileReport {
+            magic: "a70d0d0a".to_owned(),
+            tag: "cpython-311".to_owned(),
+            failed: BTreeMap::new(),
+        };
+        let one = bytecode(&[("a.pyc", b"1"), ("b.pyc", b"1"), ("c.pyc", b"1")]);
+        assert_eq!(refused(&one, &one, &report), None);
+        let other = bytecode(&[("a.pyc", b"1"), ("b.pyc", b"2"), ("d.pyc", b"1")]);
+        let finding = refused(&one, &other, &report).unwrap();
+        assert_eq!((finding.code, finding.subject.as_str()), (Code::BytecodeNotReproducible, "b.pyc"));
+        assert!(finding.cause.contains("2 other modules"), "{finding:?}");
+        assert_eq!(finding.detail.len(), 3);
+        let foreign = CompileReport { magic: "cb0d0d0a".to_owned(), ..report };
+        assert!(refused(&one, &one, &foreign).unwrap().cause.contains("would not use"));
+    }
+}

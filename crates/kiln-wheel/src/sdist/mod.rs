@@ -1,0 +1,548 @@
+//! Source distributions that the manifest lets be built: fetched by the digest that the lock names, built twice in a base
+//! without a network, brought into one form and compared. From there on the wheel goes the way of every wheel.
+
+mod diagnosis;
+mod environment;
+mod source;
+mod unused;
+mod wheel;
+
+pub use environment::environment_of_base;
+pub use source::UnpackedSource;
+pub use unused::unused;
+
+use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
+use crate::choose::Bindings;
+use environment::BuildEnvironment;
+use kiln_guest::{Bases, Difference, Ending, Log, Program, Ran, again, collections, guest};
+use kiln_invocation::{BuildError, Event, blocking};
+use kiln_pack::{COMPRESSOR, PackError, TarContent, read_tar};
+use kiln_plan::{ArtifactPlan, BuildPlan, Manifest};
+use kiln_python::{
+    BUILD_SDIST, BuildSystem, INSTALLER_RULES, Locked, SdistReport, SdistRequest, TargetEnvironment,
+    WheelName, is_file_of, unmet_build_requirements,
+};
+use kiln_record::{
+    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, digest_of_value,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use wheel::BuiltWheel;
+
+/// The version of the rules by which source distributions are built and their wheels are brought into one form. A step
+/// makes kiln build them again.
+pub const SDIST_RULES: u32 = 1;
+
+/// Where things are in the container. The source is always built at one place, so that no path of it can differ.
+const SOURCE: &str = "/kiln/source";
+const WORK: &str = "/kiln/build";
+const OUT: &str = "/kiln/wheel";
+const REQUIREMENTS: &str = "/kiln/requirements";
+const COMMANDS: &str = "/tmp/kiln-commands";
+/// The temporary folder of each build: the one thing that is called otherwise in the second one.
+const TEMPORARY: [&str; 2] = ["/tmp/kiln-first", "/tmp/kiln-second-build"];
+const DEADLINE: Duration = Duration::from_secs(1800);
+const MEMORY: u64 = 4 << 30;
+
+/// What a build of a source distribution gave, remembered by everything that decides it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    wheel: Chosen,
+    from: BuiltFrom,
+    difference: Option<Difference>,
+    /// A file of the source that a compiler would take.
+    native_source: Option<String>,
+}
+
+/// The source distribution that stands for a locked distribution.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ChosenSdist {
+    file: Chosen,
+    size: u64,
+    sha512: String,
+    /// Why no wheel is taken.
+    reason: String,
+}
+
+/// What came of bringing a distribution.
+#[derive(Default)]
+pub struct Brought {
+    pub wheel: Option<ReadyWheel>,
+    pub findings: Vec<Finding>,
+}
+
+impl Brought {
+    fn finding(finding: Finding) -> Self {
+        Self { wheel: None, findings: vec![finding] }
+    }
+
+    /// What came of a place that offers one file and nothing to build. `at` is where the lock names it.
+    pub fn of(found: Found, locked: &Locked, at: &str) -> Self {
+        match found {
+            Found::Wheel(wheel) => Self { wheel: Some(*wheel), findings: Vec::new() },
+            Found::Finding(finding) => Self::finding(*finding),
+            Found::NoWheel(found) => Self::finding(found.none.finding(&locked.name, &locked.version, at)),
+        }
+    }
+}
+
+/// Brings the distributions of one artifact: wheels where any fits, else what was built from a source distribution.
+pub struct Builder<'a> {
+    bases: &'a Bases,
+    plan: &'a ArtifactPlan,
+    bindings: &'a Bindings,
+    /// Made when the first source distribution needs it.
+    environment: OnceCell<Result<Arc<BuildEnvironment>, Vec<Finding>>>,
+}
+
+/// One source distribution to build.
+struct Job<'a> {
+    build: &'a BuildPlan,
+    locked: &'a Locked,
+    chosen: ChosenSdist,
+    variables: BTreeMap<String, String>,
+    key: Digest,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(bases: &'a Bases, plan: &'a ArtifactPlan, bindings: &'a Bindings) -> Self {
+        Self { bases, plan, bindings, environment: OnceCell::new() }
+    }
+
+    fn listed(&self) -> &[DistributionName] {
+        self.plan.manifest.python.as_ref().map_or(&[], |python| &python.sdists)
+    }
+
+    /// What building needs, if the manifest lets this distribution be built.
+    fn build_of(&self, locked: &Locked) -> Option<&'a BuildPlan> {
+        self.plan.build.as_ref().filter(|_| self.listed().contains(&locked.name))
+    }
+
+    /// Brings a locked distribution into the store, by building it where that is what it takes.
+    pub async fn bring(
+        &self,
+        lock_file: &str,
+        locked: &Locked,
+        target: &TargetEnvironment,
+    ) -> Result<Brought, BuildError> {
+        let (bases, place) = (self.bases, format!("{lock_file}:{}", locked.line));
+        if let Some(build) = self.build_of(locked)
+            && let Some(chosen) = self.chosen(locked, target)?
+        {
+            return self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await;
+        }
+        let index = self.bindings.of(&locked.name);
+        match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target).await? {
+            Found::Wheel(wheel) => Ok(Brought { wheel: Some(*wheel), findings: Vec::new() }),
+            Found::Finding(finding) => Ok(Brought::finding(*finding)),
+            Found::NoWheel(no_wheel) => {
+                let NoWheelFound { none, sdist, hashes } = *no_wheel;
+                let (name, version) = (&locked.name, &locked.version);
+                let Some(file) = sdist else {
+                    return Ok(Brought::finding(none.finding(name, version, &place)));
+                };
+                let Some(build) = self.build_of(locked) else {
+                    let manifest = &self.plan.manifest.file;
+                    let finding = none.not_listed(name, version, &place, manifest, self.listed());
+                    return Ok(Brought::finding(finding));
+                };
+                let digest = bases.network().download(&file, &hashes, &place).await?;
+                let store = bases.store().clone();
+                let (size, sha512) = blocking(move || distribution::measure(&store, &digest)).await?;
+                let chosen = ChosenSdist {
+                    file: Chosen { file_name: file.file_name.clone(), digest },
+                    size,
+                    sha512,
+                    reason: none.reason(),
+                };
+                let key = distribution::choice_key(locked, &hashes, target)?;
+                bases.store().cache_put("chosen-sdist", &key, &chosen)?;
+                self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await
+            }
+        }
+    }
+
+    /// The wheel of a locked distribution, if an earlier run brought or built it. Nothing is fetched or built.
+    pub async fn known(
+        &self,
+        locked: &Locked,
+        target: &TargetEnvironment,
+    ) -> Result<Option<ReadyWheel>, BuildError> {
+        if let Some(wheel) = distribution::known(self.bases.network(), locked, target).await? {
+            return Ok(Some(wheel));
+        }
+        let Some(build) = self.build_of(locked) else { return Ok(None) };
+        let Some(chosen) = self.chosen(locked, target)? else { return Ok(None) };
+        let job = self.job(build, locked, chosen)?;
+        match self.remembered(&job)? {
+            Some(known) => Ok(Some(self.ready(&job, known).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The source distribution that an earlier run chose, if the store still has it.
+    fn chosen(&self, locked: &Locked, target: &TargetEnvironment) -> Result<Option<ChosenSdist>, BuildError> {
+        let key = distribution::choice_key(locked, &distribution::locked_hashes(locked), target)?;
+        let chosen = self.bases.store().cache_get::<ChosenSdist>("chosen-sdist", &key)?;
+        Ok(chosen.filter(|chosen| self.bases.store().contains(&chosen.file.digest)))
+    }
+
+    fn job<'j>(
+        &self,
+        build: &'j BuildPlan,
+        locked: &'j Locked,
+        chosen: ChosenSdist,
+    ) -> Result<Job<'j>, BuildError> {
+        let variables = variables(self.plan, build);
+        let image = &build.base.definition.image;
+        let key = digest_of_value(&(
+            (SDIST_RULES, BUILD_SDIST, COMPRESSOR, INSTALLER_RULES, distribution::CHOICE_RULES),
+            (&locked.name, &locked.version, chosen.file.digest),
+            (build.base.lock.manifest, build.base.platform, &image.python),
+            (&build.digests, &variables, self.plan.epoch),
+        ))?;
+        Ok(Job { build, locked, chosen, variables, key })
+    }
+
+    fn remembered(&self, job: &Job<'_>) -> Result<Option<Remembered>, BuildError> {
+        let known = self.bases.store().cache_get::<Remembered>("built-sdist", &job.key)?;
+        Ok(known.filter(|known| self.bases.store().contains(&known.wheel.digest)))
+    }
+
+    async fn ready(&self, job: &Job<'_>, known: Remembered) -> Result<ReadyWheel, BuildError> {
+        let ready = distribution::read(self.bases.network(), known.wheel).await?;
+        let mut from = BuiltFrom { reason: job.chosen.reason.clone(), ..known.from };
+        let index = self.bindings.of(&job.locked.name);
+        from.sdist.source = index.map(|name| OriginSource::Index { name: name.to_owned() });
+        Ok(ReadyWheel { built_from: Some(from), ..ready })
+    }
+
+    /// The wheel of a source distribution: remembered, or built now.
+    async fn wheel_of(
+        &self,
+        job: &Job<'_>,
+        place: &str,
+        target: &TargetEnvironment,
+    ) -> Result<Brought, BuildError> {
+        let _flight = self.bases.network().flight(&job.key).await;
+        let known = match self.remembered(job)? {
+            Some(known) => known,
+            None => match self.build(job).await? {
+                Ok(built) => built,
+                Err(findings) => return Ok(Brought { wheel: None, findings }),
+            },
+        };
+        let (name, version) = (&job.locked.name, &job.locked.version);
+        if let Err(reason) = target.fitting_tag(&known.wheel.file_name) {
+            let cause = format!(
+                "{name} {version} ({place}) was built to {}, which base and target cannot both load: {reason}",
+                known.wheel.file_name
+            );
+            let finding = Finding::new(Code::NoCompatibleWheel, name.as_str(), cause)
+                .detail(format!("built in base {} from {}", known.from.base, known.from.sdist.file_name))
+                .remedy(format!(
+                    "name a base with the Python and machine of {}",
+                    self.plan.manifest.target.runtime
+                ));
+            return Ok(Brought::finding(finding));
+        }
+        let mut findings = Vec::new();
+        if let Some(difference) = &known.difference {
+            findings.push(not_reproducible(job, difference));
+        }
+        let native_source = known.native_source.clone();
+        let wheel = self.ready(job, known).await?;
+        findings.extend(without_extension(job, &wheel, native_source.as_deref(), &self.plan.manifest));
+        Ok(Brought { wheel: Some(wheel), findings })
+    }
+
+    async fn build(&self, job: &Job<'_>) -> Result<Result<Remembered, Vec<Finding>>, BuildError> {
+        let bases = self.bases;
+        let (file, digest) = (job.chosen.file.file_name.clone(), job.chosen.file.digest);
+        let source = {
+            let (store, file) = (bases.store().clone(), file.clone());
+            Arc::new(blocking(move || UnpackedSource::read(&store, &file, &digest)).await?)
+        };
+        let system = BuildSystem::read(source.pyproject().as_deref())
+            .map_err(|reason| self.failed(job, format!("cannot be built: {reason}"), &Log::default()))?;
+        let environment = self
+            .environment
+            .get_or_try_init(|| BuildEnvironment::prepare(bases, self.plan, job.build))
+            .await?;
+        let environment = match environment {
+            Ok(environment) => Arc::clone(environment),
+            Err(findings) => return Ok(Err(findings.clone())),
+        };
+        let unmet = unmet_build_requirements(&system.requires, &environment.versions, &environment.target);
+        if !unmet.is_empty() {
+            return Ok(Err(vec![self.not_locked(job, &system, &unmet)]));
+        }
+        let architecture = self.plan.manifest.target.architecture;
+        if bases.engine().await?.info().await?.platform.architecture != architecture {
+            let reason = format!("cannot be built: there is no {} engine here", architecture.lambda());
+            return Err(self.failed(job, reason, &Log::default()));
+        }
+        // Compilers take what memory and processors there are: no more of them at once than wheels are read.
+        let turn = bases.run().reading_turn().await?;
+        let mut wheels = Vec::new();
+        for reverse in [false, true] {
+            bases.run().tell(Event::SdistBuild { file: file.clone(), again: reverse });
+            let making = self.run(job, &environment, &system, &source, reverse);
+            let (report, wheel) = if reverse { again(making).await? } else { making.await? };
+            let unmet =
+                unmet_build_requirements(&report.requires, &environment.versions, &environment.target);
+            if !unmet.is_empty() {
+                return Ok(Err(vec![self.not_locked(job, &system, &unmet)]));
+            }
+            match wheel {
+                Some(wheel) => wheels.push(wheel),
+                None => return Err(self.failed(job, "gave no wheel".to_owned(), &Log::default())),
+            }
+        }
+        drop(turn);
+        let difference = wheels[0].difference(&wheels[1]);
+        let wheel = wheels.swap_remove(0);
+        let from = BuiltFrom {
+            sdist: Origin {
+                file_name: file,
+                size: job.chosen.size,
+                digest,
+                sha512: Some(job.chosen.sha512.clone()),
+                // The lock says where it is from, and not what is remembered of it.
+                source: None,
+            },
+            reason: job.chosen.reason.clone(),
+            base: job.build.base.definition.name.to_string(),
+            base_digest: job.build.base.lock.manifest,
+            backend: system.backend,
+            requirements: environment.requirements(),
+            rules: SDIST_RULES,
+            reproducible: difference.is_none(),
+        };
+        let (store, key, native_source) = (bases.store().clone(), job.key, source.native_source());
+        blocking(move || {
+            let digest = store.put(&wheel.normal_form()?)?;
+            let remembered = Remembered {
+                wheel: Chosen { file_name: wheel.file_name, digest },
+                from,
+                difference,
+                native_source,
+            };
+            store.cache_put("built-sdist", &key, &remembered)?;
+            Ok(Ok(remembered))
+        })
+        .await
+    }
+
+    /// Builds it once.
+    async fn run(
+        &self,
+        job: &Job<'_>,
+        environment: &BuildEnvironment,
+        system: &BuildSystem,
+        source: &Arc<UnpackedSource>,
+        reverse: bool,
+    ) -> Result<(SdistReport, Option<BuiltWheel>), BuildError> {
+        let bases = self.bases;
+        let epoch = self.plan.epoch.seconds();
+        let request = SdistRequest {
+            source: SOURCE.to_owned(),
+            work: format!("{WORK}/source"),
+            out: OUT.to_owned(),
+            requirements: REQUIREMENTS.to_owned(),
+            commands: COMMANDS.to_owned(),
+            backend: system.backend.clone(),
+            backend_path: system.backend_path.clone(),
+            locked: environment.versions.keys().cloned().collect(),
+            epoch,
+            reverse,
+        };
+        let mut env = job.variables.clone();
+        env.insert("TMPDIR".to_owned(), TEMPORARY[usize::from(reverse)].to_owned());
+        let collection = Arc::clone(&environment.collection);
+        let argv = [
+            job.build.base.definition.image.python.as_str(),
+            "-S",
+            "-s",
+            "-c",
+            BUILD_SDIST,
+            &request.to_json(),
+        ];
+        let label = format!("{} build of {}", self.plan.manifest.name, job.chosen.file.file_name);
+        let image = bases.image(&job.build.base).await?;
+        let store = bases.store();
+        let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
+            .environment(env)
+            .inputs([
+                source.input(store, SOURCE, epoch).await?,
+                collections(store, REQUIREMENTS, vec![collection], false, epoch).await?,
+            ])
+            .outputs([guest(OUT)?])
+            .scratch(vec![guest("/tmp")?, guest(WORK)?])
+            .memory(MEMORY)
+            .processes(512)
+            .output_bytes(512 << 20)
+            .deadline(DEADLINE);
+        let ran = program.run(bases.engine().await?, bases.run().events(), job.locked.name.as_str()).await?;
+        self.outcome(job, &ran)
+    }
+
+    fn outcome(&self, job: &Job<'_>, ran: &Ran) -> Result<(SdistReport, Option<BuiltWheel>), BuildError> {
+        let log = &ran.log;
+        match &ran.ending {
+            Ending::Exit(0) => {}
+            Ending::OutOfMemory => {
+                let reason = format!("ran out of memory, of which it may use {} GB", MEMORY >> 30);
+                return Err(self.failed(job, reason, log));
+            }
+            Ending::TimedOut { seconds } => {
+                return Err(self.failed(job, format!("was not done after {seconds} s, and was ended"), log));
+            }
+            Ending::OutputTooLarge { what, limit } => {
+                return Err(self.failed(job, format!("wrote more than {limit} bytes of {what}"), log));
+            }
+            Ending::Exit(_) | Ending::NoSuchProgram => {
+                let code = ran.ending.code().unwrap_or_default();
+                return Err(self.failed(job, format!("failed with exit code {code}"), log));
+            }
+        }
+        let report = SdistReport::from_stdout(&ran.stdout)
+            .map_err(|error| self.failed(job, error.to_string(), log))?;
+        let Some(name) = &report.wheel else { return Ok((report, None)) };
+        let (wanted, version) = (&job.locked.name, &job.locked.version);
+        if WheelName::parse(name).is_err() || !is_file_of(name, wanted, version) {
+            let reason = format!("made {}, which is no wheel of {wanted} {version}", name.escape_debug());
+            return Err(self.failed(job, reason, log));
+        }
+        let mut wheel = None;
+        for (_, tar) in &ran.outputs {
+            read_tar(tar.as_slice(), &kiln_pack::Limits::default(), |item| {
+                if let TarContent::File(bytes) = item.content
+                    && item.path.as_str() == name
+                {
+                    wheel = Some(BuiltWheel::read(name, &bytes)?);
+                }
+                Ok::<(), PackError>(())
+            })
+            .map_err(|error| self.failed(job, format!("made a wheel that cannot be read: {error}"), log))?;
+        }
+        Ok((report, wheel))
+    }
+
+    fn failed(&self, job: &Job<'_>, reason: String, log: &Log) -> BuildError {
+        BuildError::SdistBuild {
+            sdist: job.chosen.file.file_name.clone(),
+            base: job.build.base.definition.name.clone(),
+            reason,
+            hints: diagnosis::hints(log, job.build, &self.plan.manifest),
+            lines: log.lines(),
+        }
+    }
+
+    /// The finding for what the lock of build requirements lacks.
+    fn not_locked(&self, job: &Job<'_>, system: &BuildSystem, unmet: &[(String, String)]) -> Finding {
+        let (name, version) = (&job.locked.name, &job.locked.version);
+        let lock = job.build.lock.as_deref();
+        let asked: Vec<String> = unmet.iter().map(|(text, _)| format!("`{text}`")).collect();
+        let where_from = match lock {
+            Some(lock) => format!("{lock} does not have"),
+            None => format!("{} names no lock for", self.plan.manifest.file),
+        };
+        let cause = format!("{name} {version} is built with {}, which {where_from}", asked.join(", "));
+        let mut finding = Finding::new(Code::BuildRequirementNotLocked, name.as_str(), cause);
+        for (text, reason) in unmet {
+            finding = finding.detail(format!("{text}: {reason}"));
+        }
+        finding = finding.detail(match system.stated {
+            true => {
+                format!("{} says so, for its build backend {}", job.chosen.file.file_name, system.backend)
+            }
+            false => {
+                format!("{} does not say how it is built, so setuptools builds it", job.chosen.file.file_name)
+            }
+        });
+        environment::with_remedies(finding, &self.plan.manifest, lock)
+    }
+}
+
+/// The finding for a wheel without native code of a source distribution with sources for a compiler: setup files go on
+/// without an extension that is optional and cannot be compiled.
+fn without_extension(
+    job: &Job<'_>,
+    wheel: &ReadyWheel,
+    native_source: Option<&str>,
+    manifest: &Manifest,
+) -> Option<Finding> {
+    let native_source = native_source?;
+    if !wheel.elf.is_empty() || !wheel.unreadable_elf.is_empty() {
+        return None;
+    }
+    let (name, base) = (&job.locked.name, &job.build.base.definition.name);
+    let cause = format!(
+        "{} has sources for a compiler, such as {native_source}, and was built to {}, which has no native code",
+        job.chosen.file.file_name, wheel.file_name
+    );
+    Some(
+        Finding::new(Code::ExtensionNotBuilt, name.as_str(), cause)
+            .detail(format!(
+                "built in base {base}; many builds go on without an extension that they cannot compile"
+            ))
+            .remedy(format!(
+                "name a base with a compiler and Python's headers with `base` under [python.build] in {}",
+                manifest.file
+            ))
+            .remedy("or accept it in the policy: what is there works without, and may be slower"),
+    )
+}
+
+fn not_reproducible(job: &Job<'_>, difference: &Difference) -> Finding {
+    let (name, version) = (&job.locked.name, &job.locked.version);
+    let cause = format!(
+        "{} was built twice, and {} is not the same: {}",
+        job.chosen.file.file_name, difference.path, difference.how
+    );
+    let mut finding = Finding::new(Code::SdistNotReproducible, name.as_str(), cause);
+    if difference.files > 1 {
+        finding = finding.detail(format!("{} members of the wheel differ", difference.files));
+    }
+    finding
+        .detail("the second build began later, with its files in the opposite order and another temporary folder")
+        .remedy(format!("lock a version of {name} that has a wheel, or another one than {version}"))
+        .remedy("or set what it takes from the clock or at random with `env` under [python.build], if it lets you")
+        .remedy("or accept it in the policy: whoever builds the artifact again will then get another one")
+}
+
+/// The variables of a build, but for the temporary folder.
+fn variables(plan: &ArtifactPlan, build: &BuildPlan) -> BTreeMap<String, String> {
+    let mut variables = build.base.definition.image.env.clone();
+    variables.retain(|name, _| !name.starts_with("PYTHON") && !name.starts_with("LC_"));
+    let section = plan.manifest.python.as_ref().and_then(|python| python.build.as_ref());
+    variables.extend(section.iter().flat_map(|section| section.env.clone()));
+    let machine = match build.base.platform.architecture {
+        Architecture::Amd64 => "-march=x86-64 -mtune=generic",
+        Architecture::Arm64 => "-march=armv8-a -mtune=generic",
+    };
+    let maps = format!("-ffile-prefix-map={WORK}/source=. -fdebug-prefix-map={WORK}/source=.");
+    for name in ["CFLAGS", "CXXFLAGS"] {
+        // The last one counts, so what makes builds alike comes after what the manifest wants.
+        let own = variables.remove(name).map_or_else(|| "-O2".to_owned(), |own| own.trim().to_owned());
+        variables.insert(name.to_owned(), format!("{own} {machine} {maps}"));
+    }
+    let fixed = [
+        ("HOME", "/tmp/kiln-home".to_owned()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("LC_ALL", "C.UTF-8".to_owned()),
+        ("PATH", format!("{COMMANDS}:{REQUIREMENTS}/bin:/usr/local/bin:/usr/bin:/bin")),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ("PYTHONHASHSEED", "0".to_owned()),
+        ("PYTHONNOUSERSITE", "1".to_owned()),
+        ("PYTHONPATH", REQUIREMENTS.to_owned()),
+        ("SOURCE_DATE_EPOCH", plan.epoch.seconds().to_string()),
+        ("TZ", "UTC".to_owned()),
+    ];
+    variables.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+    variables
+}
