@@ -45,7 +45,7 @@ impl Backend {
 }
 
 /// What is wrong, and what to do.
-type Refusal = (String, String);
+pub(super) type Refusal = (String, String);
 
 /// Sources of what has to be compiled.
 const COMPILED: [&str; 9] = [".pyx", ".c", ".cc", ".cpp", ".cxx", ".rs", ".f", ".f90", ".go"];

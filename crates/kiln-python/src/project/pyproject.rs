@@ -2,8 +2,7 @@
 //! and the tool's own table beside them.
 
 use super::declared::{Declared, RequiresPython};
-use super::poetry_table::poetry_marker;
-use super::poetry_table::version_of;
+use super::poetry_table::{poetry_marker, version_of};
 use crate::input::{InputProblem, Lines, ProblemKind, get_str, get_strings, get_table};
 use crate::specifier::{Constraint, Dependency, normal_extra, poetry_constraint};
 use kiln_record::DistributionName;

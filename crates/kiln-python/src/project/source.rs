@@ -6,8 +6,8 @@
 //! in simple words. Everything else is refused: a wheel that the project's own tools made can be named instead.
 
 use super::declared::specifier;
-use super::layout::{Backend, installed_files};
-use super::pyproject::{Notation, read_project};
+use super::layout::{Backend, Refusal, installed_files};
+use super::pyproject::{Notation, Project, read_project};
 use crate::input::{InputProblem, ProblemKind, get_str, get_strings, get_table, parse_toml};
 use crate::specifier::normal_extra;
 use kiln_record::DistributionName;
@@ -101,41 +101,52 @@ pub fn read_source_project(
             &format!("write `{key}` under [project] and take it out of `dynamic`"),
         ));
     }
-    let (name, version) = match (find("name").map(str::parse::<DistributionName>), find("version")) {
-        (Some(Ok(name)), Some(version)) => match Version::from_str(version) {
-            Ok(version) => (name, version.to_string()),
-            Err(error) => {
-                return Err(refuse(
-                    ProblemKind::Invalid,
-                    error.to_string(),
-                    "write a version such as version = \"1.0\" under [project]",
-                ));
-            }
-        },
-        _ => {
-            return Err(refuse(
-                ProblemKind::Invalid,
-                "the project has no name or no version".to_owned(),
-                "write name = \"…\" and version = \"…\" under [project]",
-            ));
-        }
-    };
+    let (name, version) = name_and_version(find("name"), find("version"))
+        .map_err(|(message, remedy)| refuse(ProblemKind::Invalid, message, &remedy))?;
     let project = read_project(&file, &text, root, notation).map_err(|mut problems| problems.remove(0))?;
 
+    let unsupported = |(message, remedy): Refusal| refuse(ProblemKind::Unsupported, message, remedy.as_str());
+    let license = standard.and_then(|project| get_str(project, "license"));
     let mut metadata = format!("Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n");
-    if let Some(summary) = find("description") {
-        metadata.push_str(&format!("Summary: {}\n", one_line(summary)));
+    let texts = [("Summary", find("description")), ("License-Expression", license)];
+    for (field, text) in texts.into_iter().filter_map(|(field, text)| Some((field, text?))) {
+        metadata.push_str(&format!("{field}: {}\n", one_line(text)));
     }
-    if let Some(license) = standard.and_then(|project| get_str(project, "license")) {
-        metadata.push_str(&format!("License-Expression: {}\n", one_line(license)));
+    metadata.push_str(&requirements(&project).map_err(unsupported)?);
+    let files = installed_files(&name, backend, root, paths, read).map_err(unsupported)?;
+    Ok(SourceProject { name, version, files, metadata, entry_points: entry_points(&own) })
+}
+
+/// The name and version that a wheel of the project has.
+fn name_and_version(
+    name: Option<&str>,
+    version: Option<&str>,
+) -> Result<(DistributionName, String), Refusal> {
+    let (Some(Ok(name)), Some(version)) = (name.map(str::parse), version) else {
+        return Err((
+            "the project has no name or no version".to_owned(),
+            "write name = \"…\" and version = \"…\" under [project]".to_owned(),
+        ));
+    };
+    match Version::from_str(version) {
+        Ok(version) => Ok((name, version.to_string())),
+        Err(error) => {
+            Err((error.to_string(), "write a version such as version = \"1.0\" under [project]".to_owned()))
+        }
     }
+}
+
+/// What the project requires, as lines of METADATA.
+fn requirements(project: &Project) -> Result<String, Refusal> {
+    let mut lines = String::new();
     if let Some(python) = &project.requires_python {
-        let python = python.constraint.to_specifiers().map_err(|message| {
-            refuse(ProblemKind::Unsupported, message, "write one range of Python versions")
-        })?;
-        metadata.push_str(&format!("Requires-Python: {python}\n"));
+        let python = python
+            .constraint
+            .to_specifiers()
+            .map_err(|message| (message, "write one range of Python versions".to_owned()))?;
+        lines.push_str(&format!("Requires-Python: {python}\n"));
     }
-    project.extras.iter().for_each(|extra| metadata.push_str(&format!("Provides-Extra: {extra}\n")));
+    project.extras.iter().for_each(|extra| lines.push_str(&format!("Provides-Extra: {extra}\n")));
     for declared in project.declared.iter().filter(|declared| declared.group == "main") {
         let extras = if declared.enabled_by.is_empty() {
             vec![None]
@@ -152,18 +163,12 @@ pub fn read_source_project(
                 });
             }
             let text = specifier(&one, false).map_err(|message| {
-                refuse(
-                    ProblemKind::Unsupported,
-                    format!("`{}`: {message}", one.text),
-                    "write one range of versions",
-                )
+                (format!("`{}`: {message}", one.text), "write one range of versions".to_owned())
             })?;
-            metadata.push_str(&format!("Requires-Dist: {text}\n"));
+            lines.push_str(&format!("Requires-Dist: {text}\n"));
         }
     }
-    let files = installed_files(&name, backend, root, paths, read)
-        .map_err(|(message, remedy)| refuse(ProblemKind::Unsupported, message, &remedy))?;
-    Ok(SourceProject { name, version, files, metadata, entry_points: entry_points(&own) })
+    Ok(lines)
 }
 
 impl SourceProject {

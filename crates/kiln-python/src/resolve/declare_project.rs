@@ -2,7 +2,7 @@
 
 use super::declaration::{Declaration, Wanted};
 use crate::input::{InputProblem, Lines, ProblemKind, get_str, get_strings, get_table, parse_toml};
-use crate::project::{Notation, is_asked_for, read_project, specifier};
+use crate::project::{Declared, Notation, Project, is_asked_for, read_project, specifier};
 use crate::specifier::{Dependency, normal_extra, poetry_constraint};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
@@ -23,112 +23,49 @@ pub fn declare_project(
 ) -> Result<Declaration, Vec<InputProblem>> {
     let document = parse_toml(file, text)?;
     let root = document.get_ref();
-    let poetry = get_table(root, "tool").and_then(|tool| get_table(tool, "poetry"));
-    let uv = get_table(root, "tool").and_then(|tool| get_table(tool, "uv"));
+    let tool = |name: &str| get_table(root, "tool").and_then(|tool| get_table(tool, name));
+    let poetry = tool("poetry");
+    // Where Poetry has a table, uv's says nothing.
+    let uv = tool("uv").filter(|_| poetry.is_none());
     let standard = get_table(root, "project");
     let notation = if poetry.is_some() { Notation::Poetry } else { Notation::Uv };
     let project = read_project(file, text, root, notation)?;
-    let lines = Lines::new(text);
     let mut problems = Vec::new();
 
     if let Some(standard) = standard.filter(|_| poetry.is_none()) {
-        for key in ["dependencies", "optional-dependencies"] {
-            if get_strings(standard, "dynamic").contains(&key) {
-                let message = format!("`dynamic` leaves `{key}` to a build backend, which kiln does not run");
-                problems.push(
-                    InputProblem::new(ProblemKind::Unsupported, file, None, message)
-                        .remedy("write them under [project], or lock with another tool"),
-                );
-            }
-        }
+        refuse_dynamic(file, standard, &mut problems);
     }
-    let chosen_groups = chosen(file, "group", groups, &project.groups, &mut problems);
-    let mut chosen_extras = chosen(file, "extra", extras, &project.extras, &mut problems);
     let name = [standard, poetry].into_iter().flatten().find_map(|table| get_str(table, "name"));
     let name = name.map(normal_extra).unwrap_or_default();
-    // An extra can ask for other extras of the project by its own name.
-    loop {
-        let more: BTreeSet<String> = project
-            .declared
-            .iter()
-            .filter(|d| d.name.as_str() == name && is_asked_for(d, &chosen_groups, &chosen_extras))
-            .flat_map(|d| d.extras.iter().cloned())
-            .filter(|extra| !chosen_extras.contains(extra))
-            .collect();
-        if more.is_empty() {
-            break;
-        }
-        chosen_extras.extend(more);
-    }
-
-    let details = poetry.map(|poetry| PoetryDetails::read(&lines, poetry));
-    let uv_sources = uv.and_then(|uv| get_table(uv, "sources"));
+    let chosen = Chosen::new(file, &project, &name, groups, extras, &mut problems);
+    let origins = Origins {
+        file,
+        details: poetry.map(|poetry| PoetryDetails::read(&Lines::new(text), poetry)),
+        standard,
+        uv_sources: uv.and_then(|uv| get_table(uv, "sources")),
+    };
     let mut wanted: Vec<Wanted> = Vec::new();
     for declared in project.declared {
-        if declared.name.as_str() == name || !is_asked_for(&declared, &chosen_groups, &chosen_extras) {
+        if declared.name.as_str() == name || !chosen.asks_for(&declared) {
             continue;
         }
         if wanted.iter().any(|known| known.declared.name == declared.name && known.declared == declared) {
             continue;
         }
-        let at = Some(declared.line);
-        let refuse = |message: String| {
-            InputProblem::new(ProblemKind::Unsupported, file, at, message)
-                .remedy("take it from an index; own code belongs in [source]")
-                .remedy("or lock with the project's own tool and name its lock")
-        };
-        let from_url = Dependency::parse(&declared.text).ok().and_then(|dependency| dependency.url);
-        let from_uv = uv_sources.filter(|_| poetry.is_none()).is_some_and(|sources| {
-            sources.iter().any(|(key, _)| normal_extra(key.get_ref()) == declared.name.as_str())
-        });
-        if from_url.is_some() {
-            problems.push(refuse(format!("not supported: {} is taken from a URL", declared.name)));
+        if let Some(problem) = origins.refusal(&declared) {
+            problems.push(problem);
             continue;
         }
-        if from_uv {
-            problems.push(refuse(format!(
-                "not supported: [tool.uv.sources] takes {} from elsewhere than the index",
-                declared.name
-            )));
-            continue;
-        }
-        if let Some(details) = &details {
-            if let Some((line, message)) = details.refused.get(&(declared.name.to_string(), declared.line)) {
-                problems.push(InputProblem { line: Some(*line), ..refuse(message.clone()) });
-                continue;
-            }
-            // With [project] dependencies, Poetry's own table only says where they are from.
-            if let Some((_, (line, message))) =
-                details.refused.iter().find(|((name, _), _)| *name == declared.name.as_str())
-                && standard.is_some_and(|standard| standard.get("dependencies").is_some())
-            {
-                problems.push(InputProblem { line: Some(*line), ..refuse(message.clone()) });
-                continue;
-            }
-        }
-        let prereleases =
-            details.as_ref().is_some_and(|details| details.prereleases.contains(declared.name.as_str()));
-        match specifier(&declared, prereleases) {
+        match specifier(&declared, origins.wants_prereleases(&declared)) {
             Ok(specifier) => {
-                let mut origin = file.to_owned();
-                if declared.group != "main" {
-                    origin.push_str(&format!(" (group {})", declared.group));
-                } else if !declared.enabled_by.is_empty() {
-                    let by: Vec<&str> = declared
-                        .enabled_by
-                        .iter()
-                        .filter(|extra| chosen_extras.contains(*extra))
-                        .map(String::as_str)
-                        .collect();
-                    origin.push_str(&format!(" (extra {})", by.join(", ")));
-                }
+                let origin = chosen.origin(file, &declared);
                 wanted.push(Wanted { declared, specifier, origin });
             }
             Err(message) => problems.push(
                 InputProblem::new(
                     ProblemKind::Unsupported,
                     file,
-                    at,
+                    Some(declared.line),
                     format!("{}: {message}", declared.name),
                 )
                 .remedy("write one range with exclusions, such as >=1,<4,!=2.*")
@@ -136,28 +73,10 @@ pub fn declare_project(
             ),
         }
     }
-    let mut listed = |key: &str| -> Vec<String> {
-        let Some(uv) = uv.filter(|_| poetry.is_none()) else { return Vec::new() };
-        let mut specifiers = Vec::new();
-        for text in get_strings(uv, key) {
-            match Dependency::parse(text) {
-                Ok(dependency) if dependency.url.is_none() => specifiers.push(text.to_owned()),
-                _ => {
-                    let message = format!(
-                        "[tool.uv] `{key}` has an entry that is no version of an index's distribution"
-                    );
-                    problems.push(
-                        InputProblem::new(ProblemKind::Unsupported, file, None, message).remedy("remove it"),
-                    );
-                }
-            }
-        }
-        specifiers
-    };
+    let mut listed =
+        |key: &str| uv.map(|uv| specifiers_of_uv(file, uv, key, &mut problems)).unwrap_or_default();
     let constraints = listed("constraint-dependencies");
     let overrides = listed("override-dependencies");
-    let prereleases =
-        uv.filter(|_| poetry.is_none()).is_some_and(|uv| get_str(uv, "prerelease") == Some("allow"));
     if problems.is_empty() {
         Ok(Declaration {
             file: file.to_owned(),
@@ -165,7 +84,7 @@ pub fn declare_project(
             constraints,
             overrides,
             requires_python: project.requires_python,
-            prereleases,
+            prereleases: uv.is_some_and(|uv| get_str(uv, "prerelease") == Some("allow")),
             remarks: Vec::new(),
         })
     } else {
@@ -174,22 +93,83 @@ pub fn declare_project(
     }
 }
 
+/// What a project leaves to its build backend is not known here.
+fn refuse_dynamic(file: &str, standard: &DeTable<'_>, problems: &mut Vec<InputProblem>) {
+    let dynamic = get_strings(standard, "dynamic");
+    for key in ["dependencies", "optional-dependencies"].into_iter().filter(|key| dynamic.contains(key)) {
+        let message = format!("`dynamic` leaves `{key}` to a build backend, which kiln does not run");
+        problems.push(
+            InputProblem::new(ProblemKind::Unsupported, file, None, message)
+                .remedy("write them under [project], or lock with another tool"),
+        );
+    }
+}
+
+/// The groups and extras that are chosen, by the names that the project has for them.
+struct Chosen {
+    groups: BTreeSet<String>,
+    extras: BTreeSet<String>,
+}
+
+impl Chosen {
+    fn new(
+        file: &str,
+        project: &Project,
+        name: &str,
+        groups: &[String],
+        extras: &[String],
+        problems: &mut Vec<InputProblem>,
+    ) -> Self {
+        let mut groups = names_of_project(file, "group", groups, &project.groups, problems);
+        groups.insert("main".to_owned());
+        let extras = names_of_project(file, "extra", extras, &project.extras, problems);
+        let mut chosen = Self { groups, extras };
+        // An extra can ask for other extras of the project by its own name.
+        loop {
+            let more: BTreeSet<String> = project
+                .declared
+                .iter()
+                .filter(|d| d.name.as_str() == name && chosen.asks_for(d))
+                .flat_map(|d| d.extras.iter().cloned())
+                .filter(|extra| !chosen.extras.contains(extra))
+                .collect();
+            if more.is_empty() {
+                return chosen;
+            }
+            chosen.extras.extend(more);
+        }
+    }
+
+    fn asks_for(&self, declared: &Declared) -> bool {
+        is_asked_for(declared, &self.groups, &self.extras)
+    }
+
+    /// The file, with the group or the extras by which a requirement is asked for.
+    fn origin(&self, file: &str, declared: &Declared) -> String {
+        if declared.group != "main" {
+            return format!("{file} (group {})", declared.group);
+        }
+        if declared.enabled_by.is_empty() {
+            return file.to_owned();
+        }
+        let by = declared.enabled_by.iter().filter(|extra| self.extras.contains(*extra));
+        format!("{file} (extra {})", by.map(String::as_str).collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// The names asked for, as the project has them.
-fn chosen(
+fn names_of_project(
     file: &str,
     what: &str,
     asked: &[String],
     known: &BTreeSet<String>,
     problems: &mut Vec<InputProblem>,
 ) -> BTreeSet<String> {
-    let mut chosen = BTreeSet::new();
-    if what == "group" {
-        chosen.insert("main".to_owned());
-    }
+    let mut found = BTreeSet::new();
     for name in asked {
         let normal = normal_extra(name);
         match known.iter().find(|known| *known == name || normal_extra(known) == normal) {
-            Some(known) => drop(chosen.insert(known.clone())),
+            Some(known) => drop(found.insert(known.clone())),
             None => {
                 let there: Vec<&str> = known.iter().map(String::as_str).collect();
                 let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
@@ -202,7 +182,73 @@ fn chosen(
             }
         }
     }
-    chosen
+    found
+}
+
+/// Where the project file takes requirements from.
+struct Origins<'a, 'i> {
+    file: &'a str,
+    /// What Poetry's tables say, if there are any.
+    details: Option<PoetryDetails>,
+    standard: Option<&'a DeTable<'i>>,
+    /// `[tool.uv.sources]`.
+    uv_sources: Option<&'a DeTable<'i>>,
+}
+
+impl Origins<'_, '_> {
+    /// The problem of a requirement that is taken from elsewhere than the index.
+    fn refusal(&self, declared: &Declared) -> Option<InputProblem> {
+        let name = &declared.name;
+        let refuse = |line: usize, message: String| {
+            InputProblem::new(ProblemKind::Unsupported, self.file, Some(line), message)
+                .remedy("take it from an index; own code belongs in [source]")
+                .remedy("or lock with the project's own tool and name its lock")
+        };
+        if Dependency::parse(&declared.text).is_ok_and(|dependency| dependency.url.is_some()) {
+            return Some(refuse(declared.line, format!("not supported: {name} is taken from a URL")));
+        }
+        let mut sources = self.uv_sources.into_iter().flat_map(|sources| sources.iter());
+        if sources.any(|(key, _)| normal_extra(key.get_ref()) == name.as_str()) {
+            return Some(refuse(
+                declared.line,
+                format!("not supported: [tool.uv.sources] takes {name} from elsewhere than the index"),
+            ));
+        }
+        let refused = &self.details.as_ref()?.refused;
+        let here = refused.get(&(name.to_string(), declared.line)).or_else(|| {
+            // With [project] dependencies, Poetry's own table only says where they are from.
+            self.standard.filter(|standard| standard.get("dependencies").is_some())?;
+            refused.iter().find(|((other, _), _)| other == name.as_str()).map(|(_, refused)| refused)
+        });
+        here.map(|(line, message)| refuse(*line, message.clone()))
+    }
+
+    fn wants_prereleases(&self, declared: &Declared) -> bool {
+        self.details.as_ref().is_some_and(|details| details.prereleases.contains(declared.name.as_str()))
+    }
+}
+
+/// The specifiers of a list under `[tool.uv]`.
+fn specifiers_of_uv(
+    file: &str,
+    uv: &DeTable<'_>,
+    key: &str,
+    problems: &mut Vec<InputProblem>,
+) -> Vec<String> {
+    let mut specifiers = Vec::new();
+    for text in get_strings(uv, key) {
+        match Dependency::parse(text) {
+            Ok(dependency) if dependency.url.is_none() => specifiers.push(text.to_owned()),
+            _ => {
+                let message =
+                    format!("[tool.uv] `{key}` has an entry that is no version of an index's distribution");
+                problems.push(
+                    InputProblem::new(ProblemKind::Unsupported, file, None, message).remedy("remove it"),
+                );
+            }
+        }
+    }
+    specifiers
 }
 
 /// What Poetry's tables say beside versions.

@@ -64,14 +64,7 @@ pub fn select(
         reached
     } else {
         judge.left_out(&verdicts, &cut);
-        let distributions =
-            applicable.values().flatten().filter(|i| !cut.contains(&lock.distributions[**i].name));
-        Reached {
-            distributions: distributions
-                .map(|i| (*i, lock.distributions[*i].extras.iter().cloned().collect()))
-                .collect(),
-            ..Reached::default()
-        }
+        whatever_applies(lock, &applicable, &cut)
     };
     let elsewhere = Elsewhere::new(lock, environment, &applicable, &groups, &extras);
     let mut selection = Selection::default();
@@ -115,6 +108,25 @@ pub fn select(
             selection.gaps.push(Gap { distribution: locked.name.to_string(), version, cause });
         }
     }
+    account_for_replaced(&mut selection);
+    selection.findings = judge.findings;
+    selection.findings.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
+    selection
+}
+
+/// What is needed of a lock that is no graph: each distribution stands for itself.
+fn whatever_applies(
+    lock: &Lock,
+    applicable: &BTreeMap<&DistributionName, Vec<usize>>,
+    cut: &BTreeSet<DistributionName>,
+) -> Reached {
+    let indices = applicable.values().flatten().filter(|i| !cut.contains(&lock.distributions[**i].name));
+    let distributions = indices.map(|i| (*i, lock.distributions[*i].extras.iter().cloned().collect()));
+    Reached { distributions: distributions.collect(), ..Reached::default() }
+}
+
+/// Puts wanted distributions and gaps in order. What is installed in another version is replaced rather than missing.
+fn account_for_replaced(selection: &mut Selection) {
     selection.wanted.sort_by(|a, b| (&a.name, a.line).cmp(&(&b.name, b.line)));
     // What is installed after all, by another line or from another index, is not left out.
     let wanted: BTreeSet<(&str, &str)> =
@@ -133,9 +145,6 @@ pub fn select(
     }
     selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
     selection.gaps.dedup();
-    selection.findings = judge.findings;
-    selection.findings.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
-    selection
 }
 
 /// The groups that the manifest asks for by the names of the lock, with `main` and what belongs to it.
