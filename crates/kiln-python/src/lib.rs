@@ -20,7 +20,7 @@
 //! | `resolve` | `kiln lock`: what is asked for, the target as uv is told of it, and the lock that is written |
 //! | `guest` | the programs that run inside a base, with their requests, their reports and what those mean |
 //!
-//! A lock's way through the crate: [`parse_requirements`] and its like read it, [`select()`] chooses from it, [`best_wheel`]
+//! A lock's way through the crate: [`read_lock`] reads it, [`select()`] chooses from it, [`best_wheel`]
 //! picks a file, [`read_wheel`] reads that, and [`install()`] merges all of them.
 //!
 //! Seven programs are carried as text and run by others inside a base image: the probe ([`PROBE`]), the import check with
@@ -57,7 +57,8 @@ pub use install::{
 pub use interpreter::{Interpreter, PROBE, TargetEnvironment, Verdict};
 pub use lock::{
     ConflictItem, FilePlace, Lock, LockFormat, LockHeader, LockTarget, Locked, LockedDependency, LockedFile,
-    LockedIndex, SourceFolder, parse_pipfile, parse_poetry, parse_pylock, parse_requirements, parse_uv,
+    LockedIndex, NamedText, SourceFolder, parse_pipfile, parse_poetry, parse_pylock, parse_requirements,
+    parse_uv, read_lock,
 };
 pub use project::{Declared, RequiresPython, SourceProject, read_source_project};
 pub use resolve::{

@@ -9,6 +9,7 @@ mod poetry;
 mod poetry_hash;
 mod pylock;
 mod python_json;
+mod read;
 mod requirements;
 mod requirements_direct;
 mod requirements_lines;
@@ -23,6 +24,7 @@ pub use locked::{
 pub use pipfile::parse_pipfile;
 pub use poetry::parse_poetry;
 pub use pylock::parse_pylock;
+pub use read::{NamedText, read_lock};
 pub use requirements::parse_requirements;
 pub(crate) use requirements_lines::{DEEPEST, MOST_FILES, logical_lines, without_comment, words};
 pub use uv::parse_uv;

@@ -392,15 +392,15 @@ fn key_lines(text: &str) -> BTreeMap<(String, String), usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Choice;
     use crate::select::tests::{denied, select_on, wanted};
     use kiln_record::Cause;
 
-    const PIPFILE: &str = include_str!("samples/Pipfile");
+    pub(crate) const PIPFILE: &str = include_str!("samples/Pipfile");
 
-    fn sample() -> String {
+    pub(crate) fn sample() -> String {
         let hash = |text: &str| format!("[\"sha256:{}\"]", Digest::of(text.as_bytes()).hex());
         format!(
             r#"{{

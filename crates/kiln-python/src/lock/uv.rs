@@ -381,15 +381,15 @@ fn conflicts(root: &DeTable<'_>, name: &str) -> Vec<Vec<ConflictItem>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Choice;
     use crate::select::tests::{denied, select_on, wanted};
     use kiln_record::Cause;
 
-    const PROJECT: &str = include_str!("samples/uv.toml");
+    pub(crate) const PROJECT: &str = include_str!("samples/uv.toml");
     /// A lock for [`PROJECT`]; `HASH(x)` in the sample stands for the hash of `x`.
-    fn lock() -> String {
+    pub(crate) fn lock() -> String {
         let mut text = LOCK.to_owned();
         while let Some((before, after)) = text.split_once("HASH(") {
             let (name, rest) = after.split_once(')').unwrap();
