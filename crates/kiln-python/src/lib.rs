@@ -1,6 +1,6 @@
 //! Python packaging: what a lock says, what an interpreter can load, and how a wheel is installed.
 //!
-//! Everything here is a pure function from text or bytes to values: nothing is read from disk, fetched or run.
+//! Everything here is a pure function from text or bytes to values: nothing is read, fetched or run.
 //!
 //! # Where things are
 //!
@@ -9,23 +9,24 @@
 //! | folder | what it knows |
 //! |---|---|
 //! | `input` | files that users write: their problems, lines, TOML, URLs and paths |
-//! | `specifier` | dependency specifiers: `name[extra] >=1 ; marker`, markers, versions and their constraints |
-//! | `interpreter` | what a base's Python says about itself, the tags that it loads, and the target made of base and runtime |
-//! | `wheel` | wheels: file names, the best of several, and from the archive to the files of an installed distribution |
+//! | `specifier` | `name[extra] >=1 ; marker`: dependency specifiers, versions and their constraints |
+//! | `interpreter` | what a base's Python says about itself, the tags that it loads, and the target |
+//! | `wheel` | wheels: file names, the best of several, and what one installs |
 //! | `sdist` | source distributions: which is built, by what, and what they require |
 //! | `project` | `pyproject.toml`: what a project asks for, and what one in the workspace would install |
 //! | `lock` | the five lock formats, each read into a [`Lock`] and held against its project file |
 //! | `select` | which distributions of a lock go into an artifact, and why each other does not |
 //! | `install` | wheels merged into one tree, held against each other's requirements and against pip |
-//! | `resolve` | `kiln lock`: what is asked for, the target as uv is told of it, and the lock that is written |
+//! | `resolve` | `kiln lock`: what is asked for, how uv is told the target, the lock that is written |
 //! | `guest` | the programs that run inside a base, with their requests, their reports and what those mean |
 //!
 //! A lock's way through the crate: [`read_lock`] reads it, [`select()`] chooses from it, [`best_wheel`]
 //! picks a file, [`read_wheel`] reads that, and [`install()`] merges all of them.
 //!
-//! Seven programs are carried as text and run by others inside a base image: the probe ([`PROBE`]), the import check with
-//! the scan that it begins with ([`IMPORT_CHECK`]), the Runtime API ([`RUNTIME_API`]) and the loop that handles its events
-//! ([`function_script`]), the compiler of bytecode ([`COMPILE`]), and the build of a source distribution ([`BUILD_SDIST`]).
+//! Seven programs are carried as text and run by others inside a base image: the probe ([`PROBE`]), the
+//! import check with the scan that it begins with ([`IMPORT_CHECK`]), the Runtime API ([`RUNTIME_API`]) and
+//! the loop that handles its events ([`function_script`]), the compiler of bytecode ([`COMPILE`]), and the
+//! build of a source distribution ([`BUILD_SDIST`]). Beside them, [`RUN_PIP`] starts the base's own pip.
 
 mod error;
 mod guest;

@@ -1,7 +1,8 @@
 //! The programs that run inside a base, each beside the request that it takes and the report that it gives.
 //!
-//! They need nothing but Python and its standard library, and believe nothing: what they write is read as the words of
-//! the code that ran beside them. The seventh, `probe.py`, is asked by [`Interpreter`](crate::Interpreter).
+//! They need nothing but Python and its standard library, and believe nothing: what they write is read as the
+//! words of the code that ran beside them. The seventh, `probe.py`, is asked by
+//! [`Interpreter`](crate::Interpreter).
 
 mod build_sdist;
 mod compile;

@@ -3,8 +3,8 @@
 /// How many of the last lines of a traceback or of standard error a finding shows.
 pub(crate) const LINES_SHOWN: usize = 12;
 
-/// The last report that a program wrote: what follows `marker` on its line. Code that runs beside the program can write
-/// to standard output as well, so whatever precedes the last report counts for nothing.
+/// The last report that a program wrote: what follows `marker` on its line. Code that runs beside the program
+/// can write to standard output as well, so whatever precedes the last report counts for nothing.
 pub(crate) fn last_report<'a>(stdout: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
     stdout.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(marker)).next_back()
 }

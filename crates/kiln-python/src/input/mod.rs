@@ -1,4 +1,5 @@
-//! Files that users write: what is wrong with them and where, how they are taken apart, and how they name others.
+//! Files that users write: what is wrong with them and where, how they are taken apart, and how they name
+//! others.
 
 mod path;
 mod problem;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The path that `reference` in the file `including` means, as a path of the same kind: pip takes it relative to the
-/// folder of the file that includes it.
+/// The path that `reference` in the file `including` means, as a path of the same kind: pip takes it relative
+/// to the folder of the file that includes it.
 ///
 /// # Errors
 /// Why the reference cannot be followed.

@@ -52,8 +52,8 @@ impl InputProblem {
         self.line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file))
     }
 
-    /// The finding that this problem is, where a finding code exists for it: an incomplete or stale lock. Anything
-    /// else is an invalid input.
+    /// The finding that this problem is, where a finding code exists for it: an incomplete or stale lock.
+    /// Anything else is an invalid input.
     #[must_use]
     pub fn finding(&self) -> Option<Finding> {
         let code = match self.kind {

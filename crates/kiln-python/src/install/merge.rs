@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 pub struct Installed {
     /// Every file, below the prefix.
     pub tree: Tree,
-    /// The distribution that each path belongs to. A path that several bring with equal content belongs to the first by
-    /// name.
-    pub owners: BTreeMap<TreePath, DistributionName>,
-    /// The content of the files that no wheel holds (RECORD, commands), by digest. All other content is in the wheels.
-    pub generated: BTreeMap<Digest, Vec<u8>>,
-    /// `path-collision` for each path that two distributions claim with different content. The tree holds the content of
+    /// The distribution that each path belongs to. A path that several bring with equal content belongs to
     /// the first by name.
+    pub owners: BTreeMap<TreePath, DistributionName>,
+    /// The content of the files that no wheel holds (RECORD, commands), by digest. All other content is in
+    /// the wheels.
+    pub generated: BTreeMap<Digest, Vec<u8>>,
+    /// `path-collision` for each path that two distributions claim with different content. The tree holds the
+    /// content of the first by name.
     pub findings: Vec<Finding>,
 }
 

@@ -7,8 +7,8 @@ use kiln_record::{Code, Finding};
 use pep440_rs::Version;
 use std::str::FromStr as _;
 
-/// A `requires-python-mismatch` for each wheel whose own `Requires-Python` excludes the base's interpreter: pip would
-/// not install it, and a lock made for another Python has such wheels.
+/// A `requires-python-mismatch` for each wheel whose own `Requires-Python` excludes the base's interpreter:
+/// pip would not install it, and a lock made for another Python has such wheels.
 ///
 /// Metadata that is no list of specifiers by PEP 440 is passed over: pip ignores it as well.
 #[must_use]

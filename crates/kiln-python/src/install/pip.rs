@@ -1,6 +1,7 @@
 //! Another installer's tree held against kiln's: every difference is explained by a rule, or is told.
 //!
-//! The rules are those of `docs/python.md`, "How a wheel is installed"; there is one for each row of the table.
+//! The rules are those of `docs/python.md`, "How a wheel is installed"; there is one for each row of the
+//! table.
 
 use crate::wheel::{RecordHash, parse_record};
 use kiln_record::{Code, Digest, Finding};
@@ -9,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The version of the rules. A step makes kiln compare again.
 pub const INSTALLER_RULES: u32 = 1;
 
-/// Runs the pip of a base: the one that Debian ships as a wheel for virtual environments, or else the one that the
-/// interpreter finds.
+/// Runs the pip of a base: the one that Debian ships as a wheel for virtual environments, or else the one
+/// that the interpreter finds.
 pub const RUN_PIP: &str = "import glob, runpy, sys\n\
                            sys.path[:0] = glob.glob('/usr/share/python-wheels/pip-*.whl')[:1]\n\
                            sys.argv[0] = 'pip'\nrunpy.run_module('pip', run_name='__main__')\n";

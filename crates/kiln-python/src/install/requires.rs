@@ -12,17 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Requirements {
     /// For each installed distribution the installed ones that it requires, itself excepted.
     pub edges: BTreeMap<DistributionName, BTreeSet<DistributionName>>,
-    /// A finding for each required distribution that is neither installed nor in a layer nor taken from the runtime:
-    /// `locked-not-installed` if the lock has it, else `declared-not-installed`; `provided-by-runtime` if the lock does not
-    /// have it but the runtime does.
+    /// A finding for each required distribution that is neither installed nor in a layer nor taken from the
+    /// runtime: `locked-not-installed` if the lock has it, else `declared-not-installed`;
+    /// `provided-by-runtime` if the lock does not have it but the runtime does.
     pub findings: Vec<Finding>,
 }
 
 /// Evaluates `Requires-Dist` of every wheel for the target.
 ///
-/// Extras count where the lock asks for them ([`Locked::extras`](crate::Locked)) or where a requirement of another wheel
-/// does. A line that is no dependency specifier is passed over: old metadata has such lines, and pip's resolver has
-/// judged them when the lock was made.
+/// Extras count where the lock asks for them ([`Locked::extras`](crate::Locked)) or where a requirement of
+/// another wheel does. A line that is no dependency specifier is passed over: old metadata has such lines,
+/// and pip's resolver has judged them when the lock was made.
 #[must_use]
 pub fn requires(
     wheels: &[&Wheel],
@@ -40,7 +40,8 @@ pub fn requires(
             extras.entry(*name).or_default().extend(locked.extras.iter().cloned());
         }
     }
-    // Extras may be asked for by distributions that were looked at before, so each addition opens its target again.
+    // Extras may be asked for by distributions that were looked at before, so each addition opens its target
+    // again.
     let mut open: BTreeSet<&DistributionName> = installed.keys().copied().collect();
     while let Some(name) = open.pop_first() {
         let Some(wheel) = installed.get(name) else { continue };

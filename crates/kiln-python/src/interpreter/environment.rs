@@ -1,4 +1,5 @@
-//! The environment that an artifact will run in, as far as packaging cares: marker values and loadable wheel tags.
+//! The environment that an artifact will run in, as far as packaging cares: marker values and loadable wheel
+//! tags.
 
 use super::probe::Interpreter;
 use super::tags::cpython_tags;
@@ -28,7 +29,8 @@ pub struct TargetEnvironment {
 pub struct Verdict {
     /// Whether it holds.
     pub value: bool,
-    /// Each variable that the marker names with its value in the target, such as `python_version = "3.13"`, sorted.
+    /// Each variable that the marker names with its value in the target, such as `python_version = "3.13"`,
+    /// sorted.
     pub values: Vec<String>,
 }
 
@@ -43,13 +45,13 @@ pub(crate) struct Asked<'a> {
 impl TargetEnvironment {
     /// Joins what the base has with what the runtime has.
     ///
-    /// `platform_release` and `platform_version` are left out: they describe the kernel of whatever machine evaluates
-    /// them, and a build must not depend on that.
+    /// `platform_release` and `platform_version` are left out: they describe the kernel of whatever machine
+    /// evaluates them, and a build must not depend on that.
     ///
     /// # Errors
-    /// [`PythonError::PythonDiffers`] if the base's interpreter is not CPython of the runtime's version (a bug-fix
-    /// release may differ: AWS moves it without notice); [`PythonError::MachineDiffers`] if the base is for another
-    /// machine.
+    /// [`PythonError::PythonDiffers`] if the base's interpreter is not CPython of the runtime's version (a
+    /// bug-fix release may differ: AWS moves it without notice); [`PythonError::MachineDiffers`] if the base
+    /// is for another machine.
     pub fn new(
         base: &Interpreter,
         runtime: &Runtime,
@@ -126,10 +128,12 @@ impl TargetEnvironment {
         self.python
     }
 
-    /// Evaluates a marker for the target. With several extras it holds if it holds for any of them, as in pip.
+    /// Evaluates a marker for the target. With several extras it holds if it holds for any of them, as in
+    /// pip.
     ///
     /// # Errors
-    /// [`PythonError::Marker`] if the text is no marker, or if its value depends on the kernel of the machine.
+    /// [`PythonError::Marker`] if the text is no marker, or if its value depends on the kernel of the
+    /// machine.
     pub fn evaluate(&self, marker: &str, extras: &[String]) -> Result<Verdict, PythonError> {
         let parsed = Marker::parse(marker)?;
         let none = [String::new()];
@@ -152,8 +156,8 @@ impl TargetEnvironment {
         self.verdict(&parsed, marker, value, &Asked { extras, groups: &[] })
     }
 
-    /// Evaluates a marker for the target with extras and groups as sets: `extra == 'a' and extra != 'b'` asks for one
-    /// and against the other, as `uv.lock` and PEP 751 mean it.
+    /// Evaluates a marker for the target with extras and groups as sets: `extra == 'a' and extra != 'b'` asks
+    /// for one and against the other, as `uv.lock` and PEP 751 mean it.
     pub(crate) fn evaluate_asked(&self, marker: &str, asked: &Asked<'_>) -> Result<Verdict, PythonError> {
         let parsed = Marker::parse(marker)?;
         let (extras, groups) = (asked.extras.join(","), asked.groups.join(","));
@@ -210,7 +214,8 @@ impl TargetEnvironment {
         self.machine
     }
 
-    /// Who has the C library that caps wheels: `python3.11 on Amazon Linux 2`, or the base where its is older.
+    /// Who has the C library that caps wheels: `python3.11 on Amazon Linux 2`, or the base where its is
+    /// older.
     pub(crate) fn holder_of_glibc(&self) -> String {
         if self.glibc == Some(self.runtime_glibc) {
             format!("{} on {}", self.runtime, self.runtime_system)
@@ -234,8 +239,8 @@ impl TargetEnvironment {
         format!("cp{major}{minor}, or abi3 and py3 for an earlier Python 3; {platform}")
     }
 
-    /// What C library the base and the runtime have, as a clause: `the base has glibc 2.36, and python3.11 (Amazon Linux
-    /// 2) has glibc 2.26`.
+    /// What C library the base and the runtime have, as a clause:
+    /// `the base has glibc 2.36, and python3.11 (Amazon Linux 2) has glibc 2.26`.
     pub(crate) fn c_libraries(&self) -> String {
         let base =
             self.base_glibc.map_or_else(|| "another C library".to_owned(), |(a, b)| format!("glibc {a}.{b}"));

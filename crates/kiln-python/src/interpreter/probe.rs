@@ -19,10 +19,11 @@ const LONGEST: usize = 8 * 1024 * 1024;
 pub struct Interpreter {
     /// `platform.python_version()`, such as `3.11.2`.
     pub version: String,
-    /// The eleven environment marker variables. `platform_release` and `platform_version` describe the kernel of
-    /// whatever machine ran the probe; [`TargetEnvironment`](crate::TargetEnvironment) does not use them.
+    /// The eleven environment marker variables. `platform_release` and `platform_version` describe the kernel
+    /// of whatever machine ran the probe; [`TargetEnvironment`](crate::TargetEnvironment) does not use them.
     pub markers: BTreeMap<String, String>,
-    /// The part of extension module names that fixes interpreter and platform: `cpython-311-x86_64-linux-gnu`.
+    /// The part of extension module names that fixes interpreter and platform:
+    /// `cpython-311-x86_64-linux-gnu`.
     pub soabi: String,
     /// File name suffixes that this interpreter loads extension modules from, in its order.
     pub extension_suffixes: Vec<String>,
@@ -75,17 +76,18 @@ impl Interpreter {
     /// Major and minor version.
     #[must_use]
     pub fn python(&self) -> (u32, u32) {
-        // `from_probe` refuses a version without two numbers; a hand-made value without them matches no runtime.
+        // `from_probe` refuses a version without two numbers; a hand-made value without them matches no
+        // runtime.
         major_minor(&self.version).unwrap_or((0, 0))
     }
 
-    /// What the same build of Python would say of itself on another architecture: for a base that cannot be run here, from
-    /// its twin that can. Version, standard library and distributions do not depend on the machine; its name in markers,
-    /// ABI and file suffixes does, and so do the wheel tags.
+    /// What the same build of Python would say of itself on another architecture: for a base that cannot be
+    /// run here, from its twin that can. Version, standard library and distributions do not depend on the
+    /// machine; its name in markers, ABI and file suffixes does, and so do the wheel tags.
     ///
     /// # Errors
-    /// [`PythonError::NotTransposable`] where the answer is not that of a plain CPython on Linux with glibc, whose tags
-    /// follow from version and machine.
+    /// [`PythonError::NotTransposable`] where the answer is not that of a plain CPython on Linux with glibc,
+    /// whose tags follow from version and machine.
     pub fn transposed(&self, architecture: Architecture) -> Result<Self, PythonError> {
         let (from, to) = (self.machine.as_str(), architecture.machine());
         let error = |reason: String| PythonError::NotTransposable { from: from.to_owned(), to, reason };
@@ -202,8 +204,8 @@ pub(crate) mod tests {
         assert!(Interpreter::from_probe(&serde_json::to_vec(&odd).unwrap()).is_err());
     }
 
-    /// Runs a script as the probe is run in a base; `None` on a machine without Python, where only the end-to-end
-    /// tests run it.
+    /// Runs a script as the probe is run in a base; `None` on a machine without Python, where only the
+    /// end-to-end tests run it.
     fn run(script: &str) -> Option<Vec<u8>> {
         let output = std::process::Command::new("python3").args(["-I", "-c", script]).output().ok()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,9 +1,9 @@
-//! Wheel tags: which ones an interpreter loads, best first (packaging specification "platform compatibility tags", PEP 600
-//! for manylinux). The order is that of `packaging.tags` before release 26, which moved the plain `linux` tag to the front:
-//! a tag that states no glibc stays the last resort here.
+//! Wheel tags: which ones an interpreter loads, best first (packaging specification "platform compatibility
+//! tags", PEP 600 for manylinux). The order is that of `packaging.tags` before release 26, which moved the
+//! plain `linux` tag to the front: a tag that states no glibc stays the last resort here.
 
-/// The wheel tags of CPython 3.`minor` on Linux, best first. Without glibc, only wheels that name no C library fit.
-/// Musl builds never load on Lambda, whose runtimes have glibc.
+/// The wheel tags of CPython 3.`minor` on Linux, best first. Without glibc, only wheels that name no C
+/// library fit. Musl builds never load on Lambda, whose runtimes have glibc.
 pub(crate) fn cpython_tags(minor: u32, glibc: Option<(u32, u32)>, machine: &str) -> Vec<String> {
     let platforms = linux_platforms(glibc, machine);
     let python = format!("cp3{minor}");

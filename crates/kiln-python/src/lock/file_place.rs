@@ -1,5 +1,5 @@
-//! Where a lock says that the files of a distribution are, if that is not for an index to say: one wheel on a server, a
-//! wheel in the workspace, or a project in the workspace.
+//! Where a lock says that the files of a distribution are, if that is not for an index to say: one wheel on a
+//! server, a wheel in the workspace, or a project in the workspace.
 
 use crate::input::{Unfollowed, file_name_of, included_path, without_credentials};
 
@@ -22,8 +22,8 @@ pub enum FilePlace {
 }
 
 impl FilePlace {
-    /// What a reference in a lock means: a URL, or a path relative to the lock's folder. `lock_file` is the lock's own
-    /// path, relative to the workspace.
+    /// What a reference in a lock means: a URL, or a path relative to the lock's folder. `lock_file` is the
+    /// lock's own path, relative to the workspace.
     pub(crate) fn of(lock_file: &str, reference: &str) -> Self {
         let reference = reference.trim();
         let bare = reference.split('#').next().unwrap_or(reference);

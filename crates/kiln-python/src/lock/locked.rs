@@ -1,4 +1,5 @@
-//! What a lock says, whatever its format: which distributions, of which version, with which files, and under which condition.
+//! What a lock says, whatever its format: which distributions, of which version, with which files, and under
+//! which condition.
 
 use super::file_place::FilePlace;
 use crate::input::Remark;
@@ -22,8 +23,8 @@ pub enum LockFormat {
 }
 
 impl LockFormat {
-    /// Whether the lock says who requires what, so that a distribution is needed if something chosen leads to it. In
-    /// the other formats each distribution stands for itself, with its marker and its groups.
+    /// Whether the lock says who requires what, so that a distribution is needed if something chosen leads to
+    /// it. In the other formats each distribution stands for itself, with its marker and its groups.
     #[must_use]
     pub fn is_graph(self) -> bool {
         matches!(self, Self::Poetry | Self::Uv)
@@ -95,8 +96,8 @@ pub struct Locked {
     pub dependencies: Vec<LockedDependency>,
     /// Where it is from, if that is not an index: `git https://…`.
     pub not_from_index: Option<String>,
-    /// Where it is from, where the format says so: the URL of a package index, or what `not_from_index` says. Two
-    /// distributions of one name and version can differ in it.
+    /// Where it is from, where the format says so: the URL of a package index, or what `not_from_index` says.
+    /// Two distributions of one name and version can differ in it.
     pub source: Option<String>,
     /// Which package index the lock takes it from.
     pub index: LockedIndex,

@@ -1,7 +1,7 @@
 //! `Pipfile.lock` of Pipenv (`pipfile-spec` 6), with its `Pipfile` if that is there.
 //!
-//! The lock is JSON: one section for each category of packages, each a flat list for the one environment that it was
-//! resolved in. What did not apply there is kept as a name with a marker, without version and files.
+//! The lock is JSON: one section for each category of packages, each a flat list for the one environment that
+//! it was resolved in. What did not apply there is kept as a name with a marker, without version and files.
 
 use super::file_place::FilePlace;
 use super::locked::{Lock, LockFormat, Locked, LockedFile, LockedIndex};
@@ -191,7 +191,8 @@ impl Reader<'_> {
         locked
     }
 
-    /// What the `Pipfile` declares and where it names a Python, after a look at whether the lock belongs to it.
+    /// What the `Pipfile` declares and where it names a Python, after a look at whether the lock belongs to
+    /// it.
     fn pipfile(
         &mut self,
         file: &str,
@@ -337,7 +338,8 @@ fn declare(
     })
 }
 
-/// The condition of a package: `markers`, and the variables that may stand as keys, `sys_platform = "== 'linux'"`.
+/// The condition of a package: `markers`, and the variables that may stand as keys,
+/// `sys_platform = "== 'linux'"`.
 fn pipfile_marker(table: &DeTable<'_>) -> Result<Option<String>, String> {
     let mut markers: Vec<String> = get_str(table, "markers").map(str::to_owned).into_iter().collect();
     for variable in Variable::ENVIRONMENT {

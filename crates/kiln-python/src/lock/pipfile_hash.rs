@@ -22,8 +22,8 @@ const NOT_CATEGORIES: [&str; 10] = [
     "_meta",
 ];
 
-/// Whether `hash` is that of a `Pipfile`. A file without sources has Pipenv's own; which that are, `sources` of the
-/// lock says.
+/// Whether `hash` is that of a `Pipfile`. A file without sources has Pipenv's own; which that are, `sources`
+/// of the lock says.
 pub(crate) fn is_fresh(pipfile: &DeTable<'_>, sources: Option<&serde_json::Value>, hash: &str) -> bool {
     // Categories beside the two are a part of it since Pipenv 2022.10.
     [true, false]

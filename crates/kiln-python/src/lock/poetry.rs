@@ -275,8 +275,8 @@ impl Reader<'_> {
     }
 }
 
-/// The `markers` of a package (lock version 2.1): one for all groups, or one for each. A group without one needs the
-/// package always.
+/// The `markers` of a package (lock version 2.1): one for all groups, or one for each. A group without one
+/// needs the package always.
 fn markers(table: &DeTable<'_>) -> Result<Vec<String>, String> {
     let Some(value) = table.get("markers") else { return Ok(Vec::new()) };
     let found: Vec<String> = match value.get_ref() {

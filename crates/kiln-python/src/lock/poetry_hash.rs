@@ -1,8 +1,8 @@
 //! Whether a `poetry.lock` belongs to the `pyproject.toml` beside it.
 //!
-//! Poetry writes a `content-hash` into the lock: the SHA-256 of the relevant parts of the project file, as Python's
-//! `json.dumps(…, sort_keys=True)` writes them (`poetry/packages/locker.py`). Which parts are relevant has changed
-//! with its releases, so the rule is chosen by the lock's own version fields.
+//! Poetry writes a `content-hash` into the lock: the SHA-256 of the relevant parts of the project file, as
+//! Python's `json.dumps(…, sort_keys=True)` writes them (`poetry/packages/locker.py`). Which parts are
+//! relevant has changed with its releases, so the rule is chosen by the lock's own version fields.
 
 use super::python_json::{json, object};
 use kiln_record::Digest;
@@ -154,7 +154,8 @@ lint = ["idna>=3"]
 all = [{include-group = "lint"}, "certifi"]
 "#;
 
-    /// Hashes made by `poetry.packages.locker.Locker` of releases 1.8.5 and 2.5.1, which agree on the old style.
+    /// Hashes made by `poetry.packages.locker.Locker` of releases 1.8.5 and 2.5.1, which agree on the old
+    /// style.
     #[test]
     fn old_style_projects() {
         let hash = "951eebd373b27d10dfe3bd3f8e90d9ce3d61385fe2e8c00eb7f1a1e13d6378ca";

@@ -18,12 +18,13 @@ use toml::de::{DeTable, DeValue};
 
 /// Reads a lock of PEP 751, lock version 1.
 ///
-/// Each package stands for itself: its marker says whether it is needed, given the environment, the extras and the
-/// dependency groups. What `default-groups` names belongs to `main`. The format does not tell what the project asks for
-/// directly from what that requires in turn, so `declared` is empty.
+/// Each package stands for itself: its marker says whether it is needed, given the environment, the extras
+/// and the dependency groups. What `default-groups` names belongs to `main`. The format does not tell what
+/// the project asks for directly from what that requires in turn, so `declared` is empty.
 ///
 /// # Errors
-/// Every problem of the file. A package that is not from an index is none: it is one when something chosen needs it.
+/// Every problem of the file. A package that is not from an index is none: it is one when something chosen
+/// needs it.
 pub fn parse_pylock(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
     let root = parse_toml(file, text)?;
     let root = root.get_ref();
@@ -222,7 +223,8 @@ fn read_package(lock_file: &str, table: &DeTable<'_>, line: usize) -> Result<Loc
     })
 }
 
-/// What a package is taken from instead of an index. Source, archive and folder exclude the files of an index.
+/// What a package is taken from instead of an index. Source, archive and folder exclude the files of an
+/// index.
 fn not_from_index(table: &DeTable<'_>) -> Option<String> {
     ["vcs", "directory", "archive"].into_iter().find_map(|key| {
         let source = get_table(table, key)?;

@@ -17,9 +17,9 @@ pub struct NamedText<'a> {
     pub text: &'a str,
 }
 
-/// Reads a lock. `project` is the file that it was made from, which Poetry's and uv's locks cannot be read without, and
-/// which Pipenv's is compared with if it is there; the other formats have none. `include` gives the text of a file that a
-/// requirements file includes, as for [`parse_requirements`].
+/// Reads a lock. `project` is the file that it was made from, which Poetry's and uv's locks cannot be read
+/// without, and which Pipenv's is compared with if it is there; the other formats have none. `include` gives
+/// the text of a file that a requirements file includes, as for [`parse_requirements`].
 ///
 /// # Errors
 /// Every problem of the files.

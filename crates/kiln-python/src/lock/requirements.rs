@@ -15,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads a requirements file in which every requirement has one version and at least one SHA-256 hash.
 ///
-/// `read` gives the text of a file that is included with `-r` or `-c`, or `None` if there is none. Its argument is a
-/// path of the kind that `file` is, resolved against the folder of the including file; it never leaves the tree that
-/// `file` is relative to. Version and hashes may also come from a constraints file, as in pip. What names an index is
-/// passed over with a remark: every requirement that is accepted has hashes, which leave an index no choice.
+/// `read` gives the text of a file that is included with `-r` or `-c`, or `None` if there is none. Its
+/// argument is a path of the kind that `file` is, resolved against the folder of the including file; it never
+/// leaves the tree that `file` is relative to. Version and hashes may also come from a constraints file, as
+/// in pip. What names an index is passed over with a remark: every requirement that is accepted has hashes,
+/// which leave an index no choice.
 ///
 /// # Errors
 /// Every problem of the files: those of `file` first, then by file and line.

@@ -1,5 +1,5 @@
-//! Lines of a requirements file that name a place instead of a version: a URL with a hash, a wheel or a project of the
-//! workspace (pip documentation, "requirement specifiers").
+//! Lines of a requirements file that name a place instead of a version: a URL with a hash, a wheel or a
+//! project of the workspace (pip documentation, "requirement specifiers").
 
 use super::file_place::FilePlace;
 use super::locked::LockedFile;
@@ -18,8 +18,8 @@ pub(crate) struct Direct {
     pub(crate) hash: Option<LockedFile>,
 }
 
-/// Reads the place that a requirement names, if it names one: after `@`, or as the whole of it. `file` is the requirements
-/// file, `line` where it says so; `read` gives the text of a file of the workspace.
+/// Reads the place that a requirement names, if it names one: after `@`, or as the whole of it. `file` is the
+/// requirements file, `line` where it says so; `read` gives the text of a file of the workspace.
 pub(crate) fn direct(
     file: &str,
     line: usize,

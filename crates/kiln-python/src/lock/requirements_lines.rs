@@ -1,6 +1,7 @@
 //! The lines of a requirements file, and the words of a line (pip documentation, "requirements file format").
 
-/// Joins lines that end in a backslash, as pip does: a comment line ends the joining. Gives the number of the first.
+/// Joins lines that end in a backslash, as pip does: a comment line ends the joining. Gives the number of the
+/// first.
 pub(crate) fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;

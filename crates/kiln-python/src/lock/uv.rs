@@ -1,8 +1,8 @@
 //! `uv.lock`, version 1, with the `pyproject.toml` of the project that is built.
 //!
-//! The lock is one graph for a whole workspace. Its edges carry conditions, and name version and source wherever it
-//! holds a name more than once; so what a project needs is what its own edges lead to, and the `resolution-markers` of
-//! packages, which record how uv split its search, decide nothing.
+//! The lock is one graph for a whole workspace. Its edges carry conditions, and name version and source
+//! wherever it holds a name more than once; so what a project needs is what its own edges lead to, and the
+//! `resolution-markers` of packages, which record how uv split its search, decide nothing.
 
 use super::file_place::FilePlace;
 use super::locked::{
@@ -306,7 +306,8 @@ fn read_source(source: &DeTable<'_>) -> Option<(String, Option<SourceFolder>, bo
     None
 }
 
-/// The tables of lists below a key: extras and groups. Each list gets the condition that its name is asked for.
+/// The tables of lists below a key: extras and groups. Each list gets the condition that its name is asked
+/// for.
 fn grouped(table: &DeTable<'_>, key: &str) -> Result<Vec<LockedDependency>, String> {
     let mut found = Vec::new();
     for (name, list) in get_table(table, key).into_iter().flat_map(|lists| lists.iter()) {

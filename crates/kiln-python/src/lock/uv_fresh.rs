@@ -1,8 +1,8 @@
 //! Whether a `uv.lock` belongs to the `pyproject.toml` beside it.
 //!
-//! uv writes what a project asked for into the lock, as `[package.metadata]`, and compares that with the project file
-//! (`uv lock --check`). The same is done here for the one project file that is at hand. Not compared are the targets of
-//! `[tool.uv.sources]`, and the files of other projects of a workspace.
+//! uv writes what a project asked for into the lock, as `[package.metadata]`, and compares that with the
+//! project file (`uv lock --check`). The same is done here for the one project file that is at hand. Not
+//! compared are the targets of `[tool.uv.sources]`, and the files of other projects of a workspace.
 
 use crate::input::{get_str, get_strings, get_table};
 use crate::project::{Declared, Project, RequiresPython};

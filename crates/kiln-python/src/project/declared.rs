@@ -58,7 +58,8 @@ pub(crate) fn specifier(declared: &Declared, prereleases: bool) -> Result<String
     let mut versions =
         declared.constraint.as_ref().map(Constraint::to_specifiers).transpose()?.unwrap_or_default();
     if prereleases {
-        // A specifier that names a pre-release is how an installer is told that they are wanted of one distribution.
+        // A specifier that names a pre-release is how an installer is told that they are wanted of one
+        // distribution.
         versions.push_str(if versions.is_empty() { ">=0.dev0" } else { ",>=0.dev0" });
     }
     let marker = declared.marker.as_ref().map_or_else(String::new, |marker| format!(" ; {marker}"));

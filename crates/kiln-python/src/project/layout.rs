@@ -1,8 +1,8 @@
 //! Which files of a project's folder its build backend would install, where simple rules tell.
 //!
-//! Sources: the documentation of setuptools ("package discovery"), Hatch ("wheel builder"), Poetry ("packages"), uv
-//! ("build backend") and Flit. All files below a package are taken, with data: what a backend leaves out by its own
-//! rules is not known here.
+//! Sources: the documentation of setuptools ("package discovery"), Hatch ("wheel builder"), Poetry
+//! ("packages"), uv ("build backend") and Flit. All files below a package are taken, with data: what a
+//! backend leaves out by its own rules is not known here.
 
 use crate::input::{get_str, get_strings, get_table};
 use kiln_record::DistributionName;
@@ -397,7 +397,8 @@ fn flat(folder: &Folder<'_>) -> Result<BTreeMap<String, String>, Refusal> {
 }
 
 impl Folder<'_> {
-    /// The packages below a folder, dotted: those with an `__init__.py`, or all that hold a module or a package.
+    /// The packages below a folder, dotted: those with an `__init__.py`, or all that hold a module or a
+    /// package.
     fn dotted(&self, root: &str, namespaces: bool) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for (_, rest) in self.below(root) {
@@ -419,8 +420,8 @@ impl Folder<'_> {
         found
     }
 
-    /// The files of packages that are listed one by one: those in their folders, with data in folders that are no
-    /// packages themselves.
+    /// The files of packages that are listed one by one: those in their folders, with data in folders that
+    /// are no packages themselves.
     fn packages(&self, root: &str, listed: &BTreeSet<String>) -> BTreeMap<String, String> {
         let known = self.dotted(root, true);
         let mut files = BTreeMap::new();

@@ -4,7 +4,8 @@ use crate::input::get_str;
 use crate::specifier::{Constraint, Marker, all_markers, poetry_constraint};
 use toml::de::{DeTable, DeValue};
 
-/// The condition that a dependency in Poetry's notation carries: its `markers`, `python` and `platform` together.
+/// The condition that a dependency in Poetry's notation carries: its `markers`, `python` and `platform`
+/// together.
 pub(crate) fn poetry_marker(table: &DeTable<'_>) -> Result<Option<String>, String> {
     let mut markers = Vec::new();
     if let Some(marker) = get_str(table, "markers") {

@@ -1,5 +1,5 @@
-//! `pyproject.toml` as Poetry and uv read it: `[project]` and `[dependency-groups]` of the packaging specifications,
-//! and the tool's own table beside them.
+//! `pyproject.toml` as Poetry and uv read it: `[project]` and `[dependency-groups]` of the packaging
+//! specifications, and the tool's own table beside them.
 
 use super::declared::{Declared, RequiresPython};
 use super::poetry_table::{poetry_marker, version_of};
@@ -54,8 +54,8 @@ pub(crate) fn read_project(
     let standard = get_table(root, "project");
     reader.standard(standard);
     if let Some(poetry) = poetry.filter(|_| notation == Notation::Poetry) {
-        // With [project] dependencies, Poetry's own table only adds details to them (Poetry documentation, "managing
-        // dependencies").
+        // With [project] dependencies, Poetry's own table only adds details to them (Poetry documentation,
+        // "managing dependencies").
         let only_details = standard
             .is_some_and(|p| p.get("dependencies").is_some() || p.get("optional-dependencies").is_some());
         reader.poetry(poetry, only_details);
@@ -211,7 +211,8 @@ impl Reader<'_> {
         }
     }
 
-    /// One entry of a Poetry dependency table: a constraint, a table, or several tables of which the markers decide.
+    /// One entry of a Poetry dependency table: a constraint, a table, or several tables of which the markers
+    /// decide.
     fn poetry_dependency(
         &mut self,
         key: &Spanned<std::borrow::Cow<'_, str>>,

@@ -1,9 +1,10 @@
-//! A project in a folder of the workspace: what it would install, read from its `pyproject.toml` without running its
-//! build backend.
+//! A project in a folder of the workspace: what it would install, read from its `pyproject.toml` without
+//! running its build backend.
 //!
-//! A build backend may do anything, so this is for projects of which nothing has to be built: pure Python whose name,
-//! version and requirements stand in the file, in the layouts that the usual backends find by themselves or are told of
-//! in simple words. Everything else is refused: a wheel that the project's own tools made can be named instead.
+//! A build backend may do anything, so this is for projects of which nothing has to be built: pure Python
+//! whose name, version and requirements stand in the file, in the layouts that the usual backends find by
+//! themselves or are told of in simple words. Everything else is refused: a wheel that the project's own
+//! tools made can be named instead.
 
 use super::declared::specifier;
 use super::layout::{Backend, Refusal, installed_files};
@@ -26,7 +27,8 @@ pub struct SourceProject {
     pub name: DistributionName,
     /// Its version in normal form.
     pub version: String,
-    /// What is installed: paths relative to the installation folder, with the paths relative to the project's folder.
+    /// What is installed: paths relative to the installation folder, with the paths relative to the project's
+    /// folder.
     pub files: BTreeMap<String, String>,
     metadata: String,
     entry_points: Option<String>,
@@ -51,8 +53,8 @@ pub(crate) fn identity(file: &str, text: &str) -> Result<(DistributionName, Opti
     }
 }
 
-/// Reads a project. `folder` is its path in the workspace, for messages; `paths` are all files in it, relative to it;
-/// `read` gives the text of one of them.
+/// Reads a project. `folder` is its path in the workspace, for messages; `paths` are all files in it,
+/// relative to it; `read` gives the text of one of them.
 ///
 /// # Errors
 /// What cannot be known without running the project's build backend, or what is wrong.

@@ -253,7 +253,8 @@ fn specifiers_of_uv(
 
 /// What Poetry's tables say beside versions.
 struct PoetryDetails {
-    /// Where and why an entry cannot be locked from an index, by name and the line at which the entry is declared.
+    /// Where and why an entry cannot be locked from an index, by name and the line at which the entry is
+    /// declared.
     refused: BTreeMap<(String, usize), (usize, String)>,
     /// Distributions whose pre-releases are wanted.
     prereleases: BTreeSet<String>,

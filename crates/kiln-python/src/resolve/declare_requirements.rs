@@ -7,8 +7,8 @@ use crate::project::{Declared, specifier};
 use crate::specifier::{Constraint, Dependency};
 use std::collections::BTreeSet;
 
-/// Reads a requirements file that says what is wanted, with the files that it includes by `-r` and `-c`. `read` gives the
-/// text of such a file, as for [`parse_requirements`](crate::parse_requirements).
+/// Reads a requirements file that says what is wanted, with the files that it includes by `-r` and `-c`.
+/// `read` gives the text of such a file, as for [`parse_requirements`](crate::parse_requirements).
 ///
 /// # Errors
 /// Every problem of the files.

@@ -44,10 +44,10 @@ impl HeldBack {
     }
 }
 
-/// Judges one distribution. `elsewhere` is the version that the same resolution gives for a newer C library, if it was
-/// tried and the distribution is in it; `constraint` are the versions asked for, where the distribution is asked for
-/// directly. What anything else than the target holds back, such as the requirement of another distribution, is no matter
-/// of the target: nothing is said of it.
+/// Judges one distribution. `elsewhere` is the version that the same resolution gives for a newer C library,
+/// if it was tried and the distribution is in it; `constraint` are the versions asked for, where the
+/// distribution is asked for directly. What anything else than the target holds back, such as the requirement
+/// of another distribution, is no matter of the target: nothing is said of it.
 #[must_use]
 pub fn held_back(
     name: &DistributionName,
@@ -81,7 +81,8 @@ pub fn held_back(
         };
         Some(format!("{needed}, {} has {major}.{minor}", target.holder_of_glibc()))
     });
-    // Who moves to a newer Python usually gets a newer C library with it, so that comes first; but both are told.
+    // Who moves to a newer Python usually gets a newer C library with it, so that comes first; but both are
+    // told.
     let (_, runtime) = target.python_of_base();
     let newest =
         constraint.and_then(|constraint| releases.iter().rev().find(|(v, _)| constraint.contains(v)));

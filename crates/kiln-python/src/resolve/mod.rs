@@ -1,5 +1,5 @@
-//! What `kiln lock` knows: what is asked for, the stand-in by which uv is told the target, what uv answered, the lock
-//! that is written, and whether a lock is still the one of its input.
+//! What `kiln lock` knows: what is asked for, the stand-in by which uv is told the target, what uv answered,
+//! the lock that is written, and whether a lock is still the one of its input.
 
 mod changes;
 mod declaration;

@@ -1,5 +1,5 @@
-//! What uv resolved, and the lock that `kiln lock ARTIFACT` writes of it: a requirements file with hashes whose header says
-//! for which target and from which input it was made.
+//! What uv resolved, and the lock that `kiln lock ARTIFACT` writes of it: a requirements file with hashes
+//! whose header says for which target and from which input it was made.
 
 use crate::error::PythonError;
 use crate::lock::LockHeader;
@@ -25,8 +25,8 @@ pub struct Pinned {
     pub index: Option<String>,
 }
 
-/// Reads what `uv pip compile --generate-hashes --annotation-style split` wrote. `origins` are the names of the inputs
-/// `0.in`, `1.in` and so on.
+/// Reads what `uv pip compile --generate-hashes --annotation-style split` wrote. `origins` are the names of
+/// the inputs `0.in`, `1.in` and so on.
 ///
 /// # Errors
 /// [`PythonError::Resolution`] if a line has another form than expected: nothing is left out in silence.

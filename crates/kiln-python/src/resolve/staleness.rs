@@ -7,8 +7,8 @@ use kiln_record::{Code, Finding};
 use pep440_rs::Version;
 use std::str::FromStr;
 
-/// Judges whether a lock is the one of an artifact: made for its target, and from what its input asks for. `declaration` is
-/// what the manifest's `requirements` says, if it names one; `command` makes the lock again.
+/// Judges whether a lock is the one of an artifact: made for its target, and from what its input asks for.
+/// `declaration` is what the manifest's `requirements` says, if it names one; `command` makes the lock again.
 #[must_use]
 pub fn is_of_input(
     lock_file: &str,
@@ -79,7 +79,8 @@ pub fn declared_not_locked(
             None => true,
             Some(marker) => match environment.evaluate(marker, &[]) {
                 Ok(verdict) => verdict.value,
-                // Whoever made the lock evaluated it, and a lock cannot be judged by what cannot be evaluated here.
+                // Whoever made the lock evaluated it, and a lock cannot be judged by what cannot be evaluated
+                // here.
                 Err(_) => continue,
             },
         };

@@ -1,17 +1,17 @@
-//! A stand-in for the target's interpreter. uv asks the Python that it resolves for what it is, by running it; the target
-//! cannot be run here, and of the platforms that uv knows by name none has the C library of every runtime. So uv is
-//! given a script that answers for the target.
+//! A stand-in for the target's interpreter. uv asks the Python that it resolves for what it is, by running
+//! it; the target cannot be run here, and of the platforms that uv knows by name none has the C library of
+//! every runtime. So uv is given a script that answers for the target.
 
 use crate::error::PythonError;
 use crate::interpreter::{Interpreter, TargetEnvironment};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// A shell script that answers uv's question with the target's Python, machine and glibc. `folder` is a folder that holds
-/// nothing: the script says that the interpreter is installed there.
+/// A shell script that answers uv's question with the target's Python, machine and glibc. `folder` is a
+/// folder that holds nothing: the script says that the interpreter is installed there.
 ///
-/// The answer has the fields of uv's `get_interpreter_info`. It is no stable interface, so uv is pinned, and a version
-/// that asks for more is not pinned: see `kiln lock --tools`.
+/// The answer has the fields of uv's `get_interpreter_info`. It is no stable interface, so uv is pinned, and
+/// a version that asks for more is not pinned: see `kiln lock --tools`.
 ///
 /// # Errors
 /// [`PythonError::Resolution`] if a value of the probe cannot be written into the script.
@@ -30,7 +30,8 @@ pub fn stand_in_interpreter(
     })
 }
 
-/// A script of the same form for no target in particular, to try whether a version of uv asks what it answers.
+/// A script of the same form for no target in particular, to try whether a version of uv asks what it
+/// answers.
 ///
 /// # Errors
 /// As [`stand_in_interpreter`].

@@ -1,5 +1,5 @@
-//! What a source distribution says about how it is built (PEP 517 and PEP 518; "pyproject.toml specification",
-//! `[build-system]`), and whether that can be met.
+//! What a source distribution says about how it is built (PEP 517 and PEP 518; "pyproject.toml
+//! specification", `[build-system]`), and whether that can be met.
 
 use crate::interpreter::TargetEnvironment;
 use crate::specifier::Dependency;
@@ -74,8 +74,8 @@ impl BuildSystem {
     }
 }
 
-/// Requirements that a set of distributions does not meet, each with the reason; those whose markers do not hold are
-/// passed over.
+/// Requirements that a set of distributions does not meet, each with the reason; those whose markers do not
+/// hold are passed over.
 #[must_use]
 pub fn unmet_build_requirements(
     requires: &[String],

@@ -4,8 +4,8 @@ use crate::wheel::parse_metadata;
 use kiln_record::DistributionName;
 use serde_json::json;
 
-/// What a source distribution requires, by what its makers wrote into it when they made it. Only its wheel says for sure: a
-/// build holds the wheel against the lock.
+/// What a source distribution requires, by what its makers wrote into it when they made it. Only its wheel
+/// says for sure: a build holds the wheel against the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SdistMetadata {
     /// `Requires-Dist` values.
@@ -16,8 +16,8 @@ pub struct SdistMetadata {
     pub extras: Vec<String>,
 }
 
-/// Reads `PKG-INFO` and, where setuptools made the source distribution, `requires.txt` beside it in the `.egg-info`
-/// folder: its `PKG-INFO` did not always have the requirements.
+/// Reads `PKG-INFO` and, where setuptools made the source distribution, `requires.txt` beside it in the
+/// `.egg-info` folder: its `PKG-INFO` did not always have the requirements.
 #[must_use]
 pub fn sdist_metadata(pkg_info: Option<&str>, egg_requires: Option<&str>) -> SdistMetadata {
     let core = parse_metadata(pkg_info.unwrap_or_default());
@@ -63,8 +63,8 @@ fn parse_egg_requires(text: &str) -> (Vec<String>, Vec<String>) {
     (requires, extras)
 }
 
-/// The metadata as configuration of uv (`dependency-metadata`), so that it need not build to resolve. Strings of JSON are
-/// strings of TOML.
+/// The metadata as configuration of uv (`dependency-metadata`), so that it need not build to resolve. Strings
+/// of JSON are strings of TOML.
 pub fn dependency_metadata<'a>(
     stated: impl IntoIterator<Item = (&'a DistributionName, &'a str, &'a SdistMetadata)>,
 ) -> String {

@@ -1,5 +1,5 @@
-//! Source distributions: which of several is built, what they say about how, and what they require. The program that
-//! builds them is among the guest's.
+//! Source distributions: which of several is built, what they say about how, and what they require. The
+//! program that builds them is among the guest's.
 
 mod best_sdist;
 mod build_system;

@@ -10,12 +10,14 @@ pub struct Choice {
     pub groups: Vec<String>,
     /// Extras of the project.
     pub extras: Vec<String>,
-    /// Distributions that are left out by name, with what only they require. Of a project of the same workspace only
-    /// its own code is left out, which the artifact's sources hold: what it requires is still installed.
+    /// Distributions that are left out by name, with what only they require. Of a project of the same
+    /// workspace only its own code is left out, which the artifact's sources hold: what it requires is still
+    /// installed.
     pub excluded: BTreeSet<DistributionName>,
     /// Distributions that are left to the Lambda runtime.
     pub from_runtime: BTreeSet<DistributionName>,
-    /// The layers that the artifact is used with, in order: of two that hold one file, Lambda keeps the later.
+    /// The layers that the artifact is used with, in order: of two that hold one file, Lambda keeps the
+    /// later.
     pub layers: Vec<LayerContent>,
 }
 

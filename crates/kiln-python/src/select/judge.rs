@@ -300,12 +300,13 @@ impl Judge<'_> {
 
     /// Judges the lines of a requirements file that do not apply to the target.
     ///
-    /// Such a file mixes requirements that are meant for other environments (`colorama` on Windows, a backport for
-    /// an older Python) with requirements that are missing because the whole file was made for another Python. A
-    /// line is fine to leave out if another line of the same name applies, if no Python would make its marker true on
-    /// this platform, or if the file shows itself to be made for this Python too. It shows that if lines apply
-    /// here, and either the marker is a bound to one side (a backport), or other markers that name a Python hold
-    /// and the lines with two-sided ranges that do not are fewer than the lines that apply. Everything else is denied.
+    /// Such a file mixes requirements that are meant for other environments (`colorama` on Windows, a
+    /// backport for an older Python) with requirements that are missing because the whole file was made for
+    /// another Python. A line is fine to leave out if another line of the same name applies, if no Python
+    /// would make its marker true on this platform, or if the file shows itself to be made for this Python
+    /// too. It shows that if lines apply here, and either the marker is a bound to one side (a backport), or
+    /// other markers that name a Python hold and the lines with two-sided ranges that do not are fewer than
+    /// the lines that apply. Everything else is denied.
     ///
     /// `Pipfile.lock` is resolved for one Python alone, and its markers carry each distribution's own Python
     /// requirement: a line that only a later Python makes true is what the target lacks.

@@ -1,5 +1,5 @@
-//! For which Pythons a marker holds, to tell a requirement that a lock leaves out on purpose from one that it lacks
-//! because it was made for another Python.
+//! For which Pythons a marker holds, to tell a requirement that a lock leaves out on purpose from one that it
+//! lacks because it was made for another Python.
 
 use crate::error::PythonError;
 use crate::interpreter::TargetEnvironment;
@@ -14,8 +14,8 @@ pub(crate) enum Exclusion {
     Platform,
     /// Another Python would.
     Python {
-        /// Whether it holds for all Pythons up to some version, or from some version on: the shape of a backport, or
-        /// of something that only later Pythons need. The other shape is a range with two ends.
+        /// Whether it holds for all Pythons up to some version, or from some version on: the shape of a
+        /// backport, or of something that only later Pythons need. The other shape is a range with two ends.
         one_sided: bool,
         /// Whether it holds for all Pythons from some version on, and for no earlier one.
         only_later: bool,

@@ -33,20 +33,21 @@ pub(crate) struct Reached {
     pub(crate) missing_declared: BTreeSet<usize>,
     /// Requirements of locked distributions that the lock does not have: what, and by which distribution.
     pub(crate) missing_required: BTreeSet<(DistributionName, DistributionName)>,
-    /// Conditions that kept a distribution out, the first for each; the keys are indices into the lock's distributions.
+    /// Conditions that kept a distribution out, the first for each; the keys are indices into the lock's
+    /// distributions.
     pub(crate) false_markers: BTreeMap<usize, String>,
     /// Markers that cannot be evaluated, with the distribution they are about.
     pub(crate) errors: BTreeMap<DistributionName, PythonError>,
 }
 
-/// Follows the requirements of a lock from what the project declares. Every (distribution, extra) pair is looked at
-/// once, so circles end.
+/// Follows the requirements of a lock from what the project declares. Every (distribution, extra) pair is
+/// looked at once, so circles end.
 pub(crate) fn reach(question: &Question<'_>) -> Reached {
     match question.lock.root {
         None => reach_declared(question),
         Some(root) => {
-            // A condition can ask for an extra that another distribution is only found to need on the way, so the way
-            // is gone until no further extra turns up; uv goes it twice.
+            // A condition can ask for an extra that another distribution is only found to need on the way, so
+            // the way is gone until no further extra turns up; uv goes it twice.
             let mut active = BTreeSet::new();
             for _ in 0..MOST_ROUNDS {
                 let reached = reach_from(question, root, &active);
@@ -64,8 +65,9 @@ pub(crate) fn reach(question: &Question<'_>) -> Reached {
 /// Most times that the way through a lock is gone.
 const MOST_ROUNDS: usize = 8;
 
-/// The names that `uv.lock` gives, in its markers, to the extras and groups that are chosen: its conditions for
-/// conflicting ones are written `extra == 'extra-3-app-gpu'`, with the length of the project's name in front.
+/// The names that `uv.lock` gives, in its markers, to the extras and groups that are chosen: its conditions
+/// for conflicting ones are written `extra == 'extra-3-app-gpu'`, with the length of the project's name in
+/// front.
 fn active_extras(question: &Question<'_>, root: usize, reached: &Reached) -> BTreeSet<String> {
     let mut active = BTreeSet::new();
     for (index, extras) in &reached.distributions {
@@ -123,8 +125,8 @@ fn reach_from(question: &Question<'_>, root: usize, active: &BTreeSet<String>) -
     reached
 }
 
-/// Whether something else brings a distribution along with all that it requires. A project of the workspace that is
-/// left out has its code in the artifact's own sources, so what it requires is still needed.
+/// Whether something else brings a distribution along with all that it requires. A project of the workspace
+/// that is left out has its code in the artifact's own sources, so what it requires is still needed.
 fn is_cut(question: &Question<'_>, name: &DistributionName) -> bool {
     let is_folder =
         |index: &usize| question.lock.distributions.get(*index).is_some_and(|locked| locked.folder.is_some());
@@ -210,8 +212,9 @@ fn dependency_candidates(question: &Question<'_>, dependency: &LockedDependency)
     candidates(question, &dependency.name, dependency.constraint.as_ref(), dependency.source.as_deref())
 }
 
-/// The applicable distributions of a name. Locks before 2.1 tell several versions of one name apart only by the
-/// constraints of those that require them; `uv.lock` names version and index wherever there is more than one.
+/// The applicable distributions of a name. Locks before 2.1 tell several versions of one name apart only by
+/// the constraints of those that require them; `uv.lock` names version and index wherever there is more than
+/// one.
 fn candidates(
     question: &Question<'_>,
     name: &DistributionName,

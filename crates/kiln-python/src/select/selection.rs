@@ -23,9 +23,10 @@ pub struct Selection {
 
 /// Selects what an artifact needs from a lock.
 ///
-/// Every distribution of the lock is either wanted or a gap. A declared requirement that the lock does not hold for
-/// the target is `declared-not-installed`; what counts as such in a requirements file, which does not tell a
-/// requirement's own condition from one that the locking tool added, is documented at `Judge::left_out`.
+/// Every distribution of the lock is either wanted or a gap. A declared requirement that the lock does not
+/// hold for the target is `declared-not-installed`; what counts as such in a requirements file, which does
+/// not tell a requirement's own condition from one that the locking tool added, is documented at
+/// `Judge::left_out`.
 #[must_use]
 pub fn select(
     lock: &Lock,
@@ -55,7 +56,8 @@ pub fn select(
     let reaching = |cut| {
         reach(&Question { lock, environment, applicable: &applicable, groups: &groups, extras: &extras, cut })
     };
-    // What would be installed if nothing were left to the runtime; of a lock that is no graph, whatever applies.
+    // What would be installed if nothing were left to the runtime; of a lock that is no graph, whatever
+    // applies.
     let installed_else =
         (lock.format.is_graph() && cut != choice.excluded).then(|| reaching(&choice.excluded));
     let reached = if lock.format.is_graph() {
@@ -125,7 +127,8 @@ fn whatever_applies(
     Reached { distributions: distributions.collect(), ..Reached::default() }
 }
 
-/// Puts wanted distributions and gaps in order. What is installed in another version is replaced rather than missing.
+/// Puts wanted distributions and gaps in order. What is installed in another version is replaced rather than
+/// missing.
 fn account_for_replaced(selection: &mut Selection) {
     selection.wanted.sort_by(|a, b| (&a.name, a.line).cmp(&(&b.name, b.line)));
     // What is installed after all, by another line or from another index, is not left out.

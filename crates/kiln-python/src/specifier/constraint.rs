@@ -1,5 +1,6 @@
-//! Poetry's notation for version constraints: `^1.2`, `~3.12`, `3.11.*`, `>=2,<3 || ^5`, and all of PEP 440 beside it
-//! (Poetry documentation, "dependency specification"; `poetry.core.constraints.version.parser` is the reference).
+//! Poetry's notation for version constraints: `^1.2`, `~3.12`, `3.11.*`, `>=2,<3 || ^5`, and all of PEP 440
+//! beside it (Poetry documentation, "dependency specification"; `poetry.core.constraints.version.parser` is
+//! the reference).
 
 use crate::error::PythonError;
 use pep440_rs::{Version, VersionSpecifier, VersionSpecifiers};

@@ -1,8 +1,8 @@
-//! Environment markers: the condition after the `;` of a dependency (packaging specification "dependency specifiers",
-//! formerly PEP 508).
+//! Environment markers: the condition after the `;` of a dependency (packaging specification "dependency
+//! specifiers", formerly PEP 508).
 //!
-//! Markers come from locks and wheels, so both the length and the nesting are bounded, and evaluating one takes time
-//! in proportion to its length. The rules of comparison are those of `packaging`, which pip uses.
+//! Markers come from locks and wheels, so both the length and the nesting are bounded, and evaluating one
+//! takes time in proportion to its length. The rules of comparison are those of `packaging`, which pip uses.
 
 use crate::error::PythonError;
 use pep440_rs::{Version, VersionSpecifier};
@@ -115,8 +115,8 @@ impl Marker {
         found
     }
 
-    /// Whether the marker holds, given a value for each variable. `None` from `value` means that it is not known;
-    /// the answer is `None` if it depends on such a variable.
+    /// Whether the marker holds, given a value for each variable. `None` from `value` means that it is not
+    /// known; the answer is `None` if it depends on such a variable.
     pub(crate) fn evaluate(&self, value: &dyn Fn(Variable) -> Option<String>) -> Option<bool> {
         self.root.evaluate(value)
     }
@@ -172,10 +172,12 @@ fn fold(nodes: &[Node], value: &dyn Fn(Variable) -> Option<String>, deciding: bo
     if unknown { None } else { Some(!deciding) }
 }
 
-/// Compares as versions where the variable is a version and the right side is a version specifier, else as text.
+/// Compares as versions where the variable is a version and the right side is a version specifier, else as
+/// text.
 fn compare(variable: Variable, left: &str, operator: Operator, right: &str) -> bool {
     if variable.is_names() {
-        // Names are compared in their normal form (PEP 685), and a side that lists several stands for all of them.
+        // Names are compared in their normal form (PEP 685), and a side that lists several stands for all of
+        // them.
         let normal =
             |list: &str| list.split(',').map(|one| normal_extra(one.trim())).collect::<BTreeSet<String>>();
         let shared = !normal(left).is_disjoint(&normal(right));
@@ -504,8 +506,8 @@ mod tests {
         Some(text.to_owned())
     }
 
-    /// Expected values are what `packaging` 26 gives for the same environment; `None` is ours alone, for what depends
-    /// on the kernel.
+    /// Expected values are what `packaging` 26 gives for the same environment; `None` is ours alone, for what
+    /// depends on the kernel.
     #[test]
     fn markers_mean_what_packaging_says() {
         for (marker, expect) in [

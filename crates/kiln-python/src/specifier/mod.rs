@@ -1,5 +1,5 @@
-//! Dependency specifiers, `name[extra] >=1.0 ; marker` (packaging specification "dependency specifiers"): markers, versions
-//! and constraints, in the notation of PEP 440 and in Poetry's.
+//! Dependency specifiers, `name[extra] >=1.0 ; marker` (packaging specification "dependency specifiers"):
+//! markers, versions and constraints, in the notation of PEP 440 and in Poetry's.
 
 mod constraint;
 mod constraint_union;

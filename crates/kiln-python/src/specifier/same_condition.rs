@@ -25,8 +25,9 @@ const SYSTEMS: [[&str; 3]; 6] = [
 const IMPLEMENTATIONS: [[&str; 2]; 4] =
     [["cpython", "CPython"], ["pypy", "PyPy"], ["graalpy", "GraalVM"], ["other", "other"]];
 
-/// Whether two markers hold in the same environments, among those whose Python `accepts`. `None` always holds. What is
-/// too large to compare counts as the same: this serves to tell that a file has changed, never to choose from it.
+/// Whether two markers hold in the same environments, among those whose Python `accepts`. `None` always
+/// holds. What is too large to compare counts as the same: this serves to tell that a file has changed, never
+/// to choose from it.
 pub(crate) fn same_condition(a: Option<&str>, b: Option<&str>, accepts: &dyn Fn(&Version) -> bool) -> bool {
     if a == b {
         return true;

@@ -101,8 +101,8 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// A metadata file as text. Bytes that are no UTF-8 become replacement characters: names and hashes are ASCII, and a
-    /// person's name in another encoding is no reason to refuse a wheel.
+    /// A metadata file as text. Bytes that are no UTF-8 become replacement characters: names and hashes are
+    /// ASCII, and a person's name in another encoding is no reason to refuse a wheel.
     pub(crate) fn text<E: Display>(
         &self,
         dist_info: &str,
@@ -169,7 +169,8 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Refuses a wheel whose file name, `.dist-info` folder and METADATA disagree; gives the version in METADATA.
+    /// Refuses a wheel whose file name, `.dist-info` folder and METADATA disagree; gives the version in
+    /// METADATA.
     pub(crate) fn check_identity(
         &self,
         name: &WheelName,

@@ -33,8 +33,8 @@ impl NoWheel {
             .remedy("lock again on, or for, the target's Python and platform, in case the lock lacks the hash of a wheel that exists")
     }
 
-    /// The finding for a distribution that could be built, if the manifest let it. `listed` are those that it lets be
-    /// built.
+    /// The finding for a distribution that could be built, if the manifest let it. `listed` are those that it
+    /// lets be built.
     #[must_use]
     pub fn not_listed(
         &self,
@@ -88,8 +88,9 @@ impl NoWheel {
     }
 }
 
-/// Chooses the best of a distribution's files for an environment: the first of the environment's tags that any of
-/// them has, then the highest build tag, then the first file name. Files that are no wheels are never chosen.
+/// Chooses the best of a distribution's files for an environment: the first of the environment's tags that
+/// any of them has, then the highest build tag, then the first file name. Files that are no wheels are never
+/// chosen.
 ///
 /// # Errors
 /// [`NoWheel`] if no file fits.

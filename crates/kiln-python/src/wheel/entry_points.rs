@@ -1,7 +1,7 @@
 //! Entry points: the commands that an installer writes for a distribution.
 
-/// The interpreter line of every script in an artifact. `pip` writes the absolute path of the interpreter that runs it,
-/// which says where the build happened and seldom exists where the artifact runs.
+/// The interpreter line of every script in an artifact. `pip` writes the absolute path of the interpreter
+/// that runs it, which says where the build happened and seldom exists where the artifact runs.
 pub(crate) const SHEBANG: &str = "#!/usr/bin/env python3";
 
 /// A command declared in `entry_points.txt`.
@@ -15,12 +15,12 @@ pub(crate) struct Command {
     pub(crate) function: String,
 }
 
-/// Reads the `console_scripts` and `gui_scripts` of `entry_points.txt`, in the order of the file, the last of equal
-/// names winning.
+/// Reads the `console_scripts` and `gui_scripts` of `entry_points.txt`, in the order of the file, the last of
+/// equal names winning.
 ///
 /// # Errors
-/// The offending line with the reason: a command without `module:function`, a name that is no file name, or words that
-/// are no Python names (they would become code in the script).
+/// The offending line with the reason: a command without `module:function`, a name that is no file name, or
+/// words that are no Python names (they would become code in the script).
 pub(crate) fn parse_commands(text: &str) -> Result<Vec<Command>, String> {
     let mut commands: Vec<Command> = Vec::new();
     let mut wanted = false;
@@ -65,8 +65,8 @@ fn is_dotted_name(text: &str) -> bool {
     })
 }
 
-/// The script for a command: the text that `pip` writes through distlib (the versions in Debian 12 and 13), with
-/// [`SHEBANG`] as its first line.
+/// The script for a command: the text that `pip` writes through distlib (the versions in Debian 12 and 13),
+/// with [`SHEBANG`] as its first line.
 pub(crate) fn command_script(command: &Command) -> String {
     let Command { module, function, .. } = command;
     let import = function.split('.').next().unwrap_or_default();
@@ -77,7 +77,8 @@ pub(crate) fn command_script(command: &Command) -> String {
     )
 }
 
-/// Replaces a first line that starts with `#!python`, as the binary distribution format asks; `None` if there is none.
+/// Replaces a first line that starts with `#!python`, as the binary distribution format asks; `None` if there
+/// is none.
 pub(crate) fn rewrite_shebang(script: &[u8]) -> Option<Vec<u8>> {
     if !script.starts_with(b"#!python") {
         return None;
@@ -90,8 +91,8 @@ pub(crate) fn rewrite_shebang(script: &[u8]) -> Option<Vec<u8>> {
     Some(rewritten)
 }
 
-/// Whether a script in `.data/scripts` is a wrapper that setuptools made for one of the commands. `pip` leaves these
-/// out, because it writes its own.
+/// Whether a script in `.data/scripts` is a wrapper that setuptools made for one of the commands. `pip`
+/// leaves these out, because it writes its own.
 pub(crate) fn is_wrapper(file_name: &str, commands: &[Command]) -> bool {
     let lower = file_name.to_lowercase();
     let cut =

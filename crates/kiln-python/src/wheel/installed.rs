@@ -21,8 +21,8 @@ pub struct Wheel {
     pub requires_python: Option<String>,
     /// `Provides-Extra`, as written.
     pub extras: Vec<String>,
-    /// The modules it offers for import, nearest the top and sorted: `six`, `google.protobuf`. Test suites, examples and
-    /// the like that lie at the top are not among them.
+    /// The modules it offers for import, nearest the top and sorted: `six`, `google.protobuf`. Test suites,
+    /// examples and the like that lie at the top are not among them.
     pub top_level: Vec<String>,
     /// The name of its `.dist-info` folder.
     pub dist_info: String,
@@ -52,7 +52,8 @@ pub struct InstalledFile {
 pub enum FileSource {
     /// A member of the archive, unchanged.
     Member(TreePath),
-    /// Made while installing: RECORD, commands, scripts with another interpreter line. Base64 when serialised.
+    /// Made while installing: RECORD, commands, scripts with another interpreter line. Base64 when
+    /// serialised.
     Generated(#[serde(with = "base64_text")] Vec<u8>),
 }
 

@@ -83,7 +83,8 @@ fn unindented(rest: &str) -> &str {
     if spaces == 6 { rest.strip_prefix('|').unwrap_or(rest) } else { rest }
 }
 
-/// Whether a text has only what an SPDX expression consists of; whether its names are known is not judged here.
+/// Whether a text has only what an SPDX expression consists of; whether its names are known is not judged
+/// here.
 fn is_spdx_shaped(text: &str) -> bool {
     text.bytes().all(|c| c.is_ascii_alphanumeric() || b".-+:() ".contains(&c))
 }

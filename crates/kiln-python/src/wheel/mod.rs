@@ -1,5 +1,5 @@
-//! Wheels: their file names, which of several an environment takes, and from the members of the archive to the files of
-//! an installed distribution.
+//! Wheels: their file names, which of several an environment takes, and from the members of the archive to
+//! the files of an installed distribution.
 
 mod archive;
 mod best_wheel;

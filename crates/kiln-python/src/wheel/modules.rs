@@ -3,8 +3,8 @@
 use kiln_record::TreePath;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that distributions ship at the top by accident or for their own developers. Importing them proves nothing
-/// about the distribution and often needs what only its developers have, so they are not offered.
+/// Names that distributions ship at the top by accident or for their own developers. Importing them proves
+/// nothing about the distribution and often needs what only its developers have, so they are not offered.
 const NOT_OFFERED: &[&str] = &[
     "benchmark",
     "benchmarks",
@@ -19,8 +19,9 @@ const NOT_OFFERED: &[&str] = &[
     "tests",
 ];
 
-/// The importable modules nearest the top, sorted: modules and regular packages, and for a namespace package (a folder
-/// without `__init__`) the regular packages nearest below it (`google.protobuf`), or its own name if there are none.
+/// The importable modules nearest the top, sorted: modules and regular packages, and for a namespace package
+/// (a folder without `__init__`) the regular packages nearest below it (`google.protobuf`), or its own name
+/// if there are none.
 #[must_use]
 pub fn top_level_modules<'a>(paths: impl Iterator<Item = &'a TreePath>) -> Vec<String> {
     let mut folders: BTreeMap<&str, Folder> = BTreeMap::new();

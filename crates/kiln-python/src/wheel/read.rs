@@ -1,10 +1,10 @@
 //! Wheels: from the members of the archive to the files of an installed distribution.
 //!
-//! The rules are those of the binary distribution format (PEP 427) and of "Recording installed projects" (PEP 376), with
-//! the layout that `pip install --target` gives: everything below one folder, `bin/` for commands. Where kiln differs from
-//! pip, it is for the sake of equal bytes: interpreter lines are [`/usr/bin/env python3`](crate::read_wheel), RECORD is
-//! complete, sorted and relative to that folder, and what only says who installed (`INSTALLER`, `REQUESTED`,
-//! `direct_url.json`) is not there.
+//! The rules are those of the binary distribution format (PEP 427) and of "Recording installed projects" (PEP
+//! 376), with the layout that `pip install --target` gives: everything below one folder, `bin/` for commands.
+//! Where kiln differs from pip, it is for the sake of equal bytes: interpreter lines are
+//! [`/usr/bin/env python3`](crate::read_wheel), RECORD is complete, sorted and relative to that folder, and
+//! what only says who installed (`INSTALLER`, `REQUESTED`, `direct_url.json`) is not there.
 
 use super::archive::{Archive, Scheme, WheelMember};
 use super::entry_points::{command_script, is_wrapper, parse_commands, rewrite_shebang};
@@ -18,22 +18,25 @@ use kiln_record::{Digest, Mode, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-/// Files that say who installed a distribution and from where. An artifact says that in its record, without host paths.
+/// Files that say who installed a distribution and from where. An artifact says that in its record, without
+/// host paths.
 const INSTALLER_FILES: &[&str] = &["INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"];
 
 /// Reads a wheel: checks every member against RECORD and says what installing it gives.
 ///
-/// Placement follows `pip install --target`: `.data/purelib` and `.data/platlib` join the root of the archive,
-/// `.data/scripts` goes to `bin/`, `.data/headers` to `include/python/<Name>/`, `.data/data` to the installation folder
-/// itself. (pip leaves out what `.data/data` holds below `lib/`; kiln keeps it, because nothing may be silently
-/// missing.)
+/// Placement follows `pip install --target`: `.data/purelib` and `.data/platlib` join the root of the
+/// archive, `.data/scripts` goes to `bin/`, `.data/headers` to `include/python/<Name>/`, `.data/data` to the
+/// installation folder itself. (pip leaves out what `.data/data` holds below `lib/`; kiln keeps it, because
+/// nothing may be silently missing.)
 ///
-/// `content` is asked only for metadata, for `.data/scripts`, and for members whose RECORD hash is not SHA-256.
+/// `content` is asked only for metadata, for `.data/scripts`, and for members whose RECORD hash is not
+/// SHA-256.
 ///
 /// # Errors
-/// [`PythonError::WheelName`] and [`PythonError::InvalidWheel`] if the file is no wheel, says different things about its
-/// name or version in different places, or would place two members at one path; [`PythonError::RecordMismatch`] if RECORD
-/// and the members differ in any way; [`PythonError::Member`] if `content` fails or brings other bytes than the member has.
+/// [`PythonError::WheelName`] and [`PythonError::InvalidWheel`] if the file is no wheel, says different
+/// things about its name or version in different places, or would place two members at one path;
+/// [`PythonError::RecordMismatch`] if RECORD and the members differ in any way; [`PythonError::Member`] if
+/// `content` fails or brings other bytes than the member has.
 pub fn read_wheel<E: Display>(
     file_name: &str,
     members: &[WheelMember],
@@ -105,7 +108,8 @@ pub fn read_wheel<E: Display>(
     })
 }
 
-/// Whether a member has no place in an installed distribution: RECORD, which is written anew, and traces of installers.
+/// Whether a member has no place in an installed distribution: RECORD, which is written anew, and traces of
+/// installers.
 fn is_left_out(path: &TreePath, dist_info: &str) -> bool {
     path.parent() == dist_info
         && (path.file_name() == "RECORD" || INSTALLER_FILES.contains(&path.file_name()))

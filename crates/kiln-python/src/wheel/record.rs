@@ -1,4 +1,5 @@
-//! RECORD: the list of a distribution's files with their hashes (PEP 376, PEP 427, "Recording installed projects").
+//! RECORD: the list of a distribution's files with their hashes (PEP 376, PEP 427, "Recording installed
+//! projects").
 
 use crate::error::PythonError;
 use base64::Engine as _;
@@ -19,8 +20,8 @@ pub(crate) enum RecordHash {
 }
 
 impl RecordHash {
-    /// Whether content of another algorithm than SHA-256 has this hash; `None` for SHA-256, whose digest is known
-    /// without the content.
+    /// Whether content of another algorithm than SHA-256 has this hash; `None` for SHA-256, whose digest is
+    /// known without the content.
     pub(crate) fn matches(&self, content: &[u8]) -> Option<bool> {
         use sha2::Digest as _;
         match self {
@@ -43,8 +44,8 @@ pub(crate) struct RecordRow {
 /// Reads the RECORD of a wheel. Lines that name a folder (a final `/`) carry no file and are passed over.
 ///
 /// # Errors
-/// [`PythonError::RecordMismatch`] for text that is not CSV with a path, a hash and a size, for a path that leaves the
-/// tree, and for a path that is listed twice with different hashes.
+/// [`PythonError::RecordMismatch`] for text that is not CSV with a path, a hash and a size, for a path that
+/// leaves the tree, and for a path that is listed twice with different hashes.
 pub(crate) fn parse_record(file_name: &str, text: &str) -> Result<BTreeMap<String, RecordRow>, PythonError> {
     let mut rows = BTreeMap::new();
     for (line, fields) in csv_rows(text) {
@@ -76,8 +77,8 @@ pub(crate) fn parse_record(file_name: &str, text: &str) -> Result<BTreeMap<Strin
     Ok(rows)
 }
 
-/// Writes a RECORD: rows in path order, line feeds, its own row last in meaning but sorted like the others, without a
-/// hash.
+/// Writes a RECORD: rows in path order, line feeds, its own row last in meaning but sorted like the others,
+/// without a hash.
 #[must_use]
 pub fn render_record<'a>(
     files: impl Iterator<Item = (&'a TreePath, Digest, u64)>,

@@ -8,8 +8,8 @@ use std::str::FromStr;
 /// Endings of source distributions; only the first is made today (PEP 625).
 const SOURCE_ENDINGS: [&str; 4] = [".tar.gz", ".zip", ".tar.bz2", ".tar.xz"];
 
-/// Whether a file name is a wheel or source distribution of a release. Versions are compared by PEP 440, so that `1.0` in
-/// a lock finds `1.0.0` in a file name; names by PEP 503.
+/// Whether a file name is a wheel or source distribution of a release. Versions are compared by PEP 440, so
+/// that `1.0` in a lock finds `1.0.0` in a file name; names by PEP 503.
 #[must_use]
 pub fn is_file_of(file_name: &str, name: &DistributionName, version: &str) -> bool {
     let Ok(version) = Version::from_str(version) else { return false };

@@ -6,10 +6,12 @@ use kiln_record::{ArtifactName, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The script: first what reads imports, then what makes them. Run it in the base as `python3 -I -S -c IMPORT_CHECK REQUEST`, where the request is
-/// [`ImportRequest::to_json`], with the artifact at its task root. It needs Python 3.9 and the standard library.
+/// The script: first what reads imports, then what makes them. Run it in the base as
+/// `python3 -I -S -c IMPORT_CHECK REQUEST`, where the request is [`ImportRequest::to_json`], with the
+/// artifact at its task root. It needs Python 3.9 and the standard library.
 ///
-/// `-S` keeps the base's own site packages from being set up; the script removes them from the search path in any case.
+/// `-S` keeps the base's own site packages from being set up; the script removes them from the search path in
+/// any case.
 pub const IMPORT_CHECK: &str = concat!(include_str!("import_scan.py"), "\n", include_str!("import_check.py"));
 
 /// What the report's line starts with.
@@ -39,8 +41,8 @@ pub struct ImportRequest {
     pub layer_paths: Vec<String>,
     /// Top-level modules that the runtime provides; a stand-in is served for those that are nowhere else.
     pub runtime_modules: Vec<String>,
-    /// Whether the interpreter searches where it would by itself, as in the artifact's own image, and not where Lambda's
-    /// would.
+    /// Whether the interpreter searches where it would by itself, as in the artifact's own image, and not
+    /// where Lambda's would.
     pub as_it_is: bool,
 }
 
@@ -52,9 +54,10 @@ impl ImportRequest {
     }
 }
 
-/// The environment variables that Lambda itself sets for a function, as far as they are the same for every account
-/// (AWS documentation "Using Lambda environment variables"). The credentials are AWS's documented example and open nothing:
-/// with them, clients can be made as in Lambda. What the manifest states for the check comes on top.
+/// The environment variables that Lambda itself sets for a function, as far as they are the same for every
+/// account (AWS documentation "Using Lambda environment variables"). The credentials are AWS's documented
+/// example and open nothing: with them, clients can be made as in Lambda. What the manifest states for the
+/// check comes on top.
 #[must_use]
 pub fn lambda_environment(
     runtime: &Runtime,
@@ -106,7 +109,8 @@ pub struct ImportReport {
     pub layer_modules: Vec<LayerModule>,
     /// What the artifact's own files import.
     pub scan: ScanReport,
-    /// Files of the artifact and its layers that the handler and the artifact's own modules loaded, as absolute paths.
+    /// Files of the artifact and its layers that the handler and the artifact's own modules loaded, as
+    /// absolute paths.
     pub loaded: Vec<String>,
 }
 
@@ -222,7 +226,8 @@ pub struct ImportProblem {
     pub stand_in: bool,
     /// The last lines of the traceback.
     pub traceback: Vec<String>,
-    /// How the process that imported it ended without an exception: a clause such as `ends the process by signal 11`.
+    /// How the process that imported it ended without an exception: a clause such as
+    /// `ends the process by signal 11`.
     pub ended: Option<String>,
 }
 
@@ -247,12 +252,12 @@ pub struct LayerModule {
 }
 
 impl ImportReport {
-    /// Finds the report in what the script wrote to standard output. Control characters in its texts, which come from
-    /// the code under check, become replacement characters.
+    /// Finds the report in what the script wrote to standard output. Control characters in its texts, which
+    /// come from the code under check, become replacement characters.
     ///
     /// # Errors
-    /// [`PythonError::ImportReport`] if there is none, which happens when the code under check ends the process
-    /// (describe that with [`Unreported`]), or if it is not what the script writes.
+    /// [`PythonError::ImportReport`] if there is none, which happens when the code under check ends the
+    /// process (describe that with [`Unreported`]), or if it is not what the script writes.
     pub fn from_stdout(stdout: &[u8]) -> Result<Self, PythonError> {
         let error = |reason: String| PythonError::ImportReport { reason };
         let line = last_report(stdout, MARKER)
@@ -299,7 +304,8 @@ impl ImportReport {
 /// A run of the script that ended without a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unreported {
-    /// The exit code of the container: 128 and more stand for signals. None if it was stopped at its deadline.
+    /// The exit code of the container: 128 and more stand for signals. None if it was stopped at its
+    /// deadline.
     pub exit_code: Option<i64>,
     /// The last lines of standard error.
     pub stderr: Vec<String>,

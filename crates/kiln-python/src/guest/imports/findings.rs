@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 /// What the outcome of an import check means for the build.
 ///
-/// `layers` are the layers that the artifact is used with, for messages. Modules that stand-ins were served for are
-/// reported as `provided-by-runtime`, those from a layer as `provided-by-layer`; a failure that only a stand-in can be
-/// blamed for is reported as not checked rather than as wrong. The last check, if there is one, says what was left out.
+/// `layers` are the layers that the artifact is used with, for messages. Modules that stand-ins were served
+/// for are reported as `provided-by-runtime`, those from a layer as `provided-by-layer`; a failure that only
+/// a stand-in can be blamed for is reported as not checked rather than as wrong. The last check, if there is
+/// one, says what was left out.
 #[must_use]
 pub fn import_findings(
     report: Result<&ImportReport, &Unreported>,
@@ -304,8 +305,8 @@ mod tests {
         Runtime::named("python3.13").unwrap()
     }
 
-    /// Runs the script with the host's `python3` on made-up files; `None` where the host has none. (The end-to-end tests
-    /// run it in a base, where there always is one.) Paths starting with `@` lie in a layer.
+    /// Runs the script with the host's `python3` on made-up files; `None` where the host has none. (The
+    /// end-to-end tests run it in a base, where there always is one.) Paths starting with `@` lie in a layer.
     fn run(files: &[(&str, &str)], handler: Option<&str>, modules: &[&str]) -> Option<Judgement> {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {

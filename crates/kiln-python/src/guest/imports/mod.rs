@@ -1,5 +1,5 @@
-//! The import check: whether the handler can be imported by the rule that Lambda applies, what that took, and what the
-//! artifact's own files import.
+//! The import check: whether the handler can be imported by the rule that Lambda applies, what that took, and
+//! what the artifact's own files import.
 //!
 //! The check is a program that runs in the base ([`IMPORT_CHECK`]); it begins with a scan that runs nothing.
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is known of the distributions around the code.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// What is in the artifact, with the modules that it offers (as [`Wheel::top_level`](crate::Wheel) has them).
+    /// What is in the artifact, with the modules that it offers (as [`Wheel::top_level`](crate::Wheel) has
+    /// them).
     pub installed: BTreeMap<DistributionName, Vec<String>>,
     /// What the project asks for itself; `None` where its lock does not tell that from what others require.
     pub declared: Option<BTreeSet<DistributionName>>,
@@ -60,8 +61,8 @@ impl Surroundings {
         owners.next().is_none().then_some(name)
     }
 
-    /// Says what is known of a module that is missing: the distribution of the lock that was left out, or the one that
-    /// usually has it.
+    /// Says what is known of a module that is missing: the distribution of the lock that was left out, or the
+    /// one that usually has it.
     pub fn explain_missing(&self, module: &str, finding: Finding) -> Finding {
         let top = module.split('.').next().unwrap_or(module);
         let usual = ODD_NAMES.iter().find(|(name, _)| *name == module || *name == top).map(|(_, name)| *name);
@@ -79,7 +80,8 @@ impl Surroundings {
     }
 }
 
-/// What the scan means. `found` are the findings of the live import: what they say of a module is not said again.
+/// What the scan means. `found` are the findings of the live import: what they say of a module is not said
+/// again.
 #[must_use]
 pub fn scan_findings(
     report: &ImportReport,

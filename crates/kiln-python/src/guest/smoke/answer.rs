@@ -18,8 +18,8 @@ const SHOWN: usize = 160;
 
 /// Where an answer is not as expected, as `$.path: expected …, got …`, in the order of the expectation.
 ///
-/// In [`Match::Subset`] and [`Match::Shape`], an object or a list that is expected where the answer has a text is held
-/// against the JSON in that text: the body of an answer to API Gateway is such a text.
+/// In [`Match::Subset`] and [`Match::Shape`], an object or a list that is expected where the answer has a
+/// text is held against the JSON in that text: the body of an answer to API Gateway is such a text.
 #[must_use]
 pub fn differences(expected: &Value, got: &Value, how: Match) -> Vec<String> {
     let mut found = Vec::new();

@@ -1,8 +1,9 @@
-//! The smoke check: a function handles events under the Lambda Runtime API, and each answer is held against what its
-//! manifest says.
+//! The smoke check: a function handles events under the Lambda Runtime API, and each answer is held against
+//! what its manifest says.
 //!
-//! Two programs run in the base. [`RUNTIME_API`] serves the API on the loopback interface and starts the function, which
-//! may be any program that speaks it; [`function_script`] is that program for a Python handler.
+//! Two programs run in the base. [`RUNTIME_API`] serves the API on the loopback interface and starts the
+//! function, which may be any program that speaks it; [`function_script`] is that program for a Python
+//! handler.
 
 mod answer;
 mod outcome;

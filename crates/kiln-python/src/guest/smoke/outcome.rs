@@ -44,8 +44,8 @@ pub struct SmokeProblem {
     pub event: String,
     /// The finding, with what is the same in every run.
     pub finding: Finding,
-    /// What this run saw: values, traces, the function's output. It may differ in the next run, so it is for people and
-    /// for run details, not for records.
+    /// What this run saw: values, traces, the function's output. It may differ in the next run, so it is for
+    /// people and for run details, not for records.
     pub lines: Vec<String>,
 }
 

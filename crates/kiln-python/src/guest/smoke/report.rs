@@ -5,8 +5,8 @@ use crate::guest::imports::IMPORT_CHECK;
 use crate::guest::report::{clean_text, last_report};
 use serde::{Deserialize, Serialize};
 
-/// The script that serves the Runtime API. Run it in the base as `python3 -I -S -B -c RUNTIME_API REQUEST`, where the
-/// request is [`SmokeRequest::to_json`]. It needs Python 3.9 and the standard library.
+/// The script that serves the Runtime API. Run it in the base as `python3 -I -S -B -c RUNTIME_API REQUEST`,
+/// where the request is [`SmokeRequest::to_json`]. It needs Python 3.9 and the standard library.
 pub const RUNTIME_API: &str = include_str!("runtime_api.py");
 
 /// The part of the function's script that follows the import check's definitions.
@@ -21,8 +21,9 @@ const MARKER: &[u8] = b"KILN-SMOKE-REPORT ";
 /// Longest report in bytes: a hundred answers of Lambda's largest size would not be a smoke check any more.
 const REPORT_LIMIT: usize = 64 << 20;
 
-/// The program that runs a Python handler under the Runtime API: with `awslambdaric` where it is on the search path, and
-/// with a loop that does the same where it is not. Run it as a file, with [`FunctionRequest::to_json`] as its argument.
+/// The program that runs a Python handler under the Runtime API: with `awslambdaric` where it is on the
+/// search path, and with a loop that does the same where it is not. Run it as a file, with
+/// [`FunctionRequest::to_json`] as its argument.
 ///
 /// It shares the import check's rules for search path, stand-ins and what is a frame of the code under check.
 #[must_use]
@@ -189,8 +190,8 @@ pub struct AskedOfStandIn {
 }
 
 impl SmokeReport {
-    /// Finds the report in what the script wrote to standard output. Control characters in its texts, which come from the
-    /// function, become replacement characters; answers stay as they are.
+    /// Finds the report in what the script wrote to standard output. Control characters in its texts, which
+    /// come from the function, become replacement characters; answers stay as they are.
     ///
     /// # Errors
     /// [`PythonError::SmokeReport`] if there is none or it is not what the script writes.
