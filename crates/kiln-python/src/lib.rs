@@ -1,108 +1,78 @@
 //! Python packaging: what a lock says, what an interpreter can load, and how a wheel is installed.
 //!
-//! Everything here is a pure function from text or bytes to values. Two scripts are carried as text and run by others
-//! inside a base image: the probe ([`PROBE`]) and the import check.
+//! Everything here is a pure function from text or bytes to values: nothing is read, fetched or run.
+//!
+//! # Where things are
+//!
+//! A folder uses only those above it, and no two files use each other.
+//!
+//! | folder | what it knows |
+//! |---|---|
+//! | `input` | files that users write: their problems, lines, TOML, URLs and paths |
+//! | `specifier` | `name[extra] >=1 ; marker`: dependency specifiers, versions and their constraints |
+//! | `interpreter` | what a base's Python says about itself, the tags that it loads, and the target |
+//! | `wheel` | wheels: file names, the best of several, and what one installs |
+//! | `sdist` | source distributions: which is built, by what, and what they require |
+//! | `project` | `pyproject.toml`: what a project asks for, and what one in the workspace would install |
+//! | `lock` | the five lock formats, each read into a [`Lock`] and held against its project file |
+//! | `select` | which distributions of a lock go into an artifact, and why each other does not |
+//! | `install` | wheels merged into one tree, held against each other's requirements and against pip |
+//! | `resolve` | `kiln lock`: what is asked for, how uv is told the target, the lock that is written |
+//! | `guest` | the programs that run inside a base, with their requests, their reports and what those mean |
+//!
+//! A lock's way through the crate: [`read_lock`] reads it, [`select()`] chooses from it, [`best_wheel`]
+//! picks a file, [`read_wheel`] reads that, and [`install()`] merges all of them.
+//!
+//! Seven programs are carried as text and run by others inside a base image: the probe ([`PROBE`]), the
+//! import check with the scan that it begins with ([`IMPORT_CHECK`]), the Runtime API ([`RUNTIME_API`]) and
+//! the loop that handles its events ([`function_script`]), the compiler of bytecode ([`COMPILE`]), and the
+//! build of a source distribution ([`BUILD_SDIST`]). Beside them, [`RUN_PIP`] starts the base's own pip.
 
-mod compile;
-mod constraint_union;
-mod declaration;
-mod declaration_project;
-mod dependency;
-mod entry_points;
-mod environment;
 mod error;
-mod file_place;
-mod held_back;
-mod import_check;
-mod import_findings;
-mod import_scan;
+mod guest;
+mod input;
 mod install;
-mod installer;
 mod interpreter;
-mod judge;
 mod lock;
-mod marker;
-mod metadata;
-mod modules;
-mod pipfile;
-mod pipfile_hash;
-mod poetry;
-mod poetry_constraint;
-mod poetry_hash;
 mod project;
-mod project_layout;
-mod pylock;
-mod python_range;
-mod reach;
-mod record_file;
-mod release_file;
-mod requirements;
-mod requirements_direct;
-mod requirements_include;
-mod requirements_lines;
-mod requires;
-mod same_condition;
+mod resolve;
 mod sdist;
-mod sdist_metadata;
 mod select;
-mod smoke;
-mod source_project;
-mod stand_in;
-mod tags;
-mod target_lock;
-mod uv_fresh;
-mod uv_lock;
+mod specifier;
 mod wheel;
-mod wheel_archive;
-mod wheel_python;
 
-pub use compile::{COMPILE, CompileReport, CompileRequest};
-pub use declaration::{Declaration, Wanted, declare_requirements};
-pub use declaration_project::declare_project;
-pub use environment::{TargetEnvironment, Verdict};
 pub use error::PythonError;
-pub use file_place::FilePlace;
-pub use held_back::{HeldBack, Offer, held_back};
-pub use import_check::{
-    FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
-    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport, lambda_environment,
+pub use guest::{
+    AskedOfStandIn, BUILD_SDIST, COMPILE, CompileReport, CompileRequest, EventOutcome, EventReport,
+    Expectation, FirstImport, FunctionError, FunctionRequest, HandlerOutcome, HandlerReport, IMPORT_CHECK,
+    ImportProblem, ImportReport, ImportRequest, LayerModule, Match, ModuleReport, RUNTIME_API,
+    RequestedEvent, ScanReport, SdistReport, SdistRequest, SmokeLimits, SmokeOutcome, SmokeProblem,
+    SmokeReport, SmokeRequest, StandInReport, Surroundings, Unreported, UnresolvedImport, differences,
+    function_script, import_findings, lambda_environment, scan_findings, smoke_outcome,
 };
-pub use import_findings::import_findings;
-pub use import_scan::{Surroundings, scan_findings};
-pub use install::{Installed, install};
-pub use installer::{
-    INSTALLER_RULES, InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed,
-    needs_content,
+pub use input::{InputProblem, ProblemKind, Remark};
+pub use install::{
+    INSTALLER_RULES, Installed, InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Requirements,
+    Rule, compare_installed, install, needs_content, requires, wheels_requiring_other_python,
 };
-pub use interpreter::{Interpreter, PROBE};
+pub use interpreter::{Interpreter, PROBE, TargetEnvironment, Verdict};
 pub use lock::{
-    ConflictItem, Declared, InputProblem, Lock, LockFormat, Locked, LockedDependency, LockedFile,
-    LockedIndex, ProblemKind, Remark, RequiresPython, SourceFolder,
+    ConflictItem, FilePlace, Lock, LockFormat, LockHeader, LockTarget, Locked, LockedDependency, LockedFile,
+    LockedIndex, NamedText, SourceFolder, parse_pipfile, parse_poetry, parse_pylock, parse_requirements,
+    parse_uv, read_lock,
 };
-pub use modules::top_level_modules;
-pub use pipfile::parse_pipfile;
-pub use poetry::parse_poetry;
-pub use poetry_constraint::{Constraint, poetry_constraint};
-pub use pylock::parse_pylock;
-pub use record_file::render_record;
-pub use release_file::{best_sdist, is_file_of};
-pub use requirements::parse_requirements;
-pub use requires::{Requirements, requires};
-pub use sdist::{BUILD_SDIST, BuildSystem, SdistReport, SdistRequest, unmet_build_requirements};
-pub use sdist_metadata::{SdistMetadata, dependency_metadata, sdist_metadata};
+pub use project::{Declared, RequiresPython, SourceProject, read_source_project};
+pub use resolve::{
+    ChangeKind, Declaration, HeldBack, LockChange, Offer, Pinned, Wanted, declare_project,
+    declare_requirements, declared_not_locked, held_back, is_of_input, lock_changes, read_resolution,
+    render_lock, stand_in_for_trial, stand_in_interpreter,
+};
+pub use sdist::{
+    BuildSystem, SdistMetadata, best_sdist, dependency_metadata, sdist_metadata, unmet_build_requirements,
+};
 pub use select::{Choice, LayerContent, Selection, select};
-pub use smoke::{
-    AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,
-    RUNTIME_API, RequestedEvent, SmokeLimits, SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest,
-    differences, function_script, smoke_outcome,
+pub use specifier::{Constraint, poetry_constraint};
+pub use wheel::{
+    FileSource, InstalledFile, NoWheel, Wheel, WheelMember, WheelName, best_wheel, is_file_of, read_wheel,
+    render_record, top_level_modules,
 };
-pub use source_project::{SourceProject, read_source_project};
-pub use stand_in::{stand_in_for_trial, stand_in_interpreter};
-pub use tags::{NoWheel, WheelName, best_wheel};
-pub use target_lock::{
-    ChangeKind, LockChange, LockHeader, LockTarget, Pinned, declared_not_locked, is_of_input, lock_changes,
-    read_resolution, render_lock,
-};
-pub use uv_lock::parse_uv;
-pub use wheel::{FileSource, InstalledFile, Wheel, WheelMember, read_wheel};
-pub use wheel_python::wheels_requiring_other_python;

@@ -1,0 +1,15 @@
+//! The import check: whether the handler can be imported by the rule that Lambda applies, what that took, and
+//! what the artifact's own files import.
+//!
+//! The check is a program that runs in the base ([`IMPORT_CHECK`]); it begins with a scan that runs nothing.
+
+mod check;
+mod findings;
+mod scan;
+
+pub use check::{
+    FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
+    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport, lambda_environment,
+};
+pub use findings::import_findings;
+pub use scan::{Surroundings, scan_findings};

@@ -1,0 +1,559 @@
+//! The findings of a selection, in words that a newcomer can act on.
+
+use super::choice::Choice;
+use super::python_range::{Exclusion, exclusion};
+use super::reach::Reached;
+use crate::error::PythonError;
+use crate::interpreter::{Asked, Interpreter, TargetEnvironment, Verdict as Holds};
+use crate::lock::{ConflictItem, FilePlace, Lock, LockFormat, Locked};
+use crate::specifier::{Marker, Variable, normal_extra, same_version};
+use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime, runtimes};
+use pep440_rs::Version;
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// Collects findings about one lock and one target.
+pub(crate) struct Judge<'a> {
+    pub(crate) lock: &'a Lock,
+    pub(crate) environment: &'a TargetEnvironment,
+    pub(crate) interpreter: &'a Interpreter,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Whether each distribution of a lock applies to the target by its own markers.
+pub(crate) struct Verdicts(Vec<Verdict>);
+
+struct Verdict {
+    applies: bool,
+    markers: Vec<String>,
+    values: Vec<String>,
+    /// Extras of the project, not chosen, of which any would make it apply.
+    extras: Vec<String>,
+    /// Dependency groups, not chosen, of which any would make it apply.
+    groups: Vec<String>,
+}
+
+impl Verdicts {
+    pub(crate) fn applies(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|v| v.applies)
+    }
+
+    /// Why a distribution that does not apply does not.
+    pub(crate) fn cause(&self, index: usize) -> Cause {
+        match self.0.get(index).map(|v| (&v.extras[..], &v.groups[..])) {
+            None | Some(([], [])) => {
+                Cause::Marker { marker: self.marker(index), values: self.values(index).to_vec() }
+            }
+            Some(([], groups)) => Cause::Group { groups: groups.to_vec() },
+            Some((extras, _)) => Cause::Extra { extras: extras.to_vec() },
+        }
+    }
+
+    /// Whether only the environment, and no group or extra, keeps a distribution out.
+    fn is_chosen(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|v| v.extras.is_empty() && v.groups.is_empty())
+    }
+
+    /// The markers as one text.
+    pub(crate) fn marker(&self, index: usize) -> String {
+        match self.0.get(index).map(|v| &v.markers[..]) {
+            None | Some([]) => String::new(),
+            Some([one]) => one.clone(),
+            Some(several) => several.iter().map(|m| format!("({m})")).collect::<Vec<_>>().join(" or "),
+        }
+    }
+
+    /// The values of the variables that the markers name.
+    pub(crate) fn values(&self, index: usize) -> &[String] {
+        self.0.get(index).map_or(&[], |v| &v.values)
+    }
+}
+
+impl Judge<'_> {
+    pub(crate) fn verdicts(&mut self, groups: &BTreeSet<String>, extras: &BTreeSet<String>) -> Verdicts {
+        let chosen = groups;
+        let groups: Vec<String> = groups.iter().cloned().collect();
+        let extras: Vec<String> = extras.iter().cloned().collect();
+        let mut verdicts = Vec::new();
+        for locked in &self.lock.distributions {
+            let mut verdict = Verdict {
+                applies: locked.markers.is_empty(),
+                markers: locked.markers.clone(),
+                values: Vec::new(),
+                extras: Vec::new(),
+                groups: Vec::new(),
+            };
+            for marker in &locked.markers {
+                match self.evaluate(marker, &extras, &groups) {
+                    Ok(one) => {
+                        verdict.applies |= one.value;
+                        verdict.values.extend(one.values);
+                    }
+                    Err(error) => {
+                        let cause = format!("{} ({}): {error}", self.lock.place(locked), locked.name);
+                        self.findings.push(
+                            Finding::new(Code::LockedNotInstalled, locked.name.as_str(), cause).remedy(
+                                format!(
+                                    "name {} in `exclude` under `[python]` of the manifest, if the target does not need it",
+                                    locked.name
+                                ),
+                            ),
+                        );
+                    }
+                }
+            }
+            verdict.values.sort();
+            verdict.values.dedup();
+            if !verdict.applies {
+                let enables = |extra: &&String| {
+                    let with: Vec<String> = extras.iter().chain([*extra]).cloned().collect();
+                    let mut markers = locked.markers.iter();
+                    markers.any(|m| self.evaluate(m, &with, &groups).is_ok_and(|v| v.value))
+                };
+                verdict.extras = self.lock.extras.iter().filter(enables).cloned().collect();
+                let enables = |group: &&String| {
+                    let with: Vec<String> = groups.iter().chain([*group]).cloned().collect();
+                    let mut markers = locked.markers.iter();
+                    markers.any(|m| self.evaluate(m, &extras, &with).is_ok_and(|v| v.value))
+                };
+                verdict.groups = self.lock.groups.iter().filter(enables).cloned().collect();
+            }
+            // Where nothing leads to a distribution, its own groups say whether it is meant.
+            if !self.lock.format.is_graph()
+                && !locked.groups.is_empty()
+                && locked.groups.iter().all(|group| !chosen.contains(group))
+            {
+                verdict.applies = false;
+                verdict.groups.clone_from(&locked.groups);
+            }
+            verdicts.push(verdict);
+        }
+        Verdicts(verdicts)
+    }
+
+    /// Evaluates a marker of the lock by the rules of its format.
+    fn evaluate(&self, marker: &str, extras: &[String], groups: &[String]) -> Result<Holds, PythonError> {
+        match self.lock.format {
+            LockFormat::Pylock => self.environment.evaluate_asked(marker, &Asked { extras, groups }),
+            _ => self.environment.evaluate(marker, extras),
+        }
+    }
+
+    /// Whether the lock is for the target's environment at all.
+    pub(crate) fn environments(&mut self) {
+        let environments = &self.lock.environments;
+        let mut values = BTreeSet::new();
+        for marker in environments {
+            match self.environment.evaluate(marker, &[]) {
+                Ok(verdict) if verdict.value => return,
+                Ok(verdict) => values.extend(verdict.values),
+                Err(error) => {
+                    values.insert(error.to_string());
+                }
+            }
+        }
+        if !environments.is_empty() {
+            let markers: Vec<String> = environments.iter().map(|marker| format!("`{marker}`")).collect();
+            let cause = format!(
+                "{} is made for other environments than the target's: {}; the base has {}",
+                self.lock.name,
+                markers.join(" or "),
+                values.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            self.findings.push(
+                Finding::new(Code::LockedNotInstalled, self.lock.name.as_str(), cause)
+                    .remedy(format!(
+                        "let the project support this environment and lock again: {}",
+                        self.relock()
+                    ))
+                    .remedy("or use a base and a runtime that the lock is for"),
+            );
+        }
+    }
+
+    /// Whether groups and extras are chosen that exclude each other.
+    pub(crate) fn conflicts(&mut self, groups: &BTreeSet<String>, extras: &BTreeSet<String>) {
+        for set in &self.lock.conflicts {
+            let chosen: Vec<String> = set
+                .iter()
+                .filter_map(|item| match item {
+                    ConflictItem::Extra(extra) => extras.contains(extra).then(|| format!("extra `{extra}`")),
+                    ConflictItem::Group(group) => groups.contains(group).then(|| format!("group `{group}`")),
+                })
+                .collect();
+            if chosen.len() > 1 {
+                let cause = format!(
+                    "the manifest asks for {} together, which the project declares to be in conflict",
+                    chosen.join(" and ")
+                );
+                self.findings.push(
+                    Finding::new(Code::DeclaredNotInstalled, self.lock.name.as_str(), cause)
+                        .remedy("keep one of them under `[python]` of the manifest"),
+                );
+            }
+        }
+    }
+
+    /// Whether the project is for the base's Python at all.
+    pub(crate) fn requires_python(&mut self) {
+        let Some(required) = &self.lock.requires_python else { return };
+        let version = Version::from_str(&self.interpreter.version);
+        if version.as_ref().is_ok_and(|v| required.constraint.contains(v)) {
+            return;
+        }
+        let cause = format!(
+            "{}:{} requires Python `{}`, but the base has Python {} (runtime {})",
+            required.file, required.line, required.text, self.interpreter.version, self.runtime.name
+        );
+        let mut finding = Finding::new(Code::RequiresPythonMismatch, "python", cause);
+        if required.text.split('.').count() == 2
+            && required.text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        {
+            finding = finding.detail(format!(
+                "`{0}` accepts {0}.0 alone; `~{0}` accepts every {0} release",
+                required.text
+            ));
+        }
+        let fitting: Vec<&str> = runtimes()
+            .iter()
+            .filter(|runtime| {
+                runtime.python.is_some_and(|(major, minor)| {
+                    let accepts = |patch: u64| {
+                        required.constraint.contains(&Version::new([
+                            u64::from(major),
+                            u64::from(minor),
+                            patch,
+                        ]))
+                    };
+                    accepts(0) || accepts(99)
+                })
+            })
+            .map(|runtime| runtime.name.as_str())
+            .collect();
+        let other = if fitting.is_empty() {
+            "use a base and a runtime whose Python the constraint accepts (kiln knows no such runtime)"
+                .to_owned()
+        } else {
+            format!("use a base and a runtime whose Python the constraint accepts: {}", fitting.join(", "))
+        };
+        let (major, minor) = self.interpreter.python();
+        self.findings.push(finding.remedy(other).remedy(format!(
+            "or, if the code runs on {major}.{minor}, let {}:{} accept it and lock again: {}",
+            required.file,
+            required.line,
+            self.relock()
+        )));
+    }
+
+    /// A name in the manifest that the lock does not have is a slip of the pen, or has been removed since.
+    pub(crate) fn names_exist(&mut self, choice: &Choice) {
+        let locked: BTreeSet<&DistributionName> = self.lock.distributions.iter().map(|l| &l.name).collect();
+        for name in &choice.excluded {
+            if !locked.contains(name) {
+                let cause =
+                    format!("the manifest excludes {name}, but {} has no such distribution", self.lock.name);
+                let mut finding = Finding::new(Code::LockedNotInstalled, name.as_str(), cause);
+                if let Some(near) = nearest(name, &locked) {
+                    finding = finding.remedy(format!("did you mean {near}?"));
+                }
+                self.findings.push(
+                    finding.remedy(format!("remove {name} from `exclude` under `[python]` of the manifest")),
+                );
+            }
+        }
+        for name in &choice.from_runtime {
+            if !self.runtime.provides(name.as_str()) {
+                let provided: Vec<&str> =
+                    self.runtime.provides.iter().map(|p| p.distribution.as_str()).collect();
+                let cause = format!(
+                    "the manifest leaves {name} to the runtime, but {} does not provide it",
+                    self.runtime.name
+                );
+                self.findings.push(
+                    Finding::new(Code::LockedNotInstalled, name.as_str(), cause)
+                        .detail(format!("{} provides {}", self.runtime.name, provided.join(", ")))
+                        .remedy(format!("remove {name} from `from-runtime` under `[python]` of the manifest, so that it is installed")),
+                );
+            }
+        }
+        for (what, asked, known) in
+            [("group", &choice.groups, &self.lock.groups), ("extra", &choice.extras, &self.lock.extras)]
+        {
+            for name in asked {
+                let normal = normal_extra(name);
+                if name != "main" && !known.iter().any(|k| k == name || *k == normal) {
+                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                    let cause =
+                        format!("the manifest asks for the {what} `{name}`, which the project does not have");
+                    self.findings.push(
+                        Finding::new(Code::DeclaredNotInstalled, name.as_str(), cause)
+                            .detail(format!("{what}s of the project: {known}"))
+                            .remedy(format!(
+                                "correct or remove `{name}` in `{what}s` under `[python]` of the manifest"
+                            )),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Judges the lines of a requirements file that do not apply to the target.
+    ///
+    /// Such a file mixes requirements that are meant for other environments (`colorama` on Windows, a
+    /// backport for an older Python) with requirements that are missing because the whole file was made for
+    /// another Python. A line is fine to leave out if another line of the same name applies, if no Python
+    /// would make its marker true on this platform, or if the file shows itself to be made for this Python
+    /// too. It shows that if lines apply here, and either the marker is a bound to one side (a backport), or
+    /// other markers that name a Python hold and the lines with two-sided ranges that do not are fewer than
+    /// the lines that apply. Everything else is denied.
+    ///
+    /// `Pipfile.lock` is resolved for one Python alone, and its markers carry each distribution's own Python
+    /// requirement: a line that only a later Python makes true is what the target lacks.
+    pub(crate) fn left_out(&mut self, verdicts: &Verdicts, cut: &BTreeSet<DistributionName>) {
+        let lines = &self.lock.distributions;
+        let applied: BTreeSet<&DistributionName> =
+            lines.iter().enumerate().filter(|(i, _)| verdicts.applies(*i)).map(|(_, l)| &l.name).collect();
+        let names_python = |locked: &Locked| locked.markers.iter().any(|marker| names_python(marker));
+        let python_lines_hold = lines.iter().enumerate().any(|(i, l)| verdicts.applies(i) && names_python(l));
+        let mut suspects = Vec::new();
+        let resolved_once = self.lock.format == LockFormat::Pipfile;
+        for (index, locked) in lines.iter().enumerate() {
+            if verdicts.applies(index) || applied.contains(&locked.name) || cut.contains(&locked.name) {
+                continue;
+            }
+            // Not chosen is a reason of its own; and Pipenv leaves what it did not resolve without files.
+            if !verdicts.is_chosen(index) || (resolved_once && locked.files.is_empty()) {
+                continue;
+            }
+            for marker in &locked.markers {
+                if let Ok(Exclusion::Python { one_sided, only_later, pythons }) =
+                    exclusion(marker, self.environment)
+                {
+                    suspects.push((index, one_sided, resolved_once && only_later, pythons));
+                }
+            }
+        }
+        let two_sided = suspects.iter().filter(|(_, one_sided, ..)| !one_sided).count();
+        let for_another_python = !python_lines_hold || two_sided > applied.len();
+        for (index, one_sided, is_certain, pythons) in suspects {
+            if !is_certain && !applied.is_empty() && (one_sided || !for_another_python) {
+                continue;
+            }
+            let locked = &lines[index];
+            let file = locked.file.as_ref().unwrap_or(&self.lock.name);
+            let text = self.lock.declared.iter().find(|d| d.line == locked.line && d.file == *file);
+            let text =
+                text.map_or_else(|| format!("{}=={}", locked.name, locked.version), |d| d.text.clone());
+            let text = text.split(';').next().unwrap_or(&text).trim().to_owned();
+            let place = self.lock.place(locked);
+            let is = if self.lock.format == LockFormat::Requirements { "declared" } else { "locked" };
+            self.declared_not_installed(
+                &locked.name,
+                format!(
+                    "`{text}` ({place}) is {is}, but its marker `{}` is false: the base has {}",
+                    verdicts.marker(index),
+                    verdicts.values(index).join(", ")
+                ),
+                Some(&pythons),
+            );
+        }
+    }
+
+    /// Judges what a project needs but its lock does not have for the target.
+    pub(crate) fn unreached(&mut self, reached: &Reached, verdicts: &Verdicts) {
+        for index in &reached.missing_declared {
+            let Some(declared) = self.lock.declared.get(*index) else { continue };
+            let place = format!("{}:{}", declared.file, declared.line);
+            let (why, pythons) = self.why_not_applicable(&declared.name, verdicts);
+            self.declared_not_installed(
+                &declared.name,
+                format!("`{}` ({place}) is declared, but {why}", declared.text),
+                pythons.as_deref(),
+            );
+        }
+        for (name, by) in &reached.missing_required {
+            let (why, _) = self.why_not_applicable(name, verdicts);
+            let cause = format!("{by} requires {name}, but {why}");
+            self.findings.push(
+                Finding::new(Code::LockedNotInstalled, name.as_str(), cause)
+                    .remedy(format!("lock again: {}", self.relock()))
+                    .remedy(format!("or name {by} in `exclude` under `[python]` of the manifest, if the artifact does not need it")),
+            );
+        }
+        for (name, error) in &reached.errors {
+            self.findings
+                .push(Finding::new(Code::LockedNotInstalled, name.as_str(), error.to_string()).remedy(format!(
+                "name {name} in `exclude` under `[python]` of the manifest, if the target does not need it"
+            )));
+        }
+    }
+
+    fn why_not_applicable(&self, name: &DistributionName, verdicts: &Verdicts) -> (String, Option<String>) {
+        let found = self.lock.distributions.iter().enumerate().find(|(_, l)| l.name == *name);
+        let Some((index, locked)) = found else {
+            return (format!("{} does not hold it", self.lock.name), None);
+        };
+        let pythons = locked.markers.iter().find_map(|marker| match exclusion(marker, self.environment) {
+            Ok(Exclusion::Python { pythons, .. }) => Some(pythons),
+            _ => None,
+        });
+        let why = format!(
+            "{} holds {} {} only for the marker `{}`, which is false: the base has {}",
+            self.lock.place(locked),
+            locked.name,
+            locked.version,
+            verdicts.marker(index),
+            verdicts.values(index).join(", ")
+        );
+        (why, pythons)
+    }
+
+    fn declared_not_installed(&mut self, name: &DistributionName, cause: String, pythons: Option<&str>) {
+        let (major, minor) = self.interpreter.python();
+        let finding = Finding::new(Code::DeclaredNotInstalled, name.as_str(), cause)
+            .remedy(format!("lock again for Python {major}.{minor}: {}", self.relock()));
+        self.findings.push(match pythons {
+            Some(pythons) => finding.remedy(format!(
+                "or use a base and a runtime with the Python that the lock is for: {pythons}"
+            )),
+            None => finding.remedy("or use a base and a runtime that the lock is for"),
+        });
+    }
+
+    pub(crate) fn provided_by_runtime(&mut self, locked: &Locked) {
+        let cause = format!(
+            "{} {} is left out because runtime {} provides {}, in a version that AWS chooses and changes",
+            locked.name, locked.version, self.runtime.name, locked.name
+        );
+        self.findings.push(Finding::new(Code::ProvidedByRuntime, locked.name.as_str(), cause).remedy(
+            "to install it with the artifact, as you should if its version matters, remove it from `from-runtime` under `[python]` of the manifest",
+        ));
+    }
+
+    pub(crate) fn provided_by_layer(&mut self, locked: &Locked, layer: &ArtifactName, version: &str) {
+        let cause = if same_version(&locked.version, version) {
+            format!("{} {} is left out because layer {layer} has it", locked.name, locked.version)
+        } else {
+            format!(
+                "layer {layer} has {} {version}, but {} has {}: it is installed with the artifact, which comes first",
+                locked.name, self.lock.name, locked.version
+            )
+        };
+        self.findings.push(Finding::new(Code::ProvidedByLayer, locked.name.as_str(), cause));
+    }
+
+    /// What is wanted needs files that a hash pins.
+    pub(crate) fn has_files(&mut self, locked: &Locked) {
+        let place = self.lock.place(locked);
+        match &locked.place {
+            Some(FilePlace::File(_) | FilePlace::Folder(_)) => return,
+            Some(FilePlace::Url(_)) if !locked.files.is_empty() => return,
+            Some(FilePlace::Url(url)) => {
+                let cause = format!("{} ({place}) is locked from {url} without a sha256 hash", locked.name);
+                self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(
+                    format!(
+                        "lock it again with the hash of the file that you have checked: {}",
+                        self.relock()
+                    ),
+                ));
+                return;
+            }
+            Some(FilePlace::Refused { text, reason }) => {
+                let cause = format!("{} ({place}) is locked from `{text}`: {reason}", locked.name);
+                self.findings.push(
+                    Finding::new(Code::LockMissing, locked.name.as_str(), cause)
+                        .remedy("name a wheel by its URL, or a wheel or project by its path in the workspace")
+                        .remedy(format!("or a version that an index has, and lock again: {}", self.relock())),
+                );
+                return;
+            }
+            None => {}
+        }
+        let cause = match &locked.not_from_index {
+            Some(origin) => format!(
+                "{} {} ({place}) is locked from {origin}, not from a package index",
+                locked.name, locked.version
+            ),
+            None if locked.files.is_empty() => {
+                format!("{} {} ({place}) has no sha256 hash in the lock", locked.name, locked.version)
+            }
+            None => return,
+        };
+        self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(format!(
+            "let the project require a version of {} that an index has, and lock again: {}",
+            locked.name,
+            self.relock()
+        )));
+    }
+
+    /// The command that makes the lock again for the base's Python.
+    fn relock(&self) -> String {
+        let (major, minor) = self.interpreter.python();
+        match (self.lock.format, &self.lock.made_by) {
+            (LockFormat::Poetry, _) => "poetry lock".to_owned(),
+            (LockFormat::Uv, _) => "uv lock".to_owned(),
+            (LockFormat::Pipfile, _) => format!("pipenv lock --python {major}.{minor}"),
+            (LockFormat::Pylock, Some(command)) => command.clone(),
+            (LockFormat::Pylock, None) => {
+                format!(
+                    "make {} again with the tool that made it, for Python {major}.{minor}",
+                    self.lock.name
+                )
+            }
+            (LockFormat::Requirements, Some(command)) if command.starts_with("pip-compile") => {
+                format!("{command} (run by Python {major}.{minor})")
+            }
+            (LockFormat::Requirements, Some(command)) if command.starts_with("uv pip compile") => {
+                let rest = command.trim_start_matches("uv pip compile");
+                let words: Vec<&str> = rest.split_whitespace().collect();
+                let mut kept = Vec::new();
+                let mut skip = false;
+                for word in words {
+                    let is_python = matches!(word, "--python-version" | "-p" | "--python");
+                    if !skip && !is_python && !word.starts_with("--python-version=") {
+                        kept.push(word);
+                    }
+                    skip = is_python;
+                }
+                format!("uv pip compile --python-version {major}.{minor} {}", kept.join(" "))
+            }
+            (LockFormat::Requirements, Some(command)) => command.clone(),
+            (LockFormat::Requirements, None) => format!(
+                "uv pip compile --generate-hashes --python-version {major}.{minor} requirements.in -o {}",
+                self.lock.name
+            ),
+        }
+    }
+}
+
+fn names_python(marker: &str) -> bool {
+    Marker::parse(marker).is_ok_and(|parsed| parsed.variables().into_iter().any(Variable::is_python))
+}
+
+/// The locked name that differs least, if it differs in at most two characters.
+fn nearest<'a>(
+    name: &DistributionName,
+    locked: &BTreeSet<&'a DistributionName>,
+) -> Option<&'a DistributionName> {
+    let candidates = locked.iter().map(|other| (distance(name.as_str(), other.as_str()), *other));
+    candidates.filter(|(d, _)| *d <= 2).min().map(|(_, other)| other)
+}
+
+/// Levenshtein distance; names are short.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len() > 100 || b.len() > 100 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let next = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[b.len()]
+}

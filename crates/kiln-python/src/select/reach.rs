@@ -1,0 +1,236 @@
+//! Which distributions of a lock are needed: those that the project declares, and what they require in turn.
+
+use crate::error::PythonError;
+use crate::interpreter::{Asked, TargetEnvironment};
+use crate::lock::{Lock, Locked, LockedDependency};
+use crate::project::is_asked_for;
+use crate::specifier::Constraint;
+use kiln_record::DistributionName;
+use pep440_rs::Version;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+/// Where to begin, and what to leave out.
+pub(crate) struct Question<'a> {
+    pub(crate) lock: &'a Lock,
+    pub(crate) environment: &'a TargetEnvironment,
+    /// The distributions of the lock, by name, that apply to the target, as indices.
+    pub(crate) applicable: &'a BTreeMap<&'a DistributionName, Vec<usize>>,
+    /// The dependency groups to begin with.
+    pub(crate) groups: &'a BTreeSet<String>,
+    /// The project's extras to begin with.
+    pub(crate) extras: &'a BTreeSet<String>,
+    /// What something else brings along, with all that it requires.
+    pub(crate) cut: &'a BTreeSet<DistributionName>,
+}
+
+/// What is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    /// Indices into the lock's distributions, with the extras that are asked for.
+    pub(crate) distributions: BTreeMap<usize, BTreeSet<String>>,
+    /// Declared requirements whose name the lock does not have for the target, as indices.
+    pub(crate) missing_declared: BTreeSet<usize>,
+    /// Requirements of locked distributions that the lock does not have: what, and by which distribution.
+    pub(crate) missing_required: BTreeSet<(DistributionName, DistributionName)>,
+    /// Conditions that kept a distribution out, the first for each; the keys are indices into the lock's
+    /// distributions.
+    pub(crate) false_markers: BTreeMap<usize, String>,
+    /// Markers that cannot be evaluated, with the distribution they are about.
+    pub(crate) errors: BTreeMap<DistributionName, PythonError>,
+}
+
+/// Follows the requirements of a lock from what the project declares. Every (distribution, extra) pair is
+/// looked at once, so circles end.
+pub(crate) fn reach(question: &Question<'_>) -> Reached {
+    match question.lock.root {
+        None => reach_declared(question),
+        Some(root) => {
+            // A condition can ask for an extra that another distribution is only found to need on the way, so
+            // the way is gone until no further extra turns up; uv goes it twice.
+            let mut active = BTreeSet::new();
+            for _ in 0..MOST_ROUNDS {
+                let reached = reach_from(question, root, &active);
+                let found = active_extras(question, root, &reached);
+                if found == active {
+                    return reached;
+                }
+                active = found;
+            }
+            reach_from(question, root, &active)
+        }
+    }
+}
+
+/// Most times that the way through a lock is gone.
+const MOST_ROUNDS: usize = 8;
+
+/// The names that `uv.lock` gives, in its markers, to the extras and groups that are chosen: its conditions
+/// for conflicting ones are written `extra == 'extra-3-app-gpu'`, with the length of the project's name in
+/// front.
+fn active_extras(question: &Question<'_>, root: usize, reached: &Reached) -> BTreeSet<String> {
+    let mut active = BTreeSet::new();
+    for (index, extras) in &reached.distributions {
+        let Some(locked) = question.lock.distributions.get(*index) else { continue };
+        let name = &locked.name;
+        active.extend(extras.iter().map(|extra| format!("extra-{}-{name}-{extra}", name.as_str().len())));
+        if *index == root {
+            active.insert(format!("project-{}-{name}", name.as_str().len()));
+            let groups = question.groups.iter();
+            active.extend(groups.map(|group| format!("group-{}-{name}-{group}", name.as_str().len())));
+        }
+    }
+    active
+}
+
+/// Follows the requirements of a lock from the project itself, which the lock lists.
+fn reach_from(question: &Question<'_>, root: usize, active: &BTreeSet<String>) -> Reached {
+    let mut reached = Reached::default();
+    let groups: Vec<String> = question.groups.iter().cloned().collect();
+    let mut open: Vec<(usize, BTreeSet<String>)> = vec![(root, question.extras.clone())];
+    while let Some((index, extras)) = open.pop() {
+        let Some(locked) = question.lock.distributions.get(index) else { continue };
+        let known = reached.distributions.get(&index);
+        if known.is_some_and(|known| extras.is_subset(known)) {
+            continue;
+        }
+        let all: BTreeSet<String> = known.into_iter().flatten().cloned().chain(extras).collect();
+        reached.distributions.insert(index, all.clone());
+        let extras: Vec<String> = all.union(active).cloned().collect();
+        let asked = Asked { extras: &extras, groups: if index == root { &groups } else { &[] } };
+        for dependency in &locked.dependencies {
+            if is_cut(question, &dependency.name) {
+                continue;
+            }
+            let found = dependency_candidates(question, dependency);
+            let marker = dependency.marker.as_deref();
+            match marker.map(|marker| question.environment.evaluate_asked(marker, &asked)) {
+                None => {}
+                Some(Ok(verdict)) if verdict.value => {}
+                Some(Ok(_)) => {
+                    note_false(&mut reached, &found, marker);
+                    continue;
+                }
+                Some(Err(error)) => {
+                    reached.errors.entry(dependency.name.clone()).or_insert(error);
+                    continue;
+                }
+            }
+            if found.is_empty() {
+                reached.missing_required.insert((dependency.name.clone(), locked.name.clone()));
+            }
+            open.extend(found.into_iter().map(|i| (i, dependency.extras.iter().cloned().collect())));
+        }
+    }
+    reached
+}
+
+/// Whether something else brings a distribution along with all that it requires. A project of the workspace
+/// that is left out has its code in the artifact's own sources, so what it requires is still needed.
+fn is_cut(question: &Question<'_>, name: &DistributionName) -> bool {
+    let is_folder =
+        |index: &usize| question.lock.distributions.get(*index).is_some_and(|locked| locked.folder.is_some());
+    question.cut.contains(name)
+        && !question.applicable.get(name).is_some_and(|all| !all.is_empty() && all.iter().all(is_folder))
+}
+
+fn note_false(reached: &mut Reached, found: &[usize], marker: Option<&str>) {
+    for (index, marker) in found.iter().zip(marker.into_iter().cycle()) {
+        reached.false_markers.entry(*index).or_insert_with(|| marker.to_owned());
+    }
+}
+
+/// Follows the requirements of a lock from what the project file declares.
+fn reach_declared(question: &Question<'_>) -> Reached {
+    let mut reached = Reached::default();
+    let mut open: Vec<(usize, BTreeSet<String>)> = Vec::new();
+    for (index, declared) in question.lock.declared.iter().enumerate() {
+        if !is_asked_for(declared, question.groups, question.extras) || question.cut.contains(&declared.name)
+        {
+            continue;
+        }
+        let found = candidates(question, &declared.name, declared.constraint.as_ref(), None);
+        let condition = (&declared.name, declared.marker.as_deref());
+        if !holds(question, &mut reached, condition, &found, &BTreeSet::new()) {
+            continue;
+        }
+        match found {
+            found if found.is_empty() => {
+                reached.missing_declared.insert(index);
+            }
+            found => open.extend(found.into_iter().map(|i| (i, declared.extras.iter().cloned().collect()))),
+        }
+    }
+    while let Some((index, extras)) = open.pop() {
+        let known = reached.distributions.get(&index);
+        if known.is_some_and(|known| extras.is_subset(known)) {
+            continue;
+        }
+        let all: BTreeSet<String> = known.into_iter().flatten().cloned().chain(extras).collect();
+        reached.distributions.insert(index, all.clone());
+        let Some(locked) = question.lock.distributions.get(index) else { continue };
+        for dependency in &locked.dependencies {
+            let found = dependency_candidates(question, dependency);
+            let condition = (&dependency.name, dependency.marker.as_deref());
+            if question.cut.contains(&dependency.name)
+                || !holds(question, &mut reached, condition, &found, &all)
+            {
+                continue;
+            }
+            if found.is_empty() {
+                reached.missing_required.insert((dependency.name.clone(), locked.name.clone()));
+            }
+            open.extend(found.into_iter().map(|i| (i, dependency.extras.iter().cloned().collect())));
+        }
+    }
+    reached
+}
+
+fn holds(
+    question: &Question<'_>,
+    reached: &mut Reached,
+    (name, marker): (&DistributionName, Option<&str>),
+    found: &[usize],
+    extras: &BTreeSet<String>,
+) -> bool {
+    let Some(marker) = marker else { return true };
+    let extras: Vec<String> = extras.iter().cloned().collect();
+    match question.environment.evaluate(marker, &extras) {
+        Ok(verdict) if verdict.value => true,
+        Ok(_) => {
+            note_false(reached, found, Some(marker));
+            false
+        }
+        Err(error) => {
+            reached.errors.entry(name.clone()).or_insert(error);
+            false
+        }
+    }
+}
+
+fn dependency_candidates(question: &Question<'_>, dependency: &LockedDependency) -> Vec<usize> {
+    candidates(question, &dependency.name, dependency.constraint.as_ref(), dependency.source.as_deref())
+}
+
+/// The applicable distributions of a name. Locks before 2.1 tell several versions of one name apart only by
+/// the constraints of those that require them; `uv.lock` names version and index wherever there is more than
+/// one.
+fn candidates(
+    question: &Question<'_>,
+    name: &DistributionName,
+    constraint: Option<&Constraint>,
+    source: Option<&str>,
+) -> Vec<usize> {
+    let mut all = question.applicable.get(name).cloned().unwrap_or_default();
+    if source.is_some() {
+        all.retain(|i| question.lock.distributions.get(*i).is_some_and(|l| l.source.as_deref() == source));
+    }
+    let Some(constraint) = constraint.filter(|_| all.len() > 1) else { return all };
+    let version = |index: &usize| -> Option<Version> {
+        let locked: &Locked = question.lock.distributions.get(*index)?;
+        Version::from_str(&locked.version).ok()
+    };
+    let fitting: Vec<usize> =
+        all.iter().copied().filter(|index| version(index).is_some_and(|v| constraint.contains(&v))).collect();
+    if fitting.is_empty() && source.is_none() { all } else { fitting }
+}

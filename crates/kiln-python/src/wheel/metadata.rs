@@ -1,0 +1,195 @@
+//! Core metadata: what a distribution says about itself in METADATA (PEP 241 to PEP 794).
+
+use kiln_record::{Metadata, Supplier};
+
+/// The fields of METADATA that kiln uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CoreMetadata {
+    /// `Name`, as written.
+    pub(crate) name: Option<String>,
+    /// `Version`, as written.
+    pub(crate) version: Option<String>,
+    /// `Requires-Dist` lines, as written.
+    pub(crate) requires_dist: Vec<String>,
+    /// `Requires-Python`, as written.
+    pub(crate) requires_python: Option<String>,
+    /// `Provides-Extra` lines, as written.
+    pub(crate) extras: Vec<String>,
+    /// Licence, supplier and addresses.
+    pub(crate) about: Metadata,
+}
+
+/// Reads METADATA. The format is a mail header: unknown fields are passed over, and nothing in it can fail.
+pub(crate) fn parse_metadata(text: &str) -> CoreMetadata {
+    let headers = parse_headers(text);
+    let all = |name: &'static str| {
+        headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    };
+    // Old builders wrote `UNKNOWN` for what their setup file left out.
+    let one = |name: &'static str| {
+        all(name).map(str::trim).find(|value| !value.is_empty() && *value != "UNKNOWN").map(str::to_owned)
+    };
+    let list =
+        |name: &'static str| all(name).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).collect();
+    let expression = one("license-expression");
+    let (license_expression, stray) = match expression {
+        Some(text) if is_spdx_shaped(&text) => (Some(text), None),
+        other => (None, other),
+    };
+    CoreMetadata {
+        name: one("name"),
+        version: one("version"),
+        requires_dist: list("requires-dist"),
+        requires_python: one("requires-python"),
+        extras: list("provides-extra"),
+        about: Metadata {
+            license_expression,
+            license: one("license").or(stray),
+            license_classifiers: all("classifier").filter_map(license_classifier).collect(),
+            supplier: supplier(one("author"), one("author-email"))
+                .or_else(|| supplier(one("maintainer"), one("maintainer-email"))),
+            summary: one("summary"),
+            homepage: one("home-page")
+                .filter(|url| is_web_address(url))
+                .or_else(|| project_url(all("project-url"), &["homepage"])),
+            source: project_url(all("project-url"), &["source", "repository", "sourcecode", "github"]),
+        },
+    }
+}
+
+/// Header fields up to the first empty line: names in lower case, continuation lines joined by line feeds.
+pub(crate) fn parse_headers(text: &str) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        if line.is_empty() {
+            break;
+        }
+        if let Some(rest) = line.strip_prefix([' ', '\t']) {
+            if let Some((_, value)) = headers.last_mut() {
+                value.push('\n');
+                value.push_str(unindented(rest));
+            }
+        } else if let Some((key, value)) = line.split_once(':') {
+            headers.push((key.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    headers
+}
+
+/// Builders indent continuation lines by eight spaces, or by seven and a `|`; one space is gone already.
+fn unindented(rest: &str) -> &str {
+    let spaces = rest.bytes().take(7).take_while(|c| *c == b' ').count();
+    let rest = &rest[spaces..];
+    if spaces == 6 { rest.strip_prefix('|').unwrap_or(rest) } else { rest }
+}
+
+/// Whether a text has only what an SPDX expression consists of; whether its names are known is not judged
+/// here.
+fn is_spdx_shaped(text: &str) -> bool {
+    text.bytes().all(|c| c.is_ascii_alphanumeric() || b".-+:() ".contains(&c))
+}
+
+/// The licence in a trove classifier: `License :: OSI Approved :: MIT License` gives `MIT License`.
+fn license_classifier(classifier: &str) -> Option<String> {
+    let rest = classifier.trim().strip_prefix("License ::")?.trim();
+    let name =
+        rest.strip_prefix("OSI Approved").map_or(rest, |r| r.trim_start().trim_start_matches(':').trim());
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn supplier(name: Option<String>, email: Option<String>) -> Option<Supplier> {
+    let (mail_name, address) = email.map(|text| first_mailbox(&text)).unwrap_or_default();
+    let name = name.or(mail_name);
+    (name.is_some() || address.is_some()).then_some(Supplier { name, email: address })
+}
+
+/// Name and address of the first mailbox in a list such as `A <a@x>, "B, C" <b@x>` or `a@x, b@x`.
+fn first_mailbox(text: &str) -> (Option<String>, Option<String>) {
+    let mut quoted = false;
+    let end = text
+        .char_indices()
+        .find(|(_, c)| {
+            quoted ^= *c == '"';
+            *c == ',' && !quoted
+        })
+        .map_or(text.len(), |(i, _)| i);
+    let first = text[..end].trim();
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    match first.split_once('<') {
+        Some((name, rest)) => (
+            filled(name.trim().trim_matches('"').trim()),
+            filled(rest.split('>').next().unwrap_or_default().trim()),
+        ),
+        None if first.contains('@') => (None, filled(first)),
+        None => (filled(first), None),
+    }
+}
+
+/// The first `Project-URL` whose label, normalised as "Well-known Project URLs" says, is one of those given.
+fn project_url<'a>(urls: impl Iterator<Item = &'a str> + Clone, labels: &[&str]) -> Option<String> {
+    labels.iter().find_map(|wanted| {
+        urls.clone().find_map(|line| {
+            let (label, url) = line.split_once(',')?;
+            let label: String = label
+                .chars()
+                .filter(|c| !c.is_ascii_punctuation() && !c.is_whitespace())
+                .flat_map(char::to_lowercase)
+                .collect();
+            (label == *wanted && is_web_address(url.trim())).then(|| url.trim().to_owned())
+        })
+    })
+}
+
+fn is_web_address(text: &str) -> bool {
+    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modern_file() {
+        let m = parse_metadata(
+            "Metadata-Version: 2.4\r\nName: Demo.Pkg\r\nVersion: 1.0\r\nSummary: One line\r\n\
+             License-Expression: MIT OR Apache-2.0\r\nAuthor-email: \"Doe, Jane\" <jane@example.org>, B <b@example.org>\r\n\
+             Project-URL: Source Code, https://example.org/src\r\nProject-URL: Home page, https://example.org/\r\n\
+             Requires-Python: >=3.9\r\nRequires-Dist: six ; extra == 'x'\r\nProvides-Extra: x\r\n\r\nName: body\r\n",
+        );
+        assert_eq!(m.name.as_deref(), Some("Demo.Pkg"));
+        assert_eq!(m.version.as_deref(), Some("1.0"));
+        assert_eq!(m.about.license_expression.as_deref(), Some("MIT OR Apache-2.0"));
+        let supplier = m.about.supplier.unwrap();
+        assert_eq!(supplier.name.as_deref(), Some("Doe, Jane"));
+        assert_eq!(supplier.email.as_deref(), Some("jane@example.org"));
+        assert_eq!(m.about.homepage.as_deref(), Some("https://example.org/"));
+        assert_eq!(m.about.source.as_deref(), Some("https://example.org/src"));
+        assert_eq!(m.requires_dist, ["six ; extra == 'x'"]);
+        assert_eq!(m.extras, ["x"]);
+    }
+
+    #[test]
+    fn an_old_file() {
+        let m = parse_metadata(
+            "Name: a\nAuthor: Jane\nAuthor-email: jane@example.org\nHome-page: UNKNOWN\n\
+             License: BSD\n        Redistribution\n       |  and use\nLicense-Expression: see <file>\n\
+             Classifier: License :: OSI Approved :: BSD License\nClassifier: License :: Public Domain\n\
+             Classifier: License :: OSI Approved\nClassifier: Topic :: X\n",
+        );
+        assert_eq!(m.about.license.as_deref(), Some("BSD\nRedistribution\n  and use"));
+        assert_eq!(m.about.license_expression, None);
+        assert_eq!(m.about.license_classifiers, ["BSD License", "Public Domain"]);
+        assert_eq!(m.about.homepage, None);
+        let supplier = m.about.supplier.unwrap();
+        assert_eq!(
+            (supplier.name.as_deref(), supplier.email.as_deref()),
+            (Some("Jane"), Some("jane@example.org"))
+        );
+    }
+
+    #[test]
+    fn noise_is_no_error() {
+        assert_eq!(parse_metadata(" \n\t:\n:::\n\u{feff}"), CoreMetadata::default());
+        assert_eq!(parse_metadata("Author-email: ,\"\nName: \n").about.supplier, None);
+    }
+}
