@@ -8,8 +8,8 @@ use kiln_pack::COMPRESSOR;
 use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;
 
-/// The record of a build. It follows from the inputs alone.
-pub(crate) fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record, BuildError> {
+/// The record of a build by one kiln. It follows from the inputs alone.
+pub(crate) fn record(verified: Verified, outputs: Vec<Output>, kiln: &str) -> Result<Record, BuildError> {
     let Verified {
         plan,
         collection,
@@ -39,7 +39,7 @@ pub(crate) fn record(verified: Verified, outputs: Vec<Output>) -> Result<Record,
     let compressor = assembled.as_ref().map_or(COMPRESSOR, |assembled| assembled.codec.id());
     let tools = BTreeMap::from([
         ("compressor".to_owned(), compressor.to_owned()),
-        ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("kiln".to_owned(), kiln.to_owned()),
     ]);
     let mut components = collection.components.clone();
     if let Some(assembled) = &assembled {

@@ -690,7 +690,7 @@ impl Packed {
             let Self { mut verified, mut publication, outputs } = self;
             let measured = verified.measured.take();
             let shown = judge(&verified.plan, &verified.findings, context.environment.now);
-            let record = record(verified, outputs)?;
+            let record = record(verified, outputs, &context.environment.kiln)?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
                 std::io::Error::other(format!("{}: {error}; this is a defect in kiln", record.artifact))
