@@ -7,8 +7,12 @@ use kiln_pack::COMPRESSOR;
 use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;
 
-/// The record of a build. It follows from the inputs alone.
-pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>) -> Result<Record, BuildError> {
+/// The record of a build by one kiln. It follows from the inputs alone.
+pub(crate) fn record(
+    judgement: Judgement,
+    outputs: Vec<Output>,
+    kiln: &str,
+) -> Result<Record, BuildError> {
     let Judgement { plan, collection, parts, layers, gaps, verdict, imports, assembled, measured: _ } =
         judgement;
     let Verdict { findings, checks } = verdict;
@@ -29,7 +33,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>) -> Result<Recor
     let compressor = assembled.as_ref().map_or(COMPRESSOR, |assembled| assembled.codec.id());
     let tools = BTreeMap::from([
         ("compressor".to_owned(), compressor.to_owned()),
-        ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("kiln".to_owned(), kiln.to_owned()),
     ]);
     let mut components = collection.components.clone();
     if let Some(assembled) = &assembled {

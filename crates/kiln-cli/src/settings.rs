@@ -1,6 +1,6 @@
 //! Arguments, environment variables and configuration files become the environment of a run.
 
-use crate::args::{Format, Global};
+use crate::args::{Format, Global, VERSION};
 use crate::failure::Failure;
 use crate::indexes::{IndexSettings, index_settings};
 use crate::variables::{self as var, Variables};
@@ -58,6 +58,7 @@ impl Settings {
             false => IndexSettings::default(),
         };
         let environment = Environment {
+            kiln: VERSION.to_owned(),
             dist: root.join("dist"),
             state: root.join(".kiln"),
             store: store(variables, home.as_deref())?,

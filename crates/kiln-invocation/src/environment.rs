@@ -11,6 +11,8 @@ use std::time::Duration;
 /// Everything that the command line hands to a run.
 #[derive(Clone, Debug)]
 pub struct Environment {
+    /// The version of this kiln, with its commit where that is known, as records name it.
+    pub kiln: String,
     /// The workspace.
     pub root: PathBuf,
     /// Where artifacts are published.

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub struct Run(Arc<Shared>);
 
 struct Shared {
+    kiln: String,
     root: PathBuf,
     dist: PathBuf,
     state: PathBuf,
@@ -33,6 +34,7 @@ impl Run {
     pub fn new(environment: &Environment, events: &Events, lock: WorkspaceLock) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self(Arc::new(Shared {
+            kiln: environment.kiln.clone(),
             root: environment.root.clone(),
             dist: environment.dist.clone(),
             state: environment.state.clone(),
@@ -43,6 +45,12 @@ impl Run {
             reading: Semaphore::new(processors),
             _lock: lock,
         }))
+    }
+
+    /// The version of this kiln, with its commit where that is known, as records name it.
+    #[must_use]
+    pub fn kiln(&self) -> &str {
+        &self.0.kiln
     }
 
     /// The workspace.

@@ -373,7 +373,7 @@ pub struct Record {
     /// What importing it told, where that was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imports: Option<ImportRecord>,
-    /// Names and exact versions of what decided bytes: the compressor, the format.
+    /// Names and exact versions of what decided bytes: kiln, with its commit where that is known, and the compressor.
     pub tools: BTreeMap<String, String>,
     /// The published archive, first; of an OCI layout its files, first the image's manifest. Documents made from this record are not listed in it.
     pub outputs: Vec<Output>,

@@ -40,7 +40,7 @@ impl Packed {
             let Self { mut judgement, mut publication, outputs } = self;
             let measured = judgement.measured.take();
             let shown = judge(&judgement.plan, &judgement.verdict.findings, run.now());
-            let record = record(judgement, outputs)?;
+            let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
                 std::io::Error::other(format!("{}: {error}; this is a defect in kiln", record.artifact))

@@ -176,7 +176,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         checks: Vec::new(),
         imports: None,
         tools: BTreeMap::from([
-            ("kiln".to_owned(), "0.0.0".to_owned()),
+            ("kiln".to_owned(), "0.1.0".to_owned()),
             ("libdeflate".to_owned(), "1.26.1".to_owned()),
         ]),
         outputs: vec![Output {
