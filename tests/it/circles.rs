@@ -37,7 +37,9 @@ fn no_crate_has_a_circle_of_files() {
         read(&entry.path().join("src"), "", &mut sources);
         let found = circles(&edges(&sources));
         match UNTANGLED_LATER.iter().find(|(later, _)| *later == name) {
-            Some(_) if found.is_empty() => wrong += &format!("{name} has no circle any more: take it off the list\n"),
+            Some(_) if found.is_empty() => {
+                wrong += &format!("{name} has no circle any more: take it off the list\n")
+            }
             Some(_) => {}
             None => wrong.extend(found.iter().map(|circle| format!("{name}: {circle}"))),
         }

@@ -155,7 +155,8 @@ impl Modules {
         }
         open.push(asked);
         let module = &self.0[at];
-        let mut targets: Vec<Target> = module.children.get(name).copied().map(Target::Module).into_iter().collect();
+        let mut targets: Vec<Target> =
+            module.children.get(name).copied().map(Target::Module).into_iter().collect();
         if module.items.contains(name) {
             targets.push(Target::Item(at, name.to_owned()));
         }
