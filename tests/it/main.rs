@@ -9,6 +9,7 @@ mod architecture;
 mod arm64;
 mod bases;
 mod binaries;
+mod circles;
 mod conformance;
 mod container_images;
 mod diff;

@@ -1,6 +1,5 @@
 //! One function in two packagings: what each brings, so that the choice between a zip and an image is made on facts.
 
-use crate::compare::Diff;
 use crate::quantity::binary;
 use kiln_record::{ArtifactKind, Ecosystem, Entry, Mode, Record, Surface, TreePath};
 use serde::Serialize;
@@ -108,14 +107,11 @@ impl Packagings {
             row("setuid or setgid", &|one| surface(one, &|s| names(&s.privileged))),
         ]
     }
-}
 
-impl Diff {
-    /// The two packagings as lines of a terminal.
-    pub(crate) fn packaging_lines(&self) -> Vec<String> {
-        let Some(packagings) = &self.packagings else { return Vec::new() };
-        let rows = packagings.rows();
-        let head = [String::new(), packagings.before.kind.to_string(), packagings.after.kind.to_string()];
+    /// The two side by side as lines of a terminal.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let rows = self.rows();
+        let head = [String::new(), self.before.kind.to_string(), self.after.kind.to_string()];
         let width = |column: usize| {
             rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or_default()
         };

@@ -7,6 +7,7 @@ use crate::anomaly::StepVerdict;
 use crate::causes::gap_text;
 use crate::compare::{ComponentChange, ComponentChangeKind, Diff, Side, Verdict};
 use crate::files::{FileChange, FileChangeKind};
+use crate::packaging::Packagings;
 use crate::quantity::{binary, delta, exact, signed};
 use kiln_record::{Finding, InputRole};
 use std::cmp::Reverse;
@@ -27,7 +28,7 @@ impl Diff {
             out.line(&format!("  before  {}", side(&self.before)));
             out.line(&format!("  after   {}", side(&self.after)));
         }
-        let packagings = self.packaging_lines();
+        let packagings = self.packagings.as_ref().map(Packagings::lines).unwrap_or_default();
         if !packagings.is_empty() {
             out.head("Packagings");
             packagings.iter().for_each(|line| out.line(&format!("  {line}")));

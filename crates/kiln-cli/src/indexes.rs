@@ -1,7 +1,7 @@
 //! Which package indexes this machine has for a workspace: those that `kiln.toml` names, and the default one.
 
+use crate::config_files::texts;
 use crate::failure::Failure;
-use crate::settings::texts;
 use crate::variables::{self as var, Variables};
 use kiln_fetch::{
     IndexSetting, IndexSources, configured_index, further_indexes, named_index, pip_config_paths,

@@ -4,6 +4,7 @@
 
 mod args;
 mod command;
+mod config_files;
 mod failure;
 mod findings;
 mod indexes;

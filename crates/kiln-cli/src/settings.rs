@@ -1,6 +1,7 @@
 //! Arguments, environment variables and configuration files become the environment of a run.
 
 use crate::args::{Format, Global, VERSION};
+use crate::config_files::texts;
 use crate::failure::Failure;
 use crate::indexes::{IndexSettings, index_settings};
 use crate::variables::{self as var, Variables};
@@ -143,14 +144,6 @@ fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
         netrc,
         ..NetworkSettings::default()
     }
-}
-
-/// The paths that can be read, with their texts.
-pub(crate) fn texts(paths: &[PathBuf]) -> Vec<(String, String)> {
-    paths
-        .iter()
-        .filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?)))
-        .collect()
 }
 
 /// The mirrors for bases that name none: the workspace's, the variable's, then those of the host's apt.

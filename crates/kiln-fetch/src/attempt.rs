@@ -1,7 +1,7 @@
 //! One attempt at one request: redirects, logins, the meaning of statuses, and a bounded body.
 
 use crate::credentials::{Credentials, redacted_text};
-use crate::transport::Transport;
+use crate::transport::{Transport, innermost};
 use crate::{FetchError, redacted, without_credentials};
 use bytes::Bytes;
 use reqwest::header::{
@@ -174,15 +174,6 @@ impl Body {
         }
         Ok(bytes)
     }
-}
-
-/// The most specific message of a chain of errors: what went wrong, without the layers that passed it on.
-pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }
 
 /// Passes on a reply that brings the file, and says what the others mean.

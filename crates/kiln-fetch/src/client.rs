@@ -1,78 +1,24 @@
-//! The client: settings, documents in memory, and verified downloads into a sink.
+//! The client: documents in memory, and verified downloads into a sink.
 
 use crate::attempt::{Attempt, Body, Failure, Wanted};
-use crate::credentials::{Credentials, percent_decoded};
+use crate::credentials::Credentials;
+use crate::target::Target;
 use crate::transport::Transport;
-use crate::{FetchError, Sink, local_file, redacted};
-use kiln_record::{Digest, Hasher};
+use crate::{FetchError, NetworkSettings, Response, Sink, local_file, redacted};
+use kiln_record::Digest;
 use std::fmt;
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use url::Url;
 
-/// The most a download may bring if nobody knows its size beforehand: 4 GiB, more than any wheel or `.deb`.
-const UNSIZED_LIMIT: u64 = 4 << 30;
 /// The wait before the second attempt; it doubles each time up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait between two attempts that kiln chooses itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// The longest wait that a server may ask for with `Retry-After`.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
-
-/// How to use the network.
-#[derive(Clone)]
-pub struct NetworkSettings {
-    /// A file of PEM certificates to trust *instead of* the host's trust store.
-    pub ca_bundle: Option<PathBuf>,
-    /// The `User-Agent` header.
-    pub user_agent: String,
-    /// The longest time to connect to a server, TLS included.
-    pub connect_timeout: Duration,
-    /// The longest silence of a server, before and within its reply.
-    pub read_timeout: Duration,
-    /// How often a request is tried before it fails; 0 counts as 1.
-    pub attempts: u32,
-    /// How many requests run at once; 0 counts as 1.
-    pub parallel: usize,
-    /// The text of a netrc file, for servers that want a login.
-    pub netrc: Option<String>,
-    /// Refuses every request but those for `file:` URLs.
-    pub offline: bool,
-}
-
-impl Default for NetworkSettings {
-    /// The host's trust store, 10 s to connect, 30 s of silence, 4 attempts, 8 requests at once.
-    fn default() -> Self {
-        Self {
-            ca_bundle: None,
-            user_agent: "kiln".to_owned(),
-            connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(30),
-            attempts: 4,
-            parallel: 8,
-            netrc: None,
-            offline: false,
-        }
-    }
-}
-
-impl fmt::Debug for NetworkSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetworkSettings")
-            .field("ca_bundle", &self.ca_bundle)
-            .field("user_agent", &self.user_agent)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("read_timeout", &self.read_timeout)
-            .field("attempts", &self.attempts)
-            .field("parallel", &self.parallel)
-            .field("netrc", &self.netrc.as_ref().map(|_| "***"))
-            .field("offline", &self.offline)
-            .finish()
-    }
-}
 
 /// Fetches from servers and `file:` URLs. Clones share connections, logins and the limit on parallel requests.
 #[derive(Clone)]
@@ -87,30 +33,9 @@ struct Shared {
     permits: Semaphore,
 }
 
-/// A document that fits in memory.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Response {
-    /// Its bytes, decompressed if the server compressed them for the transfer.
-    pub bytes: Vec<u8>,
-    /// Where it was found after redirects, without credentials: what relative links in it refer to.
-    pub final_url: Url,
-    /// The `Content-Type` header in lower case, without parameters.
-    pub content_type: Option<String>,
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("settings", &self.shared.settings).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
-            .field("bytes", &self.bytes.len())
-            .field("final_url", &redacted(&self.final_url))
-            .field("content_type", &self.content_type)
-            .finish()
     }
 }
 
@@ -267,90 +192,6 @@ impl Tries {
             }
         }
     }
-}
-
-/// What a download must be.
-pub(crate) struct Target<'a> {
-    pub(crate) url: &'a Url,
-    pub(crate) expected: Option<&'a Digest>,
-    pub(crate) size: Option<u64>,
-    pub(crate) progress: &'a (dyn Fn(u64) + Sync),
-}
-
-impl Target<'_> {
-    async fn receive(
-        &self,
-        body: &mut Body,
-        sink: &mut dyn Sink,
-        reported: &mut u64,
-    ) -> Result<(Digest, u64), Failure> {
-        if let (Some(size), Some(stated)) = (self.size, body.stated_length())
-            && size != stated
-        {
-            return Err(Failure::Final(self.size_mismatch(stated)));
-        }
-        sink.restart().map_err(|source| self.sink_error(source))?;
-        let mut hasher = Hasher::default();
-        let mut found = 0_u64;
-        while let Some(chunk) = body.chunk().await? {
-            found += chunk.len() as u64;
-            self.check_growth(found)?;
-            hasher.update(&chunk);
-            sink.write_all(&chunk).map_err(|source| self.sink_error(source))?;
-            if found > *reported {
-                (self.progress)(found - *reported);
-                *reported = found;
-            }
-        }
-        if body.stated_length().is_none() && self.size.is_some_and(|size| found < size) {
-            // Without a stated length, a connection that was cut looks like the end of the file.
-            return Err(Failure::passing("the transfer ended early"));
-        }
-        sink.flush().map_err(|source| self.sink_error(source))?;
-        Ok((hasher.finish(), found))
-    }
-
-    /// Stops a reply that is longer than it may be while it is still coming.
-    pub(crate) fn check_growth(&self, found: u64) -> Result<(), FetchError> {
-        match self.size {
-            Some(size) if found > size => Err(self.size_mismatch(found)),
-            None if found > UNSIZED_LIMIT => {
-                Err(FetchError::TooLarge { url: redacted(self.url), limit: UNSIZED_LIMIT })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn sink_error(&self, source: std::io::Error) -> FetchError {
-        FetchError::Sink { url: redacted(self.url), source }
-    }
-
-    fn check(&self, digest: Digest, found: u64) -> Result<(Digest, u64), FetchError> {
-        match (self.size, self.expected) {
-            (Some(size), _) if size != found => Err(self.size_mismatch(found)),
-            (_, Some(&expected)) if expected != digest => Err(FetchError::DigestMismatch {
-                url: redacted(self.url),
-                file: file_name(self.url),
-                expected,
-                found: digest,
-            }),
-            _ => Ok((digest, found)),
-        }
-    }
-
-    fn size_mismatch(&self, found: u64) -> FetchError {
-        FetchError::SizeMismatch {
-            url: redacted(self.url),
-            file: file_name(self.url),
-            expected: self.size.unwrap_or_default(),
-            found,
-        }
-    }
-}
-
-/// The last component of a URL's path, decoded.
-pub(crate) fn file_name(url: &Url) -> String {
-    percent_decoded(url.path().rsplit('/').next().unwrap_or_default())
 }
 
 /// Undoes the compression that the client offered for the transfer, within the limit.

@@ -1,8 +1,8 @@
 //! Python package indexes: the simple repository API, as JSON (PEP 691) or HTML (PEP 503), from one request.
 
-use crate::client::file_name;
 use crate::credentials::redacted_text;
 use crate::index_html::{self, Anchor};
+use crate::target::file_name;
 use crate::{Client, FetchError, Response, redacted, without_credentials};
 use kiln_record::{Digest, DistributionName};
 use serde::Deserialize;

@@ -21,27 +21,32 @@ mod error;
 mod git;
 mod index;
 mod index_html;
+mod index_setting;
 mod local_file;
+mod network_settings;
 mod pip_config;
 mod registry;
+mod response;
 mod settings;
 mod sink;
+mod target;
 mod transport;
 mod uv_config;
 
 pub use apt_sources::{Mirror, apt_mirrors};
-pub use client::{Client, NetworkSettings, Response};
+pub use client::Client;
 pub use crates::{CratePlace, CrateSetting, cargo_config_paths, configured_crates, crate_url, downloads_of};
 pub use credentials::{redacted, without_credentials, without_queries};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;
 pub use git::{GitCommit, GitObject, Reference, Repository};
 pub use index::{Index, IndexFile};
+pub use index_setting::IndexSetting;
+pub use network_settings::NetworkSettings;
 pub use pip_config::pip_config_paths;
 pub use registry::{Registry, RegistryLogin};
-pub use settings::{
-    IndexSetting, IndexSources, configured_index, further_indexes, is_same_index, named_index,
-};
+pub use response::Response;
+pub use settings::{IndexSources, configured_index, further_indexes, is_same_index, named_index};
 pub use sink::{Reopened, Sink};
 pub use url::Url;
 pub use uv_config::uv_config_paths;

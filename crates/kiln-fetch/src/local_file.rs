@@ -1,6 +1,6 @@
 //! `file:` URLs: an index or archive that is a folder on this host.
 
-use crate::client::Target;
+use crate::target::Target;
 use crate::{FetchError, Response, Sink, redacted};
 use kiln_record::{Digest, Hasher};
 use std::io::{self, ErrorKind, Read as _};

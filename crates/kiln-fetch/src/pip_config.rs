@@ -3,7 +3,7 @@
 //! Source: pip's documentation, "Configuration", and `configparser` in raw mode for the syntax.
 
 use crate::FetchError;
-use crate::settings::{IndexSetting, index_setting, is_true};
+use crate::index_setting::{IndexSetting, index_setting, is_true};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

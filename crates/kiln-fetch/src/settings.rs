@@ -3,8 +3,8 @@
 //! Everything here is a function of its arguments: variables and file texts go in, a setting comes out. kiln has no
 //! index of its own; where nothing is configured, the base's pip is asked (the probe).
 
-use crate::credentials::redacted_text;
-use crate::{FetchError, Index, pip_config, redacted, uv_config};
+use crate::index_setting::{IndexSetting, index_setting, is_true};
+use crate::{FetchError, pip_config, uv_config};
 use std::collections::BTreeMap;
 use std::fmt;
 use url::Url;
@@ -21,31 +21,10 @@ pub struct IndexSources<'a> {
     pub uv_config: &'a [(String, String)],
 }
 
-/// An index that is configured somewhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct IndexSetting {
-    /// Its URL; it may hold credentials.
-    pub url: Url,
-    /// Where it is written: a variable, or file, line and key.
-    pub from: String,
-}
-
 impl fmt::Debug for IndexSources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Variables and files may hold anything, tokens included.
         f.write_str("IndexSources")
-    }
-}
-
-impl fmt::Debug for IndexSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IndexSetting").field("url", &redacted(&self.url)).field("from", &self.from).finish()
-    }
-}
-
-impl From<IndexSetting> for Index {
-    fn from(setting: IndexSetting) -> Self {
-        Self { url: setting.url, from: setting.from }
     }
 }
 
@@ -139,26 +118,6 @@ pub fn is_same_index(a: &Url, b: &Url) -> bool {
         )
     };
     bare(a) == bare(b)
-}
-
-/// Checks the text of an index setting.
-pub(crate) fn index_setting(text: &str, from: String) -> Result<IndexSetting, FetchError> {
-    let error = |why: String| FetchError::Setting { from: from.clone(), why };
-    let url = if text.starts_with('/') {
-        Url::from_directory_path(text).map_err(|()| error("it is not an absolute path".to_owned()))?
-    } else {
-        Url::parse(text)
-            .map_err(|problem| error(format!("`{}` is no URL ({problem})", redacted_text(text))))?
-    };
-    if !matches!(url.scheme(), "http" | "https" | "file") {
-        return Err(error(format!("`{}` is neither https, http nor file", redacted(&url))));
-    }
-    Ok(IndexSetting { url, from })
-}
-
-/// The spellings of true that pip and uv share.
-pub(crate) fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t")
 }
 
 /// uv lets an index have a name: `internal=https://…`.

@@ -1,8 +1,8 @@
 //! Connections: TLS with the host's trust store or a CA bundle, proxies, and timeouts.
 
-use crate::attempt::innermost;
 use crate::{FetchError, NetworkSettings};
 use reqwest::Certificate;
+use std::error::Error;
 use std::path::Path;
 use std::sync::OnceLock;
 use url::{Host, Url};
@@ -50,6 +50,15 @@ impl Transport {
         }
         builder.build().map_err(|error| innermost(&error))
     }
+}
+
+/// The most specific message of a chain of errors: what went wrong, without the layers that passed it on.
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, FetchError> {

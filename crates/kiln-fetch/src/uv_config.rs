@@ -3,7 +3,7 @@
 //! Source: uv's documentation, "Configuration files" and "Package indexes".
 
 use crate::FetchError;
-use crate::settings::{IndexSetting, index_setting, is_true};
+use crate::index_setting::{IndexSetting, index_setting, is_true};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};

@@ -1,16 +1,13 @@
 //! OCI manifests for what is no image: an archive with its documents, and the documents that refer to one (OCI image
 //! specification 1.1, "Guidelines for Artifact Usage" and "Image Manifest Property Descriptions").
 
-use crate::{ImageError, MANIFEST_MEDIA_TYPE};
+use crate::ImageError;
+use crate::media_type::{EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE};
 use kiln_record::{Digest, canonical_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The media type of an index.
-pub const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-/// The media type of the config that says nothing.
-pub const EMPTY_MEDIA_TYPE: &str = "application/vnd.oci.empty.v1+json";
-/// Its bytes.
+/// The bytes of the config that says nothing.
 pub const EMPTY_CONFIG: &[u8] = b"{}";
 /// The annotation with the file name of a blob.
 pub const TITLE: &str = "org.opencontainers.image.title";

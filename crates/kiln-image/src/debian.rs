@@ -11,6 +11,7 @@ mod installed;
 mod keyring;
 mod layer;
 mod loader_cache;
+mod nodes;
 mod openpgp;
 mod packages;
 mod relation;

@@ -2,7 +2,7 @@
 //! the layer that follows from two states, whoever made them and how.
 
 use crate::ImageError;
-use crate::contents::layer_path;
+use crate::contents_reader::layer_path;
 use kiln_record::{Digest, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

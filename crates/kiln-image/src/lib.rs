@@ -7,28 +7,34 @@
 mod artifact_manifest;
 mod config;
 mod contents;
+mod contents_reader;
 pub mod debian;
 mod error;
 mod file_system;
 mod image_index;
 mod lambda;
+mod media_type;
 mod oci;
 mod reference;
 
 pub use artifact_manifest::{
-    ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, Referrer, TITLE,
-    manifest_blobs, read_referrers, referrers_tag, with_referrers,
+    ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, manifest_blobs, read_referrers,
+    referrers_tag, with_referrers,
 };
 pub use config::BaseConfig;
-pub use contents::{CONTENTS_RULES, ContentEntry, ContentsReader, ImageContents, OsPackage};
+pub use contents::{ContentEntry, ImageContents, OsPackage};
+pub use contents_reader::{CONTENTS_RULES, ContentsReader};
 pub use error::ImageError;
 pub use file_system::{Change, FileSystem, Node, NodeContent, write_changes};
 pub use image_index::{
     IndexEntry, PlatformManifest, image_index, index_layout_documents, read_image_index, write_index_tar,
 };
 pub use lambda::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
+pub use media_type::{
+    CONFIG_MEDIA_TYPE, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, LAYER_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
+};
 pub use oci::{
-    CONFIG_MEDIA_TYPE, Image, ImageSpec, LAYER_MEDIA_TYPE, Layer, MANIFEST_MEDIA_TYPE, Stated,
-    archived_blobs, blob_path, layout_documents, write_archive, write_oci_tar,
+    Image, ImageSpec, Layer, Stated, archived_blobs, blob_path, layout_documents, write_archive,
+    write_oci_tar,
 };
 pub use reference::Reference;

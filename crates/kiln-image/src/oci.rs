@@ -1,17 +1,11 @@
 //! OCI images: config, manifest, and an archive that every engine loads (OCI image specification 1.1).
 
-use crate::{BaseConfig, INDEX_MEDIA_TYPE, ImageError, manifest_blobs};
+use crate::media_type::{CONFIG_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE};
+use crate::{BaseConfig, ImageError, manifest_blobs};
 use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-
-/// The media type of an uncompressed layer.
-pub const LAYER_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
-/// The media type of a manifest.
-pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The media type of a config.
-pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 
 /// What an image says about itself, besides its layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -522,6 +516,7 @@ impl<R: Read> Read for CheckedReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LAYER_MEDIA_TYPE;
 
     fn spec() -> ImageSpec {
         ImageSpec {

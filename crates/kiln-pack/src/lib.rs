@@ -10,6 +10,7 @@ mod error;
 mod layer;
 mod limits;
 mod path_guard;
+mod read_or;
 mod tar_reader;
 mod tar_writer;
 mod zip_directory;

@@ -2,7 +2,7 @@
 
 use crate::limits::{Budget, Limits};
 use crate::path_guard::{PathGuard, check_target};
-use crate::zip_reader::read_or;
+use crate::read_or::read_or;
 use crate::{PackError, Result};
 use kiln_record::TreePath;
 use std::collections::BTreeSet;

@@ -2,12 +2,12 @@
 
 use crate::deflate::Method;
 use crate::limits::Limits;
+use crate::read_or::read_or;
 use crate::zip_format::{
     CENTRAL_HEADER, CENTRAL_HEADER_SIZE, END, END_SIZE, EXTRA_UNICODE_PATH, EXTRA_ZIP64, Fields, MARKER_16,
     MARKER_32, TYPE_FILE, TYPE_FOLDER, TYPE_LINK, TYPE_MASK, ZIP64_END, ZIP64_END_SIZE, ZIP64_LOCATOR,
     ZIP64_LOCATOR_SIZE, flag, method,
 };
-use crate::zip_reader::read_or;
 use crate::{PackError, Result};
 use kiln_record::TreePath;
 use std::io::{Read, Seek, SeekFrom};

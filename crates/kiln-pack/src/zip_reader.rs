@@ -8,6 +8,7 @@
 use crate::deflate::{Method, inflate};
 use crate::limits::{Budget, Limits};
 use crate::path_guard::PathGuard;
+use crate::read_or::read_or;
 use crate::zip_directory::{Directory, DirectoryEntry};
 use crate::zip_format::{DATA_DESCRIPTOR, Fields, LOCAL_HEADER, LOCAL_HEADER_SIZE, MARKER_32, flag};
 use crate::zip_format::{EXTRA_ZIP64, TYPE_FILE, TYPE_LINK, TYPE_MASK};
@@ -295,17 +296,5 @@ fn check_descriptor<R: Read + Seek>(
         Ok(room)
     } else {
         Err(wrong())
-    }
-}
-
-/// Fills a buffer; a premature end becomes the given error.
-pub(crate) fn read_or<R: Read>(
-    reader: &mut R,
-    bytes: &mut [u8],
-    ended: impl FnOnce() -> PackError,
-) -> Result<()> {
-    match reader.read_exact(bytes) {
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(ended()),
-        other => Ok(other?),
     }
 }

@@ -1,13 +1,13 @@
 //! One component of the record as a CycloneDX component.
 
 use crate::SbomError;
-use crate::cyclonedx::SpecVersion;
 use crate::embedded;
 use crate::license;
 use crate::model::{
     Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityEvidence, IdentityMethod,
     Occurrence, Organization, Property,
 };
+use crate::spec_version::SpecVersion;
 use crate::text;
 use kiln_record as record;
 use kiln_record::{Ecosystem, Entry, FileRecord, OriginSource};

@@ -13,9 +13,11 @@ mod license;
 mod model;
 mod provenance;
 mod recipe;
+mod spec_version;
 mod text;
 
-pub use cyclonedx::{MEDIA_TYPE, SpecVersion, UnknownSpecVersion, cyclonedx};
+pub use cyclonedx::{MEDIA_TYPE, cyclonedx};
 pub use embedded::{EMBEDDED_LIMIT, EmbeddedError, merge_embedded, read_embedded};
 pub use error::SbomError;
 pub use provenance::{BUILD_TYPE, BUILDER_ID, PREDICATE_TYPE, STATEMENT_TYPE, provenance};
+pub use spec_version::{SpecVersion, UnknownSpecVersion};

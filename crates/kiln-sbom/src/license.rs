@@ -3,8 +3,8 @@
 //! Nothing is concluded: an expression is taken as it stands, other texts become an SPDX id only where they are one, or
 //! where a classifier means exactly one.
 
-use crate::cyclonedx::SpecVersion;
 use crate::model::{Attachment, License, LicenseChoice};
+use crate::spec_version::SpecVersion;
 use crate::text;
 use kiln_record::Metadata;
 

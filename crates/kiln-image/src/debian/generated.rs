@@ -1,7 +1,7 @@
 //! The few files that maintainer scripts would have made, written by fixed rules.
 
 use super::loader_cache::{SharedLibrary, loader_cache, shared_library};
-use super::rootfs::{InstalledPackage, Node, Nodes, PlacedNode};
+use super::nodes::{InstalledPackage, Node, Nodes, PlacedNode};
 use super::rules::MERGED;
 use crate::ImageError;
 use kiln_record::{Architecture, TreePath};

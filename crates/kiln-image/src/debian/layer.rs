@@ -1,6 +1,7 @@
 //! A root file system as the tar of an image layer.
 
-use super::rootfs::{AssembledRootFs, Node};
+use super::nodes::Node;
+use super::rootfs::AssembledRootFs;
 use crate::{ImageError, LAYER_MEDIA_TYPE, Layer};
 use kiln_record::{HashingWriter, TreePath};
 use std::collections::BTreeMap;
