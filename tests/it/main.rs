@@ -18,6 +18,7 @@ mod engine;
 mod engines;
 mod explain;
 mod export;
+mod generated;
 mod harness;
 mod imports;
 mod incidents;

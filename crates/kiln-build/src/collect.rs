@@ -131,7 +131,7 @@ impl Collection {
             if let Some(owner) = self.owners.get(&target)
                 && self.tree.get(&target) != Some(entry)
             {
-                let is_python = owner.as_str().starts_with("python/");
+                let is_python = owner.ecosystem() == Ecosystem::Python;
                 let owner = owner.as_str().rsplit('/').next().unwrap_or_default();
                 let mut finding = Finding::new(
                     Code::PathCollision,
@@ -421,11 +421,10 @@ fn components(
         );
     }
     for (id, (bytes, files)) in &sums {
-        let Some((distribution, file)) =
-            id.as_str().strip_prefix("native/").and_then(|rest| rest.split_once('/'))
-        else {
+        if id.ecosystem() != Ecosystem::Native {
             continue;
-        };
+        }
+        let Some((distribution, file)) = id.name().split_once('/') else { continue };
         components.insert(
             (*id).clone(),
             Component {

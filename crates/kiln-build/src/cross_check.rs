@@ -15,7 +15,8 @@ use kiln_python::{
     InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Rule, compare_installed, needs_content,
 };
 use kiln_record::{
-    ArtifactKind, Check, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record, TreePath,
+    ArtifactKind, Check, CheckName, Digest, Ecosystem, Entry, Finding, InputRole, Mode, Platform, Record,
+    TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Cursor, Seek as _, SeekFrom};
@@ -37,7 +38,6 @@ pub(crate) async fn run(
     collection: &Collection,
     wheels: &[ReadyWheel],
 ) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
-    const CHECK: &str = "pip-install";
     let by_pip = plan.manifest.python.as_ref().is_some_and(|python| python.install == Installer::Pip);
     if !by_pip {
         return Ok((Vec::new(), Vec::new()));
@@ -45,10 +45,9 @@ pub(crate) async fn run(
     let architecture = plan.manifest.target.architecture;
     if !context.bases.can_run(context, &plan.base).await? {
         let reason = format!("no {} engine", architecture.lambda());
-        return Ok((Vec::new(), vec![Check::not_checked(CHECK, reason)]));
+        return Ok((Vec::new(), vec![Check::not_checked(CheckName::PipInstall, reason)]));
     }
     let prefix = plan.manifest.python_folder();
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let wheels: Vec<Wheel> = wheels
         .iter()
         .map(|ready| Wheel {
@@ -63,7 +62,8 @@ pub(crate) async fn run(
     for (path, entry) in collection.tree.iter() {
         let Entry::File { digest, size, mode } = entry else { continue };
         let Some(place) = below(path.as_str(), prefix) else { continue };
-        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        let is_own =
+            collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application);
         if is_own && !pips.contains_key(place) {
             continue;
         }
@@ -72,7 +72,7 @@ pub(crate) async fn run(
         ours.insert(place.to_owned(), InstallerFile { executable, digest: *digest, size: *size, content });
     }
     let found = compare_installed(&ours, &pips);
-    Ok((found.findings(), vec![Check::ran(CHECK, pips.len(), "files of pip")]))
+    Ok((found.findings(), vec![Check::ran(CheckName::PipInstall, pips.len(), "files of pip")]))
 }
 
 /// What cross-checking a build told.
@@ -253,11 +253,10 @@ fn installed_in(
     record: &Record,
     pips: &InstalledFiles,
 ) -> Result<InstalledFiles, BuildError> {
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let own: BTreeSet<&str> = record
         .files
         .iter()
-        .filter(|file| file.component.as_str().starts_with(&own))
+        .filter(|file| file.component.ecosystem() == Ecosystem::Application)
         .map(|file| file.path.as_str())
         .collect();
     let prefix = python_folder(record);

@@ -11,7 +11,7 @@ use kiln_audit::{
     check_links, check_namespaces, check_unowned, may_name_build_paths,
 };
 use kiln_plan::ArtifactPlan;
-use kiln_record::{Check, Code, DistributionName, Ecosystem, Entry, Finding, TreePath};
+use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, Entry, Finding, TreePath};
 use std::collections::BTreeMap;
 
 /// Judges the tree.
@@ -39,19 +39,21 @@ pub(crate) fn judge(
                 })
         });
     }
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let mut texts = 0;
     for (path, entry) in collection.tree.iter() {
         let Entry::File { size, .. } = entry else { continue };
-        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        let is_own =
+            collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application);
         if *size > LEAK_SIZE_LIMIT || !is_own && !may_name_build_paths(path) {
             continue;
         }
         texts += 1;
         findings.extend(check_leaks(path, is_own, &collection.read(context, path)?));
     }
-    let mut checks =
-        vec![Check::ran("tree", collection.tree.len(), "files"), Check::ran("leaks", texts, "text files")];
+    let mut checks = vec![
+        Check::ran(CheckName::Tree, collection.tree.len(), "files"),
+        Check::ran(CheckName::Leaks, texts, "text files"),
+    ];
     findings.extend(check_unowned(&collection.tree, &collection.owners, plan.manifest.python_folder()));
     if !layers.is_empty() {
         let function =

@@ -29,8 +29,8 @@ use kiln_python::{
     wheels_requiring_other_python,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, Finding, Gap,
-    HashingWriter, ImportRecord, Level, Mode, Output, Record, Tree, TreePath,
+    ArtifactKind, ArtifactName, Cause, Check, CheckName, Code, Digest, DistributionName, Entry, Epoch,
+    Finding, Gap, HashingWriter, ImportRecord, Level, Mode, Output, Record, Tree, TreePath,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ impl Planned {
         };
         let Some(selecting) = selecting else {
             let mut checks =
-                vec![Check::not_checked("distributions", "the manifest has no [python] section")];
+                vec![Check::not_checked(CheckName::Distributions, "the manifest has no [python] section")];
             checks.extend(step::checks(&steps));
             let made = make(context, &plan, &source, &upstreams, &steps, &[]).await?;
             let plan = with_system_of(plan, made.as_deref());
@@ -191,12 +191,13 @@ impl Planned {
             .iter()
             .map(|locked| Expected { name: locked.name.clone(), version: version_of(locked, &wheels) })
             .collect();
-        let mut checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
+        let mut checks =
+            vec![Check::ran(CheckName::Distributions, lock.distributions.len(), "locked distributions")];
         checks.extend(told_by_twin(context, &plan.base).await?);
         checks.extend(step::checks(&steps));
         let built = wheels.iter().filter(|ready| ready.built_from.is_some()).count();
         if built > 0 {
-            checks.push(Check::ran("sdist", built, "source distributions built twice"));
+            checks.push(Check::ran(CheckName::Sdist, built, "source distributions built twice"));
         }
         let made = make(context, &plan, &source, &upstreams, &steps, &wheels).await?;
         let plan = with_system_of(plan, made.as_deref());
@@ -244,7 +245,7 @@ async fn told_by_twin(context: &Context, base: &PinnedBase) -> Result<Option<Che
     };
     let reason =
         format!("no {} engine: its Python was asked on {here}, {why}", base.platform.architecture.lambda());
-    Ok(Some(Check::not_checked("probe", reason)))
+    Ok(Some(Check::not_checked(CheckName::Probe, reason)))
 }
 
 /// The version of a distribution: a project of the workspace states its own where the lock does not.

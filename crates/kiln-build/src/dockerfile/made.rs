@@ -11,8 +11,8 @@ use kiln_audit::{Expected, FoundDistribution, distributions_in_tree, inspect_elf
 use kiln_image::{BaseConfig, Change, ContentEntry, NodeContent};
 use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
-    ArtifactKind, Attributes, Check, Code, Component, ComponentId, DistributionName, Ecosystem, Entry,
-    Finding, Metadata, Mode, Origin, Transformation, TransformedComponent, Tree, TreePath,
+    ArtifactKind, Attributes, Check, CheckName, Code, Component, ComponentId, DistributionName, Ecosystem,
+    Entry, Finding, Metadata, Mode, Origin, Transformation, TransformedComponent, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -394,26 +394,26 @@ pub(crate) fn judge(plan: &ArtifactPlan, made: &Made) -> (Vec<Finding>, Vec<Chec
         findings.extend(function(plan, made));
     }
     let mut checks = vec![match section.reproducible {
-        Reproducible::Check => Check::ran("dockerfile", 1, "Dockerfiles built twice"),
+        Reproducible::Check => Check::ran(CheckName::Dockerfile, 1, "Dockerfiles built twice"),
         Reproducible::Assume => {
-            Check::not_checked("dockerfile", "the manifest assumes that it makes the same each time")
+            Check::not_checked(CheckName::Dockerfile, "the manifest assumes that it makes the same each time")
         }
     }];
     let runs = &made.whole.config.runs;
     if runs.entrypoint.is_empty() && runs.command.is_empty() {
         checks.push(Check::not_checked(
-            "start",
+            CheckName::Start,
             "the image has neither ENTRYPOINT nor CMD: it starts nothing by itself",
         ));
     }
     if let Some(syntax) = &made.syntax {
         let reason = format!("the frontend {syntax} was not used: the engine's own read the file");
-        checks.push(Check::not_checked("dockerfile-syntax", reason));
+        checks.push(Check::not_checked(CheckName::DockerfileSyntax, reason));
     }
     checks.push(match &made.whole.contents.packages {
-        Some(packages) => Check::ran("base-packages", packages.len(), "packages of the image"),
+        Some(packages) => Check::ran(CheckName::BasePackages, packages.len(), "packages of the image"),
         None => Check::not_checked(
-            "base-packages",
+            CheckName::BasePackages,
             format!(
                 "the image has no package database that kiln reads, so its {} files are not told apart",
                 made.whole.contents.size().0

@@ -9,7 +9,7 @@ use kiln_engine::{Engine, GuestPath, Health, HealthTest, Limits, RunSpec};
 use kiln_image::{LAYER_MEDIA_TYPE, Layer, write_archive};
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{Check, Code, Digest, Finding, HealthCheck, ImageRuns};
+use kiln_record::{Check, CheckName, Code, Digest, Finding, HealthCheck, ImageRuns};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
@@ -133,15 +133,14 @@ pub(crate) async fn health(
     plan: &ArtifactPlan,
     loaded: Option<&Loaded>,
 ) -> Result<(Vec<Finding>, Check), BuildError> {
-    const CHECK: &str = "health";
     let Some(loaded) = loaded else {
         let architecture = plan.manifest.target.architecture.lambda();
-        return Ok((Vec::new(), Check::not_checked(CHECK, format!("no {architecture} engine"))));
+        return Ok((Vec::new(), Check::not_checked(CheckName::Health, format!("no {architecture} engine"))));
     };
     let runs = &loaded.runs;
     let Some(stated) = &runs.health_check else {
         let reason = "the image states no `health-check`, so nothing was started";
-        return Ok((Vec::new(), Check::not_checked(CHECK, reason)));
+        return Ok((Vec::new(), Check::not_checked(CheckName::Health, reason)));
     };
     let argv: Vec<String> = runs.entrypoint.iter().chain(&runs.command).cloned().collect();
     let Some(user) = loaded.user.clone() else {
@@ -149,7 +148,7 @@ pub(crate) async fn health(
             "the base's user `{}` is a name; state a numeric `user` under [image]",
             runs.user.as_deref().unwrap_or_default()
         );
-        return Ok((Vec::new(), Check::not_checked(CHECK, reason)));
+        return Ok((Vec::new(), Check::not_checked(CheckName::Health, reason)));
     };
     let mut env = runs.environment.clone();
     env.extend(plan.manifest.check.env.clone());
@@ -187,7 +186,7 @@ pub(crate) async fn health(
         .await?
         .watch(spec, test, move |line| events.send(Event::Line { subject: subject.clone(), text: line.text }))
         .await?;
-    let check = Check::ran(CHECK, 1, "services");
+    let check = Check::ran(CheckName::Health, 1, "services");
     let cause = match &watched.health {
         Health::Healthy => return Ok((Vec::new(), check)),
         Health::Unhealthy { exit_code, output } => {

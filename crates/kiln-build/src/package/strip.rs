@@ -24,7 +24,6 @@ pub(super) fn apply(context: &Context, strip: Strip, collection: &mut Collection
         Strip::Debug => (StripLevel::Debug, "strip-debug"),
         Strip::Symbols => (StripLevel::Symbols, "strip-symbols"),
     };
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let candidates: Vec<(TreePath, Digest, u64)> = collection
         .tree
         .iter()
@@ -35,7 +34,10 @@ pub(super) fn apply(context: &Context, strip: Strip, collection: &mut Collection
         .filter(|(path, ..)| {
             // Facts about wheels are remembered; own files have to be looked at.
             collection.elf.contains_key(path)
-                || collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own))
+                || collection
+                    .owners
+                    .get(path)
+                    .is_some_and(|owner| owner.ecosystem() == Ecosystem::Application)
         })
         .collect();
     let mut done = Transformation::new(rule, STRIP_RULES);
