@@ -16,6 +16,10 @@ test-unit:
 lint:
     cargo fmt --check && cargo clippy --workspace --all-targets --release -- -D warnings
 
+# Writes what follows from the code again: schemas, the table of exit codes.
+generate:
+    KILN_TESTS_WRITE_GENERATED=1 cargo test -p kiln-tests generated
+
 # Ratios against what people use today; prints, never fails.
 bench:
     cargo bench -p kiln-tests

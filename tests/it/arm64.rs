@@ -2,7 +2,7 @@
 
 use crate::harness::{LocalIndex, Sandbox, repository, shared_object, wheel};
 use fs_err as fs;
-use kiln_record::{CheckOutcome, Code, Record, exit};
+use kiln_record::{CheckName, CheckOutcome, Code, Record, exit};
 
 const CODE: &str = "import markupsafe\nimport yaml\n\ndef handler(event, context):\n    return str(markupsafe.escape('<'))\n";
 
@@ -59,24 +59,24 @@ fn built_and_checked_as_far_as_this_host_can() {
         record.files.iter().map(|file| file.path.as_str()).filter(|name| name.ends_with(".so")).collect();
     assert!(natives.len() >= 2, "both have native code: {natives:?}");
     assert!(natives.iter().all(|name| name.contains("aarch64")), "{natives:?}");
-    let ran = |name: &str| {
+    let ran = |name: CheckName| {
         record.checks.iter().any(|c| c.name == name && matches!(c.outcome, CheckOutcome::Ran { .. }))
     };
-    assert!(ran("elf") && ran("reconcile"), "{:?}", record.checks);
+    assert!(ran(CheckName::Elf) && ran(CheckName::Reconcile), "{:?}", record.checks);
     if runs_arm64() {
         return;
     }
     built.says(&["not-checked", "import", "there is no arm64 engine here"]);
-    let not_checked = |name: &str| {
+    let not_checked = |name: CheckName| {
         let check = record.checks.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("{name}"));
         match &check.outcome {
             CheckOutcome::NotChecked { reason } => reason.clone(),
             CheckOutcome::Ran { .. } => panic!("{name} ran"),
         }
     };
-    assert!(not_checked("import").contains("no arm64 engine"));
+    assert!(not_checked(CheckName::Import).contains("no arm64 engine"));
     assert!(
-        not_checked("probe")
+        not_checked(CheckName::Probe)
             .contains("its Python was asked on linux/amd64, which is locked with the same versions")
     );
     assert!(record.findings.iter().any(|finding| finding.code == Code::NotChecked));

@@ -4,7 +4,7 @@ use crate::harness::{
     LocalIndex, Sandbox, WheelFile, repository, shared_object, shared_object_linked_to,
     shared_object_needing, wheel,
 };
-use kiln_record::{CheckOutcome, Record, exit};
+use kiln_record::{CheckName, CheckOutcome, Record, exit};
 
 const CODE: &str = "import native\n\ndef handler(event, context):\n    return None\n";
 
@@ -195,7 +195,7 @@ fn a_library_that_only_the_base_has_is_missing() {
     sandbox.write("manifests/app/src/lib/libsqlite3.so.0", shared_object("int unused;"));
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
     let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
-    let check = record.checks.iter().find(|check| check.name == "libraries").unwrap();
+    let check = record.checks.iter().find(|check| check.name == CheckName::Libraries).unwrap();
     assert!(matches!(check.outcome, CheckOutcome::Ran { subjects: 2.., .. }), "{check:?}");
 }
 
@@ -238,10 +238,15 @@ fn real_compiled_wheels_for_amazon_linux_2_raise_no_alarm() {
     sandbox.append("manifests/app.toml", "\n[policy.levels]\nzip-too-large = \"note\"\n");
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).does_not_say("warn[");
     let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
-    let ran = |name: &str| {
+    let ran = |name: CheckName| {
         let check = record.checks.iter().find(|check| check.name == name).unwrap();
         let CheckOutcome::Ran { subjects, .. } = check.outcome else { panic!("{check:?}") };
         subjects
     };
-    assert!(ran("elf") > 100 && ran("libraries") > 200, "{} {}", ran("elf"), ran("libraries"));
+    assert!(
+        ran(CheckName::Elf) > 100 && ran(CheckName::Libraries) > 200,
+        "{} {}",
+        ran(CheckName::Elf),
+        ran(CheckName::Libraries)
+    );
 }

@@ -7,7 +7,7 @@ use crate::harness::{
 use fs_err as fs;
 use kiln_engine::{Limits, RunSpec};
 use kiln_image::BaseConfig;
-use kiln_record::{Digest, Ecosystem, LayerRole, Record, exit};
+use kiln_record::{CheckName, Digest, Ecosystem, LayerRole, Record, exit};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -145,7 +145,7 @@ fn a_record_of_an_image_says_what_is_in_it_and_how_it_starts() {
     let statement =
         String::from_utf8(sandbox.read("dist/dashboard-image/dashboard-image.intoto.jsonl")).unwrap();
     assert!(statement.contains(&image.manifest.hex()), "provenance is about the image, too");
-    for check in ["smoke", "import", "base-paths"] {
+    for check in [CheckName::Smoke, CheckName::Import, CheckName::BasePaths] {
         let ran = record.checks.iter().find(|c| c.name == check).unwrap();
         assert!(matches!(ran.outcome, kiln_record::CheckOutcome::Ran { .. }), "{ran:?}");
     }

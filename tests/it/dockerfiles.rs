@@ -4,7 +4,8 @@ use crate::harness::{
     LocalIndex, Outcome, Registry, Sandbox, WheelFile, block_on, busybox, engine, forget, wheel,
 };
 use kiln_record::{
-    CheckOutcome, Code, ComponentId, Digest, Ecosystem, Entry, LayerRole, Level, Record, TreePath, exit,
+    CheckName, CheckOutcome, Code, ComponentId, Digest, Ecosystem, Entry, LayerRole, Level, Record, TreePath,
+    exit,
 };
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListImagesOptions;
@@ -43,7 +44,7 @@ fn record(sandbox: &Sandbox) -> Record {
     Record::from_json(&sandbox.read("dist/app/record.json")).unwrap()
 }
 
-fn ran(record: &Record, name: &str) -> bool {
+fn ran(record: &Record, name: CheckName) -> bool {
     let mut checks = record.checks.iter().filter(|check| check.name == name);
     checks.any(|check| matches!(check.outcome, CheckOutcome::Ran { .. }))
 }
@@ -124,7 +125,7 @@ fn stages_are_built_offline_and_put_together_in_one_form() {
     assert!(runs.ports.contains("80/tcp") && runs.volumes.contains("/data"));
     assert_eq!(image.base.name.as_str(), "python-3.13");
     assert!(image.annotations["org.opencontainers.image.base.name"].ends_with("python-3.13"));
-    assert!(ran(&record, "health") && ran(&record, "dockerfile"), "{:?}", record.checks);
+    assert!(ran(&record, CheckName::Health) && ran(&record, CheckName::Dockerfile), "{:?}", record.checks);
     let packages = record.components.iter().filter(|component| component.ecosystem == Ecosystem::Debian);
     assert!(packages.clone().count() > 20 && packages.clone().all(|package| package.from_base));
 
@@ -288,7 +289,7 @@ fn what_no_rule_brings_into_one_form_is_denied() {
     sandbox.assert_nothing_published();
     sandbox.append("manifests/app.toml", "reproducible = \"assume\"\n");
     build(&sandbox).ends_with(exit::SUCCESS);
-    assert!(!ran(&record(&sandbox), "dockerfile"));
+    assert!(!ran(&record(&sandbox), CheckName::Dockerfile));
 
     let pipe = "import os\nos.mkfifo('/run/pipe')\n";
     write_image(&sandbox, "app", &format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(pipe)), "");
@@ -342,7 +343,7 @@ fn folders_keep_their_modes_and_owners_wherever_a_layer_is_unpacked() {
     let sandbox = image(&dockerfile, "");
     sandbox.write("manifests/app/a", "a");
     build(&sandbox).ends_with(exit::SUCCESS);
-    assert!(ran(&record(&sandbox), "health"));
+    assert!(ran(&record(&sandbox), CheckName::Health));
 }
 
 #[test]
@@ -370,7 +371,7 @@ fn an_image_that_runs_as_nobody_knows_whom_is_denied() {
     build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["user-unknown", "is to run as `nosuch`"]);
     sandbox.replace("manifests/app/Dockerfile", "nosuch", "nobody");
     build(&sandbox).ends_with(exit::SUCCESS);
-    assert!(!ran(&record(&sandbox), "start"), "it has no program, and that is told");
+    assert!(!ran(&record(&sandbox), CheckName::Start), "it has no program, and that is told");
 }
 
 #[test]
@@ -446,7 +447,7 @@ fn locked_wheels_are_installed_offline_and_held_against_the_lock() {
     assert_eq!(owner("srv/site/alpha/__init__.py"), "python/alpha");
     assert_eq!(owner("srv/app/main.py"), "application/app");
     assert!(!record.files.iter().any(|file| file.path.as_str().ends_with(".pyc")));
-    assert!(ran(&record, "import"), "{:?}", record.checks);
+    assert!(ran(&record, CheckName::Import), "{:?}", record.checks);
 }
 
 #[test]
@@ -459,7 +460,7 @@ fn distributions_in_a_virtual_environment_are_imported_by_its_python() {
     let sandbox = installed("", &install, take, "python");
     build(&sandbox).ends_with(exit::SUCCESS);
     let record = record(&sandbox);
-    assert!(ran(&record, "import"), "{:?}", record.checks);
+    assert!(ran(&record, CheckName::Import), "{:?}", record.checks);
     let file =
         record.files.iter().find(|file| file.path.as_str().ends_with("site-packages/beta.py")).unwrap();
     assert_eq!(file.component.to_string(), "python/beta");

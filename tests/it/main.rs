@@ -19,6 +19,7 @@ mod engine;
 mod engines;
 mod explain;
 mod export;
+mod generated;
 mod harness;
 mod imports;
 mod incidents;

@@ -2,7 +2,7 @@
 
 use crate::harness::{LocalIndex, Sandbox, WheelFile, repository, shared_object, wheel};
 use kiln_pack::{Limits, ZipReader};
-use kiln_record::{CheckOutcome, Entry, Mode, Record, Transformation, TreePath, exit};
+use kiln_record::{CheckName, CheckOutcome, Entry, Mode, Record, Transformation, TreePath, exit};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -387,7 +387,7 @@ fn bytecode_is_the_same_from_two_stores_and_is_used() {
     );
     let owner = built.files.iter().find(|file| file.path.as_str() == made[2]).unwrap();
     assert_eq!(owner.component.as_str(), "python/shapes");
-    let check = built.checks.iter().find(|check| check.name == "bytecode").unwrap();
+    let check = built.checks.iter().find(|check| check.name == CheckName::Bytecode).unwrap();
     assert!(matches!(check.outcome, CheckOutcome::Ran { subjects: 3, .. }), "{check:?}");
     let list = String::from_utf8(unpacked(&sandbox, "app")["shapes-1.0.dist-info/RECORD"].2.clone()).unwrap();
     assert!(list.contains("shapes/__pycache__/__init__.cpython-313.pyc,sha256="), "{list}");

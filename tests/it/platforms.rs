@@ -2,7 +2,7 @@
 
 use crate::harness::{LocalIndex, Registry, Sandbox, judges, repository, runs, wheel};
 use fs_err as fs;
-use kiln_record::{CheckOutcome, Digest, IndexRecord, Record, exit};
+use kiln_record::{CheckName, CheckOutcome, Digest, IndexRecord, Record, exit};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -102,7 +102,7 @@ fn each_platform_is_resolved_checked_and_recorded() {
         let manifest = record.image.as_ref().unwrap().manifest;
         assert!(String::from_utf8(statement).unwrap().contains(&manifest.hex()));
         assert!(!sandbox.read(&format!("dist/{name}/{name}.cdx.json")).is_empty());
-        let import = record.checks.iter().find(|check| check.name == "import").unwrap();
+        let import = record.checks.iter().find(|check| check.name == CheckName::Import).unwrap();
         let ran = matches!(import.outcome, CheckOutcome::Ran { .. });
         assert_eq!(ran, machine == "x86_64" || runs_arm64(), "{import:?}");
     }
@@ -214,7 +214,10 @@ fn unchanged_it_does_nothing_and_elsewhere_it_is_the_same() {
     let (tar, layout) = (index(&sandbox), index(&other));
     assert_eq!(tar.index, layout.index);
     assert_eq!(layout.archive().unwrap().digest, layout.index, "the first file is the index");
-    other.kiln().run(["verify", &format!("dist/web/oci/blobs/sha256/{}", layout.index.hex())]).ends_with(0);
+    other
+        .kiln()
+        .run(["verify", &format!("dist/web/oci/blobs/sha256/{}", layout.index.hex())])
+        .ends_with(exit::SUCCESS);
     if judges() {
         let place = format!("oci:{}", other.path("dist/web/oci").display());
         assert_eq!(Digest::of(runs("skopeo", &["inspect", "--raw", &place]).as_bytes()), layout.index);

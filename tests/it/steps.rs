@@ -2,7 +2,7 @@
 
 use crate::harness::{Outcome, Sandbox, published_repository};
 use kiln_pack::{Limits, ZipReader};
-use kiln_record::{Code, ComponentId, Ecosystem, InputRole, Level, Record, exit};
+use kiln_record::{CheckName, Code, ComponentId, Ecosystem, InputRole, Level, Record, exit};
 use std::io::Cursor;
 
 const MANIFEST: &str = "manifests/app.toml";
@@ -159,7 +159,7 @@ fn independent_steps_run_side_by_side() {
     let (left, right) = (times("left"), times("right"));
     assert!(left[0] <= right[1] && right[0] <= left[1], "{left:?} and {right:?} overlap");
     let record = record(&sandbox);
-    let check = record.checks.iter().find(|check| check.name == "step").unwrap();
+    let check = record.checks.iter().find(|check| check.name == CheckName::Step).unwrap();
     assert!(format!("{check:?}").contains("the manifest assumes that"), "{check:?}");
     assert!(record.components.iter().any(|c| c.made_by.as_ref().is_some_and(|by| by.reproducible.is_none())));
 }

@@ -382,7 +382,7 @@ fn verdict(before: &Record, after: &Record) -> Verdict {
 }
 
 fn is_application(id: &ComponentId) -> bool {
-    id.as_str().starts_with("application/")
+    id.ecosystem() == Ecosystem::Application
 }
 
 /// A record's components with the files they own.

@@ -74,7 +74,7 @@ pub fn check_bytecode(tree: &Tree, owners: &BTreeMap<TreePath, ComponentId>) -> 
     orphans
         .into_iter()
         .map(|(owner, paths)| {
-            let name = owner.as_str().split_once('/').map_or(owner.as_str(), |(_, name)| name);
+            let name = owner.name();
             let files = if paths.len() == 1 { "file" } else { "files" };
             Finding::new(
                 Code::BytecodeWithoutSource,

@@ -3,7 +3,9 @@
 //! Layers are unpacked to `/opt` in their order, later files over earlier ones. Modules are looked for in `/var/task`,
 //! then in `/opt/python`.
 
-use kiln_record::{ArtifactName, Check, Code, ComponentId, DistributionName, Entry, Finding, Tree, TreePath};
+use kiln_record::{
+    ArtifactName, Check, CheckName, Code, ComponentId, DistributionName, Entry, Finding, Tree, TreePath,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Paths that a finding names.
@@ -34,7 +36,7 @@ pub fn check_layering(function: &Layered<'_>, layers: &[Layered<'_>]) -> (Vec<Fi
             findings.extend(overlap(earlier, later));
         }
     }
-    (findings, Check::ran("layers", layers.len(), "layers"))
+    (findings, Check::ran(CheckName::Layers, layers.len(), "layers"))
 }
 
 /// `layer-shadowed`: what the function has in another version or with other content than the layer.

@@ -1,7 +1,7 @@
 //! Lambda's size limits, and the tighter ones that a manifest sets.
 
 use crate::quantity;
-use kiln_record::{ArtifactKind, ArtifactName, Check, Code, Finding};
+use kiln_record::{ArtifactKind, ArtifactName, Check, CheckName, Code, Finding};
 
 /// Largest zip, in bytes, that Lambda's API takes in a request: 50 MiB (AWS, "Lambda quotas"; `CodeSizeZipped` of
 /// `GetAccountSettings`). A larger one must be put in S3 first.
@@ -95,7 +95,7 @@ pub fn check_limits(
         checks += 1;
         findings.extend(over_budget(what, size, allowed, key));
     }
-    (findings, Check::ran("limits", checks, "limits"))
+    (findings, Check::ran(CheckName::Limits, checks, "limits"))
 }
 
 /// The sizes of an image, in bytes.
@@ -146,8 +146,10 @@ pub fn check_image_limits(kind: ArtifactKind, sizes: &ImageSizes, budget: &Budge
         findings.extend(over_budget(what, size, allowed, key));
     }
     let check = match checks {
-        0 => Check::not_checked("limits", "the manifest has no [budget], and nothing limits an image"),
-        checks => Check::ran("limits", checks, "limits"),
+        0 => {
+            Check::not_checked(CheckName::Limits, "the manifest has no [budget], and nothing limits an image")
+        }
+        checks => Check::ran(CheckName::Limits, checks, "limits"),
     };
     (findings, check)
 }
@@ -197,7 +199,7 @@ mod tests {
     fn codes(zip: u64, unpacked: u64, layer: u64, budget: Budget) -> Vec<Code> {
         let layers = [("tools-layer".parse().unwrap(), layer)];
         let (findings, check) = check_limits(ArtifactKind::LambdaZip, zip, unpacked, &layers, &budget);
-        assert_eq!(check.name, "limits");
+        assert_eq!(check.name, CheckName::Limits);
         findings.iter().map(|f| f.code).collect()
     }
 

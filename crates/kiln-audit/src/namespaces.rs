@@ -119,7 +119,7 @@ pub fn check_unowned(
     prefix: Option<&str>,
 ) -> Vec<Finding> {
     let is = |path: &TreePath, ecosystem: Ecosystem| {
-        owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&format!("{}/", ecosystem.as_str())))
+        owners.get(path).is_some_and(|owner| owner.ecosystem() == ecosystem)
     };
     let packages: BTreeMap<&str, &ComponentId> = tree
         .iter()

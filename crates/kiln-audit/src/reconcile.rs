@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kiln_record::{Check, Code, Digest, DistributionName, Entry, Finding, Tree, TreePath};
+use kiln_record::{Check, CheckName, Code, Digest, DistributionName, Entry, Finding, Tree, TreePath};
 use pep440_rs::Version;
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -115,7 +115,7 @@ pub fn reconcile(expected: &[Expected], found: &[FoundDistribution]) -> (Vec<Fin
             .remedy(format!("or lock another version of {}", distribution.name)),
         );
     }
-    (findings, Check::ran("reconcile", expected.len().max(found.len()), "distributions"))
+    (findings, Check::ran(CheckName::Reconcile, expected.len().max(found.len()), "distributions"))
 }
 
 fn missing(wanted: &Expected, why: &str) -> Finding {
@@ -457,7 +457,7 @@ mod tests {
         assert_eq!(found[0].record_problems, [""; 0]);
         let (findings, check) = reconcile(&[expected("six", "1.17")], &found);
         assert_eq!(findings, []);
-        assert_eq!(check, Check::ran("reconcile", 1, "distributions"));
+        assert_eq!(check, Check::ran(CheckName::Reconcile, 1, "distributions"));
     }
 
     #[test]

@@ -190,11 +190,10 @@ fn installed_in(
     record: &Record,
     pips: &InstalledFiles,
 ) -> Result<InstalledFiles, BuildError> {
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let own: BTreeSet<&str> = record
         .files
         .iter()
-        .filter(|file| file.component.as_str().starts_with(&own))
+        .filter(|file| file.component.ecosystem() == Ecosystem::Application)
         .map(|file| file.path.as_str())
         .collect();
     let prefix = python_folder(record);

@@ -13,8 +13,8 @@ use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
 use kiln_record::{
-    ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
-    Target, TreePath,
+    ArtifactName, BuiltFrom, Cause, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
+    Importable, InputRole, Record, Target, TreePath,
 };
 use kiln_wheel::{Builder, ReadyWheel, Selecting, declared, select_for};
 use std::collections::{BTreeMap, BTreeSet};
@@ -472,23 +472,24 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
         None => {
             let source = record.inputs.iter().find(|input| input.role == InputRole::Source);
             let dockerfile = record.inputs.iter().find(|input| input.role == InputRole::Dockerfile);
-            match (file.component.as_str().strip_prefix("native/"), source) {
-                (Some(native), _) => {
-                    let name = native.split('/').next().unwrap_or(native);
-                    let holder = record.components.iter().find(|c| c.id.as_str() == format!("python/{name}"));
+            match (file.component.ecosystem(), source) {
+                (Ecosystem::Native, _) => {
+                    let name = file.component.name().split('/').next().unwrap_or_default();
+                    let id = ComponentId::new(Ecosystem::Python, name);
+                    let holder = record.components.iter().find(|component| component.id == id);
                     match holder.and_then(|holder| holder.origin.as_ref()) {
                         Some(origin) => format!("bundled in {} ({})", origin.file_name, origin.digest),
                         None => format!("bundled in the wheel of {name}"),
                     }
                 }
-                (None, _) if file.component.as_str().starts_with("debian/") => {
+                (Ecosystem::Debian, _) => {
                     format!("a package that {} installed", dockerfile.map_or("a step", |file| &file.name))
                 }
-                (None, _) if let Some(file) = dockerfile => {
+                _ if let Some(file) = dockerfile => {
                     format!("made by {} ({})", file.name, file.digest)
                 }
-                (None, Some(source)) => format!("the artifact's own file, below {}", source.name),
-                (None, None) => "made while the artifact was built".to_owned(),
+                (_, Some(source)) => format!("the artifact's own file, below {}", source.name),
+                (_, None) => "made while the artifact was built".to_owned(),
             }
         }
     };

@@ -8,11 +8,7 @@ use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Ou
 use std::collections::BTreeMap;
 
 /// The record of a build by one kiln. It follows from the inputs alone.
-pub(crate) fn record(
-    judgement: Judgement,
-    outputs: Vec<Output>,
-    kiln: &str,
-) -> Result<Record, BuildError> {
+pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> Result<Record, BuildError> {
     let Judgement { plan, collection, parts, layers, gaps, verdict, imports, assembled, measured: _ } =
         judgement;
     let Verdict { findings, checks } = verdict;

@@ -5,7 +5,7 @@ use kiln_guest::{BaseImage, in_image, is_lambda_base};
 use kiln_image::{ContentEntry, ImageContents, RUNTIME_CLIENT};
 use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, BaseKind};
-use kiln_record::{ArtifactKind, Check, Code, Entry, Finding, TreePath};
+use kiln_record::{ArtifactKind, Check, CheckName, Code, Entry, Finding, TreePath};
 
 /// Judges what can be judged before anything runs.
 ///
@@ -27,11 +27,12 @@ pub fn against_base(
         let place = in_image(path, mount)?;
         findings.extend(collision(path, &place, &collection.owners[path].to_string(), base));
     }
-    let mut checks = vec![Check::ran("base-paths", collection.owners.len(), "paths against the base")];
+    let mut checks =
+        vec![Check::ran(CheckName::BasePaths, collection.owners.len(), "paths against the base")];
     checks.push(match &base.contents.packages {
-        Some(packages) => Check::ran("base-packages", packages.len(), "packages of the base"),
+        Some(packages) => Check::ran(CheckName::BasePackages, packages.len(), "packages of the base"),
         None => Check::not_checked(
-            "base-packages",
+            CheckName::BasePackages,
             format!(
                 "the base {} has no package database that kiln reads, so its {} files are not told apart",
                 plan.manifest.base,

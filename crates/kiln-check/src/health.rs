@@ -6,7 +6,7 @@ use kiln_engine::{Health, HealthTest};
 use kiln_guest::{Bases, Loaded, Program, writable};
 use kiln_invocation::{BuildError, Event};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{Check, Code, Finding, HealthCheck};
+use kiln_record::{Check, CheckName, Code, Finding, HealthCheck};
 use std::time::Duration;
 
 /// The longest that a service is watched.
@@ -25,7 +25,7 @@ pub async fn health(
     plan: &ArtifactPlan,
     loaded: Option<&Loaded>,
 ) -> Result<Verdict, BuildError> {
-    const CHECK: &str = "health";
+    const CHECK: CheckName = CheckName::Health;
     let Some(loaded) = loaded else {
         let architecture = plan.manifest.target.architecture.lambda();
         return Ok(Verdict::of_checks(vec![Check::not_checked(CHECK, format!("no {architecture} engine"))]));

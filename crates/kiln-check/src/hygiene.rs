@@ -9,7 +9,7 @@ use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_guest::BaseImage;
 use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
-use kiln_record::{Check, Code, DistributionName, Ecosystem, Entry, TreePath};
+use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, Entry, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 
@@ -41,19 +41,21 @@ pub fn hygiene(
                 })
         });
     }
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let mut texts = 0;
     for (path, entry) in collection.tree.iter() {
         let Entry::File { size, .. } = entry else { continue };
-        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        let is_own =
+            collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application);
         if *size > LEAK_SIZE_LIMIT || !is_own && !may_name_build_paths(path) {
             continue;
         }
         texts += 1;
         findings.extend(check_leaks(path, is_own, &collection.read(store, path)?));
     }
-    let mut checks =
-        vec![Check::ran("tree", collection.tree.len(), "files"), Check::ran("leaks", texts, "text files")];
+    let mut checks = vec![
+        Check::ran(CheckName::Tree, collection.tree.len(), "files"),
+        Check::ran(CheckName::Leaks, texts, "text files"),
+    ];
     findings.extend(check_unowned(&collection.tree, &collection.owners, plan.manifest.python_folder()));
     if !layers.is_empty() {
         let function =

@@ -11,7 +11,8 @@ use kiln_python::{
     IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, scan_findings,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, Code, Ecosystem, Finding, ImportRecord, Importable, TreePath,
+    ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Ecosystem, Finding, ImportRecord,
+    Importable, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub async fn import(
 ) -> Result<Imported, BuildError> {
     let manifest = &plan.manifest;
     if manifest.runtime.python.is_none() {
-        let check = Check::not_checked("import", format!("{} has no Python", of_runtime(manifest)));
+        let check = Check::not_checked(CheckName::Import, format!("{} has no Python", of_runtime(manifest)));
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = bases.engine().await?;
@@ -58,7 +59,7 @@ pub async fn import(
             format!("nothing was imported: there is no {architecture} engine here"),
         )
         .remedy(format!("build on a machine, or with an engine, of {architecture}"));
-        let checks = ["import", "import-own", "imports-read"]
+        let checks = [CheckName::Import, CheckName::ImportOwn, CheckName::ImportsRead]
             .map(|check| Check::not_checked(check, format!("no {architecture} engine")))
             .to_vec();
         return Ok(Imported { findings: vec![finding], checks, record: None });
@@ -146,7 +147,7 @@ pub async fn import(
         record = Some(import_record(report, around, collection, manifest));
     }
     findings.extend(own.unmatched);
-    checks.extend(own.skipped.map(|reason| Check::not_checked("import-own", reason)));
+    checks.extend(own.skipped.map(|reason| Check::not_checked(CheckName::ImportOwn, reason)));
     for finding in &mut findings {
         let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
         texts.for_each(|text| *text = without_addresses(text));
@@ -233,7 +234,6 @@ struct OwnCode {
 
 impl OwnCode {
     fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
-        let application = format!("{}/", Ecosystem::Application.as_str());
         let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
         let is_root = plan.manifest.dockerfile.is_some() && below.trim_matches('/').is_empty();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
@@ -248,7 +248,7 @@ impl OwnCode {
         }
         let mut skipped = BTreeSet::new();
         let mut bytes = 0;
-        let own = collection.owners.iter().filter(|(_, owner)| owner.as_str().starts_with(&application));
+        let own = collection.owners.iter().filter(|(_, owner)| owner.ecosystem() == Ecosystem::Application);
         for path in own.map(|(path, _)| path.as_str()) {
             let Some(source) = path.strip_prefix(&prefix).filter(|path| path.ends_with(".py")) else {
                 continue;
@@ -340,7 +340,8 @@ fn import_record(
         .iter()
         .filter_map(|file| TreePath::new(file.strip_prefix(&mount)?).ok())
         .filter_map(|path| collection.owners.get(&path))
-        .filter_map(|owner| owner.as_str().strip_prefix("python/"))
+        .filter(|owner| owner.ecosystem() == Ecosystem::Python)
+        .map(ComponentId::name)
         .collect();
     let mut record = ImportRecord { computed: report.scan.dynamic.clone(), ..ImportRecord::default() };
     for (name, offered) in &around.installed {

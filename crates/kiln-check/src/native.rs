@@ -6,7 +6,7 @@ use kiln_audit::{
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, Check, Code, Ecosystem, Entry, Finding, TreePath};
+use kiln_record::{ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Finding, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 
@@ -82,16 +82,16 @@ pub fn native(
         findings.iter().filter(|f| f.code == Code::WrongMachine).map(|f| f.subject.clone()).collect();
     findings.extend(found.into_iter().filter(|finding| !foreign.contains(&finding.subject)));
     let libraries = match manifest.runtime.system.libraries.is_empty() {
-        false => Check::ran("libraries", needs, "needed libraries"),
+        false => Check::ran(CheckName::Libraries, needs, "needed libraries"),
         true => Check::not_checked(
-            "libraries",
+            CheckName::Libraries,
             format!("no libraries are listed for the runtime {}", manifest.target.runtime),
         ),
     };
     if manifest.runtime.system.libraries.is_empty() {
         findings.retain(|finding| finding.code != Code::NeededLibraryMissing);
     }
-    Ok(Verdict { findings, checks: vec![Check::ran("elf", files, "ELF files"), libraries] })
+    Ok(Verdict { findings, checks: vec![Check::ran(CheckName::Elf, files, "ELF files"), libraries] })
 }
 
 type Facts = BTreeMap<TreePath, ElfFacts>;
@@ -102,9 +102,8 @@ fn own_files(
     collection: &Collection,
 ) -> Result<(Facts, BTreeMap<TreePath, String>), BuildError> {
     let (mut facts, mut bad) = (BTreeMap::new(), BTreeMap::new());
-    let application = format!("{}/", Ecosystem::Application.as_str());
     for (path, owner) in &collection.owners {
-        if !owner.as_str().starts_with(&application)
+        if owner.ecosystem() != Ecosystem::Application
             || !matches!(collection.tree.get(path), Some(Entry::File { .. }))
         {
             continue;

@@ -7,7 +7,7 @@ use kiln_invocation::{BuildError, blocking};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
 use kiln_python::{InstalledFiles, InstallerFile, RUN_PIP, compare_installed, needs_content};
-use kiln_record::{Check, Component, Digest, Ecosystem, Entry, Mode, TreePath};
+use kiln_record::{Check, CheckName, Component, Digest, Ecosystem, Entry, Mode, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -49,7 +49,7 @@ pub async fn pip_check(
     collection: &Collection,
     parts: &[Part],
 ) -> Result<Verdict, BuildError> {
-    const CHECK: &str = "pip-install";
+    const CHECK: CheckName = CheckName::PipInstall;
     let by_pip = plan.manifest.python.as_ref().is_some_and(|python| python.install == Installer::Pip);
     if !by_pip {
         return Ok(Verdict::default());
@@ -60,14 +60,14 @@ pub async fn pip_check(
         return Ok(Verdict::of_checks(vec![Check::not_checked(CHECK, reason)]));
     }
     let prefix = plan.manifest.python_folder();
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let wheels = parts.iter().filter_map(|part| PipWheel::of(&part.component)).collect();
     let pips = pip_install(bases, &plan.base, wheels, plan.manifest.name.as_str()).await?;
     let mut ours = InstalledFiles::new();
     for (path, entry) in collection.tree.iter() {
         let Entry::File { digest, size, mode } = entry else { continue };
         let Some(place) = below(path.as_str(), prefix) else { continue };
-        let is_own = collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own));
+        let is_own =
+            collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application);
         if is_own && !pips.contains_key(place) {
             continue;
         }

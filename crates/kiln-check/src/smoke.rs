@@ -11,7 +11,7 @@ use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
-use kiln_record::{ArtifactKind, Check, Code, Digest, Finding, InputRole, Level, Mode, TreePath};
+use kiln_record::{ArtifactKind, Check, CheckName, Code, Digest, Finding, InputRole, Level, Mode, TreePath};
 use kiln_store::{EventMeasure, SmokeMeasure, Store};
 use std::path::Path;
 use std::sync::Arc;
@@ -60,8 +60,9 @@ pub async fn smoke(
     loaded: Option<&Loaded>,
 ) -> Result<Smoke, BuildError> {
     let manifest = &plan.manifest;
-    let not_checked =
-        |reason: String| Ok(Smoke { checks: vec![Check::not_checked("smoke", reason)], ..Smoke::default() });
+    let not_checked = |reason: String| {
+        Ok(Smoke { checks: vec![Check::not_checked(CheckName::Smoke, reason)], ..Smoke::default() })
+    };
     if manifest.kind == ArtifactKind::LambdaLayer {
         return not_checked("a layer is not invoked; functions that use it can be".to_owned());
     }
@@ -77,7 +78,7 @@ pub async fn smoke(
             format!("no event was handled: there is no {architecture} engine here"),
         )
         .remedy(format!("build on a machine, or with an engine, of {architecture}"));
-        let checks = vec![Check::not_checked("smoke", format!("no {architecture} engine"))];
+        let checks = vec![Check::not_checked(CheckName::Smoke, format!("no {architecture} engine"))];
         return Ok(Smoke { findings: vec![finding], checks, ..Smoke::default() });
     }
     let image = match loaded {

@@ -6,20 +6,20 @@ use kiln_fetch::FetchError;
 use kiln_invocation::BuildError;
 use kiln_plan::Problem;
 use kiln_python::InputProblem;
-use kiln_record::exit;
+use kiln_record::{Exit, exit};
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report, SourceSpan};
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: u8,
+    code: Exit,
     message: String,
     hints: Vec<String>,
     problems: Vec<Problem>,
 }
 
 impl Failure {
-    fn new(code: u8, message: String) -> Self {
+    fn new(code: Exit, message: String) -> Self {
         Self { code, message, hints: Vec::new(), problems: Vec::new() }
     }
 
@@ -48,7 +48,7 @@ impl Failure {
         self
     }
 
-    pub(crate) fn exit_code(&self) -> u8 {
+    pub(crate) fn exit(&self) -> Exit {
         self.code
     }
 
@@ -68,7 +68,7 @@ impl Failure {
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
-        let code = exit_code(&error);
+        let code = exit_of(&error);
         let hints = hints(&error);
         let (message, problems) = match error {
             BuildError::Input(problems) => (String::new(), problems),
@@ -103,7 +103,7 @@ impl From<BuildError> for Failure {
     }
 }
 
-pub(crate) fn exit_code(error: &BuildError) -> u8 {
+pub(crate) fn exit_of(error: &BuildError) -> Exit {
     // A full disk is a full disk, whichever part of the work met it.
     if error.is_of_disk() {
         return exit::STORE_FAILURE;

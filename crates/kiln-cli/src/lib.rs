@@ -18,6 +18,7 @@ mod variables;
 use args::{Arguments, Command};
 use clap::Parser as _;
 use failure::Failure;
+use kiln_record::{Exit, exit};
 use printer::Printer;
 use settings::Settings;
 use std::process::ExitCode;
@@ -30,11 +31,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are data and succeed; everything else is talk and a usage error.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() {
-                kiln_record::exit::USAGE
-            } else {
-                kiln_record::exit::SUCCESS
-            });
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS });
         }
     };
     let variables = variables::Variables::of_process();
@@ -50,17 +47,17 @@ pub fn main() -> ExitCode {
             Some(why) => {
                 let failure = Failure::store(format!("the output could not be written: {why}"));
                 failure.print(printer);
-                ExitCode::from(failure.exit_code())
+                ExitCode::from(failure.exit())
             }
         },
         Err(failure) => {
             failure.print(printer);
-            ExitCode::from(failure.exit_code())
+            ExitCode::from(failure.exit())
         }
     }
 }
 
-fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<u8, Failure> {
+fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
     // Only these reach for servers, the last one to assemble a base that is to be probed; a broken proxy or index setting does not keep anyone from reading the ledger.
     let fetches = matches!(arguments.command, Command::Build(_) | Command::Lock(_) | Command::Explain(_));
     let settings = Settings::new(&arguments.global, variables, fetches)?;

@@ -80,7 +80,7 @@ impl Collection {
             if let Some(owner) = self.owners.get(path)
                 && self.tree.get(path) != Some(entry)
             {
-                let is_python = owner.as_str().starts_with("python/");
+                let is_python = owner.ecosystem() == Ecosystem::Python;
                 let owner = owner.as_str().rsplit('/').next().unwrap_or_default();
                 let mut finding = Finding::new(
                     Code::PathCollision,

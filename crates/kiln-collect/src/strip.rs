@@ -27,7 +27,6 @@ pub fn strip(store: &Store, level: Strip, collection: &mut Collection) -> Result
         Strip::Debug => (StripLevel::Debug, "strip-debug"),
         Strip::Symbols => (StripLevel::Symbols, "strip-symbols"),
     };
-    let own = format!("{}/", Ecosystem::Application.as_str());
     let candidates: Vec<(TreePath, Digest, u64)> = collection
         .tree
         .iter()
@@ -38,7 +37,10 @@ pub fn strip(store: &Store, level: Strip, collection: &mut Collection) -> Result
         .filter(|(path, ..)| {
             // Facts about wheels are remembered; own files have to be looked at.
             collection.elf.contains_key(path)
-                || collection.owners.get(path).is_some_and(|owner| owner.as_str().starts_with(&own))
+                || collection
+                    .owners
+                    .get(path)
+                    .is_some_and(|owner| owner.ecosystem() == Ecosystem::Application)
         })
         .collect();
     let mut done = Transformation::new(rule, STRIP_RULES);

@@ -10,8 +10,8 @@ use kiln_image::{BaseConfig, Change, ContentEntry, LAMBDA_ENTRYPOINT, NodeConten
 use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
-    ArtifactKind, Attributes, Check, Code, Component, ComponentId, DistributionName, Ecosystem, Entry,
-    Finding, Mode, Transformation, TransformedComponent, Tree, TreePath,
+    ArtifactKind, Attributes, Check, CheckName, Code, Component, ComponentId, DistributionName, Ecosystem,
+    Entry, Finding, Mode, Transformation, TransformedComponent, Tree, TreePath,
 };
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -363,26 +363,26 @@ pub fn judge(plan: &ArtifactPlan, made: &Made) -> Verdict {
         findings.extend(function(plan, made));
     }
     let mut checks = vec![match section.reproducible {
-        Reproducible::Check => Check::ran("dockerfile", 1, "Dockerfiles built twice"),
+        Reproducible::Check => Check::ran(CheckName::Dockerfile, 1, "Dockerfiles built twice"),
         Reproducible::Assume => {
-            Check::not_checked("dockerfile", "the manifest assumes that it makes the same each time")
+            Check::not_checked(CheckName::Dockerfile, "the manifest assumes that it makes the same each time")
         }
     }];
     let runs = &made.whole.config.runs;
     if runs.entrypoint.is_empty() && runs.command.is_empty() {
         checks.push(Check::not_checked(
-            "start",
+            CheckName::Start,
             "the image has neither ENTRYPOINT nor CMD: it starts nothing by itself",
         ));
     }
     if let Some(syntax) = &made.syntax {
         let reason = format!("the frontend {syntax} was not used: the engine's own read the file");
-        checks.push(Check::not_checked("dockerfile-syntax", reason));
+        checks.push(Check::not_checked(CheckName::DockerfileSyntax, reason));
     }
     checks.push(match &made.whole.contents.packages {
-        Some(packages) => Check::ran("base-packages", packages.len(), "packages of the image"),
+        Some(packages) => Check::ran(CheckName::BasePackages, packages.len(), "packages of the image"),
         None => Check::not_checked(
-            "base-packages",
+            CheckName::BasePackages,
             format!(
                 "the image has no package database that kiln reads, so its {} files are not told apart",
                 made.whole.contents.size().0

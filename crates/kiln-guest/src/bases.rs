@@ -10,7 +10,7 @@ use kiln_image::{Reference, write_archive};
 use kiln_invocation::{BuildError, Environment, Event, Events, Network, Run, blocking};
 use kiln_plan::{BaseKind, DebianDefinition, PinnedBase};
 use kiln_python::{Interpreter, PROBE};
-use kiln_record::{BaseName, Check, Digest, digest_of_value};
+use kiln_record::{BaseName, Check, CheckName, Digest, digest_of_value};
 use kiln_store::{Store, WorkspaceLock};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -174,7 +174,7 @@ impl Bases {
         };
         let architecture = base.platform.architecture.lambda();
         let reason = format!("no {architecture} engine: its Python was asked on {here}, {why}");
-        Ok(Some(Check::not_checked("probe", reason)))
+        Ok(Some(Check::not_checked(CheckName::Probe, reason)))
     }
 
     /// What an earlier run was told by the base itself.

@@ -1,9 +1,10 @@
 //! Components: what an artifact is made of, and which bytes each part accounts for.
 
 use crate::{Digest, TreePath};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
 /// Where a component comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub enum Ecosystem {
 }
 
 impl Ecosystem {
+    /// Every ecosystem.
+    pub const ALL: &'static [Self] = &[Self::Application, Self::Python, Self::Debian, Self::Native];
+
     /// The name in ids and documents.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -34,27 +38,73 @@ impl Ecosystem {
 
 /// What identifies a component within one artifact: `python/pydantic`, `application/dashboard`,
 /// `native/numpy/libgfortran-040039e1.so.5.0.0`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ComponentId(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ComponentId {
+    // First, so that ids are in the order of their texts.
+    text: String,
+    ecosystem: Ecosystem,
+}
+
+/// A text that is not the id of a component.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not the id of a component: an ecosystem, a slash and a name")]
+pub struct ComponentIdError(pub String);
 
 impl ComponentId {
     /// Names a component of an ecosystem.
     #[must_use]
     pub fn new(ecosystem: Ecosystem, name: &str) -> Self {
-        Self(format!("{}/{name}", ecosystem.as_str()))
+        Self { text: format!("{}/{name}", ecosystem.as_str()), ecosystem }
+    }
+
+    /// The ecosystem that it belongs to.
+    #[must_use]
+    pub fn ecosystem(&self) -> Ecosystem {
+        self.ecosystem
+    }
+
+    /// Its name within the ecosystem: what follows the first slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.text[self.ecosystem.as_str().len() + 1..]
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+}
+
+impl FromStr for ComponentId {
+    type Err = ComponentIdError;
+
+    fn from_str(text: &str) -> Result<Self, ComponentIdError> {
+        let ecosystem = text
+            .split_once('/')
+            .and_then(|(ecosystem, _)| Ecosystem::ALL.iter().find(|known| known.as_str() == ecosystem));
+        match ecosystem {
+            Some(ecosystem) => Ok(Self { text: text.to_owned(), ecosystem: *ecosystem }),
+            None => Err(ComponentIdError(text.to_owned())),
+        }
     }
 }
 
 impl fmt::Display for ComponentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for ComponentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for ComponentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -281,50 +281,6 @@ impl Finding {
     }
 }
 
-/// One kind of check of a build: whether it ran, and on how much.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// A stable kebab-case name, such as `import`.
-    pub name: String,
-    /// What came of it.
-    pub outcome: CheckOutcome,
-}
-
-/// Whether a check ran.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum CheckOutcome {
-    /// It ran on this many subjects.
-    Ran {
-        /// How many things were looked at.
-        subjects: u64,
-        /// What they are: `distributions`, `ELF files`.
-        unit: String,
-    },
-    /// It did not run, or left something out.
-    NotChecked {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Check {
-    /// A check that ran.
-    #[must_use]
-    pub fn ran(name: &str, subjects: usize, unit: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            outcome: CheckOutcome::Ran { subjects: subjects as u64, unit: unit.to_owned() },
-        }
-    }
-
-    /// A check that did not run.
-    #[must_use]
-    pub fn not_checked(name: &str, reason: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), outcome: CheckOutcome::NotChecked { reason: reason.into() } }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,11 @@
 //! format versions and exit codes. Nothing here touches disk, network, terminal, environment or clock.
 
 mod canonical;
+mod check;
 mod component;
 mod digest;
 mod epoch;
+mod error;
 pub mod exit;
 mod finding;
 mod image;
@@ -19,13 +21,16 @@ mod transformation;
 mod tree;
 
 pub use canonical::{canonical_json, digest_of_value};
+pub use check::{Check, CheckName, CheckOutcome};
 pub use component::{
-    BuildRequirement, BuiltFrom, Component, ComponentId, Ecosystem, Embedded, MadeBy, MadeFrom, Metadata,
-    Origin, OriginSource, Supplier, Upstream,
+    BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Ecosystem, Embedded, MadeBy,
+    MadeFrom, Metadata, Origin, OriginSource, Supplier, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
-pub use finding::{Check, CheckOutcome, Code, Finding, Level, UnknownCode};
+pub use error::{Defect, Hint, RunError};
+pub use exit::Exit;
+pub use finding::{Code, Finding, Level, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
 pub use image_index::{IndexRecord, IndexedPlatform};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};

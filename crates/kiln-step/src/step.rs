@@ -14,8 +14,8 @@ use kiln_plan::{
     ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
 };
 use kiln_record::{
-    Check, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Entry, Finding, Input, InputRole,
-    MadeBy, MadeFrom, Tree, digest_of_value,
+    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Entry, Finding, Input,
+    InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
 };
 use kiln_sbom::merge_embedded;
 use kiln_store::{StatCache, Store};
@@ -201,11 +201,11 @@ pub fn checks(steps: &[ReadyStep]) -> Vec<Check> {
         steps.iter().partition(|step| step.section.reproducible == Reproducible::Check);
     let mut checks = Vec::new();
     if !twice.is_empty() {
-        checks.push(Check::ran("step", twice.len(), "steps run twice"));
+        checks.push(Check::ran(CheckName::Step, twice.len(), "steps run twice"));
     }
     for step in once {
         let reason = format!("the manifest assumes that {} makes the same each time", step.section.name);
-        checks.push(Check::not_checked("step", reason));
+        checks.push(Check::not_checked(CheckName::Step, reason));
     }
     checks
 }

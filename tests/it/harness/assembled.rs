@@ -3,7 +3,7 @@
 use super::{Kiln, Sandbox, block_on, engine, repository};
 use kiln_image::debian::{LockedPackage, RootFs, RootFsRules};
 use kiln_image::{Image, ImageSpec, write_archive};
-use kiln_record::{Architecture, Digest, Epoch, Platform};
+use kiln_record::{Architecture, Digest, Epoch, Platform, exit};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -32,7 +32,7 @@ pub(crate) fn assembled(name: &str, packages: &[&str], exclude: &[&str], command
     let keyring = "images/keys/debian-archive-keyring.gpg";
     sandbox.write(keyring, fs_err::read(repository().join(keyring)).unwrap());
     sandbox.write(&format!("images/{name}.toml"), debian_base(packages, exclude, command));
-    sandbox.kiln().run(["lock", "--base", name]).ends_with(0);
+    sandbox.kiln().run(["lock", "--base", name]).ends_with(exit::SUCCESS);
     let lock: toml::Table =
         String::from_utf8(sandbox.read(&format!("images/{name}.lock"))).unwrap().parse().unwrap();
     let lock = lock["platform"]["linux/amd64"].as_table().unwrap();

@@ -4,6 +4,7 @@
 
 use super::{Kiln, repository};
 use fs_err as fs;
+use kiln_record::exit;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -80,6 +81,6 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
     {
         println!("the committed lock of base {base} has aged out: a fresh one is used for the tests");
     }
-    kiln.run(["lock", "--base", base]).ends_with(0);
+    kiln.run(["lock", "--base", base]).ends_with(exit::SUCCESS);
     Some(fs::read(root.join(format!("images/{base}.lock"))).unwrap())
 }

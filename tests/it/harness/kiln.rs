@@ -1,6 +1,7 @@
 //! The binary under test, in an environment of its own.
 
 use super::Running;
+use kiln_record::Exit;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -174,8 +175,8 @@ impl Outcome {
 
     /// Fails the test unless the run ended with this exit code.
     #[track_caller]
-    pub(crate) fn ends_with(self, code: u8) -> Self {
-        assert_eq!(self.code, Some(i32::from(code)), "{self}");
+    pub(crate) fn ends_with(self, exit: Exit) -> Self {
+        assert_eq!(self.code, Some(i32::from(exit)), "{self}");
         self
     }
 

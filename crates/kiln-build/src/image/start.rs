@@ -44,8 +44,7 @@ pub(super) fn runs(plan: &ArtifactPlan, collection: &Collection, base: &BaseImag
             runs.ports.extend(image.ports.iter().cloned());
             runs.volumes.extend(image.volumes.iter().cloned());
             runs.health_check = image.health_check.clone().or(runs.health_check);
-            let python = format!("{}/", Ecosystem::Python.as_str());
-            if collection.owners.values().any(|owner| owner.as_str().starts_with(&python)) {
+            if collection.owners.values().any(|owner| owner.ecosystem() == Ecosystem::Python) {
                 let folder = format!("/{}", manifest.python_folder().unwrap_or_default());
                 let path = match runs.environment.get("PYTHONPATH") {
                     Some(path) if !path.is_empty() => format!("{folder}:{path}"),

@@ -6,7 +6,7 @@ use kiln_guest::{Bases, with_runtime, with_system_of};
 use kiln_invocation::{BuildError, Event, Stage};
 use kiln_plan::ArtifactPlan;
 use kiln_python::LayerContent;
-use kiln_record::{Check, ComponentId, Ecosystem};
+use kiln_record::{Check, CheckName, ComponentId, Ecosystem};
 use kiln_step::StepFiles;
 use kiln_wheel::Distributions;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ async fn bring_distributions(
     match kiln_wheel::select_for(bases, plan, contents).await? {
         Ok(Some(selecting)) => kiln_wheel::bring(bases, plan, selecting).await,
         Ok(None) => {
-            let check = Check::not_checked("distributions", "the manifest has no [python] section");
+            let check = Check::not_checked(CheckName::Distributions, "the manifest has no [python] section");
             let verdict = Verdict::of_checks(vec![check]);
             Ok(Ok(Distributions { verdict, ..Distributions::default() }))
         }

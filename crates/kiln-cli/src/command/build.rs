@@ -10,12 +10,12 @@ use kiln_audit::format_size;
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, build};
 use kiln_invocation::Ending;
 use kiln_publish::IndexResult;
-use kiln_record::{Level, exit};
+use kiln_record::{Exit, Level, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Result<Exit, Failure> {
     let mut environment = settings.environment.clone();
     if let Some(dist) = &command.dist {
         environment.dist = std::path::absolute(dist)
@@ -74,7 +74,7 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
 }
 
 /// The first reason, in the order in which a person would deal with them.
-fn exit_code(report: &BuildReport) -> u8 {
+fn exit_code(report: &BuildReport) -> Exit {
     if report.results.iter().any(|result| result.ending == Ending::Denied) {
         return exit::FINDINGS_DENIED;
     }
@@ -82,7 +82,7 @@ fn exit_code(report: &BuildReport) -> u8 {
     let failed = report.results.iter().filter_map(|result| result.error.as_ref()).chain(of_indexes).next();
     let failed = failed.or(report.error.as_ref());
     match failed {
-        Some(error) => crate::failure::exit_code(error),
+        Some(error) => crate::failure::exit_of(error),
         None if report.is_success() => exit::SUCCESS,
         None => exit::UNEXPECTED,
     }

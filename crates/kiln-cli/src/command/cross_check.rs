@@ -7,14 +7,14 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals};
 use kiln_build::CrossCheck;
-use kiln_record::{Finding, exit};
+use kiln_record::{Exit, Finding, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// How many paths of one rule are named to a person.
 const SHOWN: usize = 3;
 
-pub(crate) fn run(settings: &Settings, build: &str, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, build: &str, printer: Printer) -> Result<Exit, Failure> {
     let progress = Progress::new(printer);
     let events = progress.events();
     let (environment, build) = (settings.environment.clone(), build.to_owned());

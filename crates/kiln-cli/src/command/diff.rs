@@ -6,9 +6,9 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::{FailOn, Sample, compare};
 use kiln_publish::{NamedBuild, history};
-use kiln_record::exit;
+use kiln_record::{Exit, exit};
 
-pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
     let fail_on: Vec<FailOn> = command
         .fail_on
         .iter()

@@ -9,13 +9,13 @@ use crate::{findings, signals};
 use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::BuildError;
-use kiln_record::{Cause, DistributionName, Entry, Importable, Level, exit};
+use kiln_record::{Cause, DistributionName, Entry, Exit, Importable, Level, exit};
 use serde_json::{Value, json};
 
 /// How many native files, and how many files that were not taken, are named to a person.
 const SHOWN: usize = 8;
 
-pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {
     let progress = Progress::new(printer);
     let events = progress.events();
     let (environment, artifact) = (settings.environment.clone(), command.artifact.clone());

@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::variables::{self, Variables};
 use kiln_audit::format_size;
 use kiln_publish::{Exported, exported};
-use kiln_record::{Digest, exit};
+use kiln_record::{Digest, Exit, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ pub(crate) fn run(
     command: &Export,
     variables: &Variables,
     printer: Printer,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let mut environment = settings.environment.clone();
     if let Some(dist) = &command.dist {
         environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
@@ -222,7 +222,7 @@ fn github(
     naming: &Naming<'_>,
     variables: &Variables,
     printer: Printer,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let outputs = lines(&flat(artifacts, naming, |name, fact| format!("{name}-{fact}"))?, str::to_owned);
     let mut summary = "| artifact | kind | size | unpacked | SHA-256 |\n|---|---|---:|---:|---|\n".to_owned();
     for one in artifacts {

@@ -6,11 +6,11 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_audit::format_size;
 use kiln_publish::{artifacts_with_history, history, resolve};
-use kiln_record::{ArtifactName, exit};
+use kiln_record::{ArtifactName, Exit, exit};
 use kiln_store::LedgerEntry;
 use std::collections::BTreeMap;
 
-pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> Result<Exit, Failure> {
     let known = artifacts_with_history(&settings.environment)?;
     let artifacts = if command.artifacts.is_empty() { known.clone() } else { command.artifacts.clone() };
     let mut all: BTreeMap<ArtifactName, Vec<LedgerEntry>> = BTreeMap::new();

@@ -8,10 +8,10 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
 use kiln_lock::{BaseMove, LockReport, lock_base};
-use kiln_record::exit;
+use kiln_record::{Exit, exit};
 use serde::Serialize;
 
-pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Result<Exit, Failure> {
     // Tools before what they make, bases before what is resolved for them.
     let mut documents = Vec::new();
     if command.tools {

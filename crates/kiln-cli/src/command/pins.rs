@@ -5,11 +5,11 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_lock::{Pin, pins};
-use kiln_record::{Epoch, exit};
+use kiln_record::{Epoch, Exit, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-pub(crate) fn run(settings: &Settings, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, printer: Printer) -> Result<Exit, Failure> {
     let (pins, now) = (pins(&settings.environment.root)?, settings.environment.now);
     match settings.format {
         Format::Json => {

@@ -7,11 +7,11 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
 use kiln_publish::{PullRequest, Pulled, pull};
-use kiln_record::exit;
+use kiln_record::{Exit, exit};
 use serde::Serialize;
 use std::path::PathBuf;
 
-pub(crate) fn run(settings: &Settings, command: &Pull, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Pull, printer: Printer) -> Result<Exit, Failure> {
     let into = command.into.clone().unwrap_or_else(|| PathBuf::from("."));
     let environment = settings.environment.clone();
     let request = PullRequest {

@@ -8,10 +8,10 @@ use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
 use kiln_publish::{PushRequest, Pushed, push};
-use kiln_record::exit;
+use kiln_record::{Exit, exit};
 use serde::Serialize;
 
-pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Result<Exit, Failure> {
     let mut environment = settings.environment.clone();
     if let Some(dist) = &command.dist {
         environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;

@@ -9,12 +9,12 @@ use crate::transformations;
 use kiln_audit::format_size;
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
-    ArtifactKind, CheckOutcome, Component, ImageRecord, ImportRecord, Importable, Input, Record, exit,
+    ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Record, exit,
 };
 use kiln_store::RunDetails;
 use serde::Serialize;
 
-pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<Exit, Failure> {
     let build = match looked_up(settings, command)? {
         InRegistry::Build(build) => build,
         InRegistry::Index(index) => return show_index(settings, &index, printer),
@@ -51,7 +51,7 @@ fn looked_up(settings: &Settings, command: &Show) -> Result<InRegistry, Failure>
     signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))
 }
 
-fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> Result<u8, Failure> {
+fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> Result<Exit, Failure> {
     #[derive(Serialize)]
     struct Row<'a> {
         platform: &'a str,

@@ -6,10 +6,10 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_publish::{FileVerdict, verify_file};
-use kiln_record::exit;
+use kiln_record::{Exit, exit};
 use serde::Serialize;
 
-pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Result<u8, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Result<Exit, Failure> {
     if let Some(build) = &command.cross_check {
         return cross_check::run(settings, build, printer);
     }

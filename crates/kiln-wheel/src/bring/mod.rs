@@ -14,7 +14,7 @@ use kiln_plan::ArtifactPlan;
 use kiln_python::{
     FilePlace, Lock, Locked, TargetEnvironment, Wheel, requires, wheels_requiring_other_python,
 };
-use kiln_record::{Check, DistributionName, Gap};
+use kiln_record::{Check, CheckName, DistributionName, Gap};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -79,11 +79,12 @@ pub async fn bring(bases: &Bases, plan: &ArtifactPlan, selecting: Selecting) -> 
         .iter()
         .map(|locked| Expected { name: locked.name.clone(), version: version_of(locked, &wheels) })
         .collect();
-    let mut checks = vec![Check::ran("distributions", lock.distributions.len(), "locked distributions")];
+    let mut checks =
+        vec![Check::ran(CheckName::Distributions, lock.distributions.len(), "locked distributions")];
     checks.extend(bases.told_by_twin(&plan.base).await?);
     let built = wheels.iter().filter(|ready| ready.built_from.is_some()).count();
     if built > 0 {
-        checks.push(Check::ran("sdist", built, "source distributions built twice"));
+        checks.push(Check::ran(CheckName::Sdist, built, "source distributions built twice"));
     }
     Ok(Ok(Distributions {
         wheels: wheels.into(),

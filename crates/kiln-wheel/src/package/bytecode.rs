@@ -9,7 +9,7 @@ use kiln_pack::{PackError, TarContent, read_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{COMPILE, CompileReport, CompileRequest};
 use kiln_record::{
-    ArtifactKind, BaseName, Check, Code, Digest, Entry, Finding, Mode, Transformation, TreePath,
+    ArtifactKind, BaseName, Check, CheckName, Code, Digest, Entry, Finding, Mode, Transformation, TreePath,
     digest_of_value,
 };
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,10 @@ pub(super) async fn compile(
 ) -> Result<Compiled, BuildError> {
     let manifest = &plan.manifest;
     if manifest.runtime.python.is_none() {
-        let check =
-            Check::not_checked("bytecode", format!("runtime {} has no Python", manifest.target.runtime));
+        let check = Check::not_checked(
+            CheckName::Bytecode,
+            format!("runtime {} has no Python", manifest.target.runtime),
+        );
         return Ok(Compiled { check: Some(check), ..Compiled::default() });
     }
     let modules: Vec<(&TreePath, &Digest)> = collection
@@ -76,7 +78,7 @@ pub(super) async fn compile(
     ))?;
     let known = bases.store().cache_get::<Remembered>("bytecode", &key)?;
     if let Some(known) = known.filter(|k| k.files.values().all(|made| bases.store().contains(&made.digest))) {
-        let check = Some(Check::ran("bytecode", known.files.len(), "modules compiled twice"));
+        let check = Some(Check::ran(CheckName::Bytecode, known.files.len(), "modules compiled twice"));
         return Ok(Compiled { files: known.files, left: known.left, findings: Vec::new(), check });
     }
     let architecture = manifest.target.architecture;
@@ -134,7 +136,7 @@ pub(super) async fn compile(
         })
         .await?
     };
-    let check = Some(Check::ran("bytecode", remembered.files.len(), "modules compiled twice"));
+    let check = Some(Check::ran(CheckName::Bytecode, remembered.files.len(), "modules compiled twice"));
     Ok(Compiled { files: remembered.files, left: remembered.left, findings: Vec::new(), check })
 }
 

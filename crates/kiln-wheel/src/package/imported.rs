@@ -82,10 +82,9 @@ impl<'a> TestFolders<'a> {
 
     /// The artifact's own modules, and the entry points of its distributions.
     fn own_texts(&self) -> Result<Vec<(Source, String)>, BuildError> {
-        let own = format!("{}/", Ecosystem::Application.as_str());
         let mut texts = Vec::new();
         for (path, owner) in &self.collection.owners {
-            let is_module = owner.as_str().starts_with(&own) && path.file_name().ends_with(".py");
+            let is_module = owner.ecosystem() == Ecosystem::Application && path.file_name().ends_with(".py");
             let is_entry_points =
                 path.file_name() == "entry_points.txt" && path.parent().ends_with(".dist-info");
             if is_module || is_entry_points {

@@ -131,11 +131,10 @@ pub(super) struct DistributionFiles {
 
 impl DistributionFiles {
     fn new(collection: &Collection, prefix: Option<&str>, is_metadata: &dyn Fn(&TreePath) -> bool) -> Self {
-        let own = format!("{}/", Ecosystem::Application.as_str());
         let by_path = collection
             .owners
             .iter()
-            .filter(|(path, owner)| !owner.as_str().starts_with(&own) && !is_metadata(path))
+            .filter(|(path, owner)| owner.ecosystem() != Ecosystem::Application && !is_metadata(path))
             .filter(|(path, _)| matches!(collection.tree.get(path), Some(Entry::File { .. })))
             .filter_map(|(path, _)| Some((without_prefix(path, prefix)?, path.clone())))
             .collect();

@@ -4,7 +4,7 @@ use super::check::{
     HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, StandInReport, Unreported,
 };
 use crate::guest::report::LINES_SHOWN;
-use kiln_record::{ArtifactName, Check, Code, Finding, Runtime};
+use kiln_record::{ArtifactName, Check, CheckName, Code, Finding, Runtime};
 use std::collections::BTreeMap;
 
 /// What the outcome of an import check means for the build.
@@ -27,7 +27,7 @@ pub fn import_findings(
             let mut finding = Finding::new(Code::ImportFailed, subject, unreported.cause())
                 .remedy("run nothing at import time that ends the process, waits or needs much memory");
             finding.detail.clone_from(&unreported.stderr);
-            let check = Check::not_checked("import", "the process ended before it could report");
+            let check = Check::not_checked(CheckName::Import, "the process ended before it could report");
             return (vec![finding], vec![check]);
         }
     };
@@ -46,9 +46,9 @@ pub fn import_findings(
 
     let own = report.modules.iter().filter(|module| module.own).count();
     let others = report.modules.len() - own + usize::from(report.handler.is_some());
-    let mut checks = vec![Check::ran("import", others, "modules")];
+    let mut checks = vec![Check::ran(CheckName::Import, others, "modules")];
     if own > 0 {
-        checks.push(Check::ran("import-own", own, "modules"));
+        checks.push(Check::ran(CheckName::ImportOwn, own, "modules"));
     }
     if !report.stand_ins.is_empty() {
         let names: Vec<&str> = report.stand_ins.iter().map(|s| s.name.as_str()).collect();
@@ -63,7 +63,7 @@ pub fn import_findings(
                 unchecked.join(", ")
             ));
         }
-        checks.push(Check::not_checked("import-provided", reason));
+        checks.push(Check::not_checked(CheckName::ImportProvided, reason));
     }
     (findings, checks)
 }
@@ -434,8 +434,8 @@ mod tests {
         else {
             return;
         };
-        assert_eq!(judgement.checks[0], Check::ran("import", 1, "modules"));
-        assert_eq!(judgement.checks[1].name, "import-provided");
+        assert_eq!(judgement.checks[0], Check::ran(CheckName::Import, 1, "modules"));
+        assert_eq!(judgement.checks[1].name, CheckName::ImportProvided);
         assert!(judgement.findings[0].detail[0].ends_with("index.py:1"), "{:?}", judgement.findings);
     }
 
@@ -506,7 +506,10 @@ mod tests {
             let (findings, checks) = import_findings(Err(&unreported), &request, runtime(), &[]);
             assert!(findings[0].cause.contains(cause), "{findings:?}");
             assert_eq!(findings[0].detail, ["one", "\u{fffd}[31mtwo"]);
-            assert_eq!(checks[0], Check::not_checked("import", "the process ended before it could report"));
+            assert_eq!(
+                checks[0],
+                Check::not_checked(CheckName::Import, "the process ended before it could report")
+            );
         }
     }
 }

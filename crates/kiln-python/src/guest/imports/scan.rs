@@ -1,7 +1,7 @@
 //! What the imports of an artifact's own code mean, as reading its files told.
 
 use super::check::{ImportReport, UnresolvedImport};
-use kiln_record::{Check, Code, DistributionName, Finding, Gap, Level};
+use kiln_record::{Check, CheckName, Code, DistributionName, Finding, Gap, Level};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the distributions around the code.
@@ -105,7 +105,7 @@ pub fn scan_findings(
         .map(|(module, places)| around.explain_missing(module, unresolved(module, &places)))
         .collect();
     findings.extend(not_declared(report, around));
-    let check = Check::ran("imports-read", scan.imports, "imports");
+    let check = Check::ran(CheckName::ImportsRead, scan.imports, "imports");
     (findings, check)
 }
 

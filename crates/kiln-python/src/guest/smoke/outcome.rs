@@ -3,7 +3,7 @@
 use super::answer::{Match, differences};
 use super::report::{EventOutcome, EventReport, SmokeReport};
 use crate::guest::report::{LINES_SHOWN, clean_text};
-use kiln_record::{Check, Code, Finding, Runtime};
+use kiln_record::{Check, CheckName, Code, Finding, Runtime};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -73,17 +73,17 @@ pub fn smoke_outcome(
             outcome.problems.push(problem(event, cause, lines, remedies, runtime));
         }
     }
-    outcome.checks.push(Check::ran("smoke", report.events.len(), "events"));
+    outcome.checks.push(Check::ran(CheckName::Smoke, report.events.len(), "events"));
     if let Some(why) = without_native {
         let reason = format!(
             "the native part of awslambdaric cannot be loaded in the base, so kiln's stood in for it: {why}"
         );
-        outcome.checks.push(Check::not_checked("smoke-client", reason));
+        outcome.checks.push(Check::not_checked(CheckName::SmokeClient, reason));
     }
     let left = expected.len().saturating_sub(report.events.len());
     if left > 0 {
         let reason = format!("{left} of {} events: the function cannot be started", expected.len());
-        outcome.checks.push(Check::not_checked("smoke", reason));
+        outcome.checks.push(Check::not_checked(CheckName::Smoke, reason));
     }
     outcome
 }
