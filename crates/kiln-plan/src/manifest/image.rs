@@ -1,6 +1,7 @@
 //! The `[image]` section: what a container image says of itself, and how it is written.
 
 use crate::Problem;
+use crate::duration::parse_seconds;
 use kiln_record::{ArtifactKind, HealthCheck, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -383,7 +384,7 @@ impl Checker<'_> {
         let command = self.words("health-check.command", table.command, true);
         let mut seconds = |text: Option<Spanned<String>>, usual: u32| match text {
             None => usual,
-            Some(text) => match parse_seconds(text.get_ref()) {
+            Some(text) => match parse_seconds(text.get_ref(), 3600) {
                 Some(seconds) => seconds,
                 None => {
                     self.problem(
@@ -418,18 +419,6 @@ impl Checker<'_> {
             retries,
         })
     }
-}
-
-/// Whole seconds from a number with `s` or `min`, from 1 second to an hour.
-fn parse_seconds(text: &str) -> Option<u32> {
-    let (number, unit) = text.trim().split_once(' ')?;
-    let number: u32 = number.parse().ok()?;
-    let seconds = match unit {
-        "s" => number,
-        "min" => number.checked_mul(60)?,
-        _ => return None,
-    };
-    (1..=3600).contains(&seconds).then_some(seconds)
 }
 
 fn is_numeric_user(text: &str) -> bool {

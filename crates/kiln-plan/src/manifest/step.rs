@@ -1,8 +1,11 @@
 //! `[[step]]` tables: programs that make files of an artifact, each a pure value of what it is given.
 
-use crate::manifest::SourceSection;
+use super::reproducible::Reproducible;
+use super::source::SourceSection;
+use crate::Problem;
+use crate::duration::parse_seconds;
+use crate::size::parse_size;
 use crate::workspace_path::in_workspace;
-use crate::{Problem, parse_size};
 use kiln_record::{ArtifactName, BaseName, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,17 +76,6 @@ pub struct StepSpans {
     pub name: Range<usize>,
     /// Its base, if it names one.
     pub base: Range<usize>,
-}
-
-/// Whether a step is held against itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reproducible {
-    /// It runs twice, and what differs is a finding.
-    #[default]
-    Check,
-    /// It runs once: somebody else answers for it.
-    Assume,
 }
 
 /// Something that a step is given.
@@ -300,7 +292,7 @@ fn step(
         }
     });
     let timeout = table.timeout.as_ref().map_or(TIMEOUT, |stated| {
-        seconds(stated.get_ref()).unwrap_or_else(|| {
+        parse_seconds(stated.get_ref(), LONGEST).unwrap_or_else(|| {
             problem(
                 stated.span(),
                 format!("`{}` is not a time that a step may take", stated.get_ref().escape_debug()),
@@ -510,17 +502,6 @@ fn is_name(name: &str) -> bool {
     name.len() <= 60
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-pub(crate) fn seconds(text: &str) -> Option<u32> {
-    let (number, unit) = text.trim().split_once(' ')?;
-    let number: u32 = number.parse().ok()?;
-    let seconds = match unit {
-        "s" => Some(number),
-        "min" => number.checked_mul(60),
-        _ => None,
-    };
-    seconds.filter(|seconds| (1..=LONGEST).contains(seconds))
 }
 
 /// Steps that wait for each other, in the order in which they do.

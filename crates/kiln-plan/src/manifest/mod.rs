@@ -1,26 +1,54 @@
-//! Manifests: what the user states about one artifact.
+//! Manifests: what the user states about one artifact. Each section has a file of its own.
 
-use crate::build_section::{BuildSection, problems_of_building};
-use crate::dockerfile::{Dockerfile, DockerfileKey, DockerfileSection};
-use crate::image::{ImageSection, ImageTable, image_section};
-use crate::platforms::architectures;
-use crate::python_section::{Installer, PythonSection, problems_of_folder, problems_of_requirements};
-use crate::settings::check_policy;
-use crate::smoke::{SmokeTable, parse_memory, parse_timeout, smoke_events};
-use crate::step::{StepTable, steps};
-use crate::upstream::problems_of_upstreams;
+mod budget;
+mod check;
+mod dockerfile;
+mod image;
+mod kind;
+mod package;
+mod python;
+mod reproducible;
+mod smoke;
+mod source;
+mod step;
+mod target;
+mod upstream;
+
+pub use budget::BudgetSection;
+pub use check::CheckSection;
+pub use dockerfile::{DockerfileSection, dockerfile_of};
+pub use image::{Compression, ImageOutput, ImageSection};
+pub use package::{Bytecode, DropRule, PackageSection, Strip};
+pub use python::{BUILD_VARIABLES, BuildSection, Installer, LockKind, PythonSection};
+pub use reproducible::Reproducible;
+pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
+pub use source::{APP_FOLDER, SourceSection};
+pub use step::{STEP_SCRATCH, STEP_VARIABLES, StepInput, StepOutput, StepSection, StepSpans};
+pub(crate) use target::platform_name;
+pub use upstream::{UpstreamSection, artifact_lock_path};
+
+use crate::Problem;
+use crate::dockerfile::Dockerfile;
+use crate::settings::{PolicySection, check_policy};
+use crate::size::parse_size;
 use crate::workspace_path::in_workspace;
-use crate::{
-    PackageSection, PolicySection, Problem, SmokeEvent, StepSection, UpstreamSection, artifact_lock_path,
-    parse_size,
-};
+use budget::BudgetTable;
+use check::{CheckTable, parse_memory, parse_timeout};
+use dockerfile::DockerfileKey;
+use image::{ImageTable, image_section};
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, BaseName, OperatingSystem, Runtime, Target, TreePath, runtimes,
 };
-use serde::{Deserialize, Serialize};
+use kind::a;
+use python::{problems_of_building, problems_of_folder, problems_of_requirements};
+use serde::Deserialize;
+use smoke::{SmokeTable, smoke_events};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use step::{StepTable, steps};
+use target::{TargetTable, architectures};
 use toml::Spanned;
+use upstream::problems_of_upstreams;
 
 /// A validated manifest.
 #[derive(Clone, Debug)]
@@ -80,73 +108,8 @@ pub struct Manifest {
     pub layer_spans: Vec<std::ops::Range<usize>>,
 }
 
-/// The `[source]` section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSection {
-    /// The folder. A manifest writes it relative to its own folder; once read it is relative to the workspace. Its content
-    /// lands at the artifact's root.
-    pub path: String,
-    /// Globs, relative to `path`, of files to take.
-    #[serde(default = "everything")]
-    pub include: Vec<String>,
-    /// Globs, relative to `path`, of files to leave out.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-    /// The folder of the artifact that the content lands in: `.` is its root. If absent, where Lambda looks for modules,
-    /// and [`APP_FOLDER`] in an image of any other service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub into: Option<String>,
-}
-
 /// What stands for the base until the Dockerfile that names it is read.
 const PENDING: &str = "dockerfile";
-/// Where an image that is no Lambda function has its own files and its distributions, unless the manifest says otherwise.
-pub const APP_FOLDER: &str = "app";
-
-fn everything() -> Vec<String> {
-    vec!["**".to_owned()]
-}
-
-/// The `[check]` section.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct CheckSection {
-    /// Environment variables that the code needs to be imported and to run.
-    pub env: BTreeMap<String, String>,
-    /// Modules to import besides the artifact's own.
-    pub modules: Vec<String>,
-    /// The artifact's own modules that are not imported: dotted names, or `package.*` for all below a package.
-    pub skip: Vec<String>,
-    /// The function's timeout, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<u32>,
-    /// The function's memory, in MB as Lambda counts them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<u32>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct CheckTable {
-    env: BTreeMap<String, String>,
-    modules: Vec<String>,
-    skip: Vec<String>,
-    timeout: Option<Spanned<String>>,
-    memory: Option<Spanned<String>>,
-}
-
-/// The `[budget]` section, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct BudgetSection {
-    /// Largest archive.
-    pub zip: Option<u64>,
-    /// Largest sum of unpacked sizes, without layers and without the base of an image.
-    pub unpacked: Option<u64>,
-    /// Largest sum of an image's layers as a registry keeps them, those of the base included.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<u64>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -173,22 +136,6 @@ struct File {
     budget: BudgetTable,
     #[serde(default)]
     policy: PolicySection,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TargetTable {
-    runtime: Option<Spanned<String>>,
-    pub(crate) architecture: Option<Architecture>,
-    pub(crate) architectures: Option<Spanned<Vec<Architecture>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BudgetTable {
-    zip: Option<Spanned<String>>,
-    unpacked: Option<Spanned<String>>,
-    image: Option<Spanned<String>>,
 }
 
 impl Manifest {
@@ -587,12 +534,6 @@ impl Manifest {
             None => self.python_folder(),
         }
     }
-}
-
-/// A kind with its article.
-pub(crate) fn a(kind: ArtifactKind) -> String {
-    let article = if kind == ArtifactKind::Image { "an" } else { "a" };
-    format!("{article} {kind}")
 }
 
 /// What stands for the runtime of an image until its base was looked at.

@@ -1,7 +1,12 @@
 //! The `[python]` section: which lock, what of it, and who installs it.
 
-use crate::BuildSection;
-use crate::manifest::a;
+mod build;
+mod lock_kind;
+
+pub use build::{BUILD_VARIABLES, BuildSection};
+pub use lock_kind::LockKind;
+
+use super::kind::a;
 use kiln_record::{ArtifactKind, DistributionName, TreePath};
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +43,7 @@ pub struct PythonSection {
     /// Who installs the wheels.
     #[serde(default, skip_serializing_if = "Installer::is_kiln")]
     pub install: Installer,
-    /// The folder of an image that distributions are installed in; [`APP_FOLDER`] if absent. Of kind `image` only.
+    /// The folder of an image that distributions are installed in; [`APP_FOLDER`](crate::APP_FOLDER) if absent. Of kind `image` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
 }
@@ -57,36 +62,6 @@ pub enum Installer {
 impl Installer {
     fn is_kiln(&self) -> bool {
         *self == Self::Kiln
-    }
-}
-
-/// The format of a dependency lock, told by its file name as the tools that write it do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockKind {
-    /// `poetry.lock`, with `pyproject.toml`.
-    Poetry,
-    /// `uv.lock`, with `pyproject.toml`.
-    Uv,
-    /// `Pipfile.lock`, with `Pipfile`.
-    Pipfile,
-    /// `pylock.toml` or `pylock.<name>.toml` (PEP 751).
-    Pylock,
-    /// Any other name: a requirements file with hashes.
-    Requirements,
-}
-
-impl LockKind {
-    /// The format of a lock with this path.
-    #[must_use]
-    pub fn of(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        match name {
-            "poetry.lock" => Self::Poetry,
-            "uv.lock" => Self::Uv,
-            "Pipfile.lock" => Self::Pipfile,
-            _ if name.starts_with("pylock.") && name.ends_with(".toml") => Self::Pylock,
-            _ => Self::Requirements,
-        }
     }
 }
 
@@ -132,7 +107,7 @@ impl PythonSection {
 }
 
 /// What is wrong with the place of an image's distributions.
-pub(crate) fn problems_of_folder(
+pub(super) fn problems_of_folder(
     kind: ArtifactKind,
     python: &PythonSection,
     problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
@@ -154,7 +129,7 @@ pub(crate) fn problems_of_folder(
 }
 
 /// What is wrong with the keys about locking, whatever the files say.
-pub(crate) fn problems_of_requirements(
+pub(super) fn problems_of_requirements(
     python: &PythonSection,
     problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
 ) {
@@ -191,5 +166,27 @@ pub(crate) fn problems_of_requirements(
             format!("{requirements} is a list of requirements, which has no groups and extras"),
             "remove `groups` and `extras`, or name a pyproject.toml",
         );
+    }
+}
+
+/// What is wrong with the keys about building, whatever the files say.
+pub(super) fn problems_of_building(
+    python: &PythonSection,
+    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
+) {
+    for (index, name) in python.sdists.iter().enumerate() {
+        if python.sdists[..index].contains(name) {
+            problem(0..0, format!("`python.sdists` names {name} twice"), "name each distribution once");
+        }
+        if python.exclude.contains(name) || python.from_runtime.contains(name) {
+            problem(
+                0..0,
+                format!("`python.sdists` lets {name} be built, but it is also left out"),
+                "keep it in one of `sdists`, `exclude` and `from-runtime`",
+            );
+        }
+    }
+    if let Some(build) = &python.build {
+        build.problems(&python.lock, python.sdists.is_empty(), problem);
     }
 }

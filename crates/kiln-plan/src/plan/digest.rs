@@ -1,0 +1,75 @@
+//! What the digest of a plan covers.
+
+use crate::manifest::{
+    BudgetSection, CheckSection, DockerfileSection, ImageSection, Manifest, PackageSection, PythonSection,
+    SmokeEvent, SourceSection, StepSection, UpstreamSection,
+};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, Input, Target, digest_of_value};
+use serde::Serialize;
+
+/// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
+#[derive(Serialize)]
+pub(super) struct Covered<'a> {
+    pub(super) format: String,
+    pub(super) inputs: &'a [Input],
+    pub(super) layers: Vec<(String, Digest)>,
+    pub(super) epoch: Epoch,
+    pub(super) definition: Digest,
+    // Absent where nothing may be built, so that other plans keep their digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) build_definition: Option<Digest>,
+    // Absent where there are no steps, for the same reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) step_definitions: Vec<Digest>,
+    pub(super) rules: Option<Digest>,
+}
+
+/// The digest of what a manifest states, whatever its layout and comments.
+pub(super) fn manifest_digest(manifest: &Manifest) -> Digest {
+    #[derive(Serialize)]
+    struct Stated<'a> {
+        name: &'a ArtifactName,
+        kind: ArtifactKind,
+        target: &'a Target,
+        handler: &'a Option<String>,
+        layers: &'a [ArtifactName],
+        source: &'a Option<SourceSection>,
+        #[serde(skip_serializing_if = "<[UpstreamSection]>::is_empty")]
+        upstreams: &'a [UpstreamSection],
+        python: &'a Option<PythonSection>,
+        check: &'a CheckSection,
+        // Absent where the manifest has no such section, so that older manifests keep their digests.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        package: &'a Option<PackageSection>,
+        #[serde(skip_serializing_if = "<[SmokeEvent]>::is_empty")]
+        smoke: &'a [SmokeEvent],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image: &'a Option<ImageSection>,
+        #[serde(skip_serializing_if = "<[StepSection]>::is_empty")]
+        steps: &'a [StepSection],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dockerfile: &'a Option<DockerfileSection>,
+        budget: &'a BudgetSection,
+    }
+    value_digest(&Stated {
+        name: &manifest.name,
+        kind: manifest.kind,
+        target: &manifest.target,
+        handler: &manifest.handler,
+        layers: &manifest.layers,
+        source: &manifest.source,
+        upstreams: &manifest.upstreams,
+        python: &manifest.python,
+        check: &manifest.check,
+        package: &manifest.package,
+        smoke: &manifest.smoke,
+        image: &manifest.image,
+        steps: &manifest.steps,
+        dockerfile: &manifest.dockerfile,
+        budget: &manifest.budget,
+    })
+}
+
+pub(super) fn value_digest<T: Serialize>(value: &T) -> Digest {
+    digest_of_value(value).expect("plain structs with string keys always have a JSON form")
+}

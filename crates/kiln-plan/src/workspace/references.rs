@@ -1,0 +1,80 @@
+//! What manifests say about bases and about each other.
+
+use crate::Problem;
+use crate::base::{BaseDefinition, BaseLock};
+use crate::manifest::Manifest;
+use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
+use std::collections::BTreeMap;
+
+/// What a manifest names and is not there, or is not what it must be.
+pub(super) fn references(
+    manifest: &Manifest,
+    manifests: &BTreeMap<ArtifactName, Manifest>,
+    bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |span: std::ops::Range<usize>, message: String, help: String| {
+        problems.push(Problem::in_file(&manifest.file, message).at(&manifest.text, span).help(help));
+    };
+    let build = manifest.python.as_ref().and_then(|python| python.build.as_ref()?.base.as_ref());
+    let named = [(Some(&manifest.base), manifest.base_span.clone()), (build, 0..0)];
+    let of_recipe =
+        manifest.recipe.iter().flat_map(|recipe| recipe.bases.iter()).map(|base| (Some(base), 0..0));
+    let of_steps = manifest.steps.iter().map(|step| (step.base.as_ref(), step.spans.base.clone()));
+    for (base, span) in
+        named.into_iter().chain(of_steps).chain(of_recipe).filter_map(|(base, span)| Some((base?, span)))
+    {
+        match bases.get(base) {
+            None => {
+                let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
+                problem(
+                    span,
+                    format!("there is no base `{base}`"),
+                    format!("add images/{base}.toml, or use one of: {}", known.join(", ")),
+                );
+            }
+            Some((definition, _)) => {
+                let platform = Platform { architecture: manifest.target.architecture };
+                if !definition.platforms.contains(&platform) {
+                    problem(
+                        span,
+                        format!("the base `{base}` has no {platform}, which the target asks for"),
+                        format!(
+                            "add it to `platforms` in {} and run kiln lock --base {base}",
+                            definition.file
+                        ),
+                    );
+                }
+            }
+        }
+    }
+    for (layer, span) in manifest.layers.iter().zip(&manifest.layer_spans) {
+        match manifests.get(layer) {
+            None => problem(
+                span.clone(),
+                format!("there is no artifact `{layer}`"),
+                format!("add manifests/{layer}.toml with kind = \"lambda-layer\""),
+            ),
+            Some(other) if other.kind != ArtifactKind::LambdaLayer => {
+                problem(
+                    span.clone(),
+                    format!("`{layer}` is a {}, not a lambda-layer", other.kind),
+                    "name a layer".to_owned(),
+                );
+            }
+            Some(other) if other.target != manifest.target => problem(
+                span.clone(),
+                format!(
+                    "the layer `{layer}` is for {} on {}, this function for {} on {}",
+                    other.target.runtime,
+                    other.target.architecture.lambda(),
+                    manifest.target.runtime,
+                    manifest.target.architecture.lambda()
+                ),
+                "use a layer for the same target".to_owned(),
+            ),
+            Some(_) => {}
+        }
+    }
+    problems
+}
