@@ -1,10 +1,10 @@
 //! What a Dockerfile names and asks for, instruction by instruction.
 
 use super::own_base::{SCRATCH, pinned_here, scratch, slug};
-use super::variables::Variables;
-use crate::Problem;
+use super::variables::{self, Variables};
 use crate::base::{BaseDefinition, BaseKind, BaseLock};
 use crate::manifest::DockerfileSection;
+use crate::problem::Problems;
 use kiln_record::{BaseName, Digest, Platform};
 use parse_dockerfile::{Flag, Instruction, Source, UnescapedString};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,21 @@ use std::sync::Arc;
 /// How engines have the bases that kiln assembles, and so how a Dockerfile names one.
 pub const ENGINE_BASES: &str = "localhost/kiln/";
 
+/// Arguments that every Dockerfile may have without declaring them (Dockerfile reference, "Predefined ARGs").
+const PREDEFINED: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// What is written otherwise for the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Edit {
     /// An image by the name that the engine has it by.
@@ -22,29 +37,137 @@ pub(super) enum Edit {
     Nothing,
 }
 
+/// One way through a Dockerfile.
 pub(super) struct Reader<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a Arc<str>,
-    pub(super) section: &'a DockerfileSection,
-    pub(super) platform: Platform,
-    pub(super) known: &'a mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+    text: &'a Arc<str>,
+    file: &'a str,
+    section: &'a DockerfileSection,
+    platform: Platform,
+    known: &'a mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
     /// Names of the stages so far.
-    pub(super) names: BTreeSet<String>,
+    names: BTreeSet<String>,
+    /// The bases that it names.
     pub(super) found: BTreeSet<BaseName>,
+    /// What is written otherwise for the engine.
     pub(super) edits: Vec<(Range<usize>, Edit)>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems<'a>,
 }
 
-impl Reader<'_> {
-    pub(super) fn problem(&mut self, span: Range<usize>, message: String, help: &str) {
-        self.problems.push(Problem::in_file(self.file, message).at(self.text, span).help(help));
+/// The stages of a Dockerfile.
+pub(super) struct Stages {
+    /// What each of them stands on: an image, or what a stage before it does.
+    stand_on: Vec<Option<BaseName>>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        file: &'a str,
+        text: &'a Arc<str>,
+        section: &'a DockerfileSection,
+        platform: Platform,
+        known: &'a mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+    ) -> Self {
+        let problems = Problems::new(file, text);
+        let (names, found, edits) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        Self { text, file, section, platform, known, names, found, edits, problems }
     }
 
-    pub(super) fn expanded(&mut self, text: &UnescapedString<'_>, variables: &Variables) -> Option<String> {
+    /// The frontend that it asks for, whose line is taken out.
+    pub(super) fn syntax(&mut self, parsed: &parse_dockerfile::Dockerfile<'_>) -> Option<String> {
+        let directive = parsed.parser_directives.syntax.as_ref()?;
+        // The whole line: what stood in its place would end the directives.
+        let span = directive.span();
+        let start = self.text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+        let end = self.text[span.end..].find('\n').map_or(self.text.len(), |end| span.end + end + 1);
+        self.edits.push((start..end, Edit::Nothing));
+        Some(directive.value.value.to_owned())
+    }
+
+    /// Reads every stage.
+    pub(super) fn stages(&mut self, parsed: &parse_dockerfile::Dockerfile<'_>) -> Stages {
+        let mut variables = Variables::new(self.platform);
+        for arg in parsed.global_args() {
+            let at = arg.arguments.span.clone();
+            if let Err(message) = variables.declare(&arg.arguments.value, &self.section.args) {
+                self.problems.at(at, message, "give it a default, or a value in `args` of the manifest");
+            }
+        }
+        let mut stages = Stages { stand_on: Vec::new(), by_name: BTreeMap::new() };
+        for (number, stage) in parsed.stages().enumerate() {
+            let image = self.expanded(&stage.from.image, &variables);
+            for option in &stage.from.options {
+                self.platform_option(option, &variables);
+            }
+            let on = image.and_then(|image| match stages.by_name.get(&image.to_lowercase()) {
+                Some(earlier) => stages.stand_on[*earlier].clone(),
+                None => self.image(&image, stage.from.image.span.clone()),
+            });
+            stages.stand_on.push(on);
+            if let Some((_, name)) = &stage.from.as_ {
+                stages.by_name.insert(name.value.to_lowercase(), number);
+                self.names.insert(name.value.to_lowercase());
+            }
+            for instruction in stage.instructions {
+                self.instruction(instruction, number);
+            }
+        }
+        stages
+    }
+
+    /// The build arguments that it declares; the manifest may give a value to these only.
+    pub(super) fn arguments(&mut self, parsed: &parse_dockerfile::Dockerfile<'_>) -> BTreeSet<String> {
+        let declared: BTreeSet<String> = parsed
+            .instructions
+            .iter()
+            .filter_map(|instruction| match instruction {
+                Instruction::Arg(arg) => Some(variables::names(&arg.arguments.value)),
+                _ => None,
+            })
+            .flatten()
+            .map(str::to_owned)
+            .collect();
+        if self.section.args.keys().any(|name| name.starts_with("BUILDKIT_")) {
+            self.problems.at_top(
+                "`args` of the manifest has a `BUILDKIT_…`, which tells the builder what to run or to fetch",
+                "remove it: arguments are for the Dockerfile",
+            );
+        }
+        for name in self.section.args.keys().filter(|name| !declared.contains(*name)) {
+            if !PREDEFINED.contains(&name.as_str()) {
+                self.problems.at_top(
+                    format!("it has no `ARG {name}`, which the manifest gives a value"),
+                    "remove it from `args`, or declare it",
+                );
+            }
+        }
+        declared
+    }
+
+    /// The base that the wanted stage stands on.
+    pub(super) fn wanted(&mut self, stages: Stages) -> Option<BaseName> {
+        let Stages { mut stand_on, by_name } = stages;
+        let Some(target) = &self.section.target else { return stand_on.pop().flatten() };
+        let Some(stage) = by_name.get(&target.to_lowercase()) else {
+            let known: Vec<&str> = by_name.keys().map(String::as_str).collect();
+            let help = match known.is_empty() {
+                true => "its stages have no names".to_owned(),
+                false => format!("its stages are: {}", known.join(", ")),
+            };
+            self.problems.at_top(
+                format!("it has no stage `{target}`, which the manifest asks for with `target`"),
+                help,
+            );
+            return None;
+        };
+        stand_on.swap_remove(*stage)
+    }
+
+    fn expanded(&mut self, text: &UnescapedString<'_>, variables: &Variables) -> Option<String> {
         match variables.expand(&text.value) {
             Ok(expanded) if !expanded.is_empty() => Some(expanded),
             Ok(_) => {
-                self.problem(
+                self.problems.at(
                     text.span.clone(),
                     format!("`{}` is empty", text.value),
                     "give the ARG a default, or a value in `args` of the manifest",
@@ -52,7 +175,7 @@ impl Reader<'_> {
                 None
             }
             Err(message) => {
-                self.problem(
+                self.problems.at(
                     text.span.clone(),
                     message,
                     "declare it with ARG before the first FROM, with a default or a value in `args` of the manifest",
@@ -63,11 +186,11 @@ impl Reader<'_> {
     }
 
     /// `--platform` may only say what the manifest says.
-    pub(super) fn platform_option(&mut self, option: &Flag<'_>, variables: &Variables) {
+    fn platform_option(&mut self, option: &Flag<'_>, variables: &Variables) {
         let Some(value) = option.value.as_ref().filter(|_| option.name.value == "platform") else { return };
         let Some(stated) = self.expanded(value, variables) else { return };
         if stated != self.platform.to_string() {
-            self.problem(
+            self.problems.at(
                 option.span(),
                 format!("`--platform={stated}` is another platform than the target's, {}", self.platform),
                 "remove it: the manifest's target decides",
@@ -77,11 +200,11 @@ impl Reader<'_> {
     }
 
     /// An image that is taken from elsewhere, as the base that pins it.
-    pub(super) fn image(&mut self, image: &str, span: Range<usize>) -> Option<BaseName> {
+    fn image(&mut self, image: &str, span: Range<usize>) -> Option<BaseName> {
         let base = match self.pin(image) {
             Ok(base) => base,
             Err((message, help)) => {
-                self.problem(span, message, &help);
+                self.problems.at(span, message, &help);
                 return None;
             }
         };
@@ -185,7 +308,7 @@ impl Reader<'_> {
             return;
         }
         if text.contains('$') {
-            self.problem(
+            self.problems.at(
                 value.span.clone(),
                 format!("`{text}` depends on a variable, which engines do not replace here"),
                 "name a stage: FROM image AS name before it",
@@ -195,7 +318,7 @@ impl Reader<'_> {
         self.image(&text, value.span.clone());
     }
 
-    pub(super) fn instruction(&mut self, instruction: &Instruction<'_>, stage: usize) {
+    fn instruction(&mut self, instruction: &Instruction<'_>, stage: usize) {
         match instruction {
             Instruction::Copy(copy) => {
                 for option in copy.options.iter().filter(|option| option.name.value == "from") {
@@ -214,7 +337,7 @@ impl Reader<'_> {
                     } else {
                         continue;
                     };
-                    self.problem(
+                    self.problems.at(
                         path.span.clone(),
                         message,
                         "copy files with COPY; bring what is elsewhere by an [[upstream]] or a [[step]]; or allow `network = true` under [dockerfile], which is reported",
@@ -236,7 +359,7 @@ impl Reader<'_> {
         match &*option.name.value {
             "mount" => {
                 if value.value.contains(['"', '\'', '$', '\\']) {
-                    self.problem(
+                    self.problems.at(
                         option.span(),
                         format!(
                             "`--mount={}` has a quote, a variable or a backslash, which is not read here",
@@ -267,25 +390,24 @@ impl Reader<'_> {
                         }
                     }
                     "tmpfs" => {}
-                    "cache" => self.problem(
+                    "cache" => self.problems.at(
                         option.span(),
-                        "`--mount=type=cache` gives it what an earlier build left there, which no lock knows"
-                            .to_owned(),
+                        "`--mount=type=cache` gives it what an earlier build left there, which no lock knows",
                         "remove it: what the build needs must be in its context",
                     ),
-                    other => self.problem(
+                    other => self.problems.at(
                         option.span(),
                         format!("`--mount=type={other}` gives it something that is in no lock"),
                         "remove it: the build needs no secrets, as nothing is fetched in it",
                     ),
                 }
             }
-            "network" if value.value != "none" && !self.section.network => self.problem(
+            "network" if value.value != "none" && !self.section.network => self.problems.at(
                 option.span(),
                 format!("`--network={}` asks for a network", value.value),
                 "remove it; or allow `network = true` under [dockerfile], which is reported",
             ),
-            "security" if value.value != "sandbox" => self.problem(
+            "security" if value.value != "sandbox" => self.problems.at(
                 option.span(),
                 format!("`--security={}` runs it with the host's rights", value.value),
                 "remove it",

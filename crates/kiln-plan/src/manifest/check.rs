@@ -1,6 +1,7 @@
 //! The `[check]` section: what the checks need.
 
 use crate::duration::parse_seconds;
+use crate::problem::Problems;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -25,18 +26,40 @@ pub struct CheckSection {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CheckTable {
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) modules: Vec<String>,
-    pub(super) skip: Vec<String>,
-    pub(super) timeout: Option<Spanned<String>>,
-    pub(super) memory: Option<Spanned<String>>,
+    env: BTreeMap<String, String>,
+    modules: Vec<String>,
+    skip: Vec<String>,
+    timeout: Option<Spanned<String>>,
+    memory: Option<Spanned<String>>,
+}
+
+impl CheckSection {
+    /// Reads the section.
+    pub(super) fn parse(table: CheckTable, problems: &mut Problems<'_>) -> Self {
+        let mut amount =
+            |text: Option<&Spanned<String>>, read: fn(&str) -> Result<u32, String>, help: &str| {
+                let text = text?;
+                read(text.get_ref()).map_err(|message| problems.at(text.span(), message, help)).ok()
+            };
+        let timeout = amount(table.timeout.as_ref(), parse_timeout, "for example timeout = \"10 s\"");
+        let memory = amount(table.memory.as_ref(), parse_memory, "for example memory = \"256 MB\"");
+        for name in table.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                problems.at_top(
+                    format!("`check.env` has the variable `{}`, which cannot be set", name.escape_debug()),
+                    "a name is not empty and has no `=`",
+                );
+            }
+        }
+        Self { env: table.env, modules: table.modules, skip: table.skip, timeout, memory }
+    }
 }
 
 /// Reads a time in whole seconds: a number with `s` or `min`. Lambda takes 1 second to 15 minutes.
 ///
 /// # Errors
 /// A message that says which forms are understood.
-pub(super) fn parse_timeout(text: &str) -> Result<u32, String> {
+fn parse_timeout(text: &str) -> Result<u32, String> {
     parse_seconds(text, 900).ok_or_else(|| {
         format!(
             "`{text}` is not a timeout that Lambda has: write 1 s to 900 s, or whole minutes up to 15 min"
@@ -48,7 +71,7 @@ pub(super) fn parse_timeout(text: &str) -> Result<u32, String> {
 ///
 /// # Errors
 /// A message that says which forms are understood.
-pub(super) fn parse_memory(text: &str) -> Result<u32, String> {
+fn parse_memory(text: &str) -> Result<u32, String> {
     let number = text.trim().strip_suffix("MB").map(|number| number.trim().parse::<u32>());
     match number {
         Some(Ok(megabytes)) if (128..=10_240).contains(&megabytes) => Ok(megabytes),

@@ -1,11 +1,14 @@
 //! The `dockerfile` key: the file that an image is built by, and how.
 
+use super::path::beside_manifest;
 use super::reproducible::Reproducible;
 use crate::duration::parse_seconds;
+use crate::problem::Problems;
 use crate::workspace_path::in_workspace;
 use kiln_record::{ArtifactKind, BaseName, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use toml::Spanned;
 
 /// How long a build may take if the manifest does not say, in seconds.
 const TIMEOUT: u32 = 30 * 60;
@@ -38,7 +41,7 @@ pub struct DockerfileSection {
 /// The key as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DockerfileTable {
+struct DockerfileTable {
     path: String,
     context: Option<String>,
     target: Option<String>,
@@ -55,7 +58,7 @@ pub(crate) struct DockerfileTable {
 }
 
 /// Either form of the key.
-pub(crate) struct DockerfileKey(DockerfileTable);
+pub(super) struct DockerfileKey(DockerfileTable);
 
 impl<'de> Deserialize<'de> for DockerfileKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -91,34 +94,31 @@ impl<'de> Deserialize<'de> for DockerfileKey {
     }
 }
 
-impl DockerfileKey {
-    /// Checks the key on its own.
-    pub(crate) fn section(
-        self,
+impl DockerfileSection {
+    /// Reads the key.
+    pub(super) fn parse(
+        key: Spanned<DockerfileKey>,
         kind: ArtifactKind,
-        problem: &mut impl FnMut(String, &str),
-    ) -> Option<DockerfileSection> {
-        let Self(table) = self;
+        has_python: bool,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let span = key.span();
+        let DockerfileKey(table) = key.into_inner();
         if !kind.is_image() {
-            problem(
+            problems.at(
+                span.clone(),
                 format!("a Dockerfile makes an image, and this is a {kind}"),
                 "make it a lambda-image or an image; a [[step]] runs programs for any kind",
             );
         }
-        let mut inside = |text: &str| {
-            in_workspace("manifests", text)
-                .map_err(|message| {
-                    problem(message, "write a path relative to the manifest's folder, inside the workspace");
-                })
-                .ok()
-        };
-        let path = inside(&table.path)?;
+        let path = beside_manifest(&table.path, span.clone(), problems)?;
         let context = match &table.context {
-            Some(context) => inside(context)?,
+            Some(context) => beside_manifest(context, span.clone(), problems)?,
             None => path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default(),
         };
         if context == "manifests" || context.is_empty() {
-            problem(
+            problems.at(
+                span.clone(),
                 format!(
                     "the context of {path} would be {}, with other artifacts' files",
                     if context.is_empty() { "the workspace" } else { "manifests/" }
@@ -126,29 +126,33 @@ impl DockerfileKey {
                 "put the Dockerfile and what it copies into a folder, or name that with `context`",
             );
         }
-        if let Some(wheels) = &table.wheels
-            && let Err(error) = TreePath::new(wheels)
-        {
-            problem(
-                format!("`dockerfile.wheels`: {error}"),
-                "name a folder of the context, such as \"wheels\"",
-            );
+        if let Some(wheels) = &table.wheels {
+            if let Err(error) = TreePath::new(wheels) {
+                problems.at(
+                    span.clone(),
+                    format!("`dockerfile.wheels`: {error}"),
+                    "name a folder of the context, such as \"wheels\"",
+                );
+            }
+            if !has_python {
+                problems.at(
+                    span.clone(),
+                    "`wheels` under [dockerfile] has no meaning without a [python] section",
+                    "add [python] with the `lock` whose wheels are meant",
+                );
+            }
         }
-        let timeout = match table.timeout.as_deref().map(|text| parse_seconds(text, LONGEST)) {
-            None => TIMEOUT,
-            Some(Some(seconds)) => seconds,
-            Some(None) => {
-                problem(
-                    format!(
-                        "`dockerfile.timeout`: `{}` is not a time",
-                        table.timeout.as_deref().unwrap_or_default().escape_debug()
-                    ),
+        let timeout = table.timeout.as_deref().map_or(TIMEOUT, |text| {
+            parse_seconds(text, LONGEST).unwrap_or_else(|| {
+                problems.at(
+                    span,
+                    format!("`dockerfile.timeout`: `{}` is not a time", text.escape_debug()),
                     "write seconds or minutes, up to 360 min: timeout = \"20 min\"",
                 );
                 TIMEOUT
-            }
-        };
-        Some(DockerfileSection {
+            })
+        });
+        Some(Self {
             path,
             context,
             target: table.target,
@@ -189,14 +193,14 @@ mod tests {
     fn section(toml: &str) -> DockerfileSection {
         #[derive(Deserialize)]
         struct Manifest {
-            dockerfile: DockerfileKey,
+            dockerfile: Spanned<DockerfileKey>,
         }
+        let text = toml.into();
+        let mut problems = Problems::new("manifests/app.toml", &text);
         let manifest: Manifest = toml::from_str(toml).unwrap();
-        let mut problems = Vec::new();
         let section =
-            manifest.dockerfile.section(ArtifactKind::Image, &mut |message, _| problems.push(message));
-        assert!(problems.is_empty(), "{problems:?}");
-        section.unwrap()
+            DockerfileSection::parse(manifest.dockerfile, ArtifactKind::Image, false, &mut problems);
+        problems.or(section).unwrap()
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Manifests: what the user states about one artifact. Each section has a file of its own.
 
+mod base;
 mod budget;
 mod check;
 mod dockerfile;
+mod handler;
 mod image;
 mod kind;
+mod layers;
 mod package;
+mod path;
 mod python;
 mod reproducible;
 mod smoke;
@@ -27,28 +31,21 @@ pub use step::{STEP_SCRATCH, STEP_VARIABLES, StepInput, StepOutput, StepSection,
 pub(crate) use target::platform_name;
 pub use upstream::{UpstreamSection, artifact_lock_path};
 
-use crate::Problem;
 use crate::dockerfile::Dockerfile;
+use crate::problem::{Problem, Problems};
 use crate::settings::{PolicySection, check_policy};
-use crate::size::parse_size;
-use crate::workspace_path::in_workspace;
 use budget::BudgetTable;
-use check::{CheckTable, parse_memory, parse_timeout};
+use check::CheckTable;
 use dockerfile::DockerfileKey;
-use image::{ImageTable, image_section};
-use kiln_record::{
-    Architecture, ArtifactKind, ArtifactName, BaseName, OperatingSystem, Runtime, Target, TreePath, runtimes,
-};
-use kind::a;
-use python::{problems_of_building, problems_of_folder, problems_of_requirements};
+use image::ImageTable;
+use kiln_record::{Architecture, ArtifactKind, ArtifactName, BaseName, OperatingSystem, Runtime, Target};
 use serde::Deserialize;
-use smoke::{SmokeTable, smoke_events};
-use std::collections::{BTreeMap, BTreeSet};
+use smoke::SmokeTable;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use step::{StepTable, steps};
-use target::{TargetTable, architectures};
+use step::StepTable;
+use target::TargetTable;
 use toml::Spanned;
-use upstream::problems_of_upstreams;
 
 /// A validated manifest.
 #[derive(Clone, Debug)]
@@ -138,6 +135,22 @@ struct File {
     policy: PolicySection,
 }
 
+impl File {
+    /// Refuses a manifest of nothing.
+    fn check_content(&self, problems: &mut Problems<'_>) {
+        let has_files = self.dockerfile.is_some()
+            || self.source.is_some()
+            || !self.upstream.is_empty()
+            || !self.step.is_empty();
+        if !has_files && self.python.is_none() {
+            problems.at_top(
+                "there is neither [source], [[upstream]], [[step]] nor [python]: nothing would be in the artifact",
+                "add one of them",
+            );
+        }
+    }
+}
+
 impl Manifest {
     /// Reads and checks a manifest on its own; what it refers to is checked with the workspace. `own` are the targets that
     /// the workspace adds to Lambda's runtimes.
@@ -151,339 +164,80 @@ impl Manifest {
         own: &[Arc<Runtime>],
     ) -> Result<Self, Vec<Problem>> {
         let parsed: File = Problem::toml(file, text).map_err(|problem| vec![problem])?;
-        let mut problems = Vec::new();
-        let mut problem = |span: std::ops::Range<usize>, message: String, help: &str| {
-            problems.push(Problem::in_file(file, message).at(text, span).help(help));
-        };
+        let mut problems = Problems::new(file, text);
+        parsed.check_content(&mut problems);
 
-        let dockerfile_span = parsed.dockerfile.as_ref().map(Spanned::span).unwrap_or_default();
+        let kind = parsed.kind;
         let by_dockerfile = parsed.dockerfile.is_some();
-        let dockerfile = parsed.dockerfile.and_then(|key| {
-            key.into_inner()
-                .section(parsed.kind, &mut |message, help| problem(dockerfile_span.clone(), message, help))
-        });
+        let has_python = parsed.python.is_some();
         let base_span = parsed.base.as_ref().map(Spanned::span).unwrap_or_default();
-        let base = match (&parsed.base, by_dockerfile) {
-            (Some(stated), true) => {
-                let message = "`base` is given, but the Dockerfile says what it starts from".to_owned();
-                problem(
-                    stated.span(),
-                    message,
-                    "remove it; under [dockerfile], `bases` says which base stands for an image",
-                );
-                None
-            }
-            // Until the file is read.
-            (None, true) => PENDING.parse::<BaseName>().ok(),
-            (None, false) => {
-                problem(
-                    0..0,
-                    "`base` is missing".to_owned(),
-                    "name a file of images/ without its ending: base = \"python-3.13\"",
-                );
-                None
-            }
-            (Some(stated), false) => match stated.get_ref().parse::<BaseName>() {
-                Ok(base) => Some(base),
-                Err(error) => {
-                    problem(
-                        base_span.clone(),
-                        error.to_string(),
-                        "name a file of images/ without its ending",
-                    );
-                    None
-                }
-            },
-        };
-
-        let runtime = match (&parsed.target.runtime, parsed.kind.is_image()) {
-            (Some(stated), true) => {
-                problem(
-                    stated.span(),
-                    format!(
-                        "`target.runtime` has no meaning for {}: it has its base's system inside",
-                        a(parsed.kind)
-                    ),
-                    "remove it; `architecture` is all that the target of an image says",
-                );
-                None
-            }
-            (None, true) => {
-                Some(unknown_runtime(parsed.base.as_ref().map_or(PENDING, |base| base.get_ref().as_str())))
-            }
-            (None, false) => {
-                problem(
-                    0..0,
-                    format!("`target.runtime` is missing: {} is for a Lambda runtime", a(parsed.kind)),
-                    "add, for example, runtime = \"python3.13\" under [target]",
-                );
-                None
-            }
-            (Some(stated), false) => {
-                let name = stated.get_ref();
-                let found = own.iter().find(|runtime| runtime.name == *name).or_else(|| Runtime::named(name));
-                if found.is_none() {
-                    let known: Vec<&str> =
-                        runtimes().iter().chain(own).map(|runtime| runtime.name.as_str()).collect();
-                    problem(
-                        stated.span(),
-                        format!("`{name}` is not a Lambda runtime that kiln knows"),
-                        &format!(
-                            "use one of: {}; or describe it in kiln.toml with [[runtime]]",
-                            known.join(", ")
-                        ),
-                    );
-                }
-                found.cloned()
-            }
-        };
-
         let output = parsed.image.as_ref().map(|image| image.get_ref().output).unwrap_or_default();
+        let upstream_lock = (!parsed.upstream.is_empty()).then(|| artifact_lock_path(&name));
+
+        let dockerfile =
+            parsed.dockerfile.and_then(|key| DockerfileSection::parse(key, kind, has_python, &mut problems));
+        let base = base::parse(parsed.base.as_ref(), by_dockerfile, &mut problems);
+        let runtime = target::runtime(&parsed.target, kind, own, &mut problems);
         let (architectures, is_index) =
-            architectures(parsed.kind, &name, &parsed.target, output, &mut problem);
-
-        let handler = parsed.handler.as_ref();
-        match (parsed.kind, handler) {
-            (kind, None) if kind.is_function() => {
-                problem(0..0, format!("{} needs a handler", a(kind)), "add handler = \"module.function\"")
-            }
-            (ArtifactKind::LambdaLayer, Some(handler)) => problem(
-                handler.span(),
-                "a lambda-layer has no handler".to_owned(),
-                "remove it, or make this a lambda-zip",
-            ),
-            (ArtifactKind::Image, Some(handler)) => problem(
-                handler.span(),
-                "an image has no handler".to_owned(),
-                "remove it and say under [image] what starts the service, or make this a lambda-image",
-            ),
-            (_, Some(handler)) if !is_handler(handler.get_ref()) => problem(
-                handler.span(),
-                format!("`{}` is not a handler", handler.get_ref()),
-                "write module.function; everything before the last dot is the module",
-            ),
-            _ => {}
+            target::architectures(&parsed.target, kind, &name, output, &mut problems);
+        let handler = handler::parse(parsed.handler, kind, &mut problems);
+        let (layers, layer_spans) = layers::parse(&parsed.layers, kind, &mut problems);
+        let source = parsed.source.map(|source| source.parse(by_dockerfile, &mut problems));
+        let upstreams = upstream::parse(parsed.upstream, &name, &mut problems);
+        let taken: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        let steps = step::parse(parsed.step, &name, &taken, &mut problems);
+        let beside = python::Beside {
+            kind,
+            by_dockerfile,
+            runtime: runtime.as_deref(),
+            upstream_lock: upstream_lock.as_deref(),
+        };
+        let python = parsed.python.map(|python| PythonSection::parse(python, &beside, &mut problems));
+        let image = ImageSection::parse(parsed.image, kind, by_dockerfile, &mut problems);
+        let package = parsed.package.map(|package| package.parse(by_dockerfile, &mut problems));
+        let check = CheckSection::parse(parsed.check, &mut problems);
+        let smoke = smoke::parse(parsed.smoke, kind, &mut problems);
+        let budget = BudgetSection::parse(&parsed.budget, kind, &mut problems);
+        if let Err(problem) = check_policy(file, &parsed.policy) {
+            problems.push(problem);
         }
 
-        let mut layers = Vec::new();
-        let mut layer_spans = Vec::new();
-        for layer in &parsed.layers {
-            match layer.get_ref().parse::<ArtifactName>() {
-                Ok(name) => {
-                    layers.push(name);
-                    layer_spans.push(layer.span());
-                }
-                Err(error) => {
-                    problem(layer.span(), error.to_string(), "name another manifest without its ending")
-                }
-            }
-        }
-        if parsed.kind == ArtifactKind::LambdaLayer && !layers.is_empty() {
-            problem(layer_spans[0].clone(), "a layer cannot use layers".to_owned(), "remove `layers`");
-        }
-        if parsed.kind.is_image()
-            && let Some(span) = layer_spans.first()
-        {
-            problem(
-                span.clone(),
-                format!("{} cannot use layers: Lambda gives them to zips only", a(parsed.kind)),
-                "remove `layers`, and lock what they hold",
-            );
-        }
-        if layers.len() > 5 {
-            problem(
-                layer_spans[5].clone(),
-                format!("{} layers are named; Lambda takes five", layers.len()),
-                "merge some of them",
-            );
-        }
-        let has_files = by_dockerfile
-            || parsed.source.is_some()
-            || !parsed.upstream.is_empty()
-            || !parsed.step.is_empty();
-        if !has_files && parsed.python.is_none() {
-            problem(
-                0..0,
-                "there is neither [source], [[upstream]], [[step]] nor [python]: nothing would be in the artifact"
-                    .to_owned(),
-                "add one of them",
-            );
-        }
-        if let (Some(python), Some(runtime)) = (&parsed.python, &runtime)
-            && runtime.python.is_none()
-            && !parsed.kind.is_image()
-        {
-            problem(
-                python.span(),
-                format!("the runtime `{}` has no Python, but there is a [python] section", runtime.name),
-                "name a python runtime, or remove the section",
-            );
-        }
-        let mut size = |text: Option<&Spanned<String>>| {
-            let text = text?;
-            match parse_size(text.get_ref()) {
-                Ok(size) => Some(size),
-                Err(message) => {
-                    problem(text.span(), message, "for example zip = \"6 MB\"");
-                    None
-                }
-            }
+        // What a Dockerfile stands on is known when it is read, and the system of an image when its base is there.
+        let base = if by_dockerfile { PENDING.parse().ok() } else { base };
+        let runtime = match &base {
+            Some(base) if kind.is_image() => Some(unknown_runtime(base.as_str())),
+            _ => runtime,
         };
-        let budget = BudgetSection {
-            zip: size(parsed.budget.zip.as_ref()),
-            unpacked: size(parsed.budget.unpacked.as_ref()),
-            image: size(parsed.budget.image.as_ref()),
-        };
-        let foreign = if parsed.kind.is_image() { &parsed.budget.zip } else { &parsed.budget.image };
-        if let Some(foreign) = foreign {
-            problem(
-                foreign.span(),
-                format!("{} has no such size", a(parsed.kind)),
-                "`zip` is the size of a zip, `image` that of all layers of an image",
-            );
-        }
-        let mut amount =
-            |text: Option<&Spanned<String>>, read: fn(&str) -> Result<u32, String>, help: &str| {
-                let text = text?;
-                read(text.get_ref()).map_err(|message| problem(text.span(), message, help)).ok()
-            };
-        let check = CheckSection {
-            timeout: amount(parsed.check.timeout.as_ref(), parse_timeout, "for example timeout = \"10 s\""),
-            memory: amount(parsed.check.memory.as_ref(), parse_memory, "for example memory = \"256 MB\""),
-            env: parsed.check.env,
-            modules: parsed.check.modules,
-            skip: parsed.check.skip,
-        };
-        if by_dockerfile {
-            if dockerfile.as_ref().is_some_and(|section| section.wheels.is_some()) && parsed.python.is_none()
-            {
-                problem(
-                    dockerfile_span.clone(),
-                    "`wheels` under [dockerfile] has no meaning without a [python] section".to_owned(),
-                    "add [python] with the `lock` whose wheels are meant",
-                );
-            }
-            problems_of_sections(
-                &parsed.source,
-                parsed.package.is_some(),
-                parsed.python.as_ref(),
-                &mut problem,
-            );
-        }
-        let mut source = parsed.source;
-        let mut python = parsed.python.map(Spanned::into_inner);
-        let paths = source.iter_mut().map(|source| &mut source.path);
-        if let Some(python) = &python {
-            problems_of_requirements(python, &mut problem);
-            problems_of_building(python, &mut problem);
-            problems_of_folder(parsed.kind, python, &mut problem);
-        }
-        let files = python.iter_mut().flat_map(|python| {
-            let own = std::iter::once(&mut python.lock).chain(&mut python.project);
-            own.chain(&mut python.requirements).chain(python.build.iter_mut().flat_map(BuildSection::paths))
-        });
-        for path in paths.chain(files) {
-            match in_workspace("manifests", path) {
-                Ok(inside) => *path = inside,
-                Err(message) => problem(
-                    0..0,
-                    message,
-                    "write a path relative to the manifest's folder, inside the workspace",
-                ),
-            }
-        }
-        problems_of_upstreams(&name, &parsed.upstream, &mut |message, help| problem(0..0, message, help));
-        if let Some(python) = python.as_ref().filter(|_| !parsed.upstream.is_empty())
-            && python.lock == artifact_lock_path(&name)
-        {
-            problem(
-                0..0,
-                format!("`python.lock` is {}, where the lock of the upstream sources is", python.lock),
-                "give the dependency lock another name",
-            );
-        }
-        for name in check.env.keys() {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                problem(
-                    0..0,
-                    format!("`check.env` has the variable `{}`, which cannot be set", name.escape_debug()),
-                    "a name is not empty and has no `=`",
-                );
-            }
-        }
-        if parsed.layers.iter().map(Spanned::get_ref).collect::<BTreeSet<_>>().len() < parsed.layers.len() {
-            problem(parsed.layers[0].span(), "a layer is named twice".to_owned(), "name each layer once");
-        }
-        for glob in source.iter().flat_map(|source| source.include.iter().chain(&source.exclude)) {
-            if let Err(error) = globset::Glob::new(glob) {
-                problem(
-                    0..0,
-                    format!("`{glob}` is not a glob: {}", error.kind()),
-                    "see docs/manifests.md for the patterns",
-                );
-            }
-        }
-        if let Some(into) = source.as_ref().and_then(|source| source.into.as_deref())
-            && into != "."
-            && let Err(error) = TreePath::new(into)
-        {
-            problem(
-                0..0,
-                format!("`source.into`: {error}"),
-                "name a folder of the artifact, such as \"lib\" or \"bin\", or \".\" for its root",
-            );
-        }
-        let taken: Vec<&str> = parsed.upstream.iter().map(|upstream| upstream.name.as_str()).collect();
-        let steps = steps(file, text, &name, &taken, parsed.step, &mut problems);
-        let smoke = smoke_events(file, text, parsed.kind, parsed.smoke, &mut problems);
-        let image = match (parsed.kind.is_image(), parsed.image) {
-            (true, table) => {
-                Some(image_section(file, text, parsed.kind, by_dockerfile, table, &mut problems))
-            }
-            (false, None) => None,
-            (false, Some(table)) => {
-                let message = format!("{} has no [image] section", a(parsed.kind));
-                let help = "remove it, or make this a lambda-image";
-                problems.push(Problem::in_file(file, message).at(text, table.span()).help(help));
-                None
-            }
-        };
-        if let Err(error) = check_policy(file, &parsed.policy) {
-            problems.push(error);
-        }
-        problems.extend(parsed.package.iter().flat_map(|package| package.problems(file)));
-
-        match (base, runtime, architectures.first(), problems.is_empty()) {
-            (Some(base), Some(runtime), Some(architecture), true) => Ok(Self {
-                name,
-                stated_as: None,
-                file: file.to_owned(),
-                text: Arc::clone(text),
-                kind: parsed.kind,
-                base,
-                target: Target { runtime: runtime.name.clone(), architecture: *architecture },
-                architectures,
-                is_index,
-                runtime,
-                handler: parsed.handler.map(Spanned::into_inner),
-                layers,
-                source,
-                upstreams: parsed.upstream,
-                steps,
-                python,
-                image,
-                dockerfile,
-                recipe: None,
-                package: parsed.package,
-                check,
-                smoke,
-                budget,
-                policy: parsed.policy,
-                base_span,
-                layer_spans,
-            }),
-            _ => Err(problems),
-        }
+        let (base, runtime, architecture) = problems
+            .or(base.zip(runtime).zip(architectures.first().copied()).map(|((a, b), c)| (a, b, c)))?;
+        Ok(Self {
+            name,
+            stated_as: None,
+            file: file.to_owned(),
+            text: Arc::clone(text),
+            kind,
+            base,
+            target: Target { runtime: runtime.name.clone(), architecture },
+            architectures,
+            is_index,
+            runtime,
+            handler,
+            layers,
+            source,
+            upstreams,
+            steps,
+            python,
+            image,
+            dockerfile,
+            recipe: None,
+            package,
+            check,
+            smoke,
+            budget,
+            policy: parsed.policy,
+            base_span,
+            layer_spans,
+        })
     }
 }
 
@@ -550,54 +304,4 @@ fn unknown_runtime(base: &str) -> Arc<Runtime> {
         python: None,
         provides: Vec::new(),
     })
-}
-
-/// Sections that have no meaning where a Dockerfile says what is in the image.
-fn problems_of_sections(
-    source: &Option<SourceSection>,
-    has_package: bool,
-    python: Option<&Spanned<PythonSection>>,
-    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
-) {
-    if source.is_some() {
-        problem(
-            0..0,
-            "there is a [source] section, but the Dockerfile copies what it wants from its context"
-                .to_owned(),
-            "remove the section; name the folder with `context` under [dockerfile]",
-        );
-    }
-    if has_package {
-        problem(
-            0..0,
-            "there is a [package] section, but the Dockerfile says what is in the image".to_owned(),
-            "remove the section, and what it left out in the Dockerfile",
-        );
-    }
-    let Some(python) = python else { return };
-    let section = python.get_ref();
-    for (key, given) in [
-        ("into", section.into.is_some()),
-        ("install", section.install != Installer::Kiln),
-        ("sdists", !section.sdists.is_empty()),
-    ] {
-        if given {
-            problem(
-                python.span(),
-                format!("`python.{key}` is given, but the Dockerfile installs the distributions"),
-                "remove it: kiln compares what is installed with the lock, and gives the wheels (`wheels` under [dockerfile])",
-            );
-        }
-    }
-}
-
-/// A module path with dots or slashes, a dot, an attribute.
-fn is_handler(text: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part.chars().all(|c| c == '_' || c.is_alphanumeric())
-            && !part.starts_with(|c: char| c.is_ascii_digit())
-    };
-    text.rsplit_once('.')
-        .is_some_and(|(module, attribute)| part(attribute) && module.split(['.', '/']).all(part))
 }

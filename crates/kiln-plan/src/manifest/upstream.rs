@@ -1,6 +1,7 @@
 //! `[[upstream]]`: files of an artifact that come from a git repository.
 
 use super::source::everything;
+use crate::problem::Problems;
 use kiln_record::{ArtifactName, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -103,35 +104,39 @@ fn problem_of_address(git: &str) -> Option<String> {
     )
 }
 
-/// What is wrong with the upstream sources of a manifest, whatever the repositories hold.
-pub(crate) fn problems_of_upstreams(
+/// Checks the upstream sources of a manifest, whatever the repositories hold.
+pub(super) fn parse(
+    upstreams: Vec<UpstreamSection>,
     artifact: &ArtifactName,
-    upstreams: &[UpstreamSection],
-    problem: &mut impl FnMut(String, &str),
-) {
+    problems: &mut Problems<'_>,
+) -> Vec<UpstreamSection> {
     let mut names = BTreeSet::new();
-    for upstream in upstreams {
+    for upstream in &upstreams {
         if let Some((message, help)) = upstream.problem() {
-            problem(message, help);
+            problems.at_top(message, help);
         }
         if !names.insert(&upstream.name) {
-            problem(format!("two upstream sources are called `{}`", upstream.name), "give each its own name");
+            problems.at_top(
+                format!("two upstream sources are called `{}`", upstream.name),
+                "give each its own name",
+            );
         }
         if upstream.name == artifact.as_str() {
-            problem(
+            problems.at_top(
                 format!("the upstream source `{}` is called as the artifact is", upstream.name),
                 "name it after its project",
             );
         }
         for glob in upstream.include.iter().chain(&upstream.exclude) {
             if let Err(error) = globset::Glob::new(glob) {
-                problem(
+                problems.at_top(
                     format!("upstream `{}`: `{glob}` is not a glob: {}", upstream.name, error.kind()),
                     "see docs/manifests.md for the patterns",
                 );
             }
         }
     }
+    upstreams
 }
 
 /// The file with the lock of an artifact's upstream sources.

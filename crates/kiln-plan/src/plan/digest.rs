@@ -1,27 +1,46 @@
 //! What the digest of a plan covers.
 
+use super::parts::Parts;
+use super::read::PlanInputs;
 use crate::manifest::{
     BudgetSection, CheckSection, DockerfileSection, ImageSection, Manifest, PackageSection, PythonSection,
     SmokeEvent, SourceSection, StepSection, UpstreamSection,
 };
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, Input, Target, digest_of_value};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Digest, Epoch, FORMAT_VERSION, Input, Target, digest_of_value,
+};
 use serde::Serialize;
 
 /// What a plan's digest covers. Field names are part of the digest: they change with the format version only.
 #[derive(Serialize)]
-pub(super) struct Covered<'a> {
-    pub(super) format: String,
-    pub(super) inputs: &'a [Input],
-    pub(super) layers: Vec<(String, Digest)>,
-    pub(super) epoch: Epoch,
-    pub(super) definition: Digest,
+struct Covered<'a> {
+    format: String,
+    inputs: &'a [Input],
+    layers: Vec<(String, Digest)>,
+    epoch: Epoch,
+    definition: Digest,
     // Absent where nothing may be built, so that other plans keep their digests.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) build_definition: Option<Digest>,
+    build_definition: Option<Digest>,
     // Absent where there are no steps, for the same reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) step_definitions: Vec<Digest>,
-    pub(super) rules: Option<Digest>,
+    step_definitions: Vec<Digest>,
+    rules: Option<Digest>,
+}
+
+/// The digest of everything that decides bytes or findings.
+pub(super) fn plan_digest(parts: &Parts, read: &PlanInputs, inputs: &[Input], epoch: Epoch) -> Digest {
+    let steps = parts.steps.iter().map(|step| &step.base);
+    value_digest(&Covered {
+        format: FORMAT_VERSION.to_string(),
+        inputs,
+        layers: read.layers.iter().map(|layer| (layer.name.to_string(), layer.plan)).collect(),
+        epoch,
+        definition: parts.base.definition.digest,
+        build_definition: parts.build.as_ref().map(|build| build.base.definition.digest),
+        step_definitions: steps.chain(parts.recipe_bases()).map(|base| base.definition.digest).collect(),
+        rules: read.rules,
+    })
 }
 
 /// The digest of what a manifest states, whatever its layout and comments.

@@ -1,10 +1,11 @@
-//! The parts of a plan besides its base: what source distributions, steps and a Dockerfile are built with.
+//! What is pinned of a plan: its base, and what source distributions, steps and a Dockerfile are built with.
 
 use super::read::PlanInputs;
+use crate::artifact_lock::{LockedUpstream, locked_upstreams};
 use crate::base::PinnedBase;
 use crate::manifest::Manifest;
 use crate::workspace::Workspace;
-use kiln_record::{BaseName, Digest, Finding, Platform};
+use kiln_record::{BaseName, Digest, Epoch, Finding, Platform};
 use std::collections::BTreeMap;
 
 /// Where and from what source distributions are built.
@@ -34,8 +35,53 @@ pub struct RecipePlan {
     pub bases: BTreeMap<BaseName, PinnedBase>,
 }
 
+/// All of that for one artifact.
+pub(super) struct Parts {
+    pub(super) platform: Platform,
+    pub(super) base: PinnedBase,
+    pub(super) build: Option<BuildPlan>,
+    pub(super) steps: Vec<StepPlan>,
+    pub(super) recipe: Option<RecipePlan>,
+    pub(super) upstreams: Vec<LockedUpstream>,
+}
+
+impl Parts {
+    /// # Errors
+    /// A finding where one of them is not pinned.
+    pub(super) fn new(
+        workspace: &Workspace,
+        manifest: &Manifest,
+        read: &PlanInputs,
+    ) -> Result<Self, Box<Finding>> {
+        let (definition, lock) = &workspace.bases[&manifest.base];
+        let platform = Platform { architecture: manifest.target.architecture };
+        let stated = manifest.stated_name();
+        Ok(Self {
+            platform,
+            base: PinnedBase::new(definition, lock.as_ref(), platform)?,
+            upstreams: locked_upstreams(stated, &manifest.upstreams, workspace.artifact_locks.get(stated))?,
+            build: build_plan(workspace, manifest, read, platform)?,
+            steps: step_plans(workspace, manifest, platform)?,
+            recipe: recipe_plan(workspace, manifest, platform)?,
+        })
+    }
+
+    /// The bases that a Dockerfile names.
+    pub(super) fn recipe_bases(&self) -> impl Iterator<Item = &PinnedBase> {
+        self.recipe.iter().flat_map(|recipe| recipe.bases.values())
+    }
+
+    /// The newest time that one of them was pinned at.
+    pub(super) fn newest_pin(&self) -> Epoch {
+        let bases = self.build.iter().map(|build| &build.base);
+        let bases = bases.chain(self.steps.iter().map(|step| &step.base)).chain(self.recipe_bases());
+        let pins = bases.map(|base| base.pinned).chain(self.upstreams.iter().map(|upstream| upstream.pinned));
+        pins.fold(self.base.pinned, Epoch::max)
+    }
+}
+
 /// What a manifest's source distributions are built with; none if it lists none.
-pub(super) fn build_plan(
+fn build_plan(
     workspace: &Workspace,
     manifest: &Manifest,
     read: &PlanInputs,
@@ -52,7 +98,7 @@ pub(super) fn build_plan(
 }
 
 /// What a manifest's Dockerfile is built from.
-pub(super) fn recipe_plan(
+fn recipe_plan(
     workspace: &Workspace,
     manifest: &Manifest,
     platform: Platform,
@@ -67,7 +113,7 @@ pub(super) fn recipe_plan(
 }
 
 /// What a manifest's steps run in.
-pub(super) fn step_plans(
+fn step_plans(
     workspace: &Workspace,
     manifest: &Manifest,
     platform: Platform,

@@ -1,6 +1,7 @@
 //! The `[python.build]` section: what the listed source distributions are built with.
 
 use super::lock_kind::LockKind;
+use crate::problem::Problems;
 use kiln_record::BaseName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,62 +42,49 @@ pub const BUILD_VARIABLES: [&str; 11] = [
 
 impl BuildSection {
     /// The paths in it, which a manifest writes relative to its own folder.
-    pub(in crate::manifest) fn paths(&mut self) -> impl Iterator<Item = &mut String> {
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut String> {
         self.lock.iter_mut().chain(&mut self.requirements)
     }
 
     /// What is wrong with it, whatever the files say; `lock` is that of what is installed.
-    pub(super) fn problems(
-        &self,
-        lock: &str,
-        nothing_to_build: bool,
-        problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
-    ) {
+    pub(super) fn problems(&self, lock: &str, nothing_to_build: bool, problems: &mut Problems<'_>) {
         if nothing_to_build {
-            problem(
-                0..0,
-                "there is a [python.build] section, but `python.sdists` names nothing to build".to_owned(),
+            problems.at_top(
+                "there is a [python.build] section, but `python.sdists` names nothing to build",
                 "name the distributions to build, such as sdists = [\"docopt\"], or remove the section",
             );
         }
         let kind = self.lock.as_deref().map(LockKind::of);
         if !matches!(kind, None | Some(LockKind::Requirements | LockKind::Pylock)) {
-            problem(
-                0..0,
-                "`python.build.lock` is the lock of a project, not of build requirements".to_owned(),
+            problems.at_top(
+                "`python.build.lock` is the lock of a project, not of build requirements",
                 "name a requirements file with hashes, or a pylock.toml",
             );
         }
         match (&self.requirements, &self.lock, kind) {
-            (Some(_), None, _) => problem(
-                0..0,
-                "`python.build.requirements` is there, but no lock for kiln to write".to_owned(),
+            (Some(_), None, _) => problems.at_top(
+                "`python.build.requirements` is there, but no lock for kiln to write",
                 "add lock = \"….txt\" under [python.build]",
             ),
-            (Some(_), _, Some(LockKind::Pylock)) => problem(
-                0..0,
-                "`python.build.requirements` is there, but a pylock.toml is the lock of another tool"
-                    .to_owned(),
+            (Some(_), _, Some(LockKind::Pylock)) => problems.at_top(
+                "`python.build.requirements` is there, but a pylock.toml is the lock of another tool",
                 "remove `requirements`, or name a requirements file for kiln to write",
             ),
-            (Some(requirements), Some(own), _) if requirements == own => problem(
-                0..0,
+            (Some(requirements), Some(own), _) if requirements == own => problems.at_top(
                 format!("`python.build.lock` and `python.build.requirements` are both {own}"),
                 "keep what you want in one file, such as build.in, and let kiln write the other",
             ),
             _ => {}
         }
         if self.lock.as_deref() == Some(lock) {
-            problem(
-                0..0,
+            problems.at_top(
                 format!("`python.lock` and `python.build.lock` are both {lock}"),
                 "what builds is not what is installed: give each its own lock",
             );
         }
         for name in self.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
-                problem(
-                    0..0,
+                problems.at_top(
                     format!(
                         "`python.build.env` has the variable `{}`, which cannot be set",
                         name.escape_debug()
@@ -105,8 +93,7 @@ impl BuildSection {
                 );
             }
             if BUILD_VARIABLES.contains(&name.as_str()) {
-                problem(
-                    0..0,
+                problems.at_top(
                     format!("`python.build.env` sets {name}, which kiln sets so that builds are alike"),
                     "remove it; docs/python.md lists what kiln sets",
                 );
