@@ -7,7 +7,7 @@ use crate::dockerfile::Made;
 use crate::environment::{Context, blocking};
 use crate::saved_image::SavedImage;
 use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, Image, ImageContents};
-use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
+use kiln_plan::{BaseKind, Manifest, PinnedBase};
 use kiln_record::{Digest, DistributionName, ImageRuns, OperatingSystem, Provided, Runtime, digest_of_value};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader};
@@ -140,27 +140,23 @@ pub(crate) fn contents(context: &Context, layers: &[BaseLayer]) -> Result<ImageC
     Ok(contents)
 }
 
-/// Gives an image the runtime that its base is: what native code finds there, which Python, which distributions. Other
-/// artifacts state theirs.
-pub(crate) async fn with_runtime(
+/// The runtime that an artifact is judged against: the one that its manifest states, or what the base of an image is, which
+/// has its system inside.
+pub(crate) async fn target_runtime(
     context: &Context,
-    mut plan: ArtifactPlan,
-) -> Result<ArtifactPlan, BuildError> {
-    if plan.manifest.kind.is_image() {
-        plan.manifest.runtime = runtime_of(context, &plan.base).await?;
+    manifest: &Manifest,
+    base: &PinnedBase,
+) -> Result<Arc<Runtime>, BuildError> {
+    match &manifest.target.runtime {
+        Some(stated) => Ok(Arc::clone(stated)),
+        None => runtime_of(context, base).await,
     }
-    Ok(plan)
 }
 
 /// Native code of what a Dockerfile made is judged against what that has itself: libraries, and the C library above all.
-pub(crate) fn with_system_of(mut plan: ArtifactPlan, made: Option<&Made>) -> ArtifactPlan {
-    if let Some(made) = made {
-        let name = plan.base.definition.name.to_string();
-        let mut runtime = (*plan.manifest.runtime).clone();
-        runtime.system = system(&made.whole, &name, None);
-        plan.manifest.runtime = Arc::new(runtime);
-    }
-    plan
+pub(crate) fn with_system_of(runtime: Arc<Runtime>, made: Option<&Made>) -> Arc<Runtime> {
+    let Some(made) = made else { return runtime };
+    Arc::new(Runtime { system: system(&made.whole, &runtime.name, None), ..Runtime::clone(&runtime) })
 }
 
 /// What native code finds in an image.
@@ -185,8 +181,8 @@ fn system(image: &BaseImage, name: &str, glibc: Option<(u32, u32)>) -> Operating
     }
 }
 
-/// The runtime that a base is.
-pub(crate) async fn runtime_of(context: &Context, base: &PinnedBase) -> Result<Arc<Runtime>, BuildError> {
+/// The runtime that a base is: what native code finds there, which Python, which distributions.
+async fn runtime_of(context: &Context, base: &PinnedBase) -> Result<Arc<Runtime>, BuildError> {
     let image = context.bases.base_image(context, base).await?;
     let environment = &image.config.runs.environment;
     let python = &base.definition.image.python;

@@ -4,7 +4,7 @@
 //! or whose build is denied: that is when people ask. It fetches nothing and imports nothing. What only a build knows (is it
 //! installed, can it be imported) comes from the latest one in the ledger, if there is one.
 
-use crate::base_image::with_runtime;
+use crate::base_image::target_runtime;
 use crate::build::{lock, plans};
 use crate::distribution::ReadyWheel;
 use crate::environment::{Context, EngineSlot};
@@ -18,7 +18,7 @@ use kiln_plan::ArtifactPlan;
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, Digest, DistributionName, Entry, Finding, Importable, InputRole, Record,
-    Target, TreePath,
+    Runtime, Target, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -142,23 +142,24 @@ pub async fn explain(
     let _stop = context.stop_on_drop();
     let plans = plans(&context, artifact)?;
     let plan = match &plans[artifact] {
-        Ok(plan) => with_runtime(&context, plan.clone()).await?,
+        Ok(plan) => plan,
         Err(finding) => return Err(BuildError::Denied(finding.clone())),
     };
+    let runtime = target_runtime(&context, &plan.manifest, &plan.base).await?;
     let build = resolve(environment, artifact.as_str()).ok();
     let build_is_current = build.as_ref().is_some_and(|build| build.record.plan == plan.digest);
     let mut explanation = Explanation {
         artifact: artifact.clone(),
-        target: plan.manifest.target.clone(),
-        base: plan.manifest.base.to_string(),
+        target: plan.target.clone(),
+        base: plan.base.definition.name.to_string(),
         lock: plan.manifest.python.as_ref().map(|python| python.lock.clone()),
         distributions: Vec::new(),
         findings: Vec::new(),
         build,
         build_is_current,
     };
-    let layers = layer_contents(&context, &plan, &plans).await?;
-    let selecting = match selecting::select_for(&context, &plan, layers).await? {
+    let layers = layer_contents(&context, plan, &plans).await?;
+    let selecting = match selecting::select_for(&context, plan, &runtime, layers).await? {
         Ok(Some(selecting)) => selecting,
         Ok(None) => return Ok(explanation),
         Err(Denied(findings)) => {
@@ -168,7 +169,7 @@ pub async fn explain(
     };
     explanation.base = format!("{} with Python {}", explanation.base, selecting.interpreter.version);
     let mut wheels = Vec::new();
-    let builder = Builder::new(&context, &plan, &selecting.bindings);
+    let builder = Builder::new(&context, plan, &runtime, &selecting.bindings);
     for locked in &selecting.selection.wanted {
         if let Some(wheel) = builder.known(locked, &selecting.target).await? {
             wheels.push(wheel);
@@ -176,7 +177,7 @@ pub async fn explain(
     }
     explanation.findings.clone_from(&selecting.selection.findings);
     let record = explanation.build.as_ref().map(|build| &build.record);
-    explanation.distributions = distributions(&plan, &selecting, &wheels, record);
+    explanation.distributions = distributions(plan, &runtime, &selecting, &wheels, record);
     Ok(explanation)
 }
 
@@ -189,7 +190,8 @@ async fn layer_contents(
     let mut contents = Vec::new();
     for name in &plan.manifest.layers {
         let Ok(layer) = &plans[name] else { continue };
-        let selected = selecting::select_for(context, layer, Vec::new()).await?;
+        let runtime = target_runtime(context, &layer.manifest, &layer.base).await?;
+        let selected = selecting::select_for(context, layer, &runtime, Vec::new()).await?;
         let distributions = match selected {
             Ok(Some(selecting)) => {
                 let wanted = selecting.selection.wanted.into_iter();
@@ -204,13 +206,14 @@ async fn layer_contents(
 
 fn distributions(
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     selecting: &Selecting,
     wheels: &[ReadyWheel],
     record: Option<&Record>,
 ) -> Vec<ExplainedDistribution> {
     let Selecting { target, lock, choice, selection, .. } = selecting;
     let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-    let mut edges = requires(&refs, target, selection, choice, &plan.manifest.runtime).edges;
+    let mut edges = requires(&refs, target, selection, choice, runtime).edges;
     let wanted: BTreeSet<&DistributionName> = selection.wanted.iter().map(|locked| &locked.name).collect();
     for locked in &selection.wanted {
         let needs = locked.dependencies.iter().map(|d| &d.name).filter(|name| wanted.contains(name));

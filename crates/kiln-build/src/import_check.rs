@@ -14,7 +14,7 @@ use kiln_python::{
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Check, Code, Ecosystem, Entry, Finding, ImageRuns, ImportRecord, Importable,
-    Tree, TreePath,
+    Runtime, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _, SeekFrom};
@@ -45,14 +45,15 @@ pub(crate) struct Imported {
 pub(crate) async fn run(
     context: &Context,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Arc<Collection>,
     around: &Surroundings,
     layers: &[ReadyLayer],
     image: Option<&Loaded>,
 ) -> Result<Imported, BuildError> {
     let manifest = &plan.manifest;
-    if manifest.runtime.python.is_none() {
-        let check = Check::not_checked("import", format!("{} has no Python", of_runtime(manifest)));
+    if runtime.python.is_none() {
+        let check = Check::not_checked("import", format!("{} has no Python", of_runtime(manifest, runtime)));
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = context.engine().await?;
@@ -69,7 +70,7 @@ pub(crate) async fn run(
             .to_vec();
         return Ok(Imported { findings: vec![finding], checks, record: None });
     }
-    let place = Place::of(context, plan, image).await?;
+    let place = Place::of(context, plan, runtime, image).await?;
     let layer_trees: Vec<Arc<Collection>> = match manifest.kind {
         ArtifactKind::LambdaLayer => vec![Arc::clone(collection)],
         _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
@@ -88,7 +89,7 @@ pub(crate) async fn run(
         ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), vec![layer_path]),
         ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => ("/var/task".to_owned(), Vec::new()),
         // Where a Dockerfile starts its program is where that looks for modules first.
-        ArtifactKind::Image if manifest.dockerfile.is_some() => (place.working_dir.clone(), Vec::new()),
+        ArtifactKind::Image if manifest.dockerfile().is_some() => (place.working_dir.clone(), Vec::new()),
         ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
     };
     let own = OwnCode::new(plan, collection, &task_root);
@@ -109,7 +110,7 @@ pub(crate) async fn run(
         task_root,
         layer_paths,
         // An image has what its base provides, and needs no stand-ins.
-        runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
+        runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
     };
     let python = plan.base.definition.image.python.as_str();
@@ -148,7 +149,7 @@ pub(crate) async fn run(
         Err(error) => return Err(error.into()),
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, &manifest.runtime, &names);
+    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names);
     for finding in &mut findings {
         if finding.code == Code::ImportFailed {
             *finding = around.explain_missing(&finding.subject.clone(), finding.clone());
@@ -183,12 +184,17 @@ struct Place {
 
 impl Place {
     /// In its own image as that is started, or in the base as Lambda has it.
-    async fn of(context: &Context, plan: &ArtifactPlan, image: Option<&Loaded>) -> Result<Self, BuildError> {
+    async fn of(
+        context: &Context,
+        plan: &ArtifactPlan,
+        runtime: &Runtime,
+        image: Option<&Loaded>,
+    ) -> Result<Self, BuildError> {
         Ok(match image {
             Some(image) => Self {
                 image: image.id.clone(),
                 options: &["-B"],
-                env: environment_in_image(plan, &image.runs),
+                env: environment_in_image(plan, runtime, &image.runs),
                 working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
                 user: user_in_image(plan, image),
                 scratch: writable(&image.runs)?,
@@ -196,7 +202,7 @@ impl Place {
             None => Self {
                 image: context.bases.image(context, &plan.base).await?,
                 options: &["-I", "-S", "-B"],
-                env: environment(plan),
+                env: environment(plan, runtime),
                 working_dir: plan.manifest.mount().to_owned(),
                 user: USER.to_owned(),
                 scratch: vec![guest("/tmp")?],
@@ -206,14 +212,18 @@ impl Place {
 }
 
 /// The variables of an image's config, then those that Lambda sets for a function in an image, then the manifest's.
-pub(crate) fn environment_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> BTreeMap<String, String> {
+pub(crate) fn environment_in_image(
+    plan: &ArtifactPlan,
+    runtime: &Runtime,
+    runs: &ImageRuns,
+) -> BTreeMap<String, String> {
     // Those describe a runtime that an image brings along itself, and its base says them where it has one.
     const OF_RUNTIME: [&str; 5] =
         ["AWS_EXECUTION_ENV", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "_HANDLER"];
     let manifest = &plan.manifest;
     let mut environment = runs.environment.clone();
     if manifest.kind == ArtifactKind::LambdaImage {
-        let mut lambda = lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref());
+        let mut lambda = lambda_environment(runtime, &manifest.name, manifest.handler.as_deref());
         lambda.retain(|name, _| !OF_RUNTIME.contains(&name.as_str()));
         environment.extend(lambda);
         environment.insert("HOME".to_owned(), "/tmp".to_owned());
@@ -234,9 +244,9 @@ fn user_in_image(plan: &ArtifactPlan, image: &Loaded) -> String {
 }
 
 /// What a check says has or has not something: the runtime of a zip, the base of an image.
-fn of_runtime(manifest: &Manifest) -> String {
+fn of_runtime(manifest: &Manifest, runtime: &Runtime) -> String {
     let what = if manifest.kind.is_image() { "base" } else { "runtime" };
-    format!("{what} {}", manifest.target.runtime)
+    format!("{what} {}", runtime.name)
 }
 
 /// The modules to import that distributions offer: all of a layer's, and of a function's those that the project asks for.
@@ -271,7 +281,7 @@ impl OwnCode {
     fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
         let application = format!("{}/", Ecosystem::Application.as_str());
         let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
-        let is_root = plan.manifest.dockerfile.is_some() && below.trim_matches('/').is_empty();
+        let is_root = plan.manifest.dockerfile().is_some() && below.trim_matches('/').is_empty();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
         let mut this =
             Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None, unmatched: Vec::new() };
@@ -427,10 +437,10 @@ pub(crate) fn without_addresses(text: &str) -> String {
 }
 
 /// The variables that Lambda always sets and that code may look at while it is imported, then the manifest's.
-pub(crate) fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
+pub(crate) fn environment(plan: &ArtifactPlan, runtime: &Runtime) -> BTreeMap<String, String> {
     let manifest = &plan.manifest;
     let mut environment = plan.base.definition.image.env.clone();
-    environment.extend(lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref()));
+    environment.extend(lambda_environment(runtime, &manifest.name, manifest.handler.as_deref()));
     environment.insert("HOME".to_owned(), "/tmp".to_owned());
     if let Some(memory) = manifest.check.memory {
         environment.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());

@@ -9,7 +9,7 @@ use kiln_audit::{
     BinaryTarget, ElfFacts, NativeFile, NativeFiles, check_binary, check_libraries, inspect_elf,
 };
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, Check, Code, Ecosystem, Entry, Finding, TreePath};
+use kiln_record::{ArtifactKind, Check, Code, Ecosystem, Entry, Finding, Runtime, TreePath};
 use std::collections::BTreeMap;
 
 /// Judges every ELF file: those of wheels by the facts remembered, the application's own by reading them. What they need is
@@ -17,16 +17,13 @@ use std::collections::BTreeMap;
 pub(crate) fn judge(
     context: &Context,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Collection,
     wheels: &[ReadyWheel],
     layers: &[ReadyLayer],
 ) -> Result<(Vec<Finding>, Vec<Check>), BuildError> {
     let manifest = &plan.manifest;
-    let target = BinaryTarget {
-        runtime: &manifest.runtime,
-        architecture: manifest.target.architecture,
-        python: manifest.runtime.python,
-    };
+    let target = BinaryTarget { runtime, architecture: manifest.target.architecture, python: runtime.python };
     let versions: BTreeMap<&str, &str> =
         wheels.iter().map(|ready| (ready.wheel.name.as_str(), ready.wheel.version.as_str())).collect();
     let owner_of = |path: &TreePath| {
@@ -79,19 +76,19 @@ pub(crate) fn judge(
         }
         native.links.extend(links(ArtifactKind::LambdaLayer.mount(), &layer.collection));
     }
-    let (found, needs) = check_libraries(&native, &manifest.runtime);
+    let (found, needs) = check_libraries(&native, runtime);
     // Nothing else matters about a file that is for another machine.
     let foreign: Vec<String> =
         findings.iter().filter(|f| f.code == Code::WrongMachine).map(|f| f.subject.clone()).collect();
     findings.extend(found.into_iter().filter(|finding| !foreign.contains(&finding.subject)));
-    let libraries = match manifest.runtime.system.libraries.is_empty() {
+    let libraries = match runtime.system.libraries.is_empty() {
         false => Check::ran("libraries", needs, "needed libraries"),
         true => Check::not_checked(
             "libraries",
-            format!("no libraries are listed for the runtime {}", manifest.target.runtime),
+            format!("no libraries are listed for the runtime {}", runtime.name),
         ),
     };
-    if manifest.runtime.system.libraries.is_empty() {
+    if runtime.system.libraries.is_empty() {
         findings.retain(|finding| finding.code != Code::NeededLibraryMissing);
     }
     Ok((findings, vec![Check::ran("elf", files, "ELF files"), libraries]))

@@ -14,7 +14,7 @@ use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
-use kiln_record::{ArtifactKind, Check, Code, Digest, Finding, InputRole, Level, Mode, TreePath};
+use kiln_record::{ArtifactKind, Check, Code, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath};
 use kiln_store::{EventMeasure, SmokeMeasure};
 use std::io::Cursor;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ pub(crate) fn missing(manifest: &Manifest, path: &str) -> BuildError {
 pub(crate) async fn run(
     context: &Context,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Arc<Collection>,
     wheels: &[ReadyWheel],
     layers: &[ReadyLayer],
@@ -88,9 +89,8 @@ pub(crate) async fn run(
         None => context.bases.image(context, &plan.base).await?,
     };
     let events = read_events(context, plan)?;
-    let bootstrap = (loaded.is_none() && manifest.runtime.python.is_none())
-        .then(|| bootstrap(collection, layers))
-        .transpose()?;
+    let bootstrap =
+        (loaded.is_none() && runtime.python.is_none()).then(|| bootstrap(collection, layers)).transpose()?;
 
     let mut inputs = vec![own_files(&events)?];
     if loaded.is_none() {
@@ -102,8 +102,8 @@ pub(crate) async fn run(
     }
     let python = &plan.base.definition.image.python;
     let env = match loaded {
-        Some(loaded) => environment_in_image(plan, &loaded.runs),
-        None => environment(plan),
+        Some(loaded) => environment_in_image(plan, runtime, &loaded.runs),
+        None => environment(plan, runtime),
     };
     let seconds = manifest.check.timeout.unwrap_or(SECONDS);
     let memory = manifest.check.memory.unwrap_or(MEMORY);
@@ -117,8 +117,7 @@ pub(crate) async fn run(
                     handler: manifest.handler.clone().unwrap_or_default(),
                     task_root: "/var/task".to_owned(),
                     layer_paths: layers.iter().take(1).map(|_| "/opt/python".to_owned()).collect(),
-                    runtime_modules: manifest
-                        .runtime
+                    runtime_modules: runtime
                         .provides
                         .iter()
                         .flat_map(|p| p.modules.iter().cloned())
@@ -182,7 +181,7 @@ pub(crate) async fn run(
         Err(_) if outcome.exit_code == 127 => {
             return not_checked(format!(
                 "base {} has no Python, which serves the Runtime API",
-                manifest.base
+                plan.base.definition.name
             ));
         }
         Err(_) => {
@@ -190,7 +189,7 @@ pub(crate) async fn run(
             let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
             return Err(BuildError::Guest {
                 what: "the smoke check",
-                base: manifest.base.clone(),
+                base: plan.base.definition.name.clone(),
                 code: outcome.exit_code,
                 lines: lines[lines.len().saturating_sub(12)..].to_vec(),
             });
@@ -203,7 +202,7 @@ pub(crate) async fn run(
         out_of_memory: outcome.oom_killed,
     };
     let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
-    let judged = smoke_outcome(&report, &expected, &manifest.runtime, &limits);
+    let judged = smoke_outcome(&report, &expected, runtime, &limits);
     Ok(Smoke {
         measured: Some(SmokeMeasure {
             client: client(bootstrap.is_some(), loaded.is_some(), wheels, layers),

@@ -1,7 +1,7 @@
 //! The stages of one artifact's build. Each is a type that takes the one before it by value, so that what was not
 //! verified cannot be packed, and what was not packed cannot be recorded.
 
-use crate::base_image::{BaseImage, with_runtime, with_system_of};
+use crate::base_image::{BaseImage, target_runtime, with_system_of};
 use crate::collect::{Collection, OwnFiles, OwnOrigin, WheelFiles};
 use crate::distribution::{self, ReadyWheel};
 use crate::dockerfile::{self, CopiedFrom, Made};
@@ -30,7 +30,7 @@ use kiln_python::{
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Cause, Check, Code, Digest, DistributionName, Entry, Epoch, Finding, Gap,
-    HashingWriter, ImportRecord, Level, Mode, Output, Record, Tree, TreePath,
+    HashingWriter, ImportRecord, Level, Mode, Output, Record, Runtime, Tree, TreePath,
 };
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,8 @@ pub(crate) struct Planned {
 /// The wheels are in the store.
 pub(crate) struct Fetched {
     plan: ArtifactPlan,
+    /// What it is judged against.
+    runtime: Arc<Runtime>,
     source: SourceTree,
     upstreams: Vec<ReadyUpstream>,
     steps: Vec<ReadyStep>,
@@ -85,6 +87,7 @@ pub(crate) struct Fetched {
 /// One tree with owners.
 pub(crate) struct Collected {
     pub(crate) plan: ArtifactPlan,
+    pub(crate) runtime: Arc<Runtime>,
     pub(crate) collection: Arc<Collection>,
     /// The tree as it was installed, before anything was left out or changed for packing.
     installed: Arc<Collection>,
@@ -124,7 +127,7 @@ impl Planned {
     /// Decides which distributions the target needs, and brings them into the store.
     pub(crate) async fn fetch(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Fetched> {
         let Self { plan, source: ArtifactFiles { own: source, steps: given } } = self;
-        let plan = with_runtime(context, plan).await?;
+        let runtime = target_runtime(context, &plan.manifest, &plan.base).await?;
         let name = plan.manifest.name.clone();
         if !plan.upstreams.is_empty() {
             context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
@@ -138,7 +141,7 @@ impl Planned {
         if let Some(denied) = denied(context, &plan, &of_steps) {
             return Ok(Err(denied));
         }
-        let selecting = match selecting::select_for(context, &plan, layer_contents(layers)).await? {
+        let selecting = match selecting::select_for(context, &plan, &runtime, layer_contents(layers)).await? {
             Ok(selecting) => selecting,
             Err(denied) => return Ok(Err(denied)),
         };
@@ -147,9 +150,9 @@ impl Planned {
                 vec![Check::not_checked("distributions", "the manifest has no [python] section")];
             checks.extend(step::checks(&steps));
             let made = make(context, &plan, &source, &upstreams, &steps, &[]).await?;
-            let plan = with_system_of(plan, made.as_deref());
             return Ok(Ok(Fetched {
                 plan,
+                runtime: with_system_of(runtime, made.as_deref()),
                 source,
                 upstreams,
                 steps,
@@ -169,7 +172,8 @@ impl Planned {
         }
 
         context.events.send(Event::Stage { artifact: name.clone(), stage: Stage::Fetch });
-        let brought = fetch_all(context, &plan, &lock, &selection.wanted, &bindings, &target).await?;
+        let brought =
+            fetch_all(context, &plan, &runtime, &lock, &selection.wanted, &bindings, &target).await?;
         let mut wheels = Vec::new();
         let mut findings = of_steps;
         findings.extend(selection.findings.iter().cloned());
@@ -180,7 +184,7 @@ impl Planned {
         findings.extend(sdist::unused(&plan.manifest, &lock, &selection, &wheels));
         wheels.sort_by(|a, b| a.wheel.name.cmp(&b.wheel.name));
         let refs: Vec<&kiln_python::Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-        let requirements = requires(&refs, &target, &selection, &choice, &plan.manifest.runtime);
+        let requirements = requires(&refs, &target, &selection, &choice, &runtime);
         findings.extend(requirements.findings);
         findings.extend(wheels_requiring_other_python(&refs, &interpreter));
         if let Some(denied) = denied(context, &plan, &findings) {
@@ -199,9 +203,9 @@ impl Planned {
             checks.push(Check::ran("sdist", built, "source distributions built twice"));
         }
         let made = make(context, &plan, &source, &upstreams, &steps, &wheels).await?;
-        let plan = with_system_of(plan, made.as_deref());
         Ok(Ok(Fetched {
             plan,
+            runtime: with_system_of(runtime, made.as_deref()),
             source,
             upstreams,
             steps,
@@ -265,12 +269,13 @@ fn layer_contents(layers: &[ReadyLayer]) -> Vec<LayerContent> {
 async fn fetch_all(
     context: &Context,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     lock: &Lock,
     wanted: &[Locked],
     bindings: &Bindings,
     target: &TargetEnvironment,
 ) -> Result<Vec<Brought>, BuildError> {
-    let builder = Builder::new(context, plan, bindings);
+    let builder = Builder::new(context, plan, runtime, bindings);
     let builder = &builder;
     let each = wanted.iter().map(|locked| async move {
         let at = lock.place(locked);
@@ -346,6 +351,7 @@ impl Fetched {
             wanted: self.wanted,
             declared: self.declared,
             plan: self.plan,
+            runtime: self.runtime,
             installed: Arc::clone(&collection),
             collection,
             wheels: self.wheels,
@@ -373,8 +379,19 @@ impl Collected {
 
     /// Judges the tree: reconciliation, ELF files, then the import in the base.
     pub(crate) async fn verify(self, context: &Context, layers: &[ReadyLayer]) -> Judged<Verified> {
-        let Self { plan, collection, installed, wheels, made, gaps, findings, checks, wanted, declared } =
-            self;
+        let Self {
+            plan,
+            runtime,
+            collection,
+            installed,
+            wheels,
+            made,
+            gaps,
+            findings,
+            checks,
+            wanted,
+            declared,
+        } = self;
         let (mut findings, mut checks) = (findings, checks);
         context.events.send(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
 
@@ -398,8 +415,8 @@ impl Collected {
 
         let (found, ran) = {
             let (context, plan, collection) = (context.clone(), plan.clone(), Arc::clone(&collection));
-            let (wheels, layers) = (wheels.clone(), layers.to_vec());
-            blocking(move || native::judge(&context, &plan, &collection, &wheels, &layers)).await?
+            let (wheels, layers, runtime) = (wheels.clone(), layers.to_vec(), Arc::clone(&runtime));
+            blocking(move || native::judge(&context, &plan, &runtime, &collection, &wheels, &layers)).await?
         };
         findings.extend(found);
         checks.extend(ran);
@@ -421,7 +438,7 @@ impl Collected {
         checks.extend(ran);
         if let Some(base) = &base {
             let (found, ran) = match &made {
-                Some(made) => dockerfile::judge(&plan, made),
+                Some(made) => dockerfile::judge(&plan, &runtime, made),
                 None => image::judge(&plan, &collection, &wheels, base)?,
             };
             findings.extend(found);
@@ -454,6 +471,7 @@ impl Collected {
         };
         let trial = Trial {
             plan: &plan,
+            runtime: &runtime,
             collection: &collection,
             around: &around,
             gaps: &gaps,
@@ -504,6 +522,7 @@ async fn put_together(
 /// An artifact on its way through the checks that run it.
 struct Trial<'a> {
     plan: &'a ArtifactPlan,
+    runtime: &'a Runtime,
     collection: &'a Arc<Collection>,
     around: &'a Surroundings,
     gaps: &'a [Gap],
@@ -529,8 +548,8 @@ impl Trial<'_> {
         mut findings: Vec<Finding>,
         mut checks: Vec<Check>,
     ) -> Result<Tried, BuildError> {
-        let Self { plan, collection, around, gaps, wheels, layers, image } = self;
-        let imported = import_check::run(context, plan, collection, around, layers, *image).await?;
+        let Self { plan, runtime, collection, around, gaps, wheels, layers, image } = self;
+        let imported = import_check::run(context, plan, runtime, collection, around, layers, *image).await?;
         findings.extend(imported.findings.into_iter().filter(|finding| !is_known(finding, gaps)));
         checks.extend(imported.checks);
         let mut tried = Tried { findings, checks, imports: imported.record, measured: None };
@@ -543,7 +562,7 @@ impl Trial<'_> {
             tried.findings.extend(found);
             tried.checks.push(check);
         } else {
-            let smoke = smoke::run(context, plan, collection, wheels, layers, *image).await?;
+            let smoke = smoke::run(context, plan, runtime, collection, wheels, layers, *image).await?;
             tried.findings.extend(smoke.findings);
             tried.checks.extend(smoke.checks);
             tried.measured = smoke.measured;

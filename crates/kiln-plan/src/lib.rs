@@ -26,11 +26,11 @@ pub use base::{
 pub use cargo_lock::{LockedCrate, parse_cargo_lock};
 pub use dockerfile::{Dockerfile, ENGINE_BASES};
 pub use manifest::{
-    APP_FOLDER, BUILD_VARIABLES, BudgetSection, BuildSection, Bytecode, CheckSection, Compression,
-    DockerfileSection, DropRule, ImageOutput, ImageSection, Installer, LockKind, Manifest, PackageSection,
-    PythonSection, Reproducible, STEP_SCRATCH, STEP_VARIABLES, SmokeEvent, SmokeMatch, SmokeStatus,
-    SourceSection, StepInput, StepOutput, StepSection, StepSpans, Strip, UpstreamSection, artifact_lock_path,
-    dockerfile_of,
+    APP_FOLDER, BUILD_VARIABLES, BaseChoice, BudgetSection, BuildSection, Bytecode, CheckSection,
+    Compression, DockerfileSection, DropRule, ImageOutput, ImageSection, Installer, LockKind, Manifest,
+    PackageSection, PythonSection, Reproducible, STEP_SCRATCH, STEP_VARIABLES, SmokeEvent, SmokeMatch,
+    SmokeStatus, SourceSection, StepInput, StepOutput, StepSection, StepSpans, Strip, TargetSection,
+    UpstreamSection, artifact_lock_path, dockerfile_of,
 };
 pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, StepPlan, plan};
 pub use platforms::PlatformSet;

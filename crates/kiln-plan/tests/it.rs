@@ -235,7 +235,7 @@ fn images_are_read() {
     let health = image.health_check.as_ref().unwrap();
     assert_eq!((health.interval, health.timeout, health.retries), (5, 60, 3));
     assert_eq!((service.python_folder(), service.source_folder()), (Some("app"), Some("app")));
-    assert_eq!(service.target.runtime, "python", "its system is that of its base");
+    assert_eq!(service.target.runtime, None, "its system is that of its base");
 
     assert_eq!(function.image.as_ref().unwrap().user, None, "Lambda decides that");
     assert_eq!((function.python_folder(), function.source_folder()), (None, None));
@@ -245,7 +245,9 @@ fn images_are_read() {
     other.manifests[1].text = SERVICE.replace("\"8080\"", "\"8081\"").into();
     let other = Workspace::parse(&locked(other)).unwrap();
     let after = plan(&other, &other.manifests[&service.name], &PlanInputs::default());
-    assert_ne!(before.unwrap().digest, after.unwrap().digest, "a plan covers what an image says");
+    let before = before.unwrap();
+    assert_eq!(before.target.runtime, "python");
+    assert_ne!(before.digest, after.unwrap().digest, "a plan covers what an image says");
 }
 
 #[test]

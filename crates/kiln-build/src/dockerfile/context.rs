@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Reads the files of the context that a Dockerfile can see.
 pub(crate) fn read(root: &Path, manifest: &Manifest, stat: &mut StatCache) -> Result<SourceTree, BuildError> {
-    let Some(section) = &manifest.dockerfile else { return Ok(SourceTree::default()) };
+    let Some(section) = manifest.dockerfile() else { return Ok(SourceTree::default()) };
     let ignore = ignore_file(root, section)?;
     read_context(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)
 }
@@ -84,7 +84,7 @@ impl BuildContext {
                 this.put(manifest, path, entry.clone(), in_store(entry))?;
             }
         }
-        if let Some(folder) = manifest.dockerfile.as_ref().and_then(|section| section.wheels.as_ref()) {
+        if let Some(folder) = manifest.dockerfile().and_then(|section| section.wheels.as_ref()) {
             for ready in wheels {
                 let path = TreePath::new(&format!("{folder}/{}", ready.file_name)).map_err(other)?;
                 let entry = Entry::File { digest: ready.digest, size: ready.size, mode: Mode::Plain };

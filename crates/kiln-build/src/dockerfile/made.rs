@@ -12,7 +12,7 @@ use kiln_image::{BaseConfig, Change, ContentEntry, NodeContent};
 use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
     ArtifactKind, Attributes, Check, Code, Component, ComponentId, DistributionName, Ecosystem, Entry,
-    Finding, Metadata, Mode, Origin, Transformation, TransformedComponent, Tree, TreePath,
+    Finding, Metadata, Mode, Origin, Runtime, Transformation, TransformedComponent, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -340,8 +340,8 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str) -> Component {
 }
 
 /// Judges how it was built, and what of it no rule brings into a form.
-pub(crate) fn judge(plan: &ArtifactPlan, made: &Made) -> (Vec<Finding>, Vec<Check>) {
-    let Some(section) = &plan.manifest.dockerfile else { return (Vec::new(), Vec::new()) };
+pub(crate) fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> (Vec<Finding>, Vec<Check>) {
+    let Some(section) = plan.manifest.dockerfile() else { return (Vec::new(), Vec::new()) };
     let mut findings = Vec::new();
     if section.network {
         findings.push(
@@ -391,7 +391,7 @@ pub(crate) fn judge(plan: &ArtifactPlan, made: &Made) -> (Vec<Finding>, Vec<Chec
         );
     }
     if plan.manifest.kind == ArtifactKind::LambdaImage {
-        findings.extend(function(plan, made));
+        findings.extend(function(plan, runtime, made));
     }
     let mut checks = vec![match section.reproducible {
         Reproducible::Check => Check::ran("dockerfile", 1, "Dockerfiles built twice"),
@@ -424,7 +424,7 @@ pub(crate) fn judge(plan: &ArtifactPlan, made: &Made) -> (Vec<Finding>, Vec<Chec
 }
 
 /// What an image needs to be a function.
-fn function(plan: &ArtifactPlan, made: &Made) -> Vec<Finding> {
+fn function(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Vec<Finding> {
     let mut findings = Vec::new();
     let manifest = &plan.manifest;
     let has_client = made.whole.contents.has_file(crate::image::LAMBDA_ENTRYPOINT)
@@ -432,7 +432,7 @@ fn function(plan: &ArtifactPlan, made: &Made) -> Vec<Finding> {
             matches!(entry, ContentEntry::File { .. })
                 && path.as_str().ends_with(&format!("{}/__main__.py", crate::image::RUNTIME_CLIENT))
         });
-    if manifest.runtime.python.is_some() && !has_client {
+    if runtime.python.is_some() && !has_client {
         findings.push(
             Finding::new(
                 Code::RuntimeClientMissing,

@@ -103,11 +103,10 @@ pub(crate) async fn make(
     source: &SourceTree,
     brought: &CopiedFrom<'_>,
 ) -> Result<Option<Arc<Made>>, BuildError> {
-    let (Some(section), Some(dockerfile), Some(recipe)) =
-        (&plan.manifest.dockerfile, &plan.manifest.recipe, &plan.recipe)
-    else {
+    let (Some(section), Some(recipe)) = (plan.manifest.dockerfile(), &plan.recipe) else {
         return Ok(None);
     };
+    let dockerfile = &recipe.dockerfile;
     let base = context.bases.base_image(context, &plan.base).await?;
     let text = dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
     let files = BuildContext::new(plan, source, brought.upstreams, brought.steps, brought.wheels, &text)?;

@@ -11,7 +11,7 @@ use kiln_pack::{PackError, TarContent, read_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{COMPILE, CompileReport, CompileRequest};
 use kiln_record::{
-    BaseName, Check, Code, Digest, Entry, Finding, Mode, Transformation, TreePath, digest_of_value,
+    BaseName, Check, Code, Digest, Entry, Finding, Mode, Runtime, Transformation, TreePath, digest_of_value,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,12 +52,12 @@ pub(super) struct Compiled {
 pub(super) async fn compile(
     context: &Context,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Arc<Collection>,
 ) -> Result<Compiled, BuildError> {
     let manifest = &plan.manifest;
-    if manifest.runtime.python.is_none() {
-        let check =
-            Check::not_checked("bytecode", format!("runtime {} has no Python", manifest.target.runtime));
+    if runtime.python.is_none() {
+        let check = Check::not_checked("bytecode", format!("runtime {} has no Python", runtime.name));
         return Ok(Compiled { check: Some(check), ..Compiled::default() });
     }
     let modules: Vec<(&TreePath, &Digest)> = collection

@@ -51,7 +51,9 @@ impl Collected {
         }
         let mut made = BTreeMap::new();
         if section.bytecode == Bytecode::UncheckedHash {
-            let compiled = bytecode::compile(context, &collected.plan, &collected.collection).await?;
+            let compiled =
+                bytecode::compile(context, &collected.plan, &collected.runtime, &collected.collection)
+                    .await?;
             collected.findings.extend(compiled.findings);
             collected.checks.extend(compiled.check);
             if let Some(denied) = denied(context, &collected.plan, &collected.findings) {

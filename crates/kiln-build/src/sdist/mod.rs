@@ -26,7 +26,8 @@ use kiln_python::{
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, digest_of_value,
+    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Runtime,
+    digest_of_value,
 };
 use serde::{Deserialize, Serialize};
 use source::UnpackedSource;
@@ -101,6 +102,7 @@ impl Brought {
 pub(crate) struct Builder<'a> {
     context: &'a Context,
     plan: &'a ArtifactPlan,
+    runtime: &'a Runtime,
     bindings: &'a Bindings,
     /// Made when the first source distribution needs it.
     environment: OnceCell<Result<Arc<BuildEnvironment>, Vec<Finding>>>,
@@ -116,8 +118,13 @@ struct Job<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(context: &'a Context, plan: &'a ArtifactPlan, bindings: &'a Bindings) -> Self {
-        Self { context, plan, bindings, environment: OnceCell::new() }
+    pub(crate) fn new(
+        context: &'a Context,
+        plan: &'a ArtifactPlan,
+        runtime: &'a Runtime,
+        bindings: &'a Bindings,
+    ) -> Self {
+        Self { context, plan, runtime, bindings, environment: OnceCell::new() }
     }
 
     fn listed(&self) -> &[DistributionName] {
@@ -251,10 +258,7 @@ impl<'a> Builder<'a> {
             );
             let finding = Finding::new(Code::NoCompatibleWheel, name.as_str(), cause)
                 .detail(format!("built in base {} from {}", known.from.base, known.from.sdist.file_name))
-                .remedy(format!(
-                    "name a base with the Python and machine of {}",
-                    self.plan.manifest.target.runtime
-                ));
+                .remedy(format!("name a base with the Python and machine of {}", self.runtime.name));
             return Ok(Brought::finding(finding));
         }
         let mut findings = Vec::new();
@@ -278,7 +282,7 @@ impl<'a> Builder<'a> {
             .map_err(|reason| self.failed(job, format!("cannot be built: {reason}"), Vec::new()))?;
         let environment = self
             .environment
-            .get_or_try_init(|| BuildEnvironment::prepare(context, self.plan, job.build))
+            .get_or_try_init(|| BuildEnvironment::prepare(context, self.plan, self.runtime, job.build))
             .await?;
         let environment = match environment {
             Ok(environment) => Arc::clone(environment),

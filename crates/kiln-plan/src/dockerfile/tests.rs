@@ -8,7 +8,7 @@ fn section(toml: &str) -> DockerfileSection {
     let text = format!("kind = \"image\"\ntarget.architecture = \"x86_64\"\n{toml}");
     let name = "app".parse().unwrap();
     let manifest = Manifest::parse(name, "manifests/app.toml", &text.into(), &[]).unwrap();
-    manifest.dockerfile.unwrap()
+    manifest.dockerfile().unwrap().clone()
 }
 
 fn bases() -> BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)> {

@@ -18,6 +18,7 @@ mod step;
 mod target;
 mod upstream;
 
+pub use base::BaseChoice;
 pub use budget::BudgetSection;
 pub use check::CheckSection;
 pub use dockerfile::{DockerfileSection, dockerfile_of};
@@ -28,20 +29,19 @@ pub use reproducible::Reproducible;
 pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
 pub use source::{APP_FOLDER, SourceSection};
 pub use step::{STEP_SCRATCH, STEP_VARIABLES, StepInput, StepOutput, StepSection, StepSpans};
+pub use target::TargetSection;
 pub(crate) use target::platform_name;
 pub use upstream::{UpstreamSection, artifact_lock_path};
 
-use crate::dockerfile::Dockerfile;
 use crate::problem::{Problem, Problems};
 use crate::settings::{PolicySection, check_policy};
 use budget::BudgetTable;
 use check::CheckTable;
 use dockerfile::DockerfileKey;
 use image::ImageTable;
-use kiln_record::{Architecture, ArtifactKind, ArtifactName, BaseName, OperatingSystem, Runtime, Target};
+use kiln_record::{Architecture, ArtifactKind, ArtifactName, Runtime};
 use serde::Deserialize;
 use smoke::SmokeTable;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use step::StepTable;
 use target::TargetTable;
@@ -64,13 +64,10 @@ pub struct Manifest {
     pub text: Arc<str>,
     /// What is built.
     pub kind: ArtifactKind,
-    /// The base that it is built and checked in; that of its wanted stage if a Dockerfile builds it.
-    pub base: BaseName,
-    /// The runtime and architecture it is for.
-    pub target: Target,
-    /// The runtime's facts. Those of an image are its base's, which are known when that is there: until then this says
-    /// nothing but a name.
-    pub runtime: Arc<Runtime>,
+    /// What it is built and checked in. [`Workspace::base_of`](crate::Workspace::base_of) tells which base that is.
+    pub base: BaseChoice,
+    /// What it is for.
+    pub target: TargetSection,
     /// `module.attribute`, for functions.
     pub handler: Option<String>,
     /// Layers that the function is used with, in order.
@@ -87,10 +84,6 @@ pub struct Manifest {
     pub check: CheckSection,
     /// What it is as a container image, for the kinds that are one.
     pub image: Option<ImageSection>,
-    /// The Dockerfile that it is built by, if it is.
-    pub dockerfile: Option<DockerfileSection>,
-    /// That file, read; the workspace reads it.
-    pub recipe: Option<Arc<Dockerfile>>,
     /// What packing leaves out or changes, if the manifest has that section.
     pub package: Option<PackageSection>,
     /// The events it must be able to handle, in order.
@@ -99,14 +92,10 @@ pub struct Manifest {
     pub budget: BudgetSection,
     /// Levels and exceptions for its findings.
     pub policy: PolicySection,
-    /// Where the base is named, for messages.
-    pub base_span: std::ops::Range<usize>,
     /// Where each layer is named, for messages.
     pub layer_spans: Vec<std::ops::Range<usize>>,
 }
 
-/// What stands for the base until the Dockerfile that names it is read.
-const PENDING: &str = "dockerfile";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -170,13 +159,10 @@ impl Manifest {
         let kind = parsed.kind;
         let by_dockerfile = parsed.dockerfile.is_some();
         let has_python = parsed.python.is_some();
-        let base_span = parsed.base.as_ref().map(Spanned::span).unwrap_or_default();
         let output = parsed.image.as_ref().map(|image| image.get_ref().output).unwrap_or_default();
         let upstream_lock = (!parsed.upstream.is_empty()).then(|| artifact_lock_path(&name));
 
-        let dockerfile =
-            parsed.dockerfile.and_then(|key| DockerfileSection::parse(key, kind, has_python, &mut problems));
-        let base = base::parse(parsed.base.as_ref(), by_dockerfile, &mut problems);
+        let base = BaseChoice::parse(parsed.base, parsed.dockerfile, kind, has_python, &mut problems);
         let runtime = target::runtime(&parsed.target, kind, own, &mut problems);
         let (architectures, is_index) =
             target::architectures(&parsed.target, kind, &name, output, &mut problems);
@@ -202,14 +188,7 @@ impl Manifest {
             problems.push(problem);
         }
 
-        // What a Dockerfile stands on is known when it is read, and the system of an image when its base is there.
-        let base = if by_dockerfile { PENDING.parse().ok() } else { base };
-        let runtime = match &base {
-            Some(base) if kind.is_image() => Some(unknown_runtime(base.as_str())),
-            _ => runtime,
-        };
-        let (base, runtime, architecture) = problems
-            .or(base.zip(runtime).zip(architectures.first().copied()).map(|((a, b), c)| (a, b, c)))?;
+        let (base, architecture) = problems.or(base.zip(architectures.first().copied()))?;
         Ok(Self {
             name,
             stated_as: None,
@@ -217,10 +196,9 @@ impl Manifest {
             text: Arc::clone(text),
             kind,
             base,
-            target: Target { runtime: runtime.name.clone(), architecture },
+            target: TargetSection { runtime, architecture },
             architectures,
             is_index,
-            runtime,
             handler,
             layers,
             source,
@@ -228,32 +206,30 @@ impl Manifest {
             steps,
             python,
             image,
-            dockerfile,
-            recipe: None,
             package,
             check,
             smoke,
             budget,
             policy: parsed.policy,
-            base_span,
             layer_spans,
         })
     }
 }
 
 impl Manifest {
-    /// Takes the Dockerfile that it names, read: with it the base is known.
-    pub(crate) fn take_recipe(&mut self, recipe: Dockerfile) {
-        self.base = recipe.base.clone();
-        self.target.runtime = recipe.base.to_string();
-        self.runtime = unknown_runtime(recipe.base.as_str());
-        self.recipe = Some(Arc::new(recipe));
+    /// The Dockerfile that it is built by, if it is.
+    #[must_use]
+    pub fn dockerfile(&self) -> Option<&DockerfileSection> {
+        match &self.base {
+            BaseChoice::OfDockerfile(section) => Some(section),
+            BaseChoice::Named { .. } => None,
+        }
     }
 
     /// Where the artifact's tree is mounted: what its kind says, and the root for all that a Dockerfile makes.
     #[must_use]
     pub fn mount(&self) -> &'static str {
-        if self.dockerfile.is_some() { "" } else { self.kind.mount() }
+        if self.dockerfile().is_some() { "" } else { self.kind.mount() }
     }
 
     /// The folder of the tree that distributions are installed in; none where that is the tree's root. Lambda looks for the
@@ -283,25 +259,9 @@ impl Manifest {
             Some(".") => None,
             Some(folder) => Some(folder),
             // Of its context.
-            None if self.dockerfile.is_some() => None,
+            None if self.dockerfile().is_some() => None,
             None if self.kind == ArtifactKind::Image => Some(APP_FOLDER),
             None => self.python_folder(),
         }
     }
-}
-
-/// What stands for the runtime of an image until its base was looked at.
-fn unknown_runtime(base: &str) -> Arc<Runtime> {
-    Arc::new(Runtime {
-        name: base.to_owned(),
-        system: OperatingSystem {
-            name: format!("the base {base}"),
-            glibc: (0, 0),
-            interfaces: BTreeMap::new(),
-            libraries: Vec::new(),
-            loaders: Vec::new(),
-        },
-        python: None,
-        provides: Vec::new(),
-    })
 }

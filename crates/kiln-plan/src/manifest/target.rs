@@ -9,6 +9,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml::Spanned;
 
+/// What an artifact is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSection {
+    /// The Lambda runtime, or one that the workspace adds. None for an image, which has its base's system inside.
+    pub runtime: Option<Arc<Runtime>>,
+    /// The architecture that it runs on.
+    pub architecture: Architecture,
+}
+
 /// The section as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -43,8 +43,8 @@ pub(super) fn plan_digest(parts: &Parts, read: &PlanInputs, inputs: &[Input], ep
     })
 }
 
-/// The digest of what a manifest states, whatever its layout and comments.
-pub(super) fn manifest_digest(manifest: &Manifest) -> Digest {
+/// The digest of what a manifest states, whatever its layout and comments. `target` is what it is for, its base known.
+pub(super) fn manifest_digest(manifest: &Manifest, target: &Target) -> Digest {
     #[derive(Serialize)]
     struct Stated<'a> {
         name: &'a ArtifactName,
@@ -67,13 +67,13 @@ pub(super) fn manifest_digest(manifest: &Manifest) -> Digest {
         #[serde(skip_serializing_if = "<[StepSection]>::is_empty")]
         steps: &'a [StepSection],
         #[serde(skip_serializing_if = "Option::is_none")]
-        dockerfile: &'a Option<DockerfileSection>,
+        dockerfile: Option<&'a DockerfileSection>,
         budget: &'a BudgetSection,
     }
     value_digest(&Stated {
         name: &manifest.name,
         kind: manifest.kind,
-        target: &manifest.target,
+        target,
         handler: &manifest.handler,
         layers: &manifest.layers,
         source: &manifest.source,
@@ -84,7 +84,7 @@ pub(super) fn manifest_digest(manifest: &Manifest) -> Digest {
         smoke: &manifest.smoke,
         image: &manifest.image,
         steps: &manifest.steps,
-        dockerfile: &manifest.dockerfile,
+        dockerfile: manifest.dockerfile(),
         budget: &manifest.budget,
     })
 }

@@ -6,11 +6,12 @@ use super::read::PlanInputs;
 use crate::base::PinnedBase;
 use crate::manifest::Manifest;
 use crate::settings::{NamedIndex, PolicySection};
-use kiln_record::{Digest, Input, InputRole};
+use kiln_record::{Digest, Input, InputRole, Target};
 
 /// Lists them, sorted, each once.
 pub(super) fn inputs(
     manifest: &Manifest,
+    target: &Target,
     read: &PlanInputs,
     parts: &Parts,
     policy: &PolicySection,
@@ -23,7 +24,7 @@ pub(super) fn inputs(
     };
 
     let mut inputs = vec![
-        input(InputRole::Manifest, &manifest.file, &manifest_digest(manifest)),
+        input(InputRole::Manifest, &manifest.file, &manifest_digest(manifest, target)),
         input(InputRole::Settings, "policy", &value_digest(policy)),
         base(InputRole::Base, &parts.base),
     ];
@@ -32,7 +33,7 @@ pub(super) fn inputs(
         let stated: Vec<_> = indexes.iter().map(NamedIndex::stated).collect();
         inputs.push(input(InputRole::Settings, "indexes", &value_digest(&stated)));
     }
-    if let (Some(recipe), Some(section)) = (&parts.recipe, &manifest.dockerfile) {
+    if let (Some(recipe), Some(section)) = (&parts.recipe, manifest.dockerfile()) {
         inputs.push(input(InputRole::Dockerfile, &section.path, &recipe.text));
         let context = format!("{}/", section.context);
         inputs.extend(read.context.iter().map(|digest| input(InputRole::Source, &context, digest)));

@@ -15,7 +15,7 @@ use crate::settings::{NamedIndex, PolicySection};
 use crate::workspace::Workspace;
 use digest::plan_digest;
 use inputs::inputs;
-use kiln_record::{Digest, Epoch, Finding, Input};
+use kiln_record::{Digest, Epoch, Finding, Input, Target};
 use parts::Parts;
 
 /// An artifact with every input pinned.
@@ -23,6 +23,8 @@ use parts::Parts;
 pub struct ArtifactPlan {
     /// What the user stated.
     pub manifest: Manifest,
+    /// What it is for, as records have it: the runtime that is stated, or the base that an image has inside.
+    pub target: Target,
     /// The base.
     pub base: PinnedBase,
     /// What source distributions are built with, if any may be.
@@ -63,11 +65,19 @@ pub fn plan(
         .unwrap_or_else(|| read.layers.iter().map(|layer| layer.epoch).fold(parts.newest_pin(), Epoch::max));
     let policy = workspace.settings.policy.with(&manifest.policy);
     let indexes = &workspace.settings.indexes;
-    let inputs = inputs(manifest, read, &parts, &policy, indexes);
+    let target = Target {
+        runtime: match &manifest.target.runtime {
+            Some(runtime) => runtime.name.clone(),
+            None => parts.base.definition.name.to_string(),
+        },
+        architecture: manifest.target.architecture,
+    };
+    let inputs = inputs(manifest, &target, read, &parts, &policy, indexes);
     let digest = plan_digest(&parts, read, &inputs, epoch);
     let Parts { base, build, steps, recipe, upstreams, .. } = parts;
     Ok(ArtifactPlan {
         manifest: manifest.clone(),
+        target,
         base,
         build,
         steps,

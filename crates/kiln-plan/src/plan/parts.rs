@@ -3,10 +3,12 @@
 use super::read::PlanInputs;
 use crate::artifact_lock::{LockedUpstream, locked_upstreams};
 use crate::base::PinnedBase;
+use crate::dockerfile::Dockerfile;
 use crate::manifest::Manifest;
 use crate::workspace::Workspace;
 use kiln_record::{BaseName, Digest, Epoch, Finding, Platform};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where and from what source distributions are built.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct StepPlan {
 /// What a Dockerfile is built from.
 #[derive(Clone, Debug)]
 pub struct RecipePlan {
+    /// It, read.
+    pub dockerfile: Arc<Dockerfile>,
     /// The digest of its text.
     pub text: Digest,
     /// Every base that it names.
@@ -53,7 +57,7 @@ impl Parts {
         manifest: &Manifest,
         read: &PlanInputs,
     ) -> Result<Self, Box<Finding>> {
-        let (definition, lock) = &workspace.bases[&manifest.base];
+        let (definition, lock) = &workspace.bases[workspace.base_of(manifest)];
         let platform = Platform { architecture: manifest.target.architecture };
         let stated = manifest.stated_name();
         Ok(Self {
@@ -91,7 +95,7 @@ fn build_plan(
         return Ok(None);
     };
     let named = python.build.as_ref().and_then(|build| build.base.as_ref());
-    let (definition, lock) = &workspace.bases[named.unwrap_or(&manifest.base)];
+    let (definition, lock) = &workspace.bases[named.unwrap_or_else(|| workspace.base_of(manifest))];
     let base = PinnedBase::new(definition, lock.as_ref(), platform)?;
     let digests = read.build_locks.iter().chain(&read.build_projects).map(|(_, digest)| *digest).collect();
     Ok(Some(BuildPlan { base, lock: python.build_lock().map(str::to_owned), digests }))
@@ -103,13 +107,13 @@ fn recipe_plan(
     manifest: &Manifest,
     platform: Platform,
 ) -> Result<Option<RecipePlan>, Box<Finding>> {
-    let Some(recipe) = &manifest.recipe else { return Ok(None) };
+    let Some(recipe) = workspace.recipes.get(&manifest.name) else { return Ok(None) };
     let mut bases = BTreeMap::new();
     for name in &recipe.bases {
         let (definition, lock) = &workspace.bases[name];
         bases.insert(name.clone(), PinnedBase::new(definition, lock.as_ref(), platform)?);
     }
-    Ok(Some(RecipePlan { text: Digest::of(recipe.text.as_bytes()), bases }))
+    Ok(Some(RecipePlan { dockerfile: Arc::clone(recipe), text: Digest::of(recipe.text.as_bytes()), bases }))
 }
 
 /// What a manifest's steps run in.
@@ -119,7 +123,8 @@ fn step_plans(
     platform: Platform,
 ) -> Result<Vec<StepPlan>, Box<Finding>> {
     let each = manifest.steps.iter().map(|step| {
-        let (definition, lock) = &workspace.bases[step.base.as_ref().unwrap_or(&manifest.base)];
+        let (definition, lock) =
+            &workspace.bases[step.base.as_ref().unwrap_or_else(|| workspace.base_of(manifest))];
         Ok(StepPlan { base: PinnedBase::new(definition, lock.as_ref(), platform)? })
     });
     each.collect()

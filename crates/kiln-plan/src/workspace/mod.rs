@@ -6,7 +6,7 @@ use crate::Problem;
 use crate::artifact_lock::ArtifactLockFile;
 use crate::base::{BaseDefinition, BaseLock};
 use crate::dockerfile::Dockerfile;
-use crate::manifest::{Manifest, artifact_lock_path};
+use crate::manifest::{BaseChoice, DockerfileSection, Manifest, artifact_lock_path};
 use crate::platforms::PlatformSet;
 use crate::settings::Settings;
 use kiln_record::{ArtifactName, BaseName, Platform};
@@ -49,6 +49,8 @@ pub struct Workspace {
     pub bases: BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
     /// The artifacts. A manifest for several platforms is an artifact for each.
     pub manifests: BTreeMap<ArtifactName, Manifest>,
+    /// The Dockerfiles of artifacts that are built by one, read.
+    pub recipes: BTreeMap<ArtifactName, Arc<Dockerfile>>,
     /// The images for several platforms, by the names of their manifests.
     pub platform_sets: BTreeMap<ArtifactName, PlatformSet>,
     /// The locks of upstream sources, where there are any, by the names of the manifests' files.
@@ -69,40 +71,7 @@ impl Workspace {
             }),
             None => Settings::default(),
         };
-
-        let mut bases = BTreeMap::new();
-        for file in &files.definitions {
-            let definition = stem(&file.path, ".toml")
-                .parse::<BaseName>()
-                .map_err(|error| Problem::in_file(&file.path, error.to_string()))
-                .and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
-            match definition {
-                Ok(definition) => {
-                    bases.insert(definition.name.clone(), (definition, None));
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
-        for file in &files.locks {
-            match BaseLock::parse(&file.path, &file.text) {
-                Ok(lock) if lock.base.as_str() != stem(&file.path, ".lock") => problems.push(
-                    Problem::in_file(&file.path, format!("it is the lock of base `{}`", lock.base))
-                        .help("give it that base's name"),
-                ),
-                Ok(lock) => match bases.get_mut(&lock.base) {
-                    Some((_, slot)) => *slot = Some(lock),
-                    None if files
-                        .definitions
-                        .iter()
-                        .any(|file| stem(&file.path, ".toml") == lock.base.as_str()) => {}
-                    None => problems.push(
-                        Problem::in_file(&file.path, format!("there is no images/{}.toml", lock.base))
-                            .help("remove the lock, or bring the definition back"),
-                    ),
-                },
-                Err(problem) => problems.push(problem),
-            }
-        }
+        let mut bases = read_bases(files, &mut problems);
 
         let mut manifests: BTreeMap<ArtifactName, Manifest> = BTreeMap::new();
         let mut platform_sets = BTreeMap::new();
@@ -124,9 +93,14 @@ impl Workspace {
             }
             platform_sets.extend(set.map(|set| (set.name.clone(), set)));
         }
-        for manifest in manifests.values_mut() {
-            if let Err(found) = read_recipe(manifest, &files.dockerfiles, &mut bases) {
-                problems.extend(found);
+        let mut recipes = BTreeMap::new();
+        for manifest in manifests.values() {
+            let Some(section) = manifest.dockerfile() else { continue };
+            match read_recipe(manifest, section, &files.dockerfiles, &mut bases) {
+                Ok(recipe) => {
+                    recipes.insert(manifest.name.clone(), Arc::new(recipe));
+                }
+                Err(found) => problems.extend(found),
             }
         }
         problems.extend(platform_sets.keys().filter_map(|name| manifests.get(name)).map(|manifest| {
@@ -145,25 +119,79 @@ impl Workspace {
                 Err(problem) => problems.push(problem),
             }
         }
+        let workspace = Self { settings, bases, manifests, recipes, platform_sets, artifact_locks };
         // A file that cannot be read is not missing: what names it is checked when it can be.
         if problems.is_empty() {
-            problems.extend(manifests.values().flat_map(|manifest| references(manifest, &manifests, &bases)));
+            problems.extend(workspace.manifests.values().flat_map(|manifest| {
+                let recipe = workspace.recipes.get(&manifest.name).map(|recipe| &**recipe);
+                references(manifest, recipe, &workspace.manifests, &workspace.bases)
+            }));
         }
-        if problems.is_empty() {
-            Ok(Self { settings, bases, manifests, platform_sets, artifact_locks })
-        } else {
-            Err(problems)
+        if problems.is_empty() { Ok(workspace) } else { Err(problems) }
+    }
+
+    /// The base that an artifact is built and checked in: the one that its manifest names, or that the wanted stage of its
+    /// Dockerfile stands on.
+    ///
+    /// # Panics
+    /// Never for a manifest of this workspace: its Dockerfile was read with it.
+    #[must_use]
+    pub fn base_of<'a>(&'a self, manifest: &'a Manifest) -> &'a BaseName {
+        match &manifest.base {
+            BaseChoice::Named { name, .. } => name,
+            BaseChoice::OfDockerfile(_) => &self.recipes[&manifest.name].base,
         }
     }
 }
 
-/// Reads the Dockerfile of a manifest, if it has one.
+/// Reads the bases, each with its lock if there is one.
+fn read_bases(
+    files: &WorkspaceFiles,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)> {
+    let mut bases = BTreeMap::new();
+    for file in &files.definitions {
+        let definition = stem(&file.path, ".toml")
+            .parse::<BaseName>()
+            .map_err(|error| Problem::in_file(&file.path, error.to_string()))
+            .and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
+        match definition {
+            Ok(definition) => {
+                bases.insert(definition.name.clone(), (definition, None));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for file in &files.locks {
+        match BaseLock::parse(&file.path, &file.text) {
+            Ok(lock) if lock.base.as_str() != stem(&file.path, ".lock") => problems.push(
+                Problem::in_file(&file.path, format!("it is the lock of base `{}`", lock.base))
+                    .help("give it that base's name"),
+            ),
+            Ok(lock) => match bases.get_mut(&lock.base) {
+                Some((_, slot)) => *slot = Some(lock),
+                None if files
+                    .definitions
+                    .iter()
+                    .any(|file| stem(&file.path, ".toml") == lock.base.as_str()) => {}
+                None => problems.push(
+                    Problem::in_file(&file.path, format!("there is no images/{}.toml", lock.base))
+                        .help("remove the lock, or bring the definition back"),
+                ),
+            },
+            Err(problem) => problems.push(problem),
+        }
+    }
+    bases
+}
+
+/// Reads the Dockerfile of a manifest.
 fn read_recipe(
-    manifest: &mut Manifest,
+    manifest: &Manifest,
+    section: &DockerfileSection,
     dockerfiles: &[TextFile],
     bases: &mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
-) -> Result<(), Vec<Problem>> {
-    let Some(section) = &manifest.dockerfile else { return Ok(()) };
+) -> Result<Dockerfile, Vec<Problem>> {
     let Some(file) = dockerfiles.iter().find(|file| file.path == section.path) else {
         let message = format!("`dockerfile` names {}, which does not exist", section.path);
         return Err(vec![
@@ -172,9 +200,7 @@ fn read_recipe(
         ]);
     };
     let platform = Platform { architecture: manifest.target.architecture };
-    let recipe = Dockerfile::parse(&file.path, &file.text, section, platform, bases)?;
-    manifest.take_recipe(recipe);
-    Ok(())
+    Dockerfile::parse(&file.path, &file.text, section, platform, bases)
 }
 
 /// What helps where two manifests state artifacts of one name.

@@ -2,13 +2,15 @@
 
 use crate::Problem;
 use crate::base::{BaseDefinition, BaseLock};
-use crate::manifest::Manifest;
+use crate::dockerfile::Dockerfile;
+use crate::manifest::{BaseChoice, Manifest, TargetSection};
 use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
 use std::collections::BTreeMap;
 
 /// What a manifest names and is not there, or is not what it must be.
 pub(super) fn references(
     manifest: &Manifest,
+    recipe: Option<&Dockerfile>,
     manifests: &BTreeMap<ArtifactName, Manifest>,
     bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
 ) -> Vec<Problem> {
@@ -17,12 +19,17 @@ pub(super) fn references(
         problems.push(Problem::in_file(&manifest.file, message).at(&manifest.text, span).help(help));
     };
     let build = manifest.python.as_ref().and_then(|python| python.build.as_ref()?.base.as_ref());
-    let named = [(Some(&manifest.base), manifest.base_span.clone()), (build, 0..0)];
-    let of_recipe =
-        manifest.recipe.iter().flat_map(|recipe| recipe.bases.iter()).map(|base| (Some(base), 0..0));
+    let of_recipe = recipe.iter().flat_map(|recipe| &recipe.bases).map(|base| (Some(base), 0..0));
+    let named = match &manifest.base {
+        BaseChoice::Named { name, span } => (Some(name), span.clone()),
+        BaseChoice::OfDockerfile(_) => (recipe.map(|recipe| &recipe.base), 0..0),
+    };
     let of_steps = manifest.steps.iter().map(|step| (step.base.as_ref(), step.spans.base.clone()));
-    for (base, span) in
-        named.into_iter().chain(of_steps).chain(of_recipe).filter_map(|(base, span)| Some((base?, span)))
+    for (base, span) in [named, (build, 0..0)]
+        .into_iter()
+        .chain(of_steps)
+        .chain(of_recipe)
+        .filter_map(|(base, span)| Some((base?, span)))
     {
         match bases.get(base) {
             None => {
@@ -65,11 +72,9 @@ pub(super) fn references(
             Some(other) if other.target != manifest.target => problem(
                 span.clone(),
                 format!(
-                    "the layer `{layer}` is for {} on {}, this function for {} on {}",
-                    other.target.runtime,
-                    other.target.architecture.lambda(),
-                    manifest.target.runtime,
-                    manifest.target.architecture.lambda()
+                    "the layer `{layer}` is for {}, this function for {}",
+                    in_words(&other.target),
+                    in_words(&manifest.target)
                 ),
                 "use a layer for the same target".to_owned(),
             ),
@@ -77,4 +82,10 @@ pub(super) fn references(
         }
     }
     problems
+}
+
+/// What a zip is for.
+fn in_words(target: &TargetSection) -> String {
+    let runtime = target.runtime.as_ref().map_or("no runtime", |runtime| runtime.name.as_str());
+    format!("{runtime} on {}", target.architecture.lambda())
 }
