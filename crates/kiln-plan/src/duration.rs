@@ -11,3 +11,17 @@ pub(crate) fn parse_seconds(text: &str, longest: u32) -> Option<u32> {
     };
     (1..=longest).contains(&seconds).then_some(seconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse_seconds;
+
+    #[test]
+    fn times_are_read_up_to_the_longest() {
+        assert_eq!(parse_seconds("10 s", 60), Some(10));
+        assert_eq!(parse_seconds(" 2 min ", 120), Some(120));
+        for bad in ["", "10", "10s", "0 s", "61 s", "2 min", "1.5 s", "-1 s", "1 h", "99999999999 min"] {
+            assert_eq!(parse_seconds(bad, 60), None, "{bad}");
+        }
+    }
+}

@@ -320,6 +320,30 @@ fn mistakes_in_images_are_shown_in_the_file() {
     );
 }
 
+#[test]
+fn the_base_of_an_image_is_what_its_dockerfile_stands_on() {
+    let manifest = "kind = \"image\"\ndockerfile = \"app/Dockerfile\"\n[target]\narchitecture = \"x86_64\"\n";
+    let mut files = files(BASE, &[("manifests/app.toml", manifest)]);
+    check(&files, &["`dockerfile` names manifests/app/Dockerfile, which does not exist"]);
+
+    files.dockerfiles = vec![file("manifests/app/Dockerfile", "FROM localhost/kiln/python\nRUN true\n")];
+    let workspace = Workspace::parse(&locked(files.clone())).unwrap();
+    let manifest = &workspace.manifests[&"app".parse().unwrap()];
+    assert_eq!(manifest.dockerfile().unwrap().context, "manifests/app");
+    assert_eq!(workspace.base_of(manifest).as_str(), "python");
+    let planned = plan(&workspace, manifest, &PlanInputs::default()).unwrap();
+    assert_eq!(
+        (planned.base.definition.name.as_str(), planned.target.runtime.as_str()),
+        ("python", "python")
+    );
+    assert_eq!(planned.recipe.unwrap().bases.len(), 1);
+
+    files.dockerfiles[0].text = "FROM scratch\nCOPY --from=localhost/kiln/python / /\n".into();
+    let workspace = Workspace::parse(&files).unwrap();
+    let manifest = &workspace.manifests[&"app".parse().unwrap()];
+    assert_eq!(workspace.base_of(manifest).as_str(), "scratch");
+}
+
 /// A service for both platforms, on a base that has both.
 fn for_two(more: &str) -> WorkspaceFiles {
     let base = BASE.replace("\"linux/amd64\"", "\"linux/amd64\", \"linux/arm64\"");
