@@ -140,8 +140,8 @@ pub(crate) fn contents(context: &Context, layers: &[BaseLayer]) -> Result<ImageC
     Ok(contents)
 }
 
-/// The runtime that an artifact is judged against: the one that its manifest states, or what the base of an image is, which
-/// has its system inside.
+/// The runtime that an artifact is judged against: the one that its manifest states, or what the base of an image is,
+/// which has its system inside.
 pub(crate) async fn target_runtime(
     context: &Context,
     manifest: &Manifest,

@@ -95,7 +95,8 @@ impl ArtifactLockFile {
 /// Joins the upstream sources of a manifest with their lock.
 ///
 /// # Errors
-/// A finding that names the source that is not locked, or not as the manifest states it now, and the command that locks it.
+/// A finding that names the source that is not locked, or not as the manifest states it now, and the command
+/// that locks it.
 pub fn locked_upstreams(
     artifact: &ArtifactName,
     upstreams: &[UpstreamSection],

@@ -1,7 +1,7 @@
 //! What the user states, made into a plan.
 //!
-//! Text comes in (settings, base definitions and their locks, manifests), values go out: a validated workspace, and for
-//! each artifact a plan in which every input has a digest. Nothing here reads a file.
+//! Text comes in (settings, base definitions and their locks, manifests), values go out: a validated
+//! workspace, and for each artifact a plan in which every input has a digest. Nothing here reads a file.
 
 mod artifact_lock;
 mod base;

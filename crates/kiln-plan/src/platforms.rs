@@ -1,5 +1,5 @@
-//! One manifest for several platforms: each of them is an artifact of its own, called `NAME.amd64` or `NAME.arm64`, and all of
-//! them together are an image index under the manifest's name.
+//! One manifest for several platforms: each of them is an artifact of its own, called `NAME.amd64` or
+//! `NAME.arm64`, and all of them together are an image index under the manifest's name.
 
 use crate::manifest::{ImageOutput, Manifest, platform_name};
 use kiln_record::{Architecture, ArtifactName};
@@ -31,8 +31,8 @@ impl Manifest {
         (artifacts, Some(PlatformSet { name: self.name, artifacts: names, output, annotations }))
     }
 
-    /// The artifact that is one platform. A lock that kiln makes is for one target, so each platform has its own, whose name
-    /// says which; a lock of another tool is for all of them.
+    /// The artifact that is one platform. A lock that kiln makes is for one target, so each platform has its
+    /// own, whose name says which; a lock of another tool is for all of them.
     fn on(mut self, name: ArtifactName, architecture: Architecture) -> Self {
         if let Some(python) = &mut self.python {
             if python.requirements.is_some() {
@@ -47,7 +47,8 @@ impl Manifest {
         self
     }
 
-    /// The name of the manifest's file without its ending: the artifact's own, but for one platform of several.
+    /// The name of the manifest's file without its ending: the artifact's own, but for one platform of
+    /// several.
     #[must_use]
     pub fn stated_name(&self) -> &ArtifactName {
         self.stated_as.as_ref().unwrap_or(&self.name)

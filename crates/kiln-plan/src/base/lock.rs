@@ -33,8 +33,8 @@ pub struct BaseLock {
 pub struct PlatformLock {
     /// The digest of the image manifest.
     pub manifest: Digest,
-    /// The digest of the image config, which is the image's id in most engines. Absent for registry bases, where the
-    /// engine tells.
+    /// The digest of the image config, which is the image's id in most engines. Absent for registry bases,
+    /// where the engine tells.
     pub config: Option<Digest>,
     /// The release that the packages come from.
     pub release: Option<DebianRelease>,

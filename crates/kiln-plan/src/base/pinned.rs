@@ -23,8 +23,8 @@ impl PinnedBase {
     /// Joins a definition with its lock for one platform.
     ///
     /// # Errors
-    /// A finding `base-not-pinned` that says which of lock, platform or agreement is missing, and the command that
-    /// makes it.
+    /// A finding `base-not-pinned` that says which of lock, platform or agreement is missing, and the command
+    /// that makes it.
     pub fn new(
         definition: &BaseDefinition,
         lock: Option<&BaseLock>,
@@ -68,8 +68,8 @@ impl PinnedBase {
     /// The same base on another architecture.
     ///
     /// # Errors
-    /// Why it is not known to have the same software: in words, for a message. A Debian base must have each package in one
-    /// version on both platforms, but for a rebuild of the same source (`+b1`).
+    /// Why it is not known to have the same software: in words, for a message. A Debian base must have each
+    /// package in one version on both platforms, but for a rebuild of the same source (`+b1`).
     pub fn twin(&self, architecture: Architecture) -> Result<Self, String> {
         let platform = Platform { architecture };
         let name = &self.definition.name;
@@ -102,7 +102,8 @@ impl PinnedBase {
     }
 }
 
-/// A Debian version without the number of a rebuild (Debian Policy 5.6.12, "binary NMUs"): the source is the same.
+/// A Debian version without the number of a rebuild (Debian Policy 5.6.12, "binary NMUs"): the source is the
+/// same.
 fn source_version(version: &str) -> &str {
     match version.rsplit_once("+b") {
         Some((source, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => source,

@@ -1,5 +1,5 @@
-//! Dockerfiles, and what they take from elsewhere. Every image that one names is a base of the workspace, or has a digest;
-//! what would reach out of the build is refused.
+//! Dockerfiles, and what they take from elsewhere. Every image that one names is a base of the workspace, or
+//! has a digest; what would reach out of the build is refused.
 
 mod own_base;
 mod reader;
@@ -36,7 +36,8 @@ pub struct Dockerfile {
 }
 
 impl Dockerfile {
-    /// The text as an engine gets it: every image under the name that the engine has it by, so that nothing is looked up.
+    /// The text as an engine gets it: every image under the name that the engine has it by, so that nothing
+    /// is looked up.
     #[must_use]
     pub fn for_engine(&self, name: impl Fn(&BaseName) -> String) -> String {
         let mut text = self.text.to_string();
@@ -52,7 +53,8 @@ impl Dockerfile {
         text
     }
 
-    /// Reads a Dockerfile. `bases` are those of the workspace; images that the file pins itself are added to them.
+    /// Reads a Dockerfile. `bases` are those of the workspace; images that the file pins itself are added to
+    /// them.
     ///
     /// # Errors
     /// Every problem that was found, each at its line.

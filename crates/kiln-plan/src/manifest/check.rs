@@ -13,7 +13,8 @@ pub struct CheckSection {
     pub env: BTreeMap<String, String>,
     /// Modules to import besides the artifact's own.
     pub modules: Vec<String>,
-    /// The artifact's own modules that are not imported: dotted names, or `package.*` for all below a package.
+    /// The artifact's own modules that are not imported: dotted names, or `package.*` for all below a
+    /// package.
     pub skip: Vec<String>,
     /// The function's timeout, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -166,8 +166,8 @@ impl DockerfileSection {
     }
 }
 
-/// Where in a manifest's text its Dockerfile is named, if it has one: what must be read besides the manifest. A manifest
-/// that cannot be read has none; reading it says why.
+/// Where in a manifest's text its Dockerfile is named, if it has one: what must be read besides the manifest.
+/// A manifest that cannot be read has none; reading it says why.
 #[must_use]
 pub fn dockerfile_of(text: &str) -> Option<String> {
     #[derive(Deserialize)]

@@ -64,7 +64,8 @@ pub struct Manifest {
     pub text: Arc<str>,
     /// What is built.
     pub kind: ArtifactKind,
-    /// What it is built and checked in. [`Workspace::base_of`](crate::Workspace::base_of) tells which base that is.
+    /// What it is built and checked in. [`Workspace::base_of`](crate::Workspace::base_of) tells which base
+    /// that is.
     pub base: BaseChoice,
     /// What it is for.
     pub target: TargetSection,
@@ -141,8 +142,8 @@ impl File {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest on its own; what it refers to is checked with the workspace. `own` are the targets that
-    /// the workspace adds to Lambda's runtimes.
+    /// Reads and checks a manifest on its own; what it refers to is checked with the workspace. `own` are the
+    /// targets that the workspace adds to Lambda's runtimes.
     ///
     /// # Errors
     /// All problems that could be found, each pointing at its place.
@@ -226,14 +227,15 @@ impl Manifest {
         }
     }
 
-    /// Where the artifact's tree is mounted: what its kind says, and the root for all that a Dockerfile makes.
+    /// Where the artifact's tree is mounted: what its kind says, and the root for all that a Dockerfile
+    /// makes.
     #[must_use]
     pub fn mount(&self) -> &'static str {
         if self.dockerfile().is_some() { "" } else { self.kind.mount() }
     }
 
-    /// The folder of the tree that distributions are installed in; none where that is the tree's root. Lambda looks for the
-    /// modules of a layer in `/opt/python`.
+    /// The folder of the tree that distributions are installed in; none where that is the tree's root. Lambda
+    /// looks for the modules of a layer in `/opt/python`.
     #[must_use]
     pub fn python_folder(&self) -> Option<&str> {
         match self.kind {
@@ -252,7 +254,8 @@ impl Manifest {
         self.own_folder(self.source.as_ref().and_then(|source| source.into.as_deref()))
     }
 
-    /// The folder of the tree that files go to which no distribution brings; `into` is what the manifest says of it.
+    /// The folder of the tree that files go to which no distribution brings; `into` is what the manifest says
+    /// of it.
     #[must_use]
     pub fn own_folder<'a>(&'a self, into: Option<&'a str>) -> Option<&'a str> {
         match into {

@@ -21,7 +21,8 @@ pub struct PackageSection {
     pub bytecode: Bytecode,
 }
 
-/// A set of files that distributions bring and that running code seldom needs. Never applied to the artifact's own source.
+/// A set of files that distributions bring and that running code seldom needs. Never applied to the
+/// artifact's own source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropRule {

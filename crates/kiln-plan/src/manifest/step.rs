@@ -129,8 +129,8 @@ impl StepInput {
 pub struct StepOutput {
     /// The file or folder, in the container.
     pub path: String,
-    /// The folder of the artifact that it goes to: a file under its own name, a folder with its content. Not shipped if
-    /// absent: then it is for other steps.
+    /// The folder of the artifact that it goes to: a file under its own name, a folder with its content. Not
+    /// shipped if absent: then it is for other steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
     /// The folder of the container that is writable for it: the input that it lies in, else its own.
@@ -481,7 +481,8 @@ fn cycle(steps: &[StepSection]) -> Option<Vec<usize>> {
             StepInput::Files { .. } | StepInput::Crates { .. } => None,
         })
     };
-    // Steps are taken away as soon as nothing that is left is needed for them; what stays is in a cycle or behind one.
+    // Steps are taken away as soon as nothing that is left is needed for them; what stays is in a cycle or
+    // behind one.
     let mut left: BTreeSet<usize> = (0..steps.len()).collect();
     loop {
         let free: Vec<usize> =

@@ -12,7 +12,8 @@ use toml::Spanned;
 /// What an artifact is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetSection {
-    /// The Lambda runtime, or one that the workspace adds. None for an image, which has its base's system inside.
+    /// The Lambda runtime, or one that the workspace adds. None for an image, which has its base's system
+    /// inside.
     pub runtime: Option<Arc<Runtime>>,
     /// The architecture that it runs on.
     pub architecture: Architecture,
@@ -27,8 +28,8 @@ pub(super) struct TargetTable {
     architectures: Option<Spanned<Vec<Architecture>>>,
 }
 
-/// The Lambda runtime that is stated; `own` are those that the workspace adds. None for an image, which has its base's
-/// system inside, and where there is a problem.
+/// The Lambda runtime that is stated; `own` are those that the workspace adds. None for an image, which has
+/// its base's system inside, and where there is a problem.
 pub(super) fn runtime(
     target: &TargetTable,
     kind: ArtifactKind,
@@ -65,7 +66,8 @@ pub(super) fn runtime(
     found.cloned()
 }
 
-/// The architectures of a `[target]`, sorted, and whether they are to be an index. Not empty where there is no problem.
+/// The architectures of a `[target]`, sorted, and whether they are to be an index. Not empty where there is
+/// no problem.
 pub(super) fn architectures(
     target: &TargetTable,
     kind: ArtifactKind,

@@ -80,8 +80,8 @@ impl UpstreamSection {
     }
 }
 
-/// What is wrong with the address of a repository. What git would take for an option or for a program to run is refused,
-/// and so is a password: the manifest is shared.
+/// What is wrong with the address of a repository. What git would take for an option or for a program to run
+/// is refused, and so is a password: the manifest is shared.
 fn problem_of_address(git: &str) -> Option<String> {
     if git.is_empty() || git.starts_with('-') || git.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Some(format!("`{}` is not the address of a repository", git.escape_debug()));

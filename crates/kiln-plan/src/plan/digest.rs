@@ -43,7 +43,8 @@ pub(super) fn plan_digest(parts: &Parts, read: &PlanInputs, inputs: &[Input], ep
     })
 }
 
-/// The digest of what a manifest states, whatever its layout and comments. `target` is what it is for, its base known.
+/// The digest of what a manifest states, whatever its layout and comments. `target` is what it is for, its
+/// base known.
 pub(super) fn manifest_digest(manifest: &Manifest, target: &Target) -> Digest {
     #[derive(Serialize)]
     struct Stated<'a> {

@@ -17,7 +17,8 @@ pub struct PlanInputs {
     pub project: Option<(String, Digest)>,
     /// Paths and digests of the lock of build requirements and of the files that it includes.
     pub build_locks: Vec<(String, Digest)>,
-    /// Paths and digests of what that lock is made from, if the manifest says so, and of the files that it includes.
+    /// Paths and digests of what that lock is made from, if the manifest says so, and of the files that it
+    /// includes.
     pub build_projects: Vec<(String, Digest)>,
     /// Paths and digests of the files that its checks use: events, and what is expected of their answers.
     pub check_files: Vec<(String, Digest)>,

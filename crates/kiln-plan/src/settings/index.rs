@@ -1,7 +1,8 @@
-//! The `[[index]]` tables of `kiln.toml`: package indexes with names, and which distributions each of them is asked for.
+//! The `[[index]]` tables of `kiln.toml`: package indexes with names, and which distributions each of them is
+//! asked for.
 //!
-//! A distribution name belongs to exactly one index. What is bound to an index by `packages` is never asked of another,
-//! so a package of the same name elsewhere cannot take its place, whatever its version.
+//! A distribution name belongs to exactly one index. What is bound to an index by `packages` is never asked
+//! of another, so a package of the same name elsewhere cannot take its place, whatever its version.
 
 use crate::Problem;
 use globset::{Glob, GlobMatcher};
@@ -19,11 +20,11 @@ pub struct NamedIndex {
     pub name: String,
     /// Where it is.
     pub place: IndexPlace,
-    /// Whether it takes the place of the index that pip or uv is configured for: it is asked for every name that is
-    /// bound to no other.
+    /// Whether it takes the place of the index that pip or uv is configured for: it is asked for every name
+    /// that is bound to no other.
     pub default: bool,
-    /// Whether it is asked for nothing but its `packages`. Otherwise a lock that names an index for each distribution
-    /// may bind further names to it.
+    /// Whether it is asked for nothing but its `packages`. Otherwise a lock that names an index for each
+    /// distribution may bind further names to it.
     pub exclusive: bool,
     /// The names that are bound to it.
     pub packages: Vec<NamePattern>,

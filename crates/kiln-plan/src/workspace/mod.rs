@@ -34,7 +34,8 @@ pub struct WorkspaceFiles {
     pub locks: Vec<TextFile>,
     /// `manifests/*.toml`.
     pub manifests: Vec<TextFile>,
-    /// The Dockerfiles that manifests name, those that are there; [`crate::dockerfile_of`] says which to read.
+    /// The Dockerfiles that manifests name, those that are there; [`crate::dockerfile_of`] says which to
+    /// read.
     pub dockerfiles: Vec<TextFile>,
     /// `manifests/*.lock`: those of artifacts with upstream sources are read, any other is not kiln's.
     pub artifact_locks: Vec<TextFile>,
@@ -130,8 +131,8 @@ impl Workspace {
         if problems.is_empty() { Ok(workspace) } else { Err(problems) }
     }
 
-    /// The base that an artifact is built and checked in: the one that its manifest names, or that the wanted stage of its
-    /// Dockerfile stands on.
+    /// The base that an artifact is built and checked in: the one that its manifest names, or that the wanted
+    /// stage of its Dockerfile stands on.
     ///
     /// # Panics
     /// Never for a manifest of this workspace: its Dockerfile was read with it.

@@ -13,8 +13,8 @@ pub struct BuildSection {
     /// The base that they are built in, such as one with a compiler; the artifact's own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseName>,
-    /// The lock of build requirements: hashed requirements or `pylock.toml`. Once read, relative to the workspace, as is
-    /// `requirements`. If absent, only what requires nothing can be built.
+    /// The lock of build requirements: hashed requirements or `pylock.toml`. Once read, relative to the
+    /// workspace, as is `requirements`. If absent, only what requires nothing can be built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
     /// What `kiln lock` makes that lock from: a requirements file without hashes.

@@ -17,12 +17,13 @@ use toml::Spanned;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PythonSection {
-    /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is `project`.
+    /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is
+    /// `project`.
     pub lock: String,
     /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
     pub project: Option<String>,
-    /// What `kiln lock` makes the lock from: a requirements file without hashes, or a `pyproject.toml`. Once read,
-    /// relative to the workspace.
+    /// What `kiln lock` makes the lock from: a requirements file without hashes, or a `pyproject.toml`. Once
+    /// read, relative to the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<String>,
     /// Dependency groups to install besides the main one.
@@ -46,7 +47,8 @@ pub struct PythonSection {
     /// Who installs the wheels.
     #[serde(default, skip_serializing_if = "Installer::is_kiln")]
     pub install: Installer,
-    /// The folder of an image that distributions are installed in; [`APP_FOLDER`](crate::APP_FOLDER) if absent. Of kind `image` only.
+    /// The folder of an image that distributions are installed in; [`APP_FOLDER`](crate::APP_FOLDER) if
+    /// absent. Of kind `image` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
 }
@@ -81,7 +83,8 @@ impl PythonSection {
         if self.sdists.is_empty() { None } else { self.build.as_ref()?.lock.as_deref() }
     }
 
-    /// What the lock of build requirements is made from, if source distributions may be built and it is named.
+    /// What the lock of build requirements is made from, if source distributions may be built and it is
+    /// named.
     #[must_use]
     pub fn build_requirements(&self) -> Option<&str> {
         self.build_lock().and(self.build.as_ref()?.requirements.as_deref())
