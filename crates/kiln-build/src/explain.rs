@@ -7,14 +7,14 @@
 use crate::prepare::plans;
 use kiln_collect::Denied;
 use kiln_fetch::without_queries;
-use kiln_guest::{Bases, EngineSlot, with_runtime};
+use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{BuildError, Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
-    Importable, InputRole, Record, Target, TreePath,
+    Importable, InputRole, Record, Runtime, Target, TreePath,
 };
 use kiln_wheel::{Builder, ReadyWheel, Selecting, declared, select_for};
 use std::collections::{BTreeMap, BTreeSet};
@@ -139,23 +139,24 @@ pub async fn explain(
     let _stop = bases.run().stop_on_drop();
     let plans = plans(bases.run(), bases.store(), artifact)?;
     let plan = match &plans[artifact] {
-        Ok(plan) => with_runtime(&bases, plan.clone()).await?,
+        Ok(plan) => plan,
         Err(finding) => return Err(BuildError::Denied(finding.clone())),
     };
+    let runtime = target_runtime(&bases, &plan.manifest, &plan.base).await?;
     let build = resolve(environment, artifact.as_str()).ok();
     let build_is_current = build.as_ref().is_some_and(|build| build.record.plan == plan.digest);
     let mut explanation = Explanation {
         artifact: artifact.clone(),
-        target: plan.manifest.target.clone(),
-        base: plan.manifest.base.to_string(),
+        target: plan.target.clone(),
+        base: plan.base.definition.name.to_string(),
         lock: plan.manifest.python.as_ref().map(|python| python.lock.clone()),
         distributions: Vec::new(),
         findings: Vec::new(),
         build,
         build_is_current,
     };
-    let layers = layer_contents(&bases, &plan, &plans).await?;
-    let selecting = match select_for(&bases, &plan, layers).await? {
+    let layers = layer_contents(&bases, plan, &plans).await?;
+    let selecting = match select_for(&bases, plan, &runtime, layers).await? {
         Ok(Some(selecting)) => selecting,
         Ok(None) => return Ok(explanation),
         Err(Denied(findings)) => {
@@ -165,7 +166,7 @@ pub async fn explain(
     };
     explanation.base = format!("{} with Python {}", explanation.base, selecting.interpreter.version);
     let mut wheels = Vec::new();
-    let builder = Builder::new(&bases, &plan, &selecting.bindings);
+    let builder = Builder::new(&bases, plan, &runtime, &selecting.bindings);
     for locked in &selecting.selection.wanted {
         if let Some(wheel) = builder.known(locked, &selecting.target).await? {
             wheels.push(wheel);
@@ -173,7 +174,7 @@ pub async fn explain(
     }
     explanation.findings.clone_from(&selecting.selection.findings);
     let record = explanation.build.as_ref().map(|build| &build.record);
-    explanation.distributions = distributions(&plan, &selecting, &wheels, record);
+    explanation.distributions = distributions(plan, &runtime, &selecting, &wheels, record);
     Ok(explanation)
 }
 
@@ -186,7 +187,8 @@ async fn layer_contents(
     let mut contents = Vec::new();
     for name in &plan.manifest.layers {
         let Ok(layer) = &plans[name] else { continue };
-        let selected = select_for(bases, layer, Vec::new()).await?;
+        let runtime = target_runtime(bases, &layer.manifest, &layer.base).await?;
+        let selected = select_for(bases, layer, &runtime, Vec::new()).await?;
         let distributions = match selected {
             Ok(Some(selecting)) => {
                 let wanted = selecting.selection.wanted.into_iter();
@@ -201,13 +203,14 @@ async fn layer_contents(
 
 fn distributions(
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     selecting: &Selecting,
     wheels: &[ReadyWheel],
     record: Option<&Record>,
 ) -> Vec<ExplainedDistribution> {
     let Selecting { target, lock, choice, selection, .. } = selecting;
     let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-    let mut edges = requires(&refs, target, selection, choice, &plan.manifest.runtime).edges;
+    let mut edges = requires(&refs, target, selection, choice, runtime).edges;
     let wanted: BTreeSet<&DistributionName> = selection.wanted.iter().map(|locked| &locked.name).collect();
     for locked in &selection.wanted {
         let needs = locked.dependencies.iter().map(|d| &d.name).filter(|name| wanted.contains(name));

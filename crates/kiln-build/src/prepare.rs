@@ -118,7 +118,7 @@ fn prepare_one(
     };
     let mut inputs = PlanInputs {
         source: manifest.source.as_ref().map(|_| source.tree.digest()),
-        context: manifest.dockerfile.as_ref().map(|_| source.tree.digest()),
+        context: manifest.dockerfile().map(|_| source.tree.digest()),
         step_files: steps.digests(manifest)?,
         epoch: run.source_date_epoch(),
         rules: Some(rules(manifest)?),
@@ -190,10 +190,10 @@ fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
         (kiln_wheel::SDIST_RULES, BUILD_SDIST),
         kiln_wheel::rules()?,
         manifest.kind.is_image().then(|| image::rules(manifest)).transpose()?,
-        &*manifest.runtime,
+        manifest.target.runtime.as_deref(),
     ))?;
     // What has no steps keeps the digest that it had before there were any.
     let rules = if manifest.steps.is_empty() { rules } else { digest_of_value(&(rules, STEP_RULES))? };
-    let is_built = manifest.dockerfile.is_some();
+    let is_built = manifest.dockerfile().is_some();
     Ok(if is_built { digest_of_value(&(rules, DOCKERFILE_RULES))? } else { rules })
 }

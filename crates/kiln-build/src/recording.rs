@@ -40,7 +40,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
         format: FORMAT_VERSION,
         artifact: plan.manifest.name.clone(),
         kind: plan.manifest.kind,
-        target: plan.manifest.target.clone(),
+        target: plan.target.clone(),
         handler: plan.manifest.handler.clone(),
         layers: plan.manifest.layers.clone(),
         plan: plan.digest,

@@ -35,7 +35,7 @@ pub fn against_base(
             CheckName::BasePackages,
             format!(
                 "the base {} has no package database that kiln reads, so its {} files are not told apart",
-                plan.manifest.base,
+                plan.base.definition.name,
                 base.contents.size().0
             ),
         ),
@@ -47,7 +47,7 @@ fn client_missing(plan: &ArtifactPlan) -> Finding {
     let lock = plan.manifest.python.as_ref().map(|python| python.lock.clone());
     let cause = format!(
         "the base {} has no Lambda runtime client, and {} does not bring `{RUNTIME_CLIENT}`: nothing would ask Lambda for events",
-        plan.manifest.base,
+        plan.base.definition.name,
         lock.as_deref().unwrap_or("the manifest, which has no [python] section,")
     );
     let finding = Finding::new(Code::RuntimeClientMissing, RUNTIME_CLIENT, cause);

@@ -2,18 +2,22 @@
 
 use kiln_plan::ArtifactPlan;
 use kiln_python::lambda_environment;
-use kiln_record::{ArtifactKind, ImageRuns};
+use kiln_record::{ArtifactKind, ImageRuns, Runtime};
 use std::collections::BTreeMap;
 
 /// The variables of an image's config, then those that Lambda sets for a function in an image, then the manifest's.
-pub(crate) fn environment_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> BTreeMap<String, String> {
+pub(crate) fn environment_in_image(
+    plan: &ArtifactPlan,
+    runtime: &Runtime,
+    runs: &ImageRuns,
+) -> BTreeMap<String, String> {
     // Those describe a runtime that an image brings along itself, and its base says them where it has one.
     const OF_RUNTIME: [&str; 5] =
         ["AWS_EXECUTION_ENV", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "_HANDLER"];
     let manifest = &plan.manifest;
     let mut environment = runs.environment.clone();
     if manifest.kind == ArtifactKind::LambdaImage {
-        let mut lambda = lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref());
+        let mut lambda = lambda_environment(runtime, &manifest.name, manifest.handler.as_deref());
         lambda.retain(|name, _| !OF_RUNTIME.contains(&name.as_str()));
         environment.extend(lambda);
         environment.insert("HOME".to_owned(), "/tmp".to_owned());
@@ -26,10 +30,10 @@ pub(crate) fn environment_in_image(plan: &ArtifactPlan, runs: &ImageRuns) -> BTr
 }
 
 /// The variables that Lambda always sets and that code may look at while it is imported, then the manifest's.
-pub(crate) fn environment(plan: &ArtifactPlan) -> BTreeMap<String, String> {
+pub(crate) fn environment(plan: &ArtifactPlan, runtime: &Runtime) -> BTreeMap<String, String> {
     let manifest = &plan.manifest;
     let mut environment = plan.base.definition.image.env.clone();
-    environment.extend(lambda_environment(&manifest.runtime, &manifest.name, manifest.handler.as_deref()));
+    environment.extend(lambda_environment(runtime, &manifest.name, manifest.handler.as_deref()));
     environment.insert("HOME".to_owned(), "/tmp".to_owned());
     if let Some(memory) = manifest.check.memory {
         environment.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());

@@ -12,7 +12,7 @@ use kiln_python::{
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Ecosystem, Finding, ImportRecord,
-    Importable, TreePath,
+    Importable, Runtime, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,14 +40,16 @@ pub struct Imported {
 pub async fn import(
     bases: &Bases,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Arc<Collection>,
     around: &Surroundings,
     layers: &[ReadyLayer],
     image: Option<&Loaded>,
 ) -> Result<Imported, BuildError> {
     let manifest = &plan.manifest;
-    if manifest.runtime.python.is_none() {
-        let check = Check::not_checked(CheckName::Import, format!("{} has no Python", of_runtime(manifest)));
+    if runtime.python.is_none() {
+        let check =
+            Check::not_checked(CheckName::Import, format!("{} has no Python", of_runtime(manifest, runtime)));
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
     let engine = bases.engine().await?;
@@ -64,7 +66,7 @@ pub async fn import(
             .to_vec();
         return Ok(Imported { findings: vec![finding], checks, record: None });
     }
-    let place = Place::of(bases, plan, image).await?;
+    let place = Place::of(bases, plan, runtime, image).await?;
     let layer_trees: Vec<Arc<Collection>> = match manifest.kind {
         ArtifactKind::LambdaLayer => vec![Arc::clone(collection)],
         _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
@@ -86,7 +88,7 @@ pub async fn import(
         ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), vec![layer_path]),
         ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => ("/var/task".to_owned(), Vec::new()),
         // Where a Dockerfile starts its program is where that looks for modules first.
-        ArtifactKind::Image if manifest.dockerfile.is_some() => (place.working_dir.clone(), Vec::new()),
+        ArtifactKind::Image if manifest.dockerfile().is_some() => (place.working_dir.clone(), Vec::new()),
         ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
     };
     let own = OwnCode::new(plan, collection, &task_root);
@@ -107,7 +109,7 @@ pub async fn import(
         task_root,
         layer_paths,
         // An image has what its base provides, and needs no stand-ins.
-        runtime_modules: manifest.runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
+        runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
     };
     let python = plan.base.definition.image.python.as_str();
@@ -133,7 +135,7 @@ pub async fn import(
         }
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, &manifest.runtime, &names);
+    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names);
     for finding in &mut findings {
         if finding.code == Code::ImportFailed {
             *finding = around.explain_missing(&finding.subject.clone(), finding.clone());
@@ -168,12 +170,17 @@ struct Place {
 
 impl Place {
     /// In its own image as that is started, or in the base as Lambda has it.
-    async fn of(bases: &Bases, plan: &ArtifactPlan, image: Option<&Loaded>) -> Result<Self, BuildError> {
+    async fn of(
+        bases: &Bases,
+        plan: &ArtifactPlan,
+        runtime: &Runtime,
+        image: Option<&Loaded>,
+    ) -> Result<Self, BuildError> {
         Ok(match image {
             Some(image) => Self {
                 image: image.id.clone(),
                 options: &["-B"],
-                env: environment_in_image(plan, &image.runs),
+                env: environment_in_image(plan, runtime, &image.runs),
                 working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
                 user: user_in_image(plan, image),
                 scratch: writable(&image.runs)?,
@@ -181,7 +188,7 @@ impl Place {
             None => Self {
                 image: bases.image(&plan.base).await?,
                 options: &["-I", "-S", "-B"],
-                env: environment(plan),
+                env: environment(plan, runtime),
                 working_dir: plan.manifest.mount().to_owned(),
                 user: NOBODY.to_owned(),
                 scratch: vec![guest("/tmp")?],
@@ -199,9 +206,9 @@ fn user_in_image(plan: &ArtifactPlan, image: &Loaded) -> String {
 }
 
 /// What a check says has or has not something: the runtime of a zip, the base of an image.
-fn of_runtime(manifest: &Manifest) -> String {
+fn of_runtime(manifest: &Manifest, runtime: &Runtime) -> String {
     let what = if manifest.kind.is_image() { "base" } else { "runtime" };
-    format!("{what} {}", manifest.target.runtime)
+    format!("{what} {}", runtime.name)
 }
 
 /// The modules to import that distributions offer: all of a layer's, and of a function's those that the project asks for.
@@ -235,7 +242,7 @@ struct OwnCode {
 impl OwnCode {
     fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
         let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
-        let is_root = plan.manifest.dockerfile.is_some() && below.trim_matches('/').is_empty();
+        let is_root = plan.manifest.dockerfile().is_some() && below.trim_matches('/').is_empty();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
         let mut this =
             Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None, unmatched: Vec::new() };

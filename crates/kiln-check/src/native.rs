@@ -6,7 +6,7 @@ use kiln_audit::{
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Finding, TreePath};
+use kiln_record::{ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Finding, Runtime, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 
@@ -18,16 +18,14 @@ use std::collections::BTreeMap;
 pub fn native(
     store: &Store,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Collection,
     parts: &[Part],
     layers: &[ReadyLayer],
 ) -> Result<Verdict, BuildError> {
     let manifest = &plan.manifest;
-    let target = BinaryTarget {
-        runtime: &manifest.runtime,
-        architecture: manifest.target.architecture,
-        python: manifest.runtime.python,
-    };
+    let target =
+        BinaryTarget { runtime: runtime, architecture: manifest.target.architecture, python: runtime.python };
     let versions: BTreeMap<&str, &str> = parts
         .iter()
         .filter(|part| part.component.ecosystem == Ecosystem::Python)
@@ -76,19 +74,19 @@ pub fn native(
         }
         native.links.extend(links(ArtifactKind::LambdaLayer.mount(), &layer.collection));
     }
-    let (found, needs) = check_libraries(&native, &manifest.runtime);
+    let (found, needs) = check_libraries(&native, runtime);
     // Nothing else matters about a file that is for another machine.
     let foreign: Vec<String> =
         findings.iter().filter(|f| f.code == Code::WrongMachine).map(|f| f.subject.clone()).collect();
     findings.extend(found.into_iter().filter(|finding| !foreign.contains(&finding.subject)));
-    let libraries = match manifest.runtime.system.libraries.is_empty() {
+    let libraries = match runtime.system.libraries.is_empty() {
         false => Check::ran(CheckName::Libraries, needs, "needed libraries"),
         true => Check::not_checked(
             CheckName::Libraries,
-            format!("no libraries are listed for the runtime {}", manifest.target.runtime),
+            format!("no libraries are listed for the runtime {}", runtime.name),
         ),
     };
-    if manifest.runtime.system.libraries.is_empty() {
+    if runtime.system.libraries.is_empty() {
         findings.retain(|finding| finding.code != Code::NeededLibraryMissing);
     }
     Ok(Verdict { findings, checks: vec![Check::ran(CheckName::Elf, files, "ELF files"), libraries] })

@@ -11,7 +11,9 @@ use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
-use kiln_record::{ArtifactKind, Check, CheckName, Code, Digest, Finding, InputRole, Level, Mode, TreePath};
+use kiln_record::{
+    ArtifactKind, Check, CheckName, Code, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath,
+};
 use kiln_store::{EventMeasure, SmokeMeasure, Store};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +56,7 @@ pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> BuildError {
 pub async fn smoke(
     bases: &Bases,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Arc<Collection>,
     parts: &[Part],
     layers: &[ReadyLayer],
@@ -86,9 +89,8 @@ pub async fn smoke(
         None => bases.image(&plan.base).await?,
     };
     let events = read_events(bases.run().root(), plan)?;
-    let bootstrap = (loaded.is_none() && manifest.runtime.python.is_none())
-        .then(|| bootstrap(collection, layers))
-        .transpose()?;
+    let bootstrap =
+        (loaded.is_none() && runtime.python.is_none()).then(|| bootstrap(collection, layers)).transpose()?;
 
     let tree =
         |path: &'static str, trees| collections(bases.store(), path, trees, false, plan.epoch.seconds());
@@ -102,8 +104,8 @@ pub async fn smoke(
     }
     let python = &plan.base.definition.image.python;
     let env = match loaded {
-        Some(loaded) => environment_in_image(plan, &loaded.runs),
-        None => environment(plan),
+        Some(loaded) => environment_in_image(plan, runtime, &loaded.runs),
+        None => environment(plan, runtime),
     };
     let seconds = manifest.check.timeout.unwrap_or(SECONDS);
     let memory = manifest.check.memory.unwrap_or(MEMORY);
@@ -117,8 +119,7 @@ pub async fn smoke(
                     handler: manifest.handler.clone().unwrap_or_default(),
                     task_root: "/var/task".to_owned(),
                     layer_paths: layers.iter().take(1).map(|_| "/opt/python".to_owned()).collect(),
-                    runtime_modules: manifest
-                        .runtime
+                    runtime_modules: runtime
                         .provides
                         .iter()
                         .flat_map(|p| p.modules.iter().cloned())
@@ -165,10 +166,10 @@ pub async fn smoke(
         Err(_) if ran.ending == Ending::NoSuchProgram => {
             return not_checked(format!(
                 "base {} has no Python, which serves the Runtime API",
-                manifest.base
+                plan.base.definition.name
             ));
         }
-        Err(_) => return Err(ran.failed("the smoke check", &manifest.base)),
+        Err(_) => return Err(ran.failed("the smoke check", &plan.base.definition.name)),
     };
     let limits = SmokeLimits {
         timeout: seconds,
@@ -177,7 +178,7 @@ pub async fn smoke(
         out_of_memory: ran.ending == Ending::OutOfMemory,
     };
     let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
-    let judged = smoke_outcome(&report, &expected, &manifest.runtime, &limits);
+    let judged = smoke_outcome(&report, &expected, runtime, &limits);
     Ok(Smoke {
         measured: Some(SmokeMeasure {
             client: client(bootstrap.is_some(), loaded.is_some(), parts, layers),

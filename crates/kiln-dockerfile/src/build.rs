@@ -39,11 +39,10 @@ pub async fn make(
     source: &SourceTree,
     parts: &[Part],
 ) -> Result<Option<Arc<Made>>, BuildError> {
-    let (Some(section), Some(dockerfile), Some(recipe)) =
-        (&plan.manifest.dockerfile, &plan.manifest.recipe, &plan.recipe)
-    else {
+    let (Some(section), Some(recipe)) = (plan.manifest.dockerfile(), &plan.recipe) else {
         return Ok(None);
     };
+    let dockerfile = &recipe.dockerfile;
     let base = bases.base_image(&plan.base).await?;
     let text = dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
     let files = BuildContext::new(plan, source, parts, &text)?;

@@ -22,7 +22,7 @@ pub fn read_context(
     manifest: &Manifest,
     stat: &mut StatCache,
 ) -> Result<SourceTree, BuildError> {
-    let Some(section) = &manifest.dockerfile else { return Ok(SourceTree::default()) };
+    let Some(section) = manifest.dockerfile() else { return Ok(SourceTree::default()) };
     let ignore = ignore_file(root, section)?;
     read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)
 }
@@ -66,7 +66,7 @@ impl BuildContext {
             let place = source.files.get(path).map(|file| Content::File(file.clone()));
             this.put(manifest, path.clone(), entry.clone(), place)?;
         }
-        let wheels = manifest.dockerfile.as_ref().and_then(|section| section.wheels.as_ref());
+        let wheels = manifest.dockerfile().and_then(|section| section.wheels.as_ref());
         for part in parts {
             match (part.brought_by, wheels, &part.component.origin) {
                 (BroughtBy::Distribution, Some(folder), Some(wheel)) => {

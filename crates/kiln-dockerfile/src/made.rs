@@ -11,7 +11,7 @@ use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
     ArtifactKind, Attributes, Check, CheckName, Code, Component, ComponentId, DistributionName, Ecosystem,
-    Entry, Finding, Mode, Transformation, TransformedComponent, Tree, TreePath,
+    Entry, Finding, Mode, Runtime, Transformation, TransformedComponent, Tree, TreePath,
 };
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -309,8 +309,8 @@ fn components(
 }
 
 /// Judges how it was built, and what of it no rule brings into a form.
-pub fn judge(plan: &ArtifactPlan, made: &Made) -> Verdict {
-    let Some(section) = &plan.manifest.dockerfile else { return Verdict::default() };
+pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
+    let Some(section) = plan.manifest.dockerfile() else { return Verdict::default() };
     let mut findings = Vec::new();
     if section.network {
         findings.push(
@@ -360,7 +360,7 @@ pub fn judge(plan: &ArtifactPlan, made: &Made) -> Verdict {
         );
     }
     if plan.manifest.kind == ArtifactKind::LambdaImage {
-        findings.extend(function(plan, made));
+        findings.extend(function(plan, runtime, made));
     }
     let mut checks = vec![match section.reproducible {
         Reproducible::Check => Check::ran(CheckName::Dockerfile, 1, "Dockerfiles built twice"),
@@ -393,7 +393,7 @@ pub fn judge(plan: &ArtifactPlan, made: &Made) -> Verdict {
 }
 
 /// What an image needs to be a function.
-fn function(plan: &ArtifactPlan, made: &Made) -> Vec<Finding> {
+fn function(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Vec<Finding> {
     let mut findings = Vec::new();
     let manifest = &plan.manifest;
     let has_client = made.whole.contents.has_file(LAMBDA_ENTRYPOINT)
@@ -401,7 +401,7 @@ fn function(plan: &ArtifactPlan, made: &Made) -> Vec<Finding> {
             matches!(entry, ContentEntry::File { .. })
                 && path.as_str().ends_with(&format!("{}/__main__.py", RUNTIME_CLIENT))
         });
-    if manifest.runtime.python.is_some() && !has_client {
+    if runtime.python.is_some() && !has_client {
         findings.push(
             Finding::new(
                 Code::RuntimeClientMissing,

@@ -5,7 +5,7 @@ use crate::debian::{assemble, stored_image};
 use crate::{Bases, SavedImage};
 use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, Image, ImageContents, LAMBDA_ENTRYPOINT};
 use kiln_invocation::{BuildError, blocking};
-use kiln_plan::{ArtifactPlan, BaseKind, PinnedBase};
+use kiln_plan::{BaseKind, Manifest, PinnedBase};
 use kiln_record::{
     Digest, DistributionName, ImageRuns, OperatingSystem, Provided, Runtime, TreePath, digest_of_value,
 };
@@ -139,24 +139,27 @@ pub fn contents(store: &Store, layers: &[BaseLayer]) -> Result<ImageContents, Bu
     Ok(contents)
 }
 
-/// Gives an image the runtime that its base is: what native code finds there, which Python, which distributions. Other
-/// artifacts state theirs.
-pub async fn with_runtime(bases: &Bases, mut plan: ArtifactPlan) -> Result<ArtifactPlan, BuildError> {
-    if plan.manifest.kind.is_image() {
-        plan.manifest.runtime = runtime_of(bases, &plan.base).await?;
+/// The runtime that an artifact is judged against: the one that its manifest states, or what the base of an image is,
+/// which has its system inside.
+///
+/// # Errors
+/// If the base cannot be had or asked.
+pub async fn target_runtime(
+    bases: &Bases,
+    manifest: &Manifest,
+    base: &PinnedBase,
+) -> Result<Arc<Runtime>, BuildError> {
+    match &manifest.target.runtime {
+        Some(stated) => Ok(Arc::clone(stated)),
+        None => runtime_of(bases, base).await,
     }
-    Ok(plan)
 }
 
 /// Native code of what a Dockerfile made is judged against what that has itself: libraries, and the C library above all.
-pub fn with_system_of(mut plan: ArtifactPlan, made: Option<&BaseImage>) -> ArtifactPlan {
-    if let Some(made) = made {
-        let name = plan.base.definition.name.to_string();
-        let mut runtime = (*plan.manifest.runtime).clone();
-        runtime.system = system(made, &name, None);
-        plan.manifest.runtime = Arc::new(runtime);
-    }
-    plan
+#[must_use]
+pub fn with_system_of(runtime: Arc<Runtime>, made: Option<&BaseImage>) -> Arc<Runtime> {
+    let Some(made) = made else { return runtime };
+    Arc::new(Runtime { system: system(made, &runtime.name, None), ..Runtime::clone(&runtime) })
 }
 
 /// What native code finds in an image.
@@ -181,8 +184,8 @@ fn system(image: &BaseImage, name: &str, glibc: Option<(u32, u32)>) -> Operating
     }
 }
 
-/// The runtime that a base is.
-pub async fn runtime_of(bases: &Bases, base: &PinnedBase) -> Result<Arc<Runtime>, BuildError> {
+/// The runtime that a base is: what native code finds there, which Python, which distributions.
+async fn runtime_of(bases: &Bases, base: &PinnedBase) -> Result<Arc<Runtime>, BuildError> {
     let image = bases.base_image(base).await?;
     let environment = &image.config.runs.environment;
     let python = &base.definition.image.python;

@@ -12,7 +12,7 @@ mod saved_image;
 mod twice;
 
 pub use base_image::{
-    BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base, runtime_of, with_runtime, with_system_of,
+    BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base, target_runtime, with_system_of,
 };
 pub use bases::{Bases, EngineSlot, engine_name, of_registry};
 pub use debian::{archive, assemble, stored_image};

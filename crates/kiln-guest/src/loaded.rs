@@ -72,7 +72,7 @@ impl Loaded {
                 runs: assembled.record.runs.clone(),
             })),
             other => Err(BuildError::EngineImageDiffers {
-                base: plan.manifest.base.clone(),
+                base: plan.base.definition.name.clone(),
                 expected: assembled.image.config_digest.to_string(),
                 found: other.map_or_else(|| "none".to_owned(), |found| found.id),
             }),

@@ -8,7 +8,7 @@ use crate::resolution::resolve;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, Question, Uv, only_source};
 use kiln_fetch::IndexFile;
-use kiln_guest::{Bases, EngineSlot, runtime_of};
+use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{
     BuildError, Environment, Event, Events, artifacts_of, known_names, lock, read_workspace, text_file,
 };
@@ -17,7 +17,7 @@ use kiln_python::{
     Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
     declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
-use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform};
+use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
 use kiln_wheel::{command, declare, environment_of_base, left_out, target_environment};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,10 +110,7 @@ pub async fn lock_artifacts(
         }
     }
     names_are_locked(&environment.root, &asked, &request.upgrade_packages)?;
-    for mut asked in asked {
-        if asked.manifest.kind.is_image() {
-            asked.manifest.runtime = runtime_of(&bases, &asked.base).await?;
-        }
+    for asked in asked {
         let index = bases.index(&asked.base).await?;
         if ready.is_none() {
             let (uv, pinned) = resolver(&bases, &index, !request.check).await?;
@@ -135,7 +132,7 @@ pub async fn lock_artifacts(
 
 /// A lock of an artifact whose files say enough to make it.
 struct Asked<'a> {
-    manifest: Manifest,
+    manifest: &'a Manifest,
     base: PinnedBase,
     declaration: Declaration,
     /// The lock.
@@ -188,7 +185,11 @@ impl<'a> Asked<'a> {
             );
         }
         let base_of = |manifest: &'a Manifest, build: &'a BuildSection| {
-            (build.base.as_ref().unwrap_or(&manifest.base), &build.requirements, &manifest.target)
+            (
+                build.base.as_ref().unwrap_or_else(|| workspace.base_of(manifest)),
+                &build.requirements,
+                &manifest.target,
+            )
         };
         let mut first = manifest;
         for other in workspace.manifests.values() {
@@ -211,22 +212,15 @@ impl<'a> Asked<'a> {
                 first = other;
             }
         }
-        let base = pinned(workspace, manifest, build.base.as_ref().unwrap_or(&manifest.base))?;
+        let base =
+            pinned(workspace, manifest, build.base.as_ref().unwrap_or_else(|| workspace.base_of(manifest)))?;
         let text = text_file(root, input)?;
         let declaration = declare_requirements(&text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
         .map_err(BuildError::Lock)?;
         let command = command(first);
-        Ok(Some(Self {
-            manifest: manifest.clone(),
-            base,
-            declaration,
-            file,
-            sdists: &[],
-            for_building: true,
-            command,
-        }))
+        Ok(Some(Self { manifest, base, declaration, file, sdists: &[], for_building: true, command }))
     }
 
     fn new(bases: &Bases, workspace: &'a Workspace, name: &ArtifactName) -> Result<Self, BuildError> {
@@ -241,7 +235,7 @@ impl<'a> Asked<'a> {
         let Some(section) = &manifest.python else {
             return refuse(
                 "it has no [python] section, so there is nothing to lock".to_owned(),
-                match manifest.dockerfile {
+                match manifest.dockerfile() {
                     Some(_) => "its images are pinned in the Dockerfile, or as bases: kiln lock --base NAME"
                         .to_owned(),
                     None => {
@@ -288,7 +282,7 @@ impl<'a> Asked<'a> {
                 && python.extras == section.extras
                 && python.sdists == section.sdists
                 && other.target == manifest.target
-                && other.base == manifest.base;
+                && workspace.base_of(other) == workspace.base_of(manifest);
             if !same {
                 return refuse(
                     format!("{} uses the same lock, {}, for something else", other.name, section.lock),
@@ -300,14 +294,14 @@ impl<'a> Asked<'a> {
                 first = other;
             }
         }
-        let base = pinned(workspace, manifest, &manifest.base)?;
+        let base = pinned(workspace, manifest, workspace.base_of(manifest))?;
         let text = text_file(root, input)?;
         let declaration = declare(section, &text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
         .map_err(BuildError::Lock)?;
         Ok(Self {
-            manifest: manifest.clone(),
+            manifest,
             base,
             declaration,
             file: &section.lock,
@@ -363,10 +357,11 @@ async fn lock_one(
     let (manifest, declaration) = (&asked.manifest, &asked.declaration);
     let interpreter = bases.interpreter(&asked.base).await?;
     let base = &asked.base.definition.name;
+    let runtime = target_runtime(bases, manifest, &asked.base).await?;
     let environment = if asked.for_building {
-        environment_of_base(manifest, &asked.base, &interpreter).map(|(environment, _)| environment)
+        environment_of_base(manifest, &runtime, &asked.base, &interpreter).map(|(environment, _)| environment)
     } else {
-        target_environment(manifest, &interpreter)
+        target_environment(manifest, base, &runtime, &interpreter)
     }
     .map_err(BuildError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {
@@ -375,7 +370,7 @@ async fn lock_one(
             Problem::in_file(&manifest.file, message).help("use a base with the C library of the runtime"),
         ]));
     };
-    check_python(manifest, declaration, &interpreter)?;
+    check_python(base, declaration, &interpreter)?;
 
     let root = bases.run().root();
     let file = asked.file;
@@ -398,7 +393,7 @@ async fn lock_one(
     tell("resolve");
     let pinned = resolve(bases, indexes, uv, &question, &freedom)
         .await
-        .map_err(|none| unresolved(asked, &target, none))?;
+        .map_err(|none| unresolved(asked, &runtime, &target, none))?;
     let warnings = uv.take_warnings();
     let header = LockHeader {
         command: asked.command.clone(),
@@ -449,7 +444,7 @@ async fn lock_one(
         target: if asked.for_building {
             format!("builds in base {base}: {target}")
         } else {
-            format!("{} on {}: {target}", manifest.target.runtime, manifest.runtime.system.name)
+            format!("{} on {}: {target}", runtime.name, runtime.system.name)
         },
         tool: header.tool,
         distributions: pinned.len(),
@@ -471,7 +466,7 @@ fn says_the_same(before: &str, after: &str) -> bool {
 }
 
 fn check_python(
-    manifest: &Manifest,
+    base: &BaseName,
     declaration: &Declaration,
     interpreter: &Interpreter,
 ) -> Result<(), BuildError> {
@@ -481,7 +476,7 @@ fn check_python(
     }
     let cause = format!(
         "{}:{} requires Python `{}`, but the base `{}` has Python {}",
-        requires.file, requires.line, requires.text, manifest.base, interpreter.version
+        requires.file, requires.line, requires.text, base, interpreter.version
     );
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
         .remedy("use a base and a runtime whose Python the constraint accepts")
@@ -489,13 +484,13 @@ fn check_python(
     Err(BuildError::Denied(Box::new(finding)))
 }
 
-fn unresolved(asked: &Asked<'_>, target: &LockTarget, none: NoAnswer) -> BuildError {
+fn unresolved(asked: &Asked<'_>, runtime: &Runtime, target: &LockTarget, none: NoAnswer) -> BuildError {
     match none {
         NoAnswer::Broken(error) => error,
         NoAnswer::Refused { lines, unsatisfiable } => BuildError::Unresolved {
             artifact: asked.manifest.name.clone(),
             input: asked.declaration.file.clone(),
-            target: format!("{} ({target})", asked.manifest.target.runtime),
+            target: format!("{} ({target})", runtime.name),
             only_source: only_source(&lines),
             lines,
             unsatisfiable,

@@ -1,6 +1,7 @@
 //! `Cargo.lock`: the crates that a Rust project is built from, each by the checksum of its archive.
 //!
-//! Source: cargo's `core/resolver/encode.rs`; versions 3 and 4 of the format, which differ in how sources are written.
+//! Source: cargo's `core/resolver/encode.rs`; versions 3 and 4 of the format, which differ in how sources are
+//! written.
 
 use crate::Problem;
 use kiln_record::Digest;

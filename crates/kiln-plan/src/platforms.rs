@@ -1,11 +1,9 @@
-//! One manifest for several platforms: each of them is an artifact of its own, called `NAME.amd64` or `NAME.arm64`, and all of
-//! them together are an image index under the manifest's name.
+//! One manifest for several platforms: each of them is an artifact of its own, called `NAME.amd64` or
+//! `NAME.arm64`, and all of them together are an image index under the manifest's name.
 
-use crate::ImageOutput;
-use crate::manifest::{Manifest, TargetTable};
-use kiln_record::{Architecture, ArtifactKind, ArtifactName};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use crate::manifest::{ImageOutput, Manifest, platform_name};
+use kiln_record::{Architecture, ArtifactName};
+use std::collections::BTreeMap;
 
 /// An image for several platforms, as its manifest states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,85 +16,6 @@ pub struct PlatformSet {
     pub output: ImageOutput,
     /// Annotations, which the manifests of its platforms have, too.
     pub annotations: BTreeMap<String, String>,
-}
-
-/// The architectures of a `[target]`, sorted, and whether they are to be an index. Not empty where there is no problem.
-pub(crate) fn architectures(
-    kind: ArtifactKind,
-    name: &ArtifactName,
-    target: &TargetTable,
-    output: ImageOutput,
-    problem: &mut impl FnMut(Range<usize>, String, &str),
-) -> (Vec<Architecture>, bool) {
-    match (target.architecture, &target.architectures) {
-        (Some(one), None) => (vec![one], false),
-        (None, None) => {
-            problem(
-                0..0,
-                "`target.architecture` is missing".to_owned(),
-                "add architecture = \"x86_64\" or \"arm64\" under [target]",
-            );
-            (Vec::new(), false)
-        }
-        (Some(_), Some(several)) => {
-            problem(
-                several.span(),
-                "both `architecture` and `architectures` are given".to_owned(),
-                "keep `architecture` for a single manifest, or `architectures` for an index",
-            );
-            (Vec::new(), false)
-        }
-        (None, Some(several)) => {
-            let all: BTreeSet<Architecture> = several.get_ref().iter().copied().collect();
-            if kind != ArtifactKind::Image {
-                let reason = match kind {
-                    ArtifactKind::LambdaImage => "Lambda refuses an image index",
-                    _ => "Lambda takes one archive for each architecture",
-                };
-                problem(
-                    several.span(),
-                    format!("`architectures` has no meaning for a {kind}: {reason}"),
-                    "write `architecture`, and a manifest for each architecture",
-                );
-            } else if all.is_empty() {
-                problem(
-                    several.span(),
-                    "`architectures` is empty: the image would be for no platform".to_owned(),
-                    "name one or more: architectures = [\"x86_64\", \"arm64\"]",
-                );
-            } else if all.len() < several.get_ref().len() {
-                problem(
-                    several.span(),
-                    "`architectures` names one twice: an index has one manifest for each platform".to_owned(),
-                    "name each once",
-                );
-            }
-            if output == ImageOutput::DockerArchive {
-                problem(
-                    several.span(),
-                    "a docker-archive holds one platform and no index, but `architectures` asks for one"
-                        .to_owned(),
-                    "use output = \"oci-tar\" or \"oci-layout\" under [image], or `architecture`",
-                );
-            }
-            if let Some(error) = all.iter().find_map(|one| platform_name(name, *one).err()) {
-                problem(
-                    several.span(),
-                    format!("each platform is an artifact of its own: {error}"),
-                    "give the manifest a shorter name",
-                );
-            }
-            (all.into_iter().collect(), true)
-        }
-    }
-}
-
-/// What one platform of an image is called.
-fn platform_name(
-    name: &ArtifactName,
-    architecture: Architecture,
-) -> Result<ArtifactName, kiln_record::NameError> {
-    format!("{name}.{}", architecture.oci()).parse()
 }
 
 impl Manifest {
@@ -112,8 +31,8 @@ impl Manifest {
         (artifacts, Some(PlatformSet { name: self.name, artifacts: names, output, annotations }))
     }
 
-    /// The artifact that is one platform. A lock that kiln makes is for one target, so each platform has its own, whose name
-    /// says which; a lock of another tool is for all of them.
+    /// The artifact that is one platform. A lock that kiln makes is for one target, so each platform has its
+    /// own, whose name says which; a lock of another tool is for all of them.
     fn on(mut self, name: ArtifactName, architecture: Architecture) -> Self {
         if let Some(python) = &mut self.python {
             if python.requirements.is_some() {
@@ -128,7 +47,8 @@ impl Manifest {
         self
     }
 
-    /// The name of the manifest's file without its ending: the artifact's own, but for one platform of several.
+    /// The name of the manifest's file without its ending: the artifact's own, but for one platform of
+    /// several.
     #[must_use]
     pub fn stated_name(&self) -> &ArtifactName {
         self.stated_as.as_ref().unwrap_or(&self.name)

@@ -61,6 +61,53 @@ impl Problem {
     }
 }
 
+/// The problems of one file, as they are found.
+pub(crate) struct Problems<'a> {
+    file: &'a str,
+    text: &'a Arc<str>,
+    found: Vec<Problem>,
+}
+
+impl<'a> Problems<'a> {
+    /// None so far.
+    pub(crate) fn new(file: &'a str, text: &'a Arc<str>) -> Self {
+        Self { file, text, found: Vec::new() }
+    }
+
+    /// Adds one that has a place.
+    pub(crate) fn at(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(Problem::in_file(self.file, message).at(self.text, span).help(help));
+    }
+
+    /// Adds one that has no place of its own, such as something that is missing; it is shown at the top.
+    pub(crate) fn at_top(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.at(0..0, message, help);
+    }
+
+    /// Adds one with the whole file.
+    pub(crate) fn in_file(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(Problem::in_file(self.file, message).help(help));
+    }
+
+    /// Adds one that was found elsewhere.
+    pub(crate) fn push(&mut self, problem: Problem) {
+        self.found.push(problem);
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// All of them, or the value if there are none.
+    pub(crate) fn or<T>(self, value: Option<T>) -> Result<T, Vec<Problem>> {
+        match value {
+            Some(value) if self.found.is_empty() => Ok(value),
+            _ => Err(self.found),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;

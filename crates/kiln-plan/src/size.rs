@@ -1,6 +1,7 @@
 //! Sizes as people write them.
 
-/// Reads a size in bytes: a number with `B`, `kB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (powers of 1024).
+/// Reads a size in bytes: a number with `B`, `kB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (powers
+/// of 1024).
 ///
 /// # Errors
 /// A message that says which forms are understood.

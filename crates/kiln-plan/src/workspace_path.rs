@@ -1,7 +1,7 @@
 //! Paths that a user writes in a file of the workspace.
 
-/// A path relative to a folder of the workspace, as a path relative to the workspace's root, with `.` and `..` resolved.
-/// It stays inside the workspace, so that no host path reaches an output.
+/// A path relative to a folder of the workspace, as a path relative to the workspace's root, with `.` and
+/// `..` resolved. It stays inside the workspace, so that no host path reaches an output.
 ///
 /// # Errors
 /// What is wrong with it, as a clause.

@@ -235,7 +235,7 @@ fn images_are_read() {
     let health = image.health_check.as_ref().unwrap();
     assert_eq!((health.interval, health.timeout, health.retries), (5, 60, 3));
     assert_eq!((service.python_folder(), service.source_folder()), (Some("app"), Some("app")));
-    assert_eq!(service.target.runtime, "python", "its system is that of its base");
+    assert_eq!(service.target.runtime, None, "its system is that of its base");
 
     assert_eq!(function.image.as_ref().unwrap().user, None, "Lambda decides that");
     assert_eq!((function.python_folder(), function.source_folder()), (None, None));
@@ -245,7 +245,9 @@ fn images_are_read() {
     other.manifests[1].text = SERVICE.replace("\"8080\"", "\"8081\"").into();
     let other = Workspace::parse(&locked(other)).unwrap();
     let after = plan(&other, &other.manifests[&service.name], &PlanInputs::default());
-    assert_ne!(before.unwrap().digest, after.unwrap().digest, "a plan covers what an image says");
+    let before = before.unwrap();
+    assert_eq!(before.target.runtime, "python");
+    assert_ne!(before.digest, after.unwrap().digest, "a plan covers what an image says");
 }
 
 #[test]
@@ -316,6 +318,30 @@ fn mistakes_in_images_are_shown_in_the_file() {
         &files(BASE, &[("manifests/x.toml", &FUNCTION.replace("runtime", "# runtime"))]),
         &["`target.runtime` is missing: a lambda-zip is for a Lambda runtime"],
     );
+}
+
+#[test]
+fn the_base_of_an_image_is_what_its_dockerfile_stands_on() {
+    let manifest = "kind = \"image\"\ndockerfile = \"app/Dockerfile\"\n[target]\narchitecture = \"x86_64\"\n";
+    let mut files = files(BASE, &[("manifests/app.toml", manifest)]);
+    check(&files, &["`dockerfile` names manifests/app/Dockerfile, which does not exist"]);
+
+    files.dockerfiles = vec![file("manifests/app/Dockerfile", "FROM localhost/kiln/python\nRUN true\n")];
+    let workspace = Workspace::parse(&locked(files.clone())).unwrap();
+    let manifest = &workspace.manifests[&"app".parse().unwrap()];
+    assert_eq!(manifest.dockerfile().unwrap().context, "manifests/app");
+    assert_eq!(workspace.base_of(manifest).as_str(), "python");
+    let planned = plan(&workspace, manifest, &PlanInputs::default()).unwrap();
+    assert_eq!(
+        (planned.base.definition.name.as_str(), planned.target.runtime.as_str()),
+        ("python", "python")
+    );
+    assert_eq!(planned.recipe.unwrap().bases.len(), 1);
+
+    files.dockerfiles[0].text = "FROM scratch\nCOPY --from=localhost/kiln/python / /\n".into();
+    let workspace = Workspace::parse(&files).unwrap();
+    let manifest = &workspace.manifests[&"app".parse().unwrap()];
+    assert_eq!(workspace.base_of(manifest).as_str(), "scratch");
 }
 
 /// A service for both platforms, on a base that has both.

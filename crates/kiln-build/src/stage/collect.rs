@@ -7,7 +7,7 @@ use kiln_dockerfile::Made;
 use kiln_guest::Bases;
 use kiln_invocation::{Event, Run, Stage};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{DistributionName, Ecosystem, Gap};
+use kiln_record::{DistributionName, Ecosystem, Gap, Runtime};
 use kiln_store::Store;
 use kiln_wheel::ReadyWheel;
 use std::collections::BTreeSet;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 /// One tree with owners.
 pub(crate) struct Collected {
     pub(super) plan: Arc<ArtifactPlan>,
+    /// What it is judged against.
+    pub(super) runtime: Arc<Runtime>,
     pub(super) collection: Arc<Collection>,
     /// The tree as it was installed, before anything was left out or changed for packing.
     pub(super) installed: Arc<Collection>,
@@ -34,7 +36,7 @@ impl Fetched {
     /// Merges everything into one tree.
     pub(crate) fn collect(self, run: &Run, store: &Store) -> Judged<Collected> {
         run.tell(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
-        let Self { plan, distributions, own, made, mut verdict } = self;
+        let Self { plan, runtime, distributions, own, made, mut verdict } = self;
         let folder = plan.manifest.python_folder();
         let (mut parts, claimed) = kiln_wheel::parts(&distributions.wheels, &distributions.edges, folder);
         let collection = match &made {
@@ -55,6 +57,7 @@ impl Fetched {
         let collection = Arc::new(collection);
         Ok(Ok(Collected {
             plan,
+            runtime,
             installed: Arc::clone(&collection),
             collection,
             parts: parts.into(),
@@ -72,7 +75,9 @@ impl Collected {
     /// Applies the rules of the manifest's `[package]` section, if it has one.
     pub(crate) async fn package(mut self, bases: &Bases) -> Judged<Self> {
         let verdict = std::mem::take(&mut self.verdict);
-        let packaged = kiln_wheel::package(bases, &self.plan, self.collection, &self.wheels, verdict).await?;
+        let packaged =
+            kiln_wheel::package(bases, &self.plan, &self.runtime, self.collection, &self.wheels, verdict)
+                .await?;
         Ok(packaged.map(|(collection, verdict)| Self { collection, verdict, ..self }))
     }
 

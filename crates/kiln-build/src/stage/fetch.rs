@@ -2,11 +2,11 @@
 
 use kiln_collect::{Judged, Part, ReadyLayer, SourceTree, Verdict, component, denied};
 use kiln_dockerfile::Made;
-use kiln_guest::{Bases, with_runtime, with_system_of};
+use kiln_guest::{Bases, target_runtime, with_system_of};
 use kiln_invocation::{BuildError, Event, Stage};
 use kiln_plan::ArtifactPlan;
 use kiln_python::LayerContent;
-use kiln_record::{Check, CheckName, ComponentId, Ecosystem};
+use kiln_record::{Check, CheckName, ComponentId, Ecosystem, Runtime};
 use kiln_step::StepFiles;
 use kiln_wheel::Distributions;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) struct Planned {
 /// What is to be collected is in the store.
 pub(crate) struct Fetched {
     pub(super) plan: Arc<ArtifactPlan>,
+    /// What it is judged against.
+    pub(super) runtime: Arc<Runtime>,
     pub(super) distributions: Distributions,
     /// What is collected: own files, upstream sources and steps; distributions are parts once they are installed.
     pub(super) own: Vec<Part>,
@@ -41,7 +43,7 @@ impl Planned {
     /// Decides which distributions the target needs, and brings everything into the store.
     pub(crate) async fn fetch(self, bases: &Bases, layers: &[ReadyLayer]) -> Judged<Fetched> {
         let Self { plan, files } = self;
-        let plan = with_runtime(bases, plan).await?;
+        let runtime = target_runtime(bases, &plan.manifest, &plan.base).await?;
         let (manifest, run) = (&plan.manifest, bases.run());
         let tell = |stage| run.tell(Event::Stage { artifact: manifest.name.clone(), stage });
         if !plan.upstreams.is_empty() {
@@ -56,7 +58,7 @@ impl Planned {
         if let Some(denied) = denied(&plan, &verdict.findings, run.now()) {
             return Ok(Err(denied));
         }
-        let mut distributions = match bring_distributions(bases, &plan, layers).await? {
+        let mut distributions = match bring_distributions(bases, &plan, &runtime, layers).await? {
             Ok(distributions) => distributions,
             Err(denied) => return Ok(Err(denied)),
         };
@@ -66,8 +68,8 @@ impl Planned {
         own.extend(upstreams.iter().map(|ready| ready.part(manifest)));
         own.extend(steps.iter().map(kiln_step::ReadyStep::part));
         let made = make(bases, &plan, &files.own, &own[1..], &distributions).await?;
-        let plan = with_system_of(plan, made.as_ref().map(|made| &made.whole));
-        Ok(Ok(Fetched { plan: Arc::new(plan), distributions, own, made, verdict }))
+        let runtime = with_system_of(runtime, made.as_ref().map(|made| &made.whole));
+        Ok(Ok(Fetched { plan: Arc::new(plan), runtime, distributions, own, made, verdict }))
     }
 }
 
@@ -75,14 +77,15 @@ impl Planned {
 async fn bring_distributions(
     bases: &Bases,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     layers: &[ReadyLayer],
 ) -> Judged<Distributions> {
     let contents = layers
         .iter()
         .map(|layer| LayerContent { name: layer.name.clone(), distributions: layer.distributions.clone() })
         .collect();
-    match kiln_wheel::select_for(bases, plan, contents).await? {
-        Ok(Some(selecting)) => kiln_wheel::bring(bases, plan, selecting).await,
+    match kiln_wheel::select_for(bases, plan, runtime, contents).await? {
+        Ok(Some(selecting)) => kiln_wheel::bring(bases, plan, runtime, selecting).await,
         Ok(None) => {
             let check = Check::not_checked(CheckName::Distributions, "the manifest has no [python] section");
             let verdict = Verdict::of_checks(vec![check]);

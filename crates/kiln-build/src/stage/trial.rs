@@ -5,13 +5,14 @@ use kiln_guest::{Bases, Loaded};
 use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
-use kiln_record::{ArtifactKind, Cause, Code, DistributionName, Finding, Gap, ImportRecord};
+use kiln_record::{ArtifactKind, Cause, Code, DistributionName, Finding, Gap, ImportRecord, Runtime};
 use kiln_store::SmokeMeasure;
 use std::sync::Arc;
 
 /// An artifact on its way through the checks that run it.
 pub(super) struct Trial<'a> {
     pub(super) plan: &'a ArtifactPlan,
+    pub(super) runtime: &'a Runtime,
     pub(super) collection: &'a Arc<Collection>,
     pub(super) around: &'a Surroundings,
     pub(super) gaps: &'a [Gap],
@@ -31,8 +32,8 @@ pub(super) struct Tried {
 impl Trial<'_> {
     /// Imports it; and if nothing denies it then, gives a function its events, and watches a service.
     pub(super) async fn run(&self, bases: &Bases, mut verdict: Verdict) -> Result<Tried, BuildError> {
-        let Self { plan, collection, around, gaps, parts, layers, image } = self;
-        let imported = kiln_check::import(bases, plan, collection, around, layers, *image).await?;
+        let Self { plan, runtime, collection, around, gaps, parts, layers, image } = self;
+        let imported = kiln_check::import(bases, plan, runtime, collection, around, layers, *image).await?;
         verdict.findings.extend(imported.findings.into_iter().filter(|finding| !is_known(finding, gaps)));
         verdict.checks.extend(imported.checks);
         let mut tried = Tried { verdict, imports: imported.record, measured: None };
@@ -43,7 +44,7 @@ impl Trial<'_> {
         if plan.manifest.kind == ArtifactKind::Image {
             tried.verdict.extend(kiln_check::health(bases, plan, *image).await?);
         } else {
-            let smoke = kiln_check::smoke(bases, plan, collection, parts, layers, *image).await?;
+            let smoke = kiln_check::smoke(bases, plan, runtime, collection, parts, layers, *image).await?;
             tried.verdict.findings.extend(smoke.findings);
             tried.verdict.checks.extend(smoke.checks);
             tried.measured = smoke.measured;

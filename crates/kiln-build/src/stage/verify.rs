@@ -10,7 +10,7 @@ use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded};
 use kiln_invocation::{BuildError, Event, Stage, blocking};
 use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
-use kiln_record::{Ecosystem, Gap, ImportRecord};
+use kiln_record::{Ecosystem, Gap, ImportRecord, Runtime};
 use kiln_store::{SmokeMeasure, Store};
 use std::sync::Arc;
 
@@ -42,7 +42,19 @@ impl Verified {
 impl Collected {
     /// Judges the tree: reconciliation, ELF files, then the import in the base.
     pub(crate) async fn verify(self, bases: &Bases, layers: &[ReadyLayer]) -> Judged<Verified> {
-        let Self { plan, collection, installed, parts, made, gaps, mut verdict, wanted, declared, .. } = self;
+        let Self {
+            plan,
+            runtime,
+            collection,
+            installed,
+            parts,
+            made,
+            gaps,
+            mut verdict,
+            wanted,
+            declared,
+            ..
+        } = self;
         let now = bases.run().now();
         bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Verify });
         let layers: Arc<[ReadyLayer]> = layers.into();
@@ -53,6 +65,7 @@ impl Collected {
         let still = Still {
             store: bases.store().clone(),
             plan: Arc::clone(&plan),
+            runtime: Arc::clone(&runtime),
             collection: Arc::clone(&collection),
             parts: Arc::clone(&parts),
             layers: Arc::clone(&layers),
@@ -86,6 +99,7 @@ impl Collected {
         };
         let trial = Trial {
             plan: &plan,
+            runtime: &runtime,
             collection: &collection,
             around: &around,
             gaps: &gaps,
@@ -120,6 +134,7 @@ impl Collected {
 struct Still {
     store: Store,
     plan: Arc<ArtifactPlan>,
+    runtime: Arc<Runtime>,
     collection: Arc<Collection>,
     parts: Arc<[Part]>,
     layers: Arc<[ReadyLayer]>,
@@ -129,7 +144,7 @@ struct Still {
 
 impl Still {
     fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<Verdict, BuildError> {
-        let Self { store, plan, collection, parts, layers, base, made } = self;
+        let Self { store, plan, runtime, collection, parts, layers, base, made } = self;
         let (findings, check) = if plan.recipe.is_some() {
             let there = kiln_dockerfile::found_distributions(store, collection)?;
             kiln_dockerfile::reconciled(plan, wanted, &there)
@@ -139,12 +154,12 @@ impl Still {
             reconcile(wanted, &distributions_in_tree(&collection.tree, folder, read)?)
         };
         let mut verdict = Verdict { findings, checks: vec![check] };
-        verdict.extend(kiln_check::native(store, plan, collection, parts, layers)?);
+        verdict.extend(kiln_check::native(store, plan, runtime, collection, parts, layers)?);
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
         verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);
         if let Some(base) = base {
             verdict.extend(match made {
-                Some(made) => kiln_dockerfile::judge(plan, made),
+                Some(made) => kiln_dockerfile::judge(plan, runtime, made),
                 None => kiln_check::against_base(plan, collection, parts, base)?,
             });
         }

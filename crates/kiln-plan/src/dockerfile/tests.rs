@@ -1,15 +1,14 @@
+use super::own_base::own_base;
 use super::*;
+use crate::base::{BaseKind, RegistryDefinition};
+use crate::manifest::Manifest;
+use kiln_record::Digest;
 
 fn section(toml: &str) -> DockerfileSection {
-    #[derive(Deserialize)]
-    struct Manifest {
-        dockerfile: DockerfileKey,
-    }
-    let manifest: Manifest = toml::from_str(toml).unwrap();
-    let mut problems = Vec::new();
-    let section = manifest.dockerfile.section(ArtifactKind::Image, &mut |message, _| problems.push(message));
-    assert!(problems.is_empty(), "{problems:?}");
-    section.unwrap()
+    let text = format!("kind = \"image\"\ntarget.architecture = \"x86_64\"\n{toml}");
+    let name = "app".parse().unwrap();
+    let manifest = Manifest::parse(name, "manifests/app.toml", &text.into(), &[]).unwrap();
+    manifest.dockerfile().unwrap().clone()
 }
 
 fn bases() -> BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)> {
@@ -40,25 +39,6 @@ fn parse(text: &str, more: &str) -> Result<Dockerfile, Vec<String>> {
 
 fn engine_text(text: &str, more: &str) -> String {
     parse(text, more).unwrap().for_engine(|base| format!("<{base}>"))
-}
-
-#[test]
-fn the_key_is_a_path_or_a_table() {
-    let short = section("dockerfile = \"app/Dockerfile\"");
-    assert_eq!((short.path.as_str(), short.context.as_str()), ("manifests/app/Dockerfile", "manifests/app"));
-    let long =
-        section("[dockerfile]\npath = \"../docker/app.dockerfile\"\ncontext = \"../src\"\nnetwork = true\n");
-    assert_eq!(
-        (long.path.as_str(), long.context.as_str(), long.network),
-        ("docker/app.dockerfile", "src", true)
-    );
-    let refused = toml::from_str::<toml::Table>("dockerfile = 3").unwrap();
-    assert!(DockerfileKey::deserialize(refused["dockerfile"].clone()).is_err());
-    assert_eq!(dockerfile_of("dockerfile = \"app/Dockerfile\""), Some("manifests/app/Dockerfile".to_owned()));
-    assert_eq!(dockerfile_of("[dockerfile]\npath = \"../x\""), Some("x".to_owned()));
-    for text in ["kind = \"image\"", "dockerfile = 1", "dockerfile = \"/etc\"", "broken ="] {
-        assert_eq!(dockerfile_of(text), None, "{text}");
-    }
 }
 
 #[test]

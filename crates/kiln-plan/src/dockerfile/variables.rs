@@ -1,5 +1,5 @@
-//! Variables in the places of a Dockerfile that name images (Dockerfile reference, "Understand how ARG and FROM interact"
-//! and "Environment replacement").
+//! Variables in the places of a Dockerfile that name images (Dockerfile reference, "Understand how ARG and
+//! FROM interact" and "Environment replacement").
 
 use kiln_record::Platform;
 use std::collections::BTreeMap;
@@ -47,8 +47,8 @@ impl Variables {
         Ok(())
     }
 
-    /// A text with its variables replaced: `$NAME`, `${NAME}`, and `${NAME:-default}` and `${NAME:+other}` with or without
-    /// the colon.
+    /// A text with its variables replaced: `$NAME`, `${NAME}`, and `${NAME:-default}` and `${NAME:+other}`
+    /// with or without the colon.
     ///
     /// # Errors
     /// What is wrong, in words: a variable without a value, or braces that mean nothing.

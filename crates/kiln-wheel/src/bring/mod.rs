@@ -14,7 +14,7 @@ use kiln_plan::ArtifactPlan;
 use kiln_python::{
     FilePlace, Lock, Locked, TargetEnvironment, Wheel, requires, wheels_requiring_other_python,
 };
-use kiln_record::{Check, CheckName, DistributionName, Gap};
+use kiln_record::{Check, CheckName, DistributionName, Gap, Runtime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -52,7 +52,12 @@ impl Default for Distributions {
 ///
 /// # Errors
 /// If something cannot be had. What is wrong with what is there are findings.
-pub async fn bring(bases: &Bases, plan: &ArtifactPlan, selecting: Selecting) -> Judged<Distributions> {
+pub async fn bring(
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    runtime: &Runtime,
+    selecting: Selecting,
+) -> Judged<Distributions> {
     let Selecting { interpreter, target, lock, choice, selection, bindings } = selecting;
     let now = bases.run().now();
     if let Some(denied) = denied(plan, &selection.findings, now) {
@@ -61,14 +66,14 @@ pub async fn bring(bases: &Bases, plan: &ArtifactPlan, selecting: Selecting) -> 
     bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Fetch });
     let mut wheels = Vec::new();
     let mut findings = selection.findings.clone();
-    for brought in bring_each(bases, plan, &lock, &selection.wanted, &bindings, &target).await? {
+    for brought in bring_each(bases, plan, runtime, &lock, &selection.wanted, &bindings, &target).await? {
         wheels.extend(brought.wheel);
         findings.extend(brought.findings);
     }
     findings.extend(unused(&plan.manifest, &lock, &selection, &wheels));
     wheels.sort_by(|a, b| a.wheel.name.cmp(&b.wheel.name));
     let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-    let requirements = requires(&refs, &target, &selection, &choice, &plan.manifest.runtime);
+    let requirements = requires(&refs, &target, &selection, &choice, runtime);
     findings.extend(requirements.findings);
     findings.extend(wheels_requiring_other_python(&refs, &interpreter));
     if let Some(denied) = denied(plan, &findings, now) {
@@ -106,12 +111,13 @@ fn version_of(locked: &Locked, wheels: &[ReadyWheel]) -> String {
 async fn bring_each(
     bases: &Bases,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     lock: &Lock,
     wanted: &[Locked],
     bindings: &Bindings,
     target: &TargetEnvironment,
 ) -> Result<Vec<Brought>, BuildError> {
-    let builder = Builder::new(bases, plan, bindings);
+    let builder = Builder::new(bases, plan, runtime, bindings);
     let builder = &builder;
     let network = bases.network();
     let each = wanted.iter().map(|locked| async move {

@@ -220,6 +220,7 @@ enum Bound<'a, 'l> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiln_fetch::IndexSetting;
     use kiln_plan::Settings;
     use kiln_python::parse_requirements;
 

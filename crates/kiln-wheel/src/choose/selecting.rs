@@ -11,7 +11,7 @@ use kiln_python::{
     Choice, Interpreter, LayerContent, Lock, Selection, TargetEnvironment, parse_pipfile, parse_poetry,
     parse_pylock, parse_requirements, parse_uv, select,
 };
-use kiln_record::{Code, DistributionName, Finding, InputRole};
+use kiln_record::{BaseName, Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,14 +32,15 @@ pub struct Selecting {
 pub async fn select_for(
     bases: &Bases,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     layers: Vec<LayerContent>,
 ) -> Judged<Option<Selecting>> {
-    if plan.manifest.runtime.python.is_none() {
+    if runtime.python.is_none() {
         if plan.recipe.is_some() && plan.manifest.python.is_some() {
             // Without an interpreter nobody knows what of the lock is meant, and nothing would be held against it.
             let message = format!(
                 "there is a [python] section, but the base `{}` of the Dockerfile has no Python to choose for",
-                plan.manifest.base
+                plan.base.definition.name
             );
             return Err(BuildError::Input(vec![
                 Problem::in_file(&plan.manifest.file, message)
@@ -50,7 +51,7 @@ pub async fn select_for(
     }
     // What is imported in one Python says nothing about another, whether there are distributions or not.
     let interpreter = bases.interpreter(&plan.base).await?;
-    let target = match target_environment(&plan.manifest, &interpreter) {
+    let target = match target_environment(&plan.manifest, &plan.base.definition.name, runtime, &interpreter) {
         Ok(target) => target,
         Err(finding) => return Ok(Err(Denied(vec![*finding]))),
     };
@@ -79,7 +80,7 @@ pub async fn select_for(
         from_runtime: section.from_runtime.iter().cloned().collect(),
         layers,
     };
-    let mut selection = select(&lock, &target, &interpreter, &plan.manifest.runtime, &choice);
+    let mut selection = select(&lock, &target, &interpreter, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = format!("{}:{}", remark.file, remark.line);
         Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
@@ -188,13 +189,15 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
 
 pub fn target_environment(
     manifest: &Manifest,
+    base: &BaseName,
+    runtime: &Runtime,
     interpreter: &Interpreter,
 ) -> Result<TargetEnvironment, Box<Finding>> {
-    TargetEnvironment::new(interpreter, &manifest.runtime, manifest.target.architecture).map_err(|error| {
+    TargetEnvironment::new(interpreter, runtime, manifest.target.architecture).map_err(|error| {
         Box::new(
-            Finding::new(Code::RequiresPythonMismatch, manifest.base.as_str(), error.to_string())
+            Finding::new(Code::RequiresPythonMismatch, base.as_str(), error.to_string())
                 .detail(format!("base and target are named in {}", manifest.file))
-                .remedy(format!("name a base with the Python of {}", manifest.target.runtime))
+                .remedy(format!("name a base with the Python of {}", runtime.name))
                 .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
         )
     })

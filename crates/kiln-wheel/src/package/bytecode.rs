@@ -9,8 +9,8 @@ use kiln_pack::{PackError, TarContent, read_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{COMPILE, CompileReport, CompileRequest};
 use kiln_record::{
-    ArtifactKind, BaseName, Check, CheckName, Code, Digest, Entry, Finding, Mode, Transformation, TreePath,
-    digest_of_value,
+    ArtifactKind, BaseName, Check, CheckName, Code, Digest, Entry, Finding, Mode, Runtime, Transformation,
+    TreePath, digest_of_value,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,14 +51,13 @@ pub(super) struct Compiled {
 pub(super) async fn compile(
     bases: &Bases,
     plan: &ArtifactPlan,
+    runtime: &Runtime,
     collection: &Arc<Collection>,
 ) -> Result<Compiled, BuildError> {
     let manifest = &plan.manifest;
-    if manifest.runtime.python.is_none() {
-        let check = Check::not_checked(
-            CheckName::Bytecode,
-            format!("runtime {} has no Python", manifest.target.runtime),
-        );
+    if runtime.python.is_none() {
+        let check =
+            Check::not_checked(CheckName::Bytecode, format!("runtime {} has no Python", runtime.name));
         return Ok(Compiled { check: Some(check), ..Compiled::default() });
     }
     let modules: Vec<(&TreePath, &Digest)> = collection

@@ -11,7 +11,7 @@ use kiln_guest::Bases;
 use kiln_invocation::{BuildError, blocking};
 use kiln_plan::{ArtifactPlan, Bytecode};
 use kiln_python::render_record;
-use kiln_record::{Code, Digest, Entry, Transformation, TreePath, digest_of_value};
+use kiln_record::{Code, Digest, Entry, Runtime, Transformation, TreePath, digest_of_value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ pub fn rules() -> Result<Digest, BuildError> {
 pub async fn package(
     bases: &Bases,
     plan: &Arc<ArtifactPlan>,
+    runtime: &Runtime,
     collection: Arc<Collection>,
     wheels: &Arc<[ReadyWheel]>,
     mut verdict: Verdict,
@@ -68,7 +69,7 @@ pub async fn package(
     }
     let mut made = BTreeMap::new();
     if section.bytecode == Bytecode::UncheckedHash {
-        let compiled = bytecode::compile(bases, plan, &collection).await?;
+        let compiled = bytecode::compile(bases, plan, runtime, &collection).await?;
         verdict.findings.extend(compiled.findings);
         verdict.checks.extend(compiled.check);
         if let Some(denied) = denied(plan, &verdict.findings, now) {

@@ -30,12 +30,13 @@ impl BuildEnvironment {
     pub(super) async fn prepare(
         bases: &Bases,
         plan: &ArtifactPlan,
+        runtime: &Runtime,
         build: &BuildPlan,
     ) -> Result<Result<Arc<Self>, Vec<Finding>>, BuildError> {
         let manifest = &plan.manifest;
         let base = &build.base;
         let interpreter = bases.interpreter(base).await?;
-        let (target, runtime) = match environment_of_base(manifest, base, &interpreter) {
+        let (target, runtime) = match environment_of_base(manifest, runtime, base, &interpreter) {
             Ok(both) => both,
             Err(finding) => return Ok(Err(vec![*finding])),
         };
@@ -154,10 +155,11 @@ fn not_of_input(
 /// that Lambda's C library does not matter.
 pub fn environment_of_base(
     manifest: &Manifest,
+    runtime: &Runtime,
     base: &PinnedBase,
     interpreter: &Interpreter,
 ) -> Result<(TargetEnvironment, Runtime), Box<Finding>> {
-    let mut runtime = Runtime::clone(&manifest.runtime);
+    let mut runtime = runtime.clone();
     runtime.provides.clear();
     if let Some(glibc) = interpreter.glibc {
         runtime.system.glibc = glibc;
@@ -172,7 +174,7 @@ pub fn environment_of_base(
                     .detail(format!("source distributions of {} are built in this base", manifest.name))
                     .remedy(format!(
                         "name a base with the Python of {} with `base` under [python.build]",
-                        manifest.target.runtime
+                        runtime.name
                     )),
             ))
         }

@@ -23,7 +23,8 @@ use kiln_python::{
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, digest_of_value,
+    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Runtime,
+    digest_of_value,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -93,6 +94,7 @@ impl Brought {
 pub struct Builder<'a> {
     bases: &'a Bases,
     plan: &'a ArtifactPlan,
+    runtime: &'a Runtime,
     bindings: &'a Bindings,
     /// Made when the first source distribution needs it.
     environment: OnceCell<Result<Arc<BuildEnvironment>, Vec<Finding>>>,
@@ -108,8 +110,13 @@ struct Job<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(bases: &'a Bases, plan: &'a ArtifactPlan, bindings: &'a Bindings) -> Self {
-        Self { bases, plan, bindings, environment: OnceCell::new() }
+    pub fn new(
+        bases: &'a Bases,
+        plan: &'a ArtifactPlan,
+        runtime: &'a Runtime,
+        bindings: &'a Bindings,
+    ) -> Self {
+        Self { bases, plan, runtime, bindings, environment: OnceCell::new() }
     }
 
     fn listed(&self) -> &[DistributionName] {
@@ -243,10 +250,7 @@ impl<'a> Builder<'a> {
             );
             let finding = Finding::new(Code::NoCompatibleWheel, name.as_str(), cause)
                 .detail(format!("built in base {} from {}", known.from.base, known.from.sdist.file_name))
-                .remedy(format!(
-                    "name a base with the Python and machine of {}",
-                    self.plan.manifest.target.runtime
-                ));
+                .remedy(format!("name a base with the Python and machine of {}", self.runtime.name));
             return Ok(Brought::finding(finding));
         }
         let mut findings = Vec::new();
@@ -270,7 +274,7 @@ impl<'a> Builder<'a> {
             .map_err(|reason| self.failed(job, format!("cannot be built: {reason}"), &Log::default()))?;
         let environment = self
             .environment
-            .get_or_try_init(|| BuildEnvironment::prepare(bases, self.plan, job.build))
+            .get_or_try_init(|| BuildEnvironment::prepare(bases, self.plan, self.runtime, job.build))
             .await?;
         let environment = match environment {
             Ok(environment) => Arc::clone(environment),

@@ -165,6 +165,7 @@ fn malformed(place: &str, reason: &str) -> PackError {
 mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
+    use kiln_pack::TarWriter;
     use std::io::Write as _;
 
     fn sdist(files: &[(&str, Option<&str>)]) -> Vec<u8> {

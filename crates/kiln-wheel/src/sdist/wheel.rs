@@ -141,6 +141,6 @@ mod tests {
         differs(&[("a", Plain, b""), ("b", Plain, b"")], &[("b", Plain, b"1")], "a", "only the first");
         let mut other = wheel(&[]);
         other.file_name = "a-2-py3-none-any.whl".to_owned();
-        assert_eq!(wheel(&[]).difference(&other).unwrap().place, "the file name");
+        assert_eq!(wheel(&[]).difference(&other).unwrap().path, "the file name");
     }
 }

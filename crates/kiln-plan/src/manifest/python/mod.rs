@@ -1,20 +1,29 @@
 //! The `[python]` section: which lock, what of it, and who installs it.
 
-use crate::BuildSection;
-use crate::manifest::a;
-use kiln_record::{ArtifactKind, DistributionName, TreePath};
+mod build;
+mod lock_kind;
+
+pub use build::{BUILD_VARIABLES, BuildSection};
+pub use lock_kind::LockKind;
+
+use super::kind::a;
+use super::path::beside_manifest;
+use crate::problem::Problems;
+use kiln_record::{ArtifactKind, DistributionName, Runtime, TreePath};
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
 /// The `[python]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PythonSection {
-    /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is `project`.
+    /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is
+    /// `project`.
     pub lock: String,
     /// The project file, for locks that have one; `pyproject.toml` beside the lock if absent.
     pub project: Option<String>,
-    /// What `kiln lock` makes the lock from: a requirements file without hashes, or a `pyproject.toml`. Once read,
-    /// relative to the workspace.
+    /// What `kiln lock` makes the lock from: a requirements file without hashes, or a `pyproject.toml`. Once
+    /// read, relative to the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<String>,
     /// Dependency groups to install besides the main one.
@@ -38,7 +47,8 @@ pub struct PythonSection {
     /// Who installs the wheels.
     #[serde(default, skip_serializing_if = "Installer::is_kiln")]
     pub install: Installer,
-    /// The folder of an image that distributions are installed in; [`APP_FOLDER`] if absent. Of kind `image` only.
+    /// The folder of an image that distributions are installed in; [`APP_FOLDER`](crate::APP_FOLDER) if
+    /// absent. Of kind `image` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
 }
@@ -60,36 +70,6 @@ impl Installer {
     }
 }
 
-/// The format of a dependency lock, told by its file name as the tools that write it do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockKind {
-    /// `poetry.lock`, with `pyproject.toml`.
-    Poetry,
-    /// `uv.lock`, with `pyproject.toml`.
-    Uv,
-    /// `Pipfile.lock`, with `Pipfile`.
-    Pipfile,
-    /// `pylock.toml` or `pylock.<name>.toml` (PEP 751).
-    Pylock,
-    /// Any other name: a requirements file with hashes.
-    Requirements,
-}
-
-impl LockKind {
-    /// The format of a lock with this path.
-    #[must_use]
-    pub fn of(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        match name {
-            "poetry.lock" => Self::Poetry,
-            "uv.lock" => Self::Uv,
-            "Pipfile.lock" => Self::Pipfile,
-            _ if name.starts_with("pylock.") && name.ends_with(".toml") => Self::Pylock,
-            _ => Self::Requirements,
-        }
-    }
-}
-
 impl PythonSection {
     /// The format of the lock.
     #[must_use]
@@ -103,7 +83,8 @@ impl PythonSection {
         if self.sdists.is_empty() { None } else { self.build.as_ref()?.lock.as_deref() }
     }
 
-    /// What the lock of build requirements is made from, if source distributions may be built and it is named.
+    /// What the lock of build requirements is made from, if source distributions may be built and it is
+    /// named.
     #[must_use]
     pub fn build_requirements(&self) -> Option<&str> {
         self.build_lock().and(self.build.as_ref()?.requirements.as_deref())
@@ -131,22 +112,77 @@ impl PythonSection {
     }
 }
 
+/// What else a manifest says that decides what the section may say.
+pub(super) struct Beside<'a> {
+    pub(super) kind: ArtifactKind,
+    pub(super) by_dockerfile: bool,
+    /// The runtime that is stated.
+    pub(super) runtime: Option<&'a Runtime>,
+    /// Where the lock of the upstream sources is, if there are any.
+    pub(super) upstream_lock: Option<&'a str>,
+}
+
+impl PythonSection {
+    /// Checks the section, and makes its paths relative to the workspace.
+    pub(super) fn parse(section: Spanned<Self>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Self {
+        let span = section.span();
+        let mut python = section.into_inner();
+        if let Some(runtime) = beside.runtime.filter(|runtime| runtime.python.is_none()) {
+            problems.at(
+                span.clone(),
+                format!("the runtime `{}` has no Python, but there is a [python] section", runtime.name),
+                "name a python runtime, or remove the section",
+            );
+        }
+        if beside.by_dockerfile {
+            for key in python.keys_about_installing() {
+                problems.at(
+                    span.clone(),
+                    format!("`python.{key}` is given, but the Dockerfile installs the distributions"),
+                    "remove it: kiln compares what is installed with the lock, and gives the wheels (`wheels` under [dockerfile])",
+                );
+            }
+        }
+        problems_of_requirements(&python, problems);
+        problems_of_building(&python, problems);
+        problems_of_folder(beside.kind, &python, problems);
+        let own = std::iter::once(&mut python.lock).chain(&mut python.project);
+        let build = python.build.iter_mut().flat_map(BuildSection::paths);
+        for path in own.chain(&mut python.requirements).chain(build) {
+            if let Some(inside) = beside_manifest(path, 0..0, problems) {
+                *path = inside;
+            }
+        }
+        if beside.upstream_lock == Some(&*python.lock) {
+            problems.at_top(
+                format!("`python.lock` is {}, where the lock of the upstream sources is", python.lock),
+                "give the dependency lock another name",
+            );
+        }
+        python
+    }
+
+    /// The keys that are there and say how the distributions are installed.
+    fn keys_about_installing(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("into", self.into.is_some()),
+            ("install", self.install != Installer::Kiln),
+            ("sdists", !self.sdists.is_empty()),
+        ];
+        given.into_iter().filter_map(|(key, given)| given.then_some(key))
+    }
+}
+
 /// What is wrong with the place of an image's distributions.
-pub(crate) fn problems_of_folder(
-    kind: ArtifactKind,
-    python: &PythonSection,
-    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
-) {
+fn problems_of_folder(kind: ArtifactKind, python: &PythonSection, problems: &mut Problems<'_>) {
     let Some(into) = &python.into else { return };
     if kind != ArtifactKind::Image {
-        problem(
-            0..0,
+        problems.at_top(
             format!("`python.into` is given, but Lambda says where distributions are in {}", a(kind)),
             "remove it",
         );
     } else if let Err(error) = TreePath::new(into) {
-        problem(
-            0..0,
+        problems.at_top(
             format!("`python.into`: {error}"),
             "name a folder of the image without the slash in front, such as \"opt/service\"",
         );
@@ -154,16 +190,12 @@ pub(crate) fn problems_of_folder(
 }
 
 /// What is wrong with the keys about locking, whatever the files say.
-pub(crate) fn problems_of_requirements(
-    python: &PythonSection,
-    problem: &mut impl FnMut(std::ops::Range<usize>, String, &str),
-) {
+fn problems_of_requirements(python: &PythonSection, problems: &mut Problems<'_>) {
     let names = [("group", &python.groups), ("extra", &python.extras)];
     for (what, name) in names.into_iter().flat_map(|(what, names)| names.iter().map(move |name| (what, name)))
     {
         if name.parse::<DistributionName>().is_err() {
-            problem(
-                0..0,
+            problems.at_top(
                 format!("`{}` is not the name of a {what}", name.escape_debug()),
                 "a name has letters, digits, `-`, `_` and `.`",
             );
@@ -171,25 +203,40 @@ pub(crate) fn problems_of_requirements(
     }
     let Some(requirements) = &python.requirements else { return };
     if python.lock_kind() != LockKind::Requirements {
-        problem(
-            0..0,
+        problems.at_top(
             format!("`python.requirements` is there, but {} is the lock of another tool", python.lock),
             "remove `requirements`, or name a lock for kiln to write, such as lock = \"app/requirements.lock.txt\"",
         );
     }
     if *requirements == python.lock {
-        problem(
-            0..0,
+        problems.at_top(
             format!("`python.lock` and `python.requirements` are both {requirements}"),
             "keep what you want in one file, such as requirements.in, and let kiln write the other",
         );
     }
     let chooses = !python.groups.is_empty() || !python.extras.is_empty();
     if chooses && !python.requirements_are_project() {
-        problem(
-            0..0,
+        problems.at_top(
             format!("{requirements} is a list of requirements, which has no groups and extras"),
             "remove `groups` and `extras`, or name a pyproject.toml",
         );
+    }
+}
+
+/// What is wrong with the keys about building, whatever the files say.
+fn problems_of_building(python: &PythonSection, problems: &mut Problems<'_>) {
+    for (index, name) in python.sdists.iter().enumerate() {
+        if python.sdists[..index].contains(name) {
+            problems.at_top(format!("`python.sdists` names {name} twice"), "name each distribution once");
+        }
+        if python.exclude.contains(name) || python.from_runtime.contains(name) {
+            problems.at_top(
+                format!("`python.sdists` lets {name} be built, but it is also left out"),
+                "keep it in one of `sdists`, `exclude` and `from-runtime`",
+            );
+        }
+    }
+    if let Some(build) = &python.build {
+        build.problems(&python.lock, python.sdists.is_empty(), problems);
     }
 }

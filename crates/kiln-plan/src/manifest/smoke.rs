@@ -1,10 +1,9 @@
 //! Smoke events: what a function must be able to answer before it is published.
 
-use crate::Problem;
-use crate::workspace_path::in_workspace;
+use super::path::beside_manifest;
+use crate::problem::Problems;
 use kiln_record::ArtifactKind;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use toml::Spanned;
 
 /// The most events of one manifest.
@@ -57,7 +56,7 @@ pub enum SmokeMatch {
 /// One `[[smoke]]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct SmokeTable {
+pub(super) struct SmokeTable {
     name: Spanned<String>,
     event: Spanned<String>,
     #[serde(default)]
@@ -70,17 +69,12 @@ pub(crate) struct SmokeTable {
     cold: bool,
 }
 
-/// Checks the events of a manifest.
-pub(crate) fn smoke_events(
-    file: &str,
-    text: &Arc<str>,
-    kind: ArtifactKind,
+/// Reads the events of a manifest.
+pub(super) fn parse(
     tables: Vec<SmokeTable>,
-    problems: &mut Vec<Problem>,
+    kind: ArtifactKind,
+    problems: &mut Problems<'_>,
 ) -> Vec<SmokeEvent> {
-    let mut problem = |span: std::ops::Range<usize>, message: String, help: &str| {
-        problems.push(Problem::in_file(file, message).at(text, span).help(help));
-    };
     if let (false, Some(first)) = (kind.is_function(), tables.first()) {
         let (message, help) = match kind {
             ArtifactKind::Image => (
@@ -92,11 +86,11 @@ pub(crate) fn smoke_events(
                 "add it to a function that uses the layer",
             ),
         };
-        problem(first.name.span(), message.to_owned(), help);
+        problems.at(first.name.span(), message, help);
         return Vec::new();
     }
     if let Some(table) = tables.get(MAX_EVENTS) {
-        problem(
+        problems.at(
             table.name.span(),
             format!("there are more than {MAX_EVENTS} events"),
             "keep those that show that the package is sound; the rest are tests of the code",
@@ -107,43 +101,35 @@ pub(crate) fn smoke_events(
     for table in tables {
         let name = table.name.get_ref().clone();
         if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-            problem(
+            problems.at(
                 table.name.span(),
                 format!("`{}` is not a name for an event", name.escape_debug()),
                 "write a few words on one line",
             );
         }
         if events.iter().any(|event| event.name == name) {
-            problem(
+            problems.at(
                 table.name.span(),
                 format!("two events are named `{name}`"),
                 "give each a name of its own",
             );
         }
         if let (SmokeStatus::Ok, Some(error_type)) = (table.status, &table.error_type) {
-            problem(
+            problems.at(
                 error_type.span(),
-                "an answer has no error type".to_owned(),
+                "an answer has no error type",
                 "add status = \"error\", or remove `error-type`",
             );
         }
         if let (Some(matching), None) = (&table.matching, &table.expect) {
-            problem(
+            problems.at(
                 matching.span(),
-                "`match` says how to compare, but there is nothing to compare with".to_owned(),
+                "`match` says how to compare, but there is nothing to compare with",
                 "name a file with `expect`, or remove `match`",
             );
         }
-        let mut path = |path: &Spanned<String>| match in_workspace("manifests", path.get_ref()) {
-            Ok(inside) => inside,
-            Err(message) => {
-                problem(
-                    path.span(),
-                    message,
-                    "write a path relative to the manifest's folder, inside the workspace",
-                );
-                String::new()
-            }
+        let mut path = |path: &Spanned<String>| {
+            beside_manifest(path.get_ref(), path.span(), problems).unwrap_or_default()
         };
         events.push(SmokeEvent {
             name,
@@ -156,52 +142,4 @@ pub(crate) fn smoke_events(
         });
     }
     events
-}
-
-/// Reads a time in whole seconds: a number with `s` or `min`. Lambda takes 1 second to 15 minutes.
-///
-/// # Errors
-/// A message that says which forms are understood.
-pub(crate) fn parse_timeout(text: &str) -> Result<u32, String> {
-    let seconds = match text.trim().split_once(' ') {
-        Some((number, "s")) => number.parse().ok(),
-        Some((number, "min")) => number.parse::<u32>().ok().and_then(|minutes| minutes.checked_mul(60)),
-        _ => None,
-    };
-    seconds.filter(|seconds| (1..=900).contains(seconds)).ok_or_else(|| {
-        format!(
-            "`{text}` is not a timeout that Lambda has: write 1 s to 900 s, or whole minutes up to 15 min"
-        )
-    })
-}
-
-/// Reads an amount of memory in whole MB, which Lambda counts as 1024 × 1024 bytes; 128 to 10,240 of them.
-///
-/// # Errors
-/// A message that says which forms are understood.
-pub(crate) fn parse_memory(text: &str) -> Result<u32, String> {
-    let number = text.trim().strip_suffix("MB").map(|number| number.trim().parse::<u32>());
-    match number {
-        Some(Ok(megabytes)) if (128..=10_240).contains(&megabytes) => Ok(megabytes),
-        _ => Err(format!("`{text}` is not an amount of memory that Lambda has: write 128 MB to 10240 MB")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lambdas_amounts_are_read() {
-        assert_eq!(parse_timeout("10 s"), Ok(10));
-        assert_eq!(parse_timeout("15 min"), Ok(900));
-        for bad in ["", "10", "0 s", "901 s", "16 min", "1.5 s", "-1 s", "10 h", "99999999999 min"] {
-            assert!(parse_timeout(bad).is_err(), "{bad}");
-        }
-        assert_eq!(parse_memory("256 MB"), Ok(256));
-        assert_eq!(parse_memory("10240MB"), Ok(10_240));
-        for bad in ["", "256", "127 MB", "10241 MB", "1 GB", "256 MiB", "-256 MB"] {
-            assert!(parse_memory(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The `[package]` section: what packing leaves out or changes, each by a named rule.
 
-use crate::Problem;
+use crate::problem::Problems;
 use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -21,7 +21,8 @@ pub struct PackageSection {
     pub bytecode: Bytecode,
 }
 
-/// A set of files that distributions bring and that running code seldom needs. Never applied to the artifact's own source.
+/// A set of files that distributions bring and that running code seldom needs. Never applied to the
+/// artifact's own source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropRule {
@@ -79,32 +80,35 @@ pub enum Bytecode {
 }
 
 impl PackageSection {
-    /// What a person must correct in it, as messages with a way out.
-    pub(crate) fn problems(&self, file: &str) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut problem =
-            |message: String, help: &str| problems.push(Problem::in_file(file, message).help(help));
+    /// Checks it. Where a Dockerfile says what is in the image, there is nothing to leave out.
+    pub(super) fn parse(self, by_dockerfile: bool, problems: &mut Problems<'_>) -> Self {
+        if by_dockerfile {
+            problems.at_top(
+                "there is a [package] section, but the Dockerfile says what is in the image",
+                "remove the section, and what it left out in the Dockerfile",
+            );
+        }
         for pattern in self.include.iter().flatten().chain(&self.exclude) {
             if let Err(error) = GlobBuilder::new(pattern).literal_separator(true).build() {
-                problem(
+                problems.in_file(
                     format!("`{pattern}` under [package] is not a glob: {}", error.kind()),
                     "see docs/manifests.md for the patterns",
                 );
             }
         }
         for pattern in self.exclude.iter().filter(|pattern| pattern.contains("dist-info")) {
-            problem(
+            problems.in_file(
                 format!("`{pattern}` under [package] would leave out metadata of distributions"),
                 "remove it: entry points, versions and licences are read from `.dist-info` folders at run time; to leave \
                  out a whole distribution, name it in `exclude` under [python]",
             );
         }
         if self.include.as_ref().is_some_and(Vec::is_empty) {
-            problem(
-                "`include` under [package] is empty: nothing would be in the artifact".to_owned(),
+            problems.in_file(
+                "`include` under [package] is empty: nothing would be in the artifact",
                 "remove the key to keep everything",
             );
         }
-        problems
+        self
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct RuntimeTable {
 /// Reads the targets of a workspace.
 ///
 /// # Errors
-/// The first thing that is wrong: a name that is taken, a version that is none, a target without a glibc version.
+/// The first thing that is wrong: a name that is taken, a version that is none, a target without a glibc
+/// version.
 pub(crate) fn own_runtimes(
     file: &str,
     text: &Arc<str>,

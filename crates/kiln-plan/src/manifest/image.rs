@@ -1,11 +1,12 @@
 //! The `[image]` section: what a container image says of itself, and how it is written.
 
-use crate::Problem;
+use super::kind::a;
+use crate::duration::parse_seconds;
+use crate::problem::Problems;
 use kiln_record::{ArtifactKind, HealthCheck, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 use toml::Spanned;
 
 /// The most entries of a list or table of the section.
@@ -84,8 +85,8 @@ pub enum Compression {
 /// The section as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct ImageTable {
-    pub(crate) output: ImageOutput,
+pub(super) struct ImageTable {
+    pub(super) output: ImageOutput,
     compression: Option<Spanned<Compression>>,
     user: Option<Spanned<String>>,
     entrypoint: Option<Spanned<Vec<String>>>,
@@ -110,24 +111,42 @@ struct HealthTable {
     retries: Option<Spanned<u32>>,
 }
 
-/// Checks the section of an image. It may be absent for a Lambda function.
-pub(crate) fn image_section(
-    file: &str,
-    text: &Arc<str>,
+impl ImageSection {
+    /// Reads the section, which an image has even where the manifest does not: a Lambda function needs none.
+    pub(super) fn parse(
+        table: Option<Spanned<ImageTable>>,
+        kind: ArtifactKind,
+        by_dockerfile: bool,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        if !kind.is_image() {
+            if let Some(table) = table {
+                problems.at(
+                    table.span(),
+                    format!("{} has no [image] section", a(kind)),
+                    "remove it, or make this a lambda-image",
+                );
+            }
+            return None;
+        }
+        Some(image_section(table, kind, by_dockerfile, &mut Checker { problems }))
+    }
+}
+
+fn image_section(
+    table: Option<Spanned<ImageTable>>,
     kind: ArtifactKind,
     by_dockerfile: bool,
-    table: Option<Spanned<ImageTable>>,
-    problems: &mut Vec<Problem>,
+    checker: &mut Checker<'_, '_>,
 ) -> ImageSection {
-    let mut checker = Checker { file, text, problems };
     let place = table.as_ref().map_or(0..0, Spanned::span);
     let table = table.map(Spanned::into_inner).unwrap_or_default();
     match kind {
         _ if by_dockerfile => checker.stated_in_dockerfile(&table),
         ArtifactKind::LambdaImage => checker.lambda(&table),
-        _ if table.entrypoint.is_none() && table.command.is_none() => checker.problem(
+        _ if table.entrypoint.is_none() && table.command.is_none() => checker.problems.at(
             place,
-            "an image needs an `entrypoint` or a `command`: it would start nothing".to_owned(),
+            "an image needs an `entrypoint` or a `command`: it would start nothing",
             "add under [image], for example, entrypoint = [\"python3\", \"-m\", \"service\"]",
         ),
         _ => {}
@@ -137,15 +156,15 @@ pub(crate) fn image_section(
         && compression == Compression::Zstd
     {
         if kind == ArtifactKind::LambdaImage {
-            checker.problem(
+            checker.problems.at(
                 stated.span(),
-                "Lambda takes images of the OCI specification 1.0, which has no zstd layers".to_owned(),
+                "Lambda takes images of the OCI specification 1.0, which has no zstd layers",
                 "use \"gzip\" or \"none\"",
             );
         } else if table.output == ImageOutput::DockerArchive {
-            checker.problem(
+            checker.problems.at(
                 stated.span(),
-                "a docker-archive is for engines that do not read zstd layers".to_owned(),
+                "a docker-archive is for engines that do not read zstd layers",
                 "use \"gzip\" or \"none\", or another `output`",
             );
         }
@@ -153,7 +172,7 @@ pub(crate) fn image_section(
     let user = match &table.user {
         Some(user) if is_numeric_user(user.get_ref()) => Some(user.get_ref().clone()),
         Some(user) => {
-            checker.problem(
+            checker.problems.at(
                 user.span(),
                 format!("`{}` is not a numeric user and group", user.get_ref().escape_debug()),
                 "write both as numbers, such as \"65534:65534\": only numbers say everywhere that it is not root",
@@ -180,17 +199,12 @@ pub(crate) fn image_section(
     }
 }
 
-struct Checker<'a> {
-    file: &'a str,
-    text: &'a Arc<str>,
-    problems: &'a mut Vec<Problem>,
+/// The keys that need more than a type.
+struct Checker<'a, 'p> {
+    problems: &'a mut Problems<'p>,
 }
 
-impl Checker<'_> {
-    fn problem(&mut self, span: Range<usize>, message: String, help: &str) {
-        self.problems.push(Problem::in_file(self.file, message).at(self.text, span).help(help));
-    }
-
+impl Checker<'_, '_> {
     /// Two places that say the same would differ one day.
     fn stated_in_dockerfile(&mut self, table: &ImageTable) {
         let given = [
@@ -207,10 +221,10 @@ impl Checker<'_> {
         ];
         for (key, instruction, span) in given {
             if let Some(span) = span {
-                self.problem(
+                self.problems.at(
                     span,
                     format!("`{key}` is what the Dockerfile says"),
-                    &format!("remove it, and write {instruction} in the Dockerfile"),
+                    format!("remove it, and write {instruction} in the Dockerfile"),
                 );
             }
         }
@@ -238,7 +252,7 @@ impl Checker<'_> {
         ];
         for (key, span, why) in given {
             if let Some(span) = span {
-                self.problem(
+                self.problems.at(
                     span,
                     format!("`{key}` has no use in a lambda-image: {why}"),
                     "remove the key, or make this an image",
@@ -251,7 +265,7 @@ impl Checker<'_> {
         let span = words.span();
         let words = words.into_inner();
         if starts && words.first().is_none_or(String::is_empty) {
-            self.problem(span.clone(), format!("`{key}` names no program"), "write the program first");
+            self.problems.at(span.clone(), format!("`{key}` names no program"), "write the program first");
         }
         self.bounded(key, span, words.len(), words.iter());
         words
@@ -265,7 +279,7 @@ impl Checker<'_> {
         texts: impl Iterator<Item = &'t String>,
     ) {
         if count > MAX_ENTRIES {
-            self.problem(
+            self.problems.at(
                 span.clone(),
                 format!("`{key}` has more than {MAX_ENTRIES} entries"),
                 "keep what is needed",
@@ -273,7 +287,7 @@ impl Checker<'_> {
         }
         for text in texts {
             if text.contains('\0') || text.len() > MAX_TEXT {
-                self.problem(
+                self.problems.at(
                     span.clone(),
                     format!("`{key}` holds a text with a NUL byte or of more than {MAX_TEXT} bytes"),
                     "shorten it",
@@ -291,7 +305,7 @@ impl Checker<'_> {
         let span = table.span();
         let table = table.into_inner();
         if table.keys().any(|name| name.trim().is_empty() || name.chars().any(char::is_control)) {
-            self.problem(span.clone(), format!("`{key}` has an empty name"), "give each a name");
+            self.problems.at(span.clone(), format!("`{key}` has an empty name"), "give each a name");
         }
         self.bounded(key, span, table.len(), table.iter().flat_map(|(name, value)| [name, value]));
         table
@@ -301,7 +315,7 @@ impl Checker<'_> {
         let span = table.as_ref().map_or(0..0, Spanned::span);
         let table = self.texts("environment", table);
         if let Some(name) = table.keys().find(|name| name.contains('=')) {
-            self.problem(
+            self.problems.at(
                 span,
                 format!("`environment` has the variable `{name}`, which cannot be set"),
                 "a name has no `=`",
@@ -314,7 +328,7 @@ impl Checker<'_> {
         let span = table.as_ref().map_or(0..0, Spanned::span);
         let table = self.texts("annotations", table);
         if let Some(name) = table.keys().find(|name| OWN_ANNOTATIONS.contains(&name.as_str())) {
-            self.problem(
+            self.problems.at(
                 span,
                 format!("the annotation `{name}` is kiln's own: it follows from the base and the epoch"),
                 "remove it",
@@ -332,7 +346,7 @@ impl Checker<'_> {
                 Ok(1..) if matches!(protocol, "tcp" | "udp") && !number.starts_with(['+', '0']) => {
                     all.insert(format!("{number}/{protocol}"));
                 }
-                _ => self.problem(
+                _ => self.problems.at(
                     port.span(),
                     format!("`{}` is not a port", port.get_ref().escape_debug()),
                     "write a number from 1 to 65535, with /udp where it is not TCP: \"8080\" or \"53/udp\"",
@@ -355,7 +369,7 @@ impl Checker<'_> {
             Some(Ok(_)) => Some(text.clone()),
             _ if text == "/" && key == "working-dir" => Some(text.clone()),
             _ => {
-                self.problem(
+                self.problems.at(
                     folder.span(),
                     format!("`{}` under `{key}` is not an absolute path of a folder", text.escape_debug()),
                     "write it from the root, without `.`, `..` and a slash at the end, such as \"/data\"",
@@ -370,23 +384,23 @@ impl Checker<'_> {
         if SIGNALS.contains(&signal.get_ref().as_str()) {
             return Some(signal.into_inner());
         }
-        self.problem(
+        self.problems.at(
             signal.span(),
             format!("`{}` is not a signal that ends a container", signal.get_ref().escape_debug()),
-            &format!("use one of: {}", SIGNALS.join(", ")),
+            format!("use one of: {}", SIGNALS.join(", ")),
         );
         None
     }
 
     fn health(&mut self, table: HealthTable) -> Option<HealthCheck> {
-        let before = self.problems.len();
+        let before = self.problems.count();
         let command = self.words("health-check.command", table.command, true);
         let mut seconds = |text: Option<Spanned<String>>, usual: u32| match text {
             None => usual,
-            Some(text) => match parse_seconds(text.get_ref()) {
+            Some(text) => match parse_seconds(text.get_ref(), 3600) {
                 Some(seconds) => seconds,
                 None => {
-                    self.problem(
+                    self.problems.at(
                         text.span(),
                         format!("`{}` is not a time", text.get_ref().escape_debug()),
                         "write whole seconds or minutes up to an hour, such as \"5 s\" or \"1 min\"",
@@ -402,7 +416,7 @@ impl Checker<'_> {
             None => 3,
             Some(retries) if (1..=100).contains(retries.get_ref()) => *retries.get_ref(),
             Some(retries) => {
-                self.problem(
+                self.problems.at(
                     retries.span(),
                     format!("{} failures in a row are asked for", retries.get_ref()),
                     "write 1 to 100",
@@ -410,7 +424,7 @@ impl Checker<'_> {
                 3
             }
         };
-        (self.problems.len() == before).then_some(HealthCheck {
+        (self.problems.count() == before).then_some(HealthCheck {
             command,
             interval,
             timeout,
@@ -418,18 +432,6 @@ impl Checker<'_> {
             retries,
         })
     }
-}
-
-/// Whole seconds from a number with `s` or `min`, from 1 second to an hour.
-fn parse_seconds(text: &str) -> Option<u32> {
-    let (number, unit) = text.trim().split_once(' ')?;
-    let number: u32 = number.parse().ok()?;
-    let seconds = match unit {
-        "s" => number,
-        "min" => number.checked_mul(60)?,
-        _ => return None,
-    };
-    (1..=3600).contains(&seconds).then_some(seconds)
 }
 
 fn is_numeric_user(text: &str) -> bool {

@@ -1,13 +1,15 @@
 //! `[[step]]` tables: programs that make files of an artifact, each a pure value of what it is given.
 
-use crate::manifest::SourceSection;
-use crate::workspace_path::in_workspace;
-use crate::{Problem, parse_size};
+use super::path::beside_manifest;
+use super::reproducible::Reproducible;
+use super::source::{SourceSection, check_globs, everything};
+use crate::duration::parse_seconds;
+use crate::problem::Problems;
+use crate::size::parse_size;
 use kiln_record::{ArtifactName, BaseName, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 use toml::Spanned;
 
 /// What a step may use unless it says otherwise.
@@ -75,17 +77,6 @@ pub struct StepSpans {
     pub base: Range<usize>,
 }
 
-/// Whether a step is held against itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reproducible {
-    /// It runs twice, and what differs is a finding.
-    #[default]
-    Check,
-    /// It runs once: somebody else answers for it.
-    Assume,
-}
-
 /// Something that a step is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -138,8 +129,8 @@ impl StepInput {
 pub struct StepOutput {
     /// The file or folder, in the container.
     pub path: String,
-    /// The folder of the artifact that it goes to: a file under its own name, a folder with its content. Not shipped if
-    /// absent: then it is for other steps.
+    /// The folder of the artifact that it goes to: a file under its own name, a folder with its content. Not
+    /// shipped if absent: then it is for other steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
     /// The folder of the container that is writable for it: the input that it lies in, else its own.
@@ -149,7 +140,7 @@ pub struct StepOutput {
 /// One `[[step]]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct StepTable {
+pub(super) struct StepTable {
     name: Spanned<String>,
     base: Option<Spanned<String>>,
     argv: Spanned<Vec<String>>,
@@ -184,44 +175,39 @@ struct OutputTable {
     into: Option<String>,
 }
 
-/// Checks the steps of a manifest. `taken` are the names of its other components.
-pub(crate) fn steps(
-    file: &str,
-    text: &Arc<str>,
+/// Reads the steps of a manifest. `taken` are the names of its other components.
+pub(super) fn parse(
+    tables: Vec<StepTable>,
     artifact: &ArtifactName,
     taken: &[&str],
-    tables: Vec<StepTable>,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems<'_>,
 ) -> Vec<StepSection> {
-    let mut problem = |span: Range<usize>, message: String, help: &str| {
-        problems.push(Problem::in_file(file, message).at(text, span).help(help));
-    };
     let names: Vec<(String, Range<usize>)> =
         tables.iter().map(|table| (table.name.get_ref().clone(), table.name.span())).collect();
     for (index, (name, span)) in names.iter().enumerate() {
         if !is_name(name) {
-            problem(
+            problems.at(
                 span.clone(),
                 format!("`{}` is not the name of a step", name.escape_debug()),
                 "a name has lower-case letters, digits and `-`, and begins with a letter",
             );
         } else if name == artifact.as_str() || taken.contains(&name.as_str()) {
-            problem(
+            problems.at(
                 span.clone(),
                 format!("the step `{name}` has the name of the artifact or of an upstream source"),
                 "its files are a component of their own: give it another name",
             );
         } else if names[..index].iter().any(|(other, _)| other == name) {
-            problem(span.clone(), format!("there are two steps `{name}`"), "name each step once");
+            problems.at(span.clone(), format!("there are two steps `{name}`"), "name each step once");
         }
     }
     let known: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-    let steps: Vec<StepSection> = tables.into_iter().map(|table| step(table, &known, &mut problem)).collect();
+    let steps: Vec<StepSection> = tables.into_iter().map(|table| step(table, &known, problems)).collect();
     if let Some(cycle) = cycle(&steps) {
         let span = steps[cycle[0]].spans.name.clone();
         let mut names: Vec<&str> = cycle.iter().map(|index| steps[*index].name.as_str()).collect();
         names.push(names[0]);
-        problem(
+        problems.at(
             span,
             format!("steps wait for each other: {}", names.join(" needs ")),
             "take one of these inputs out",
@@ -230,51 +216,47 @@ pub(crate) fn steps(
     steps
 }
 
-fn step(
-    table: StepTable,
-    known: &[&str],
-    problem: &mut impl FnMut(Range<usize>, String, &str),
-) -> StepSection {
+fn step(table: StepTable, known: &[&str], problems: &mut Problems<'_>) -> StepSection {
     let name = table.name.get_ref().clone();
     let base = table.base.as_ref().and_then(|base| match base.get_ref().parse::<BaseName>() {
         Ok(name) => Some(name),
         Err(error) => {
-            problem(base.span(), error.to_string(), "name a file of images/ without its ending");
+            problems.at(base.span(), error.to_string(), "name a file of images/ without its ending");
             None
         }
     });
     if table.argv.get_ref().first().is_none_or(String::is_empty) {
-        problem(
+        problems.at(
             table.argv.span(),
             format!("the step `{name}` names no program"),
             "write the program and its arguments, such as argv = [\"make\", \"install\"]",
         );
     }
     if table.argv.get_ref().iter().any(|text| text.contains('\0')) {
-        problem(table.argv.span(), "an argument holds a NUL byte".to_owned(), "remove it");
+        problems.at(table.argv.span(), "an argument holds a NUL byte", "remove it");
     }
     for (variable, value) in &table.env {
         let text = variable.get_ref();
         if text.is_empty() || text.contains(['=', '\0']) || value.contains('\0') {
-            problem(
+            problems.at(
                 variable.span(),
                 format!("the variable `{}` cannot be set", text.escape_debug()),
                 "a name is not empty and has no `=`",
             );
         } else if STEP_VARIABLES.contains(&text.as_str()) {
-            problem(
+            problems.at(
                 variable.span(),
                 format!("the step `{name}` sets {text}, which kiln sets so that steps are alike"),
                 "remove it; docs/steps.md lists what kiln sets",
             );
         }
     }
-    let inputs = inputs(&name, table.inputs, known, problem);
-    let outputs = outputs(&name, &table.name.span(), table.outputs, &inputs, problem);
+    let inputs = inputs(&name, table.inputs, known, problems);
+    let outputs = outputs(&name, &table.name.span(), table.outputs, &inputs, problems);
     let working_dir = match &table.working_dir {
         Some(stated) => {
             if !is_absolute(stated.get_ref()) {
-                problem(
+                problems.at(
                     stated.span(),
                     format!("`{}` is not an absolute path", stated.get_ref().escape_debug()),
                     "name a folder of the container, such as \"/src\"",
@@ -287,7 +269,7 @@ fn step(
     let memory = table.memory.as_ref().map_or(MEMORY, |stated| match parse_size(stated.get_ref()) {
         Ok(size) if (LEAST_MEMORY..=1 << 40).contains(&size) => size,
         Ok(_) => {
-            problem(
+            problems.at(
                 stated.span(),
                 format!("`{}` is not an amount that a program can run with", stated.get_ref()),
                 "write from 6 MiB to 1 TB",
@@ -295,13 +277,13 @@ fn step(
             MEMORY
         }
         Err(message) => {
-            problem(stated.span(), message, "for example memory = \"4 GB\"");
+            problems.at(stated.span(), message, "for example memory = \"4 GB\"");
             MEMORY
         }
     });
     let timeout = table.timeout.as_ref().map_or(TIMEOUT, |stated| {
-        seconds(stated.get_ref()).unwrap_or_else(|| {
-            problem(
+        parse_seconds(stated.get_ref(), LONGEST).unwrap_or_else(|| {
+            problems.at(
                 stated.span(),
                 format!("`{}` is not a time that a step may take", stated.get_ref().escape_debug()),
                 "write seconds or minutes, up to 360 min: timeout = \"20 min\"",
@@ -331,65 +313,44 @@ fn inputs(
     name: &str,
     tables: Vec<Spanned<InputTable>>,
     known: &[&str],
-    problem: &mut impl FnMut(Range<usize>, String, &str),
+    problems: &mut Problems<'_>,
 ) -> Vec<StepInput> {
     let mut inputs: Vec<StepInput> = Vec::new();
     for table in tables {
         let span = table.span();
         let InputTable { path, step, cargo_lock, at, include, exclude } = table.into_inner();
         if let Err((message, help)) = check_place(&at) {
-            problem(span.clone(), message, help);
+            problems.at(span.clone(), message, help);
         }
         if let Some(other) = inputs.iter().find(|other| overlap(other.at(), &at)) {
-            problem(
+            problems.at(
                 span.clone(),
                 format!("{at} and {} lie in each other", other.at()),
                 "give each input a folder of its own",
             );
         }
         if path.is_none() && (include.is_some() || exclude.is_some()) {
-            problem(
+            problems.at(
                 span.clone(),
-                "`include` and `exclude` choose files of the workspace".to_owned(),
+                "`include` and `exclude` choose files of the workspace",
                 "remove them: the outputs of a step, and the crates of a lock, are taken whole",
             );
         }
         match (path, step, cargo_lock) {
             (Some(path), None, None) => {
-                let include = include.unwrap_or_else(|| vec!["**".to_owned()]);
+                let include = include.unwrap_or_else(everything);
                 let exclude = exclude.unwrap_or_default();
-                for glob in include.iter().chain(&exclude) {
-                    if let Err(error) = globset::Glob::new(glob) {
-                        problem(
-                            span.clone(),
-                            format!("`{glob}` is not a glob: {}", error.kind()),
-                            "see docs/manifests.md for the patterns",
-                        );
-                    }
-                }
-                match in_workspace("manifests", &path) {
-                    Ok(path) => {
-                        let source = SourceSection { path, include, exclude, into: None };
-                        inputs.push(StepInput::Files { source, at });
-                    }
-                    Err(message) => problem(
-                        span,
-                        message,
-                        "write a path relative to the manifest's folder, inside the workspace",
-                    ),
+                check_globs(include.iter().chain(&exclude), &span, problems);
+                if let Some(path) = beside_manifest(&path, span, problems) {
+                    let source = SourceSection { path, include, exclude, into: None };
+                    inputs.push(StepInput::Files { source, at });
                 }
             }
-            (None, None, Some(lock)) => match in_workspace("manifests", &lock) {
-                Ok(lock) => inputs.push(StepInput::Crates { lock, at }),
-                Err(message) => problem(
-                    span,
-                    message,
-                    "write a path relative to the manifest's folder, inside the workspace",
-                ),
-            },
+            (None, None, Some(lock)) => inputs
+                .extend(beside_manifest(&lock, span, problems).map(|lock| StepInput::Crates { lock, at })),
             (None, Some(step), None) => {
                 if !known.contains(&step.as_str()) {
-                    problem(
+                    problems.at(
                         span,
                         format!("the step `{name}` takes what `{step}` gives, and there is no such step"),
                         "name a step of this manifest",
@@ -398,9 +359,9 @@ fn inputs(
                     inputs.push(StepInput::Step { step, at });
                 }
             }
-            _ => problem(
+            _ => problems.at(
                 span,
-                "an input is one of a `path` of the workspace, a `step` and a `cargo-lock`".to_owned(),
+                "an input is one of a `path` of the workspace, a `step` and a `cargo-lock`",
                 "write { path = \"app/web\", at = \"/src\" }, { step = \"schema\", at = \"/schema\" } or { cargo-lock = \"app/Cargo.lock\", at = \"/vendor\" }",
             ),
         }
@@ -413,10 +374,10 @@ fn outputs(
     of_name: &Range<usize>,
     tables: Vec<Spanned<OutputTable>>,
     inputs: &[StepInput],
-    problem: &mut impl FnMut(Range<usize>, String, &str),
+    problems: &mut Problems<'_>,
 ) -> Vec<StepOutput> {
     if tables.is_empty() {
-        problem(
+        problems.at(
             of_name.clone(),
             format!("the step `{name}` has no output, so nothing would come of it"),
             "add, for example, outputs = [{ path = \"/out/site\", into = \"site\" }]",
@@ -427,20 +388,20 @@ fn outputs(
         let span = table.span();
         let OutputTable { path, into } = table.into_inner();
         if let Err((message, help)) = check_place(&path) {
-            problem(span.clone(), message, help);
+            problems.at(span.clone(), message, help);
             continue;
         }
         if let Some(into) = into.as_deref().filter(|into| *into != ".")
             && let Err(error) = TreePath::new(into)
         {
-            problem(
+            problems.at(
                 span.clone(),
                 format!("`into`: {error}"),
                 "name a folder of the artifact, such as \"bin\", or \".\" for its root",
             );
         }
         if let Some(input) = inputs.iter().find(|input| is_below(input.at(), &path) || input.at() == path) {
-            problem(
+            problems.at(
                 span.clone(),
                 format!("the output {path} holds the input {}", input.at()),
                 "let the step write to a folder of its own, or name what it makes below the input",
@@ -448,7 +409,7 @@ fn outputs(
             continue;
         }
         if let Some(other) = outputs.iter().find(|other| overlap(&other.path, &path)) {
-            problem(
+            problems.at(
                 span.clone(),
                 format!("the outputs {path} and {} lie in each other", other.path),
                 "name each file once",
@@ -460,7 +421,7 @@ fn outputs(
         if input.is_none()
             && let Some(input) = inputs.iter().find(|input| is_below(input.at(), &folder))
         {
-            problem(
+            problems.at(
                 span,
                 format!(
                     "the output {path} makes {folder} writable and empty, and the input {} lies in it",
@@ -512,17 +473,6 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-pub(crate) fn seconds(text: &str) -> Option<u32> {
-    let (number, unit) = text.trim().split_once(' ')?;
-    let number: u32 = number.parse().ok()?;
-    let seconds = match unit {
-        "s" => Some(number),
-        "min" => number.checked_mul(60),
-        _ => None,
-    };
-    seconds.filter(|seconds| (1..=LONGEST).contains(seconds))
-}
-
 /// Steps that wait for each other, in the order in which they do.
 fn cycle(steps: &[StepSection]) -> Option<Vec<usize>> {
     let needs = |step: usize| {
@@ -531,7 +481,8 @@ fn cycle(steps: &[StepSection]) -> Option<Vec<usize>> {
             StepInput::Files { .. } | StepInput::Crates { .. } => None,
         })
     };
-    // Steps are taken away as soon as nothing that is left is needed for them; what stays is in a cycle or behind one.
+    // Steps are taken away as soon as nothing that is left is needed for them; what stays is in a cycle or
+    // behind one.
     let mut left: BTreeSet<usize> = (0..steps.len()).collect();
     loop {
         let free: Vec<usize> =

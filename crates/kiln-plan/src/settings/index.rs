@@ -1,13 +1,15 @@
-//! The `[[index]]` tables of `kiln.toml`: package indexes with names, and which distributions each of them is asked for.
+//! The `[[index]]` tables of `kiln.toml`: package indexes with names, and which distributions each of them is
+//! asked for.
 //!
-//! A distribution name belongs to exactly one index. What is bound to an index by `packages` is never asked of another,
-//! so a package of the same name elsewhere cannot take its place, whatever its version.
+//! A distribution name belongs to exactly one index. What is bound to an index by `packages` is never asked
+//! of another, so a package of the same name elsewhere cannot take its place, whatever its version.
 
 use crate::Problem;
 use globset::{Glob, GlobMatcher};
 use kiln_record::DistributionName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -18,11 +20,11 @@ pub struct NamedIndex {
     pub name: String,
     /// Where it is.
     pub place: IndexPlace,
-    /// Whether it takes the place of the index that pip or uv is configured for: it is asked for every name that is
-    /// bound to no other.
+    /// Whether it takes the place of the index that pip or uv is configured for: it is asked for every name
+    /// that is bound to no other.
     pub default: bool,
-    /// Whether it is asked for nothing but its `packages`. Otherwise a lock that names an index for each distribution
-    /// may bind further names to it.
+    /// Whether it is asked for nothing but its `packages`. Otherwise a lock that names an index for each
+    /// distribution may bind further names to it.
     pub exclusive: bool,
     /// The names that are bound to it.
     pub packages: Vec<NamePattern>,
@@ -135,7 +137,7 @@ pub(crate) fn named_indexes(
     for table in tables {
         let span = table.span();
         let table = table.into_inner();
-        let problem = |span: std::ops::Range<usize>, message: String, help: &str| {
+        let problem = |span: Range<usize>, message: String, help: &str| {
             Problem::in_file(file, message).at(text, span).help(help)
         };
         let name = table.name.get_ref();
@@ -156,35 +158,7 @@ pub(crate) fn named_indexes(
                 "give one another name: its login is found by it",
             ));
         }
-        let place = match (&table.url, &table.url_env) {
-            (Some(url), None) => {
-                no_password(
-                    file,
-                    &format!("the URL of the index `{name}`"),
-                    url.get_ref(),
-                    "kiln reads KILN_INDEX_<NAME>_USERNAME and KILN_INDEX_<NAME>_PASSWORD, or netrc, or keyring = true",
-                )?;
-                IndexPlace::Url(url.get_ref().clone())
-            }
-            (None, Some(variable)) => {
-                let is_variable = variable.get_ref().bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-                if !is_variable || variable.get_ref().is_empty() {
-                    return Err(problem(
-                        variable.span(),
-                        format!("`{}` is not the name of a variable", variable.get_ref().escape_debug()),
-                        "write it without `$`, such as url-env = \"ACME_INDEX_URL\"",
-                    ));
-                }
-                IndexPlace::Variable(variable.get_ref().clone())
-            }
-            _ => {
-                return Err(problem(
-                    span,
-                    format!("the index `{name}` needs either `url` or `url-env`"),
-                    "write url = \"https://…/simple/\", or url-env = \"VARIABLE\" where the host is not to be in this file",
-                ));
-            }
-        };
+        let place = place(&table, span.clone(), file, &problem)?;
         let mut packages = Vec::new();
         for pattern in &table.packages {
             let parsed = NamePattern::parse(pattern.get_ref()).map_err(|message| {
@@ -235,6 +209,43 @@ pub(crate) fn named_indexes(
         });
     }
     Ok(indexes)
+}
+
+/// Where the index of a table is.
+fn place(
+    table: &IndexTable,
+    span: Range<usize>,
+    file: &str,
+    problem: &impl Fn(Range<usize>, String, &str) -> Problem,
+) -> Result<IndexPlace, Problem> {
+    let name = table.name.get_ref();
+    match (&table.url, &table.url_env) {
+        (Some(url), None) => {
+            no_password(
+                file,
+                &format!("the URL of the index `{name}`"),
+                url.get_ref(),
+                "kiln reads KILN_INDEX_<NAME>_USERNAME and KILN_INDEX_<NAME>_PASSWORD, or netrc, or keyring = true",
+            )?;
+            Ok(IndexPlace::Url(url.get_ref().clone()))
+        }
+        (None, Some(variable)) => {
+            let is_variable = variable.get_ref().bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+            if !is_variable || variable.get_ref().is_empty() {
+                return Err(problem(
+                    variable.span(),
+                    format!("`{}` is not the name of a variable", variable.get_ref().escape_debug()),
+                    "write it without `$`, such as url-env = \"ACME_INDEX_URL\"",
+                ));
+            }
+            Ok(IndexPlace::Variable(variable.get_ref().clone()))
+        }
+        _ => Err(problem(
+            span,
+            format!("the index `{name}` needs either `url` or `url-env`"),
+            "write url = \"https://…/simple/\", or url-env = \"VARIABLE\" where the host is not to be in this file",
+        )),
+    }
 }
 
 /// Refuses a URL with a password, without the lines around it: they hold the password.

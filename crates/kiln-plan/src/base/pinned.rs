@@ -1,0 +1,120 @@
+//! A base that is pinned: its definition and its lock, which belong together.
+
+use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
+use kiln_record::{Architecture, Code, Epoch, Finding, Platform};
+use std::collections::BTreeMap;
+
+/// A base that is pinned: the only way to get one is from a lock that belongs to its definition.
+#[derive(Clone, Debug)]
+pub struct PinnedBase {
+    /// What the user stated.
+    pub definition: BaseDefinition,
+    /// The platform.
+    pub platform: Platform,
+    /// What it is on this platform.
+    pub lock: PlatformLock,
+    /// When it was pinned.
+    pub pinned: Epoch,
+    /// What it is on the definition's other platforms: the same source, pinned by the same command.
+    pub elsewhere: BTreeMap<Platform, PlatformLock>,
+}
+
+impl PinnedBase {
+    /// Joins a definition with its lock for one platform.
+    ///
+    /// # Errors
+    /// A finding `base-not-pinned` that says which of lock, platform or agreement is missing, and the command
+    /// that makes it.
+    pub fn new(
+        definition: &BaseDefinition,
+        lock: Option<&BaseLock>,
+        platform: Platform,
+    ) -> Result<Self, Box<Finding>> {
+        let refuse = |cause: String| Err(Box::new(base_not_pinned(definition, cause)));
+        let Some(lock) = lock else {
+            return refuse(match &definition.kind {
+                BaseKind::Registry(registry) => {
+                    format!(
+                        "`{}` names a tag, and a tag can move: no digest is locked for it",
+                        registry.reference
+                    )
+                }
+                BaseKind::Debian(_) => "its packages are not locked".to_owned(),
+                BaseKind::Scratch => "nothing says for which platform".to_owned(),
+            });
+        };
+        if lock.definition != definition.digest {
+            return refuse(format!("{} has changed since it was locked on {}", definition.file, lock.pinned));
+        }
+        match lock.platform.get(&platform) {
+            Some(facts) => Ok(Self {
+                definition: definition.clone(),
+                platform,
+                lock: facts.clone(),
+                pinned: lock.pinned,
+                elsewhere: lock
+                    .platform
+                    .iter()
+                    .filter(|(other, _)| **other != platform)
+                    .map(|(other, facts)| (*other, facts.clone()))
+                    .collect(),
+            }),
+            None => refuse(format!("it is not locked for {platform}")),
+        }
+    }
+}
+
+impl PinnedBase {
+    /// The same base on another architecture.
+    ///
+    /// # Errors
+    /// Why it is not known to have the same software: in words, for a message. A Debian base must have each
+    /// package in one version on both platforms, but for a rebuild of the same source (`+b1`).
+    pub fn twin(&self, architecture: Architecture) -> Result<Self, String> {
+        let platform = Platform { architecture };
+        let name = &self.definition.name;
+        let Some(lock) = self.elsewhere.get(&platform) else {
+            return Err(format!("{name} is not locked for {platform}, which could have told it"));
+        };
+        let there: BTreeMap<&str, &str> =
+            lock.packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect();
+        for package in &self.lock.packages {
+            match there.get(package.name.as_str()) {
+                Some(version) if source_version(version) != source_version(&package.version) => {
+                    return Err(format!(
+                        "{name} has {} {} on {} and {version} on {platform}",
+                        package.name, package.version, self.platform
+                    ));
+                }
+                _ => {}
+            }
+        }
+        let mut elsewhere = self.elsewhere.clone();
+        elsewhere.remove(&platform);
+        elsewhere.insert(self.platform, self.lock.clone());
+        Ok(Self {
+            definition: self.definition.clone(),
+            platform,
+            lock: lock.clone(),
+            pinned: self.pinned,
+            elsewhere,
+        })
+    }
+}
+
+/// A Debian version without the number of a rebuild (Debian Policy 5.6.12, "binary NMUs"): the source is the
+/// same.
+fn source_version(version: &str) -> &str {
+    match version.rsplit_once("+b") {
+        Some((source, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => source,
+        _ => version,
+    }
+}
+
+/// The finding for a base without a usable lock.
+#[must_use]
+pub fn base_not_pinned(definition: &BaseDefinition, cause: impl Into<String>) -> Finding {
+    Finding::new(Code::BaseNotPinned, definition.name.as_str(), cause)
+        .detail(format!("base defined in {}", definition.file))
+        .remedy(format!("pin it: kiln lock --base {}", definition.name))
+}

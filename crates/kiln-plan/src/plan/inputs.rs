@@ -1,0 +1,65 @@
+//! Every input of an artifact that is known before it is built.
+
+use super::digest::{manifest_digest, value_digest};
+use super::parts::Parts;
+use super::read::PlanInputs;
+use crate::base::PinnedBase;
+use crate::manifest::Manifest;
+use crate::settings::{NamedIndex, PolicySection};
+use kiln_record::{Digest, Input, InputRole, Target};
+
+/// Lists them, sorted, each once.
+pub(super) fn inputs(
+    manifest: &Manifest,
+    target: &Target,
+    read: &PlanInputs,
+    parts: &Parts,
+    policy: &PolicySection,
+    indexes: &[NamedIndex],
+) -> Vec<Input> {
+    let input = |role, name: &str, digest: &Digest| Input { role, name: name.to_owned(), digest: *digest };
+    let file = |role| move |(name, digest): &(String, Digest)| input(role, name, digest);
+    let base = |role, base: &PinnedBase| {
+        input(role, &format!("{} {}", base.definition.name, parts.platform), &base.lock.manifest)
+    };
+
+    let mut inputs = vec![
+        input(InputRole::Manifest, &manifest.file, &manifest_digest(manifest, target)),
+        input(InputRole::Settings, "policy", &value_digest(policy)),
+        base(InputRole::Base, &parts.base),
+    ];
+    if manifest.python.is_some() && !indexes.is_empty() {
+        // Which name is bound to which index decides findings; where an index is decides nothing.
+        let stated: Vec<_> = indexes.iter().map(NamedIndex::stated).collect();
+        inputs.push(input(InputRole::Settings, "indexes", &value_digest(&stated)));
+    }
+    if let (Some(recipe), Some(section)) = (&parts.recipe, manifest.dockerfile()) {
+        inputs.push(input(InputRole::Dockerfile, &section.path, &recipe.text));
+        let context = format!("{}/", section.context);
+        inputs.extend(read.context.iter().map(|digest| input(InputRole::Source, &context, digest)));
+        let others = parts.recipe_bases().filter(|other| other.definition.name != parts.base.definition.name);
+        inputs.extend(others.map(|other| base(InputRole::BuildBase, other)));
+    }
+    inputs.extend(read.lock.iter().chain(&read.included).map(file(InputRole::Lock)));
+    inputs.extend(read.project.iter().map(file(InputRole::Project)));
+    if let Some(build) = &parts.build {
+        inputs.push(base(InputRole::BuildBase, &build.base));
+        inputs.extend(read.build_locks.iter().map(file(InputRole::BuildLock)));
+        inputs.extend(read.build_projects.iter().map(file(InputRole::Project)));
+    }
+    inputs.extend(read.local.iter().map(file(InputRole::Source)));
+    inputs.extend(read.check_files.iter().map(file(InputRole::Check)));
+    if let (Some(source), Some(digest)) = (&manifest.source, &read.source) {
+        inputs.push(input(InputRole::Source, &source.path, digest));
+    }
+    inputs.extend(parts.upstreams.iter().map(|one| input(InputRole::Upstream, &one.name, &one.tree)));
+    inputs.extend(parts.steps.iter().map(|step| base(InputRole::StepBase, &step.base)));
+    inputs.extend(
+        read.step_files
+            .iter()
+            .map(|(step, path, digest)| input(InputRole::StepSource, &format!("{step}: {path}"), digest)),
+    );
+    inputs.sort();
+    inputs.dedup();
+    inputs
+}

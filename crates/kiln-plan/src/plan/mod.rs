@@ -1,0 +1,92 @@
+//! Plans: one artifact with every input pinned by digest, and the digest of all of that.
+
+mod digest;
+mod inputs;
+mod parts;
+mod read;
+
+pub use parts::{BuildPlan, RecipePlan, StepPlan};
+pub use read::{LayerInput, PlanInputs};
+
+use crate::artifact_lock::LockedUpstream;
+use crate::base::PinnedBase;
+use crate::manifest::Manifest;
+use crate::settings::{NamedIndex, PolicySection};
+use crate::workspace::Workspace;
+use digest::plan_digest;
+use inputs::inputs;
+use kiln_record::{Digest, Epoch, Finding, Input, Target};
+use parts::Parts;
+
+/// An artifact with every input pinned.
+#[derive(Clone, Debug)]
+pub struct ArtifactPlan {
+    /// What the user stated.
+    pub manifest: Manifest,
+    /// What it is for, as records have it: the runtime that is stated, or the base that an image has inside.
+    pub target: Target,
+    /// The base.
+    pub base: PinnedBase,
+    /// What source distributions are built with, if any may be.
+    pub build: Option<BuildPlan>,
+    /// What its steps run in, in the manifest's order.
+    pub steps: Vec<StepPlan>,
+    /// What its Dockerfile is built from and with, if it has one.
+    pub recipe: Option<RecipePlan>,
+    /// The workspace's policy with the manifest's laid over it.
+    pub policy: PolicySection,
+    /// The package indexes that the workspace names.
+    pub indexes: Vec<NamedIndex>,
+    /// The time that stands for the build.
+    pub epoch: Epoch,
+    /// What its upstream sources are, in the manifest's order.
+    pub upstreams: Vec<LockedUpstream>,
+    /// Every input known before the build, sorted.
+    pub inputs: Vec<Input>,
+    /// The digest of everything that decides bytes or findings.
+    pub digest: Digest,
+}
+
+/// Plans one artifact.
+///
+/// # Errors
+/// A finding where the base or an upstream source is not pinned.
+///
+/// # Panics
+/// Never for a manifest of this workspace: its references were checked when the workspace was read.
+pub fn plan(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    read: &PlanInputs,
+) -> Result<ArtifactPlan, Box<Finding>> {
+    let parts = Parts::new(workspace, manifest, read)?;
+    let epoch = read
+        .epoch
+        .unwrap_or_else(|| read.layers.iter().map(|layer| layer.epoch).fold(parts.newest_pin(), Epoch::max));
+    let policy = workspace.settings.policy.with(&manifest.policy);
+    let indexes = &workspace.settings.indexes;
+    let target = Target {
+        runtime: match &manifest.target.runtime {
+            Some(runtime) => runtime.name.clone(),
+            None => parts.base.definition.name.to_string(),
+        },
+        architecture: manifest.target.architecture,
+    };
+    let inputs = inputs(manifest, &target, read, &parts, &policy, indexes);
+    let digest = plan_digest(&parts, read, &inputs, epoch);
+    let Parts { base, build, steps, recipe, upstreams, .. } = parts;
+    Ok(ArtifactPlan {
+        manifest: manifest.clone(),
+        target,
+        base,
+        build,
+        steps,
+        recipe,
+        policy,
+        indexes: indexes.clone(),
+        epoch,
+        upstreams,
+        inputs,
+        digest,
+    })
+}

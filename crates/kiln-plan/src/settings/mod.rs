@@ -1,0 +1,88 @@
+//! `kiln.toml`: what holds for the whole workspace.
+
+mod index;
+mod policy;
+mod runtime;
+
+pub use index::{IndexPlace, NamePattern, NamedIndex};
+pub(crate) use policy::check_policy;
+pub use policy::{PolicyException, PolicyLevel, PolicySection};
+
+use crate::Problem;
+use index::{IndexTable, named_indexes, no_password};
+use kiln_record::Runtime;
+use runtime::{RuntimeTable, own_runtimes};
+use serde::Deserialize;
+use std::sync::Arc;
+use toml::Spanned;
+
+/// The settings of a workspace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The Python package index to use, if the workspace names one.
+    pub python_index: Option<String>,
+    /// The package indexes that it names, in the order of the file.
+    pub indexes: Vec<NamedIndex>,
+    /// The Debian mirror to use, if the workspace names one.
+    pub debian_mirror: Option<String>,
+    /// Levels and exceptions for findings.
+    pub policy: PolicySection,
+    /// Targets that the workspace adds to Lambda's runtimes.
+    pub runtimes: Vec<Arc<Runtime>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: String,
+    #[serde(default)]
+    python: PythonTable,
+    #[serde(default)]
+    debian: DebianTable,
+    #[serde(default)]
+    policy: PolicySection,
+    #[serde(default)]
+    runtime: Vec<Spanned<RuntimeTable>>,
+    #[serde(default)]
+    index: Vec<Spanned<IndexTable>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PythonTable {
+    index: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DebianTable {
+    mirror: Option<String>,
+}
+
+impl Settings {
+    /// Reads `kiln.toml`.
+    ///
+    /// # Errors
+    /// A [`Problem`] that points at the first thing that is wrong.
+    pub fn parse(file: &str, text: &Arc<str>) -> Result<Self, Problem> {
+        let parsed: File = Problem::toml(file, text)?;
+        if parsed.format != "1" {
+            return Err(Problem::in_file(file, format!("format `{}` is not known", parsed.format))
+                .help("this kiln reads format = \"1\"; use a newer kiln for a later one"));
+        }
+        check_policy(file, &parsed.policy)?;
+        let addresses =
+            [("`python.index`", &parsed.python.index), ("`debian.mirror`", &parsed.debian.mirror)];
+        for (what, url) in addresses {
+            let url = url.as_deref().unwrap_or_default();
+            no_password(file, what, url, "a netrc file can hold it, or the variable that names the address")?;
+        }
+        Ok(Self {
+            indexes: named_indexes(file, text, parsed.index, parsed.python.index.is_some())?,
+            python_index: parsed.python.index,
+            debian_mirror: parsed.debian.mirror,
+            runtimes: own_runtimes(file, text, parsed.runtime)?,
+            policy: parsed.policy,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! What manifests say about bases and about each other.
+
+use crate::Problem;
+use crate::base::{BaseDefinition, BaseLock};
+use crate::dockerfile::Dockerfile;
+use crate::manifest::{BaseChoice, Manifest, TargetSection};
+use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
+use std::collections::BTreeMap;
+
+/// What a manifest names and is not there, or is not what it must be.
+pub(super) fn references(
+    manifest: &Manifest,
+    recipe: Option<&Dockerfile>,
+    manifests: &BTreeMap<ArtifactName, Manifest>,
+    bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |span: std::ops::Range<usize>, message: String, help: String| {
+        problems.push(Problem::in_file(&manifest.file, message).at(&manifest.text, span).help(help));
+    };
+    let build = manifest.python.as_ref().and_then(|python| python.build.as_ref()?.base.as_ref());
+    let of_recipe = recipe.iter().flat_map(|recipe| &recipe.bases).map(|base| (Some(base), 0..0));
+    let named = match &manifest.base {
+        BaseChoice::Named { name, span } => (Some(name), span.clone()),
+        BaseChoice::OfDockerfile(_) => (recipe.map(|recipe| &recipe.base), 0..0),
+    };
+    let of_steps = manifest.steps.iter().map(|step| (step.base.as_ref(), step.spans.base.clone()));
+    for (base, span) in [named, (build, 0..0)]
+        .into_iter()
+        .chain(of_steps)
+        .chain(of_recipe)
+        .filter_map(|(base, span)| Some((base?, span)))
+    {
+        match bases.get(base) {
+            None => {
+                let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
+                problem(
+                    span,
+                    format!("there is no base `{base}`"),
+                    format!("add images/{base}.toml, or use one of: {}", known.join(", ")),
+                );
+            }
+            Some((definition, _)) => {
+                let platform = Platform { architecture: manifest.target.architecture };
+                if !definition.platforms.contains(&platform) {
+                    problem(
+                        span,
+                        format!("the base `{base}` has no {platform}, which the target asks for"),
+                        format!(
+                            "add it to `platforms` in {} and run kiln lock --base {base}",
+                            definition.file
+                        ),
+                    );
+                }
+            }
+        }
+    }
+    for (layer, span) in manifest.layers.iter().zip(&manifest.layer_spans) {
+        match manifests.get(layer) {
+            None => problem(
+                span.clone(),
+                format!("there is no artifact `{layer}`"),
+                format!("add manifests/{layer}.toml with kind = \"lambda-layer\""),
+            ),
+            Some(other) if other.kind != ArtifactKind::LambdaLayer => {
+                problem(
+                    span.clone(),
+                    format!("`{layer}` is a {}, not a lambda-layer", other.kind),
+                    "name a layer".to_owned(),
+                );
+            }
+            Some(other) if other.target != manifest.target => problem(
+                span.clone(),
+                format!(
+                    "the layer `{layer}` is for {}, this function for {}",
+                    in_words(&other.target),
+                    in_words(&manifest.target)
+                ),
+                "use a layer for the same target".to_owned(),
+            ),
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+/// What a zip is for.
+fn in_words(target: &TargetSection) -> String {
+    let runtime = target.runtime.as_ref().map_or("no runtime", |runtime| runtime.name.as_str());
+    format!("{runtime} on {}", target.architecture.lambda())
+}
