@@ -111,7 +111,7 @@ fn collision(path: &TreePath, place: &TreePath, owner: &str, base: &BaseImage) -
 }
 
 /// Whether a link of the artifact leads to something that the base has.
-pub fn leads_into_base(path: &TreePath, entry: &Entry, mount: &str, contents: &ImageContents) -> bool {
+pub(crate) fn leads_into_base(path: &TreePath, entry: &Entry, mount: &str, contents: &ImageContents) -> bool {
     let Entry::Symlink { target } = entry else { return false };
     let mount = mount.trim_start_matches('/');
     let Ok(place) = in_image(path, mount) else { return false };

@@ -30,8 +30,11 @@ const MEMORY: u64 = 2 << 30;
 /// What the import check told.
 #[derive(Default)]
 pub struct Imported {
+    /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What was looked at, and what was not.
     pub checks: Vec<Check>,
+    /// What the record says of each distribution.
     pub record: Option<ImportRecord>,
 }
 

@@ -34,8 +34,11 @@ const OVERHEAD: u64 = 48 << 20;
 /// What the smoke check found and measured.
 #[derive(Debug, Default)]
 pub struct Smoke {
+    /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What was looked at, and what was not.
     pub checks: Vec<Check>,
+    /// What this run measured.
     pub measured: Option<SmokeMeasure>,
 }
 

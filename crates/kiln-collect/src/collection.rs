@@ -14,10 +14,15 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 /// A tree with its content and owners.
 #[derive(Clone, Debug, Default)]
 pub struct Collection {
+    /// What is there.
     pub tree: Tree,
+    /// Where the content of each file is.
     pub content: BTreeMap<TreePath, Content>,
+    /// The component of each path.
     pub owners: BTreeMap<TreePath, ComponentId>,
+    /// The components, with the bytes that they own, sorted by id.
     pub components: Vec<Component>,
+    /// What merging found.
     pub findings: Vec<Finding>,
     /// Facts about the ELF files that come from wheels.
     pub elf: BTreeMap<TreePath, ElfFacts>,

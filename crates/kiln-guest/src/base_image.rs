@@ -16,16 +16,20 @@ use std::sync::Arc;
 
 /// A base as something to build on.
 pub struct BaseImage {
+    /// What its config says.
     pub config: BaseConfig,
     /// Its layers, bottom first. The store has the tar of each.
     pub layers: Vec<BaseLayer>,
+    /// What its layers hold together.
     pub contents: ImageContents,
 }
 
 /// A layer of a base, as a tar in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseLayer {
+    /// The digest of the tar.
     pub diff_id: Digest,
+    /// The length of the tar in bytes.
     pub size: u64,
 }
 
@@ -37,7 +41,7 @@ struct Saved {
 }
 
 /// Makes a base ready to be built on. `crate::base::ReadyBases::base_image` calls this once for each base.
-pub async fn read_base(bases: &Bases, base: &PinnedBase) -> Result<BaseImage, BuildError> {
+pub(crate) async fn read_base(bases: &Bases, base: &PinnedBase) -> Result<BaseImage, BuildError> {
     if base.definition.kind == BaseKind::Scratch {
         let config = BaseConfig {
             platform: base.platform,

@@ -161,6 +161,7 @@ impl Events {
         Self::new(|_| {})
     }
 
+    /// Tells an event.
     pub fn send(&self, event: Event) {
         (self.0)(event);
     }

@@ -16,25 +16,25 @@ const MOST: usize = 200;
 
 /// The distributions that may be built, and what is known so far of what they require.
 #[derive(Debug, Default)]
-pub struct Buildable {
+pub(crate) struct Buildable {
     pub listed: Vec<DistributionName>,
     stated: Mutex<BTreeMap<(DistributionName, String), SdistMetadata>>,
 }
 
 impl Buildable {
-    pub fn new(listed: &[DistributionName]) -> Self {
+    pub(crate) fn new(listed: &[DistributionName]) -> Self {
         Self { listed: listed.to_vec(), ..Self::default() }
     }
 
     /// What is known, as configuration of uv; none if nothing is.
-    pub fn configuration(&self) -> Option<String> {
+    pub(crate) fn configuration(&self) -> Option<String> {
         let stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
         let each = stated.iter().map(|((name, version), metadata)| (name, version.as_str(), metadata));
         (!stated.is_empty()).then(|| dependency_metadata(each))
     }
 
     /// A remark on each pinned distribution whose requirements were taken from its source distribution.
-    pub fn remarks(&self, pinned: &[Pinned]) -> Vec<String> {
+    pub(crate) fn remarks(&self, pinned: &[Pinned]) -> Vec<String> {
         let stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
         pinned
             .iter()

@@ -33,7 +33,7 @@ const METADATA_LIMIT: u64 = 16 << 20;
 const PAGE: &str = "application/vnd.pypi.simple.v1+json";
 
 /// The server; it stops when it is dropped.
-pub struct IndexRouter {
+pub(crate) struct IndexRouter {
     url: String,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -58,7 +58,11 @@ struct State {
 
 impl IndexRouter {
     /// Starts a server for the indexes of a workspace, on a free port of the loopback interface.
-    pub async fn start(bases: &Bases, base: &PinnedBase, indexes: &[NamedIndex]) -> Result<Self, BuildError> {
+    pub(crate) async fn start(
+        bases: &Bases,
+        base: &PinnedBase,
+        indexes: &[NamedIndex],
+    ) -> Result<Self, BuildError> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let mut secret = [0; 16];
         fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
@@ -93,17 +97,17 @@ impl IndexRouter {
     }
 
     /// The root of its simple API.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// What went wrong with an index since the last time, if anything did.
-    pub fn problem(&self) -> Option<BuildError> {
+    pub(crate) fn problem(&self) -> Option<BuildError> {
         self.shared.state().problem.take()
     }
 
     /// The name of the index that a distribution is bound to; none for the default one.
-    pub fn bound(&self, name: &DistributionName) -> Option<String> {
+    pub(crate) fn bound(&self, name: &DistributionName) -> Option<String> {
         let claim = claimed(&self.shared.indexes, name).ok().flatten();
         claim.filter(|index| !index.default).map(|index| index.name.clone())
     }

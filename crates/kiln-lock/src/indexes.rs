@@ -9,7 +9,7 @@ use kiln_record::DistributionName;
 use kiln_wheel::{claimed, claimed_twice};
 
 /// The indexes of a workspace.
-pub struct Indexes<'a> {
+pub(crate) struct Indexes<'a> {
     pub default: &'a Index,
     pub named: &'a [NamedIndex],
     /// What stands for all of them, where any are named.
@@ -18,7 +18,7 @@ pub struct Indexes<'a> {
 
 impl Indexes<'_> {
     /// The one that a distribution is bound to.
-    pub async fn of(&self, bases: &Bases, name: &DistributionName) -> Result<Index, BuildError> {
+    pub(crate) async fn of(&self, bases: &Bases, name: &DistributionName) -> Result<Index, BuildError> {
         match claimed(self.named, name) {
             Ok(None) => Ok(self.default.clone()),
             Ok(Some(index)) => bases.network().named_index(&index.name).await,

@@ -3,7 +3,7 @@
 use kiln_invocation::BuildError;
 
 /// Why there is no answer.
-pub enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// uv refused: its words, and whether it says that there is no solution.
     Refused { lines: Vec<String>, unsatisfiable: bool },
     /// Anything else.

@@ -70,7 +70,7 @@ async fn any_index(bases: &Bases) -> Result<Index, BuildError> {
 }
 
 /// The pins of the workspace's tools, if there are any.
-pub fn read_tools(root: &Path) -> Result<Option<ToolsLock>, BuildError> {
+pub(crate) fn read_tools(root: &Path) -> Result<Option<ToolsLock>, BuildError> {
     if !root.join(TOOLS_LOCK).is_file() {
         return Ok(None);
     }
@@ -79,7 +79,7 @@ pub fn read_tools(root: &Path) -> Result<Option<ToolsLock>, BuildError> {
 }
 
 /// The pinned resolver, made ready to run; pinned first where there is no pin yet, which the report tells.
-pub async fn resolver(
+pub(crate) async fn resolver(
     bases: &Bases,
     index: &Index,
     may_pin: bool,

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const CACHE: &str = "uv";
 
 /// A uv that can be run.
-pub struct Uv {
+pub(crate) struct Uv {
     folder: TemporaryFolder,
     program: PathBuf,
     version: String,
@@ -37,7 +37,7 @@ pub struct Uv {
 
 /// The indexes, as variables of uv's environment: arguments could be read by every user of the machine. The default
 /// index is asked where none of the further ones, in order, has a distribution.
-pub fn index_variables(default: &Index, further: &[Index]) -> BTreeMap<String, String> {
+pub(crate) fn index_variables(default: &Index, further: &[Index]) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::from([("UV_DEFAULT_INDEX".to_owned(), default.url.to_string())]);
     if !further.is_empty() {
         let urls: Vec<&str> = further.iter().map(|index| index.url.as_str()).collect();
@@ -48,7 +48,7 @@ pub fn index_variables(default: &Index, further: &[Index]) -> BTreeMap<String, S
 
 /// What a resolution may move.
 #[derive(Clone, Debug, Default)]
-pub struct Freedom {
+pub(crate) struct Freedom {
     /// The lock to stay close to.
     pub previous: Option<String>,
     /// Distributions that may move all the same.
@@ -56,7 +56,7 @@ pub struct Freedom {
 }
 
 /// What is to be resolved.
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     pub declaration: &'a Declaration,
     pub interpreter: &'a Interpreter,
     pub target: &'a TargetEnvironment,
@@ -69,7 +69,7 @@ pub struct Question<'a> {
 
 impl Uv {
     /// Takes a program in a folder of its own. `indexes` are those whose logins must not be told.
-    pub fn new(
+    pub(crate) fn new(
         folder: TemporaryFolder,
         program: PathBuf,
         version: String,
@@ -116,12 +116,12 @@ impl Uv {
     }
 
     /// `uv` and its version.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("uv {}", self.version)
     }
 
     /// Whether this uv asks an interpreter what the stand-in answers.
-    pub async fn understands_stand_ins(&self) -> Result<(), BuildError> {
+    pub(crate) async fn understands_stand_ins(&self) -> Result<(), BuildError> {
         let refused = |reason: String| BuildError::Tool { tool: self.name(), reason };
         let work = self.work_folder()?;
         let script = stand_in_for_trial(&work.path().display().to_string())?;
@@ -142,7 +142,11 @@ impl Uv {
     }
 
     /// Resolves a declaration.
-    pub async fn resolve(&self, question: &Question<'_>, freedom: &Freedom) -> Result<Vec<Pinned>, NoAnswer> {
+    pub(crate) async fn resolve(
+        &self,
+        question: &Question<'_>,
+        freedom: &Freedom,
+    ) -> Result<Vec<Pinned>, NoAnswer> {
         let declaration = question.declaration;
         if declaration.wanted.is_empty() {
             return Ok(Vec::new());
@@ -231,7 +235,7 @@ impl Uv {
     }
 
     /// What it warned of since this was last asked, such as an extra that does not exist or a release that was withdrawn.
-    pub fn take_warnings(&self) -> Vec<String> {
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
         let mut warnings = std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         warnings.sort();
         warnings.dedup();
@@ -303,7 +307,7 @@ fn wheels_only(listed: &[DistributionName]) -> Vec<String> {
 
 /// The source distributions that uv tried to build, to know what they require. It cannot: the interpreter that it has is
 /// a stand-in, which runs nothing.
-pub fn wanted_builds(lines: &[String]) -> Vec<(DistributionName, String)> {
+pub(crate) fn wanted_builds(lines: &[String]) -> Vec<(DistributionName, String)> {
     let quoted = lines
         .iter()
         .filter(|line| line.contains("Failed to ") && line.contains("build `"))
@@ -326,7 +330,7 @@ fn write_program(path: &Path, text: &str) -> Result<(), BuildError> {
 }
 
 /// The distributions of which uv says that there is no wheel.
-pub fn only_source(lines: &[String]) -> Vec<String> {
+pub(crate) fn only_source(lines: &[String]) -> Vec<String> {
     let mut names: Vec<String> = lines
         .iter()
         .filter_map(|line| line.split_once("Wheels are required for `")?.1.split_once('`'))

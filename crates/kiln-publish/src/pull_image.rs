@@ -36,7 +36,7 @@ impl Blobs {
 }
 
 /// Writes the image of one manifest as `<name>.oci.tar`.
-pub async fn pull_image_archive(
+pub(crate) async fn pull_image_archive(
     repository: &Repository,
     name: &str,
     found: &Found,
@@ -56,7 +56,7 @@ pub async fn pull_image_archive(
 }
 
 /// Writes an index and all its platforms as `<name>.oci.tar`.
-pub async fn pull_index_archive(
+pub(crate) async fn pull_index_archive(
     repository: &Repository,
     name: &str,
     index: &[u8],

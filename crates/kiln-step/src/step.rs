@@ -119,7 +119,9 @@ fn locked_crates(
 /// A step whose files are in the store.
 #[derive(Clone, Debug)]
 pub struct ReadyStep {
+    /// What the manifest says of it.
     pub section: StepSection,
+    /// What the record says of it.
     pub made_by: MadeBy,
     /// What the artifact takes, under the paths that it has there.
     pub shipped: Tree,

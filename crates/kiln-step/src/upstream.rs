@@ -17,7 +17,9 @@ const CACHE: &str = "upstream-tree";
 /// An upstream source whose content is in the store.
 #[derive(Clone, Debug)]
 pub struct ReadyUpstream {
+    /// What the manifest says of it.
     pub section: UpstreamSection,
+    /// What its lock says of it.
     pub locked: LockedUpstream,
     /// The files that the manifest takes.
     pub tree: Tree,

@@ -58,7 +58,7 @@ pub struct ReadyWheel {
 
 /// A file of the store, by the name that it has elsewhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     pub file_name: String,
     pub digest: Digest,
 }
@@ -83,7 +83,7 @@ pub struct NoWheelFound {
 }
 
 /// The digests that the lock names for a distribution, sorted.
-pub fn locked_hashes(locked: &Locked) -> Vec<Digest> {
+pub(crate) fn locked_hashes(locked: &Locked) -> Vec<Digest> {
     let hashes: BTreeSet<Digest> = locked.files.iter().map(|file| file.digest).collect();
     hashes.into_iter().collect()
 }
@@ -91,7 +91,7 @@ pub fn locked_hashes(locked: &Locked) -> Vec<Digest> {
 /// What a remembered choice is kept under. The choice depends on nothing else: not on what an index offers today. So a
 /// build whose wheels are in the store asks no index, and one that asks an index with fewer files than were locked is
 /// refused rather than made of other files.
-pub fn choice_key(
+pub(crate) fn choice_key(
     locked: &Locked,
     hashes: &[Digest],
     target: &TargetEnvironment,
@@ -118,7 +118,7 @@ pub async fn known(
 
 /// Brings the wheel of a locked distribution into the store, unless it is there, and reads it, unless that was done.
 /// `index` names the index that it is bound to; none is the default one, and no other is asked.
-pub async fn bring(
+pub(crate) async fn bring(
     bases: &Bases,
     base: &PinnedBase,
     lock_file: &str,
@@ -193,7 +193,7 @@ pub async fn bring(
 }
 
 /// Brings the wheel that a lock names by its URL, from there and nowhere else.
-pub async fn bring_from_url(
+pub(crate) async fn bring_from_url(
     network: &Network,
     url: &str,
     lock_file: &str,
@@ -238,7 +238,7 @@ pub async fn bring_from_url(
 }
 
 /// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
-pub async fn judged(
+pub(crate) async fn judged(
     network: &Network,
     chosen: Chosen,
     lock_file: &str,
@@ -259,7 +259,7 @@ pub async fn judged(
 }
 
 /// Reads a wheel of the store, unless that was done.
-pub async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
+pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
     let key = digest_of_value(&(WHEEL_FACTS, &chosen))?;
     if let Some(ready) = network.store().cache_get::<ReadyWheel>("wheel", &key)? {
         return Ok(ready);
@@ -347,7 +347,7 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, BuildEr
 }
 
 /// Length and SHA-512 of a blob of the store.
-pub fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), BuildError> {
+pub(crate) fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), BuildError> {
     sha512(store, &mut store.open_blob(digest)?, digest)
 }
 

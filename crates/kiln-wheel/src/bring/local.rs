@@ -107,7 +107,7 @@ fn places_of(root: &Path, section: &PythonSection) -> Result<BTreeSet<(bool, Str
 }
 
 /// Brings a wheel or project of the workspace into the store and reads it.
-pub async fn bring(
+pub(crate) async fn bring(
     network: &Network,
     plan: &ArtifactPlan,
     lock: &Lock,

@@ -42,7 +42,7 @@ pub fn relock(plan: &ArtifactPlan, lock: &Lock) -> String {
 
 /// What the lock of a plan was made from, if the manifest says so. A lock of another target or another input is stale,
 /// also where the manifest no longer says what it was made from.
-pub fn of_lock(
+pub(crate) fn of_lock(
     root: &Path,
     plan: &ArtifactPlan,
     target: &TargetEnvironment,
@@ -68,7 +68,7 @@ pub fn of_lock(
 }
 
 /// What the lock should have and does not.
-pub fn not_locked(
+pub(crate) fn not_locked(
     plan: &ArtifactPlan,
     declaration: &Declaration,
     lock: &Lock,
@@ -88,7 +88,7 @@ pub fn left_out(declaration: &Declaration, target: &TargetEnvironment) -> Vec<(D
 }
 
 /// The same as gaps, but for what is locked under another condition.
-pub fn gaps(declaration: &Declaration, lock: &Lock, target: &TargetEnvironment) -> Vec<Gap> {
+pub(crate) fn gaps(declaration: &Declaration, lock: &Lock, target: &TargetEnvironment) -> Vec<Gap> {
     let is_locked = |name: &DistributionName| lock.distributions.iter().any(|locked| locked.name == *name);
     left_out(declaration, target)
         .into_iter()

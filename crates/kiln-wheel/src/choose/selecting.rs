@@ -18,10 +18,15 @@ use std::sync::Arc;
 
 /// What was selected, and what it was selected from. The findings of the selection are not judged yet.
 pub struct Selecting {
+    /// The base's Python.
     pub interpreter: Arc<Interpreter>,
+    /// What markers and tags are held against.
     pub target: TargetEnvironment,
+    /// The lock.
     pub lock: Lock,
+    /// What the manifest chooses of it.
     pub choice: Choice,
+    /// What came of the two.
     pub selection: Selection,
     /// Which index each selected distribution is asked of.
     pub bindings: Bindings,
@@ -187,6 +192,10 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
     }
 }
 
+/// What markers and tags of distributions are held against: what the base's Python and the runtime have in common.
+///
+/// # Errors
+/// The finding that the two do not fit together.
 pub fn target_environment(
     manifest: &Manifest,
     base: &BaseName,

@@ -9,7 +9,7 @@ mod wheel;
 
 pub use environment::environment_of_base;
 pub use source::UnpackedSource;
-pub use unused::unused;
+pub(crate) use unused::unused;
 
 use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
 use crate::choose::Bindings;
@@ -110,6 +110,7 @@ struct Job<'a> {
 }
 
 impl<'a> Builder<'a> {
+    /// For the distributions of one artifact. `bindings` says which index each is asked of.
     pub fn new(
         bases: &'a Bases,
         plan: &'a ArtifactPlan,

@@ -7,7 +7,7 @@ use kiln_record::{Code, DistributionName, Finding};
 
 /// A finding for each name in the manifest's `sdists` that lets nothing be built: it is a slip of the pen, or has become
 /// unnecessary. `wheels` are what was brought.
-pub fn unused(
+pub(crate) fn unused(
     manifest: &Manifest,
     lock: &Lock,
     selection: &Selection,
