@@ -7,7 +7,7 @@ use crate::Session;
 pub struct ContainerInfo {
     /// The engine's name for it.
     pub container: String,
-    /// The name of the run, from [`RunSpec::name`].
+    /// The name of the run, from [`RunSpec::name`](crate::RunSpec::name).
     pub name: String,
     /// The process that made it.
     pub session: Session,
