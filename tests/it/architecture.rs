@@ -3,14 +3,29 @@
 use crate::harness::repository;
 use kiln_record::Code;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-/// What a crate's manifest depends on inside the workspace, tests left out.
-fn edges(crate_name: &str) -> BTreeSet<String> {
-    let manifest =
-        fs_err::read_to_string(repository().join("crates").join(crate_name).join("Cargo.toml")).unwrap();
+/// What the package in a folder depends on inside the workspace, on whatever target, tests left out.
+fn edges(folder: &Path) -> BTreeSet<String> {
+    let manifest = fs_err::read_to_string(folder.join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
-    let dependencies = manifest.get("dependencies").and_then(|d| d.as_table()).cloned().unwrap_or_default();
-    dependencies.keys().filter(|name| name.starts_with("kiln-")).cloned().collect()
+    let targets = manifest.get("target").and_then(|targets| targets.as_table());
+    let targets = targets.into_iter().flat_map(|targets| targets.values()).filter_map(|t| t.as_table());
+    std::iter::once(&manifest)
+        .chain(targets)
+        .flat_map(|place| ["dependencies", "build-dependencies"].map(|kind| place.get(kind)))
+        .flatten()
+        .filter_map(|dependencies| dependencies.as_table())
+        .flat_map(|dependencies| dependencies.keys())
+        .filter(|name| name.starts_with("kiln-"))
+        .cloned()
+        .collect()
+}
+
+/// The names of all crates.
+fn crates() -> BTreeSet<String> {
+    let entries = fs_err::read_dir(repository().join("crates")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
@@ -25,14 +40,19 @@ fn crates_depend_on_what_the_architecture_allows() {
             (names[0].clone(), names[1..].iter().cloned().collect())
         })
         .collect();
-    let crates: BTreeSet<String> = fs_err::read_dir(repository().join("crates"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(crates, allowed.keys().cloned().collect(), "the table lists every crate");
+    assert_eq!(crates(), allowed.keys().cloned().collect(), "the table lists every crate");
     for (name, allowed) in allowed {
-        let found = edges(&name);
+        let found = edges(&repository().join("crates").join(&name));
         assert!(found.is_subset(&allowed), "{name} depends on {:?}", found.difference(&allowed));
+    }
+}
+
+/// The engine in memory is in no binary: whatever the table allows, it is a dependency of tests alone.
+#[test]
+fn only_tests_depend_on_the_engine_in_memory() {
+    let crates = crates().into_iter().map(|name| repository().join("crates").join(name));
+    for package in crates.chain([repository().join("tests")]) {
+        assert!(!edges(&package).contains("kiln-engine-memory"), "{} depends on it", package.display());
     }
 }
 

@@ -20,10 +20,11 @@ const CHUNKS_AHEAD: usize = 8;
 
 /// Why the archive of all inputs could not be made.
 #[derive(Debug)]
-pub(crate) struct InputFault {
+pub struct InputFault {
     /// The input concerned; `None` if it is the connection, whose own error says more.
-    pub(crate) path: Option<GuestPath>,
-    pub(crate) why: String,
+    pub path: Option<GuestPath>,
+    /// What is wrong.
+    pub why: String,
 }
 
 /// Writes one archive with all inputs and empty output folders.
@@ -31,7 +32,10 @@ pub(crate) struct InputFault {
 /// Paths are relative to the container's root, or to the only input if `at_input` is set. Owners, times and modes are
 /// set here, so that whatever the caller's archive says, the program cannot write its inputs, but for those that are the
 /// first content of an output.
-pub(crate) fn write_inputs(
+///
+/// # Errors
+/// [`InputFault`] with the input that is no good, or none where `to` is what failed.
+pub fn write_inputs(
     inputs: Vec<InputTree>,
     outputs: &[GuestPath],
     user: User,

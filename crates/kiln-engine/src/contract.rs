@@ -550,29 +550,3 @@ async fn eventually(engine: &Engine, condition: impl Fn(usize) -> bool) {
     }
     panic!("{there} containers are there");
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Fake;
-
-    #[tokio::test]
-    async fn the_engine_in_memory_passes() {
-        let pid = std::process::id();
-        let session = Session {
-            id: "contract".to_owned(),
-            host: "here".to_owned(),
-            pid,
-            started: Session::start_of(pid),
-        };
-        let engine = Engine::Fake(Fake::new(session));
-        let name = "kiln-contract/busybox:1";
-        let files: [File<'_>; 3] = [
-            ("bin/busybox", 0o755, b"stands for busybox"),
-            ("etc/.keep", 0o644, b""),
-            ("tmp/.keep", 0o644, b""),
-        ];
-        engine.load(Cursor::new(image_archive(&files, &["PATH=/bin", "FROM_IMAGE=1"], name))).await.unwrap();
-        suite(engine, name).await;
-    }
-}

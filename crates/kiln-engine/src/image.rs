@@ -35,7 +35,10 @@ pub struct PullProgress {
 }
 
 /// Refuses text that would mean something else inside a request's path.
-pub(crate) fn check_reference(reference: &str) -> Result<(), EngineError> {
+///
+/// # Errors
+/// [`EngineError::InvalidReference`].
+pub fn check_reference(reference: &str) -> Result<(), EngineError> {
     let plain = (1..=512).contains(&reference.len())
         && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/:@-+".contains(&b))
         && reference.as_bytes()[0].is_ascii_alphanumeric()
@@ -51,7 +54,10 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), EngineError> {
 }
 
 /// The digest that a reference must carry.
-pub(crate) fn pinned_digest(reference: &str) -> Result<Digest, EngineError> {
+///
+/// # Errors
+/// [`EngineError::InvalidReference`] if there is none.
+pub fn pinned_digest(reference: &str) -> Result<Digest, EngineError> {
     check_reference(reference)?;
     let error = |why: String| EngineError::InvalidReference { reference: reference.to_owned(), why };
     let Some((name, digest)) = reference.split_once('@') else {

@@ -27,21 +27,25 @@ const LAST_LINES: usize = 20;
 
 /// Takes frames, which are not lines, and gives lines, keeping every byte up to a limit.
 #[derive(Debug)]
-pub(crate) struct Capture {
+pub struct Capture {
     limit: u64,
     taken: u64,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
+    /// What was written to stdout so far.
+    pub stdout: Vec<u8>,
+    /// What was written to stderr so far.
+    pub stderr: Vec<u8>,
     partial: [Vec<u8>; 2],
     last: VecDeque<String>,
 }
 
 /// More was written than may be kept.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Overflow;
+pub struct Overflow;
 
 impl Capture {
-    pub(crate) fn new(limit: u64) -> Self {
+    /// Nothing yet; at most `limit` bytes of both streams together.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
         Self {
             limit,
             taken: 0,
@@ -53,12 +57,10 @@ impl Capture {
     }
 
     /// Takes a frame and tells the lines that it ends.
-    pub(crate) fn push(
-        &mut self,
-        stream: Stream,
-        bytes: &[u8],
-        tell: &impl Fn(Line),
-    ) -> Result<(), Overflow> {
+    ///
+    /// # Errors
+    /// [`Overflow`] if it is too much.
+    pub fn push(&mut self, stream: Stream, bytes: &[u8], tell: &impl Fn(Line)) -> Result<(), Overflow> {
         self.taken = self.taken.saturating_add(bytes.len() as u64);
         if self.taken > self.limit {
             return Err(Overflow);
@@ -80,7 +82,7 @@ impl Capture {
     }
 
     /// Tells what was not ended by a line feed.
-    pub(crate) fn finish(&mut self, tell: &impl Fn(Line)) {
+    pub fn finish(&mut self, tell: &impl Fn(Line)) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.partial[stream as usize].is_empty() {
                 self.end_line(stream, tell);
@@ -89,7 +91,8 @@ impl Capture {
     }
 
     /// The last lines of both streams, oldest first.
-    pub(crate) fn last_lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn last_lines(&self) -> Vec<String> {
         self.last.iter().cloned().collect()
     }
 

@@ -92,14 +92,19 @@ pub struct RunOutcome {
 
 /// A numeric user and group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
 }
 
 impl RunSpec {
     /// Refuses a description that engines would understand differently, or not at all.
-    pub(crate) fn check(&self) -> Result<User, EngineError> {
+    ///
+    /// # Errors
+    /// [`EngineError::InvalidRun`] with what is wrong.
+    pub fn check(&self) -> Result<User, EngineError> {
         let error = |why: String| Err(EngineError::InvalidRun { name: self.name.clone(), why });
         if self.argv.first().is_none_or(String::is_empty) {
             return error("there is no program to run".to_owned());

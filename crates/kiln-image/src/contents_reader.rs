@@ -142,7 +142,7 @@ impl ContentsReader {
     /// What all of them together hold.
     ///
     /// # Errors
-    /// [`ImageError::Control`] if the package database is malformed.
+    /// [`ImageError::Malformed`] if the package database is malformed.
     pub fn finish(self) -> Result<ImageContents, ImageError> {
         let Self { entries, folders, read } = self;
         let mut contents = ImageContents { entries, folders, ..ImageContents::default() };

@@ -2,8 +2,10 @@
 //!
 //! bollard is pinned to one release; what works around a fault of that release says so where it is done.
 
+mod backend;
 mod build;
 mod connect;
+mod container;
 mod credentials;
 mod health;
 mod images;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 
 /// A connection to a Docker engine. Cloning it is cheap; all clones share what they know about running containers.
 #[derive(Clone, Debug)]
-pub struct Docker {
+pub(crate) struct Docker {
     shared: Arc<Shared>,
     live: Arc<Live>,
     session: Arc<Session>,

@@ -7,7 +7,7 @@
 //! is writable, so one archive for `/` brings every input and sets the owner of every output, while the engine already
 //! creates the real container on the loader's volumes. A run with a single input and no output needs no loader.
 
-use super::live::Container;
+use super::container::Container;
 use super::{Docker, status};
 use crate::archive::{stream_of_writer, write_inputs};
 use crate::lines::Capture;

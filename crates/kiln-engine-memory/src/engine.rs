@@ -1,38 +1,30 @@
-//! An engine in memory, for tests that must not need one.
-//!
-//! It loads real image archives, keeps their files, and enforces the rules that [`crate::Engine::run`] promises:
-//! owners, modes, read-only root, limits, deadline, removal. It runs no process: the programs it knows are a few applets
-//! of busybox, written here, and those that a test adds with [`Fake::with_program`].
+//! The engine: images, containers and the programs that tests write.
 
-mod applets;
-mod filesystem;
-mod guest;
-mod image;
-
-use crate::archive::write_inputs;
-use crate::image::{check_reference, pinned_digest};
-use crate::lines::Capture;
-use crate::{
-    ContainerInfo, EngineError, EngineInfo, Health, HealthTest, ImageInfo, Line, RunOutcome, RunSpec,
-    Session, Watched,
+use crate::applets;
+use crate::filesystem::Mount;
+use crate::guest::Guest;
+use crate::image::{self, LoadedImage};
+use futures_util::future::{self, BoxFuture, FutureExt as _};
+use kiln_engine::backend::{Answer, Backend, Capture, OnLine, check_reference, pinned_digest, write_inputs};
+use kiln_engine::{
+    BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, Health, HealthTest, ImageInfo,
+    Line, PullProgress, RunOutcome, RunSpec, Session, Stream, Watched,
 };
-use filesystem::Mount;
-pub use guest::Guest;
-use image::FakeImage;
 use kiln_record::{Architecture, Digest, Platform};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// A program that a fake engine can run: it reads and writes through the [`Guest`] and returns its exit code.
+/// A program that the engine can run: it reads and writes through the [`Guest`] and returns its exit code.
 type Program = Arc<dyn Fn(&mut Guest) -> i64 + Send + Sync>;
 
-/// An engine in memory. Clones share their images and containers.
+/// An engine in memory; [`kiln_engine::Engine::new`] makes an engine of it. Clones share their images, programs and
+/// containers.
 #[derive(Clone)]
-pub struct Fake {
+pub struct MemoryEngine {
     daemon: Arc<Mutex<Daemon>>,
     stopping: Arc<AtomicBool>,
     session: Session,
@@ -40,7 +32,7 @@ pub struct Fake {
 
 #[derive(Default)]
 struct Daemon {
-    images: BTreeMap<String, Arc<FakeImage>>,
+    images: BTreeMap<String, Arc<LoadedImage>>,
     tags: BTreeMap<String, String>,
     containers: BTreeMap<String, Running>,
     programs: BTreeMap<String, Program>,
@@ -56,7 +48,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const NOT_FOUND: i64 = 127;
 const KILLED: i64 = 137;
 
-impl Fake {
+impl MemoryEngine {
     /// An engine without images.
     #[must_use]
     pub fn new(session: Session) -> Self {
@@ -74,33 +66,12 @@ impl Fake {
         self
     }
 
-    pub(crate) fn with_session(&self, session: Session) -> Self {
-        Self { daemon: Arc::clone(&self.daemon), stopping: Arc::default(), session }
-    }
-
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
-    }
-
-    pub(crate) fn info(&self) -> EngineInfo {
-        EngineInfo {
-            endpoint: "memory".to_owned(),
-            version: "0".to_owned(),
-            api_version: "1.41".to_owned(),
-            platform: Platform { architecture: Architecture::Amd64 },
-            storage_driver: "memory".to_owned(),
-            cpus: 1,
-            memory: 1 << 30,
-            containerd_store: false,
-        }
-    }
-
-    pub(crate) fn image(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
+    fn find(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
         check_reference(reference)?;
         Ok(self.daemon().find(reference).map(|image| image.info.clone()))
     }
 
-    pub(crate) fn load(&self, archive: impl Read) -> Result<(), EngineError> {
+    fn load(&self, archive: impl Read) -> Result<(), EngineError> {
         let loaded = image::read(archive).map_err(|e| EngineError::LoadFailed { why: e.to_string() })?;
         let mut daemon = self.daemon();
         for (image, tags) in loaded {
@@ -112,7 +83,7 @@ impl Fake {
         Ok(())
     }
 
-    pub(crate) fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
+    fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
         check_reference(reference)?;
         let mut daemon = self.daemon();
         if let Some(id) = daemon.tags.remove(&tagged(reference)) {
@@ -125,10 +96,10 @@ impl Fake {
         Ok(daemon.images.remove(reference).is_some())
     }
 
-    pub(crate) fn export(
+    fn export(
         &self,
         reference: &str,
-        mut sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), EngineError> {
         check_reference(reference)?;
         let Some(image) = self.daemon().find(reference) else {
@@ -140,8 +111,8 @@ impl Fake {
         })
     }
 
-    /// Finds what is there; there is no registry behind a fake.
-    pub(crate) fn pull(&self, reference: &str) -> Result<ImageInfo, EngineError> {
+    /// Finds what is there; there is no registry behind it.
+    fn pull(&self, reference: &str) -> Result<ImageInfo, EngineError> {
         let expected = pinned_digest(reference)?;
         let daemon = self.daemon();
         let suffix = format!("@{expected}");
@@ -155,28 +126,7 @@ impl Fake {
         })
     }
 
-    pub(crate) fn resolve_digest(&self, reference: &str) -> Result<(Digest, String), EngineError> {
-        check_reference(reference)?;
-        Err(EngineError::ResolveFailed {
-            reference: reference.to_owned(),
-            why: "the engine in memory has no registry".to_owned(),
-        })
-    }
-
-    pub(crate) fn containers(&self) -> Vec<ContainerInfo> {
-        self.daemon().containers.values().map(|running| running.info.clone()).collect()
-    }
-
-    pub(crate) fn sweep(&self) -> usize {
-        self.remove_where(|info| info.is_left_over(&self.session))
-    }
-
-    pub(crate) fn shutdown(&self) -> usize {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.remove_where(|info| info.session == self.session)
-    }
-
-    pub(crate) async fn run(
+    async fn run(
         &self,
         spec: RunSpec,
         on_line: impl Fn(Line) + Send + Sync,
@@ -275,7 +225,7 @@ impl Fake {
     }
 
     /// A program that sleeps is a service; its test is run once, which is as often as its result can differ here.
-    pub(crate) async fn watch(
+    async fn watch(
         &self,
         spec: RunSpec,
         test: HealthTest,
@@ -304,8 +254,8 @@ impl Fake {
         };
         let mut capture = Capture::new(output_bytes);
         if let Some(ended) = ended {
-            let _ = capture.push(crate::Stream::Stdout, &ended.stdout, &|_| ());
-            let _ = capture.push(crate::Stream::Stderr, &ended.stderr, &|_| ());
+            let _ = capture.push(Stream::Stdout, &ended.stdout, &|_| ());
+            let _ = capture.push(Stream::Stderr, &ended.stderr, &|_| ());
             capture.finish(&|_| ());
             let health = Health::Ended { exit_code: ended.exit_code };
             return Ok(Watched { health, last: capture.last_lines() });
@@ -337,7 +287,7 @@ impl Fake {
         };
         let removed = Arc::new(Notify::new());
         self.daemon().containers.insert(container.clone(), Running { info, removed: Arc::clone(&removed) });
-        Container { fake: self.clone(), name: container, removed }
+        Container { engine: self.clone(), name: container, removed }
     }
 
     fn remove_where(&self, condition: impl Fn(&ContainerInfo) -> bool) -> usize {
@@ -355,27 +305,127 @@ impl Fake {
     }
 }
 
-impl fmt::Debug for Fake {
+impl Backend for MemoryEngine {
+    fn with_session(&self, session: Session) -> Arc<dyn Backend> {
+        Arc::new(Self { daemon: Arc::clone(&self.daemon), stopping: Arc::default(), session })
+    }
+
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn info(&self) -> Answer<'_, EngineInfo> {
+        let info = EngineInfo {
+            endpoint: "memory".to_owned(),
+            version: "0".to_owned(),
+            api_version: "1.41".to_owned(),
+            platform: Platform { architecture: Architecture::Amd64 },
+            storage_driver: "memory".to_owned(),
+            cpus: 1,
+            memory: 1 << 30,
+            containerd_store: false,
+        };
+        future::ready(Ok(info)).boxed()
+    }
+
+    fn image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<ImageInfo>> {
+        future::ready(self.find(reference)).boxed()
+    }
+
+    fn load(&self, archive: Box<dyn Read + Send>) -> Answer<'_, ()> {
+        future::ready(self.load(archive)).boxed()
+    }
+
+    fn export<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()> {
+        future::ready(self.export(reference, sink)).boxed()
+    }
+
+    fn builder(&self) -> Builder {
+        Builder::Classic
+    }
+
+    fn build<'a>(&'a self, spec: BuildSpec, _: OnLine<'a>) -> Answer<'a, ImageInfo> {
+        let action = format!("build {}", spec.name);
+        future::ready(Err(EngineError::Unsupported { action })).boxed()
+    }
+
+    fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {
+        future::ready(self.remove_image(reference)).boxed()
+    }
+
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        _: Option<Credentials>,
+        _: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> Answer<'a, ImageInfo> {
+        future::ready(self.pull(reference)).boxed()
+    }
+
+    fn resolve_digest<'a>(
+        &'a self,
+        reference: &'a str,
+        _: Option<Credentials>,
+    ) -> Answer<'a, (Digest, String)> {
+        let missing = || EngineError::ResolveFailed {
+            reference: reference.to_owned(),
+            why: "the engine in memory has no registry".to_owned(),
+        };
+        future::ready(check_reference(reference).and_then(|()| Err(missing()))).boxed()
+    }
+
+    fn credentials<'a>(&'a self, _: &'a str) -> Answer<'a, Option<Credentials>> {
+        future::ready(Ok(None)).boxed()
+    }
+
+    fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {
+        self.run(spec, on_line).boxed()
+    }
+
+    fn watch<'a>(&'a self, spec: RunSpec, test: HealthTest, on_line: OnLine<'a>) -> Answer<'a, Watched> {
+        self.watch(spec, test, on_line).boxed()
+    }
+
+    fn containers(&self) -> Answer<'_, Vec<ContainerInfo>> {
+        let containers = self.daemon().containers.values().map(|running| running.info.clone()).collect();
+        future::ready(Ok(containers)).boxed()
+    }
+
+    fn sweep(&self) -> Answer<'_, usize> {
+        future::ready(Ok(self.remove_where(|info| info.is_left_over(&self.session)))).boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, usize> {
+        self.stopping.store(true, Ordering::SeqCst);
+        future::ready(self.remove_where(|info| info.session == self.session)).boxed()
+    }
+}
+
+impl fmt::Debug for MemoryEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fake").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("MemoryEngine").field("session", &self.session).finish_non_exhaustive()
     }
 }
 
 /// A container that is removed when this value is dropped.
 struct Container {
-    fake: Fake,
+    engine: MemoryEngine,
     name: String,
     removed: Arc<Notify>,
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.fake.daemon().containers.remove(&self.name);
+        self.engine.daemon().containers.remove(&self.name);
     }
 }
 
 impl Daemon {
-    fn find(&self, reference: &str) -> Option<Arc<FakeImage>> {
+    fn find(&self, reference: &str) -> Option<Arc<LoadedImage>> {
         let id = self.tags.get(&tagged(reference)).map_or(reference, String::as_str);
         self.images.get(id).cloned()
     }

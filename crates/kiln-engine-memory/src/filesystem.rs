@@ -1,6 +1,6 @@
-//! Files of a fake container: owners, modes, links, and mounts on a read-only root.
+//! Files of a container: owners, modes, links, and mounts on a read-only root.
 
-use crate::run::User;
+use kiln_engine::backend::User;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use tar::{Archive, Builder, EntryType, Header};
 
 /// What is mounted on the read-only root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mount {
+pub(crate) enum Mount {
     /// Empty, belongs to root until an archive says otherwise.
     Volume,
     /// Everyone may write.
@@ -17,15 +17,15 @@ pub(super) enum Mount {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File(Arc<[u8]>),
     Folder,
     Link(String),
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 
 /// Why a file cannot be used, in the words of libc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Missing,
     Denied,
     ReadOnly,
@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
 
 /// All files, by absolute path; the root itself is `/`.
 #[derive(Clone, Debug)]
-pub(super) struct Filesystem {
+pub(crate) struct Filesystem {
     nodes: BTreeMap<String, Node>,
     mounts: BTreeMap<String, Mount>,
 }
@@ -66,7 +66,7 @@ const MOST_LINKS: u32 = 40;
 const LARGEST_FILE: u64 = 256 << 20;
 
 impl Filesystem {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut files = Self { nodes: BTreeMap::new(), mounts: BTreeMap::new() };
         for path in ["/", "/sys/class/net/lo"] {
             files.make_folder(path);
@@ -75,7 +75,7 @@ impl Filesystem {
     }
 
     /// Creates a folder of root, and those above it, where nothing is.
-    pub(super) fn make_folder(&mut self, path: &str) {
+    pub(crate) fn make_folder(&mut self, path: &str) {
         let folder = Node { kind: Kind::Folder, mode: 0o755, uid: 0, gid: 0 };
         for above in ancestors(path) {
             self.nodes.entry(above).or_insert_with(|| folder.clone());
@@ -83,7 +83,7 @@ impl Filesystem {
         self.nodes.entry(path.to_owned()).or_insert(folder);
     }
 
-    pub(super) fn mount(&mut self, path: &str, mount: Mount) {
+    pub(crate) fn mount(&mut self, path: &str, mount: Mount) {
         let below = format!("{path}/");
         self.nodes.retain(|there, _| there != path && !there.starts_with(&below));
         self.make_folder(path);
@@ -94,7 +94,7 @@ impl Filesystem {
     }
 
     /// Unpacks a tar at the root, as engines unpack layers (OCI image spec, whiteouts included).
-    pub(super) fn unpack(&mut self, tar: impl Read) -> io::Result<()> {
+    pub(crate) fn unpack(&mut self, tar: impl Read) -> io::Result<()> {
         let mut archive = Archive::new(tar);
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -145,7 +145,7 @@ impl Filesystem {
     }
 
     /// A tar of a folder, entries relative to it and in path order.
-    pub(super) fn pack(&self, folder: &str) -> Vec<u8> {
+    pub(crate) fn pack(&self, folder: &str) -> Vec<u8> {
         let mut archive = Builder::new(Vec::new());
         let below = format!("{folder}/");
         let inside = self.nodes.iter().filter(|(path, _)| *path == folder || path.starts_with(&below));
@@ -183,7 +183,7 @@ impl Filesystem {
     }
 
     /// Follows links to what is at a path.
-    pub(super) fn find(&self, path: &str, from: &str) -> Result<(String, &Node), Fault> {
+    pub(crate) fn find(&self, path: &str, from: &str) -> Result<(String, &Node), Fault> {
         let mut path = normal(path, from);
         for _ in 0..MOST_LINKS {
             // The first component that is a link decides.
@@ -205,7 +205,7 @@ impl Filesystem {
         Err(Fault::Loop)
     }
 
-    pub(super) fn read(&self, path: &str, from: &str, user: User) -> Result<Arc<[u8]>, Fault> {
+    pub(crate) fn read(&self, path: &str, from: &str, user: User) -> Result<Arc<[u8]>, Fault> {
         let (_, node) = self.find(path, from)?;
         match &node.kind {
             Kind::File(bytes) if node.allows(user, 0o4) => Ok(Arc::clone(bytes)),
@@ -215,7 +215,7 @@ impl Filesystem {
     }
 
     /// Names in a folder, sorted.
-    pub(super) fn list(&self, path: &str, from: &str) -> Result<Vec<String>, Fault> {
+    pub(crate) fn list(&self, path: &str, from: &str) -> Result<Vec<String>, Fault> {
         let (path, node) = self.find(path, from)?;
         if !matches!(node.kind, Kind::Folder) {
             return Err(Fault::NotFolder);
@@ -226,7 +226,7 @@ impl Filesystem {
     }
 
     /// Creates or replaces a file's content, under the rules of the mount and the folder.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         path: &str,
         from: &str,
@@ -252,7 +252,31 @@ impl Filesystem {
             self.nodes.insert(path, node);
             return Ok(());
         }
+        let path = self.place(&normal(path, from), user)?;
+        let node = Node { kind: Kind::File(bytes), mode: 0o644, uid: user.uid.into(), gid: user.gid.into() };
+        self.nodes.insert(path, node);
+        Ok(())
+    }
+
+    /// Makes what is missing of a folder and those above it, under the rules of the mount and the folder.
+    pub(crate) fn make_folders(&mut self, path: &str, from: &str, user: User) -> Result<(), Fault> {
         let path = normal(path, from);
+        for path in ancestors(&path).into_iter().chain([path.clone()]) {
+            match self.find(&path, "/") {
+                Ok((_, node)) if matches!(node.kind, Kind::Folder) => continue,
+                Ok(_) => return Err(Fault::NotFolder),
+                Err(Fault::Missing) => {}
+                Err(fault) => return Err(fault),
+            }
+            let path = self.place(&path, user)?;
+            let folder = Node { kind: Kind::Folder, mode: 0o755, uid: user.uid.into(), gid: user.gid.into() };
+            self.nodes.insert(path, folder);
+        }
+        Ok(())
+    }
+
+    /// Where something new goes, links of its folder followed, if the user may put it there.
+    fn place(&self, path: &str, user: User) -> Result<String, Fault> {
         let (folder, name) = path.rsplit_once('/').ok_or(Fault::Missing)?;
         let (folder, node) = self.find(if folder.is_empty() { "/" } else { folder }, "/")?;
         if !matches!(node.kind, Kind::Folder) {
@@ -264,10 +288,7 @@ impl Filesystem {
         if !node.allows(user, 0o3) {
             return Err(Fault::Denied);
         }
-        let path = format!("{}/{name}", folder.trim_end_matches('/'));
-        let node = Node { kind: Kind::File(bytes), mode: 0o644, uid: user.uid.into(), gid: user.gid.into() };
-        self.nodes.insert(path, node);
-        Ok(())
+        Ok(format!("{}/{name}", folder.trim_end_matches('/')))
     }
 
     fn is_mounted(&self, path: &str) -> bool {
@@ -293,7 +314,7 @@ impl Node {
 }
 
 /// An absolute path without `.`, `..` and empty components.
-pub(super) fn normal(path: &str, from: &str) -> String {
+pub(crate) fn normal(path: &str, from: &str) -> String {
     let whole = if path.starts_with('/') { path.to_owned() } else { format!("{from}/{path}") };
     let mut parts: Vec<&str> = Vec::new();
     for part in whole.split('/') {

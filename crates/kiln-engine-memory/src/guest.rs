@@ -1,28 +1,28 @@
-//! What a program of a fake engine sees.
+//! What a program sees of its container.
 
-use super::filesystem::{Fault, Filesystem};
-use crate::run::User;
-use crate::{Limits, Stream};
+use crate::filesystem::Filesystem;
+use kiln_engine::backend::User;
+use kiln_engine::{Limits, Stream};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The inside of a fake container, for one program.
+/// The inside of a container, for one program.
 #[derive(Debug)]
 pub struct Guest {
     argv: Vec<String>,
     env: BTreeMap<String, String>,
     working_dir: String,
-    pub(super) user: User,
-    pub(super) files: Filesystem,
-    pub(super) limits: Limits,
-    pub(super) frames: Vec<(Stream, Vec<u8>)>,
+    pub(crate) user: User,
+    pub(crate) files: Filesystem,
+    pub(crate) limits: Limits,
+    pub(crate) frames: Vec<(Stream, Vec<u8>)>,
     written: u64,
-    pub(super) sleeps: Duration,
-    pub(super) oom_killed: bool,
+    pub(crate) sleeps: Duration,
+    pub(crate) oom_killed: bool,
 }
 
 impl Guest {
-    pub(super) fn new(
+    pub(crate) fn new(
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         working_dir: String,
@@ -84,7 +84,17 @@ impl Guest {
     /// # Errors
     /// The reason in the words of libc.
     pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), String> {
-        self.put(path, bytes).map_err(|fault| fault.to_string())
+        let written = self.files.write(path, &self.working_dir, self.user, bytes.into());
+        written.map_err(|fault| fault.to_string())
+    }
+
+    /// Makes a folder and those above it, as `mkdir -p` does.
+    ///
+    /// # Errors
+    /// The reason in the words of libc.
+    pub fn make_folders(&mut self, path: &str) -> Result<(), String> {
+        let made = self.files.make_folders(path, &self.working_dir, self.user);
+        made.map_err(|fault| fault.to_string())
     }
 
     /// Writes to standard output.
@@ -106,10 +116,6 @@ impl Guest {
     #[must_use]
     pub fn is_past_limit(&self) -> bool {
         self.written > self.limits.output_bytes
-    }
-
-    pub(super) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), Fault> {
-        self.files.write(path, &self.working_dir, self.user, bytes.into())
     }
 
     fn frame(&mut self, stream: Stream, bytes: &[u8]) {

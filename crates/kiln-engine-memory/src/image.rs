@@ -1,8 +1,8 @@
 //! Reading image archives: `manifest.json`, the config it names, and the layers (Docker image specification 1.2, and
 //! the OCI image spec for the blobs).
 
-use super::filesystem::Filesystem;
-use crate::ImageInfo;
+use crate::filesystem::Filesystem;
+use kiln_engine::ImageInfo;
 use kiln_record::{Digest, Platform};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use tar::{Archive, EntryType};
 
 /// An image and its files.
 #[derive(Debug)]
-pub(super) struct FakeImage {
-    pub(super) info: ImageInfo,
-    pub(super) files: Filesystem,
+pub(crate) struct LoadedImage {
+    pub(crate) info: ImageInfo,
+    pub(crate) files: Filesystem,
     /// The archive that it came in.
-    pub(super) archive: Arc<[u8]>,
+    pub(crate) archive: Arc<[u8]>,
 }
 
 #[derive(Deserialize)]
@@ -49,11 +49,11 @@ struct Execution {
     env: Option<Vec<String>>,
 }
 
-// The fake holds everything in memory: enough for test images, not for a flood.
+// Everything is held in memory: enough for test images, not for a flood.
 const LARGEST_ARCHIVE: u64 = 1 << 30;
 
 /// All images of an archive, each with its tags.
-pub(super) fn read(archive: impl Read) -> io::Result<Vec<(FakeImage, Vec<String>)>> {
+pub(crate) fn read(archive: impl Read) -> io::Result<Vec<(LoadedImage, Vec<String>)>> {
     let mut blobs = BTreeMap::new();
     let mut whole = Vec::new();
     archive.take(LARGEST_ARCHIVE).read_to_end(&mut whole)?;
@@ -98,7 +98,8 @@ pub(super) fn read(archive: impl Read) -> io::Result<Vec<(FakeImage, Vec<String>
             config_env: config.config.unwrap_or_default().env.unwrap_or_default(),
             on_build: Vec::new(),
         };
-        images.push((FakeImage { info, files, archive: Arc::clone(&whole) }, entry.tags.unwrap_or_default()));
+        images
+            .push((LoadedImage { info, files, archive: Arc::clone(&whole) }, entry.tags.unwrap_or_default()));
     }
     Ok(images)
 }

@@ -1,10 +1,10 @@
 //! The applets of busybox that the contract uses, as far as it uses them.
 
-use super::guest::Guest;
+use crate::guest::Guest;
 use std::time::Duration;
 
 /// `busybox APPLET ARGUMENT…`
-pub(super) fn run(guest: &mut Guest) -> i64 {
+pub(crate) fn run(guest: &mut Guest) -> i64 {
     let argv = guest.argv().to_vec();
     let arguments: Vec<&str> = argv.iter().skip(2).map(String::as_str).collect();
     let Some(applet) = argv.get(1) else { return 0 };

@@ -1,0 +1,24 @@
+//! What an engine says about itself.
+
+use kiln_record::Platform;
+
+/// What an engine is and what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Where it was found, and by which context.
+    pub endpoint: String,
+    /// Its own version.
+    pub version: String,
+    /// The version of the API that is spoken.
+    pub api_version: String,
+    /// What its containers run on.
+    pub platform: Platform,
+    /// How it stores layers, such as `overlay2`.
+    pub storage_driver: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Whether images are kept in containerd: ids are then digests of manifests.
+    pub containerd_store: bool,
+}
