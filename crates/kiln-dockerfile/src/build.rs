@@ -183,7 +183,7 @@ impl Job<'_> {
         tag: &str,
         platform: kiln_record::Platform,
     ) -> Result<Remembered, BuildError> {
-        let saved = SavedImage::export(bases, tag).await?;
+        let saved = SavedImage::export(bases.engine().await?, bases.store(), tag).await?;
         let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
         let stands_on_base = saved.read.diff_ids.len() >= self.base.layers.len()
             && of_base.eq(saved.read.diff_ids.iter().copied().take(self.base.layers.len()));

@@ -1,7 +1,7 @@
 //! Bytecode, compiled in the pinned base at the place where Lambda has the modules: twice, with other hash seeds and in
 //! another order, so that what depends on either is noticed.
 
-use super::{place_of_tree, python_root};
+use super::place::{place_of_tree, python_root, without_prefix};
 use kiln_collect::{Collection, Content};
 use kiln_guest::{Bases, Program, Ran, collections, guest};
 use kiln_invocation::{BuildError, Events, blocking};
@@ -113,7 +113,7 @@ pub(super) async fn compile(
                 .collect();
             let mut remembered = Remembered::default();
             for (path, entry) in collection.tree.iter() {
-                let Some(module) = super::without_prefix(path, prefix) else { continue };
+                let Some(module) = without_prefix(path, prefix) else { continue };
                 if !matches!(entry, Entry::File { .. }) || !module.file_name().ends_with(".py") {
                     continue;
                 }
