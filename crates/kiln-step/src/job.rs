@@ -6,7 +6,8 @@ use kiln_collect::SourceTree;
 use kiln_guest::Difference;
 use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, LockedCrate, StepSection};
-use kiln_record::{Digest, Tree, digest_of_value};
+use kiln_record::{Digest, Entry, Tree, digest_of_value};
+use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,18 @@ impl Content {
 pub(crate) struct Remembered {
     pub(crate) files: Vec<MadeFile>,
     pub(crate) difference: Option<Difference>,
+}
+
+impl Memo for Remembered {
+    const KIND: &'static str = "step";
+
+    fn content(&self) -> Vec<Digest> {
+        let files = self.files.iter().filter_map(|file| match &file.entry {
+            Entry::File { digest, .. } => Some(*digest),
+            Entry::Symlink { .. } => None,
+        });
+        files.collect()
+    }
 }
 
 /// A tree that a step is given, with the place of its content.

@@ -15,11 +15,11 @@ use kiln_plan::{
     ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
 };
 use kiln_record::{
-    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Entry, Finding, Input,
-    InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
+    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Finding, Input, InputRole,
+    MadeBy, MadeFrom, Tree, digest_of_value,
 };
 use kiln_sbom::merge_embedded;
-use kiln_store::{StatCache, Store};
+use kiln_store::StatCache;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
@@ -29,9 +29,6 @@ use tokio::sync::OnceCell;
 /// The version of the rules by which steps run and their outputs are brought into one form. A step here makes kiln run
 /// them again.
 pub const STEP_RULES: u32 = 1;
-
-/// The kind of cache value: what a step made, by its digest.
-const CACHE: &str = "step";
 
 /// The files of the workspace that the steps of an artifact are given: for each step, by the place of the input.
 #[derive(Clone, Debug, Default)]
@@ -217,13 +214,13 @@ impl Steps<'_> {
         }
         let job = self.job(section, index, given)?;
         let _flight = self.bases.network().flight(&job.digest).await;
-        let made = match remembered(self.bases.store(), &job.digest)? {
+        let made = match self.bases.store().recall(&job.digest)? {
             Some(known) => known,
             None => {
                 let made = run::make(self.bases, &job).await?;
                 let (store, digest) = (self.bases.store().clone(), job.digest);
                 blocking(move || {
-                    store.cache_put(CACHE, &digest, &made)?;
+                    store.remember(&digest, &made)?;
                     Ok(made)
                 })
                 .await?
@@ -251,17 +248,6 @@ impl Steps<'_> {
         ))?;
         Ok(Job { section, plan: self.plan, index, env, given, digest })
     }
-}
-
-/// What an earlier run made, if the store still has all of it.
-fn remembered(store: &Store, digest: &Digest) -> Result<Option<Remembered>, BuildError> {
-    let known = store.cache_get::<Remembered>(CACHE, digest)?;
-    Ok(known.filter(|known| {
-        known.files.iter().all(|file| match &file.entry {
-            Entry::File { digest, .. } => store.contains(digest),
-            Entry::Symlink { .. } => true,
-        })
-    }))
 }
 
 fn ready(job: &Job<'_>, made: Remembered, crates: Vec<Embedded>) -> ReadyStep {
