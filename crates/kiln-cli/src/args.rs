@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The version of this kiln, with the commit that it was built from where that is known (`build.rs`).
 pub(crate) const VERSION: &str = env!("KILN_VERSION");
 
-/// Builds AWS Lambda zips and layers that anyone can rebuild bit for bit, says what is inside, and tells what changed.
+/// Builds AWS Lambda zips, layers and container images that anyone can rebuild bit for bit, says what is inside, and tells what changed.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version = VERSION, max_term_width = 110, disable_help_subcommand = true)]
 pub(crate) struct Arguments {

@@ -15,9 +15,9 @@ use std::path::Path;
 
 /// The archive is written, not yet published, and within its limits.
 pub(crate) struct Packed {
-    pub(super) judgement: Judgement,
-    pub(super) publication: Publication,
-    pub(super) outputs: Vec<Output>,
+    judgement: Judgement,
+    publication: Publication,
+    outputs: Vec<Output>,
 }
 
 impl Verified {
@@ -45,6 +45,18 @@ impl Verified {
             Ok(Ok(Packed { judgement, publication, outputs }))
         })
         .await
+    }
+}
+
+impl Packed {
+    /// Its name.
+    pub(super) fn artifact(&self) -> &ArtifactName {
+        &self.judgement.plan.manifest.name
+    }
+
+    /// What was judged, where it is to be published, and the files that are written there.
+    pub(super) fn into_parts(self) -> (Judgement, Publication, Vec<Output>) {
+        (self.judgement, self.publication, self.outputs)
     }
 }
 

@@ -34,10 +34,10 @@ impl Packed {
         bases: &Bases,
     ) -> Result<(Record, Vec<Finding>, LedgerEntry), BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
-        let artifact = self.judgement.plan.manifest.name.clone();
+        let artifact = self.artifact().clone();
         run.tell(Event::Stage { artifact, stage: Stage::Publish });
         blocking(move || {
-            let Self { mut judgement, mut publication, outputs } = self;
+            let (mut judgement, mut publication, outputs) = self.into_parts();
             let measured = judgement.measured.take();
             let shown = judge(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;
