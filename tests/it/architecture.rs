@@ -39,11 +39,14 @@ fn crates_depend_on_what_the_architecture_allows() {
 #[test]
 fn the_top_level_holds_nothing_else() {
     let expected: BTreeSet<&str> = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
+        "SECURITY.md",
         "clippy.toml",
         "crates",
         "deny.toml",
