@@ -59,11 +59,14 @@ fn only_tests_depend_on_the_engine_in_memory() {
 #[test]
 fn the_top_level_holds_nothing_else() {
     let expected: BTreeSet<&str> = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
+        "SECURITY.md",
         "clippy.toml",
         "crates",
         "deny.toml",
