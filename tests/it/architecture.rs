@@ -1,6 +1,7 @@
 //! The shape of the repository is what `docs/architecture.md` says.
 
 use crate::harness::repository;
+use crate::lacking;
 use kiln_record::Code;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,6 +121,16 @@ fn the_findings_page_lists_every_exit_code() {
         .map(str::to_owned)
         .collect();
     assert_eq!(listed, codes);
+}
+
+/// Nothing but what is listed can be done without, and the list names tests that there are.
+#[test]
+fn what_may_be_lacking_belongs_to_a_test() {
+    for lack in lacking::ALL {
+        let (module, name) = lack.test.split_once("::").unwrap();
+        let source = fs_err::read_to_string(repository().join(format!("tests/it/{module}.rs"))).unwrap();
+        assert!(source.contains(&format!("#[test]\nfn {name}() {{")), "{lack:?}");
+    }
 }
 
 #[test]

@@ -20,10 +20,11 @@ mod server;
 mod wheel;
 
 pub(crate) use assembled::{assembled, busybox, debian_base};
+pub(crate) use bases::committed_base;
 pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_of};
 pub(crate) use index::LocalIndex;
-pub(crate) use judges::{judges, runs};
+pub(crate) use judges::{needs, needs_image_tools, runs};
 pub(crate) use kiln::{Kiln, Outcome, copy_cargo_home};
 pub(crate) use mirror::LocalMirror;
 pub(crate) use other_engine::OtherEngine;

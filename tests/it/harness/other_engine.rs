@@ -25,15 +25,9 @@ pub(crate) struct OtherEngine {
 }
 
 impl OtherEngine {
-    /// Starts one with a storage driver such as `vfs` or `overlay2`. `None`, said aloud, where this machine does not let it:
-    /// it takes root, `dockerd`, `ip` and a kernel with the driver.
-    #[expect(clippy::print_stdout, reason = "says what this machine did not let it try")]
-    pub(crate) fn start(storage_driver: &str) -> Option<Self> {
-        let started = Self::try_start(storage_driver);
-        started.inspect_err(|why| println!("not run: no second engine with {storage_driver}: {why}")).ok()
-    }
-
-    fn try_start(storage_driver: &str) -> Result<Self, String> {
+    /// Starts one with a storage driver such as `vfs` or `overlay2`, or says why this machine does not let it: it takes
+    /// root, `dockerd`, `ip` and a kernel with the driver.
+    pub(crate) fn start(storage_driver: &str) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can start one".to_owned());
         }
