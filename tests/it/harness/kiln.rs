@@ -1,6 +1,6 @@
 //! The binary under test, in an environment of its own.
 
-use super::Running;
+use super::{LocalMirror, Running};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -48,10 +48,11 @@ impl Kiln {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("store")
     }
 
-    /// Uses another store.
+    /// Uses another store. Packages of the committed bases come from the one that tests share, as a mirror does not have
+    /// them for ever.
     pub(crate) fn with_store(mut self, store: &Path) -> Self {
         self.store = store.to_owned();
-        self
+        self.with_variable("KILN_DEBIAN_MIRROR", &LocalMirror::of_all_tests().url())
     }
 
     /// Sets an environment variable.
