@@ -133,6 +133,21 @@ fn what_may_be_lacking_belongs_to_a_test() {
     }
 }
 
+/// A snapshot that nothing is compared with is a text that nobody reads.
+#[test]
+fn every_snapshot_is_compared() {
+    let tests = repository().join("tests");
+    let source = fs_err::read_to_string(tests.join("it/printed.rs")).unwrap();
+    let help = fs_err::read_to_string(tests.join("snapshots/help.snap")).unwrap();
+    for entry in fs_err::read_dir(tests.join("snapshots")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let stem = name.strip_suffix(".snap").unwrap_or_else(|| panic!("{name} is no snapshot"));
+        let of_a_command =
+            stem.strip_prefix("help-").is_some_and(|command| help.contains(&format!("\n  {command} ")));
+        assert!(of_a_command || source.contains(&format!("\"{stem}\"")), "{name} is never compared");
+    }
+}
+
 #[test]
 fn every_test_file_is_part_of_the_suite() {
     let folder = repository().join("tests/it");

@@ -1,4 +1,5 @@
-//! What a test may do without on a machine that does not have it. A test that needs anything else fails there.
+//! What a test may do without on a machine that does not have it. A test that needs anything else fails
+//! there.
 //!
 //! Whoever runs the tests is told at once, past what the test harness captures, and once more at the end: the target
 //! `summary` counts what was lacking.
@@ -30,8 +31,13 @@ pub(crate) const ANOTHER_USER: Lack =
 pub(crate) const GOLDEN_BASE: Lack =
     Lack { test: "container_images::the_golden_image", what: "the packages of the committed base" };
 
+/// The digests that are shown are of a build on it.
+pub(crate) const PRINTED_BASE: Lack =
+    Lack { test: "printed::what_is_told_of_builds", what: "the packages of the committed base" };
+
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 4] = [ENGINE_WITH_VFS, ENGINE_WITH_OVERLAY2, ANOTHER_USER, GOLDEN_BASE];
+pub(crate) const ALL: [Lack; 5] =
+    [ENGINE_WITH_VFS, ENGINE_WITH_OVERLAY2, ANOTHER_USER, GOLDEN_BASE, PRINTED_BASE];
 
 impl Lack {
     /// What was found, or nothing, said aloud with the reason.

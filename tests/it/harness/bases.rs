@@ -1,7 +1,7 @@
 //! The bases of this repository with locks that work today.
 //!
-//! Mirrors move on, and the store that tests share keeps what they had. Where neither has a package of a committed lock, the
-//! tests resolve a fresh lock, and say so.
+//! Mirrors move on, and the store that tests share keeps what they had. Where neither has a package of a
+//! committed lock, the tests resolve a fresh lock, and say so.
 
 use super::{Kiln, repository};
 use crate::lacking;

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// Makes sure that tools of Debian are there, each a program and the package that has it. As root they are installed on
-/// demand; otherwise the test fails.
+/// Makes sure that tools of Debian are there, each a program and the package that has it. As root they are
+/// installed on demand; otherwise the test fails.
 #[track_caller]
 pub(crate) fn needs(tools: &[(&str, &str)]) {
     // One test at a time: the package manager lets nobody else in.

@@ -48,8 +48,8 @@ impl Kiln {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("store")
     }
 
-    /// Uses another store. Packages of the committed bases come from the one that tests share, as a mirror does not have
-    /// them for ever.
+    /// Uses another store. Packages of the committed bases come from the one that tests share, as a mirror
+    /// does not have them for ever.
     pub(crate) fn with_store(mut self, store: &Path) -> Self {
         self.store = store.to_owned();
         self.with_variable("KILN_DEBIAN_MIRROR", &LocalMirror::of_all_tests().url())
@@ -217,7 +217,8 @@ impl Outcome {
         artifacts.iter().map(|row| (text(&row["artifact"]), text(&row["ending"]))).collect()
     }
 
-    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others unchanged.
+    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others
+    /// unchanged.
     #[track_caller]
     pub(crate) fn published_only(self, names: &[&str]) -> Self {
         for (name, ending) in self.endings() {

@@ -1,6 +1,6 @@
-//! A Debian mirror on 127.0.0.1: the machine's own mirror, file by file as it is asked for, with faults that a test adds.
-//! Packages of the committed bases stay there when the machine's mirror has newer ones: the store that tests share is
-//! their archive.
+//! A Debian mirror on 127.0.0.1: the machine's own mirror, file by file as it is asked for, with faults that
+//! a test adds. Packages of the committed bases stay there when the machine's mirror has newer ones: the
+//! store that tests share is their archive.
 
 use super::{Kiln, LocalServer, Reply, repository};
 use kiln_fetch::{Client, FetchError, Mirror, NetworkSettings, apt_mirrors};
@@ -100,7 +100,8 @@ fn locked() -> BTreeMap<String, Digest> {
     locked
 }
 
-/// A file of the machine's mirror, the same for the whole run of the tests; `None` if the mirror does not have it.
+/// A file of the machine's mirror, the same for the whole run of the tests; `None` if the mirror does not
+/// have it.
 fn original(path: &str) -> Option<Arc<[u8]>> {
     type Files = BTreeMap<String, Arc<OnceLock<Option<Arc<[u8]>>>>>;
     static FILES: OnceLock<Mutex<Files>> = OnceLock::new();
