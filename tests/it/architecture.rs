@@ -5,6 +5,9 @@ use crate::lacking;
 use kiln_record::Code;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What `docs/messages.md` says of a message that no test holds.
+const BY_HAND: &str = "Written by hand.";
+
 /// What a crate's manifest depends on inside the workspace, tests left out.
 fn edges(crate_name: &str) -> BTreeSet<String> {
     let manifest =
@@ -89,10 +92,17 @@ fn the_findings_page_lists_every_code_with_its_level() {
     assert_eq!(listed, codes);
 }
 
-/// A code that nobody has seen a message of is not documented.
+/// A code that nobody has seen a message of is not documented, and the page says which ones no test holds.
 #[test]
 fn the_messages_page_shows_every_code_with_cause_and_remedy() {
     let page = fs_err::read_to_string(repository().join("docs/messages.md")).unwrap();
+    let tests: String = fs_err::read_dir(repository().join("tests/it"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| fs_err::read_to_string(path).unwrap())
+        .collect();
+    let calls: String = tests.split_whitespace().collect();
     for code in Code::ALL {
         let (_, section) = page
             .split_once(&format!("## `{code}`\n"))
@@ -100,12 +110,19 @@ fn the_messages_page_shows_every_code_with_cause_and_remedy() {
         let section = section.split("\n## ").next().unwrap();
         let block = section.split("```").nth(1).unwrap_or_else(|| panic!("{code} has a message"));
         assert!(block.contains(&format!("[{code}] ")), "{code}: {block}");
-        assert!(
-            block.lines().any(|line| line.starts_with("  ") && !line.starts_with("  →")),
-            "{code}: a cause"
-        );
+        // A note is one line.
         let note = block.contains("\nnote[");
+        let cause = block.lines().any(|line| line.starts_with("  ") && !line.starts_with("  →"));
+        assert!(note || cause, "{code}: a cause");
         assert!(note || block.contains("\n  → "), "{code}: a way out");
+        let documented = ["deny", "warn", "note"]
+            .iter()
+            .any(|level| calls.contains(&format!(".documents(\"{level}[{code}]")));
+        let by_hand = section.contains(BY_HAND);
+        assert!(
+            documented != by_hand,
+            "{code}: `{BY_HAND}` stands where no test documents the message, and nowhere else"
+        );
     }
 }
 

@@ -303,7 +303,10 @@ fn a_service_that_does_not_answer_is_denied_with_what_it_said() {
     let sandbox = Sandbox::new();
     service(&sandbox, "gone", "");
     sandbox.write("manifests/gone/server.py", "import sys\n\nif __name__ == '__main__':\n    sys.exit(7)\n");
-    sandbox.denied().says(&["health-check-failed", "ended with exit code 7"]);
+    sandbox
+        .denied()
+        .says(&["health-check-failed", "ended with exit code 7"])
+        .documents("deny[health-check-failed] gone");
 
     // What writes beside its volumes is told before anybody runs it.
     let sandbox = Sandbox::new();
@@ -343,15 +346,21 @@ fn what_would_break_the_base_or_cannot_start_is_denied() {
         "path = \"replaces\"\ninto = \"usr/lib\"\ninclude = [\"**\"]",
     );
     let outcome = sandbox.kiln().run(["build", "--all", "--color", "never"]);
-    outcome.ends_with(exit::SUCCESS).says(&["warn[replaces-base-file]", "/usr/lib/os-release"]);
+    outcome
+        .ends_with(exit::SUCCESS)
+        .says(&["warn[replaces-base-file]", "/usr/lib/os-release"])
+        .documents("warn[replaces-base-file] replaces");
 
     let sandbox = Sandbox::new();
     function(&sandbox, "app", "python-3.13", "");
-    sandbox.denied().says(&[
-        "runtime-client-missing",
-        "python-3.13 has no Lambda runtime client",
-        "add a [python] section with a lock that has `awslambdaric`",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "runtime-client-missing",
+            "python-3.13 has no Lambda runtime client",
+            "add a [python] section with a lock that has `awslambdaric`",
+        ])
+        .documents("deny[runtime-client-missing] app");
 
     let sandbox = Sandbox::new();
     service(&sandbox, "large", "[budget]\nimage = \"1 MB\"\nunpacked = \"100 B\"\n");

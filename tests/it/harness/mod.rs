@@ -8,6 +8,7 @@ mod engine;
 mod index;
 mod judges;
 mod kiln;
+mod messages;
 mod mirror;
 mod other_engine;
 mod poetry;
