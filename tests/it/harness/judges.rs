@@ -1,15 +1,16 @@
 //! Other implementations that judge what kiln makes.
 
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 /// Makes sure that tools of Debian are there, each a program and the package that has it. As root they are
 /// installed on demand; otherwise the test fails.
 #[track_caller]
 pub(crate) fn needs(tools: &[(&str, &str)]) {
-    // One test at a time: the package manager lets nobody else in.
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    // One test at a time, of whatever process: the package manager lets nobody else in.
+    let installing = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installing");
+    let installing = fs_err::File::create(installing).unwrap().into_file();
+    installing.lock().unwrap();
     let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
     let missing: Vec<&str> = tools.iter().filter(|(tool, _)| !there(tool)).map(|(_, of)| *of).collect();
     if missing.is_empty() {
@@ -20,7 +21,9 @@ pub(crate) fn needs(tools: &[(&str, &str)]) {
         rustix::process::geteuid().is_root(),
         "this test needs packages that are not installed: {packages}"
     );
-    let install = format!("apt-get update -qq && apt-get install -qqy --no-install-recommends {packages}");
+    let install = format!(
+        "apt-get update -qq && apt-get install -o DPkg::Lock::Timeout=300 -qqy --no-install-recommends {packages}"
+    );
     let output = Command::new("sh").args(["-c", &install]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "this test needs packages that cannot be installed: {packages}\n{said}");

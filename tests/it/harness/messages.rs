@@ -8,8 +8,8 @@ const REWRITE: &str = "KILN_TESTS_WRITE_MESSAGES";
 const PAGE: &str = "docs/messages.md";
 
 impl Outcome {
-    /// Fails the test unless the page has, under the code in brackets, the message of this run that begins with `head`,
-    /// to the letter.
+    /// Fails the test unless the page has, under the code in brackets, the message of this run that begins
+    /// with `head`, to the letter.
     #[track_caller]
     pub(crate) fn documents(self, head: &str) -> Self {
         let message = self.message(head);
@@ -28,8 +28,8 @@ impl Outcome {
         let (_, documented, _) = around(&text, code);
         assert_eq!(
             documented, message,
-            "{PAGE} has another message for {code} than kiln. To write it anew:\n  {REWRITE}=1 cargo test --release -p \
-             kiln-tests --test it"
+            "{PAGE} has another message for {code} than kiln. To write it anew:\n  {REWRITE}=1 cargo test \
+             --release -p kiln-tests --test it"
         );
         self
     }
