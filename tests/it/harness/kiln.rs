@@ -1,6 +1,6 @@
 //! The binary under test, in an environment of its own.
 
-use super::Running;
+use super::{LocalMirror, Running};
 use kiln_record::Exit;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -49,10 +49,11 @@ impl Kiln {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("store")
     }
 
-    /// Uses another store.
+    /// Uses another store. Packages of the committed bases come from the one that tests share, as a mirror
+    /// does not have them for ever.
     pub(crate) fn with_store(mut self, store: &Path) -> Self {
         self.store = store.to_owned();
-        self
+        self.with_variable("KILN_DEBIAN_MIRROR", &LocalMirror::of_all_tests().url())
     }
 
     /// Sets an environment variable.
@@ -217,7 +218,8 @@ impl Outcome {
         artifacts.iter().map(|row| (text(&row["artifact"]), text(&row["ending"]))).collect()
     }
 
-    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others unchanged.
+    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others
+    /// unchanged.
     #[track_caller]
     pub(crate) fn published_only(self, names: &[&str]) -> Self {
         for (name, ending) in self.endings() {
