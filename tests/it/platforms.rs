@@ -206,7 +206,10 @@ fn unchanged_it_does_nothing_and_elsewhere_it_is_the_same() {
     let (tar, layout) = (index(&sandbox), index(&other));
     assert_eq!(tar.index, layout.index);
     assert_eq!(layout.archive().unwrap().digest, layout.index, "the first file is the index");
-    other.kiln().run(["verify", &format!("dist/web/oci/blobs/sha256/{}", layout.index.hex())]).ends_with(exit::SUCCESS);
+    other
+        .kiln()
+        .run(["verify", &format!("dist/web/oci/blobs/sha256/{}", layout.index.hex())])
+        .ends_with(exit::SUCCESS);
     needs_image_tools();
     let place = format!("oci:{}", other.path("dist/web/oci").display());
     assert_eq!(Digest::of(runs("skopeo", &["inspect", "--raw", &place]).as_bytes()), layout.index);
