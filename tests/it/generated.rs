@@ -28,6 +28,20 @@ fn with_block(page: &str, name: &str, block: &str) -> String {
 }
 
 #[test]
+fn the_schemas() {
+    let schemas = kiln_cli::schemas();
+    for (name, schema) in &schemas {
+        let text = serde_json::to_string_pretty(schema.as_value()).unwrap();
+        holds(&format!("docs/schemas/{name}.json"), &format!("{text}\n"));
+    }
+    let folder = repository().join("docs/schemas");
+    let files = [&folder, &folder.join("output")].map(|folder| fs_err::read_dir(folder).unwrap());
+    let paths = files.into_iter().flatten().map(|file| file.unwrap().path());
+    let known = paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")).count();
+    assert_eq!(known, schemas.len(), "docs/schemas holds no schema of something else");
+}
+
+#[test]
 fn the_exit_codes_of_the_findings_page() {
     let path = "docs/findings.md";
     let page = fs_err::read_to_string(repository().join(path)).unwrap();

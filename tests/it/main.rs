@@ -42,6 +42,7 @@ mod python_lock;
 mod records;
 mod registry;
 mod reproducible;
+mod schemas;
 mod sdists;
 mod smoke;
 mod steps;

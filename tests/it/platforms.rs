@@ -1,7 +1,7 @@
 //! One manifest for several platforms: an artifact for each, and an image index over them.
 
 use crate::arm64::runs_arm64;
-use crate::harness::{LocalIndex, Registry, Sandbox, needs_image_tools, repository, runs, wheel};
+use crate::harness::{LocalIndex, Registry, Sandbox, needs_image_tools, repository, runs, schemas, wheel};
 use fs_err as fs;
 use kiln_record::{CheckName, CheckOutcome, Digest, IndexRecord, Record, exit};
 use serde_json::Value;
@@ -72,7 +72,9 @@ fn record(sandbox: &Sandbox, name: &str) -> Record {
 }
 
 fn index(sandbox: &Sandbox) -> IndexRecord {
-    IndexRecord::from_json(&sandbox.read("dist/web/platforms.json")).unwrap()
+    let bytes = sandbox.read("dist/web/platforms.json");
+    schemas::validate("platforms", &serde_json::from_slice(&bytes).unwrap());
+    IndexRecord::from_json(&bytes).unwrap()
 }
 
 fn manifest_of(sandbox: &Sandbox, name: &str) -> Digest {

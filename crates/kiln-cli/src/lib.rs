@@ -10,6 +10,8 @@ mod findings;
 mod indexes;
 mod printer;
 mod progress;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings;
 mod signals;
 mod transformations;
@@ -20,6 +22,8 @@ use clap::Parser as _;
 use failure::Failure;
 use kiln_record::{Exit, exit};
 use printer::Printer;
+#[cfg(feature = "schema")]
+pub use schema::schemas;
 use settings::Settings;
 use std::process::ExitCode;
 

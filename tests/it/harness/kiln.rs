@@ -1,6 +1,6 @@
 //! The binary under test, in an environment of its own.
 
-use super::{LocalMirror, Running};
+use super::{LocalMirror, Running, schemas};
 use kiln_record::Exit;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -124,9 +124,18 @@ impl Kiln {
 
     /// Runs it to its end.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        let arguments: Vec<S> = arguments.into_iter().collect();
+        let words: Vec<String> =
+            arguments.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect();
         let mut command = self.command(arguments);
         let line = format!("{command:?}");
-        Outcome::new(line, command.output().expect("the binary starts"))
+        let outcome = Outcome::new(line, command.output().expect("the binary starts"));
+        if !outcome.stdout.is_empty()
+            && let Some(schema) = schemas::of_output(&words, &outcome.stdout)
+        {
+            schemas::validate(&schema, &outcome.json());
+        }
+        outcome
     }
 
     /// Starts it, to be looked at or stopped on the way.

@@ -16,6 +16,7 @@ mod published;
 mod registry;
 mod running;
 mod sandbox;
+pub(crate) mod schemas;
 mod sdist;
 mod server;
 mod wheel;
