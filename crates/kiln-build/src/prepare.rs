@@ -1,16 +1,13 @@
 //! Planning: the files of the workspace become plans with a digest, layers first.
 
-use crate::image;
 use crate::stage::ArtifactFiles;
 use kiln_check::{smoke_file_missing, smoke_files};
 use kiln_collect::read_source;
-use kiln_dockerfile::{DOCKERFILE_RULES, read_context};
+use kiln_dockerfile::read_context;
 use kiln_invocation::{BuildError, Run, artifacts_of, known_names, read_workspace};
-use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
-use kiln_python::{BUILD_SDIST, IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, digest_of_value};
-use kiln_step::{STEP_RULES, StepFiles};
+use kiln_step::StepFiles;
 use kiln_store::{StatCache, Store};
 use kiln_wheel::{included_files, planned_places};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,7 +118,7 @@ fn prepare_one(
         context: manifest.dockerfile().map(|_| source.tree.digest()),
         step_files: steps.digests(manifest)?,
         epoch: run.source_date_epoch(),
-        rules: Some(rules(manifest)?),
+        rules: Some(decides(run, manifest)?),
         ..PlanInputs::default()
     };
     if let Some(python) = &manifest.python {
@@ -176,24 +173,8 @@ fn prepare_one(
     })
 }
 
-/// The digest of everything in kiln itself that decides bytes, documents or findings: a build by another kiln is not taken
-/// for unchanged.
-fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
-    let version = env!("CARGO_PKG_VERSION");
-    let rules = digest_of_value(&(
-        version,
-        COMPRESSOR,
-        PROBE,
-        IMPORT_CHECK,
-        (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
-        kiln_wheel::CHOICE_RULES,
-        (kiln_wheel::SDIST_RULES, BUILD_SDIST),
-        kiln_wheel::rules()?,
-        manifest.kind.is_image().then(|| image::rules(manifest)).transpose()?,
-        manifest.target.runtime.as_deref(),
-    ))?;
-    // What has no steps keeps the digest that it had before there were any.
-    let rules = if manifest.steps.is_empty() { rules } else { digest_of_value(&(rules, STEP_RULES))? };
-    let is_built = manifest.dockerfile().is_some();
-    Ok(if is_built { digest_of_value(&(rules, DOCKERFILE_RULES))? } else { rules })
+/// What decides bytes or documents and is neither stated by the manifest nor read from the workspace: kiln's own code, and
+/// the runtime as `kiln.toml` or kiln describes it.
+fn decides(run: &Run, manifest: &Manifest) -> Result<Digest, BuildError> {
+    Ok(digest_of_value(&(run.rules().makers, manifest.target.runtime.as_deref()))?)
 }

@@ -60,6 +60,7 @@ impl Settings {
         };
         let environment = Environment {
             kiln: VERSION.to_owned(),
+            rules: kiln_build::rules(),
             dist: root.join("dist"),
             state: root.join(".kiln"),
             store: store(variables, home.as_deref())?,

@@ -28,7 +28,7 @@ use tokio::sync::OnceCell;
 
 /// The version of the rules by which steps run and their outputs are brought into one form. A step here makes kiln run
 /// them again.
-pub const STEP_RULES: u32 = 1;
+const STEP_RULES: u32 = 1;
 
 /// The kind of cache value: what a step made, by its digest.
 const CACHE: &str = "step";
