@@ -1,7 +1,7 @@
 //! Building: which artifacts, in which order, what has changed, and what came of it.
 
 use crate::prepare::{Prepared, Stopped, choose, prepare};
-use crate::stage::{ArtifactFiles, Collected, Planned, Published};
+use crate::stage::{ArtifactFiles, Collected, Done, Planned, Published, Standing};
 use kiln_collect::{Denied, Judged, ReadyLayer, has_ended};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{BuildError, Ending, Environment, Event, Events, blocking, lock, read_workspace};
@@ -173,6 +173,16 @@ struct Run {
     layers: Arc<BTreeMap<ArtifactName, OnceCell<ReadyLayer>>>,
 }
 
+/// What is published of an artifact before it is built.
+enum There {
+    /// Nothing that the plan would make.
+    Nothing,
+    /// What the plan would make, judged by the code of this kiln: that is what was found.
+    Unchanged(LedgerEntry, Vec<Finding>),
+    /// What the plan would make, judged by other code, or at a time when other exceptions held.
+    InQuestion(Box<Standing>),
+}
+
 impl Run {
     fn end(
         &self,
@@ -203,25 +213,29 @@ impl Run {
             }
             Err(Stopped::Layer) => return self.end(name, Ending::Skipped, Vec::new(), None, None),
         };
-        match self.unchanged(&plan) {
-            Ok(Some((entry, findings))) => {
+        let standing = match self.there(&plan) {
+            Ok(There::Unchanged(entry, findings)) => {
                 return self.end(name, Ending::Unchanged, findings, None, Some(entry));
             }
-            Ok(None) => {}
+            Ok(There::InQuestion(standing)) => Some(*standing),
+            Ok(There::Nothing) => None,
             Err(error) => return self.end(name, Ending::Failed, Vec::new(), Some(error), None),
-        }
+        };
         let Ok(_permit) = self.permits.acquire().await else {
             return self.end(name, Ending::Failed, Vec::new(), Some(BuildError::Interrupted), None);
         };
-        let outcome = match self.stages(plan, source).await {
+        let outcome = match self.stages(plan, source, standing).await {
             Err(error) => Err(self.explain(error).await),
             other => other,
         };
         match outcome {
-            Ok(Ok((findings, entry, transformations))) => ArtifactResult {
-                transformations,
-                ..self.end(name, Ending::Published, findings, None, Some(entry))
-            },
+            Ok(Ok(Done { ending, record, findings, entry })) => {
+                let transformations = match ending {
+                    Ending::Published => record.transformations,
+                    _ => Vec::new(),
+                };
+                ArtifactResult { transformations, ..self.end(name, ending, findings, None, Some(entry)) }
+            }
             Ok(Err(Denied(findings))) => self.end(name, Ending::Denied, findings, None, None),
             Err(error) => self.end(name, Ending::Failed, Vec::new(), Some(error), None),
         }
@@ -247,38 +261,39 @@ impl Run {
         }
     }
 
-    /// The published build with its findings, if it is the one that this plan would make and every file of it is still
-    /// what was published.
-    fn unchanged(&self, plan: &ArtifactPlan) -> Result<Option<(LedgerEntry, Vec<Finding>)>, BuildError> {
-        // An exception that has ended may deny today what it excused when the artifact was built.
-        if self.force || has_ended(&plan.policy, self.bases.run().now()) {
-            return Ok(None);
-        }
-        let name = &plan.manifest.name;
-        let Some(entry) = self.bases.run().ledger().latest(name)? else { return Ok(None) };
-        if entry.plan != plan.digest {
-            return Ok(None);
-        }
-        let folder = self.bases.run().dist().join(name.as_str());
+    /// What is published, as far as this plan would make it and every file of it is still what was published.
+    fn there(&self, plan: &ArtifactPlan) -> Result<There, BuildError> {
+        let (run, name) = (self.bases.run(), &plan.manifest.name);
+        let Some(entry) = run.ledger().latest(name)?.filter(|entry| entry.plan == plan.digest && !self.force)
+        else {
+            return Ok(There::Nothing);
+        };
+        let folder = run.dist().join(name.as_str());
         let Some(published) = self.bases.store().cache_get::<Published>(Published::CACHE, &entry.record)?
         else {
-            return Ok(None);
+            return Ok(There::Nothing);
         };
         let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
         for (file, expected) in &published.files {
             let path = folder.join(file);
             if !path.is_file() || stat.digest_of(&path)?.0 != *expected {
-                return Ok(None);
+                return Ok(There::Nothing);
             }
         }
-        Ok(Some((entry, published.findings)))
+        // An exception that has ended may deny today what it excused when the artifact was judged.
+        if published.judges == Some(run.rules().judges) && !has_ended(&plan.policy, run.now()) {
+            return Ok(There::Unchanged(entry, published.findings));
+        }
+        let record = run.ledger().record(name, entry.number)?;
+        Ok(There::InQuestion(Box::new(Standing { entry, record, files: published.files })))
     }
 
     async fn stages(
         &self,
         plan: ArtifactPlan,
         source: ArtifactFiles,
-    ) -> Judged<(Vec<Finding>, LedgerEntry, Vec<Transformation>)> {
+        standing: Option<Standing>,
+    ) -> Judged<Done> {
         let bases = &self.bases;
         let mut layers = Vec::new();
         for layer in &plan.manifest.layers {
@@ -297,13 +312,15 @@ impl Run {
             Ok(verified) => verified,
             Err(denied) => return Ok(Err(denied)),
         };
-        let packed = match verified.pack(bases).await? {
+        let packed = match verified.pack(bases, standing).await? {
             Ok(packed) => packed,
             Err(denied) => return Ok(Err(denied)),
         };
-        let (record, findings, entry) = packed.publish(bases).await?;
-        self.remember_published(&record);
-        Ok(Ok((findings, entry, record.transformations)))
+        let done = packed.publish(bases).await?;
+        if done.ending == Ending::Published {
+            self.remember_published(&done.record);
+        }
+        Ok(Ok(done))
     }
 
     /// Hashes what was just published while it is still in memory, so that the next run need not read it. Only a cache:
