@@ -19,6 +19,6 @@ pub use network::Network;
 pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};
 pub use workspace::{
-    WORKSPACE_FILE, artifacts_of, find_workspace, known_names, read_workspace, read_workspace_for_locking,
-    read_workspace_for_pins, text_file,
+    WORKSPACE_FILE, artifacts_of, find_workspace, known_names, read_usable_workspace, read_workspace,
+    read_workspace_for_locking, read_workspace_for_pins, text_file,
 };
