@@ -61,7 +61,7 @@ impl Content {
 
 impl StepFiles {
     /// Reads the trees. File content is only read where the stat cache does not know it.
-    pub fn read(root: &Path, manifest: &Manifest, stat: &mut StatCache) -> Result<Self, BuildError> {
+    pub fn read(root: &Path, manifest: &Manifest, stat: &StatCache) -> Result<Self, BuildError> {
         let mut steps = Vec::new();
         for step in &manifest.steps {
             let mut given = BTreeMap::new();
