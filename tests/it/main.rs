@@ -30,6 +30,7 @@ mod killed;
 mod local_sources;
 mod lock_artifact;
 mod lock_formats;
+mod mistakes;
 mod packaging;
 mod packagings;
 mod pip_oracle;

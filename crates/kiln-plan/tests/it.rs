@@ -39,6 +39,7 @@ fn files(base: &str, manifests: &[(&str, &str)]) -> WorkspaceFiles {
         locks: Vec::new(),
         manifests: manifests.iter().map(|(path, text)| file(path, text)).collect(),
         artifact_locks: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
 
