@@ -1,13 +1,17 @@
 //! What is built again after a change, and what a run without a change does.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, block_on, engine, published_repository};
-use kiln_record::exit;
+use crate::harness::{Kiln, LocalIndex, Outcome, Sandbox, block_on, engine, published_repository};
+use kiln_record::{CheckName, Digest, exit};
+use kiln_store::{Ledger, Store};
 use std::time::Duration;
 
 /// What a run may read when nothing changed: manifests, locks and its own notes. All published files are far more.
 const NOTES: u64 = 512 * 1024;
 /// Runs the binary, then tells what it and the shell used, on standard error.
 const MEASURED: &str = r#""$@"; code=$?; times >&2; cat /proc/$$/io >&2; exit $code"#;
+
+/// The kind of value by which a store remembers what is published.
+const PUBLISHED: &str = "published-files";
 
 const BUILD: [&str; 4] = ["build", "--all", "--format", "json"];
 
@@ -132,9 +136,53 @@ fn a_changed_base_must_be_pinned_and_rebuilds_what_stands_on_it() {
     assert!(archive(&before) == archive(&sandbox.dist()));
 }
 
+/// What a kiln left that published the same and judged it by other code: what it remembered, and a record without the check
+/// that it did not have.
+#[test]
+fn what_other_code_judged_is_judged_again_and_not_built_again() {
+    let sandbox = Sandbox::new();
+    let artifact = "judged".parse().unwrap();
+    sandbox.function("judged", "3.13", "def handler(event, context):\n    return 'judged again'\n", "");
+    sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS).published_only(&["judged"]);
+    let before = sandbox.dist();
+    let store = Store::open(&Kiln::shared_store()).unwrap();
+    let ledger = Ledger::open(&sandbox.path(".kiln/ledger"));
+    let latest = || ledger.latest(&artifact).unwrap().unwrap();
+    let remembered = |record| store.cache_get::<serde_json::Value>(PUBLISHED, &record).unwrap().unwrap();
+    let nowhere = LocalIndex::empty();
+    let cut_off = sandbox
+        .kiln()
+        .with_network_only_at(&nowhere.url())
+        .with_variable("DOCKER_HOST", &nowhere.url().replace("http://", "tcp://"));
+    cut_off.run(BUILD).ends_with(exit::SUCCESS).published_only(&[]);
+
+    let first = latest();
+    let ours = remembered(first.record);
+    let mut others = ours.clone();
+    others["judges"] = serde_json::json!(Digest::of(b"other judges"));
+    store.cache_put(PUBLISHED, &first.record, &others).unwrap();
+    cut_off.run(BUILD).ends_with(exit::ENGINE_UNAVAILABLE);
+    assert!(sandbox.dist() == before, "what is not judged stays as it was");
+    sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS).published_only(&[]);
+    assert_eq!(remembered(first.record), ours, "it was judged again");
+    assert!(sandbox.dist() == before && builds(&sandbox, "judged") == 1, "with the same result");
+
+    let mut weaker = ledger.record(&artifact, 1).unwrap();
+    weaker.checks.retain(|check| check.name != CheckName::Import);
+    assert!(weaker.checks.len() < ledger.record(&artifact, 1).unwrap().checks.len());
+    let second = ledger.append(&artifact, &weaker, first.at).unwrap();
+    sandbox.write("dist/judged/record.json", weaker.to_json().unwrap());
+    others["files"]["record.json"] = serde_json::json!(second.record);
+    store.cache_put(PUBLISHED, &second.record, &others).unwrap();
+    sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS).published_only(&["judged"]);
+    assert!(sandbox.dist() == before, "the record says what was checked; the archive is the same");
+    assert_eq!((builds(&sandbox, "judged"), latest().record), (3, first.record));
+    cut_off.run(BUILD).ends_with(exit::SUCCESS).published_only(&[]);
+}
+
 /// How many builds the ledger has of an artifact.
 fn builds(sandbox: &Sandbox, artifact: &str) -> usize {
-    let ledger = kiln_store::Ledger::open(&sandbox.path(".kiln/ledger"));
+    let ledger = Ledger::open(&sandbox.path(".kiln/ledger"));
     ledger.entries(&artifact.parse().unwrap()).unwrap().len()
 }
 

@@ -32,6 +32,7 @@ mod lacking;
 mod local_sources;
 mod lock_artifact;
 mod lock_formats;
+mod mistakes;
 mod packaging;
 mod packagings;
 mod pip_oracle;

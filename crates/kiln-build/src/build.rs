@@ -1,17 +1,20 @@
 //! Building: which artifacts, in which order, what has changed, and what came of it.
 
-use crate::prepare::{Prepared, Stopped, choose, prepare};
-use crate::stage::{ArtifactFiles, Collected, Planned, Published};
+use crate::prepare::{Prepared, choose, prepare, read_files};
+use crate::stage::{Collected, Done, Planned, Published, Standing};
+use futures_util::FutureExt as _;
 use kiln_collect::{Denied, Judged, ReadyLayer, has_ended};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{BuildError, Ending, Environment, Event, Events, blocking, lock, read_workspace};
+use kiln_invocation::{
+    BuildError, Ending, Environment, Event, Events, Stage, blocking, lock, read_usable_workspace,
+};
 use kiln_plan::{ArtifactPlan, PlatformSet, Workspace};
 use kiln_publish::{IndexResult, publish_index, write_index};
 use kiln_record::{ArtifactKind, ArtifactName, Finding, Record, Transformation};
 use kiln_store::{LedgerEntry, StatCache, sweep_staging, sweep_unfinished};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OnceCell, Semaphore};
+use std::sync::Arc;
+use tokio::sync::{OnceCell, Semaphore, SetOnce};
 use tokio::task::JoinSet;
 
 /// What to build.
@@ -39,8 +42,8 @@ pub struct BuildReport {
 pub struct ArtifactResult {
     /// Its name.
     pub artifact: ArtifactName,
-    /// What it is.
-    pub kind: ArtifactKind,
+    /// What it is, if its manifest says so.
+    pub kind: Option<ArtifactKind>,
     /// How it ended.
     pub ending: Ending,
     /// The findings, highest level first. For an unchanged artifact they are in its record.
@@ -49,6 +52,8 @@ pub struct ArtifactResult {
     pub transformations: Vec<Transformation>,
     /// Why it failed, if it did.
     pub error: Option<BuildError>,
+    /// The layer for want of which it was skipped, if it was.
+    pub without: Option<ArtifactName>,
     /// The build in the ledger that is published now, if there is one.
     pub entry: Option<LedgerEntry>,
 }
@@ -82,7 +87,7 @@ pub async fn build(
 ) -> Result<BuildReport, BuildError> {
     // The lock comes first: what another kiln is still pinning must not be read half-way.
     let lock = lock(environment, events).await?;
-    let workspace = read_workspace(&environment.root)?;
+    let workspace = Arc::new(read_usable_workspace(&environment.root)?);
     let chosen = choose(&workspace, request.artifacts.as_deref())?;
     let bases = Bases::open(environment, events, Arc::clone(&engine), lock)?;
     let _stop = bases.run().stop_on_drop();
@@ -93,44 +98,30 @@ pub async fn build(
     bases.run().ledger().sweep()?;
     bases.store().sweep()?;
 
-    let mut stat = StatCache::load(&environment.state.join("stat"));
-    let prepared = prepare(bases.run(), bases.store(), &workspace, &chosen, &mut stat)?;
     let run = Run {
         bases: bases.clone(),
-        stat: Arc::new(Mutex::new(stat)),
+        workspace: Arc::clone(&workspace),
+        stat: StatCache::load(&environment.state.join("stat")),
         permits: Arc::new(Semaphore::new(environment.jobs.max(1))),
         force: request.force,
-        prepared: Arc::new(prepared),
-        kinds: Arc::new(workspace.manifests.iter().map(|(name, m)| (name.clone(), m.kind)).collect()),
-        layers: Arc::new(chosen.iter().map(|name| (name.clone(), OnceCell::new())).collect()),
+        progress: Arc::new(chosen.iter().map(|name| (name.clone(), Progress::default())).collect()),
     };
     let sets = chosen_sets(&workspace, request.artifacts.as_deref());
     events.send(Event::Started { artifacts: chosen.len() + sets.len() });
 
-    // Layers first: a function is checked with the content of its layers and is not published without them.
+    let mut tasks = JoinSet::new();
+    for name in chosen {
+        let run = run.clone();
+        tasks.spawn(async move { run.one(&name).await });
+    }
     let mut results: BTreeMap<ArtifactName, ArtifactResult> = BTreeMap::new();
-    for layers_now in [true, false] {
-        let mut tasks = JoinSet::new();
-        let is_layer = |name: &ArtifactName| workspace.manifests[name].kind == ArtifactKind::LambdaLayer;
-        for name in chosen.iter().filter(|name| is_layer(name) == layers_now) {
-            let missing = workspace.manifests[name].layers.iter().find(|layer| {
-                results.get(*layer).is_none_or(|r| !matches!(r.ending, Ending::Unchanged | Ending::Published))
-            });
-            if missing.is_some() {
-                results.insert(name.clone(), run.end(name, Ending::Skipped, Vec::new(), None, None));
-                continue;
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok(result) => {
+                results.insert(result.artifact.clone(), result);
             }
-            let (run, name) = (run.clone(), name.clone());
-            tasks.spawn(async move { run.one(&name).await });
-        }
-        while let Some(joined) = tasks.join_next().await {
-            match joined {
-                Ok(result) => {
-                    results.insert(result.artifact.clone(), result);
-                }
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => return Err(BuildError::Interrupted),
-            }
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Err(BuildError::Interrupted),
         }
     }
     let mut indexes = Vec::new();
@@ -140,13 +131,18 @@ pub async fn build(
     }
     let results: Vec<ArtifactResult> = results.into_values().collect();
     // What went wrong after the artifacts were published must not hide what came of them.
-    let saved = run.stat.lock().unwrap_or_else(PoisonError::into_inner).save(environment.now);
+    let saved = run.stat.save(environment.now);
     let builds =
         results.iter().filter_map(|r| Some((r.artifact.clone(), r.entry.as_ref()?.record))).collect();
     let endings = results.iter().map(|r| &r.ending).chain(indexes.iter().map(|index| &index.ending));
     let changed = endings.into_iter().any(|ending| *ending == Ending::Published);
     let indexed = write_index(bases.run().dist(), &workspace, changed, &builds, &indexes);
-    let error = indexed.err().or(saved.err().map(BuildError::from));
+    // What is wrong with no artifact keeps none from being built, and is told where all of the workspace was asked for.
+    let alone = match &request.artifacts {
+        None if !workspace.problems.is_empty() => Some(BuildError::Input(workspace.problems.clone())),
+        _ => None,
+    };
+    let error = indexed.err().or(saved.err().map(BuildError::from)).or(alone);
     if let Some(engine) = engine.get() {
         // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
         // published by now, so a failure here is left to the next run.
@@ -165,66 +161,146 @@ fn chosen_sets<'a>(workspace: &'a Workspace, names: Option<&[ArtifactName]>) -> 
 #[derive(Clone)]
 struct Run {
     bases: Bases,
-    stat: Arc<Mutex<StatCache>>,
+    workspace: Arc<Workspace>,
+    stat: StatCache,
     permits: Arc<Semaphore>,
     force: bool,
-    prepared: Arc<BTreeMap<ArtifactName, Prepared>>,
-    kinds: Arc<BTreeMap<ArtifactName, ArtifactKind>>,
-    layers: Arc<BTreeMap<ArtifactName, OnceCell<ReadyLayer>>>,
+    progress: Arc<BTreeMap<ArtifactName, Progress>>,
+}
+
+/// How far an artifact is, for those that use it.
+#[derive(Default)]
+struct Progress {
+    /// Its plan; nothing if it cannot have one.
+    planned: SetOnce<Option<Arc<Prepared>>>,
+    /// Whether it is published.
+    ended: SetOnce<bool>,
+    /// Its content, if it is a layer and somebody needed that.
+    layer: OnceCell<ReadyLayer>,
+}
+
+/// Why an artifact has no plan, or none that can be followed.
+enum Stopped {
+    /// It is broken itself.
+    Failed(BuildError),
+    /// It cannot be planned.
+    Denied(Box<Finding>),
+    /// This layer of it is not there.
+    WithoutLayer(ArtifactName),
+}
+
+impl From<BuildError> for Stopped {
+    fn from(error: BuildError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What is published of an artifact before it is built.
+enum There {
+    /// Nothing that the plan would make.
+    Nothing,
+    /// What the plan would make, judged by the code of this kiln: that is what was found.
+    Unchanged(LedgerEntry, Vec<Finding>),
+    /// What the plan would make, judged by other code, or at a time when other exceptions held.
+    InQuestion(Box<Standing>),
 }
 
 impl Run {
-    fn end(
-        &self,
-        artifact: &ArtifactName,
-        ending: Ending,
-        findings: Vec<Finding>,
-        error: Option<BuildError>,
-        entry: Option<LedgerEntry>,
-    ) -> ArtifactResult {
-        self.bases.run().tell(Event::Ended { artifact: artifact.clone(), ending: ending.clone() });
+    /// Takes one artifact through all stages.
+    async fn one(&self, name: &ArtifactName) -> ArtifactResult {
+        let result = self.ending_of(name).await;
+        let ended = Event::Ended { artifact: name.clone(), ending: result.ending.clone() };
+        self.bases.run().tell(ended);
+        // Whoever waits goes on, whatever came of it. A plan that was not come to is none.
+        let progress = &self.progress[name];
+        let _ = progress.planned.set(None);
+        let _ = progress.ended.set(matches!(result.ending, Ending::Unchanged | Ending::Published));
+        result
+    }
+
+    fn result(&self, artifact: &ArtifactName, ending: Ending) -> ArtifactResult {
         ArtifactResult {
             artifact: artifact.clone(),
-            kind: self.kinds[artifact],
+            kind: self.workspace.manifests.get(artifact).map(|manifest| manifest.kind),
             ending,
-            findings,
+            findings: Vec::new(),
             transformations: Vec::new(),
-            error,
-            entry,
+            error: None,
+            without: None,
+            entry: None,
         }
     }
 
-    /// Takes one artifact through all stages.
-    async fn one(&self, name: &ArtifactName) -> ArtifactResult {
-        let (plan, source) = match &self.prepared[name].outcome {
-            Ok(planned) => planned.clone(),
+    async fn ending_of(&self, name: &ArtifactName) -> ArtifactResult {
+        let result = |ending| self.result(name, ending);
+        let failed = |error| ArtifactResult { error: Some(error), ..result(Ending::Failed) };
+        let prepared = match self.prepared(name).await {
+            Ok(prepared) => prepared,
+            Err(Stopped::Failed(error)) => return failed(error),
             Err(Stopped::Denied(finding)) => {
-                return self.end(name, Ending::Denied, vec![finding.clone()], None, None);
+                return ArtifactResult { findings: vec![*finding], ..result(Ending::Denied) };
             }
-            Err(Stopped::Layer) => return self.end(name, Ending::Skipped, Vec::new(), None, None),
-        };
-        match self.unchanged(&plan) {
-            Ok(Some((entry, findings))) => {
-                return self.end(name, Ending::Unchanged, findings, None, Some(entry));
+            Err(Stopped::WithoutLayer(layer)) => {
+                return ArtifactResult { without: Some(layer), ..result(Ending::Skipped) };
             }
-            Ok(None) => {}
-            Err(error) => return self.end(name, Ending::Failed, Vec::new(), Some(error), None),
-        }
-        let Ok(_permit) = self.permits.acquire().await else {
-            return self.end(name, Ending::Failed, Vec::new(), Some(BuildError::Interrupted), None);
         };
-        let outcome = match self.stages(plan, source).await {
+        let Ok(_permit) = self.permits.acquire().await else { return failed(BuildError::Interrupted) };
+        let (run, planned) = (self.clone(), Arc::clone(&prepared));
+        let standing = match blocking(move || run.there(&planned.plan)).await {
+            Ok(There::Unchanged(entry, findings)) => {
+                return ArtifactResult { findings, entry: Some(entry), ..result(Ending::Unchanged) };
+            }
+            Ok(There::InQuestion(standing)) => Some(*standing),
+            Ok(There::Nothing) => None,
+            Err(error) => return failed(error),
+        };
+        let outcome = match self.stages(&prepared, standing).boxed().await {
             Err(error) => Err(self.explain(error).await),
             other => other,
         };
         match outcome {
-            Ok(Ok((findings, entry, transformations))) => ArtifactResult {
-                transformations,
-                ..self.end(name, Ending::Published, findings, None, Some(entry))
-            },
-            Ok(Err(Denied(findings))) => self.end(name, Ending::Denied, findings, None, None),
-            Err(error) => self.end(name, Ending::Failed, Vec::new(), Some(error), None),
+            Ok(Ok(Done { ending, record, findings, entry })) => {
+                let is_new = ending == Ending::Published;
+                let transformations = if is_new { record.transformations } else { Vec::new() };
+                ArtifactResult { findings, transformations, entry: Some(entry), ..result(ending) }
+            }
+            Ok(Err(Denied(findings))) => ArtifactResult { findings, ..result(Ending::Denied) },
+            Err(error) => failed(error),
         }
+    }
+
+    /// Plans an artifact, side by side with others, and waits for the layers that it uses.
+    async fn prepared(&self, name: &ArtifactName) -> Result<Arc<Prepared>, Stopped> {
+        let Some(manifest) = self.workspace.manifests.get(name) else {
+            let problems = self.workspace.broken.get(name).cloned().unwrap_or_default();
+            return Err(BuildError::Input(problems).into());
+        };
+        let read = {
+            let Ok(_permit) = self.permits.acquire().await else {
+                return Err(BuildError::Interrupted.into());
+            };
+            self.bases.run().tell(Event::Stage { artifact: name.clone(), stage: Stage::Plan });
+            let (run, store) = (self.bases.run().clone(), self.bases.store().clone());
+            let (manifest, stat) = (manifest.clone(), self.stat.clone());
+            blocking(move || read_files(&run, &store, &manifest, &stat)).await?
+        };
+        let mut layers = Vec::new();
+        for layer in &manifest.layers {
+            match self.progress[layer].planned.wait().await {
+                Some(prepared) => layers.push(prepared.layer()),
+                None => return Err(Stopped::WithoutLayer(layer.clone())),
+            }
+        }
+        let prepared = prepare(&self.workspace, manifest, read, layers).map_err(Stopped::Denied)?;
+        let prepared = Arc::new(prepared);
+        let _ = self.progress[name].planned.set(Some(Arc::clone(&prepared)));
+        // An artifact is checked with the content of its layers, and is not published without them.
+        for layer in &manifest.layers {
+            if !*self.progress[layer].ended.wait().await {
+                return Err(Stopped::WithoutLayer(layer.clone()));
+            }
+        }
+        Ok(prepared)
     }
 
     /// Looks for damage in the store where an error may come from it: what is damaged is removed, so that the next build
@@ -247,68 +323,63 @@ impl Run {
         }
     }
 
-    /// The published build with its findings, if it is the one that this plan would make and every file of it is still
-    /// what was published.
-    fn unchanged(&self, plan: &ArtifactPlan) -> Result<Option<(LedgerEntry, Vec<Finding>)>, BuildError> {
-        // An exception that has ended may deny today what it excused when the artifact was built.
-        if self.force || has_ended(&plan.policy, self.bases.run().now()) {
-            return Ok(None);
-        }
-        let name = &plan.manifest.name;
-        let Some(entry) = self.bases.run().ledger().latest(name)? else { return Ok(None) };
-        if entry.plan != plan.digest {
-            return Ok(None);
-        }
-        let folder = self.bases.run().dist().join(name.as_str());
+    /// What is published, as far as this plan would make it and every file of it is still what was published.
+    fn there(&self, plan: &ArtifactPlan) -> Result<There, BuildError> {
+        let (run, name) = (self.bases.run(), &plan.manifest.name);
+        let Some(entry) = run.ledger().latest(name)?.filter(|entry| entry.plan == plan.digest && !self.force)
+        else {
+            return Ok(There::Nothing);
+        };
+        let folder = run.dist().join(name.as_str());
         let Some(published) = self.bases.store().cache_get::<Published>(Published::CACHE, &entry.record)?
         else {
-            return Ok(None);
+            return Ok(There::Nothing);
         };
-        let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
         for (file, expected) in &published.files {
             let path = folder.join(file);
-            if !path.is_file() || stat.digest_of(&path)?.0 != *expected {
-                return Ok(None);
+            if !path.is_file() || self.stat.digest_of(&path)?.0 != *expected {
+                return Ok(There::Nothing);
             }
         }
-        Ok(Some((entry, published.findings)))
+        // An exception that has ended may deny today what it excused when the artifact was judged.
+        if published.judges == Some(run.rules().judges) && !has_ended(&plan.policy, run.now()) {
+            return Ok(There::Unchanged(entry, published.findings));
+        }
+        let record = run.ledger().record(name, entry.number)?;
+        Ok(There::InQuestion(Box::new(Standing { entry, record, files: published.files })))
     }
 
-    async fn stages(
-        &self,
-        plan: ArtifactPlan,
-        source: ArtifactFiles,
-    ) -> Judged<(Vec<Finding>, LedgerEntry, Vec<Transformation>)> {
-        let bases = &self.bases;
+    async fn stages(&self, prepared: &Prepared, standing: Option<Standing>) -> Judged<Done> {
+        let (bases, manifest) = (&self.bases, &prepared.plan.manifest);
         let mut layers = Vec::new();
-        for layer in &plan.manifest.layers {
+        for layer in &manifest.layers {
             layers.push(self.layer(layer).await?);
         }
-        let collected = match self.collect(plan, source, &layers).await? {
+        let collected = match self.collect(prepared, &layers).await? {
             Ok(collected) => collected,
             Err(denied) => return Ok(Err(denied)),
         };
-        if let Some(cell) = self.layers.get(&collected.plan().manifest.name)
-            && collected.plan().manifest.kind == ArtifactKind::LambdaLayer
-        {
-            let _ = cell.set(collected.layer());
+        if manifest.kind == ArtifactKind::LambdaLayer {
+            let _ = self.progress[&manifest.name].layer.set(collected.layer());
         }
         let verified = match collected.verify(bases, &layers).await? {
             Ok(verified) => verified,
             Err(denied) => return Ok(Err(denied)),
         };
-        let packed = match verified.pack(bases).await? {
+        let packed = match verified.pack(bases, standing).await? {
             Ok(packed) => packed,
             Err(denied) => return Ok(Err(denied)),
         };
-        let (record, findings, entry) = packed.publish(bases).await?;
-        self.remember_published(&record);
-        Ok(Ok((findings, entry, record.transformations)))
+        let done = packed.publish(bases).await?;
+        if done.ending == Ending::Published {
+            self.remember_published(&done.record).await?;
+        }
+        Ok(Ok(done))
     }
 
     /// Hashes what was just published while it is still in memory, so that the next run need not read it. Only a cache:
     /// what cannot be hashed now is read then.
-    fn remember_published(&self, record: &Record) {
+    async fn remember_published(&self, record: &Record) -> Result<(), BuildError> {
         let folder = self.bases.run().dist().join(record.artifact.as_str());
         let name = &record.artifact;
         let documents = [
@@ -318,19 +389,19 @@ impl Run {
             "SHA256SUMS".to_owned(),
         ];
         let archives = record.outputs.iter().map(|output| output.file_name.clone());
-        let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
-        for file in archives.chain(documents) {
-            let _ = stat.digest_of(&folder.join(file));
-        }
+        let files: Vec<_> = archives.chain(documents).map(|file| folder.join(file)).collect();
+        let stat = self.stat.clone();
+        blocking(move || {
+            for file in files {
+                let _ = stat.digest_of(&file);
+            }
+            Ok(())
+        })
+        .await
     }
 
-    async fn collect(
-        &self,
-        plan: ArtifactPlan,
-        source: ArtifactFiles,
-        layers: &[ReadyLayer],
-    ) -> Judged<Collected> {
-        let planned = Planned { plan, files: source };
+    async fn collect(&self, prepared: &Prepared, layers: &[ReadyLayer]) -> Judged<Collected> {
+        let planned = Planned { plan: prepared.plan.clone(), files: prepared.files.clone() };
         let fetched = match planned.fetch(&self.bases, layers).await? {
             Ok(fetched) => fetched,
             Err(denied) => return Ok(Err(denied)),
@@ -345,13 +416,14 @@ impl Run {
     /// A layer's content. A layer that was built in this run has it; one that was unchanged is collected again from
     /// the store, which neither verifies nor packs it anew.
     async fn layer(&self, name: &ArtifactName) -> Result<ReadyLayer, BuildError> {
-        let cell = &self.layers[name];
-        let layer = cell
+        let progress = &self.progress[name];
+        let layer = progress
+            .layer
             .get_or_try_init(|| async {
-                let Ok((plan, source)) = &self.prepared[name].outcome else {
+                let Some(prepared) = progress.planned.wait().await else {
                     return Err(BuildError::Interrupted);
                 };
-                let layer = match self.collect(plan.clone(), source.clone(), &[]).await? {
+                let layer = match self.collect(prepared, &[]).await? {
                     Ok(collected) => collected.layer(),
                     // The highest level comes first.
                     Err(Denied(findings)) => match findings.into_iter().next() {

@@ -2,7 +2,7 @@
 
 use kiln_check::{PipWheel, below, pip_install};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{BuildError, Environment, Events, blocking, lock, read_workspace};
+use kiln_invocation::{BuildError, Environment, Events, blocking, lock, read_usable_workspace};
 use kiln_pack::{Limits, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_publish::resolve;
@@ -164,7 +164,7 @@ fn archive(environment: &Environment, build: &str, record: &Record) -> Option<Pa
 
 /// The base that a build was made with, or why the workspace does not have it any more.
 fn pinned_base(environment: &Environment, record: &Record) -> Result<Result<PinnedBase, String>, BuildError> {
-    let workspace = read_workspace(&environment.root)?;
+    let workspace = read_usable_workspace(&environment.root)?;
     let Some(input) = record.inputs.iter().find(|input| input.role == InputRole::Base) else {
         return Ok(Err("its record names no base".to_owned()));
     };

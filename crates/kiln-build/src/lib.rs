@@ -1,5 +1,5 @@
-//! Orders the stages of a build, and answers what a build would do: [`build`], [`explain()`], [`cross_check()`]. It does not
-//! know how to resolve anything: that is `kiln-lock`'s.
+//! Orders the stages of a build, and answers what a build would do: [`build`], [`explain()`], [`cross_check()`]; and knows
+//! which code does all that: [`rules()`]. It does not know how to resolve anything: that is `kiln-lock`'s.
 
 mod build;
 mod cross_check;
@@ -7,6 +7,7 @@ mod explain;
 mod image;
 mod prepare;
 mod recording;
+mod rules;
 mod stage;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
@@ -14,3 +15,4 @@ pub use cross_check::{CrossCheck, cross_check};
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
+pub use rules::rules;

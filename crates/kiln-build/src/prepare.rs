@@ -1,16 +1,13 @@
-//! Planning: the files of the workspace become plans with a digest, layers first.
+//! Planning: the files of the workspace become plans with a digest.
 
-use crate::image;
 use crate::stage::ArtifactFiles;
 use kiln_check::{smoke_file_missing, smoke_files};
 use kiln_collect::read_source;
-use kiln_dockerfile::{DOCKERFILE_RULES, read_context};
-use kiln_invocation::{BuildError, Run, artifacts_of, known_names, read_workspace};
-use kiln_pack::COMPRESSOR;
+use kiln_dockerfile::read_context;
+use kiln_invocation::{BuildError, Run, artifacts_of, known_names, read_usable_workspace};
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
-use kiln_python::{BUILD_SDIST, IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, digest_of_value};
-use kiln_step::{STEP_RULES, StepFiles};
+use kiln_record::{ArtifactName, Digest, Finding, digest_of_value};
+use kiln_step::StepFiles;
 use kiln_store::{StatCache, Store};
 use kiln_wheel::{included_files, planned_places};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,30 +18,47 @@ pub(crate) fn choose(
     names: Option<&[ArtifactName]>,
 ) -> Result<BTreeSet<ArtifactName>, BuildError> {
     let Some(names) = names else {
-        return Ok(workspace.manifests.keys().cloned().collect());
+        return Ok(workspace.manifests.keys().chain(workspace.broken.keys()).cloned().collect());
     };
     let mut chosen = BTreeSet::new();
-    for name in &artifacts_of(workspace, names) {
-        let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
-            kind: "artifact",
-            name: name.to_string(),
-            known: known_names(workspace),
-        })?;
-        chosen.insert(name.clone());
-        chosen.extend(manifest.layers.iter().cloned());
+    for name in artifacts_of(workspace, names) {
+        match workspace.manifests.get(&name) {
+            Some(manifest) => chosen.extend(manifest.layers.iter().cloned()),
+            None if workspace.broken.contains_key(&name) => {}
+            None => {
+                let known = known_names(workspace);
+                return Err(BuildError::Unknown { kind: "artifact", name: name.to_string(), known });
+            }
+        }
+        chosen.insert(name);
     }
     Ok(chosen)
 }
 
-/// An artifact before its build: planned, or already denied or broken.
+/// An artifact that can be built: its plan, and the files that it is made of.
+#[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) outcome: Result<(ArtifactPlan, ArtifactFiles), Stopped>,
+    pub(crate) plan: ArtifactPlan,
+    pub(crate) files: ArtifactFiles,
 }
 
-#[derive(Clone)]
-pub(crate) enum Stopped {
-    Denied(Finding),
-    Layer,
+impl Prepared {
+    /// This artifact as a layer in the plan of another.
+    pub(crate) fn layer(&self) -> LayerInput {
+        let plan = &self.plan;
+        LayerInput { name: plan.manifest.name.clone(), plan: plan.digest, epoch: plan.epoch }
+    }
+}
+
+/// Plans an artifact of what was read for it. Its layers were planned before.
+pub(crate) fn prepare(
+    workspace: &Workspace,
+    manifest: &Manifest,
+    read: (PlanInputs, ArtifactFiles),
+    layers: Vec<LayerInput>,
+) -> Result<Prepared, Box<Finding>> {
+    let (inputs, files) = read;
+    Ok(Prepared { plan: plan(workspace, manifest, &PlanInputs { layers, ..inputs })?, files })
 }
 
 /// The plans of an artifact and its layers, or what denies them.
@@ -53,65 +67,49 @@ pub(crate) fn plans(
     store: &Store,
     artifact: &ArtifactName,
 ) -> Result<BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>, BuildError> {
-    let workspace = read_workspace(run.root())?;
+    let workspace = read_usable_workspace(run.root())?;
     if let Some(set) = workspace.platform_sets.get(artifact) {
         return Err(BuildError::SeveralPlatforms {
             name: artifact.clone(),
             artifacts: set.artifacts.clone(),
         });
     }
+    let stat = StatCache::load(&run.state().join("stat"));
+    let mut plans: BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>> = BTreeMap::new();
     let chosen = choose(&workspace, Some(std::slice::from_ref(artifact)))?;
-    let mut stat = StatCache::load(&run.state().join("stat"));
-    let prepared = prepare(run, store, &workspace, &chosen, &mut stat)?;
-    let denied = prepared.values().find_map(|prepared| match &prepared.outcome {
-        Err(Stopped::Denied(finding)) => Some(finding.clone()),
-        _ => None,
-    });
-    let plans = prepared.into_iter().map(|(name, prepared)| {
-        let plan = match (prepared.outcome, &denied) {
-            (Ok((plan, _)), _) => Ok(plan),
-            (Err(Stopped::Denied(finding)), _) => Err(Box::new(finding)),
-            // An artifact stops for its layer only where that is denied.
-            (Err(Stopped::Layer), Some(finding)) => Err(Box::new(finding.clone())),
-            (Err(Stopped::Layer), None) => return Err(BuildError::Interrupted),
+    // The artifact itself comes last, when its layers are planned.
+    for name in chosen.iter().filter(|name| *name != artifact).chain([artifact]) {
+        let Some(manifest) = workspace.manifests.get(name) else {
+            return Err(BuildError::Input(workspace.broken.get(name).cloned().unwrap_or_default()));
         };
-        Ok((name, plan))
-    });
-    plans.collect()
-}
-
-/// Plans every chosen artifact, layers first.
-pub(crate) fn prepare(
-    run: &Run,
-    store: &Store,
-    workspace: &Workspace,
-    chosen: &BTreeSet<ArtifactName>,
-    stat: &mut StatCache,
-) -> Result<BTreeMap<ArtifactName, Prepared>, BuildError> {
-    let mut order: Vec<&Manifest> = chosen.iter().map(|name| &workspace.manifests[name]).collect();
-    order.sort_by_key(|manifest| (manifest.kind != ArtifactKind::LambdaLayer, manifest.name.clone()));
-    let mut prepared: BTreeMap<ArtifactName, Prepared> = BTreeMap::new();
-    for manifest in order {
-        let outcome = prepare_one(run, store, workspace, manifest, &prepared, stat)?;
-        prepared.insert(manifest.name.clone(), Prepared { outcome });
+        let read = read_files(run, store, manifest, &stat)?;
+        let layers: Result<Vec<LayerInput>, Box<Finding>> = manifest
+            .layers
+            .iter()
+            .map(|layer| match &plans[layer] {
+                Ok(plan) => Ok(LayerInput { name: layer.clone(), plan: plan.digest, epoch: plan.epoch }),
+                Err(finding) => Err(finding.clone()),
+            })
+            .collect();
+        let plan = layers.and_then(|layers| prepare(&workspace, manifest, read, layers));
+        plans.insert(name.clone(), plan.map(|prepared| prepared.plan));
     }
-    Ok(prepared)
+    Ok(plans)
 }
 
-fn prepare_one(
+/// Reads and hashes everything in the workspace that an artifact is made of, its layers left out.
+pub(crate) fn read_files(
     run: &Run,
     store: &Store,
-    workspace: &Workspace,
     manifest: &Manifest,
-    prepared: &BTreeMap<ArtifactName, Prepared>,
-    stat: &mut StatCache,
-) -> Result<Result<(ArtifactPlan, ArtifactFiles), Stopped>, BuildError> {
+    stat: &StatCache,
+) -> Result<(PlanInputs, ArtifactFiles), BuildError> {
     let source = match &manifest.source {
         Some(section) => read_source(run.root(), &manifest.file, section, stat)?,
         None => read_context(run.root(), manifest, stat)?,
     };
     let steps = StepFiles::read(run.root(), manifest, stat)?;
-    let mut file = |path: String| -> Result<Option<(String, Digest)>, BuildError> {
+    let file = |path: String| -> Result<Option<(String, Digest)>, BuildError> {
         let full = run.root().join(&path);
         // A lock that is not there is judged when the artifact is built, with the command that makes it.
         if full.is_file() { Ok(Some((path, stat.digest_of(&full)?.0))) } else { Ok(None) }
@@ -121,15 +119,15 @@ fn prepare_one(
         context: manifest.dockerfile().map(|_| source.tree.digest()),
         step_files: steps.digests(manifest)?,
         epoch: run.source_date_epoch(),
-        rules: Some(rules(manifest)?),
+        rules: Some(decides(run, manifest)?),
         ..PlanInputs::default()
     };
     if let Some(python) = &manifest.python {
         inputs.lock = file(python.lock.clone())?;
-        inputs.project = python.project_path().map(&mut file).transpose()?.flatten();
-        let build_lock = python.build_lock().map(str::to_owned).map(&mut file).transpose()?.flatten();
+        inputs.project = python.project_path().map(&file).transpose()?.flatten();
+        let build_lock = python.build_lock().map(str::to_owned).map(&file).transpose()?.flatten();
         let build_project = python.build_requirements().map(str::to_owned);
-        let build_project = build_project.map(&mut file).transpose()?.flatten();
+        let build_project = build_project.map(&file).transpose()?.flatten();
         if let (LockKind::Requirements, Some(lock)) = (python.lock_kind(), &inputs.lock) {
             inputs.included = included_files(run.root(), store, stat, lock)?;
         }
@@ -162,38 +160,11 @@ fn prepare_one(
         }
         inputs.check_files.push((path.clone(), stat.digest_of(&full)?.0));
     }
-    for layer in &manifest.layers {
-        match prepared.get(layer).map(|prepared| &prepared.outcome) {
-            Some(Ok((plan, _))) => {
-                inputs.layers.push(LayerInput { name: layer.clone(), plan: plan.digest, epoch: plan.epoch });
-            }
-            _ => return Ok(Err(Stopped::Layer)),
-        }
-    }
-    Ok(match plan(workspace, manifest, &inputs) {
-        Ok(plan) => Ok((plan, ArtifactFiles { own: source, steps })),
-        Err(finding) => Err(Stopped::Denied(*finding)),
-    })
+    Ok((inputs, ArtifactFiles { own: source, steps }))
 }
 
-/// The digest of everything in kiln itself that decides bytes, documents or findings: a build by another kiln is not taken
-/// for unchanged.
-fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
-    let version = env!("CARGO_PKG_VERSION");
-    let rules = digest_of_value(&(
-        version,
-        COMPRESSOR,
-        PROBE,
-        IMPORT_CHECK,
-        (RUNTIME_API, function_script(), RUN_PIP, INSTALLER_RULES),
-        kiln_wheel::CHOICE_RULES,
-        (kiln_wheel::SDIST_RULES, BUILD_SDIST),
-        kiln_wheel::rules()?,
-        manifest.kind.is_image().then(|| image::rules(manifest)).transpose()?,
-        manifest.target.runtime.as_deref(),
-    ))?;
-    // What has no steps keeps the digest that it had before there were any.
-    let rules = if manifest.steps.is_empty() { rules } else { digest_of_value(&(rules, STEP_RULES))? };
-    let is_built = manifest.dockerfile().is_some();
-    Ok(if is_built { digest_of_value(&(rules, DOCKERFILE_RULES))? } else { rules })
+/// What decides bytes or documents and is neither stated by the manifest nor read from the workspace: kiln's own code, and
+/// the runtime as `kiln.toml` or kiln describes it.
+fn decides(run: &Run, manifest: &Manifest) -> Result<Digest, BuildError> {
+    Ok(digest_of_value(&(run.rules().makers, manifest.target.runtime.as_deref()))?)
 }

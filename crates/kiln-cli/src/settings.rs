@@ -8,7 +8,7 @@ use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_engine::{EngineSettings, Session};
 use kiln_fetch::{CrateSetting, Mirror, NetworkSettings, apt_mirrors, cargo_config_paths, configured_crates};
-use kiln_invocation::{Environment, WORKSPACE_FILE, find_workspace, read_workspace};
+use kiln_invocation::{Environment, WORKSPACE_FILE, find_workspace, read_usable_workspace};
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -52,7 +52,7 @@ impl Settings {
             None => LOCK_WAIT,
         };
         // Where the workspace is broken, the command that reads it says so; its settings do not matter then.
-        let workspace = read_workspace(&root).ok();
+        let workspace = read_usable_workspace(&root).ok();
         let settings = workspace.map(|workspace| workspace.settings).unwrap_or_default();
         let indexes = match fetches {
             true => index_settings(&settings, variables, home.as_deref())?,
@@ -60,6 +60,7 @@ impl Settings {
         };
         let environment = Environment {
             kiln: VERSION.to_owned(),
+            rules: kiln_build::rules(),
             dist: root.join("dist"),
             state: root.join(".kiln"),
             store: store(variables, home.as_deref())?,

@@ -33,7 +33,7 @@ pub fn read_source(
     root: &Path,
     manifest_file: &str,
     section: &SourceSection,
-    stat: &mut StatCache,
+    stat: &StatCache,
 ) -> Result<SourceTree, BuildError> {
     read_folder(root, manifest_file, "`source.path`", section, &|_| false, stat)
 }
@@ -47,7 +47,7 @@ pub fn read_context(
     manifest_file: &str,
     folder: &str,
     ignored: &dyn Fn(&TreePath) -> bool,
-    stat: &mut StatCache,
+    stat: &StatCache,
 ) -> Result<SourceTree, BuildError> {
     let section = SourceSection {
         path: folder.to_owned(),
@@ -67,7 +67,7 @@ pub fn read_given(
     manifest_file: &str,
     what: &str,
     section: &SourceSection,
-    stat: &mut StatCache,
+    stat: &StatCache,
 ) -> Result<SourceTree, BuildError> {
     let path = root.join(&section.path);
     if !path.is_file() {
@@ -94,7 +94,7 @@ fn read_folder(
     what: &str,
     section: &SourceSection,
     ignored: &dyn Fn(&TreePath) -> bool,
-    stat: &mut StatCache,
+    stat: &StatCache,
 ) -> Result<SourceTree, BuildError> {
     let folder = root.join(&section.path);
     let problem = |message: String, help: &str| {
@@ -257,9 +257,9 @@ mod tests {
 
     fn check(include: &[&str], exclude: &[&str], expect: &[&str]) {
         let root = workspace();
-        let mut stat = StatCache::load(&root.path().join("stat"));
+        let stat = StatCache::load(&root.path().join("stat"));
         let source =
-            read_source(root.path(), "manifests/app.toml", &section(include, exclude), &mut stat).unwrap();
+            read_source(root.path(), "manifests/app.toml", &section(include, exclude), &stat).unwrap();
         let paths: Vec<&str> = source.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, expect);
     }
@@ -278,8 +278,8 @@ mod tests {
         let app = root.path().join("manifests/app");
         std::os::unix::fs::symlink("../a.py", app.join("lib/good")).unwrap();
         let read = || {
-            let mut stat = StatCache::load(&root.path().join("stat"));
-            read_source(root.path(), "manifests/app.toml", &section(&["**"], &[]), &mut stat)
+            let stat = StatCache::load(&root.path().join("stat"));
+            read_source(root.path(), "manifests/app.toml", &section(&["**"], &[]), &stat)
         };
         assert!(read().is_ok());
         for target in ["/etc/passwd", "../../secret"] {
@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn an_empty_choice_is_a_problem() {
         let root = workspace();
-        let mut stat = StatCache::load(&root.path().join("stat"));
+        let stat = StatCache::load(&root.path().join("stat"));
         let error =
-            read_source(root.path(), "manifests/app.toml", &section(&["*.rs"], &[]), &mut stat).unwrap_err();
+            read_source(root.path(), "manifests/app.toml", &section(&["*.rs"], &[]), &stat).unwrap_err();
         assert!(error.to_string().contains("takes no file"), "{error}");
     }
 }

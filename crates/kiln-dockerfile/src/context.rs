@@ -17,11 +17,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If the folder or its `.dockerignore` cannot be read.
-pub fn read_context(
-    root: &Path,
-    manifest: &Manifest,
-    stat: &mut StatCache,
-) -> Result<SourceTree, BuildError> {
+pub fn read_context(root: &Path, manifest: &Manifest, stat: &StatCache) -> Result<SourceTree, BuildError> {
     let Some(section) = manifest.dockerfile() else { return Ok(SourceTree::default()) };
     let ignore = ignore_file(root, section)?;
     read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)

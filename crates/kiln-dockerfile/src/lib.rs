@@ -11,4 +11,3 @@ mod taken_apart;
 pub use build::make;
 pub use context::read_context;
 pub use made::{Made, collection, found_distributions, judge, reconciled};
-pub use remembered::DOCKERFILE_RULES;

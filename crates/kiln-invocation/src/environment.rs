@@ -1,6 +1,6 @@
 //! What a run is given: folders, time, settings. Nothing here reads the process's environment.
 
-use crate::NamedIndexSetting;
+use crate::{NamedIndexSetting, Rules};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_record::Epoch;
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Environment {
     /// The version of this kiln, with its commit where that is known, as records name it.
     pub kiln: String,
+    /// The digests of its code.
+    pub rules: Rules,
     /// The workspace.
     pub root: PathBuf,
     /// Where artifacts are published.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 /// A stage of one artifact's build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// Reading and hashing what it is made of.
+    Plan,
     /// Deciding which distributions the target needs.
     Select,
     /// Running the artifact's own steps.
@@ -32,6 +34,7 @@ impl Stage {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Plan => "plan",
             Self::Select => "select",
             Self::Steps => "steps",
             Self::Fetch => "fetch",

@@ -1,4 +1,5 @@
-//! What a run is given and shares: folders, time and settings ([`Environment`]), where it is and whether it goes on
+//! What a run is given and shares: folders, time and settings ([`Environment`]), which code it is made of
+//! ([`Rules`]), where it is and whether it goes on
 //! ([`Run`]), servers ([`Network`]), what happens ([`Event`]), and the workspace on disk.
 
 mod environment;
@@ -6,6 +7,7 @@ mod error;
 mod event;
 mod index_setting;
 mod network;
+mod rules;
 mod run;
 mod workspace;
 
@@ -14,8 +16,9 @@ pub use error::{BuildError, FailedStep};
 pub use event::{Ending, Event, Events, Stage};
 pub use index_setting::NamedIndexSetting;
 pub use network::Network;
+pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};
 pub use workspace::{
-    WORKSPACE_FILE, artifacts_of, find_workspace, known_names, read_workspace, read_workspace_for_locking,
-    read_workspace_for_pins, text_file,
+    WORKSPACE_FILE, artifacts_of, find_workspace, known_names, read_usable_workspace, read_workspace,
+    read_workspace_for_locking, read_workspace_for_pins, text_file,
 };

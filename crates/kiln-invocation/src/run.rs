@@ -1,6 +1,6 @@
 //! One run: where and when it is, who is told of it, and whether it goes on.
 
-use crate::{BuildError, Environment, Event, Events};
+use crate::{BuildError, Environment, Event, Events, Rules};
 use kiln_record::Epoch;
 use kiln_store::{Ledger, WorkspaceLock};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ pub struct Run(Arc<Shared>);
 
 struct Shared {
     kiln: String,
+    rules: Rules,
     root: PathBuf,
     dist: PathBuf,
     state: PathBuf,
@@ -35,6 +36,7 @@ impl Run {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self(Arc::new(Shared {
             kiln: environment.kiln.clone(),
+            rules: environment.rules,
             root: environment.root.clone(),
             dist: environment.dist.clone(),
             state: environment.state.clone(),
@@ -51,6 +53,12 @@ impl Run {
     #[must_use]
     pub fn kiln(&self) -> &str {
         &self.0.kiln
+    }
+
+    /// The digests of this kiln's code.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.0.rules
     }
 
     /// The workspace.

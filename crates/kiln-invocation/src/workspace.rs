@@ -21,35 +21,41 @@ pub fn find_workspace(start: &Path) -> Option<PathBuf> {
 /// # Errors
 /// What cannot be read, or all problems of what was read.
 pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
-    let settings = text_file(root, WORKSPACE_FILE)?;
-    let manifests = text_files(root, "manifests", ".toml")?;
-    let named: BTreeSet<String> = manifests.iter().filter_map(|file| dockerfile_of(&file.text)).collect();
-    let files = WorkspaceFiles {
-        dockerfiles: named
-            .iter()
-            .filter(|path| root.join(path).is_file())
-            .map(|path| text_file(root, path))
-            .collect::<Result<_, _>>()?,
-        settings: Some(settings),
-        definitions: text_files(root, "images", ".toml")?,
-        locks: text_files(root, "images", ".lock")?,
-        manifests,
-        artifact_locks: text_files(root, "manifests", ".lock")?,
+    Workspace::parse(&workspace_files(root)?).map_err(BuildError::Input)
+}
+
+/// Reads the same as far as it can be used: what is wrong with one artifact is kept with that artifact.
+///
+/// # Errors
+/// What cannot be read, or all problems of what was read if one is in `kiln.toml`.
+pub fn read_usable_workspace(root: &Path) -> Result<Workspace, BuildError> {
+    Workspace::parse_usable(&workspace_files(root)?).map_err(BuildError::Input)
+}
+
+fn workspace_files(root: &Path) -> Result<WorkspaceFiles, BuildError> {
+    let mut unreadable = Vec::new();
+    let mut all = |folder, ending| {
+        let (files, problems) = text_files(root, folder, ending)?;
+        unreadable.extend(problems);
+        Ok::<_, BuildError>(files)
     };
-    Workspace::parse(&files).map_err(BuildError::Input)
+    let (definitions, locks) = (all("images", ".toml")?, all("images", ".lock")?);
+    let (manifests, artifact_locks) = (all("manifests", ".toml")?, all("manifests", ".lock")?);
+    let named: BTreeSet<String> = manifests.iter().filter_map(|file| dockerfile_of(&file.text)).collect();
+    let dockerfiles = named.into_iter().filter(|path| root.join(path).is_file());
+    let (dockerfiles, problems) = texts(root, dockerfiles)?;
+    unreadable.extend(problems);
+    let settings = Some(text_file(root, WORKSPACE_FILE)?);
+    Ok(WorkspaceFiles { settings, definitions, locks, manifests, dockerfiles, artifact_locks, unreadable })
 }
 
 /// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not
 /// matter, and a lock that is broken is what the command is there to replace.
 pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, BuildError> {
-    let file = format!("{base}.lock");
-    let mut files = WorkspaceFiles {
-        settings: Some(text_file(root, WORKSPACE_FILE)?),
-        definitions: text_files(root, "images", ".toml")?,
-        locks: text_files(root, "images", ".lock").unwrap_or_default(),
-        ..WorkspaceFiles::default()
-    };
-    files.locks.retain(|lock| lock.path.ends_with(&format!("/{file}")));
+    let mut files = base_files(root)?;
+    let ours = format!("images/{base}.lock");
+    files.locks.retain(|lock| lock.path == ours);
+    files.unreadable.retain(|problem| !problem.file.ends_with(".lock"));
     Workspace::parse(&files).or_else(|_| {
         files.locks.clear();
         Workspace::parse(&files).map_err(BuildError::Input)
@@ -58,13 +64,15 @@ pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, 
 
 /// Reads bases with their locks, and no manifests: a list of pins does not depend on what uses them.
 pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildError> {
-    let files = WorkspaceFiles {
-        settings: Some(text_file(root, WORKSPACE_FILE)?),
-        definitions: text_files(root, "images", ".toml")?,
-        locks: text_files(root, "images", ".lock")?,
-        ..WorkspaceFiles::default()
-    };
-    Workspace::parse(&files).map_err(BuildError::Input)
+    Workspace::parse(&base_files(root)?).map_err(BuildError::Input)
+}
+
+fn base_files(root: &Path) -> Result<WorkspaceFiles, BuildError> {
+    let settings = Some(text_file(root, WORKSPACE_FILE)?);
+    let (definitions, mut unreadable) = text_files(root, "images", ".toml")?;
+    let (locks, problems) = text_files(root, "images", ".lock")?;
+    unreadable.extend(problems);
+    Ok(WorkspaceFiles { settings, definitions, locks, unreadable, ..WorkspaceFiles::default() })
 }
 
 /// The artifacts that names mean: that of an image for several platforms means each of these.
@@ -78,15 +86,20 @@ pub fn artifacts_of(workspace: &Workspace, names: &[ArtifactName]) -> Vec<Artifa
 
 /// What can be named where artifacts are asked for, sorted.
 pub fn known_names(workspace: &Workspace) -> Vec<String> {
-    let names: BTreeSet<&ArtifactName> =
-        workspace.manifests.keys().chain(workspace.platform_sets.keys()).collect();
+    let names: BTreeSet<&ArtifactName> = workspace
+        .manifests
+        .keys()
+        .chain(workspace.broken.keys())
+        .chain(workspace.platform_sets.keys())
+        .collect();
     names.into_iter().map(ToString::to_string).collect()
 }
 
-fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {
+/// The text files of a folder, and what is wrong with those that are no text.
+fn text_files(root: &Path, folder: &str, ending: &str) -> Result<(Vec<TextFile>, Vec<Problem>), BuildError> {
     let path = root.join(folder);
     if !path.is_dir() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(&path)? {
@@ -97,7 +110,22 @@ fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, 
         }
     }
     names.sort();
-    names.iter().map(|name| text_file(root, &format!("{folder}/{name}"))).collect()
+    texts(root, names.iter().map(|name| format!("{folder}/{name}")))
+}
+
+fn texts(
+    root: &Path,
+    paths: impl Iterator<Item = String>,
+) -> Result<(Vec<TextFile>, Vec<Problem>), BuildError> {
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        match text_file(root, &path) {
+            Ok(file) => files.push(file),
+            Err(BuildError::Input(found)) => problems.extend(found),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((files, problems))
 }
 
 /// Reads one UTF-8 file of the workspace.

@@ -39,6 +39,7 @@ fn files(base: &str, manifests: &[(&str, &str)]) -> WorkspaceFiles {
         locks: Vec::new(),
         manifests: manifests.iter().map(|(path, text)| file(path, text)).collect(),
         artifact_locks: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
 
@@ -442,4 +443,50 @@ fn upstream_sources_are_locked_once_for_all_platforms() {
     let workspace = Workspace::parse(&locked(files)).unwrap();
     let plan = plan(&workspace, &workspace.manifests[amd64], &PlanInputs::default()).unwrap();
     assert_eq!(plan.upstreams[0].commit, commit);
+}
+
+#[test]
+fn what_is_broken_is_kept_by_its_name_and_the_rest_can_be_used() {
+    let broken = FUNCTION.replace("path = \"app\"", "path = \"app\"\nexlude = []");
+    let layer =
+        |text: &str| text.replace("lambda-zip", "lambda-layer").replace("handler = \"app.handler\"\n", "");
+    let reader = FUNCTION.replace("handler =", "layers = [\"shared\"]\nhandler =");
+    let mut files = files(
+        BASE,
+        &[
+            ("manifests/broken.toml", &broken),
+            ("manifests/good.toml", FUNCTION),
+            ("manifests/reader.toml", &reader),
+            ("manifests/shared.toml", &layer(&broken)),
+            ("manifests/No Name.toml", FUNCTION),
+        ],
+    );
+    files.definitions.push(file("images/unused.toml", "nothing = 1\n"));
+    let names = |names: std::collections::BTreeSet<&kiln_record::ArtifactName>| {
+        names.into_iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let usable = Workspace::parse_usable(&files).unwrap();
+    assert_eq!(
+        names(usable.manifests.keys().collect()),
+        ["good", "reader"],
+        "a layer's problem is the layer's"
+    );
+    assert_eq!(names(usable.broken.keys().collect()), ["broken", "shared"]);
+    let alone: Vec<&str> = usable.problems.iter().map(|problem| problem.file.as_str()).collect();
+    assert_eq!(alone, ["manifests/No Name.toml", "images/unused.toml"]);
+    assert_eq!(Workspace::parse(&files).unwrap_err().len(), 4);
+
+    // A broken base is told with each artifact on it, and once where everything is told.
+    files.definitions[0].text = "nothing = 1\n".into();
+    let unusable = Workspace::parse_usable(&files).unwrap();
+    assert_eq!(names(unusable.broken.keys().collect()), ["broken", "good", "reader", "shared"]);
+    assert_eq!(unusable.broken[&"good".parse().unwrap()], unusable.broken[&"reader".parse().unwrap()]);
+    assert_eq!(Workspace::parse(&files).unwrap_err().len(), 5);
+
+    files.settings = Some(file("kiln.toml", "nothing = 1\n"));
+    assert_eq!(
+        Workspace::parse_usable(&files).unwrap_err().len(),
+        6,
+        "what holds for everything stops everything"
+    );
 }

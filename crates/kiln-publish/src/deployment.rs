@@ -103,7 +103,7 @@ pub fn write_index(
         return Ok(());
     }
     let mut artifacts = BTreeMap::new();
-    for name in workspace.manifests.keys() {
+    for name in &workspace.artifact_names() {
         let file = dist.join(name.as_str()).join("record.json");
         if !file.is_file() {
             continue;
@@ -136,7 +136,7 @@ pub fn write_index(
         );
     }
     let mut all = BTreeMap::new();
-    for name in workspace.platform_sets.keys() {
+    for name in &workspace.index_names() {
         let Some(record) = published_index(&dist.join(name.as_str()))? else { continue };
         let Some(archive) = record.archive() else { continue };
         let index = DeployableIndex {
@@ -176,6 +176,6 @@ fn names(
     };
     builds.iter().all(is_named)
         && indexes.iter().all(is_there)
-        && artifacts.keys().all(|name| workspace.manifests.contains_key(name))
-        && there.keys().all(|name| workspace.platform_sets.contains_key(name))
+        && artifacts.keys().all(|name| workspace.artifact_names().contains(name))
+        && there.keys().all(|name| workspace.index_names().contains(name))
 }

@@ -2,7 +2,7 @@
 
 use crate::published::{not_as_recorded, published_file, published_record};
 use crate::published_index::checked_index;
-use kiln_invocation::{BuildError, Environment, read_workspace};
+use kiln_invocation::{BuildError, Environment, read_usable_workspace};
 use kiln_record::{Architecture, ArtifactKind, ArtifactName, Digest, IndexRecord, Output};
 use std::path::Path;
 
@@ -55,11 +55,13 @@ pub struct ExportedPlatform {
 /// If an artifact that is asked for is not published, or any is not what its record says.
 pub fn exported(environment: &Environment, artifacts: &[ArtifactName]) -> Result<Vec<Exported>, BuildError> {
     let mut names: Vec<ArtifactName> = if artifacts.is_empty() {
-        let workspace = read_workspace(&environment.root)?;
+        let workspace = read_usable_workspace(&environment.root)?;
         let has = |name: &ArtifactName, file: &str| environment.dist.join(name.as_str()).join(file).is_file();
-        let artifacts = workspace.manifests.keys().filter(|name| has(name, "record.json"));
-        let indexes = workspace.platform_sets.keys().filter(|name| has(name, IndexRecord::FILE));
-        artifacts.chain(indexes).cloned().collect()
+        let mut artifacts = workspace.artifact_names();
+        artifacts.retain(|name| has(name, "record.json"));
+        let mut indexes = workspace.index_names();
+        indexes.retain(|name| has(name, IndexRecord::FILE));
+        artifacts.into_iter().chain(indexes).collect()
     } else {
         artifacts.to_vec()
     };

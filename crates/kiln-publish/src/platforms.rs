@@ -14,7 +14,6 @@ use kiln_record::{
 use kiln_store::{LedgerEntry, Publication, StatCache, Store};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The version of the rules by which manifests become an index and its files.
 const INDEX_RULES: u32 = 1;
@@ -39,7 +38,7 @@ pub struct IndexResult {
 pub async fn publish_index(
     run: &Run,
     store: &Store,
-    stat: &Arc<Mutex<StatCache>>,
+    stat: &StatCache,
     set: &PlatformSet,
     builds: Vec<Option<LedgerEntry>>,
     force: bool,
@@ -49,7 +48,7 @@ pub async fn publish_index(
         None => Ok((Ending::Skipped, None)),
         Some(builds) => {
             let (run, store) = (run.clone(), store.clone());
-            let (stat, set) = (Arc::clone(stat), set.clone());
+            let (stat, set) = (stat.clone(), set.clone());
             let published = blocking(move || {
                 let index = Index { run: &run, store: &store, stat: &stat, set: &set, builds: &builds };
                 let plan = index.plan()?;
@@ -72,7 +71,7 @@ pub async fn publish_index(
 struct Index<'a> {
     run: &'a Run,
     store: &'a Store,
-    stat: &'a Mutex<StatCache>,
+    stat: &'a StatCache,
     set: &'a PlatformSet,
     /// What is published of its platforms, in their order.
     builds: &'a [LedgerEntry],
@@ -97,10 +96,9 @@ impl Index<'_> {
             return Ok(None);
         };
         let folder = self.folder();
-        let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
         for (file, expected) in &files {
             let path = folder.join(file);
-            if !path.is_file() || stat.digest_of(&path)?.0 != *expected {
+            if !path.is_file() || self.stat.digest_of(&path)?.0 != *expected {
                 return Ok(None);
             }
         }
@@ -166,9 +164,8 @@ impl Index<'_> {
         publication.commit()?;
         self.store.cache_put(CACHE, &plan, &files)?;
         // What was just written is still in memory: hashed now, the next run need not read it.
-        let mut stat = self.stat.lock().unwrap_or_else(PoisonError::into_inner);
         for file in files.keys() {
-            let _ = stat.digest_of(&self.folder().join(file));
+            let _ = self.stat.digest_of(&self.folder().join(file));
         }
         Ok(record)
     }

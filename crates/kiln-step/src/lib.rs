@@ -8,5 +8,5 @@ mod run;
 mod step;
 pub mod upstream;
 
-pub use step::{ReadyStep, STEP_RULES, StepFiles, checks, crate_inputs, findings, make_all};
+pub use step::{ReadyStep, StepFiles, checks, crate_inputs, findings, make_all};
 pub use upstream::ReadyUpstream;

@@ -28,7 +28,7 @@ use tokio::sync::OnceCell;
 
 /// The version of the rules by which steps run and their outputs are brought into one form. A step here makes kiln run
 /// them again.
-pub const STEP_RULES: u32 = 1;
+const STEP_RULES: u32 = 1;
 
 /// The files of the workspace that the steps of an artifact are given: for each step, by the place of the input.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +36,7 @@ pub struct StepFiles(Vec<BTreeMap<String, Content>>);
 
 impl StepFiles {
     /// Reads the trees. File content is only read where the stat cache does not know it.
-    pub fn read(root: &Path, manifest: &Manifest, stat: &mut StatCache) -> Result<Self, BuildError> {
+    pub fn read(root: &Path, manifest: &Manifest, stat: &StatCache) -> Result<Self, BuildError> {
         let mut steps = Vec::new();
         for step in &manifest.steps {
             let mut given = BTreeMap::new();

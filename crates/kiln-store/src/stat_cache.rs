@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Format number of the file. Another number is an empty cache.
@@ -29,10 +30,19 @@ const COARSE: i64 = 2;
 /// How long to wait for the next tick, and how often: a tick is at most 10 ms on Linux.
 const TICK: (Duration, usize) = (Duration::from_millis(3), 8);
 
-/// What is known about files, from earlier runs and this one.
+/// What is known about files, from earlier runs and this one. Cheap to clone and shared by everything that works side by
+/// side: files are read without waiting for each other.
+#[derive(Clone, Debug)]
+pub struct StatCache(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct StatCache {
+struct Shared {
     path: PathBuf,
+    known: Mutex<Knowledge>,
+}
+
+#[derive(Debug, Default)]
+struct Knowledge {
     // Sorted, so that equal knowledge gives equal bytes.
     files: BTreeMap<String, Known>,
     /// What the file system's clock said when it was last asked.
@@ -86,13 +96,9 @@ impl StatCache {
             .flatten()
             .and_then(|bytes| serde_json::from_slice::<Saved>(&bytes).ok())
             .filter(|saved| saved.format == FORMAT);
-        Self {
-            path: path.to_owned(),
-            files: saved.map(|saved| saved.files).unwrap_or_default(),
-            clock: None,
-            content_reads: 0,
-            changed: false,
-        }
+        let files = saved.map(|saved| saved.files).unwrap_or_default();
+        let known = Mutex::new(Knowledge { files, ..Knowledge::default() });
+        Self(Arc::new(Shared { path: path.to_owned(), known }))
     }
 
     /// The digest and length in bytes of a file, read only if it may have changed. Symbolic links are followed. A path
@@ -100,23 +106,25 @@ impl StatCache {
     ///
     /// # Errors
     /// [`StoreError::NotAFile`]; [`StoreError::Unstable`] if the file changes whenever it is read; [`StoreError::Io`].
-    pub fn digest_of(&mut self, file: &Path) -> Result<(Digest, u64)> {
+    pub fn digest_of(&self, file: &Path) -> Result<(Digest, u64)> {
         let metadata = fs::metadata(file)?;
         // Opening a pipe would wait for its other end.
         if !metadata.is_file() {
             return Err(StoreError::NotAFile(file.to_owned()));
         }
         let stamp = Stamp::of(&metadata);
-        if let Some(known) = file.to_str().and_then(|key| self.files.get(key))
+        let known = file.to_str().and_then(|key| self.0.known().files.get(key).copied());
+        if let Some(known) = known
             && known.stamp == stamp
             && known.certain
         {
             return Ok((known.digest, stamp.size));
         }
-        let known = self.read(file, &stamp)?;
+        let known = self.0.read(file, &stamp)?;
         if let Some(key) = file.to_str() {
-            self.files.insert(key.to_owned(), known);
-            self.changed = true;
+            let mut all = self.0.known();
+            all.files.insert(key.to_owned(), known);
+            all.changed = true;
         }
         Ok((known.digest, known.stamp.size))
     }
@@ -124,7 +132,7 @@ impl StatCache {
     /// How many times a file's content was read.
     #[must_use]
     pub fn content_reads(&self) -> u64 {
-        self.content_reads
+        self.0.known().content_reads
     }
 
     /// Keeps what was learnt for the next run; nothing is written if nothing was. `started` is when this run began. It
@@ -134,11 +142,12 @@ impl StatCache {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn save(&self, started: Epoch) -> Result<()> {
-        if !self.changed {
+        let known = self.0.known();
+        if !known.changed {
             return Ok(());
         }
         let limit = i64::try_from(started.seconds()).unwrap_or(i64::MAX) - COARSE;
-        let files = self
+        let files = known
             .files
             .iter()
             .filter(
@@ -151,10 +160,17 @@ impl StatCache {
         let json = serde_json::to_vec(&Saving { format: FORMAT, files }).map_err(|source| {
             StoreError::Serialize { what: "the cache of file digests".to_owned(), source }
         })?;
-        write_atomically(&self.path, &json)
+        write_atomically(&self.0.path, &json)
+    }
+}
+
+impl Shared {
+    fn known(&self) -> MutexGuard<'_, Knowledge> {
+        // What is there is true, whoever panicked.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&mut self, path: &Path, stamp: &Stamp) -> Result<Known> {
+    fn read(&self, path: &Path, stamp: &Stamp) -> Result<Known> {
         let mut certain = self.clock_is_past(stamp.changed);
         for _ in 0..ATTEMPTS {
             let mut file = fs::File::open(path)?;
@@ -163,7 +179,7 @@ impl StatCache {
                 // It changed since the clock was asked, which is rare: the next run reads it again.
                 certain = false;
             }
-            self.content_reads += 1;
+            self.known().content_reads += 1;
             let mut sink = HashingWriter::new(io::sink());
             io::copy(&mut file, &mut sink)?;
             let (_, digest, size) = sink.finish();
@@ -176,9 +192,9 @@ impl StatCache {
     }
 
     /// Whether the file system's clock has moved past a time; waits for the next tick if the time is now.
-    fn clock_is_past(&mut self, time: Time) -> bool {
+    fn clock_is_past(&self, time: Time) -> bool {
         for attempt in 0..TICK.1 {
-            if self.clock.is_some_and(|clock| clock > time) {
+            if self.clock_says(time) {
                 return true;
             }
             if attempt > 0 {
@@ -186,13 +202,18 @@ impl StatCache {
             }
             // Where the clock cannot be asked, nothing is certain, and files are read again next time.
             let Ok(now) = self.ask_clock() else { return false };
-            self.clock = Some(now);
+            self.known().clock = Some(now);
             // A time in the future would be a long wait.
             if time.0 > now.0 + 1 {
                 return false;
             }
         }
-        self.clock.is_some_and(|clock| clock > time)
+        self.clock_says(time)
+    }
+
+    /// Whether the clock was past a time when it was last asked.
+    fn clock_says(&self, time: Time) -> bool {
+        self.known().clock.is_some_and(|clock| clock > time)
     }
 
     fn ask_clock(&self) -> io::Result<Time> {

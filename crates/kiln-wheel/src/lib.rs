@@ -7,13 +7,13 @@ mod package;
 mod parts;
 mod sdist;
 
-pub use bring::distribution::{CHOICE_RULES, Found, ReadyWheel, known};
+pub use bring::distribution::{Found, ReadyWheel, known};
 pub use bring::local::planned_places;
 pub use bring::{Distributions, bring};
 pub use choose::{
     Bindings, Question, Selecting, claimed, claimed_twice, command, declare, declared, included_files,
     left_out, planned_file, relock, select_for, target_environment,
 };
-pub use package::{package, rules};
+pub use package::package;
 pub use parts::parts;
-pub use sdist::{Builder, SDIST_RULES, UnpackedSource, environment_of_base};
+pub use sdist::{Builder, UnpackedSource, environment_of_base};

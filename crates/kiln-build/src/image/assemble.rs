@@ -9,8 +9,8 @@ use kiln_invocation::BuildError;
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
-    Component, ComponentId, Digest, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole,
-    Metadata, Origin, Supplier, digest_of_value,
+    Component, ComponentId, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
+    Origin, Supplier,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -179,9 +179,4 @@ fn supplier(text: &str) -> Supplier {
         },
         None => Supplier { name: Some(text.trim().to_owned()), email: None },
     }
-}
-
-/// The digest of everything here that decides bytes: part of the plan of every image.
-pub(crate) fn rules(manifest: &Manifest) -> Result<Digest, BuildError> {
-    Ok(digest_of_value(&(layers::IMAGE_RULES, kiln_image::CONTENTS_RULES, codec(manifest).id()))?)
 }

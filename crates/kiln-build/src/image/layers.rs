@@ -15,7 +15,7 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 
 /// The version of the rules by which a tree becomes layers and a config. A step means that equal trees may come out as other
 /// images.
-pub(super) const IMAGE_RULES: u32 = 2;
+const IMAGE_RULES: u32 = 2;
 /// The time of every entry of a layer: a constant, as in the bases that kiln makes, so that equal trees are equal layers
 /// whatever base was pinned when.
 const LAYER_TIME: u64 = 0;

@@ -6,5 +6,5 @@ mod layers;
 mod output;
 mod start;
 
-pub(crate) use assemble::{assemble, rules};
+pub(crate) use assemble::assemble;
 pub(crate) use output::write;

@@ -92,9 +92,4 @@ impl Collected {
                 .collect(),
         }
     }
-
-    /// What it was planned as.
-    pub(crate) fn plan(&self) -> &ArtifactPlan {
-        &self.plan
-    }
 }

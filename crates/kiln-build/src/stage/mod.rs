@@ -5,10 +5,12 @@ mod collect;
 mod fetch;
 mod pack;
 mod publish;
+mod standing;
 mod trial;
 mod verify;
 
 pub(crate) use collect::Collected;
 pub(crate) use fetch::{ArtifactFiles, Planned};
-pub(crate) use publish::Published;
+pub(crate) use publish::{Done, Published};
+pub(crate) use standing::Standing;
 pub(crate) use verify::Judgement;

@@ -1,5 +1,7 @@
-//! Packed: the archive is written beside the published one, read back, and within its limits.
+//! Packed: the archive is written beside the published one and read back, or is the published one; and is within its
+//! limits.
 
+use super::standing::Standing;
 use super::verify::{Judgement, Verified};
 use crate::image;
 use kiln_audit::{Budget, ImageSizes, check_image_limits, check_limits};
@@ -13,25 +15,46 @@ use kiln_store::{Publication, Store};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-/// The archive is written, not yet published, and within its limits.
+/// The archive is there and within its limits; nothing is published yet.
 pub(crate) struct Packed {
     judgement: Judgement,
-    publication: Publication,
+    archive: Archive,
     outputs: Vec<Output>,
 }
 
+/// Where a packed archive is.
+pub(super) enum Archive {
+    /// Beside the published one.
+    Written(Publication),
+    /// It is the published one.
+    Standing(Box<Standing>),
+}
+
 impl Verified {
-    /// Writes the archive beside the published one, reads it back, and judges its size.
-    pub(crate) async fn pack(self, bases: &Bases) -> Judged<Packed> {
+    /// Writes the archive beside the published one, reads it back, and judges its size. Where `standing` is what would be
+    /// written, it is judged instead.
+    pub(crate) async fn pack(self, bases: &Bases, standing: Option<Standing>) -> Judged<Packed> {
         let mut judgement = self.into_judgement();
         let (run, store) = (bases.run().clone(), bases.store().clone());
-        run.tell(Event::Stage { artifact: judgement.plan.manifest.name.clone(), stage: Stage::Pack });
+        let standing = standing.filter(|standing| standing.is_what_was_judged(&judgement));
+        if standing.is_none() {
+            run.tell(Event::Stage { artifact: judgement.plan.manifest.name.clone(), stage: Stage::Pack });
+        }
         blocking(move || {
-            let (publication, outputs) = match &judgement.assembled {
-                Some(assembled) => {
-                    image::write(run.dist(), &store, &judgement.plan, &judgement.collection, assembled)?
+            let (archive, outputs) = match (standing, &judgement.assembled) {
+                (Some(standing), _) => {
+                    let outputs = standing.record.outputs.clone();
+                    (Archive::Standing(Box::new(standing)), outputs)
                 }
-                None => write_archive(run.dist(), &store, &judgement)?,
+                (None, Some(assembled)) => {
+                    let (plan, collection) = (&judgement.plan, &judgement.collection);
+                    let (written, outputs) = image::write(run.dist(), &store, plan, collection, assembled)?;
+                    (Archive::Written(written), outputs)
+                }
+                (None, None) => {
+                    let (written, outputs) = write_archive(run.dist(), &store, &judgement)?;
+                    (Archive::Written(written), outputs)
+                }
             };
             let (mut found, check) = limits(&judgement, outputs.first().map_or(0, |output| output.size));
             for finding in &mut found {
@@ -42,21 +65,16 @@ impl Verified {
             if let Some(denied) = denied(&judgement.plan, &judgement.verdict.findings, run.now()) {
                 return Ok(Err(denied));
             }
-            Ok(Ok(Packed { judgement, publication, outputs }))
+            Ok(Ok(Packed { judgement, archive, outputs }))
         })
         .await
     }
 }
 
 impl Packed {
-    /// Its name.
-    pub(super) fn artifact(&self) -> &ArtifactName {
-        &self.judgement.plan.manifest.name
-    }
-
-    /// What was judged, where it is to be published, and the files that are written there.
-    pub(super) fn into_parts(self) -> (Judgement, Publication, Vec<Output>) {
-        (self.judgement, self.publication, self.outputs)
+    /// What was judged, where its archive is, and the files that are to be published.
+    pub(super) fn into_parts(self) -> (Judgement, Archive, Vec<Output>) {
+        (self.judgement, self.archive, self.outputs)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Published and recorded: record and documents, `dist/`, and the ledger.
 
-use super::pack::Packed;
+use super::pack::{Archive, Packed};
+use super::standing::Standing;
 use crate::recording::record;
 use kiln_collect::judge;
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Event, Run, Stage, blocking};
+use kiln_invocation::{BuildError, Ending, Event, Run, Stage, blocking};
 use kiln_publish::documents;
 use kiln_record::{Digest, Finding, Level, Record};
-use kiln_store::{LedgerEntry, RUN_DETAILS_FORMAT, RunDetails};
+use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +20,9 @@ pub(crate) struct Published {
     pub(crate) files: BTreeMap<String, Digest>,
     /// The findings worth repeating: those above notes.
     pub(crate) findings: Vec<Finding>,
+    /// The code that judged it last. Where it is not known, it is not this kiln's.
+    #[serde(default)]
+    pub(crate) judges: Option<Digest>,
 }
 
 impl Published {
@@ -26,49 +30,70 @@ impl Published {
     pub(crate) const CACHE: &str = "published-files";
 }
 
+/// What came of an artifact that nothing denies.
+pub(crate) struct Done {
+    /// Published, or unchanged if what is published says all that there is to say.
+    pub(crate) ending: Ending,
+    /// What is published now.
+    pub(crate) record: Record,
+    /// Its findings under today's policy.
+    pub(crate) findings: Vec<Finding>,
+    /// Its place in the ledger.
+    pub(crate) entry: LedgerEntry,
+}
+
 impl Packed {
-    /// Writes record and documents, publishes everything at once and enters it in the ledger. The findings returned are
-    /// those of today's policy.
-    pub(crate) async fn publish(
-        self,
-        bases: &Bases,
-    ) -> Result<(Record, Vec<Finding>, LedgerEntry), BuildError> {
+    /// Writes record and documents, publishes everything at once and enters it in the ledger. Of what is published as it
+    /// is, and is said to be what it was said to be, nothing is written.
+    pub(crate) async fn publish(self, bases: &Bases) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
-        let artifact = self.artifact().clone();
-        run.tell(Event::Stage { artifact, stage: Stage::Publish });
         blocking(move || {
-            let (mut judgement, mut publication, outputs) = self.into_parts();
+            let (mut judgement, archive, outputs) = self.into_parts();
             let measured = judgement.measured.take();
-            let shown = judge(&judgement.plan, &judgement.verdict.findings, run.now());
+            let findings = judge(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
                 std::io::Error::other(format!("{}: {error}; this is a defect in kiln", record.artifact))
             })?;
-            let mut digests: BTreeMap<String, Digest> =
-                record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
-            for (file_name, bytes) in documents(&record)? {
-                publication.write(&file_name, &bytes)?;
-                digests.insert(file_name, Digest::of(&bytes));
-            }
-            // From here on nothing stops between publication and ledger but the end of the process.
-            run.go_on()?;
-            publication.commit()?;
-            let entry = enter(&run, &record, digests.get("record.json"))?;
+            let (ending, standing) = match archive {
+                Archive::Standing(standing) if standing.says(&record) => (Ending::Unchanged, *standing),
+                archive => {
+                    run.tell(Event::Stage { artifact: record.artifact.clone(), stage: Stage::Publish });
+                    let publication = match archive {
+                        Archive::Written(publication) => publication,
+                        Archive::Standing(standing) => standing.keep(&run)?,
+                    };
+                    (Ending::Published, publish(&run, publication, record)?)
+                }
+            };
+            let Standing { entry, record, files } = standing;
             if measured.is_some() {
                 let details = RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke: measured };
                 run.ledger().put_run_details(&record.artifact, entry.number, &details)?;
             }
-            let loud = shown.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
-            store.cache_put(
-                Published::CACHE,
-                &entry.record,
-                &Published { files: digests, findings: loud },
-            )?;
-            Ok((record, shown, entry))
+            let loud = findings.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
+            let judges = Some(run.rules().judges);
+            store.cache_put(Published::CACHE, &entry.record, &Published { files, findings: loud, judges })?;
+            Ok(Done { ending, record, findings, entry })
         })
         .await
     }
+}
+
+/// Adds the documents to the archive, and publishes and enters all of it.
+fn publish(run: &Run, mut publication: Publication, record: Record) -> Result<Standing, BuildError> {
+    let outputs = record.outputs.iter().map(|output| (output.file_name.clone(), output.digest));
+    let mut files: BTreeMap<String, Digest> = outputs.collect();
+    for (file_name, bytes) in documents(&record)? {
+        publication.write(&file_name, &bytes)?;
+        files.insert(file_name, Digest::of(&bytes));
+    }
+    // From here on nothing stops between publication and ledger but the end of the process.
+    run.go_on()?;
+    publication.commit()?;
+    let entry = enter(run, &record, files.get("record.json"))?;
+    Ok(Standing { entry, record, files })
 }
 
 /// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result is

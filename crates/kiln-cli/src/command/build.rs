@@ -73,16 +73,21 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     Ok(code)
 }
 
-/// The first reason, in the order in which a person would deal with them.
+/// The reason that a person would deal with first, as `docs/findings.md` says: what is wrong in a file that was written,
+/// then what is denied, then what failed first by name.
 fn exit_code(report: &BuildReport) -> Exit {
+    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref());
+    let of_artifacts = report.results.iter().filter_map(|result| result.error.as_ref());
+    let codes: Vec<Exit> =
+        of_artifacts.chain(of_indexes).chain(&report.error).map(crate::failure::exit_of).collect();
+    if codes.contains(&exit::INPUT_INVALID) {
+        return exit::INPUT_INVALID;
+    }
     if report.results.iter().any(|result| result.ending == Ending::Denied) {
         return exit::FINDINGS_DENIED;
     }
-    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref());
-    let failed = report.results.iter().filter_map(|result| result.error.as_ref()).chain(of_indexes).next();
-    let failed = failed.or(report.error.as_ref());
-    match failed {
-        Some(error) => crate::failure::exit_of(error),
+    match codes.first() {
+        Some(code) => *code,
         None if report.is_success() => exit::SUCCESS,
         None => exit::UNEXPECTED,
     }
@@ -127,12 +132,15 @@ fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
                 "{name:<width$}  {word}  @{:<4} {:>9} {} {:>9} unpacked  {}\n",
                 entry.number,
                 format_size(entry.archive_size),
-                if result.kind.is_image() { "image" } else { "zip" },
+                if result.kind.is_some_and(kiln_record::ArtifactKind::is_image) { "image" } else { "zip" },
                 format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
                 printer.on_stdout(Style::Faint, &digest.chars().take(16).collect::<String>()),
             )
         }
-        None => format!("{name:<width$}  {word}\n"),
+        None => {
+            let why = result.without.as_ref().map(|layer| format!("  for want of {layer}"));
+            format!("{name:<width$}  {word}{}\n", why.unwrap_or_default())
+        }
     }
 }
 
@@ -149,7 +157,6 @@ fn index_row(index: &IndexResult, width: usize, printer: Printer) -> String {
 }
 
 fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
-    let count = |ending: &Ending| report.results.iter().filter(|result| result.ending == *ending).count();
     let mut parts = Vec::new();
     for (ending, word) in [
         (Ending::Published, "published"),
@@ -158,9 +165,13 @@ fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
         (Ending::Failed, "failed"),
         (Ending::Skipped, "skipped for want of a layer"),
     ] {
-        let n = count(&ending);
-        if n > 0 {
-            parts.push(format!("{n} {word}"));
+        let results = report.results.iter().filter(|result| result.ending == ending);
+        let names: Vec<&str> = results.map(|result| result.artifact.as_str()).collect();
+        let is_well = matches!(ending, Ending::Published | Ending::Unchanged);
+        match names.len() {
+            0 => {}
+            n if is_well => parts.push(format!("{n} {word}")),
+            n => parts.push(format!("{n} {word} ({})", names.join(", "))),
         }
     }
     let indexes = |ending: &Ending| report.indexes.iter().filter(|index| index.ending == *ending).count();

@@ -6,12 +6,12 @@ use crate::Problem;
 use crate::artifact_lock::ArtifactLockFile;
 use crate::base::{BaseDefinition, BaseLock};
 use crate::dockerfile::Dockerfile;
-use crate::manifest::{BaseChoice, DockerfileSection, Manifest, artifact_lock_path};
+use crate::manifest::{BaseChoice, DockerfileSection, Manifest, artifact_lock_path, platform_name};
 use crate::platforms::PlatformSet;
 use crate::settings::Settings;
-use kiln_record::{ArtifactName, BaseName, Platform};
-use references::references;
-use std::collections::BTreeMap;
+use kiln_record::{Architecture, ArtifactName, BaseName, Platform};
+use references::{Known, references};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A text file of the workspace.
@@ -39,9 +39,11 @@ pub struct WorkspaceFiles {
     pub dockerfiles: Vec<TextFile>,
     /// `manifests/*.lock`: those of artifacts with upstream sources are read, any other is not kiln's.
     pub artifact_locks: Vec<TextFile>,
+    /// What is wrong with files that are there and no text.
+    pub unreadable: Vec<Problem>,
 }
 
-/// A validated workspace.
+/// A workspace. Everything that [`Workspace::broken`] does not name was found good.
 #[derive(Clone, Debug)]
 pub struct Workspace {
     /// What holds for all of it.
@@ -56,6 +58,11 @@ pub struct Workspace {
     pub platform_sets: BTreeMap<ArtifactName, PlatformSet>,
     /// The locks of upstream sources, where there are any, by the names of the manifests' files.
     pub artifact_locks: BTreeMap<ArtifactName, ArtifactLockFile>,
+    /// What is wrong with artifacts that are stated and cannot be built, or with what they stand on. They are not among the
+    /// manifests. One whose manifest cannot be read has the name of that file.
+    pub broken: BTreeMap<ArtifactName, Vec<Problem>>,
+    /// What is wrong and concerns no artifact, such as a base that none stands on.
+    pub problems: Vec<Problem>,
 }
 
 impl Workspace {
@@ -64,71 +71,103 @@ impl Workspace {
     /// # Errors
     /// All problems of all files.
     pub fn parse(files: &WorkspaceFiles) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let settings = match &files.settings {
-            Some(file) => Settings::parse(&file.path, &file.text).unwrap_or_else(|problem| {
-                problems.push(problem);
-                Settings::default()
-            }),
-            None => Settings::default(),
-        };
-        let mut bases = read_bases(files, &mut problems);
+        let (workspace, of_settings) = Self::examine(files);
+        let problems = workspace.all_problems(of_settings);
+        if problems.is_empty() { Ok(workspace) } else { Err(problems) }
+    }
 
-        let mut manifests: BTreeMap<ArtifactName, Manifest> = BTreeMap::new();
-        let mut platform_sets = BTreeMap::new();
-        for file in &files.manifests {
-            let stated = stem(&file.path, ".toml")
-                .parse::<ArtifactName>()
-                .map_err(|error| vec![Problem::in_file(&file.path, error.to_string())])
-                .and_then(|name| Manifest::parse(name, &file.path, &file.text, &settings.runtimes));
-            let (artifacts, set) = match stated {
-                Ok(stated) => stated.per_platform(),
-                Err(found) => {
-                    problems.extend(found);
-                    continue;
-                }
-            };
-            for manifest in artifacts {
-                problems.extend(manifests.get(&manifest.name).map(|other| same_name(&manifest, other)));
-                manifests.insert(manifest.name.clone(), manifest);
+    /// Reads all files as far as they can be used: what is wrong with an artifact, or with a base that it stands on, is kept
+    /// in [`Workspace::broken`].
+    ///
+    /// # Errors
+    /// All problems of all files, if `kiln.toml` has one: it holds for everything.
+    pub fn parse_usable(files: &WorkspaceFiles) -> Result<Self, Vec<Problem>> {
+        let (workspace, of_settings) = Self::examine(files);
+        if of_settings.is_none() { Ok(workspace) } else { Err(workspace.all_problems(of_settings)) }
+    }
+
+    /// Everything that is wrong, each once.
+    fn all_problems(&self, of_settings: Option<Problem>) -> Vec<Problem> {
+        let mut all: Vec<Problem> = Vec::new();
+        let found = self.problems.iter().chain(self.broken.values().flatten()).cloned();
+        for problem in of_settings.into_iter().chain(found) {
+            if !all.contains(&problem) {
+                all.push(problem);
             }
-            platform_sets.extend(set.map(|set| (set.name.clone(), set)));
         }
+        all
+    }
+
+    fn examine(files: &WorkspaceFiles) -> (Self, Option<Problem>) {
+        let settings = files.settings.as_ref().map(|file| Settings::parse(&file.path, &file.text));
+        let (settings, of_settings) = match settings.transpose() {
+            Ok(settings) => (settings.unwrap_or_default(), None),
+            Err(problem) => (Settings::default(), Some(problem)),
+        };
+        let mut problems = Vec::new();
+        let (mut bases, broken_bases) = read_bases(files, &mut problems);
+        let Stated { manifests, platform_sets, mut broken } = read_manifests(files, &settings, &mut problems);
         let mut recipes = BTreeMap::new();
         for manifest in manifests.values() {
             let Some(section) = manifest.dockerfile() else { continue };
-            match read_recipe(manifest, section, &files.dockerfiles, &mut bases) {
+            match read_recipe(manifest, section, files, &mut bases) {
                 Ok(recipe) => {
                     recipes.insert(manifest.name.clone(), Arc::new(recipe));
                 }
-                Err(found) => problems.extend(found),
+                Err(problems) => add(&mut broken, &manifest.name, problems),
             }
         }
-        problems.extend(platform_sets.keys().filter_map(|name| manifests.get(name)).map(|manifest| {
-            let message = format!("`{}` on one platform is called as another manifest is", manifest.file);
-            Problem::in_file(&format!("manifests/{}.toml", manifest.name), message).help(RENAME)
-        }));
         let mut artifact_locks = BTreeMap::new();
         for manifest in manifests.values().filter(|manifest| !manifest.upstreams.is_empty()) {
             let name = manifest.stated_name();
             let path = artifact_lock_path(name);
+            if let Some(problem) = files.unreadable.iter().find(|problem| problem.file == path) {
+                add(&mut broken, &manifest.name, [problem.clone()]);
+            }
             let Some(file) = files.artifact_locks.iter().find(|file| file.path == path) else { continue };
             match ArtifactLockFile::parse(name, &file.text) {
                 Ok(lock) => {
                     artifact_locks.insert(name.clone(), lock);
                 }
-                Err(problem) => problems.push(problem),
+                Err(problem) => add(&mut broken, &manifest.name, [problem]),
             }
         }
-        let workspace = Self { settings, bases, manifests, recipes, platform_sets, artifact_locks };
-        // A file that cannot be read is not missing: what names it is checked when it can be.
-        if problems.is_empty() {
-            problems.extend(workspace.manifests.values().flat_map(|manifest| {
-                let recipe = workspace.recipes.get(&manifest.name).map(|recipe| &**recipe);
-                references(manifest, recipe, &workspace.manifests, &workspace.bases)
-            }));
+        let known =
+            Known { manifests: &manifests, broken: &broken, bases: &bases, broken_bases: &broken_bases };
+        let of_references = manifests.values().map(|manifest| {
+            let recipe = recipes.get(&manifest.name).map(|recipe| &**recipe);
+            (&manifest.name, references(manifest, recipe, &known))
+        });
+        for (name, problems) in of_references.collect::<Vec<_>>() {
+            add(&mut broken, name, problems);
         }
-        if problems.is_empty() { Ok(workspace) } else { Err(problems) }
+        // A problem of a base is told with the artifacts on it, or else alone.
+        let mut alone: Vec<Problem> = broken_bases.into_values().flatten().collect();
+        alone.retain(|problem| !broken.values().flatten().any(|told| told == problem));
+        problems.extend(alone);
+
+        let mut workspace =
+            Self { settings, bases, manifests, recipes, platform_sets, artifact_locks, broken, problems };
+        workspace.manifests.retain(|name, _| !workspace.broken.contains_key(name));
+        (workspace, of_settings)
+    }
+
+    /// Every name that an artifact of this workspace may be published under. Where a manifest cannot be read, nobody can
+    /// tell whether it is for several platforms.
+    #[must_use]
+    pub fn artifact_names(&self) -> BTreeSet<ArtifactName> {
+        let platforms = self.broken.keys().flat_map(|name| {
+            [Architecture::Amd64, Architecture::Arm64]
+                .into_iter()
+                .filter_map(|architecture| platform_name(name, architecture).ok())
+        });
+        self.manifests.keys().chain(self.broken.keys()).cloned().chain(platforms).collect()
+    }
+
+    /// Every name that an image for several platforms may be published under.
+    #[must_use]
+    pub fn index_names(&self) -> BTreeSet<ArtifactName> {
+        self.platform_sets.keys().chain(self.broken.keys()).cloned().collect()
     }
 
     /// The base that an artifact is built and checked in: the one that its manifest names, or that the wanted
@@ -145,55 +184,148 @@ impl Workspace {
     }
 }
 
-/// Reads the bases, each with its lock if there is one.
+/// Adds problems of an artifact, if there are any.
+fn add(
+    broken: &mut BTreeMap<ArtifactName, Vec<Problem>>,
+    name: &ArtifactName,
+    problems: impl IntoIterator<Item = Problem>,
+) {
+    let mut problems = problems.into_iter().peekable();
+    if problems.peek().is_some() {
+        broken.entry(name.clone()).or_default().extend(problems);
+    }
+}
+
+/// The bases, each with its lock if there is one.
+type Bases = BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>;
+
+/// Reads the bases; those that have a problem apart. `problems` gets what concerns none.
 fn read_bases(
     files: &WorkspaceFiles,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)> {
-    let mut bases = BTreeMap::new();
+) -> (Bases, BTreeMap<BaseName, Vec<Problem>>) {
+    let mut bases = Bases::new();
+    let mut broken: BTreeMap<BaseName, Vec<Problem>> = BTreeMap::new();
+    let mut found = |path: &str, problem: Problem| match base_of_file(path) {
+        Ok(name) => broken.entry(name).or_default().push(problem),
+        // What has no name that a base can have is none's.
+        Err(_) => problems.push(problem),
+    };
+    for problem in files.unreadable.iter().filter(|problem| problem.file.starts_with("images/")) {
+        found(&problem.file, problem.clone());
+    }
     for file in &files.definitions {
-        let definition = stem(&file.path, ".toml")
-            .parse::<BaseName>()
-            .map_err(|error| Problem::in_file(&file.path, error.to_string()))
-            .and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
+        let definition =
+            base_of_file(&file.path).and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
         match definition {
             Ok(definition) => {
                 bases.insert(definition.name.clone(), (definition, None));
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => found(&file.path, problem),
         }
     }
+    let is_defined = |base: &BaseName| {
+        let mut definitions = files.definitions.iter().map(|file| &file.path);
+        let unreadable = files.unreadable.iter().map(|problem| &problem.file);
+        definitions.by_ref().chain(unreadable).any(|path| *path == format!("images/{base}.toml"))
+    };
     for file in &files.locks {
         match BaseLock::parse(&file.path, &file.text) {
-            Ok(lock) if lock.base.as_str() != stem(&file.path, ".lock") => problems.push(
-                Problem::in_file(&file.path, format!("it is the lock of base `{}`", lock.base))
-                    .help("give it that base's name"),
-            ),
+            Ok(lock) if lock.base.as_str() != stem(&file.path, ".lock") => {
+                let message = format!("it is the lock of base `{}`", lock.base);
+                found(&file.path, Problem::in_file(&file.path, message).help("give it that base's name"));
+            }
             Ok(lock) => match bases.get_mut(&lock.base) {
                 Some((_, slot)) => *slot = Some(lock),
-                None if files
-                    .definitions
-                    .iter()
-                    .any(|file| stem(&file.path, ".toml") == lock.base.as_str()) => {}
-                None => problems.push(
-                    Problem::in_file(&file.path, format!("there is no images/{}.toml", lock.base))
-                        .help("remove the lock, or bring the definition back"),
-                ),
+                None if is_defined(&lock.base) => {}
+                None => {
+                    let message = format!("there is no images/{}.toml", lock.base);
+                    let help = "remove the lock, or bring the definition back";
+                    found(&file.path, Problem::in_file(&file.path, message).help(help));
+                }
             },
-            Err(problem) => problems.push(problem),
+            Err(problem) => found(&file.path, problem),
         }
     }
-    bases
+    bases.retain(|name, _| !broken.contains_key(name));
+    (bases, broken)
+}
+
+/// The base that a definition or a lock is of, by its path.
+fn base_of_file(path: &str) -> Result<BaseName, Problem> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.strip_suffix(".toml").or_else(|| name.strip_suffix(".lock")).unwrap_or(name);
+    name.parse().map_err(|error: kiln_record::NameError| Problem::in_file(path, error.to_string()))
+}
+
+/// What manifests state.
+#[derive(Default)]
+struct Stated {
+    manifests: BTreeMap<ArtifactName, Manifest>,
+    platform_sets: BTreeMap<ArtifactName, PlatformSet>,
+    broken: BTreeMap<ArtifactName, Vec<Problem>>,
+}
+
+/// Reads the manifests, each for itself. `problems` gets what is wrong with a file that cannot be an artifact's.
+fn read_manifests(files: &WorkspaceFiles, settings: &Settings, problems: &mut Vec<Problem>) -> Stated {
+    let mut stated = Stated::default();
+    let unreadable = files.unreadable.iter().map(|problem| (&problem.file, Err(problem)));
+    let readable = files.manifests.iter().map(|file| (&file.path, Ok(&file.text)));
+    for (path, text) in readable.chain(unreadable) {
+        let Some(name) = path.strip_prefix("manifests/").and_then(|name| name.strip_suffix(".toml")) else {
+            continue;
+        };
+        let name = match name.parse::<ArtifactName>() {
+            Ok(name) => name,
+            Err(error) => {
+                problems.push(Problem::in_file(path, error.to_string()));
+                continue;
+            }
+        };
+        let manifest = text
+            .map_err(|problem| vec![problem.clone()])
+            .and_then(|text| Manifest::parse(name.clone(), path, text, &settings.runtimes));
+        match manifest {
+            Ok(manifest) => stated.add(manifest),
+            Err(found) => add(&mut stated.broken, &name, found),
+        }
+    }
+    for name in stated.platform_sets.keys() {
+        if let Some(manifest) = stated.manifests.get(name) {
+            let message = format!("`{}` on one platform is called as another manifest is", manifest.file);
+            let problem = Problem::in_file(&format!("manifests/{name}.toml"), message).help(RENAME);
+            add(&mut stated.broken, name, [problem]);
+        }
+    }
+    stated
+}
+
+impl Stated {
+    /// Adds the artifacts that a manifest states.
+    fn add(&mut self, stated: Manifest) {
+        let (artifacts, set) = stated.per_platform();
+        for manifest in artifacts {
+            if let Some(other) = self.manifests.get(&manifest.name) {
+                let problem = same_name(&manifest, other);
+                add(&mut self.broken, &manifest.name, [problem]);
+            }
+            self.manifests.insert(manifest.name.clone(), manifest);
+        }
+        self.platform_sets.extend(set.map(|set| (set.name.clone(), set)));
+    }
 }
 
 /// Reads the Dockerfile of a manifest.
 fn read_recipe(
     manifest: &Manifest,
     section: &DockerfileSection,
-    dockerfiles: &[TextFile],
-    bases: &mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+    files: &WorkspaceFiles,
+    bases: &mut Bases,
 ) -> Result<Dockerfile, Vec<Problem>> {
-    let Some(file) = dockerfiles.iter().find(|file| file.path == section.path) else {
+    if let Some(problem) = files.unreadable.iter().find(|problem| problem.file == section.path) {
+        return Err(vec![problem.clone()]);
+    }
+    let Some(file) = files.dockerfiles.iter().find(|file| file.path == section.path) else {
         let message = format!("`dockerfile` names {}, which does not exist", section.path);
         return Err(vec![
             Problem::in_file(&manifest.file, message)

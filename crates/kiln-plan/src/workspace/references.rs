@@ -7,14 +7,23 @@ use crate::manifest::{BaseChoice, Manifest, TargetSection};
 use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
 use std::collections::BTreeMap;
 
-/// What a manifest names and is not there, or is not what it must be.
+/// What there is to name.
+pub(super) struct Known<'a> {
+    pub(super) manifests: &'a BTreeMap<ArtifactName, Manifest>,
+    /// Those whose manifest cannot be read are there, too; what is wrong with them is told of them.
+    pub(super) broken: &'a BTreeMap<ArtifactName, Vec<Problem>>,
+    pub(super) bases: &'a BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+    pub(super) broken_bases: &'a BTreeMap<BaseName, Vec<Problem>>,
+}
+
+/// What a manifest names and is not there, is not what it must be, or is broken itself.
 pub(super) fn references(
     manifest: &Manifest,
     recipe: Option<&Dockerfile>,
-    manifests: &BTreeMap<ArtifactName, Manifest>,
-    bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+    known: &Known<'_>,
 ) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let Known { manifests, broken, bases, broken_bases } = known;
+    let (mut problems, mut of_bases) = (Vec::new(), Vec::new());
     let mut problem = |span: std::ops::Range<usize>, message: String, help: String| {
         problems.push(Problem::in_file(&manifest.file, message).at(&manifest.text, span).help(help));
     };
@@ -32,6 +41,7 @@ pub(super) fn references(
         .filter_map(|(base, span)| Some((base?, span)))
     {
         match bases.get(base) {
+            None if broken_bases.contains_key(base) => of_bases.extend(broken_bases[base].clone()),
             None => {
                 let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
                 problem(
@@ -57,6 +67,7 @@ pub(super) fn references(
     }
     for (layer, span) in manifest.layers.iter().zip(&manifest.layer_spans) {
         match manifests.get(layer) {
+            None if broken.contains_key(layer) => {}
             None => problem(
                 span.clone(),
                 format!("there is no artifact `{layer}`"),
@@ -81,6 +92,7 @@ pub(super) fn references(
             Some(_) => {}
         }
     }
+    problems.extend(of_bases);
     problems
 }
 

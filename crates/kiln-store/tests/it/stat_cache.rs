@@ -12,14 +12,14 @@ fn an_unchanged_file_is_read_once() {
     let root = tempfile::tempdir().unwrap();
     let (file, saved) = (root.path().join("f"), root.path().join("cache"));
     fs_err::write(&file, b"content").unwrap();
-    let mut cache = StatCache::load(&saved);
+    let cache = StatCache::load(&saved);
     let first = cache.digest_of(&file).unwrap();
     assert_eq!(first, (Digest::of(b"content"), 7));
     assert_eq!(cache.digest_of(&file).unwrap(), first);
     assert_eq!(cache.content_reads(), 1);
     cache.save(long_ago()).unwrap();
 
-    let mut next = StatCache::load(&saved);
+    let next = StatCache::load(&saved);
     assert_eq!(next.digest_of(&file).unwrap(), first);
     assert_eq!(next.content_reads(), 0);
     let mut names: Vec<_> =
@@ -34,13 +34,13 @@ fn a_change_of_equal_size_is_seen_even_with_its_time_set_back() {
     let (file, saved) = (root.path().join("f"), root.path().join("cache"));
     fs_err::write(&file, b"aaaa").unwrap();
     let old = fs_err::metadata(&file).unwrap().modified().unwrap();
-    let mut cache = StatCache::load(&saved);
+    let cache = StatCache::load(&saved);
     cache.digest_of(&file).unwrap();
     cache.save(long_ago()).unwrap();
 
     fs_err::write(&file, b"bbbb").unwrap();
     fs_err::OpenOptions::new().write(true).open(&file).unwrap().file().set_modified(old).unwrap();
-    for mut cache in [cache, StatCache::load(&saved)] {
+    for cache in [cache, StatCache::load(&saved)] {
         let before = cache.content_reads();
         assert_eq!(cache.digest_of(&file).unwrap().0, Digest::of(b"bbbb"));
         assert_eq!(cache.content_reads(), before + 1);
@@ -52,13 +52,13 @@ fn a_change_of_equal_size_is_seen_even_with_its_time_set_back() {
 fn a_change_right_after_reading_is_never_missed() {
     let root = tempfile::tempdir().unwrap();
     let (file, saved) = (root.path().join("f"), root.path().join("cache"));
-    let mut cache = StatCache::load(&saved);
+    let cache = StatCache::load(&saved);
     for round in 0..60_u8 {
         fs_err::write(&file, [round, 1]).unwrap();
         assert_eq!(cache.digest_of(&file).unwrap().0, Digest::of(&[round, 1]));
         fs_err::write(&file, [round, 2]).unwrap();
         cache.save(long_ago()).unwrap();
-        let mut next = StatCache::load(&saved);
+        let next = StatCache::load(&saved);
         assert_eq!(next.digest_of(&file).unwrap().0, Digest::of(&[round, 2]), "round {round}");
         assert_eq!(cache.digest_of(&file).unwrap().0, Digest::of(&[round, 2]), "round {round}");
     }
@@ -71,7 +71,7 @@ fn a_damaged_cache_is_empty() {
     fs_err::write(&file, b"x").unwrap();
     for damage in [&b""[..], b"{", b"[]", b"{\"format\":2,\"files\":{}}", b"\xff\xff"] {
         fs_err::write(&saved, damage).unwrap();
-        let mut cache = StatCache::load(&saved);
+        let cache = StatCache::load(&saved);
         assert_eq!(cache.digest_of(&file).unwrap().0, Digest::of(b"x"));
         assert_eq!(cache.content_reads(), 1);
         cache.save(long_ago()).unwrap();
@@ -84,7 +84,7 @@ fn what_is_no_file_is_refused_without_opening_it() {
     let root = tempfile::tempdir().unwrap();
     let pipe = root.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    let mut cache = StatCache::load(&root.path().join("cache"));
+    let cache = StatCache::load(&root.path().join("cache"));
     for path in [pipe.as_path(), root.path()] {
         assert!(matches!(cache.digest_of(path), Err(StoreError::NotAFile(_))));
     }

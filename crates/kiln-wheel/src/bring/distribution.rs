@@ -4,7 +4,7 @@ use kiln_audit::{ElfFacts, inspect_elf};
 use kiln_collect::MemberStream;
 use kiln_fetch::{FetchError, IndexFile, Url, redacted, without_credentials};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Network, blocking};
+use kiln_invocation::{BuildError, Network, Rules, blocking};
 use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_python::{
@@ -19,11 +19,8 @@ use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 
-/// The version of what is remembered about a wheel. A step makes kiln read wheels again.
-const WHEEL_FACTS: u32 = 2;
-
 /// The version of the rule by which a wheel is chosen.
-pub const CHOICE_RULES: u32 = 2;
+pub(crate) const CHOICE_RULES: u32 = 2;
 
 /// A wheel in the store, with everything that reading it told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -266,7 +263,9 @@ pub(crate) async fn judged(
 
 /// Reads a wheel of the store, unless that was done.
 pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
-    let key = digest_of_value(&(WHEEL_FACTS, &chosen))?;
+    // What reading tells is judged, and reading again is cheap: only the code that read it may say what it told.
+    let Rules { makers, judges } = network.run().rules();
+    let key = digest_of_value(&(makers, judges, &chosen))?;
     if let Some(ready) = network.store().cache_get::<ReadyWheel>("wheel", &key)? {
         return Ok(ready);
     }

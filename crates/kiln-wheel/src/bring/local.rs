@@ -47,7 +47,7 @@ enum Content {
 pub fn planned_places(
     root: &Path,
     store: &Store,
-    stat: &mut StatCache,
+    stat: &StatCache,
     section: &PythonSection,
     inputs: &PlanInputs,
 ) -> Result<Vec<(String, Digest)>, BuildError> {

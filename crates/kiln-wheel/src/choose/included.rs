@@ -15,7 +15,7 @@ const CACHE: &str = "requirement-includes";
 pub fn included_files(
     root: &Path,
     store: &Store,
-    stat: &mut StatCache,
+    stat: &StatCache,
     lock: &(String, Digest),
 ) -> Result<Vec<(String, Digest)>, BuildError> {
     let key = digest_of_value(lock)?;

@@ -10,27 +10,16 @@ mod place;
 use crate::bring::distribution::ReadyWheel;
 use kiln_collect::{Collection, Content, Judged, Verdict, below, denied, strip};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Bytecode};
 use kiln_python::render_record;
-use kiln_record::{Code, Digest, Entry, Runtime, Transformation, TreePath, digest_of_value};
+use kiln_record::{Code, Digest, Entry, Runtime, Transformation, TreePath};
 use place::without_prefix;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The version of the rule by which RECORD is written anew.
 const RECORD_RULES: u32 = 1;
-
-/// The digest of everything here that decides bytes: part of every plan.
-pub fn rules() -> Result<Digest, BuildError> {
-    Ok(digest_of_value(&(
-        leave_out::LEAVE_OUT_RULES,
-        RECORD_RULES,
-        kiln_pack::STRIP_RULES,
-        bytecode::BYTECODE_RULES,
-        kiln_python::COMPILE,
-    ))?)
-}
 
 /// Applies the rules of the manifest's `[package]` section, if it has one, to what was collected. `verdict` is what was found
 /// before: a path that two parts claimed is no collision any more where it is left out.

@@ -36,7 +36,7 @@ use wheel::BuiltWheel;
 
 /// The version of the rules by which source distributions are built and their wheels are brought into one form. A step
 /// makes kiln build them again.
-pub const SDIST_RULES: u32 = 1;
+const SDIST_RULES: u32 = 1;
 
 /// Where things are in the container. The source is always built at one place, so that no path of it can differ.
 const SOURCE: &str = "/kiln/source";

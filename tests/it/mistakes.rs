@@ -1,0 +1,89 @@
+//! One artifact's mistake is one artifact's failure: the others are built.
+
+use crate::harness::{Outcome, Sandbox};
+use kiln_record::exit;
+
+const CODE: &str = "def handler(event, context):\n    return None\n";
+const BUILD: [&str; 4] = ["build", "--all", "--color", "never"];
+
+fn build(sandbox: &Sandbox) -> Outcome {
+    sandbox.kiln().run(BUILD)
+}
+
+/// The artifacts that `dist/index.json` names.
+fn deployable(sandbox: &Sandbox) -> Vec<String> {
+    let index: serde_json::Value = serde_json::from_slice(&sandbox.read("dist/index.json")).unwrap();
+    index["artifacts"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn a_broken_manifest_dockerfile_or_lock_fails_its_artifact_and_what_uses_it() {
+    let sandbox = Sandbox::new();
+    sandbox.function("good", "3.13", CODE, "").function("later", "3.13", CODE, "");
+    build(&sandbox).ends_with(exit::SUCCESS);
+
+    sandbox.append("manifests/later.toml", "[budget\n");
+    sandbox.write("manifests/noise.toml", b"\xff\xfe");
+    sandbox.function("locked", "3.13", CODE, "this is == no lock\n");
+    let image =
+        "kind = \"image\"\n[target]\narchitecture = \"x86_64\"\n[dockerfile]\npath = \"image/Dockerfile\"\n";
+    sandbox
+        .write("manifests/image.toml", image)
+        .write("manifests/image/Dockerfile", "FROM scratch\nFETCH all\n");
+    let layer = "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n[target]\nruntime = \"python3.13\"\n\
+                 architecture = \"x86_64\"\n[source]\npath = \"shared/src\"\nexlude = []\n";
+    sandbox.write("manifests/shared.toml", layer).write("manifests/shared/src/shared.py", "");
+    sandbox.function("reader", "3.13", CODE, "");
+    sandbox.replace("manifests/reader.toml", "handler =", "layers = [\"shared\"]\nhandler =");
+    sandbox.function("new", "3.13", CODE, "");
+
+    build(&sandbox)
+        .ends_with(exit::INPUT_INVALID)
+        .prints(&[
+            "good    unchanged",
+            "image   failed",
+            "later   failed",
+            "locked  failed",
+            "new     published",
+            "noise   failed",
+            "reader  skipped    for want of shared",
+            "shared  failed",
+        ])
+        .says(&[
+            "1 published, 1 unchanged, 5 failed (image, later, locked, noise, shared), 1 skipped for want of a layer \
+             (reader)",
+            "manifests/image/Dockerfile: it is not a Dockerfile",
+            "manifests/later.toml:",
+            "manifests/noise.toml: it is not UTF-8 text",
+            "unknown field `exlude`",
+        ]);
+    assert_eq!(deployable(&sandbox), ["good", "later", "new"], "what was published stays");
+
+    sandbox.kiln().run(["build", "good"]).ends_with(exit::SUCCESS);
+    sandbox.kiln().run(["build", "reader"]).ends_with(exit::INPUT_INVALID).says(&["unknown field `exlude`"]);
+    let explained = sandbox.kiln().run(["explain", "later"]).ends_with(exit::INPUT_INVALID);
+    explained.says(&["manifests/later.toml:"]);
+}
+
+#[test]
+fn a_broken_base_fails_what_stands_on_it_and_broken_settings_fail_everything() {
+    let sandbox = Sandbox::new();
+    sandbox.function("old", "3.11", CODE, "").function("new", "3.13", CODE, "");
+    sandbox.append("images/python-3.11.toml", "\n[nothing]\n");
+    build(&sandbox)
+        .ends_with(exit::INPUT_INVALID)
+        .prints(&["new  published", "old  failed"])
+        .says(&["images/python-3.11.toml:", "1 failed (old)"]);
+    sandbox.kiln().run(["build", "new"]).ends_with(exit::SUCCESS);
+
+    // What nothing stands on keeps nothing from being built, and is told.
+    std::fs::remove_file(sandbox.path("manifests/old.toml")).unwrap();
+    build(&sandbox)
+        .ends_with(exit::INPUT_INVALID)
+        .prints(&["new  unchanged"])
+        .says(&["images/python-3.11.toml:"]);
+
+    sandbox.append("kiln.toml", "nothing = 1\n");
+    let stopped = build(&sandbox).ends_with(exit::INPUT_INVALID).says(&["kiln.toml:"]);
+    assert_eq!(stopped.stdout, "");
+}
