@@ -7,7 +7,7 @@ use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{BuildError, Ending, Environment, Event, Events, blocking, lock, read_workspace};
 use kiln_plan::{ArtifactPlan, PlatformSet, Workspace};
 use kiln_publish::{IndexResult, publish_index, write_index};
-use kiln_record::{ArtifactKind, ArtifactName, Finding, Record, Transformation};
+use kiln_record::{ArtifactKind, ArtifactName, Defect, Finding, Record, Transformation};
 use kiln_store::{LedgerEntry, StatCache, sweep_staging, sweep_unfinished};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -349,14 +349,14 @@ impl Run {
         let layer = cell
             .get_or_try_init(|| async {
                 let Ok((plan, source)) = &self.prepared[name].outcome else {
-                    return Err(BuildError::Interrupted);
+                    return Err(Defect::new(format!("the layer {name} is ready and was not planned")).into());
                 };
                 let layer = match self.collect(plan.clone(), source.clone(), &[]).await? {
                     Ok(collected) => collected.layer(),
                     // The highest level comes first.
                     Err(Denied(findings)) => match findings.into_iter().next() {
                         Some(finding) => return Err(BuildError::Denied(Box::new(finding))),
-                        None => return Err(BuildError::Interrupted),
+                        None => return Err(Defect::new(format!("{name} is denied for nothing")).into()),
                     },
                 };
                 let found = layer.collection.tree.digest();

@@ -9,7 +9,7 @@ use kiln_invocation::{BuildError, Run, artifacts_of, known_names, read_workspace
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
 use kiln_python::{BUILD_SDIST, IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Finding, digest_of_value};
+use kiln_record::{ArtifactKind, ArtifactName, Defect, Digest, Finding, digest_of_value};
 use kiln_step::{STEP_RULES, StepFiles};
 use kiln_store::{StatCache, Store};
 use kiln_wheel::{included_files, planned_places};
@@ -73,7 +73,9 @@ pub(crate) fn plans(
             (Err(Stopped::Denied(finding)), _) => Err(Box::new(finding)),
             // An artifact stops for its layer only where that is denied.
             (Err(Stopped::Layer), Some(finding)) => Err(Box::new(finding.clone())),
-            (Err(Stopped::Layer), None) => return Err(BuildError::Interrupted),
+            (Err(Stopped::Layer), None) => {
+                return Err(Defect::new(format!("{name} stops for a layer, and none is denied")).into());
+            }
         };
         Ok((name, plan))
     });

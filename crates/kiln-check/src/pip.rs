@@ -7,7 +7,7 @@ use kiln_invocation::{BuildError, blocking};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
 use kiln_python::{InstalledFiles, InstallerFile, RUN_PIP, compare_installed, needs_content};
-use kiln_record::{Check, CheckName, Component, Digest, Ecosystem, Entry, Mode, TreePath};
+use kiln_record::{Check, CheckName, Component, Defect, Digest, Ecosystem, Entry, Mode, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -162,8 +162,7 @@ pub async fn pip_install(
 async fn wheel_folder(store: &Store, wheels: Vec<PipWheel>) -> Result<InputTree, BuildError> {
     let reading = store.clone();
     input_tree(store, "/wheels", 0, move |tar| {
-        let tree_path =
-            |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
+        let tree_path = |text: &str| TreePath::new(text).map_err(|error| Defect::new(error.to_string()));
         let by_name: BTreeMap<&String, &PipWheel> = wheels.iter().map(|w| (&w.file_name, w)).collect();
         let requirements: String = by_name
             .values()

@@ -6,13 +6,13 @@ use kiln_collect::{Collection, Part, ReadyLayer, judge};
 use kiln_engine::InputTree;
 use kiln_guest::{Bases, Ending, Loaded, Program, collections, input_tree};
 use kiln_invocation::{BuildError, Run};
-use kiln_plan::{ArtifactPlan, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
+use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
 use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
 use kiln_record::{
-    ArtifactKind, Check, CheckName, Code, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath,
+    ArtifactKind, Check, CheckName, Code, Defect, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath,
 };
 use kiln_store::{EventMeasure, SmokeMeasure, Store};
 use std::path::Path;
@@ -49,10 +49,11 @@ pub fn smoke_files(manifest: &Manifest) -> impl Iterator<Item = &String> {
 
 /// The problem of a file that an event names and that is not there.
 pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> BuildError {
-    BuildError::Input(vec![
+    InvalidFiles(vec![
         Problem::in_file(&manifest.file, format!("[[smoke]] names {path}, which does not exist"))
             .help("write the file; its path is relative to the manifest's folder"),
     ])
+    .into()
 }
 
 /// Lets the function handle the events of its manifest.
@@ -209,10 +210,11 @@ fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<
         }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok((bytes, value)),
-            Err(error) => Err(BuildError::Input(vec![
+            Err(error) => Err(InvalidFiles(vec![
                 Problem::in_file(path, format!("it is not JSON: {error}"))
                     .help(format!("{} names it in a [[smoke]]", plan.manifest.file)),
-            ])),
+            ])
+            .into()),
         }
     };
     plan.manifest
@@ -244,7 +246,7 @@ fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<
 async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, BuildError> {
     let contents: Vec<Vec<u8>> = events.iter().map(|event| event.content.clone()).collect();
     input_tree(store, OWN, 0, move |tar| {
-        let path = |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
+        let path = |text: &str| TreePath::new(text).map_err(|error| Defect::new(error.to_string()));
         for (number, content) in contents.iter().enumerate() {
             tar.add_file(&path(&format!("events/{number:03}.json"))?, Mode::Plain, content)?;
         }
@@ -256,7 +258,7 @@ async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree,
 
 /// The program of a runtime without a language, where Lambda looks for it.
 fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static str, BuildError> {
-    let name = TreePath::new("bootstrap").map_err(|error| std::io::Error::other(error.to_string()))?;
+    let name = TreePath::new("bootstrap").map_err(|error| Defect::new(error.to_string()))?;
     let in_layer = layers.iter().any(|layer| layer.collection.tree.get(&name).is_some());
     let in_task = collection.tree.get(&name).is_some();
     Ok(if in_layer && !in_task { "/opt/bootstrap" } else { "/var/task/bootstrap" })

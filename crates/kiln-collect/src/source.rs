@@ -3,8 +3,8 @@
 use fs_err as fs;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use kiln_invocation::BuildError;
-use kiln_plan::{Problem, SourceSection};
-use kiln_record::{Entry, Mode, Tree, TreePath};
+use kiln_plan::{InvalidFiles, Problem, SourceSection};
+use kiln_record::{Defect, Entry, Mode, Tree, TreePath};
 use kiln_store::StatCache;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -75,15 +75,15 @@ pub fn read_given(
     }
     let mut source = SourceTree::default();
     let name = section.path.rsplit('/').next().unwrap_or_default();
-    let name = TreePath::new(name).map_err(|error| {
-        BuildError::Input(vec![Problem::in_file(manifest_file, error.to_string()).help("rename the file")])
+    let name = TreePath::new(name).map_err(|error| -> BuildError {
+        InvalidFiles(vec![Problem::in_file(manifest_file, error.to_string()).help("rename the file")]).into()
     })?;
     let (digest, size) = stat.digest_of(&path)?;
     let mode = Mode::from_bits(fs::metadata(&path)?.permissions().mode());
     source
         .tree
         .insert(name.clone(), Entry::File { digest, size, mode })
-        .map_err(|error| std::io::Error::other(error.to_string()))?;
+        .map_err(|error| Defect::new(error.to_string()))?;
     source.files.insert(name, path);
     Ok(source)
 }
@@ -98,7 +98,7 @@ fn read_folder(
 ) -> Result<SourceTree, BuildError> {
     let folder = root.join(&section.path);
     let problem = |message: String, help: &str| {
-        BuildError::Input(vec![Problem::in_file(manifest_file, message).help(help.to_owned())])
+        InvalidFiles(vec![Problem::in_file(manifest_file, message).help(help.to_owned())]).into()
     };
     if !folder.is_dir() {
         return Err(problem(

@@ -6,7 +6,9 @@ use crate::remembered::{DOCKERFILE_RULES, Remembered};
 use kiln_audit::{Expected, FoundDistribution, distributions_in_tree, inspect_elf, reconcile, recorded_path};
 use kiln_collect::{Collection, Content, Part, Verdict, component};
 use kiln_guest::{BaseImage, Difference, contents, finds};
-use kiln_image::{BaseConfig, Change, ContentEntry, LAMBDA_ENTRYPOINT, NodeContent, RUNTIME_CLIENT};
+use kiln_image::{
+    BaseConfig, Change, ContentEntry, ImageError, LAMBDA_ENTRYPOINT, NodeContent, RUNTIME_CLIENT,
+};
 use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
@@ -97,7 +99,7 @@ impl Made {
             }
             if let Some(entry) = entry {
                 let inserted = this.tree.insert(path, entry);
-                inserted.map_err(|error| std::io::Error::other(error.to_string()))?;
+                inserted.map_err(|error| ImageError::Image { reason: format!("a layer: {error}") })?;
             }
         }
         Ok(this)

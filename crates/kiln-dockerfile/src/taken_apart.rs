@@ -5,7 +5,7 @@ use crate::remembered::Remembered;
 use kiln_guest::{BaseImage, BaseLayer, SavedImage};
 use kiln_image::{BaseConfig, Change, FileSystem, NodeContent, write_changes};
 use kiln_invocation::BuildError;
-use kiln_record::{Digest, TreePath};
+use kiln_record::{Defect, Digest, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Write as _};
@@ -83,7 +83,10 @@ pub(crate) fn taken_apart(
     let mut layers = vec![BTreeMap::new(); count];
     for (path, change) in state.changes_since(&before) {
         let index = last.get(&path).copied().unwrap_or_default();
-        layers.get_mut(index).ok_or(BuildError::Interrupted)?.insert(path, change);
+        let layer = layers.get_mut(index);
+        layer
+            .ok_or_else(|| Defect::new(format!("{path} is of layer {index} of {count}")))?
+            .insert(path, change);
     }
     layers.retain(|layer| !layer.is_empty());
     let mut tars = Vec::new();

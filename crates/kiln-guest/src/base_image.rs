@@ -6,6 +6,7 @@ use crate::debian::{assemble, stored_image};
 use kiln_engine::Engine;
 use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, ImageContents, LAMBDA_ENTRYPOINT};
 use kiln_invocation::{BuildError, Network, blocking};
+use kiln_pack::PackError;
 use kiln_plan::{DebianDefinition, PinnedBase};
 use kiln_record::{Digest, ImageRuns, Platform, TreePath, digest_of_value};
 use kiln_store::Store;
@@ -179,7 +180,7 @@ pub fn in_image(path: &TreePath, mount: &str) -> Result<TreePath, BuildError> {
     if mount.is_empty() {
         return Ok(path.clone());
     }
-    path.below(mount).map_err(|error| io::Error::other(error.to_string()).into())
+    path.below(mount).map_err(|error| PackError::Name(error).into())
 }
 
 /// Whether a base is made for Lambda: it has AWS's entrypoint, and with it a runtime client.

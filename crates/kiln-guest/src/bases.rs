@@ -8,9 +8,9 @@ use kiln_engine::{Engine, EngineError, EngineSettings};
 use kiln_fetch::{Index, Url};
 use kiln_image::{Reference, write_archive};
 use kiln_invocation::{BuildError, Environment, Event, Events, Network, Run, blocking};
-use kiln_plan::{BaseKind, DebianDefinition, PinnedBase};
+use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem};
 use kiln_python::{Interpreter, PROBE};
-use kiln_record::{BaseName, Check, CheckName, Digest, digest_of_value};
+use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
 use kiln_store::{Store, WorkspaceLock};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -106,10 +106,12 @@ impl Bases {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(self, base, debian).await,
                 BaseKind::Registry(registry) => pull(self, base, &registry.reference).await,
-                BaseKind::Scratch => Err(io::Error::other(
-                    "`scratch` has no program that could be started: name a `base` for what runs, under [[step]]",
-                )
-                .into()),
+                BaseKind::Scratch => {
+                    let message = "`scratch` has no program that could be started";
+                    let problem = Problem::in_file(&base.definition.file, message);
+                    Err(InvalidFiles::from(problem.help("name a `base` for what runs, under [[step]]"))
+                        .into())
+                }
             }
         })
         .await
@@ -349,7 +351,7 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
 async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<String, BuildError> {
     let reference: Reference = reference.parse()?;
     let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
-        return Err(BuildError::Interrupted);
+        return Err(Defect::new(format!("{reference} with a digest has none")).into());
     };
     tell(bases, &base.definition.name, "pull");
     let engine = bases.engine().await?;

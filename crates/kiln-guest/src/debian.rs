@@ -5,8 +5,8 @@ use kiln_fetch::{Archive, ArchiveFile, FetchError, Mirror, Reopened};
 use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer};
 use kiln_invocation::{BuildError, Event, Network, blocking};
-use kiln_plan::{BaseDefinition, DebianDefinition, LockedPackage, PinnedBase};
-use kiln_record::{BaseName, Digest, Epoch, Platform};
+use kiln_plan::{BaseDefinition, DebianDefinition, InvalidFiles, LockedPackage, PinnedBase};
+use kiln_record::{BaseName, Defect, Digest, Epoch, Platform};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
@@ -56,7 +56,7 @@ fn spec(definition: &BaseDefinition, platform: Platform) -> Result<ImageSpec, Bu
 }
 
 fn image_epoch() -> Result<Epoch, BuildError> {
-    Epoch::from_seconds(IMAGE_EPOCH).map_err(|error| io::Error::other(error).into())
+    Epoch::from_seconds(IMAGE_EPOCH).map_err(|error| Defect::new(error.to_string()).into())
 }
 
 /// Downloads the packages that are missing, unpacks them side by side, and writes the layer into the store.
@@ -130,7 +130,7 @@ async fn bring_packages(
         let file = package.path.rsplit('/').next().unwrap_or(&package.path).to_owned();
         let _flight = network.flight(&package.digest).await;
         if network.store().contains(&package.digest) {
-            return Ok(());
+            return Ok::<_, BuildError>(());
         }
         network.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });
         let store = network.store().clone();
@@ -145,7 +145,9 @@ async fn bring_packages(
             }
             other => other.into(),
         })?;
-        let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
+        let Some(writer) = sink.into_inner() else {
+            return Err(Defect::new("a download ended well and nothing was written").into());
+        };
         let digest = package.digest;
         blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
         Ok(())
@@ -160,7 +162,7 @@ pub fn archive(network: &Network, base: &BaseName, debian: &DebianDefinition) ->
         let Some(text) = text else { return Ok(None) };
         let url = text.parse().map_err(|error| {
             let message = format!("the mirror or snapshot is not a URL: {error}");
-            BuildError::Input(vec![kiln_plan::Problem::in_file(&format!("images/{base}.toml"), message)])
+            InvalidFiles::from(kiln_plan::Problem::in_file(&format!("images/{base}.toml"), message))
         })?;
         Ok(Some(Mirror { url, from: from.to_owned() }))
     };

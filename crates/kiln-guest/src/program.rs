@@ -3,7 +3,7 @@
 use crate::Log;
 use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec};
 use kiln_invocation::{BuildError, Event, Events};
-use kiln_record::BaseName;
+use kiln_record::{BaseName, Defect};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -222,5 +222,5 @@ impl Ran {
 /// # Errors
 /// If it is not absolute, or names a parent.
 pub fn guest(path: &str) -> Result<GuestPath, BuildError> {
-    GuestPath::new(path).map_err(|error| std::io::Error::other(error.to_string()).into())
+    GuestPath::new(path).map_err(|error| Defect::new(error.to_string()).into())
 }

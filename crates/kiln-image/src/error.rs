@@ -134,12 +134,12 @@ impl RunError for ImageError {
             Self::NotSigned { .. }
             | Self::BadSignature { .. }
             | Self::Malformed { .. }
+            | Self::TooLarge { .. }
             | Self::Package { .. }
             | Self::PackageDigest { .. }
             | Self::Document { .. } => Advice::exit(exit::FETCH_FAILED),
             // What a base is defined as, or what its image holds.
             Self::Keyring { .. }
-            | Self::TooLarge { .. }
             | Self::Unresolved { .. }
             | Self::Collision { .. }
             | Self::Reference { .. }

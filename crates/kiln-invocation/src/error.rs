@@ -4,22 +4,22 @@ use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
 use kiln_image::ImageError;
 use kiln_pack::PackError;
-use kiln_plan::Problem;
-use kiln_python::{InputProblem, PythonError};
-use kiln_record::{ArtifactName, BaseName, Digest, Finding, Platform};
+use kiln_plan::InvalidFiles;
+use kiln_python::{InvalidInput, PythonError};
+use kiln_record::{Advice, ArtifactName, BaseName, Defect, Digest, Finding, Platform, RunError, exit};
 use kiln_sbom::SbomError;
 use kiln_store::StoreError;
-use std::fmt;
+use std::fmt::Display;
 
 /// Why a run broke, by what the reader can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// Files of the workspace are wrong.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Input(Vec<Problem>),
+    #[error(transparent)]
+    Input(#[from] InvalidFiles),
     /// A dependency lock or project file is wrong.
-    #[error("{}", .0.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("\n"))]
-    Lock(Vec<InputProblem>),
+    #[error(transparent)]
+    Lock(#[from] InvalidInput),
     /// A name on the command line that the workspace does not have.
     #[error("there is no {kind} `{name}` in this workspace")]
     Unknown {
@@ -204,7 +204,10 @@ pub enum BuildError {
         source: PackError,
     },
     /// The index offers no file with a locked hash.
-    #[error("{distribution} {version}: the index has no file with a hash that {lock} names")]
+    #[error(
+        "{distribution} {version}: the index has no file with a hash that {lock} names\n  locked:{}\n  offered:{}",
+        listed(.locked), listed(.offered)
+    )]
     HashNotLocked {
         /// The distribution.
         distribution: String,
@@ -218,7 +221,10 @@ pub enum BuildError {
         locked: Vec<Digest>,
     },
     /// A file that the index lists without a hash is none that the lock names.
-    #[error("{file} was downloaded and thrown away: its hash is {found}, which {lock} does not name")]
+    #[error(
+        "{file} was downloaded and thrown away: its hash is {found}, which {lock} does not name\n  locked:{}",
+        listed(.locked)
+    )]
     ServedNotLocked {
         /// The file.
         file: String,
@@ -270,7 +276,7 @@ pub enum BuildError {
         path: String,
     },
     /// A program in a container failed.
-    #[error("{what} failed in base `{base}` with exit code {code}")]
+    #[error("{what} failed in base `{base}` with exit code {code}{}", indented(.lines))]
     Guest {
         /// What was run.
         what: &'static str,
@@ -282,7 +288,7 @@ pub enum BuildError {
         lines: Vec<String>,
     },
     /// A source distribution cannot be built.
-    #[error("the build of {sdist} in base `{base}` {reason}")]
+    #[error("the build of {sdist} in base `{base}` {reason}{}", end_of_log(.lines))]
     SdistBuild {
         /// The source distribution.
         sdist: String,
@@ -296,10 +302,13 @@ pub enum BuildError {
         hints: Vec<String>,
     },
     /// A step of an artifact failed.
-    #[error("{0}")]
+    #[error(
+        "the step `{}` of {}, in base `{}`, {}{}",
+        .0.step, .0.artifact, .0.base, .0.reason, end_of_log(&.0.lines)
+    )]
     Step(Box<FailedStep>),
     /// A Dockerfile could not be built; `step` is its path.
-    #[error("{} of {}, on base `{}`, {}", .0.step, .0.artifact, .0.base, .0.reason)]
+    #[error("{} of {}, on base `{}`, {}{}", .0.step, .0.artifact, .0.base, .0.reason, end_of_log(&.0.lines))]
     Dockerfile(Box<FailedStep>),
     /// The packed archive does not hold the tree that was verified.
     #[error(
@@ -314,7 +323,7 @@ pub enum BuildError {
         found: Digest,
     },
     /// What an artifact asks for cannot be resolved.
-    #[error("{artifact}: what {input} asks for cannot be locked for {target}")]
+    #[error("{artifact}: what {input} asks for cannot be locked for {target}; uv says:{}", indented(.lines))]
     Unresolved {
         /// The artifact.
         artifact: ArtifactName,
@@ -359,6 +368,9 @@ pub enum BuildError {
     /// The run was stopped.
     #[error("stopped before it was done; nothing half-finished was published")]
     Interrupted,
+    /// What cannot be.
+    #[error(transparent)]
+    Defect(#[from] Defect),
     /// The probe or the import check could not be understood.
     #[error(transparent)]
     Python(#[from] PythonError),
@@ -366,7 +378,7 @@ pub enum BuildError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The engine.
-    #[error(transparent)]
+    #[error("failed to {0}")]
     Engine(#[from] EngineError),
     /// Images and packages.
     #[error(transparent)]
@@ -402,23 +414,163 @@ pub struct FailedStep {
     pub hints: Vec<String>,
 }
 
-impl fmt::Display for FailedStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { artifact, step, base, reason, .. } = self;
-        write!(f, "the step `{step}` of {artifact}, in base `{base}`, {reason}")
+impl RunError for BuildError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Unknown { known, .. } if !known.is_empty() => {
+                Advice::exit(exit::INPUT_INVALID).hint(format!("there are: {}", known.join(", ")))
+            }
+            Self::Unknown { .. }
+            | Self::Repository { .. }
+            | Self::Index { .. }
+            | Self::Reference { .. }
+            | Self::NotUsable { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::SeveralPlatforms { .. } => Advice::exit(exit::INPUT_INVALID).hint("name one of them"),
+            Self::TagTaken { .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint("nothing was sent: whoever uses the tag would get something else")
+                .hint("push under another tag with --tag, or move this one with --move-tag"),
+            Self::SourceChanged { .. } => {
+                Advice::exit(exit::INPUT_INVALID).hint("build again when nothing writes to the source")
+            }
+            Self::NoIndex => Advice::exit(exit::FETCH_FAILED)
+                .hint("name one in kiln.toml: [python] index = \"https://…\"")
+                .hint("or set UV_DEFAULT_INDEX or PIP_INDEX_URL, or configure pip or uv"),
+            Self::NoCrates => Advice::exit(exit::FETCH_FAILED)
+                .hint("use cargo once on this machine, or configure it: kiln takes the registry that cargo is configured for")
+                .hint("or say with KILN_CRATES where archives are: the `dl` of the registry's config.json"),
+            Self::NoMirror { base } => Advice::exit(exit::FETCH_FAILED)
+                .hint(format!(
+                    "name one in images/{base}.toml ([debian] mirror = \"…\") or in kiln.toml ([debian] mirror = \"…\")"
+                ))
+                .hint("or set KILN_DEBIAN_MIRROR; on Debian, kiln takes the mirror of apt's own sources"),
+            Self::PackageGone { base, .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint(format!("move the pin to what the mirror has now: kiln lock --base {base}"))
+                .hint(format!(
+                    "or name an archive of Debian's past: snapshot = \"…\" in [debian] of images/{base}.toml"
+                )),
+            Self::Release { keyring, source, .. } => Advice::exit(match **source {
+                ImageError::Io { .. } => source.exit(),
+                _ => exit::FETCH_FAILED,
+            })
+            .hint("nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be")
+            .hint(format!(
+                "if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"
+            )),
+            Self::Upstream { source, .. } => {
+                let advice = Advice::exit(match **source {
+                    FetchError::NotInRepository { .. } => exit::INPUT_INVALID,
+                    _ => source.exit(),
+                })
+                .hint("check `git`, `revision` (a tag, a branch, or all 40 digits of a commit) and `folder` under [[upstream]]");
+                match **source {
+                    FetchError::NotInRepository { .. } => advice,
+                    _ => advice.hint("git must reach the repository from here without asking for a login"),
+                }
+            }
+            Self::UpstreamDiffers { lock, .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint(format!(
+                    "a commit has one content: {lock} was edited, or the repository does not give what it gave before"
+                ))
+                .hint("nothing was kept; find out which before going on"),
+            Self::HashNotLocked { .. } | Self::ServedNotLocked { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("if the lock is right, the index serves other files than it was made from: find out why before going on")
+                .hint("if files were added since, lock again with the tool that made the lock"),
+            Self::NotAllListed { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("which wheel is the best depends on all of them, so kiln would build something else here than elsewhere")
+                .hint("use an index that has every file of the lock, or lock again against this one"),
+            Self::Archive { source, .. } => Advice::exit(match source {
+                PackError::Io(error) => error.exit(),
+                _ => exit::FETCH_FAILED,
+            }),
+            Self::Crates { .. }
+            | Self::Keyring { .. }
+            | Self::Registry { .. }
+            | Self::ReferrersNotListed { .. }
+            | Self::Wheel { .. } => Advice::exit(exit::FETCH_FAILED),
+            Self::Tool { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("name a version that can be used: kiln lock --tools --tool uv==VERSION"),
+            Self::Unresolved { only_source, unsatisfiable, input, .. } => {
+                let advice = Advice::exit(if *unsatisfiable { exit::INPUT_INVALID } else { exit::FETCH_FAILED });
+                if !only_source.is_empty() {
+                    let sdists = only_source.iter().map(|name| {
+                        format!("{name} has no wheel that fits, only a source distribution: to let it be built, name it in `sdists` under [python] (see docs/python.md)")
+                    });
+                    advice.hints(sdists).hint(format!(
+                        "ask for a version that has a wheel, or for something else, in {input}; the lock is as it was"
+                    ))
+                } else if *unsatisfiable {
+                    advice.hint(format!("change what {input} asks for, or the target; the lock is as it was"))
+                } else {
+                    advice.hint("the lock is as it was")
+                }
+            }
+            Self::Denied(finding) => Advice::exit(exit::FINDINGS_DENIED).hints(finding.remedy.clone()),
+            Self::BaseDiffers { base, .. } => Advice::exit(exit::NOT_REPRODUCIBLE).hint(format!(
+                "the lock was made by another format version of kiln: pin it again with kiln lock --base {base}"
+            )),
+            Self::NotAsRecorded { artifact, path } => Advice::exit(exit::NOT_REPRODUCIBLE)
+                .hint(format!("what differs: kiln verify {path}"))
+                .hint(format!("build it again: kiln build {artifact}")),
+            Self::EngineImageDiffers { .. } => Advice::exit(exit::ENGINE_UNAVAILABLE),
+            Self::ForeignBase { base, here, .. } => Advice::exit(exit::ENGINE_UNAVAILABLE)
+                .hint(format!(
+                    "lock the base for {here} too, from one state of its source: add it to `platforms` in images/{base}.toml and run: kiln lock --base {base}"
+                ))
+                .hint("or use an engine that can run the platform"),
+            Self::Guest { base, .. } => Advice::exit(exit::BUILD_STEP_FAILED)
+                .hint(format!("is image.python in images/{base}.toml a Python that runs in this base?")),
+            Self::SdistBuild { hints, base, .. } if !hints.is_empty() => Advice::exit(exit::BUILD_STEP_FAILED)
+                .hints(hints.clone())
+                .hint(format!("docs/python.md says what a build has in base `{base}`, and what it has not")),
+            Self::SdistBuild { .. } => Advice::exit(exit::BUILD_STEP_FAILED)
+                .hint("docs/python.md says what a build has, and what it has not; nothing was published"),
+            Self::Step(failed) => Advice::exit(exit::BUILD_STEP_FAILED)
+                .hints(failed.hints.clone())
+                .hint("docs/steps.md says what a step has, and what it has not; nothing was published"),
+            Self::Dockerfile(failed) => Advice::exit(exit::BUILD_STEP_FAILED)
+                .hints(failed.hints.clone())
+                .hint("docs/dockerfiles.md says what a Dockerfile has, and what it has not; nothing was published"),
+            Self::StoreDamaged { .. } => Advice::exit(exit::STORE_FAILURE)
+                .hint("run the command again: they are downloaded or made anew"),
+            Self::ArchiveDiffers { .. } => Advice::exit(exit::UNEXPECTED),
+            Self::Interrupted => {
+                Advice::exit(exit::INTERRUPTED).hint("the same command goes on with what is missing")
+            }
+            Self::Input(error) => Advice::of(error),
+            Self::Lock(error) => Advice::of(error),
+            Self::Defect(error) => Advice::of(error),
+            Self::Python(error) => Advice::of(error),
+            Self::Fetch(error) => Advice::of(error),
+            Self::Engine(error) => Advice::of(error),
+            Self::Image(error) => Advice::of(error),
+            Self::Pack(error) => Advice::of(error),
+            Self::Sbom(error) => Advice::of(error),
+            Self::Store(error) => Advice::of(error),
+            Self::Io(error) => Advice::of(error),
+        }
     }
 }
 
-impl From<serde_json::Error> for BuildError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Io(error.into())
+/// The first few of a list, one a line.
+fn listed(items: &[impl Display]) -> String {
+    const MOST: usize = 8;
+    if items.is_empty() {
+        return "\n    nothing of this version".to_owned();
     }
+    let mut text = indented(&items[..items.len().min(MOST)]);
+    if let Some(others @ 1..) = items.len().checked_sub(MOST) {
+        text.push_str(&format!("\n    and {others} more"));
+    }
+    text
 }
 
-impl BuildError {
-    /// Whether reading or writing a file failed, whichever part of the work met it.
-    #[must_use]
-    pub fn is_of_disk(&self) -> bool {
-        matches!(self, Self::Io(_) | Self::Pack(PackError::Io(_)) | Self::Image(ImageError::Io { .. }))
-    }
+/// Lines below a message.
+fn indented(lines: &[impl Display]) -> String {
+    lines.iter().map(|line| format!("\n    {line}")).collect()
+}
+
+/// The end of the log of what failed.
+fn end_of_log(lines: &[String]) -> String {
+    let log = if lines.is_empty() { "" } else { "; the end of its log:" };
+    format!("{log}{}", indented(lines))
 }

@@ -3,7 +3,7 @@
 
 use crate::{BuildError, Environment, Event, NamedIndexSetting, Run, blocking};
 use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
-use kiln_record::Digest;
+use kiln_record::{Defect, Digest};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io;
@@ -222,7 +222,9 @@ impl Network {
         self.run.tell(Event::DownloadEnded { file: name.clone() });
         let (digest, _) = outcome?;
         accept(digest)?;
-        let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
+        let Some(writer) = sink.into_inner() else {
+            return Err(Defect::new("a download ended well and nothing was written").into());
+        };
         blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
         Ok(digest)
     }

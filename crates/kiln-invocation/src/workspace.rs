@@ -2,7 +2,7 @@
 
 use crate::BuildError;
 use fs_err as fs;
-use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
+use kiln_plan::{InvalidFiles, Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
 use kiln_record::ArtifactName;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
         manifests,
         artifact_locks: text_files(root, "manifests", ".lock")?,
     };
-    Workspace::parse(&files).map_err(BuildError::Input)
+    Workspace::parse(&files).map_err(|problems| InvalidFiles(problems).into())
 }
 
 /// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not
@@ -52,7 +52,7 @@ pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, 
     files.locks.retain(|lock| lock.path.ends_with(&format!("/{file}")));
     Workspace::parse(&files).or_else(|_| {
         files.locks.clear();
-        Workspace::parse(&files).map_err(BuildError::Input)
+        Workspace::parse(&files).map_err(|problems| InvalidFiles(problems).into())
     })
 }
 
@@ -64,7 +64,7 @@ pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildError> {
         locks: text_files(root, "images", ".lock")?,
         ..WorkspaceFiles::default()
     };
-    Workspace::parse(&files).map_err(BuildError::Input)
+    Workspace::parse(&files).map_err(|problems| InvalidFiles(problems).into())
 }
 
 /// The artifacts that names mean: that of an image for several platforms means each of these.
@@ -105,6 +105,6 @@ pub fn text_file(root: &Path, path: &str) -> Result<TextFile, BuildError> {
     let bytes = fs::read(root.join(path))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(TextFile { path: path.to_owned(), text: text.into() }),
-        Err(_) => Err(BuildError::Input(vec![Problem::in_file(path, "it is not UTF-8 text")])),
+        Err(_) => Err(InvalidFiles(vec![Problem::in_file(path, "it is not UTF-8 text")]).into()),
     }
 }

@@ -12,10 +12,10 @@ use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{
     BuildError, Environment, Event, Events, artifacts_of, known_names, lock, read_workspace, text_file,
 };
-use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
+use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
-    Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    Constraint, Declaration, HeldBack, Interpreter, InvalidInput, LockChange, LockHeader, LockTarget, Offer,
+    Pinned, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
@@ -175,7 +175,7 @@ impl<'a> Asked<'a> {
             return Ok(None);
         };
         let refuse = |message: String, help: &str| {
-            Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))
+            Err(InvalidFiles(vec![Problem::in_file(&manifest.file, message).help(help)]).into())
         };
         let root = bases.run().root();
         if !root.join(input).is_file() {
@@ -218,7 +218,7 @@ impl<'a> Asked<'a> {
         let declaration = declare_requirements(&text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
-        .map_err(BuildError::Lock)?;
+        .map_err(InvalidInput)?;
         let command = command(first);
         Ok(Some(Self { manifest, base, declaration, file, sdists: &[], for_building: true, command }))
     }
@@ -230,7 +230,7 @@ impl<'a> Asked<'a> {
             known: known_names(workspace),
         })?;
         let refuse = |message: String, help: String| {
-            Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))
+            Err(InvalidFiles(vec![Problem::in_file(&manifest.file, message).help(help)]).into())
         };
         let Some(section) = &manifest.python else {
             return refuse(
@@ -299,7 +299,7 @@ impl<'a> Asked<'a> {
         let declaration = declare(section, &text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
-        .map_err(BuildError::Lock)?;
+        .map_err(InvalidInput)?;
         Ok(Self {
             manifest,
             base,
@@ -340,7 +340,7 @@ fn names_are_locked(root: &Path, asked: &[Asked<'_>], names: &[DistributionName]
         Problem::in_file(&files, message).help(help)
     };
     let problems: Vec<Problem> = names.iter().filter(|name| !known.contains(*name)).map(problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(BuildError::Input(problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(InvalidFiles(problems).into()) }
 }
 
 fn lock_that_is_there(root: &Path, file: &str) -> Result<Option<Arc<str>>, BuildError> {
@@ -366,9 +366,10 @@ async fn lock_one(
     .map_err(BuildError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {
         let message = format!("the base `{base}` has no glibc, so no wheel with native code fits");
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(&manifest.file, message).help("use a base with the C library of the runtime"),
-        ]));
+        ])
+        .into());
     };
     check_python(base, declaration, &interpreter)?;
 

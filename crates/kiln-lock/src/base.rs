@@ -7,10 +7,10 @@ use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve,
 use kiln_image::{ImageError, Reference};
 use kiln_invocation::{BuildError, Environment, Event, Events, blocking, lock, read_workspace_for_locking};
 use kiln_plan::{
-    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, LockedPackage,
-    PlatformLock, Problem,
+    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
+    LockedPackage, PlatformLock, Problem,
 };
-use kiln_record::{BaseName, Digest, Platform};
+use kiln_record::{BaseName, Defect, Digest, Platform};
 use kiln_store::write_atomically;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,7 +76,7 @@ pub async fn lock_base(
             }
             BaseKind::Registry(registry) => lock_registry(&bases, name, &registry.reference).await?,
             // No definition says that; only Dockerfiles do.
-            BaseKind::Scratch => return Err(BuildError::Interrupted),
+            BaseKind::Scratch => return Err(Defect::new(format!("base `{name}` is `scratch`")).into()),
         };
         platforms.insert(*platform, facts);
     }
@@ -95,7 +95,7 @@ pub async fn lock_base(
     let written =
         !moves.is_empty() || before.as_ref().is_none_or(|before| before.definition != after.definition);
     if written {
-        let text = after.to_toml().map_err(std::io::Error::other)?;
+        let text = after.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
     }
     Ok(LockReport { base: name.clone(), file, written, moves, remarks })
@@ -122,13 +122,14 @@ async fn lock_debian(
     let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
     let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
     if !release.is_for(&debian.suite) {
-        return Err(BuildError::Input(vec![Problem::in_file(
+        return Err(InvalidFiles(vec![Problem::in_file(
             &definition.file,
             format!(
                 "the mirror's release for `{}` calls itself {} ({})",
                 debian.suite, release.codename, release.suite
             ),
-        )]));
+        )])
+        .into());
     }
     if let Some(until) = release.usable_until()
         && until < bases.run().now()
@@ -143,13 +144,13 @@ async fn lock_debian(
     }
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
     let packages =
-        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| match error {
-            ImageError::Unresolved { .. } => BuildError::Input(vec![
+        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| -> BuildError { match error {
+            ImageError::Unresolved { .. } => InvalidFiles(vec![
                 Problem::in_file(&definition.file, format!("suite `{}`: {error}", debian.suite))
                     .help("correct `packages`; what is not needed, or cannot be met, can be left out with `exclude`"),
-            ]),
+            ]).into(),
             other => other.into(),
-        })?;
+        }})?;
     let locked: Vec<LockedPackage> = packages
         .into_iter()
         .map(|package| LockedPackage {
@@ -182,10 +183,10 @@ fn read_keyring(
 ) -> Result<Keyring, BuildError> {
     let path = root.join("images").join(&debian.keyring);
     if !path.is_file() {
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(&definition.file, format!("`keyring` names images/{}, which does not exist", debian.keyring))
                 .help("put the archive's public keys there; Debian ships them in the package debian-archive-keyring"),
-        ]));
+        ]).into());
     }
     Ok(Keyring::parse(&fs::read(path)?)?)
 }
@@ -201,13 +202,14 @@ async fn package_index(
     let mut index = PackageIndex::default();
     for component in &debian.components {
         let Some((path, digest, size)) = release.package_index(component, platform.architecture.oci()) else {
-            return Err(BuildError::Input(vec![
+            return Err(InvalidFiles(vec![
                 Problem::in_file(
                     &definition.file,
                     format!("the suite `{}` has no component `{component}` for {platform}", debian.suite),
                 )
                 .help(format!("its components are: {}", release.components.join(", "))),
-            ]));
+            ])
+            .into());
         };
         let name = path.rsplit('/').next().unwrap_or(path);
         let file = SuiteFile {

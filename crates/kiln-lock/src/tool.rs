@@ -6,9 +6,11 @@ use kiln_fetch::{Index, IndexFile};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{BuildError, Environment, Event, Events, blocking, lock, read_workspace, text_file};
 use kiln_pack::{Limits, ZipReader};
-use kiln_plan::{PinnedBase, Problem, TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
+use kiln_plan::{
+    InvalidFiles, PinnedBase, Problem, TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock,
+};
 use kiln_python::WheelName;
-use kiln_record::{Digest, DistributionName};
+use kiln_record::{Defect, Digest, DistributionName};
 use kiln_store::write_atomically;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -75,7 +77,7 @@ pub(crate) fn read_tools(root: &Path) -> Result<Option<ToolsLock>, BuildError> {
         return Ok(None);
     }
     let file = text_file(root, TOOLS_LOCK)?;
-    ToolsLock::parse(&file.path, &file.text).map(Some).map_err(|problem| BuildError::Input(vec![problem]))
+    ToolsLock::parse(&file.path, &file.text).map(Some).map_err(|problem| InvalidFiles(vec![problem]).into())
 }
 
 /// The pinned resolver, made ready to run; pinned first where there is no pin yet, which the report tells.
@@ -91,13 +93,15 @@ pub(crate) async fn resolver(
         Some(tool) => tool,
         None if may_pin => {
             report = Some(pin(bases, index, None).await?);
-            pinned(read_tools(root)?).ok_or(BuildError::Interrupted)?
+            pinned(read_tools(root)?)
+                .ok_or_else(|| Defect::new(format!("{UV} was pinned, and {TOOLS_LOCK} does not have it")))?
         }
         None => {
-            return Err(BuildError::Input(vec![
+            return Err(InvalidFiles(vec![
                 Problem::in_file(TOOLS_LOCK, format!("no {UV} is pinned there"))
                     .help("pin one: kiln lock --tools"),
-            ]));
+            ])
+            .into());
         }
     };
     Ok((ready(bases, index, &tool).await?, report))
@@ -142,7 +146,7 @@ async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolR
         let mut lock =
             before.clone().unwrap_or(ToolsLock { format: TOOLS_LOCK_FORMAT, tool: BTreeMap::new() });
         lock.tool.insert(UV.to_owned(), after);
-        let text = lock.to_toml().map_err(std::io::Error::other)?;
+        let text = lock.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         bases.run().go_on()?;
         write_atomically(&root.join(TOOLS_LOCK), text.as_bytes())?;
     }
@@ -235,10 +239,11 @@ async fn ready(bases: &Bases, index: &Index, tool: &ToolLock) -> Result<Uv, Buil
     let host = host_platform();
     let Some(file) = host.and_then(|host| tool.file.get(host)) else {
         let host = host.unwrap_or("this machine");
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(TOOLS_LOCK, format!("{UV} {} is not pinned for {host}", tool.version))
                 .help("pin it here: kiln lock --tools"),
-        ]));
+        ])
+        .into());
     };
     if !bases.store().contains(&file.digest) {
         fetch(bases, index, tool, file).await?;

@@ -4,7 +4,7 @@ use kiln_fetch::{Reference, Repository};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{BuildError, Environment, Event, Events, Network, artifacts_of, lock, read_workspace};
 use kiln_plan::{ARTIFACT_LOCK_FORMAT, ArtifactLockFile, LockedUpstream, Manifest, artifact_lock_path};
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, Defect};
 use kiln_step::upstream::{bring, differs, of, taken};
 use kiln_store::write_atomically;
 use std::collections::BTreeSet;
@@ -132,7 +132,7 @@ async fn lock_one(
     let differs = there != Some(&lock);
     if differs && !request.check {
         network.run().go_on()?;
-        let text = lock.to_toml().map_err(std::io::Error::other)?;
+        let text = lock.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         write_atomically(&network.run().root().join(&file), text.as_bytes())?;
     }
     for report in &mut reports {

@@ -1,5 +1,6 @@
 //! `dist/index.json`: one document for whoever deploys.
 
+use crate::document::written;
 use crate::platforms::IndexResult;
 use crate::published_index::published_index;
 use fs_err as fs;
@@ -8,6 +9,7 @@ use kiln_plan::Workspace;
 use kiln_record::{
     ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Platform, Record, canonical_json,
 };
+use kiln_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -98,7 +100,7 @@ pub fn write_index(
             continue;
         }
         let bytes = fs::read(&file)?;
-        let record = Record::from_json(&bytes).map_err(std::io::Error::other)?;
+        let record = Record::from_json(&bytes).map_err(|source| StoreError::Record { path: file, source })?;
         let Some(archive) = record.archive() else { continue };
         artifacts.insert(
             name.clone(),
@@ -140,7 +142,7 @@ pub fn write_index(
     if artifacts.is_empty() && !path.is_file() {
         return Ok(());
     }
-    let bytes = canonical_json(&Index { format: FORMAT_VERSION, artifacts, indexes: all })?;
+    let bytes = written(canonical_json(&Index { format: FORMAT_VERSION, artifacts, indexes: all }))?;
     if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
         kiln_store::write_atomically(&path, &bytes)?;
     }

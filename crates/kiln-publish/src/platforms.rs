@@ -1,6 +1,6 @@
 //! Images for several platforms: the index over what was built for each, published under the manifest's own name.
 
-use crate::document::described;
+use crate::document::{described, written};
 use crate::published::{is_record, not_as_recorded, published_record};
 use crate::published_image::{Blob, manifest_and_blobs};
 use crate::published_index::{index_bytes, published_index};
@@ -8,8 +8,8 @@ use kiln_image::{INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, blob_path, index_layout_
 use kiln_invocation::{BuildError, Ending, Event, Run, Stage, blocking};
 use kiln_plan::{ImageOutput, PlatformSet};
 use kiln_record::{
-    ArtifactName, Digest, FORMAT_VERSION, HashingWriter, IndexRecord, IndexedPlatform, Output, Platform,
-    digest_of_value,
+    ArtifactName, Defect, Digest, FORMAT_VERSION, HashingWriter, IndexRecord, IndexedPlatform, Output,
+    Platform, digest_of_value,
 };
 use kiln_store::{LedgerEntry, Publication, StatCache, Store};
 use std::collections::BTreeMap;
@@ -157,7 +157,10 @@ impl Index<'_> {
         };
         let mut files: BTreeMap<String, Digest> =
             record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
-        let documents = [(IndexRecord::FILE, record.to_json()?), ("SHA256SUMS", record.sums()?.into_bytes())];
+        let documents = [
+            (IndexRecord::FILE, written(record.to_json())?),
+            ("SHA256SUMS", written(record.sums())?.into_bytes()),
+        ];
         for (file_name, bytes) in documents {
             publication.write(file_name, &bytes)?;
             files.insert(file_name.to_owned(), Digest::of(&bytes));
@@ -174,10 +177,6 @@ impl Index<'_> {
     }
 }
 
-fn missing(digest: &Digest) -> io::Error {
-    io::Error::other(format!("{digest} is in none of its platforms"))
-}
-
 fn archive(
     publication: &mut Publication,
     name: &ArtifactName,
@@ -188,8 +187,12 @@ fn archive(
     let file = publication.create(&file_name)?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 18, file));
     let sizes = blobs.iter().map(|(digest, blob)| (*digest, blob.size)).collect();
+    // The sizes are the blobs', so none is asked for that is not among them.
     write_index_tar(&mut writer, index, name.as_str(), &sizes, |digest| {
-        blobs.get(digest).ok_or_else(|| missing(digest))?.open()
+        blobs
+            .get(digest)
+            .ok_or_else(|| io::Error::other(Defect::new(format!("{digest} is in none of its platforms"))))?
+            .open()
     })?;
     let (mut buffer, digest, size) = writer.finish();
     buffer.flush()?;
@@ -219,7 +222,7 @@ fn layout(
         io::copy(&mut blob.open()?, &mut writer)?;
         let (_, digest, size) = writer.finish();
         if digest != *expected {
-            return Err(io::Error::other(format!("{expected} was changed while it was read")).into());
+            return Err(BuildError::SourceChanged { path: expected.to_string() });
         }
         outputs.push(described(file_name, &blob.media_type, size, digest));
     }

@@ -1,6 +1,6 @@
 //! `kiln push`: published artifacts to a registry, with the documents that refer to them.
 
-use crate::document::documents;
+use crate::document::{documents, written};
 use crate::published::{not_as_recorded, published_file, published_record};
 use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::published_index::{checked_index, index_bytes};
@@ -141,7 +141,8 @@ fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, 
     let platforms = platforms.collect::<Result<_, BuildError>>()?;
     let bytes = index_bytes(&index)?;
     let subject = Descriptor::of(INDEX_MEDIA_TYPE, &bytes);
-    let document = Document::new(IndexRecord::FILE, index.to_json()?, INDEX_RECORD, &subject, index.epoch)?;
+    let document =
+        Document::new(IndexRecord::FILE, written(index.to_json())?, INDEX_RECORD, &subject, index.epoch)?;
     let named = Part {
         platform: None,
         media_type: INDEX_MEDIA_TYPE,

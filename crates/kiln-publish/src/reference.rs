@@ -1,6 +1,6 @@
 //! References to builds: what `diff`, `show` and `verify` take on the command line.
 
-use crate::document::documents;
+use crate::document::{documents, written};
 use crate::published::digest_of;
 use crate::published_index::published_index;
 use fs_err as fs;
@@ -237,8 +237,8 @@ fn of_index(file: &Path, verdict: &mut FileVerdict) -> Result<bool, BuildError> 
     let beside = record_beside(file).with_file_name(IndexRecord::FILE);
     let Some(index) = beside.parent().map(published_index).transpose()?.flatten() else { return Ok(false) };
     verdict.bytes_equal = match file.file_name().and_then(|name| name.to_str()) {
-        Some(IndexRecord::FILE) => Digest::of(&index.to_json()?) == verdict.digest,
-        Some("SHA256SUMS") => Digest::of(index.sums()?.as_bytes()) == verdict.digest,
+        Some(IndexRecord::FILE) => Digest::of(&written(index.to_json())?) == verdict.digest,
+        Some("SHA256SUMS") => Digest::of(written(index.sums())?.as_bytes()) == verdict.digest,
         _ => {
             index.outputs.iter().any(|output| (output.digest, output.size) == (verdict.digest, verdict.size))
         }

@@ -8,7 +8,7 @@ use kiln_engine::InputTree;
 use kiln_guest::{Bases, Ending, Log, Program, again, guest, input_tree};
 use kiln_invocation::{BuildError, Event, FailedStep, blocking};
 use kiln_plan::{ArtifactPlan, PinnedBase, Reproducible, STEP_SCRATCH, StepSection};
-use kiln_record::{Digest, Entry, Tree, TreePath};
+use kiln_record::{Defect, Digest, Entry, Tree, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -208,7 +208,10 @@ async fn input(store: &Store, given: &Given, time: u64) -> Result<InputTree, Bui
 /// The content of a file, which must have the digest that was planned.
 fn content(store: &Store, given: &Given, path: &TreePath, digest: &Digest) -> Result<Vec<u8>, BuildError> {
     let Content::Files(source) = &given.content else { return Ok(store.read_blob(digest)?) };
-    let file = source.files.get(path).ok_or(BuildError::Interrupted)?;
+    let file = source
+        .files
+        .get(path)
+        .ok_or_else(|| Defect::new(format!("{path} was planned and is in no source")))?;
     let bytes = fs_err::read(file)?;
     if Digest::of(&bytes) == *digest {
         Ok(bytes)

@@ -12,11 +12,12 @@ use kiln_collect::{BroughtBy, Part, component, read_given};
 use kiln_guest::{Bases, Difference};
 use kiln_invocation::{BuildError, blocking};
 use kiln_plan::{
-    ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
+    ArtifactPlan, InvalidFiles, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection,
+    parse_cargo_lock,
 };
 use kiln_record::{
-    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Finding, Input, InputRole,
-    MadeBy, MadeFrom, Tree, digest_of_value,
+    Check, CheckName, Code, Component, ComponentId, Defect, Digest, Ecosystem, Embedded, Finding, Input,
+    InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
 };
 use kiln_sbom::merge_embedded;
 use kiln_store::StatCache;
@@ -85,10 +86,10 @@ fn locked_crates(
         let problem = Problem::in_file(&manifest.file, message)
             .at(&manifest.text, step.spans.name.clone())
             .help("make it: cargo generate-lockfile");
-        return Err(BuildError::Input(vec![problem]));
+        return Err(InvalidFiles(vec![problem]).into());
     }
     let text: Arc<str> = fs_err::read_to_string(path)?.into();
-    parse_cargo_lock(lock, &text).map_err(BuildError::Input)
+    parse_cargo_lock(lock, &text).map_err(|problems| InvalidFiles(problems).into())
 }
 
 /// A step whose files are in the store.
@@ -202,7 +203,13 @@ impl Steps<'_> {
                     other.map(|other| Content::Made(Arc::clone(&other.all)))
                 }
             };
-            let content = content.ok_or(BuildError::Interrupted)?;
+            let content = content.ok_or_else(|| {
+                Defect::new(format!(
+                    "the input `{}` of the step `{}` was not planned",
+                    input.name(),
+                    section.name
+                ))
+            })?;
             let digest = content.digest()?;
             given.push(Given { at: input.at().to_owned(), name: input.name().to_owned(), content, digest });
         }

@@ -3,7 +3,7 @@
 use kiln_collect::{BroughtBy, Part, component, globs, link_stays_inside};
 use kiln_fetch::{FetchError, GitObject, Repository};
 use kiln_invocation::{BuildError, Event, Network};
-use kiln_plan::{LockedUpstream, Manifest, Problem, UpstreamSection, artifact_lock_path};
+use kiln_plan::{InvalidFiles, LockedUpstream, Manifest, Problem, UpstreamSection, artifact_lock_path};
 use kiln_record::{Component, ComponentId, Digest, Ecosystem, Entry, Mode, Tree, TreePath, Upstream};
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -203,10 +203,11 @@ async fn bring_into(
 /// What the manifest takes of a tree.
 pub fn taken(section: &UpstreamSection, tree: &Tree, manifest: &Manifest) -> Result<Tree, BuildError> {
     let problem = |message: String| {
-        BuildError::Input(vec![
+        InvalidFiles(vec![
             Problem::in_file(&manifest.file, format!("upstream `{}`: {message}", section.name))
                 .help("check `folder`, `include` and `exclude`"),
         ])
+        .into()
     };
     let include = globs(&section.include).map_err(problem)?;
     let exclude = globs(&section.exclude).map_err(problem)?;

@@ -6,7 +6,7 @@ use kiln_collect::judge;
 use kiln_guest::Bases;
 use kiln_invocation::{BuildError, Event, Run, Stage, blocking};
 use kiln_publish::documents;
-use kiln_record::{Digest, Finding, Level, Record};
+use kiln_record::{Defect, Digest, Finding, Level, Record};
 use kiln_store::{LedgerEntry, RUN_DETAILS_FORMAT, RunDetails};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ impl Packed {
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
-                std::io::Error::other(format!("{}: {error}; this is a defect in kiln", record.artifact))
+                Defect::new(format!("the record of {} is not one: {error}", record.artifact))
             })?;
             let mut digests: BTreeMap<String, Digest> =
                 record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();

@@ -10,7 +10,7 @@ use kiln_audit::format_size;
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, build};
 use kiln_invocation::Ending;
 use kiln_publish::IndexResult;
-use kiln_record::{Exit, Level, exit};
+use kiln_record::{Exit, Level, RunError, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -82,7 +82,7 @@ fn exit_code(report: &BuildReport) -> Exit {
     let failed = report.results.iter().filter_map(|result| result.error.as_ref()).chain(of_indexes).next();
     let failed = failed.or(report.error.as_ref());
     match failed {
-        Some(error) => crate::failure::exit_of(error),
+        Some(error) => error.exit(),
         None if report.is_success() => exit::SUCCESS,
         None => exit::UNEXPECTED,
     }

@@ -8,13 +8,13 @@ use crate::choose::parse_lock;
 use fs_err as fs;
 use kiln_invocation::{BuildError, Network, blocking, text_file};
 use kiln_pack::{ZipWriter, compress};
-use kiln_plan::{ArtifactPlan, PlanInputs, Problem, PythonSection};
+use kiln_plan::{ArtifactPlan, InvalidFiles, PlanInputs, Problem, PythonSection};
 use kiln_python::{
-    FilePlace, Lock, Locked, SourceProject, TargetEnvironment, best_wheel, is_file_of, read_source_project,
-    render_record,
+    FilePlace, InvalidInput, Lock, Locked, SourceProject, TargetEnvironment, best_wheel, is_file_of,
+    read_source_project, render_record,
 };
 use kiln_record::{
-    Code, Digest, Entry, Finding, InputRole, Mode, OriginSource, Tree, TreePath, digest_of_value,
+    Code, Defect, Digest, Entry, Finding, InputRole, Mode, OriginSource, Tree, TreePath, digest_of_value,
 };
 use kiln_store::{StatCache, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,13 +111,15 @@ pub(crate) async fn bring(
 ) -> Result<Found, BuildError> {
     let at = lock.place(locked);
     let refuse = |message: String, help: &str| {
-        BuildError::Input(vec![Problem::in_file(&at, message).help(help.to_owned())])
+        InvalidFiles(vec![Problem::in_file(&at, message).help(help.to_owned())]).into()
     };
     let root = network.run().root();
     let (path, is_folder) = match place {
         FilePlace::File(path) => (path, false),
         FilePlace::Folder(path) => (path, true),
-        FilePlace::Url(_) | FilePlace::Refused { .. } => return Err(BuildError::Interrupted),
+        FilePlace::Url(_) | FilePlace::Refused { .. } => {
+            return Err(Defect::new(format!("{at} is no place in the workspace")).into());
+        }
     };
     let full = root.join(path);
     let there = if is_folder { full.is_dir() } else { full.is_file() };
@@ -141,8 +143,7 @@ pub(crate) async fn bring(
             let bytes = fs::read(file)?;
             Ok((Digest::of(&bytes), bytes.len() as u64))
         };
-        let member =
-            read_member(root, path, digest_of)?.map_err(|problem| BuildError::Lock(vec![problem]))?;
+        let member = read_member(root, path, digest_of)?.map_err(|problem| InvalidInput(vec![problem]))?;
         let project = &member.project;
         if project.name != locked.name {
             return Err(refuse(
@@ -226,7 +227,8 @@ fn read_member(
         Err(problem) => return Ok(Err(problem)),
     };
     let invalid = |path: &str, message: String, help: &str| {
-        BuildError::Input(vec![Problem::in_file(&format!("{folder}/{path}"), message).help(help.to_owned())])
+        InvalidFiles(vec![Problem::in_file(&format!("{folder}/{path}"), message).help(help.to_owned())])
+            .into()
     };
     let parent = |path: &str| path.rsplit_once('/').map(|(parent, _)| parent.to_owned());
     let folders: BTreeSet<Option<String>> = project.files.values().map(|path| parent(path)).collect();
@@ -249,7 +251,8 @@ fn read_member(
     for (path, text) in member.project.dist_info() {
         let entry =
             Entry::File { digest: Digest::of(text.as_bytes()), size: text.len() as u64, mode: Mode::Plain };
-        let path = TreePath::new(&path).map_err(std::io::Error::other)?;
+        let path =
+            TreePath::new(&path).map_err(|error| invalid(&path, error.to_string(), "rename the project"))?;
         member.add(path, entry, Content::Made(text))?;
     }
     Ok(Ok(member))
@@ -257,14 +260,15 @@ fn read_member(
 
 impl Member {
     fn add(&mut self, path: TreePath, entry: Entry, content: Content) -> Result<(), BuildError> {
-        self.tree.insert(path.clone(), entry).map_err(std::io::Error::other)?;
+        self.tree.insert(path.clone(), entry).map_err(|error| Defect::new(error.to_string()))?;
         self.content.insert(path, content);
         Ok(())
     }
 
     /// The wheel: the same bytes for the same files.
     fn wheel(&self) -> Result<Vec<u8>, BuildError> {
-        let record = TreePath::new(&self.project.record_path()).map_err(std::io::Error::other)?;
+        let record =
+            TreePath::new(&self.project.record_path()).map_err(|error| Defect::new(error.to_string()))?;
         let rows = self.tree.iter().filter_map(|(path, entry)| match entry {
             Entry::File { digest, size, .. } => Some((path, *digest, *size)),
             Entry::Symlink { .. } => None,

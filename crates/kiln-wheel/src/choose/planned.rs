@@ -1,7 +1,7 @@
 //! Files that a plan names by digest.
 
 use kiln_invocation::{BuildError, text_file};
-use kiln_plan::{ArtifactPlan, Problem, TextFile};
+use kiln_plan::{ArtifactPlan, InvalidFiles, Problem, TextFile};
 use kiln_record::{Digest, InputRole};
 use std::path::Path;
 
@@ -13,10 +13,11 @@ pub fn planned_file(
     path: &str,
 ) -> Result<TextFile, BuildError> {
     if !root.join(path).is_file() {
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(&plan.manifest.file, format!("it needs {path}, which does not exist"))
                 .help("put it there, or name another one with `project` or `requirements` in [python]"),
-        ]));
+        ])
+        .into());
     }
     let file = text_file(root, path)?;
     let planned = plan.inputs.iter().find(|i| i.role == role && i.name == path).map(|input| input.digest);

@@ -6,7 +6,7 @@ use crate::bring::distribution::ReadyWheel;
 use globset::{GlobBuilder, GlobMatcher};
 use kiln_collect::Collection;
 use kiln_invocation::BuildError;
-use kiln_plan::{DropRule, PackageSection, Problem};
+use kiln_plan::{DropRule, InvalidFiles, PackageSection, Problem};
 use kiln_record::{Code, Finding, Transformation, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +113,7 @@ fn globs(patterns: &[String]) -> Result<Vec<GlobMatcher>, BuildError> {
         .map(|pattern| match GlobBuilder::new(pattern).literal_separator(true).build() {
             Ok(glob) => Ok(glob.compile_matcher()),
             // Checked when the manifest was read.
-            Err(error) => Err(BuildError::Input(vec![Problem::in_file("[package]", error.to_string())])),
+            Err(error) => Err(InvalidFiles(vec![Problem::in_file("[package]", error.to_string())]).into()),
         })
         .collect()
 }

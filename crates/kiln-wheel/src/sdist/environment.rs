@@ -8,8 +8,8 @@ use kiln_guest::Bases;
 use kiln_invocation::{BuildError, blocking};
 use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest, PinnedBase, TextFile};
 use kiln_python::{
-    Choice, InputProblem, Interpreter, Locked, Selection, TargetEnvironment, Wheel, declare_requirements,
-    is_of_input, parse_pylock, parse_requirements, requires, select,
+    Choice, InputProblem, Interpreter, InvalidInput, Locked, Selection, TargetEnvironment, Wheel,
+    declare_requirements, is_of_input, parse_pylock, parse_requirements, requires, select,
 };
 use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Runtime};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl BuildEnvironment {
                 Err(problems) => {
                     let findings: Vec<Finding> = problems.iter().filter_map(InputProblem::finding).collect();
                     let all = findings.len() == problems.len();
-                    return if all { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) };
+                    return if all { Ok(Err(findings)) } else { Err(InvalidInput(problems).into()) };
                 }
             };
             selection = select(&lock, &target, &interpreter, &runtime, &Choice::default());
@@ -147,7 +147,7 @@ fn not_of_input(
     let text = read(input)?;
     let declaration =
         declare_requirements(&text.path, &text.text, &mut |path| Some(read(path).ok()?.text.to_string()))
-            .map_err(BuildError::Lock)?;
+            .map_err(InvalidInput)?;
     Ok(is_of_input(&lock.path, &lock.text, Some(&declaration), target, &command(&plan.manifest)))
 }
 
