@@ -2,14 +2,18 @@
 
 use crate::prepare::{Prepared, Stopped, choose, prepare};
 use crate::stage::{ArtifactFiles, Collected, Planned, Published};
-use kiln_collect::{Denied, Judged, ReadyLayer, has_ended};
-use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{BuildError, Ending, Environment, Event, Events, blocking, lock, read_workspace};
+use crate::{BuildError, Judged};
+use kiln_collect::{Denied, ReadyLayer, has_ended};
+use kiln_guest::{Bases, EngineSlot, GuestError};
+use kiln_image::ImageError;
+use kiln_invocation::{Ending, Environment, Event, Events, InvocationError, blocking, lock, read_workspace};
+use kiln_pack::PackError;
 use kiln_plan::{ArtifactPlan, PlatformSet, Workspace};
 use kiln_publish::{IndexResult, publish_index, write_index};
-use kiln_record::{ArtifactKind, ArtifactName, Defect, Finding, Record, Transformation};
+use kiln_record::{ArtifactKind, ArtifactName, Defect, Finding, Record, RunError, Transformation};
 use kiln_store::{LedgerEntry, StatCache, sweep_staging, sweep_unfinished};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
@@ -129,7 +133,7 @@ pub async fn build(
                     results.insert(result.artifact.clone(), result);
                 }
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => return Err(BuildError::Interrupted),
+                Err(_) => return Err(InvocationError::Interrupted.into()),
             }
         }
     }
@@ -146,7 +150,7 @@ pub async fn build(
     let endings = results.iter().map(|r| &r.ending).chain(indexes.iter().map(|index| &index.ending));
     let changed = endings.into_iter().any(|ending| *ending == Ending::Published);
     let indexed = write_index(bases.run().dist(), &workspace, changed, &builds, &indexes);
-    let error = indexed.err().or(saved.err().map(BuildError::from));
+    let error = indexed.err().map(BuildError::from).or(saved.err().map(BuildError::from));
     if let Some(engine) = engine.get() {
         // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
         // published by now, so a failure here is left to the next run.
@@ -211,7 +215,13 @@ impl Run {
             Err(error) => return self.end(name, Ending::Failed, Vec::new(), Some(error), None),
         }
         let Ok(_permit) = self.permits.acquire().await else {
-            return self.end(name, Ending::Failed, Vec::new(), Some(BuildError::Interrupted), None);
+            return self.end(
+                name,
+                Ending::Failed,
+                Vec::new(),
+                Some(InvocationError::Interrupted.into()),
+                None,
+            );
         };
         let outcome = match self.stages(plan, source).await {
             Err(error) => Err(self.explain(error).await),
@@ -230,18 +240,17 @@ impl Run {
     /// Looks for damage in the store where an error may come from it: what is damaged is removed, so that the next build
     /// brings it anew.
     async fn explain(&self, error: BuildError) -> BuildError {
-        let suspicious = matches!(
-            error,
-            BuildError::Pack(_)
-                | BuildError::ArchiveDiffers { .. }
-                | BuildError::Image(_)
-                | BuildError::BaseDiffers { .. }
-        );
+        let suspicious = {
+            let root = (&error as &dyn RunError).root() as &(dyn Error + 'static);
+            let differs = matches!(error, BuildError::ArchiveDiffers { .. })
+                || matches!(root.downcast_ref(), Some(GuestError::BaseDiffers { .. }));
+            differs || root.is::<PackError>() || root.is::<ImageError>()
+        };
         if !suspicious {
             return error;
         }
         let store = self.bases.store().clone();
-        match blocking(move || Ok(store.scrub()?)).await {
+        match blocking::<_, BuildError>(move || Ok(store.scrub()?)).await {
             Ok(damaged) if !damaged.is_empty() => BuildError::StoreDamaged { damaged },
             _ => error,
         }

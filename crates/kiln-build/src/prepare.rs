@@ -1,11 +1,11 @@
 //! Planning: the files of the workspace become plans with a digest, layers first.
 
-use crate::image;
 use crate::stage::ArtifactFiles;
+use crate::{BuildError, image};
 use kiln_check::{smoke_file_missing, smoke_files};
 use kiln_collect::read_source;
 use kiln_dockerfile::{DOCKERFILE_RULES, read_context};
-use kiln_invocation::{BuildError, Run, artifacts_of, known_names, read_workspace};
+use kiln_invocation::{InvocationError, Run, artifacts_of, known_names, read_workspace};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
 use kiln_python::{BUILD_SDIST, IMPORT_CHECK, INSTALLER_RULES, PROBE, RUN_PIP, RUNTIME_API, function_script};
@@ -25,7 +25,7 @@ pub(crate) fn choose(
     };
     let mut chosen = BTreeSet::new();
     for name in &artifacts_of(workspace, names) {
-        let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
+        let manifest = workspace.manifests.get(name).ok_or_else(|| InvocationError::Unknown {
             kind: "artifact",
             name: name.to_string(),
             known: known_names(workspace),
@@ -55,10 +55,11 @@ pub(crate) fn plans(
 ) -> Result<BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>, BuildError> {
     let workspace = read_workspace(run.root())?;
     if let Some(set) = workspace.platform_sets.get(artifact) {
-        return Err(BuildError::SeveralPlatforms {
+        return Err(InvocationError::SeveralPlatforms {
             name: artifact.clone(),
             artifacts: set.artifacts.clone(),
-        });
+        }
+        .into());
     }
     let chosen = choose(&workspace, Some(std::slice::from_ref(artifact)))?;
     let mut stat = StatCache::load(&run.state().join("stat"));
@@ -160,7 +161,7 @@ fn prepare_one(
     for path in smoke_files(manifest).collect::<BTreeSet<_>>() {
         let full = run.root().join(path);
         if !full.is_file() {
-            return Err(smoke_file_missing(manifest, path));
+            return Err(smoke_file_missing(manifest, path).into());
         }
         inputs.check_files.push((path.clone(), stat.digest_of(&full)?.0));
     }

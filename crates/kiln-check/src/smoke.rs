@@ -1,11 +1,12 @@
 //! The smoke check: the artifact handles events in its base, under the Lambda Runtime API.
 
+use crate::CheckError;
 use crate::environment::{environment, environment_in_image};
 use crate::text::without_addresses;
-use kiln_collect::{Collection, Part, ReadyLayer, judge};
+use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
 use kiln_engine::InputTree;
 use kiln_guest::{Bases, Ending, Loaded, Program, collections, input_tree};
-use kiln_invocation::{BuildError, Run};
+use kiln_invocation::Run;
 use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
 use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
@@ -48,7 +49,7 @@ pub fn smoke_files(manifest: &Manifest) -> impl Iterator<Item = &String> {
 }
 
 /// The problem of a file that an event names and that is not there.
-pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> BuildError {
+pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> CheckError {
     InvalidFiles(vec![
         Problem::in_file(&manifest.file, format!("[[smoke]] names {path}, which does not exist"))
             .help("write the file; its path is relative to the manifest's folder"),
@@ -65,7 +66,7 @@ pub async fn smoke(
     parts: &[Part],
     layers: &[ReadyLayer],
     loaded: Option<&Loaded>,
-) -> Result<Smoke, BuildError> {
+) -> Result<Smoke, CheckError> {
     let manifest = &plan.manifest;
     let not_checked = |reason: String| {
         Ok(Smoke { checks: vec![Check::not_checked(CheckName::Smoke, reason)], ..Smoke::default() })
@@ -173,7 +174,7 @@ pub async fn smoke(
                 plan.base.definition.name
             ));
         }
-        Err(_) => return Err(ran.failed("the smoke check", &plan.base.definition.name)),
+        Err(_) => return Err(ran.failed("the smoke check", &plan.base.definition.name).into()),
     };
     let limits = SmokeLimits {
         timeout: seconds,
@@ -201,12 +202,12 @@ struct ReadEvent<'a> {
 }
 
 /// Reads the files of the events. They must be what was planned, and JSON.
-fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<'a>>, BuildError> {
-    let read = |path: &str| -> Result<(Vec<u8>, serde_json::Value), BuildError> {
+fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<'a>>, CheckError> {
+    let read = |path: &str| -> Result<(Vec<u8>, serde_json::Value), CheckError> {
         let bytes = fs_err::read(root.join(path))?;
         let planned = plan.inputs.iter().find(|input| input.role == InputRole::Check && input.name == path);
         if planned.map(|input| input.digest) != Some(Digest::of(&bytes)) {
-            return Err(BuildError::SourceChanged { path: path.to_owned() });
+            return Err(CollectError::SourceChanged { path: path.to_owned() }.into());
         }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok((bytes, value)),
@@ -243,7 +244,7 @@ fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<
 }
 
 /// The function's script and the events, as files.
-async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, BuildError> {
+async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, CheckError> {
     let contents: Vec<Vec<u8>> = events.iter().map(|event| event.content.clone()).collect();
     input_tree(store, OWN, 0, move |tar| {
         let path = |text: &str| TreePath::new(text).map_err(|error| Defect::new(error.to_string()));
@@ -257,7 +258,7 @@ async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree,
 }
 
 /// The program of a runtime without a language, where Lambda looks for it.
-fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static str, BuildError> {
+fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static str, CheckError> {
     let name = TreePath::new("bootstrap").map_err(|error| Defect::new(error.to_string()))?;
     let in_layer = layers.iter().any(|layer| layer.collection.tree.get(&name).is_some());
     let in_task = collection.tree.get(&name).is_some();

@@ -1,6 +1,6 @@
 //! Reading an archive back as the tree that it holds.
 
-use kiln_invocation::BuildError;
+use crate::CollectError;
 use kiln_pack::{Limits, PackError, ZipReader};
 use kiln_record::{Digest, Entry, Mode, Tree};
 use std::io::BufReader;
@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If it cannot be read, or holds what no tree can.
-pub fn tree_of_archive(path: &Path) -> Result<Tree, BuildError> {
+pub fn tree_of_archive(path: &Path) -> Result<Tree, CollectError> {
     let mut archive = ZipReader::open(BufReader::new(fs_err::File::open(path)?), &Limits::default())?;
     let mut tree = Tree::new();
     for member in archive.members().to_vec() {

@@ -1,11 +1,11 @@
 //! What a Dockerfile can copy: its context on disk without what `.dockerignore` leaves out, and what upstream sources, steps
 //! and the lock bring into it.
 
+use crate::DockerfileError;
 use crate::ignore::Ignore;
 use fs_err as fs;
-use kiln_collect::{BroughtBy, Content, Part, SourceTree, read_context as read_folder};
+use kiln_collect::{BroughtBy, CollectError, Content, Part, SourceTree, read_context as read_folder};
 use kiln_guest::tar_file;
-use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, DockerfileSection, InvalidFiles, Manifest, Problem};
 use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath};
 use kiln_store::{StatCache, Store};
@@ -21,14 +21,14 @@ pub fn read_context(
     root: &Path,
     manifest: &Manifest,
     stat: &mut StatCache,
-) -> Result<SourceTree, BuildError> {
+) -> Result<SourceTree, DockerfileError> {
     let Some(section) = manifest.dockerfile() else { return Ok(SourceTree::default()) };
     let ignore = ignore_file(root, section)?;
-    read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)
+    Ok(read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)?)
 }
 
 /// The patterns: those beside the Dockerfile under its own name, else those of the context.
-fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, BuildError> {
+fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, DockerfileError> {
     for path in [format!("{}.dockerignore", section.path), format!("{}/.dockerignore", section.context)] {
         let full = root.join(&path);
         if !full.is_file() {
@@ -57,7 +57,7 @@ impl BuildContext {
         source: &SourceTree,
         parts: &[Part],
         text: &str,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, DockerfileError> {
         let name = format!(".kiln-{}.dockerfile", &Digest::of(text.as_bytes()).hex()[..16]);
         let dockerfile = TreePath::new(&name).map_err(|error| Defect::new(error.to_string()))?;
         let mut this = Self { tree: Tree::new(), content: BTreeMap::new(), dockerfile: dockerfile.clone() };
@@ -98,7 +98,7 @@ impl BuildContext {
         path: TreePath,
         entry: Entry,
         place: Option<Content>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<(), DockerfileError> {
         self.tree.insert(path.clone(), entry).map_err(|error| collision(manifest, error.to_string()))?;
         if let Some(place) = place {
             self.content.insert(path, place);
@@ -107,7 +107,7 @@ impl BuildContext {
     }
 
     /// The context as a tar, every entry of one time.
-    pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, BuildError> {
+    pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, DockerfileError> {
         tar_file(store, time, |tar| {
             for (path, entry) in self.tree.iter() {
                 match entry {
@@ -122,7 +122,7 @@ impl BuildContext {
                             }
                         };
                         if Digest::of(&bytes) != *digest {
-                            return Err(BuildError::SourceChanged { path: path.to_string() });
+                            return Err(CollectError::SourceChanged { path: path.to_string() }.into());
                         }
                         tar.add_file(path, *mode, &bytes)?;
                     }
@@ -133,7 +133,7 @@ impl BuildContext {
     }
 }
 
-fn collision(manifest: &Manifest, message: String) -> BuildError {
+fn collision(manifest: &Manifest, message: String) -> DockerfileError {
     InvalidFiles(vec![
         Problem::in_file(&manifest.file, format!("the context of the Dockerfile: {message}"))
             .help("give what upstream sources and steps bring a folder of its own with `into`, and the wheels another with `wheels`"),

@@ -1,9 +1,10 @@
 //! An archive as an engine saves an image: its config, and its layers as tars.
 
+use crate::GuestError;
 use flate2::read::MultiGzDecoder;
 use kiln_engine::{Engine, EngineError};
 use kiln_image::BaseConfig;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_record::Defect;
 use kiln_store::Store;
 use serde::Deserialize;
@@ -27,7 +28,7 @@ pub struct SavedImage {
 
 impl SavedImage {
     /// Takes an image out of the engine.
-    pub async fn export(engine: &Engine, store: &Store, image: &str) -> Result<Self, BuildError> {
+    pub async fn export(engine: &Engine, store: &Store, image: &str) -> Result<Self, GuestError> {
         let mut file = tempfile::tempfile_in(store.root())?;
         engine.export(image, |chunk| file.write_all(chunk)).await?;
         let image = image.to_owned();
@@ -35,7 +36,7 @@ impl SavedImage {
     }
 
     /// Reads the archive's documents and finds its layers.
-    fn open(image: &str, mut file: File) -> Result<Self, BuildError> {
+    fn open(image: &str, mut file: File) -> Result<Self, GuestError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Entry {
@@ -47,7 +48,7 @@ impl SavedImage {
             why: format!("the archive that the engine saved: {why}"),
         };
         let unreadable = |error: io::Error| match error.raw_os_error() {
-            Some(_) => BuildError::from(error),
+            Some(_) => GuestError::from(error),
             None => broken(error.to_string()).into(),
         };
         file.seek(SeekFrom::Start(0))?;
@@ -68,7 +69,7 @@ impl SavedImage {
             let name = links.get(name).map_or(name, String::as_str);
             places.get(name).copied().ok_or_else(|| broken(format!("it has no {name}")))
         };
-        let document = |name: &str| -> Result<Vec<u8>, BuildError> {
+        let document = |name: &str| -> Result<Vec<u8>, GuestError> {
             let mut bytes = Vec::new();
             part(&file, place(name)?)?.take(DOCUMENT_LIMIT).read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -88,7 +89,7 @@ impl SavedImage {
     }
 
     /// The tar of a layer, unpacked if the engine keeps it compressed.
-    pub fn layer(&self, index: usize) -> Result<Box<dyn Read + '_>, BuildError> {
+    pub fn layer(&self, index: usize) -> Result<Box<dyn Read + '_>, GuestError> {
         let place = *self
             .layers
             .get(index)

@@ -1,6 +1,6 @@
 //! Reads a workspace's text files from disk.
 
-use crate::BuildError;
+use crate::InvocationError;
 use fs_err as fs;
 use kiln_plan::{InvalidFiles, Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
 use kiln_record::ArtifactName;
@@ -20,7 +20,7 @@ pub fn find_workspace(start: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// What cannot be read, or all problems of what was read.
-pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
+pub fn read_workspace(root: &Path) -> Result<Workspace, InvocationError> {
     let settings = text_file(root, WORKSPACE_FILE)?;
     let manifests = text_files(root, "manifests", ".toml")?;
     let named: BTreeSet<String> = manifests.iter().filter_map(|file| dockerfile_of(&file.text)).collect();
@@ -41,7 +41,7 @@ pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
 
 /// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not
 /// matter, and a lock that is broken is what the command is there to replace.
-pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, BuildError> {
+pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, InvocationError> {
     let file = format!("{base}.lock");
     let mut files = WorkspaceFiles {
         settings: Some(text_file(root, WORKSPACE_FILE)?),
@@ -57,7 +57,7 @@ pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, 
 }
 
 /// Reads bases with their locks, and no manifests: a list of pins does not depend on what uses them.
-pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildError> {
+pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, InvocationError> {
     let files = WorkspaceFiles {
         settings: Some(text_file(root, WORKSPACE_FILE)?),
         definitions: text_files(root, "images", ".toml")?,
@@ -83,7 +83,7 @@ pub fn known_names(workspace: &Workspace) -> Vec<String> {
     names.into_iter().map(ToString::to_string).collect()
 }
 
-fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, BuildError> {
+fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, InvocationError> {
     let path = root.join(folder);
     if !path.is_dir() {
         return Ok(Vec::new());
@@ -101,7 +101,7 @@ fn text_files(root: &Path, folder: &str, ending: &str) -> Result<Vec<TextFile>, 
 }
 
 /// Reads one UTF-8 file of the workspace.
-pub fn text_file(root: &Path, path: &str) -> Result<TextFile, BuildError> {
+pub fn text_file(root: &Path, path: &str) -> Result<TextFile, InvocationError> {
     let bytes = fs::read(root.join(path))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(TextFile { path: path.to_owned(), text: text.into() }),

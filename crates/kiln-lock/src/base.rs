@@ -1,11 +1,14 @@
 //! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
 
+use crate::LockError;
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
 use kiln_guest::{Bases, EngineSlot, archive, assemble, of_registry};
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
 use kiln_image::{ImageError, Reference};
-use kiln_invocation::{BuildError, Environment, Event, Events, blocking, lock, read_workspace_for_locking};
+use kiln_invocation::{
+    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking,
+};
 use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
     LockedPackage, PlatformLock, Problem,
@@ -55,15 +58,16 @@ pub async fn lock_base(
     name: &BaseName,
     events: &Events,
     engine: EngineSlot,
-) -> Result<LockReport, BuildError> {
+) -> Result<LockReport, LockError> {
     let lock = lock(environment, events).await?;
     let workspace = read_workspace_for_locking(&environment.root, name.as_str())?;
     let Some((definition, before)) = workspace.bases.get(name) else {
-        return Err(BuildError::Unknown {
+        return Err(InvocationError::Unknown {
             kind: "base",
             name: name.to_string(),
             known: workspace.bases.keys().map(ToString::to_string).collect(),
-        });
+        }
+        .into());
     };
     let bases = Bases::open(environment, events, engine, lock)?;
 
@@ -107,13 +111,13 @@ async fn lock_debian(
     debian: &DebianDefinition,
     platform: Platform,
     remarks: &mut Vec<String>,
-) -> Result<PlatformLock, BuildError> {
+) -> Result<PlatformLock, LockError> {
     let keyring = read_keyring(bases.run().root(), definition, debian)?;
     let archive = archive(bases.network(), &definition.name, debian)?;
     bases.run().tell(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = bases.network().client().await?;
     let document = archive.in_release(client, &debian.suite).await?;
-    let refused = |source: ImageError| BuildError::Release {
+    let refused = |source: ImageError| LockError::Release {
         base: definition.name.clone(),
         url: archive.in_release_url(&debian.suite),
         keyring: debian.keyring.clone(),
@@ -144,7 +148,7 @@ async fn lock_debian(
     }
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
     let packages =
-        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| -> BuildError { match error {
+        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| -> LockError { match error {
             ImageError::Unresolved { .. } => InvalidFiles(vec![
                 Problem::in_file(&definition.file, format!("suite `{}`: {error}", debian.suite))
                     .help("correct `packages`; what is not needed, or cannot be met, can be left out with `exclude`"),
@@ -180,7 +184,7 @@ fn read_keyring(
     root: &Path,
     definition: &BaseDefinition,
     debian: &DebianDefinition,
-) -> Result<Keyring, BuildError> {
+) -> Result<Keyring, LockError> {
     let path = root.join("images").join(&debian.keyring);
     if !path.is_file() {
         return Err(InvalidFiles(vec![
@@ -198,7 +202,7 @@ async fn package_index(
     debian: &DebianDefinition,
     release: &Release,
     platform: Platform,
-) -> Result<PackageIndex, BuildError> {
+) -> Result<PackageIndex, LockError> {
     let mut index = PackageIndex::default();
     for component in &debian.components {
         let Some((path, digest, size)) = release.package_index(component, platform.architecture.oci()) else {
@@ -221,7 +225,7 @@ async fn package_index(
             size,
         };
         let bytes = archive.package_index(client, &file).await?;
-        index = blocking(move || {
+        index = blocking::<_, LockError>(move || {
             index.add(&decompress_xz(&bytes, INDEX_LIMIT)?)?;
             Ok(index)
         })
@@ -230,7 +234,7 @@ async fn package_index(
     Ok(index)
 }
 
-async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Result<PlatformLock, BuildError> {
+async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Result<PlatformLock, LockError> {
     let reference: Reference = reference.parse()?;
     let engine = bases.engine().await?;
     let text = reference.to_string();
@@ -240,7 +244,7 @@ async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Resul
     if let Some(stated) = reference.digest()
         && stated != digest
     {
-        return Err(BuildError::NotUsable {
+        return Err(LockError::NotUsable {
             what: reference.to_string(),
             reason: format!("the registry answers with {digest}"),
         });

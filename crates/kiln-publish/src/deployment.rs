@@ -1,10 +1,10 @@
 //! `dist/index.json`: one document for whoever deploys.
 
+use crate::PublishError;
 use crate::document::written;
 use crate::platforms::IndexResult;
 use crate::published_index::published_index;
 use fs_err as fs;
-use kiln_invocation::BuildError;
 use kiln_plan::Workspace;
 use kiln_record::{
     ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Platform, Record, canonical_json,
@@ -88,7 +88,7 @@ pub fn write_index(
     changed: bool,
     builds: &BTreeMap<ArtifactName, Digest>,
     indexes: &[IndexResult],
-) -> Result<(), BuildError> {
+) -> Result<(), PublishError> {
     let path = dist.join("index.json");
     if !dist.is_dir() || (!changed && names(&path, workspace, builds, indexes)) {
         return Ok(());

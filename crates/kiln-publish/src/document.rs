@@ -1,12 +1,12 @@
 //! The documents published beside an archive: all of them follow from the record.
 
-use kiln_invocation::BuildError;
+use crate::PublishError;
 use kiln_record::{Defect, Digest, Output, Record};
 use std::collections::BTreeMap;
 
 /// The documents of a build by file name: the record itself, the SBOM, the provenance, and the checksums of all of them
 /// and of the archive.
-pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, BuildError> {
+pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, PublishError> {
     let name = &record.artifact;
     let mut documents = BTreeMap::from([
         ("record.json".to_owned(), written(record.to_json())?),

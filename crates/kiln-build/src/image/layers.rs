@@ -1,10 +1,10 @@
 //! The layers of an image: one for each reason to change. Those that are in the store already are not made again.
 
+use crate::BuildError;
 use kiln_collect::Collection;
 use kiln_dockerfile::Made;
 use kiln_guest::{BaseImage, BaseLayer, in_image};
 use kiln_image::{ContentEntry, LAYER_MEDIA_TYPE, Layer};
-use kiln_invocation::BuildError;
 use kiln_pack::{LayerCodec, LayerSums, LayerWriter, Limits, TarContent, TarWriter, layer_tar, read_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{

@@ -1,10 +1,11 @@
 //! Published and recorded: record and documents, `dist/`, and the ledger.
 
 use super::pack::Packed;
+use crate::BuildError;
 use crate::recording::record;
 use kiln_collect::judge;
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Event, Run, Stage, blocking};
+use kiln_invocation::{Event, Run, Stage, blocking};
 use kiln_publish::documents;
 use kiln_record::{Defect, Digest, Finding, Level, Record};
 use kiln_store::{LedgerEntry, RUN_DETAILS_FORMAT, RunDetails};

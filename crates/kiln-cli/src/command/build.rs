@@ -78,11 +78,12 @@ fn exit_code(report: &BuildReport) -> Exit {
     if report.results.iter().any(|result| result.ending == Ending::Denied) {
         return exit::FINDINGS_DENIED;
     }
-    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref());
-    let failed = report.results.iter().filter_map(|result| result.error.as_ref()).chain(of_indexes).next();
-    let failed = failed.or(report.error.as_ref());
+    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref()).map(RunError::exit);
+    let of_results = report.results.iter().filter_map(|result| result.error.as_ref()).map(RunError::exit);
+    let failed = of_results.chain(of_indexes).next();
+    let failed = failed.or(report.error.as_ref().map(RunError::exit));
     match failed {
-        Some(error) => error.exit(),
+        Some(exit) => exit,
         None if report.is_success() => exit::SUCCESS,
         None => exit::UNEXPECTED,
     }

@@ -1,7 +1,7 @@
 //! What a manifest's `requirements` ask for, held against the lock that `kiln lock ARTIFACT` made of them.
 
 use super::planned::planned_file;
-use kiln_invocation::BuildError;
+use crate::WheelError;
 use kiln_plan::{ArtifactPlan, LockKind, Manifest, PythonSection};
 use kiln_python::{
     Declaration, Declared, InputProblem, InvalidInput, Lock, TargetEnvironment, declare_project,
@@ -46,7 +46,7 @@ pub(crate) fn of_lock(
     root: &Path,
     plan: &ArtifactPlan,
     target: &TargetEnvironment,
-) -> Result<Result<Option<Declaration>, Vec<Finding>>, BuildError> {
+) -> Result<Result<Option<Declaration>, Vec<Finding>>, WheelError> {
     let Some(section) = &plan.manifest.python else { return Ok(Ok(None)) };
     if section.lock_kind() != LockKind::Requirements {
         return Ok(Ok(None));

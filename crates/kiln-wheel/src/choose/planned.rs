@@ -1,6 +1,8 @@
 //! Files that a plan names by digest.
 
-use kiln_invocation::{BuildError, text_file};
+use crate::WheelError;
+use kiln_collect::CollectError;
+use kiln_invocation::text_file;
 use kiln_plan::{ArtifactPlan, InvalidFiles, Problem, TextFile};
 use kiln_record::{Digest, InputRole};
 use std::path::Path;
@@ -11,7 +13,7 @@ pub fn planned_file(
     plan: &ArtifactPlan,
     role: InputRole,
     path: &str,
-) -> Result<TextFile, BuildError> {
+) -> Result<TextFile, WheelError> {
     if !root.join(path).is_file() {
         return Err(InvalidFiles(vec![
             Problem::in_file(&plan.manifest.file, format!("it needs {path}, which does not exist"))
@@ -22,7 +24,7 @@ pub fn planned_file(
     let file = text_file(root, path)?;
     let planned = plan.inputs.iter().find(|i| i.role == role && i.name == path).map(|input| input.digest);
     if planned != Some(Digest::of(file.text.as_bytes())) {
-        return Err(BuildError::SourceChanged { path: path.to_owned() });
+        return Err(CollectError::SourceChanged { path: path.to_owned() }.into());
     }
     Ok(file)
 }

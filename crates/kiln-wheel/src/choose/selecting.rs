@@ -4,9 +4,10 @@ use super::binding::{Bindings, Question};
 use super::declared as declarations;
 use super::lock_text::parse_lock;
 use super::planned::planned_file;
-use kiln_collect::{Denied, Judged};
+use crate::{Judged, WheelError};
+use kiln_collect::Denied;
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Event, Stage};
+use kiln_invocation::{Event, Stage};
 use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, Problem};
 use kiln_python::{
     Choice, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select,
@@ -130,7 +131,7 @@ pub fn declared(lock: &Lock, choice: &Choice) -> BTreeSet<DistributionName> {
 
 /// Reads the dependency lock. What a person must fix in it is a finding where the lock is missing or stale, and a
 /// problem otherwise.
-fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, BuildError> {
+fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, WheelError> {
     let Some(section) = &plan.manifest.python else {
         return Ok(Err(Vec::new()));
     };

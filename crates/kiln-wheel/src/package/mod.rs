@@ -8,9 +8,10 @@ mod leave_out;
 mod place;
 
 use crate::bring::distribution::ReadyWheel;
-use kiln_collect::{Collection, Content, Judged, Verdict, below, denied, strip};
+use crate::{Judged, WheelError};
+use kiln_collect::{Collection, Content, Verdict, below, denied, strip};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Bytecode};
 use kiln_python::render_record;
 use kiln_record::{Code, Digest, Entry, Runtime, Transformation, TreePath, digest_of_value};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 const RECORD_RULES: u32 = 1;
 
 /// The digest of everything here that decides bytes: part of every plan.
-pub fn rules() -> Result<Digest, BuildError> {
+pub fn rules() -> Result<Digest, WheelError> {
     Ok(digest_of_value(&(
         leave_out::LEAVE_OUT_RULES,
         RECORD_RULES,
@@ -51,7 +52,7 @@ pub async fn package(
         let (store, plan, wheels, section) =
             (bases.store().clone(), Arc::clone(plan), Arc::clone(wheels), section.clone());
         let mut collection = collection;
-        blocking(move || {
+        blocking::<_, WheelError>(move || {
             let smaller = Arc::make_mut(&mut collection);
             let folder = plan.manifest.python_folder();
             let found = leave_out::apply(&store, &section, smaller, &wheels, folder)?;
