@@ -6,7 +6,6 @@ mod sources;
 use sources::{Part, digest_of, files, folders};
 use std::path::Path;
 
-#[expect(clippy::print_stdout, reason = "a build script talks to cargo on stdout")]
 fn main() -> std::io::Result<()> {
     // The workspace, seen from the folder of this package, in which cargo runs its build script.
     let root = Path::new("../..");

@@ -10,7 +10,6 @@ use std::process::Command;
 /// The workspace, seen from the folder of this package, in which cargo runs its build script.
 const ROOT: &str = "../..";
 
-#[expect(clippy::print_stdout, reason = "a build script talks to cargo on stdout")]
 fn main() {
     let (sources, mut watched) = (sources(), Vec::new());
     let build = Checkout::of_workspace().and_then(|checkout| {
