@@ -12,17 +12,18 @@ test:
 test-unit:
     cargo test --workspace --release --exclude kiln-tests
 
-# Formatting, lints and generated files.
+# Formatting, lints, and what may be depended on (needs cargo-deny).
 lint:
     cargo fmt --check && cargo clippy --workspace --all-targets --release -- -D warnings
+    cargo deny check bans licenses sources
 
 # Writes what follows from the code again: schemas, the table of exit codes.
 generate:
     KILN_TESTS_WRITE_GENERATED=1 cargo test -p kiln-tests generated
 
-# Ratios against what people use today; prints, never fails.
+# Ratios against what people use today, of the kiln that users install; prints, never fails.
 bench:
-    cargo bench -p kiln-tests
+    cargo bench -p kiln-tests --profile dist
 
 # What changed between the last two builds of an artifact: just diff dashboard.
 diff ARTIFACT:

@@ -1,6 +1,7 @@
 //! How kiln compares with what people use today, as ratios. Prints; never fails for being slow.
 //!
-//! Run with `cargo bench -p kiln-tests`. It needs Docker, and `python3` for the comparison.
+//! Run with `cargo bench -p kiln-tests --profile dist`, which measures what users install. It needs Docker, and `python3`
+//! for the comparison.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 

@@ -1,9 +1,13 @@
 //! The shape of the repository is what `docs/architecture.md` says.
 
 use crate::harness::repository;
+use crate::lacking;
 use kiln_record::Code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// What `docs/messages.md` says of a message that no test holds.
+const BY_HAND: &str = "Written by hand.";
 
 /// What the package in a folder depends on inside the workspace, on whatever target, tests left out.
 fn edges(folder: &Path) -> BTreeSet<String> {
@@ -59,11 +63,14 @@ fn only_tests_depend_on_the_engine_in_memory() {
 #[test]
 fn the_top_level_holds_nothing_else() {
     let expected: BTreeSet<&str> = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
+        "SECURITY.md",
         "clippy.toml",
         "crates",
         "deny.toml",
@@ -108,10 +115,17 @@ fn the_findings_page_lists_every_code_with_its_level() {
     assert_eq!(listed, codes);
 }
 
-/// A code that nobody has seen a message of is not documented.
+/// A code that nobody has seen a message of is not documented, and the page says which ones no test holds.
 #[test]
 fn the_messages_page_shows_every_code_with_cause_and_remedy() {
     let page = fs_err::read_to_string(repository().join("docs/messages.md")).unwrap();
+    let tests: String = fs_err::read_dir(repository().join("tests/it"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| fs_err::read_to_string(path).unwrap())
+        .collect();
+    let calls: String = tests.split_whitespace().collect();
     for code in Code::ALL {
         let (_, section) = page
             .split_once(&format!("## `{code}`\n"))
@@ -119,12 +133,44 @@ fn the_messages_page_shows_every_code_with_cause_and_remedy() {
         let section = section.split("\n## ").next().unwrap();
         let block = section.split("```").nth(1).unwrap_or_else(|| panic!("{code} has a message"));
         assert!(block.contains(&format!("[{code}] ")), "{code}: {block}");
-        assert!(
-            block.lines().any(|line| line.starts_with("  ") && !line.starts_with("  →")),
-            "{code}: a cause"
-        );
+        // A note is one line.
         let note = block.contains("\nnote[");
+        let cause = block.lines().any(|line| line.starts_with("  ") && !line.starts_with("  →"));
+        assert!(note || cause, "{code}: a cause");
         assert!(note || block.contains("\n  → "), "{code}: a way out");
+        let documented = ["deny", "warn", "note"]
+            .iter()
+            .any(|level| calls.contains(&format!(".documents(\"{level}[{code}]")));
+        let by_hand = section.contains(BY_HAND);
+        assert!(
+            documented != by_hand,
+            "{code}: `{BY_HAND}` stands where no test documents the message, and nowhere else"
+        );
+    }
+}
+
+/// Nothing but what is listed can be done without, and the list names tests that there are.
+#[test]
+fn what_may_be_lacking_belongs_to_a_test() {
+    for lack in lacking::ALL {
+        let (module, name) = lack.test.split_once("::").unwrap();
+        let source = fs_err::read_to_string(repository().join(format!("tests/it/{module}.rs"))).unwrap();
+        assert!(source.contains(&format!("#[test]\nfn {name}() {{")), "{lack:?}");
+    }
+}
+
+/// A snapshot that nothing is compared with is a text that nobody reads.
+#[test]
+fn every_snapshot_is_compared() {
+    let tests = repository().join("tests");
+    let source = fs_err::read_to_string(tests.join("it/printed.rs")).unwrap();
+    let help = fs_err::read_to_string(tests.join("snapshots/help.snap")).unwrap();
+    for entry in fs_err::read_dir(tests.join("snapshots")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let stem = name.strip_suffix(".snap").unwrap_or_else(|| panic!("{name} is no snapshot"));
+        let of_a_command =
+            stem.strip_prefix("help-").is_some_and(|command| help.contains(&format!("\n  {command} ")));
+        assert!(of_a_command || source.contains(&format!("\"{stem}\"")), "{name} is never compared");
     }
 }
 

@@ -235,11 +235,11 @@ fn a_package_that_the_suite_does_not_have_is_named() {
 #[test]
 fn a_base_that_changed_after_its_lock_is_not_pinned() {
     let world = World::new("changed", &["busybox-static"]);
-    world.build("a").ends_with(exit::FINDINGS_DENIED).says(&[
-        "base-not-pinned",
-        "its packages are not locked",
-        "kiln lock --base changed",
-    ]);
+    world
+        .build("a")
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["base-not-pinned", "its packages are not locked", "kiln lock --base changed"])
+        .documents("deny[base-not-pinned] app");
     world.lock("a").ends_with(exit::SUCCESS);
     let definition = String::from_utf8(world.sandbox.read("images/changed.toml")).unwrap();
     let changed =

@@ -44,7 +44,7 @@ fn compiled_for_other_python() {
          3.13",
         "→ lock a wheel of native 1.0 tagged cp313, abi3 or none, for x86_64",
         "→ or target the runtime that it is for, if Lambda has one: python3.12",
-    ]);
+    ]).documents("deny[wrong-python-abi] app");
 }
 
 #[test]
@@ -69,10 +69,13 @@ fn compiled_for_other_machine_in_the_source_folder() {
     let sandbox = Sandbox::new();
     sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
     sandbox.write("manifests/app/src/vendor/tool.so", &object);
-    sandbox.denied().says(&[
-        "deny[wrong-machine] app: vendor/tool.so",
-        "`vendor/tool.so` of app is for aarch64, but the target is x86_64",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "deny[wrong-machine] app: vendor/tool.so",
+            "`vendor/tool.so` of app is for aarch64, but the target is x86_64",
+        ])
+        .documents("deny[wrong-machine] app: vendor/tool.so");
 }
 
 /// A wheel whose tag promises glibc 2.17 and whose module needs 2.34: the base has 2.36.
@@ -87,6 +90,17 @@ fn promises_too_much() -> WheelFile {
 }
 
 #[test]
+fn a_library_that_is_cut_off_tells_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "handler = print\n", "");
+    sandbox.write("manifests/app/src/broken.so", &plain_extension()[..40]);
+    sandbox
+        .denied()
+        .says(&["broken.so of app is an ELF file that cannot be understood"])
+        .documents("deny[elf-unreadable] app: broken.so");
+}
+
+#[test]
 fn needs_newer_glibc_than_target() {
     let wheel = promises_too_much();
     denied("3.11", &wheel)
@@ -97,6 +111,7 @@ fn needs_newer_glibc_than_target() {
             "python3.12",
             "→",
         ])
+        .documents("deny[glibc-too-new] app: native")
         .does_not_say("import-failed");
 }
 
@@ -110,12 +125,15 @@ fn an_exception_of_the_policy_publishes_what_the_base_loads() {
                      \"native.cpython-311-x86_64-linux-gnu.so\"\nreason = \"only run on our own hosts\"\nuntil = \
                      \"2020-01-31\"\n";
     sandbox.append("manifests/app.toml", exception);
-    sandbox.denied().says(&[
-        "deny[glibc-too-new] app",
-        "the exception for this ended on 2020-01-31",
-        "only run on our own hosts",
-        "warn[exception-expired] app",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "deny[glibc-too-new] app",
+            "the exception for this ended on 2020-01-31",
+            "only run on our own hosts",
+            "warn[exception-expired] app",
+        ])
+        .documents("warn[exception-expired] app");
     sandbox.replace("manifests/app.toml", "2020-01-31", "2999-12-31");
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
     let shown = sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).stdout;
@@ -149,7 +167,7 @@ fn no_compatible_wheel() {
         "there is a wheel for cp313-cp313-manylinux2014_aarch64",
         "accepted here: ",
         "→ lock another version of native",
-    ]);
+    ]).documents("deny[no-compatible-wheel] app: native");
 }
 
 #[test]
@@ -185,7 +203,7 @@ fn a_library_that_only_the_base_has_is_missing() {
             "of native 1.0 needs `libsqlite3.so.0`, which is neither in the artifact, nor in its layers, nor on python3.13 \
              (Amazon Linux 2023)",
             "→ use a wheel of native that brings `libsqlite3.so.0` along",
-        ])
+        ]).documents("deny[needed-library-missing] app")
         .does_not_say("import-failed");
 
     // The same library in `lib/` of a layer is where Lambda's loader looks.

@@ -7,13 +7,6 @@ use crate::harness::repository;
 use graph::{Circle, Sources, circles, edges};
 use std::path::Path;
 
-/// Crates that still have circles, each with the reason. A crate without any must not be listed.
-const UNTANGLED_LATER: [(&str, &str); 3] = [
-    ("kiln-build", "it is being divided into a crate for each of its tasks"),
-    ("kiln-plan", "its manifest is being divided by section"),
-    ("kiln-python", "its modules are being put into folders"),
-];
-
 /// All sources below a folder.
 fn read(folder: &Path, below: &str, sources: &mut Sources) {
     for entry in fs_err::read_dir(folder.join(below)).unwrap() {
@@ -36,13 +29,7 @@ fn no_crate_has_a_circle_of_files() {
         let mut sources = Sources::new();
         read(&entry.path().join("src"), "", &mut sources);
         let found = circles(&edges(&sources));
-        match UNTANGLED_LATER.iter().find(|(later, _)| *later == name) {
-            Some(_) if found.is_empty() => {
-                wrong += &format!("{name} has no circle any more: take it off the list\n")
-            }
-            Some(_) => {}
-            None => wrong.extend(found.iter().map(|circle| format!("{name}: {circle}"))),
-        }
+        wrong.extend(found.iter().map(|circle| format!("{name}: {circle}")));
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }

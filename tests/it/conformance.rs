@@ -104,7 +104,7 @@ fn a_file_that_pip_would_not_have_installed_is_told() {
         "deny[installer-differs] elsewhere/app.zip: tabulate/__init__.py and 3 more its content is another: ",
         "tabulate/added.py: the artifact has it, and pip does not install it",
         "RECORD: it lists tabulate/__init__.py otherwise than it is there",
-    ]);
+    ]).documents("deny[installer-differs] elsewhere/app.zip");
     sandbox
         .kiln()
         .run(["verify", "--cross-check", "nothing"])

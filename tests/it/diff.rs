@@ -344,5 +344,5 @@ fn builds_are_named_by_number_record_or_file() {
         .says(&["kept/empty.json", "not a kiln record"]);
     diff(&sandbox, &["app@1", "app@2", "--fail-on", "everything"])
         .ends_with(exit::USAGE)
-        .says(&["`everything`", "removed, added"]);
+        .says(&["'everything'", "possible values: removed, added"]);
 }

@@ -270,7 +270,10 @@ fn programs_have_no_network_unless_the_manifest_says_so_and_that_is_told() {
     let has = "import os\nopen('/interfaces', 'w').write(str(len(os.listdir('/sys/class/net')) > 1))\n";
     let network = "network = true\n";
     write_image(&sandbox, "app", &format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(has)), network);
-    build(&sandbox).ends_with(exit::SUCCESS).says(&["not-hermetic", "in no lock"]);
+    build(&sandbox)
+        .ends_with(exit::SUCCESS)
+        .says(&["not-hermetic", "in no lock"])
+        .documents("warn[not-hermetic] app");
     let record = record(&sandbox);
     let finding = record.findings.iter().find(|finding| finding.code == Code::NotHermetic).unwrap();
     assert_eq!(finding.level, Level::Warn);
@@ -293,7 +296,10 @@ fn what_no_rule_brings_into_one_form_is_denied() {
 
     let pipe = "import os\nos.mkfifo('/run/pipe')\n";
     write_image(&sandbox, "app", &format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(pipe)), "");
-    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["special-file", "`/run/pipe` is a named pipe"]);
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["special-file", "`/run/pipe` is a named pipe"])
+        .documents("deny[special-file] app");
 }
 
 #[test]
@@ -368,7 +374,10 @@ fn debian_packages_that_are_installed_over_the_base_own_their_files() {
 #[test]
 fn an_image_that_runs_as_nobody_knows_whom_is_denied() {
     let sandbox = image(&format!("FROM {BASE}\nUSER nosuch\n"), "");
-    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["user-unknown", "is to run as `nosuch`"]);
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["user-unknown", "is to run as `nosuch`"])
+        .documents("deny[user-unknown] app");
     sandbox.replace("manifests/app/Dockerfile", "nosuch", "nobody");
     build(&sandbox).ends_with(exit::SUCCESS);
     assert!(!ran(&record(&sandbox), CheckName::Start), "it has no program, and that is told");
@@ -476,7 +485,10 @@ fn an_image_without_its_dependencies_is_denied_as_a_zip_is() {
     // The lock is right, and the Dockerfile forgets to copy what was installed.
     let sandbox = with_lock("");
     sandbox.replace("manifests/app/Dockerfile", "COPY --from=build /site /srv/site\n", "");
-    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&["locked-not-installed", "alpha"]);
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["locked-not-installed", "alpha"])
+        .documents("deny[locked-not-installed] app");
     sandbox.assert_nothing_published();
 }
 

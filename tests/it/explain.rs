@@ -33,7 +33,9 @@ fn a_lock_for_another_python_is_explained_on_one_screen() {
         let shown = overview.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(shown.contains(line), "{line}: {shown}");
     }
-    let overview = overview.says(&["deny[declared-not-installed] app: inner"]);
+    let overview = overview
+        .says(&["deny[declared-not-installed] app: inner"])
+        .documents("deny[declared-not-installed] app: inner");
     assert!(overview.stdout.lines().count() < 24, "{}", overview.stdout);
     let one = sandbox.kiln().run(["explain", "app", "Outer"]).ends_with(exit::SUCCESS).stdout;
     for line in [

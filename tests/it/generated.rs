@@ -4,6 +4,7 @@
 
 use crate::harness::repository;
 use kiln_record::exit;
+use std::path::Path;
 
 const REWRITE: &str = "KILN_TESTS_WRITE_GENERATED";
 
@@ -27,8 +28,77 @@ fn with_block(page: &str, name: &str, block: &str) -> String {
 }
 
 #[test]
+fn the_schemas() {
+    let schemas = kiln_cli::schemas();
+    for (name, schema) in &schemas {
+        let text = serde_json::to_string_pretty(schema.as_value()).unwrap();
+        holds(&format!("docs/schemas/{name}.json"), &format!("{text}\n"));
+    }
+    let folder = repository().join("docs/schemas");
+    let files = [&folder, &folder.join("output")].map(|folder| fs_err::read_dir(folder).unwrap());
+    let paths = files.into_iter().flatten().map(|file| file.unwrap().path());
+    let known = paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")).count();
+    assert_eq!(known, schemas.len(), "docs/schemas holds no schema of something else");
+}
+
+#[test]
 fn the_exit_codes_of_the_findings_page() {
     let path = "docs/findings.md";
     let page = fs_err::read_to_string(repository().join(path)).unwrap();
     holds(path, &with_block(&page, "exit codes", &exit::table()));
+}
+
+/// The first sentence of a file's own documentation.
+fn purpose(source: &str) -> String {
+    let lines = source.lines().take_while(|line| line.starts_with("//!"));
+    let text: Vec<&str> = lines.map(|line| line.trim_start_matches("//!").trim()).collect();
+    let paragraph = text.split(|line| line.is_empty()).next().unwrap_or_default().join(" ");
+    match paragraph.split_once(". ") {
+        Some((sentence, _)) => format!("{sentence}."),
+        None => paragraph,
+    }
+}
+
+/// The source files below a folder: each folder's own files first.
+fn sources(folder: &Path, below: &str, all: &mut Vec<(String, String)>) {
+    let mut names: Vec<(bool, String)> = fs_err::read_dir(folder.join(below))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_type().unwrap().is_dir(), entry.file_name().into_string().unwrap()))
+        .collect();
+    names.sort();
+    for (is_folder, name) in names {
+        let path = format!("{below}{name}");
+        if is_folder {
+            sources(folder, &format!("{path}/"), all);
+        } else if path.ends_with(".rs") {
+            all.push((path.clone(), fs_err::read_to_string(folder.join(&path)).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn the_map_of_files() {
+    let mut page = String::from(
+        "# Where things are\n\nEvery source file of every crate, with the first sentence that it says of itself. The crates \
+         and what they may reach\nare in [architecture.md](architecture.md). Written by `just generate`.\n",
+    );
+    let crates = repository().join("crates");
+    let mut names: Vec<String> = fs_err::read_dir(&crates)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for name in names {
+        let mut files = Vec::new();
+        sources(&crates.join(&name).join("src"), "", &mut files);
+        page += &format!("\n## {name}\n\n| file | |\n|---|---|\n");
+        for (path, source) in files {
+            let purpose = purpose(&source);
+            let is_test = path.ends_with("tests.rs") || path.contains("tests/");
+            assert!(!purpose.is_empty() || path == "main.rs" || is_test, "{name}/{path} says what it is for");
+            page += &format!("| `{path}` | {} |\n", purpose.replace('|', "\\|"));
+        }
+    }
+    holds("docs/modules.md", &page);
 }

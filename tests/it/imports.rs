@@ -68,12 +68,14 @@ fn handler_imports_undeclared_module() {
             "`boto3` is imported but not packaged: runtime python3.13 has it, in a version that AWS chooses",
             "imported at /var/task/app.py:1",
             "→ to decide the version yourself, add `boto3` to the project's dependencies",
-        ]);
+        ]).documents("deny[import-failed] undeclared: requests").documents("warn[provided-by-runtime] provided: boto3");
     let json = outcome.json();
     assert_eq!(findings(&json, "undeclared"), ["deny[import-failed] requests"]);
     assert_eq!(findings(&json, "provided"), ["warn[provided-by-runtime] boto3"]);
     assert_eq!(findings(&json, "layered"), ["note[provided-by-layer] aws_lambda_powertools"]);
     assert_eq!(findings(&json, "locked"), ["note[provided-by-layer] aws-lambda-powertools"]);
+    let shown = sandbox.kiln().run(["show", "locked"]).ends_with(exit::SUCCESS);
+    shown.documents("note[provided-by-layer] aws-lambda-powertools");
     let published: Vec<String> =
         sandbox.dist().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".zip")).collect();
     assert_eq!(
@@ -122,14 +124,17 @@ fn handlers_that_lambda_would_not_find() {
     set("attribute", "app.handle");
     set("module", "src/app.handler");
     set("value", "app.handlers");
-    let outcome = sandbox.denied().says(&[
-        "deny[handler-missing] attribute: app.handle module `app` has no `handle`",
-        "→ if `handler` is meant, set `handler = \"app.handler\"`",
-        "deny[handler-missing] module: src/app.handler there is no module `src.app` in the artifact",
-        "→ if `app` is meant, set `handler = \"app.handler\"`",
-        "deny[handler-missing] value: app.handlers `handlers` in module `app` cannot be called",
-        "3 denied",
-    ]);
+    let outcome = sandbox
+        .denied()
+        .says(&[
+            "deny[handler-missing] attribute: app.handle module `app` has no `handle`",
+            "→ if `handler` is meant, set `handler = \"app.handler\"`",
+            "deny[handler-missing] module: src/app.handler there is no module `src.app` in the artifact",
+            "→ if `app` is meant, set `handler = \"app.handler\"`",
+            "deny[handler-missing] value: app.handlers `handlers` in module `app` cannot be called",
+            "3 denied",
+        ])
+        .documents("deny[handler-missing] attribute: app.handle");
     outcome.does_not_say("import-failed");
 }
 
@@ -204,14 +209,17 @@ fn budget_exceeded() {
     function(&sandbox, "app", "import data");
     sandbox.write("manifests/app/src/data.py", format!("DATA = '{}'\n", "x".repeat(30_000)));
     sandbox.append("manifests/app.toml", "\n[budget]\nzip = \"50 B\"\nunpacked = \"20 kB\"\n");
-    sandbox.denied().says(&[
-        "deny[budget-exceeded] app: unpacked the unpacked files take 30",
-        "20",
-        "deny[budget-exceeded] app: zip the zip takes",
-        "50 B",
-        "app has 29.4 KiB unpacked, 29.3 KiB of it in data.py",
-        "→ or raise the budget `zip` in the manifest",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "deny[budget-exceeded] app: unpacked the unpacked files take 30",
+            "20",
+            "deny[budget-exceeded] app: zip the zip takes",
+            "50 B",
+            "app has 29.4 KiB unpacked, 29.3 KiB of it in data.py",
+            "→ or raise the budget `zip` in the manifest",
+        ])
+        .documents("deny[budget-exceeded] app: unpacked");
     sandbox.replace("manifests/app.toml", "50 B", "50 kB").replace("manifests/app.toml", "20 kB", "40 kB");
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
 }
@@ -223,13 +231,16 @@ fn unzipped_too_large() {
     // A file with a hole: 252 MiB of zeros that take no space on the disk and compress to almost nothing.
     let file = fs_err::File::create(sandbox.path("manifests/app/src/zeros.bin")).unwrap();
     file.set_len(252 << 20).unwrap();
-    sandbox.denied().says(&[
-        "deny[unzipped-too-large] app: unpacked the function unpacks to 264",
-        "more than the 262",
-        "that Lambda allows",
-        "app has 252.0 MiB unpacked, 252.0 MiB of it in zeros.bin",
-        "→ remove or replace what is largest",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "deny[unzipped-too-large] app: unpacked the function unpacks to 264",
+            "more than the 262",
+            "that Lambda allows",
+            "app has 252.0 MiB unpacked, 252.0 MiB of it in zeros.bin",
+            "→ remove or replace what is largest",
+        ])
+        .documents("deny[unzipped-too-large] app: unpacked");
 }
 
 /// An import test that only compiles would pass all of these.
@@ -251,7 +262,7 @@ fn every_import_of_own_code_is_looked_up_where_it_stands() {
             "imported at app.py:17",
             "warn[import-unresolved] app: perhaps it is imported under a condition that is not known here",
             "→ or, if the code can do without it, catch `ImportError` around the import",
-        ])
+        ]).documents("deny[import-unresolved] app: by_name")
         .does_not_say("only_for_types")
         .does_not_say("ujson")
         .does_not_say("winreg")
@@ -328,7 +339,7 @@ fn transitive_distributions_are_told_from_declared_ones_and_unused_ones_from_use
         "warn[imported-not-declared] app: inner `inner` is imported at app.py:1, but inner is here only because another \
          distribution requires it",
         "→ add inner to the project's dependencies",
-    ]);
+    ]).documents("warn[imported-not-declared] app: inner");
     sandbox.append(
         "manifests/app.toml",
         "\n[[policy.exception]]\ncode = \"import-failed\"\nsubject = \"idle_part\"\nreason = \"only its data is used\"\n\

@@ -208,8 +208,9 @@ fn a_lock_and_settings_that_disagree_are_denied_before_an_index_is_asked() {
     let asked = (indexes.public.requests(), indexes.private.requests());
     let denied = |settings: &str, parts: &[&str]| {
         sandbox.write("kiln.toml", settings);
-        kiln.run(["build", "app"]).ends_with(exit::FINDINGS_DENIED).says(parts);
+        let outcome = kiln.run(["build", "app"]).ends_with(exit::FINDINGS_DENIED).says(parts);
         assert_eq!(asked, (indexes.public.requests(), indexes.private.requests()), "nothing was asked");
+        outcome
     };
     denied(
         &format!("format = \"1\"\n[python]\nindex = \"{}\"\n", indexes.public.url()),
@@ -233,7 +234,8 @@ fn a_lock_and_settings_that_disagree_are_denied_before_an_index_is_asked() {
             "is locked from the default index, but kiln.toml binds the name to `acme`",
             "→ lock it from `acme`: kiln lock app",
         ],
-    );
+    )
+    .documents("deny[index-not-bound] app: pad");
     // What was not made by kiln lock cannot be made to bind a name to two indexes, either.
     let two = indexes.settings(
         "packages = [\"acme-*\"]\n[[index]]\nname = \"b\"\nurl-env = \"B\"\npackages = [\"*-lib\"]\n",

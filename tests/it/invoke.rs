@@ -173,7 +173,7 @@ fn endings_that_are_no_answer() {
         "deny[smoke-failed] greedy: call it was killed instead of answering: it needs more than 128 MB of memory",
         "deny[smoke-failed] stuck: call it fails with RuntimeError before its first event, while its modules are loaded",
         "7 denied",
-    ]);
+    ]).documents("deny[smoke-failed] hangs: call");
 }
 
 #[test]

@@ -144,6 +144,8 @@ fn index_options_of_a_lock_are_passed_over_and_told() {
     let lock = format!("--index-url https://me:hunter2@index.example/simple\n{}", plain.requirement(""));
     sandbox.function("app", "3.13", "import plain\n\ndef handler(event, context):\n    return 1\n", &lock);
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("hunter2");
+    let shown = sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS);
+    shown.documents("note[option-passed-over] manifests/app/requirements.txt:1");
     let record = String::from_utf8(sandbox.read("dist/app/record.json")).unwrap();
     assert!(record.contains("option-passed-over") && record.contains("app/requirements.txt:1"), "{record}");
     assert!(!record.contains("hunter2"), "{record}");

@@ -1,7 +1,8 @@
 //! End-to-end tests: the real binary, a real engine, real packages.
 //!
-//! They need Docker and the package registries that the machine is configured for. A machine without them fails these
-//! tests: nothing is skipped in silence.
+//! They need Docker, Debian's tools named in `harness::judges`, and the package registries that the machine
+//! is configured for. A machine without them fails these tests. What a test may do without is in `lacking`,
+//! and said at the end of a run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,6 +28,7 @@ mod incremental;
 mod indexes;
 mod invoke;
 mod killed;
+mod lacking;
 mod local_sources;
 mod lock_artifact;
 mod lock_formats;
@@ -35,11 +37,13 @@ mod packaging;
 mod packagings;
 mod pip_oracle;
 mod platforms;
+mod printed;
 mod push;
 mod python_lock;
 mod records;
 mod registry;
 mod reproducible;
+mod schemas;
 mod sdists;
 mod smoke;
 mod steps;

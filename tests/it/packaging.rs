@@ -217,11 +217,16 @@ fn patterns_leave_files_out_and_record_follows() {
         "manifests/app.toml",
         "\n[package]\nexclude = [\"shapes/data/l*\", \"notes/**\", \"small.bin\"]\n",
     );
-    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).says(&[
-        "warn[pattern-without-match] app: small.bin",
-        "there is `shapes/data/small.bin`; `**/small.bin` would match it",
-        "app: exclude left out 2 files",
-    ]);
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::SUCCESS)
+        .says(&[
+            "warn[pattern-without-match] app: small.bin",
+            "there is `shapes/data/small.bin`; `**/small.bin` would match it",
+            "app: exclude left out 2 files",
+        ])
+        .documents("warn[pattern-without-match] app: small.bin");
     let built = record(&sandbox, "app");
     let exclude = rule(&built, "exclude");
     assert_eq!((exclude.files, exclude.bytes_before, exclude.bytes_after), (2, 5005, 0));
@@ -450,14 +455,19 @@ fn layers_that_hide_one_another_are_told_with_their_versions() {
         "python/shapes.py",
         "warn[layer-shadowed] app: shared",
         "app has `shared` of app, and its layer second has it with other content: the function's own is imported",
-    ]);
+    ]).documents("warn[layer-overlap] app: shapes");
 
     sandbox.replace("manifests/app.toml", "[\"first\", \"second\"]", "[\"first\"]");
-    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).says(&[
-        "warn[layer-shadowed] app: shapes",
-        "app ships shapes 2.11, and its layer first has shapes 2.9: the function's own is imported",
-        "→ lock shapes 2.9 for the function",
-    ]);
+    sandbox
+        .kiln()
+        .run(["build", "app"])
+        .ends_with(exit::SUCCESS)
+        .says(&[
+            "warn[layer-shadowed] app: shapes",
+            "app ships shapes 2.11, and its layer first has shapes 2.9: the function's own is imported",
+            "→ lock shapes 2.9 for the function",
+        ])
+        .documents("warn[layer-shadowed] app: shapes");
 }
 
 #[test]
@@ -514,7 +524,7 @@ fn what_an_artifact_should_not_hold() {
         "warn[credential-leak] app: settings.py line 2 holds an AWS access key id (AKIA…)",
         "warn[build-path-leak] app: run.sh line 2 names `/home/alice`, a folder of the machine that it was made on",
         "warn[bytecode-without-source] app: orphan 1 bytecode file of orphan have no source: orphan/secret.pyc",
-    ]);
+    ]).documents("warn[credential-leak] app").documents("warn[build-path-leak] app").documents("warn[bytecode-without-source] app");
     all.does_not_say(&key);
     let written = String::from_utf8(sandbox.read("dist/app/record.json")).unwrap();
     assert!(!written.contains(&key), "the record does not repeat it");
@@ -533,7 +543,7 @@ fn azul_3329_links_that_became_copies_are_noticed() {
     sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).prints(&[
         "note[duplicate-content] lib/libazul.so: the same 117.2 KiB are there 3 times, which costs 234.4 KiB: lib/libazul.so, \
          lib/libazul.so.1, lib/libazul.so.1.3",
-    ]);
+    ]).documents("note[duplicate-content] lib/libazul.so");
 }
 
 /// SAM copied links as files, and a later release as links that led nowhere.
@@ -549,10 +559,15 @@ fn aws_sam_cli_477_links_stay_links() {
     assert_eq!(record(&sandbox, "app").findings, []);
 
     sandbox.append("manifests/app.toml", "\n[package]\nexclude = [\"lib/libx.so.1\"]\n");
-    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).says(&[
-        "warn[dangling-link] app: lib/libx.so",
-        "the link leads to `lib/libx.so.1`, which is not in the artifact",
-    ]);
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::SUCCESS)
+        .says(&[
+            "warn[dangling-link] app: lib/libx.so",
+            "the link leads to `lib/libx.so.1`, which is not in the artifact",
+        ])
+        .documents("warn[dangling-link] app");
 }
 
 /// Lambda runs as another user: a file that only its owner's group can read cannot be imported there.
@@ -584,10 +599,13 @@ fn aws_lambda_builders_two_wheels_with_top_level_tests() {
     let index = LocalIndex::serve(&[one.clone(), two.clone()]);
     let sandbox = Sandbox::new().with_index(&index);
     sandbox.function("app", "3.13", HANDLER, &(one.requirement("") + &two.requirement("")));
-    sandbox.denied().says(&[
-        "deny[path-collision] app: tests/__init__.py",
-        "one 1.0 and two 1.0 both bring it, with different content",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "deny[path-collision] app: tests/__init__.py",
+            "one 1.0 and two 1.0 both bring it, with different content",
+        ])
+        .documents("deny[path-collision] app: tests/__init__.py");
     sandbox.append("manifests/app.toml", "\n[package]\ndrop = [\"docs\"]\n");
     sandbox.denied().says(&["deny[path-collision] app: tests/__init__.py"]);
     sandbox.replace("manifests/app.toml", "docs", "tests");

@@ -95,7 +95,7 @@ fn requires_python_tilde_3_12_on_3_13() {
             "(runtime python3.13)",
             "→ use a base and a runtime whose Python the constraint accepts: python3.12",
             "→ or, if the code runs on 3.13, let manifests/app/pyproject.toml:6 accept it and lock again: poetry lock",
-        ])
+        ]).documents("deny[requires-python-mismatch] app: python")
         .does_not_say("declared-not-installed");
     assert_eq!(index.requests(), 0, "denied before any download");
 }
@@ -131,7 +131,7 @@ fn lock_missing_or_stale() {
          lock again: poetry lock",
         "→ or take back the change to the dependencies in manifests/stale/pyproject.toml",
         "4 denied",
-    ]);
+    ]).documents("deny[lock-missing] unhashed");
     assert_eq!(index.requests(), 0, "{outcome}");
 
     // The lock that belongs to the project is taken.
@@ -225,7 +225,7 @@ fn a_wheel_that_is_not_what_its_own_record_says() {
             "deny[record-mismatch] app: tampered `tampered-1.0-py3-none-any.whl` does not match its RECORD: ",
             "the lock names this file at manifests/app/requirements.txt:1",
             "→ do not use this file",
-        ]);
+        ]).documents("deny[record-mismatch] app: tampered");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is remembered and published beside an artifact, and `kiln history`, `show` and `verify`, which read it.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, wheel};
+use crate::harness::{LocalIndex, Outcome, Sandbox, repository, wheel};
 use fs_err as fs;
 use kiln_record::{Digest, Record, exit};
 use serde_json::Value;
@@ -84,6 +84,16 @@ fn what_is_published_says_what_it_is() {
     assert_eq!(entry["tree"], record.tree.to_string());
     assert_eq!(entry["unpacked_size"], record.to_tree().size());
 
+    // One kiln and no other: what `kiln --version` says, in the record and in both documents that are made from it.
+    let said = sandbox.kiln().run(["--version"]).ends_with(exit::SUCCESS).stdout;
+    let version = said.trim_end().strip_prefix("kiln ").unwrap();
+    assert_eq!(record.tools["kiln"], version);
+    let sbom = json(&sandbox.read("dist/app/app.cdx.json"));
+    let tools = sbom["metadata"]["tools"]["components"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == "kiln" && tool["version"] == version), "{tools:?}");
+    let provenance = json(&sandbox.read("dist/app/app.intoto.jsonl"));
+    assert_eq!(provenance["predicate"]["runDetails"]["builder"]["version"]["kiln"], version);
+
     let checked = Command::new("sha256sum")
         .args(["--check", "--strict", "SHA256SUMS"])
         .current_dir(sandbox.path("dist/app"))
@@ -98,6 +108,15 @@ fn what_is_published_says_what_it_is() {
     // The two forms are what the usual tools say.
     let openssl = Command::new("sha256sum").arg(sandbox.path("dist/app/app.zip")).output().unwrap();
     assert!(String::from_utf8_lossy(&openssl.stdout).starts_with(&digest.hex()));
+}
+
+#[test]
+fn the_version_names_the_commit_that_kiln_was_built_from() {
+    let said = Sandbox::bare().kiln().run(["--version"]).ends_with(exit::SUCCESS).stdout;
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(repository()).output().unwrap();
+    let commit = String::from_utf8(head.stdout).unwrap();
+    let version = format!("kiln {}+{}", env!("CARGO_PKG_VERSION"), commit.trim_end());
+    assert!([version.clone(), format!("{version}.modified")].contains(&said.trim_end().to_owned()), "{said}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn only_what_is_listed_is_built() {
         "there is a source distribution, tool-1.0.tar.gz: building it runs its code",
         "write `sdists = [\"tool\"]` under [python] in manifests/app.toml",
         "or lock another version of tool that has a wheel",
-    ]);
+    ]).documents("deny[sdist-not-listed] app: tool");
     sandbox.append(MANIFEST, "sdists = [\"tool\"]\n");
     build(&sandbox).ends_with(exit::SUCCESS).says(&["build tool-1.0.tar.gz build tool-1.0.tar.gz, again"]);
 
@@ -91,13 +91,16 @@ fn a_wheel_that_fits_comes_first_and_useless_names_are_told() {
     let lines = source.requirement("").trim_end().to_owned() + " \\\n    " + &hash + "\n";
     let code = "import tool\n\ndef handler(event, context):\n    return tool.VALUE\n";
     sandbox.function("app", "3.13", code, &lines).append(MANIFEST, "sdists = [\"tool\", \"tol\"]\n");
-    build(&sandbox).ends_with(exit::SUCCESS).says(&[
-        "warn[sdist-not-used] app: tol",
-        "the manifest lets tol be built, but manifests/app/requirements.txt has no such distribution",
-        "warn[sdist-not-used] app: tool",
-        "its wheel tool-2.0-py3-none-any.whl fits, and is taken",
-        "remove tool from `sdists` under [python] in manifests/app.toml",
-    ]);
+    build(&sandbox)
+        .ends_with(exit::SUCCESS)
+        .says(&[
+            "warn[sdist-not-used] app: tol",
+            "the manifest lets tol be built, but manifests/app/requirements.txt has no such distribution",
+            "warn[sdist-not-used] app: tool",
+            "its wheel tool-2.0-py3-none-any.whl fits, and is taken",
+            "remove tool from `sdists` under [python] in manifests/app.toml",
+        ])
+        .documents("warn[sdist-not-used] app: tool");
     assert!(record(&sandbox).components.iter().all(|component| component.built_from.is_none()));
 }
 
@@ -214,12 +217,15 @@ fn what_a_build_needs_must_be_locked_before_anything_runs() {
         index.add(file, &file.digest().hex(), &file.bytes);
     }
     let lock = "manifests/app/build.txt";
-    sandbox.denied().says(&[
-        "deny[build-requirement-not-locked] app: tool",
-        "tool 5.0 is built with `forge>=2`, which manifests/app.toml names no lock for",
-        "forge>=2: forge is not there",
-        "tool-5.0.tar.gz says so, for its build backend forge",
-    ]);
+    sandbox
+        .denied()
+        .says(&[
+            "deny[build-requirement-not-locked] app: tool",
+            "tool 5.0 is built with `forge>=2`, which manifests/app.toml names no lock for",
+            "forge>=2: forge is not there",
+            "tool-5.0.tar.gz says so, for its build backend forge",
+        ])
+        .documents("deny[build-requirement-not-locked] app: tool");
     sandbox.append(MANIFEST, "\n[python.build]\nlock = \"app/build.txt\"\n");
     sandbox
         .denied()
@@ -386,7 +392,7 @@ fn a_base_without_a_compiler_is_told() {
         "has sources for a compiler, such as src/markupsafe/_speedups.c, and was built to",
         "which has no native code",
         "name a base with a compiler and Python's headers with `base` under [python.build] in manifests/app.toml",
-    ]);
+    ]).documents("warn[extension-not-built] app: markupsafe");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn metadata_without_its_module() {
             "hollow 1.0 has its metadata in the artifact, but no file beside it, and it requires nothing",
             "→ look at its wheel: it was built without its modules",
         ])
+        .documents("deny[metadata-without-module] app: hollow")
         .does_not_say("meta 1.0");
 }
 
@@ -33,10 +34,29 @@ fn own_files_inside_the_package_of_a_distribution() {
     let sandbox = Sandbox::new().with_index(&index);
     sandbox.function("app", "3.13", CODE, &outer.requirement(""));
     sandbox.write("manifests/app/src/outer/patched.py", "");
-    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).says(&[
-        "warn[unowned-file] app: outer/patched.py",
-        "1 of the artifact's own files lies inside a package of outer, whose RECORD does not list it",
-    ]);
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::SUCCESS)
+        .says(&[
+            "warn[unowned-file] app: outer/patched.py",
+            "1 of the artifact's own files lies inside a package of outer, whose RECORD does not list it",
+        ])
+        .documents("warn[unowned-file] app: outer/patched.py");
+}
+
+/// A copy of a distribution that somebody committed beside the code.
+#[test]
+fn a_distribution_that_no_lock_names() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.write("manifests/app/src/tool.py", "");
+    let metadata = "Metadata-Version: 2.1\nName: tool\nVersion: 1.0\n";
+    sandbox.write("manifests/app/src/tool-1.0.dist-info/METADATA", metadata);
+    sandbox
+        .denied()
+        .says(&["tool 1.0 is in the tree, but no lock names it", "found in `tool-1.0.dist-info`"])
+        .documents("deny[installed-not-locked] app: tool 1.0");
 }
 
 /// protobuf and its like: an empty `google/__init__.py` in one place hides all of `google` in the other.
@@ -68,7 +88,7 @@ fn a_stray_init_breaks_a_namespace_package() {
         "`space/__init__.py` of app makes `space` a regular package, so that tools with `space/second.py` cannot be imported \
          beside it",
         "→ remove `space/__init__.py`, if it is your own and empty",
-    ]);
+    ]).documents("deny[namespace-broken] app: space");
     let extends = "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n";
     sandbox.write("manifests/app/src/space/__init__.py", extends);
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);

@@ -47,6 +47,7 @@ pub struct Sample {
 
 /// Which size is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// The archive's.
@@ -77,6 +78,7 @@ impl fmt::Display for Measure {
 
 /// What the step rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepVerdict {
     /// There is no earlier build to compare with.
@@ -91,6 +93,7 @@ pub enum StepVerdict {
 
 /// A step in size, judged, with all numbers needed to compute the judgement again. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SizeStep {
     /// Which size.
     pub measure: Measure,
@@ -283,6 +286,7 @@ impl SizeStep {
 
 /// Which rule noticed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// A change that no changed input accounts for.
@@ -297,6 +301,7 @@ pub enum Rule {
 
 /// Something that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Anomaly {
     /// Which rule noticed it.
     pub rule: Rule,

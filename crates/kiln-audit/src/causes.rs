@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// An input that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InputChange {
     /// The part it plays.
     pub role: InputRole,
@@ -19,6 +20,7 @@ pub struct InputChange {
 
 /// Something else about the build that differs: target, handler, layers, format, a tool's version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PropertyChange {
     /// Its name, such as `runtime` or `tool libdeflate`.
     pub name: String,
@@ -30,6 +32,7 @@ pub struct PropertyChange {
 
 /// What accounts for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeCause {
     /// The kind of input.
     pub kind: CauseKind,
@@ -41,6 +44,7 @@ pub struct ChangeCause {
 
 /// The kind of input that accounts for a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CauseKind {
     /// The dependency lock, or the project file beside it.

@@ -94,6 +94,7 @@ fn own_component_as_in(before: &Record, after: &Record) -> Option<Record> {
 
 /// What changed between two builds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Diff {
     /// The version of this structure.
     pub format: FormatVersion,
@@ -134,6 +135,7 @@ pub struct Diff {
 
 /// What identifies one of the two builds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Side {
     /// The artifact.
     pub artifact: ArtifactName,
@@ -153,6 +155,7 @@ pub struct Side {
 
 /// How equal two builds are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The archives have the same bytes.
@@ -165,6 +168,7 @@ pub enum Verdict {
 
 /// A component that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ComponentChange {
     /// Its id.
     pub id: ComponentId,
@@ -190,6 +194,7 @@ pub struct ComponentChange {
 
 /// What happened to a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ComponentChangeKind {
     /// It is gone.
@@ -210,6 +215,7 @@ pub enum ComponentChangeKind {
 
 /// Unpacked bytes that came (or went, if negative), by reason. The parts add up to the total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ByteDelta {
     /// All.
     pub total: i64,
@@ -229,6 +235,7 @@ pub struct ByteDelta {
 
 /// Unpacked bytes of one component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ComponentBytes {
     /// Its id.
     pub id: ComponentId,
@@ -242,6 +249,7 @@ pub struct ComponentBytes {
 
 /// A locked distribution that is left out on one side, or for another reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GapChange {
     /// Its name.
     pub distribution: String,

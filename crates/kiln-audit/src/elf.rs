@@ -471,19 +471,45 @@ pub(crate) mod tests {
         assert!(inspect_elf(b"\x7fELF").is_err());
     }
 
+    /// A file that is cut off is refused, and of a damaged one nothing is told that does not stand in it.
     #[test]
     fn every_truncation_and_every_changed_byte_is_survived() {
         let good = shared_object(62, "libc.so.6", "GLIBC_2.34");
+        // Which symbol needs a version is told where it is to be found, and is no reason to refuse a file.
+        let told_of = |bytes: &[u8]| {
+            inspect_elf(bytes).map(|facts| {
+                facts.map(|mut facts| {
+                    facts.versions.values_mut().for_each(|version| version.symbol = None);
+                    facts
+                })
+            })
+        };
+        let whole = told_of(&good).unwrap();
         for end in 0..good.len() {
-            let _ = inspect_elf(&good[..end]);
+            match told_of(&good[..end]) {
+                Ok(None) => assert!(end < 4, "{end}"),
+                Ok(told) => assert_eq!(told, whole, "{end}"),
+                Err(AuditError::Elf(reason)) => assert!(end >= 4 && !reason.is_empty(), "{end}"),
+            }
         }
+        let mut refused = 0;
         for at in 4..good.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut bad = good.clone();
                 bad[at] = value;
-                let _ = inspect_elf(&bad);
+                let Ok(told) = inspect_elf(&bad) else {
+                    refused += 1;
+                    continue;
+                };
+                let told = told.expect("its first bytes are those of an ELF file");
+                let names = told.needed.iter().chain(&told.soname).chain(&told.runpath);
+                for name in names.chain(told.versions.values().map(|version| &version.text)) {
+                    let there = bad.windows(name.len().max(1)).any(|part| part == name.as_bytes());
+                    assert!(there || name.is_empty(), "{name:?} was made up: byte {at} is {value}");
+                }
             }
         }
+        assert!(refused > 100, "{refused}");
     }
 
     #[test]
@@ -494,7 +520,7 @@ pub(crate) mod tests {
         let verneed = 176 + 9 * 16;
         bad[verneed + 2..verneed + 4].copy_from_slice(&u16::MAX.to_le_bytes());
         bad[verneed + 12..verneed + 16].copy_from_slice(&1_u32.to_le_bytes());
-        let _ = inspect_elf(&bad);
+        assert_eq!(inspect_elf(&bad), Err(AuditError::Elf("a name lies outside its string table")));
     }
 
     #[test]

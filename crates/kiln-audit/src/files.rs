@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 /// One entry that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileChange {
     /// Where it is; where it is now, if it moved.
     pub path: TreePath,
@@ -23,6 +24,7 @@ pub struct FileChange {
 
 /// What happened to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FileChangeKind {
     /// It is new.
@@ -41,6 +43,7 @@ pub enum FileChangeKind {
 
 /// The measurable part of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileState {
     /// Bytes: a file's length, a link's target's length.
     pub size: u64,

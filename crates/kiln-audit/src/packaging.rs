@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// What one packaging of a function brings along. What Lambda's runtime brings to a zip is not in it, and is not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Packaging {
     /// What kind of artifact.
     pub kind: ArtifactKind,
@@ -63,6 +64,7 @@ fn own_surface(record: &Record) -> Surface {
 
 /// The two packagings of a diff, side by side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Packagings {
     /// The one that is compared with.
     pub before: Packaging,

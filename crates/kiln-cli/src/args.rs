@@ -1,13 +1,15 @@
 //! The command line.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kiln_audit::FailOn;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use std::path::PathBuf;
 
 /// The version of this kiln, with the commit that it was built from where that is known (`build.rs`).
 pub(crate) const VERSION: &str = env!("KILN_VERSION");
 
-/// Builds AWS Lambda zips and layers that anyone can rebuild bit for bit, says what is inside, and tells what changed.
+/// Builds AWS Lambda zips, layers and container images that anyone can rebuild bit for bit, says what is inside, and tells what changed.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version = VERSION, max_term_width = 110, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
@@ -211,10 +213,13 @@ pub(crate) struct Diff {
     pub(crate) before: String,
     /// The build after, in the same forms
     pub(crate) after: String,
-    /// Ends with exit code 12 if the comparison finds one of these: removed, added, downgrade, unexplained, size,
-    /// rebuilt, any
-    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
-    pub(crate) fail_on: Vec<String>,
+    /// Ends with exit code 12 if the comparison finds one of these
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = fail_on())]
+    pub(crate) fail_on: Vec<FailOn>,
+}
+
+fn fail_on() -> impl TypedValueParser<Value = FailOn> {
+    PossibleValuesParser::new(FailOn::ALL.map(FailOn::as_str)).try_map(|text| text.parse::<FailOn>())
 }
 
 #[derive(Debug, Args)]

@@ -1,13 +1,16 @@
 //! Errors, as they are told: what, where, why, what to do, and which exit code.
 
 use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
 use kiln_invocation::BuildError;
 use kiln_plan::Problem;
 use kiln_python::InputProblem;
 use kiln_record::{Exit, exit};
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report, SourceSpan};
+
+/// How long a line of source may be before it is cut.
+const WIDTH: usize = 110;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -319,35 +322,66 @@ fn describe_input(problems: &[InputProblem]) -> String {
     lines.join("\n")
 }
 
-/// Shows a problem with the lines around it.
+/// Shows a problem with the line that it is in.
 fn render_problem(problem: &Problem, printer: Printer) -> String {
     // What the renderer adds are its own colours, so none may be in what it is given.
     let (message, file) = (harmless_in_place(&problem.message), harmless_in_place(&problem.file));
-    let mut diagnostic = MietteDiagnostic::new(message);
-    if let Some(help) = &problem.help {
-        diagnostic = diagnostic.with_help(harmless_in_place(help));
-    }
-    let theme = if printer.stderr_colour {
-        miette::GraphicalTheme::unicode()
-    } else {
-        miette::GraphicalTheme::unicode_nocolor()
-    };
-    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110);
-    let mut text = String::new();
-    let shown = match (&problem.text, &problem.span) {
-        (Some(source), Some(span)) if !span.is_empty() => {
-            let label = LabeledSpan::underline(SourceSpan::from(span.clone()));
-            let report = Report::new(diagnostic.with_label(label))
-                .with_source_code(NamedSource::new(file, harmless_in_place(source)));
-            handler.render_report(&mut text, report.as_ref())
+    let help = problem.help.as_deref().map(harmless_in_place);
+    let (source, span) = match (&problem.text, &problem.span) {
+        (Some(source), Some(span)) if source.get(span.clone()).is_some_and(|part| !part.is_empty()) => {
+            (harmless_in_place(source), Some(span.clone()))
         }
-        _ => {
-            diagnostic.message = format!("{file}: {}", diagnostic.message);
-            handler.render_report(&mut text, &diagnostic)
-        }
+        _ => (String::new(), None),
     };
-    if shown.is_err() {
-        return problem.to_string();
+    let message = if span.is_some() { message } else { format!("{file}: {message}") };
+    let mut report = Level::ERROR.primary_title(message).elements(
+        span.map(|span| Snippet::source(source).path(file).annotation(AnnotationKind::Primary.span(span))),
+    );
+    if let Some(help) = help {
+        report = report.element(Level::HELP.message(help));
     }
-    with_own_colours(text.trim_end())
+    let renderer = if printer.stderr_colour { Renderer::styled() } else { Renderer::plain() };
+    with_own_colours(renderer.term_width(WIDTH).render(&[report]).trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render_problem;
+    use crate::args::Colour;
+    use crate::printer::Printer;
+    use kiln_plan::Problem;
+    use std::sync::Arc;
+
+    fn shown(text: &str, part: &str) -> String {
+        let start = text.find(part).unwrap();
+        let mut problem = Problem::in_file("kiln.toml", "not a format of this kiln");
+        problem.help = Some("write \"1\"".to_owned());
+        let problem = problem.at(&Arc::from(text), start..start + part.len());
+        render_problem(&problem, Printer::new(false, Colour::Never, false, false))
+    }
+
+    #[test]
+    fn a_place_is_shown_with_its_line() {
+        let expected = "error: not a format of this kiln\n --> kiln.toml:2:10\n  |\n2 | format = \"ü\"\n  |          ^^^\n  |\n  = help: write \"1\"";
+        assert_eq!(shown("# first\nformat = \"ü\"\n", "\"ü\""), expected);
+        // Several lines, up to the end of the file.
+        let several = shown("a = 1\nb = [\n  2,\n]", "[\n  2,\n]");
+        assert!(several.contains("--> kiln.toml:2:5") && several.contains("4 | | ]"), "{several}");
+    }
+
+    #[test]
+    fn what_a_file_holds_does_not_act_on_the_terminal() {
+        let text = shown("format = \"\u{1b}[31m\u{202e}\r\"\n", "\"\u{1b}[31m\u{202e}\r\"");
+        assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text:?}");
+    }
+
+    #[test]
+    fn a_place_that_the_text_does_not_have_is_left_out() {
+        let text: Arc<str> = Arc::from("a = 1\n");
+        for span in [3..3, 4..40, 40..41] {
+            let problem = Problem::in_file("kiln.toml", "wrong").at(&text, span);
+            let shown = render_problem(&problem, Printer::new(false, Colour::Never, false, false));
+            assert_eq!(shown, "error: kiln.toml: wrong");
+        }
+    }
 }

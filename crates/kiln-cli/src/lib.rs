@@ -10,6 +10,8 @@ mod findings;
 mod indexes;
 mod printer;
 mod progress;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings;
 mod signals;
 mod transformations;
@@ -20,6 +22,8 @@ use clap::Parser as _;
 use failure::Failure;
 use kiln_record::{Exit, exit};
 use printer::Printer;
+#[cfg(feature = "schema")]
+pub use schema::schemas;
 use settings::Settings;
 use std::process::ExitCode;
 
@@ -58,8 +62,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
-    // Only these reach for servers, the last one to assemble a base that is to be probed; a broken proxy or index setting does not keep anyone from reading the ledger.
-    let fetches = matches!(arguments.command, Command::Build(_) | Command::Lock(_) | Command::Explain(_));
+    // Only these need an index or a mirror, the last two to assemble a base that is to be asked; a broken setting of
+    // either does not keep anyone from reading the ledger. Registries are reached as the network settings say.
+    let fetches = match &arguments.command {
+        Command::Build(_) | Command::Lock(_) | Command::Explain(_) => true,
+        Command::Verify(verify) => verify.cross_check.is_some(),
+        _ => false,
+    };
     let settings = Settings::new(&arguments.global, variables, fetches)?;
     match &arguments.command {
         Command::Build(command) => command::build::run(&settings, command, printer),

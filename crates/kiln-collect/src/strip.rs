@@ -5,7 +5,7 @@ use kiln_invocation::BuildError;
 use kiln_pack::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 use kiln_plan::Strip;
 use kiln_record::{Digest, Ecosystem, Entry, Transformation, TreePath, digest_of_value};
-use kiln_store::Store;
+use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
 
 /// What stripping a file gave, remembered by its digest.
@@ -15,6 +15,17 @@ enum Remembered {
     Smaller { digest: Digest, size: u64 },
     Unchanged,
     LeftAlone(String),
+}
+
+impl Memo for Remembered {
+    const KIND: &'static str = "stripped";
+
+    fn content(&self) -> Vec<Digest> {
+        match self {
+            Self::Smaller { digest, .. } => vec![*digest],
+            Self::Unchanged | Self::LeftAlone(_) => Vec::new(),
+        }
+    }
 }
 
 /// Strips every ELF file of the artifact, its own source's too.
@@ -72,11 +83,8 @@ fn stripped(
     rule: &str,
 ) -> Result<Remembered, BuildError> {
     let key = digest_of_value(&(rule, STRIP_RULES, digest))?;
-    if let Some(remembered) = store.cache_get::<Remembered>("stripped", &key)? {
-        match &remembered {
-            Remembered::Smaller { digest, .. } if !store.contains(digest) => {}
-            _ => return Ok(remembered),
-        }
+    if let Some(remembered) = store.recall(&key)? {
+        return Ok(remembered);
     }
     let result = match strip_elf(&collection.read(store, path)?, level) {
         Stripped::Smaller(bytes) => {
@@ -86,6 +94,6 @@ fn stripped(
         Stripped::Unchanged => Remembered::Unchanged,
         Stripped::LeftAlone(reason) => Remembered::LeftAlone(reason.to_owned()),
     };
-    store.cache_put("stripped", &key, &result)?;
+    store.remember(&key, &result)?;
     Ok(result)
 }

@@ -5,7 +5,7 @@
 
 use crate::context::BuildContext;
 use crate::made::Made;
-use crate::remembered::{CACHE, DOCKERFILE_RULES, Remembered, difference, remembered};
+use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
 use kiln_engine::{BuildSpec, Builder, EngineError};
@@ -64,7 +64,7 @@ pub async fn make(
     let known = match section.network {
         // What came over the network then may be something else now.
         true => None,
-        false => remembered(bases.store(), &key)?,
+        false => bases.store().recall(&key)?,
     };
     let made = match known {
         Some(known) => known,
@@ -73,7 +73,7 @@ pub async fn make(
             let (store, network) = (bases.store().clone(), section.network);
             blocking(move || {
                 if !network {
-                    store.cache_put(CACHE, &key, &made)?;
+                    store.remember(&key, &made)?;
                 }
                 Ok(made)
             })
@@ -183,7 +183,7 @@ impl Job<'_> {
         tag: &str,
         platform: kiln_record::Platform,
     ) -> Result<Remembered, BuildError> {
-        let saved = SavedImage::export(bases, tag).await?;
+        let saved = SavedImage::export(bases.engine().await?, bases.store(), tag).await?;
         let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
         let stands_on_base = saved.read.diff_ids.len() >= self.base.layers.len()
             && of_base.eq(saved.read.diff_ids.iter().copied().take(self.base.layers.len()));

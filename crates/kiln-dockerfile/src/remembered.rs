@@ -6,15 +6,13 @@ use kiln_guest::{BaseLayer, Difference};
 use kiln_image::{Change, NodeContent};
 use kiln_invocation::BuildError;
 use kiln_record::{Digest, ImageRuns, TreePath};
-use kiln_store::Store;
+use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the rules by which a Dockerfile is built and brought into one form. A step here makes kiln build it again.
 pub(crate) const DOCKERFILE_RULES: u32 = 1;
 
-/// The kind of cache value: what a Dockerfile made, by the digest of what it was built from.
-pub(crate) const CACHE: &str = "dockerfile";
 /// What is remembered of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Remembered {
@@ -31,20 +29,19 @@ pub(crate) struct Remembered {
     pub(crate) difference: Option<Difference>,
 }
 
-/// What an earlier run made, if the store still has all of it.
-pub(crate) fn remembered(store: &Store, key: &Digest) -> Result<Option<Remembered>, BuildError> {
-    let known = store.cache_get::<Remembered>(CACHE, key)?;
-    Ok(known.filter(|known| {
-        let files = known.layers.iter().flat_map(BTreeMap::values).filter_map(|change| match change {
+impl Memo for Remembered {
+    const KIND: &'static str = "dockerfile";
+
+    fn content(&self) -> Vec<Digest> {
+        let files = self.layers.iter().flat_map(BTreeMap::values).filter_map(|change| match change {
             Change::Put(node) => match &node.content {
-                NodeContent::File { digest, .. } => Some(digest),
+                NodeContent::File { digest, .. } => Some(*digest),
                 _ => None,
             },
             Change::Remove => None,
         });
-        known.tars.iter().all(|tar| store.contains(&tar.diff_id))
-            && files.into_iter().all(|digest| store.contains(digest))
-    }))
+        files.chain(self.tars.iter().map(|tar| tar.diff_id)).collect()
+    }
 }
 
 /// What differs between two builds.

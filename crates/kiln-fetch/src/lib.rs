@@ -1,7 +1,8 @@
 //! The network: package indexes and Debian archives become verified bytes.
 //!
-//! [`Client`] is the only thing in kiln that opens a connection to a server, but for the git that [`Repository`] runs:
-//! agents, credential helpers and proxies are set up for it on every machine that uses git at all. It hashes while it streams, so a caller
+//! [`Client`] opens the connections to indexes and mirrors, and [`Registry`] those to registries of images. Beside them,
+//! git is run for [`Repository`] (agents, credential helpers and proxies are set up for it on every machine that uses
+//! git at all), `kiln lock` runs uv, and the engine pulls images itself. [`Client`] hashes while it streams, so a caller
 //! that knows a digest beforehand gets either those bytes or an error that names both digests. Credentials are sent to
 //! the origin they belong to and appear nowhere else: every URL in an error, a `Debug` text or a public value has
 //! passed [`redacted`] or [`without_credentials`].

@@ -2,7 +2,7 @@
 //! digest is remembered across runs.
 
 use crate::Program;
-use crate::base_image::{BaseImage, read_base};
+use crate::base_image::BaseImage;
 use crate::debian::{assemble, stored_image};
 use kiln_engine::{Engine, EngineError, EngineSettings};
 use kiln_fetch::{Index, Url};
@@ -228,7 +228,22 @@ impl Bases {
     /// The base as something to build on.
     pub async fn base_image(&self, base: &PinnedBase) -> Result<Arc<BaseImage>, BuildError> {
         let cell = slot(&self.ready.contents, digest_of_value(&(base.lock.manifest, base.platform))?);
-        cell.get_or_try_init(|| async { Ok(Arc::new(read_base(self, base).await?)) }).await.cloned()
+        cell.get_or_try_init(|| async {
+            let image = match &base.definition.kind {
+                BaseKind::Scratch => BaseImage::scratch(base.platform),
+                BaseKind::Debian(debian) => BaseImage::of_debian(&self.network, base, debian).await?,
+                BaseKind::Registry(_) => match BaseImage::remembered(self.store(), base).await? {
+                    Some(known) => known,
+                    None => {
+                        let id = self.image(base).await?;
+                        BaseImage::of_engine(self.engine().await?, self.store(), base, &id).await?
+                    }
+                },
+            };
+            Ok(Arc::new(image))
+        })
+        .await
+        .cloned()
     }
 
     /// The Python index: the workspace's, else the environment's, else the one that the base's pip is configured for.
@@ -287,9 +302,11 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     {
         return Ok(there.id);
     }
-    let image = match stored_image(bases, base)? {
+    let image = match stored_image(bases.store(), base)? {
         Some(image) => image,
-        None => assemble(bases, &base.definition, debian, base.platform, &base.lock.packages).await?,
+        None => {
+            assemble(bases.network(), &base.definition, debian, base.platform, &base.lock.packages).await?
+        }
     };
     if image.manifest_digest != base.lock.manifest {
         return Err(BuildError::BaseDiffers {

@@ -1,14 +1,13 @@
 //! Bases of Debian packages: brought by the digests of their lock, unpacked side by side, and put together in our own
 //! process.
 
-use crate::Bases;
-use crate::bases::tell;
 use kiln_fetch::{Archive, ArchiveFile, FetchError, Mirror, Reopened};
 use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer};
-use kiln_invocation::{BuildError, Event, blocking};
+use kiln_invocation::{BuildError, Event, Network, blocking};
 use kiln_plan::{BaseDefinition, DebianDefinition, LockedPackage, PinnedBase};
 use kiln_record::{BaseName, Digest, Epoch, Platform};
+use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
 use tokio::task::JoinSet;
@@ -17,12 +16,11 @@ use tokio::task::JoinSet;
 const IMAGE_EPOCH: u64 = 0;
 
 /// The image documents and layers of an earlier assembly, if the store still has all of them.
-pub fn stored_image(bases: &Bases, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
-    let Some(layers) = bases.store().cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)?
-    else {
+pub fn stored_image(store: &Store, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
+    let Some(layers) = store.cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)? else {
         return Ok(None);
     };
-    if !layers.iter().all(|layer| bases.store().contains(&layer.digest)) {
+    if !layers.iter().all(|layer| store.contains(&layer.digest)) {
         return Ok(None);
     }
     let layers = layers
@@ -63,17 +61,17 @@ fn image_epoch() -> Result<Epoch, BuildError> {
 
 /// Downloads the packages that are missing, unpacks them side by side, and writes the layer into the store.
 pub async fn assemble(
-    bases: &Bases,
+    network: &Network,
     definition: &BaseDefinition,
     debian: &DebianDefinition,
     platform: Platform,
     packages: &[LockedPackage],
 ) -> Result<Image, BuildError> {
-    bring_packages(bases, &definition.name, debian, packages).await?;
-    tell(bases, &definition.name, "assemble");
+    bring_packages(network, &definition.name, debian, packages).await?;
+    network.run().tell(Event::Base { base: definition.name.clone(), activity: "assemble" });
     let mut unpacking = JoinSet::new();
     for package in packages {
-        let (store, package) = (bases.store().clone(), image_package(package));
+        let (store, package) = (network.store().clone(), image_package(package));
         unpacking.spawn_blocking(move || -> Result<UnpackedPackage, BuildError> {
             let blob = store.open_blob(&package.digest)?;
             Ok(UnpackedPackage::read(&package, BufReader::with_capacity(1 << 16, blob))?)
@@ -89,15 +87,15 @@ pub async fn assemble(
     }
     let rules = RootFsRules { epoch: image_epoch()?, architecture: platform.architecture };
     let spec = spec(definition, platform)?;
-    let bases = bases.clone();
+    let network = network.clone();
     blocking(move || {
         let assembled = root.finish(&rules)?;
-        let mut writer = bases.store().writer()?;
+        let mut writer = network.store().writer()?;
         let layer = assembled.write_layer(&mut writer)?;
         writer.commit(Some(&layer.digest))?;
         let stored = vec![StoredLayer { digest: layer.digest, size: layer.size }];
         let image = Image::assemble(&spec, vec![layer])?;
-        bases.store().cache_put("base-layers", &image.manifest_digest, &stored)?;
+        network.store().cache_put("base-layers", &image.manifest_digest, &stored)?;
         Ok(image)
     })
     .await
@@ -114,33 +112,33 @@ fn image_package(package: &LockedPackage) -> kiln_image::debian::LockedPackage {
 }
 
 async fn bring_packages(
-    bases: &Bases,
+    network: &Network,
     base: &BaseName,
     debian: &DebianDefinition,
     packages: &[LockedPackage],
 ) -> Result<(), BuildError> {
     let missing: Vec<&LockedPackage> =
-        packages.iter().filter(|package| !bases.store().contains(&package.digest)).collect();
+        packages.iter().filter(|package| !network.store().contains(&package.digest)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    tell(bases, base, "download");
-    let archive = archive(bases, base, debian)?;
-    let client = bases.network().client().await?;
+    network.run().tell(Event::Base { base: base.clone(), activity: "download" });
+    let archive = archive(network, base, debian)?;
+    let client = network.client().await?;
     let archive = &archive;
     let each = missing.into_iter().map(|package| async move {
         let file = package.path.rsplit('/').next().unwrap_or(&package.path).to_owned();
-        let _flight = bases.network().flight(&package.digest).await;
-        if bases.store().contains(&package.digest) {
+        let _flight = network.flight(&package.digest).await;
+        if network.store().contains(&package.digest) {
             return Ok(());
         }
-        bases.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });
-        let store = bases.store().clone();
+        network.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });
+        let store = network.store().clone();
         let mut sink = Reopened::new(move || store.writer().map_err(io::Error::other));
-        let progress = |bytes| bases.run().tell(Event::Downloaded { file: file.clone(), bytes });
+        let progress = |bytes| network.run().tell(Event::Downloaded { file: file.clone(), bytes });
         let wanted = ArchiveFile { path: &package.path, digest: package.digest, size: package.size };
         let outcome = archive.deb(client, &wanted, &mut sink, &progress).await;
-        bases.run().tell(Event::DownloadEnded { file: file.clone() });
+        network.run().tell(Event::DownloadEnded { file: file.clone() });
         outcome.map_err(|source| match source {
             FetchError::PackageGone { .. } => {
                 BuildError::PackageGone { base: base.clone(), file: file.clone(), source: Box::new(source) }
@@ -157,7 +155,7 @@ async fn bring_packages(
 }
 
 /// Where a base's packages come from: its own mirror, the workspace's, or the environment's.
-pub fn archive(bases: &Bases, base: &BaseName, debian: &DebianDefinition) -> Result<Archive, BuildError> {
+pub fn archive(network: &Network, base: &BaseName, debian: &DebianDefinition) -> Result<Archive, BuildError> {
     let named = |text: &Option<String>, from: &str| -> Result<Option<Mirror>, BuildError> {
         let Some(text) = text else { return Ok(None) };
         let url = text.parse().map_err(|error| {
@@ -168,7 +166,7 @@ pub fn archive(bases: &Bases, base: &BaseName, debian: &DebianDefinition) -> Res
     };
     let mirror = match named(&debian.mirror, "the base's definition")? {
         Some(mirror) => mirror,
-        None => match bases.network().debian_mirrors().first() {
+        None => match network.debian_mirrors().first() {
             Some(mirror) => mirror.clone(),
             None => return Err(BuildError::NoMirror { base: base.clone() }),
         },

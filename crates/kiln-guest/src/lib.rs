@@ -8,17 +8,17 @@ mod input;
 mod loaded;
 mod log;
 mod program;
+mod runtime;
 mod saved_image;
 mod twice;
 
-pub use base_image::{
-    BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base, target_runtime, with_system_of,
-};
+pub use base_image::{BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base};
 pub use bases::{Bases, EngineSlot, engine_name, of_registry};
 pub use debian::{archive, assemble, stored_image};
 pub use input::{InputTar, collections, input_tree, tar_file};
 pub use loaded::{AssembledImage, Loaded, numeric_user, writable};
 pub use log::Log;
 pub use program::{Ending, NOBODY, Program, Ran, guest};
+pub use runtime::{target_runtime, with_system_of};
 pub use saved_image::SavedImage;
 pub use twice::{Difference, again};

@@ -1,9 +1,10 @@
 //! An archive as an engine saves an image: its config, and its layers as tars.
 
-use crate::Bases;
 use flate2::read::MultiGzDecoder;
+use kiln_engine::Engine;
 use kiln_image::BaseConfig;
 use kiln_invocation::{BuildError, blocking};
+use kiln_store::Store;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,9 +26,9 @@ pub struct SavedImage {
 
 impl SavedImage {
     /// Takes an image out of the engine.
-    pub async fn export(bases: &Bases, image: &str) -> Result<Self, BuildError> {
-        let mut file = tempfile::tempfile_in(bases.store().root())?;
-        bases.engine().await?.export(image, |chunk| file.write_all(chunk)).await?;
+    pub async fn export(engine: &Engine, store: &Store, image: &str) -> Result<Self, BuildError> {
+        let mut file = tempfile::tempfile_in(store.root())?;
+        engine.export(image, |chunk| file.write_all(chunk)).await?;
         blocking(move || Self::open(file)).await
     }
 

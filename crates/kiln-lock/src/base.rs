@@ -109,7 +109,7 @@ async fn lock_debian(
     remarks: &mut Vec<String>,
 ) -> Result<PlatformLock, BuildError> {
     let keyring = read_keyring(bases.run().root(), definition, debian)?;
-    let archive = archive(bases, &definition.name, debian)?;
+    let archive = archive(bases.network(), &definition.name, debian)?;
     bases.run().tell(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = bases.network().client().await?;
     let document = archive.in_release(client, &debian.suite).await?;
@@ -161,7 +161,7 @@ async fn lock_debian(
             path: package.path.clone(),
         })
         .collect();
-    let image = assemble(bases, definition, debian, platform, &locked).await?;
+    let image = assemble(bases.network(), definition, debian, platform, &locked).await?;
     Ok(PlatformLock {
         manifest: image.manifest_digest,
         config: Some(image.config_digest),

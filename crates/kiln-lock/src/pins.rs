@@ -58,8 +58,8 @@ impl Pin {
     }
 }
 
-/// Lists the pins of a workspace: bases, then tools, then upstream sources, by name. A further kind of pin is a further part
-/// of the list.
+/// Lists the pins of a workspace: bases, then tools, then images that Dockerfiles pin, then upstream sources, by name. A
+/// further kind of pin is a further part of the list.
 ///
 /// # Errors
 /// What cannot be read.

@@ -11,6 +11,7 @@ pub const ARTIFACT_LOCK_FORMAT: FormatVersion = FormatVersion { major: 1, minor:
 
 /// The lock of an artifact's upstream sources, `manifests/<artifact>.lock`: generated, never edited by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactLockFile {
     /// The format version of this file.
@@ -24,6 +25,7 @@ pub struct ArtifactLockFile {
 
 /// What an upstream source was when it was locked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LockedUpstream {
     /// As in the manifest.

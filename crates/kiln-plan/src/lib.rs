@@ -14,6 +14,7 @@ mod platforms;
 mod problem;
 mod settings;
 mod size;
+mod spanned;
 mod tools_lock;
 mod workspace;
 mod workspace_path;

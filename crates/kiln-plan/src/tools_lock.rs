@@ -13,6 +13,7 @@ pub const TOOLS_LOCK_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 
 
 /// The tools of a workspace: generated, never edited by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ToolsLock {
     /// The format version of this file.
@@ -23,6 +24,7 @@ pub struct ToolsLock {
 
 /// One tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ToolLock {
     /// Its version.
@@ -37,6 +39,7 @@ pub struct ToolLock {
 
 /// The file of a tool for one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ToolFile {
     /// Its name in the index.

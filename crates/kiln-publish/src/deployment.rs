@@ -14,6 +14,7 @@ use std::path::Path;
 
 /// The document. Keys are only ever added.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Index {
     format: FormatVersion,
     artifacts: BTreeMap<ArtifactName, Deployable>,
@@ -24,6 +25,7 @@ struct Index {
 
 /// An image index, for whoever pushes or runs it.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct DeployableIndex {
     /// Path of the archive, relative to `dist/`; of a layout the index in it.
     file: String,
@@ -38,6 +40,7 @@ struct DeployableIndex {
 
 /// One artifact, with what a deployment needs.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Deployable {
     kind: ArtifactKind,
     /// Path of the archive, relative to `dist/`.
@@ -64,6 +67,7 @@ struct Deployable {
 
 /// An image, for whoever pushes or runs it.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct DeployableImage {
     /// The digest of its manifest: `repository@sha256:…` once it is pushed.
     manifest: Digest,
@@ -73,6 +77,13 @@ struct DeployableImage {
     size: u64,
     /// Bytes of all files in it.
     unpacked_size: u64,
+}
+
+/// What `dist/index.json` says.
+#[cfg(feature = "schema")]
+#[must_use]
+pub fn deployment_index_schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+    generator.into_root_schema_for::<Index>()
 }
 
 /// Writes the index of everything that is published, if anything changed: if `changed` says so, or the one that is there does

@@ -13,6 +13,8 @@ mod push;
 mod reference;
 mod repository;
 
+#[cfg(feature = "schema")]
+pub use deployment::deployment_index_schema;
 pub use deployment::write_index;
 pub use document::{described, documents};
 pub use export::{Exported, ExportedPlatform, exported};

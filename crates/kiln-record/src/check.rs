@@ -7,6 +7,7 @@ macro_rules! check_names {
     ($($(#[$doc:meta])* $variant:ident = $text:literal;)*) => {
         /// What a check establishes where it ran and found nothing. Names are never renamed or reused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum CheckName {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)*
         }
@@ -87,6 +88,7 @@ impl fmt::Display for CheckName {
 
 /// One kind of check of a build: whether it ran, and on how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// Which.
     pub name: CheckName,
@@ -96,6 +98,7 @@ pub struct Check {
 
 /// Whether a check ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CheckOutcome {
     /// It ran on this many subjects.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 /// Where a component comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ecosystem {
     /// The artifact's own code.
@@ -110,6 +111,7 @@ impl<'de> Deserialize<'de> for ComponentId {
 
 /// One part of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Component {
     /// Its identity in this artifact.
     pub id: ComponentId,
@@ -160,6 +162,7 @@ fn is_false(value: &bool) -> bool {
 /// A part that a component's own bill of materials says is inside it: a crate linked into an extension module, a C
 /// library. Or a crate that a step was given, by its lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Embedded {
     /// Its name, with its group in front (`group/name`) where it has one.
     pub name: String,
@@ -175,6 +178,7 @@ pub struct Embedded {
 
 /// The archive that a component was installed from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Origin {
     /// Its file name, such as `six-1.17.0-py2.py3-none-any.whl`.
     pub file_name: String,
@@ -191,6 +195,7 @@ pub struct Origin {
 
 /// Where a lock takes a distribution from, if that is not the default package index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum OriginSource {
     /// An index that `kiln.toml` names.
@@ -219,6 +224,7 @@ pub enum OriginSource {
 
 /// A git repository, and what of it was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upstream {
     /// The address of the repository, without credentials.
     pub git: String,
@@ -233,6 +239,7 @@ pub struct Upstream {
 
 /// How a wheel came from a source distribution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BuiltFrom {
     /// The source distribution; its digest is the one that the lock names.
     pub sdist: Origin,
@@ -254,6 +261,7 @@ pub struct BuiltFrom {
 
 /// A wheel that was installed to build a source distribution.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BuildRequirement {
     /// The distribution, by PEP 503.
     pub name: String,
@@ -267,6 +275,7 @@ pub struct BuildRequirement {
 
 /// The step that made files, as a pure value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeBy {
     /// The digest of everything that it was given: what its result is remembered by.
     pub digest: Digest,
@@ -287,6 +296,7 @@ pub struct MadeBy {
 
 /// A tree that a step was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeFrom {
     /// A path of the workspace (of a lock, where crates were given), or the name of another step.
     pub name: String,
@@ -296,6 +306,7 @@ pub struct MadeFrom {
 
 /// What a component says about itself. Every field is absent where the component is silent: nothing is guessed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metadata {
     /// A valid SPDX expression (`License-Expression`, PEP 639).
     pub license_expression: Option<String>,
@@ -315,6 +326,7 @@ pub struct Metadata {
 
 /// A person or organisation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Supplier {
     /// Name, if stated.
     pub name: Option<String>,

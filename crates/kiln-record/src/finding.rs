@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 /// What a finding does to the build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// Reported as a fact; nothing to do.
@@ -30,8 +31,9 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $level:ident;)*) => {
         /// The stable code of a finding, in kebab-case. Codes are never renamed or reused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[$doc])* #[cfg_attr(feature = "schema", schemars(rename = $text))] $variant,)*
         }
 
         impl Code {
@@ -237,6 +239,7 @@ impl<'de> Deserialize<'de> for Code {
 
 /// A judgement about one subject of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What kind of judgement.
     pub code: Code,

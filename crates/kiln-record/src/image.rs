@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A container image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageRecord {
     /// The digest of its manifest: the image's digest in registries.
     pub manifest: Digest,
@@ -41,6 +42,7 @@ pub struct ImageRecord {
 
 /// The base of an image. Its packages are among the components of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageBase {
     /// Its name in the workspace.
     pub name: BaseName,
@@ -61,6 +63,7 @@ pub struct ImageBase {
 
 /// What a layer says of a path besides its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attributes {
     /// Permission bits, with set-user-id, set-group-id and sticky.
     pub mode: u32,
@@ -83,6 +86,7 @@ impl Attributes {
 
 /// What someone who gets into a container can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Surface {
     /// Files that may be executed, libraries aside.
     pub executables: u64,
@@ -132,6 +136,7 @@ impl Surface {
 
 /// One layer of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageLayer {
     /// What it holds.
     pub role: LayerRole,
@@ -147,6 +152,7 @@ pub struct ImageLayer {
 
 /// The reason that a layer changes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LayerRole {
     /// A layer of the base.
@@ -171,6 +177,7 @@ impl LayerRole {
 
 /// How an image is started: its config as engines read it, what the base says included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageRuns {
     /// The program and its first arguments.
     pub entrypoint: Vec<String>,
@@ -196,6 +203,7 @@ pub struct ImageRuns {
 
 /// A program that tells whether a container works: exit code 0 if so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthCheck {
     /// The program and its arguments, run in the container.
     pub command: Vec<String>,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 /// An image index: everything that its bytes and its files follow from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IndexRecord {
     /// The format version it was written under.
     pub format: FormatVersion,
@@ -31,6 +32,7 @@ pub struct IndexRecord {
 
 /// One platform of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IndexedPlatform {
     /// What it runs on.
     pub platform: Platform,

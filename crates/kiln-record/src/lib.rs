@@ -17,6 +17,8 @@ mod name;
 mod platform;
 mod record;
 mod runtime;
+#[cfg(feature = "schema")]
+mod schema;
 mod transformation;
 mod tree;
 

@@ -60,6 +60,7 @@ impl<'de> Deserialize<'de> for FormatVersion {
 
 /// What kind of thing is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactKind {
     /// A Lambda function's deployment package, unpacked to `/var/task`.
@@ -116,6 +117,7 @@ impl fmt::Display for ArtifactKind {
 
 /// What an artifact is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Target {
     /// The Lambda runtime identifier, such as `python3.13`; for an image, which has its system inside, the name of its base.
     pub runtime: String,
@@ -125,6 +127,7 @@ pub struct Target {
 
 /// The part an input plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum InputRole {
     /// The artifact's manifest, as parsed.
@@ -167,6 +170,7 @@ pub enum InputRole {
 
 /// Something with a digest that went into a build.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Input {
     /// The part it plays.
     pub role: InputRole,
@@ -178,6 +182,7 @@ pub struct Input {
 
 /// One entry of the artifact's tree with the component that owns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileRecord {
     /// Where it is.
     pub path: TreePath,
@@ -189,6 +194,7 @@ pub struct FileRecord {
 
 /// Why a locked distribution is not in the artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "cause", rename_all = "kebab-case")]
 pub enum Cause {
     /// Its marker is false in the target environment.
@@ -273,6 +279,7 @@ impl fmt::Display for Cause {
 
 /// A distribution of the lock that is not in the artifact, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gap {
     /// The distribution, by PEP 503 name.
     pub distribution: String,
@@ -284,6 +291,7 @@ pub struct Gap {
 
 /// What importing an artifact told: data, for whoever wants to know what is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImportRecord {
     /// For each distribution in the artifact, by PEP 503 name, whether its modules can be imported.
     pub distributions: BTreeMap<String, Importable>,
@@ -298,6 +306,7 @@ pub struct ImportRecord {
 
 /// Whether a distribution's modules can be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Importable {
     /// All that were tried, or those that the artifact's own code needs, were loaded.
@@ -316,6 +325,7 @@ pub enum Importable {
 
 /// A file that the build publishes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Output {
     /// Its name in the artifact's folder under `dist/`.
     pub file_name: String,
@@ -331,6 +341,7 @@ pub struct Output {
 
 /// Everything about one build that follows from its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
     /// The format version it was written under.
     pub format: FormatVersion,

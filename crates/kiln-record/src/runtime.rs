@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 /// The operating system of a runtime: what native code finds there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OperatingSystem {
     /// Its name, such as `Amazon Linux 2023`.
@@ -42,6 +43,7 @@ pub struct Runtime {
 
 /// A distribution that a runtime provides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Provided {
     /// PEP 503 name.

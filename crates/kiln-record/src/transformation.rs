@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 /// One rule that the manifest asked for, with everything that it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transformation {
     /// The rule by its stable name, such as `drop-tests` or `strip-debug`.
     pub rule: String,
@@ -30,6 +31,7 @@ pub struct Transformation {
 
 /// A rule's effect on the files of one component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TransformedComponent {
     /// How many files.
     pub files: u64,

@@ -119,6 +119,7 @@ impl<'de> Deserialize<'de> for TreePath {
 /// The two file modes that an artifact may hold. Lambda needs files that everyone can read; anything else depends on
 /// the umask of whoever built it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Mode {
     /// Readable by all: 0644.
     #[serde(rename = "0644")]
@@ -153,6 +154,7 @@ impl fmt::Display for Mode {
 
 /// One thing at a path. Directories are implied by the paths below them; an empty directory is not part of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Entry {
     /// A regular file.

@@ -2,6 +2,7 @@
 //! and from upstream sources, which are commits of git repositories. Both are [`kiln_collect::Part`]s.
 
 mod crates;
+mod job;
 mod output;
 mod run;
 mod step;

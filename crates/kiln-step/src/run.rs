@@ -1,8 +1,8 @@
 //! Running a step once or twice.
 
 use crate::crates;
+use crate::job::{Content, Given, Job, Remembered};
 use crate::output::{Outputs, Untaken};
-use crate::step::{Content, Given, Job, Remembered};
 use kiln_audit::format_size;
 use kiln_engine::InputTree;
 use kiln_guest::{Bases, Ending, Log, Program, again, guest, input_tree};

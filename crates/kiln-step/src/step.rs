@@ -4,22 +4,22 @@
 //! build runs nothing, and one that is run anew gives the same files. Those that do not wait for each other run side by
 //! side.
 
-use crate::crates::{self, CRATE_RULES};
-use crate::output::{MadeFile, tree};
+use crate::crates;
+use crate::job::{Content, Given, Job, Remembered};
+use crate::output::tree;
 use crate::run;
-use kiln_collect::{BroughtBy, Part, SourceTree, component, read_given};
+use kiln_collect::{BroughtBy, Part, component, read_given};
 use kiln_guest::{Bases, Difference};
 use kiln_invocation::{BuildError, blocking};
 use kiln_plan::{
     ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
 };
 use kiln_record::{
-    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Entry, Finding, Input,
-    InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
+    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Finding, Input, InputRole,
+    MadeBy, MadeFrom, Tree, digest_of_value,
 };
 use kiln_sbom::merge_embedded;
-use kiln_store::{StatCache, Store};
-use serde::{Deserialize, Serialize};
+use kiln_store::StatCache;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
@@ -30,34 +30,9 @@ use tokio::sync::OnceCell;
 /// them again.
 const STEP_RULES: u32 = 1;
 
-/// The kind of cache value: what a step made, by its digest.
-const CACHE: &str = "step";
-
 /// The files of the workspace that the steps of an artifact are given: for each step, by the place of the input.
 #[derive(Clone, Debug, Default)]
 pub struct StepFiles(Vec<BTreeMap<String, Content>>);
-
-/// What an input of a step holds.
-#[derive(Clone, Debug)]
-pub(crate) enum Content {
-    /// Files of the workspace.
-    Files(Arc<SourceTree>),
-    /// What another step made; its files are in the store.
-    Made(Arc<Tree>),
-    /// Crates, which are brought when the step runs.
-    Crates(Arc<Vec<LockedCrate>>),
-}
-
-impl Content {
-    /// The digest of the tree; of crates, that of their list, from which the tree follows.
-    fn digest(&self) -> Result<Digest, BuildError> {
-        Ok(match self {
-            Self::Files(source) => source.tree.digest(),
-            Self::Made(tree) => tree.digest(),
-            Self::Crates(crates) => digest_of_value(&(CRATE_RULES, crates.as_slice()))?,
-        })
-    }
-}
 
 impl StepFiles {
     /// Reads the trees. File content is only read where the stat cache does not know it.
@@ -145,32 +120,6 @@ impl ReadyStep {
         };
         Part::own(component, BroughtBy::Step, &self.shipped, &BTreeMap::new(), None)
     }
-}
-
-/// What a step made, remembered by its digest.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Remembered {
-    pub(crate) files: Vec<MadeFile>,
-    pub(crate) difference: Option<Difference>,
-}
-
-/// A tree that a step is given, with the place of its content.
-#[derive(Clone)]
-pub(crate) struct Given {
-    pub(crate) at: String,
-    pub(crate) name: String,
-    pub(crate) content: Content,
-    pub(crate) digest: Digest,
-}
-
-/// Everything that a step is.
-pub(crate) struct Job<'a> {
-    pub(crate) section: &'a StepSection,
-    pub(crate) plan: &'a ArtifactPlan,
-    pub(crate) index: usize,
-    pub(crate) env: BTreeMap<String, String>,
-    pub(crate) given: Vec<Given>,
-    pub(crate) digest: Digest,
 }
 
 /// The steps of one artifact, each made ready once.
@@ -265,13 +214,13 @@ impl Steps<'_> {
         }
         let job = self.job(section, index, given)?;
         let _flight = self.bases.network().flight(&job.digest).await;
-        let made = match remembered(self.bases.store(), &job.digest)? {
+        let made = match self.bases.store().recall(&job.digest)? {
             Some(known) => known,
             None => {
                 let made = run::make(self.bases, &job).await?;
                 let (store, digest) = (self.bases.store().clone(), job.digest);
                 blocking(move || {
-                    store.cache_put(CACHE, &digest, &made)?;
+                    store.remember(&digest, &made)?;
                     Ok(made)
                 })
                 .await?
@@ -299,17 +248,6 @@ impl Steps<'_> {
         ))?;
         Ok(Job { section, plan: self.plan, index, env, given, digest })
     }
-}
-
-/// What an earlier run made, if the store still has all of it.
-fn remembered(store: &Store, digest: &Digest) -> Result<Option<Remembered>, BuildError> {
-    let known = store.cache_get::<Remembered>(CACHE, digest)?;
-    Ok(known.filter(|known| {
-        known.files.iter().all(|file| match &file.entry {
-            Entry::File { digest, .. } => store.contains(digest),
-            Entry::Symlink { .. } => true,
-        })
-    }))
 }
 
 fn ready(job: &Job<'_>, made: Remembered, crates: Vec<Embedded>) -> ReadyStep {

@@ -25,6 +25,7 @@ const ATTEMPTS: usize = 8;
 /// One build in the history of an artifact. The sizes are repeated from the record so that a history can be shown and
 /// judged without opening records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LedgerEntry {
     /// The format version it was written under.
     pub format: FormatVersion,

@@ -17,6 +17,7 @@ const MAX_DETAILS: u64 = 4 << 20;
 
 /// What one run measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunDetails {
     /// The version of this format.
     pub format: FormatVersion,
@@ -28,6 +29,7 @@ pub struct RunDetails {
 
 /// What the smoke check measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SmokeMeasure {
     /// What ran the handler: `awslambdaric 3.0.0`, `kiln` or `bootstrap`.
     pub client: String,
@@ -37,6 +39,7 @@ pub struct SmokeMeasure {
 
 /// What was measured of one event. Times are in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventMeasure {
     /// Its name in the manifest.
     pub name: String,

@@ -1,13 +1,25 @@
 //! The bases of this repository with locks that work today.
 //!
-//! Mirrors move on: when a package of a committed lock is no longer to be had, the tests resolve a fresh lock, and say so.
+//! Mirrors move on, and the store that tests share keeps what they had. Where neither has a package of a
+//! committed lock, the tests resolve a fresh lock, and say so.
 
 use super::{Kiln, repository};
+use crate::lacking;
 use fs_err as fs;
 use kiln_record::exit;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
+
+/// What the base of a compiler is tried with.
+const COMPILES: &str = r#"
+[[step]]
+name = "try"
+argv = ["rustc", "--crate-type=lib", "--emit=metadata", "-o", "/out/x", "lib.rs"]
+inputs = [{ path = "probe", at = "/src" }]
+outputs = [{ path = "/out/x", into = "." }]
+reproducible = "assume"
+"#;
 
 /// Copies definitions, keys and working locks into an `images/` folder.
 pub(crate) fn copy_into(images: &Path) {
@@ -24,6 +36,15 @@ pub(crate) fn copy_into(images: &Path) {
     for (name, lock) in working_locks() {
         fs::write(images.join(name), lock).unwrap();
     }
+}
+
+/// Whether the tests use a base as it is committed, or why they cannot.
+pub(crate) fn committed_base(name: &str) -> Result<(), String> {
+    let file = format!("{name}.lock");
+    if working_locks()[&file] == fs::read(repository().join("images").join(&file)).unwrap() {
+        return Ok(());
+    }
+    Err(format!("the mirror does not have all packages of images/{file} any more, so a fresh lock is used"))
 }
 
 /// The lock of each base: the committed one, or a fresh one where that has aged out.
@@ -59,16 +80,19 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
     fs::write(root.join("manifests/probe/lib.rs"), "").unwrap();
     let (runtime, rest) = match base.strip_prefix("python-") {
         Some(version) => (format!("python{version}"), "[source]\npath = \"probe\"\n"),
-        None => (
-            "provided.al2023".to_owned(),
-            "[[step]]\nname = \"try\"\nargv = [\"rustc\", \"--crate-type=lib\", \"--emit=metadata\", \"-o\", \"/out/x\", \
-             \"lib.rs\"]\ninputs = [{ path = \"probe\", at = \"/src\" }]\noutputs = [{ path = \"/out/x\", into = \".\" }]\n\
-             reproducible = \"assume\"\n",
-        ),
+        None => ("provided.al2023".to_owned(), COMPILES),
     };
     let manifest = format!(
-        "kind = \"lambda-zip\"\nbase = \"{base}\"\nhandler = \"index.handler\"\n[target]\nruntime = \"{runtime}\"\n\
-         architecture = \"x86_64\"\n{rest}"
+        r#"
+kind = "lambda-zip"
+base = "{base}"
+handler = "index.handler"
+
+[target]
+runtime = "{runtime}"
+architecture = "x86_64"
+
+{rest}"#
     );
     fs::write(root.join("manifests/probe.toml"), manifest).unwrap();
     let kiln = Kiln::new(&root, &home);
@@ -77,10 +101,9 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
         return None;
     }
     assert!(built.stderr.contains("no longer to be had"), "the base {base} builds:\n{built}");
-    #[expect(clippy::print_stdout, reason = "whoever runs the tests must know which lock they used")]
-    {
-        println!("the committed lock of base {base} has aged out: a fresh one is used for the tests");
-    }
+    lacking::say(&format!(
+        "the committed lock of base {base} has aged out: a fresh one is used for the tests"
+    ));
     kiln.run(["lock", "--base", base]).ends_with(exit::SUCCESS);
     Some(fs::read(root.join(format!("images/{base}.lock"))).unwrap())
 }

@@ -1,23 +1,38 @@
 //! Other implementations that judge what kiln makes.
 
+use std::path::Path;
 use std::process::Command;
 
-/// Whether Debian's packages of the tools that judge are there; as root they are installed on demand.
-#[expect(clippy::print_stdout, reason = "says what this machine did not let it try")]
-pub(crate) fn judges() -> bool {
+/// Makes sure that tools of Debian are there, each a program and the package that has it. As root they are
+/// installed on demand; otherwise the test fails.
+#[track_caller]
+pub(crate) fn needs(tools: &[(&str, &str)]) {
+    // One test at a time, of whatever process: the package manager lets nobody else in.
+    let installing = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installing");
+    let installing = fs_err::File::create(installing).unwrap().into_file();
+    installing.lock().unwrap();
     let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
-    if there("skopeo") && there("umoci") {
-        return true;
+    let missing: Vec<&str> = tools.iter().filter(|(tool, _)| !there(tool)).map(|(_, of)| *of).collect();
+    if missing.is_empty() {
+        return;
     }
-    if rustix::process::geteuid().is_root() {
-        let install = "apt-get update -qq && apt-get install -qqy --no-install-recommends skopeo umoci";
-        let _ = Command::new("sh").args(["-c", install]).output();
-    }
-    let found = there("skopeo") && there("umoci");
-    if !found {
-        println!("not run: skopeo and umoci are not installed, and cannot be installed here");
-    }
-    found
+    let packages = missing.join(" ");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test needs packages that are not installed: {packages}"
+    );
+    let install = format!(
+        "apt-get update -qq && apt-get install -o DPkg::Lock::Timeout=300 -qqy --no-install-recommends {packages}"
+    );
+    let output = Command::new("sh").args(["-c", &install]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "this test needs packages that cannot be installed: {packages}\n{said}");
+}
+
+/// Makes sure that the readers of images are there.
+#[track_caller]
+pub(crate) fn needs_image_tools() {
+    needs(&[("skopeo", "skopeo"), ("umoci", "umoci")]);
 }
 
 /// What a tool prints; it must succeed.

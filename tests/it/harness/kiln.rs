@@ -1,6 +1,6 @@
 //! The binary under test, in an environment of its own.
 
-use super::Running;
+use super::{LocalMirror, Running, schemas};
 use kiln_record::Exit;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -49,10 +49,11 @@ impl Kiln {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("store")
     }
 
-    /// Uses another store.
+    /// Uses another store. Packages of the committed bases come from the one that tests share, as a mirror
+    /// does not have them for ever.
     pub(crate) fn with_store(mut self, store: &Path) -> Self {
         self.store = store.to_owned();
-        self
+        self.with_variable("KILN_DEBIAN_MIRROR", &LocalMirror::of_all_tests().url())
     }
 
     /// Sets an environment variable.
@@ -123,9 +124,18 @@ impl Kiln {
 
     /// Runs it to its end.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        let arguments: Vec<S> = arguments.into_iter().collect();
+        let words: Vec<String> =
+            arguments.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect();
         let mut command = self.command(arguments);
         let line = format!("{command:?}");
-        Outcome::new(line, command.output().expect("the binary starts"))
+        let outcome = Outcome::new(line, command.output().expect("the binary starts"));
+        if !outcome.stdout.is_empty()
+            && let Some(schema) = schemas::of_output(&words, &outcome.stdout)
+        {
+            schemas::validate(&schema, &outcome.json());
+        }
+        outcome
     }
 
     /// Starts it, to be looked at or stopped on the way.
@@ -217,7 +227,8 @@ impl Outcome {
         artifacts.iter().map(|row| (text(&row["artifact"]), text(&row["ending"]))).collect()
     }
 
-    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others unchanged.
+    /// Fails the test unless a `build --format json` published exactly these artifacts and left all others
+    /// unchanged.
     #[track_caller]
     pub(crate) fn published_only(self, names: &[&str]) -> Self {
         for (name, ending) in self.endings() {

@@ -1,7 +1,11 @@
-//! A Debian mirror on 127.0.0.1: the machine's own mirror, file by file as it is asked for, with faults that a test adds.
+//! A Debian mirror on 127.0.0.1: the machine's own mirror, file by file as it is asked for, with faults that
+//! a test adds. Packages of the committed bases stay there when the machine's mirror has newer ones: the
+//! store that tests share is their archive.
 
-use super::{LocalServer, Reply};
+use super::{Kiln, LocalServer, Reply, repository};
 use kiln_fetch::{Client, FetchError, Mirror, NetworkSettings, apt_mirrors};
+use kiln_record::Digest;
+use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -31,9 +35,16 @@ impl LocalMirror {
             let path = request.path.trim_start_matches('/').to_owned();
             state.asked.lock().unwrap().push(path.clone());
             let fault = state.faults.lock().unwrap().get(&path).cloned();
-            fault.unwrap_or_else(|| original(&path)).map_or(Reply::Missing, Reply::Found)
+            let content = fault.unwrap_or_else(|| kept(&path).or_else(|| original(&path)));
+            content.map_or(Reply::Missing, Reply::Found)
         });
         Self { server, shared }
+    }
+
+    /// One without faults.
+    pub(crate) fn of_all_tests() -> &'static Self {
+        static MIRROR: OnceLock<LocalMirror> = OnceLock::new();
+        MIRROR.get_or_init(Self::serve)
     }
 
     /// The URL to configure.
@@ -43,7 +54,10 @@ impl LocalMirror {
 
     /// Serves other bytes for a path.
     pub(crate) fn replace(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = original(path).unwrap_or_else(|| panic!("the mirror has no {path}")).to_vec();
+        let mut bytes = kept(path)
+            .or_else(|| original(path))
+            .unwrap_or_else(|| panic!("the mirror has no {path}"))
+            .to_vec();
         change(&mut bytes);
         self.shared.faults.lock().unwrap().insert(path.to_owned(), Some(bytes.into()));
     }
@@ -59,7 +73,35 @@ impl LocalMirror {
     }
 }
 
-/// A file of the machine's mirror, the same for the whole run of the tests; `None` if the mirror does not have it.
+/// A package of a committed base, if the store has it.
+fn kept(path: &str) -> Option<Arc<[u8]>> {
+    static LOCKED: OnceLock<BTreeMap<String, Digest>> = OnceLock::new();
+    let digest = LOCKED.get_or_init(locked).get(path)?;
+    let bytes = Store::open(&Kiln::shared_store()).unwrap().read_blob(digest).ok()?;
+    Some(bytes.into())
+}
+
+/// Where the packages of the committed bases are in the archive, with their digests.
+fn locked() -> BTreeMap<String, Digest> {
+    let mut locked = BTreeMap::new();
+    for entry in fs_err::read_dir(repository().join("images")).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        let lock: toml::Table = fs_err::read_to_string(file).unwrap().parse().unwrap();
+        for platform in lock["platform"].as_table().unwrap().values() {
+            for package in platform["package"].as_array().unwrap() {
+                let text = |key: &str| package[key].as_str().unwrap().to_owned();
+                locked.insert(text("path"), text("digest").parse().unwrap());
+            }
+        }
+    }
+    locked
+}
+
+/// A file of the machine's mirror, the same for the whole run of the tests; `None` if the mirror does not
+/// have it.
 fn original(path: &str) -> Option<Arc<[u8]>> {
     type Files = BTreeMap<String, Arc<OnceLock<Option<Arc<[u8]>>>>>;
     static FILES: OnceLock<Mutex<Files>> = OnceLock::new();

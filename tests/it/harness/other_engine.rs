@@ -1,4 +1,5 @@
-//! A second engine on this machine: a `dockerd` with its own folders, its own containerd and the storage driver asked for.
+//! A second engine on this machine: a `dockerd` with its own folders, its own containerd and the storage
+//! driver asked for.
 
 use super::block_on;
 use super::engine::engine_at;
@@ -16,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The engine. It ends when it is dropped, or with the thread that started it; its images are gone then.
 ///
-/// It has namespaces of its own, as a daemon without a bridge removes the one that another daemon works with. So it reaches
-/// nothing but what it is [given](Self::give), and what it mounted is gone with it.
+/// It has namespaces of its own, as a daemon without a bridge removes the one that another daemon works with.
+/// So it reaches nothing but what it is [given](Self::give), and what it mounted is gone with it.
 #[derive(Debug)]
 pub(crate) struct OtherEngine {
     daemon: Child,
@@ -25,15 +26,9 @@ pub(crate) struct OtherEngine {
 }
 
 impl OtherEngine {
-    /// Starts one with a storage driver such as `vfs` or `overlay2`. `None`, said aloud, where this machine does not let it:
-    /// it takes root, `dockerd`, `ip` and a kernel with the driver.
-    #[expect(clippy::print_stdout, reason = "says what this machine did not let it try")]
-    pub(crate) fn start(storage_driver: &str) -> Option<Self> {
-        let started = Self::try_start(storage_driver);
-        started.inspect_err(|why| println!("not run: no second engine with {storage_driver}: {why}")).ok()
-    }
-
-    fn try_start(storage_driver: &str) -> Result<Self, String> {
+    /// Starts one with a storage driver such as `vfs` or `overlay2`, or says why this machine does not let
+    /// it: it takes root, `dockerd`, `ip` and a kernel with the driver.
+    pub(crate) fn start(storage_driver: &str) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can start one".to_owned());
         }

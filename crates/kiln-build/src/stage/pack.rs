@@ -17,9 +17,9 @@ use std::path::Path;
 
 /// The archive is there and within its limits; nothing is published yet.
 pub(crate) struct Packed {
-    pub(super) judgement: Judgement,
-    pub(super) archive: Archive,
-    pub(super) outputs: Vec<Output>,
+    judgement: Judgement,
+    archive: Archive,
+    outputs: Vec<Output>,
 }
 
 /// Where a packed archive is.
@@ -68,6 +68,13 @@ impl Verified {
             Ok(Ok(Packed { judgement, archive, outputs }))
         })
         .await
+    }
+}
+
+impl Packed {
+    /// What was judged, where its archive is, and the files that are to be published.
+    pub(super) fn into_parts(self) -> (Judgement, Archive, Vec<Output>) {
+        (self.judgement, self.archive, self.outputs)
     }
 }
 

@@ -48,7 +48,7 @@ impl Packed {
     pub(crate) async fn publish(self, bases: &Bases) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
         blocking(move || {
-            let Self { mut judgement, archive, outputs } = self;
+            let (mut judgement, archive, outputs) = self.into_parts();
             let measured = judgement.measured.take();
             let findings = judge(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;

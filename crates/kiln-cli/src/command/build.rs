@@ -193,7 +193,8 @@ fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
 
 /// The document of `--format json`. Keys are only ever added.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
     format: &'static str,
     success: bool,
     artifacts: Vec<Row<'a>>,
@@ -202,6 +203,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct IndexRow<'a> {
     artifact: &'a str,
     ending: &'static str,
@@ -212,6 +214,7 @@ struct IndexRow<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Row<'a> {
     artifact: &'a str,
     ending: &'static str,

@@ -56,8 +56,10 @@ fn text(check: &CrossCheck, printer: Printer) -> String {
     text
 }
 
+/// What installing with pip, too, told. Keys are only ever added.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
     build: &'a str,
     base: &'a str,
     distributions: usize,
@@ -67,6 +69,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Explained<'a> {
     path: &'a str,
     rule: &'a str,

@@ -4,16 +4,11 @@ use crate::args::{Diff as Arguments, Format};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_audit::{FailOn, Sample, compare};
+use kiln_audit::{Sample, compare};
 use kiln_publish::{NamedBuild, history};
 use kiln_record::{Exit, exit};
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
-    let fail_on: Vec<FailOn> = command
-        .fail_on
-        .iter()
-        .map(|text| text.parse().map_err(|error| Failure::usage(format!("--fail-on: {error}"))))
-        .collect::<Result<_, _>>()?;
     let before = super::named(settings, &command.before)?;
     let after = super::named(settings, &command.after)?;
     let samples = samples(settings, &before)?;
@@ -24,7 +19,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         Format::Markdown => printer.data(&diff.to_markdown()),
         Format::Json => printer.data(&super::document(&diff)?),
     }
-    let exceeded = diff.exceeds(&fail_on);
+    let exceeded = diff.exceeds(&command.fail_on);
     if exceeded.is_empty() {
         return Ok(exit::SUCCESS);
     }

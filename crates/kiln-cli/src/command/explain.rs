@@ -1,5 +1,6 @@
 //! `kiln explain`: why something is in an artifact, or why it is not.
 
+use super::explain_document::{Distribution, Overview, Path};
 use crate::args::{Explain, Format};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -10,7 +11,6 @@ use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::BuildError;
 use kiln_record::{Cause, DistributionName, Entry, Exit, Importable, Level, exit};
-use serde_json::{Value, json};
 
 /// How many native files, and how many files that were not taken, are named to a person.
 const SHOWN: usize = 8;
@@ -26,7 +26,7 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
     let json = settings.format == Format::Json;
     let Some(subject) = &command.subject else {
         if json {
-            printer.data(&super::document(&overview_json(&explanation))?);
+            printer.data(&super::document(&Overview::new(&explanation))?);
         } else {
             printer.data(&overview(&explanation, printer));
             // What is left out on purpose stands in the table; what stops a build needs its way out.
@@ -44,7 +44,7 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
         .collect();
     if !rows.is_empty() {
         if json {
-            let rows: Vec<Value> = rows.iter().map(|row| distribution_json(row)).collect();
+            let rows: Vec<Distribution<'_>> = rows.into_iter().map(Distribution::new).collect();
             printer.data(&super::document(&rows)?);
         } else {
             for row in rows {
@@ -55,7 +55,7 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
     }
     let found = explanation.build.as_ref().and_then(|build| explain_path(&build.record, subject));
     match found {
-        Some(found) if json => printer.data(&super::document(&path_json(&found))?),
+        Some(found) if json => printer.data(&super::document(&Path::new(&found))?),
         Some(found) => printer.data(&path(&explanation, &found, printer)),
         None => return Err(nowhere(&explanation, subject).into()),
     }
@@ -306,58 +306,4 @@ fn path(explanation: &Explanation, found: &ExplainedPath, printer: Printer) -> S
     }
     line("as of", &build_line(explanation));
     text
-}
-
-fn overview_json(explanation: &Explanation) -> Value {
-    json!({
-        "artifact": explanation.artifact,
-        "runtime": explanation.target.runtime,
-        "architecture": explanation.target.architecture.lambda(),
-        "base": explanation.base,
-        "lock": explanation.lock,
-        "build": explanation.build.as_ref().map(|build| &build.label),
-        "build_is_current": explanation.build_is_current,
-        "distributions": explanation.distributions.iter().map(distribution_json).collect::<Vec<_>>(),
-        "findings": explanation.findings,
-    })
-}
-
-fn distribution_json(row: &ExplainedDistribution) -> Value {
-    json!({
-        "name": row.name,
-        "version": row.version,
-        "declared": row.declared.iter().map(|(text, at)| json!({ "text": text, "at": at })).collect::<Vec<_>>(),
-        "locked": row.locked,
-        "fetched": row.wheel.as_ref().map(|wheel| json!({
-            "file_name": wheel.file_name,
-            "digest": wheel.digest,
-            "size": wheel.size,
-            "tag": wheel.tag,
-            "built_from": wheel.built_from,
-            "files": wheel.files,
-            "bytes": wheel.bytes,
-            "largest": wheel.largest.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect::<Vec<_>>(),
-            "native": wheel.native,
-        })),
-        "installed": row.installed,
-        "importable": row.importable,
-        "gap": row.gap,
-        "reason": row.gap.as_ref().map(ToString::to_string),
-        "parents_left_out": row.parents_left_out.iter().map(|(name, why)| json!({ "name": name, "reason": why })).collect::<Vec<_>>(),
-        "markers": row.markers.iter().map(|m| json!({ "marker": m.marker, "value": m.value, "values": m.values })).collect::<Vec<_>>(),
-        "chain": row.chain,
-        "required_by": row.required_by,
-        "other_files": row.other_files.iter().map(|(name, why)| json!({ "file_name": name, "reason": why })).collect::<Vec<_>>(),
-        "unnamed_files": row.unnamed_files,
-    })
-}
-
-fn path_json(found: &ExplainedPath) -> Value {
-    json!({
-        "path": found.path,
-        "entry": found.entry,
-        "component": found.component,
-        "origin": found.origin,
-        "rules": found.rules.iter().map(|(rule, before)| json!({ "rule": rule, "before": before })).collect::<Vec<_>>(),
-    })
 }

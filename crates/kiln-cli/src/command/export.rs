@@ -68,6 +68,7 @@ impl Naming<'_> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Row<'a> {
     kind: &'a str,
     package_type: &'a str,
@@ -89,6 +90,7 @@ struct Row<'a> {
 
 /// One platform of an index, which is pushed to the index's repository.
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct PlatformRow<'a> {
     artifact: &'a str,
     image_digest: String,
@@ -128,14 +130,16 @@ impl<'a> Row<'a> {
     }
 }
 
-/// One variable, for a `.tfvars.json` file.
+/// One variable, for a `.tfvars.json` file. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct TerraformDocument<'a> {
+    kiln_artifacts: BTreeMap<&'a str, Row<'a>>,
+}
+
 fn terraform(artifacts: &[Exported], naming: &Naming<'_>) -> Result<String, Failure> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        kiln_artifacts: BTreeMap<&'a str, Row<'a>>,
-    }
     let rows = artifacts.iter().map(|one| (one.artifact.as_str(), Row::new(one, naming)));
-    super::document(&Document { kiln_artifacts: rows.collect() })
+    super::document(&TerraformDocument { kiln_artifacts: rows.collect() })
 }
 
 /// The facts that are single texts, by keys of the caller's making. Two that come out the same are refused.
@@ -187,13 +191,16 @@ fn parameters(artifacts: &[Exported], naming: &Naming<'_>) -> Result<BTreeMap<St
     flat(artifacts, naming, |name, fact| format!("{}{}", capitalised(name), capitalised(fact)))
 }
 
+/// A parameter, as CloudFormation's command line takes it from a file.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Parameter {
+    parameter_key: String,
+    parameter_value: String,
+}
+
 fn cloudformation(artifacts: &[Exported], naming: &Naming<'_>) -> Result<String, Failure> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Parameter {
-        parameter_key: String,
-        parameter_value: String,
-    }
     let parameters = parameters(artifacts, naming)?.into_iter();
     let all: Vec<Parameter> = parameters
         .map(|(parameter_key, parameter_value)| Parameter { parameter_key, parameter_value })

@@ -30,7 +30,7 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         if settings.format != Format::Json {
             print(&report, printer);
         }
-        documents.push(super::json(&Document::new(&report))?);
+        documents.push(super::json(&BaseDocument::new(&report))?);
     }
     let mut code = exit::SUCCESS;
     if !command.artifacts.is_empty() {
@@ -68,8 +68,10 @@ fn print(report: &LockReport, printer: Printer) {
     }
 }
 
+/// What locking a base did. Keys are only ever added.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct BaseDocument<'a> {
     base: &'a str,
     file: &'a str,
     written: bool,
@@ -78,6 +80,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Row<'a> {
     platform: String,
     what: &'a str,
@@ -85,7 +88,7 @@ struct Row<'a> {
     after: Option<&'a str>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> BaseDocument<'a> {
     fn new(report: &'a LockReport) -> Self {
         Self {
             base: report.base.as_str(),

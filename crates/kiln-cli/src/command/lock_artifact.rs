@@ -181,8 +181,10 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
     }
 }
 
+/// What locking an upstream source did. Keys are only ever added.
 #[derive(Serialize)]
-struct UpstreamDocument<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct UpstreamDocument<'a> {
     artifact: &'a str,
     upstream: &'a str,
     file: &'a str,
@@ -212,8 +214,10 @@ impl<'a> UpstreamDocument<'a> {
     }
 }
 
+/// What pinning a tool did. Keys are only ever added.
 #[derive(Serialize)]
-struct ToolDocument<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ToolDocument<'a> {
     tool: &'a str,
     file: &'a str,
     written: bool,
@@ -235,8 +239,10 @@ impl<'a> ToolDocument<'a> {
     }
 }
 
+/// What locking the distributions of an artifact did. Keys are only ever added.
 #[derive(Serialize)]
-struct ArtifactDocument<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ArtifactDocument<'a> {
     artifact: &'a str,
     file: &'a str,
     input: &'a str,
@@ -252,6 +258,7 @@ struct ArtifactDocument<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct KeptRow<'a> {
     distribution: &'a str,
     locked: &'a str,
@@ -259,6 +266,7 @@ struct KeptRow<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct ChangeRow<'a> {
     distribution: &'a str,
     kind: &'static str,
@@ -267,6 +275,7 @@ struct ChangeRow<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct HeldBackRow<'a> {
     distribution: &'a str,
     locked: &'a str,

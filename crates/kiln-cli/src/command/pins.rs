@@ -54,16 +54,22 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
     }
 }
 
+/// One thing that is pinned. Keys are only ever added.
 #[derive(Serialize)]
-struct Row<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Row<'a> {
     kind: &'static str,
     name: &'a str,
     follows: &'a str,
+    /// What it is pinned to, by platform.
     pinned_to: BTreeMap<&'a str, &'a str>,
     pinned: Option<String>,
     age_days: Option<u64>,
+    /// The file with the pin.
     file: &'a str,
+    /// What moves the pin.
     command: &'a str,
+    /// Why the pin is not in force, if it is not.
     problem: Option<&'a str>,
 }
 

@@ -46,14 +46,17 @@ fn print(pulled: &Pulled, printer: Printer) {
     }
 }
 
+/// What was pulled. Keys are only ever added.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
     reference: &'a str,
     artifact_type: &'a str,
     files: Vec<FileRow>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct FileRow {
     path: String,
     digest: String,

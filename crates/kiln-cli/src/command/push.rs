@@ -65,8 +65,10 @@ fn there(pushed: &Pushed) -> usize {
     pushed.manifests.iter().map(|one| one.there).sum()
 }
 
+/// What pushing one artifact did. Keys are only ever added.
 #[derive(Serialize)]
-struct Row<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Row<'a> {
     artifact: &'a str,
     reference: &'a str,
     tag: &'a str,
@@ -80,6 +82,7 @@ struct Row<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct DocumentRow<'a> {
     file: &'a str,
     manifest: String,
@@ -89,6 +92,7 @@ struct DocumentRow<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct PlatformRow {
     platform: String,
     manifest: String,

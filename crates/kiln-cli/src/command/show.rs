@@ -20,11 +20,7 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
         InRegistry::Index(index) => return show_index(settings, &index, printer),
     };
     if settings.format == Format::Json {
-        let mut document = as_value(&build.record)?;
-        if let (Some(run), Some(members)) = (&build.run, document.as_object_mut()) {
-            members.insert("run".to_owned(), as_value(run)?);
-        }
-        printer.data(&super::document(&document)?);
+        printer.data(&super::document(&Document { record: &build.record, run: build.run.as_ref() })?);
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
@@ -51,21 +47,40 @@ fn looked_up(settings: &Settings, command: &Show) -> Result<InRegistry, Failure>
     signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))
 }
 
+/// A build: its record, and what the latest run measured. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    /// No part of the record: it differs from run to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a RunDetails>,
+}
+
+/// An index of a registry. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct IndexDocument<'a> {
+    reference: &'a str,
+    platforms: Vec<PlatformRow<'a>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct PlatformRow<'a> {
+    /// As in OCI, such as `linux/arm64`.
+    platform: &'a str,
+    /// The digest of its manifest.
+    manifest: String,
+}
+
 fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> Result<Exit, Failure> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        platform: &'a str,
-        manifest: String,
-    }
-    #[derive(Serialize)]
-    struct Document<'a> {
-        reference: &'a str,
-        platforms: Vec<Row<'a>>,
-    }
     if settings.format == Format::Json {
         let rows = index.platforms.iter();
-        let rows = rows.map(|(platform, digest)| Row { platform, manifest: digest.to_string() });
-        printer.data(&super::document(&Document { reference: &index.reference, platforms: rows.collect() })?);
+        let rows = rows.map(|(platform, digest)| PlatformRow { platform, manifest: digest.to_string() });
+        let document = IndexDocument { reference: &index.reference, platforms: rows.collect() };
+        printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &index.reference)));
@@ -243,10 +258,6 @@ fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&s
     if more > 0 {
         line("", &format!("and {more} more paths with another mode or owner, or removed: --format json"));
     }
-}
-
-fn as_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure::unexpected(error.to_string()))
 }
 
 /// What the latest run measured; it is no part of the record.

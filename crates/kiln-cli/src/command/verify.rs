@@ -63,8 +63,10 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
     text
 }
 
+/// What is known of a file. Keys are only ever added.
 #[derive(Serialize)]
-struct Row<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Row<'a> {
     file: &'a str,
     digest: String,
     size: u64,

@@ -224,13 +224,26 @@ mod tests {
             }
         }
 
+        /// What is accepted is written as it was read, and whatever is refused has a reason.
         #[test]
-        fn no_text_panics(text in "\\PC{0,40}", fields in "([A-Za-z]{0,8}:? ?[0-9a-z|,():<>=\n-]{0,12}\n){0,6}") {
-            let _ = text.parse::<Version>();
-            let _ = crate::debian::Release::parse(&fields);
-            let _ = crate::debian::PackageIndex::parse(fields.as_bytes());
-            let _ = super::super::relation::parse_relations(&fields);
-            let _ = text.parse::<crate::Reference>();
+        fn any_text_is_read_or_refused(text in "\\PC{0,40}", fields in "([A-Za-z]{0,8}:? ?[0-9a-z|,():<>=\n-]{0,12}\n){0,6}") {
+            match text.parse::<Version>() {
+                Ok(version) => proptest::prop_assert_eq!(version.to_string(), text.trim()),
+                Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+            }
+            if let Ok(reference) = text.parse::<crate::Reference>() {
+                proptest::prop_assert_eq!(reference.to_string().parse::<crate::Reference>().unwrap(), reference);
+            }
+            for refused in [
+                crate::debian::Release::parse(&fields).err().map(|error| error.to_string()),
+                crate::debian::PackageIndex::parse(fields.as_bytes()).err().map(|error| error.to_string()),
+                super::super::relation::parse_relations(&fields).err().map(|error| error.to_string()),
+            ]
+            .into_iter()
+            .flatten()
+            {
+                proptest::prop_assert!(!refused.is_empty());
+            }
         }
     }
 }

@@ -37,6 +37,7 @@ pub enum BaseKind {
 
 /// A base made of Debian packages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DebianDefinition {
     /// The suite, such as `bookworm`.
@@ -58,6 +59,7 @@ pub struct DebianDefinition {
 
 /// A base in a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegistryDefinition {
     /// Registry, repository and tag. The digest is in the lock.
@@ -66,6 +68,7 @@ pub struct RegistryDefinition {
 
 /// How programs run in a base.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImageSettings {
     /// Environment variables of the image.
@@ -87,17 +90,22 @@ impl Default for ImageSettings {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Where it comes from: the section of that name says more.
     kind: FileKind,
+    /// The platforms that it is locked for.
     platforms: Vec<Platform>,
     debian: Option<DebianDefinition>,
     registry: Option<RegistryDefinition>,
+    /// How programs run in it.
     #[serde(default)]
     image: ImageSettings,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 enum FileKind {
     Debian,
@@ -117,6 +125,13 @@ impl File {
 }
 
 impl BaseDefinition {
+    /// What the definition of a base may say.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+        generator.into_root_schema_for::<File>()
+    }
+
     /// Reads a base definition.
     ///
     /// # Errors

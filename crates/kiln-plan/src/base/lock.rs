@@ -11,6 +11,7 @@ pub const BASE_LOCK_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 }
 
 /// A lock of a base: generated, never edited by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BaseLock {
     /// The format version of this file.
@@ -29,6 +30,7 @@ pub struct BaseLock {
 
 /// What a base is on one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlatformLock {
     /// The digest of the image manifest.
@@ -45,6 +47,7 @@ pub struct PlatformLock {
 
 /// The signed release that a Debian base was resolved from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DebianRelease {
     /// The code name.
@@ -59,6 +62,7 @@ pub struct DebianRelease {
 
 /// One `.deb` of a Debian base.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LockedPackage {
     /// The package's name.

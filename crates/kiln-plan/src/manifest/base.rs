@@ -2,9 +2,9 @@
 
 use super::dockerfile::{DockerfileKey, DockerfileSection};
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::{ArtifactKind, BaseName, NameError};
 use std::ops::Range;
-use toml::Spanned;
 
 /// What a manifest says of the base.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use super::kind::a;
 use crate::problem::Problems;
 use crate::size::parse_size;
+use crate::spanned::Spanned;
 use kiln_record::ArtifactKind;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 /// The `[budget]` section, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,6 +20,7 @@ pub struct BudgetSection {
 }
 
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct BudgetTable {
     zip: Option<Spanned<String>>,

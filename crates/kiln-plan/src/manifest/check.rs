@@ -2,9 +2,9 @@
 
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use toml::Spanned;
 
 /// The `[check]` section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +25,7 @@ pub struct CheckSection {
 }
 
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CheckTable {
     env: BTreeMap<String, String>,

@@ -4,11 +4,11 @@ use super::path::beside_manifest;
 use super::reproducible::Reproducible;
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use crate::workspace_path::in_workspace;
 use kiln_record::{ArtifactKind, BaseName, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use toml::Spanned;
 
 /// How long a build may take if the manifest does not say, in seconds.
 const TIMEOUT: u32 = 30 * 60;
@@ -40,6 +40,7 @@ pub struct DockerfileSection {
 
 /// The key as written.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct DockerfileTable {
     path: String,
@@ -91,6 +92,21 @@ impl<'de> Deserialize<'de> for DockerfileKey {
             }
         }
         deserializer.deserialize_any(Either)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for DockerfileKey {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Dockerfile".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let table = generator.subschema_for::<DockerfileTable>();
+        schemars::json_schema!({
+            "description": "The path of a Dockerfile, or a table with `path`.",
+            "anyOf": [{ "type": "string" }, table],
+        })
     }
 }
 

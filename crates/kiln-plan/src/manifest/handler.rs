@@ -2,8 +2,8 @@
 
 use super::kind::a;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::ArtifactKind;
-use toml::Spanned;
 
 /// Reads the key: functions have it, nothing else does.
 pub(super) fn parse(

@@ -3,11 +3,11 @@
 use super::kind::a;
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::{ArtifactKind, HealthCheck, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use toml::Spanned;
 
 /// The most entries of a list or table of the section.
 const MAX_ENTRIES: usize = 256;
@@ -58,6 +58,7 @@ pub struct ImageSection {
 
 /// The form in which an image is published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageOutput {
     /// One tar with an OCI layout: `<artifact>.oci.tar`.
@@ -71,6 +72,7 @@ pub enum ImageOutput {
 
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Compression {
     /// gzip (RFC 1952), which everything reads.
@@ -84,6 +86,7 @@ pub enum Compression {
 
 /// The section as written.
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct ImageTable {
     pub(super) output: ImageOutput,
@@ -102,6 +105,7 @@ pub(super) struct ImageTable {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct HealthTable {
     command: Spanned<Vec<String>>,

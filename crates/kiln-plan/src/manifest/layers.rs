@@ -2,10 +2,10 @@
 
 use super::kind::a;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::{ArtifactKind, ArtifactName};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use toml::Spanned;
 
 /// The most layers that Lambda gives a function.
 const MOST: usize = 5;

@@ -35,6 +35,7 @@ pub use upstream::{UpstreamSection, artifact_lock_path};
 
 use crate::problem::{Problem, Problems};
 use crate::settings::{PolicySection, check_policy};
+use crate::spanned::Spanned;
 use budget::BudgetTable;
 use check::CheckTable;
 use dockerfile::DockerfileKey;
@@ -45,7 +46,6 @@ use smoke::SmokeTable;
 use std::sync::Arc;
 use step::StepTable;
 use target::TargetTable;
-use toml::Spanned;
 
 /// A validated manifest.
 #[derive(Clone, Debug)]
@@ -98,29 +98,46 @@ pub struct Manifest {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// What is built.
     kind: ArtifactKind,
+    /// The base that it is checked in, and that an image stands on.
     base: Option<Spanned<String>>,
+    /// The Dockerfile that makes an image.
     dockerfile: Option<Spanned<DockerfileKey>>,
+    /// The handler of a function: `module.attribute`.
     handler: Option<Spanned<String>>,
+    /// The layers of a function, in order: artifacts of this workspace.
     #[serde(default)]
     layers: Vec<Spanned<String>>,
+    /// What it is for.
     target: TargetTable,
+    /// Files of the workspace.
     source: Option<SourceSection>,
+    /// Files of repositories elsewhere.
     #[serde(default)]
     upstream: Vec<UpstreamSection>,
+    /// Programs that make files.
     #[serde(default)]
     step: Vec<StepTable>,
+    /// Distributions of a lock.
     python: Option<Spanned<PythonSection>>,
+    /// How an image is made and how it runs.
     image: Option<Spanned<ImageTable>>,
+    /// What is left out and changed.
     package: Option<PackageSection>,
+    /// What the checks need.
     #[serde(default)]
     check: CheckTable,
+    /// Events that a function is handed when it is checked.
     #[serde(default)]
     smoke: Vec<SmokeTable>,
+    /// The largest that it may be.
     #[serde(default)]
     budget: BudgetTable,
+    /// Levels and exceptions for findings, over those of the workspace.
     #[serde(default)]
     policy: PolicySection,
 }
@@ -142,6 +159,13 @@ impl File {
 }
 
 impl Manifest {
+    /// What a manifest may say.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+        generator.into_root_schema_for::<File>()
+    }
+
     /// Reads and checks a manifest on its own; what it refers to is checked with the workspace. `own` are the
     /// targets that the workspace adds to Lambda's runtimes.
     ///

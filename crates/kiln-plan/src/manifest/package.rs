@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 /// What to leave out of the artifact, and what to change in it. Paths are those of the artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PackageSection {
     /// Globs of files to keep; everything if absent.
@@ -24,6 +25,7 @@ pub struct PackageSection {
 /// A set of files that distributions bring and that running code seldom needs. Never applied to the
 /// artifact's own source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DropRule {
     /// Test folders that nothing else imports.
@@ -57,6 +59,7 @@ impl DropRule {
 
 /// What to remove from native code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Strip {
     /// Nothing.
@@ -70,6 +73,7 @@ pub enum Strip {
 
 /// Whether to bring bytecode along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Bytecode {
     /// None: the runtime compiles what it imports.

@@ -2,9 +2,9 @@
 
 use super::path::beside_manifest;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::ArtifactKind;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 /// The most events of one manifest.
 const MAX_EVENTS: usize = 100;
@@ -31,6 +31,7 @@ pub struct SmokeEvent {
 
 /// How an invocation must end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SmokeStatus {
     /// With an answer.
@@ -42,6 +43,7 @@ pub enum SmokeStatus {
 
 /// How an answer is held against what is expected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SmokeMatch {
     /// What is expected is there; an object may have more members.
@@ -55,6 +57,7 @@ pub enum SmokeMatch {
 
 /// One `[[smoke]]` as written.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct SmokeTable {
     name: Spanned<String>,

@@ -12,6 +12,7 @@ pub const APP_FOLDER: &str = "app";
 
 /// The `[source]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SourceSection {
     /// The folder. A manifest writes it relative to its own folder; once read it is relative to the

@@ -6,11 +6,11 @@ use super::source::{SourceSection, check_globs, everything};
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
 use crate::size::parse_size;
+use crate::spanned::Spanned;
 use kiln_record::{ArtifactName, BaseName, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use toml::Spanned;
 
 /// What a step may use unless it says otherwise.
 const MEMORY: u64 = 2 << 30;
@@ -139,6 +139,7 @@ pub struct StepOutput {
 
 /// One `[[step]]` as written.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct StepTable {
     name: Spanned<String>,
@@ -158,6 +159,7 @@ pub(super) struct StepTable {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct InputTable {
     path: Option<String>,
@@ -169,6 +171,7 @@ struct InputTable {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct OutputTable {
     path: String,

@@ -3,11 +3,11 @@
 use super::image::ImageOutput;
 use super::kind::a;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::{Architecture, ArtifactKind, ArtifactName, Runtime, runtimes};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use toml::Spanned;
 
 /// What an artifact is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub struct TargetSection {
 
 /// The section as written.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TargetTable {
     runtime: Option<Spanned<String>>,

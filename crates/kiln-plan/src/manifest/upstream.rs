@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 /// One `[[upstream]]` of a manifest: a folder of a git repository, at a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSection {
     /// What its files are called together, in findings, records and bills of materials.

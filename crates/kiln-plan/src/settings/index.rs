@@ -5,13 +5,13 @@
 //! of another, so a package of the same name elsewhere cannot take its place, whatever its version.
 
 use crate::Problem;
+use crate::spanned::Spanned;
 use globset::{Glob, GlobMatcher};
 use kiln_record::DistributionName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use toml::Spanned;
 
 /// A package index that the workspace names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,7 @@ impl NamedIndex {
 const RESERVED: &str = "default";
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct IndexTable {
     name: Spanned<String>,

@@ -9,12 +9,12 @@ pub(crate) use policy::check_policy;
 pub use policy::{PolicyException, PolicyLevel, PolicySection};
 
 use crate::Problem;
+use crate::spanned::Spanned;
 use index::{IndexTable, named_indexes, no_password};
 use kiln_record::Runtime;
 use runtime::{RuntimeTable, own_runtimes};
 use serde::Deserialize;
 use std::sync::Arc;
-use toml::Spanned;
 
 /// The settings of a workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,34 +32,53 @@ pub struct Settings {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// The format of this file.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = "1")))]
     format: String,
+    /// Where distributions come from.
     #[serde(default)]
     python: PythonTable,
+    /// Where packages come from.
     #[serde(default)]
     debian: DebianTable,
+    /// Levels and exceptions for findings.
     #[serde(default)]
     policy: PolicySection,
+    /// Targets besides the runtimes of Lambda.
     #[serde(default)]
     runtime: Vec<Spanned<RuntimeTable>>,
+    /// Further package indexes.
     #[serde(default)]
     index: Vec<Spanned<IndexTable>>,
 }
 
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct PythonTable {
+    /// The package index, if it is not the one that the machine is configured for.
     index: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct DebianTable {
+    /// The mirror, if it is not the one that the machine is configured for.
     mirror: Option<String>,
 }
 
 impl Settings {
+    /// What `kiln.toml` may say.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+        generator.into_root_schema_for::<File>()
+    }
+
     /// Reads `kiln.toml`.
     ///
     /// # Errors

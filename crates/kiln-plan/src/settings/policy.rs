@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// What a policy makes of a finding code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PolicyLevel {
     /// Not reported.
@@ -34,6 +35,7 @@ impl PolicyLevel {
 
 /// An accepted finding, with its reason and end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyException {
     /// The finding code it accepts.
@@ -48,9 +50,11 @@ pub struct PolicyException {
 
 /// The `[policy]` section of `kiln.toml` or a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicySection {
     /// Level by finding code.
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = { "$ref": "#/$defs/Code" })))]
     pub levels: BTreeMap<Code, PolicyLevel>,
     /// Accepted findings.
     #[serde(rename = "exception")]

@@ -1,14 +1,15 @@
 //! `[[runtime]]` in `kiln.toml`: targets that a workspace adds to Lambda's runtimes.
 
 use crate::Problem;
+use crate::spanned::Spanned;
 use kiln_record::{OperatingSystem, Provided, Runtime, runtimes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use toml::Spanned;
 
 /// A target as a user describes it: on its own, or by what differs from a runtime of Lambda.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuntimeTable {
     name: String,

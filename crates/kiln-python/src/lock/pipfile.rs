@@ -397,7 +397,7 @@ fn key_lines(text: &str) -> BTreeMap<(String, String), usize> {
 pub(crate) mod tests {
     use super::*;
     use crate::Choice;
-    use crate::select::tests::{denied, select_on, wanted};
+    use crate::select::tests::{denied, read_or_refused, select_on, wanted};
     use kiln_record::Cause;
 
     pub(crate) const PIPFILE: &str = include_str!("samples/Pipfile");
@@ -576,12 +576,16 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn damaged_text_never_panics() {
+    fn damaged_text_is_read_or_refused_with_its_line() {
         let good = sample();
+        let check = |lock: &str| {
+            read_or_refused(parse(lock, PIPFILE), &[("Pipfile.lock", lock), ("Pipfile", PIPFILE)]);
+        };
         for end in (0..good.len()).step_by(7) {
-            drop(parse(&good[..end], PIPFILE));
-            drop(parse(&format!("{}\\\"{}", &good[..end], &good[end..]), PIPFILE));
-            drop(key_lines(&good[end..]));
+            check(&good[..end]);
+            check(&format!("{}\\\"{}", &good[..end], &good[end..]));
+            let rest = &good[end..];
+            assert!(key_lines(rest).values().all(|line| *line <= rest.lines().count()), "{rest}");
         }
     }
 

@@ -252,7 +252,7 @@ fn read_file(table: &DeTable<'_>) -> Result<Option<LockedFile>, String> {
 mod tests {
     use super::*;
     use crate::Choice;
-    use crate::select::tests::{denied, select_on, wanted};
+    use crate::select::tests::{denied, read_or_refused, select_on, wanted};
     use kiln_record::Cause;
 
     /// A lock with an extra and a group, with and without names and URLs.
@@ -404,11 +404,13 @@ vcs = {{ type = "git", url = "https://token@example.org/tool.git", commit-id = "
     }
 
     #[test]
-    fn damaged_text_never_panics() {
+    fn damaged_text_is_read_or_refused_with_its_line() {
         let good = sample();
         for end in (0..good.len()).step_by(23) {
-            drop(parse_pylock("p", good.get(..end).unwrap_or("")));
-            drop(parse_pylock("p", &format!("{}]{}", &good[..end], &good[end..])));
+            let cut = good.get(..end).unwrap_or("");
+            read_or_refused(parse_pylock("p", cut), &[("p", cut)]);
+            let damaged = format!("{}]{}", &good[..end], &good[end..]);
+            read_or_refused(parse_pylock("p", &damaged), &[("p", &damaged)]);
         }
     }
 

@@ -385,7 +385,7 @@ fn conflicts(root: &DeTable<'_>, name: &str) -> Vec<Vec<ConflictItem>> {
 pub(crate) mod tests {
     use super::*;
     use crate::Choice;
-    use crate::select::tests::{denied, select_on, wanted};
+    use crate::select::tests::{denied, read_or_refused, select_on, wanted};
     use kiln_record::Cause;
 
     pub(crate) const PROJECT: &str = include_str!("samples/uv.toml");
@@ -532,14 +532,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn damaged_text_never_panics() {
+    fn damaged_text_is_read_or_refused_with_its_line() {
         let good = lock();
+        let check = |lock: &str, project: &str| {
+            read_or_refused(parse(lock, project), &[("uv.lock", lock), ("pyproject.toml", project)]);
+        };
         for end in (0..good.len()).step_by(97) {
-            drop(parse(&good[..end], PROJECT));
-            drop(parse(&format!("{}{{{}", &good[..end], &good[end..]), PROJECT));
+            check(&good[..end], PROJECT);
+            check(&format!("{}{{{}", &good[..end], &good[end..]), PROJECT);
         }
         for end in (0..PROJECT.len()).step_by(23) {
-            drop(parse(&good, &PROJECT[..end]));
+            check(&good, &PROJECT[..end]);
         }
     }
 

@@ -229,6 +229,23 @@ pub(crate) mod tests {
         selection
     }
 
+    /// Holds that a file was read, or that every problem names one of the files, a line that it has, and a reason.
+    #[track_caller]
+    pub(crate) fn read_or_refused<T>(result: Result<T, Vec<crate::InputProblem>>, files: &[(&str, &str)]) {
+        let Err(problems) = result else { return };
+        assert!(!problems.is_empty());
+        for problem in problems {
+            let of_file = files.iter().find(|(name, _)| *name == problem.file);
+            let (_, text) = of_file.unwrap_or_else(|| panic!("of another file: {problem:?}"));
+            let lines = text.split('\n').count();
+            assert!(
+                problem.line.is_none_or(|line| (1..=lines).contains(&line)),
+                "{lines} lines: {problem:?}"
+            );
+            assert!(!problem.message.is_empty(), "{problem:?}");
+        }
+    }
+
     pub(crate) fn wanted(selection: &Selection) -> Vec<&str> {
         selection.wanted.iter().map(|w| w.name.as_str()).collect()
     }

@@ -13,7 +13,7 @@ use kiln_python::{
 };
 use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, TreePath, digest_of_value};
 use kiln_sbom::{merge_embedded, read_embedded};
-use kiln_store::Store;
+use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,14 @@ pub struct ReadyWheel {
 pub(crate) struct Chosen {
     pub file_name: String,
     pub digest: Digest,
+}
+
+impl Memo for Chosen {
+    const KIND: &'static str = "chosen-wheel";
+
+    fn content(&self) -> Vec<Digest> {
+        vec![self.digest]
+    }
 }
 
 /// What came of looking for a distribution's wheel.
@@ -107,9 +115,9 @@ pub async fn known(
         return Ok(None);
     }
     let key = choice_key(locked, &locked_hashes(locked), target)?;
-    match network.store().cache_get::<Chosen>("chosen-wheel", &key)? {
-        Some(chosen) if network.store().contains(&chosen.digest) => Ok(Some(read(network, chosen).await?)),
-        _ => Ok(None),
+    match network.store().recall::<Chosen>(&key)? {
+        Some(chosen) => Ok(Some(read(network, chosen).await?)),
+        None => Ok(None),
     }
 }
 
@@ -127,9 +135,7 @@ pub(crate) async fn bring(
     let hashes = locked_hashes(locked);
     let key = choice_key(locked, &hashes, target)?;
     let _flight = bases.network().flight(&key).await;
-    if let Some(chosen) = bases.store().cache_get::<Chosen>("chosen-wheel", &key)?
-        && bases.store().contains(&chosen.digest)
-    {
+    if let Some(chosen) = bases.store().recall::<Chosen>(&key)? {
         return judged(bases.network(), chosen, lock_file, locked, source).await;
     }
 
@@ -185,7 +191,7 @@ pub(crate) async fn bring(
     };
     let digest = bases.network().download(file, &hashes, &format!("{lock_file}:{}", locked.line)).await?;
     let chosen = Chosen { file_name: file.file_name.clone(), digest };
-    bases.store().cache_put("chosen-wheel", &key, &chosen)?;
+    bases.store().remember(&key, &chosen)?;
     judged(bases.network(), chosen, lock_file, locked, source).await
 }
 
@@ -230,7 +236,7 @@ pub(crate) async fn bring_from_url(
         }
     };
     let chosen = Chosen { file_name, digest };
-    network.store().cache_put("chosen-wheel", &key, &chosen)?;
+    network.store().remember(&key, &chosen)?;
     judged(network, chosen, lock_file, locked, source).await
 }
 

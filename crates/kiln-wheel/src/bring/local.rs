@@ -4,13 +4,14 @@
 //! every other wheel, so that what is installed, recorded and judged does not depend on where it came from.
 
 use super::distribution::{Chosen, Found, judged};
+use crate::choose::parse_lock;
 use fs_err as fs;
 use kiln_invocation::{BuildError, Network, blocking, text_file};
 use kiln_pack::{ZipWriter, compress};
-use kiln_plan::{ArtifactPlan, LockKind, PlanInputs, Problem, PythonSection};
+use kiln_plan::{ArtifactPlan, PlanInputs, Problem, PythonSection};
 use kiln_python::{
-    FilePlace, Lock, Locked, SourceProject, TargetEnvironment, best_wheel, is_file_of, parse_pipfile,
-    parse_poetry, parse_pylock, parse_requirements, parse_uv, read_source_project, render_record,
+    FilePlace, Lock, Locked, SourceProject, TargetEnvironment, best_wheel, is_file_of, read_source_project,
+    render_record,
 };
 use kiln_record::{
     Code, Digest, Entry, Finding, InputRole, Mode, OriginSource, Tree, TreePath, digest_of_value,
@@ -83,17 +84,10 @@ fn places_of(root: &Path, section: &PythonSection) -> Result<BTreeSet<(bool, Str
         other => other?,
     };
     let project = section.project_path().and_then(|path| text_file(root, &path).ok());
-    let beside = project.as_ref().map(|project| (project.path.as_str(), &*project.text));
-    let parsed: Option<Lock> = match (section.lock_kind(), beside) {
-        (LockKind::Poetry, Some((file, text))) => parse_poetry(&lock.path, &lock.text, file, text).ok(),
-        (LockKind::Uv, Some((file, text))) => parse_uv(&lock.path, &lock.text, file, text).ok(),
-        (LockKind::Pipfile, pipfile) => parse_pipfile(&lock.path, &lock.text, pipfile).ok(),
-        (LockKind::Pylock, _) => parse_pylock(&lock.path, &lock.text).ok(),
-        _ => parse_requirements(&lock.path, &lock.text, &mut |path| {
-            text_file(root, path).ok().map(|file| file.text.to_string())
-        })
-        .ok(),
-    };
+    let parsed = parse_lock(section, &lock, project.as_ref(), &mut |path| {
+        text_file(root, path).ok().map(|file| file.text.to_string())
+    });
+    let parsed = parsed.ok();
     let lock_root = parsed.as_ref().and_then(|lock| lock.root);
     let all = parsed.into_iter().flat_map(|lock| lock.distributions).enumerate();
     let others = all.filter(|(index, _)| lock_root != Some(*index));

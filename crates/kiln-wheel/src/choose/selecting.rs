@@ -2,15 +2,13 @@
 
 use super::binding::{Bindings, Question};
 use super::declared as declarations;
+use super::lock_text::parse_lock;
 use super::planned::planned_file;
 use kiln_collect::{Denied, Judged};
 use kiln_guest::Bases;
 use kiln_invocation::{BuildError, Event, Stage};
 use kiln_plan::{ArtifactPlan, LockKind, Manifest, Problem};
-use kiln_python::{
-    Choice, Interpreter, LayerContent, Lock, Selection, TargetEnvironment, parse_pipfile, parse_poetry,
-    parse_pylock, parse_requirements, parse_uv, select,
-};
+use kiln_python::{Choice, Interpreter, LayerContent, Lock, Selection, TargetEnvironment, select};
 use kiln_record::{BaseName, Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -145,17 +143,10 @@ fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Findin
         }
         _ => None,
     };
-    let beside = project.as_ref().map(|project| (project.path.as_str(), &*project.text));
-    let parsed = match (section.lock_kind(), beside) {
-        (LockKind::Poetry, Some((file, project))) => parse_poetry(&text.path, &text.text, file, project),
-        (LockKind::Uv, Some((file, project))) => parse_uv(&text.path, &text.text, file, project),
-        (LockKind::Pipfile, pipfile) => parse_pipfile(&text.path, &text.text, pipfile),
-        (LockKind::Pylock, _) => parse_pylock(&text.path, &text.text),
-        // Only files that the plan names are included: what was not planned is not read.
-        _ => parse_requirements(&text.path, &text.text, &mut |path| {
-            planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
-        }),
-    };
+    // Only files that the plan names are included: what was not planned is not read.
+    let parsed = parse_lock(section, &text, project.as_ref(), &mut |path| {
+        planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
+    });
     match parsed {
         Ok(lock) => Ok(Ok(lock)),
         Err(problems) => {

@@ -1,7 +1,7 @@
 //! Bytecode, compiled in the pinned base at the place where Lambda has the modules: twice, with other hash seeds and in
 //! another order, so that what depends on either is noticed.
 
-use super::{place_of_tree, python_root};
+use super::place::{place_of_tree, python_root, without_prefix};
 use kiln_collect::{Collection, Content};
 use kiln_guest::{Bases, Program, Ran, collections, guest};
 use kiln_invocation::{BuildError, Events, blocking};
@@ -12,6 +12,7 @@ use kiln_record::{
     ArtifactKind, BaseName, Check, CheckName, Code, Digest, Entry, Finding, Mode, Runtime, Transformation,
     TreePath, digest_of_value,
 };
+use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,14 @@ struct Remembered {
     /// Bytecode by the module it is of; both are paths of the artifact.
     files: BTreeMap<TreePath, Made>,
     left: BTreeMap<TreePath, String>,
+}
+
+impl Memo for Remembered {
+    const KIND: &'static str = "bytecode";
+
+    fn content(&self) -> Vec<Digest> {
+        self.files.values().map(|made| made.digest).collect()
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,8 +84,7 @@ pub(super) async fn compile(
         (plan.base.lock.manifest, plan.base.platform, &image.python, &image.env),
         &modules,
     ))?;
-    let known = bases.store().cache_get::<Remembered>("bytecode", &key)?;
-    if let Some(known) = known.filter(|k| k.files.values().all(|made| bases.store().contains(&made.digest))) {
+    if let Some(known) = bases.store().recall::<Remembered>(&key)? {
         let check = Some(Check::ran(CheckName::Bytecode, known.files.len(), "modules compiled twice"));
         return Ok(Compiled { files: known.files, left: known.left, findings: Vec::new(), check });
     }
@@ -113,7 +121,7 @@ pub(super) async fn compile(
                 .collect();
             let mut remembered = Remembered::default();
             for (path, entry) in collection.tree.iter() {
-                let Some(module) = super::without_prefix(path, prefix) else { continue };
+                let Some(module) = without_prefix(path, prefix) else { continue };
                 if !matches!(entry, Entry::File { .. }) || !module.file_name().ends_with(".py") {
                     continue;
                 }
@@ -130,7 +138,7 @@ pub(super) async fn compile(
                     remembered.files.insert(path.clone(), Made { path: made, digest: *digest, size: *size });
                 }
             }
-            bases.store().cache_put("bytecode", &key, &remembered)?;
+            bases.store().remember(&key, &remembered)?;
             Ok(remembered)
         })
         .await?

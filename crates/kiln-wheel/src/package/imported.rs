@@ -3,18 +3,13 @@
 //! A folder stays if any module outside of test folders imports it or a part of it, names it in a string as a module, or
 //! if an entry point does. What such a folder holds counts as outside from then on.
 
-use super::leave_out::{DistributionFiles, Selected, contains, may_be_tests};
+use super::files::{DistributionFiles, Selected, contains, may_be_tests, test_folder};
 use crate::bring::distribution::ReadyWheel;
 use kiln_collect::Collection;
 use kiln_invocation::BuildError;
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The shortest folder above a path that is named as test folders are.
-pub(super) fn test_folder(path: &TreePath) -> Option<&str> {
-    super::leave_out::folder_named(path, &["tests", "test"])
-}
 
 /// The test folders of an artifact's distributions.
 pub(super) struct TestFolders<'a> {

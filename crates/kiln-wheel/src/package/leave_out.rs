@@ -1,23 +1,18 @@
 //! Leaving files out: by the manifest's patterns, and by rules for what running code seldom needs.
 
-use super::imported::{TestFolders, test_folder};
-use super::{LEAVE_OUT_RULES, without_prefix};
+use super::files::{DistributionFiles, Selected, contains, folder_named};
+use super::imported::TestFolders;
 use crate::bring::distribution::ReadyWheel;
 use globset::{GlobBuilder, GlobMatcher};
 use kiln_collect::Collection;
 use kiln_invocation::BuildError;
 use kiln_plan::{DropRule, PackageSection, Problem};
-use kiln_record::{Code, Ecosystem, Entry, Finding, Transformation, TreePath};
+use kiln_record::{Code, Finding, Transformation, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a rule takes out, and what it leaves with the reason.
-#[derive(Default)]
-pub(super) struct Selected {
-    pub(super) out: BTreeSet<TreePath>,
-    pub(super) left: BTreeMap<TreePath, String>,
-}
-
+/// The version of the rules by which files are left out. A step means that equal trees may come out differently.
+pub(super) const LEAVE_OUT_RULES: u32 = 1;
 /// Applies `include`, `exclude` and `drop`, in this order.
 pub(super) fn apply(
     store: &Store,
@@ -123,25 +118,6 @@ fn globs(patterns: &[String]) -> Result<Vec<GlobMatcher>, BuildError> {
         .collect()
 }
 
-/// The files that rules for distributions apply to, with their paths in the installation folder: what distributions
-/// brought, but for their metadata. The artifact's own source is never among them.
-pub(super) struct DistributionFiles {
-    pub(super) by_path: BTreeMap<TreePath, TreePath>,
-}
-
-impl DistributionFiles {
-    fn new(collection: &Collection, prefix: Option<&str>, is_metadata: &dyn Fn(&TreePath) -> bool) -> Self {
-        let by_path = collection
-            .owners
-            .iter()
-            .filter(|(path, owner)| owner.ecosystem() != Ecosystem::Application && !is_metadata(path))
-            .filter(|(path, _)| matches!(collection.tree.get(path), Some(Entry::File { .. })))
-            .filter_map(|(path, _)| Some((without_prefix(path, prefix)?, path.clone())))
-            .collect();
-        Self { by_path }
-    }
-}
-
 fn ending(path: &TreePath) -> &str {
     path.file_name().rsplit_once('.').map_or("", |(stem, ending)| if stem.is_empty() { "" } else { ending })
 }
@@ -178,20 +154,6 @@ fn documentation(files: &DistributionFiles) -> Selected {
         }
     }
     Selected { out, left }
-}
-
-/// The shortest folder above a path that has one of these names.
-pub(super) fn folder_named<'a>(path: &'a TreePath, names: &[&str]) -> Option<&'a str> {
-    let text = path.as_str();
-    let mut start = 0;
-    for part in path.parent().split('/') {
-        let end = start + part.len();
-        if names.contains(&part) {
-            return Some(&text[..end]);
-        }
-        start = end + 1;
-    }
-    None
 }
 
 /// `*.pyi` and `py.typed`. A stub that a module reads when it is imported (`lazy_loader.attach_stub`) stays.
@@ -244,22 +206,9 @@ fn static_libraries(
     Ok(selected)
 }
 
-pub(super) fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
-}
-
-/// Whether a folder may hold nothing but tests, by its name and place.
-pub(super) fn may_be_tests(path: &TreePath) -> Option<&str> {
-    let top = path.as_str().split('/').next().unwrap_or_default();
-    // Data and commands: nothing is known of what reads them.
-    if matches!(top, "bin" | "share" | "etc" | "lib" | "include") || top.ends_with(".libs") {
-        return None;
-    }
-    test_folder(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::files::may_be_tests;
     use super::*;
 
     fn path(text: &str) -> TreePath {

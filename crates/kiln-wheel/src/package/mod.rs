@@ -2,8 +2,10 @@
 //! rule that the record tells about.
 
 mod bytecode;
+mod files;
 mod imported;
 mod leave_out;
+mod place;
 
 use crate::bring::distribution::ReadyWheel;
 use kiln_collect::{Collection, Content, Judged, Verdict, below, denied, strip};
@@ -12,11 +14,10 @@ use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Bytecode};
 use kiln_python::render_record;
 use kiln_record::{Code, Digest, Entry, Runtime, Transformation, TreePath};
+use place::without_prefix;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The version of the rules by which files are left out. A step means that equal trees may come out differently.
-const LEAVE_OUT_RULES: u32 = 1;
 /// The version of the rule by which RECORD is written anew.
 const RECORD_RULES: u32 = 1;
 
@@ -115,30 +116,5 @@ fn rewrite_records(
     }
     if rule.files > 0 {
         collection.transformations.push(rule);
-    }
-}
-
-/// A path of the artifact as one of the installation folder, if it is in there.
-fn without_prefix(path: &TreePath, prefix: Option<&str>) -> Option<TreePath> {
-    match prefix {
-        Some(prefix) => TreePath::new(path.as_str().strip_prefix(prefix)?.strip_prefix('/')?).ok(),
-        None => Some(path.clone()),
-    }
-}
-
-/// What of the artifact has to be where it will be, for its modules to be compiled: all of it, or the folder of an image that
-/// has its modules.
-fn place_of_tree(plan: &ArtifactPlan) -> String {
-    match plan.manifest.kind.mount() {
-        "" => python_root(plan),
-        mount => mount.to_owned(),
-    }
-}
-
-/// The folder that the artifact's modules are in where it runs.
-fn python_root(plan: &ArtifactPlan) -> String {
-    match plan.manifest.python_folder() {
-        Some(prefix) => format!("{}/{prefix}", plan.manifest.kind.mount()),
-        None => plan.manifest.kind.mount().to_owned(),
     }
 }

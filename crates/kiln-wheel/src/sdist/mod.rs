@@ -26,6 +26,7 @@ use kiln_record::{
     Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Runtime,
     digest_of_value,
 };
+use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,6 +67,22 @@ struct ChosenSdist {
     sha512: String,
     /// Why no wheel is taken.
     reason: String,
+}
+
+impl Memo for Remembered {
+    const KIND: &'static str = "built-sdist";
+
+    fn content(&self) -> Vec<Digest> {
+        vec![self.wheel.digest]
+    }
+}
+
+impl Memo for ChosenSdist {
+    const KIND: &'static str = "chosen-sdist";
+
+    fn content(&self) -> Vec<Digest> {
+        vec![self.file.digest]
+    }
 }
 
 /// What came of bringing a distribution.
@@ -167,7 +184,7 @@ impl<'a> Builder<'a> {
                     reason: none.reason(),
                 };
                 let key = distribution::choice_key(locked, &hashes, target)?;
-                bases.store().cache_put("chosen-sdist", &key, &chosen)?;
+                bases.store().remember(&key, &chosen)?;
                 self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await
             }
         }
@@ -185,7 +202,7 @@ impl<'a> Builder<'a> {
         let Some(build) = self.build_of(locked) else { return Ok(None) };
         let Some(chosen) = self.chosen(locked, target)? else { return Ok(None) };
         let job = self.job(build, locked, chosen)?;
-        match self.remembered(&job)? {
+        match self.bases.store().recall::<Remembered>(&job.key)? {
             Some(known) => Ok(Some(self.ready(&job, known).await?)),
             None => Ok(None),
         }
@@ -194,8 +211,7 @@ impl<'a> Builder<'a> {
     /// The source distribution that an earlier run chose, if the store still has it.
     fn chosen(&self, locked: &Locked, target: &TargetEnvironment) -> Result<Option<ChosenSdist>, BuildError> {
         let key = distribution::choice_key(locked, &distribution::locked_hashes(locked), target)?;
-        let chosen = self.bases.store().cache_get::<ChosenSdist>("chosen-sdist", &key)?;
-        Ok(chosen.filter(|chosen| self.bases.store().contains(&chosen.file.digest)))
+        Ok(self.bases.store().recall(&key)?)
     }
 
     fn job<'j>(
@@ -215,11 +231,6 @@ impl<'a> Builder<'a> {
         Ok(Job { build, locked, chosen, variables, key })
     }
 
-    fn remembered(&self, job: &Job<'_>) -> Result<Option<Remembered>, BuildError> {
-        let known = self.bases.store().cache_get::<Remembered>("built-sdist", &job.key)?;
-        Ok(known.filter(|known| self.bases.store().contains(&known.wheel.digest)))
-    }
-
     async fn ready(&self, job: &Job<'_>, known: Remembered) -> Result<ReadyWheel, BuildError> {
         let ready = distribution::read(self.bases.network(), known.wheel).await?;
         let mut from = BuiltFrom { reason: job.chosen.reason.clone(), ..known.from };
@@ -236,7 +247,7 @@ impl<'a> Builder<'a> {
         target: &TargetEnvironment,
     ) -> Result<Brought, BuildError> {
         let _flight = self.bases.network().flight(&job.key).await;
-        let known = match self.remembered(job)? {
+        let known = match self.bases.store().recall::<Remembered>(&job.key)? {
             Some(known) => known,
             None => match self.build(job).await? {
                 Ok(built) => built,
@@ -336,7 +347,7 @@ impl<'a> Builder<'a> {
                 difference,
                 native_source,
             };
-            store.cache_put("built-sdist", &key, &remembered)?;
+            store.remember(&key, &remembered)?;
             Ok(Ok(remembered))
         })
         .await

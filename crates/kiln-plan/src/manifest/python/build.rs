@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 /// What source distributions are built with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BuildSection {
     /// The base that they are built in, such as one with a compiler; the artifact's own if absent.

@@ -9,12 +9,13 @@ pub use lock_kind::LockKind;
 use super::kind::a;
 use super::path::beside_manifest;
 use crate::problem::Problems;
+use crate::spanned::Spanned;
 use kiln_record::{ArtifactKind, DistributionName, Runtime, TreePath};
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 /// The `[python]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PythonSection {
     /// The lock, in one of the formats of [`LockKind`]. Once read, relative to the workspace, as is
@@ -55,6 +56,7 @@ pub struct PythonSection {
 
 /// Who installs wheels. Both give the same tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Installer {
     /// kiln itself.

@@ -1,0 +1,43 @@
+//! The schemas of what kiln reads, writes and prints.
+
+use serde_json::Value;
+
+/// Fails the test unless a schema allows a document.
+#[track_caller]
+pub(crate) fn validate(name: &str, document: &Value) {
+    if let Err(refusals) = refusals(name, document) {
+        panic!("docs/schemas/{name}.json refuses {document:#}: {refusals}");
+    }
+}
+
+/// What a schema has against a document.
+pub(crate) fn refusals(name: &str, document: &Value) -> Result<(), String> {
+    let schemas = kiln_cli::schemas();
+    let schema = schemas.get(name).unwrap_or_else(|| panic!("there is no schema {name}"));
+    let validator = jsonschema::validator_for(schema.as_value()).expect("a schema");
+    let refusals: Vec<String> =
+        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusals.join("\n")) }
+}
+
+/// The schema of what a run prints, if that is a JSON document.
+pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
+    let has = |word: &str| words.iter().any(|known| known == word);
+    let command = words.first()?.as_str();
+    if command == "export" {
+        let what = ["terraform", "cloudformation"].into_iter().find(|what| has(what))?;
+        return Some(format!("output/export-{what}"));
+    }
+    if !words.windows(2).any(|pair| pair == ["--format", "json"]) {
+        return None;
+    }
+    let document: Value = serde_json::from_str(stdout).ok()?;
+    let name = match command {
+        "verify" if has("--cross-check") => "cross-check",
+        "show" if document.get("artifact").is_none() => "show-index",
+        "explain" if document.is_array() => "explain-distribution",
+        "explain" if document.get("distributions").is_none() => "explain-path",
+        command => command,
+    };
+    Some(format!("output/{name}"))
+}
