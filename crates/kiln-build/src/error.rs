@@ -3,17 +3,12 @@
 use kiln_check::CheckError;
 use kiln_collect::CollectError;
 use kiln_dockerfile::DockerfileError;
-use kiln_engine::EngineError;
-use kiln_fetch::FetchError;
 use kiln_guest::GuestError;
 use kiln_image::ImageError;
 use kiln_invocation::InvocationError;
 use kiln_pack::PackError;
-use kiln_plan::InvalidFiles;
 use kiln_publish::PublishError;
-use kiln_python::PythonError;
 use kiln_record::{Advice, ArtifactName, Defect, Digest, Finding, RunError, exit};
-use kiln_sbom::SbomError;
 use kiln_step::StepError;
 use kiln_store::StoreError;
 use kiln_wheel::WheelError;
@@ -42,9 +37,6 @@ pub enum BuildError {
         /// The tree read back.
         found: Digest,
     },
-    /// Files of the workspace are wrong.
-    #[error(transparent)]
-    Input(#[from] InvalidFiles),
     /// What every part of a run shares.
     #[error(transparent)]
     Invocation(#[from] InvocationError),
@@ -69,24 +61,12 @@ pub enum BuildError {
     /// Publishing.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// Wheels, and what a Python in a base says.
-    #[error(transparent)]
-    Python(#[from] PythonError),
-    /// The network.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// The engine.
-    #[error("failed to {0}")]
-    Engine(#[from] EngineError),
     /// Images and packages.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// Archives.
     #[error(transparent)]
     Pack(#[from] PackError),
-    /// Documents.
-    #[error(transparent)]
-    Sbom(#[from] SbomError),
     /// The store and the ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,7 +88,6 @@ impl RunError for BuildError {
             Self::StoreDamaged { .. } => Advice::exit(exit::STORE_FAILURE)
                 .hint("run the command again: they are downloaded or made anew"),
             Self::ArchiveDiffers { .. } => Advice::exit(exit::UNEXPECTED),
-            Self::Input(error) => Advice::of(error),
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
             Self::Guest(error) => Advice::of(error),
@@ -117,12 +96,8 @@ impl RunError for BuildError {
             Self::Dockerfile(error) => Advice::of(error),
             Self::Check(error) => Advice::of(error),
             Self::Publish(error) => Advice::of(error),
-            Self::Python(error) => Advice::of(error),
-            Self::Fetch(error) => Advice::of(error),
-            Self::Engine(error) => Advice::of(error),
             Self::Image(error) => Advice::of(error),
             Self::Pack(error) => Advice::of(error),
-            Self::Sbom(error) => Advice::of(error),
             Self::Store(error) => Advice::of(error),
             Self::Io(error) => Advice::of(error),
             Self::Defect(error) => Advice::of(error),

@@ -3,11 +3,9 @@
 use kiln_collect::CollectError;
 use kiln_engine::EngineError;
 use kiln_guest::GuestError;
-use kiln_image::ImageError;
 use kiln_invocation::InvocationError;
 use kiln_pack::PackError;
 use kiln_plan::InvalidFiles;
-use kiln_python::PythonError;
 use kiln_record::{Advice, Defect, RunError};
 use kiln_store::StoreError;
 
@@ -26,15 +24,9 @@ pub enum CheckError {
     /// Bases and the programs in them.
     #[error(transparent)]
     Guest(#[from] GuestError),
-    /// Wheels, and what a Python in a base says.
-    #[error(transparent)]
-    Python(#[from] PythonError),
     /// The engine.
     #[error("failed to {0}")]
     Engine(#[from] EngineError),
-    /// Images and packages.
-    #[error(transparent)]
-    Image(#[from] ImageError),
     /// Archives.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -56,9 +48,7 @@ impl RunError for CheckError {
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
             Self::Guest(error) => Advice::of(error),
-            Self::Python(error) => Advice::of(error),
             Self::Engine(error) => Advice::of(error),
-            Self::Image(error) => Advice::of(error),
             Self::Pack(error) => Advice::of(error),
             Self::Store(error) => Advice::of(error),
             Self::Io(error) => Advice::of(error),

@@ -1,6 +1,5 @@
 //! Why a lock cannot be made.
 
-use kiln_collect::CollectError;
 use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
 use kiln_guest::GuestError;
@@ -73,9 +72,6 @@ pub enum LockError {
     /// What every part of a run shares.
     #[error(transparent)]
     Invocation(#[from] InvocationError),
-    /// Collecting.
-    #[error(transparent)]
-    Collect(#[from] CollectError),
     /// Bases and the programs in them.
     #[error(transparent)]
     Guest(#[from] GuestError),
@@ -144,7 +140,6 @@ impl RunError for LockError {
             Self::Input(error) => Advice::of(error),
             Self::Lock(error) => Advice::of(error),
             Self::Invocation(error) => Advice::of(error),
-            Self::Collect(error) => Advice::of(error),
             Self::Guest(error) => Advice::of(error),
             Self::Wheel(error) => Advice::of(error),
             Self::Step(error) => Advice::of(error),

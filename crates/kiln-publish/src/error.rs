@@ -5,7 +5,6 @@ use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
 use kiln_image::ImageError;
 use kiln_invocation::InvocationError;
-use kiln_pack::PackError;
 use kiln_record::{Advice, ArtifactName, Defect, Digest, RunError, exit};
 use kiln_sbom::SbomError;
 use kiln_store::StoreError;
@@ -76,9 +75,6 @@ pub enum PublishError {
     /// Images and packages.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// Archives.
-    #[error(transparent)]
-    Pack(#[from] PackError),
     /// Documents.
     #[error(transparent)]
     Sbom(#[from] SbomError),
@@ -111,7 +107,6 @@ impl RunError for PublishError {
             Self::Fetch(error) => Advice::of(error),
             Self::Engine(error) => Advice::of(error),
             Self::Image(error) => Advice::of(error),
-            Self::Pack(error) => Advice::of(error),
             Self::Sbom(error) => Advice::of(error),
             Self::Store(error) => Advice::of(error),
             Self::Io(error) => Advice::of(error),

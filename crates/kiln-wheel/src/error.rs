@@ -86,9 +86,6 @@ pub enum WheelError {
     /// Bases and the programs in them.
     #[error(transparent)]
     Guest(#[from] GuestError),
-    /// Wheels, and what a Python in a base says.
-    #[error(transparent)]
-    Python(#[from] PythonError),
     /// The network.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -132,7 +129,6 @@ impl RunError for WheelError {
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
             Self::Guest(error) => Advice::of(error),
-            Self::Python(error) => Advice::of(error),
             Self::Fetch(error) => Advice::of(error),
             Self::Engine(error) => Advice::of(error),
             Self::Pack(error) => Advice::of(error),
