@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// Builds everything.
 async fn build_all(sandbox: &Sandbox) -> BuildReport {
-    let built = build(&sandbox.environment(), &BuildRequest::default(), &Events::none(), sandbox.engine());
-    built.await.unwrap()
+    build(&sandbox.environment(), &BuildRequest::default(), &Events::none(), sandbox.engine()).await.unwrap()
 }
 
 /// How each artifact ended.
@@ -29,7 +28,7 @@ fn endings(report: &BuildReport) -> Vec<(&str, &Ending)> {
 fn published(sandbox: &Sandbox) -> BTreeMap<String, Digest> {
     let dist = sandbox.environment().dist;
     let mut files = BTreeMap::new();
-    let mut open = vec![dist.clone()];
+    let mut open: Vec<_> = dist.is_dir().then(|| dist.clone()).into_iter().collect();
     while let Some(folder) = open.pop() {
         for entry in fs_err::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -264,4 +263,53 @@ async fn a_name_that_the_workspace_does_not_have_is_refused() {
     let request = BuildRequest { artifacts: Some(vec!["ap".parse().unwrap()]), force: false };
     let built = build(&sandbox.environment(), &request, &Events::none(), sandbox.engine()).await;
     assert_eq!(built.unwrap_err().to_string(), "there is no artifact `ap` in this workspace");
+}
+
+const SERVICE: &str = r#"
+kind = "image"
+base = "python"
+[target]
+architecture = "x86_64"
+[source]
+path = "app"
+[image]
+entrypoint = ["/serve"]
+user = "1000:1000"
+health-check = { command = ["/healthy"], interval = "1 s", retries = 1 }
+"#;
+
+#[tokio::test]
+async fn an_image_is_assembled_watched_in_the_engine_and_published_or_denied() {
+    let check = async |healthy: i64, expect: Ending| {
+        let engine = Python::new()
+            .into_engine()
+            .with_program("/serve", |guest| {
+                guest.sleep(std::time::Duration::from_secs(3600));
+                0
+            })
+            .with_program("/healthy", move |guest| {
+                // It is the image that runs, with what the artifact has in it.
+                let code = if guest.read("/app/app.py").is_ok() { healthy } else { 9 };
+                guest.write_stdout(b"503\n");
+                code
+            });
+        let sandbox = Sandbox::new(engine, &[]).await;
+        sandbox.write("manifests/service.toml", SERVICE);
+        sandbox.write("manifests/app/app.py", "pass\n");
+        let report = build_all(&sandbox).await;
+        assert_eq!(endings(&report), [("service", &expect)]);
+        let engine = sandbox.engine();
+        assert_eq!(engine.get().unwrap().containers().await.unwrap(), [], "nothing is left running");
+        (sandbox, report)
+    };
+    let (sandbox, _) = check(0, Ending::Published).await;
+    let recorded = record(&sandbox, "service");
+    let image = recorded.image.unwrap();
+    assert_eq!(image.runs.entrypoint, ["/serve"]);
+    assert!(published(&sandbox).contains_key("service/service.tar"), "{:?}", published(&sandbox));
+
+    let (sandbox, report) = check(1, Ending::Denied).await;
+    let finding = report.results[0].findings.iter().find(|finding| finding.code == Code::HealthCheckFailed);
+    assert!(finding.unwrap().cause.ends_with("fails with exit code 1: 503"), "{finding:?}");
+    assert!(published(&sandbox).is_empty());
 }

@@ -282,7 +282,7 @@ async fn debian_platform(
     version: &str,
 ) -> PlatformLock {
     let BaseKind::Debian(debian) = &definition.kind else { panic!() };
-    let architecture = platform.architecture.debian();
+    let architecture = platform.architecture.oci();
     let bytes = deb("python3", version, architecture, ("./usr/bin/python3", architecture.as_bytes()));
     let package = LockedPackage {
         name: "python3".to_owned(),
