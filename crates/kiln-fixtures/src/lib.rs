@@ -11,4 +11,4 @@ mod sandbox;
 
 pub use distribution::{Distribution, sdist, wheel};
 pub use python::{PYTHON, Python, imported, interpreter, report};
-pub use sandbox::{BASE, FUNCTION, Sandbox};
+pub use sandbox::{BASE, FUNCTION, Sandbox, base_layer};

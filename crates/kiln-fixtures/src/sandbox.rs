@@ -1,7 +1,7 @@
 //! A workspace on disk with everything that a run needs, of which nothing is the machine's.
 
 use crate::{Distribution, PYTHON};
-use kiln_engine::contract::image_archive;
+use kiln_engine::contract::{File, image_archive, tar_of};
 use kiln_engine::{Engine, EngineSettings};
 use kiln_engine_memory::MemoryEngine;
 use kiln_fetch::{IndexSetting, NetworkSettings, Url};
@@ -46,15 +46,23 @@ pub struct Sandbox {
     slot: EngineSlot,
 }
 
+/// The one layer of a base with these files beside its Python.
+#[must_use]
+pub fn base_layer(files: &[(&str, &[u8])]) -> Vec<u8> {
+    tar_of(&base_files(files))
+}
+
+fn base_files<'a>(files: &[(&'a str, &'a [u8])]) -> Vec<File<'a>> {
+    let python: File<'_> = (&PYTHON[1..], 0o755, b"stands for an interpreter");
+    [python].into_iter().chain(files.iter().map(|(path, bytes)| (*path, 0o644, *bytes))).collect()
+}
+
 impl Sandbox {
     /// A workspace for an engine, which is given the base. `files` are what the base has beside its Python.
     pub async fn new(engine: MemoryEngine, files: &[(&str, &[u8])]) -> Self {
-        let python: (&str, u32, &[u8]) = (&PYTHON[1..], 0o755, b"stands for an interpreter");
-        let files: Vec<(&str, u32, &[u8])> =
-            [python].into_iter().chain(files.iter().map(|(path, bytes)| (*path, 0o644, *bytes))).collect();
         let slot: EngineSlot = Arc::new(OnceCell::new_with(Some(Engine::new(engine.clone()))));
         let connected = slot.get().unwrap();
-        let archive = image_archive(&files, &["PATH=/usr/bin"], "fixture/python:1");
+        let archive = image_archive(&base_files(files), &["PATH=/usr/bin"], "fixture/python:1");
         connected.load(Cursor::new(archive)).await.unwrap();
         let image: Digest =
             connected.image("fixture/python:1").await.unwrap().unwrap().id.parse().unwrap();
