@@ -143,7 +143,9 @@ pub async fn build(
     let indexed = write_index(bases.run().dist(), &workspace, changed, &builds, &indexes);
     // What is wrong with no artifact keeps none from being built, and is told where all of the workspace was asked for.
     let alone = match &request.artifacts {
-        None if !workspace.problems.is_empty() => Some(InvalidFiles(workspace.problems.clone()).into()),
+        None if !workspace.problems.is_empty() => {
+            Some(BuildError::from(InvocationError::from(InvalidFiles(workspace.problems.clone()))))
+        }
         _ => None,
     };
     let error = indexed.err().map(BuildError::from).or(saved.err().map(BuildError::from)).or(alone);
@@ -279,7 +281,7 @@ impl Run {
     async fn prepared(&self, name: &ArtifactName) -> Result<Arc<Prepared>, Stopped> {
         let Some(manifest) = self.workspace.manifests.get(name) else {
             let problems = self.workspace.broken.get(name).cloned().unwrap_or_default();
-            return Err(BuildError::from(InvalidFiles(problems)).into());
+            return Err(BuildError::from(InvocationError::from(InvalidFiles(problems))).into());
         };
         let read = {
             let Ok(_permit) = self.permits.acquire().await else {

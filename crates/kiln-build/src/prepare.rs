@@ -84,7 +84,8 @@ pub(crate) fn plans(
     // The artifact itself comes last, when its layers are planned.
     for name in chosen.iter().filter(|name| *name != artifact).chain([artifact]) {
         let Some(manifest) = workspace.manifests.get(name) else {
-            return Err(InvalidFiles(workspace.broken.get(name).cloned().unwrap_or_default()).into());
+            let problems = workspace.broken.get(name).cloned().unwrap_or_default();
+            return Err(InvocationError::from(InvalidFiles(problems)).into());
         };
         let read = read_files(run, store, manifest, &stat)?;
         let layers: Result<Vec<LayerInput>, Box<Finding>> = manifest

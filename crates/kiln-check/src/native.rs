@@ -24,8 +24,7 @@ pub fn native(
     layers: &[ReadyLayer],
 ) -> Result<Verdict, CheckError> {
     let manifest = &plan.manifest;
-    let target =
-        BinaryTarget { runtime: runtime, architecture: manifest.target.architecture, python: runtime.python };
+    let target = BinaryTarget { runtime, architecture: manifest.target.architecture, python: runtime.python };
     let versions: BTreeMap<&str, &str> = parts
         .iter()
         .filter(|part| part.component.ecosystem == Ecosystem::Python)

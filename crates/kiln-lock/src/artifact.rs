@@ -491,8 +491,8 @@ fn unresolved(asked: &Asked<'_>, runtime: &Runtime, target: &LockTarget, none: N
         NoAnswer::Broken(error) => error,
         NoAnswer::Refused { lines, unsatisfiable } => LockError::Unresolved {
             artifact: asked.manifest.name.clone(),
-            input: asked.declaration.file.clone(),
-            target: format!("{} ({target})", runtime.name),
+            input: asked.declaration.file.as_str().into(),
+            target: format!("{} ({target})", runtime.name).into(),
             only_source: only_source(&lines),
             lines,
             unsatisfiable,

@@ -34,9 +34,9 @@ pub enum LockError {
         /// The artifact.
         artifact: ArtifactName,
         /// The file that says what is asked for.
-        input: String,
+        input: Box<str>,
         /// The target.
-        target: String,
+        target: Box<str>,
         /// What the resolver said.
         lines: Vec<String>,
         /// Distributions of which there are only source distributions.
