@@ -2,17 +2,21 @@
 
 use crate::prepare::{Prepared, choose, prepare, read_files};
 use crate::stage::{Collected, Done, Planned, Published, Standing};
+use crate::{BuildError, Judged};
 use futures_util::FutureExt as _;
-use kiln_collect::{Denied, Judged, ReadyLayer, has_ended};
-use kiln_guest::{Bases, EngineSlot};
+use kiln_collect::{Denied, ReadyLayer, has_ended};
+use kiln_guest::{Bases, EngineSlot, GuestError};
+use kiln_image::ImageError;
 use kiln_invocation::{
-    BuildError, Ending, Environment, Event, Events, Stage, blocking, lock, read_usable_workspace,
+    Ending, Environment, Event, Events, InvocationError, Stage, blocking, lock, read_usable_workspace,
 };
-use kiln_plan::{ArtifactPlan, PlatformSet, Workspace};
+use kiln_pack::PackError;
+use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Workspace};
 use kiln_publish::{IndexResult, publish_index, write_index};
-use kiln_record::{ArtifactKind, ArtifactName, Finding, Record, Transformation};
+use kiln_record::{ArtifactKind, ArtifactName, Defect, Finding, Record, RunError, Transformation};
 use kiln_store::{LedgerEntry, StatCache, sweep_staging, sweep_unfinished};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore, SetOnce};
 use tokio::task::JoinSet;
@@ -121,7 +125,7 @@ pub async fn build(
                 results.insert(result.artifact.clone(), result);
             }
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => return Err(BuildError::Interrupted),
+            Err(_) => return Err(InvocationError::Interrupted.into()),
         }
     }
     let mut indexes = Vec::new();
@@ -139,10 +143,12 @@ pub async fn build(
     let indexed = write_index(bases.run().dist(), &workspace, changed, &builds, &indexes);
     // What is wrong with no artifact keeps none from being built, and is told where all of the workspace was asked for.
     let alone = match &request.artifacts {
-        None if !workspace.problems.is_empty() => Some(BuildError::Input(workspace.problems.clone())),
+        None if !workspace.problems.is_empty() => {
+            Some(BuildError::from(InvocationError::from(InvalidFiles(workspace.problems.clone()))))
+        }
         _ => None,
     };
-    let error = indexed.err().or(saved.err().map(BuildError::from)).or(alone);
+    let error = indexed.err().map(BuildError::from).or(saved.err().map(BuildError::from)).or(alone);
     if let Some(engine) = engine.get() {
         // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
         // published by now, so a failure here is left to the next run.
@@ -244,7 +250,9 @@ impl Run {
                 return ArtifactResult { without: Some(layer), ..result(Ending::Skipped) };
             }
         };
-        let Ok(_permit) = self.permits.acquire().await else { return failed(BuildError::Interrupted) };
+        let Ok(_permit) = self.permits.acquire().await else {
+            return failed(BuildError::from(InvocationError::Interrupted));
+        };
         let (run, planned) = (self.clone(), Arc::clone(&prepared));
         let standing = match blocking(move || run.there(&planned.plan)).await {
             Ok(There::Unchanged(entry, findings)) => {
@@ -273,11 +281,11 @@ impl Run {
     async fn prepared(&self, name: &ArtifactName) -> Result<Arc<Prepared>, Stopped> {
         let Some(manifest) = self.workspace.manifests.get(name) else {
             let problems = self.workspace.broken.get(name).cloned().unwrap_or_default();
-            return Err(BuildError::Input(problems).into());
+            return Err(BuildError::from(InvocationError::from(InvalidFiles(problems))).into());
         };
         let read = {
             let Ok(_permit) = self.permits.acquire().await else {
-                return Err(BuildError::Interrupted.into());
+                return Err(BuildError::from(InvocationError::Interrupted).into());
             };
             self.bases.run().tell(Event::Stage { artifact: name.clone(), stage: Stage::Plan });
             let (run, store) = (self.bases.run().clone(), self.bases.store().clone());
@@ -306,18 +314,17 @@ impl Run {
     /// Looks for damage in the store where an error may come from it: what is damaged is removed, so that the next build
     /// brings it anew.
     async fn explain(&self, error: BuildError) -> BuildError {
-        let suspicious = matches!(
-            error,
-            BuildError::Pack(_)
-                | BuildError::ArchiveDiffers { .. }
-                | BuildError::Image(_)
-                | BuildError::BaseDiffers { .. }
-        );
+        let suspicious = {
+            let root = (&error as &dyn RunError).root() as &(dyn Error + 'static);
+            let differs = matches!(error, BuildError::ArchiveDiffers { .. })
+                || matches!(root.downcast_ref(), Some(GuestError::BaseDiffers { .. }));
+            differs || root.is::<PackError>() || root.is::<ImageError>()
+        };
         if !suspicious {
             return error;
         }
         let store = self.bases.store().clone();
-        match blocking(move || Ok(store.scrub()?)).await {
+        match blocking::<_, BuildError>(move || Ok(store.scrub()?)).await {
             Ok(damaged) if !damaged.is_empty() => BuildError::StoreDamaged { damaged },
             _ => error,
         }
@@ -421,14 +428,14 @@ impl Run {
             .layer
             .get_or_try_init(|| async {
                 let Some(prepared) = progress.planned.wait().await else {
-                    return Err(BuildError::Interrupted);
+                    return Err(InvocationError::Interrupted.into());
                 };
                 let layer = match self.collect(prepared, &[]).await? {
                     Ok(collected) => collected.layer(),
                     // The highest level comes first.
                     Err(Denied(findings)) => match findings.into_iter().next() {
                         Some(finding) => return Err(BuildError::Denied(Box::new(finding))),
-                        None => return Err(BuildError::Interrupted),
+                        None => return Err(Defect::new(format!("{name} is denied for nothing")).into()),
                     },
                 };
                 let found = layer.collection.tree.digest();

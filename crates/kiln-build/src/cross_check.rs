@@ -1,11 +1,12 @@
 //! A build's distributions, installed again by the pip of its base, and held against its archive.
 
+use crate::BuildError;
 use kiln_check::{PipWheel, below, pip_install};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{BuildError, Environment, Events, blocking, lock, read_usable_workspace};
+use kiln_invocation::{Environment, Events, blocking, lock, read_usable_workspace};
 use kiln_pack::{Limits, ZipReader};
 use kiln_plan::PinnedBase;
-use kiln_publish::resolve;
+use kiln_publish::{PublishError, resolve};
 use kiln_python::{InstalledFiles, InstallerComparison, InstallerFile, Rule, compare_installed};
 use kiln_record::{ArtifactKind, Digest, Ecosystem, Finding, InputRole, Platform, Record};
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ pub async fn cross_check(
     let lock = lock(environment, events).await?;
     let named = resolve(environment, build)?;
     let record = named.record;
-    let error = |reason: String| BuildError::NotUsable { what: build.to_owned(), reason };
+    let error = |reason: String| PublishError::NotUsable { what: build.to_owned(), reason }.into();
     if record.kind.is_image() {
         return Err(error(format!(
             "it is {} {}; with install = \"pip\" under [python], its wheels are compared while it is built",
@@ -89,7 +90,7 @@ pub async fn cross_check(
         InstallerComparison::default()
     } else {
         let pips = pip_install(&bases, &base, wheels, record.artifact.as_str()).await?;
-        blocking(move || {
+        blocking::<_, BuildError>(move || {
             let ours = installed_in(&archive, &record, &pips)?;
             Ok(explain_packaging(compare_installed(&ours, &pips), &ours, &record))
         })

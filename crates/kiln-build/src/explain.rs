@@ -4,11 +4,12 @@
 //! or whose build is denied: that is when people ask. It fetches nothing and imports nothing. What only a build knows (is it
 //! installed, can it be imported) comes from the latest one in the ledger, if there is one.
 
+use crate::BuildError;
 use crate::prepare::plans;
 use kiln_collect::Denied;
 use kiln_fetch::without_queries;
 use kiln_guest::{Bases, EngineSlot, target_runtime};
-use kiln_invocation::{BuildError, Environment, Events, lock};
+use kiln_invocation::{Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};

@@ -3,6 +3,7 @@
 
 mod build;
 mod cross_check;
+mod error;
 mod explain;
 mod image;
 mod prepare;
@@ -12,6 +13,8 @@ mod stage;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
 pub use cross_check::{CrossCheck, cross_check};
+pub use error::BuildError;
+use error::Judged;
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };

@@ -1,11 +1,12 @@
 //! Planning: the files of the workspace become plans with a digest.
 
+use crate::BuildError;
 use crate::stage::ArtifactFiles;
 use kiln_check::{smoke_file_missing, smoke_files};
 use kiln_collect::read_source;
 use kiln_dockerfile::read_context;
-use kiln_invocation::{BuildError, Run, artifacts_of, known_names, read_usable_workspace};
-use kiln_plan::{ArtifactPlan, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
+use kiln_invocation::{InvocationError, Run, artifacts_of, known_names, read_usable_workspace};
+use kiln_plan::{ArtifactPlan, InvalidFiles, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
 use kiln_record::{ArtifactName, Digest, Finding, digest_of_value};
 use kiln_step::StepFiles;
 use kiln_store::{StatCache, Store};
@@ -27,7 +28,9 @@ pub(crate) fn choose(
             None if workspace.broken.contains_key(&name) => {}
             None => {
                 let known = known_names(workspace);
-                return Err(BuildError::Unknown { kind: "artifact", name: name.to_string(), known });
+                return Err(
+                    InvocationError::Unknown { kind: "artifact", name: name.to_string(), known }.into()
+                );
             }
         }
         chosen.insert(name);
@@ -69,10 +72,11 @@ pub(crate) fn plans(
 ) -> Result<BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>>, BuildError> {
     let workspace = read_usable_workspace(run.root())?;
     if let Some(set) = workspace.platform_sets.get(artifact) {
-        return Err(BuildError::SeveralPlatforms {
+        return Err(InvocationError::SeveralPlatforms {
             name: artifact.clone(),
             artifacts: set.artifacts.clone(),
-        });
+        }
+        .into());
     }
     let stat = StatCache::load(&run.state().join("stat"));
     let mut plans: BTreeMap<ArtifactName, Result<ArtifactPlan, Box<Finding>>> = BTreeMap::new();
@@ -80,7 +84,8 @@ pub(crate) fn plans(
     // The artifact itself comes last, when its layers are planned.
     for name in chosen.iter().filter(|name| *name != artifact).chain([artifact]) {
         let Some(manifest) = workspace.manifests.get(name) else {
-            return Err(BuildError::Input(workspace.broken.get(name).cloned().unwrap_or_default()));
+            let problems = workspace.broken.get(name).cloned().unwrap_or_default();
+            return Err(InvocationError::from(InvalidFiles(problems)).into());
         };
         let read = read_files(run, store, manifest, &stat)?;
         let layers: Result<Vec<LayerInput>, Box<Finding>> = manifest
@@ -156,7 +161,7 @@ pub(crate) fn read_files(
     for path in smoke_files(manifest).collect::<BTreeSet<_>>() {
         let full = run.root().join(path);
         if !full.is_file() {
-            return Err(smoke_file_missing(manifest, path));
+            return Err(smoke_file_missing(manifest, path).into());
         }
         inputs.check_files.push((path.clone(), stat.digest_of(&full)?.0));
     }

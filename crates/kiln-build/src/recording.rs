@@ -1,8 +1,8 @@
 //! Recording: everything that a build was, from the values of its stages.
 
+use crate::BuildError;
 use crate::stage::Judgement;
 use kiln_collect::{BroughtBy, Part, Verdict, judge};
-use kiln_invocation::BuildError;
 use kiln_pack::COMPRESSOR;
 use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;

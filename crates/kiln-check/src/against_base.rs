@@ -1,9 +1,9 @@
 //! The artifact's tree against what its base has at the same places.
 
+use crate::CheckError;
 use kiln_collect::{Collection, Part, Verdict};
 use kiln_guest::{BaseImage, in_image, is_lambda_base};
 use kiln_image::{ContentEntry, ImageContents, RUNTIME_CLIENT};
-use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, BaseKind};
 use kiln_record::{ArtifactKind, Check, CheckName, Code, Entry, Finding, TreePath};
 
@@ -16,7 +16,7 @@ pub fn against_base(
     collection: &Collection,
     parts: &[Part],
     base: &BaseImage,
-) -> Result<Verdict, BuildError> {
+) -> Result<Verdict, CheckError> {
     let mut findings = Vec::new();
     let has_client = parts.iter().any(|part| part.component.name == RUNTIME_CLIENT);
     if plan.manifest.kind == ArtifactKind::LambdaImage && !is_lambda_base(base) && !has_client {

@@ -1,10 +1,11 @@
 //! The health check: a service is started as its image says, and its own test is run in it by the engine.
 
+use crate::CheckError;
 use crate::text::without_addresses;
 use kiln_collect::Verdict;
 use kiln_engine::{Health, HealthTest};
 use kiln_guest::{Bases, Loaded, Program, writable};
-use kiln_invocation::{BuildError, Event};
+use kiln_invocation::Event;
 use kiln_plan::ArtifactPlan;
 use kiln_record::{Check, CheckName, Code, Finding, HealthCheck};
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub async fn health(
     bases: &Bases,
     plan: &ArtifactPlan,
     loaded: Option<&Loaded>,
-) -> Result<Verdict, BuildError> {
+) -> Result<Verdict, CheckError> {
     const CHECK: CheckName = CheckName::Health;
     let Some(loaded) = loaded else {
         let architecture = plan.manifest.target.architecture.lambda();

@@ -1,5 +1,6 @@
 //! Hygiene: what an artifact should not hold, and what hides what between a function and its layers.
 
+use crate::CheckError;
 use crate::against_base::leads_into_base;
 use kiln_audit::{
     LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
@@ -7,7 +8,6 @@ use kiln_audit::{
 };
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_guest::BaseImage;
-use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
 use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, Entry, TreePath};
 use kiln_store::Store;
@@ -24,7 +24,7 @@ pub fn hygiene(
     parts: &[Part],
     layers: &[ReadyLayer],
     base: Option<&BaseImage>,
-) -> Result<Verdict, BuildError> {
+) -> Result<Verdict, CheckError> {
     let mut findings = check_duplicates(&collection.tree);
     findings.extend(check_bytecode(&collection.tree, &collection.owners));
     findings.extend(check_links(&collection.tree));

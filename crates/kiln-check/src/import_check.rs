@@ -1,11 +1,11 @@
 //! The import check: the artifact, unpacked where Lambda would have it, is imported in its base.
 
+use crate::CheckError;
 use crate::environment::{environment, environment_in_image};
 use crate::text::without_addresses;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_engine::GuestPath;
 use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, collections, guest, writable};
-use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, Manifest};
 use kiln_python::{
     IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, scan_findings,
@@ -48,7 +48,7 @@ pub async fn import(
     around: &Surroundings,
     layers: &[ReadyLayer],
     image: Option<&Loaded>,
-) -> Result<Imported, BuildError> {
+) -> Result<Imported, CheckError> {
     let manifest = &plan.manifest;
     if runtime.python.is_none() {
         let check =
@@ -178,7 +178,7 @@ impl Place {
         plan: &ArtifactPlan,
         runtime: &Runtime,
         image: Option<&Loaded>,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, CheckError> {
         Ok(match image {
             Some(image) => Self {
                 image: image.id.clone(),

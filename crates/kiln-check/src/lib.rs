@@ -3,6 +3,7 @@
 
 mod against_base;
 mod environment;
+mod error;
 mod health;
 mod hygiene;
 mod import_check;
@@ -12,6 +13,7 @@ mod smoke;
 mod text;
 
 pub use against_base::against_base;
+pub use error::CheckError;
 pub use health::health;
 pub use hygiene::hygiene;
 pub use import_check::{Imported, import};

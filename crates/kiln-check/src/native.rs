@@ -1,10 +1,10 @@
 //! Native code: every ELF file of an artifact against the runtime it is for.
 
+use crate::CheckError;
 use kiln_audit::{
     BinaryTarget, ElfFacts, NativeFile, NativeFiles, check_binary, check_libraries, inspect_elf,
 };
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
-use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
 use kiln_record::{ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Finding, Runtime, TreePath};
 use kiln_store::Store;
@@ -22,10 +22,9 @@ pub fn native(
     collection: &Collection,
     parts: &[Part],
     layers: &[ReadyLayer],
-) -> Result<Verdict, BuildError> {
+) -> Result<Verdict, CheckError> {
     let manifest = &plan.manifest;
-    let target =
-        BinaryTarget { runtime: runtime, architecture: manifest.target.architecture, python: runtime.python };
+    let target = BinaryTarget { runtime, architecture: manifest.target.architecture, python: runtime.python };
     let versions: BTreeMap<&str, &str> = parts
         .iter()
         .filter(|part| part.component.ecosystem == Ecosystem::Python)
@@ -98,7 +97,7 @@ type Facts = BTreeMap<TreePath, ElfFacts>;
 fn own_files(
     store: &Store,
     collection: &Collection,
-) -> Result<(Facts, BTreeMap<TreePath, String>), BuildError> {
+) -> Result<(Facts, BTreeMap<TreePath, String>), CheckError> {
     let (mut facts, mut bad) = (BTreeMap::new(), BTreeMap::new());
     for (path, owner) in &collection.owners {
         if owner.ecosystem() != Ecosystem::Application

@@ -1,13 +1,14 @@
 //! The base's own pip as a second installer: it installs the same wheels, and the two trees are compared.
 
+use crate::CheckError;
 use kiln_collect::{Collection, Part, Verdict};
 use kiln_engine::InputTree;
 use kiln_guest::{Bases, Program, guest, input_tree};
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::{ArtifactPlan, Installer, PinnedBase};
 use kiln_python::{InstalledFiles, InstallerFile, RUN_PIP, compare_installed, needs_content};
-use kiln_record::{Check, CheckName, Component, Digest, Ecosystem, Entry, Mode, TreePath};
+use kiln_record::{Check, CheckName, Component, Defect, Digest, Ecosystem, Entry, Mode, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -48,7 +49,7 @@ pub async fn pip_check(
     plan: &ArtifactPlan,
     collection: &Collection,
     parts: &[Part],
-) -> Result<Verdict, BuildError> {
+) -> Result<Verdict, CheckError> {
     const CHECK: CheckName = CheckName::PipInstall;
     let by_pip = plan.manifest.python.as_ref().is_some_and(|python| python.install == Installer::Pip);
     if !by_pip {
@@ -98,7 +99,7 @@ pub async fn pip_install(
     base: &PinnedBase,
     wheels: Vec<PipWheel>,
     subject: &str,
-) -> Result<InstalledFiles, BuildError> {
+) -> Result<InstalledFiles, CheckError> {
     if wheels.is_empty() {
         return Ok(InstalledFiles::new());
     }
@@ -140,7 +141,7 @@ pub async fn pip_install(
         .deadline(Duration::from_secs(600));
     let ran = program.run(engine, bases.run().events(), subject).await?;
     if !ran.ending.is_success() {
-        return Err(ran.failed("pip", &base.definition.name));
+        return Err(ran.failed("pip", &base.definition.name).into());
     }
     let tar = ran.outputs.into_iter().next().map(|(_, tar)| tar).unwrap_or_default();
     blocking(move || {
@@ -159,11 +160,10 @@ pub async fn pip_install(
 }
 
 /// The wheels and a requirements file that names each by version and hash.
-async fn wheel_folder(store: &Store, wheels: Vec<PipWheel>) -> Result<InputTree, BuildError> {
+async fn wheel_folder(store: &Store, wheels: Vec<PipWheel>) -> Result<InputTree, CheckError> {
     let reading = store.clone();
     input_tree(store, "/wheels", 0, move |tar| {
-        let tree_path =
-            |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
+        let tree_path = |text: &str| TreePath::new(text).map_err(|error| Defect::new(error.to_string()));
         let by_name: BTreeMap<&String, &PipWheel> = wheels.iter().map(|w| (&w.file_name, w)).collect();
         let requirements: String = by_name
             .values()

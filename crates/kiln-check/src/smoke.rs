@@ -1,18 +1,19 @@
 //! The smoke check: the artifact handles events in its base, under the Lambda Runtime API.
 
+use crate::CheckError;
 use crate::environment::{environment, environment_in_image};
 use crate::text::without_addresses;
-use kiln_collect::{Collection, Part, ReadyLayer, judge};
+use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
 use kiln_engine::InputTree;
 use kiln_guest::{Bases, Ending, Loaded, Program, collections, input_tree};
-use kiln_invocation::{BuildError, Run};
-use kiln_plan::{ArtifactPlan, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
+use kiln_invocation::Run;
+use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
 use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
 use kiln_record::{
-    ArtifactKind, Check, CheckName, Code, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath,
+    ArtifactKind, Check, CheckName, Code, Defect, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath,
 };
 use kiln_store::{EventMeasure, SmokeMeasure, Store};
 use std::path::Path;
@@ -48,11 +49,12 @@ pub fn smoke_files(manifest: &Manifest) -> impl Iterator<Item = &String> {
 }
 
 /// The problem of a file that an event names and that is not there.
-pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> BuildError {
-    BuildError::Input(vec![
+pub fn smoke_file_missing(manifest: &Manifest, path: &str) -> CheckError {
+    InvalidFiles(vec![
         Problem::in_file(&manifest.file, format!("[[smoke]] names {path}, which does not exist"))
             .help("write the file; its path is relative to the manifest's folder"),
     ])
+    .into()
 }
 
 /// Lets the function handle the events of its manifest.
@@ -64,7 +66,7 @@ pub async fn smoke(
     parts: &[Part],
     layers: &[ReadyLayer],
     loaded: Option<&Loaded>,
-) -> Result<Smoke, BuildError> {
+) -> Result<Smoke, CheckError> {
     let manifest = &plan.manifest;
     let not_checked = |reason: String| {
         Ok(Smoke { checks: vec![Check::not_checked(CheckName::Smoke, reason)], ..Smoke::default() })
@@ -172,7 +174,7 @@ pub async fn smoke(
                 plan.base.definition.name
             ));
         }
-        Err(_) => return Err(ran.failed("the smoke check", &plan.base.definition.name)),
+        Err(_) => return Err(ran.failed("the smoke check", &plan.base.definition.name).into()),
     };
     let limits = SmokeLimits {
         timeout: seconds,
@@ -200,19 +202,20 @@ struct ReadEvent<'a> {
 }
 
 /// Reads the files of the events. They must be what was planned, and JSON.
-fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<'a>>, BuildError> {
-    let read = |path: &str| -> Result<(Vec<u8>, serde_json::Value), BuildError> {
+fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<'a>>, CheckError> {
+    let read = |path: &str| -> Result<(Vec<u8>, serde_json::Value), CheckError> {
         let bytes = fs_err::read(root.join(path))?;
         let planned = plan.inputs.iter().find(|input| input.role == InputRole::Check && input.name == path);
         if planned.map(|input| input.digest) != Some(Digest::of(&bytes)) {
-            return Err(BuildError::SourceChanged { path: path.to_owned() });
+            return Err(CollectError::SourceChanged { path: path.to_owned() }.into());
         }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok((bytes, value)),
-            Err(error) => Err(BuildError::Input(vec![
+            Err(error) => Err(InvalidFiles(vec![
                 Problem::in_file(path, format!("it is not JSON: {error}"))
                     .help(format!("{} names it in a [[smoke]]", plan.manifest.file)),
-            ])),
+            ])
+            .into()),
         }
     };
     plan.manifest
@@ -241,10 +244,10 @@ fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<
 }
 
 /// The function's script and the events, as files.
-async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, BuildError> {
+async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, CheckError> {
     let contents: Vec<Vec<u8>> = events.iter().map(|event| event.content.clone()).collect();
     input_tree(store, OWN, 0, move |tar| {
-        let path = |text: &str| TreePath::new(text).map_err(|error| std::io::Error::other(error.to_string()));
+        let path = |text: &str| TreePath::new(text).map_err(|error| Defect::new(error.to_string()));
         for (number, content) in contents.iter().enumerate() {
             tar.add_file(&path(&format!("events/{number:03}.json"))?, Mode::Plain, content)?;
         }
@@ -255,8 +258,8 @@ async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree,
 }
 
 /// The program of a runtime without a language, where Lambda looks for it.
-fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static str, BuildError> {
-    let name = TreePath::new("bootstrap").map_err(|error| std::io::Error::other(error.to_string()))?;
+fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static str, CheckError> {
+    let name = TreePath::new("bootstrap").map_err(|error| Defect::new(error.to_string()))?;
     let in_layer = layers.iter().any(|layer| layer.collection.tree.get(&name).is_some());
     let in_task = collection.tree.get(&name).is_some();
     Ok(if in_layer && !in_task { "/opt/bootstrap" } else { "/var/task/bootstrap" })

@@ -42,7 +42,7 @@ pub(crate) fn index_settings(
             Some(IndexSetting { url, from: WORKSPACE_FILE.to_owned() })
         }
         None if settings.indexes.iter().any(|index| index.default) => None,
-        None => configured_index(&sources).map_err(Failure::fetch)?,
+        None => configured_index(&sources)?,
     };
     let asked: Vec<&String> = settings
         .indexes

@@ -2,13 +2,14 @@
 
 use crate::failure::Failure;
 use kiln_guest::EngineSlot;
-use kiln_invocation::BuildError;
+use kiln_invocation::InvocationError;
+use kiln_record::RunError;
 use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs asynchronous work until it ends or the process is asked to stop. Either way no container is left.
-pub(crate) fn run<T>(
-    work: impl FnOnce(EngineSlot) -> std::pin::Pin<Box<dyn Future<Output = Result<T, BuildError>>>>,
+pub(crate) fn run<T, E: RunError + 'static>(
+    work: impl FnOnce(EngineSlot) -> std::pin::Pin<Box<dyn Future<Output = Result<T, E>>>>,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -21,9 +22,9 @@ pub(crate) fn run<T>(
         let mut hang_up = listen(SignalKind::hangup())?;
         let result = tokio::select! {
             result = work(engine.clone()) => result.map_err(Failure::from),
-            _ = tokio::signal::ctrl_c() => Err(Failure::from(BuildError::Interrupted)),
-            _ = terminate.recv() => Err(Failure::from(BuildError::Interrupted)),
-            _ = hang_up.recv() => Err(Failure::from(BuildError::Interrupted)),
+            _ = tokio::signal::ctrl_c() => Err(Failure::from(InvocationError::Interrupted)),
+            _ = terminate.recv() => Err(Failure::from(InvocationError::Interrupted)),
+            _ = hang_up.recv() => Err(Failure::from(InvocationError::Interrupted)),
         };
         if let Some(engine) = engine.get() {
             engine.shutdown().await;

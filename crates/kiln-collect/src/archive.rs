@@ -1,7 +1,7 @@
 //! Reading an archive back as the tree that it holds.
 
-use kiln_invocation::BuildError;
-use kiln_pack::{Limits, ZipReader};
+use crate::CollectError;
+use kiln_pack::{Limits, PackError, ZipReader};
 use kiln_record::{Digest, Entry, Mode, Tree};
 use std::io::BufReader;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If it cannot be read, or holds what no tree can.
-pub fn tree_of_archive(path: &Path) -> Result<Tree, BuildError> {
+pub fn tree_of_archive(path: &Path) -> Result<Tree, CollectError> {
     let mut archive = ZipReader::open(BufReader::new(fs_err::File::open(path)?), &Limits::default())?;
     let mut tree = Tree::new();
     for member in archive.members().to_vec() {
@@ -24,7 +24,10 @@ pub fn tree_of_archive(path: &Path) -> Result<Tree, BuildError> {
                 mode: Mode::from_bits(member.unix_mode.unwrap_or(0o644)),
             }
         };
-        tree.insert(member.path.clone(), entry).map_err(|error| std::io::Error::other(error.to_string()))?;
+        tree.insert(member.path.clone(), entry).map_err(|error| PackError::Malformed {
+            place: format!("`{}`", member.path),
+            reason: error.to_string(),
+        })?;
     }
     Ok(tree)
 }

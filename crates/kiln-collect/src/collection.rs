@@ -1,8 +1,8 @@
 //! One tree with owners: parts are merged, and every path belongs to a component.
 
+use crate::CollectError;
 use crate::part::{self, BroughtBy, Content, Part, PartFile};
 use kiln_audit::{ElfFacts, format_size};
-use kiln_invocation::BuildError;
 use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
 use kiln_record::{
     Code, Component, ComponentId, Digest, Ecosystem, Entry, Finding, Mode, Transformation, Tree, TreePath,
@@ -183,7 +183,7 @@ impl Collection {
     }
 
     /// The content of a path, unpacked.
-    pub fn read(&self, store: &Store, path: &TreePath) -> Result<Vec<u8>, BuildError> {
+    pub fn read(&self, store: &Store, path: &TreePath) -> Result<Vec<u8>, CollectError> {
         match self.content.get(path) {
             Some(Content::Made(bytes)) => Ok(bytes.to_vec()),
             Some(Content::File(file)) => self.read_file(path, file),
@@ -193,7 +193,7 @@ impl Collection {
                 let stream = raw_stream_at(&mut file, member.offset, member.compressed_size)?;
                 Ok(if member.deflated { inflate(&stream, member.size)? } else { stream })
             }
-            None => Err(BuildError::SourceChanged { path: path.to_string() }),
+            None => Err(CollectError::SourceChanged { path: path.to_string() }),
         }
     }
 
@@ -202,7 +202,7 @@ impl Collection {
         &self,
         files: &mut OpenArchives<'_>,
         path: &TreePath,
-    ) -> Result<Compressed, BuildError> {
+    ) -> Result<Compressed, CollectError> {
         match self.content.get(path) {
             Some(Content::Member { archive, stream: member }) => {
                 let stream = raw_stream_at(files.open(archive)?, member.offset, member.compressed_size)?;
@@ -237,11 +237,11 @@ impl Collection {
         self.content.insert(path.clone(), content);
     }
 
-    fn read_file(&self, path: &TreePath, file: &std::path::Path) -> Result<Vec<u8>, BuildError> {
+    fn read_file(&self, path: &TreePath, file: &std::path::Path) -> Result<Vec<u8>, CollectError> {
         let bytes = fs_err::read(file)?;
         match self.tree.get(path) {
             Some(Entry::File { digest, .. }) if *digest == Digest::of(&bytes) => Ok(bytes),
-            _ => Err(BuildError::SourceChanged { path: file.display().to_string() }),
+            _ => Err(CollectError::SourceChanged { path: file.display().to_string() }),
         }
     }
 }
@@ -259,7 +259,7 @@ impl<'a> OpenArchives<'a> {
         Self { store, open: BTreeMap::new() }
     }
 
-    fn open(&mut self, archive: &Digest) -> Result<&mut fs_err::File, BuildError> {
+    fn open(&mut self, archive: &Digest) -> Result<&mut fs_err::File, CollectError> {
         Ok(match self.open.entry(*archive) {
             btree_map::Entry::Occupied(open) => open.into_mut(),
             btree_map::Entry::Vacant(free) => free.insert(self.store.open_blob(archive)?),

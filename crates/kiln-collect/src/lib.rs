@@ -6,6 +6,7 @@
 mod archive;
 mod collection;
 mod difference;
+mod error;
 mod layer;
 mod part;
 mod policy;
@@ -16,6 +17,7 @@ mod verdict;
 pub use archive::tree_of_archive;
 pub use collection::{Collection, OpenArchives};
 pub use difference::how_differ;
+pub use error::CollectError;
 pub use layer::ReadyLayer;
 pub use part::{BroughtBy, Content, MemberStream, Part, PartFile, below, component};
 pub use policy::{audit_policy, has_ended};

@@ -1,10 +1,10 @@
 //! An artifact's own files: from folders on disk to a tree.
 
+use crate::CollectError;
 use fs_err as fs;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use kiln_invocation::BuildError;
-use kiln_plan::{Problem, SourceSection};
-use kiln_record::{Entry, Mode, Tree, TreePath};
+use kiln_plan::{InvalidFiles, Problem, SourceSection};
+use kiln_record::{Defect, Entry, Mode, Tree, TreePath};
 use kiln_store::StatCache;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -34,7 +34,7 @@ pub fn read_source(
     manifest_file: &str,
     section: &SourceSection,
     stat: &StatCache,
-) -> Result<SourceTree, BuildError> {
+) -> Result<SourceTree, CollectError> {
     read_folder(root, manifest_file, "`source.path`", section, &|_| false, stat)
 }
 
@@ -48,7 +48,7 @@ pub fn read_context(
     folder: &str,
     ignored: &dyn Fn(&TreePath) -> bool,
     stat: &StatCache,
-) -> Result<SourceTree, BuildError> {
+) -> Result<SourceTree, CollectError> {
     let section = SourceSection {
         path: folder.to_owned(),
         include: vec!["**".to_owned()],
@@ -68,22 +68,22 @@ pub fn read_given(
     what: &str,
     section: &SourceSection,
     stat: &StatCache,
-) -> Result<SourceTree, BuildError> {
+) -> Result<SourceTree, CollectError> {
     let path = root.join(&section.path);
     if !path.is_file() {
         return read_folder(root, manifest_file, what, section, &|_| false, stat);
     }
     let mut source = SourceTree::default();
     let name = section.path.rsplit('/').next().unwrap_or_default();
-    let name = TreePath::new(name).map_err(|error| {
-        BuildError::Input(vec![Problem::in_file(manifest_file, error.to_string()).help("rename the file")])
+    let name = TreePath::new(name).map_err(|error| -> CollectError {
+        InvalidFiles(vec![Problem::in_file(manifest_file, error.to_string()).help("rename the file")]).into()
     })?;
     let (digest, size) = stat.digest_of(&path)?;
     let mode = Mode::from_bits(fs::metadata(&path)?.permissions().mode());
     source
         .tree
         .insert(name.clone(), Entry::File { digest, size, mode })
-        .map_err(|error| std::io::Error::other(error.to_string()))?;
+        .map_err(|error| Defect::new(error.to_string()))?;
     source.files.insert(name, path);
     Ok(source)
 }
@@ -95,10 +95,10 @@ fn read_folder(
     section: &SourceSection,
     ignored: &dyn Fn(&TreePath) -> bool,
     stat: &StatCache,
-) -> Result<SourceTree, BuildError> {
+) -> Result<SourceTree, CollectError> {
     let folder = root.join(&section.path);
     let problem = |message: String, help: &str| {
-        BuildError::Input(vec![Problem::in_file(manifest_file, message).help(help.to_owned())])
+        InvalidFiles(vec![Problem::in_file(manifest_file, message).help(help.to_owned())]).into()
     };
     if !folder.is_dir() {
         return Err(problem(

@@ -1,7 +1,6 @@
 //! Stripping native code, each file once for all artifacts.
 
-use crate::{Collection, Content};
-use kiln_invocation::BuildError;
+use crate::{CollectError, Collection, Content};
 use kiln_pack::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 use kiln_plan::Strip;
 use kiln_record::{Digest, Ecosystem, Entry, Transformation, TreePath, digest_of_value};
@@ -32,7 +31,7 @@ impl Memo for Remembered {
 ///
 /// # Errors
 /// If a file cannot be read or stored.
-pub fn strip(store: &Store, level: Strip, collection: &mut Collection) -> Result<(), BuildError> {
+pub fn strip(store: &Store, level: Strip, collection: &mut Collection) -> Result<(), CollectError> {
     let (level, rule) = match level {
         Strip::None => return Ok(()),
         Strip::Debug => (StripLevel::Debug, "strip-debug"),
@@ -81,7 +80,7 @@ fn stripped(
     digest: &Digest,
     level: StripLevel,
     rule: &str,
-) -> Result<Remembered, BuildError> {
+) -> Result<Remembered, CollectError> {
     let key = digest_of_value(&(rule, STRIP_RULES, digest))?;
     if let Some(remembered) = store.recall(&key)? {
         return Ok(remembered);

@@ -1,7 +1,6 @@
 //! What a judge says, and when it stops a build.
 
 use crate::policy::audit_policy;
-use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
 use kiln_record::{Check, Epoch, Finding, Level};
 
@@ -33,7 +32,7 @@ impl Verdict {
 pub struct Denied(pub Vec<Finding>);
 
 /// A stage's result: the next stage, or the findings that stop the build.
-pub type Judged<T> = Result<Result<T, Denied>, BuildError>;
+pub type Judged<T, E> = Result<Result<T, Denied>, E>;
 
 /// Findings under the policy at a time. Stages keep them as they were made, and judge copies: a policy applied twice
 /// would excuse what it has excused already.

@@ -3,15 +3,16 @@
 //!
 //! What was built is remembered by the digest of all that it was built from: an unchanged build runs nothing.
 
+use crate::DockerfileError;
 use crate::context::BuildContext;
 use crate::made::Made;
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
 use kiln_engine::{BuildSpec, Builder, EngineError};
-use kiln_guest::{BaseImage, Bases, Log, SavedImage, again, engine_name};
+use kiln_guest::{BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, engine_name};
 use kiln_image::Reference;
-use kiln_invocation::{BuildError, Event, FailedStep, blocking};
+use kiln_invocation::{Event, blocking};
 use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
 use kiln_record::digest_of_value;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub async fn make(
     plan: &ArtifactPlan,
     source: &SourceTree,
     parts: &[Part],
-) -> Result<Option<Arc<Made>>, BuildError> {
+) -> Result<Option<Arc<Made>>, DockerfileError> {
     let (Some(section), Some(recipe)) = (plan.manifest.dockerfile(), &plan.recipe) else {
         return Ok(None);
     };
@@ -71,7 +72,7 @@ pub async fn make(
         None => {
             let made = job.build(bases).await?;
             let (store, network) = (bases.store().clone(), section.network);
-            blocking(move || {
+            blocking::<_, DockerfileError>(move || {
                 if !network {
                     store.remember(&key, &made)?;
                 }
@@ -102,7 +103,7 @@ fn in_engine(base: &PinnedBase) -> String {
 }
 
 impl Job<'_> {
-    async fn build(&self, bases: &Bases) -> Result<Remembered, BuildError> {
+    async fn build(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
         let here = bases.engine().await?.info().await?.platform;
         if here != self.plan.base.platform {
             return Err(self.failed(
@@ -132,7 +133,7 @@ impl Job<'_> {
     }
 
     /// Lets the engine build it, and takes the image out and away.
-    async fn build_once(&self, bases: &Bases) -> Result<Remembered, BuildError> {
+    async fn build_once(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
         static BUILDS: AtomicU64 = AtomicU64::new(0);
         let engine = bases.engine().await?;
         let name = &self.plan.manifest.name;
@@ -182,25 +183,26 @@ impl Job<'_> {
         bases: &Bases,
         tag: &str,
         platform: kiln_record::Platform,
-    ) -> Result<Remembered, BuildError> {
+    ) -> Result<Remembered, DockerfileError> {
         let saved = SavedImage::export(bases.engine().await?, bases.store(), tag).await?;
         let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
         let stands_on_base = saved.read.diff_ids.len() >= self.base.layers.len()
             && of_base.eq(saved.read.diff_ids.iter().copied().take(self.base.layers.len()));
         if !stands_on_base || platform != self.plan.base.platform {
-            return Err(BuildError::EngineImageDiffers {
+            return Err(GuestError::EngineImageDiffers {
                 base: self.plan.base.definition.name.clone(),
                 expected: format!("an image of {} on its layers", self.plan.base.platform),
                 found: format!("one of {platform} with {} layers", saved.read.diff_ids.len()),
-            });
+            }
+            .into());
         }
         let (store, base) = (bases.store().clone(), Arc::clone(&self.base));
         let own = self.context.dockerfile.clone();
         blocking(move || taken_apart(&store, &base, &saved, &own)).await
     }
 
-    fn failed(&self, reason: String, lines: Vec<String>, hints: Vec<String>) -> BuildError {
-        BuildError::Dockerfile(Box::new(FailedStep {
+    fn failed(&self, reason: String, lines: Vec<String>, hints: Vec<String>) -> DockerfileError {
+        DockerfileError::Failed(Box::new(FailedStep {
             artifact: self.plan.manifest.name.clone(),
             step: self.section.path.clone(),
             base: self.plan.base.definition.name.clone(),

@@ -1,13 +1,13 @@
 //! What a Dockerfile can copy: its context on disk without what `.dockerignore` leaves out, and what upstream sources, steps
 //! and the lock bring into it.
 
+use crate::DockerfileError;
 use crate::ignore::Ignore;
 use fs_err as fs;
-use kiln_collect::{BroughtBy, Content, Part, SourceTree, read_context as read_folder};
+use kiln_collect::{BroughtBy, CollectError, Content, Part, SourceTree, read_context as read_folder};
 use kiln_guest::tar_file;
-use kiln_invocation::BuildError;
-use kiln_plan::{ArtifactPlan, DockerfileSection, Manifest, Problem};
-use kiln_record::{Digest, Entry, Mode, Tree, TreePath};
+use kiln_plan::{ArtifactPlan, DockerfileSection, InvalidFiles, Manifest, Problem};
+use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath};
 use kiln_store::{StatCache, Store};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,14 +17,18 @@ use std::path::Path;
 ///
 /// # Errors
 /// If the folder or its `.dockerignore` cannot be read.
-pub fn read_context(root: &Path, manifest: &Manifest, stat: &StatCache) -> Result<SourceTree, BuildError> {
+pub fn read_context(
+    root: &Path,
+    manifest: &Manifest,
+    stat: &StatCache,
+) -> Result<SourceTree, DockerfileError> {
     let Some(section) = manifest.dockerfile() else { return Ok(SourceTree::default()) };
     let ignore = ignore_file(root, section)?;
-    read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)
+    Ok(read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)?)
 }
 
 /// The patterns: those beside the Dockerfile under its own name, else those of the context.
-fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, BuildError> {
+fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, DockerfileError> {
     for path in [format!("{}.dockerignore", section.path), format!("{}/.dockerignore", section.context)] {
         let full = root.join(&path);
         if !full.is_file() {
@@ -32,8 +36,8 @@ fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, Build
         }
         let bytes = fs::read(&full)?;
         let text = String::from_utf8(bytes)
-            .map_err(|_| BuildError::Input(vec![Problem::in_file(&path, "it is not UTF-8 text")]))?;
-        return Ignore::parse(&path, &text).map_err(|problem| BuildError::Input(vec![problem]));
+            .map_err(|_| InvalidFiles(vec![Problem::in_file(&path, "it is not UTF-8 text")]))?;
+        return Ignore::parse(&path, &text).map_err(|problem| InvalidFiles(vec![problem]).into());
     }
     Ok(Ignore::default())
 }
@@ -53,9 +57,9 @@ impl BuildContext {
         source: &SourceTree,
         parts: &[Part],
         text: &str,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, DockerfileError> {
         let name = format!(".kiln-{}.dockerfile", &Digest::of(text.as_bytes()).hex()[..16]);
-        let dockerfile = TreePath::new(&name).map_err(other)?;
+        let dockerfile = TreePath::new(&name).map_err(|error| Defect::new(error.to_string()))?;
         let mut this = Self { tree: Tree::new(), content: BTreeMap::new(), dockerfile: dockerfile.clone() };
         let manifest = &plan.manifest;
         for (path, entry) in source.tree.iter() {
@@ -66,7 +70,8 @@ impl BuildContext {
         for part in parts {
             match (part.brought_by, wheels, &part.component.origin) {
                 (BroughtBy::Distribution, Some(folder), Some(wheel)) => {
-                    let path = TreePath::new(&format!("{folder}/{}", wheel.file_name)).map_err(other)?;
+                    let path = TreePath::new(&format!("{folder}/{}", wheel.file_name))
+                        .map_err(|error| collision(manifest, error.to_string()))?;
                     let entry = Entry::File { digest: wheel.digest, size: wheel.size, mode: Mode::Plain };
                     this.put(manifest, path, entry, Some(Content::Stored(wheel.digest)))?;
                 }
@@ -93,7 +98,7 @@ impl BuildContext {
         path: TreePath,
         entry: Entry,
         place: Option<Content>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<(), DockerfileError> {
         self.tree.insert(path.clone(), entry).map_err(|error| collision(manifest, error.to_string()))?;
         if let Some(place) = place {
             self.content.insert(path, place);
@@ -102,7 +107,7 @@ impl BuildContext {
     }
 
     /// The context as a tar, every entry of one time.
-    pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, BuildError> {
+    pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, DockerfileError> {
         tar_file(store, time, |tar| {
             for (path, entry) in self.tree.iter() {
                 match entry {
@@ -112,10 +117,12 @@ impl BuildContext {
                             Some(Content::File(file)) => fs::read(file)?,
                             Some(Content::Stored(digest)) => store.read_blob(digest)?,
                             Some(Content::Made(bytes)) => bytes.to_vec(),
-                            Some(Content::Member { .. }) | None => return Err(BuildError::Interrupted),
+                            Some(Content::Member { .. }) | None => {
+                                return Err(Defect::new(format!("{path} has no content of its own")).into());
+                            }
                         };
                         if Digest::of(&bytes) != *digest {
-                            return Err(BuildError::SourceChanged { path: path.to_string() });
+                            return Err(CollectError::SourceChanged { path: path.to_string() }.into());
                         }
                         tar.add_file(path, *mode, &bytes)?;
                     }
@@ -126,13 +133,9 @@ impl BuildContext {
     }
 }
 
-fn other(error: impl ToString) -> BuildError {
-    std::io::Error::other(error.to_string()).into()
-}
-
-fn collision(manifest: &Manifest, message: String) -> BuildError {
-    BuildError::Input(vec![
+fn collision(manifest: &Manifest, message: String) -> DockerfileError {
+    InvalidFiles(vec![
         Problem::in_file(&manifest.file, format!("the context of the Dockerfile: {message}"))
             .help("give what upstream sources and steps bring a folder of its own with `into`, and the wheels another with `wheels`"),
-    ])
+    ]).into()
 }

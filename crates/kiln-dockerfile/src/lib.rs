@@ -2,6 +2,7 @@
 
 mod build;
 mod context;
+mod error;
 mod ignore;
 mod made;
 mod normal;
@@ -10,4 +11,5 @@ mod taken_apart;
 
 pub use build::make;
 pub use context::read_context;
+pub use error::DockerfileError;
 pub use made::{Made, collection, found_distributions, judge, reconciled};

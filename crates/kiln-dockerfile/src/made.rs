@@ -1,13 +1,15 @@
 //! What a Dockerfile made, as the rest of kiln sees it: an image on its base, the tree that it has over it, and who owns
 //! what in that.
 
+use crate::DockerfileError;
 use crate::normal::AppliedRules;
 use crate::remembered::{DOCKERFILE_RULES, Remembered};
 use kiln_audit::{Expected, FoundDistribution, distributions_in_tree, inspect_elf, reconcile, recorded_path};
 use kiln_collect::{Collection, Content, Part, Verdict, component};
 use kiln_guest::{BaseImage, Difference, contents, finds};
-use kiln_image::{BaseConfig, Change, ContentEntry, LAMBDA_ENTRYPOINT, NodeContent, RUNTIME_CLIENT};
-use kiln_invocation::BuildError;
+use kiln_image::{
+    BaseConfig, Change, ContentEntry, ImageError, LAMBDA_ENTRYPOINT, NodeContent, RUNTIME_CLIENT,
+};
 use kiln_plan::{ArtifactPlan, Reproducible};
 use kiln_record::{
     ArtifactKind, Attributes, Check, CheckName, Code, Component, ComponentId, DistributionName, Ecosystem,
@@ -48,7 +50,7 @@ impl Made {
         base: Arc<BaseImage>,
         made: Remembered,
         syntax: Option<String>,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, DockerfileError> {
         let layers: Vec<_> = base.layers.iter().chain(&made.tars).copied().collect();
         let whole = BaseImage {
             config: BaseConfig {
@@ -97,7 +99,7 @@ impl Made {
             }
             if let Some(entry) = entry {
                 let inserted = this.tree.insert(path, entry);
-                inserted.map_err(|error| std::io::Error::other(error.to_string()))?;
+                inserted.map_err(|error| ImageError::Image { reason: format!("a layer: {error}") })?;
             }
         }
         Ok(this)
@@ -145,7 +147,7 @@ impl Made {
 pub fn found_distributions(
     store: &Store,
     collection: &Collection,
-) -> Result<Vec<FoundDistribution>, BuildError> {
+) -> Result<Vec<FoundDistribution>, DockerfileError> {
     let folders: BTreeSet<&str> = collection
         .tree
         .iter()
@@ -186,7 +188,7 @@ pub fn collection(
     plan: &ArtifactPlan,
     made: &Made,
     parts: &[Part],
-) -> Result<Collection, BuildError> {
+) -> Result<Collection, DockerfileError> {
     let name = plan.manifest.name.as_str();
     let application = ComponentId::new(Ecosystem::Application, name);
     let mut this = Collection { tree: made.tree.clone(), ..Collection::default() };
@@ -226,7 +228,7 @@ fn of_packages(
     store: &Store,
     made: &Made,
     collection: &Collection,
-) -> Result<BTreeMap<TreePath, String>, BuildError> {
+) -> Result<BTreeMap<TreePath, String>, DockerfileError> {
     let mut owners = BTreeMap::new();
     for (list, _) in collection.tree.iter().filter(|(path, _)| path.as_str().starts_with(DPKG_INFO)) {
         let Some(package) = list.file_name().strip_suffix(".list") else { continue };
@@ -254,7 +256,7 @@ fn recorded(
     store: &Store,
     collection: &Collection,
     distribution: &FoundDistribution,
-) -> Result<Vec<TreePath>, BuildError> {
+) -> Result<Vec<TreePath>, DockerfileError> {
     let Ok(record) = TreePath::new(&format!("{}/RECORD", distribution.dist_info)) else {
         return Ok(Vec::new());
     };

@@ -1,10 +1,10 @@
 //! What is remembered of a Dockerfile's build, by the digest of all that it was built from.
 
+use crate::DockerfileError;
 use crate::normal::AppliedRules;
 use kiln_collect::how_differ;
 use kiln_guest::{BaseLayer, Difference};
 use kiln_image::{Change, NodeContent};
-use kiln_invocation::BuildError;
 use kiln_record::{Digest, ImageRuns, TreePath};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub(crate) fn difference(
     store: &Store,
     first: &Remembered,
     second: &Remembered,
-) -> Result<Option<Difference>, BuildError> {
+) -> Result<Option<Difference>, DockerfileError> {
     let merged = |made: &Remembered| -> BTreeMap<TreePath, Change> {
         made.layers
             .iter()

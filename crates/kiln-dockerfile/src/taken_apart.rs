@@ -1,11 +1,11 @@
 //! What an engine built, taken apart: what the image has over its base, in one form, as layers of kiln's own.
 
+use crate::DockerfileError;
 use crate::normal::{Contents, normalise};
 use crate::remembered::Remembered;
 use kiln_guest::{BaseImage, BaseLayer, SavedImage};
 use kiln_image::{BaseConfig, Change, FileSystem, NodeContent, write_changes};
-use kiln_invocation::BuildError;
-use kiln_record::{Digest, TreePath};
+use kiln_record::{Defect, Digest, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Write as _};
@@ -26,16 +26,16 @@ struct Kept<'a> {
 }
 
 impl Contents for Kept<'_> {
-    type Error = BuildError;
+    type Error = DockerfileError;
 
-    fn read(&mut self, digest: &Digest) -> Result<Vec<u8>, BuildError> {
+    fn read(&mut self, digest: &Digest) -> Result<Vec<u8>, DockerfileError> {
         match self.memory.get(digest) {
             Some(bytes) => Ok(bytes.clone()),
             None => Ok(self.store.read_blob(digest)?),
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<Digest, BuildError> {
+    fn keep(&mut self, bytes: &[u8]) -> Result<Digest, DockerfileError> {
         Ok(self.store.put(bytes)?)
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn taken_apart(
     base: &BaseImage,
     saved: &SavedImage,
     own: &TreePath,
-) -> Result<Remembered, BuildError> {
+) -> Result<Remembered, DockerfileError> {
     let mut kept = Kept { store, memory: BTreeMap::new() };
     let mut before = FileSystem::new();
     for layer in &base.layers {
@@ -83,7 +83,10 @@ pub(crate) fn taken_apart(
     let mut layers = vec![BTreeMap::new(); count];
     for (path, change) in state.changes_since(&before) {
         let index = last.get(&path).copied().unwrap_or_default();
-        layers.get_mut(index).ok_or(BuildError::Interrupted)?.insert(path, change);
+        let layer = layers.get_mut(index);
+        layer
+            .ok_or_else(|| Defect::new(format!("{path} is of layer {index} of {count}")))?
+            .insert(path, change);
     }
     layers.retain(|layer| !layer.is_empty());
     let mut tars = Vec::new();
@@ -149,7 +152,7 @@ impl Batch<'_> {
         Ok(taken)
     }
 
-    fn flush(&mut self) -> Result<(), BuildError> {
+    fn flush(&mut self) -> Result<(), DockerfileError> {
         let contents = std::mem::take(&mut self.contents);
         self.store.put_all(&contents.iter().collect::<Vec<_>>())?;
         self.bytes = 0;
@@ -162,10 +165,10 @@ fn numeric_user(
     config: &BaseConfig,
     state: &FileSystem,
     kept: &mut Kept<'_>,
-) -> Result<Option<String>, BuildError> {
+) -> Result<Option<String>, DockerfileError> {
     let stated = config.runs.user.as_deref().unwrap_or("0");
     let (user, group) = stated.split_once(':').map_or((stated, None), |(user, group)| (user, Some(group)));
-    let mut list = |path: &str| -> Result<String, BuildError> {
+    let mut list = |path: &str| -> Result<String, DockerfileError> {
         let node = TreePath::new(path).ok().and_then(|path| state.get(&path));
         match node.map(|node| &node.content) {
             Some(NodeContent::File { digest, .. }) => {

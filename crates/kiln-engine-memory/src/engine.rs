@@ -21,6 +21,9 @@ use tokio::sync::Notify;
 /// A program that the engine can run: it reads and writes through the [`Guest`] and returns its exit code.
 type Program = Arc<dyn Fn(&mut Guest) -> i64 + Send + Sync>;
 
+/// Builds Dockerfiles: see [`MemoryEngine::with_builder`].
+type DockerfileBuilder = Arc<dyn Fn(&BuildSpec, &[u8]) -> Result<Vec<u8>, String> + Send + Sync>;
+
 /// An engine in memory; [`kiln_engine::Engine::new`] makes an engine of it. Clones share their images, programs and
 /// containers.
 #[derive(Clone)]
@@ -36,6 +39,7 @@ struct Daemon {
     tags: BTreeMap<String, String>,
     containers: BTreeMap<String, Running>,
     programs: BTreeMap<String, Program>,
+    builder: Option<DockerfileBuilder>,
 }
 
 struct Running {
@@ -64,6 +68,34 @@ impl MemoryEngine {
     ) -> Self {
         self.daemon().programs.insert(name.to_owned(), Arc::new(program));
         self
+    }
+
+    /// Lets the engine build Dockerfiles. The function is given the tar of the context, and answers with an archive that
+    /// has the image under the tag of the request, or with the reason why there is none.
+    #[must_use]
+    pub fn with_builder(
+        self,
+        build: impl Fn(&BuildSpec, &[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.daemon().builder = Some(Arc::new(build));
+        self
+    }
+
+    fn build(&self, mut spec: BuildSpec) -> Result<ImageInfo, EngineError> {
+        let action = format!("build {}", spec.name);
+        let Some(build) = self.daemon().builder.clone() else {
+            return Err(EngineError::Unsupported { action });
+        };
+        let broken = |why: String| EngineError::Broken { action: action.clone(), why };
+        let mut context = Vec::new();
+        spec.context.read_to_end(&mut context).map_err(|error| broken(error.to_string()))?;
+        let archive = build(&spec, &context).map_err(|why| EngineError::BuildFailed {
+            name: spec.name.clone(),
+            why,
+            last: Vec::new(),
+        })?;
+        self.load(archive.as_slice())?;
+        self.find(&spec.tag)?.ok_or_else(|| broken(format!("the builder gave no {}", spec.tag)))
     }
 
     fn find(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
@@ -349,8 +381,7 @@ impl Backend for MemoryEngine {
     }
 
     fn build<'a>(&'a self, spec: BuildSpec, _: OnLine<'a>) -> Answer<'a, ImageInfo> {
-        let action = format!("build {}", spec.name);
-        future::ready(Err(EngineError::Unsupported { action })).boxed()
+        future::ready(self.build(spec)).boxed()
     }
 
     fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {

@@ -1,7 +1,7 @@
 //! What can go wrong between kiln and a container engine.
 
 use crate::GuestPath;
-use kiln_record::Digest;
+use kiln_record::{Advice, Digest, RunError, exit};
 
 /// Why an engine could not do what was asked. A program that merely exits with a code is no error: see
 /// [`crate::RunOutcome`].
@@ -192,5 +192,15 @@ impl EngineError {
     #[must_use]
     pub fn is_foreign_program(&self) -> bool {
         self.to_string().contains("exec format error")
+    }
+}
+
+impl RunError for EngineError {
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(match self {
+            Self::Deadline { .. } => exit::BUILD_STEP_FAILED,
+            Self::Stopped => exit::INTERRUPTED,
+            _ => exit::ENGINE_UNAVAILABLE,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Why something could not be fetched, by what the reader can do about it.
 
-use kiln_record::Digest;
+use kiln_record::{Advice, Digest, RunError, exit};
 use std::io;
 
 /// Why something could not be fetched. URLs are redacted: they hold neither user names, passwords nor queries.
@@ -169,6 +169,39 @@ impl FetchError {
         match self {
             Self::Listing { source, .. } => source.root(),
             other => other,
+        }
+    }
+}
+
+impl RunError for FetchError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::NoSuchDistribution { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("correct the name where the lock's source has it, and lock again")
+                .hint(
+                    "or name the index that has it: index = \"https://…\" under [python] in kiln.toml, or [[index]] for some names",
+                ),
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint(
+                    "the server sent other bytes than the lock names: a broken proxy, a mirror out of date, or an attack",
+                )
+                .hint("nothing was kept; find out which before going on"),
+            // It came, and this host could not keep it.
+            Self::Sink { source, .. } => Advice::exit(source.exit()),
+            Self::Setting { .. }
+            | Self::NoIndex { .. }
+            | Self::Offline { .. }
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::NotFound { .. }
+            | Self::Forbidden { .. }
+            | Self::TooLarge { .. }
+            | Self::BadReply { .. }
+            | Self::Listing { .. }
+            | Self::PackageGone { .. }
+            | Self::Registry { .. }
+            | Self::Git { .. }
+            | Self::NotInRepository { .. } => Advice::exit(exit::FETCH_FAILED),
         }
     }
 }

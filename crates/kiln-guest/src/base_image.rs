@@ -1,11 +1,12 @@
 //! What a base is made of, for artifacts that are built on top of it: its config, its layers in the store, and what they
 //! hold. Each is done once in a run and remembered by digest.
 
-use crate::SavedImage;
 use crate::debian::{assemble, stored_image};
+use crate::{GuestError, SavedImage};
 use kiln_engine::Engine;
 use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, ImageContents, LAMBDA_ENTRYPOINT};
-use kiln_invocation::{BuildError, Network, blocking};
+use kiln_invocation::{Network, blocking};
+use kiln_pack::PackError;
 use kiln_plan::{DebianDefinition, PinnedBase};
 use kiln_record::{Digest, ImageRuns, Platform, TreePath, digest_of_value};
 use kiln_store::Store;
@@ -59,13 +60,13 @@ impl BaseImage {
         network: &Network,
         base: &PinnedBase,
         debian: &DebianDefinition,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, GuestError> {
         let image = match stored_image(network.store(), base)? {
             Some(image) => image,
             None => assemble(network, &base.definition, debian, base.platform, &base.lock.packages).await?,
         };
         if image.manifest_digest != base.lock.manifest {
-            return Err(BuildError::BaseDiffers {
+            return Err(GuestError::BaseDiffers {
                 base: base.definition.name.clone(),
                 expected: base.lock.manifest,
                 found: image.manifest_digest,
@@ -77,7 +78,7 @@ impl BaseImage {
     }
 
     /// A registry's base that an earlier run took out of an engine, if the store still has all of it.
-    pub(crate) async fn remembered(store: &Store, base: &PinnedBase) -> Result<Option<Self>, BuildError> {
+    pub(crate) async fn remembered(store: &Store, base: &PinnedBase) -> Result<Option<Self>, GuestError> {
         let saved = store.cache_get::<Saved>(CACHE, &key(base)?)?.filter(|saved| {
             saved.layers.iter().all(|layer| store.contains(&layer.diff_id)) && store.contains(&saved.config)
         });
@@ -92,10 +93,10 @@ impl BaseImage {
         store: &Store,
         base: &PinnedBase,
         id: &str,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, GuestError> {
         let image = SavedImage::export(engine, store, id).await?;
         let (keeping, key) = (store.clone(), key(base)?);
-        let (config, layers) = blocking(move || {
+        let (config, layers) = blocking::<_, GuestError>(move || {
             let layers = take_apart(&keeping, &image)?;
             let saved = Saved { config: keeping.put(&image.config)?, layers: layers.clone() };
             keeping.cache_put(CACHE, &key, &saved)?;
@@ -110,11 +111,11 @@ impl BaseImage {
         base: &PinnedBase,
         config: &[u8],
         layers: Vec<BaseLayer>,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, GuestError> {
         let config = BaseConfig::read(config)?;
         let same = config.diff_ids.iter().eq(layers.iter().map(|layer| &layer.diff_id));
         if !same || config.platform != base.platform {
-            return Err(BuildError::EngineImageDiffers {
+            return Err(GuestError::EngineImageDiffers {
                 base: base.definition.name.clone(),
                 expected: format!("{} with the layers of its config", base.platform),
                 found: format!("{} with {} layers", config.platform, layers.len()),
@@ -129,12 +130,12 @@ impl BaseImage {
     }
 }
 
-fn key(base: &PinnedBase) -> Result<Digest, BuildError> {
+fn key(base: &PinnedBase) -> Result<Digest, GuestError> {
     Ok(digest_of_value(&(base.lock.manifest, base.platform))?)
 }
 
 /// Puts the layers of an image that an engine saved into the store.
-fn take_apart(store: &Store, saved: &SavedImage) -> Result<Vec<BaseLayer>, BuildError> {
+fn take_apart(store: &Store, saved: &SavedImage) -> Result<Vec<BaseLayer>, GuestError> {
     let mut layers = Vec::new();
     for (index, diff_id) in saved.read.diff_ids.iter().enumerate() {
         let mut writer = store.writer()?;
@@ -146,7 +147,7 @@ fn take_apart(store: &Store, saved: &SavedImage) -> Result<Vec<BaseLayer>, Build
 }
 
 /// What layers of the store hold together.
-pub fn contents(store: &Store, layers: &[BaseLayer]) -> Result<ImageContents, BuildError> {
+pub fn contents(store: &Store, layers: &[BaseLayer]) -> Result<ImageContents, GuestError> {
     const CACHE: &str = "image-contents";
     let key = digest_of_value(&(CONTENTS_RULES, layers))?;
     if let Some(contents) = store.cache_get(CACHE, &key)? {
@@ -175,11 +176,11 @@ pub fn finds(contents: &ImageContents, program: &str, path: Option<&String>) -> 
 ///
 /// # Errors
 /// If the two together are no path.
-pub fn in_image(path: &TreePath, mount: &str) -> Result<TreePath, BuildError> {
+pub fn in_image(path: &TreePath, mount: &str) -> Result<TreePath, GuestError> {
     if mount.is_empty() {
         return Ok(path.clone());
     }
-    path.below(mount).map_err(|error| io::Error::other(error.to_string()).into())
+    path.below(mount).map_err(|error| PackError::Name(error).into())
 }
 
 /// Whether a base is made for Lambda: it has AWS's entrypoint, and with it a runtime client.

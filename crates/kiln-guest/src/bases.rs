@@ -1,16 +1,16 @@
 //! Bases: assembled or pulled, in the engine, and probed. Each is done once in a run, and what can be remembered by
 //! digest is remembered across runs.
 
-use crate::Program;
 use crate::base_image::BaseImage;
 use crate::debian::{assemble, stored_image};
+use crate::{GuestError, Program};
 use kiln_engine::{Engine, EngineError, EngineSettings};
 use kiln_fetch::{Index, Url};
 use kiln_image::{Reference, write_archive};
-use kiln_invocation::{BuildError, Environment, Event, Events, Network, Run, blocking};
-use kiln_plan::{BaseKind, DebianDefinition, PinnedBase};
+use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run, blocking};
+use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem};
 use kiln_python::{Interpreter, PROBE};
-use kiln_record::{BaseName, Check, CheckName, Digest, digest_of_value};
+use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
 use kiln_store::{Store, WorkspaceLock};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -50,7 +50,7 @@ impl Bases {
         events: &Events,
         engine: EngineSlot,
         lock: WorkspaceLock,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, GuestError> {
         let run = Run::new(environment, events, lock);
         let store = Store::open(&environment.store)?;
         Ok(Self {
@@ -89,7 +89,7 @@ impl Bases {
     ///
     /// # Errors
     /// If it cannot be reached.
-    pub async fn engine(&self) -> Result<&Engine, BuildError> {
+    pub async fn engine(&self) -> Result<&Engine, GuestError> {
         self.engine
             .get_or_try_init(|| async {
                 let engine = Engine::connect(&self.settings).await?;
@@ -100,16 +100,18 @@ impl Bases {
     }
 
     /// The base's image in the engine, by the id to run it with.
-    pub async fn image(&self, base: &PinnedBase) -> Result<String, BuildError> {
+    pub async fn image(&self, base: &PinnedBase) -> Result<String, GuestError> {
         let cell = slot(&self.ready.images, digest_of_value(&(base.lock.manifest, base.platform))?);
         cell.get_or_try_init(|| async {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(self, base, debian).await,
                 BaseKind::Registry(registry) => pull(self, base, &registry.reference).await,
-                BaseKind::Scratch => Err(io::Error::other(
-                    "`scratch` has no program that could be started: name a `base` for what runs, under [[step]]",
-                )
-                .into()),
+                BaseKind::Scratch => {
+                    let message = "`scratch` has no program that could be started";
+                    let problem = Problem::in_file(&base.definition.file, message);
+                    Err(InvalidFiles::from(problem.help("name a `base` for what runs, under [[step]]"))
+                        .into())
+                }
             }
         })
         .await
@@ -118,7 +120,7 @@ impl Bases {
 
     /// Whether the engine can run the base's programs: its own architecture's, and others' where the host emulates them,
     /// which one trial tells.
-    pub async fn can_run(&self, base: &PinnedBase) -> Result<bool, BuildError> {
+    pub async fn can_run(&self, base: &PinnedBase) -> Result<bool, GuestError> {
         let engine = self.engine().await?;
         if engine.info().await?.platform == base.platform {
             return Ok(true);
@@ -128,7 +130,7 @@ impl Bases {
             let program = self.question(base, "trial", &["-I", "-S", "-c", "pass"]).await?;
             match program.run(engine, &Events::none(), "").await {
                 Ok(ran) => Ok(ran.ending.is_success()),
-                Err(BuildError::Engine(error)) if error.is_foreign_program() => Ok(false),
+                Err(GuestError::Engine(error)) if error.is_foreign_program() => Ok(false),
                 Err(error) => Err(error),
             }
         })
@@ -138,7 +140,7 @@ impl Bases {
 
     /// What the probe says about the base's Python. Where the engine cannot run the base, its twin for the engine's own
     /// architecture is asked.
-    pub async fn interpreter(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, BuildError> {
+    pub async fn interpreter(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, GuestError> {
         if let Some(known) = self.probed(base)? {
             return Ok(known);
         }
@@ -146,7 +148,7 @@ impl Bases {
             return self.probe_once(base).await;
         }
         let here = self.engine().await?.info().await?.platform.architecture;
-        let foreign = |reason: String| BuildError::ForeignBase {
+        let foreign = |reason: String| GuestError::ForeignBase {
             base: base.definition.name.clone(),
             platform: base.platform,
             here: here.lambda(),
@@ -163,7 +165,7 @@ impl Bases {
     ///
     /// # Errors
     /// If the engine cannot be reached.
-    pub async fn told_by_twin(&self, base: &PinnedBase) -> Result<Option<Check>, BuildError> {
+    pub async fn told_by_twin(&self, base: &PinnedBase) -> Result<Option<Check>, GuestError> {
         if self.can_run(base).await? {
             return Ok(None);
         }
@@ -178,11 +180,11 @@ impl Bases {
     }
 
     /// What an earlier run was told by the base itself.
-    fn probed(&self, base: &PinnedBase) -> Result<Option<Arc<Interpreter>>, BuildError> {
+    fn probed(&self, base: &PinnedBase) -> Result<Option<Arc<Interpreter>>, GuestError> {
         Ok(self.store().cache_get::<Interpreter>("interpreter", &probe_key(base)?)?.map(Arc::new))
     }
 
-    async fn probe_once(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, BuildError> {
+    async fn probe_once(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, GuestError> {
         let key = probe_key(base)?;
         let cell = slot(&self.ready.interpreters, key);
         cell.get_or_try_init(|| async {
@@ -197,7 +199,7 @@ impl Bases {
         .cloned()
     }
 
-    async fn probe(&self, base: &PinnedBase) -> Result<Interpreter, BuildError> {
+    async fn probe(&self, base: &PinnedBase) -> Result<Interpreter, GuestError> {
         let name = &base.definition.name;
         let program = self.question(base, "probe", &["-I", "-B", "-c", PROBE]).await?;
         tell(self, name, "probe");
@@ -214,7 +216,7 @@ impl Bases {
         base: &PinnedBase,
         what: &str,
         arguments: &[&str],
-    ) -> Result<Program, BuildError> {
+    ) -> Result<Program, GuestError> {
         let python = base.definition.image.python.as_str();
         let argv = std::iter::once(python).chain(arguments.iter().copied()).map(str::to_owned).collect();
         let label = format!("{} {what}", base.definition.name);
@@ -226,7 +228,7 @@ impl Bases {
     }
 
     /// The base as something to build on.
-    pub async fn base_image(&self, base: &PinnedBase) -> Result<Arc<BaseImage>, BuildError> {
+    pub async fn base_image(&self, base: &PinnedBase) -> Result<Arc<BaseImage>, GuestError> {
         let cell = slot(&self.ready.contents, digest_of_value(&(base.lock.manifest, base.platform))?);
         cell.get_or_try_init(|| async {
             let image = match &base.definition.kind {
@@ -247,7 +249,7 @@ impl Bases {
     }
 
     /// The Python index: the workspace's, else the environment's, else the one that the base's pip is configured for.
-    pub async fn index(&self, base: &PinnedBase) -> Result<Index, BuildError> {
+    pub async fn index(&self, base: &PinnedBase) -> Result<Index, GuestError> {
         if let Some(index) = self.network.configured_index().await? {
             return Ok(index);
         }
@@ -255,7 +257,7 @@ impl Bases {
         let url = interpreter.index.as_ref().and_then(|text| text.parse().ok());
         match url {
             Some(url) => Ok(Index { url, from: format!("pip in base {}", base.definition.name) }),
-            None => Err(BuildError::NoIndex),
+            None => Err(InvocationError::NoIndex.into()),
         }
     }
 }
@@ -276,7 +278,7 @@ fn slot<T>(map: &Mutex<BTreeMap<Digest, Arc<OnceCell<T>>>>, key: Digest) -> Arc<
 }
 
 /// What decides the answer of the probe.
-fn probe_key(base: &PinnedBase) -> Result<Digest, BuildError> {
+fn probe_key(base: &PinnedBase) -> Result<Digest, GuestError> {
     let image = &base.definition.image;
     Ok(digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?)
 }
@@ -291,7 +293,7 @@ pub fn engine_name(base: &BaseName, manifest: &Digest) -> String {
 }
 
 /// Makes sure that the engine has the image of a Debian base, and that it is the one of the lock.
-async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Result<String, BuildError> {
+async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Result<String, GuestError> {
     let name = &base.definition.name;
     let engine = bases.engine().await?;
     let tag = engine_name(name, &base.lock.manifest);
@@ -309,7 +311,7 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
         }
     };
     if image.manifest_digest != base.lock.manifest {
-        return Err(BuildError::BaseDiffers {
+        return Err(GuestError::BaseDiffers {
             base: name.clone(),
             expected: base.lock.manifest,
             found: image.manifest_digest,
@@ -318,7 +320,7 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     tell(bases, name, "load");
     let archive = {
         let (bases, image, tag) = (bases.clone(), image.clone(), tag.clone());
-        blocking(move || {
+        blocking::<_, GuestError>(move || {
             let mut file = tempfile::tempfile_in(bases.store().root())?;
             let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
             write_archive(&mut writer, &image, Some(&tag), |digest| {
@@ -337,7 +339,7 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
     match found {
         Some(found) if is_ours(&found.id) && found.diff_ids == diff_ids => Ok(found.id),
-        other => Err(BuildError::EngineImageDiffers {
+        other => Err(GuestError::EngineImageDiffers {
             base: name.clone(),
             expected: image.config_digest.to_string(),
             found: other.map_or_else(|| "none".to_owned(), |found| found.id),
@@ -346,10 +348,10 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
 }
 
 /// Pulls a registry base by digest.
-async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<String, BuildError> {
+async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<String, GuestError> {
     let reference: Reference = reference.parse()?;
     let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
-        return Err(BuildError::Interrupted);
+        return Err(Defect::new(format!("{reference} with a digest has none")).into());
     };
     tell(bases, &base.definition.name, "pull");
     let engine = bases.engine().await?;
@@ -357,7 +359,7 @@ async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<Strin
     let image =
         engine.pull(&pinned, credentials, |_| {}).await.map_err(|e| of_registry(&base.definition.name, e))?;
     if image.platform != base.platform {
-        return Err(BuildError::EngineImageDiffers {
+        return Err(GuestError::EngineImageDiffers {
             base: base.definition.name.clone(),
             expected: base.platform.to_string(),
             found: image.platform.to_string(),
@@ -367,12 +369,12 @@ async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<Strin
 }
 
 /// Tells what a registry did from what became of the engine.
-pub fn of_registry(base: &BaseName, error: EngineError) -> BuildError {
+pub fn of_registry(base: &BaseName, error: EngineError) -> GuestError {
     match error {
         EngineError::PullFailed { .. }
         | EngineError::ResolveFailed { .. }
         | EngineError::DigestMismatch { .. } => {
-            BuildError::Registry { base: base.clone(), source: Box::new(error) }
+            GuestError::Registry { base: base.clone(), source: Box::new(error) }
         }
         other => other.into(),
     }

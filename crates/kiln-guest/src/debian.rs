@@ -1,12 +1,13 @@
 //! Bases of Debian packages: brought by the digests of their lock, unpacked side by side, and put together in our own
 //! process.
 
+use crate::GuestError;
 use kiln_fetch::{Archive, ArchiveFile, FetchError, Mirror, Reopened};
 use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer};
-use kiln_invocation::{BuildError, Event, Network, blocking};
-use kiln_plan::{BaseDefinition, DebianDefinition, LockedPackage, PinnedBase};
-use kiln_record::{BaseName, Digest, Epoch, Platform};
+use kiln_invocation::{Event, InvocationError, Network, blocking};
+use kiln_plan::{BaseDefinition, DebianDefinition, InvalidFiles, LockedPackage, PinnedBase};
+use kiln_record::{BaseName, Defect, Digest, Epoch, Platform};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 const IMAGE_EPOCH: u64 = 0;
 
 /// The image documents and layers of an earlier assembly, if the store still has all of them.
-pub fn stored_image(store: &Store, base: &PinnedBase) -> Result<Option<Image>, BuildError> {
+pub fn stored_image(store: &Store, base: &PinnedBase) -> Result<Option<Image>, GuestError> {
     let Some(layers) = store.cache_get::<Vec<StoredLayer>>("base-layers", &base.lock.manifest)? else {
         return Ok(None);
     };
@@ -42,7 +43,7 @@ struct StoredLayer {
     size: u64,
 }
 
-fn spec(definition: &BaseDefinition, platform: Platform) -> Result<ImageSpec, BuildError> {
+fn spec(definition: &BaseDefinition, platform: Platform) -> Result<ImageSpec, GuestError> {
     Ok(ImageSpec {
         platform,
         env: definition.image.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
@@ -55,8 +56,8 @@ fn spec(definition: &BaseDefinition, platform: Platform) -> Result<ImageSpec, Bu
     })
 }
 
-fn image_epoch() -> Result<Epoch, BuildError> {
-    Epoch::from_seconds(IMAGE_EPOCH).map_err(|error| io::Error::other(error).into())
+fn image_epoch() -> Result<Epoch, GuestError> {
+    Epoch::from_seconds(IMAGE_EPOCH).map_err(|error| Defect::new(error.to_string()).into())
 }
 
 /// Downloads the packages that are missing, unpacks them side by side, and writes the layer into the store.
@@ -66,13 +67,13 @@ pub async fn assemble(
     debian: &DebianDefinition,
     platform: Platform,
     packages: &[LockedPackage],
-) -> Result<Image, BuildError> {
+) -> Result<Image, GuestError> {
     bring_packages(network, &definition.name, debian, packages).await?;
     network.run().tell(Event::Base { base: definition.name.clone(), activity: "assemble" });
     let mut unpacking = JoinSet::new();
     for package in packages {
         let (store, package) = (network.store().clone(), image_package(package));
-        unpacking.spawn_blocking(move || -> Result<UnpackedPackage, BuildError> {
+        unpacking.spawn_blocking(move || -> Result<UnpackedPackage, GuestError> {
             let blob = store.open_blob(&package.digest)?;
             Ok(UnpackedPackage::read(&package, BufReader::with_capacity(1 << 16, blob))?)
         });
@@ -82,7 +83,7 @@ pub async fn assemble(
         match unpacked {
             Ok(package) => root.add(package?)?,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => return Err(BuildError::Interrupted),
+            Err(_) => return Err(InvocationError::Interrupted.into()),
         }
     }
     let rules = RootFsRules { epoch: image_epoch()?, architecture: platform.architecture };
@@ -116,7 +117,7 @@ async fn bring_packages(
     base: &BaseName,
     debian: &DebianDefinition,
     packages: &[LockedPackage],
-) -> Result<(), BuildError> {
+) -> Result<(), GuestError> {
     let missing: Vec<&LockedPackage> =
         packages.iter().filter(|package| !network.store().contains(&package.digest)).collect();
     if missing.is_empty() {
@@ -130,7 +131,7 @@ async fn bring_packages(
         let file = package.path.rsplit('/').next().unwrap_or(&package.path).to_owned();
         let _flight = network.flight(&package.digest).await;
         if network.store().contains(&package.digest) {
-            return Ok(());
+            return Ok::<_, GuestError>(());
         }
         network.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });
         let store = network.store().clone();
@@ -141,13 +142,15 @@ async fn bring_packages(
         network.run().tell(Event::DownloadEnded { file: file.clone() });
         outcome.map_err(|source| match source {
             FetchError::PackageGone { .. } => {
-                BuildError::PackageGone { base: base.clone(), file: file.clone(), source: Box::new(source) }
+                GuestError::PackageGone { base: base.clone(), file: file.clone(), source: Box::new(source) }
             }
             other => other.into(),
         })?;
-        let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
+        let Some(writer) = sink.into_inner() else {
+            return Err(Defect::new("a download ended well and nothing was written").into());
+        };
         let digest = package.digest;
-        blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
+        blocking::<_, GuestError>(move || Ok(writer.commit(Some(&digest))?)).await?;
         Ok(())
     });
     futures_util::future::try_join_all(each).await?;
@@ -155,12 +158,12 @@ async fn bring_packages(
 }
 
 /// Where a base's packages come from: its own mirror, the workspace's, or the environment's.
-pub fn archive(network: &Network, base: &BaseName, debian: &DebianDefinition) -> Result<Archive, BuildError> {
-    let named = |text: &Option<String>, from: &str| -> Result<Option<Mirror>, BuildError> {
+pub fn archive(network: &Network, base: &BaseName, debian: &DebianDefinition) -> Result<Archive, GuestError> {
+    let named = |text: &Option<String>, from: &str| -> Result<Option<Mirror>, GuestError> {
         let Some(text) = text else { return Ok(None) };
         let url = text.parse().map_err(|error| {
             let message = format!("the mirror or snapshot is not a URL: {error}");
-            BuildError::Input(vec![kiln_plan::Problem::in_file(&format!("images/{base}.toml"), message)])
+            InvalidFiles::from(kiln_plan::Problem::in_file(&format!("images/{base}.toml"), message))
         })?;
         Ok(Some(Mirror { url, from: from.to_owned() }))
     };
@@ -168,7 +171,7 @@ pub fn archive(network: &Network, base: &BaseName, debian: &DebianDefinition) ->
         Some(mirror) => mirror,
         None => match network.debian_mirrors().first() {
             Some(mirror) => mirror.clone(),
-            None => return Err(BuildError::NoMirror { base: base.clone() }),
+            None => return Err(GuestError::NoMirror { base: base.clone() }),
         },
     };
     let snapshots = named(&debian.snapshot, "the base's definition")?.into_iter().collect();

@@ -1,9 +1,9 @@
 //! What a program is given, as tars: the one writer of them.
 
-use crate::guest;
+use crate::{GuestError, guest};
 use kiln_collect::Collection;
 use kiln_engine::InputTree;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::{InvocationError, blocking};
 use kiln_pack::TarWriter;
 use kiln_record::{Entry, TreePath};
 use kiln_store::Store;
@@ -23,16 +23,17 @@ pub type InputTar<'a> = TarWriter<BufWriter<&'a mut File>>;
 ///
 /// # Errors
 /// If it cannot be written, or `write` says so.
-pub fn tar_file(
+pub fn tar_file<E: From<GuestError>>(
     store: &Store,
     time: u64,
-    write: impl FnOnce(&mut InputTar<'_>) -> Result<(), BuildError>,
-) -> Result<File, BuildError> {
-    let mut file = tempfile::tempfile_in(store.root())?;
+    write: impl FnOnce(&mut InputTar<'_>) -> Result<(), E>,
+) -> Result<File, E> {
+    let mut file = tempfile::tempfile_in(store.root()).map_err(GuestError::from)?;
     let mut tar = TarWriter::new(BufWriter::with_capacity(BUFFER, &mut file), time);
     write(&mut tar)?;
-    tar.finish()?.into_inner().map_err(IntoInnerError::into_error)?;
-    file.seek(SeekFrom::Start(0))?;
+    let ended = tar.finish().map_err(GuestError::from)?;
+    ended.into_inner().map_err(IntoInnerError::into_error).map_err(GuestError::from)?;
+    file.seek(SeekFrom::Start(0)).map_err(GuestError::from)?;
     Ok(file)
 }
 
@@ -40,12 +41,12 @@ pub fn tar_file(
 ///
 /// # Errors
 /// See [`tar_file`].
-pub async fn input_tree(
+pub async fn input_tree<E: From<GuestError> + From<InvocationError> + Send + 'static>(
     store: &Store,
     path: &str,
     time: u64,
-    write: impl FnOnce(&mut InputTar<'_>) -> Result<(), BuildError> + Send + 'static,
-) -> Result<InputTree, BuildError> {
+    write: impl FnOnce(&mut InputTar<'_>) -> Result<(), E> + Send + 'static,
+) -> Result<InputTree, E> {
     let (store, path) = (store.clone(), guest(path)?);
     blocking(move || {
         let file = tar_file(&store, time, write)?;
@@ -65,7 +66,7 @@ pub async fn collections(
     trees: Vec<Arc<Collection>>,
     from_root: bool,
     time: u64,
-) -> Result<InputTree, BuildError> {
+) -> Result<InputTree, GuestError> {
     let folder = if from_root { path.trim_start_matches('/').to_owned() } else { String::new() };
     let reading = store.clone();
     input_tree(store, path, time, move |tar| {

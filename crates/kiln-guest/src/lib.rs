@@ -4,6 +4,7 @@
 mod base_image;
 mod bases;
 mod debian;
+mod error;
 mod input;
 mod loaded;
 mod log;
@@ -15,6 +16,7 @@ mod twice;
 pub use base_image::{BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base};
 pub use bases::{Bases, EngineSlot, engine_name, of_registry};
 pub use debian::{archive, assemble, stored_image};
+pub use error::{FailedStep, GuestError};
 pub use input::{InputTar, collections, input_tree, tar_file};
 pub use loaded::{AssembledImage, Loaded, numeric_user, writable};
 pub use log::Log;

@@ -1,9 +1,9 @@
 //! An assembled image in the engine, as it will run: loaded for the checks and taken away again.
 
-use crate::{Bases, guest};
+use crate::{Bases, GuestError, guest};
 use kiln_engine::{Engine, GuestPath};
 use kiln_image::{Image, LAYER_MEDIA_TYPE, Layer, write_archive};
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{Component, Digest, ImageRecord, ImageRuns};
@@ -47,7 +47,7 @@ impl Loaded {
         bases: &Bases,
         plan: &ArtifactPlan,
         assembled: &AssembledImage,
-    ) -> Result<Option<Self>, BuildError> {
+    ) -> Result<Option<Self>, GuestError> {
         let engine = bases.engine().await?;
         if engine.info().await?.platform.architecture != plan.manifest.target.architecture {
             return Ok(None);
@@ -71,7 +71,7 @@ impl Loaded {
                 python: assembled.python.clone(),
                 runs: assembled.record.runs.clone(),
             })),
-            other => Err(BuildError::EngineImageDiffers {
+            other => Err(GuestError::EngineImageDiffers {
                 base: plan.base.definition.name.clone(),
                 expected: assembled.image.config_digest.to_string(),
                 found: other.map_or_else(|| "none".to_owned(), |found| found.id),
@@ -87,7 +87,7 @@ impl Loaded {
 
 /// The image as every engine loads it. Engines of the time of Docker 20.10 read no zstd, so its layers go in as tars; the
 /// config, and with it what runs, is the same.
-fn archive(store: &Store, assembled: &AssembledImage, tag: &str) -> Result<std::fs::File, BuildError> {
+fn archive(store: &Store, assembled: &AssembledImage, tag: &str) -> Result<std::fs::File, GuestError> {
     let mut image = assembled.image.clone();
     let mut blobs = std::collections::BTreeMap::new();
     if assembled.codec == LayerCodec::Zstd {
@@ -122,7 +122,7 @@ fn archive(store: &Store, assembled: &AssembledImage, tag: &str) -> Result<std::
 }
 
 /// Folders that a service can write to when it is checked: `/tmp`, and the volumes that it states.
-pub fn writable(runs: &ImageRuns) -> Result<Vec<GuestPath>, BuildError> {
+pub fn writable(runs: &ImageRuns) -> Result<Vec<GuestPath>, GuestError> {
     let mut folders = vec![guest("/tmp")?];
     for volume in &runs.volumes {
         let volume = guest(volume)?;

@@ -1,9 +1,9 @@
 //! The one way to run a program in a base: what it is given, what it may use, how it ended, and what it said.
 
-use crate::Log;
+use crate::{GuestError, Log};
 use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec};
-use kiln_invocation::{BuildError, Event, Events};
-use kiln_record::BaseName;
+use kiln_invocation::{Event, Events};
+use kiln_record::{BaseName, Defect};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ impl Program {
     ///
     /// # Errors
     /// What the engine cannot do. However the program ends is no error here.
-    pub async fn run(self, engine: &Engine, events: &Events, subject: &str) -> Result<Ran, BuildError> {
+    pub async fn run(self, engine: &Engine, events: &Events, subject: &str) -> Result<Ran, GuestError> {
         let log = Log::default();
         let (kept, events, subject) = (log.clone(), events.clone(), subject.to_owned());
         let told = move |line: kiln_engine::Line| {
@@ -211,9 +211,9 @@ pub struct Ran {
 impl Ran {
     /// That the program failed, with the end of what it said. `what` is the program, for people.
     #[must_use]
-    pub fn failed(&self, what: &'static str, base: &BaseName) -> BuildError {
+    pub fn failed(&self, what: &'static str, base: &BaseName) -> GuestError {
         let lines = self.log.lines();
-        BuildError::Guest { what, base: base.clone(), code: self.ending.code().unwrap_or(-1), lines }
+        GuestError::Program { what, base: base.clone(), code: self.ending.code().unwrap_or(-1), lines }
     }
 }
 
@@ -221,6 +221,6 @@ impl Ran {
 ///
 /// # Errors
 /// If it is not absolute, or names a parent.
-pub fn guest(path: &str) -> Result<GuestPath, BuildError> {
-    GuestPath::new(path).map_err(|error| std::io::Error::other(error.to_string()).into())
+pub fn guest(path: &str) -> Result<GuestPath, GuestError> {
+    GuestPath::new(path).map_err(|error| Defect::new(error.to_string()).into())
 }

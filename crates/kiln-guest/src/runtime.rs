@@ -1,7 +1,6 @@
 //! The runtime that an artifact is judged against.
 
-use crate::{BaseImage, Bases, finds};
-use kiln_invocation::BuildError;
+use crate::{BaseImage, Bases, GuestError, finds};
 use kiln_plan::{Manifest, PinnedBase};
 use kiln_record::{DistributionName, OperatingSystem, Provided, Runtime};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ pub async fn target_runtime(
     bases: &Bases,
     manifest: &Manifest,
     base: &PinnedBase,
-) -> Result<Arc<Runtime>, BuildError> {
+) -> Result<Arc<Runtime>, GuestError> {
     match &manifest.target.runtime {
         Some(stated) => Ok(Arc::clone(stated)),
         None => runtime_of(bases, base).await,
@@ -52,7 +51,7 @@ fn system(image: &BaseImage, name: &str, glibc: Option<(u32, u32)>) -> Operating
 }
 
 /// The runtime that a base is: what native code finds there, which Python, which distributions.
-async fn runtime_of(bases: &Bases, base: &PinnedBase) -> Result<Arc<Runtime>, BuildError> {
+async fn runtime_of(bases: &Bases, base: &PinnedBase) -> Result<Arc<Runtime>, GuestError> {
     let image = bases.base_image(base).await?;
     let environment = &image.config.runs.environment;
     let python = &base.definition.image.python;

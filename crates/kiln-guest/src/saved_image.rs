@@ -1,9 +1,11 @@
 //! An archive as an engine saves an image: its config, and its layers as tars.
 
+use crate::GuestError;
 use flate2::read::MultiGzDecoder;
-use kiln_engine::Engine;
+use kiln_engine::{Engine, EngineError};
 use kiln_image::BaseConfig;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
+use kiln_record::Defect;
 use kiln_store::Store;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,45 +28,54 @@ pub struct SavedImage {
 
 impl SavedImage {
     /// Takes an image out of the engine.
-    pub async fn export(engine: &Engine, store: &Store, image: &str) -> Result<Self, BuildError> {
+    pub async fn export(engine: &Engine, store: &Store, image: &str) -> Result<Self, GuestError> {
         let mut file = tempfile::tempfile_in(store.root())?;
         engine.export(image, |chunk| file.write_all(chunk)).await?;
-        blocking(move || Self::open(file)).await
+        let image = image.to_owned();
+        blocking(move || Self::open(&image, file)).await
     }
 
     /// Reads the archive's documents and finds its layers.
-    fn open(mut file: File) -> Result<Self, BuildError> {
+    fn open(image: &str, mut file: File) -> Result<Self, GuestError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Entry {
             config: String,
             layers: Vec<String>,
         }
-        let broken = |why: String| io::Error::other(format!("the archive that the engine saved: {why}"));
+        let broken = |why: String| EngineError::ImageUnusable {
+            reference: image.to_owned(),
+            why: format!("the archive that the engine saved: {why}"),
+        };
+        let unreadable = |error: io::Error| match error.raw_os_error() {
+            Some(_) => GuestError::from(error),
+            None => broken(error.to_string()).into(),
+        };
         file.seek(SeekFrom::Start(0))?;
         // Where each file of the archive is, and where links between equal layers lead.
         let (mut places, mut links) = (BTreeMap::new(), BTreeMap::new());
         let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, &file));
-        for entry in archive.entries_with_seek()? {
-            let entry = entry?;
-            let name = entry.path()?.to_string_lossy().into_owned();
-            if let Some(target) = entry.link_name()? {
+        for entry in archive.entries_with_seek().map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.path().map_err(unreadable)?.to_string_lossy().into_owned();
+            if let Some(target) = entry.link_name().map_err(unreadable)? {
                 let target = target.to_string_lossy().trim_start_matches("../").to_owned();
                 links.insert(name, target);
             } else {
                 places.insert(name, (entry.raw_file_position(), entry.size()));
             }
         }
-        let place = |name: &str| -> Result<(u64, u64), io::Error> {
+        let place = |name: &str| -> Result<(u64, u64), EngineError> {
             let name = links.get(name).map_or(name, String::as_str);
             places.get(name).copied().ok_or_else(|| broken(format!("it has no {name}")))
         };
-        let document = |name: &str| -> Result<Vec<u8>, BuildError> {
+        let document = |name: &str| -> Result<Vec<u8>, GuestError> {
             let mut bytes = Vec::new();
             part(&file, place(name)?)?.take(DOCUMENT_LIMIT).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let entries: Vec<Entry> = serde_json::from_slice(&document("manifest.json")?)?;
+        let entries: Vec<Entry> = serde_json::from_slice(&document("manifest.json")?)
+            .map_err(|error| broken(format!("its manifest.json is none: {error}")))?;
         let [entry] = entries.as_slice() else {
             return Err(broken(format!("it holds {} images", entries.len())).into());
         };
@@ -78,8 +89,11 @@ impl SavedImage {
     }
 
     /// The tar of a layer, unpacked if the engine keeps it compressed.
-    pub fn layer(&self, index: usize) -> Result<Box<dyn Read + '_>, BuildError> {
-        let place = *self.layers.get(index).ok_or(BuildError::Interrupted)?;
+    pub fn layer(&self, index: usize) -> Result<Box<dyn Read + '_>, GuestError> {
+        let place = *self
+            .layers
+            .get(index)
+            .ok_or_else(|| Defect::new(format!("layer {index} is asked for of {}", self.layers.len())))?;
         let mut start = [0; 2];
         let mut blob = part(&self.file, place)?;
         let compressed = blob.read(&mut start)? == 2 && start == [0x1f, 0x8b];

@@ -1,6 +1,5 @@
 //! Making something twice, to see that it comes out the same.
 
-use kiln_invocation::BuildError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -19,10 +18,7 @@ pub struct Difference {
 }
 
 /// Makes something again, later than it was made first. `make` is told that it is the second time by whoever calls this.
-///
-/// # Errors
-/// What making it says.
-pub async fn again<T>(make: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+pub async fn again<T>(make: impl Future<Output = T>) -> T {
     tokio::time::sleep(PAUSE).await;
     make.await
 }

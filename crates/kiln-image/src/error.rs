@@ -1,6 +1,6 @@
 //! What can go wrong, by what the reader can do about it.
 
-use kiln_record::{Digest, TreePath};
+use kiln_record::{Advice, Digest, RunError, TreePath, exit};
 use std::io;
 
 /// Why an archive index, a package or an image was refused.
@@ -124,5 +124,27 @@ impl ImageError {
     pub(crate) fn io(action: &str) -> impl FnOnce(io::Error) -> Self {
         let action = action.to_owned();
         move |source| Self::Io { action, source }
+    }
+}
+
+impl RunError for ImageError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            // What an archive or a registry served.
+            Self::NotSigned { .. }
+            | Self::BadSignature { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Package { .. }
+            | Self::PackageDigest { .. }
+            | Self::Document { .. } => Advice::exit(exit::FETCH_FAILED),
+            // What a base is defined as, or what its image holds.
+            Self::Keyring { .. }
+            | Self::Unresolved { .. }
+            | Self::Collision { .. }
+            | Self::Reference { .. }
+            | Self::Image { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::Io { source, .. } => Advice::exit(source.exit()),
+        }
     }
 }

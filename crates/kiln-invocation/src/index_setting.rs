@@ -1,6 +1,6 @@
 //! Indexes that `kiln.toml` names, as this machine reaches them.
 
-use crate::BuildError;
+use crate::InvocationError;
 use kiln_fetch::{Index, IndexSetting, without_credentials};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -22,8 +22,8 @@ pub struct NamedIndexSetting {
 
 impl NamedIndexSetting {
     /// The index, with the password that the keyring has if none is known yet.
-    pub async fn index(&self, name: &str) -> Result<Index, BuildError> {
-        let error = |reason: String| BuildError::Index { index: name.to_owned(), reason };
+    pub async fn index(&self, name: &str) -> Result<Index, InvocationError> {
+        let error = |reason: String| InvocationError::Index { index: name.to_owned(), reason };
         let mut index = Index::from(self.setting.clone().map_err(error)?);
         if let Some(program) = &self.keyring
             && index.url.password().is_none()
@@ -35,7 +35,7 @@ impl NamedIndexSetting {
                     "the keyring is to be asked for its password, but nothing says for which user: set KILN_INDEX_{variable}_USERNAME, or write https://USER@… in its URL"
                 )));
             }
-            let refused = |reason| BuildError::Keyring { index: name.to_owned(), reason };
+            let refused = |reason| InvocationError::Keyring { index: name.to_owned(), reason };
             let password = ask_keyring(program, &index, &user).await.map_err(refused)?;
             // It fails only for URLs that cannot hold a login, which this one has.
             let _ = index.url.set_password(Some(&password));

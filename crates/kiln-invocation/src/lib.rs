@@ -6,15 +6,17 @@ mod environment;
 mod error;
 mod event;
 mod index_setting;
+mod message;
 mod network;
 mod rules;
 mod run;
 mod workspace;
 
 pub use environment::Environment;
-pub use error::{BuildError, FailedStep};
+pub use error::InvocationError;
 pub use event::{Ending, Event, Events, Stage};
 pub use index_setting::NamedIndexSetting;
+pub use message::{end_of_log, indented, listed};
 pub use network::Network;
 pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};

@@ -1,9 +1,9 @@
 //! Reaching servers: one client for a run, the indexes and registries it may ask, and downloads into the store that are
 //! held against a digest.
 
-use crate::{BuildError, Environment, Event, NamedIndexSetting, Run, blocking};
+use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blocking};
 use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
-use kiln_record::Digest;
+use kiln_record::{Defect, Digest};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io;
@@ -106,11 +106,11 @@ impl Network {
     ///
     /// # Errors
     /// If there is none, or what is configured cannot be used.
-    pub fn crates(&self) -> Result<&CrateSetting, BuildError> {
+    pub fn crates(&self) -> Result<&CrateSetting, InvocationError> {
         match &self.reached.crates {
             Ok(Some(setting)) => Ok(setting),
-            Ok(None) => Err(BuildError::NoCrates),
-            Err(reason) => Err(BuildError::Crates { reason: reason.clone() }),
+            Ok(None) => Err(InvocationError::NoCrates),
+            Err(reason) => Err(InvocationError::Crates { reason: reason.clone() }),
         }
     }
 
@@ -118,27 +118,27 @@ impl Network {
     ///
     /// # Errors
     /// If the trust store cannot be read.
-    pub async fn client(&self) -> Result<&Client, BuildError> {
+    pub async fn client(&self) -> Result<&Client, InvocationError> {
         let settings = &self.reached.settings;
         self.reached
             .client
             .get_or_try_init(|| async { Client::new(settings) })
             .await
-            .map_err(BuildError::from)
+            .map_err(InvocationError::from)
     }
 
     /// The index of a name in `kiln.toml`, with its login. The keyring is asked once.
     ///
     /// # Errors
     /// If `kiln.toml` does not name it, or its login cannot be had.
-    pub async fn named_index(&self, name: &str) -> Result<Index, BuildError> {
+    pub async fn named_index(&self, name: &str) -> Result<Index, InvocationError> {
         let mut asked = self.reached.asked.lock().await;
         if let Some(index) = asked.get(name) {
             return Ok(index.clone());
         }
         let Some(setting) = self.reached.indexes.get(name) else {
             let reason = format!("{FILE} does not name it");
-            return Err(BuildError::Index { index: name.to_owned(), reason });
+            return Err(InvocationError::Index { index: name.to_owned(), reason });
         };
         let index = setting.index(name).await?;
         asked.insert(name.to_owned(), index.clone());
@@ -149,7 +149,7 @@ impl Network {
     ///
     /// # Errors
     /// If the login of one that the workspace names cannot be had.
-    pub async fn configured_index(&self) -> Result<Option<Index>, BuildError> {
+    pub async fn configured_index(&self) -> Result<Option<Index>, InvocationError> {
         if let Some((name, _)) = self.reached.indexes.iter().find(|(_, setting)| setting.default) {
             return self.named_index(name).await.map(Some);
         }
@@ -174,12 +174,12 @@ impl Network {
         file: &IndexFile,
         hashes: &[Digest],
         lock: &str,
-    ) -> Result<Digest, BuildError> {
+    ) -> Result<Digest, InvocationError> {
         self.fetch_file(file, &|digest| {
             if hashes.contains(&digest) {
                 return Ok(());
             }
-            Err(BuildError::ServedNotLocked {
+            Err(InvocationError::ServedNotLocked {
                 file: file.file_name.clone(),
                 lock: lock.to_owned(),
                 found: digest,
@@ -193,7 +193,7 @@ impl Network {
     ///
     /// # Errors
     /// If it cannot be had, or is not what the index says.
-    pub async fn store_file(&self, file: &IndexFile) -> Result<Digest, BuildError> {
+    pub async fn store_file(&self, file: &IndexFile) -> Result<Digest, InvocationError> {
         let _flight = match &file.digest {
             Some(digest) => Some(self.flight(digest).await),
             None => None,
@@ -205,8 +205,8 @@ impl Network {
     async fn fetch_file(
         &self,
         file: &IndexFile,
-        accept: &(dyn Fn(Digest) -> Result<(), BuildError> + Sync),
-    ) -> Result<Digest, BuildError> {
+        accept: &(dyn Fn(Digest) -> Result<(), InvocationError> + Sync),
+    ) -> Result<Digest, InvocationError> {
         if let Some(digest) = file.digest
             && self.store.contains(&digest)
         {
@@ -222,8 +222,10 @@ impl Network {
         self.run.tell(Event::DownloadEnded { file: name.clone() });
         let (digest, _) = outcome?;
         accept(digest)?;
-        let Some(writer) = sink.into_inner() else { return Err(BuildError::Interrupted) };
-        blocking(move || Ok(writer.commit(Some(&digest))?)).await?;
+        let Some(writer) = sink.into_inner() else {
+            return Err(Defect::new("a download ended well and nothing was written").into());
+        };
+        blocking::<_, InvocationError>(move || Ok(writer.commit(Some(&digest))?)).await?;
         Ok(digest)
     }
 }

@@ -1,6 +1,6 @@
 //! One run: where and when it is, who is told of it, and whether it goes on.
 
-use crate::{BuildError, Environment, Event, Events, Rules};
+use crate::{Environment, Event, Events, InvocationError, Rules};
 use kiln_record::Epoch;
 use kiln_store::{Ledger, WorkspaceLock};
 use std::path::{Path, PathBuf};
@@ -111,9 +111,9 @@ impl Run {
     /// Whether to go on. Asked before anything that cannot be taken back.
     ///
     /// # Errors
-    /// [`BuildError::Interrupted`] once the run was stopped.
-    pub fn go_on(&self) -> Result<(), BuildError> {
-        if self.0.stopped.load(Ordering::Acquire) { Err(BuildError::Interrupted) } else { Ok(()) }
+    /// [`InvocationError::Interrupted`] once the run was stopped.
+    pub fn go_on(&self) -> Result<(), InvocationError> {
+        if self.0.stopped.load(Ordering::Acquire) { Err(InvocationError::Interrupted) } else { Ok(()) }
     }
 
     /// A guard that stops the run's other threads when it is dropped, which a run that is interrupted does.
@@ -125,9 +125,9 @@ impl Run {
     /// Waits for a turn to read a wheel.
     ///
     /// # Errors
-    /// [`BuildError::Interrupted`] if the run ends first.
-    pub async fn reading_turn(&self) -> Result<SemaphorePermit<'_>, BuildError> {
-        self.0.reading.acquire().await.map_err(|_| BuildError::Interrupted)
+    /// [`InvocationError::Interrupted`] if the run ends first.
+    pub async fn reading_turn(&self) -> Result<SemaphorePermit<'_>, InvocationError> {
+        self.0.reading.acquire().await.map_err(|_| InvocationError::Interrupted)
     }
 }
 
@@ -144,7 +144,7 @@ impl Drop for StopOnDrop {
 ///
 /// # Errors
 /// If another kiln does not let go of it in time, or the state folder cannot be written.
-pub async fn lock(environment: &Environment, events: &Events) -> Result<WorkspaceLock, BuildError> {
+pub async fn lock(environment: &Environment, events: &Events) -> Result<WorkspaceLock, InvocationError> {
     if let Some(lock) = WorkspaceLock::try_acquire(&environment.state)? {
         return Ok(lock);
     }
@@ -156,13 +156,13 @@ pub async fn lock(environment: &Environment, events: &Events) -> Result<Workspac
 /// Runs work that computes or reads files on a thread that may block.
 ///
 /// # Errors
-/// What the work returns; [`BuildError::Interrupted`] if the runtime ends before it. A panic goes on in the caller.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
-) -> Result<T, BuildError> {
+/// What the work returns; [`InvocationError::Interrupted`] if the runtime ends before it. A panic goes on in the caller.
+pub async fn blocking<T: Send + 'static, E: From<InvocationError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(BuildError::Interrupted),
+        Err(_) => Err(InvocationError::Interrupted.into()),
     }
 }

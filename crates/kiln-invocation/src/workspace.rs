@@ -1,8 +1,8 @@
 //! Reads a workspace's text files from disk.
 
-use crate::BuildError;
+use crate::InvocationError;
 use fs_err as fs;
-use kiln_plan::{Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
+use kiln_plan::{InvalidFiles, Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
 use kiln_record::ArtifactName;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,24 +20,24 @@ pub fn find_workspace(start: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// What cannot be read, or all problems of what was read.
-pub fn read_workspace(root: &Path) -> Result<Workspace, BuildError> {
-    Workspace::parse(&workspace_files(root)?).map_err(BuildError::Input)
+pub fn read_workspace(root: &Path) -> Result<Workspace, InvocationError> {
+    Workspace::parse(&workspace_files(root)?).map_err(|problems| InvalidFiles(problems).into())
 }
 
 /// Reads the same as far as it can be used: what is wrong with one artifact is kept with that artifact.
 ///
 /// # Errors
 /// What cannot be read, or all problems of what was read if one is in `kiln.toml`.
-pub fn read_usable_workspace(root: &Path) -> Result<Workspace, BuildError> {
-    Workspace::parse_usable(&workspace_files(root)?).map_err(BuildError::Input)
+pub fn read_usable_workspace(root: &Path) -> Result<Workspace, InvocationError> {
+    Workspace::parse_usable(&workspace_files(root)?).map_err(|problems| InvalidFiles(problems).into())
 }
 
-fn workspace_files(root: &Path) -> Result<WorkspaceFiles, BuildError> {
+fn workspace_files(root: &Path) -> Result<WorkspaceFiles, InvocationError> {
     let mut unreadable = Vec::new();
     let mut all = |folder, ending| {
         let (files, problems) = text_files(root, folder, ending)?;
         unreadable.extend(problems);
-        Ok::<_, BuildError>(files)
+        Ok::<_, InvocationError>(files)
     };
     let (definitions, locks) = (all("images", ".toml")?, all("images", ".lock")?);
     let (manifests, artifact_locks) = (all("manifests", ".toml")?, all("manifests", ".lock")?);
@@ -51,23 +51,23 @@ fn workspace_files(root: &Path) -> Result<WorkspaceFiles, BuildError> {
 
 /// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not
 /// matter, and a lock that is broken is what the command is there to replace.
-pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, BuildError> {
+pub fn read_workspace_for_locking(root: &Path, base: &str) -> Result<Workspace, InvocationError> {
     let mut files = base_files(root)?;
     let ours = format!("images/{base}.lock");
     files.locks.retain(|lock| lock.path == ours);
     files.unreadable.retain(|problem| !problem.file.ends_with(".lock"));
     Workspace::parse(&files).or_else(|_| {
         files.locks.clear();
-        Workspace::parse(&files).map_err(BuildError::Input)
+        Workspace::parse(&files).map_err(|problems| InvalidFiles(problems).into())
     })
 }
 
 /// Reads bases with their locks, and no manifests: a list of pins does not depend on what uses them.
-pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, BuildError> {
-    Workspace::parse(&base_files(root)?).map_err(BuildError::Input)
+pub fn read_workspace_for_pins(root: &Path) -> Result<Workspace, InvocationError> {
+    Workspace::parse(&base_files(root)?).map_err(|problems| InvalidFiles(problems).into())
 }
 
-fn base_files(root: &Path) -> Result<WorkspaceFiles, BuildError> {
+fn base_files(root: &Path) -> Result<WorkspaceFiles, InvocationError> {
     let settings = Some(text_file(root, WORKSPACE_FILE)?);
     let (definitions, mut unreadable) = text_files(root, "images", ".toml")?;
     let (locks, problems) = text_files(root, "images", ".lock")?;
@@ -96,7 +96,11 @@ pub fn known_names(workspace: &Workspace) -> Vec<String> {
 }
 
 /// The text files of a folder, and what is wrong with those that are no text.
-fn text_files(root: &Path, folder: &str, ending: &str) -> Result<(Vec<TextFile>, Vec<Problem>), BuildError> {
+fn text_files(
+    root: &Path,
+    folder: &str,
+    ending: &str,
+) -> Result<(Vec<TextFile>, Vec<Problem>), InvocationError> {
     let path = root.join(folder);
     if !path.is_dir() {
         return Ok((Vec::new(), Vec::new()));
@@ -116,12 +120,12 @@ fn text_files(root: &Path, folder: &str, ending: &str) -> Result<(Vec<TextFile>,
 fn texts(
     root: &Path,
     paths: impl Iterator<Item = String>,
-) -> Result<(Vec<TextFile>, Vec<Problem>), BuildError> {
+) -> Result<(Vec<TextFile>, Vec<Problem>), InvocationError> {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
         match text_file(root, &path) {
             Ok(file) => files.push(file),
-            Err(BuildError::Input(found)) => problems.extend(found),
+            Err(InvocationError::Input(InvalidFiles(found))) => problems.extend(found),
             Err(error) => return Err(error),
         }
     }
@@ -129,10 +133,10 @@ fn texts(
 }
 
 /// Reads one UTF-8 file of the workspace.
-pub fn text_file(root: &Path, path: &str) -> Result<TextFile, BuildError> {
+pub fn text_file(root: &Path, path: &str) -> Result<TextFile, InvocationError> {
     let bytes = fs::read(root.join(path))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(TextFile { path: path.to_owned(), text: text.into() }),
-        Err(_) => Err(BuildError::Input(vec![Problem::in_file(path, "it is not UTF-8 text")])),
+        Err(_) => Err(InvalidFiles(vec![Problem::in_file(path, "it is not UTF-8 text")]).into()),
     }
 }

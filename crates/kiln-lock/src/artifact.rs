@@ -1,5 +1,6 @@
 //! `kiln lock ARTIFACT`: what a manifest's `requirements` ask for, resolved for its target and written as a lock.
 
+use crate::LockError;
 use crate::buildable::Buildable;
 use crate::index_router::IndexRouter;
 use crate::indexes::Indexes;
@@ -10,12 +11,12 @@ use crate::uv::{Freedom, Question, Uv, only_source};
 use kiln_fetch::IndexFile;
 use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{
-    BuildError, Environment, Event, Events, artifacts_of, known_names, lock, read_workspace, text_file,
+    Environment, Event, Events, InvocationError, artifacts_of, known_names, lock, read_workspace, text_file,
 };
-use kiln_plan::{BuildSection, LockKind, Manifest, PinnedBase, Problem, Workspace};
+use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
-    Constraint, Declaration, HeldBack, Interpreter, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    Constraint, Declaration, HeldBack, Interpreter, InvalidInput, LockChange, LockHeader, LockTarget, Offer,
+    Pinned, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
@@ -89,7 +90,7 @@ pub async fn lock_artifacts(
     request: &ArtifactLockRequest,
     events: &Events,
     engine: EngineSlot,
-) -> Result<(Vec<ArtifactLock>, Option<ToolReport>), BuildError> {
+) -> Result<(Vec<ArtifactLock>, Option<ToolReport>), LockError> {
     let lock = lock(environment, events).await?;
     let workspace = read_workspace(&environment.root)?;
     let bases = Bases::open(environment, events, engine, lock)?;
@@ -147,7 +148,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// The locks of an artifact that kiln makes: of what is installed, and of what builds.
-    fn all(bases: &Bases, workspace: &'a Workspace, name: &ArtifactName) -> Result<Vec<Self>, BuildError> {
+    fn all(bases: &Bases, workspace: &'a Workspace, name: &ArtifactName) -> Result<Vec<Self>, LockError> {
         let python = workspace.manifests.get(name).and_then(|manifest| manifest.python.as_ref());
         let build = python.and_then(|python| python.build.as_ref());
         let builds = build.is_some_and(|build| build.requirements.is_some());
@@ -167,7 +168,7 @@ impl<'a> Asked<'a> {
         bases: &Bases,
         workspace: &'a Workspace,
         manifest: &'a Manifest,
-    ) -> Result<Option<Self>, BuildError> {
+    ) -> Result<Option<Self>, LockError> {
         let build = manifest.python.as_ref().and_then(|python| python.build.as_ref());
         let Some((build, input, file)) =
             build.and_then(|build| Some((build, build.requirements.as_ref()?, build.lock.as_deref()?)))
@@ -175,7 +176,7 @@ impl<'a> Asked<'a> {
             return Ok(None);
         };
         let refuse = |message: String, help: &str| {
-            Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))
+            Err(InvalidFiles(vec![Problem::in_file(&manifest.file, message).help(help)]).into())
         };
         let root = bases.run().root();
         if !root.join(input).is_file() {
@@ -218,19 +219,19 @@ impl<'a> Asked<'a> {
         let declaration = declare_requirements(&text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
-        .map_err(BuildError::Lock)?;
+        .map_err(InvalidInput)?;
         let command = command(first);
         Ok(Some(Self { manifest, base, declaration, file, sdists: &[], for_building: true, command }))
     }
 
-    fn new(bases: &Bases, workspace: &'a Workspace, name: &ArtifactName) -> Result<Self, BuildError> {
-        let manifest = workspace.manifests.get(name).ok_or_else(|| BuildError::Unknown {
+    fn new(bases: &Bases, workspace: &'a Workspace, name: &ArtifactName) -> Result<Self, LockError> {
+        let manifest = workspace.manifests.get(name).ok_or_else(|| InvocationError::Unknown {
             kind: "artifact",
             name: name.to_string(),
             known: known_names(workspace),
         })?;
         let refuse = |message: String, help: String| {
-            Err(BuildError::Input(vec![Problem::in_file(&manifest.file, message).help(help)]))
+            Err(InvalidFiles(vec![Problem::in_file(&manifest.file, message).help(help)]).into())
         };
         let Some(section) = &manifest.python else {
             return refuse(
@@ -299,7 +300,7 @@ impl<'a> Asked<'a> {
         let declaration = declare(section, &text.path, &text.text, &mut |path| {
             text_file(root, path).ok().map(|file| file.text.to_string())
         })
-        .map_err(BuildError::Lock)?;
+        .map_err(InvalidInput)?;
         Ok(Self {
             manifest,
             base,
@@ -312,15 +313,15 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result<PinnedBase, BuildError> {
+fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result<PinnedBase, LockError> {
     let (definition, lock) = &workspace.bases[base];
     let platform = Platform { architecture: manifest.target.architecture };
-    PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)
+    PinnedBase::new(definition, lock.as_ref(), platform).map_err(LockError::Denied)
 }
 
 /// Refuses names to upgrade that none of the locks has. A name that is declared and not yet locked is resolved anew, as is
 /// everything where there is no lock.
-fn names_are_locked(root: &Path, asked: &[Asked<'_>], names: &[DistributionName]) -> Result<(), BuildError> {
+fn names_are_locked(root: &Path, asked: &[Asked<'_>], names: &[DistributionName]) -> Result<(), LockError> {
     let mut known = BTreeSet::new();
     for asked in asked {
         let Some(text) = lock_that_is_there(root, asked.file)? else { return Ok(()) };
@@ -340,10 +341,10 @@ fn names_are_locked(root: &Path, asked: &[Asked<'_>], names: &[DistributionName]
         Problem::in_file(&files, message).help(help)
     };
     let problems: Vec<Problem> = names.iter().filter(|name| !known.contains(*name)).map(problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(BuildError::Input(problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(InvalidFiles(problems).into()) }
 }
 
-fn lock_that_is_there(root: &Path, file: &str) -> Result<Option<Arc<str>>, BuildError> {
+fn lock_that_is_there(root: &Path, file: &str) -> Result<Option<Arc<str>>, LockError> {
     if root.join(file).is_file() { Ok(Some(text_file(root, file)?.text)) } else { Ok(None) }
 }
 
@@ -353,7 +354,7 @@ async fn lock_one(
     request: &ArtifactLockRequest,
     indexes: &Indexes<'_>,
     uv: &Uv,
-) -> Result<ArtifactLock, BuildError> {
+) -> Result<ArtifactLock, LockError> {
     let (manifest, declaration) = (&asked.manifest, &asked.declaration);
     let interpreter = bases.interpreter(&asked.base).await?;
     let base = &asked.base.definition.name;
@@ -363,12 +364,13 @@ async fn lock_one(
     } else {
         target_environment(manifest, base, &runtime, &interpreter)
     }
-    .map_err(BuildError::Denied)?;
+    .map_err(LockError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {
         let message = format!("the base `{base}` has no glibc, so no wheel with native code fits");
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(&manifest.file, message).help("use a base with the C library of the runtime"),
-        ]));
+        ])
+        .into());
     };
     check_python(base, declaration, &interpreter)?;
 
@@ -469,7 +471,7 @@ fn check_python(
     base: &BaseName,
     declaration: &Declaration,
     interpreter: &Interpreter,
-) -> Result<(), BuildError> {
+) -> Result<(), LockError> {
     let Some(requires) = &declaration.requires_python else { return Ok(()) };
     if requires.accepts(&interpreter.version) {
         return Ok(());
@@ -481,16 +483,16 @@ fn check_python(
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
         .remedy("use a base and a runtime whose Python the constraint accepts")
         .remedy(format!("or let {}:{} accept it", requires.file, requires.line));
-    Err(BuildError::Denied(Box::new(finding)))
+    Err(LockError::Denied(Box::new(finding)))
 }
 
-fn unresolved(asked: &Asked<'_>, runtime: &Runtime, target: &LockTarget, none: NoAnswer) -> BuildError {
+fn unresolved(asked: &Asked<'_>, runtime: &Runtime, target: &LockTarget, none: NoAnswer) -> LockError {
     match none {
         NoAnswer::Broken(error) => error,
-        NoAnswer::Refused { lines, unsatisfiable } => BuildError::Unresolved {
+        NoAnswer::Refused { lines, unsatisfiable } => LockError::Unresolved {
             artifact: asked.manifest.name.clone(),
-            input: asked.declaration.file.clone(),
-            target: format!("{} ({target})", runtime.name),
+            input: asked.declaration.file.as_str().into(),
+            target: format!("{} ({target})", runtime.name).into(),
             only_source: only_source(&lines),
             lines,
             unsatisfiable,

@@ -1,16 +1,19 @@
 //! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
 
+use crate::LockError;
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
 use kiln_guest::{Bases, EngineSlot, archive, assemble, of_registry};
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
 use kiln_image::{ImageError, Reference};
-use kiln_invocation::{BuildError, Environment, Event, Events, blocking, lock, read_workspace_for_locking};
-use kiln_plan::{
-    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, LockedPackage,
-    PlatformLock, Problem,
+use kiln_invocation::{
+    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking,
 };
-use kiln_record::{BaseName, Digest, Platform};
+use kiln_plan::{
+    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
+    LockedPackage, PlatformLock, Problem,
+};
+use kiln_record::{BaseName, Defect, Digest, Platform};
 use kiln_store::write_atomically;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,15 +58,16 @@ pub async fn lock_base(
     name: &BaseName,
     events: &Events,
     engine: EngineSlot,
-) -> Result<LockReport, BuildError> {
+) -> Result<LockReport, LockError> {
     let lock = lock(environment, events).await?;
     let workspace = read_workspace_for_locking(&environment.root, name.as_str())?;
     let Some((definition, before)) = workspace.bases.get(name) else {
-        return Err(BuildError::Unknown {
+        return Err(InvocationError::Unknown {
             kind: "base",
             name: name.to_string(),
             known: workspace.bases.keys().map(ToString::to_string).collect(),
-        });
+        }
+        .into());
     };
     let bases = Bases::open(environment, events, engine, lock)?;
 
@@ -76,7 +80,7 @@ pub async fn lock_base(
             }
             BaseKind::Registry(registry) => lock_registry(&bases, name, &registry.reference).await?,
             // No definition says that; only Dockerfiles do.
-            BaseKind::Scratch => return Err(BuildError::Interrupted),
+            BaseKind::Scratch => return Err(Defect::new(format!("base `{name}` is `scratch`")).into()),
         };
         platforms.insert(*platform, facts);
     }
@@ -95,7 +99,7 @@ pub async fn lock_base(
     let written =
         !moves.is_empty() || before.as_ref().is_none_or(|before| before.definition != after.definition);
     if written {
-        let text = after.to_toml().map_err(std::io::Error::other)?;
+        let text = after.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
     }
     Ok(LockReport { base: name.clone(), file, written, moves, remarks })
@@ -107,13 +111,13 @@ async fn lock_debian(
     debian: &DebianDefinition,
     platform: Platform,
     remarks: &mut Vec<String>,
-) -> Result<PlatformLock, BuildError> {
+) -> Result<PlatformLock, LockError> {
     let keyring = read_keyring(bases.run().root(), definition, debian)?;
     let archive = archive(bases.network(), &definition.name, debian)?;
     bases.run().tell(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = bases.network().client().await?;
     let document = archive.in_release(client, &debian.suite).await?;
-    let refused = |source: ImageError| BuildError::Release {
+    let refused = |source: ImageError| LockError::Release {
         base: definition.name.clone(),
         url: archive.in_release_url(&debian.suite),
         keyring: debian.keyring.clone(),
@@ -122,13 +126,14 @@ async fn lock_debian(
     let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
     let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
     if !release.is_for(&debian.suite) {
-        return Err(BuildError::Input(vec![Problem::in_file(
+        return Err(InvalidFiles(vec![Problem::in_file(
             &definition.file,
             format!(
                 "the mirror's release for `{}` calls itself {} ({})",
                 debian.suite, release.codename, release.suite
             ),
-        )]));
+        )])
+        .into());
     }
     if let Some(until) = release.usable_until()
         && until < bases.run().now()
@@ -143,13 +148,13 @@ async fn lock_debian(
     }
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
     let packages =
-        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| match error {
-            ImageError::Unresolved { .. } => BuildError::Input(vec![
+        resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| -> LockError { match error {
+            ImageError::Unresolved { .. } => InvalidFiles(vec![
                 Problem::in_file(&definition.file, format!("suite `{}`: {error}", debian.suite))
                     .help("correct `packages`; what is not needed, or cannot be met, can be left out with `exclude`"),
-            ]),
+            ]).into(),
             other => other.into(),
-        })?;
+        }})?;
     let locked: Vec<LockedPackage> = packages
         .into_iter()
         .map(|package| LockedPackage {
@@ -179,13 +184,13 @@ fn read_keyring(
     root: &Path,
     definition: &BaseDefinition,
     debian: &DebianDefinition,
-) -> Result<Keyring, BuildError> {
+) -> Result<Keyring, LockError> {
     let path = root.join("images").join(&debian.keyring);
     if !path.is_file() {
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(&definition.file, format!("`keyring` names images/{}, which does not exist", debian.keyring))
                 .help("put the archive's public keys there; Debian ships them in the package debian-archive-keyring"),
-        ]));
+        ]).into());
     }
     Ok(Keyring::parse(&fs::read(path)?)?)
 }
@@ -197,17 +202,18 @@ async fn package_index(
     debian: &DebianDefinition,
     release: &Release,
     platform: Platform,
-) -> Result<PackageIndex, BuildError> {
+) -> Result<PackageIndex, LockError> {
     let mut index = PackageIndex::default();
     for component in &debian.components {
         let Some((path, digest, size)) = release.package_index(component, platform.architecture.oci()) else {
-            return Err(BuildError::Input(vec![
+            return Err(InvalidFiles(vec![
                 Problem::in_file(
                     &definition.file,
                     format!("the suite `{}` has no component `{component}` for {platform}", debian.suite),
                 )
                 .help(format!("its components are: {}", release.components.join(", "))),
-            ]));
+            ])
+            .into());
         };
         let name = path.rsplit('/').next().unwrap_or(path);
         let file = SuiteFile {
@@ -219,7 +225,7 @@ async fn package_index(
             size,
         };
         let bytes = archive.package_index(client, &file).await?;
-        index = blocking(move || {
+        index = blocking::<_, LockError>(move || {
             index.add(&decompress_xz(&bytes, INDEX_LIMIT)?)?;
             Ok(index)
         })
@@ -228,7 +234,7 @@ async fn package_index(
     Ok(index)
 }
 
-async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Result<PlatformLock, BuildError> {
+async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Result<PlatformLock, LockError> {
     let reference: Reference = reference.parse()?;
     let engine = bases.engine().await?;
     let text = reference.to_string();
@@ -238,7 +244,7 @@ async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Resul
     if let Some(stated) = reference.digest()
         && stated != digest
     {
-        return Err(BuildError::NotUsable {
+        return Err(LockError::NotUsable {
             what: reference.to_string(),
             reason: format!("the registry answers with {digest}"),
         });

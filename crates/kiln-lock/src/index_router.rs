@@ -5,6 +5,7 @@
 //! is a race that whoever publishes a name elsewhere can win. Behind this server there is no order: a name has one
 //! index. It also keeps every login in this process.
 
+use crate::LockError;
 use fs_err as fs;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -13,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use kiln_fetch::{FetchError, Index, IndexFile};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::{InvocationError, blocking};
 use kiln_pack::{Limits, ZipReader};
 use kiln_plan::{NamedIndex, PinnedBase};
 use kiln_record::DistributionName;
@@ -53,7 +54,7 @@ struct State {
     /// Files that were listed and are had from here, by number.
     files: Vec<IndexFile>,
     /// The first problem with an index: uv would only say that there is none.
-    problem: Option<BuildError>,
+    problem: Option<LockError>,
 }
 
 impl IndexRouter {
@@ -62,7 +63,7 @@ impl IndexRouter {
         bases: &Bases,
         base: &PinnedBase,
         indexes: &[NamedIndex],
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, LockError> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let mut secret = [0; 16];
         fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
@@ -102,7 +103,7 @@ impl IndexRouter {
     }
 
     /// What went wrong with an index since the last time, if anything did.
-    pub(crate) fn problem(&self) -> Option<BuildError> {
+    pub(crate) fn problem(&self) -> Option<LockError> {
         self.shared.state().problem.take()
     }
 
@@ -144,10 +145,10 @@ impl Shared {
     }
 
     /// The page of a distribution, from the one index that it is bound to.
-    async fn page(&self, name: &str) -> Result<Option<(&'static str, Bytes)>, BuildError> {
+    async fn page(&self, name: &str) -> Result<Option<(&'static str, Bytes)>, LockError> {
         let Ok(name) = name.parse::<DistributionName>() else { return Ok(None) };
         let claim = claimed(&self.indexes, &name)
-            .map_err(|claims| BuildError::Denied(Box::new(claimed_twice(&name, &claims))))?;
+            .map_err(|claims| LockError::Denied(Box::new(claimed_twice(&name, &claims))))?;
         let index: Index = match claim {
             Some(claim) => self.bases.network().named_index(&claim.name).await?,
             None => self.bases.index(&self.base).await?,
@@ -192,7 +193,7 @@ impl Shared {
     }
 
     /// A file that was listed, or the metadata in it.
-    async fn file(&self, number: &str, name: &str) -> Result<Option<(&'static str, Bytes)>, BuildError> {
+    async fn file(&self, number: &str, name: &str) -> Result<Option<(&'static str, Bytes)>, LockError> {
         let file = number.parse::<usize>().ok().and_then(|number| self.state().files.get(number).cloned());
         let Some(file) = file else { return Ok(None) };
         let wants_metadata = name.ends_with(".metadata");
@@ -217,8 +218,8 @@ impl Shared {
 }
 
 /// The METADATA of a wheel.
-fn metadata(file_name: &str, file: fs::File) -> Result<Vec<u8>, BuildError> {
-    let damaged = |source| BuildError::Archive { file: file_name.to_owned(), source };
+fn metadata(file_name: &str, file: fs::File) -> Result<Vec<u8>, LockError> {
+    let damaged = |source| InvocationError::Archive { file: file_name.to_owned(), source }.into();
     let mut archive = ZipReader::open(BufReader::new(file), &Limits::default()).map_err(damaged)?;
     let is_metadata = |path: &str| {
         path.split_once('/')
@@ -229,7 +230,7 @@ fn metadata(file_name: &str, file: fs::File) -> Result<Vec<u8>, BuildError> {
         Some(member) => archive.read(&member).map_err(damaged),
         None => {
             let reason = "it has no .dist-info/METADATA".to_owned();
-            Err(BuildError::Tool { tool: file_name.to_owned(), reason })
+            Err(LockError::Tool { tool: file_name.to_owned(), reason })
         }
     }
 }

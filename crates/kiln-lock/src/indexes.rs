@@ -1,9 +1,9 @@
 //! The indexes of a workspace, for whoever resolves.
 
+use crate::LockError;
 use crate::index_router::IndexRouter;
 use kiln_fetch::Index;
 use kiln_guest::Bases;
-use kiln_invocation::BuildError;
 use kiln_plan::NamedIndex;
 use kiln_record::DistributionName;
 use kiln_wheel::{claimed, claimed_twice};
@@ -18,11 +18,11 @@ pub(crate) struct Indexes<'a> {
 
 impl Indexes<'_> {
     /// The one that a distribution is bound to.
-    pub(crate) async fn of(&self, bases: &Bases, name: &DistributionName) -> Result<Index, BuildError> {
+    pub(crate) async fn of(&self, bases: &Bases, name: &DistributionName) -> Result<Index, LockError> {
         match claimed(self.named, name) {
             Ok(None) => Ok(self.default.clone()),
-            Ok(Some(index)) => bases.network().named_index(&index.name).await,
-            Err(claims) => Err(BuildError::Denied(Box::new(claimed_twice(name, &claims)))),
+            Ok(Some(index)) => Ok(bases.network().named_index(&index.name).await?),
+            Err(claims) => Err(LockError::Denied(Box::new(claimed_twice(name, &claims)))),
         }
     }
 }

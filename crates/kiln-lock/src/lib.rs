@@ -3,6 +3,7 @@
 mod artifact;
 mod base;
 mod buildable;
+mod error;
 mod index_router;
 mod indexes;
 mod no_answer;
@@ -14,6 +15,7 @@ mod uv;
 
 pub use artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use base::{BaseMove, LockReport, lock_base};
+pub use error::LockError;
 pub use pins::{Pin, PinnedThing, pins};
 pub use tool::{ToolReport, lock_tools};
 pub use upstream::{UpstreamLock, UpstreamLockRequest, lock_upstreams};

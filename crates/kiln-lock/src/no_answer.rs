@@ -1,16 +1,16 @@
 //! Why a resolver gave no answer.
 
-use kiln_invocation::BuildError;
+use crate::LockError;
 
 /// Why there is no answer.
 pub(crate) enum NoAnswer {
     /// uv refused: its words, and whether it says that there is no solution.
     Refused { lines: Vec<String>, unsatisfiable: bool },
     /// Anything else.
-    Broken(BuildError),
+    Broken(LockError),
 }
 
-impl<E: Into<BuildError>> From<E> for NoAnswer {
+impl<E: Into<LockError>> From<E> for NoAnswer {
     fn from(error: E) -> Self {
         Self::Broken(error.into())
     }

@@ -1,7 +1,8 @@
 //! `kiln pins`: everything outside the workspace that it has pinned.
 
+use crate::LockError;
 use crate::tool::read_tools;
-use kiln_invocation::{BuildError, read_workspace, read_workspace_for_pins};
+use kiln_invocation::{read_workspace, read_workspace_for_pins};
 use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, Workspace, artifact_lock_path};
 use kiln_record::Epoch;
 use std::path::Path;
@@ -63,7 +64,7 @@ impl Pin {
 ///
 /// # Errors
 /// What cannot be read.
-pub fn pins(root: &Path) -> Result<Vec<Pin>, BuildError> {
+pub fn pins(root: &Path) -> Result<Vec<Pin>, LockError> {
     let mut pins = of_bases(root)?;
     pins.extend(of_tools(root)?);
     let workspace = read_workspace(root)?;
@@ -94,7 +95,7 @@ fn of_dockerfiles(workspace: &Workspace) -> impl Iterator<Item = Pin> {
     })
 }
 
-fn of_bases(root: &Path) -> Result<Vec<Pin>, BuildError> {
+fn of_bases(root: &Path) -> Result<Vec<Pin>, LockError> {
     let workspace = read_workspace_for_pins(root)?;
     let pin = |(name, (definition, lock)): (
         &kiln_record::BaseName,
@@ -136,7 +137,7 @@ fn of_bases(root: &Path) -> Result<Vec<Pin>, BuildError> {
     Ok(workspace.bases.iter().map(pin).collect())
 }
 
-fn of_tools(root: &Path) -> Result<Vec<Pin>, BuildError> {
+fn of_tools(root: &Path) -> Result<Vec<Pin>, LockError> {
     let tools = read_tools(root)?.map(|lock| lock.tool).unwrap_or_default();
     let pin = |(name, tool): (String, kiln_plan::ToolLock)| Pin {
         thing: PinnedThing::Tool,

@@ -1,15 +1,21 @@
 //! Tools that kiln runs on this machine: pinned in `kiln.lock`, fetched by digest.
 
+use crate::LockError;
 use crate::uv::{Uv, index_variables};
 use fs_err as fs;
 use kiln_fetch::{Index, IndexFile};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{BuildError, Environment, Event, Events, blocking, lock, read_workspace, text_file};
+use kiln_invocation::{
+    Environment, Event, Events, InvocationError, blocking, lock, read_workspace, text_file,
+};
 use kiln_pack::{Limits, ZipReader};
-use kiln_plan::{PinnedBase, Problem, TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
+use kiln_plan::{
+    InvalidFiles, PinnedBase, Problem, TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock,
+};
 use kiln_python::WheelName;
-use kiln_record::{Digest, DistributionName};
+use kiln_record::{Defect, Digest, DistributionName};
 use kiln_store::write_atomically;
+use kiln_wheel::WheelError;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::os::unix::fs::PermissionsExt as _;
@@ -44,7 +50,7 @@ pub async fn lock_tools(
     wanted: Option<&str>,
     events: &Events,
     engine: EngineSlot,
-) -> Result<ToolReport, BuildError> {
+) -> Result<ToolReport, LockError> {
     let lock = lock(environment, events).await?;
     let bases = Bases::open(environment, events, engine, lock)?;
     let index = any_index(&bases).await?;
@@ -52,7 +58,7 @@ pub async fn lock_tools(
 }
 
 /// The index where no artifact says for which base: the configured one, else that of the first base with a pin.
-async fn any_index(bases: &Bases) -> Result<Index, BuildError> {
+async fn any_index(bases: &Bases) -> Result<Index, LockError> {
     if let Some(index) = bases.network().configured_index().await? {
         return Ok(index);
     }
@@ -64,18 +70,18 @@ async fn any_index(bases: &Bases) -> Result<Index, BuildError> {
             .find_map(|platform| PinnedBase::new(definition, lock.as_ref(), *platform).ok())
     });
     match pinned {
-        Some(base) => bases.index(&base).await,
-        None => Err(BuildError::NoIndex),
+        Some(base) => Ok(bases.index(&base).await?),
+        None => Err(InvocationError::NoIndex.into()),
     }
 }
 
 /// The pins of the workspace's tools, if there are any.
-pub(crate) fn read_tools(root: &Path) -> Result<Option<ToolsLock>, BuildError> {
+pub(crate) fn read_tools(root: &Path) -> Result<Option<ToolsLock>, LockError> {
     if !root.join(TOOLS_LOCK).is_file() {
         return Ok(None);
     }
     let file = text_file(root, TOOLS_LOCK)?;
-    ToolsLock::parse(&file.path, &file.text).map(Some).map_err(|problem| BuildError::Input(vec![problem]))
+    ToolsLock::parse(&file.path, &file.text).map(Some).map_err(|problem| InvalidFiles(vec![problem]).into())
 }
 
 /// The pinned resolver, made ready to run; pinned first where there is no pin yet, which the report tells.
@@ -83,7 +89,7 @@ pub(crate) async fn resolver(
     bases: &Bases,
     index: &Index,
     may_pin: bool,
-) -> Result<(Uv, Option<ToolReport>), BuildError> {
+) -> Result<(Uv, Option<ToolReport>), LockError> {
     let root = bases.run().root();
     let mut report = None;
     let pinned = |lock: Option<ToolsLock>| lock.and_then(|mut lock| lock.tool.remove(UV));
@@ -91,19 +97,21 @@ pub(crate) async fn resolver(
         Some(tool) => tool,
         None if may_pin => {
             report = Some(pin(bases, index, None).await?);
-            pinned(read_tools(root)?).ok_or(BuildError::Interrupted)?
+            pinned(read_tools(root)?)
+                .ok_or_else(|| Defect::new(format!("{UV} was pinned, and {TOOLS_LOCK} does not have it")))?
         }
         None => {
-            return Err(BuildError::Input(vec![
+            return Err(InvalidFiles(vec![
                 Problem::in_file(TOOLS_LOCK, format!("no {UV} is pinned there"))
                     .help("pin one: kiln lock --tools"),
-            ]));
+            ])
+            .into());
         }
     };
     Ok((ready(bases, index, &tool).await?, report))
 }
 
-async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolReport, BuildError> {
+async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolReport, LockError> {
     bases.run().tell(Event::Locking { subject: UV.to_owned(), activity: "pin" });
     let root = bases.run().root();
     // A file that is broken is what this command is there to replace.
@@ -142,7 +150,7 @@ async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolR
         let mut lock =
             before.clone().unwrap_or(ToolsLock { format: TOOLS_LOCK_FORMAT, tool: BTreeMap::new() });
         lock.tool.insert(UV.to_owned(), after);
-        let text = lock.to_toml().map_err(std::io::Error::other)?;
+        let text = lock.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         bases.run().go_on()?;
         write_atomically(&root.join(TOOLS_LOCK), text.as_bytes())?;
     }
@@ -156,19 +164,19 @@ async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolR
     })
 }
 
-fn uv_name() -> Result<DistributionName, BuildError> {
+fn uv_name() -> Result<DistributionName, LockError> {
     UV.parse().map_err(|error| tool_error("", format!("{error}")))
 }
 
-fn tool_error(version: &str, reason: String) -> BuildError {
-    BuildError::Tool { tool: format!("{UV} {version}").trim().to_owned(), reason }
+fn tool_error(version: &str, reason: String) -> LockError {
+    LockError::Tool { tool: format!("{UV} {version}").trim().to_owned(), reason }
 }
 
 /// The files of one version by platform: the newest that this machine can run, or the one that is asked for.
 fn choose<'a>(
     listed: &'a [IndexFile],
     wanted: Option<&str>,
-) -> Result<(String, BTreeMap<&'static str, &'a IndexFile>), BuildError> {
+) -> Result<(String, BTreeMap<&'static str, &'a IndexFile>), LockError> {
     let mut versions: BTreeMap<Vec<u64>, (String, BTreeMap<&'static str, &IndexFile>)> = BTreeMap::new();
     for file in listed.iter().filter(|file| !file.yanked || wanted.is_some()) {
         let Ok(wheel) = WheelName::parse(&file.file_name) else { continue };
@@ -231,14 +239,15 @@ fn host_platform() -> Option<&'static str> {
 }
 
 /// Fetches the tool by its digest and unpacks it where nothing else is.
-async fn ready(bases: &Bases, index: &Index, tool: &ToolLock) -> Result<Uv, BuildError> {
+async fn ready(bases: &Bases, index: &Index, tool: &ToolLock) -> Result<Uv, LockError> {
     let host = host_platform();
     let Some(file) = host.and_then(|host| tool.file.get(host)) else {
         let host = host.unwrap_or("this machine");
-        return Err(BuildError::Input(vec![
+        return Err(InvalidFiles(vec![
             Problem::in_file(TOOLS_LOCK, format!("{UV} {} is not pinned for {host}", tool.version))
                 .help("pin it here: kiln lock --tools"),
-        ]));
+        ])
+        .into());
     };
     if !bases.store().contains(&file.digest) {
         fetch(bases, index, tool, file).await?;
@@ -247,7 +256,7 @@ async fn ready(bases: &Bases, index: &Index, tool: &ToolLock) -> Result<Uv, Buil
     let (store, digest, version) = (bases.store().clone(), file.digest, tool.version.clone());
     let program = folder.path().join(UV);
     let target = program.clone();
-    blocking(move || {
+    blocking::<_, LockError>(move || {
         // Reading verifies the wheel, and the program is a part of it.
         let mut archive = ZipReader::open(Cursor::new(store.read_blob(&digest)?), &Limits::default())?;
         let member = archive
@@ -266,13 +275,13 @@ async fn ready(bases: &Bases, index: &Index, tool: &ToolLock) -> Result<Uv, Buil
     Uv::new(folder, program, tool.version.clone(), bases, variables, &[index])
 }
 
-async fn fetch(bases: &Bases, index: &Index, tool: &ToolLock, file: &ToolFile) -> Result<(), BuildError> {
+async fn fetch(bases: &Bases, index: &Index, tool: &ToolLock, file: &ToolFile) -> Result<(), LockError> {
     let listed = index.files(bases.network().client().await?, &uv_name()?).await?;
     let found = listed.iter().find(|listed| {
         listed.file_name == file.name && listed.digest.is_none_or(|digest| digest == file.digest)
     });
     let Some(found) = found else {
-        return Err(BuildError::HashNotLocked {
+        return Err(WheelError::HashNotLocked {
             distribution: UV.to_owned(),
             version: tool.version.clone(),
             lock: TOOLS_LOCK.to_owned(),
@@ -287,7 +296,8 @@ async fn fetch(bases: &Bases, index: &Index, tool: &ToolLock, file: &ToolFile) -
                 })
                 .collect(),
             locked: vec![file.digest],
-        });
+        }
+        .into());
     };
     bases.network().download(found, &[file.digest], TOOLS_LOCK).await?;
     Ok(())

@@ -1,10 +1,11 @@
 //! `kiln lock` for upstream sources: which commit each revision is, and what its folder holds.
 
+use crate::LockError;
 use kiln_fetch::{Reference, Repository};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{BuildError, Environment, Event, Events, Network, artifacts_of, lock, read_workspace};
+use kiln_invocation::{Environment, Event, Events, Network, artifacts_of, lock, read_workspace};
 use kiln_plan::{ARTIFACT_LOCK_FORMAT, ArtifactLockFile, LockedUpstream, Manifest, artifact_lock_path};
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, Defect};
 use kiln_step::upstream::{bring, differs, of, taken};
 use kiln_store::write_atomically;
 use std::collections::BTreeSet;
@@ -53,7 +54,7 @@ pub async fn lock_upstreams(
     environment: &Environment,
     request: &UpstreamLockRequest,
     events: &Events,
-) -> Result<Vec<UpstreamLock>, BuildError> {
+) -> Result<Vec<UpstreamLock>, LockError> {
     let lock = lock(environment, events).await?;
     let workspace = read_workspace(&environment.root)?;
     let bases = Bases::open(environment, events, EngineSlot::default(), lock)?;
@@ -79,7 +80,7 @@ async fn lock_one(
     manifest: &Manifest,
     there: Option<&ArtifactLockFile>,
     request: &UpstreamLockRequest,
-) -> Result<Vec<UpstreamLock>, BuildError> {
+) -> Result<Vec<UpstreamLock>, LockError> {
     let file = artifact_lock_path(manifest.stated_name());
     let mut reports = Vec::new();
     let mut locked = Vec::new();
@@ -99,7 +100,7 @@ async fn lock_one(
         let entry = match usable.filter(|locked| locked.commit == commit) {
             // What has not moved keeps its pin time, and with it the artifact's epoch.
             Some(locked) if locked.tree == tree.digest() => locked.clone(),
-            Some(locked) => return Err(differs(manifest, section, locked, &tree)),
+            Some(locked) => return Err(differs(manifest, section, locked, &tree).into()),
             None => LockedUpstream {
                 name: section.name.clone(),
                 git: section.git.clone(),
@@ -132,7 +133,7 @@ async fn lock_one(
     let differs = there != Some(&lock);
     if differs && !request.check {
         network.run().go_on()?;
-        let text = lock.to_toml().map_err(std::io::Error::other)?;
+        let text = lock.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         write_atomically(&network.run().root().join(&file), text.as_bytes())?;
     }
     for report in &mut reports {

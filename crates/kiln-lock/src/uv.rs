@@ -1,12 +1,12 @@
 //! Running the pinned uv: what it is asked, what it is told of the machine, and what is told of its answer.
 
+use crate::LockError;
 use crate::buildable::Buildable;
 use crate::index_router::IndexRouter;
 use crate::no_answer::NoAnswer;
 use fs_err as fs;
 use kiln_fetch::Index;
 use kiln_guest::Bases;
-use kiln_invocation::BuildError;
 use kiln_python::{
     Declaration, Interpreter, Pinned, TargetEnvironment, read_resolution, stand_in_for_trial,
     stand_in_interpreter,
@@ -76,7 +76,7 @@ impl Uv {
         bases: &Bases,
         mut variables: BTreeMap<String, String>,
         indexes: &[&Index],
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, LockError> {
         let set = [
             ("UV_NO_CONFIG", "1"),
             ("UV_NO_PROGRESS", "1"),
@@ -121,8 +121,8 @@ impl Uv {
     }
 
     /// Whether this uv asks an interpreter what the stand-in answers.
-    pub(crate) async fn understands_stand_ins(&self) -> Result<(), BuildError> {
-        let refused = |reason: String| BuildError::Tool { tool: self.name(), reason };
+    pub(crate) async fn understands_stand_ins(&self) -> Result<(), LockError> {
+        let refused = |reason: String| LockError::Tool { tool: self.name(), reason };
         let work = self.work_folder()?;
         let script = stand_in_for_trial(&work.path().display().to_string())?;
         write_program(&work.path().join("python3"), &script)?;
@@ -242,7 +242,7 @@ impl Uv {
         warnings
     }
 
-    fn work_folder(&self) -> Result<TempDir, BuildError> {
+    fn work_folder(&self) -> Result<TempDir, LockError> {
         Ok(tempfile::Builder::new().prefix("resolve-").tempdir_in(self.folder.path())?)
     }
 
@@ -251,7 +251,7 @@ impl Uv {
         folder: &Path,
         arguments: &[String],
         variables: &BTreeMap<String, String>,
-    ) -> Result<Output, BuildError> {
+    ) -> Result<Output, LockError> {
         let mut command = tokio::process::Command::new(&self.program);
         command
             .args(["pip", "compile", "--no-config", "--color", "never", "--python"])
@@ -267,7 +267,7 @@ impl Uv {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let output = command.output().await.map_err(|error| BuildError::Tool {
+        let output = command.output().await.map_err(|error| LockError::Tool {
             tool: self.name(),
             reason: format!("it cannot be started: {error}"),
         })?;
@@ -323,7 +323,7 @@ pub(crate) fn wanted_builds(lines: &[String]) -> Vec<(DistributionName, String)>
     wanted
 }
 
-fn write_program(path: &Path, text: &str) -> Result<(), BuildError> {
+fn write_program(path: &Path, text: &str) -> Result<(), LockError> {
     fs::write(path, text)?;
     fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Why an archive cannot be written or is not accepted.
 
-use kiln_record::{TreePath, TreePathError};
+use kiln_record::{Advice, RunError, TreePath, TreePathError, exit};
 use std::io;
 
 /// A tree that has no archive, or an archive that is damaged, ambiguous, hostile or beyond its limits.
@@ -102,5 +102,25 @@ impl PackError {
 
     pub(crate) fn content(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Content { place: place.into(), reason: reason.into() }
+    }
+}
+
+impl RunError for PackError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Io(error) => Advice::exit(error.exit()),
+            // Whoever writes an archive sees to these.
+            Self::Order { .. } | Self::Inconsistent(_) => Advice::exit(exit::UNEXPECTED),
+            Self::Duplicate(_)
+            | Self::Case { .. }
+            | Self::FileAsFolder { .. }
+            | Self::NeedsZip64 { .. }
+            | Self::LinkTarget { .. }
+            | Self::Name(_)
+            | Self::Malformed { .. }
+            | Self::Unsupported { .. }
+            | Self::Limit { .. }
+            | Self::Content { .. } => Advice::exit(exit::INPUT_INVALID),
+        }
     }
 }

@@ -35,7 +35,7 @@ pub use manifest::{
 };
 pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, StepPlan, plan};
 pub use platforms::PlatformSet;
-pub use problem::Problem;
+pub use problem::{InvalidFiles, Problem};
 pub use settings::{
     IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, Settings,
 };

@@ -1,5 +1,6 @@
 //! Problems in files that a user wrote, pointing at the place.
 
+use kiln_record::{Advice, RunError, exit};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -58,6 +59,30 @@ impl Problem {
                 None => problem,
             }
         })
+    }
+}
+
+/// Files of the workspace are wrong: all their problems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidFiles(pub Vec<Problem>);
+
+impl fmt::Display for InvalidFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl std::error::Error for InvalidFiles {}
+
+impl From<Problem> for InvalidFiles {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl RunError for InvalidFiles {
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(exit::INPUT_INVALID)
     }
 }
 

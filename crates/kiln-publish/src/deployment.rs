@@ -1,13 +1,15 @@
 //! `dist/index.json`: one document for whoever deploys.
 
+use crate::PublishError;
+use crate::document::written;
 use crate::platforms::IndexResult;
 use crate::published_index::published_index;
 use fs_err as fs;
-use kiln_invocation::BuildError;
 use kiln_plan::Workspace;
 use kiln_record::{
     ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Platform, Record, canonical_json,
 };
+use kiln_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -97,7 +99,7 @@ pub fn write_index(
     changed: bool,
     builds: &BTreeMap<ArtifactName, Digest>,
     indexes: &[IndexResult],
-) -> Result<(), BuildError> {
+) -> Result<(), PublishError> {
     let path = dist.join("index.json");
     if !dist.is_dir() || (!changed && names(&path, workspace, builds, indexes)) {
         return Ok(());
@@ -109,7 +111,7 @@ pub fn write_index(
             continue;
         }
         let bytes = fs::read(&file)?;
-        let record = Record::from_json(&bytes).map_err(std::io::Error::other)?;
+        let record = Record::from_json(&bytes).map_err(|source| StoreError::Record { path: file, source })?;
         let Some(archive) = record.archive() else { continue };
         artifacts.insert(
             name.clone(),
@@ -151,7 +153,7 @@ pub fn write_index(
     if artifacts.is_empty() && !path.is_file() {
         return Ok(());
     }
-    let bytes = canonical_json(&Index { format: FORMAT_VERSION, artifacts, indexes: all })?;
+    let bytes = written(canonical_json(&Index { format: FORMAT_VERSION, artifacts, indexes: all }))?;
     if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
         kiln_store::write_atomically(&path, &bytes)?;
     }

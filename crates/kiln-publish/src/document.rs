@@ -1,15 +1,15 @@
 //! The documents published beside an archive: all of them follow from the record.
 
-use kiln_invocation::BuildError;
-use kiln_record::{Digest, Output, Record};
+use crate::PublishError;
+use kiln_record::{Defect, Digest, Output, Record};
 use std::collections::BTreeMap;
 
 /// The documents of a build by file name: the record itself, the SBOM, the provenance, and the checksums of all of them
 /// and of the archive.
-pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, BuildError> {
+pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, PublishError> {
     let name = &record.artifact;
     let mut documents = BTreeMap::from([
-        ("record.json".to_owned(), record.to_json()?),
+        ("record.json".to_owned(), written(record.to_json())?),
         (format!("{name}.cdx.json"), kiln_sbom::cyclonedx(record, kiln_sbom::SpecVersion::default())?),
         (format!("{name}.intoto.jsonl"), kiln_sbom::provenance(record)?),
     ]);
@@ -25,4 +25,10 @@ pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, BuildErro
 #[must_use]
 pub fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
     Output { file_name, media_type: media_type.to_owned(), size, digest, sha256_base64: digest.base64() }
+}
+
+/// The JSON of something that kiln writes, which has one.
+#[track_caller]
+pub(crate) fn written<T>(json: Result<T, serde_json::Error>) -> Result<T, Defect> {
+    json.map_err(|error| Defect::new(format!("what is written has no JSON form: {error}")))
 }

@@ -1,8 +1,9 @@
 //! `kiln export`: what a deployment needs to know of published artifacts.
 
+use crate::PublishError;
 use crate::published::{not_as_recorded, published_file, published_record};
 use crate::published_index::checked_index;
-use kiln_invocation::{BuildError, Environment, read_usable_workspace};
+use kiln_invocation::{Environment, read_usable_workspace};
 use kiln_record::{Architecture, ArtifactKind, ArtifactName, Digest, IndexRecord, Output};
 use std::path::Path;
 
@@ -53,7 +54,10 @@ pub struct ExportedPlatform {
 ///
 /// # Errors
 /// If an artifact that is asked for is not published, or any is not what its record says.
-pub fn exported(environment: &Environment, artifacts: &[ArtifactName]) -> Result<Vec<Exported>, BuildError> {
+pub fn exported(
+    environment: &Environment,
+    artifacts: &[ArtifactName],
+) -> Result<Vec<Exported>, PublishError> {
     let mut names: Vec<ArtifactName> = if artifacts.is_empty() {
         let workspace = read_usable_workspace(&environment.root)?;
         let has = |name: &ArtifactName, file: &str| environment.dist.join(name.as_str()).join(file).is_file();
@@ -70,7 +74,7 @@ pub fn exported(environment: &Environment, artifacts: &[ArtifactName]) -> Result
     names.iter().map(|name| export_one(environment, name)).collect()
 }
 
-fn export_one(environment: &Environment, name: &ArtifactName) -> Result<Exported, BuildError> {
+fn export_one(environment: &Environment, name: &ArtifactName) -> Result<Exported, PublishError> {
     let folder = environment.dist.join(name.as_str());
     if let Some(index) = checked_index(&environment.dist, name)? {
         return export_index(environment, &folder, &index);
@@ -108,10 +112,10 @@ fn export_index(
     environment: &Environment,
     folder: &Path,
     index: &IndexRecord,
-) -> Result<Exported, BuildError> {
+) -> Result<Exported, PublishError> {
     let Some(output) = index.archive() else {
         let path = folder.join(IndexRecord::FILE).display().to_string();
-        return Err(BuildError::NotAsRecorded { artifact: index.artifact.clone(), path });
+        return Err(PublishError::NotAsRecorded { artifact: index.artifact.clone(), path });
     };
     let mut unpacked_size = 0;
     for one in &index.platforms {

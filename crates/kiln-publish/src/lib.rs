@@ -2,6 +2,7 @@
 
 mod deployment;
 mod document;
+mod error;
 mod export;
 mod platforms;
 mod published;
@@ -17,6 +18,7 @@ mod repository;
 pub use deployment::deployment_index_schema;
 pub use deployment::write_index;
 pub use document::{described, documents};
+pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
 pub use platforms::{IndexResult, publish_index};
 pub use pull::{

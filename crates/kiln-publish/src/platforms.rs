@@ -1,15 +1,17 @@
 //! Images for several platforms: the index over what was built for each, published under the manifest's own name.
 
-use crate::document::described;
+use crate::PublishError;
+use crate::document::{described, written};
 use crate::published::{is_record, not_as_recorded, published_record};
 use crate::published_image::{Blob, manifest_and_blobs};
 use crate::published_index::{index_bytes, published_index};
+use kiln_collect::CollectError;
 use kiln_image::{INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, blob_path, index_layout_documents, write_index_tar};
-use kiln_invocation::{BuildError, Ending, Event, Run, Stage, blocking};
+use kiln_invocation::{Ending, Event, Run, Stage, blocking};
 use kiln_plan::{ImageOutput, PlatformSet};
 use kiln_record::{
-    ArtifactName, Digest, FORMAT_VERSION, HashingWriter, IndexRecord, IndexedPlatform, Output, Platform,
-    digest_of_value,
+    ArtifactName, Defect, Digest, FORMAT_VERSION, HashingWriter, IndexRecord, IndexedPlatform, Output,
+    Platform, digest_of_value,
 };
 use kiln_store::{LedgerEntry, Publication, StatCache, Store};
 use std::collections::BTreeMap;
@@ -30,7 +32,7 @@ pub struct IndexResult {
     /// What is published of it now, if this run got that far.
     pub record: Option<IndexRecord>,
     /// Why it failed, if it did.
-    pub error: Option<BuildError>,
+    pub error: Option<PublishError>,
 }
 
 /// Publishes the index over what the builds of its platforms gave. Without one of them there is no index, and an earlier one
@@ -79,7 +81,7 @@ struct Index<'a> {
 
 impl Index<'_> {
     /// The digest of all that it is made from.
-    fn plan(&self) -> Result<Digest, BuildError> {
+    fn plan(&self) -> Result<Digest, PublishError> {
         let PlatformSet { name, artifacts, output, annotations } = self.set;
         let records: Vec<Digest> = self.builds.iter().map(|build| build.record).collect();
         let format = FORMAT_VERSION.to_string();
@@ -91,7 +93,7 @@ impl Index<'_> {
     }
 
     /// The published index, if it is the one that would be made and every file of it is still what was published.
-    fn unchanged(&self, plan: &Digest) -> Result<Option<IndexRecord>, BuildError> {
+    fn unchanged(&self, plan: &Digest) -> Result<Option<IndexRecord>, PublishError> {
         let Some(files) = self.store.cache_get::<BTreeMap<String, Digest>>(CACHE, plan)? else {
             return Ok(None);
         };
@@ -105,7 +107,7 @@ impl Index<'_> {
         published_index(&folder)
     }
 
-    fn publish(&self, plan: Digest) -> Result<IndexRecord, BuildError> {
+    fn publish(&self, plan: Digest) -> Result<IndexRecord, PublishError> {
         let name = &self.set.name;
         self.run.tell(Event::Stage { artifact: name.clone(), stage: Stage::Pack });
         let mut platforms = Vec::new();
@@ -155,7 +157,10 @@ impl Index<'_> {
         };
         let mut files: BTreeMap<String, Digest> =
             record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
-        let documents = [(IndexRecord::FILE, record.to_json()?), ("SHA256SUMS", record.sums()?.into_bytes())];
+        let documents = [
+            (IndexRecord::FILE, written(record.to_json())?),
+            ("SHA256SUMS", written(record.sums())?.into_bytes()),
+        ];
         for (file_name, bytes) in documents {
             publication.write(file_name, &bytes)?;
             files.insert(file_name.to_owned(), Digest::of(&bytes));
@@ -171,22 +176,22 @@ impl Index<'_> {
     }
 }
 
-fn missing(digest: &Digest) -> io::Error {
-    io::Error::other(format!("{digest} is in none of its platforms"))
-}
-
 fn archive(
     publication: &mut Publication,
     name: &ArtifactName,
     index: &[u8],
     blobs: &BTreeMap<Digest, Blob>,
-) -> Result<Output, BuildError> {
+) -> Result<Output, PublishError> {
     let file_name = format!("{name}.oci.tar");
     let file = publication.create(&file_name)?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 18, file));
     let sizes = blobs.iter().map(|(digest, blob)| (*digest, blob.size)).collect();
+    // The sizes are the blobs', so none is asked for that is not among them.
     write_index_tar(&mut writer, index, name.as_str(), &sizes, |digest| {
-        blobs.get(digest).ok_or_else(|| missing(digest))?.open()
+        blobs
+            .get(digest)
+            .ok_or_else(|| io::Error::other(Defect::new(format!("{digest} is in none of its platforms"))))?
+            .open()
     })?;
     let (mut buffer, digest, size) = writer.finish();
     buffer.flush()?;
@@ -199,7 +204,7 @@ fn layout(
     name: &ArtifactName,
     index: &[u8],
     blobs: &BTreeMap<Digest, Blob>,
-) -> Result<Vec<Output>, BuildError> {
+) -> Result<Vec<Output>, PublishError> {
     let documents = index_layout_documents(index, name.as_str())?;
     let documents = documents.into_iter().map(|(path, bytes)| (path, "application/json", bytes));
     let documents =
@@ -216,7 +221,7 @@ fn layout(
         io::copy(&mut blob.open()?, &mut writer)?;
         let (_, digest, size) = writer.finish();
         if digest != *expected {
-            return Err(io::Error::other(format!("{expected} was changed while it was read")).into());
+            return Err(CollectError::SourceChanged { path: expected.to_string() }.into());
         }
         outputs.push(described(file_name, &blob.media_type, size, digest));
     }

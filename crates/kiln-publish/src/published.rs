@@ -1,14 +1,14 @@
 //! What is published of an artifact, in its folder under `dist/`.
 
+use crate::PublishError;
 use fs_err as fs;
-use kiln_invocation::BuildError;
 use kiln_record::{ArtifactName, Digest, Hasher, Output, Record};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The record of what is published of an artifact, in its folder under `dist/`.
-pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result<Record, BuildError> {
-    let error = |reason: String| BuildError::NotUsable { what: artifact.to_string(), reason };
+pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result<Record, PublishError> {
+    let error = |reason: String| PublishError::NotUsable { what: artifact.to_string(), reason };
     let file = folder.join("record.json");
     if !file.is_file() {
         return Err(error(format!("it is not published; build it: kiln build {artifact}")));
@@ -17,7 +17,11 @@ pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result
 }
 
 /// A published file, which must still be what the record says.
-pub(crate) fn published_file(folder: &Path, record: &Record, output: &Output) -> Result<PathBuf, BuildError> {
+pub(crate) fn published_file(
+    folder: &Path,
+    record: &Record,
+    output: &Output,
+) -> Result<PathBuf, PublishError> {
     let file = folder.join(&output.file_name);
     if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
         return Err(not_as_recorded(record, &file));
@@ -26,12 +30,12 @@ pub(crate) fn published_file(folder: &Path, record: &Record, output: &Output) ->
 }
 
 /// That a file is gone, or is not what was built.
-pub(crate) fn not_as_recorded(record: &Record, file: &Path) -> BuildError {
-    BuildError::NotAsRecorded { artifact: record.artifact.clone(), path: file.display().to_string() }
+pub(crate) fn not_as_recorded(record: &Record, file: &Path) -> PublishError {
+    PublishError::NotAsRecorded { artifact: record.artifact.clone(), path: file.display().to_string() }
 }
 
 /// The digest and length of a file.
-pub(crate) fn digest_of(path: &Path) -> Result<(Digest, u64), BuildError> {
+pub(crate) fn digest_of(path: &Path) -> Result<(Digest, u64), PublishError> {
     let mut file = fs::File::open(path)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 256 * 1024];

@@ -1,9 +1,9 @@
 //! The blobs of a published image, wherever they are in its folder: parts of the one archive, or the files of a layout.
 
+use crate::PublishError;
 use crate::published::{not_as_recorded, published_file};
 use fs_err as fs;
 use kiln_image::{CONFIG_MEDIA_TYPE, archived_blobs};
-use kiln_invocation::BuildError;
 use kiln_record::{Digest, ImageRecord, Record};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom};
@@ -54,7 +54,7 @@ pub(crate) fn manifest_and_blobs(
     folder: &Path,
     record: &Record,
     image: &ImageRecord,
-) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
+) -> Result<(Vec<u8>, Vec<Blob>), PublishError> {
     let mut places: BTreeMap<Digest, (PathBuf, u64, u64)> = BTreeMap::new();
     for output in &record.outputs {
         let file = published_file(folder, record, output)?;
@@ -69,7 +69,7 @@ pub(crate) fn manifest_and_blobs(
         let place = places.get(&digest);
         let (file, at, size) = place.ok_or_else(|| not_as_recorded(record, &folder.join("record.json")))?;
         let content = Content::File(file.clone(), *at);
-        Ok::<_, BuildError>(Blob { media_type: media_type.to_owned(), digest, size: *size, content })
+        Ok::<_, PublishError>(Blob { media_type: media_type.to_owned(), digest, size: *size, content })
     };
     let mut manifest = Vec::new();
     blob(image.manifest, "")?.open()?.read_to_end(&mut manifest)?;

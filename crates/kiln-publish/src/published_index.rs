@@ -1,14 +1,14 @@
 //! The index over the platforms of an image, as it is published.
 
+use crate::PublishError;
 use crate::published::{digest_of, is_record, published_record};
 use fs_err as fs;
 use kiln_image::{PlatformManifest, image_index};
-use kiln_invocation::BuildError;
 use kiln_record::{ArtifactName, Digest, IndexRecord};
 use std::path::Path;
 
 /// The bytes of an index, which follow from its record.
-pub(crate) fn index_bytes(record: &IndexRecord) -> Result<Vec<u8>, BuildError> {
+pub(crate) fn index_bytes(record: &IndexRecord) -> Result<Vec<u8>, PublishError> {
     let platforms: Vec<PlatformManifest> = record
         .platforms
         .iter()
@@ -23,12 +23,12 @@ pub(crate) fn index_bytes(record: &IndexRecord) -> Result<Vec<u8>, BuildError> {
 }
 
 /// The index that is published in a folder, if one is.
-pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, BuildError> {
+pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, PublishError> {
     let file = folder.join(IndexRecord::FILE);
     if !file.is_file() {
         return Ok(None);
     }
-    let broken = |reason: String| BuildError::NotUsable { what: file.display().to_string(), reason };
+    let broken = |reason: String| PublishError::NotUsable { what: file.display().to_string(), reason };
     let record = IndexRecord::from_json(&fs::read(&file)?).map_err(|error| broken(error.to_string()))?;
     if Digest::of(&index_bytes(&record)?) != record.index {
         return Err(broken("it was edited: the digest of the index does not follow from it".to_owned()));
@@ -38,13 +38,16 @@ pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, Buil
 
 /// The index that is published in a folder, if one is and every file is what it says. The records of its platforms must be
 /// those that it was made from.
-pub(crate) fn checked_index(dist: &Path, artifact: &ArtifactName) -> Result<Option<IndexRecord>, BuildError> {
+pub(crate) fn checked_index(
+    dist: &Path,
+    artifact: &ArtifactName,
+) -> Result<Option<IndexRecord>, PublishError> {
     let folder = dist.join(artifact.as_str());
     let Some(record) = published_index(&folder)? else { return Ok(None) };
     for output in &record.outputs {
         let file = folder.join(&output.file_name);
         if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
-            return Err(BuildError::NotAsRecorded {
+            return Err(PublishError::NotAsRecorded {
                 artifact: artifact.clone(),
                 path: file.display().to_string(),
             });
@@ -53,7 +56,7 @@ pub(crate) fn checked_index(dist: &Path, artifact: &ArtifactName) -> Result<Opti
     for one in &record.platforms {
         let platform = published_record(&dist.join(one.artifact.as_str()), &one.artifact)?;
         if !is_record(&platform, &one.record) {
-            return Err(BuildError::NotUsable {
+            return Err(PublishError::NotUsable {
                 what: artifact.to_string(),
                 reason: format!(
                     "{} was built since, so that its index is over another build; build it: kiln build {artifact}",

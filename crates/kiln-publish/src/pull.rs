@@ -1,5 +1,6 @@
 //! `kiln pull`: what was pushed, back as files; and the record of what a registry has.
 
+use crate::PublishError;
 use crate::document::documents;
 use crate::published_index::index_bytes;
 use crate::pull_image::{pull_image_archive, pull_index_archive};
@@ -12,7 +13,7 @@ use kiln_image::{
     ArtifactManifest, CONFIG_MEDIA_TYPE, Descriptor, INDEX_MEDIA_TYPE, IndexEntry, MANIFEST_MEDIA_TYPE,
     Reference, TITLE, read_image_index,
 };
-use kiln_invocation::{BuildError, Environment, Event, Events};
+use kiln_invocation::{Environment, Event, Events};
 use kiln_record::{Digest, IndexRecord, Platform, Record};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,7 +89,7 @@ pub async fn pull(
     environment: &Environment,
     request: &PullRequest,
     events: &Events,
-) -> Result<Pulled, BuildError> {
+) -> Result<Pulled, PublishError> {
     let PullRequest { reference, platform, into, plain_http } = request;
     let (repository, named) = find(environment, reference, *platform, *plain_http).await?;
     fs::create_dir_all(into)?;
@@ -98,7 +99,7 @@ pub async fn pull(
             let foreign = entries.iter().find(|entry| entry.descriptor.media_type != MANIFEST_MEDIA_TYPE);
             if let Some(foreign) = foreign {
                 let kind = &foreign.descriptor.media_type;
-                return Err(BuildError::NotUsable {
+                return Err(PublishError::NotUsable {
                     what: reference.clone(),
                     reason: format!("it leads to `{kind}`, which is no OCI manifest of an image"),
                 });
@@ -135,8 +136,8 @@ async fn pull_one(
     into: &Path,
     text: &str,
     events: &Events,
-) -> Result<Pulled, BuildError> {
-    let error = |reason: String| BuildError::NotUsable { what: text.to_owned(), reason };
+) -> Result<Pulled, PublishError> {
+    let error = |reason: String| PublishError::NotUsable { what: text.to_owned(), reason };
     let artifact_type = found.manifest.artifact_type.clone();
     let documents = attached(repository, &found.digest).await?;
     let mut files = Vec::new();
@@ -176,7 +177,7 @@ fn write_documents(
     described: &BTreeMap<Digest, String>,
     into: &Path,
     pulled: &mut Pulled,
-) -> Result<(), BuildError> {
+) -> Result<(), PublishError> {
     for document in documents {
         let digest = Digest::of(&document.bytes);
         let mut path = into.join(&document.file_name);
@@ -204,10 +205,10 @@ pub async fn pull_record(
     reference: &str,
     platform: Option<Platform>,
     plain_http: bool,
-) -> Result<NamedBuild, BuildError> {
+) -> Result<NamedBuild, PublishError> {
     match look_up(environment, reference, platform, plain_http).await? {
         InRegistry::Build(build) => Ok(*build),
-        InRegistry::Index(index) => Err(BuildError::NotUsable {
+        InRegistry::Index(index) => Err(PublishError::NotUsable {
             what: reference.to_owned(),
             reason: format!(
                 "it is an index over several platforms; name the manifest of one by its digest: {}",
@@ -232,7 +233,7 @@ pub async fn look_up(
     reference: &str,
     platform: Option<Platform>,
     plain_http: bool,
-) -> Result<InRegistry, BuildError> {
+) -> Result<InRegistry, PublishError> {
     let (repository, named) = find(environment, reference, platform, plain_http).await?;
     let found = match named {
         Named::Manifest(found) => found,
@@ -246,7 +247,7 @@ pub async fn look_up(
     };
     let attached = attached(&repository, &found.digest).await?;
     let Some(record) = newest(records(&found, &attached)) else {
-        return Err(BuildError::NotUsable {
+        return Err(PublishError::NotUsable {
             what: reference.to_owned(),
             reason: "no record refers to it: it was not pushed by kiln, or without its documents".to_owned(),
         });
@@ -272,8 +273,8 @@ async fn find(
     text: &str,
     platform: Option<Platform>,
     plain_http: bool,
-) -> Result<(Repository, Named), BuildError> {
-    let error = |reason: String| BuildError::Repository { text: without_login(text), reason };
+) -> Result<(Repository, Named), PublishError> {
+    let error = |reason: String| PublishError::Repository { text: without_login(text), reason };
     if without_login(text) != text {
         return Err(error("it holds a login; log in with docker login instead".to_owned()));
     }
@@ -329,7 +330,7 @@ fn folder_name(entry: &IndexEntry) -> String {
 }
 
 /// The documents of the kinds that kiln attaches to a manifest or index, sorted by the digests of their manifests.
-async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, BuildError> {
+async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, PublishError> {
     let repository = place.name();
     let mut listed = place.registry.referrers(repository, to).await?;
     listed.sort();
@@ -368,7 +369,7 @@ fn records<'a>(found: &'a Found, attached: &'a [Attached]) -> impl Iterator<Item
 }
 
 /// The documents that follow from the records, by digest.
-fn described(found: &Found, attached: &[Attached]) -> Result<BTreeMap<Digest, String>, BuildError> {
+fn described(found: &Found, attached: &[Attached]) -> Result<BTreeMap<Digest, String>, PublishError> {
     let mut all = BTreeMap::new();
     for record in records(found, attached) {
         all.extend(documents(&record)?.into_iter().map(|(name, bytes)| (Digest::of(&bytes), name)));

@@ -1,9 +1,10 @@
 //! Images out of a registry, as OCI layouts in one tar: what kiln publishes, to the last byte, where it was published so.
 
+use crate::PublishError;
 use crate::repository::{Found, Repository, keep};
 use fs_err as fs;
 use kiln_image::{Descriptor, Image, ImageError, manifest_blobs, write_index_tar, write_oci_tar};
-use kiln_invocation::{BuildError, Event, Events, blocking};
+use kiln_invocation::{Event, Events, blocking};
 use kiln_record::{Digest, HashingWriter};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
@@ -27,7 +28,7 @@ impl Blobs {
         Ok(Box::new(BufReader::with_capacity(1 << 18, fs::File::open(self.path(digest))?)))
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), BuildError> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), PublishError> {
         let digest = Digest::of(bytes);
         fs::write(self.path(&digest), bytes)?;
         self.sizes.insert(digest, bytes.len() as u64);
@@ -42,7 +43,7 @@ pub(crate) async fn pull_image_archive(
     found: &Found,
     into: &Path,
     events: &Events,
-) -> Result<(PathBuf, Digest), BuildError> {
+) -> Result<(PathBuf, Digest), PublishError> {
     let blobs = bring(repository, std::slice::from_ref(found), into, events).await?;
     let (config, _) = manifest_blobs(&found.bytes)?;
     let (manifest, name, into) = (found.bytes.clone(), name.to_owned(), into.to_owned());
@@ -63,7 +64,7 @@ pub(crate) async fn pull_index_archive(
     manifests: &[Found],
     into: &Path,
     events: &Events,
-) -> Result<(PathBuf, Digest), BuildError> {
+) -> Result<(PathBuf, Digest), PublishError> {
     let mut blobs = bring(repository, manifests, into, events).await?;
     for found in manifests {
         blobs.put(&found.bytes)?;
@@ -83,7 +84,7 @@ async fn bring(
     manifests: &[Found],
     into: &Path,
     events: &Events,
-) -> Result<Blobs, BuildError> {
+) -> Result<Blobs, PublishError> {
     let mut blobs = Blobs { folder: tempfile::tempdir_in(into)?, sizes: BTreeMap::new() };
     let mut wanted: BTreeMap<Digest, Descriptor> = BTreeMap::new();
     for found in manifests {
@@ -111,7 +112,7 @@ fn archive(
     into: &Path,
     name: &str,
     write: impl FnOnce(&mut dyn io::Write) -> Result<(), ImageError>,
-) -> Result<(PathBuf, Digest), BuildError> {
+) -> Result<(PathBuf, Digest), PublishError> {
     let mut temporary = tempfile::NamedTempFile::new_in(into)?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 18, temporary.as_file_mut()));
     write(&mut writer)?;

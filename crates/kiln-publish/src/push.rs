@@ -1,6 +1,7 @@
 //! `kiln push`: published artifacts to a registry, with the documents that refer to them.
 
-use crate::document::documents;
+use crate::PublishError;
+use crate::document::{documents, written};
 use crate::published::{not_as_recorded, published_file, published_record};
 use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::published_index::{checked_index, index_bytes};
@@ -10,7 +11,7 @@ use kiln_image::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
     Reference, Referrer, TITLE, referrers_tag, with_referrers,
 };
-use kiln_invocation::{BuildError, Environment, Event, Events, blocking};
+use kiln_invocation::{Environment, Event, Events, blocking};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, IndexRecord, Platform, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -103,7 +104,7 @@ pub async fn push(
     environment: &Environment,
     request: &PushRequest,
     events: &Events,
-) -> Result<Vec<Pushed>, BuildError> {
+) -> Result<Vec<Pushed>, PublishError> {
     let mut pushables = Vec::new();
     // Everything that can be refused is refused before the first byte is sent.
     for name in &request.artifacts {
@@ -121,9 +122,9 @@ pub async fn push(
     futures_util::future::try_join_all(each).await
 }
 
-fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, BuildError> {
+fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, PublishError> {
     let help = "write registry and path without tag, digest or login, such as registry.example.org/team";
-    let refused = |reason: String| BuildError::Repository { text: without_login(to), reason };
+    let refused = |reason: String| PublishError::Repository { text: without_login(to), reason };
     if to.contains('@') {
         return Err(refused(format!("it holds a digest or a login; {help}")));
     }
@@ -138,10 +139,11 @@ fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, 
         let part = part(dist, &one.artifact)?;
         Ok(Part { platform: Some(one.platform), ..part })
     });
-    let platforms = platforms.collect::<Result<_, BuildError>>()?;
+    let platforms = platforms.collect::<Result<_, PublishError>>()?;
     let bytes = index_bytes(&index)?;
     let subject = Descriptor::of(INDEX_MEDIA_TYPE, &bytes);
-    let document = Document::new(IndexRecord::FILE, index.to_json()?, INDEX_RECORD, &subject, index.epoch)?;
+    let document =
+        Document::new(IndexRecord::FILE, written(index.to_json())?, INDEX_RECORD, &subject, index.epoch)?;
     let named = Part {
         platform: None,
         media_type: INDEX_MEDIA_TYPE,
@@ -153,7 +155,7 @@ fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, 
 }
 
 /// The manifest of a published artifact, with its blobs and documents.
-fn part(dist: &Path, artifact: &ArtifactName) -> Result<Part, BuildError> {
+fn part(dist: &Path, artifact: &ArtifactName) -> Result<Part, PublishError> {
     let folder = &dist.join(artifact.as_str());
     let record = published_record(folder, artifact)?;
     let (manifest, blobs) = match &record.image {
@@ -182,7 +184,7 @@ impl Document {
         artifact_type: &'static str,
         subject: &Descriptor,
         created: Epoch,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, PublishError> {
         let annotations = BTreeMap::from([
             (TITLE.to_owned(), file_name.to_owned()),
             ("org.opencontainers.image.created".to_owned(), created.to_string()),
@@ -201,7 +203,7 @@ impl Document {
 }
 
 /// The manifest of a zip with its one blob, which must still be what the record says.
-fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), BuildError> {
+fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), PublishError> {
     let Some(output) = record.archive() else {
         return Err(not_as_recorded(record, &folder.join("record.json")));
     };
@@ -254,7 +256,7 @@ async fn push_one(
     request: &PushRequest,
     known: &Mutex<BTreeMap<Digest, String>>,
     events: &Events,
-) -> Result<Pushed, BuildError> {
+) -> Result<Pushed, PublishError> {
     let repository = pushable.repository.repository();
     let named = &pushable.named;
     let digest = Digest::of(&named.manifest);
@@ -264,7 +266,7 @@ async fn push_one(
     if let Some(taken) = there.filter(|there| *there != digest)
         && !request.move_tag
     {
-        return Err(BuildError::TagTaken {
+        return Err(PublishError::TagTaken {
             reference: format!("{}:{tag}", pushable.repository),
             there: taken,
             ours: digest,
@@ -294,7 +296,7 @@ async fn push_part(
     part: &Part,
     known: &Mutex<BTreeMap<Digest, String>>,
     events: &Events,
-) -> Result<PushedManifest, BuildError> {
+) -> Result<PushedManifest, PublishError> {
     let digest = Digest::of(&part.manifest);
     let documents = part.documents.iter().map(|document| Blob::of(document.artifact_type, &document.bytes));
     let mut seen = BTreeSet::new();
@@ -349,7 +351,7 @@ async fn push_blob(
     blob: &Blob,
     known: &Mutex<BTreeMap<Digest, String>>,
     events: &Events,
-) -> Result<bool, BuildError> {
+) -> Result<bool, PublishError> {
     let elsewhere = {
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&blob.digest).cloned()
@@ -390,7 +392,7 @@ async fn list_referrers(
     repository: &str,
     subject: &Digest,
     referrers: &[Referrer],
-) -> Result<bool, BuildError> {
+) -> Result<bool, PublishError> {
     let tag = referrers_tag(subject);
     for _ in 0..LIST_ATTEMPTS {
         let listed: BTreeSet<Digest> =
@@ -404,5 +406,5 @@ async fn list_referrers(
             registry.push_manifest(repository, &tag, INDEX_MEDIA_TYPE, &list).await?;
         }
     }
-    Err(BuildError::ReferrersNotListed { repository: format!("{repository}:{tag}") })
+    Err(PublishError::ReferrersNotListed { repository: format!("{repository}:{tag}") })
 }

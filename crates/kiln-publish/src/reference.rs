@@ -1,11 +1,12 @@
 //! References to builds: what `diff`, `show` and `verify` take on the command line.
 
-use crate::document::documents;
+use crate::PublishError;
+use crate::document::{documents, written};
 use crate::published::digest_of;
 use crate::published_index::published_index;
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
-use kiln_invocation::{BuildError, Environment};
+use kiln_invocation::{Environment, InvocationError};
 use kiln_record::{Architecture, ArtifactName, Digest, IndexRecord, Record};
 use kiln_store::{Ledger, LedgerEntry, RunDetails};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct NamedBuild {
 ///
 /// # Errors
 /// As the ledger.
-pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>, BuildError> {
+pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>, PublishError> {
     Ok(ledger(environment).entries(artifact)?)
 }
 
@@ -35,7 +36,7 @@ pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec
 ///
 /// # Errors
 /// As the ledger.
-pub fn artifacts_with_history(environment: &Environment) -> Result<Vec<ArtifactName>, BuildError> {
+pub fn artifacts_with_history(environment: &Environment) -> Result<Vec<ArtifactName>, PublishError> {
     Ok(ledger(environment).artifacts()?)
 }
 
@@ -47,13 +48,13 @@ fn ledger(environment: &Environment) -> Ledger {
 /// published file.
 ///
 /// # Errors
-/// [`BuildError::Reference`] that says which forms were tried.
-pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, BuildError> {
+/// [`PublishError::Reference`] that says which forms were tried.
+pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, PublishError> {
     let path = Path::new(text);
     if path.is_file() {
         return from_file(environment, path, text);
     }
-    let error = |reason: String| BuildError::Reference { text: text.to_owned(), reason };
+    let error = |reason: String| PublishError::Reference { text: text.to_owned(), reason };
     let (name, which) = text.split_once('@').unwrap_or((text, "latest"));
     let forms = "there is no such file, and it is not of the form ARTIFACT, ARTIFACT@N, ARTIFACT@latest or ARTIFACT@previous";
     let name: ArtifactName = name.parse().map_err(|_| error(forms.to_owned()))?;
@@ -71,7 +72,7 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
             .cloned()
             .collect();
         if !platforms.is_empty() {
-            return Err(BuildError::SeveralPlatforms { name, artifacts: platforms });
+            return Err(InvocationError::SeveralPlatforms { name, artifacts: platforms }.into());
         }
         let known: Vec<String> = known.iter().map(ToString::to_string).collect();
         let known = if known.is_empty() {
@@ -99,15 +100,15 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Buil
     })
 }
 
-fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, BuildError> {
+fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, PublishError> {
     let record = if path.extension().is_some_and(|extension| extension == "json") {
         Record::from_json(&fs::read(path)?)
-            .map_err(|error| BuildError::NotUsable { what: text.to_owned(), reason: error.to_string() })?
+            .map_err(|error| PublishError::NotUsable { what: text.to_owned(), reason: error.to_string() })?
     } else {
         match find_record(environment, path, None)? {
             Some((record, _)) => record,
             None => {
-                return Err(BuildError::Reference {
+                return Err(PublishError::Reference {
                     text: text.to_owned(),
                     reason:
                         "no record.json beside it and no build in the ledger describe a file with this digest"
@@ -124,12 +125,12 @@ fn find_record(
     environment: &Environment,
     file: &Path,
     record: Option<&Path>,
-) -> Result<Option<(Record, String)>, BuildError> {
+) -> Result<Option<(Record, String)>, PublishError> {
     let digest = digest_of(file)?.0;
     let beside = record_beside(file);
     let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
     if let Some(candidate) = candidate {
-        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| BuildError::NotUsable {
+        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| PublishError::NotUsable {
             what: candidate.display().to_string(),
             reason: error.to_string(),
         })?;
@@ -146,7 +147,10 @@ fn record_beside(file: &Path) -> PathBuf {
 }
 
 /// The newest build in the ledger with an archive of this digest.
-fn find_in_ledger(environment: &Environment, digest: Digest) -> Result<Option<(Record, String)>, BuildError> {
+fn find_in_ledger(
+    environment: &Environment,
+    digest: Digest,
+) -> Result<Option<(Record, String)>, PublishError> {
     let ledger = ledger(environment);
     for artifact in ledger.artifacts()? {
         for entry in ledger.entries(&artifact)?.into_iter().rev() {
@@ -186,7 +190,7 @@ pub fn verify_file(
     environment: &Environment,
     file: &Path,
     record: Option<&Path>,
-) -> Result<FileVerdict, BuildError> {
+) -> Result<FileVerdict, PublishError> {
     let (digest, size) = digest_of(file)?;
     let mut verdict = FileVerdict {
         digest,
@@ -233,12 +237,12 @@ pub fn verify_file(
 }
 
 /// Holds a file against the index that it is published with. Says whether there is one.
-fn of_index(file: &Path, verdict: &mut FileVerdict) -> Result<bool, BuildError> {
+fn of_index(file: &Path, verdict: &mut FileVerdict) -> Result<bool, PublishError> {
     let beside = record_beside(file).with_file_name(IndexRecord::FILE);
     let Some(index) = beside.parent().map(published_index).transpose()?.flatten() else { return Ok(false) };
     verdict.bytes_equal = match file.file_name().and_then(|name| name.to_str()) {
-        Some(IndexRecord::FILE) => Digest::of(&index.to_json()?) == verdict.digest,
-        Some("SHA256SUMS") => Digest::of(index.sums()?.as_bytes()) == verdict.digest,
+        Some(IndexRecord::FILE) => Digest::of(&written(index.to_json())?) == verdict.digest,
+        Some("SHA256SUMS") => Digest::of(written(index.sums())?.as_bytes()) == verdict.digest,
         _ => {
             index.outputs.iter().any(|output| (output.digest, output.size) == (verdict.digest, verdict.size))
         }

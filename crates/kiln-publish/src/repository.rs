@@ -1,10 +1,11 @@
 //! A repository of a registry: connecting to it, and what is read from it.
 
+use crate::PublishError;
 use crate::published::digest_of;
 use kiln_engine::registry_credentials;
 use kiln_fetch::{Registry, RegistryLogin};
 use kiln_image::{ArtifactManifest, IndexEntry, Reference};
-use kiln_invocation::{BuildError, Environment};
+use kiln_invocation::Environment;
 use kiln_record::Digest;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,10 @@ impl Repository {
     }
 
     /// The manifest that an index names.
-    pub(crate) async fn manifest(&self, entry: &IndexEntry) -> Result<Found, BuildError> {
+    pub(crate) async fn manifest(&self, entry: &IndexEntry) -> Result<Found, PublishError> {
         let digest = entry.descriptor.digest;
         let bytes = self.registry.manifest(self.name(), &digest.to_string()).await?;
-        let bytes = bytes.ok_or_else(|| BuildError::Repository {
+        let bytes = bytes.ok_or_else(|| PublishError::Repository {
             text: self.at(&digest),
             reason: "an index names it, but the registry does not have it".to_owned(),
         })?;
@@ -56,7 +57,7 @@ pub(crate) async fn connect(
     environment: &Environment,
     reference: &Reference,
     plain_http: bool,
-) -> Result<Registry, BuildError> {
+) -> Result<Registry, PublishError> {
     let host = reference.registry();
     let login = registry_credentials(&environment.engine, host).await?;
     let login = login.map(|found| RegistryLogin {
@@ -80,13 +81,13 @@ pub(crate) fn keep(
     temporary: tempfile::NamedTempFile,
     path: &Path,
     digest: &Digest,
-) -> Result<PathBuf, BuildError> {
+) -> Result<PathBuf, PublishError> {
     use std::os::unix::fs::PermissionsExt as _;
     if path.is_file() {
         if digest_of(path)?.0 == *digest {
             return Ok(path.to_owned());
         }
-        return Err(BuildError::NotUsable {
+        return Err(PublishError::NotUsable {
             what: path.display().to_string(),
             reason: "there is another file of this name; name an empty folder with --into".to_owned(),
         });

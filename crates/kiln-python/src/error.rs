@@ -1,6 +1,6 @@
 //! Why Python metadata could not be read.
 
-use kiln_record::TreePath;
+use kiln_record::{Advice, RunError, TreePath, exit};
 
 /// A Python input that cannot be understood. What a *user* wrote in a lock or project file is reported as
 /// [`InputProblem`](crate::InputProblem) instead, with its line; what is wrong with a *build* is a finding.
@@ -124,4 +124,28 @@ pub enum PythonError {
         /// The line.
         line: String,
     },
+}
+
+impl RunError for PythonError {
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(match self {
+            // A program in a base did not say what it was asked for.
+            Self::Probe { .. }
+            | Self::ImportReport { .. }
+            | Self::SmokeReport { .. }
+            | Self::SdistReport { .. } => exit::BUILD_STEP_FAILED,
+            // What an index served.
+            Self::WheelName { .. }
+            | Self::InvalidWheel { .. }
+            | Self::RecordMismatch { .. }
+            | Self::Member { .. }
+            | Self::Resolution { .. } => exit::FETCH_FAILED,
+            Self::NotTransposable { .. }
+            | Self::PythonDiffers { .. }
+            | Self::MachineDiffers { .. }
+            | Self::Marker { .. }
+            | Self::Dependency { .. }
+            | Self::Constraint { .. } => exit::INPUT_INVALID,
+        })
+    }
 }

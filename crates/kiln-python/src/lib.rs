@@ -50,7 +50,7 @@ pub use guest::{
     SmokeReport, SmokeRequest, StandInReport, Surroundings, Unreported, UnresolvedImport, differences,
     function_script, import_findings, lambda_environment, scan_findings, smoke_outcome,
 };
-pub use input::{InputProblem, ProblemKind, Remark};
+pub use input::{InputProblem, InvalidInput, ProblemKind, Remark};
 pub use install::{
     INSTALLER_RULES, Installed, InstalledFiles, InstallerComparison, InstallerFile, RUN_PIP, Requirements,
     Rule, compare_installed, install, needs_content, requires, wheels_requiring_other_python,

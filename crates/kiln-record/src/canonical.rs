@@ -1,6 +1,6 @@
 //! Canonical JSON: the only serialisation that kiln hashes.
 
-use crate::Digest;
+use crate::{Defect, Digest};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,9 +20,13 @@ pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Er
 /// The digest of a value's canonical JSON.
 ///
 /// # Errors
-/// As [`canonical_json`].
-pub fn digest_of_value<T: Serialize>(value: &T) -> Result<Digest, serde_json::Error> {
-    Ok(Digest::of(&canonical_json(value)?))
+/// A defect: what kiln hashes has a JSON form.
+#[track_caller]
+pub fn digest_of_value<T: Serialize>(value: &T) -> Result<Digest, Defect> {
+    match canonical_json(value) {
+        Ok(bytes) => Ok(Digest::of(&bytes)),
+        Err(error) => Err(Defect::new(format!("a value that is hashed has no JSON form: {error}"))),
+    }
 }
 
 fn sorted(value: Value) -> Value {

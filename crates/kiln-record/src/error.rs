@@ -2,17 +2,67 @@
 
 use crate::exit::{self, Exit};
 use std::fmt;
+use std::io;
 use std::panic::Location;
 
 /// An error that can end a run. It knows what the run ends with and what can be done, so that whoever tells it needs to
 /// know neither.
 pub trait RunError: std::error::Error {
+    /// What the run ends with and what to do, for each variant in one place.
+    fn advice(&self) -> Advice<'_>;
+
     /// What the process ends with.
-    fn exit(&self) -> Exit;
+    fn exit(&self) -> Exit {
+        self.advice().exit
+    }
 
     /// What to do, one way out each.
     fn hints(&self) -> Vec<Hint> {
-        Vec::new()
+        self.advice().hints
+    }
+}
+
+impl dyn RunError {
+    /// The error that is told: of one that only passes on what happened further down, that.
+    #[must_use]
+    pub fn root(&self) -> &(dyn RunError + 'static) {
+        self.advice().of.map_or(self, |error| error.root())
+    }
+}
+
+/// What an error says beside its message.
+#[derive(Debug)]
+pub struct Advice<'a> {
+    exit: Exit,
+    hints: Vec<Hint>,
+    of: Option<&'a (dyn RunError + 'static)>,
+}
+
+impl<'a> Advice<'a> {
+    /// The run ends with this.
+    #[must_use]
+    pub const fn exit(exit: Exit) -> Self {
+        Self { exit, hints: Vec::new(), of: None }
+    }
+
+    /// All that another error says, which is only passed on.
+    #[must_use]
+    pub fn of(error: &'a (dyn RunError + 'static)) -> Self {
+        let Self { exit, hints, .. } = error.advice();
+        Self { exit, hints, of: Some(error) }
+    }
+
+    /// With one way out more.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<Hint>) -> Self {
+        self.hints([hint.into()])
+    }
+
+    /// With more ways out.
+    #[must_use]
+    pub fn hints(mut self, hints: impl IntoIterator<Item = impl Into<Hint>>) -> Self {
+        self.hints.extend(hints.into_iter().map(Into::into));
+        self
     }
 }
 
@@ -59,15 +109,21 @@ impl Defect {
 }
 
 impl RunError for Defect {
-    fn exit(&self) -> Exit {
-        exit::UNEXPECTED
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(exit::UNEXPECTED).hint(
+            "please report it where you have kiln from, with this message, the command, and what `kiln --version` says",
+        )
     }
+}
 
-    fn hints(&self) -> Vec<Hint> {
-        vec![
-            "please report it where you have kiln from, with this message, the command, and what `kiln --version` says"
-                .into(),
-        ]
+/// Files of the store, of the output folder or of the workspace. Where they could be read and only hold something else
+/// than they should, the disk is not to blame.
+impl RunError for io::Error {
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(match self.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => exit::INPUT_INVALID,
+            _ => exit::STORE_FAILURE,
+        })
     }
 }
 
@@ -93,16 +149,44 @@ mod tests {
         assert!(met.unwrap_err().to_string().contains(file!()));
     }
 
-    #[test]
-    fn an_error_has_no_hints_unless_it_says_so() {
-        #[derive(Debug, thiserror::Error)]
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
         #[error("failed")]
-        struct Failed;
-        impl RunError for Failed {
-            fn exit(&self) -> Exit {
-                exit::FETCH_FAILED
+        Own,
+        #[error(transparent)]
+        Defect(#[from] Defect),
+    }
+
+    impl RunError for Outer {
+        fn advice(&self) -> Advice<'_> {
+            match self {
+                Self::Own => Advice::exit(exit::FETCH_FAILED),
+                Self::Defect(error) => Advice::of(error),
             }
         }
-        assert_eq!(Failed.hints(), Vec::<Hint>::new());
+    }
+
+    #[test]
+    fn an_error_has_no_hints_unless_it_says_so() {
+        assert_eq!((Outer::Own.exit(), Outer::Own.hints()), (exit::FETCH_FAILED, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_passed_on_is_told() {
+        let outer = Outer::from(Defect::new("nothing"));
+        assert_eq!((outer.exit(), outer.hints().len()), (exit::UNEXPECTED, 1));
+        let as_error = |error: &'static dyn RunError| -> &'static dyn std::error::Error { error };
+        let root = as_error((Box::leak(Box::new(outer)) as &dyn RunError).root());
+        assert!(root.is::<Defect>());
+        let own: &'static dyn RunError = &Outer::Own;
+        assert!(as_error(own.root()).is::<Outer>());
+    }
+
+    #[test]
+    fn a_file_that_can_be_read_is_not_the_fault_of_the_disk() {
+        let exit = |kind| io::Error::from(kind).exit();
+        assert_eq!(exit(io::ErrorKind::InvalidData), exit::INPUT_INVALID);
+        assert_eq!(exit(io::ErrorKind::StorageFull), exit::STORE_FAILURE);
+        assert_eq!(exit(io::ErrorKind::NotFound), exit::STORE_FAILURE);
     }
 }

@@ -30,7 +30,7 @@ pub use component::{
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
-pub use error::{Defect, Hint, RunError};
+pub use error::{Advice, Defect, Hint, RunError};
 pub use exit::Exit;
 pub use finding::{Code, Finding, Level, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};

@@ -1,5 +1,7 @@
 //! What can go wrong while a document is written.
 
+use kiln_record::{Advice, RunError, exit};
+
 /// Why a document cannot be made from a record.
 #[derive(Debug, thiserror::Error)]
 pub enum SbomError {
@@ -20,4 +22,10 @@ pub enum SbomError {
     /// The document has no JSON form.
     #[error("the document cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl RunError for SbomError {
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(exit::UNEXPECTED)
+    }
 }

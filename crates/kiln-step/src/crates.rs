@@ -2,9 +2,10 @@
 //!
 //! Source: The Cargo Book, "Source Replacement", there "Directory Sources".
 
+use crate::StepError;
 use flate2::bufread::MultiGzDecoder;
 use kiln_fetch::{CratePlace, IndexFile, Url, crate_url, downloads_of};
-use kiln_invocation::{BuildError, Network};
+use kiln_invocation::{InvocationError, Network};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::LockedCrate;
 use kiln_record::{Digest, Embedded, Mode, TreePath};
@@ -27,7 +28,7 @@ const CONFIG_BYTES: u64 = 64 << 10;
 pub(super) type LaidOut = BTreeMap<TreePath, (Mode, Vec<u8>)>;
 
 /// Brings the archives of crates into the store. What is there already is not fetched, and no registry is asked for.
-pub(super) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate]) -> Result<(), BuildError> {
+pub(super) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate]) -> Result<(), StepError> {
     let missing: Vec<&LockedCrate> =
         crates.iter().filter(|locked| !network.store().contains(&locked.checksum)).collect();
     if missing.is_empty() {
@@ -38,7 +39,7 @@ pub(super) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate])
         let template = &template;
         async move {
             let url = crate_url(template, &locked.name, &locked.version, &locked.checksum)
-                .map_err(|error| BuildError::Crates { reason: format!("`{template}`: {error}") })?;
+                .map_err(|error| InvocationError::Crates { reason: format!("`{template}`: {error}") })?;
             let file = IndexFile {
                 file_name: locked.file_name(),
                 url,
@@ -51,16 +52,18 @@ pub(super) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate])
             network.download(&file, &[locked.checksum], lock).await
         }
     });
-    futures_util::future::try_join_all(each).await.map(drop)
+    futures_util::future::try_join_all(each).await?;
+    Ok(())
 }
 
 /// Where the registry keeps archives.
-async fn template(network: &Network) -> Result<String, BuildError> {
+async fn template(network: &Network) -> Result<String, StepError> {
     let setting = network.crates()?;
     match &setting.place {
         CratePlace::Downloads(template) => Ok(template.clone()),
         CratePlace::Index(index) => {
-            let error = |why: String| BuildError::Crates { reason: format!("{}: {why}", setting.from) };
+            let error =
+                |why: String| InvocationError::Crates { reason: format!("{}: {why}", setting.from) }.into();
             let url: Url = index.join("config.json").map_err(|why| error(why.to_string()))?;
             let response = network.client().await?.get(&url, CONFIG_BYTES, None).await?;
             downloads_of(&response.bytes)
@@ -70,17 +73,17 @@ async fn template(network: &Network) -> Result<String, BuildError> {
 }
 
 /// Unpacks the archives to a directory source at a place, with a configuration for cargo that uses it: `config.toml`.
-pub(super) fn lay_out(store: &Store, at: &str, crates: &[LockedCrate]) -> Result<LaidOut, BuildError> {
+pub(super) fn lay_out(store: &Store, at: &str, crates: &[LockedCrate]) -> Result<LaidOut, StepError> {
     let mut files = LaidOut::new();
     for locked in crates {
         let bytes = store.read_blob(&locked.checksum)?;
         unpack(locked, &bytes, &mut files)
-            .map_err(|source| BuildError::Archive { file: locked.file_name(), source })?;
+            .map_err(|source| InvocationError::Archive { file: locked.file_name(), source })?;
     }
     let config = format!(
         "[source.crates-io]\nreplace-with = \"kiln\"\n\n[source.kiln]\ndirectory = \"{at}\"\n\n[net]\noffline = true\n"
     );
-    insert(&mut files, "config.toml", Mode::Plain, config.into_bytes()).map_err(BuildError::Pack)?;
+    insert(&mut files, "config.toml", Mode::Plain, config.into_bytes()).map_err(StepError::Pack)?;
     Ok(files)
 }
 

@@ -1,10 +1,10 @@
 //! A step as a value: everything that it is given, and what it made.
 
+use crate::StepError;
 use crate::crates::CRATE_RULES;
 use crate::output::MadeFile;
 use kiln_collect::SourceTree;
 use kiln_guest::Difference;
-use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, LockedCrate, StepSection};
 use kiln_record::{Digest, Entry, Tree, digest_of_value};
 use kiln_store::Memo;
@@ -25,7 +25,7 @@ pub(crate) enum Content {
 
 impl Content {
     /// The digest of the tree; of crates, that of their list, from which the tree follows.
-    pub(crate) fn digest(&self) -> Result<Digest, BuildError> {
+    pub(crate) fn digest(&self) -> Result<Digest, StepError> {
         Ok(match self {
             Self::Files(source) => source.tree.digest(),
             Self::Made(tree) => tree.digest(),

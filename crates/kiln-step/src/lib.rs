@@ -2,11 +2,13 @@
 //! and from upstream sources, which are commits of git repositories. Both are [`kiln_collect::Part`]s.
 
 mod crates;
+mod error;
 mod job;
 mod output;
 mod run;
 mod step;
 pub mod upstream;
 
+pub use error::StepError;
 pub use step::{ReadyStep, StepFiles, checks, crate_inputs, findings, make_all};
 pub use upstream::ReadyUpstream;

@@ -3,10 +3,10 @@
 //! The form: files with mode 0644 or 0755, links that stay inside their output, nothing else. Owners, times, empty
 //! folders and the order of a folder are not part of it; hard links become files.
 
+use crate::StepError;
 use kiln_collect::{how_differ, link_stays_inside};
 use kiln_engine::GuestPath;
 use kiln_guest::Difference;
-use kiln_invocation::BuildError;
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::{StepOutput, StepSection};
 use kiln_record::{Digest, Entry, Mode, Tree, TreePath};
@@ -163,7 +163,7 @@ impl Outputs {
     }
 
     /// Puts the content into the store.
-    pub(crate) fn store(self, store: &Store) -> Result<Vec<MadeFile>, BuildError> {
+    pub(crate) fn store(self, store: &Store) -> Result<Vec<MadeFile>, StepError> {
         let mut files = Vec::new();
         let mut batch: Vec<(TreePath, bool, Mode, Vec<u8>)> = Vec::new();
         let mut pending = 0;
@@ -174,7 +174,7 @@ impl Outputs {
                 let entry = Entry::File { digest, size: content.len() as u64, mode };
                 files.push(MadeFile { path, entry, shipped });
             }
-            Ok::<(), BuildError>(())
+            Ok::<(), StepError>(())
         };
         for (path, (shipped, found)) in self.0 {
             match found {
@@ -201,7 +201,7 @@ impl Outputs {
         &self,
         store: &Store,
         first: &[MadeFile],
-    ) -> Result<Option<Difference>, BuildError> {
+    ) -> Result<Option<Difference>, StepError> {
         let before: BTreeMap<&TreePath, &Entry> =
             first.iter().map(|file| (&file.path, &file.entry)).collect();
         let now: BTreeMap<&TreePath, Entry> =

@@ -1,14 +1,15 @@
 //! Running a step once or twice.
 
-use crate::crates;
 use crate::job::{Content, Given, Job, Remembered};
 use crate::output::{Outputs, Untaken};
+use crate::{StepError, crates};
 use kiln_audit::format_size;
+use kiln_collect::CollectError;
 use kiln_engine::InputTree;
-use kiln_guest::{Bases, Ending, Log, Program, again, guest, input_tree};
-use kiln_invocation::{BuildError, Event, FailedStep, blocking};
+use kiln_guest::{Bases, Ending, FailedStep, Log, Program, again, guest, input_tree};
+use kiln_invocation::{Event, blocking};
 use kiln_plan::{ArtifactPlan, PinnedBase, Reproducible, STEP_SCRATCH, StepSection};
-use kiln_record::{Digest, Entry, Tree, TreePath};
+use kiln_record::{Defect, Digest, Entry, Tree, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -53,7 +54,7 @@ impl fmt::Display for Reason {
 }
 
 /// Runs a step, twice if it is to be checked. What it made is in the store afterwards.
-pub(crate) async fn make(bases: &Bases, job: &Job<'_>) -> Result<Remembered, BuildError> {
+pub(crate) async fn make(bases: &Bases, job: &Job<'_>) -> Result<Remembered, StepError> {
     let (engine, base) = (bases.engine().await?, base_of(job));
     if engine.info().await?.platform.architecture != base.platform.architecture {
         let reason = Reason::NoEngine(base.platform.architecture.lambda().to_owned());
@@ -82,7 +83,7 @@ fn base_of<'j>(job: &Job<'j>) -> &'j PinnedBase {
     &job.plan.steps[job.index].base
 }
 
-async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, BuildError> {
+async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, StepError> {
     let (section, artifact) = (job.section, &job.plan.manifest.name);
     bases.run().tell(Event::Step { artifact: artifact.clone(), step: section.name.clone(), again });
     let mut inputs = Vec::new();
@@ -109,11 +110,11 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, Buil
     }
     let section = section.clone();
     let (folders, log) = (ran.outputs, ran.log);
-    let outputs = blocking(move || Ok(Outputs::read(&section, &folders))).await?;
+    let outputs = blocking::<_, StepError>(move || Ok(Outputs::read(&section, &folders))).await?;
     outputs.map_err(|untaken| failed(job, &Reason::Untaken(untaken), &log))
 }
 
-fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> BuildError {
+fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> StepError {
     let base = base_of(job).definition.name.clone();
     let manifest = &job.plan.manifest.file;
     let mut hints = Vec::new();
@@ -143,7 +144,7 @@ fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> BuildError {
             "if a program is missing, add its package to images/{base}.toml, or name another base with `base`"
         ));
     }
-    BuildError::Step(Box::new(FailedStep {
+    StepError::Failed(Box::new(FailedStep {
         artifact: job.plan.manifest.name.clone(),
         step: job.section.name.clone(),
         base,
@@ -178,7 +179,7 @@ pub(crate) fn variables(
 }
 
 /// A tree as an input of a container.
-async fn input(store: &Store, given: &Given, time: u64) -> Result<InputTree, BuildError> {
+async fn input(store: &Store, given: &Given, time: u64) -> Result<InputTree, StepError> {
     let (reading, given) = (store.clone(), given.clone());
     let at = given.at.clone();
     input_tree(store, &at, time, move |tar| {
@@ -206,13 +207,16 @@ async fn input(store: &Store, given: &Given, time: u64) -> Result<InputTree, Bui
 }
 
 /// The content of a file, which must have the digest that was planned.
-fn content(store: &Store, given: &Given, path: &TreePath, digest: &Digest) -> Result<Vec<u8>, BuildError> {
+fn content(store: &Store, given: &Given, path: &TreePath, digest: &Digest) -> Result<Vec<u8>, StepError> {
     let Content::Files(source) = &given.content else { return Ok(store.read_blob(digest)?) };
-    let file = source.files.get(path).ok_or(BuildError::Interrupted)?;
+    let file = source
+        .files
+        .get(path)
+        .ok_or_else(|| Defect::new(format!("{path} was planned and is in no source")))?;
     let bytes = fs_err::read(file)?;
     if Digest::of(&bytes) == *digest {
         Ok(bytes)
     } else {
-        Err(BuildError::SourceChanged { path: file.display().to_string() })
+        Err(CollectError::SourceChanged { path: file.display().to_string() }.into())
     }
 }

@@ -4,19 +4,20 @@
 //! build runs nothing, and one that is run anew gives the same files. Those that do not wait for each other run side by
 //! side.
 
-use crate::crates;
 use crate::job::{Content, Given, Job, Remembered};
 use crate::output::tree;
 use crate::run;
+use crate::{StepError, crates};
 use kiln_collect::{BroughtBy, Part, component, read_given};
 use kiln_guest::{Bases, Difference};
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_plan::{
-    ArtifactPlan, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection, parse_cargo_lock,
+    ArtifactPlan, InvalidFiles, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection,
+    parse_cargo_lock,
 };
 use kiln_record::{
-    Check, CheckName, Code, Component, ComponentId, Digest, Ecosystem, Embedded, Finding, Input, InputRole,
-    MadeBy, MadeFrom, Tree, digest_of_value,
+    Check, CheckName, Code, Component, ComponentId, Defect, Digest, Ecosystem, Embedded, Finding, Input,
+    InputRole, MadeBy, MadeFrom, Tree, digest_of_value,
 };
 use kiln_sbom::merge_embedded;
 use kiln_store::StatCache;
@@ -36,7 +37,7 @@ pub struct StepFiles(Vec<BTreeMap<String, Content>>);
 
 impl StepFiles {
     /// Reads the trees. File content is only read where the stat cache does not know it.
-    pub fn read(root: &Path, manifest: &Manifest, stat: &StatCache) -> Result<Self, BuildError> {
+    pub fn read(root: &Path, manifest: &Manifest, stat: &StatCache) -> Result<Self, StepError> {
         let mut steps = Vec::new();
         for step in &manifest.steps {
             let mut given = BTreeMap::new();
@@ -59,7 +60,7 @@ impl StepFiles {
     }
 
     /// The step, path and tree digest of each.
-    pub fn digests(&self, manifest: &Manifest) -> Result<Vec<(String, String, Digest)>, BuildError> {
+    pub fn digests(&self, manifest: &Manifest) -> Result<Vec<(String, String, Digest)>, StepError> {
         let mut all = Vec::new();
         for (step, given) in manifest.steps.iter().zip(&self.0) {
             for input in &step.inputs {
@@ -78,17 +79,17 @@ fn locked_crates(
     manifest: &Manifest,
     step: &StepSection,
     lock: &str,
-) -> Result<Vec<LockedCrate>, BuildError> {
+) -> Result<Vec<LockedCrate>, StepError> {
     let path = root.join(lock);
     if !path.is_file() {
         let message = format!("the step `{}` names the lock {lock}, which is not there", step.name);
         let problem = Problem::in_file(&manifest.file, message)
             .at(&manifest.text, step.spans.name.clone())
             .help("make it: cargo generate-lockfile");
-        return Err(BuildError::Input(vec![problem]));
+        return Err(InvalidFiles(vec![problem]).into());
     }
     let text: Arc<str> = fs_err::read_to_string(path)?.into();
-    parse_cargo_lock(lock, &text).map_err(BuildError::Input)
+    parse_cargo_lock(lock, &text).map_err(|problems| InvalidFiles(problems).into())
 }
 
 /// A step whose files are in the store.
@@ -135,7 +136,7 @@ pub async fn make_all(
     bases: &Bases,
     plan: &ArtifactPlan,
     files: &StepFiles,
-) -> Result<Vec<ReadyStep>, BuildError> {
+) -> Result<Vec<ReadyStep>, StepError> {
     let count = plan.manifest.steps.len();
     let steps = Steps { bases, plan, files, ready: (0..count).map(|_| OnceCell::new()).collect() };
     futures_util::future::try_join_all((0..count).map(|index| steps.ready(index))).await
@@ -174,14 +175,14 @@ pub fn crate_inputs(component: &Component) -> impl Iterator<Item = Input> {
     })
 }
 
-type Making<'s> = Pin<Box<dyn Future<Output = Result<ReadyStep, BuildError>> + Send + 's>>;
+type Making<'s> = Pin<Box<dyn Future<Output = Result<ReadyStep, StepError>> + Send + 's>>;
 
 impl Steps<'_> {
     fn ready(&self, index: usize) -> Making<'_> {
         Box::pin(async move { self.ready[index].get_or_try_init(|| self.make(index)).await.cloned() })
     }
 
-    async fn make(&self, index: usize) -> Result<ReadyStep, BuildError> {
+    async fn make(&self, index: usize) -> Result<ReadyStep, StepError> {
         let section = &self.plan.manifest.steps[index];
         // What it waits for is made side by side.
         let needs = section.inputs.iter().filter_map(|input| match input {
@@ -202,7 +203,13 @@ impl Steps<'_> {
                     other.map(|other| Content::Made(Arc::clone(&other.all)))
                 }
             };
-            let content = content.ok_or(BuildError::Interrupted)?;
+            let content = content.ok_or_else(|| {
+                Defect::new(format!(
+                    "the input `{}` of the step `{}` was not planned",
+                    input.name(),
+                    section.name
+                ))
+            })?;
             let digest = content.digest()?;
             given.push(Given { at: input.at().to_owned(), name: input.name().to_owned(), content, digest });
         }
@@ -219,7 +226,7 @@ impl Steps<'_> {
             None => {
                 let made = run::make(self.bases, &job).await?;
                 let (store, digest) = (self.bases.store().clone(), job.digest);
-                blocking(move || {
+                blocking::<_, StepError>(move || {
                     store.remember(&digest, &made)?;
                     Ok(made)
                 })
@@ -234,7 +241,7 @@ impl Steps<'_> {
         section: &'j StepSection,
         index: usize,
         given: Vec<Given>,
-    ) -> Result<Job<'j>, BuildError> {
+    ) -> Result<Job<'j>, StepError> {
         let base = &self.plan.steps[index].base;
         let env = run::variables(self.plan, section, base);
         let trees: Vec<(&str, Digest)> =

@@ -1,9 +1,10 @@
 //! Upstream sources: brought from git, held against their lock, and made into trees.
 
+use crate::StepError;
 use kiln_collect::{BroughtBy, Part, component, globs, link_stays_inside};
 use kiln_fetch::{FetchError, GitObject, Repository};
-use kiln_invocation::{BuildError, Event, Network};
-use kiln_plan::{LockedUpstream, Manifest, Problem, UpstreamSection, artifact_lock_path};
+use kiln_invocation::{Event, Network};
+use kiln_plan::{InvalidFiles, LockedUpstream, Manifest, Problem, UpstreamSection, artifact_lock_path};
 use kiln_record::{Component, ComponentId, Digest, Ecosystem, Entry, Mode, Tree, TreePath, Upstream};
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ pub async fn bring_all(
     network: &Network,
     manifest: &Manifest,
     locked: &[LockedUpstream],
-) -> Result<Vec<ReadyUpstream>, BuildError> {
+) -> Result<Vec<ReadyUpstream>, StepError> {
     let mut ready = Vec::new();
     for (section, locked) in manifest.upstreams.iter().zip(locked) {
         let tree = match known(network.store(), &locked.tree)? {
@@ -72,9 +73,9 @@ pub async fn bring_all(
 }
 
 /// What a repository did, with the section of the manifest that it is about.
-pub fn of(manifest: &Manifest, section: &UpstreamSection, error: BuildError) -> BuildError {
+pub fn of(manifest: &Manifest, section: &UpstreamSection, error: StepError) -> StepError {
     match error {
-        BuildError::Fetch(source) => BuildError::Upstream {
+        StepError::Fetch(source) => StepError::Upstream {
             file: manifest.file.clone(),
             name: section.name.clone(),
             source: Box::new(source),
@@ -89,8 +90,8 @@ pub fn differs(
     section: &UpstreamSection,
     locked: &LockedUpstream,
     tree: &Tree,
-) -> BuildError {
-    BuildError::UpstreamDiffers {
+) -> StepError {
+    StepError::UpstreamDiffers {
         name: section.name.as_str().into(),
         lock: artifact_lock_path(manifest.stated_name()).into(),
         commit: locked.commit.as_str().into(),
@@ -100,7 +101,7 @@ pub fn differs(
 }
 
 /// The tree that an earlier run stored, if the store still has all of it.
-fn known(store: &Store, digest: &Digest) -> Result<Option<Tree>, BuildError> {
+fn known(store: &Store, digest: &Digest) -> Result<Option<Tree>, StepError> {
     let Some(entries) = store.cache_get::<Vec<(TreePath, Entry)>>(CACHE, digest)? else {
         return Ok(None);
     };
@@ -123,7 +124,7 @@ pub async fn bring(
     section: &UpstreamSection,
     commit: &str,
     name: Option<&str>,
-) -> Result<Tree, BuildError> {
+) -> Result<Tree, StepError> {
     let label = format!("{} ({})", section.name, &commit[..commit.len().min(12)]);
     network.run().tell(Event::DownloadStarted { file: label.clone(), size: None });
     let folder = network.store().temporary_folder()?;
@@ -141,12 +142,12 @@ async fn bring_into(
     commit: &str,
     name: Option<&str>,
     scratch: &Path,
-) -> Result<Tree, BuildError> {
+) -> Result<Tree, StepError> {
     let repository = Repository::new(&section.git);
     repository.fetch(commit, name, scratch).await?;
     let files = repository.files(commit, section.folder.as_deref(), scratch).await?;
     let refuse = |why: String| {
-        BuildError::Fetch(FetchError::NotInRepository {
+        StepError::Fetch(FetchError::NotInRepository {
             url: section.git.clone(),
             why: format!("commit {commit}: {why}"),
         })
@@ -155,7 +156,7 @@ async fn bring_into(
     let mut tree = Tree::new();
     let mut pending = 0;
     // Stored in batches: a store write is a rename each, and the whole folder need not be in memory.
-    let flush = |read: &mut Vec<(GitObject, Vec<u8>)>, tree: &mut Tree| -> Result<(), BuildError> {
+    let flush = |read: &mut Vec<(GitObject, Vec<u8>)>, tree: &mut Tree| -> Result<(), StepError> {
         let contents: Vec<&Vec<u8>> = read.iter().map(|(_, content)| content).collect();
         let digests = network.store().put_all(&contents)?;
         for ((file, content), digest) in read.drain(..).zip(digests) {
@@ -169,7 +170,7 @@ async fn bring_into(
     };
     let mut links = Vec::new();
     repository
-        .read(&files, scratch, |file, content| -> Result<(), BuildError> {
+        .read(&files, scratch, |file, content| -> Result<(), StepError> {
             if content.starts_with(LFS_POINTER) {
                 return Err(refuse(format!(
                     "`{}` is a pointer to a file that Git LFS keeps elsewhere, which kiln does not fetch",
@@ -201,12 +202,13 @@ async fn bring_into(
 }
 
 /// What the manifest takes of a tree.
-pub fn taken(section: &UpstreamSection, tree: &Tree, manifest: &Manifest) -> Result<Tree, BuildError> {
+pub fn taken(section: &UpstreamSection, tree: &Tree, manifest: &Manifest) -> Result<Tree, StepError> {
     let problem = |message: String| {
-        BuildError::Input(vec![
+        InvalidFiles(vec![
             Problem::in_file(&manifest.file, format!("upstream `{}`: {message}", section.name))
                 .help("check `folder`, `include` and `exclude`"),
         ])
+        .into()
     };
     let include = globs(&section.include).map_err(problem)?;
     let exclude = globs(&section.exclude).map_err(problem)?;

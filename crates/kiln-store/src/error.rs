@@ -1,6 +1,6 @@
 //! Why the store, the ledger or an output folder could not be read or written.
 
-use kiln_record::{ArtifactName, Digest, RecordError};
+use kiln_record::{Advice, ArtifactName, Digest, RecordError, RunError, exit};
 use std::io;
 use std::path::PathBuf;
 
@@ -112,4 +112,26 @@ pub enum StoreError {
     /// A file kept changing while it was read.
     #[error("{} changes while it is read: stop whatever writes to it, then try again", .0.display())]
     Unstable(PathBuf),
+}
+
+impl RunError for StoreError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Locked { .. } => {
+                Advice::exit(exit::STORE_FAILURE).hint("KILN_LOCK_WAIT says how many seconds to wait for it")
+            }
+            Self::NoSuchEntry { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::CacheKind(_) | Self::FileName(_) | Self::Serialize { .. } => Advice::exit(exit::UNEXPECTED),
+            Self::Io(_)
+            | Self::DigestMismatch { .. }
+            | Self::BlobMissing { .. }
+            | Self::BlobDamaged { .. }
+            | Self::Format { .. }
+            | Self::LedgerBroken { .. }
+            | Self::Record { .. }
+            | Self::NotPublished(_)
+            | Self::NotAFile(_)
+            | Self::Unstable(_) => Advice::exit(exit::STORE_FAILURE),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod bring;
 mod choose;
+mod error;
 mod package;
 mod parts;
 mod sdist;
@@ -14,6 +15,8 @@ pub use choose::{
     Bindings, Question, Selecting, claimed, claimed_twice, command, declare, declared, included_files,
     left_out, planned_file, relock, select_for, target_environment,
 };
+use error::Judged;
+pub use error::WheelError;
 pub use package::package;
 pub use parts::parts;
 pub use sdist::{Builder, UnpackedSource, environment_of_base};

@@ -1,11 +1,11 @@
 //! Puts a tree on its base: layers, config, and what the record says of both.
 
 use super::{layers, start};
+use crate::BuildError;
 use kiln_collect::{Collection, component};
 use kiln_dockerfile::Made;
 use kiln_guest::{AssembledImage, BaseImage, numeric_user};
 use kiln_image::{Image, OsPackage, Stated};
-use kiln_invocation::BuildError;
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{

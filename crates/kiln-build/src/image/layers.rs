@@ -1,13 +1,15 @@
 //! The layers of an image: one for each reason to change. Those that are in the store already are not made again.
 
+use crate::BuildError;
 use kiln_collect::Collection;
 use kiln_dockerfile::Made;
 use kiln_guest::{BaseImage, BaseLayer, in_image};
 use kiln_image::{ContentEntry, LAYER_MEDIA_TYPE, Layer};
-use kiln_invocation::BuildError;
 use kiln_pack::{LayerCodec, LayerSums, LayerWriter, Limits, TarContent, TarWriter, layer_tar, read_tar};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ComponentId, Digest, Ecosystem, Entry, LayerRole, Mode, Tree, TreePath, digest_of_value};
+use kiln_record::{
+    ComponentId, Defect, Digest, Ecosystem, Entry, LayerRole, Mode, Tree, TreePath, digest_of_value,
+};
 use kiln_store::Store;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +73,7 @@ pub(super) fn layers(
         for (path, entry) in collection.tree.iter() {
             let is_own = collection.owners.get(path) == Some(&application);
             if is_own == (role == LayerRole::Application) {
-                tree.insert(path.clone(), entry.clone())
-                    .map_err(|error| io::Error::other(error.to_string()))?;
+                tree.insert(path.clone(), entry.clone()).map_err(|error| Defect::new(error.to_string()))?;
             }
         }
         if !tree.is_empty() {
@@ -169,7 +170,7 @@ fn folders_of_base(tree: &Tree, mount: &str, base: &BaseImage) -> Result<BTreeSe
         let place = in_image(path, mount)?;
         for (end, _) in place.as_str().match_indices('/') {
             let folder =
-                TreePath::new(&place.as_str()[..end]).map_err(|error| io::Error::other(error.to_string()))?;
+                TreePath::new(&place.as_str()[..end]).map_err(|error| Defect::new(error.to_string()))?;
             if base.contents.entries.get(&folder) == Some(&ContentEntry::Folder) {
                 folders.insert(folder);
             }
@@ -213,12 +214,12 @@ pub(super) fn read_back(
                 mount => {
                     let inside = item.path.as_str().strip_prefix(mount).and_then(|p| p.strip_prefix('/'));
                     TreePath::new(inside.unwrap_or(item.path.as_str()))
-                        .map_err(|error| io::Error::other(error.to_string()))?
+                        .map_err(|error| Defect::new(error.to_string()))?
                 }
             };
             // What a later layer has takes the place of it.
             tree.remove(&path);
-            tree.insert(path, entry).map_err(|error| io::Error::other(error.to_string()))?;
+            tree.insert(path, entry).map_err(|error| Defect::new(error.to_string()))?;
             Ok(())
         })?;
     }

@@ -1,12 +1,12 @@
 //! Writing an image out: as a tar or as the folder of an OCI layout, from blobs of the store.
 
 use super::layers::read_back;
+use crate::BuildError;
 use kiln_collect::Collection;
 use kiln_guest::AssembledImage;
 use kiln_image::{
     CONFIG_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, blob_path, layout_documents, write_archive, write_oci_tar,
 };
-use kiln_invocation::BuildError;
 use kiln_plan::{ArtifactPlan, ImageOutput};
 use kiln_publish::described;
 use kiln_record::{Digest, HashingWriter, LayerRole, Output};

@@ -1,8 +1,9 @@
 //! Collected: one tree with owners, packaged as the manifest asks.
 
 use super::fetch::Fetched;
+use crate::Judged;
 use kiln_audit::Expected;
-use kiln_collect::{Collection, Judged, Part, ReadyLayer, Verdict, denied};
+use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::Bases;
 use kiln_invocation::{Event, Run, Stage};

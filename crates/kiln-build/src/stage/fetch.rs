@@ -1,9 +1,10 @@
 //! Planned, then fetched: everything that the plan names is in the store.
 
-use kiln_collect::{Judged, Part, ReadyLayer, SourceTree, Verdict, component, denied};
+use crate::{BuildError, Judged};
+use kiln_collect::{Part, ReadyLayer, SourceTree, Verdict, component, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::{Bases, target_runtime, with_system_of};
-use kiln_invocation::{BuildError, Event, Stage};
+use kiln_invocation::{Event, Stage};
 use kiln_plan::ArtifactPlan;
 use kiln_python::LayerContent;
 use kiln_record::{Check, CheckName, ComponentId, Ecosystem, Runtime};
@@ -85,7 +86,7 @@ async fn bring_distributions(
         .map(|layer| LayerContent { name: layer.name.clone(), distributions: layer.distributions.clone() })
         .collect();
     match kiln_wheel::select_for(bases, plan, runtime, contents).await? {
-        Ok(Some(selecting)) => kiln_wheel::bring(bases, plan, runtime, selecting).await,
+        Ok(Some(selecting)) => Ok(kiln_wheel::bring(bases, plan, runtime, selecting).await?),
         Ok(None) => {
             let check = Check::not_checked(CheckName::Distributions, "the manifest has no [python] section");
             let verdict = Verdict::of_checks(vec![check]);
@@ -119,5 +120,5 @@ async fn make(
     bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Dockerfile });
     let mut parts = brought.to_vec();
     parts.extend(kiln_wheel::parts(&distributions.wheels, &distributions.edges, None).0);
-    kiln_dockerfile::make(bases, plan, source, &parts).await
+    Ok(kiln_dockerfile::make(bases, plan, source, &parts).await?)
 }

@@ -3,11 +3,11 @@
 
 use super::standing::Standing;
 use super::verify::{Judgement, Verified};
-use crate::image;
+use crate::{BuildError, Judged, image};
 use kiln_audit::{Budget, ImageSizes, check_image_limits, check_limits};
-use kiln_collect::{Judged, OpenArchives, denied, tree_of_archive};
+use kiln_collect::{OpenArchives, denied, tree_of_archive};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Event, Stage, blocking};
+use kiln_invocation::{Event, Stage, blocking};
 use kiln_pack::ZipWriter;
 use kiln_publish::described;
 use kiln_record::{ArtifactName, Check, Entry, Finding, HashingWriter, Output};

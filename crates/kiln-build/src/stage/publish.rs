@@ -2,12 +2,13 @@
 
 use super::pack::{Archive, Packed};
 use super::standing::Standing;
+use crate::BuildError;
 use crate::recording::record;
 use kiln_collect::judge;
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Ending, Event, Run, Stage, blocking};
+use kiln_invocation::{Ending, Event, Run, Stage, blocking};
 use kiln_publish::documents;
-use kiln_record::{Digest, Finding, Level, Record};
+use kiln_record::{Defect, Digest, Finding, Level, Record};
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ impl Packed {
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
-                std::io::Error::other(format!("{}: {error}; this is a defect in kiln", record.artifact))
+                Defect::new(format!("the record of {} is not one: {error}", record.artifact))
             })?;
             let (ending, standing) = match archive {
                 Archive::Standing(standing) if standing.says(&record) => (Ending::Unchanged, *standing),

@@ -1,7 +1,9 @@
 //! What is published of an artifact that is judged again: whether it would be made again to the byte, and its files.
 
 use super::verify::Judgement;
-use kiln_invocation::{BuildError, Run};
+use crate::BuildError;
+use kiln_collect::CollectError;
+use kiln_invocation::Run;
 use kiln_record::{Digest, HashingWriter, Record};
 use kiln_store::{LedgerEntry, Publication};
 use std::collections::BTreeMap;
@@ -42,7 +44,7 @@ impl Standing {
             io::copy(&mut fs_err::File::open(&path)?, &mut writer)?;
             let (_, digest, _) = writer.finish();
             if digest != output.digest {
-                return Err(BuildError::SourceChanged { path: path.display().to_string() });
+                return Err(CollectError::SourceChanged { path: path.display().to_string() }.into());
             }
         }
         Ok(publication)

@@ -1,8 +1,8 @@
 //! The checks that run an artifact: it is imported, and then given its events, or watched.
 
+use crate::BuildError;
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_guest::{Bases, Loaded};
-use kiln_invocation::BuildError;
 use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
 use kiln_record::{ArtifactKind, Cause, Code, DistributionName, Finding, Gap, ImportRecord, Runtime};

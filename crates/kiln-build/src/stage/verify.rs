@@ -2,12 +2,12 @@
 
 use super::collect::Collected;
 use super::trial::{Trial, Tried};
-use crate::image;
+use crate::{BuildError, Judged, image};
 use kiln_audit::{distributions_in_tree, reconcile};
-use kiln_collect::{Collection, Judged, Part, ReadyLayer, Verdict, denied};
+use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded};
-use kiln_invocation::{BuildError, Event, Stage, blocking};
+use kiln_invocation::{Event, Stage, blocking};
 use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
 use kiln_record::{Ecosystem, Gap, ImportRecord, Runtime};

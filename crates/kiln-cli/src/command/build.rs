@@ -10,7 +10,7 @@ use kiln_audit::format_size;
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, build};
 use kiln_invocation::Ending;
 use kiln_publish::IndexResult;
-use kiln_record::{Exit, Level, exit};
+use kiln_record::{Exit, Level, RunError, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -76,10 +76,10 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
 /// The reason that a person would deal with first, as `docs/findings.md` says: what is wrong in a file that was written,
 /// then what is denied, then what failed first by name.
 fn exit_code(report: &BuildReport) -> Exit {
-    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref());
-    let of_artifacts = report.results.iter().filter_map(|result| result.error.as_ref());
-    let codes: Vec<Exit> =
-        of_artifacts.chain(of_indexes).chain(&report.error).map(crate::failure::exit_of).collect();
+    let of_indexes = report.indexes.iter().filter_map(|index| index.error.as_ref()).map(RunError::exit);
+    let of_artifacts = report.results.iter().filter_map(|result| result.error.as_ref()).map(RunError::exit);
+    let after = report.error.as_ref().map(RunError::exit);
+    let codes: Vec<Exit> = of_artifacts.chain(of_indexes).chain(after).collect();
     if codes.contains(&exit::INPUT_INVALID) {
         return exit::INPUT_INVALID;
     }

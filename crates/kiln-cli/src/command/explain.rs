@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::{findings, signals};
 use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
-use kiln_invocation::BuildError;
+use kiln_invocation::InvocationError;
 use kiln_record::{Cause, DistributionName, Entry, Exit, Importable, Level, exit};
 
 /// How many native files, and how many files that were not taken, are named to a person.
@@ -63,7 +63,7 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
 }
 
 /// The error for a subject that is neither a distribution nor a path.
-fn nowhere(explanation: &Explanation, subject: &str) -> BuildError {
+fn nowhere(explanation: &Explanation, subject: &str) -> InvocationError {
     let plain = |text: &str| text.to_lowercase().replace(['_', '.'], "-");
     let wanted = plain(subject);
     let near = |name: &str| {
@@ -75,7 +75,7 @@ fn nowhere(explanation: &Explanation, subject: &str) -> BuildError {
     let mut known: Vec<String> =
         explanation.distributions.iter().map(|row| row.name.clone()).filter(|name| near(name)).collect();
     known.truncate(SHOWN);
-    BuildError::Unknown { kind: "distribution, path or module", name: subject.to_owned(), known }
+    InvocationError::Unknown { kind: "distribution, path or module", name: subject.to_owned(), known }
 }
 
 /// One line for each distribution over the five lists.

@@ -11,15 +11,19 @@ const DECODER_MEMORY: u64 = 256 << 20;
 /// Decompresses a whole `.xz` file that may hold `limit` bytes at most.
 ///
 /// # Errors
-/// [`ImageError::TooLarge`] above the limit, [`ImageError::Io`] if the data is damaged.
+/// [`ImageError::TooLarge`] above the limit, [`ImageError::Document`] if the data is damaged.
 pub fn decompress_xz(bytes: &[u8], limit: u64) -> Result<Vec<u8>, ImageError> {
     let what = "the decompressed package index";
-    let reader = xz_reader(bytes).map_err(ImageError::io("start the xz decoder"))?;
+    let damaged = |error: io::Error| ImageError::Document {
+        what: "package index".to_owned(),
+        reason: format!("it cannot be decompressed: {error}"),
+    };
     let mut out = Vec::new();
-    reader
+    xz_reader(bytes)
+        .map_err(damaged)?
         .take(limit.saturating_add(1))
         .read_to_end(&mut out)
-        .map_err(ImageError::io("decompress the package index"))?;
+        .map_err(damaged)?;
     if out.len() as u64 > limit {
         return Err(ImageError::TooLarge { what: what.to_owned(), limit });
     }

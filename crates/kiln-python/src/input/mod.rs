@@ -8,7 +8,7 @@ mod toml_table;
 mod url;
 
 pub(crate) use path::{Unfollowed, included_path};
-pub use problem::{InputProblem, ProblemKind, Remark};
+pub use problem::{InputProblem, InvalidInput, ProblemKind, Remark};
 pub(crate) use text::{Lines, too_large};
 pub(crate) use toml_table::{get_str, get_strings, get_table, parse_toml};
 pub(crate) use url::{file_name_of, fragment_hash, without_credentials};

@@ -1,6 +1,6 @@
 //! What is wrong with a file that a user wrote, and what was passed over in it.
 
-use kiln_record::{Code, Finding};
+use kiln_record::{Advice, Code, Finding, RunError, exit};
 use std::fmt;
 
 /// Something that a user wrote, or did not write, and that has to change before a build can start.
@@ -74,6 +74,37 @@ impl fmt::Display for InputProblem {
 }
 
 impl std::error::Error for InputProblem {}
+
+/// Dependency locks or project files are wrong: all their problems, with what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidInput(pub Vec<InputProblem>);
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.0.iter().enumerate() {
+            let line = if number == 0 { "" } else { "\n" };
+            write!(f, "{line}{problem}")?;
+            for remedy in &problem.remedy {
+                write!(f, "\n  help: {remedy}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for InvalidInput {}
+
+impl From<InputProblem> for InvalidInput {
+    fn from(problem: InputProblem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl RunError for InvalidInput {
+    fn advice(&self) -> Advice<'_> {
+        Advice::exit(exit::INPUT_INVALID)
+    }
+}
 
 /// Something that a file says and that is passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Distributions: which file of the lock to take, bringing it into the store, and reading it once.
 
+use crate::WheelError;
 use kiln_audit::{ElfFacts, inspect_elf};
 use kiln_collect::MemberStream;
 use kiln_fetch::{FetchError, IndexFile, Url, redacted, without_credentials};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Network, Rules, blocking};
+use kiln_invocation::{InvocationError, Network, Rules, blocking};
 use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_python::{
@@ -100,7 +101,7 @@ pub(crate) fn choice_key(
     locked: &Locked,
     hashes: &[Digest],
     target: &TargetEnvironment,
-) -> Result<Digest, BuildError> {
+) -> Result<Digest, WheelError> {
     Ok(digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, hashes, target.tags()))?)
 }
 
@@ -109,7 +110,7 @@ pub async fn known(
     network: &Network,
     locked: &Locked,
     target: &TargetEnvironment,
-) -> Result<Option<ReadyWheel>, BuildError> {
+) -> Result<Option<ReadyWheel>, WheelError> {
     if !matches!(locked.place, None | Some(FilePlace::Url(_))) {
         // Of the workspace: only a build makes its wheel.
         return Ok(None);
@@ -130,7 +131,7 @@ pub(crate) async fn bring(
     locked: &Locked,
     index: Option<&str>,
     target: &TargetEnvironment,
-) -> Result<Found, BuildError> {
+) -> Result<Found, WheelError> {
     let source = index.map(|name| OriginSource::Index { name: name.to_owned() });
     let hashes = locked_hashes(locked);
     let key = choice_key(locked, &hashes, target)?;
@@ -153,7 +154,7 @@ pub(crate) async fn bring(
     let locked_files: Vec<&IndexFile> =
         listed.iter().filter(|file| file.digest.is_none_or(|digest| hashes.contains(&digest))).collect();
     if locked_files.is_empty() {
-        return Err(BuildError::HashNotLocked {
+        return Err(WheelError::HashNotLocked {
             distribution: locked.name.to_string(),
             version: locked.version.clone(),
             lock: format!("{lock_file}:{}", locked.line),
@@ -173,7 +174,7 @@ pub(crate) async fn bring(
     let listed_hashes: BTreeSet<Digest> = locked_files.iter().filter_map(|file| file.digest).collect();
     let unlisted = hashes.iter().filter(|hash| !listed_hashes.contains(hash)).count();
     if unlisted > 0 && locked_files.iter().all(|file| file.digest.is_some()) {
-        return Err(BuildError::NotAllListed {
+        return Err(WheelError::NotAllListed {
             distribution: locked.name.to_string(),
             version: locked.version.clone(),
             lock: format!("{lock_file}:{}", locked.line),
@@ -202,9 +203,9 @@ pub(crate) async fn bring_from_url(
     lock_file: &str,
     locked: &Locked,
     target: &TargetEnvironment,
-) -> Result<Found, BuildError> {
+) -> Result<Found, WheelError> {
     let lock = format!("{lock_file}:{}", locked.line);
-    let bad = |why: String| BuildError::Fetch(FetchError::Setting { from: lock.clone(), why });
+    let bad = |why: String| WheelError::Fetch(FetchError::Setting { from: lock.clone(), why });
     let parsed: Url = url.parse().map_err(|error| bad(format!("its URL is none: {error}")))?;
     let mut shown = without_credentials(&parsed);
     shown.set_query(None);
@@ -247,10 +248,10 @@ pub(crate) async fn judged(
     lock_file: &str,
     locked: &Locked,
     source: Option<OriginSource>,
-) -> Result<Found, BuildError> {
+) -> Result<Found, WheelError> {
     match read(network, chosen).await {
         Ok(ready) => Ok(Found::Wheel(Box::new(ReadyWheel { source, ..ready }))),
-        Err(BuildError::Wheel { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
+        Err(WheelError::Unusable { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
             let finding = Finding::new(Code::RecordMismatch, locked.name.as_str(), source.to_string())
                 .detail(format!("the lock names this file at {lock_file}:{}", locked.line))
                 .remedy("do not use this file: ask its publisher what happened to it")
@@ -262,7 +263,7 @@ pub(crate) async fn judged(
 }
 
 /// Reads a wheel of the store, unless that was done.
-pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel, BuildError> {
+pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel, WheelError> {
     // What reading tells is judged, and reading again is cheap: only the code that read it may say what it told.
     let Rules { makers, judges } = network.run().rules();
     let key = digest_of_value(&(makers, judges, &chosen))?;
@@ -279,10 +280,10 @@ pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel
     .await
 }
 
-fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, BuildError> {
+fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelError> {
     let mut file = store.open_blob(&chosen.digest)?;
     let (size, sha512) = sha512(store, &mut file, &chosen.digest)?;
-    let damaged = |source: PackError| BuildError::Archive { file: chosen.file_name.clone(), source };
+    let damaged = |source: PackError| InvocationError::Archive { file: chosen.file_name.clone(), source };
     let mut archive = ZipReader::open(BufReader::new(file), &Limits::default()).map_err(damaged)?;
     let mut members = BTreeMap::new();
     let mut wheel_members = Vec::new();
@@ -322,7 +323,7 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, BuildEr
         Some(member) => archive.read(member).map_err(|error| error.to_string()),
         None => Err("it is not in the archive".to_owned()),
     })
-    .map_err(|source| BuildError::Wheel { file: chosen.file_name.clone(), source })?;
+    .map_err(|source| WheelError::Unusable { file: chosen.file_name.clone(), source })?;
     let mut embedded = Vec::new();
     let mut unread_sboms = BTreeMap::new();
     for path in &wheel.embedded_sboms {
@@ -352,13 +353,13 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, BuildEr
 }
 
 /// Length and SHA-512 of a blob of the store.
-pub(crate) fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), BuildError> {
+pub(crate) fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), WheelError> {
     sha512(store, &mut store.open_blob(digest)?, digest)
 }
 
 /// Length and SHA-512 of a blob, with its digest checked on the way: from here on its content is trusted to be what the
 /// lock names.
-fn sha512(store: &Store, file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), BuildError> {
+fn sha512(store: &Store, file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), WheelError> {
     let mut long = Sha512::new();
     let mut hasher = kiln_record::Hasher::default();
     let mut buffer = vec![0; 128 * 1024];

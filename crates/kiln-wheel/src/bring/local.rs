@@ -4,17 +4,19 @@
 //! every other wheel, so that what is installed, recorded and judged does not depend on where it came from.
 
 use super::distribution::{Chosen, Found, judged};
+use crate::WheelError;
 use crate::choose::parse_lock;
 use fs_err as fs;
-use kiln_invocation::{BuildError, Network, blocking, text_file};
+use kiln_collect::CollectError;
+use kiln_invocation::{InvocationError, Network, blocking, text_file};
 use kiln_pack::{ZipWriter, compress};
-use kiln_plan::{ArtifactPlan, PlanInputs, Problem, PythonSection};
+use kiln_plan::{ArtifactPlan, InvalidFiles, PlanInputs, Problem, PythonSection};
 use kiln_python::{
-    FilePlace, Lock, Locked, SourceProject, TargetEnvironment, best_wheel, is_file_of, read_source_project,
-    render_record,
+    FilePlace, InvalidInput, Lock, Locked, SourceProject, TargetEnvironment, best_wheel, is_file_of,
+    read_source_project, render_record,
 };
 use kiln_record::{
-    Code, Digest, Entry, Finding, InputRole, Mode, OriginSource, Tree, TreePath, digest_of_value,
+    Code, Defect, Digest, Entry, Finding, InputRole, Mode, OriginSource, Tree, TreePath, digest_of_value,
 };
 use kiln_store::{StatCache, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +37,7 @@ struct Member {
 }
 
 /// How the digest and the length of a file are found: planning remembers them, and a build reads the file.
-type DigestOf<'a> = &'a mut dyn FnMut(&Path) -> Result<(Digest, u64), BuildError>;
+type DigestOf<'a> = &'a mut dyn FnMut(&Path) -> Result<(Digest, u64), WheelError>;
 
 enum Content {
     File(PathBuf),
@@ -50,7 +52,7 @@ pub fn planned_places(
     stat: &StatCache,
     section: &PythonSection,
     inputs: &PlanInputs,
-) -> Result<Vec<(String, Digest)>, BuildError> {
+) -> Result<Vec<(String, Digest)>, WheelError> {
     let Some(lock) = &inputs.lock else { return Ok(Vec::new()) };
     let key = digest_of_value(&(lock, &inputs.project, &inputs.included))?;
     let places = match store.cache_get::<BTreeSet<(bool, String)>>(CACHE, &key)? {
@@ -77,10 +79,10 @@ pub fn planned_places(
 }
 
 /// The places that a lock names, each with whether it is a folder.
-fn places_of(root: &Path, section: &PythonSection) -> Result<BTreeSet<(bool, String)>, BuildError> {
+fn places_of(root: &Path, section: &PythonSection) -> Result<BTreeSet<(bool, String)>, WheelError> {
     // Problems are told when the lock is read for the build.
     let lock = match text_file(root, &section.lock) {
-        Err(BuildError::Input(_)) => return Ok(BTreeSet::new()),
+        Err(InvocationError::Input(_)) => return Ok(BTreeSet::new()),
         other => other?,
     };
     let project = section.project_path().and_then(|path| text_file(root, &path).ok());
@@ -108,16 +110,18 @@ pub(crate) async fn bring(
     locked: &Locked,
     place: &FilePlace,
     target: &TargetEnvironment,
-) -> Result<Found, BuildError> {
+) -> Result<Found, WheelError> {
     let at = lock.place(locked);
     let refuse = |message: String, help: &str| {
-        BuildError::Input(vec![Problem::in_file(&at, message).help(help.to_owned())])
+        InvalidFiles(vec![Problem::in_file(&at, message).help(help.to_owned())]).into()
     };
     let root = network.run().root();
     let (path, is_folder) = match place {
         FilePlace::File(path) => (path, false),
         FilePlace::Folder(path) => (path, true),
-        FilePlace::Url(_) | FilePlace::Refused { .. } => return Err(BuildError::Interrupted),
+        FilePlace::Url(_) | FilePlace::Refused { .. } => {
+            return Err(Defect::new(format!("{at} is no place in the workspace")).into());
+        }
     };
     let full = root.join(path);
     let there = if is_folder { full.is_dir() } else { full.is_file() };
@@ -135,14 +139,13 @@ pub(crate) async fn bring(
         ));
     }
     let planned = plan.inputs.iter().find(|input| input.role == InputRole::Source && input.name == *path);
-    let changed = || BuildError::SourceChanged { path: path.clone() };
+    let changed = || CollectError::SourceChanged { path: path.clone() }.into();
     let (chosen, source) = if is_folder {
         let digest_of = &mut |file: &Path| {
             let bytes = fs::read(file)?;
             Ok((Digest::of(&bytes), bytes.len() as u64))
         };
-        let member =
-            read_member(root, path, digest_of)?.map_err(|problem| BuildError::Lock(vec![problem]))?;
+        let member = read_member(root, path, digest_of)?.map_err(|problem| InvalidInput(vec![problem]))?;
         let project = &member.project;
         if project.name != locked.name {
             return Err(refuse(
@@ -166,7 +169,7 @@ pub(crate) async fn bring(
         }
         let file_name = project.wheel_name();
         let store = network.store().clone();
-        let digest = blocking(move || Ok(store.put(&member.wheel()?)?)).await?;
+        let digest = blocking::<_, WheelError>(move || Ok(store.put(&member.wheel()?)?)).await?;
         (Chosen { file_name, digest }, OriginSource::Folder { path: path.clone(), tree })
     } else {
         let file_name = place.file_name().unwrap_or_default();
@@ -186,7 +189,7 @@ pub(crate) async fn bring(
             return Ok(Found::Finding(Box::new(finding)));
         }
         let store = network.store().clone();
-        blocking(move || Ok(store.put(&bytes)?)).await?;
+        blocking::<_, WheelError>(move || Ok(store.put(&bytes)?)).await?;
         (Chosen { file_name, digest }, OriginSource::File { path: path.clone() })
     };
     judged(network, chosen, &lock.name, locked, Some(source)).await
@@ -197,7 +200,7 @@ fn read_member(
     root: &Path,
     folder: &str,
     digest_of: DigestOf<'_>,
-) -> Result<Result<Member, kiln_python::InputProblem>, BuildError> {
+) -> Result<Result<Member, kiln_python::InputProblem>, WheelError> {
     let full = root.join(folder);
     let (mut paths, mut links) = (Vec::new(), Vec::new());
     let mut pending = vec![full.clone()];
@@ -226,7 +229,8 @@ fn read_member(
         Err(problem) => return Ok(Err(problem)),
     };
     let invalid = |path: &str, message: String, help: &str| {
-        BuildError::Input(vec![Problem::in_file(&format!("{folder}/{path}"), message).help(help.to_owned())])
+        InvalidFiles(vec![Problem::in_file(&format!("{folder}/{path}"), message).help(help.to_owned())])
+            .into()
     };
     let parent = |path: &str| path.rsplit_once('/').map(|(parent, _)| parent.to_owned());
     let folders: BTreeSet<Option<String>> = project.files.values().map(|path| parent(path)).collect();
@@ -249,22 +253,24 @@ fn read_member(
     for (path, text) in member.project.dist_info() {
         let entry =
             Entry::File { digest: Digest::of(text.as_bytes()), size: text.len() as u64, mode: Mode::Plain };
-        let path = TreePath::new(&path).map_err(std::io::Error::other)?;
+        let path =
+            TreePath::new(&path).map_err(|error| invalid(&path, error.to_string(), "rename the project"))?;
         member.add(path, entry, Content::Made(text))?;
     }
     Ok(Ok(member))
 }
 
 impl Member {
-    fn add(&mut self, path: TreePath, entry: Entry, content: Content) -> Result<(), BuildError> {
-        self.tree.insert(path.clone(), entry).map_err(std::io::Error::other)?;
+    fn add(&mut self, path: TreePath, entry: Entry, content: Content) -> Result<(), WheelError> {
+        self.tree.insert(path.clone(), entry).map_err(|error| Defect::new(error.to_string()))?;
         self.content.insert(path, content);
         Ok(())
     }
 
     /// The wheel: the same bytes for the same files.
-    fn wheel(&self) -> Result<Vec<u8>, BuildError> {
-        let record = TreePath::new(&self.project.record_path()).map_err(std::io::Error::other)?;
+    fn wheel(&self) -> Result<Vec<u8>, WheelError> {
+        let record =
+            TreePath::new(&self.project.record_path()).map_err(|error| Defect::new(error.to_string()))?;
         let rows = self.tree.iter().filter_map(|(path, entry)| match entry {
             Entry::File { digest, size, .. } => Some((path, *digest, *size)),
             Entry::Symlink { .. } => None,
@@ -283,7 +289,7 @@ impl Member {
             };
             let mode = match self.tree.get(path) {
                 Some(Entry::File { digest, .. }) if *digest != Digest::of(&bytes) => {
-                    return Err(BuildError::SourceChanged { path: path.to_string() });
+                    return Err(CollectError::SourceChanged { path: path.to_string() }.into());
                 }
                 Some(Entry::File { mode, .. }) => *mode,
                 _ => Mode::Plain,

@@ -5,11 +5,12 @@ pub(crate) mod local;
 
 use crate::choose::{Bindings, Selecting, declared};
 use crate::sdist::{Brought, Builder, unused};
+use crate::{Judged, WheelError};
 use distribution::ReadyWheel;
 use kiln_audit::Expected;
-use kiln_collect::{Judged, Verdict, denied};
+use kiln_collect::{Verdict, denied};
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Event, Stage};
+use kiln_invocation::{Event, Stage};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{
     FilePlace, Lock, Locked, TargetEnvironment, Wheel, requires, wheels_requiring_other_python,
@@ -116,7 +117,7 @@ async fn bring_each(
     wanted: &[Locked],
     bindings: &Bindings,
     target: &TargetEnvironment,
-) -> Result<Vec<Brought>, BuildError> {
+) -> Result<Vec<Brought>, WheelError> {
     let builder = Builder::new(bases, plan, runtime, bindings);
     let builder = &builder;
     let network = bases.network();

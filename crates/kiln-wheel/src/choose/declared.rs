@@ -1,11 +1,11 @@
 //! What a manifest's `requirements` ask for, held against the lock that `kiln lock ARTIFACT` made of them.
 
 use super::planned::planned_file;
-use kiln_invocation::BuildError;
+use crate::WheelError;
 use kiln_plan::{ArtifactPlan, LockKind, Manifest, PythonSection};
 use kiln_python::{
-    Declaration, Declared, InputProblem, Lock, TargetEnvironment, declare_project, declare_requirements,
-    declared_not_locked, is_of_input,
+    Declaration, Declared, InputProblem, InvalidInput, Lock, TargetEnvironment, declare_project,
+    declare_requirements, declared_not_locked, is_of_input,
 };
 use kiln_record::{Cause, DistributionName, Finding, Gap, InputRole};
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(crate) fn of_lock(
     root: &Path,
     plan: &ArtifactPlan,
     target: &TargetEnvironment,
-) -> Result<Result<Option<Declaration>, Vec<Finding>>, BuildError> {
+) -> Result<Result<Option<Declaration>, Vec<Finding>>, WheelError> {
     let Some(section) = &plan.manifest.python else { return Ok(Ok(None)) };
     if section.lock_kind() != LockKind::Requirements {
         return Ok(Ok(None));
@@ -59,7 +59,7 @@ pub(crate) fn of_lock(
             let declared = declare(section, &input.path, &input.text, &mut |path| {
                 planned_file(root, plan, InputRole::Lock, path).ok().map(|file| file.text.to_string())
             });
-            Some(declared.map_err(BuildError::Lock)?)
+            Some(declared.map_err(InvalidInput)?)
         }
     };
     let findings =

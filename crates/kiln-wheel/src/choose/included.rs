@@ -1,6 +1,7 @@
 //! The files that a requirements file includes: inputs of a build like the file itself.
 
-use kiln_invocation::{BuildError, text_file};
+use crate::WheelError;
+use kiln_invocation::{InvocationError, text_file};
 use kiln_python::parse_requirements;
 use kiln_record::{Digest, digest_of_value};
 use kiln_store::{StatCache, Store};
@@ -17,7 +18,7 @@ pub fn included_files(
     store: &Store,
     stat: &StatCache,
     lock: &(String, Digest),
-) -> Result<Vec<(String, Digest)>, BuildError> {
+) -> Result<Vec<(String, Digest)>, WheelError> {
     let key = digest_of_value(lock)?;
     let known: Option<Vec<(String, Digest)>> = store.cache_get(CACHE, &key)?;
     if let Some(known) = known {
@@ -32,7 +33,7 @@ pub fn included_files(
     }
     let text = match text_file(root, &lock.0) {
         // Problems are told when the lock is read for the build.
-        Err(BuildError::Input(_)) => return Ok(Vec::new()),
+        Err(InvocationError::Input(_)) => return Ok(Vec::new()),
         other => other?,
     };
     let mut asked = BTreeSet::new();

@@ -4,11 +4,14 @@ use super::binding::{Bindings, Question};
 use super::declared as declarations;
 use super::lock_text::parse_lock;
 use super::planned::planned_file;
-use kiln_collect::{Denied, Judged};
+use crate::{Judged, WheelError};
+use kiln_collect::Denied;
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, Event, Stage};
-use kiln_plan::{ArtifactPlan, LockKind, Manifest, Problem};
-use kiln_python::{Choice, Interpreter, LayerContent, Lock, Selection, TargetEnvironment, select};
+use kiln_invocation::{Event, Stage};
+use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, Problem};
+use kiln_python::{
+    Choice, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select,
+};
 use kiln_record::{BaseName, Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -45,10 +48,11 @@ pub async fn select_for(
                 "there is a [python] section, but the base `{}` of the Dockerfile has no Python to choose for",
                 plan.base.definition.name
             );
-            return Err(BuildError::Input(vec![
+            return Err(InvalidFiles(vec![
                 Problem::in_file(&plan.manifest.file, message)
                     .help("let the wanted stage start from a base with Python, or remove the section"),
-            ]));
+            ])
+            .into());
         }
         return Ok(Ok(None));
     }
@@ -127,7 +131,7 @@ pub fn declared(lock: &Lock, choice: &Choice) -> BTreeSet<DistributionName> {
 
 /// Reads the dependency lock. What a person must fix in it is a finding where the lock is missing or stale, and a
 /// problem otherwise.
-fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, BuildError> {
+fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Finding>>, WheelError> {
     let Some(section) = &plan.manifest.python else {
         return Ok(Err(Vec::new()));
     };
@@ -152,7 +156,11 @@ fn read_lock(root: &Path, plan: &ArtifactPlan) -> Result<Result<Lock, Vec<Findin
         Err(problems) => {
             let findings: Vec<Finding> =
                 problems.iter().filter_map(kiln_python::InputProblem::finding).collect();
-            if findings.len() == problems.len() { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) }
+            if findings.len() == problems.len() {
+                Ok(Err(findings))
+            } else {
+                Err(InvalidInput(problems).into())
+            }
         }
     }
 }

@@ -2,9 +2,10 @@
 //! another order, so that what depends on either is noticed.
 
 use super::place::{place_of_tree, python_root, without_prefix};
+use crate::WheelError;
 use kiln_collect::{Collection, Content};
 use kiln_guest::{Bases, Program, Ran, collections, guest};
-use kiln_invocation::{BuildError, Events, blocking};
+use kiln_invocation::{Events, blocking};
 use kiln_pack::{PackError, TarContent, read_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{COMPILE, CompileReport, CompileRequest};
@@ -62,7 +63,7 @@ pub(super) async fn compile(
     plan: &ArtifactPlan,
     runtime: &Runtime,
     collection: &Arc<Collection>,
-) -> Result<Compiled, BuildError> {
+) -> Result<Compiled, WheelError> {
     let manifest = &plan.manifest;
     if runtime.python.is_none() {
         let check =
@@ -107,7 +108,7 @@ pub(super) async fn compile(
     let remembered = {
         let (bases, collection) = (bases.clone(), Arc::clone(collection));
         let folder = manifest.python_folder().map(str::to_owned);
-        blocking(move || {
+        blocking::<_, WheelError>(move || {
             let prefix = folder.as_deref();
             let (bytecode, report) = first;
             let paths: Vec<&String> = bytecode.keys().collect();
@@ -216,7 +217,7 @@ async fn run(
     plan: &ArtifactPlan,
     collection: &Arc<Collection>,
     reverse: bool,
-) -> Result<(Bytecode, CompileReport), BuildError> {
+) -> Result<(Bytecode, CompileReport), WheelError> {
     let request = CompileRequest { root: python_root(plan), out: OUT.to_owned(), reverse };
     let mut env = plan.base.definition.image.env.clone();
     env.retain(|name, _| !name.starts_with("PYTHON"));
@@ -255,9 +256,9 @@ async fn run(
     .await
 }
 
-fn failed(base: &BaseName, ran: &Ran, reason: &str) -> BuildError {
+fn failed(base: &BaseName, ran: &Ran, reason: &str) -> WheelError {
     ran.log.push(reason);
-    ran.failed("compiling to bytecode", base)
+    ran.failed("compiling to bytecode", base).into()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! if an entry point does. What such a folder holds counts as outside from then on.
 
 use super::files::{DistributionFiles, Selected, contains, may_be_tests, test_folder};
+use crate::WheelError;
 use crate::bring::distribution::ReadyWheel;
 use kiln_collect::Collection;
-use kiln_invocation::BuildError;
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ impl<'a> TestFolders<'a> {
     }
 
     /// The files of the folders that nothing imports.
-    pub(super) fn selected(&self) -> Result<Selected, BuildError> {
+    pub(super) fn selected(&self) -> Result<Selected, WheelError> {
         let mut folders: BTreeMap<String, Vec<&TreePath>> = BTreeMap::new();
         let mut outside: Vec<(&TreePath, &TreePath)> = Vec::new();
         for (path, there) in &self.files.by_path {
@@ -76,7 +76,7 @@ impl<'a> TestFolders<'a> {
     }
 
     /// The artifact's own modules, and the entry points of its distributions.
-    fn own_texts(&self) -> Result<Vec<(Source, String)>, BuildError> {
+    fn own_texts(&self) -> Result<Vec<(Source, String)>, WheelError> {
         let mut texts = Vec::new();
         for (path, owner) in &self.collection.owners {
             let is_module = owner.ecosystem() == Ecosystem::Application && path.file_name().ends_with(".py");

@@ -2,11 +2,11 @@
 
 use super::files::{DistributionFiles, Selected, contains, folder_named};
 use super::imported::TestFolders;
+use crate::WheelError;
 use crate::bring::distribution::ReadyWheel;
 use globset::{GlobBuilder, GlobMatcher};
 use kiln_collect::Collection;
-use kiln_invocation::BuildError;
-use kiln_plan::{DropRule, PackageSection, Problem};
+use kiln_plan::{DropRule, InvalidFiles, PackageSection, Problem};
 use kiln_record::{Code, Finding, Transformation, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub(super) fn apply(
     collection: &mut Collection,
     wheels: &[ReadyWheel],
     prefix: Option<&str>,
-) -> Result<Vec<Finding>, BuildError> {
+) -> Result<Vec<Finding>, WheelError> {
     let dist_infos: Vec<String> = wheels
         .iter()
         .map(|ready| match prefix {
@@ -107,13 +107,13 @@ fn without_match(
         .collect()
 }
 
-fn globs(patterns: &[String]) -> Result<Vec<GlobMatcher>, BuildError> {
+fn globs(patterns: &[String]) -> Result<Vec<GlobMatcher>, WheelError> {
     patterns
         .iter()
         .map(|pattern| match GlobBuilder::new(pattern).literal_separator(true).build() {
             Ok(glob) => Ok(glob.compile_matcher()),
             // Checked when the manifest was read.
-            Err(error) => Err(BuildError::Input(vec![Problem::in_file("[package]", error.to_string())])),
+            Err(error) => Err(InvalidFiles(vec![Problem::in_file("[package]", error.to_string())]).into()),
         })
         .collect()
 }
@@ -161,7 +161,7 @@ fn type_stubs(
     store: &Store,
     collection: &Collection,
     files: &DistributionFiles,
-) -> Result<Selected, BuildError> {
+) -> Result<Selected, WheelError> {
     let mut selected = Selected::default();
     for (path, there) in &files.by_path {
         let is_stub = ending(path) == "pyi";
@@ -186,7 +186,7 @@ fn static_libraries(
     store: &Store,
     collection: &Collection,
     files: &DistributionFiles,
-) -> Result<Selected, BuildError> {
+) -> Result<Selected, WheelError> {
     let mut selected = Selected::default();
     for (path, there) in &files.by_path {
         let out = match ending(path) {

@@ -8,7 +8,8 @@ mod leave_out;
 mod place;
 
 use crate::bring::distribution::ReadyWheel;
-use kiln_collect::{Collection, Content, Judged, Verdict, below, denied, strip};
+use crate::{Judged, WheelError};
+use kiln_collect::{Collection, Content, Verdict, below, denied, strip};
 use kiln_guest::Bases;
 use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Bytecode};
@@ -40,7 +41,7 @@ pub async fn package(
         let (store, plan, wheels, section) =
             (bases.store().clone(), Arc::clone(plan), Arc::clone(wheels), section.clone());
         let mut collection = collection;
-        blocking(move || {
+        blocking::<_, WheelError>(move || {
             let smaller = Arc::make_mut(&mut collection);
             let folder = plan.manifest.python_folder();
             let found = leave_out::apply(&store, &section, smaller, &wheels, folder)?;

@@ -1,15 +1,16 @@
 //! What source distributions are built with: the wheels of the lock of build requirements, installed by kiln.
 
+use crate::WheelError;
 use crate::bring::distribution::{self, Found, ReadyWheel};
 use crate::choose::{claimed, claimed_twice, command, planned_file};
 use crate::parts::parts;
 use kiln_collect::Collection;
 use kiln_guest::Bases;
-use kiln_invocation::{BuildError, blocking};
+use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, BuildPlan, BuildSection, LockKind, Manifest, PinnedBase, TextFile};
 use kiln_python::{
-    Choice, InputProblem, Interpreter, Locked, Selection, TargetEnvironment, Wheel, declare_requirements,
-    is_of_input, parse_pylock, parse_requirements, requires, select,
+    Choice, InputProblem, Interpreter, InvalidInput, Locked, Selection, TargetEnvironment, Wheel,
+    declare_requirements, is_of_input, parse_pylock, parse_requirements, requires, select,
 };
 use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Runtime};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ impl BuildEnvironment {
         plan: &ArtifactPlan,
         runtime: &Runtime,
         build: &BuildPlan,
-    ) -> Result<Result<Arc<Self>, Vec<Finding>>, BuildError> {
+    ) -> Result<Result<Arc<Self>, Vec<Finding>>, WheelError> {
         let manifest = &plan.manifest;
         let base = &build.base;
         let interpreter = bases.interpreter(base).await?;
@@ -72,7 +73,7 @@ impl BuildEnvironment {
                 Err(problems) => {
                     let findings: Vec<Finding> = problems.iter().filter_map(InputProblem::finding).collect();
                     let all = findings.len() == problems.len();
-                    return if all { Ok(Err(findings)) } else { Err(BuildError::Lock(problems)) };
+                    return if all { Ok(Err(findings)) } else { Err(InvalidInput(problems).into()) };
                 }
             };
             selection = select(&lock, &target, &interpreter, &runtime, &Choice::default());
@@ -105,7 +106,7 @@ impl BuildEnvironment {
             return Ok(Err(findings));
         }
         let edges = needed.edges;
-        let (collection, wheels) = blocking(move || {
+        let (collection, wheels) = blocking::<_, WheelError>(move || {
             let (parts, findings) = parts(&wheels, &edges, None);
             let mut collection = Collection::new("build", &parts);
             collection.findings.splice(0..0, findings);
@@ -140,14 +141,14 @@ fn not_of_input(
     plan: &ArtifactPlan,
     lock: &TextFile,
     target: &TargetEnvironment,
-) -> Result<Vec<Finding>, BuildError> {
+) -> Result<Vec<Finding>, WheelError> {
     let input = plan.manifest.python.as_ref().and_then(|python| python.build_requirements());
     let Some(input) = input else { return Ok(Vec::new()) };
     let read = |path: &str| planned_file(root, plan, InputRole::Project, path);
     let text = read(input)?;
     let declaration =
         declare_requirements(&text.path, &text.text, &mut |path| Some(read(path).ok()?.text.to_string()))
-            .map_err(BuildError::Lock)?;
+            .map_err(InvalidInput)?;
     Ok(is_of_input(&lock.path, &lock.text, Some(&declaration), target, &command(&plan.manifest)))
 }
 
@@ -189,7 +190,7 @@ async fn wheel_of(
     lock_file: &str,
     locked: &Locked,
     target: &TargetEnvironment,
-) -> Result<Result<ReadyWheel, Box<Finding>>, BuildError> {
+) -> Result<Result<ReadyWheel, Box<Finding>>, WheelError> {
     let index = match claimed(&plan.indexes, &locked.name) {
         Ok(index) => index.map(|index| index.name.as_str()),
         Err(claims) => return Ok(Err(Box::new(claimed_twice(&locked.name, &claims)))),

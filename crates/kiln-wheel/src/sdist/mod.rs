@@ -11,11 +11,12 @@ pub use environment::environment_of_base;
 pub use source::UnpackedSource;
 pub(crate) use unused::unused;
 
+use crate::WheelError;
 use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
 use crate::choose::Bindings;
 use environment::BuildEnvironment;
 use kiln_guest::{Bases, Difference, Ending, Log, Program, Ran, again, collections, guest};
-use kiln_invocation::{BuildError, Event, blocking};
+use kiln_invocation::{Event, blocking};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, read_tar};
 use kiln_plan::{ArtifactPlan, BuildPlan, Manifest};
 use kiln_python::{
@@ -152,7 +153,7 @@ impl<'a> Builder<'a> {
         lock_file: &str,
         locked: &Locked,
         target: &TargetEnvironment,
-    ) -> Result<Brought, BuildError> {
+    ) -> Result<Brought, WheelError> {
         let (bases, place) = (self.bases, format!("{lock_file}:{}", locked.line));
         if let Some(build) = self.build_of(locked)
             && let Some(chosen) = self.chosen(locked, target)?
@@ -195,7 +196,7 @@ impl<'a> Builder<'a> {
         &self,
         locked: &Locked,
         target: &TargetEnvironment,
-    ) -> Result<Option<ReadyWheel>, BuildError> {
+    ) -> Result<Option<ReadyWheel>, WheelError> {
         if let Some(wheel) = distribution::known(self.bases.network(), locked, target).await? {
             return Ok(Some(wheel));
         }
@@ -209,7 +210,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The source distribution that an earlier run chose, if the store still has it.
-    fn chosen(&self, locked: &Locked, target: &TargetEnvironment) -> Result<Option<ChosenSdist>, BuildError> {
+    fn chosen(&self, locked: &Locked, target: &TargetEnvironment) -> Result<Option<ChosenSdist>, WheelError> {
         let key = distribution::choice_key(locked, &distribution::locked_hashes(locked), target)?;
         Ok(self.bases.store().recall(&key)?)
     }
@@ -219,7 +220,7 @@ impl<'a> Builder<'a> {
         build: &'j BuildPlan,
         locked: &'j Locked,
         chosen: ChosenSdist,
-    ) -> Result<Job<'j>, BuildError> {
+    ) -> Result<Job<'j>, WheelError> {
         let variables = variables(self.plan, build);
         let image = &build.base.definition.image;
         let key = digest_of_value(&(
@@ -231,7 +232,7 @@ impl<'a> Builder<'a> {
         Ok(Job { build, locked, chosen, variables, key })
     }
 
-    async fn ready(&self, job: &Job<'_>, known: Remembered) -> Result<ReadyWheel, BuildError> {
+    async fn ready(&self, job: &Job<'_>, known: Remembered) -> Result<ReadyWheel, WheelError> {
         let ready = distribution::read(self.bases.network(), known.wheel).await?;
         let mut from = BuiltFrom { reason: job.chosen.reason.clone(), ..known.from };
         let index = self.bindings.of(&job.locked.name);
@@ -245,7 +246,7 @@ impl<'a> Builder<'a> {
         job: &Job<'_>,
         place: &str,
         target: &TargetEnvironment,
-    ) -> Result<Brought, BuildError> {
+    ) -> Result<Brought, WheelError> {
         let _flight = self.bases.network().flight(&job.key).await;
         let known = match self.bases.store().recall::<Remembered>(&job.key)? {
             Some(known) => known,
@@ -275,7 +276,7 @@ impl<'a> Builder<'a> {
         Ok(Brought { wheel: Some(wheel), findings })
     }
 
-    async fn build(&self, job: &Job<'_>) -> Result<Result<Remembered, Vec<Finding>>, BuildError> {
+    async fn build(&self, job: &Job<'_>) -> Result<Result<Remembered, Vec<Finding>>, WheelError> {
         let bases = self.bases;
         let (file, digest) = (job.chosen.file.file_name.clone(), job.chosen.file.digest);
         let source = {
@@ -361,7 +362,7 @@ impl<'a> Builder<'a> {
         system: &BuildSystem,
         source: &Arc<UnpackedSource>,
         reverse: bool,
-    ) -> Result<(SdistReport, Option<BuiltWheel>), BuildError> {
+    ) -> Result<(SdistReport, Option<BuiltWheel>), WheelError> {
         let bases = self.bases;
         let epoch = self.plan.epoch.seconds();
         let request = SdistRequest {
@@ -406,7 +407,7 @@ impl<'a> Builder<'a> {
         self.outcome(job, &ran)
     }
 
-    fn outcome(&self, job: &Job<'_>, ran: &Ran) -> Result<(SdistReport, Option<BuiltWheel>), BuildError> {
+    fn outcome(&self, job: &Job<'_>, ran: &Ran) -> Result<(SdistReport, Option<BuiltWheel>), WheelError> {
         let log = &ran.log;
         match &ran.ending {
             Ending::Exit(0) => {}
@@ -448,8 +449,8 @@ impl<'a> Builder<'a> {
         Ok((report, wheel))
     }
 
-    fn failed(&self, job: &Job<'_>, reason: String, log: &Log) -> BuildError {
-        BuildError::SdistBuild {
+    fn failed(&self, job: &Job<'_>, reason: String, log: &Log) -> WheelError {
+        WheelError::SdistBuild {
             sdist: job.chosen.file.file_name.clone(),
             base: job.build.base.definition.name.clone(),
             reason,

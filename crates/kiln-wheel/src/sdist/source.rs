@@ -1,10 +1,11 @@
 //! The tree of a source distribution: unpacked as something hostile, and packed again for a container.
 
+use crate::WheelError;
 use flate2::bufread::MultiGzDecoder;
 use kiln_collect::link_stays_inside;
 use kiln_engine::InputTree;
 use kiln_guest::input_tree;
-use kiln_invocation::BuildError;
+use kiln_invocation::InvocationError;
 use kiln_pack::{Limits, PackError, TarContent, ZipReader, read_tar};
 use kiln_record::{Digest, Mode, TreePath};
 use kiln_store::Store;
@@ -33,11 +34,11 @@ pub struct UnpackedSource {
 
 impl UnpackedSource {
     /// Unpacks a source distribution of the store into memory.
-    pub fn read(store: &Store, file_name: &str, digest: &Digest) -> Result<Self, BuildError> {
+    pub fn read(store: &Store, file_name: &str, digest: &Digest) -> Result<Self, WheelError> {
         // What was fetched long ago is held against its digest before anything in it is believed.
         let bytes = store.read_blob(digest)?;
         Self::from_bytes(file_name, &bytes)
-            .map_err(|source| BuildError::Archive { file: file_name.to_owned(), source })
+            .map_err(|source| InvocationError::Archive { file: file_name.to_owned(), source }.into())
     }
 
     fn from_bytes(file_name: &str, bytes: &[u8]) -> Result<Self, PackError> {
@@ -135,7 +136,7 @@ impl UnpackedSource {
         store: &Store,
         path: &str,
         epoch: u64,
-    ) -> Result<InputTree, BuildError> {
+    ) -> Result<InputTree, WheelError> {
         let this = Arc::clone(self);
         input_tree(store, path, epoch, move |tar| {
             for (path, entry) in &this.entries {

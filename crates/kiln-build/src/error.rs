@@ -1,0 +1,106 @@
+//! Why a build broke. A wrong build is a finding, not an error.
+
+use kiln_check::CheckError;
+use kiln_collect::CollectError;
+use kiln_dockerfile::DockerfileError;
+use kiln_guest::GuestError;
+use kiln_image::ImageError;
+use kiln_invocation::InvocationError;
+use kiln_pack::PackError;
+use kiln_publish::PublishError;
+use kiln_record::{Advice, ArtifactName, Defect, Digest, Finding, RunError, exit};
+use kiln_step::StepError;
+use kiln_store::StoreError;
+use kiln_wheel::WheelError;
+
+/// Why a build broke, whichever stage met it.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A base is not pinned where only a pinned one will do.
+    #[error("{}", .0.cause)]
+    Denied(Box<Finding>),
+    /// Blobs of the store were not what they should be; they have been removed.
+    #[error("{} of the store's files were damaged and have been removed: {}", .damaged.len(), .damaged.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    StoreDamaged {
+        /// Their digests.
+        damaged: Vec<Digest>,
+    },
+    /// The packed archive does not hold the tree that was verified.
+    #[error(
+        "{artifact}: the archive reads back as tree {found}, but {expected} was packed; this is a defect in kiln"
+    )]
+    ArchiveDiffers {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The tree that was verified.
+        expected: Digest,
+        /// The tree read back.
+        found: Digest,
+    },
+    /// What every part of a run shares.
+    #[error(transparent)]
+    Invocation(#[from] InvocationError),
+    /// Collecting.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// Bases and the programs in them.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// Distributions.
+    #[error(transparent)]
+    Wheel(#[from] WheelError),
+    /// Steps and upstream sources.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// Dockerfiles.
+    #[error(transparent)]
+    Dockerfile(#[from] DockerfileError),
+    /// Checks.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// Publishing.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// Images and packages.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Archives.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The store and the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What cannot be.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+}
+
+/// What comes of a stage: see [`kiln_collect::Judged`].
+pub(crate) type Judged<T> = kiln_collect::Judged<T, BuildError>;
+
+impl RunError for BuildError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Denied(finding) => Advice::exit(exit::FINDINGS_DENIED).hints(finding.remedy.clone()),
+            Self::StoreDamaged { .. } => Advice::exit(exit::STORE_FAILURE)
+                .hint("run the command again: they are downloaded or made anew"),
+            Self::ArchiveDiffers { .. } => Advice::exit(exit::UNEXPECTED),
+            Self::Invocation(error) => Advice::of(error),
+            Self::Collect(error) => Advice::of(error),
+            Self::Guest(error) => Advice::of(error),
+            Self::Wheel(error) => Advice::of(error),
+            Self::Step(error) => Advice::of(error),
+            Self::Dockerfile(error) => Advice::of(error),
+            Self::Check(error) => Advice::of(error),
+            Self::Publish(error) => Advice::of(error),
+            Self::Image(error) => Advice::of(error),
+            Self::Pack(error) => Advice::of(error),
+            Self::Store(error) => Advice::of(error),
+            Self::Io(error) => Advice::of(error),
+            Self::Defect(error) => Advice::of(error),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a check could not be made. What a check finds is a finding.
+
+use kiln_collect::CollectError;
+use kiln_engine::EngineError;
+use kiln_guest::GuestError;
+use kiln_invocation::InvocationError;
+use kiln_pack::PackError;
+use kiln_plan::InvalidFiles;
+use kiln_record::{Advice, Defect, RunError};
+use kiln_store::StoreError;
+
+/// Why a check could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Files of the workspace are wrong.
+    #[error(transparent)]
+    Input(#[from] InvalidFiles),
+    /// What every part of a run shares.
+    #[error(transparent)]
+    Invocation(#[from] InvocationError),
+    /// Collecting.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// Bases and the programs in them.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The engine.
+    #[error("failed to {0}")]
+    Engine(#[from] EngineError),
+    /// Archives.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The store and the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What cannot be.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+}
+
+impl RunError for CheckError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Input(error) => Advice::of(error),
+            Self::Invocation(error) => Advice::of(error),
+            Self::Collect(error) => Advice::of(error),
+            Self::Guest(error) => Advice::of(error),
+            Self::Engine(error) => Advice::of(error),
+            Self::Pack(error) => Advice::of(error),
+            Self::Store(error) => Advice::of(error),
+            Self::Io(error) => Advice::of(error),
+            Self::Defect(error) => Advice::of(error),
+        }
+    }
+}

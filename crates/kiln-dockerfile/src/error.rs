@@ -1,0 +1,69 @@
+//! Why a Dockerfile gives no image.
+
+use kiln_collect::CollectError;
+use kiln_engine::EngineError;
+use kiln_guest::{FailedStep, GuestError};
+use kiln_image::ImageError;
+use kiln_invocation::{InvocationError, end_of_log};
+use kiln_pack::PackError;
+use kiln_plan::InvalidFiles;
+use kiln_record::{Advice, Defect, RunError, exit};
+use kiln_store::StoreError;
+
+/// Why a Dockerfile gives no image.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerfileError {
+    /// A Dockerfile could not be built; `step` is its path.
+    #[error("{} of {}, on base `{}`, {}{}", .0.step, .0.artifact, .0.base, .0.reason, end_of_log(&.0.lines))]
+    Failed(Box<FailedStep>),
+    /// Files of the workspace are wrong.
+    #[error(transparent)]
+    Input(#[from] InvalidFiles),
+    /// What every part of a run shares.
+    #[error(transparent)]
+    Invocation(#[from] InvocationError),
+    /// Collecting.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// Bases and the programs in them.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The engine.
+    #[error("failed to {0}")]
+    Engine(#[from] EngineError),
+    /// Images and packages.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Archives.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The store and the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What cannot be.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+}
+
+impl RunError for DockerfileError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Failed(failed) => Advice::exit(exit::BUILD_STEP_FAILED).hints(failed.hints.clone()).hint(
+                "docs/dockerfiles.md says what a Dockerfile has, and what it has not; nothing was published",
+            ),
+            Self::Input(error) => Advice::of(error),
+            Self::Invocation(error) => Advice::of(error),
+            Self::Collect(error) => Advice::of(error),
+            Self::Guest(error) => Advice::of(error),
+            Self::Engine(error) => Advice::of(error),
+            Self::Image(error) => Advice::of(error),
+            Self::Pack(error) => Advice::of(error),
+            Self::Store(error) => Advice::of(error),
+            Self::Io(error) => Advice::of(error),
+            Self::Defect(error) => Advice::of(error),
+        }
+    }
+}

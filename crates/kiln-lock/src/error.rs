@@ -1,0 +1,156 @@
+//! Why a lock cannot be made.
+
+use kiln_engine::EngineError;
+use kiln_fetch::FetchError;
+use kiln_guest::GuestError;
+use kiln_image::ImageError;
+use kiln_invocation::{InvocationError, indented};
+use kiln_pack::PackError;
+use kiln_plan::InvalidFiles;
+use kiln_python::{InvalidInput, PythonError};
+use kiln_record::{Advice, ArtifactName, BaseName, Defect, Finding, RunError, exit};
+use kiln_step::StepError;
+use kiln_store::StoreError;
+use kiln_wheel::WheelError;
+
+/// Why a lock cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// A mirror's release is not signed by a key of the base's keyring, or is no release.
+    #[error("{url} is refused for base `{base}`, with the keys of images/{keyring}: {source}")]
+    Release {
+        /// The base.
+        base: BaseName,
+        /// Where the release came from, without credentials.
+        url: String,
+        /// The keyring, relative to `images/`.
+        keyring: String,
+        /// What is wrong.
+        source: Box<ImageError>,
+    },
+    /// What an artifact asks for cannot be resolved.
+    #[error("{artifact}: what {input} asks for cannot be locked for {target}; uv says:{}", indented(.lines))]
+    Unresolved {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The file that says what is asked for.
+        input: Box<str>,
+        /// The target.
+        target: Box<str>,
+        /// What the resolver said.
+        lines: Vec<String>,
+        /// Distributions of which there are only source distributions.
+        only_source: Vec<String>,
+        /// Whether the resolver says that the requirements contradict each other or the index; else it broke.
+        unsatisfiable: bool,
+    },
+    /// A tool that kiln runs on this machine does not do what it should.
+    #[error("{tool}: {reason}")]
+    Tool {
+        /// The tool with its version.
+        tool: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A base is not pinned where only a pinned one will do.
+    #[error("{}", .0.cause)]
+    Denied(Box<Finding>),
+    /// What was named is there, or is of the kind asked for, but cannot be used for this.
+    #[error("{what}: {reason}")]
+    NotUsable {
+        /// A build, a file or a reference, as it was given.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// Files of the workspace are wrong.
+    #[error(transparent)]
+    Input(#[from] InvalidFiles),
+    /// A dependency lock or project file is wrong.
+    #[error(transparent)]
+    Lock(#[from] InvalidInput),
+    /// What every part of a run shares.
+    #[error(transparent)]
+    Invocation(#[from] InvocationError),
+    /// Bases and the programs in them.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// Distributions.
+    #[error(transparent)]
+    Wheel(#[from] WheelError),
+    /// Steps and upstream sources.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// Wheels, and what a Python in a base says.
+    #[error(transparent)]
+    Python(#[from] PythonError),
+    /// The network.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The engine.
+    #[error("failed to {0}")]
+    Engine(#[from] EngineError),
+    /// Images and packages.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Archives.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The store and the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What cannot be.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+}
+
+impl RunError for LockError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Release { keyring, source, .. } => Advice::exit(match **source {
+                ImageError::Io { .. } => source.exit(),
+                _ => exit::FETCH_FAILED,
+            })
+            .hint("nothing was pinned: a mirror, or a proxy on the way, changes files or is not what it should be")
+            .hint(format!(
+                "if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"
+            )),
+            Self::Unresolved { only_source, unsatisfiable, input, .. } => {
+                let advice = Advice::exit(if *unsatisfiable { exit::INPUT_INVALID } else { exit::FETCH_FAILED });
+                if !only_source.is_empty() {
+                    let sdists = only_source.iter().map(|name| {
+                        format!("{name} has no wheel that fits, only a source distribution: to let it be built, name it in `sdists` under [python] (see docs/python.md)")
+                    });
+                    advice.hints(sdists).hint(format!(
+                        "ask for a version that has a wheel, or for something else, in {input}; the lock is as it was"
+                    ))
+                } else if *unsatisfiable {
+                    advice.hint(format!("change what {input} asks for, or the target; the lock is as it was"))
+                } else {
+                    advice.hint("the lock is as it was")
+                }
+            }
+            Self::Tool { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("name a version that can be used: kiln lock --tools --tool uv==VERSION"),
+            Self::Denied(finding) => Advice::exit(exit::FINDINGS_DENIED).hints(finding.remedy.clone()),
+            Self::NotUsable { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::Input(error) => Advice::of(error),
+            Self::Lock(error) => Advice::of(error),
+            Self::Invocation(error) => Advice::of(error),
+            Self::Guest(error) => Advice::of(error),
+            Self::Wheel(error) => Advice::of(error),
+            Self::Step(error) => Advice::of(error),
+            Self::Python(error) => Advice::of(error),
+            Self::Fetch(error) => Advice::of(error),
+            Self::Engine(error) => Advice::of(error),
+            Self::Image(error) => Advice::of(error),
+            Self::Pack(error) => Advice::of(error),
+            Self::Store(error) => Advice::of(error),
+            Self::Io(error) => Advice::of(error),
+            Self::Defect(error) => Advice::of(error),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Why something cannot be published, found again, pushed or pulled.
+
+use kiln_collect::CollectError;
+use kiln_engine::EngineError;
+use kiln_fetch::FetchError;
+use kiln_image::ImageError;
+use kiln_invocation::InvocationError;
+use kiln_record::{Advice, ArtifactName, Defect, Digest, RunError, exit};
+use kiln_sbom::SbomError;
+use kiln_store::StoreError;
+
+/// Why something cannot be published, found again, pushed or pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A text does not say where to push to, or what to pull.
+    #[error("`{text}` names nothing in a registry: {reason}")]
+    Repository {
+        /// The text, without a login.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A published file is not what was built.
+    #[error("{path} is gone, or is not what its record says any more")]
+    NotAsRecorded {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The file.
+        path: String,
+    },
+    /// A tag of a registry names something else.
+    #[error("{reference} names {there} already, not {ours}")]
+    TagTaken {
+        /// The tag.
+        reference: String,
+        /// What it names.
+        there: Digest,
+        /// What it should name.
+        ours: Digest,
+    },
+    /// The list of what refers to a manifest could not be written: others write it all the time.
+    #[error("{repository}: the list of referrers was written by others each time it was written here")]
+    ReferrersNotListed {
+        /// The repository and the tag that holds the list.
+        repository: String,
+    },
+    /// A reference to a build that cannot be resolved.
+    #[error("`{text}` does not name a build: {reason}")]
+    Reference {
+        /// What was given.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// What was named is there, or is of the kind asked for, but cannot be used for this.
+    #[error("{what}: {reason}")]
+    NotUsable {
+        /// A build, a file or a reference, as it was given.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// What every part of a run shares.
+    #[error(transparent)]
+    Invocation(#[from] InvocationError),
+    /// Collecting.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// The network.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The engine.
+    #[error("failed to {0}")]
+    Engine(#[from] EngineError),
+    /// Images and packages.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Documents.
+    #[error(transparent)]
+    Sbom(#[from] SbomError),
+    /// The store and the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What cannot be.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+}
+
+impl RunError for PublishError {
+    fn advice(&self) -> Advice<'_> {
+        match self {
+            Self::Repository { .. } | Self::Reference { .. } | Self::NotUsable { .. } => {
+                Advice::exit(exit::INPUT_INVALID)
+            }
+            Self::NotAsRecorded { artifact, path } => Advice::exit(exit::NOT_REPRODUCIBLE)
+                .hint(format!("what differs: kiln verify {path}"))
+                .hint(format!("build it again: kiln build {artifact}")),
+            Self::TagTaken { .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint("nothing was sent: whoever uses the tag would get something else")
+                .hint("push under another tag with --tag, or move this one with --move-tag"),
+            Self::ReferrersNotListed { .. } => Advice::exit(exit::FETCH_FAILED),
+            Self::Invocation(error) => Advice::of(error),
+            Self::Collect(error) => Advice::of(error),
+            Self::Fetch(error) => Advice::of(error),
+            Self::Engine(error) => Advice::of(error),
+            Self::Image(error) => Advice::of(error),
+            Self::Sbom(error) => Advice::of(error),
+            Self::Store(error) => Advice::of(error),
+            Self::Io(error) => Advice::of(error),
+            Self::Defect(error) => Advice::of(error),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is published of a record, and references to it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kiln_fixtures::{FUNCTION, Python, Sandbox};
+use kiln_pack::{ZipWriter, compress};
+use kiln_publish::{
+    artifacts_with_history, described, documents, history, resolve, verify_file, write_index,
+};
+use kiln_record::{
+    ArtifactKind, ComponentId, Digest, Ecosystem, Entry, FORMAT_VERSION, FileRecord, Mode, Record, Target,
+    Tree, TreePath,
+};
+use kiln_store::{Ledger, Publication};
+use std::collections::BTreeMap;
+
+/// An archive of one file, and the record of it.
+fn built(text: &str) -> (Vec<u8>, Record) {
+    let path = TreePath::new("app.py").unwrap();
+    let mut zip = ZipWriter::new(Vec::new());
+    zip.add_file(&path, Mode::Plain, &compress(text.as_bytes())).unwrap();
+    let archive = zip.finish().unwrap();
+    let entry =
+        Entry::File { digest: Digest::of(text.as_bytes()), size: text.len() as u64, mode: Mode::Plain };
+    let mut tree = Tree::new();
+    tree.insert(path.clone(), entry.clone()).unwrap();
+    let component = ComponentId::new(Ecosystem::Application, "app");
+    let output =
+        described("app.zip".to_owned(), "application/zip", archive.len() as u64, Digest::of(&archive));
+    let mut described = kiln_collect::component(component.clone(), Ecosystem::Application, "app");
+    (described.bytes, described.files) = (text.len() as u64, 1);
+    let record = Record {
+        format: FORMAT_VERSION,
+        artifact: "app".parse().unwrap(),
+        kind: ArtifactKind::LambdaZip,
+        target: Target { runtime: "python3.13".to_owned(), architecture: "x86_64".parse().unwrap() },
+        handler: Some("app.handler".to_owned()),
+        layers: Vec::new(),
+        plan: Digest::of(b"plan"),
+        epoch: "2026-01-02T03:04:05Z".parse().unwrap(),
+        inputs: Vec::new(),
+        tree: tree.digest(),
+        unpacked_size: tree.size(),
+        image: None,
+        files: vec![FileRecord { path, entry, component }],
+        components: vec![described],
+        gaps: Vec::new(),
+        transformations: Vec::new(),
+        findings: Vec::new(),
+        checks: Vec::new(),
+        imports: None,
+        tools: BTreeMap::new(),
+        outputs: vec![output],
+    };
+    (archive, record)
+}
+
+/// Publishes a build and enters it in the ledger.
+fn publish(sandbox: &Sandbox, text: &str) -> Record {
+    let environment = sandbox.environment();
+    let (archive, record) = built(text);
+    let mut publication = Publication::begin(&environment.dist, &record.artifact).unwrap();
+    publication.write("app.zip", &archive).unwrap();
+    for (name, bytes) in documents(&record).unwrap() {
+        publication.write(&name, &bytes).unwrap();
+    }
+    publication.commit().unwrap();
+    let ledger = Ledger::open(&environment.state.join("ledger"));
+    ledger.append(&record.artifact, &record, environment.now).unwrap();
+    record
+}
+
+async fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new(Python::new().into_engine(), &[]).await;
+    sandbox.write("manifests/app.toml", FUNCTION);
+    sandbox
+}
+
+#[test]
+fn documents_follow_from_the_record_and_sums_name_all_of_them() {
+    let (_, record) = built("one");
+    let all = documents(&record).unwrap();
+    assert_eq!(all, documents(&record).unwrap());
+    let names: Vec<&str> = all.keys().map(String::as_str).collect();
+    assert_eq!(names, ["SHA256SUMS", "app.cdx.json", "app.intoto.jsonl", "record.json"]);
+    let sums = String::from_utf8(all["SHA256SUMS"].clone()).unwrap();
+    let named: Vec<&str> = sums.lines().map(|line| line.split("  ").nth(1).unwrap()).collect();
+    assert_eq!(named, ["app.cdx.json", "app.intoto.jsonl", "app.zip", "record.json"]);
+    assert!(sums.contains(&format!("{}  record.json\n", Digest::of(&all["record.json"]).hex())));
+    assert_eq!(Record::from_json(&all["record.json"]).unwrap(), record);
+}
+
+#[tokio::test]
+async fn references_name_builds() {
+    let sandbox = sandbox().await;
+    let environment = sandbox.environment();
+    let refused = |text: &str, says: &str| {
+        let error = resolve(&environment, text).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    };
+    refused("app", "nothing was built in this workspace yet");
+    let first = publish(&sandbox, "one");
+    refused("app@previous", "has one build only");
+    let second = publish(&sandbox, "two");
+    let check = |text: &str, record: &Record, number: Option<u64>| {
+        let named = resolve(&environment, text).unwrap();
+        assert_eq!((&named.record, named.number), (record, number), "{text}");
+    };
+    check("app", &second, Some(2));
+    check("app@1", &first, Some(1));
+    check("app@previous", &first, Some(1));
+    check("app@latest", &second, Some(2));
+    let file = |name: &str| environment.dist.join("app").join(name).display().to_string();
+    check(&file("record.json"), &second, None);
+    check(&file("app.zip"), &second, None);
+    refused("app@3", "has builds 1 to 2, latest and previous");
+    refused("other", "built here: app");
+    refused("no/such/file", "there is no such file");
+    assert_eq!(artifacts_with_history(&environment).unwrap(), [second.artifact.clone()]);
+    assert_eq!(history(&environment, &second.artifact).unwrap().len(), 2);
+    sandbox.write("elsewhere/x.zip", "unknown");
+    let elsewhere = sandbox.root().join("elsewhere/x.zip").display().to_string();
+    refused(&elsewhere, "describe a file with this digest");
+}
+
+#[tokio::test]
+async fn a_file_is_held_against_its_record() {
+    let sandbox = sandbox().await;
+    let environment = sandbox.environment();
+    let first = publish(&sandbox, "one");
+    publish(&sandbox, "two");
+    let dist = environment.dist.join("app");
+    let good = verify_file(&environment, &dist.join("app.zip"), None).unwrap();
+    assert!(good.bytes_equal && good.differences.is_empty());
+    for document in ["SHA256SUMS", "app.cdx.json", "app.intoto.jsonl", "record.json"] {
+        assert!(verify_file(&environment, &dist.join(document), None).unwrap().bytes_equal, "{document}");
+    }
+    // An archive of the build before, copied somewhere: the ledger knows it.
+    sandbox.write("copy/app.zip", built("one").0);
+    let copy = sandbox.root().join("copy/app.zip");
+    let known = verify_file(&environment, &copy, None).unwrap();
+    assert_eq!((known.bytes_equal, known.record.as_deref()), (true, Some("app@1")));
+    assert_eq!(known.digest, first.archive().unwrap().digest);
+    // Held against another record it is told what it is instead.
+    let other = verify_file(&environment, &copy, Some(&dist.join("record.json"))).unwrap();
+    assert_eq!((other.bytes_equal, other.tree_equal), (false, Some(false)));
+    assert_eq!(other.differences, ["these bytes are those of app@1", "app.py differs"]);
+    sandbox.write("dist/app/app.zip", "no archive");
+    let bad = verify_file(&environment, &dist.join("app.zip"), None).unwrap();
+    assert!(!bad.bytes_equal && bad.differences[0].contains("cannot be read as a zip"), "{bad:?}");
+    sandbox.write("dist/app/app.cdx.json", "{}");
+    let bad = verify_file(&environment, &dist.join("app.cdx.json"), None).unwrap();
+    assert_eq!(bad.differences, ["this document does not follow from the record"]);
+    sandbox.write("alone/x.zip", "unknown");
+    let unknown = verify_file(&environment, &sandbox.root().join("alone/x.zip"), None).unwrap();
+    assert_eq!((unknown.record, unknown.bytes_equal), (None, false));
+}
+
+#[tokio::test]
+async fn the_index_names_what_is_published_and_is_written_when_that_changes() {
+    let sandbox = sandbox().await;
+    let (dist, workspace) = (sandbox.environment().dist, sandbox.workspace());
+    let none = BTreeMap::new();
+    write_index(&dist, &workspace, true, &none, &[]).unwrap();
+    assert!(!dist.exists(), "nothing is published");
+    let record = publish(&sandbox, "one");
+    let builds = BTreeMap::from([(record.artifact.clone(), Digest::of(&record.to_json().unwrap()))]);
+    write_index(&dist, &workspace, true, &builds, &[]).unwrap();
+    let read = || -> serde_json::Value {
+        serde_json::from_slice(&fs_err::read(dist.join("index.json")).unwrap()).unwrap()
+    };
+    let archive = record.archive().unwrap();
+    assert_eq!(read()["artifacts"]["app"]["file"], "app/app.zip");
+    assert_eq!(read()["artifacts"]["app"]["source_code_hash"], archive.digest.base64());
+    assert_eq!(read()["artifacts"]["app"]["handler"], "app.handler");
+    let before = read();
+    let second = publish(&sandbox, "two");
+    write_index(&dist, &workspace, false, &builds, &[]).unwrap();
+    assert_eq!(read(), before, "it names these builds already");
+    let builds = BTreeMap::from([(second.artifact.clone(), Digest::of(&second.to_json().unwrap()))]);
+    write_index(&dist, &workspace, false, &builds, &[]).unwrap();
+    assert_eq!(read()["artifacts"]["app"]["digest"], second.archive().unwrap().digest.to_string());
+}
