@@ -167,11 +167,12 @@ fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
     ] {
         let results = report.results.iter().filter(|result| result.ending == ending);
         let names: Vec<&str> = results.map(|result| result.artifact.as_str()).collect();
-        let is_well = matches!(ending, Ending::Published | Ending::Unchanged);
+        // What is denied was named with its findings.
+        let is_named = matches!(ending, Ending::Failed | Ending::Skipped);
         match names.len() {
             0 => {}
-            n if is_well => parts.push(format!("{n} {word}")),
-            n => parts.push(format!("{n} {word} ({})", names.join(", "))),
+            n if is_named => parts.push(format!("{n} {word} ({})", names.join(", "))),
+            n => parts.push(format!("{n} {word}")),
         }
     }
     let indexes = |ending: &Ending| report.indexes.iter().filter(|index| index.ending == *ending).count();
