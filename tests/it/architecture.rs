@@ -51,12 +51,20 @@ fn crates_depend_on_what_the_architecture_allows() {
     }
 }
 
-/// The engine in memory is in no binary: whatever the table allows, it is a dependency of tests alone.
+/// The engine in memory and what tests stand on are in no binary: whatever the table allows, they are dependencies of
+/// tests alone.
 #[test]
-fn only_tests_depend_on_the_engine_in_memory() {
-    let crates = crates().into_iter().map(|name| repository().join("crates").join(name));
+fn only_tests_depend_on_what_is_for_tests() {
+    const FOR_TESTS: [&str; 2] = ["kiln-engine-memory", "kiln-fixtures"];
+    let crates = crates().into_iter().filter(|name| !FOR_TESTS.contains(&name.as_str()));
+    let crates = crates.map(|name| repository().join("crates").join(name));
     for package in crates.chain([repository().join("tests")]) {
-        assert!(!edges(&package).contains("kiln-engine-memory"), "{} depends on it", package.display());
+        let found = edges(&package);
+        assert!(
+            FOR_TESTS.iter().all(|name| !found.contains(*name)),
+            "{} depends on {found:?}",
+            package.display()
+        );
     }
 }
 

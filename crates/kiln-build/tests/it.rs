@@ -249,7 +249,15 @@ async fn stages_are_told_in_order_and_what_cannot_be_had_fails_one_artifact() {
     let only = BuildRequest { artifacts: Some(vec!["shared".parse().unwrap()]), force: false };
     let report = build(&sandbox.environment(), &only, &events, sandbox.engine()).await.unwrap();
     assert_eq!(endings(&report), [("shared", &Ending::Published)]);
-    let stages = [Stage::Select, Stage::Fetch, Stage::Collect, Stage::Verify, Stage::Pack, Stage::Publish];
+    let stages = [
+        Stage::Plan,
+        Stage::Select,
+        Stage::Fetch,
+        Stage::Collect,
+        Stage::Verify,
+        Stage::Pack,
+        Stage::Publish,
+    ];
     assert_eq!(*told.lock().unwrap(), stages);
 
     let beta = wheel("beta", "1.0", "py3-none-any", &[], &[]);
@@ -311,7 +319,7 @@ async fn an_image_is_assembled_watched_in_the_engine_and_published_or_denied() {
     let recorded = record(&sandbox, "service");
     let image = recorded.image.unwrap();
     assert_eq!(image.runs.entrypoint, ["/serve"]);
-    assert!(published(&sandbox).contains_key("service/service.tar"), "{:?}", published(&sandbox));
+    assert!(published(&sandbox).contains_key("service/service.oci.tar"), "{:?}", published(&sandbox));
 
     let (sandbox, report) = check(1, Ending::Denied).await;
     let finding = report.results[0].findings.iter().find(|finding| finding.code == Code::HealthCheckFailed);

@@ -141,7 +141,7 @@ async fn what_was_built_is_taken_apart_and_remembered() {
     .await;
     let (plan, first) = made(&sandbox).await.unwrap();
     assert_eq!(paths(&first), ["app/serve"]);
-    assert_eq!((first.user.as_deref(), first.own_layers), (Some("71:70"), 1));
+    assert_eq!((first.user.as_deref(), first.own_layers), (Some("71:70"), 2), "the folder of a log stays");
     assert_eq!(first.whole.config.runs.command, ["/app/serve"]);
     assert!(first.whole.contents.has_file("/etc/hosts") && !first.whole.contents.has_file("/app/old"));
     let runtime =
