@@ -206,7 +206,7 @@ enum There {
     /// Nothing that the plan would make.
     Nothing,
     /// What the plan would make, judged by the code of this kiln: that is what was found.
-    Unchanged(LedgerEntry, Vec<Finding>),
+    Unchanged(Box<LedgerEntry>, Vec<Finding>),
     /// What the plan would make, judged by other code, or at a time when other exceptions held.
     InQuestion(Box<Standing>),
 }
@@ -256,7 +256,7 @@ impl Run {
         let (run, planned) = (self.clone(), Arc::clone(&prepared));
         let standing = match blocking(move || run.there(&planned.plan)).await {
             Ok(There::Unchanged(entry, findings)) => {
-                return ArtifactResult { findings, entry: Some(entry), ..result(Ending::Unchanged) };
+                return ArtifactResult { findings, entry: Some(*entry), ..result(Ending::Unchanged) };
             }
             Ok(There::InQuestion(standing)) => Some(*standing),
             Ok(There::Nothing) => None,
@@ -350,7 +350,7 @@ impl Run {
         }
         // An exception that has ended may deny today what it excused when the artifact was judged.
         if published.judges == Some(run.rules().judges) && !has_ended(&plan.policy, run.now()) {
-            return Ok(There::Unchanged(entry, published.findings));
+            return Ok(There::Unchanged(Box::new(entry), published.findings));
         }
         let record = run.ledger().record(name, entry.number)?;
         Ok(There::InQuestion(Box::new(Standing { entry, record, files: published.files })))

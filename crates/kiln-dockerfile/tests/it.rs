@@ -89,8 +89,8 @@ async fn sandbox(
 fn planned(sandbox: &Sandbox) -> (ArtifactPlan, SourceTree) {
     let workspace = sandbox.workspace();
     let manifest = &workspace.manifests[&"app".parse().unwrap()];
-    let mut stat = StatCache::load(&sandbox.root().join("stat"));
-    let source = read_context(sandbox.root(), manifest, &mut stat).unwrap();
+    let stat = StatCache::load(&sandbox.root().join("stat"));
+    let source = read_context(sandbox.root(), manifest, &stat).unwrap();
     let context = Some(source.tree.digest());
     (sandbox.plan("app", &PlanInputs { context, ..PlanInputs::default() }), source)
 }
@@ -117,8 +117,8 @@ async fn the_builder_sees_the_context_without_what_is_ignored() {
     sandbox.write("manifests/portal/Dockerfile.dockerignore", "ok\n[\n");
     let workspace = sandbox.workspace();
     let manifest = &workspace.manifests[&"app".parse().unwrap()];
-    let mut stat = StatCache::load(&sandbox.root().join("stat"));
-    let error = read_context(sandbox.root(), manifest, &mut stat).unwrap_err().to_string();
+    let stat = StatCache::load(&sandbox.root().join("stat"));
+    let error = read_context(sandbox.root(), manifest, &stat).unwrap_err().to_string();
     assert!(error.contains("line 2: `[` is not a pattern"), "{error}");
 }
 

@@ -116,7 +116,7 @@ async fn references_name_builds() {
     refused("app@3", "has builds 1 to 2, latest and previous");
     refused("other", "built here: app");
     refused("no/such/file", "there is no such file");
-    assert_eq!(artifacts_with_history(&environment).unwrap(), [second.artifact.clone()]);
+    assert_eq!(artifacts_with_history(&environment).unwrap(), std::slice::from_ref(&second.artifact));
     assert_eq!(history(&environment, &second.artifact).unwrap().len(), 2);
     sandbox.write("elsewhere/x.zip", "unknown");
     let elsewhere = sandbox.root().join("elsewhere/x.zip").display().to_string();

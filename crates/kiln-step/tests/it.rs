@@ -1,7 +1,5 @@
 //! Steps whose programs are written here, on an engine in memory.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use kiln_collect::BroughtBy;
 use kiln_engine::contract::tar_of;
 use kiln_engine_memory::Guest;
@@ -26,8 +24,8 @@ async fn sandbox(steps: &str, make: impl Fn(&mut Guest) -> i64 + Send + Sync + '
 
 async fn made(sandbox: &Sandbox) -> Result<Vec<ReadyStep>, StepError> {
     let plan = sandbox.plan("app", &PlanInputs::default());
-    let mut stat = StatCache::load(&sandbox.root().join("stat"));
-    let files = StepFiles::read(sandbox.root(), &plan.manifest, &mut stat)?;
+    let stat = StatCache::load(&sandbox.root().join("stat"));
+    let files = StepFiles::read(sandbox.root(), &plan.manifest, &stat)?;
     make_all(&sandbox.bases().await, &plan, &files).await
 }
 
