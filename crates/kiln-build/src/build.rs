@@ -428,7 +428,7 @@ impl Run {
             .layer
             .get_or_try_init(|| async {
                 let Some(prepared) = progress.planned.wait().await else {
-                    return Err(InvocationError::Interrupted.into());
+                    return Err(Defect::new(format!("the layer {name} is published and has no plan")).into());
                 };
                 let layer = match self.collect(prepared, &[]).await? {
                     Ok(collected) => collected.layer(),

@@ -104,3 +104,58 @@ impl RunError for BuildError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_record::Code;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(BuildError, kiln_record::Exit, usize)> = vec![
+            (
+                BuildError::Denied(Box::new(Finding::new(Code::LockStale, "x", "y").remedy("z"))),
+                exit::FINDINGS_DENIED,
+                1,
+            ),
+            (BuildError::StoreDamaged { damaged: Vec::new() }, exit::STORE_FAILURE, 1),
+            (
+                BuildError::ArchiveDiffers {
+                    artifact: "app".parse().unwrap(),
+                    expected: Digest::of(b""),
+                    found: kiln_record::Digest::of(b""),
+                },
+                exit::UNEXPECTED,
+                0,
+            ),
+            (WheelError::from(GuestError::from(InvocationError::Interrupted)).into(), exit::INTERRUPTED, 1),
+            (
+                StepError::Failed(Box::new(kiln_guest::FailedStep {
+                    artifact: "app".parse().unwrap(),
+                    step: "x".to_owned(),
+                    base: "base".parse().unwrap(),
+                    reason: "x".to_owned(),
+                    lines: Vec::new(),
+                    hints: Vec::new(),
+                }))
+                .into(),
+                exit::BUILD_STEP_FAILED,
+                1,
+            ),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+
+    /// What is told is what was met, through however many crates it came.
+    #[test]
+    fn the_root_is_found_through_all_crates() {
+        let met = GuestError::NoMirror { base: "base".parse().unwrap() };
+        let error = BuildError::from(WheelError::from(met));
+        let root = (&error as &dyn RunError).root() as &(dyn std::error::Error + 'static);
+        assert!(matches!(root.downcast_ref(), Some(GuestError::NoMirror { .. })), "{root:?}");
+    }
+}

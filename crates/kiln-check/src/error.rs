@@ -56,3 +56,32 @@ impl RunError for CheckError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_record::exit;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(CheckError, kiln_record::Exit, usize)> = vec![
+            (CollectError::SourceChanged { path: "x".to_owned() }.into(), exit::INPUT_INVALID, 1),
+            (
+                GuestError::Program {
+                    what: "pip",
+                    base: "base".parse().unwrap(),
+                    code: 1,
+                    lines: Vec::new(),
+                }
+                .into(),
+                exit::BUILD_STEP_FAILED,
+                1,
+            ),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

@@ -45,3 +45,20 @@ impl RunError for CollectError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(CollectError, kiln_record::Exit, usize)> = vec![
+            (CollectError::SourceChanged { path: "x".to_owned() }, exit::INPUT_INVALID, 1),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

@@ -67,3 +67,32 @@ impl RunError for DockerfileError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(DockerfileError, kiln_record::Exit, usize)> = vec![
+            (
+                DockerfileError::Failed(Box::new(FailedStep {
+                    artifact: "app".parse().unwrap(),
+                    step: "x".to_owned(),
+                    base: "base".parse().unwrap(),
+                    reason: "x".to_owned(),
+                    lines: Vec::new(),
+                    hints: vec!["x".to_owned()],
+                })),
+                exit::BUILD_STEP_FAILED,
+                2,
+            ),
+            (CollectError::SourceChanged { path: "x".to_owned() }.into(), exit::INPUT_INVALID, 1),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

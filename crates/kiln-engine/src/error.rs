@@ -204,3 +204,24 @@ impl RunError for EngineError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(EngineError, kiln_record::Exit, usize)> = vec![
+            (EngineError::Unsupported { action: "x".to_owned() }, exit::ENGINE_UNAVAILABLE, 0),
+            (
+                EngineError::Deadline { name: "x".to_owned(), seconds: 1, last: Vec::new() },
+                exit::BUILD_STEP_FAILED,
+                0,
+            ),
+            (EngineError::Stopped, exit::INTERRUPTED, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

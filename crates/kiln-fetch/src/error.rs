@@ -187,7 +187,7 @@ impl RunError for FetchError {
                 )
                 .hint("nothing was kept; find out which before going on"),
             // It came, and this host could not keep it.
-            Self::Sink { source, .. } => Advice::exit(source.exit()),
+            Self::Sink { source, .. } => Advice::of(source),
             Self::Setting { .. }
             | Self::NoIndex { .. }
             | Self::Offline { .. }
@@ -202,6 +202,40 @@ impl RunError for FetchError {
             | Self::Registry { .. }
             | Self::Git { .. }
             | Self::NotInRepository { .. } => Advice::exit(exit::FETCH_FAILED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(FetchError, kiln_record::Exit, usize)> = vec![
+            (FetchError::NotFound { url: "x".to_owned() }, exit::FETCH_FAILED, 0),
+            (
+                FetchError::NoSuchDistribution {
+                    name: "x".to_owned(),
+                    index: "x".to_owned(),
+                    from: "x".to_owned(),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                FetchError::SizeMismatch { url: "x".to_owned(), file: "x".to_owned(), expected: 1, found: 2 },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                FetchError::Sink { url: "x".to_owned(), source: io::ErrorKind::StorageFull.into() },
+                exit::STORE_FAILURE,
+                0,
+            ),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
         }
     }
 }

@@ -177,3 +177,88 @@ impl RunError for GuestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(GuestError, kiln_record::Exit, usize)> = vec![
+            (
+                GuestError::ForeignBase {
+                    base: "base".parse().unwrap(),
+                    platform: "linux/arm64".parse().unwrap(),
+                    here: "x86_64",
+                    reason: "x".to_owned(),
+                },
+                exit::ENGINE_UNAVAILABLE,
+                2,
+            ),
+            (GuestError::NoMirror { base: "base".parse().unwrap() }, exit::FETCH_FAILED, 2),
+            (
+                GuestError::PackageGone {
+                    base: "base".parse().unwrap(),
+                    file: "x".to_owned(),
+                    source: Box::new(FetchError::NotFound { url: "x".to_owned() }),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                GuestError::Registry {
+                    base: "base".parse().unwrap(),
+                    source: Box::new(EngineError::Stopped),
+                },
+                exit::FETCH_FAILED,
+                0,
+            ),
+            (
+                GuestError::BaseDiffers {
+                    base: "base".parse().unwrap(),
+                    expected: Digest::of(b""),
+                    found: kiln_record::Digest::of(b""),
+                },
+                exit::NOT_REPRODUCIBLE,
+                1,
+            ),
+            (
+                GuestError::EngineImageDiffers {
+                    base: "base".parse().unwrap(),
+                    expected: "x".to_owned(),
+                    found: "x".to_owned(),
+                },
+                exit::ENGINE_UNAVAILABLE,
+                0,
+            ),
+            (
+                GuestError::Program {
+                    what: "probe",
+                    base: "base".parse().unwrap(),
+                    code: 1,
+                    lines: Vec::new(),
+                },
+                exit::BUILD_STEP_FAILED,
+                1,
+            ),
+            (InvocationError::NoIndex.into(), exit::FETCH_FAILED, 2),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_log_and_what_the_engine_says_are_in_the_message() {
+        let program = GuestError::Program {
+            what: "the probe",
+            base: "base".parse().unwrap(),
+            code: 1,
+            lines: vec!["one".to_owned(), "two".to_owned()],
+        };
+        assert_eq!(program.to_string(), "the probe failed in base `base` with exit code 1\n    one\n    two");
+        assert!(GuestError::from(EngineError::Stopped).to_string().starts_with("failed to start"));
+    }
+}

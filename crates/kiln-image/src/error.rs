@@ -144,7 +144,27 @@ impl RunError for ImageError {
             | Self::Collision { .. }
             | Self::Reference { .. }
             | Self::Image { .. } => Advice::exit(exit::INPUT_INVALID),
-            Self::Io { source, .. } => Advice::exit(source.exit()),
+            Self::Io { source, .. } => Advice::of(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(ImageError, kiln_record::Exit, usize)> = vec![
+            (ImageError::BadSignature { reasons: Vec::new() }, exit::FETCH_FAILED, 0),
+            (ImageError::Document { what: "x".to_owned(), reason: "x".to_owned() }, exit::FETCH_FAILED, 0),
+            (ImageError::Image { reason: "x".to_owned() }, exit::INPUT_INVALID, 0),
+            (ImageError::Reference { text: "x".to_owned(), reason: "x".to_owned() }, exit::INPUT_INVALID, 0),
+            (ImageError::io("write")(io::ErrorKind::StorageFull.into()), exit::STORE_FAILURE, 0),
+            (ImageError::io("read")(io::ErrorKind::UnexpectedEof.into()), exit::INPUT_INVALID, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
         }
     }
 }

@@ -135,3 +135,75 @@ impl RunError for InvocationError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(InvocationError, kiln_record::Exit, usize)> = vec![
+            (
+                InvocationError::Unknown { kind: "base", name: "x".to_owned(), known: Vec::new() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (
+                InvocationError::Unknown { kind: "base", name: "x".to_owned(), known: vec!["x".to_owned()] },
+                exit::INPUT_INVALID,
+                1,
+            ),
+            (
+                InvocationError::SeveralPlatforms { name: "app".parse().unwrap(), artifacts: Vec::new() },
+                exit::INPUT_INVALID,
+                1,
+            ),
+            (InvocationError::NoIndex, exit::FETCH_FAILED, 2),
+            (
+                InvocationError::Index { index: "x".to_owned(), reason: "x".to_owned() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (
+                InvocationError::Keyring { index: "x".to_owned(), reason: "x".to_owned() },
+                exit::FETCH_FAILED,
+                0,
+            ),
+            (InvocationError::NoCrates, exit::FETCH_FAILED, 2),
+            (InvocationError::Crates { reason: "x".to_owned() }, exit::FETCH_FAILED, 0),
+            (
+                InvocationError::ServedNotLocked {
+                    file: "x".to_owned(),
+                    lock: "x".to_owned(),
+                    found: Digest::of(b""),
+                    locked: Vec::new(),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                InvocationError::Archive {
+                    file: "x".to_owned(),
+                    source: PackError::Malformed { place: "x".to_owned(), reason: "x".to_owned() },
+                },
+                exit::FETCH_FAILED,
+                0,
+            ),
+            (
+                InvocationError::Archive {
+                    file: "x".to_owned(),
+                    source: PackError::Io(std::io::ErrorKind::StorageFull.into()),
+                },
+                exit::STORE_FAILURE,
+                0,
+            ),
+            (InvocationError::Interrupted, exit::INTERRUPTED, 1),
+            (InvalidFiles(Vec::new()).into(), exit::INPUT_INVALID, 0),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

@@ -154,3 +154,73 @@ impl RunError for LockError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_record::Code;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(LockError, kiln_record::Exit, usize)> = vec![
+            (
+                LockError::Release {
+                    base: "base".parse().unwrap(),
+                    url: "x".to_owned(),
+                    keyring: "x".to_owned(),
+                    source: Box::new(ImageError::BadSignature { reasons: Vec::new() }),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                LockError::Unresolved {
+                    artifact: "app".parse().unwrap(),
+                    input: "x".into(),
+                    target: "x".into(),
+                    lines: Vec::new(),
+                    only_source: Vec::new(),
+                    unsatisfiable: true,
+                },
+                exit::INPUT_INVALID,
+                1,
+            ),
+            (
+                LockError::Unresolved {
+                    artifact: "app".parse().unwrap(),
+                    input: "x".into(),
+                    target: "x".into(),
+                    lines: Vec::new(),
+                    only_source: Vec::new(),
+                    unsatisfiable: false,
+                },
+                exit::FETCH_FAILED,
+                1,
+            ),
+            (
+                LockError::Unresolved {
+                    artifact: "app".parse().unwrap(),
+                    input: "x".into(),
+                    target: "x".into(),
+                    lines: Vec::new(),
+                    only_source: vec!["x".to_owned(), "x".to_owned()],
+                    unsatisfiable: true,
+                },
+                exit::INPUT_INVALID,
+                3,
+            ),
+            (LockError::Tool { tool: "x".to_owned(), reason: "x".to_owned() }, exit::FETCH_FAILED, 1),
+            (
+                LockError::Denied(Box::new(Finding::new(Code::LockStale, "x", "y").remedy("z"))),
+                exit::FINDINGS_DENIED,
+                1,
+            ),
+            (LockError::NotUsable { what: "x".to_owned(), reason: "x".to_owned() }, exit::INPUT_INVALID, 0),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

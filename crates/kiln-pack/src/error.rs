@@ -108,7 +108,7 @@ impl PackError {
 impl RunError for PackError {
     fn advice(&self) -> Advice<'_> {
         match self {
-            Self::Io(error) => Advice::exit(error.exit()),
+            Self::Io(error) => Advice::of(error),
             // Whoever writes an archive sees to these.
             Self::Order { .. } | Self::Inconsistent(_) => Advice::exit(exit::UNEXPECTED),
             Self::Duplicate(_)
@@ -121,6 +121,28 @@ impl RunError for PackError {
             | Self::Unsupported { .. }
             | Self::Limit { .. }
             | Self::Content { .. } => Advice::exit(exit::INPUT_INVALID),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(PackError, kiln_record::Exit, usize)> = vec![
+            (PackError::malformed("x", "y"), exit::INPUT_INVALID, 0),
+            (PackError::Inconsistent(TreePath::new("x").unwrap()), exit::UNEXPECTED, 0),
+            (
+                PackError::Case { path: TreePath::new("x").unwrap(), other: TreePath::new("X").unwrap() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (PackError::Io(io::ErrorKind::StorageFull.into()), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
         }
     }
 }

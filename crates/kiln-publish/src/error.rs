@@ -114,3 +114,49 @@ impl RunError for PublishError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(PublishError, kiln_record::Exit, usize)> = vec![
+            (
+                PublishError::Repository { text: "x".to_owned(), reason: "x".to_owned() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (
+                PublishError::Reference { text: "x".to_owned(), reason: "x".to_owned() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (
+                PublishError::NotUsable { what: "x".to_owned(), reason: "x".to_owned() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (
+                PublishError::NotAsRecorded { artifact: "app".parse().unwrap(), path: "x".to_owned() },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
+                PublishError::TagTaken {
+                    reference: "x".to_owned(),
+                    there: Digest::of(b""),
+                    ours: kiln_record::Digest::of(b""),
+                },
+                exit::INPUT_INVALID,
+                2,
+            ),
+            (PublishError::ReferrersNotListed { repository: "x".to_owned() }, exit::FETCH_FAILED, 0),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

@@ -149,3 +149,24 @@ impl RunError for PythonError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(PythonError, kiln_record::Exit, usize)> = vec![
+            (PythonError::Probe { reason: "x".to_owned() }, exit::BUILD_STEP_FAILED, 0),
+            (
+                PythonError::InvalidWheel { file_name: "x".to_owned(), reason: "x".to_owned() },
+                exit::FETCH_FAILED,
+                0,
+            ),
+            (PythonError::Marker { marker: "x".to_owned(), reason: "x".to_owned() }, exit::INPUT_INVALID, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

@@ -120,6 +120,10 @@ impl RunError for Defect {
 /// than they should, the disk is not to blame.
 impl RunError for io::Error {
     fn advice(&self) -> Advice<'_> {
+        // What is read through readers of the standard library can only be told in its own errors.
+        if let Some(defect) = self.get_ref().and_then(|error| error.downcast_ref::<Defect>()) {
+            return Advice::of(defect);
+        }
         Advice::exit(match self.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => exit::INPUT_INVALID,
             _ => exit::STORE_FAILURE,
@@ -188,5 +192,12 @@ mod tests {
         assert_eq!(exit(io::ErrorKind::InvalidData), exit::INPUT_INVALID);
         assert_eq!(exit(io::ErrorKind::StorageFull), exit::STORE_FAILURE);
         assert_eq!(exit(io::ErrorKind::NotFound), exit::STORE_FAILURE);
+        assert_eq!(io::Error::other("anything").exit(), exit::STORE_FAILURE);
+    }
+
+    #[test]
+    fn a_defect_that_a_reader_met_is_none_of_the_disk() {
+        let error = io::Error::other(Defect::new("nothing"));
+        assert_eq!((error.exit(), error.hints().len()), (exit::UNEXPECTED, 1));
     }
 }

@@ -110,3 +110,63 @@ impl RunError for StepError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(StepError, kiln_record::Exit, usize)> = vec![
+            (
+                StepError::Upstream {
+                    file: "x".to_owned(),
+                    name: "x".to_owned(),
+                    source: Box::new(FetchError::NotFound { url: "x".to_owned() }),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                StepError::Upstream {
+                    file: "x".to_owned(),
+                    name: "x".to_owned(),
+                    source: Box::new(FetchError::NotInRepository {
+                        url: "x".to_owned(),
+                        why: "x".to_owned(),
+                    }),
+                },
+                exit::INPUT_INVALID,
+                1,
+            ),
+            (
+                StepError::UpstreamDiffers {
+                    name: "x".into(),
+                    lock: "x".into(),
+                    commit: "x".into(),
+                    expected: Digest::of(b""),
+                    found: kiln_record::Digest::of(b""),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                StepError::Failed(Box::new(FailedStep {
+                    artifact: "app".parse().unwrap(),
+                    step: "x".to_owned(),
+                    base: "base".parse().unwrap(),
+                    reason: "x".to_owned(),
+                    lines: Vec::new(),
+                    hints: vec!["x".to_owned()],
+                })),
+                exit::BUILD_STEP_FAILED,
+                2,
+            ),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

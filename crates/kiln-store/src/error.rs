@@ -135,3 +135,25 @@ impl RunError for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(StoreError, kiln_record::Exit, usize)> = vec![
+            (StoreError::Io(io::ErrorKind::StorageFull.into()), exit::STORE_FAILURE, 0),
+            (StoreError::Locked { path: PathBuf::from("x"), holder: None }, exit::STORE_FAILURE, 1),
+            (
+                StoreError::NoSuchEntry { artifact: "x".parse().unwrap(), number: 1, newest: None },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (StoreError::CacheKind("x".to_owned()), exit::UNEXPECTED, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

@@ -138,3 +138,74 @@ impl RunError for WheelError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let rows: Vec<(WheelError, kiln_record::Exit, usize)> = vec![
+            (
+                WheelError::NotAllListed {
+                    distribution: "x".to_owned(),
+                    version: "x".to_owned(),
+                    lock: "x".to_owned(),
+                    index: "x".to_owned(),
+                    unlisted: 1,
+                    locked: 2,
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                WheelError::HashNotLocked {
+                    distribution: "x".to_owned(),
+                    version: "x".to_owned(),
+                    lock: "x".to_owned(),
+                    offered: Vec::new(),
+                    locked: Vec::new(),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                WheelError::Unusable {
+                    file: "x".to_owned(),
+                    source: PythonError::InvalidWheel { file_name: "x".to_owned(), reason: "x".to_owned() },
+                },
+                exit::FETCH_FAILED,
+                0,
+            ),
+            (
+                WheelError::SdistBuild {
+                    sdist: "x".to_owned(),
+                    base: "base".parse().unwrap(),
+                    reason: "x".to_owned(),
+                    lines: Vec::new(),
+                    hints: Vec::new(),
+                },
+                exit::BUILD_STEP_FAILED,
+                1,
+            ),
+            (
+                WheelError::SdistBuild {
+                    sdist: "x".to_owned(),
+                    base: "base".parse().unwrap(),
+                    reason: "x".to_owned(),
+                    lines: Vec::new(),
+                    hints: vec!["x".to_owned()],
+                },
+                exit::BUILD_STEP_FAILED,
+                2,
+            ),
+            (InvalidInput(Vec::new()).into(), exit::INPUT_INVALID, 0),
+            (GuestError::NoMirror { base: "base".parse().unwrap() }.into(), exit::FETCH_FAILED, 2),
+            (Defect::new("x").into(), exit::UNEXPECTED, 1),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}
