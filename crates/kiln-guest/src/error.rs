@@ -75,14 +75,14 @@ pub enum GuestError {
         found: String,
     },
     /// A program in a container failed.
-    #[error("{what} failed in base `{base}` with exit code {code}{}", indented(.lines))]
+    #[error("{what} failed in base `{base}` {how}{}", indented(.lines))]
     Program {
         /// What was run.
         what: &'static str,
         /// The base.
         base: BaseName,
-        /// Its exit code.
-        code: i64,
+        /// How it ended, as a clause: `with exit code 2`.
+        how: String,
         /// The last lines it wrote.
         lines: Vec<String>,
     },

@@ -5,6 +5,7 @@ use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec};
 use kiln_invocation::{Event, Events};
 use kiln_record::{BaseName, Defect};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// Who programs run as where nothing else is said: the owner of no file, as in Lambda.
@@ -174,6 +175,21 @@ pub enum Ending {
     },
 }
 
+impl fmt::Display for Ending {
+    /// As a clause after what failed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "with exit code {code}"),
+            Self::OutOfMemory => f.write_str("as it ran out of memory"),
+            Self::NoSuchProgram => write!(f, "with exit code {NOT_FOUND}"),
+            Self::TimedOut { seconds } => write!(f, "as it was not done after {seconds} s, and was ended"),
+            Self::OutputTooLarge { what, limit } => {
+                write!(f, "as it wrote more than {limit} bytes of {what}")
+            }
+        }
+    }
+}
+
 impl Ending {
     /// Whether it did what it should.
     #[must_use]
@@ -213,7 +229,7 @@ impl Ran {
     #[must_use]
     pub fn failed(&self, what: &'static str, base: &BaseName) -> GuestError {
         let lines = self.log.lines();
-        GuestError::Program { what, base: base.clone(), code: self.ending.code().unwrap_or(-1), lines }
+        GuestError::Program { what, base: base.clone(), how: self.ending.to_string(), lines }
     }
 }
 
