@@ -112,6 +112,11 @@ impl Guest {
         self.sleeps = self.sleeps.saturating_add(time);
     }
 
+    /// Lets the kernel end it as it does where memory runs out, whatever it returns then.
+    pub fn run_out_of_memory(&mut self) {
+        self.oom_killed = true;
+    }
+
     /// Whether more was written than may be kept: the run fails, and a program can stop here.
     #[must_use]
     pub fn is_past_limit(&self) -> bool {

@@ -142,6 +142,13 @@ async fn why_a_step_failed_is_told_with_a_way_out() {
         guest.sleep(Duration::from_secs(7200));
         0
     };
+    let large = |guest: &mut Guest| {
+        guest.run_out_of_memory();
+        0
+    };
+    let memory = format!("{out}\nmemory = \"64 MiB\"");
+    let told = "ran out of memory, of which it may use 64.0 MiB";
+    check(memory, large, told, "memory = \"4 GB\"").await;
     let timeout = format!("{out}\ntimeout = \"1 s\"");
     check(timeout, late, "was not done after 1 s, and was ended", "timeout = \"30 min\"").await;
 }
