@@ -70,7 +70,7 @@ mod tests {
                 GuestError::Program {
                     what: "pip",
                     base: "base".parse().unwrap(),
-                    code: 1,
+                    how: "with exit code 1".to_owned(),
                     lines: Vec::new(),
                 }
                 .into(),

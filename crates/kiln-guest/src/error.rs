@@ -235,7 +235,7 @@ mod tests {
                 GuestError::Program {
                     what: "probe",
                     base: "base".parse().unwrap(),
-                    code: 1,
+                    how: "with exit code 1".to_owned(),
                     lines: Vec::new(),
                 },
                 exit::BUILD_STEP_FAILED,
@@ -255,7 +255,7 @@ mod tests {
         let program = GuestError::Program {
             what: "the probe",
             base: "base".parse().unwrap(),
-            code: 1,
+            how: "with exit code 1".to_owned(),
             lines: vec!["one".to_owned(), "two".to_owned()],
         };
         assert_eq!(program.to_string(), "the probe failed in base `base` with exit code 1\n    one\n    two");
