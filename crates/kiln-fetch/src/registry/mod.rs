@@ -5,7 +5,10 @@
 //! bounded while it comes, and has the digest and the size that were asked for.
 
 mod challenge;
+mod login;
 mod session;
+
+pub use login::RegistryLogin;
 
 use crate::attempt::Failure;
 use crate::client::LONGEST_RETRY_AFTER;
@@ -33,23 +36,6 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/
                         application/vnd.docker.distribution.manifest.list.v2+json";
 /// What a list of referrers is.
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-
-/// A login for a registry.
-#[derive(Clone)]
-pub struct RegistryLogin {
-    /// The user; empty for an identity token.
-    pub username: String,
-    /// The password.
-    pub password: String,
-    /// A token that stands for both.
-    pub identity_token: Option<String>,
-}
-
-impl fmt::Debug for RegistryLogin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegistryLogin").field("username", &self.username).finish_non_exhaustive()
-    }
-}
 
 /// One registry, with the login for it.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Requests to one registry: logins, redirects, and answers that are bounded while they come.
 
-use super::RegistryLogin;
 use super::challenge::{Challenge, token_in};
+use super::login::RegistryLogin;
 use crate::attempt::{Body, Failure, is_redirect, text_of, transport_failure};
 use crate::transport::Transport;
 use crate::{FetchError, NetworkSettings, redacted, without_credentials};
