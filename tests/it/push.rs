@@ -142,6 +142,17 @@ fn two_pushes_of_the_same_bytes_keep_each_others_documents() {
     assert!(digests.contains(records(&one).as_str()) && digests.contains(records(&two).as_str()), "{files}");
     let described = files["files"].as_array().unwrap().iter().skip(1).all(|file| file["described"] == true);
     assert!(described, "each follows from one of the two records: {files}");
+
+    // Which of the two is true is not for the registry to say, and the later one does not win.
+    assert_eq!(files["contested"].as_array().unwrap().as_slice(), [reference.into()]);
+    for command in [vec!["show", reference], vec!["diff", reference, reference]] {
+        pulled.kiln().run(command).ends_with(exit::NOT_REPRODUCIBLE).says(&[
+            "described by 2 different records",
+            &records(&one),
+            &records(&two),
+            "kiln pull",
+        ]);
+    }
 }
 
 /// An image is what registries and engines know anyway; what is attached refers to it and does not wrap it.

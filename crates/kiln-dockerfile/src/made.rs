@@ -350,6 +350,25 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
             .remedy("remove it in the RUN that makes it, and let the service make it when it starts"),
         );
     }
+    for (path, attributes) in &made.attributes {
+        // A folder's bit only says which group new files belong to.
+        if attributes.mode & 0o6000 == 0 || !matches!(made.tree.get(path), Some(Entry::File { .. })) {
+            continue;
+        }
+        let who = if attributes.mode & 0o4000 != 0 { "its owner" } else { "its group" };
+        findings.push(
+            Finding::new(
+                Code::PrivilegedFile,
+                path.as_str(),
+                format!(
+                    "`/{path}` has the mode {:04o}: whoever starts it runs it as {who} ({}:{})",
+                    attributes.mode, attributes.user, attributes.group
+                ),
+            )
+            .remedy("take the bit away in the RUN that makes it: chmod ug-s")
+            .remedy("or except it in the policy, with the reason why the service needs it"),
+        );
+    }
     if made.user.is_none() {
         let user = made.whole.config.runs.user.clone().unwrap_or_default();
         findings.push(

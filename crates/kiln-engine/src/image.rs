@@ -1,7 +1,7 @@
 //! Images and the names they go by.
 
 use crate::EngineError;
-use kiln_record::{Digest, Platform};
+use kiln_record::{Digest, Platform, excerpt};
 
 /// What the engine knows about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn check_reference(reference: &str) -> Result<(), EngineError> {
         Ok(())
     } else {
         Err(EngineError::InvalidReference {
-            reference: reference.escape_debug().to_string(),
+            reference: excerpt(&reference),
             why: "write name:tag or name@sha256:… with letters, digits and ._/:-".to_owned(),
         })
     }

@@ -1,6 +1,7 @@
 //! What to run in a container, under which limits, and what came of it.
 
 use crate::{EngineError, GuestPath};
+use kiln_record::excerpt;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
@@ -114,13 +115,13 @@ impl RunSpec {
         }
         for (key, value) in &self.env {
             if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
-                return error(format!("environment variable `{}` cannot be set", key.escape_debug()));
+                return error(format!("environment variable `{}` cannot be set", excerpt(&key)));
             }
         }
         if self.working_dir != "/" && GuestPath::new(&self.working_dir).is_err() {
             return error(format!(
                 "working directory `{}` is not an absolute path",
-                self.working_dir.escape_debug()
+                excerpt(&self.working_dir)
             ));
         }
         // An input at the path of an output is that output's first content.
@@ -153,10 +154,7 @@ impl RunSpec {
                 |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
             Some(User { uid: number(uid)?, gid: number(gid)? })
         });
-        user.map_or_else(
-            || error(format!("user `{}` is not numeric `user:group`", self.user.escape_debug())),
-            Ok,
-        )
+        user.map_or_else(|| error(format!("user `{}` is not numeric `user:group`", excerpt(&self.user))), Ok)
     }
 }
 

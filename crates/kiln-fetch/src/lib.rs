@@ -20,6 +20,7 @@ mod credentials;
 mod debian;
 mod error;
 mod git;
+mod git_command;
 mod index;
 mod index_html;
 mod index_setting;

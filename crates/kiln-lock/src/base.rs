@@ -1,6 +1,6 @@
 //! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
 
-use crate::LockError;
+use crate::{LockError, freshness};
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
 use kiln_guest::{Bases, EngineSlot, archive, assemble, of_registry};
@@ -32,7 +32,7 @@ pub struct LockReport {
     pub written: bool,
     /// What moved, for each platform.
     pub moves: Vec<BaseMove>,
-    /// What should be known about the pin, such as a release that has expired.
+    /// What should be known about the pin, such as that the age of its release was not judged.
     pub remarks: Vec<String>,
 }
 
@@ -76,7 +76,14 @@ pub async fn lock_base(
     for platform in &definition.platforms {
         let facts = match &definition.kind {
             BaseKind::Debian(debian) => {
-                lock_debian(&bases, definition, debian, *platform, &mut remarks).await?
+                if debian.frozen && remarks.is_empty() {
+                    let suite = &debian.suite;
+                    remarks
+                        .push(format!("`frozen` is set: how old the release of {suite} is was not judged"));
+                }
+                let locked = before.as_ref().and_then(|lock| lock.platform.get(platform));
+                let locked = locked.and_then(|lock| lock.release.as_ref());
+                lock_debian(&bases, definition, debian, *platform, locked).await?
             }
             BaseKind::Registry(registry) => lock_registry(&bases, name, &registry.reference).await?,
             // No definition says that; only Dockerfiles do.
@@ -110,7 +117,7 @@ async fn lock_debian(
     definition: &BaseDefinition,
     debian: &DebianDefinition,
     platform: Platform,
-    remarks: &mut Vec<String>,
+    locked: Option<&DebianRelease>,
 ) -> Result<PlatformLock, LockError> {
     let keyring = read_keyring(bases.run().root(), definition, debian)?;
     let archive = archive(bases.network(), &definition.name, debian)?;
@@ -123,7 +130,10 @@ async fn lock_debian(
         keyring: debian.keyring.clone(),
         source: Box::new(source),
     };
-    let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
+    let now = bases.run().now();
+    // Whoever holds a key that has expired may write any date, unless the archive is known to be an old one.
+    let present = (!debian.frozen).then(|| now.seconds());
+    let signed = verify_cleartext(&document, &keyring, present).map_err(refused)?;
     let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
     if !release.is_for(&debian.suite) {
         return Err(InvalidFiles(vec![Problem::in_file(
@@ -135,17 +145,12 @@ async fn lock_debian(
         )])
         .into());
     }
-    if let Some(until) = release.usable_until()
-        && until < bases.run().now()
-    {
-        remarks.push(format!(
-            "the release of {} was only valid until {until}: the mirror may be stale",
-            debian.suite
-        ));
-    }
-    if signed.expires.is_some_and(|end| end < bases.run().now().seconds()) {
-        remarks.push(format!("the signature on the release of {} has expired", debian.suite));
-    }
+    freshness::judge(&release, locked, now, debian.frozen).map_err(|reason| LockError::Stale {
+        base: definition.name.clone(),
+        file: definition.file.clone(),
+        url: archive.in_release_url(&debian.suite),
+        reason,
+    })?;
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
     let packages =
         resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| -> LockError { match error {

@@ -28,6 +28,18 @@ pub enum LockError {
         /// What is wrong.
         source: Box<ImageError>,
     },
+    /// A release has a good signature and is not the newest: its time has passed, or a newer one is locked.
+    #[error("base `{base}`: the release at {url} is not taken: {reason}")]
+    Stale {
+        /// The base.
+        base: BaseName,
+        /// Its definition.
+        file: String,
+        /// Where the release came from, without credentials.
+        url: String,
+        /// Why.
+        reason: String,
+    },
     /// What an artifact asks for cannot be resolved.
     #[error("{artifact}: what {input} asks for cannot be locked for {target}; uv says:{}", indented(.lines))]
     Unresolved {
@@ -118,6 +130,11 @@ impl RunError for LockError {
             .hint(format!(
                 "if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"
             )),
+            Self::Stale { file, .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("nothing was pinned: the mirror holds updates back or is broken; try another one")
+                .hint(format!(
+                    "for an archive that is kept as it was on purpose (a snapshot, a suite without maintenance): frozen = true under [debian] in {file}"
+                )),
             Self::Unresolved { only_source, unsatisfiable, input, .. } => {
                 let advice = Advice::exit(if *unsatisfiable { exit::INPUT_INVALID } else { exit::FETCH_FAILED });
                 if !only_source.is_empty() {
@@ -169,6 +186,16 @@ mod tests {
                     url: "x".to_owned(),
                     keyring: "x".to_owned(),
                     source: Box::new(ImageError::BadSignature { reasons: Vec::new() }),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
+                LockError::Stale {
+                    base: "base".parse().unwrap(),
+                    file: "x".to_owned(),
+                    url: "x".to_owned(),
+                    reason: "x".to_owned(),
                 },
                 exit::FETCH_FAILED,
                 2,

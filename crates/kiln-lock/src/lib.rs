@@ -4,6 +4,7 @@ mod artifact;
 mod base;
 mod buildable;
 mod error;
+mod freshness;
 mod index_router;
 mod indexes;
 mod no_answer;

@@ -1,5 +1,7 @@
 //! Paths that a user writes in a file of the workspace.
 
+use kiln_record::excerpt;
+
 /// A path relative to a folder of the workspace, as a path relative to the workspace's root, with `.` and
 /// `..` resolved. It stays inside the workspace, so that no host path reaches an output.
 ///
@@ -7,7 +9,7 @@
 /// What is wrong with it, as a clause.
 pub(crate) fn in_workspace(folder: &str, text: &str) -> Result<String, String> {
     if text.starts_with('/') || text.contains('\\') || text.chars().any(char::is_control) {
-        return Err(format!("`{}` is not a relative path with `/` between its parts", text.escape_debug()));
+        return Err(format!("`{}` is not a relative path with `/` between its parts", excerpt(&text)));
     }
     let mut parts: Vec<&str> = vec![folder];
     for part in text.split('/') {

@@ -13,6 +13,7 @@ mod pull_image;
 mod push;
 mod reference;
 mod repository;
+mod space;
 
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
@@ -22,7 +23,8 @@ pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
 pub use platforms::{IndexResult, publish_index};
 pub use pull::{
-    InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull, pull_record,
+    Contested, InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull,
+    pull_record,
 };
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};

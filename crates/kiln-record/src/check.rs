@@ -54,6 +54,8 @@ check_names! {
     Libraries = "libraries";
     /// Links lead somewhere, bytecode has its source, and nothing is there twice.
     Tree = "tree";
+    /// No name is taken from another module or hides characters, and no code runs before anything is imported.
+    Names = "names";
     /// No file names a folder of the machine that it was made on, or holds a credential.
     Leaks = "leaks";
     /// A function and its layers do not hide each other's files.

@@ -150,6 +150,16 @@ codes! {
     ImageTooLarge = "image-too-large", Deny;
     /// A function's image has nothing that asks Lambda for events.
     RuntimeClientMissing = "runtime-client-missing", Deny;
+    /// An archive has more files than its format counts.
+    TooManyFiles = "too-many-files", Deny;
+    /// A path holds characters that are not seen, or that turn the order of others around.
+    MisleadingFileName = "misleading-file-name", Deny;
+    /// A distribution brings a module under a name that belongs to Python, the runtime or another distribution.
+    ModuleTakenOver = "module-taken-over", Deny;
+    /// A distribution brings code that an interpreter runs before anything is imported.
+    StartupCode = "startup-code", Warn;
+    /// A file of an image runs as its owner or group, whoever starts it.
+    PrivilegedFile = "privileged-file", Warn;
     /// A file of an image takes the place of one that its base brings.
     ReplacesBaseFile = "replaces-base-file", Warn;
     /// The service does not pass the health check of its own image.

@@ -9,6 +9,7 @@ mod component;
 mod digest;
 mod epoch;
 mod error;
+mod excerpt;
 pub mod exit;
 mod finding;
 mod image;
@@ -31,6 +32,7 @@ pub use component::{
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};
+pub use excerpt::excerpt;
 pub use exit::Exit;
 pub use finding::{Code, Finding, Level, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};

@@ -7,7 +7,7 @@ use crate::atomic::{create_new, read_bounded};
 use crate::store::Unfinished;
 use crate::{Result, Store, StoreError};
 use fs_err as fs;
-use kiln_record::Digest;
+use kiln_record::{Digest, excerpt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Write as _;
@@ -62,7 +62,7 @@ impl Store {
             && kind.len() <= 64
             && kind.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if !valid {
-            return Err(StoreError::CacheKind(kind.escape_debug().to_string()));
+            return Err(StoreError::CacheKind(excerpt(&kind)));
         }
         let hex = key.hex();
         let (first, rest) = hex.split_at(2);

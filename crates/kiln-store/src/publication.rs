@@ -6,7 +6,7 @@ use crate::atomic::{
 };
 use crate::{Result, StoreError};
 use fs_err as fs;
-use kiln_record::{ArtifactName, IndexRecord};
+use kiln_record::{ArtifactName, IndexRecord, excerpt};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -74,7 +74,7 @@ impl Publication {
             && !file_name.contains(|c: char| c == '/' || c.is_control());
         let in_layout = file_name.strip_prefix(LAYOUT).and_then(|rest| rest.strip_prefix('/'));
         if !plain && !in_layout.is_some_and(is_of_layout) {
-            return Err(StoreError::FileName(file_name.escape_debug().to_string()));
+            return Err(StoreError::FileName(excerpt(&file_name)));
         }
         for (end, _) in file_name.match_indices('/') {
             let folder = self.staging.join(&file_name[..end]);

@@ -4,7 +4,7 @@ use crate::atomic::{at, names_in, read_bounded, sync_folder, write_synced};
 use crate::run_folder::{self, RunFolder};
 use crate::{Result, StoreError};
 use fs_err as fs;
-use kiln_record::{Digest, HashingWriter};
+use kiln_record::{Digest, HashingWriter, excerpt};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -58,7 +58,7 @@ impl Store {
             Some(text) if text == format!("{STORE_FORMAT}\n").as_bytes() => {}
             Some(text) => {
                 let found = String::from_utf8_lossy(&text);
-                let found = found.lines().next().unwrap_or_default().escape_debug().to_string();
+                let found = excerpt(&found.lines().next().unwrap_or_default());
                 return Err(StoreError::Format { path: format, found, known: STORE_FORMAT.to_owned() });
             }
         }

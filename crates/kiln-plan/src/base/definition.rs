@@ -55,6 +55,10 @@ pub struct DebianDefinition {
     pub mirror: Option<String>,
     /// An archive of Debian's past, where packages are looked for that the mirror has no more.
     pub snapshot: Option<String>,
+    /// The archive is kept as it was on purpose, such as a snapshot or a suite that is no longer maintained: its release is
+    /// believed though its time, or that of the key that signed it, has passed, and though it is older than the one locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// A base in a registry.
@@ -119,6 +123,7 @@ impl File {
         if let Some(debian) = &mut file.debian {
             debian.mirror = None;
             debian.snapshot = None;
+            debian.frozen = false;
         }
         file
     }

@@ -3,7 +3,7 @@
 
 use crate::interpreter::TargetEnvironment;
 use crate::specifier::Dependency;
-use kiln_record::DistributionName;
+use kiln_record::{DistributionName, excerpt};
 use pep440_rs::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ impl BuildSystem {
         };
         let backend = table.build_backend.unwrap_or_else(|| LEGACY_BACKEND.to_owned());
         if backend.is_empty() || backend.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(format!("its build backend `{}` is none", backend.escape_debug()));
+            return Err(format!("its build backend `{}` is none", excerpt(&backend)));
         }
         Ok(Self { requires: table.requires, backend, backend_path: table.backend_path, stated: true })
     }

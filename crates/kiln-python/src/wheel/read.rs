@@ -49,12 +49,13 @@ pub fn read_wheel<E: Display>(
     archive.check_format(&archive.text(&dist_info, "WHEEL", content)?)?;
     archive.check_record(&dist_info, content)?;
     let core = parse_metadata(&archive.text(&dist_info, "METADATA", content)?);
+    archive.check_bounds(&core)?;
     let version = archive.check_identity(&name, &dist_info, &core)?;
     let commands = if archive.members.contains_key(format!("{dist_info}/entry_points.txt").as_str()) {
         let text = archive.text(&dist_info, "entry_points.txt", content)?;
         parse_commands(&text).map_err(|reason| archive.invalid(reason))?
     } else {
-        Vec::new()
+        BTreeMap::new()
     };
 
     let written_name = core.name.as_deref().unwrap_or(name.name.as_str());
@@ -83,7 +84,7 @@ pub fn read_wheel<E: Display>(
             }
         }
     }
-    for command in &commands {
+    for command in commands.values() {
         let path = archive.path(&format!("bin/{}", command.name))?;
         files.generated(path, Mode::Executable, command_script(command).into_bytes())?;
     }

@@ -18,7 +18,7 @@ use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 
 /// The version of the rule by which a wheel is chosen.
 pub(crate) const CHOICE_RULES: u32 = 2;
@@ -280,6 +280,59 @@ pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel
     .await
 }
 
+/// The largest bill of materials of a wheel that is read, in bytes.
+const LARGEST_SBOM: u64 = 64 << 20;
+/// The largest ELF file that is looked into, in bytes: it is held in memory for that.
+const LARGEST_ELF: usize = 512 << 20;
+
+/// A member that goes by: its digest, and its content if that is to be looked into.
+#[derive(Default)]
+struct Inspected {
+    hasher: kiln_record::Hasher,
+    /// The beginning; the whole of an ELF file.
+    kept: Vec<u8>,
+    too_large: bool,
+}
+
+impl Inspected {
+    /// The digest, and what an ELF file says of itself, or why nobody knows.
+    fn finish(self) -> (Digest, Result<Option<ElfFacts>, String>) {
+        let facts = match self.too_large {
+            true => Err(format!("it is larger than {LARGEST_ELF} bytes")),
+            false => inspect_elf(&self.kept).map_err(|error| error.to_string()),
+        };
+        (self.hasher.finish(), facts)
+    }
+}
+
+impl Write for Inspected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.hasher.update(bytes);
+        let is_elf = |kept: &[u8]| kept.starts_with(ELF_MAGIC);
+        if self.kept.len() < ELF_MAGIC.len() {
+            let missing = (ELF_MAGIC.len() - self.kept.len()).min(bytes.len());
+            self.kept.extend_from_slice(&bytes[..missing]);
+            if is_elf(&self.kept) {
+                self.kept.extend_from_slice(&bytes[missing..]);
+            }
+        } else if is_elf(&self.kept) && !self.too_large {
+            self.kept.extend_from_slice(bytes);
+        }
+        if self.kept.len() > LARGEST_ELF {
+            self.too_large = true;
+            self.kept = ELF_MAGIC.to_vec();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How an ELF file begins.
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+
 fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelError> {
     let mut file = store.open_blob(&chosen.digest)?;
     let (size, sha512) = sha512(store, &mut file, &chosen.digest)?;
@@ -290,21 +343,23 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelEr
     let mut elf = BTreeMap::new();
     let mut unreadable_elf = BTreeMap::new();
     for member in archive.members().to_vec() {
-        let content = archive.read(&member).map_err(damaged)?;
-        match inspect_elf(&content) {
+        let mut content = Inspected::default();
+        archive.copy(&member, &mut content).map_err(damaged)?;
+        let (digest, facts) = content.finish();
+        match facts {
             Ok(Some(facts)) => {
                 elf.insert(member.path.clone(), facts);
             }
             Ok(None) => {}
-            Err(error) => {
-                unreadable_elf.insert(member.path.clone(), error.to_string());
+            Err(why) => {
+                unreadable_elf.insert(member.path.clone(), why);
             }
         }
         wheel_members.push(WheelMember {
             path: member.path.clone(),
             executable: member.unix_mode.is_some_and(|mode| mode & 0o111 != 0),
             size: member.size,
-            digest: Digest::of(&content),
+            digest,
         });
         members.insert(
             member.path.clone(),
@@ -328,6 +383,11 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelEr
     let mut unread_sboms = BTreeMap::new();
     for path in &wheel.embedded_sboms {
         let Some(member) = by_path.get(path) else { continue };
+        if member.size > LARGEST_SBOM {
+            let why = format!("it is larger than {LARGEST_SBOM} bytes");
+            unread_sboms.insert(path.clone(), why);
+            continue;
+        }
         let content = archive.read(member).map_err(damaged)?;
         match read_embedded(&wheel.name, path, &content) {
             Ok(parts) => embedded.extend(parts),

@@ -25,7 +25,7 @@ use kiln_python::{
 };
 use kiln_record::{
     Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Runtime,
-    digest_of_value,
+    digest_of_value, excerpt,
 };
 use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
@@ -431,7 +431,7 @@ impl<'a> Builder<'a> {
         let Some(name) = &report.wheel else { return Ok((report, None)) };
         let (wanted, version) = (&job.locked.name, &job.locked.version);
         if WheelName::parse(name).is_err() || !is_file_of(name, wanted, version) {
-            let reason = format!("made {}, which is no wheel of {wanted} {version}", name.escape_debug());
+            let reason = format!("made {}, which is no wheel of {wanted} {version}", excerpt(&name));
             return Err(self.failed(job, reason, log));
         }
         let mut wheel = None;

@@ -10,7 +10,7 @@ use super::kind::a;
 use super::path::beside_manifest;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
-use kiln_record::{ArtifactKind, DistributionName, Runtime, TreePath};
+use kiln_record::{ArtifactKind, DistributionName, Runtime, TreePath, excerpt};
 use serde::{Deserialize, Serialize};
 
 /// The `[python]` section.
@@ -198,7 +198,7 @@ fn problems_of_requirements(python: &PythonSection, problems: &mut Problems<'_>)
     {
         if name.parse::<DistributionName>().is_err() {
             problems.at_top(
-                format!("`{}` is not the name of a {what}", name.escape_debug()),
+                format!("`{}` is not the name of a {what}", excerpt(&name)),
                 "a name has letters, digits, `-`, `_` and `.`",
             );
         }
