@@ -1,6 +1,7 @@
 //! Docker under the contract that every engine must pass, and what a killed kiln leaves in it.
 
-use crate::harness::{Sandbox, block_on, busybox, engine, engine_of};
+use crate::harness::{OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of};
+use crate::lacking;
 use kiln_engine::{Engine, EngineError, RunOutcome, Session, contract};
 use kiln_record::exit;
 use std::time::Duration;
@@ -10,6 +11,16 @@ use tokio::task::JoinHandle;
 fn docker_passes_the_contract() {
     let image = busybox();
     block_on(async { contract::suite(engine("contract").await, &image).await });
+}
+
+#[test]
+fn a_newer_docker_passes_the_contract() {
+    let Some(other) = lacking::NEWER_ENGINE_OF_CONTRACT.unless(OtherEngine::start_newer("vfs")) else {
+        return;
+    };
+    let image = busybox();
+    other.give_image(&image);
+    block_on(async { contract::suite(engine_at(other.host(), "contract").await.unwrap(), &image).await });
 }
 
 /// The host's name, as the binary labels its containers with it.
