@@ -69,7 +69,10 @@ fn what_is_removed_is_not_shipped() {
     engines.extend(other.iter().map(|engine| ("vfs", Some(engine.host()))));
     let mut first = None;
     for (name, host) in &engines {
-        for buildkit in ["0", "1"] {
+        // With fuse-overlayfs, the classic builder itself goes on from a layer that has the removed files: containers have
+        // them, and nothing can tell (docs/dockerfiles.md).
+        let builders: &[&str] = if host.is_some() { &["0", "1"] } else { &["1"] };
+        for buildkit in builders {
             let store = tempfile::tempdir().unwrap();
             let mut kiln: Kiln = sandbox
                 .kiln()

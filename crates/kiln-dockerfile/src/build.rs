@@ -197,7 +197,7 @@ impl Job<'_> {
             Err(EngineError::Unaccounted { what, .. }) => Err(self.failed(
                 format!("was not built by {builder} from its pins alone: {what}"),
                 Vec::new(),
-                vec!["pin what it takes, or tell of it: the file and the builder are to agree".to_owned()],
+                vec!["that is not what kiln wrote for it: use the other builder (DOCKER_BUILDKIT) or another engine, and report which one did it".to_owned()],
             )),
             Err(EngineError::Deadline { last, seconds, .. }) => {
                 let hints =
