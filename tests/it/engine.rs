@@ -1,6 +1,7 @@
 //! Docker under the contract that every engine must pass, and what a killed kiln leaves in it.
 
-use crate::harness::{Sandbox, block_on, busybox, engine, engine_of};
+use crate::harness::{OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of};
+use crate::lacking;
 use kiln_engine::{Engine, EngineError, GuestPath, RunOutcome, Session, contract};
 use kiln_record::exit;
 use std::time::Duration;
@@ -41,6 +42,16 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
         spec.limits.output_bytes = 16 << 20;
         assert!(matches!(engine.run(spec, |_| ()).await, Err(EngineError::OutputTooLarge { .. })));
     });
+}
+
+#[test]
+fn a_newer_docker_passes_the_contract() {
+    let Some(other) = lacking::NEWER_ENGINE_OF_CONTRACT.unless(OtherEngine::start_newer("vfs")) else {
+        return;
+    };
+    let image = busybox();
+    other.give_image(&image);
+    block_on(async { contract::suite(engine_at(other.host(), "contract").await.unwrap(), &image).await });
 }
 
 /// The host's name, as the binary labels its containers with it.

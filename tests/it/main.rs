@@ -14,6 +14,8 @@ mod circles;
 mod conformance;
 mod container_images;
 mod diff;
+mod dockerfile_corpus;
+mod dockerfile_removals;
 mod dockerfiles;
 mod documents;
 mod engine;

@@ -10,7 +10,9 @@ use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
 use kiln_engine::{BuildSpec, Builder, EngineError};
-use kiln_guest::{BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, engine_name};
+use kiln_guest::{
+    BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, container_files, engine_name,
+};
 use kiln_image::Reference;
 use kiln_invocation::{Event, blocking};
 use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
@@ -23,6 +25,13 @@ use std::time::Duration;
 
 /// The largest log of a build, in bytes.
 const LOG_LIMIT: u64 = 64 << 20;
+/// The memory of a program of a build, in bytes, where the builder takes that.
+const MEMORY_LIMIT: u64 = (2 << 30) - 1;
+/// By how much the engine's disk may fill during a build, in bytes, where it can be seen.
+const DISK_LIMIT: u64 = 20 << 30;
+/// The shell of a RUN in an image that names none.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
 /// Everything that one build is.
 struct Job<'a> {
     plan: &'a ArtifactPlan,
@@ -30,6 +39,8 @@ struct Job<'a> {
     recipe: &'a RecipePlan,
     base: Arc<BaseImage>,
     context: BuildContext,
+    /// The Dockerfile as it is written for the engine, a line for each instruction.
+    instructions: Vec<String>,
     args: BTreeMap<String, String>,
 }
 
@@ -45,8 +56,10 @@ pub async fn make(
     };
     let dockerfile = &recipe.dockerfile;
     let base = bases.base_image(&plan.base).await?;
-    let text = dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
-    let files = BuildContext::new(plan, source, parts, &text)?;
+    let instructions =
+        dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
+    let text = instructions.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let files = BuildContext::new(plan, source, parts, &text, &dockerfile.files)?;
     let mut args = section.args.clone();
     if dockerfile.declared.contains(SOURCE_DATE_EPOCH) {
         args.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert_with(|| plan.epoch.seconds().to_string());
@@ -60,7 +73,7 @@ pub async fn make(
         recipe.bases.iter().map(|(name, base)| (name, base.lock.manifest)).collect::<Vec<_>>(),
         (plan.base.lock.manifest, plan.base.platform, plan.epoch),
     ))?;
-    let job = Job { plan, section, recipe, base, context: files, args };
+    let job = Job { plan, section, recipe, base, context: files, instructions, args };
     let _flight = bases.network().flight(&key).await;
     let known = match section.network {
         // What came over the network then may be something else now.
@@ -114,9 +127,21 @@ impl Job<'_> {
         }
         for (name, base) in &self.recipe.bases {
             let id = bases.image(base).await?;
-            let hidden =
-                bases.engine().await?.image(&id).await?.map(|image| image.on_build).unwrap_or_default();
-            if let Some(first) = hidden.first() {
+            let Some(image) = bases.engine().await?.image(&id).await? else { continue };
+            if !image.shell.is_empty()
+                && image.shell != SHELL
+                && self.recipe.dockerfile.default_shell.contains(name)
+            {
+                return Err(self.failed(
+                    format!(
+                        "has here-documents, which `{name}` would run by a shell of its own: {}",
+                        image.shell.join(" ")
+                    ),
+                    Vec::new(),
+                    vec![format!("say it in the Dockerfile: SHELL {:?}", image.shell)],
+                ));
+            }
+            if let Some(first) = image.on_build.first() {
                 return Err(self.failed(
                     format!("starts from `{name}`, which adds instructions that nobody reads here: ONBUILD {first}"),
                     Vec::new(),
@@ -146,13 +171,16 @@ impl Job<'_> {
             name: self.section.path.clone(),
             context: Box::new(BufReader::with_capacity(1 << 18, tar)),
             dockerfile: self.context.dockerfile.to_string(),
-            target: self.section.target.clone(),
+            instructions: self.instructions.clone(),
+            images: self.recipe.bases.values().map(in_engine).collect(),
             args: self.args.clone(),
             network: self.section.network,
             platform: self.plan.base.platform,
             builder,
             tag: tag.clone(),
             deadline: Duration::from_secs(u64::from(self.section.timeout)),
+            memory_bytes: MEMORY_LIMIT,
+            disk_bytes: DISK_LIMIT,
             output_bytes: LOG_LIMIT,
         };
         let subject = name.to_string();
@@ -166,6 +194,11 @@ impl Job<'_> {
                 let hints = self.hints(&why, &last, builder);
                 Err(self.failed(format!("cannot be built by {builder}: {}", in_a_line(&why)), last, hints))
             }
+            Err(EngineError::Unaccounted { what, .. }) => Err(self.failed(
+                format!("was not built by {builder} from its pins alone: {what}"),
+                Vec::new(),
+                vec!["that is not what kiln wrote for it: use the other builder (DOCKER_BUILDKIT) or another engine, and report which one did it".to_owned()],
+            )),
             Err(EngineError::Deadline { last, seconds, .. }) => {
                 let hints =
                     vec![format!("raise `timeout` under [dockerfile] in {}", self.plan.manifest.file)];
@@ -185,6 +218,7 @@ impl Job<'_> {
         platform: kiln_record::Platform,
     ) -> Result<Remembered, DockerfileError> {
         let saved = SavedImage::export(bases.engine().await?, bases.store(), tag).await?;
+        let container = container_files(bases.engine().await?, bases.store(), tag).await?;
         let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
         let stands_on_base = saved.read.diff_ids.len() >= self.base.layers.len()
             && of_base.eq(saved.read.diff_ids.iter().copied().take(self.base.layers.len()));
@@ -197,8 +231,8 @@ impl Job<'_> {
             .into());
         }
         let (store, base) = (bases.store().clone(), Arc::clone(&self.base));
-        let own = self.context.dockerfile.clone();
-        blocking(move || taken_apart(&store, &base, &saved, &own)).await
+        let own = self.context.own.clone();
+        blocking(move || taken_apart(&store, &base, &saved, container, &own)).await
     }
 
     fn failed(&self, reason: String, lines: Vec<String>, hints: Vec<String>) -> DockerfileError {

@@ -143,6 +143,21 @@ impl MemoryEngine {
         })
     }
 
+    fn file_system(
+        &self,
+        reference: &str,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), EngineError> {
+        check_reference(reference)?;
+        let Some(image) = self.daemon().find(reference) else {
+            return Err(EngineError::ImageMissing { reference: reference.to_owned() });
+        };
+        sink(&image.files.pack_all()).map_err(|error| EngineError::Broken {
+            action: format!("export a container of image {reference}"),
+            why: error.to_string(),
+        })
+    }
+
     /// Finds what is there; there is no registry behind it.
     fn pull(&self, reference: &str) -> Result<ImageInfo, EngineError> {
         let expected = pinned_digest(reference)?;
@@ -374,6 +389,14 @@ impl Backend for MemoryEngine {
         sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Answer<'a, ()> {
         future::ready(self.export(reference, sink)).boxed()
+    }
+
+    fn file_system<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()> {
+        future::ready(self.file_system(reference, sink)).boxed()
     }
 
     fn builder(&self) -> Builder {

@@ -41,6 +41,7 @@ pub async fn suite(engine: Engine, image: &str) {
     leftovers_are_swept(&engine, image).await;
     images_load_twice_alike(&engine).await;
     images_are_saved_as_they_are(&engine, image).await;
+    files_of_a_container_are_given(&engine, image).await;
     services_are_watched(&engine, image).await;
     missing_things_are_named(&engine, image).await;
     shutdown_removes_and_refuses(&engine, image).await;
@@ -66,6 +67,24 @@ pub async fn images_are_saved_as_they_are(engine: &Engine, image: &str) {
     assert_eq!(engine.image(image).await.expect("an answer").expect("an image").id, there.id);
     let missing = engine.export("kiln-contract/no-such-image:1", |_| Ok(())).await;
     assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
+}
+
+/// The files of a container of an image come as a tar, and no container is left.
+pub async fn files_of_a_container_are_given(engine: &Engine, image: &str) {
+    let mut bytes = Vec::new();
+    let export = engine.file_system(image, |chunk| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    });
+    export.await.expect("the files are given");
+    let files = files_of(&bytes);
+    let busybox = files.iter().find(|(path, _)| path.ends_with("bin/busybox"));
+    assert!(busybox.is_some_and(|(_, bytes)| !bytes.is_empty()), "the program is among them");
+    let stopped = engine.file_system(image, |_| Err(std::io::Error::other("enough"))).await;
+    assert!(matches!(&stopped, Err(EngineError::Broken { why, .. }) if why == "enough"), "{stopped:?}");
+    let missing = engine.file_system("kiln-contract/no-such-image:1", |_| Ok(())).await;
+    assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
+    none_left(engine).await;
 }
 
 /// A service is watched until its test passes or fails for good, or it ends, or the time is over; and it is gone then.

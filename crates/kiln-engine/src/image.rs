@@ -19,6 +19,8 @@ pub struct ImageInfo {
     pub config_env: Vec<String>,
     /// Instructions that a Dockerfile runs which starts from it (`ONBUILD`).
     pub on_build: Vec<String>,
+    /// The shell of a `RUN` in a Dockerfile that starts from it, if it names one (`SHELL`).
+    pub shell: Vec<String>,
 }
 
 /// How far the pull of one layer is.

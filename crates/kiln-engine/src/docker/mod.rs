@@ -2,8 +2,10 @@
 //!
 //! bollard is pinned to one release; what works around a fault of that release says so where it is done.
 
+mod account;
 mod backend;
 mod build;
+mod build_limits;
 mod connect;
 mod container;
 mod credentials;
