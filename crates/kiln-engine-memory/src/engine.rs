@@ -173,7 +173,9 @@ impl MemoryEngine {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
         let container = self.start(&spec.name);
-        let RunSpec { name, argv, mut env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
+        let RunSpec {
+            name, argv, mut env, working_dir, supervised, inputs, outputs, scratch, limits, ..
+        } = spec;
         env.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
         let mut files = image.files.clone();
         let mut archive = Vec::new();
@@ -194,7 +196,11 @@ impl MemoryEngine {
             why: e.to_string(),
         })?;
         files.make_folder(&working_dir);
-        let mut guest = Guest::new(argv, env, working_dir, user, files, limits.clone());
+        let mut starts_as = user;
+        if supervised {
+            (starts_as.uid, starts_as.gid) = (0, 0);
+        }
+        let mut guest = Guest::new(argv, env, working_dir, starts_as, files, limits.clone());
         let program = self.daemon().program(&guest);
         let mut exit_code = match program {
             Some(program) => program(&mut guest),
@@ -271,6 +277,7 @@ impl MemoryEngine {
             env: spec.env.clone(),
             working_dir: spec.working_dir.clone(),
             user: spec.user.clone(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: spec.scratch.clone(),

@@ -31,6 +31,7 @@ pub async fn suite(engine: Engine, image: &str) {
     faulty_inputs_are_refused(&engine, image).await;
     outputs_are_collected(&engine, image).await;
     an_output_may_begin_with_an_input(&engine, image).await;
+    a_supervised_run_starts_as_root(&engine, image).await;
     runs_do_not_mix(&engine, image).await;
     only_scratch_is_writable(&engine, image).await;
     there_is_no_network(&engine, image).await;
@@ -243,6 +244,14 @@ pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
     let outcome = run(engine, with(&["cp", "/in/b", "/given/deep/a"])).await;
     assert_eq!(files_of(&outcome.outputs[0].1), [file("deep/a", b"new")]);
     assert_ne!(run(engine, with(&["touch", "/in/c"])).await.exit_code, 0);
+    none_left(engine).await;
+}
+
+/// A program that runs others starts as root; what it is given to write to is the user's.
+pub async fn a_supervised_run_starts_as_root(engine: &Engine, image: &str) {
+    let mut supervised = spec(image, &["id", "-u"]);
+    supervised.supervised = true;
+    assert_eq!(text(&run(engine, supervised).await.stdout), "0\n");
     none_left(engine).await;
 }
 
@@ -482,6 +491,7 @@ pub fn spec(image: &str, words: &[&str]) -> RunSpec {
         env: BTreeMap::new(),
         working_dir: "/".to_owned(),
         user: USER.to_owned(),
+        supervised: false,
         inputs: Vec::new(),
         outputs: Vec::new(),
         scratch: Vec::new(),
