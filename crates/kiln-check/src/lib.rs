@@ -10,6 +10,7 @@ mod import_check;
 mod native;
 mod pip;
 mod smoke;
+mod supervised;
 mod text;
 
 pub use against_base::against_base;
