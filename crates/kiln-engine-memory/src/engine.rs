@@ -174,7 +174,7 @@ impl MemoryEngine {
         };
         let container = self.start(&spec.name);
         let RunSpec {
-            name, argv, mut env, working_dir, supervised, inputs, outputs, scratch, limits, ..
+            name, argv, mut env, working_dir, inputs, outputs, scratch, limits, ..
         } = spec;
         env.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
         let mut files = image.files.clone();
@@ -196,11 +196,7 @@ impl MemoryEngine {
             why: e.to_string(),
         })?;
         files.make_folder(&working_dir);
-        let mut starts_as = user;
-        if supervised {
-            (starts_as.uid, starts_as.gid) = (0, 0);
-        }
-        let mut guest = Guest::new(argv, env, working_dir, starts_as, files, limits.clone());
+        let mut guest = Guest::new(argv, env, working_dir, user, files, limits.clone());
         let program = self.daemon().program(&guest);
         let mut exit_code = match program {
             Some(program) => program(&mut guest),
