@@ -133,13 +133,27 @@ def hold(answer, part, name, code):
             raise ValueError("asked")
     result = answer["result"]
     if part == "again":
-        good = type(result) is list and len(result) == len(name) and code == 0
+        good = type(result) is list and len(result) == len(name) and code == 0 and all(map(is_problem, result))
     elif part == "handler":
-        good = (result["outcome"] == "found") == (code == 0)
+        texts = [result[key] for key in ("module", "attribute", "file")] + result["near"]
+        good = (result["outcome"] == "found") == (code == 0) and is_problem(result["problem"], False)
+        good = good and len(result) == 6 and all(text is None or type(text) is str for text in texts)
     else:
-        good = (result is None) == (code == 0)
+        good = (result is None) == (code == 0) and is_problem(result, False)
     if not good:
         raise ValueError("the exit code tells otherwise")
+
+
+def is_problem(value, may_end=True):
+    """Whether this is an exception as it is described, or none. How a process ended it does not tell itself."""
+    if value is None:
+        return True
+    kinds = {
+        "error": [str], "message": [str], "missing": [str, type(None)], "exit": [str, type(None)], "stand_in": [bool],
+        "traceback": [list], "ended": [str, type(None)] if may_end else [type(None)], "tampered": [bool],
+    }
+    known = set(value) == set(kinds) and all(type(value[key]) in kinds[key] for key in kinds)
+    return known and not value["tampered"] and all(type(line) is str for line in value["traceback"])
 
 
 def parsed(answer):
