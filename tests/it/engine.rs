@@ -10,7 +10,11 @@ use tokio::task::JoinHandle;
 #[test]
 fn docker_passes_the_contract() {
     let image = busybox();
-    block_on(async { contract::suite(engine("contract").await, &image).await });
+    block_on(async {
+        let engine = engine("contract").await;
+        contract::a_supervised_run_starts_as_root(&engine, &image).await;
+        contract::suite(engine, &image).await;
+    });
 }
 
 /// A program that fills the disk is stopped while it does so, not when it is done: this one would then wait until its

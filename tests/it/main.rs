@@ -22,6 +22,7 @@ mod engine;
 mod engines;
 mod explain;
 mod export;
+mod forgeries;
 mod generated;
 mod harness;
 mod imports;

@@ -102,6 +102,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
         env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
         working_dir: "/tmp".to_owned(),
         user: "1000:1000".to_owned(),
+        supervised: false,
         inputs: vec![InputTree::new(path("/wheels"), Cursor::new(wheels))],
         outputs: vec![path("/out")],
         scratch: vec![path("/tmp")],

@@ -197,6 +197,7 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
             env: std::collections::BTreeMap::new(),
             working_dir: "/app".to_owned(),
             user: "65534:65534".to_owned(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),

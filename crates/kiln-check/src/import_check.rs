@@ -2,6 +2,7 @@
 
 use crate::CheckError;
 use crate::environment::{environment, environment_in_image};
+use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_engine::GuestPath;
@@ -82,7 +83,7 @@ pub async fn import(
         inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
     }
     if !layer_trees.is_empty() {
-        inputs.push(tree("/opt", layer_trees).await?);
+        inputs.push(tree("/opt", layer_trees.clone()).await?);
     }
 
     let layer_path = "/opt/python".to_owned();
@@ -102,6 +103,13 @@ pub async fn import(
         ArtifactKind::LambdaLayer => modules.extend(manifest.check.modules.iter().cloned()),
         _ => own_modules.extend(manifest.check.modules.iter().cloned()),
     }
+    let parted = Parted::new(place.env, manifest);
+    let python =
+        image.and_then(|image| image.python.as_deref()).unwrap_or(&plan.base.definition.image.python);
+    let trees = layer_trees.iter().map(|tree| ("/opt", &**tree));
+    let trees =
+        trees.chain((manifest.kind == ArtifactKind::LambdaZip).then_some(("/var/task", &**collection)));
+    let is_fresh = image.is_some() || parted.changes_what_is_loaded(trees);
     let request = ImportRequest {
         handler: manifest.handler.clone(),
         modules: modules.into_iter().collect(),
@@ -114,28 +122,36 @@ pub async fn import(
         // An image has what its base provides, and needs no stand-ins.
         runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
+        user: Some(numbers(&place.user)?),
+        scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
+        fresh: is_fresh.then(|| {
+            std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()
+        }),
+        environment: parted.judged,
     };
-    let python = plan.base.definition.image.python.as_str();
-    let argv = std::iter::once(image.and_then(|image| image.python.as_deref()).unwrap_or(python))
-        .chain(place.options.iter().copied())
-        .chain(["-c", IMPORT_CHECK])
-        .map(str::to_owned)
-        .chain([request.to_json()])
-        .collect();
-    let program = Program::new(format!("{} import", manifest.name), place.image, argv)
-        .environment(place.env)
-        .working_dir(place.working_dir)
-        .user(place.user)
-        .inputs(inputs)
-        .scratch(place.scratch)
-        .memory(MEMORY)
-        .deadline(DEADLINE);
+    let argv = [python, "-I", "-S", "-B", "-c", IMPORT_CHECK, &request.to_json()];
+    let program =
+        Program::new(format!("{} import", manifest.name), place.image, argv.map(str::to_owned).to_vec())
+            .environment(parted.own)
+            .working_dir(place.working_dir)
+            .user(place.user)
+            .supervised()
+            .inputs(inputs)
+            .scratch(place.scratch)
+            .memory(MEMORY)
+            .deadline(DEADLINE);
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
     let report = match ran.ending {
         Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
-        ending => {
-            ImportReport::from_stdout(&ran.stdout).map_err(|_| Unreported::new(ending.code(), &ran.stderr))
-        }
+        Ending::Exit(0) => match ImportReport::from_stdout(&ran.stdout) {
+            Ok(report) => match report.hold(&request) {
+                Ok(()) => Ok(report),
+                Err(why) => Err(Unreported::tampered(why, &ran.stderr)),
+            },
+            Err(_) => Err(Unreported::new(Some(0), &ran.stderr)),
+        },
+        // A report counts for nothing where its program did not end as one that reports.
+        ending => Err(Unreported::new(ending.code(), &ran.stderr)),
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
     let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names);
@@ -355,7 +371,7 @@ fn import_record(
         .collect();
     let mut record = ImportRecord { computed: report.scan.dynamic.clone(), ..ImportRecord::default() };
     for (name, offered) in &around.installed {
-        let tried = report.modules.iter().filter(|module| !module.own && offered.contains(&module.name));
+        let tried = report.modules.iter().filter(|m| !m.own && offered.contains(&m.name));
         let tried: Vec<_> = tried.collect();
         let failed = tried.iter().find_map(|module| Some((&module.name, module.problem.as_ref()?)));
         let state = match failed {
@@ -367,6 +383,10 @@ fn import_record(
             },
             Some((module, _)) => Importable::NotChecked {
                 reason: format!("importing {module} needs a value from a module that only the runtime has"),
+            },
+            None if tried.iter().any(|module| module.after_handler) => Importable::NotChecked {
+                reason: "it can be imported in the handler's process, by its own word, and not alone"
+                    .to_owned(),
             },
             None if !tried.is_empty() || used.contains(name.as_str()) => Importable::Yes,
             None if offered.is_empty() => Importable::NotChecked { reason: "it offers no module".to_owned() },

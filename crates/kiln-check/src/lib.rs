@@ -11,6 +11,7 @@ mod names;
 mod native;
 mod pip;
 mod smoke;
+mod supervised;
 mod text;
 
 pub use against_base::against_base;

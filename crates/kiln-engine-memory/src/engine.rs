@@ -188,7 +188,9 @@ impl MemoryEngine {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
         let container = self.start(&spec.name);
-        let RunSpec { name, argv, mut env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
+        let RunSpec {
+            name, argv, mut env, working_dir, inputs, outputs, scratch, limits, ..
+        } = spec;
         env.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
         let mut files = image.files.clone();
         let mut archive = Vec::new();
@@ -286,6 +288,7 @@ impl MemoryEngine {
             env: spec.env.clone(),
             working_dir: spec.working_dir.clone(),
             user: spec.user.clone(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: spec.scratch.clone(),

@@ -265,6 +265,14 @@ pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
     none_left(engine).await;
 }
 
+/// A program that runs others starts as root. An engine in memory has nobody to be: there a scripted program is both.
+pub async fn a_supervised_run_starts_as_root(engine: &Engine, image: &str) {
+    let mut supervised = spec(image, &["id", "-u"]);
+    supervised.supervised = true;
+    assert_eq!(text(&run(engine, supervised).await.stdout), "0\n");
+    none_left(engine).await;
+}
+
 /// Runs side by side see their own inputs and give their own outputs.
 pub async fn runs_do_not_mix(engine: &Engine, image: &str) {
     let one = |n: usize| async move {
@@ -501,6 +509,7 @@ pub fn spec(image: &str, words: &[&str]) -> RunSpec {
         env: BTreeMap::new(),
         working_dir: "/".to_owned(),
         user: USER.to_owned(),
+        supervised: false,
         inputs: Vec::new(),
         outputs: Vec::new(),
         scratch: Vec::new(),

@@ -26,6 +26,9 @@ pub struct RunSpec {
     pub working_dir: String,
     /// Numeric `user:group`, such as `65534:65534`.
     pub user: String,
+    /// Whether the program is one that runs others as that user: it starts as root, and of root's capabilities has those to
+    /// become another user and group (`CAP_SETUID`, `CAP_SETGID`). Outputs and scratch folders are the user's all the same.
+    pub supervised: bool,
     /// Trees to unpack before the start. They belong to root and are not writable for other users, but for one at the
     /// path of an output: that folder begins with this content, and both belong to the user.
     pub inputs: Vec<InputTree>,
@@ -170,6 +173,7 @@ mod tests {
             env: BTreeMap::new(),
             working_dir: "/".to_owned(),
             user: "65534:65534".to_owned(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),

@@ -116,6 +116,8 @@ codes! {
     ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
+    /// What is judged interfered with the process that judges it.
+    CheckTampered = "check-tampered", Deny;
     /// The function did not handle an event as its manifest says.
     SmokeFailed = "smoke-failed", Deny;
     /// The base's own pip installs the same wheels to other files.
@@ -189,7 +191,8 @@ codes! {
 }
 
 impl Code {
-    /// Whether this code says that the artifact does not hold what its lock or its files say. Such a finding cannot be
+    /// Whether this code says that the artifact does not hold what its lock or its files say, or that what was found of it
+    /// cannot be believed. Such a finding cannot be
     /// given another level or an exception: what is wanted out is left out by name, and that is recorded.
     #[must_use]
     pub fn is_integrity(self) -> bool {
@@ -208,6 +211,7 @@ impl Code {
                 | Self::LockStale
                 | Self::IndexNotBound
                 | Self::BaseNotPinned
+                | Self::CheckTampered
         )
     }
 }

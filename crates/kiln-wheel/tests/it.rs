@@ -244,7 +244,7 @@ fn building(module: fn(usize) -> String, runs: &Arc<AtomicUsize>) -> Python {
             .write(&format!("{}/{}", request["out"].as_str().unwrap(), made.file_name), &made.bytes)
             .unwrap();
         let told = serde_json::json!({ "requires": [], "missing": [], "wheel": made.file_name });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     })
 }
@@ -309,13 +309,13 @@ async fn why_a_build_failed_is_told() {
     check(no_module, "failed with exit code 1", "'numpy'").await;
     let other = |guest: &mut Guest| {
         let told = serde_json::json!({ "requires": [], "missing": [], "wheel": "delta-1-py3-none-any.whl" });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     };
     check(other, "made delta-1-py3-none-any.whl, which is no wheel of gamma 3.0", "").await;
     let nothing = |guest: &mut Guest| {
         let told = serde_json::json!({ "requires": [], "missing": [], "wheel": null });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     };
     check(nothing, "gave no wheel", "").await;
@@ -338,7 +338,7 @@ async fn nothing_is_built_that_the_manifest_does_not_name() {
 async fn what_a_build_asks_for_must_be_locked() {
     let python = Python::new().answering(BUILD_SDIST, |guest, _| {
         let told = serde_json::json!({ "requires": ["cython>=3"], "missing": ["cython"], "wheel": null });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     });
     let found = denied(brought(&layer_of_gamma(python).await).await);

@@ -45,6 +45,7 @@ pub(super) struct Job {
     env: BTreeMap<String, String>,
     working_dir: String,
     user: User,
+    supervised: bool,
     outputs: Vec<GuestPath>,
     scratch: Vec<GuestPath>,
     pub(super) limits: Limits,
@@ -76,7 +77,7 @@ impl Docker {
         let Some((image_id, image_env)) = self.image_to_run(&spec.image).await? else {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
-        let RunSpec { name, argv, env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
+        let RunSpec { name, argv, env, working_dir, supervised, inputs, outputs, scratch, limits, .. } = spec;
         let job = Job {
             name,
             image_id,
@@ -85,6 +86,7 @@ impl Docker {
             env,
             working_dir,
             user,
+            supervised,
             outputs,
             scratch,
             limits,
@@ -381,6 +383,8 @@ impl Job {
             readonly_rootfs: Some(true),
             init: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
+            // Without `KILL`, `SYS_PTRACE` and `DAC_OVERRIDE` its root is nobody to other users; with these two it becomes one.
+            cap_add: self.supervised.then(|| ["SETGID", "SETUID"].map(str::to_owned).to_vec()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             mounts: Some(mounts(volumes)),
             volumes_from: loader.map(|name| vec![name.to_owned()]),
@@ -391,7 +395,10 @@ impl Job {
             ..limited(&self.limits)
         };
         ContainerCreateBody {
-            user: Some(format!("{}:{}", self.user.uid, self.user.gid)),
+            user: Some(match self.supervised {
+                true => "0:0".to_owned(),
+                false => format!("{}:{}", self.user.uid, self.user.gid),
+            }),
             working_dir: Some(self.working_dir.clone()),
             env: Some(self.environment()),
             entrypoint: Some(self.argv[..1].to_vec()),

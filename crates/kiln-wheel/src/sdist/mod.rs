@@ -40,6 +40,7 @@ use wheel::BuiltWheel;
 const SDIST_RULES: u32 = 1;
 
 /// Where things are in the container. The source is always built at one place, so that no path of it can differ.
+const BUILDER: (u32, u32) = (65534, 65534);
 const SOURCE: &str = "/kiln/source";
 const WORK: &str = "/kiln/build";
 const OUT: &str = "/kiln/wheel";
@@ -375,6 +376,7 @@ impl<'a> Builder<'a> {
             backend_path: system.backend_path.clone(),
             locked: environment.versions.keys().cloned().collect(),
             epoch,
+            user: BUILDER,
             reverse,
         };
         let mut env = job.variables.clone();
@@ -382,8 +384,9 @@ impl<'a> Builder<'a> {
         let collection = Arc::clone(&environment.collection);
         let argv = [
             job.build.base.definition.image.python.as_str(),
+            "-I",
             "-S",
-            "-s",
+            "-B",
             "-c",
             BUILD_SDIST,
             &request.to_json(),
@@ -393,6 +396,8 @@ impl<'a> Builder<'a> {
         let store = bases.store();
         let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
             .environment(env)
+            .user(format!("{}:{}", BUILDER.0, BUILDER.1))
+            .supervised()
             .inputs([
                 source.input(store, SOURCE, epoch).await?,
                 collections(store, REQUIREMENTS, vec![collection], false, epoch).await?,

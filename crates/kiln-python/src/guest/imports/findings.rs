@@ -1,7 +1,8 @@
 //! What the outcome of an import check means: findings, and what was left unchecked.
 
 use super::check::{
-    HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, StandInReport, Unreported,
+    HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, ModuleReport, StandInReport,
+    Unreported,
 };
 use crate::guest::report::LINES_SHOWN;
 use kiln_record::{ArtifactName, Check, CheckName, Code, Finding, Runtime};
@@ -24,6 +25,12 @@ pub fn import_findings(
         Ok(report) => report,
         Err(unreported) => {
             let subject = request.handler.clone().unwrap_or_else(|| request.modules.join(", "));
+            if let Some(why) = &unreported.tampered {
+                let mut finding = tampered(&subject, why);
+                finding.detail.clone_from(&unreported.stderr);
+                let check = Check::not_checked(CheckName::Import, "the check was tampered with");
+                return (vec![finding], vec![check]);
+            }
             let mut finding = Finding::new(Code::ImportFailed, subject, unreported.cause())
                 .remedy("run nothing at import time that ends the process, waits or needs much memory");
             finding.detail.clone_from(&unreported.stderr);
@@ -44,11 +51,23 @@ pub fn import_findings(
     findings.extend(provided_by_runtime(report, runtime));
     findings.extend(provided_by_layer(report, layers));
 
-    let own = report.modules.iter().filter(|module| module.own).count();
-    let others = report.modules.len() - own + usize::from(report.handler.is_some());
+    let tried = |own: bool| report.modules.iter().filter(move |m| m.own == own && !m.after_handler).count();
+    let others = tried(false) + usize::from(report.handler.is_some());
     let mut checks = vec![Check::ran(CheckName::Import, others, "modules")];
-    if own > 0 {
-        checks.push(Check::ran(CheckName::ImportOwn, own, "modules"));
+    if report.modules.iter().any(|module| module.own) {
+        checks.push(Check::ran(CheckName::ImportOwn, tried(true), "modules"));
+    }
+    let after: Vec<&ModuleReport> =
+        report.modules.iter().filter(|module| module.after_handler && module.problem.is_none()).collect();
+    for (name, own) in [(CheckName::Import, false), (CheckName::ImportOwn, true)] {
+        let names: Vec<&str> = after.iter().filter(|m| m.own == own).map(|m| m.name.as_str()).collect();
+        if !names.is_empty() {
+            let reason = format!(
+                "{}: not to be imported alone, but in the handler's process, by its own word",
+                names.join(", ")
+            );
+            checks.push(Check::not_checked(name, reason));
+        }
     }
     if !report.stand_ins.is_empty() {
         let names: Vec<&str> = report.stand_ins.iter().map(|s| s.name.as_str()).collect();
@@ -66,6 +85,16 @@ pub fn import_findings(
         checks.push(Check::not_checked(CheckName::ImportProvided, reason));
     }
     (findings, checks)
+}
+
+/// The finding for code that answers for a check.
+fn tampered(subject: &str, why: &str) -> Finding {
+    Finding::new(
+        Code::CheckTampered,
+        subject,
+        format!("importing it interferes with the check: its process {why}"),
+    )
+    .remedy("see what runs when it is imported: it writes to descriptors, ends processes or replaces functions that are not its own")
 }
 
 fn provided_by_runtime<'a>(report: &'a ImportReport, runtime: &'a Runtime) -> impl Iterator<Item = Finding> {
@@ -198,7 +227,9 @@ impl Judged<'_> {
             return;
         }
         let said = said(problem);
-        let finding = if let Some(ended) = &problem.ended {
+        let finding = if let Some(ended) = problem.ended.as_ref().filter(|_| problem.tampered) {
+            tampered(module, ended)
+        } else if let Some(ended) = &problem.ended {
             Finding::new(Code::ImportFailed, module, format!("importing it {ended}"))
                 .remedy("run nothing at import time that ends the process, waits or needs much memory")
                 .remedy(format!(
@@ -329,6 +360,10 @@ mod tests {
             sources: Vec::new(),
             stdlib: Vec::new(),
             seconds: 5,
+            user: None,
+            scratch: Vec::new(),
+            fresh: None,
+            environment: BTreeMap::new(),
         };
         let output = Command::new("python3")
             .args(["-I", "-S", "-c", IMPORT_CHECK, &request.to_json()])
@@ -495,6 +530,10 @@ mod tests {
             sources: Vec::new(),
             stdlib: Vec::new(),
             seconds: 5,
+            user: None,
+            scratch: Vec::new(),
+            fresh: None,
+            environment: BTreeMap::new(),
         };
         for (exit_code, cause) in [
             (None, "did not end in time"),

@@ -5,6 +5,7 @@
 
 mod check;
 mod findings;
+mod held;
 mod scan;
 
 pub use check::{
