@@ -15,7 +15,9 @@ mod image_index;
 mod lambda;
 mod media_type;
 mod oci;
+mod package_files;
 mod reference;
+mod rpm;
 
 pub use artifact_manifest::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, manifest_blobs, read_referrers,
