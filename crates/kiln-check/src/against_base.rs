@@ -29,7 +29,10 @@ pub fn against_base(
     }
     let mut checks =
         vec![Check::ran(CheckName::BasePaths, collection.owners.len(), "paths against the base")];
-    checks.push(base.contents.package_check("packages of the base", &format!("the base {}", plan.base.definition.name)));
+    checks.push(
+        base.contents
+            .package_check("packages of the base", &format!("the base {}", plan.base.definition.name)),
+    );
     Ok(Verdict { findings, checks })
 }
 

@@ -174,12 +174,13 @@ impl ImageContents {
     pub fn package_check(&self, unit: &str, what: &str) -> Check {
         let unread = self.unread_packages.join("; ");
         match &self.packages {
-            Some(packages) if unread.is_empty() => {
-                Check::ran(CheckName::BasePackages, packages.len(), unit)
-            }
+            Some(packages) if unread.is_empty() => Check::ran(CheckName::BasePackages, packages.len(), unit),
             Some(packages) => Check::not_checked(
                 CheckName::BasePackages,
-                format!("{} packages of {what} are known, and others were not read: {unread}", packages.len()),
+                format!(
+                    "{} packages of {what} are known, and others were not read: {unread}",
+                    packages.len()
+                ),
             ),
             None => {
                 let files = self.size().0;

@@ -132,9 +132,8 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<Bas
         (one.ecosystem, &one.name, &one.version) == (other.ecosystem, &other.name, &other.version)
     };
     let is_below = |package: &OsPackage| {
-        below.is_none_or(|below| {
-            below.contents.packages.iter().flatten().any(|other| is_same(package, other))
-        })
+        below
+            .is_none_or(|below| below.contents.packages.iter().flatten().any(|other| is_same(package, other)))
     };
     let locked: BTreeMap<&str, &kiln_plan::LockedPackage> =
         plan.base.lock.packages.iter().map(|package| (package.name.as_str(), package)).collect();

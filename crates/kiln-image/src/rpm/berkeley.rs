@@ -71,7 +71,9 @@ impl Pages<'_> {
             }
             let header = match value.split_first() {
                 Some((&H_KEYDATA, inline)) => inline.to_vec(),
-                Some((&H_OFFPAGE, _)) => self.chain(value).ok_or_else(|| format!("package {number} is damaged"))?,
+                Some((&H_OFFPAGE, _)) => {
+                    self.chain(value).ok_or_else(|| format!("package {number} is damaged"))?
+                }
                 _ => return Err(format!("package {number} is of a kind that rpm does not write")),
             };
             found.push((number, header));

@@ -97,7 +97,8 @@ impl Header {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(blob: &[u8], left: &mut usize) -> Result<Self, String> {
-        let tags = tags(blob).ok_or_else(|| "a header is damaged: its index does not fit its length".to_owned())?;
+        let tags =
+            tags(blob).ok_or_else(|| "a header is damaged: its index does not fit its length".to_owned())?;
         let name = tags.string(NAME).ok_or_else(|| "a header has no name".to_owned())?;
         let need = |tag: u32, what: &str| {
             tags.string(tag).ok_or_else(|| format!("the header of {} has no {what}", name.escape_debug()))
@@ -112,8 +113,9 @@ impl Header {
             license: tags.string(LICENSE),
             url: tags.string(URL),
             source_rpm: tags.string(SOURCE_RPM),
-            files: files(&tags, left)
-                .ok_or_else(|| format!("the paths of {} are longer than any system's", name.escape_debug()))?,
+            files: files(&tags, left).ok_or_else(|| {
+                format!("the paths of {} are longer than any system's", name.escape_debug())
+            })?,
             name,
         })
     }
@@ -139,7 +141,9 @@ fn files(tags: &Tags<'_>, left: &mut usize) -> Option<Vec<String>> {
     };
     let mut paths = Vec::new();
     for (name, place) in names.iter().zip(&places) {
-        let Some(folder) = usize::try_from(*place).ok().and_then(|place| folders.get(place)) else { continue };
+        let Some(folder) = usize::try_from(*place).ok().and_then(|place| folders.get(place)) else {
+            continue;
+        };
         *left = left.checked_sub(folder.len() + name.len())?;
         if let (Ok(folder), Ok(name)) = (str::from_utf8(folder), str::from_utf8(name)) {
             paths.push(format!("{folder}{name}"));

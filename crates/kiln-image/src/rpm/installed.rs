@@ -35,7 +35,8 @@ pub(crate) fn installed_packages(
     let (mut packages, mut unread) = (None::<Vec<OsPackage>>, Vec::new());
     let mut files = PackageFiles::of(contents);
     let mut known = Vec::new();
-    for (folder, name) in FOLDERS.iter().flat_map(|folder| [SQLITE, NDB, BERKELEY].map(|name| (folder, name))) {
+    for (folder, name) in FOLDERS.iter().flat_map(|folder| [SQLITE, NDB, BERKELEY].map(|name| (folder, name)))
+    {
         let Some(path) = contents.resolve(&format!("{folder}/{name}")) else { continue };
         // One folder is often a link to another; what rpm leaves behind when it converts a database is empty.
         if known.contains(&path) || read.get(&path).is_some_and(Vec::is_empty) {
@@ -50,7 +51,9 @@ pub(crate) fn installed_packages(
         }
     }
     if let Some(packages) = &mut packages {
-        packages.sort_by(|a, b| (&a.name, &a.version, &a.architecture).cmp(&(&b.name, &b.version, &b.architecture)));
+        packages.sort_by(|a, b| {
+            (&a.name, &a.version, &a.architecture).cmp(&(&b.name, &b.version, &b.architecture))
+        });
     }
     (packages, unread)
 }

@@ -14,3 +14,6 @@ mod numbers;
 mod sqlite;
 
 pub(crate) use installed::{installed_packages, is_database};
+
+#[cfg(test)]
+mod tests;

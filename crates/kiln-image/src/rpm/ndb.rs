@@ -19,7 +19,8 @@ pub(super) fn headers(file: &[u8]) -> Result<Vec<&[u8]>, String> {
         return Err("it is no ndb database of version 0".to_owned());
     }
     let pages = little.size(file, 12).ok_or("it ends in its header")?;
-    let slots = pages.checked_mul(PAGE).and_then(|length| file.get(..length)).ok_or("its slots are cut off")?;
+    let slots =
+        pages.checked_mul(PAGE).and_then(|length| file.get(..length)).ok_or("its slots are cut off")?;
     let mut found = Vec::new();
     for slot in slots.chunks_exact(BLOCK).skip(FIRST_SLOT) {
         if !slot.starts_with(b"Slot") {

@@ -46,7 +46,8 @@ pub(super) fn headers(file: &[u8], log: Option<&[u8]>) -> Result<Vec<Vec<u8>>, S
     let mut database = Database::open(file, log.unwrap_or_default())?;
     let mut root = None;
     database.rows(1, &mut |row| {
-        if let [Value::Bytes(b"table"), Value::Bytes(name), _, Value::Number(page), ..] = values(row)?.as_slice()
+        if let [Value::Bytes(b"table"), Value::Bytes(name), _, Value::Number(page), ..] =
+            values(row)?.as_slice()
             && *name == b"Packages"
         {
             root = usize::try_from(*page).ok();
@@ -93,7 +94,14 @@ impl<'a> Database<'a> {
         if last > file.len() / page_size + log_length {
             return Err("its log has pages far beyond its end".to_owned());
         }
-        Ok(Self { file, log, page_size, usable, visited: vec![false; last + 1], left: file.len() + log_length })
+        Ok(Self {
+            file,
+            log,
+            page_size,
+            usable,
+            visited: vec![false; last + 1],
+            left: file.len() + log_length,
+        })
     }
 
     /// A page, which must not have been visited.
@@ -239,7 +247,8 @@ fn newer_pages(log: &[u8], page_size: usize) -> Result<BTreeMap<usize, &[u8]>, S
     for frame in log[WAL_HEAD..].chunks_exact(FRAME_HEAD + page_size) {
         let (head, page) = frame.split_at(FRAME_HEAD);
         sum = checksum(order, checksum(order, sum, &head[..8]), page);
-        if head[8..16] != log[16..24] || (BIG.u32(head, 16), BIG.u32(head, 20)) != (Some(sum.0), Some(sum.1)) {
+        if head[8..16] != log[16..24] || (BIG.u32(head, 16), BIG.u32(head, 20)) != (Some(sum.0), Some(sum.1))
+        {
             break;
         }
         since_commit.push((BIG.size(head, 0).unwrap_or_default(), page));
