@@ -35,6 +35,12 @@ pub(crate) const GOLDEN_BASE: Lack =
 pub(crate) const PRINTED_BASE: Lack =
     Lack { test: "printed::what_is_told_of_builds", what: "the packages of the committed base" };
 
+/// An image that is laid out as AWS's needs an interpreter that can be moved to another folder.
+pub(crate) const PYTHON_312: Lack = Lack {
+    test: "aws_bases::a_poetry_project_for_python_3_12_builds_in_two_commands",
+    what: "a Python 3.12 with a shared library",
+};
+
 const NEWER: &str = "dockerfile_corpus::builders_of_a_newer_engine_use_what_is_pinned_alone";
 
 /// It takes root and a mirror that has Debian's next release.
@@ -52,7 +58,7 @@ pub(crate) const ENGINE_OF_REMOVALS: Lack = Lack {
 };
 
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 9] = [
+pub(crate) const ALL: [Lack; 10] = [
     ENGINE_WITH_VFS,
     ENGINE_WITH_OVERLAY2,
     ANOTHER_USER,
@@ -62,6 +68,7 @@ pub(crate) const ALL: [Lack; 9] = [
     NEWER_ENGINE_WITH_CONTAINERD,
     NEWER_ENGINE_OF_CONTRACT,
     ENGINE_OF_REMOVALS,
+    PYTHON_312,
 ];
 
 impl Lack {

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod arm64;
+mod aws_bases;
 mod bases;
 mod binaries;
 mod circles;

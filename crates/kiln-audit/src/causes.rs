@@ -84,7 +84,7 @@ impl Changed {
         use CauseKind::{Base, Layer, Lock, Manifest, Source, Target, Tool};
         match ecosystem {
             Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
-            Ecosystem::Debian => self.first(&[Base, Target, Lock, Manifest, Tool]),
+            Ecosystem::Debian | Ecosystem::Rpm => self.first(&[Base, Target, Lock, Manifest, Tool]),
             Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base]),
         }
     }

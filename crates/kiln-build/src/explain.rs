@@ -486,7 +486,7 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
                         None => format!("bundled in the wheel of {name}"),
                     }
                 }
-                (Ecosystem::Debian, _) => {
+                (Ecosystem::Debian | Ecosystem::Rpm, _) => {
                     format!("a package that {} installed", dockerfile.map_or("a step", |file| &file.name))
                 }
                 _ if let Some(file) = dockerfile => {

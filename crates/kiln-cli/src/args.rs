@@ -181,6 +181,12 @@ pub(crate) struct Lock {
     /// Pins a base: its packages or its image digest; may be given more than once
     #[arg(long = "base", value_name = "NAME")]
     pub(crate) bases: Vec<BaseName>,
+    /// Makes the base, if there is none of its name: the one that kiln knows for this runtime of Lambda
+    #[arg(long, requires = "bases", value_name = "RUNTIME")]
+    pub(crate) runtime: Option<String>,
+    /// The platform that a base is made for; may be given more than once [default: linux/amd64]
+    #[arg(long = "platform", requires = "runtime", value_name = "PLATFORM")]
+    pub(crate) platforms: Vec<Platform>,
     /// Pins the tools that kiln runs, in kiln.lock: the newest uv
     #[arg(long)]
     pub(crate) tools: bool,

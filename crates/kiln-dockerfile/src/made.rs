@@ -400,16 +400,7 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
         let reason = format!("the frontend {syntax} was not used: the engine's own read the file");
         checks.push(Check::not_checked(CheckName::DockerfileSyntax, reason));
     }
-    checks.push(match &made.whole.contents.packages {
-        Some(packages) => Check::ran(CheckName::BasePackages, packages.len(), "packages of the image"),
-        None => Check::not_checked(
-            CheckName::BasePackages,
-            format!(
-                "the image has no package database that kiln reads, so its {} files are not told apart",
-                made.whole.contents.size().0
-            ),
-        ),
-    });
+    checks.push(made.whole.contents.package_check("packages of the image", "the image"));
     Verdict { findings, checks }
 }
 

@@ -20,7 +20,7 @@ use kiln_python::{
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
-use kiln_wheel::{command, declare, environment_of_base, left_out, target_environment};
+use kiln_wheel::{ANOTHER_RUNTIME, command, declare, environment_of_base, left_out, target_environment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -316,7 +316,8 @@ impl<'a> Asked<'a> {
 fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result<PinnedBase, LockError> {
     let (definition, lock) = &workspace.bases[base];
     let platform = Platform { architecture: manifest.target.architecture };
-    PinnedBase::new(definition, lock.as_ref(), platform).map_err(LockError::Denied)
+    let base = PinnedBase::new(definition, lock.as_ref(), platform).map_err(LockError::Denied)?;
+    Ok(base.among(&workspace.bases))
 }
 
 /// Refuses names to upgrade that none of the locks has. A name that is declared and not yet locked is resolved anew, as is
@@ -362,7 +363,7 @@ async fn lock_one(
     let environment = if asked.for_building {
         environment_of_base(manifest, &runtime, &asked.base, &interpreter).map(|(environment, _)| environment)
     } else {
-        target_environment(manifest, base, &runtime, &interpreter)
+        target_environment(manifest, &asked.base, &runtime, &interpreter)
     }
     .map_err(LockError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {
@@ -482,6 +483,7 @@ fn check_python(
     );
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
         .remedy("use a base and a runtime whose Python the constraint accepts")
+        .remedy(ANOTHER_RUNTIME)
         .remedy(format!("or let {}:{} accept it", requires.file, requires.line));
     Err(LockError::Denied(Box::new(finding)))
 }

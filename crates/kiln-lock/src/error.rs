@@ -8,7 +8,7 @@ use kiln_invocation::{InvocationError, indented};
 use kiln_pack::PackError;
 use kiln_plan::InvalidFiles;
 use kiln_python::{InvalidInput, PythonError};
-use kiln_record::{Advice, ArtifactName, BaseName, Defect, Finding, RunError, exit};
+use kiln_record::{Advice, ArtifactName, BaseName, Defect, Finding, Platform, RunError, exit};
 use kiln_step::StepError;
 use kiln_store::StoreError;
 use kiln_wheel::WheelError;
@@ -55,6 +55,18 @@ pub enum LockError {
         only_source: Vec<String>,
         /// Whether the resolver says that the requirements contradict each other or the index; else it broke.
         unsatisfiable: bool,
+    },
+    /// An image in a registry is for another platform than the one that it is to be pinned for.
+    #[error("base `{base}`: {reference} is for {found}, and images/{base}.toml asks for {wanted}")]
+    OtherPlatform {
+        /// The base.
+        base: BaseName,
+        /// The reference.
+        reference: Box<str>,
+        /// The platform of the definition.
+        wanted: Platform,
+        /// What the image's config or the index says.
+        found: Box<str>,
     },
     /// A tool that kiln runs on this machine does not do what it should.
     #[error("{tool}: {reason}")]
@@ -150,6 +162,9 @@ impl RunError for LockError {
                     advice.hint("the lock is as it was")
                 }
             }
+            Self::OtherPlatform { base, wanted, .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint(format!("take {wanted} out of `platforms` in images/{base}.toml"))
+                .hint(format!("or name a reference that has an image for {wanted}; nothing was pinned")),
             Self::Tool { .. } => Advice::exit(exit::FETCH_FAILED)
                 .hint("name a version that can be used: kiln lock --tools --tool uv==VERSION"),
             Self::Denied(finding) => Advice::exit(exit::FINDINGS_DENIED).hints(finding.remedy.clone()),
@@ -235,6 +250,16 @@ mod tests {
                 },
                 exit::INPUT_INVALID,
                 3,
+            ),
+            (
+                LockError::OtherPlatform {
+                    base: "base".parse().unwrap(),
+                    reference: "x".into(),
+                    wanted: "linux/arm64".parse().unwrap(),
+                    found: "linux/amd64".into(),
+                },
+                exit::INPUT_INVALID,
+                2,
             ),
             (LockError::Tool { tool: "x".to_owned(), reason: "x".to_owned() }, exit::FETCH_FAILED, 1),
             (

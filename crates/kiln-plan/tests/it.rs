@@ -56,6 +56,7 @@ fn locked(mut files: WorkspaceFiles) -> WorkspaceFiles {
             "linux/amd64".parse::<Platform>().unwrap(),
             PlatformLock {
                 manifest: Digest::of(b"image"),
+                index: None,
                 config: None,
                 release: None,
                 packages: Vec::new(),
@@ -112,7 +113,9 @@ fn references_between_files_are_checked() {
     );
     check(
         &files(BASE, &[("manifests/app.toml", &FUNCTION.replace("base = \"python\"", "base = \"node\""))]),
-        &["manifests/app.toml:3: there is no base `node`; add images/node.toml, or use one of: python"],
+        &[
+            "manifests/app.toml:3: there is no base `node`; use one of: python, or make and pin it: kiln lock --base node --runtime python3.11",
+        ],
     );
     check(
         &files(BASE, &[("manifests/app.toml", &FUNCTION.replace("x86_64", "arm64"))]),

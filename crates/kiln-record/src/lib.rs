@@ -26,8 +26,8 @@ mod tree;
 pub use canonical::{canonical_json, digest_of_value};
 pub use check::{Check, CheckName, CheckOutcome};
 pub use component::{
-    BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Ecosystem, Embedded, MadeBy,
-    MadeFrom, Metadata, Origin, OriginSource, Supplier, Upstream,
+    BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Distribution, Ecosystem, Embedded,
+    MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};

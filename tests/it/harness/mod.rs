@@ -2,6 +2,7 @@
 //! and an index that serves them.
 
 mod assembled;
+mod aws_image;
 mod bases;
 mod conformance;
 mod engine;
@@ -22,6 +23,7 @@ mod server;
 mod wheel;
 
 pub(crate) use assembled::{assembled, busybox, debian_base};
+pub(crate) use aws_image::{AWS_PYTHON, push_aws_python, python_312};
 pub(crate) use bases::committed_base;
 pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_at, engine_of};

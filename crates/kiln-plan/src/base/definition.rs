@@ -68,6 +68,9 @@ pub struct DebianDefinition {
 pub struct RegistryDefinition {
     /// Registry, repository and tag. The digest is in the lock.
     pub reference: String,
+    /// What stands in place of the registry when the image is brought, such as `mirror.example.org/ecr-public`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
 }
 
 /// How programs run in a base.
@@ -117,13 +120,16 @@ enum FileKind {
 }
 
 impl File {
-    /// Where packages are fetched from cannot change what they are: their digests are locked.
+    /// Where packages and images are fetched from cannot change what they are: their digests are locked.
     fn without_addresses(&self) -> Self {
         let mut file = self.clone();
         if let Some(debian) = &mut file.debian {
             debian.mirror = None;
             debian.snapshot = None;
             debian.frozen = false;
+        }
+        if let Some(registry) = &mut file.registry {
+            registry.mirror = None;
         }
         file
     }

@@ -12,7 +12,8 @@ fn section(toml: &str) -> DockerfileSection {
 }
 
 fn bases() -> BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)> {
-    let registry = RegistryDefinition { reference: "registry.example.org/python:3.13".to_owned() };
+    let registry =
+        RegistryDefinition { reference: "registry.example.org/python:3.13".to_owned(), mirror: None };
     let own = |name: &str, kind| {
         let (definition, lock) = own_base("images/x.toml", name, kind, Digest::of(b"x"), platform());
         (definition.name.clone(), (definition, Some(lock)))
@@ -21,7 +22,10 @@ fn bases() -> BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)> {
         own("python-3.13", BaseKind::Registry(registry)),
         own(
             "tools",
-            BaseKind::Registry(RegistryDefinition { reference: "registry.example.org/tools:1".to_owned() }),
+            BaseKind::Registry(RegistryDefinition {
+                reference: "registry.example.org/tools:1".to_owned(),
+                mirror: None,
+            }),
         ),
     ])
 }

@@ -8,11 +8,11 @@ use crate::{Judged, WheelError};
 use kiln_collect::Denied;
 use kiln_guest::Bases;
 use kiln_invocation::{Event, Stage};
-use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, Problem};
+use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, base_for};
 use kiln_python::{
     Choice, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select,
 };
-use kiln_record::{BaseName, Code, DistributionName, Finding, InputRole, Runtime};
+use kiln_record::{Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub async fn select_for(
     }
     // What is imported in one Python says nothing about another, whether there are distributions or not.
     let interpreter = bases.interpreter(&plan.base).await?;
-    let target = match target_environment(&plan.manifest, &plan.base.definition.name, runtime, &interpreter) {
+    let target = match target_environment(&plan.manifest, &plan.base, runtime, &interpreter) {
         Ok(target) => target,
         Err(finding) => return Ok(Err(Denied(vec![*finding]))),
     };
@@ -88,6 +88,11 @@ pub async fn select_for(
         layers,
     };
     let mut selection = select(&lock, &target, &interpreter, runtime, &choice);
+    for finding in &mut selection.findings {
+        if finding.code == Code::RequiresPythonMismatch {
+            finding.remedy.push(ANOTHER_RUNTIME.to_owned());
+        }
+    }
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = format!("{}:{}", remark.file, remark.line);
         Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
@@ -191,21 +196,25 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
     }
 }
 
+/// How a base for another runtime comes to be.
+pub const ANOTHER_RUNTIME: &str =
+    "kiln makes and pins a base for each runtime of Lambda: kiln lock --base NAME --runtime RUNTIME";
+
 /// What markers and tags of distributions are held against: what the base's Python and the runtime have in common.
 ///
 /// # Errors
 /// The finding that the two do not fit together.
 pub fn target_environment(
     manifest: &Manifest,
-    base: &BaseName,
+    base: &PinnedBase,
     runtime: &Runtime,
     interpreter: &Interpreter,
 ) -> Result<TargetEnvironment, Box<Finding>> {
     TargetEnvironment::new(interpreter, runtime, manifest.target.architecture).map_err(|error| {
         Box::new(
-            Finding::new(Code::RequiresPythonMismatch, base.as_str(), error.to_string())
+            Finding::new(Code::RequiresPythonMismatch, base.definition.name.as_str(), error.to_string())
                 .detail(format!("base and target are named in {}", manifest.file))
-                .remedy(format!("name a base with the Python of {}", runtime.name))
+                .remedy(base_for(runtime, &base.others))
                 .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
         )
     })
