@@ -1,10 +1,10 @@
 //! What manifests say about bases and about each other.
 
 use crate::Problem;
-use crate::base::{BaseDefinition, BaseLock, known_base};
+use crate::base::{BaseDefinition, BaseLock, known_base, usual_base_name};
 use crate::dockerfile::Dockerfile;
 use crate::manifest::{BaseChoice, Manifest, TargetSection};
-use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
+use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform, Runtime};
 use std::collections::BTreeMap;
 
 /// What there is to name.
@@ -109,12 +109,26 @@ fn no_base(
         true => String::new(),
         false => format!("use one of: {}, or ", fitting.join(", ")),
     };
+    let makes = |name: &str, runtime: &Runtime| format!("kiln lock --base {name} --runtime {}", runtime.name);
     match runtime.filter(|runtime| known_base(runtime, &[]).is_some()) {
-        Some(runtime) => {
-            format!("{there}make and pin it: kiln lock --base {base} --runtime {}", runtime.name)
+        // A name of another Python is a slip, or a runtime that was forgotten: nothing is made by it.
+        Some(runtime) if says_other_python(base, runtime) => {
+            let usual = usual_base_name(runtime);
+            match fitting.is_empty() && !bases.keys().any(|name| name.as_str() == usual) {
+                true => format!("make and pin the one of {}: {}", runtime.name, makes(&usual, runtime)),
+                false => format!("{there}add images/{base}.toml"),
+            }
         }
+        Some(runtime) => format!("{there}make and pin it: {}", makes(base.as_str(), runtime)),
         None => format!("{there}add images/{base}.toml"),
     }
+}
+
+/// Whether the name of a base speaks of another Python than that of a runtime: `python-3.14`.
+fn says_other_python(base: &BaseName, runtime: &Runtime) -> bool {
+    let version = base.as_str().strip_prefix("python-").and_then(|version| version.split_once('.'));
+    let version = version.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    version.is_some() && version != runtime.python
 }
 
 /// What a zip is for.
