@@ -33,6 +33,7 @@ mod indexes;
 mod invoke;
 mod killed;
 mod lacking;
+mod ledger;
 mod local_sources;
 mod lock_artifact;
 mod lock_formats;

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     History(History),
     /// Shows one build: its inputs, parts, findings and checks
     Show(Show),
-    /// Says whether files are the ones that their records describe
+    /// Says whether what is published, or a file, is what was built
     Verify(Verify),
     /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
     Push(Push),
@@ -248,11 +248,15 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Published files, or files elsewhere that are said to be one
-    #[arg(required_unless_present = "cross_check")]
+    /// Published files, or files elsewhere that are said to be one [default: everything under dist/, its index, and the
+    /// ledger]
     pub(crate) files: Vec<PathBuf>,
+    /// Sets what is damaged right from what is left, says what it did, and looks at everything again; what cannot be had
+    /// any more is recorded as lost
+    #[arg(long, conflicts_with_all = ["files", "record", "cross_check"])]
+    pub(crate) repair: bool,
     /// The record to hold them against [default: record.json beside the file, else the ledger by digest]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "files")]
     pub(crate) record: Option<PathBuf>,
     /// Installs the distributions of a build (ARTIFACT, ARTIFACT@latest or a published zip) with the pip of its base,
     /// too, and compares

@@ -5,6 +5,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_plan::{InvalidFiles, Problem};
 use kiln_record::{Exit, Hint, RunError, exit};
 use std::error::Error;
+use std::io::ErrorKind;
 
 /// How long a line of source may be before it is cut.
 const WIDTH: usize = 110;
@@ -69,8 +70,28 @@ impl<E: RunError + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let root = (&error as &dyn RunError).root() as &(dyn Error + 'static);
         let problems = root.downcast_ref::<InvalidFiles>().map_or_else(Vec::new, |files| files.0.clone());
-        Self { code: error.exit(), message: cut(&chain(&error)), hints: error.hints(), problems }
+        let mut hints = error.hints();
+        if is_disk_full(root) || is_disk_full(&error) {
+            hints.push(FULL.into());
+        }
+        Self { code: error.exit(), message: cut(&chain(&error)), hints, problems }
     }
+}
+
+/// What to do where a disk is full: the message names the file.
+const FULL: &str = "make room on that disk, or use another one: KILN_STORE names the store, --dist the output folder; what was published and recorded is as it was";
+
+/// Whether an error, or what caused it, is that a disk is full.
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind.is_some_and(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// An error with what caused it.

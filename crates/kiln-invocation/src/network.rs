@@ -5,7 +5,7 @@ use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blockin
 use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
 use kiln_image::RegistryMirror;
 use kiln_record::{Defect, Digest};
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -220,6 +220,9 @@ impl Network {
             && self.store.contains(&digest)
         {
             return Ok(digest);
+        }
+        if let Some(size) = file.size {
+            has_room(self.store.root(), &file.file_name, size)?;
         }
         let name = file.file_name.clone();
         self.run.tell(Event::DownloadStarted { file: name.clone(), size: file.size });

@@ -28,6 +28,34 @@ pub enum PublishError {
         /// The file.
         path: String,
     },
+    /// What is published is not what the ledger has as the newest build.
+    #[error(
+        "{path} has digest {found}, but build {number} of {artifact}, the newest of the ledger, has {expected}: it was changed after it was built, or comes from elsewhere"
+    )]
+    NotInLedger {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The record that is published.
+        path: String,
+        /// Its digest.
+        found: Digest,
+        /// The newest build's number.
+        number: u64,
+        /// The digest of its record.
+        expected: Digest,
+    },
+    /// Something is published that the ledger has no build of.
+    #[error(
+        "{path} has digest {found}, and the ledger of this workspace has no build of {artifact}: it comes from elsewhere"
+    )]
+    NeverBuilt {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The record that is published.
+        path: String,
+        /// Its digest.
+        found: Digest,
+    },
     /// A tag of a registry names something else.
     #[error("{reference} names {there} already, not {ours}")]
     TagTaken {
@@ -122,6 +150,11 @@ impl RunError for PublishError {
             Self::NotAsRecorded { artifact, path } => Advice::exit(exit::NOT_REPRODUCIBLE)
                 .hint(format!("what differs: kiln verify {path}"))
                 .hint(format!("build it again: kiln build {artifact}")),
+            Self::NotInLedger { artifact, .. } | Self::NeverBuilt { artifact, .. } => {
+                Advice::exit(exit::NOT_REPRODUCIBLE)
+                    .hint("what else is not as it was built: kiln verify")
+                    .hint(format!("build it again: kiln build {artifact}"))
+            }
             Self::TagTaken { .. } => Advice::exit(exit::INPUT_INVALID)
                 .hint("nothing was sent: whoever uses the tag would get something else")
                 .hint("push under another tag with --tag, or move this one with --move-tag"),
@@ -170,6 +203,26 @@ mod tests {
             ),
             (
                 PublishError::NotAsRecorded { artifact: "app".parse().unwrap(), path: "x".to_owned() },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
+                PublishError::NotInLedger {
+                    artifact: "app".parse().unwrap(),
+                    path: "x".to_owned(),
+                    found: Digest::of(b""),
+                    number: 1,
+                    expected: Digest::of(b""),
+                },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
+                PublishError::NeverBuilt {
+                    artifact: "app".parse().unwrap(),
+                    path: "x".to_owned(),
+                    found: Digest::of(b""),
+                },
                 exit::NOT_REPRODUCIBLE,
                 2,
             ),

@@ -3,8 +3,7 @@
 //! A cached value can be lost at any time without harm: whatever cannot be read back exactly as written counts as
 //! absent. The file is a line with the digest of the rest, then JSON, so that a torn write cannot pass for a value.
 
-use crate::atomic::{create_new, read_bounded};
-use crate::store::Unfinished;
+use crate::atomic::{Unfinished, create_new, read_bounded};
 use crate::{Result, Store, StoreError};
 use fs_err as fs;
 use kiln_record::{Digest, excerpt};
