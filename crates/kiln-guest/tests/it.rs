@@ -323,6 +323,7 @@ async fn a_debian_base_is_assembled_of_its_locked_packages_and_told_of_by_its_tw
         lock: lock.clone(),
         pinned: "2026-01-02T03:04:05Z".parse().unwrap(),
         elsewhere: BTreeMap::from([(other.0, other.1.clone())]),
+        others: BTreeMap::new(),
     };
     let here = debian_platform(&bases, &definition, amd64, "3.13.5-1").await;
     let there = debian_platform(&bases, &definition, arm64, "3.13.5-1+b1").await;
