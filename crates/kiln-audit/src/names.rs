@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn unseen_characters_in_paths_are_told() {
-        let owner: ComponentId = "pypi:evil".parse().unwrap();
+        let owner: ComponentId = "python/evil".parse().unwrap();
         let path = |text: &str| TreePath::new(text).unwrap();
         let paths =
             ["a/txt\u{202e}yp.exe", "ad\u{200b}min.py", "b\u{e0041}.py", "é/日本.py", "plain.py"].map(path);
