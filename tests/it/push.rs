@@ -262,7 +262,7 @@ fn the_login_of_docker_is_used_and_told_to_nobody() {
     let to = format!("{}/team", registry.address());
     let sandbox = built(1);
     let push = || sandbox.kiln().run(["push", "app", "--to", &to]);
-    push().ends_with(exit::FETCH_FAILED).says(&["team/app", "uthori"]);
+    push().ends_with(exit::FETCH_FAILED).says(&["team/app", "it wants a login"]);
     let login = STANDARD.encode(format!("user:{PASSWORD}"));
     let config = format!("{{\"auths\": {{\"{}\": {{\"auth\": \"{login}\"}}}}}}", registry.address());
     fs::create_dir_all(sandbox.home().join(".docker")).unwrap();
