@@ -32,7 +32,7 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
     let many =
         "i=0; while [ $i -lt 64 ]; do dd if=/dev/zero of=/out/$i bs=1M count=1; i=$((i+1)); done; sleep 600";
     let one = "dd if=/dev/zero of=/out/one bs=1M count=64; sleep 600";
-    let sparse = "exec dd if=/dev/zero of=/out/sparse bs=1 count=1 seek=1T";
+    let sparse = "exec dd if=/dev/zero of=/out/sparse bs=1 count=1 seek=1024G";
     block_on(async {
         let engine = engine("outputs").await;
         for script in [many, sparse] {
