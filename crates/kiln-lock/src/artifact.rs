@@ -372,7 +372,7 @@ async fn lock_one(
         ])
         .into());
     };
-    check_python(base, declaration, &interpreter)?;
+    check_python(base, declaration, &environment)?;
 
     let root = bases.run().root();
     let file = asked.file;
@@ -470,15 +470,18 @@ fn says_the_same(before: &str, after: &str) -> bool {
 fn check_python(
     base: &BaseName,
     declaration: &Declaration,
-    interpreter: &Interpreter,
+    target: &TargetEnvironment,
 ) -> Result<(), LockError> {
     let Some(requires) = &declaration.requires_python else { return Ok(()) };
-    if requires.accepts(&interpreter.version) {
+    if requires.accepts(target.release()) {
         return Ok(());
     }
     let cause = format!(
-        "{}:{} requires Python `{}`, but the base `{}` has Python {}",
-        requires.file, requires.line, requires.text, base, interpreter.version
+        "{}:{} requires Python `{}`, but {} (base `{base}`)",
+        requires.file,
+        requires.line,
+        requires.text,
+        target.release_told()
     );
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
         .remedy("use a base and a runtime whose Python the constraint accepts")

@@ -54,6 +54,8 @@ pub struct Lock {
     pub environments: Vec<String>,
     /// Groups and extras of the project of which at most one may be chosen, as lists.
     pub conflicts: Vec<Vec<ConflictItem>>,
+    /// Distributions of which the project decides the version, whatever others require (`override-dependencies`).
+    pub overridden: Vec<DistributionName>,
     /// The place in `distributions` of the project itself, where the lock lists it with what it requires.
     pub root: Option<usize>,
     /// The command that the file says it was made by.

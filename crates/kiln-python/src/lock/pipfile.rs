@@ -92,6 +92,7 @@ pub fn parse_pipfile(
         extras: Vec::new(),
         default_groups: Vec::new(),
         environments: Vec::new(),
+        overridden: Vec::new(),
         conflicts: Vec::new(),
         root: None,
         made_by: Some("pipenv lock".to_owned()),

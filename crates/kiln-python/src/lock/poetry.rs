@@ -72,6 +72,7 @@ fn join(
         extras: project.extras.into_iter().collect(),
         default_groups: Vec::new(),
         environments: Vec::new(),
+        overridden: Vec::new(),
         conflicts: Vec::new(),
         root: None,
         made_by: made_by.map(|_| "poetry lock".to_owned()),

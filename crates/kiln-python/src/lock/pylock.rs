@@ -71,6 +71,7 @@ pub fn parse_pylock(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
         extras: extras.into_iter().collect(),
         default_groups,
         environments,
+        overridden: Vec::new(),
         conflicts: Vec::new(),
         made_by: made_by(text),
         remarks: Vec::new(),

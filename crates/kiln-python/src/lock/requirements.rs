@@ -61,6 +61,7 @@ pub fn parse_requirements(
             extras: Vec::new(),
             default_groups: Vec::new(),
             environments: Vec::new(),
+            overridden: Vec::new(),
             conflicts: Vec::new(),
             root: None,
             remarks: reader.remarks,

@@ -92,11 +92,19 @@ pub fn parse_uv(
         extras: project.extras.into_iter().collect(),
         default_groups: Vec::new(),
         environments,
+        overridden: overridden(root),
         conflicts: name.map(|name| conflicts(root, &name)).unwrap_or_default(),
         root: position,
         made_by: Some("uv lock".to_owned()),
         remarks: Vec::new(),
     })
+}
+
+/// The names that `[manifest] overrides` decides about.
+fn overridden(root: &DeTable<'_>) -> Vec<DistributionName> {
+    let overrides = get_table(root, "manifest").and_then(|manifest| manifest.get("overrides")?.get_ref().as_array());
+    let tables = overrides.into_iter().flat_map(|list| list.iter()).filter_map(|entry| entry.get_ref().as_table());
+    tables.filter_map(|entry| get_str(entry, "name")?.parse().ok()).collect()
 }
 
 fn start(package: Package<'_, '_>) -> usize {

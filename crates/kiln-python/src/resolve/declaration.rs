@@ -2,7 +2,8 @@
 
 use crate::input::Remark;
 use crate::project::{Declared, RequiresPython};
-use kiln_record::{Digest, digest_of_value};
+use crate::specifier::Dependency;
+use kiln_record::{Digest, DistributionName, digest_of_value};
 use std::collections::BTreeSet;
 
 /// The version of the rules by which a declaration becomes a digest. A step makes every lock stale.
@@ -39,6 +40,11 @@ pub struct Wanted {
 }
 
 impl Declaration {
+    /// The distributions that the overrides decide about.
+    pub fn overridden(&self) -> impl Iterator<Item = DistributionName> {
+        self.overrides.iter().filter_map(|text| Some(Dependency::parse(text).ok()?.name))
+    }
+
     /// The digest of what is asked for, whatever its order, layout and comments. A lock names it.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -83,7 +83,7 @@ pub fn held_back(
     });
     // Who moves to a newer Python usually gets a newer C library with it, so that comes first; but both are
     // told.
-    let (_, runtime) = target.python_of_base();
+    let runtime = target.runtime();
     let newest =
         constraint.and_then(|constraint| releases.iter().rev().find(|(v, _)| constraint.contains(v)));
     if let Some((newest, files)) = newest
@@ -132,13 +132,12 @@ fn version_of(name: &DistributionName, file_name: &str) -> Option<Version> {
 
 /// The Python that every file of a release needs, if the target has another.
 fn needs_python(files: &[Offer<'_>], target: &TargetEnvironment) -> Option<String> {
-    let (base, _) = target.python_of_base();
-    let base = Version::from_str(base).ok()?;
+    let release = Version::from_str(target.release()).ok()?;
     let mut needed = None;
     for file in files {
         let text = file.requires_python?;
         let specifiers = VersionSpecifiers::from_str(text).ok()?;
-        if specifiers.contains(&base) {
+        if specifiers.contains(&release) {
             return None;
         }
         needed = Some(text.to_owned());

@@ -14,6 +14,8 @@ pub struct Choice {
     /// workspace only its own code is left out, which the artifact's sources hold: what it requires is still
     /// installed.
     pub excluded: BTreeSet<DistributionName>,
+    /// Distributions of which the project itself decides the version, whatever others require (uv's overrides).
+    pub overridden: BTreeSet<DistributionName>,
     /// Distributions that are left to the Lambda runtime.
     pub from_runtime: BTreeSet<DistributionName>,
     /// The layers that the artifact is used with, in order: of two that hold one file, Lambda keeps the

@@ -3,8 +3,10 @@
 use super::choice::Choice;
 use super::elsewhere::Elsewhere;
 use super::judge::Judge;
+use super::nothing::nothing_selected;
+use super::python_release::{patch_levels, requires_python};
 use super::reach::{Question, Reached, reach};
-use crate::interpreter::{Interpreter, TargetEnvironment};
+use crate::interpreter::TargetEnvironment;
 use crate::lock::{Lock, Locked};
 use crate::specifier::{normal_extra, same_version};
 use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Gap, Runtime};
@@ -19,6 +21,8 @@ pub struct Selection {
     pub gaps: Vec<Gap>,
     /// Judgements, in order of code and subject.
     pub findings: Vec<Finding>,
+    /// How the lock names what is installed, for messages: `` `six==1.17.0` (requirements.txt:3)``.
+    pub named: BTreeMap<DistributionName, String>,
 }
 
 /// Selects what an artifact needs from a lock.
@@ -31,12 +35,11 @@ pub struct Selection {
 pub fn select(
     lock: &Lock,
     environment: &TargetEnvironment,
-    interpreter: &Interpreter,
     runtime: &Runtime,
     choice: &Choice,
 ) -> Selection {
-    let mut judge = Judge { lock, environment, interpreter, runtime, findings: Vec::new() };
-    judge.requires_python();
+    let mut judge = Judge { lock, environment, runtime, findings: Vec::new() };
+    judge.findings.extend(requires_python(lock, environment));
     judge.environments();
     judge.names_exist(choice);
 
@@ -68,6 +71,7 @@ pub fn select(
         judge.left_out(&verdicts, &cut);
         whatever_applies(lock, &applicable, &cut)
     };
+    judge.findings.extend(patch_levels(lock, environment, &reached, &groups, &extras));
     let elsewhere = Elsewhere::new(lock, environment, &applicable, &groups, &extras);
     let mut selection = Selection::default();
     for (index, locked) in lock.distributions.iter().enumerate() {
@@ -111,7 +115,12 @@ pub fn select(
         }
     }
     account_for_replaced(&mut selection);
+    let named = selection.wanted.iter().map(|locked| {
+        (locked.name.clone(), format!("`{}=={}` ({})", locked.name, locked.version, lock.place(locked)))
+    });
+    selection.named = named.collect();
     selection.findings = judge.findings;
+    selection.findings.extend(nothing_selected(lock, &selection));
     selection.findings.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     selection
 }
@@ -216,7 +225,7 @@ pub(crate) mod tests {
         let minor = base.python().1;
         let runtime = Runtime::named(&format!("python3.{minor}")).unwrap();
         let environment = TargetEnvironment::new(&base, runtime, Architecture::Amd64).unwrap();
-        let selection = select(lock, &environment, &base, runtime, choice);
+        let selection = select(lock, &environment, runtime, choice);
         let accounted: BTreeSet<String> = selection
             .wanted
             .iter()
@@ -283,7 +292,7 @@ pub(crate) mod tests {
         assert_eq!(
             finding.cause,
             "`idna==3.10` (requirements.txt:1) is declared, but its marker `python_version == \"3.12\"` is false: \
-             the base has python_version = \"3.13\""
+             the target has python_version = \"3.13\""
         );
         assert_eq!(finding.remedy.len(), 2);
         assert!(finding.remedy[0].contains("--python-version 3.13"), "{:?}", finding.remedy);
@@ -323,9 +332,75 @@ pub(crate) mod tests {
             gap.cause,
             Cause::Marker {
                 marker: "python_full_version < '3.11'".to_owned(),
-                values: vec!["python_full_version = \"3.13.5\"".to_owned()]
+                values: vec!["python_full_version = \"3.13.9\"".to_owned()]
             }
         );
+    }
+
+    /// The base of these tests has 3.11.2, the target 3.11.13.
+    #[test]
+    fn the_bug_fix_release_is_the_targets() {
+        let lock = requirements(&[
+            "new==1 ; python_full_version >= '3.11.4'",
+            "old==1 ; python_full_version < '3.11.3'",
+            "later==1 ; implementation_version >= '3.11.20'",
+            "both==1 ; python_full_version >= '3.11.1'",
+            "plain==1 ; python_full_version >= '3.11'",
+        ]);
+        let selection = select_on(&lock, "3.11.2", &Choice::default());
+        assert_eq!((wanted(&selection), denied(&selection)), (vec!["both", "new", "plain"], vec![]));
+        let found: Vec<(&str, Level)> =
+            selection.findings.iter().map(|f| (f.subject.as_str(), f.level)).collect();
+        let expect =
+            [("both", Level::Note), ("later", Level::Warn), ("new", Level::Warn), ("old", Level::Warn)];
+        assert_eq!(found, expect);
+        assert!(selection.findings.iter().all(|f| f.code == Code::PatchLevelDecides));
+        let new = &selection.findings[2];
+        assert!(new.cause.contains("python3.11 has Python 3.11.13 (seen on"), "{}", new.cause);
+        assert!(new.detail[0].contains("does not hold for the base, Python 3.11.2"), "{:?}", new.detail);
+        assert!(selection.findings[1].detail[0].contains("from 3.11.20 on"), "{:?}", selection.findings[1]);
+        // A target whose release nobody states is what the base is, which is said.
+        let base = interpreter("3.11.2", (2, 41), "x86_64");
+        let runtime = Runtime { python_patch: None, ..Runtime::clone(Runtime::named("python3.11").unwrap()) };
+        let environment = TargetEnvironment::new(&base, &runtime, Architecture::Amd64).unwrap();
+        let selection = select(&lock, &environment, &runtime, &Choice::default());
+        assert_eq!(wanted(&selection), ["both", "old", "plain"]);
+        assert!(selection.findings.iter().any(|f| f.cause.contains("does not know the bug-fix release")));
+    }
+
+    #[test]
+    fn a_project_is_for_the_release_of_the_target() {
+        for (required, level, part) in [
+            (">=3.11.4", Some(Level::Warn), "does not hold for the base, Python 3.11.2"),
+            (">=3.11.1", None, ""),
+            ("<3.11.4", Some(Level::Deny), "python = \"3.11.N\""),
+            ("~3.12", Some(Level::Deny), "kiln lock --base python-3.12 --runtime python3.12"),
+        ] {
+            let mut lock = requirements(&["idna==3.10"]);
+            lock.requires_python = Some(crate::RequiresPython {
+                text: required.to_owned(),
+                file: "pyproject.toml".to_owned(),
+                line: 3,
+                constraint: crate::poetry_constraint(required).unwrap(),
+            });
+            let findings = select_on(&lock, "3.11.2", &Choice::default()).findings;
+            assert_eq!(findings.first().map(|f| f.level), level, "{required}");
+            let all: Vec<&String> = findings.iter().flat_map(|f| f.detail.iter().chain(&f.remedy)).collect();
+            assert!(part.is_empty() || all.iter().any(|text| text.contains(part)), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_of_which_nothing_is_chosen_is_told() {
+        let mut lock = poetry();
+        lock.declared.retain(|declared| declared.group != "main");
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        let finding = selection.findings.iter().find(|f| f.code == Code::NothingSelected);
+        let finding = finding.unwrap_or_else(|| panic!("{selection:?}"));
+        assert!(finding.detail[0].contains("dev") && finding.remedy[0].contains("`groups`"), "{finding:?}");
+        let chosen = Choice { groups: vec!["dev".to_owned()], ..Choice::default() };
+        let chosen = select_on(&lock, "3.12.9", &chosen);
+        assert!(chosen.findings.iter().all(|f| f.code != Code::NothingSelected));
     }
 
     #[test]
@@ -348,9 +423,10 @@ pub(crate) mod tests {
         let finding = selection.findings.iter().find(|f| f.code == Code::RequiresPythonMismatch).unwrap();
         assert_eq!(
             finding.cause,
-            "pyproject.toml:7 requires Python `~3.12`, but the base has Python 3.13.5 (runtime python3.13)"
+            "pyproject.toml:7 requires Python `~3.12`, but python3.13 has Python 3.13.9 (seen on 2026-01-02)"
         );
-        assert!(finding.remedy[0].contains("python3.12") && finding.remedy[1].contains("poetry lock"));
+        let way = "kiln lock --base python-3.12 --runtime python3.12; then kiln build";
+        assert!(finding.remedy[0].contains(way) && finding.remedy[1].contains("poetry lock"));
         assert_eq!(denied(&select_on(&poetry(), "3.12.9", &Choice::default())), []);
     }
 

@@ -184,7 +184,10 @@ impl TargetEnvironment {
         if let Some((major, minor)) = newest {
             return Some(format!("one needs glibc {major}.{minor}: {}", self.c_libraries()));
         }
-        other_python.map(|tag| format!("one is for {tag}, the base has Python {}", self.python_of_base().0))
+        other_python.map(|tag| {
+            let (major, minor) = self.python();
+            format!("one is for {tag}, {} has Python {major}.{minor}", self.runtime())
+        })
     }
 }
 

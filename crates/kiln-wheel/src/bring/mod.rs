@@ -59,7 +59,7 @@ pub async fn bring(
     runtime: &Runtime,
     selecting: Selecting,
 ) -> Judged<Distributions> {
-    let Selecting { interpreter, target, lock, choice, selection, bindings } = selecting;
+    let Selecting { target, lock, choice, selection, bindings, .. } = selecting;
     let now = bases.run().now();
     if let Some(denied) = denied(plan, &selection.findings, now) {
         return Ok(Err(denied));
@@ -76,7 +76,7 @@ pub async fn bring(
     let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
     let requirements = requires(&refs, &target, &selection, &choice, runtime);
     findings.extend(requirements.findings);
-    findings.extend(wheels_requiring_other_python(&refs, &interpreter));
+    findings.extend(wheels_requiring_other_python(&refs, &target));
     if let Some(denied) = denied(plan, &findings, now) {
         return Ok(Err(denied));
     }

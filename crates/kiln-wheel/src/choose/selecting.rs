@@ -10,7 +10,7 @@ use kiln_guest::Bases;
 use kiln_invocation::{Event, Stage};
 use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, Problem};
 use kiln_python::{
-    Choice, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select,
+    Choice, Declaration, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select, way_to_runtime,
 };
 use kiln_record::{BaseName, Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
@@ -84,10 +84,16 @@ pub async fn select_for(
         groups,
         extras,
         excluded: section.exclude.iter().cloned().collect(),
+        overridden: lock
+            .overridden
+            .iter()
+            .cloned()
+            .chain(declaration.iter().flat_map(Declaration::overridden))
+            .collect(),
         from_runtime: section.from_runtime.iter().cloned().collect(),
         layers,
     };
-    let mut selection = select(&lock, &target, &interpreter, runtime, &choice);
+    let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = format!("{}:{}", remark.file, remark.line);
         Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
@@ -205,7 +211,10 @@ pub fn target_environment(
         Box::new(
             Finding::new(Code::RequiresPythonMismatch, base.as_str(), error.to_string())
                 .detail(format!("base and target are named in {}", manifest.file))
-                .remedy(format!("name a base with the Python of {}", runtime.name))
+                .remedy(match runtime.python {
+                    Some(python) => way_to_runtime(&runtime.name, python),
+                    None => format!("name a base with the Python of {}", runtime.name),
+                })
                 .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
         )
     })
