@@ -82,6 +82,8 @@ codes! {
     PatchLevelDecides = "patch-level-decides", Warn;
     /// The lock holds distributions, and none of them is installed.
     NothingSelected = "nothing-selected", Warn;
+    /// The project that a lock belongs to is not installed, and the artifact has no sources of its own.
+    ProjectLeftOut = "project-left-out", Warn;
     /// An installed distribution is not in a version that another one requires.
     RequirementConflict = "requirement-conflict", Deny;
     /// There is no lock, or it lacks hashes.

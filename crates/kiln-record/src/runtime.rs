@@ -143,9 +143,10 @@ fn parse(text: &str) -> Vec<Arc<Runtime>> {
                 provides: if row.python.is_some() { file.python_provides.clone() } else { Vec::new() },
                 name: row.name,
                 python: row.python,
-                python_patch: row
-                    .patch
-                    .map(|patch| PythonPatch { number: patch.number, known: format!("seen on {}", patch.seen) }),
+                python_patch: row.patch.map(|patch| PythonPatch {
+                    number: patch.number,
+                    known: format!("seen on {}", patch.seen),
+                }),
             })
         })
         .collect()

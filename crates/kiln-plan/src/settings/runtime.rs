@@ -54,7 +54,9 @@ pub(crate) fn own_runtimes(
         let taken = own.iter().any(|known| known.name == table.name);
         if taken || (lambdas.is_some() && (reason.is_none() || table.like.is_some())) {
             let help = match lambdas.filter(|_| !taken) {
-                Some(_) => "to state other facts of it, say in `reason` how they are known, without `like`; for a target of your own choose another name, and take over with `like` what a runtime of Lambda has",
+                Some(_) => {
+                    "to state other facts of it, say in `reason` how they are known, without `like`; for a target of your own choose another name, and take over with `like` what a runtime of Lambda has"
+                }
                 None => "choose another name; `like` takes over what another runtime has",
             };
             return Err(problem(span, format!("there is a runtime `{}` already", table.name), help));
@@ -101,7 +103,9 @@ pub(crate) fn own_runtimes(
         }
         let (python, patch) = match stated {
             Some((python, patch)) => (Some(python), patch),
-            None => (like.as_ref().and_then(|l| l.python), like.as_ref().and_then(|l| l.python_patch.clone())),
+            None => {
+                (like.as_ref().and_then(|l| l.python), like.as_ref().and_then(|l| l.python_patch.clone()))
+            }
         };
         let mut interfaces = like.as_ref().map(|l| l.system.interfaces.clone()).unwrap_or_default();
         for (interface, version) in table.interfaces {
@@ -157,9 +161,10 @@ fn release(
     let text = value.get_ref();
     match (numbers(text).as_deref(), reason) {
         (Some([major, minor]), _) => Ok(((*major, *minor), None)),
-        (Some([major, minor, patch]), Some(reason)) => {
-            Ok(((*major, *minor), Some(PythonPatch { number: *patch, known: format!("kiln.toml: {reason}") })))
-        }
+        (Some([major, minor, patch]), Some(reason)) => Ok((
+            (*major, *minor),
+            Some(PythonPatch { number: *patch, known: format!("kiln.toml: {reason}") }),
+        )),
         (Some([_, _, _]), None) => Err(problem(
             value.span(),
             format!("`{text}` states a bug-fix release without a `reason`"),

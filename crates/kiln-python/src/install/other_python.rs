@@ -20,13 +20,11 @@ pub fn wheels_requiring_other_python(wheels: &[&Wheel], environment: &TargetEnvi
         .filter_map(|wheel| {
             let required = wheel.requires_python.as_deref()?;
             let constraint = Constraint::pep440(required).ok()?;
-            let accepts = |release: &str| {
-                Version::from_str(release).ok().map(|version| constraint.contains(&version))
-            };
+            let accepts =
+                |release: &str| Version::from_str(release).ok().map(|version| constraint.contains(&version));
             if accepts(environment.release())? {
                 let matters = environment.releases_differ(accepts).filter(|matters| !matters.base)?;
-                let subject =
-                    format!("{} {} requires Python `{required}`, which", wheel.name, wheel.version);
+                let subject = format!("{} {} requires Python `{required}`, which", wheel.name, wheel.version);
                 return Some(hangs_on_release(wheel.name.as_str(), &subject, &matters, environment));
             }
             Some(

@@ -67,7 +67,8 @@ pub fn requires(
                 // What decides is not known here. Only where it would bring something that is not there is that a gap.
                 Some(Err(error)) => {
                     if !installed.contains_key(&dependency.name) {
-                        hanging.insert(dependency.name.clone(), not_evaluated(&dependency.name, &who, &error));
+                        hanging
+                            .insert(dependency.name.clone(), not_evaluated(&dependency.name, &who, &error));
                     }
                     continue;
                 }
@@ -114,7 +115,9 @@ pub fn requires(
         let mut findings = selection.findings.iter();
         findings.any(|finding| finding.code == Code::PatchLevelDecides && finding.subject == name.as_str())
     };
-    requirements.findings.extend(hanging.into_iter().filter(|(name, _)| !told(name)).map(|(_, finding)| finding));
+    requirements
+        .findings
+        .extend(hanging.into_iter().filter(|(name, _)| !told(name)).map(|(_, finding)| finding));
     for (name, requirers) in unmet {
         if let Some(mut finding) = judge(&name, selection, choice, runtime) {
             finding.detail.splice(0..0, requirers);
@@ -183,6 +186,10 @@ fn judge(
     if choice.layers.iter().any(|layer| layer.distributions.contains_key(name)) {
         return None;
     }
+    // The lock has it and it was to be installed: what stopped it is a finding of its own.
+    if selection.wanted.iter().any(|locked| locked.name == *name) {
+        return None;
+    }
     let gap = selection.gaps.iter().find(|gap| gap.distribution == name.as_str());
     let locked = |cause: String| Finding::new(Code::LockedNotInstalled, name.as_str(), cause);
     let marker_remedy = "lock again for this Python and platform, so that the lock agrees with the metadata";
@@ -209,6 +216,8 @@ fn judge(
             extras.join(", ")
         ))
         .remedy("choose that extra, or lock again"),
+        // Its code is in the artifact's own sources.
+        Some((_, Cause::OwnProject)) => return None,
         Some((version, Cause::Unreachable | Cause::Replaced { .. } | Cause::NoWheel { .. })) => locked(
             format!("{name} {version} is required by the metadata of what is installed, but not by the lock"),
         )
@@ -349,10 +358,17 @@ mod tests {
 
     #[test]
     fn conditions_that_hang_on_what_is_not_known_are_told() {
-        let wheels = [wheel(
-            "app",
-            &["a ; python_full_version < '3.13.7'", "b ; platform_release >= '5'", "c ; python_version >= '3.9'"],
-        ), wheel("c", &[])];
+        let wheels = [
+            wheel(
+                "app",
+                &[
+                    "a ; python_full_version < '3.13.7'",
+                    "b ; platform_release >= '5'",
+                    "c ; python_version >= '3.9'",
+                ],
+            ),
+            wheel("c", &[]),
+        ];
         let found = check(&wheels, &Selection::default(), &Choice::default()).findings;
         let found: Vec<(&str, Code)> = found.iter().map(|f| (f.subject.as_str(), f.code)).collect();
         assert_eq!(found, [("a", Code::PatchLevelDecides), ("b", Code::NotChecked)]);
@@ -371,6 +387,7 @@ mod tests {
                 optional: false,
                 extras: vec!["fast".to_owned()],
                 files: Vec::new(),
+                weak: Vec::new(),
                 dependencies: Vec::new(),
                 not_from_index: None,
                 source: None,

@@ -270,7 +270,8 @@ impl TargetEnvironment {
     ) -> Result<Verdict, PythonError> {
         let value = value.ok_or_else(|| PythonError::Marker {
             marker: marker.chars().take(200).collect(),
-            reason: "its value depends on the kernel that it runs on, which AWS chooses and changes".to_owned(),
+            reason: "its value depends on the kernel that it runs on, which AWS chooses and changes"
+                .to_owned(),
         })?;
         let values = parsed
             .variables()

@@ -214,6 +214,7 @@ fn read_package(lock_file: &str, table: &DeTable<'_>, line: usize) -> Result<Loc
         optional: false,
         extras: Vec::new(),
         files: if not_from_index.is_some() && place.is_none() { Vec::new() } else { files },
+        weak: Vec::new(),
         dependencies: Vec::new(),
         not_from_index,
         source: get_str(table, "index").map(without_credentials),

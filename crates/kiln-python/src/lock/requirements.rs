@@ -406,6 +406,7 @@ impl Reader<'_> {
             optional: false,
             extras: asked.dependency.extras,
             files,
+            weak: Vec::new(),
             dependencies: Vec::new(),
             not_from_index: None,
             source: None,

@@ -39,6 +39,14 @@ pub struct Wanted {
     pub origin: String,
 }
 
+impl Wanted {
+    /// As declared, with its group and extra taken as chosen: a declaration holds nothing else.
+    #[must_use]
+    pub fn chosen(&self) -> Declared {
+        Declared { group: "main".to_owned(), enabled_by: Vec::new(), ..self.declared.clone() }
+    }
+}
+
 impl Declaration {
     /// The distributions that the overrides decide about.
     pub fn overridden(&self) -> impl Iterator<Item = DistributionName> {

@@ -1,13 +1,13 @@
 //! The findings of a selection, in words that a newcomer can act on.
 
 use super::choice::Choice;
-use super::python_range::{Exclusion, exclusion};
 use super::holds::holds;
+use super::python_range::{Exclusion, exclusion};
 use super::reach::Reached;
 use super::relock::relock;
 use crate::error::PythonError;
 use crate::interpreter::{TargetEnvironment, Verdict as Holds};
-use crate::lock::{ConflictItem, FilePlace, Lock, LockFormat, Locked};
+use crate::lock::{ConflictItem, Lock, LockFormat, Locked};
 use crate::specifier::{Marker, Variable, normal_extra, same_version};
 use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime};
 use std::collections::BTreeSet;
@@ -388,51 +388,7 @@ impl Judge<'_> {
         self.findings.push(Finding::new(Code::ProvidedByLayer, locked.name.as_str(), cause));
     }
 
-    /// What is wanted needs files that a hash pins.
-    pub(crate) fn has_files(&mut self, locked: &Locked) {
-        let place = self.lock.place(locked);
-        match &locked.place {
-            Some(FilePlace::File(_) | FilePlace::Folder(_)) => return,
-            Some(FilePlace::Url(_)) if !locked.files.is_empty() => return,
-            Some(FilePlace::Url(url)) => {
-                let cause = format!("{} ({place}) is locked from {url} without a sha256 hash", locked.name);
-                self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(
-                    format!(
-                        "lock it again with the hash of the file that you have checked: {}",
-                        self.relock()
-                    ),
-                ));
-                return;
-            }
-            Some(FilePlace::Refused { text, reason }) => {
-                let cause = format!("{} ({place}) is locked from `{text}`: {reason}", locked.name);
-                self.findings.push(
-                    Finding::new(Code::LockMissing, locked.name.as_str(), cause)
-                        .remedy("name a wheel by its URL, or a wheel or project by its path in the workspace")
-                        .remedy(format!("or a version that an index has, and lock again: {}", self.relock())),
-                );
-                return;
-            }
-            None => {}
-        }
-        let cause = match &locked.not_from_index {
-            Some(origin) => format!(
-                "{} {} ({place}) is locked from {origin}, not from a package index",
-                locked.name, locked.version
-            ),
-            None if locked.files.is_empty() => {
-                format!("{} {} ({place}) has no sha256 hash in the lock", locked.name, locked.version)
-            }
-            None => return,
-        };
-        self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(format!(
-            "let the project require a version of {} that an index has, and lock again: {}",
-            locked.name,
-            self.relock()
-        )));
-    }
-
-    fn relock(&self) -> String {
+    pub(super) fn relock(&self) -> String {
         relock(self.lock, self.environment.python())
     }
 }

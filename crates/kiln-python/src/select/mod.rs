@@ -4,6 +4,7 @@ mod choice;
 mod elsewhere;
 mod holds;
 mod judge;
+mod judge_place;
 mod nothing;
 mod python_range;
 mod python_release;

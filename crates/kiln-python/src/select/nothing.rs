@@ -12,7 +12,8 @@ pub(super) fn nothing_selected(lock: &Lock, selection: &Selection) -> Option<Fin
         return None;
     }
     let members = members(lock);
-    let of_workspace = lock.format == LockFormat::Uv && lock.root.is_some_and(|root| is_workspace(&lock.distributions[root]));
+    let of_workspace = lock.format == LockFormat::Uv
+        && lock.root.is_some_and(|root| is_workspace(&lock.distributions[root]));
     if of_workspace && !members.is_empty() {
         let cause = format!(
             "{} is for a workspace whose top is no project, so that nothing of it is installed: the manifest does not say which member is meant",
@@ -66,7 +67,10 @@ fn members(lock: &Lock) -> Vec<(String, String)> {
         .iter()
         .filter_map(|locked| {
             let path = &locked.folder.as_ref()?.path;
-            let parts: Vec<&str> = [folder, path, "pyproject.toml"].into_iter().filter(|part| !part.is_empty() && *part != ".").collect();
+            let parts: Vec<&str> = [folder, path, "pyproject.toml"]
+                .into_iter()
+                .filter(|part| !part.is_empty() && *part != ".")
+                .collect();
             (!is_workspace(locked)).then(|| (locked.name.to_string(), parts.join("/")))
         })
         .collect();

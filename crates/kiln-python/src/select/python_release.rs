@@ -35,12 +35,12 @@ const CHECKS: &str = "what the checks run is the base's Python: what hangs on it
 /// Whether the project is for the target's Python at all.
 pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> Option<Finding> {
     let required = lock.requires_python.as_ref()?;
-    let accepts = |release: &str| {
-        Version::from_str(release).ok().map(|version| required.constraint.contains(&version))
-    };
+    let accepts =
+        |release: &str| Version::from_str(release).ok().map(|version| required.constraint.contains(&version));
     if accepts(environment.release()) == Some(true) {
         let matters = environment.releases_differ(accepts).filter(|matters| !matters.base)?;
-        let subject = format!("{}:{} requires Python `{}`, which", required.file, required.line, required.text);
+        let subject =
+            format!("{}:{} requires Python `{}`, which", required.file, required.line, required.text);
         return Some(hangs_on_release("python", &subject, &matters, environment));
     }
     let cause = format!(
@@ -51,8 +51,7 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
         environment.release_told()
     );
     let mut finding = Finding::new(Code::RequiresPythonMismatch, "python", cause);
-    if required.text.split('.').count() == 2
-        && required.text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    if required.text.split('.').count() == 2 && required.text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
     {
         finding = finding
             .detail(format!("`{0}` accepts {0}.0 alone; `~{0}` accepts every {0} release", required.text));
@@ -66,7 +65,9 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
     }
     let mut fitting: Vec<(&str, (u32, u32))> = runtimes()
         .iter()
-        .filter_map(|runtime| Some((runtime.name.as_str(), runtime.python.filter(|python| of_minor(*python))?)))
+        .filter_map(|runtime| {
+            Some((runtime.name.as_str(), runtime.python.filter(|python| of_minor(*python))?))
+        })
         .filter(|(_, python)| *python != (major, minor))
         .collect();
     finding = match fitting.pop() {
@@ -158,7 +159,11 @@ pub(crate) fn hangs_on_release(
             .detail(CHECKS);
     }
     match &matters.later {
-        Some(later) => finding = finding.detail(format!("from {later} on it would be otherwise, and AWS moves the runtime without notice")),
+        Some(later) => {
+            finding = finding.detail(format!(
+                "from {later} on it would be otherwise, and AWS moves the runtime without notice"
+            ))
+        }
         None if matters.base == matters.target => finding.level = Level::Note,
         None => {}
     }

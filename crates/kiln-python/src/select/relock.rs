@@ -10,10 +10,7 @@ pub(crate) fn relock(lock: &Lock, (major, minor): (u32, u32)) -> String {
         (LockFormat::Pipfile, _) => format!("pipenv lock --python {major}.{minor}"),
         (LockFormat::Pylock, Some(command)) => command.clone(),
         (LockFormat::Pylock, None) => {
-            format!(
-                "make {} again with the tool that made it, for Python {major}.{minor}",
-                lock.name
-            )
+            format!("make {} again with the tool that made it, for Python {major}.{minor}", lock.name)
         }
         (LockFormat::Requirements, Some(command)) if command.starts_with("pip-compile") => {
             format!("{command} (run by Python {major}.{minor})")

@@ -32,12 +32,7 @@ pub struct Selection {
 /// not tell a requirement's own condition from one that the locking tool added, is documented at
 /// `Judge::left_out`.
 #[must_use]
-pub fn select(
-    lock: &Lock,
-    environment: &TargetEnvironment,
-    runtime: &Runtime,
-    choice: &Choice,
-) -> Selection {
+pub fn select(lock: &Lock, environment: &TargetEnvironment, runtime: &Runtime, choice: &Choice) -> Selection {
     let mut judge = Judge { lock, environment, runtime, findings: Vec::new() };
     judge.findings.extend(requires_python(lock, environment));
     judge.environments();
@@ -75,11 +70,17 @@ pub fn select(
     let elsewhere = Elsewhere::new(lock, environment, &applicable, &groups, &extras);
     let mut selection = Selection::default();
     for (index, locked) in lock.distributions.iter().enumerate() {
-        // The project itself and projects that are no packages have requirements, but are not distributions.
-        if lock.root == Some(index) || locked.folder.as_ref().is_some_and(|folder| !folder.is_package) {
+        // Projects that are no packages have requirements, but are not distributions.
+        if locked.folder.as_ref().is_some_and(|folder| !folder.is_package) {
             continue;
         }
-        let cause = if !verdicts.applies(index) {
+        let is_own = lock.is_own_project(index);
+        let cause = if is_own && !choice.excluded.contains(&locked.name) {
+            judge.own_project(locked, choice).or_else(|| {
+                add_wanted(&mut selection.wanted, locked.clone(), &mut judge.findings, &lock.name);
+                None
+            })
+        } else if !verdicts.applies(index) {
             Some(verdicts.cause(index))
         } else if choice.excluded.contains(&locked.name) {
             Some(Cause::Excluded)
@@ -114,6 +115,7 @@ pub fn select(
             selection.gaps.push(Gap { distribution: locked.name.to_string(), version, cause });
         }
     }
+    judge.no_own_project(choice);
     account_for_replaced(&mut selection);
     let named = selection.wanted.iter().map(|locked| {
         (locked.name.clone(), format!("`{}=={}` ({})", locked.name, locked.version, lock.place(locked)))
@@ -265,7 +267,7 @@ pub(crate) mod tests {
     }
 
     /// A requirements file from lines; each gets a hash.
-    fn requirements(lines: &[&str]) -> Lock {
+    fn requirements_lines(lines: &[&str]) -> Lock {
         let hash = "a".repeat(64);
         let text: String = lines.iter().map(|l| format!("{l} --hash=sha256:{hash}\n")).collect();
         parse_requirements("requirements.txt", &text, &mut |_| None).unwrap()
@@ -277,7 +279,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_lock_for_another_python_is_denied_line_by_line() {
-        let lock = requirements(&[
+        let lock = requirements_lines(&[
             "idna==3.10 ; python_version == \"3.12\"",
             "six==1.17.0 ; python_version == \"3.12\"",
             "colorama==0.4.6 ; python_version == \"3.12\" and sys_platform == \"win32\"",
@@ -304,14 +306,14 @@ pub(crate) mod tests {
     #[test]
     fn what_a_lock_leaves_out_on_purpose_is_a_gap() {
         // As `poetry export` writes a project for "^3.9": every line carries the project's own range.
-        let exported = requirements(&[
+        let exported = requirements_lines(&[
             "idna==3.10 ; python_version >= \"3.9\" and python_version < \"4.0\"",
             "six==1.17.0 ; python_version >= \"3.9\" and python_version < \"4.0\"",
             "tomli==2.0.1 ; python_version >= \"3.9\" and python_version < \"3.11\"",
             "colorama==0.4.6 ; python_version >= \"3.9\" and sys_platform == \"win32\"",
         ]);
         // As `uv export` writes it: only what differs has a marker.
-        let universal = requirements(&[
+        let universal = requirements_lines(&[
             "idna==3.10",
             "six==1.17.0",
             "exceptiongroup==1.2 ; python_full_version < '3.11'",
@@ -340,7 +342,7 @@ pub(crate) mod tests {
     /// The base of these tests has 3.11.2, the target 3.11.13.
     #[test]
     fn the_bug_fix_release_is_the_targets() {
-        let lock = requirements(&[
+        let lock = requirements_lines(&[
             "new==1 ; python_full_version >= '3.11.4'",
             "old==1 ; python_full_version < '3.11.3'",
             "later==1 ; implementation_version >= '3.11.20'",
@@ -376,7 +378,7 @@ pub(crate) mod tests {
             ("<3.11.4", Some(Level::Deny), "python = \"3.11.N\""),
             ("~3.12", Some(Level::Deny), "kiln lock --base python-3.12 --runtime python3.12"),
         ] {
-            let mut lock = requirements(&["idna==3.10"]);
+            let mut lock = requirements_lines(&["idna==3.10"]);
             lock.requires_python = Some(crate::RequiresPython {
                 text: required.to_owned(),
                 file: "pyproject.toml".to_owned(),
@@ -388,6 +390,61 @@ pub(crate) mod tests {
             let all: Vec<&String> = findings.iter().flat_map(|f| f.detail.iter().chain(&f.remedy)).collect();
             assert!(part.is_empty() || all.iter().any(|text| text.contains(part)), "{all:?}");
         }
+    }
+
+    /// The project of a requirements file in its own folder, and of a Poetry lock beside it.
+    #[test]
+    fn the_project_itself_is_left_out_in_every_format_unless_it_is_asked_for() {
+        let text = format!("-e .\nsix==1.17.0 --hash=sha256:{}\n", "a".repeat(64));
+        let project = "[project]\nname = \"Acme_Fn\"\nversion = \"1.0\"\ndependencies = [\"six\"]\n";
+        let requirements = parse_requirements("app/requirements.txt", &text, &mut |path| {
+            (path == "app/pyproject.toml").then(|| project.to_owned())
+        })
+        .unwrap();
+        let asked = Choice { has_source: true, ..Choice::default() };
+        let package = PROJECT.replace("package-mode = false", "version = \"0.1\"");
+        let poetry = parse_poetry("poetry.lock", &lock_2_1(), "pyproject.toml", &package).unwrap();
+        for (lock, own) in [(requirements, "acme-fn"), (poetry, "waf")] {
+            let selection = select_on(&lock, "3.12.9", &asked);
+            assert_eq!((wanted(&selection), denied(&selection)), (vec!["six"], vec![]));
+            let gap = selection.gaps.iter().find(|gap| gap.distribution == own).unwrap();
+            assert_eq!(gap.cause, Cause::OwnProject);
+            let without = select_on(&lock, "3.12.9", &Choice::default());
+            assert!(without.findings.iter().any(|f| f.code == Code::ProjectLeftOut && f.subject == own));
+            let installed = Choice { install_project: true, ..Choice::default() };
+            let selection = select_on(&lock, "3.12.9", &installed);
+            assert!(wanted(&selection).contains(&own), "{selection:?}");
+            assert_eq!(denied(&selection), []);
+            let excluded = Choice { excluded: names(&[own]), ..Choice::default() };
+            let selection = select_on(&lock, "3.12.9", &excluded);
+            assert!(selection.gaps.iter().any(|gap| gap.distribution == own && gap.cause == Cause::Excluded));
+        }
+        let installed = Choice { install_project: true, ..Choice::default() };
+        let none = select_on(&requirements_lines(&["six==1.17.0"]), "3.12.9", &installed);
+        assert_eq!(denied(&none), [("declared-not-installed", "requirements.txt")]);
+    }
+
+    #[test]
+    fn files_with_a_weak_hash_alone_are_named() {
+        let weak =
+            |name: &str| crate::WeakFile { file_name: Some(name.to_owned()), algorithm: "md5".to_owned() };
+        let mut lock = poetry();
+        let six = lock.distributions.iter().position(|locked| locked.name.as_str() == "six").unwrap();
+        lock.distributions[six]
+            .files
+            .retain(|file| file.file_name.as_ref().is_none_or(|n| n.ends_with(".gz")));
+        lock.distributions[six].weak = vec![weak("six-1.17.0-py2.py3-none-any.whl")];
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        assert_eq!(denied(&selection), [("lock-missing", "six")]);
+        let finding = selection.findings.iter().find(|f| f.code == Code::LockMissing).unwrap();
+        assert!(
+            finding.cause.contains("locked with md5 alone: six-1.17.0-py2.py3-none-any.whl"),
+            "{}",
+            finding.cause
+        );
+        // A wheel for another platform with a weak hash is of no concern.
+        lock.distributions[six].weak = vec![weak("six-1.17.0-cp312-cp312-win_amd64.whl")];
+        assert_eq!(denied(&select_on(&lock, "3.12.9", &Choice::default())), []);
     }
 
     #[test]
@@ -410,10 +467,10 @@ pub(crate) mod tests {
             "b==1 ; python_version == '3.12'",
             "c==1 ; python_version >= '3.9'",
         ];
-        let selection = select_on(&requirements(&mixed), "3.13.5", &Choice::default());
+        let selection = select_on(&requirements_lines(&mixed), "3.13.5", &Choice::default());
         assert_eq!(denied(&selection).len(), 2);
         let single = ["a==1", "b==1", "c==1 ; python_version == '3.12'"];
-        let selection = select_on(&requirements(&single), "3.13.5", &Choice::default());
+        let selection = select_on(&requirements_lines(&single), "3.13.5", &Choice::default());
         assert_eq!(denied(&selection), [("declared-not-installed", "c")]);
     }
 
@@ -460,7 +517,7 @@ pub(crate) mod tests {
 
     #[test]
     fn layers_and_the_runtime_provide() {
-        let lock = requirements(&["boto3==1.40", "idna==3.10", "six==1.17.0", "attrs==25"]);
+        let lock = requirements_lines(&["boto3==1.40", "idna==3.10", "six==1.17.0", "attrs==25"]);
         let layer = LayerContent {
             name: "base-layer".parse().unwrap(),
             distributions: [("idna", "3.10"), ("attrs", "24")]
@@ -515,7 +572,7 @@ pub(crate) mod tests {
 
     #[test]
     fn slips_of_the_pen_are_denied() {
-        let lock = requirements(&["boto3==1.40", "idna==3.10"]);
+        let lock = requirements_lines(&["boto3==1.40", "idna==3.10"]);
         let choice = Choice {
             excluded: names(&["bto3"]),
             from_runtime: names(&["idna"]),

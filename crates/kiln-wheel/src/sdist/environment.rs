@@ -198,7 +198,7 @@ async fn wheel_of(
     };
     Ok(match distribution::bring(bases, &build.base, lock_file, locked, index, target).await? {
         Found::Wheel(wheel) => Ok(*wheel),
-        Found::Finding(finding) => Err(finding),
+        Found::Finding(finding) | Found::IfAccepted(_, finding) => Err(finding),
         Found::NoWheel(found) => {
             let place = format!("{lock_file}:{}", locked.line);
             let finding = found.none.finding(&locked.name, &locked.version, &place);
