@@ -39,6 +39,9 @@ const SHT_SYMTAB: u32 = 2;
 const SHF_ALLOC: u64 = 2;
 const PT_LOAD: u32 = 1;
 const MAX_HEADERS: usize = 4096;
+/// Bytes in segments for one byte of the file. A linker has each in three at most: a segment that is loaded, a part of it
+/// that is read-only later, and one with a meaning of its own.
+const MAX_OVERLAP: u64 = 8;
 
 /// Strips a 64-bit little-endian shared object or executable.
 #[must_use]
@@ -141,6 +144,11 @@ impl<'a> Elf<'a> {
             };
             in_file(bytes, segment.offset, segment.size)?;
             segments.push(segment);
+        }
+        // All of them are compared in the end, so thousands that are the whole file each would take as many times as long.
+        let total = segments.iter().fold(0, |total: u64, segment| total.saturating_add(segment.size));
+        if total > (bytes.len() as u64).saturating_mul(MAX_OVERLAP) {
+            return None;
         }
         let mut sections = Vec::with_capacity(section_count);
         for index in 0..section_count {
