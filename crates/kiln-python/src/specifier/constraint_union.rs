@@ -101,7 +101,8 @@ fn series_between(from: &Version, below: &Version) -> Option<Vec<String>> {
         while Version::new(at.clone()) < *below && excluded.len() < MOST_EXCLUDED {
             let series = at.iter().map(u64::to_string).collect::<Vec<_>>().join(".");
             excluded.push(format!("!={series}.*"));
-            *at.last_mut()? += 1;
+            let last = at.last_mut()?;
+            *last = last.checked_add(1)?;
         }
         if Version::new(at) == *below {
             return Some(excluded);
