@@ -3,7 +3,6 @@
 mod build;
 mod context;
 mod error;
-mod ignore;
 mod made;
 mod normal;
 mod remembered;
