@@ -62,12 +62,12 @@ pub fn image_layers(data: &[u8]) {
     let (lower, upper) = tars.split_at_checked(first).unwrap_or((tars, &[]));
 
     let mut reader = ContentsReader::new();
-    if reader.add(lower).is_ok() && reader.add(upper).is_ok() {
-        if let Ok(contents) = reader.finish() {
-            let _ =
-                (contents.surface(), contents.size(), contents.loaders(), contents.libraries(&["/opt/lib"]));
-            let _ = (contents.resolve("/usr/bin/python3"), contents.has_file("etc/passwd"));
-        }
+    if reader.add(lower).is_ok()
+        && reader.add(upper).is_ok()
+        && let Ok(contents) = reader.finish()
+    {
+        let _ = (contents.surface(), contents.size(), contents.loaders(), contents.libraries(&["/opt/lib"]));
+        let _ = (contents.resolve("/usr/bin/python3"), contents.has_file("etc/passwd"));
     }
     let mut kept: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
     let mut below = FileSystem::new();

@@ -1,5 +1,7 @@
 //! The fuzz targets over what lies in `fuzz/corpus` and `fuzz/regressions`, and over changed copies of it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use kiln_fuzz::TARGETS;
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
