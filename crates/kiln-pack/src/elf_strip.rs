@@ -179,8 +179,9 @@ impl<'a> Elf<'a> {
 
     fn name(&self, section: &Section) -> &'a [u8] {
         let table = &self.sections[self.names];
-        let start = usize::try_from(table.offset + u64::from(section.name)).unwrap_or(usize::MAX);
-        let end = usize::try_from(table.offset + table.size).unwrap_or(0).min(self.bytes.len());
+        let start =
+            usize::try_from(table.offset.saturating_add(u64::from(section.name))).unwrap_or(usize::MAX);
+        let end = usize::try_from(table.offset.saturating_add(table.size)).unwrap_or(0).min(self.bytes.len());
         let text = self.bytes.get(start..end).unwrap_or_default();
         text.split(|c| *c == 0).next().unwrap_or_default()
     }
