@@ -1,7 +1,7 @@
 //! What a user states: settings, bases, manifests, Dockerfiles and `.dockerignore`.
 
 use crate::sections::{sections, text_of};
-use kiln_plan::{Ignore, Problem, TextFile, Workspace, WorkspaceFiles};
+use kiln_plan::{BaseKind, Ignore, Problem, TextFile, Workspace, WorkspaceFiles};
 use kiln_record::TreePath;
 use std::sync::Arc;
 
@@ -48,7 +48,14 @@ fn examined(files: &WorkspaceFiles) {
                 assert!(workspace.bases.contains_key(workspace.base_of(manifest)), "its base is there");
             }
             for recipe in workspace.recipes.values() {
-                assert!(recipe.bases.contains(&recipe.base));
+                let is_nothing = workspace
+                    .bases
+                    .get(&recipe.base)
+                    .is_some_and(|(definition, _)| definition.kind == BaseKind::Scratch);
+                assert!(
+                    is_nothing || recipe.bases.contains(&recipe.base),
+                    "its base is among those it names"
+                );
                 let written = || recipe.for_engine(|base| format!("registry.example.org/{base}:1"));
                 assert_eq!(written(), written(), "one file, one text for the engine");
             }
