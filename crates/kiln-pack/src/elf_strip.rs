@@ -162,6 +162,8 @@ impl<'a> Elf<'a> {
                 link: u32_at(bytes, at + 40)?,
                 align: u64_at(bytes, at + 48)?,
             };
+            // What has no content in the file has an end all the same.
+            section.offset.checked_add(section.size)?;
             if section.has_content() {
                 in_file(bytes, section.offset, section.size)?;
             }
@@ -181,7 +183,7 @@ impl<'a> Elf<'a> {
         let table = &self.sections[self.names];
         let start =
             usize::try_from(table.offset.saturating_add(u64::from(section.name))).unwrap_or(usize::MAX);
-        let end = usize::try_from(table.offset.saturating_add(table.size)).unwrap_or(0).min(self.bytes.len());
+        let end = usize::try_from(table.offset + table.size).unwrap_or(0).min(self.bytes.len());
         let text = self.bytes.get(start..end).unwrap_or_default();
         text.split(|c| *c == 0).next().unwrap_or_default()
     }
@@ -216,8 +218,11 @@ impl<'a> Elf<'a> {
                 let shared = self.sections.iter().enumerate().any(|(index, section)| {
                     section.link as usize == table && section.kind != 0 && !removed.contains(&index)
                 });
-                let loaded = self.sections.get(table).is_none_or(|table| table.flags & SHF_ALLOC != 0);
-                if !shared && !loaded && table != self.names && !removed.contains(&table) {
+                let stays = self
+                    .sections
+                    .get(table)
+                    .is_none_or(|table| table.flags & SHF_ALLOC != 0 || !table.has_content());
+                if !shared && !stays && table != self.names && !removed.contains(&table) {
                     removed.push(table);
                 }
             }
