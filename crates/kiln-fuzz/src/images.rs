@@ -120,7 +120,8 @@ pub fn names(data: &[u8]) {
         comes_back::<Epoch>(line);
         comes_back::<FormatVersion>(line);
         if let Ok(reference) = line.parse::<Reference>() {
-            assert_eq!(reference.to_string(), line, "nothing is completed");
+            // A digest may be written in capitals.
+            assert!(reference.to_string().eq_ignore_ascii_case(line), "nothing is completed: {reference}");
         }
         if let Ok(path) = TreePath::new(line) {
             assert_eq!(path.as_str(), line);

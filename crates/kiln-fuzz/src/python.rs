@@ -68,7 +68,7 @@ pub fn marker(data: &[u8]) {
 }
 
 /// A constraint in the first line, versions in the others: PEP 440's notation accepts what Poetry's does where it can say
-/// the same, and so does the marker for versions of Python.
+/// the same, and the marker for versions of Python is one.
 pub fn constraint(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.lines();
@@ -86,10 +86,8 @@ pub fn constraint(data: &[u8]) {
     if let Some(marker) = constraint.to_python_marker()
         && marker.len() < 4096
     {
-        let python = holds(Version::from_str("3.13.2"), "a version");
-        let verdict =
-            holds(target().environment.evaluate(&marker, &[]), "what is written for a marker is one");
-        assert_eq!(verdict.value, constraint.contains(&python), "`{stated}` as `{marker}`");
+        // As Poetry does it, `3.13` in a constraint is one version, and in a marker all of 3.13: the values may differ.
+        holds(target().environment.evaluate(&marker, &[]), "what is written for a marker is one");
     }
     let project = format!(
         "[tool.poetry]\nname = \"demo\"\nversion = \"1\"\n[tool.poetry.dependencies]\nsix = {}\n",

@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 
 /// Records: what is written is read back equal, and everything that is made of one can be made of any.
 pub fn record(data: &[u8]) {
-    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) {
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(data)
+        && is_exact(&value)
+    {
         let canonical = holds(canonical_json(&value), "JSON is written");
         let again: serde_json::Value = holds(serde_json::from_slice(&canonical), "canonical JSON is JSON");
         assert_eq!(holds(canonical_json(&again), "JSON is written"), canonical, "one value, one text");
@@ -42,6 +44,16 @@ pub fn record(data: &[u8]) {
         let _: serde_json::Value = holds(serde_json::from_slice(&statement), "provenance is JSON");
         let lines = statement.iter().filter(|byte| **byte == b'\n').count();
         assert!(lines <= 1, "provenance is one line");
+    }
+}
+
+/// Whether all numbers are whole, as in all that kiln hashes: `serde_json` reads others to the last digit but one.
+fn is_exact(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Number(number) => !number.is_f64(),
+        serde_json::Value::Array(values) => values.iter().all(is_exact),
+        serde_json::Value::Object(members) => members.values().all(is_exact),
+        _ => true,
     }
 }
 
