@@ -12,7 +12,7 @@ use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
-use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
+use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, holds, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
     Importable, InputRole, Record, Runtime, Target, TreePath,
@@ -309,6 +309,8 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
     let declared = lock.declared.iter().filter(|d| d.name == locked.name).filter_map(|d| d.marker.clone());
     let all: BTreeSet<String> = conditions.chain(asked).chain(declared).collect();
     let extras: Vec<String> = locked.extras.iter().chain(&selecting.choice.extras).cloned().collect();
+    let groups: Vec<String> =
+        ["main".to_owned()].into_iter().chain(selecting.choice.groups.iter().cloned()).collect();
     ExplainedDistribution {
         name: locked.name.to_string(),
         version: Some(locked.version.clone()),
@@ -316,7 +318,7 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
         locked: Some(format!("{}:{}", locked.file.as_deref().unwrap_or(&lock.name), locked.line)),
         markers: all
             .into_iter()
-            .map(|marker| match selecting.target.evaluate(&marker, &extras) {
+            .map(|marker| match holds(&selecting.target, lock.format, &marker, &extras, &groups) {
                 Ok(verdict) => ExplainedMarker { marker, value: Some(verdict.value), values: verdict.values },
                 Err(error) => ExplainedMarker { marker, value: None, values: vec![error.to_string()] },
             })
@@ -402,7 +404,7 @@ fn chains(
     edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
 ) -> BTreeMap<DistributionName, Vec<String>> {
     let required: BTreeSet<&DistributionName> = edges.values().flatten().collect();
-    let roots: Vec<DistributionName> = if lock.format.is_graph() {
+    let roots: Vec<DistributionName> = if selecting.tells_declared {
         declared(lock, &selecting.choice).into_iter().collect()
     } else {
         let wanted = selecting.selection.wanted.iter().map(|locked| &locked.name);

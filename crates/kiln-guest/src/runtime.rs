@@ -68,6 +68,8 @@ async fn runtime_of(bases: &Bases, base: &PinnedBase) -> Result<Arc<Runtime>, Gu
         system: system(&image, &name, interpreter.as_ref().and_then(|interpreter| interpreter.glibc)),
         name,
         python: interpreter.as_ref().map(|interpreter| interpreter.python()),
+        // What an image is built on is what it runs on.
+        python_patch: interpreter.as_ref().and_then(|interpreter| interpreter.patch()),
         provides: interpreter
             .iter()
             .flat_map(|interpreter| interpreter.distributions.iter().map(|(name, _)| name.as_str()))

@@ -15,12 +15,12 @@ use kiln_invocation::{
 };
 use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
-    Constraint, Declaration, HeldBack, Interpreter, InvalidInput, LockChange, LockHeader, LockTarget, Offer,
-    Pinned, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    Constraint, Declaration, HeldBack, InvalidInput, LockChange, LockHeader, LockTarget, Offer, Pinned,
+    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
-use kiln_wheel::{ANOTHER_RUNTIME, command, declare, environment_of_base, left_out, target_environment};
+use kiln_wheel::{command, declare, environment_of_base, left_out, target_environment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -373,7 +373,7 @@ async fn lock_one(
         ])
         .into());
     };
-    check_python(base, declaration, &interpreter)?;
+    check_python(base, declaration, &environment)?;
 
     let root = bases.run().root();
     let file = asked.file;
@@ -468,18 +468,25 @@ fn says_the_same(before: &str, after: &str) -> bool {
     without_tool(before) == without_tool(after)
 }
 
+/// How a base for another runtime comes to be.
+const ANOTHER_RUNTIME: &str =
+    "kiln makes and pins a base for each runtime of Lambda: kiln lock --base NAME --runtime RUNTIME";
+
 fn check_python(
     base: &BaseName,
     declaration: &Declaration,
-    interpreter: &Interpreter,
+    target: &TargetEnvironment,
 ) -> Result<(), LockError> {
     let Some(requires) = &declaration.requires_python else { return Ok(()) };
-    if requires.accepts(&interpreter.version) {
+    if requires.accepts(target.release()) {
         return Ok(());
     }
     let cause = format!(
-        "{}:{} requires Python `{}`, but the base `{}` has Python {}",
-        requires.file, requires.line, requires.text, base, interpreter.version
+        "{}:{} requires Python `{}`, but {} (base `{base}`)",
+        requires.file,
+        requires.line,
+        requires.text,
+        target.release_told()
     );
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
         .remedy("use a base and a runtime whose Python the constraint accepts")

@@ -78,6 +78,14 @@ codes! {
     PathCollision = "path-collision", Deny;
     /// The base's interpreter is outside `requires-python`.
     RequiresPythonMismatch = "requires-python-mismatch", Deny;
+    /// Whether something is installed hangs on the bug-fix release of Python.
+    PatchLevelDecides = "patch-level-decides", Warn;
+    /// The lock holds distributions, and none of them is installed.
+    NothingSelected = "nothing-selected", Warn;
+    /// The project that a lock belongs to is not installed, and the artifact has no sources of its own.
+    ProjectLeftOut = "project-left-out", Warn;
+    /// An installed distribution is not in a version that another one requires.
+    RequirementConflict = "requirement-conflict", Deny;
     /// There is no lock, or it lacks hashes.
     LockMissing = "lock-missing", Deny;
     /// The lock does not belong to the project file beside it.

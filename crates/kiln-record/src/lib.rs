@@ -43,6 +43,6 @@ pub use record::{
     ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,
     Importable, Input, InputRole, Output, Record, RecordError, Target,
 };
-pub use runtime::{OperatingSystem, Provided, Runtime, runtimes};
+pub use runtime::{OperatingSystem, Provided, PythonPatch, Runtime, runtimes};
 pub use transformation::{Transformation, TransformedComponent};
 pub use tree::{Entry, Mode, Tree, TreeError, TreePath, TreePathError};

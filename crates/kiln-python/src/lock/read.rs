@@ -1,5 +1,6 @@
 //! Reading a lock of any format, with the project file that it belongs to.
 
+use super::foreign::foreign;
 use super::locked::{Lock, LockFormat};
 use super::pipfile::parse_pipfile;
 use super::poetry::parse_poetry;
@@ -35,6 +36,9 @@ pub fn read_lock(
             vec![InputProblem::new(ProblemKind::Invalid, lock.path, None, message)]
         })
     };
+    if let Some(problem) = foreign(lock.path, lock.text) {
+        return Err(vec![problem]);
+    }
     match format {
         LockFormat::Requirements => parse_requirements(lock.path, lock.text, include),
         LockFormat::Pylock => parse_pylock(lock.path, lock.text),

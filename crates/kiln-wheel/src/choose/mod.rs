@@ -12,4 +12,4 @@ pub use declared::{command, declare, left_out, relock};
 pub use included::included_files;
 pub(crate) use lock_text::parse_lock;
 pub use planned::planned_file;
-pub use selecting::{ANOTHER_RUNTIME, Selecting, declared, select_for, target_environment};
+pub use selecting::{Selecting, declared, select_for, target_environment};

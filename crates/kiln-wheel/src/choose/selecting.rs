@@ -10,7 +10,8 @@ use kiln_guest::Bases;
 use kiln_invocation::{Event, Stage};
 use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, base_for};
 use kiln_python::{
-    Choice, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select,
+    Choice, Declaration, Interpreter, InvalidInput, LayerContent, Lock, LockFormat, Selection,
+    TargetEnvironment, select,
 };
 use kiln_record::{Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
@@ -31,6 +32,8 @@ pub struct Selecting {
     pub selection: Selection,
     /// Which index each selected distribution is asked of.
     pub bindings: Bindings,
+    /// Whether the lock, or what it was made from, tells what the project asks for from what others require.
+    pub tells_declared: bool,
 }
 
 /// Selects what a plan needs from its lock; none if the manifest has no `[python]` section. `layers` are what the artifact's
@@ -83,16 +86,19 @@ pub async fn select_for(
     let choice = Choice {
         groups,
         extras,
+        install_project: section.install_project,
+        has_source: plan.manifest.source.is_some(),
         excluded: section.exclude.iter().cloned().collect(),
+        overridden: lock
+            .overridden
+            .iter()
+            .cloned()
+            .chain(declaration.iter().flat_map(Declaration::overridden))
+            .collect(),
         from_runtime: section.from_runtime.iter().cloned().collect(),
         layers,
     };
-    let mut selection = select(&lock, &target, &interpreter, runtime, &choice);
-    for finding in &mut selection.findings {
-        if finding.code == Code::RequiresPythonMismatch {
-            finding.remedy.push(ANOTHER_RUNTIME.to_owned());
-        }
-    }
+    let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = format!("{}:{}", remark.file, remark.line);
         Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
@@ -105,6 +111,13 @@ pub async fn select_for(
         selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
         selection.gaps.dedup();
     }
+    // Of a lock that kiln made, the declaration says what is asked for: its lines do not.
+    if let Some(declaration) = &declaration {
+        lock.declared = declaration.wanted.iter().map(|wanted| wanted.chosen()).collect();
+    }
+    let tells_declared = lock.format.is_graph()
+        || declaration.is_some()
+        || (lock.format == LockFormat::Pipfile && !lock.declared.is_empty());
     let default = bases.default_index_url(&plan.base).await;
     let relock = declarations::relock(plan, &lock);
     let question = Question {
@@ -116,7 +129,7 @@ pub async fn select_for(
     };
     let (bindings, findings) = question.bind(&selection.wanted);
     selection.findings.extend(findings);
-    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings })))
+    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings, tells_declared })))
 }
 
 /// What the project asks for itself, under the groups and extras that are chosen.
@@ -195,10 +208,6 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
             .remedy(format!("or make it yourself: uv pip compile --generate-hashes -o {lock_path} requirements.in")),
     }
 }
-
-/// How a base for another runtime comes to be.
-pub const ANOTHER_RUNTIME: &str =
-    "kiln makes and pins a base for each runtime of Lambda: kiln lock --base NAME --runtime RUNTIME";
 
 /// What markers and tags of distributions are held against: what the base's Python and the runtime have in common.
 ///

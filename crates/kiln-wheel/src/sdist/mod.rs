@@ -103,6 +103,7 @@ impl Brought {
     pub fn of(found: Found, locked: &Locked, at: &str) -> Self {
         match found {
             Found::Wheel(wheel) => Self { wheel: Some(*wheel), findings: Vec::new() },
+            Found::IfAccepted(wheel, finding) => Self { wheel: Some(*wheel), findings: vec![*finding] },
             Found::Finding(finding) => Self::finding(*finding),
             Found::NoWheel(found) => Self::finding(found.none.finding(&locked.name, &locked.version, at)),
         }
@@ -164,6 +165,9 @@ impl<'a> Builder<'a> {
         let index = self.bindings.of(&locked.name);
         match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target).await? {
             Found::Wheel(wheel) => Ok(Brought { wheel: Some(*wheel), findings: Vec::new() }),
+            Found::IfAccepted(wheel, finding) => {
+                Ok(Brought { wheel: Some(*wheel), findings: vec![*finding] })
+            }
             Found::Finding(finding) => Ok(Brought::finding(*finding)),
             Found::NoWheel(no_wheel) => {
                 let NoWheelFound { none, sdist, hashes } = *no_wheel;

@@ -244,6 +244,20 @@ impl Judged<'_> {
             )
             .remedy("move calls to AWS from import time into the handler, or into a function that it calls")
             .remedy("or package the module: add its distribution to the project's dependencies and lock again")
+        } else if problem.error.rsplit('.').next() == Some("PackageNotFoundError") {
+            // A kind of ModuleNotFoundError, but about metadata.
+            let name = problem
+                .missing
+                .as_deref()
+                .unwrap_or_else(|| problem.message.rsplit(' ').next().unwrap_or_default());
+            Finding::new(
+                Code::ImportFailed,
+                module,
+                format!("importing it asks for the metadata of `{name}`, and no distribution of that name is in the artifact: {said}"),
+            )
+            .remedy(format!("if `{name}` is the project itself: `install-project = true` under [python] installs it with its metadata"))
+            .remedy("if it is a distribution's, add it to the project's dependencies and lock again")
+            .remedy("or let the code do without: catch `importlib.metadata.PackageNotFoundError`")
         } else if let Some(missing) = &problem.missing {
             self.missing_module(module, missing)
         } else if let Some(argument) = &problem.exit {
