@@ -2,11 +2,10 @@
 //! and the lock bring into it.
 
 use crate::DockerfileError;
-use crate::ignore::Ignore;
 use fs_err as fs;
 use kiln_collect::{BroughtBy, CollectError, Content, Part, SourceTree, read_context as read_folder};
 use kiln_guest::tar_file;
-use kiln_plan::{ArtifactPlan, DockerfileSection, InvalidFiles, Manifest, Problem};
+use kiln_plan::{ArtifactPlan, DockerfileSection, Ignore, InvalidFiles, Manifest, Problem};
 use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath};
 use kiln_store::{StatCache, Store};
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,6 @@ mod build;
 mod container;
 mod context;
 mod error;
-mod ignore;
 mod made;
 mod normal;
 mod remembered;

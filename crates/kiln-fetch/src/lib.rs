@@ -42,7 +42,7 @@ pub use credentials::{redacted, without_credentials, without_queries};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;
 pub use git::{GitCommit, GitObject, Reference, Repository};
-pub use index::{Index, IndexFile};
+pub use index::{Index, IndexFile, index_files};
 pub use index_setting::IndexSetting;
 pub use network_settings::NetworkSettings;
 pub use pip_config::pip_config_paths;

@@ -132,11 +132,9 @@ impl ContentsReader {
 
     /// Forgets everything below a path, and the path itself if asked.
     fn remove(&mut self, path: &str, itself: bool) {
-        let gone =
-            |entry: &TreePath| (itself && entry.as_str() == path) || path.is_empty() || entry.is_within(path);
-        self.entries.retain(|entry, _| !gone(entry));
-        self.read.retain(|entry, _| !gone(entry));
-        self.folders.retain(|entry, _| !gone(entry));
+        forget(&mut self.entries, path, itself);
+        forget(&mut self.read, path, itself);
+        forget(&mut self.folders, path, itself);
     }
 
     /// What all of them together hold.
@@ -177,6 +175,30 @@ impl ContentsReader {
             }
         }
         Ok(contents)
+    }
+}
+
+/// Forgets everything below a path, and the path itself if asked; below the empty path is everything. Takes time by what
+/// goes and not by what is there: a layer may take away as many paths as there are.
+fn forget<T>(map: &mut BTreeMap<TreePath, T>, path: &str, itself: bool) {
+    if path.is_empty() {
+        map.clear();
+        return;
+    }
+    if itself && let Ok(path) = TreePath::new(path) {
+        map.remove(&path);
+    }
+    let below = format!("{path}/");
+    // No path holds what sorts before a space. Where this is too long for a path, so is all that could be below.
+    let Ok(first) = TreePath::new(&format!("{below} ")) else { return };
+    let gone: Vec<TreePath> = map
+        .range(first..)
+        .map(|(found, _)| found)
+        .take_while(|found| found.as_str().starts_with(&below))
+        .cloned()
+        .collect();
+    for path in gone {
+        map.remove(&path);
     }
 }
 

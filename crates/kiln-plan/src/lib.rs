@@ -7,6 +7,7 @@ mod artifact_lock;
 mod base;
 mod cargo_lock;
 mod dockerfile;
+mod dockerignore;
 mod duration;
 mod manifest;
 mod plan;
@@ -27,6 +28,7 @@ pub use base::{
 };
 pub use cargo_lock::{LockedCrate, parse_cargo_lock};
 pub use dockerfile::{Dockerfile, ENGINE_BASES};
+pub use dockerignore::Ignore;
 pub use manifest::{
     APP_FOLDER, BUILD_VARIABLES, BaseChoice, BudgetSection, BuildSection, Bytecode, CheckSection,
     Compression, DockerfileSection, DropRule, ImageOutput, ImageSection, Installer, LockKind, Manifest,

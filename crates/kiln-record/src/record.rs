@@ -455,12 +455,16 @@ impl Record {
                 self.unpacked_size
             ));
         }
+        let mut owned: BTreeMap<&ComponentId, (u64, u64)> = BTreeMap::new();
+        for file in &self.files {
+            let (bytes, files) = owned.entry(&file.component).or_default();
+            *bytes = bytes.saturating_add(file.entry.size());
+            *files += 1;
+        }
         // What a base brings is not in the tree.
         for component in self.components.iter().filter(|component| !component.from_base) {
-            let own = self.files.iter().filter(|file| file.component == component.id);
-            let (bytes, files) =
-                own.fold((0, 0), |(bytes, files), file| (bytes + file.entry.size(), files + 1));
-            if (bytes, files) != (component.bytes, component.files) {
+            let own = owned.get(&component.id).copied().unwrap_or_default();
+            if own != (component.bytes, component.files) {
                 return error(format!("{} does not own what it states", component.id));
             }
         }

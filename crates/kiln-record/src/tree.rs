@@ -315,10 +315,11 @@ impl Tree {
         self.entries.is_empty()
     }
 
-    /// Sum of the sizes of all entries in bytes: what Lambda's unzipped limit counts.
+    /// Sum of the sizes of all entries in bytes: what Lambda's unzipped limit counts. A record from elsewhere may state sizes
+    /// that no sum holds; it is the largest number then.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.entries.values().map(Entry::size).sum()
+        self.entries.values().map(Entry::size).fold(0, u64::saturating_add)
     }
 
     /// A digest of paths, modes and content that no archive format or compressor can change.

@@ -349,9 +349,9 @@ impl Reader<'_> {
         });
         for constraint in own {
             let place = format!("`{}` ({}:{})", constraint.text, constraint.file, constraint.line);
-            let pin = constraint.pin().filter(|pin| asked.dependency.specifiers.contains(pin));
+            let pin = constraint.pin().filter(|pin| asked.dependency.accepts(pin));
             version = version.or_else(|| pin.cloned());
-            if version.as_ref().is_some_and(|version| !constraint.dependency.specifiers.contains(version)) {
+            if version.as_ref().is_some_and(|version| !constraint.dependency.accepts(version)) {
                 let message = format!("`{text}` does not fit the constraint {place}");
                 let remedy = self.relock();
                 self.problem(ProblemKind::Invalid, line, message, &remedy);

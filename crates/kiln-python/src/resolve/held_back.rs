@@ -1,7 +1,7 @@
 //! What the target's C library or Python keeps from being newer, told from what an index offers.
 
 use crate::interpreter::{TargetEnvironment, glibc_of_platform};
-use crate::specifier::Constraint;
+use crate::specifier::{Constraint, accepts};
 use crate::wheel::{WheelName, is_file_of};
 use kiln_record::DistributionName;
 use pep440_rs::{Version, VersionSpecifiers};
@@ -145,7 +145,7 @@ fn needs_python(files: &[Offer<'_>], target: &TargetEnvironment) -> Option<Strin
     for file in files {
         let text = file.requires_python?;
         let specifiers = VersionSpecifiers::from_str(text).ok()?;
-        if specifiers.contains(&release) {
+        if specifiers.iter().all(|specifier| accepts(specifier, &release)) {
             return None;
         }
         needed = Some(text.to_owned());

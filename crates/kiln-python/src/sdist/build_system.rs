@@ -105,7 +105,7 @@ pub fn unmet_build_requirements(
             refuse(format!("{} is not there", dependency.name));
             continue;
         };
-        let fits = Version::from_str(version).is_ok_and(|version| dependency.specifiers.contains(&version));
+        let fits = Version::from_str(version).is_ok_and(|version| dependency.accepts(&version));
         if dependency.url.is_some() {
             refuse("it asks for a file at an address, which no lock of an index can give".to_owned());
         } else if !fits {
