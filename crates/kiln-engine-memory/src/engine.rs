@@ -188,9 +188,7 @@ impl MemoryEngine {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
         let container = self.start(&spec.name);
-        let RunSpec {
-            name, argv, mut env, working_dir, inputs, outputs, scratch, limits, ..
-        } = spec;
+        let RunSpec { name, argv, mut env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
         env.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
         let mut files = image.files.clone();
         let mut archive = Vec::new();

@@ -95,7 +95,7 @@ impl Endpoint {
     }
 
     fn of_context(name: &str, origin: &str, settings: &EngineSettings) -> Result<Self, EngineError> {
-        let what = format!("context `{}` ({origin})", excerpt(&name));
+        let what = format!("context `{}` ({origin})", excerpt(name));
         let error = |why: String| EngineError::Settings { what: what.clone(), why };
         let Some(config) = settings.config_dir.as_deref() else {
             return Err(error("Docker's configuration folder is not known; set DOCKER_CONFIG".to_owned()));
@@ -134,7 +134,7 @@ impl Endpoint {
 impl Address {
     fn parse(host: &str, origin: &str, tls: Option<Certificates>) -> Result<Self, EngineError> {
         let error = |why: &str| {
-            Err(EngineError::Settings { what: format!("{origin} `{}`", excerpt(&host)), why: why.to_owned() })
+            Err(EngineError::Settings { what: format!("{origin} `{}`", excerpt(host)), why: why.to_owned() })
         };
         let Some((scheme, rest)) = host.split_once("://") else {
             return error("it has no scheme; write unix:///path, tcp://host:port or ssh://user@host");

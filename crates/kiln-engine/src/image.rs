@@ -49,7 +49,7 @@ pub fn check_reference(reference: &str) -> Result<(), EngineError> {
         Ok(())
     } else {
         Err(EngineError::InvalidReference {
-            reference: excerpt(&reference),
+            reference: excerpt(reference),
             why: "write name:tag or name@sha256:… with letters, digits and ._/:-".to_owned(),
         })
     }

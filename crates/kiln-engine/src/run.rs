@@ -118,7 +118,7 @@ impl RunSpec {
         }
         for (key, value) in &self.env {
             if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
-                return error(format!("environment variable `{}` cannot be set", excerpt(&key)));
+                return error(format!("environment variable `{}` cannot be set", excerpt(key)));
             }
         }
         if self.working_dir != "/" && GuestPath::new(&self.working_dir).is_err() {

@@ -144,7 +144,7 @@ pub fn openpgp(data: &[u8]) {
     let Ok(keyring) = Keyring::parse(text_of(&files, "keyring").unwrap_or_default().as_bytes()) else {
         return;
     };
-    let Ok(signed) = verify_cleartext(document.as_bytes(), &keyring) else { return };
+    let Ok(signed) = verify_cleartext(document.as_bytes(), &keyring, None) else { return };
     assert!(keyring.fingerprints().any(|fingerprint| fingerprint == signed.signer));
     let text = holds(String::from_utf8(signed.text), "what is signed is text");
     for line in text.lines() {

@@ -50,10 +50,13 @@ fn chosen(lock: &Lock) {
             groups,
             extras: vec!["extra".to_owned()],
             excluded: [].into(),
+            install_project: false,
+            has_source: true,
+            overridden: [].into(),
             from_runtime: [].into(),
             layers: Vec::new(),
         };
-        let ask = || select(lock, &target.environment, &target.interpreter, &target.runtime, &choice);
+        let ask = || select(lock, &target.environment, &target.runtime, &choice);
         assert_eq!(format!("{:?}", ask()), format!("{:?}", ask()), "one lock, one choice");
     }
 }

@@ -127,6 +127,10 @@ pub fn guest_report(data: &[u8]) {
             layer_paths: vec!["/opt/python".to_owned()],
             runtime_modules: vec!["boto3".to_owned()],
             as_it_is: false,
+            user: None,
+            scratch: Vec::new(),
+            fresh: None,
+            environment: [].into(),
         };
         let (findings, _) = import_findings(Ok(&report), &request, &target.runtime, &[]);
         let around = Surroundings { installed: [].into(), declared: None, gaps: Vec::new() };

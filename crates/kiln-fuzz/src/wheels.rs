@@ -44,10 +44,13 @@ pub fn wheel(data: &[u8]) {
             groups: Vec::new(),
             extras: Vec::new(),
             excluded: [].into(),
+            install_project: false,
+            has_source: true,
+            overridden: [].into(),
             from_runtime: [].into(),
             layers: Vec::new(),
         };
-        let selection = select(&lock, &target.environment, &target.interpreter, &target.runtime, &choice);
+        let selection = select(&lock, &target.environment, &target.runtime, &choice);
         let _ = requires(&[&wheel], &target.environment, &selection, &choice, &target.runtime);
     }
 }

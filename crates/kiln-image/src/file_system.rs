@@ -178,11 +178,11 @@ impl FileSystem {
     /// Puts one thing, and the folders on the way to it.
     pub fn put(&mut self, path: TreePath, node: Node) {
         for (end, _) in path.as_str().match_indices('/') {
-            if let Ok(folder) = TreePath::new(&path.as_str()[..end]) {
-                if self.nodes.get(&folder).is_none_or(|there| there.content != NodeContent::Folder) {
-                    self.nodes.insert(folder.clone(), Node::implied());
-                    self.implied.insert(folder);
-                }
+            if let Ok(folder) = TreePath::new(&path.as_str()[..end])
+                && self.nodes.get(&folder).is_none_or(|there| there.content != NodeContent::Folder)
+            {
+                self.nodes.insert(folder.clone(), Node::implied());
+                self.implied.insert(folder);
             }
         }
         self.implied.remove(&path);

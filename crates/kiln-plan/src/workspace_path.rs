@@ -9,7 +9,7 @@ use kiln_record::excerpt;
 /// What is wrong with it, as a clause.
 pub(crate) fn in_workspace(folder: &str, text: &str) -> Result<String, String> {
     if text.starts_with('/') || text.contains('\\') || text.chars().any(char::is_control) {
-        return Err(format!("`{}` is not a relative path with `/` between its parts", excerpt(&text)));
+        return Err(format!("`{}` is not a relative path with `/` between its parts", excerpt(text)));
     }
     let mut parts: Vec<&str> = vec![folder];
     for part in text.split('/') {

@@ -61,7 +61,7 @@ impl Store {
             && kind.len() <= 64
             && kind.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if !valid {
-            return Err(StoreError::CacheKind(excerpt(&kind)));
+            return Err(StoreError::CacheKind(excerpt(kind)));
         }
         let hex = key.hex();
         let (first, rest) = hex.split_at(2);

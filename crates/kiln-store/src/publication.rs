@@ -81,7 +81,7 @@ impl Publication {
             && !file_name.contains(|c: char| c == '/' || c.is_control());
         let in_layout = file_name.strip_prefix(LAYOUT).and_then(|rest| rest.strip_prefix('/'));
         if !plain && !in_layout.is_some_and(is_of_layout) {
-            return Err(StoreError::FileName(excerpt(&file_name)));
+            return Err(StoreError::FileName(excerpt(file_name)));
         }
         for (end, _) in file_name.match_indices('/') {
             let folder = self.staging.join(&file_name[..end]);

@@ -66,7 +66,7 @@ impl Store {
             None => {}
             Some(text) => {
                 let found = String::from_utf8_lossy(&text);
-                let found = excerpt(&found.lines().next().unwrap_or_default());
+                let found = excerpt(found.lines().next().unwrap_or_default());
                 return Err(StoreError::Format { path: format, found, known: STORE_FORMAT.to_owned() });
             }
         }

@@ -12,8 +12,8 @@ pub use bring::distribution::{Found, ReadyWheel, known};
 pub use bring::local::planned_places;
 pub use bring::{Distributions, bring};
 pub use choose::{
-    Bindings, Question, Selecting, claimed, claimed_twice, command, declare, declared,
-    included_files, left_out, planned_file, relock, select_for, target_environment,
+    Bindings, Question, Selecting, claimed, claimed_twice, command, declare, declared, included_files,
+    left_out, planned_file, relock, select_for, target_environment,
 };
 use error::Judged;
 pub use error::WheelError;

@@ -121,7 +121,7 @@ fn host_of(key: &str) -> &str {
 /// Docker's credential helper protocol: the registry on stdin, JSON on stdout.
 async fn ask_helper(helper: &str, registry: &str) -> Result<Option<Credentials>, String> {
     if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        return Err(format!("`{}` is not the name of a credential helper", excerpt(&helper)));
+        return Err(format!("`{}` is not the name of a credential helper", excerpt(helper)));
     }
     let program = format!("docker-credential-{helper}");
     let fault = |why: String| format!("{program}: {why}");

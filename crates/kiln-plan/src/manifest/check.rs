@@ -49,7 +49,7 @@ impl CheckSection {
         for name in table.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problems.at_top(
-                    format!("`check.env` has the variable `{}`, which cannot be set", excerpt(&name)),
+                    format!("`check.env` has the variable `{}`, which cannot be set", excerpt(name)),
                     "a name is not empty and has no `=`",
                 );
             }

@@ -162,7 +162,7 @@ impl DockerfileSection {
             parse_seconds(text, LONGEST).unwrap_or_else(|| {
                 problems.at(
                     span,
-                    format!("`dockerfile.timeout`: `{}` is not a time", excerpt(&text)),
+                    format!("`dockerfile.timeout`: `{}` is not a time", excerpt(text)),
                     "write seconds or minutes, up to 360 min: timeout = \"20 min\"",
                 );
                 TIMEOUT

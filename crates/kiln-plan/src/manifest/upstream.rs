@@ -85,7 +85,7 @@ impl UpstreamSection {
 /// is refused, and so is a password: the manifest is shared.
 fn problem_of_address(git: &str) -> Option<String> {
     if git.is_empty() || git.starts_with('-') || git.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Some(format!("`{}` is not the address of a repository", excerpt(&git)));
+        return Some(format!("`{}` is not the address of a repository", excerpt(git)));
     }
     let Some((scheme, rest)) = git.split_once("://") else {
         let is_scp_like = git.split_once(':').is_some_and(|(host, path)| {

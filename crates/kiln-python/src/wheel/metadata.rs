@@ -71,7 +71,8 @@ pub(crate) fn parse_metadata(text: &str) -> CoreMetadata {
 /// A text that goes into records and documents, cut where it is longer than anyone reads. The cut is shown.
 fn kept(mut text: String, limit: usize) -> String {
     if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
+        let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(end);
         text.push('…');
     }
     text

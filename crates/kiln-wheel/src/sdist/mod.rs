@@ -440,7 +440,7 @@ impl<'a> Builder<'a> {
         let Some(name) = &report.wheel else { return Ok((report, None)) };
         let (wanted, version) = (&job.locked.name, &job.locked.version);
         if WheelName::parse(name).is_err() || !is_file_of(name, wanted, version) {
-            let reason = format!("made {}, which is no wheel of {wanted} {version}", excerpt(&name));
+            let reason = format!("made {}, which is no wheel of {wanted} {version}", excerpt(name));
             return Err(self.failed(job, reason, log));
         }
         let mut wheel = None;

@@ -86,7 +86,7 @@ impl BuildSection {
         for name in self.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problems.at_top(
-                    format!("`python.build.env` has the variable `{}`, which cannot be set", excerpt(&name)),
+                    format!("`python.build.env` has the variable `{}`, which cannot be set", excerpt(name)),
                     "a name is not empty and has no `=`",
                 );
             }

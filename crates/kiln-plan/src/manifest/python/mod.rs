@@ -203,7 +203,7 @@ fn problems_of_requirements(python: &PythonSection, problems: &mut Problems<'_>)
     {
         if name.parse::<DistributionName>().is_err() {
             problems.at_top(
-                format!("`{}` is not the name of a {what}", excerpt(&name)),
+                format!("`{}` is not the name of a {what}", excerpt(name)),
                 "a name has letters, digits, `-`, `_` and `.`",
             );
         }
