@@ -37,6 +37,7 @@ mod ledger;
 mod local_sources;
 mod lock_artifact;
 mod lock_formats;
+mod lock_rules;
 mod mistakes;
 mod packaging;
 mod packagings;

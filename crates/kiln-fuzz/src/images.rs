@@ -104,7 +104,11 @@ pub fn image_layers(data: &[u8]) {
     };
     holds(again.add(written.as_slice(), known), "what was written is read");
     let differs = again.changes_since(&both);
-    assert!(differs.is_empty() && again == both, "the difference makes the one of the other: {differs:?}");
+    // Folders without an entry of their own have one in what was written.
+    assert!(
+        differs.is_empty() && again.iter().eq(both.iter()),
+        "the difference makes the one of the other: {differs:?}"
+    );
 }
 
 /// Names, one to a line: what is written is read back, and equal to what was read.

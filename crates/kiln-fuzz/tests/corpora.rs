@@ -58,7 +58,9 @@ fn changed_inputs_hold() {
         for round in 0..CHANGED {
             let bytes = changed(&seeds, &mut numbers);
             if catch_unwind(|| run(&bytes)).is_err() {
-                failed.push(format!("{target}, copy {round}: {}", bytes.escape_ascii()));
+                let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{target}-{round}"));
+                fs_err::write(&kept, &bytes).unwrap();
+                failed.push(format!("{target}: {}", kept.display()));
                 break;
             }
         }

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use crate::Choice;
     use crate::select::tests::{denied, read_or_refused, select_on, wanted};
-    use kiln_record::Cause;
+    use kiln_record::{Cause, Code};
 
     /// A lock with an extra and a group, with and without names and URLs.
     fn sample() -> String {
@@ -398,11 +398,8 @@ vcs = {{ type = "git", url = "https://token@example.org/tool.git", commit-id = "
         let selection =
             select_on(&parse_pylock("pylock.toml", &outside).unwrap(), "3.12.1", &Choice::default());
         assert_eq!(denied(&selection), [("lock-missing", "own")]);
-        assert!(
-            selection.findings[0].cause.contains("leads out of the workspace"),
-            "{:?}",
-            selection.findings
-        );
+        let denied = selection.findings.iter().find(|finding| finding.code == Code::LockMissing).unwrap();
+        assert!(denied.cause.contains("leads out of the workspace"), "{denied:?}");
     }
 
     #[test]

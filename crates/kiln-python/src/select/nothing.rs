@@ -1,14 +1,13 @@
 //! A lock of which nothing is installed, although it holds something.
 
-use super::selection::Selection;
 use crate::lock::{Lock, LockFormat, Locked};
-use kiln_record::{Cause, Code, Finding, Level};
+use kiln_record::{Cause, Code, Finding, Gap, Level};
 use std::collections::BTreeSet;
 
-/// A finding where nothing is chosen of what a lock holds. A workspace of uv without a project at its top is nobody's
-/// choice: which of its members is built, the manifest has to say.
-pub(super) fn nothing_selected(lock: &Lock, selection: &Selection) -> Option<Finding> {
-    if !selection.wanted.is_empty() || selection.findings.iter().any(|finding| finding.level == Level::Deny) {
+/// A finding for a lock of which nothing is chosen, although it holds something; `gaps` and `findings` say why so far.
+/// A workspace of uv without a project at its top is nobody's choice: which of its members is built, the manifest has to say.
+pub(super) fn nothing_selected(lock: &Lock, gaps: &[Gap], findings: &[Finding]) -> Option<Finding> {
+    if findings.iter().any(|finding| finding.level == Level::Deny) {
         return None;
     }
     let members = members(lock);
@@ -29,7 +28,7 @@ pub(super) fn nothing_selected(lock: &Lock, selection: &Selection) -> Option<Fin
     let mut groups = BTreeSet::new();
     let mut extras = BTreeSet::new();
     let mut left = 0usize;
-    for gap in &selection.gaps {
+    for gap in gaps {
         match &gap.cause {
             Cause::Group { groups: of } => groups.extend(of.iter().map(String::as_str)),
             Cause::Extra { extras: of } => extras.extend(of.iter().map(String::as_str)),
@@ -42,7 +41,10 @@ pub(super) fn nothing_selected(lock: &Lock, selection: &Selection) -> Option<Fin
     if left == 0 {
         return None;
     }
-    let cause = format!("{} holds {left} distributions, and the manifest chooses none of them", lock.name);
+    let cause = match left {
+        1 => format!("{} holds one distribution, and the manifest does not choose it", lock.name),
+        _ => format!("{} holds {left} distributions, and the manifest chooses none of them", lock.name),
+    };
     let mut finding = Finding::new(Code::NothingSelected, lock.name.as_str(), cause);
     let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(", ");
     if !groups.is_empty() {

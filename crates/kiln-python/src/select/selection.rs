@@ -122,7 +122,10 @@ pub fn select(lock: &Lock, environment: &TargetEnvironment, runtime: &Runtime, c
     });
     selection.named = named.collect();
     selection.findings = judge.findings;
-    selection.findings.extend(nothing_selected(lock, &selection));
+    if selection.wanted.is_empty() {
+        let nothing = nothing_selected(lock, &selection.gaps, &selection.findings);
+        selection.findings.extend(nothing);
+    }
     selection.findings.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     selection
 }
