@@ -53,6 +53,11 @@ fn locked_versions_that_contradict_each_other_are_denied() {
         .denied()
         .says(&["user 1.0 requires `library<2`, but `library==2.0`"])
         .documents("deny[requirement-conflict] app: library");
+    sandbox
+        .kiln()
+        .run(["explain", "app", "library"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["no build can bring it as it is: user 1.0 requires `library<2`"]);
 }
 
 #[test]

@@ -14,8 +14,8 @@ use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, holds, requires};
 use kiln_record::{
-    ArtifactName, BuiltFrom, Cause, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
-    Importable, InputRole, Record, Runtime, Target, TreePath,
+    ArtifactName, BuiltFrom, Cause, Code, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
+    Importable, InputRole, Record, Target, TreePath,
 };
 use kiln_wheel::{Builder, ReadyWheel, Selecting, declared, select_for};
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,9 +173,15 @@ pub async fn explain(
             wheels.push(wheel);
         }
     }
-    explanation.findings.clone_from(&selecting.selection.findings);
+    let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
+    let Selecting { target, selection, choice, .. } = &selecting;
+    let requirements = requires(&refs, target, selection, choice, &runtime);
+    // Of wheels that are not here yet it is not known what they meet; two that are here contradict each other or do not.
+    let all = wheels.len() == selection.wanted.len();
+    let known = requirements.findings.into_iter().filter(|f| all || f.code == Code::RequirementConflict);
+    explanation.findings.extend(selection.findings.iter().cloned().chain(known));
     let record = explanation.build.as_ref().map(|build| &build.record);
-    explanation.distributions = distributions(plan, &runtime, &selecting, &wheels, record);
+    explanation.distributions = distributions(plan, &selecting, &wheels, requirements.edges, record);
     Ok(explanation)
 }
 
@@ -204,14 +210,12 @@ async fn layer_contents(
 
 fn distributions(
     plan: &ArtifactPlan,
-    runtime: &Runtime,
     selecting: &Selecting,
     wheels: &[ReadyWheel],
+    mut edges: BTreeMap<DistributionName, BTreeSet<DistributionName>>,
     record: Option<&Record>,
 ) -> Vec<ExplainedDistribution> {
-    let Selecting { target, lock, choice, selection, .. } = selecting;
-    let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-    let mut edges = requires(&refs, target, selection, choice, runtime).edges;
+    let Selecting { target, lock, selection, .. } = selecting;
     let wanted: BTreeSet<&DistributionName> = selection.wanted.iter().map(|locked| &locked.name).collect();
     for locked in &selection.wanted {
         let needs = locked.dependencies.iter().map(|d| &d.name).filter(|name| wanted.contains(name));
