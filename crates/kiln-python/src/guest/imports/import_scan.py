@@ -33,20 +33,23 @@ def searched(root):
     """Where the interpreter of an image looks for modules, by the rules of `site` but without running what it would run."""
     import site
 
-    prefixes = [sys.prefix, sys.exec_prefix]
+    prefixes, folders = [sys.prefix, sys.exec_prefix], []
     home = os.path.dirname(os.path.abspath(sys.executable))
-    for folder in (home, os.path.dirname(home)):
+    for place in (home, os.path.dirname(home)):
         try:
-            with open(os.path.join(folder, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+            with open(os.path.join(place, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
                 settings = file.read().lower().replace(" ", "").splitlines()
         except OSError:
             continue
-        own = [os.path.dirname(home)]
-        prefixes = own + prefixes if "include-system-site-packages=true" in settings else own
+        # `site` itself is told of a virtual environment when it is run, which it is not here.
+        version = "python%d.%d" % sys.version_info[:2]
+        libraries = dict.fromkeys([sys.platlibdir, "lib"])
+        folders = [os.path.join(os.path.dirname(home), name, version, "site-packages") for name in libraries]
+        prefixes = prefixes if "include-system-site-packages=true" in settings else []
         break
     stated = [folder for folder in os.environ.get("PYTHONPATH", "").split(":") if folder]
     places = [root] + stated + [folder for folder in sys.path if folder]
-    for folder in site.getsitepackages(list(dict.fromkeys(prefixes))):
+    for folder in folders + site.getsitepackages(list(dict.fromkeys(prefixes))):
         places.append(folder)
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             if not name.endswith(".pth"):
