@@ -55,7 +55,7 @@ fn a_broken_manifest_dockerfile_or_lock_fails_its_artifact_and_what_uses_it() {
             "`FETCH` is no instruction",
             "--> manifests/image/Dockerfile:2:1",
             "manifests/later.toml:",
-            "manifests/noise.toml: it is not UTF-8 text",
+            "manifests/noise.toml: it is UTF-16 text",
             "unknown field `exlude`",
         ]);
     assert_eq!(deployable(&sandbox), ["good", "later", "new"], "what was published stays");

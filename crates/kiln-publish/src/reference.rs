@@ -188,6 +188,13 @@ pub enum LedgerVerdict {
         /// The digest of the record that is published.
         found: Digest,
     },
+    /// An index is over this build of one of its platforms, and that platform was built again since.
+    Superseded {
+        /// The number of the build that the index is over.
+        number: u64,
+        /// The newest build's number.
+        newest: u64,
+    },
     /// The ledger has no such build, or there is no ledger: this was not checked.
     NotChecked,
 }
@@ -318,13 +325,18 @@ fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -
         }
     };
     // An index follows from the records of its platforms, and these are what the ledger has.
+    let ledger = ledger_of(environment);
     for one in &index.platforms {
-        let newest = ledger_of(environment).latest(&one.artifact)?;
+        let newest = ledger.latest(&one.artifact)?;
         if let Some(newest) = newest.filter(|_| is_in_dist(environment, &beside, &index.artifact)) {
             let (number, expected, found) = (newest.number, newest.record, one.record);
             verdict.ledger = LedgerVerdict::Build(number);
             if expected != found {
-                verdict.ledger = LedgerVerdict::Other { number, expected, found };
+                let older = ledger.entries(&one.artifact)?.into_iter().find(|entry| entry.record == found);
+                verdict.ledger = match older {
+                    Some(older) => LedgerVerdict::Superseded { number: older.number, newest: number },
+                    None => LedgerVerdict::Other { number, expected, found },
+                };
                 break;
             }
         }

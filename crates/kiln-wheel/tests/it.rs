@@ -173,7 +173,7 @@ async fn a_wheel_whose_record_is_wrong_is_taken_where_a_person_accepts_it() {
             continue;
         }
         let Ok(Ok(distributions)) = outcome else { panic!("{:?}", denied(outcome)) };
-        assert_eq!(names(&distributions), ["alpha 1.0"]);
+        assert_eq!(names(&distributions), ["alpha-1.0-py3-none-any.whl"]);
         assert!(distributions.verdict.findings.iter().any(|finding| finding.code == Code::RecordMismatch));
         let files = &distributions.wheels[0].wheel.files;
         assert!(files.iter().any(|file| file.path == path("alpha.py")), "{files:?}");

@@ -72,6 +72,9 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
         LedgerVerdict::Other { number, expected, found } => format!(
             "  build {number} of the ledger has record {expected}, and {found} is published: file and record were changed together, or come from elsewhere\n"
         ),
+        LedgerVerdict::Superseded { number, newest } => {
+            format!("  over build {number} of a platform, which has build {newest} by now\n")
+        }
         LedgerVerdict::NotChecked if verdict.record.is_some() => {
             "  not held against the ledger: it has no such build\n".to_owned()
         }
@@ -94,7 +97,7 @@ pub(crate) struct Row<'a> {
     artifact: Option<&'a str>,
     bytes_equal: bool,
     tree_equal: Option<bool>,
-    /// `build`, `other` or `not-checked`.
+    /// `build`, `other`, `superseded` or `not-checked`.
     ledger: &'static str,
     /// The build of the ledger that has the record, or the newest one if that is another.
     build: Option<u64>,
@@ -106,6 +109,7 @@ impl<'a> Row<'a> {
         let (ledger, build) = match verdict.ledger {
             LedgerVerdict::Build(number) => ("build", Some(number)),
             LedgerVerdict::Other { number, .. } => ("other", Some(number)),
+            LedgerVerdict::Superseded { number, .. } => ("superseded", Some(number)),
             LedgerVerdict::NotChecked => ("not-checked", None),
         };
         Self {
