@@ -30,6 +30,7 @@ mod imports;
 mod incidents;
 mod incremental;
 mod indexes;
+mod intrusions;
 mod invoke;
 mod killed;
 mod lacking;

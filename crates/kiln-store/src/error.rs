@@ -161,13 +161,15 @@ impl RunError for StoreError {
             Self::NoRoom { .. } => Advice::exit(exit::STORE_FAILURE)
                 .hint("make room there, or name a store on another disk with KILN_STORE, or an output folder with --dist"),
             Self::Io(error) => Advice::of(error),
+            Self::NotPublished(_) => Advice::exit(exit::STORE_FAILURE)
+                .hint("replaced is a folder of files alone with the record.json of this artifact: restore that file if it was lost, or move the folder away")
+                .hint("or name another output folder with --dist"),
             Self::CacheKind(_) | Self::FileName(_) | Self::Serialize { .. } => Advice::exit(exit::UNEXPECTED),
             Self::DigestMismatch { .. }
             | Self::BlobMissing { .. }
             | Self::BlobDamaged { .. }
             | Self::Format { .. }
             | Self::Record { .. }
-            | Self::NotPublished(_)
             | Self::NotAFile(_)
             | Self::Unstable(_) => Advice::exit(exit::STORE_FAILURE),
         }
@@ -188,6 +190,7 @@ mod tests {
                 exit::INPUT_INVALID,
                 0,
             ),
+            (StoreError::NotPublished(PathBuf::from("x")), exit::STORE_FAILURE, 2),
             (StoreError::CacheKind("x".to_owned()), exit::UNEXPECTED, 0),
             (
                 StoreError::LedgerBroken { path: PathBuf::from("x"), reason: "x".to_owned() },
