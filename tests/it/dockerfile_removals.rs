@@ -1,7 +1,7 @@
 //! What a Dockerfile removes is not shipped, whatever a builder and a storage driver make layers of.
 
-use crate::harness::{Kiln, OtherEngine, Sandbox};
-use crate::lacking;
+use crate::harness::{EngineBuild, Kiln, OtherEngine, Sandbox, block_on, busybox, engine, engine_at};
+use kiln_engine::{Builder, Engine, EngineError};
 use kiln_record::{Record, exit};
 
 const PYTHON: &str = "/usr/bin/python3.13";
@@ -37,6 +37,18 @@ const LEFT: [&str; 10] = [
     "srv/last",
 ];
 
+/// What the classic builder goes on from and ships with fuse-overlayfs, although it was removed: what was in a folder that a RUN
+/// removes and makes again, or moves another to, be it copied or made by a RUN. Files and folders that are not made again are
+/// gone, as are those that only a later RUN makes again.
+const LOST: [&str; 6] = [
+    "copied/empty/gone",
+    "copied/onto/gone",
+    "copied/plain/gone",
+    "made/empty/gone",
+    "made/onto/gone",
+    "made/plain/gone",
+];
+
 fn workspace() -> Sandbox {
     let sandbox = Sandbox::new();
     let runs: String = RUNS
@@ -61,27 +73,126 @@ fn workspace() -> Sandbox {
     sandbox
 }
 
+/// The engines that are tried, by the name of what they are.
+fn engines() -> Vec<(&'static str, Option<OtherEngine>)> {
+    let start = |storage| Some(OtherEngine::start(storage).unwrap());
+    let newer = |storage| Some(OtherEngine::start_newer(storage).unwrap());
+    vec![
+        ("the engine of all tests", None),
+        ("another with vfs", start("vfs")),
+        ("another with overlay2", start("overlay2")),
+        ("a newer one with vfs", newer("vfs")),
+        ("a newer one with containerd's image store", newer("containerd")),
+    ]
+}
+
+/// What a RUN makes, each a folder with the file `gone`. A folder of this name is also copied, and the base has one.
+const MADE: &str = "for at in file folder plain empty again/in later deep/in/side onto; do mkdir -p /made/$at; touch /made/$at/gone; \
+    done; mkdir /made/other; touch /made/other/kept";
+
+/// What the next one removes: a file, a folder, folders that it makes again, one that it moves another to, and one that only
+/// the RUN after it makes again.
+const REMOVED: &str = "for at in /made /copied; do rm $at/file/gone; rm -r $at/folder $at/plain $at/empty $at/again $at/later; mkdir $at/plain $at/empty; \
+    touch $at/plain/new; mkdir -p \
+    $at/again/in; rm -r $at/deep/in; mkdir -p $at/deep/in/side; rm -r $at/onto; mv $at/other $at/onto; done; rm -r \
+    /usr/share/doc; mkdir /usr/share/doc; rm -r /usr/share/initramfs-tools/hooks; mkdir \
+    /usr/share/initramfs-tools/hooks";
+
+/// The files that were removed and are there all the same.
+fn still_there(engine: &Engine, image: &str, builder: Builder) -> Result<Vec<String>, EngineError> {
+    let run = |program: &str| format!("RUN {}", serde_json::json!(["/bin/busybox", "sh", "-c", program]));
+    let (made, removed, later) =
+        (run(MADE), run(REMOVED), run("mkdir -p /made/later /copied/later /made/last"));
+    let mut build = EngineBuild::new(image, builder, &["COPY copied /copied", &made, &removed, &later]);
+    for at in ["file", "folder", "plain", "empty", "again/in", "later", "deep/in/side", "onto"] {
+        build.files.push((format!("copied/{at}/gone"), b"gone".to_vec()));
+    }
+    build.files.push(("copied/other/kept".to_owned(), b"kept".to_vec()));
+    let there = build.files_of(engine)?;
+    for kept in ["made/onto/kept", "copied/onto/kept", "made/last", "made/later", "made/again/in"] {
+        assert!(there.iter().any(|path| path == kept), "{kept}: {there:?}");
+    }
+    let is_gone = |path: &String| {
+        path.ends_with("/gone")
+            || path.starts_with("usr/share/doc/")
+            || path.starts_with("usr/share/initramfs-tools/hooks/")
+    };
+    Ok(there.into_iter().filter(is_gone).collect())
+}
+
+/// What is said of each engine is what it does, and BuildKit loses nothing on any of them.
+#[test]
+fn builders_lose_what_they_are_said_to_lose() {
+    let image = busybox();
+    for (name, other) in engines() {
+        if let Some(other) = &other {
+            other.give_image(&image);
+        }
+        let engine = block_on(async {
+            match &other {
+                Some(other) => engine_at(other.host(), "removals").await.unwrap(),
+                None => engine("removals").await,
+            }
+        });
+        let info = block_on(engine.info()).unwrap();
+        match still_there(&engine, &image, Builder::BuildKit) {
+            Ok(lost) => assert!(info.buildkit_reads_context && lost.is_empty(), "{name}: {info:?}: {lost:?}"),
+            Err(EngineError::BuildFailed { why, .. }) if !info.buildkit_reads_context => {
+                assert!(why.contains("failed to read downloaded context"), "{name}: {why}");
+            }
+            Err(error) => panic!("{name}: {error}"),
+        }
+        let lost = still_there(&engine, &image, Builder::Classic).unwrap();
+        match info.storage_driver.as_str() {
+            "fuse-overlayfs" => {
+                assert!(!info.classic_keeps_removals);
+                assert_eq!(lost, LOST, "{name}");
+            }
+            _ => {
+                assert!(info.classic_keeps_removals, "{name}: {info:?}");
+                assert_eq!(lost, [""; 0], "{name}: {info:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_removed_is_not_shipped() {
     let sandbox = workspace();
-    let other = lacking::ENGINE_OF_REMOVALS.unless(OtherEngine::start("vfs"));
-    let mut engines: Vec<(&str, Option<String>)> = vec![("the engine of all tests", None)];
-    engines.extend(other.iter().map(|engine| ("vfs", Some(engine.host()))));
     let mut first = None;
-    for (name, host) in &engines {
-        // With fuse-overlayfs, the classic builder itself goes on from a layer that has the removed files: containers have
-        // them, and nothing can tell (docs/dockerfiles.md).
-        let builders: &[&str] = if host.is_some() { &["0", "1"] } else { &["1"] };
-        for buildkit in builders {
+    for (name, other) in &engines() {
+        let host = other.as_ref().map(OtherEngine::host);
+        let info = match other {
+            Some(other) => other.info(),
+            None => block_on(async { engine("removals").await.info().await.unwrap() }),
+        };
+        for buildkit in ["0", "1"] {
             let store = tempfile::tempdir().unwrap();
             let mut kiln: Kiln = sandbox
                 .kiln()
                 .with_store(&store.path().join("store"))
                 .with_variable("DOCKER_BUILDKIT", buildkit);
-            if let Some(host) = host {
+            if let Some(host) = &host {
                 kiln = kiln.with_variable("DOCKER_HOST", host);
             }
-            kiln.run(["build", "app", "--force", "--color", "never"]).ends_with(exit::SUCCESS);
+            let before = sandbox.dist();
+            let outcome = kiln.run(["build", "app", "--force", "--color", "never"]);
+            let refused = match buildkit {
+                "0" if !info.classic_keeps_removals => Some([
+                    "the classic builder of this engine, which stores layers with",
+                    "leave DOCKER_BUILDKIT unset",
+                ]),
+                "1" if !info.buildkit_reads_context => {
+                    Some(["BuildKit of this engine, which is Docker", "set DOCKER_BUILDKIT=0"])
+                }
+                _ => None,
+            };
+            if let Some(says) = refused {
+                outcome.ends_with(exit::BUILD_STEP_FAILED).says(&says);
+                assert!(sandbox.dist() == before, "{name}: nothing is published");
+                continue;
+            }
+            outcome.ends_with(exit::SUCCESS);
             let how = format!("{name}, DOCKER_BUILDKIT={buildkit}");
             let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
             let mut there: Vec<&str> = record.files.iter().map(|file| file.path.as_str()).collect();

@@ -1,7 +1,6 @@
 //! Docker under the contract that every engine must pass, and what a killed kiln leaves in it.
 
 use crate::harness::{OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of};
-use crate::lacking;
 use kiln_engine::{Engine, EngineError, GuestPath, RunOutcome, Session, contract};
 use kiln_record::exit;
 use std::time::Duration;
@@ -50,12 +49,16 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
 
 #[test]
 fn a_newer_docker_passes_the_contract() {
-    let Some(other) = lacking::NEWER_ENGINE_OF_CONTRACT.unless(OtherEngine::start_newer("vfs")) else {
-        return;
-    };
     let image = busybox();
-    other.give_image(&image);
-    block_on(async { contract::suite(engine_at(other.host(), "contract").await.unwrap(), &image).await });
+    for storage in ["vfs", "containerd"] {
+        let other = OtherEngine::start_newer(storage).unwrap();
+        other.give_image(&image);
+        block_on(async {
+            let engine = engine_at(other.host(), "contract").await.unwrap();
+            contract::a_supervised_run_starts_as_root(&engine, &image).await;
+            contract::suite(engine, &image).await;
+        });
+    }
 }
 
 /// The host's name, as the binary labels its containers with it.

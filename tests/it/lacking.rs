@@ -41,35 +41,9 @@ pub(crate) const PYTHON_312: Lack = Lack {
     what: "a Python 3.12 with a shared library",
 };
 
-const NEWER: &str = "dockerfile_corpus::builders_of_a_newer_engine_use_what_is_pinned_alone";
-
-/// It takes root and a mirror that has Debian's next release.
-pub(crate) const NEWER_ENGINE: Lack = Lack { test: NEWER, what: "a newer engine" };
-/// It takes a file system below that the kernel lets be overlaid, too.
-pub(crate) const NEWER_ENGINE_WITH_CONTAINERD: Lack =
-    Lack { test: NEWER, what: "a newer engine with containerd's image store" };
-/// As [`NEWER_ENGINE`].
-pub(crate) const NEWER_ENGINE_OF_CONTRACT: Lack =
-    Lack { test: "engine::a_newer_docker_passes_the_contract", what: "a newer engine" };
-/// As [`ENGINE_WITH_VFS`].
-pub(crate) const ENGINE_OF_REMOVALS: Lack = Lack {
-    test: "dockerfile_removals::what_is_removed_is_not_shipped",
-    what: "a second engine that uses vfs",
-};
-
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 10] = [
-    ENGINE_WITH_VFS,
-    ENGINE_WITH_OVERLAY2,
-    ANOTHER_USER,
-    GOLDEN_BASE,
-    PRINTED_BASE,
-    NEWER_ENGINE,
-    NEWER_ENGINE_WITH_CONTAINERD,
-    NEWER_ENGINE_OF_CONTRACT,
-    ENGINE_OF_REMOVALS,
-    PYTHON_312,
-];
+pub(crate) const ALL: [Lack; 6] =
+    [ENGINE_WITH_VFS, ENGINE_WITH_OVERLAY2, ANOTHER_USER, GOLDEN_BASE, PRINTED_BASE, PYTHON_312];
 
 impl Lack {
     /// What was found, or nothing, said aloud with the reason.

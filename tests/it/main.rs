@@ -16,6 +16,7 @@ mod conformance;
 mod container_images;
 mod diff;
 mod dockerfile_corpus;
+mod dockerfile_limits;
 mod dockerfile_removals;
 mod dockerfiles;
 mod documents;

@@ -9,7 +9,7 @@ use crate::made::Made;
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
-use kiln_engine::{BuildSpec, Builder, EngineError};
+use kiln_engine::{BuildSpec, Builder, EngineError, EngineInfo};
 use kiln_guest::{
     BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, container_files, engine_name,
 };
@@ -29,6 +29,8 @@ const LOG_LIMIT: u64 = 64 << 20;
 const MEMORY_LIMIT: u64 = (2 << 30) - 1;
 /// By how much the engine's disk may fill during a build, in bytes, where it can be seen.
 const DISK_LIMIT: u64 = 20 << 30;
+/// The version of the rules by which the classic builder is used. A step here forgets what it built before.
+const CLASSIC_RULES: u32 = 2;
 /// The shell of a RUN in an image that names none.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
@@ -65,9 +67,9 @@ pub async fn make(
         args.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert_with(|| plan.epoch.seconds().to_string());
     }
     // The builders do not mean the same by every instruction.
-    let is_classic = bases.engine_settings().buildkit == Some(false);
+    let classic = (bases.engine_settings().buildkit == Some(false)).then_some(CLASSIC_RULES);
     let key = digest_of_value(&(
-        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES, is_classic),
+        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES, classic),
         files.tree.digest(),
         (&section.target, &args, section.network, section.timeout, section.reproducible),
         recipe.bases.iter().map(|(name, base)| (name, base.lock.manifest)).collect::<Vec<_>>(),
@@ -117,7 +119,9 @@ fn in_engine(base: &PinnedBase) -> String {
 
 impl Job<'_> {
     async fn build(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
-        let here = bases.engine().await?.info().await?.platform;
+        let engine = bases.engine().await?;
+        let info = engine.info().await?;
+        let here = info.platform;
         if here != self.plan.base.platform {
             return Err(self.failed(
                 format!("is for {}, and the engine builds for {here}", self.plan.base.platform),
@@ -125,6 +129,7 @@ impl Job<'_> {
                 vec!["point DOCKER_HOST at an engine of that platform".to_owned()],
             ));
         }
+        self.can_be_built_by(engine.builder(), &info)?;
         for (name, base) in &self.recipe.bases {
             let id = bases.image(base).await?;
             let Some(image) = bases.engine().await?.image(&id).await? else { continue };
@@ -155,6 +160,38 @@ impl Job<'_> {
             first.difference = difference(bases.store(), &first, &second)?;
         }
         Ok(first)
+    }
+
+    /// Whether what this builder of the engine makes is what the file says.
+    fn can_be_built_by(&self, builder: Builder, info: &EngineInfo) -> Result<(), DockerfileError> {
+        // No other instruction removes anything.
+        let mut words = self.instructions.iter().filter_map(|line| line.split_whitespace().next());
+        let removes = words.any(|word| word.eq_ignore_ascii_case("RUN"));
+        let (why, hints) = match builder {
+            Builder::Classic if removes && !info.classic_keeps_removals => (
+                format!(
+                    "stores layers with {}: what a RUN removes could still be in the image, and in every container of it",
+                    info.storage_driver
+                ),
+                [
+                    "let BuildKit build it: leave DOCKER_BUILDKIT unset, or set it to 1",
+                    "or use an engine whose storage driver is overlay2 or vfs (`docker info` names it)",
+                ],
+            ),
+            Builder::BuildKit if !info.buildkit_reads_context => (
+                format!(
+                    "is Docker {} with containerd's image store: that BuildKit does not read the context that it is sent, and asks the network for one",
+                    info.version
+                ),
+                [
+                    "let the classic builder build it: set DOCKER_BUILDKIT=0",
+                    "or use Docker 28 or newer, or the engine's own image store (`containerd-snapshotter` in its daemon.json)",
+                ],
+            ),
+            Builder::Classic | Builder::BuildKit => return Ok(()),
+        };
+        let reason = format!("is not built by {builder} of this engine, which {why}");
+        Err(self.failed(reason, Vec::new(), hints.map(str::to_owned).to_vec()))
     }
 
     /// Lets the engine build it, and takes the image out and away.

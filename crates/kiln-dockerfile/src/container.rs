@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 const ENGINE_MADE: [&str; 8] =
     [".dockerenv", "dev", "etc/hosts", "etc/hostname", "etc/mtab", "etc/resolv.conf", "proc", "sys"];
 
+/// The extended attribute that holds a file's capabilities (capabilities(7)).
+pub(crate) const CAPABILITY: &str = "security.capability";
+
 /// The paths that layers have and a container has not.
 ///
 /// # Errors
@@ -56,11 +59,20 @@ fn is_engine_made(path: &TreePath) -> bool {
     ENGINE_MADE.iter().any(|made| path.is_within(made))
 }
 
-/// How one thing differs from another, both in words; times and extended attributes apart, which no export has whole.
+/// How one thing differs from another, both in words; times and extended attributes but capabilities apart, which no export has
+/// whole.
 fn difference(one: &Node, other: &Node, is_free: bool) -> Option<(String, String)> {
     let owner = |node: &Node| format!("mode {:04o} of {}:{}", node.mode, node.user, node.group);
     if one.content != other.content {
         return Some((kind(one), kind(other)));
+    }
+    let capabilities = |node: &Node| node.xattrs.get(CAPABILITY).cloned();
+    if capabilities(one) != capabilities(other) {
+        let words = |node: &Node| match capabilities(node) {
+            Some(value) => format!("{} with capabilities ({value})", kind(node)),
+            None => format!("{} without capabilities", kind(node)),
+        };
+        return Some((words(one), words(other)));
     }
     let same = one.mode == other.mode && one.user == other.user && one.group == other.group;
     (!same && !is_free).then(|| (owner(one), owner(other)))
@@ -122,6 +134,19 @@ mod tests {
             let volumes = volumes.iter().map(|path| (*path).to_owned()).collect();
             left_out(&layers, &files(&nodes), &volumes)
         };
+        let with_capability = |of: &FileSystem| {
+            let mut of = of.clone();
+            let path = TreePath::new("srv/d/new").unwrap();
+            let mut node = of.get(&path).unwrap().clone();
+            node.xattrs.insert(CAPABILITY.to_owned(), "01".to_owned());
+            of.put(path, node);
+            of
+        };
+        let same = with_capability(&layers);
+        assert!(left_out(&same, &same, &BTreeSet::new()).is_ok());
+        let error = left_out(&same, &layers, &BTreeSet::new()).unwrap_err();
+        assert!(error.contains("with capabilities (01) by the image's layers, and"), "{error}");
+        assert!(left_out(&layers, &same, &BTreeSet::new()).is_err());
         let secret = TreePath::new("srv/d/secret").unwrap();
         assert_eq!(check(&[], &[]), Ok(vec![secret]));
         assert_eq!(check(&[("srv/d/secret", file("s"), 0o644)], &[]), Ok(Vec::new()));

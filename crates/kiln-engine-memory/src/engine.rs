@@ -369,6 +369,8 @@ impl Backend for MemoryEngine {
             api_version: "1.41".to_owned(),
             platform: Platform { architecture: Architecture::Amd64 },
             storage_driver: "memory".to_owned(),
+            classic_keeps_removals: true,
+            buildkit_reads_context: true,
             cpus: 1,
             memory: 1 << 30,
             containerd_store: false,

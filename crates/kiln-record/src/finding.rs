@@ -168,7 +168,7 @@ codes! {
     ModuleTakenOver = "module-taken-over", Deny;
     /// A distribution brings code that an interpreter runs before anything is imported.
     StartupCode = "startup-code", Warn;
-    /// A file of an image runs as its owner or group, whoever starts it.
+    /// A file of an image runs as its owner or group, or with capabilities, whoever starts it.
     PrivilegedFile = "privileged-file", Warn;
     /// A file of an image takes the place of one that its base brings.
     ReplacesBaseFile = "replaces-base-file", Warn;
