@@ -31,7 +31,7 @@ fn own_seconds(number: u32) -> String {
 fn is_gone(word: &str) {
     let there = || {
         fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|process| {
-            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
             line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
         })
     };
