@@ -11,6 +11,7 @@ mod layer;
 mod part;
 mod policy;
 mod source;
+mod source_verdict;
 mod strip;
 mod verdict;
 
@@ -21,6 +22,10 @@ pub use error::CollectError;
 pub use layer::ReadyLayer;
 pub use part::{BroughtBy, Content, MemberStream, Part, PartFile, below, component};
 pub use policy::{audit_policy, has_ended};
-pub use source::{SourceTree, globs, link_stays_inside, read_context, read_given, read_source};
+pub use source::{
+    Git, Ruled, SOURCE_RULES, SourceRule, SourceTree, globs, link_stays_inside, read_context, read_given,
+    read_source,
+};
+pub use source_verdict::{source_transformations, source_verdict};
 pub use strip::strip;
 pub use verdict::{Denied, Judged, Verdict, denied, judge};

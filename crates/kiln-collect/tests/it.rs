@@ -39,6 +39,7 @@ fn part(by: BroughtBy, name: &str, files: &[(&str, &str)]) -> Part {
         bundled: place.contains(".libs/"),
     });
     Part {
+        folder: None,
         component: component(ComponentId::new(ecosystem, name), ecosystem, name),
         brought_by: by,
         files: files.collect(),

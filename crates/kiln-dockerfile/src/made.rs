@@ -137,6 +137,7 @@ impl Made {
                     components: BTreeMap::from([(application.clone(), counted)]),
                     changed: changed.iter().map(|path| (path.clone(), None)).collect(),
                     left: BTreeMap::new(),
+                    not_taken: BTreeSet::new(),
                 }
             })
             .collect()

@@ -86,6 +86,10 @@ codes! {
     ProjectLeftOut = "project-left-out", Warn;
     /// An installed distribution is not in a version that another one requires.
     RequirementConflict = "requirement-conflict", Deny;
+    /// A file of a source folder is shipped, and git neither tracks nor ignores it.
+    UntrackedFile = "untracked-file", Warn;
+    /// A file of a source folder is left out by a rule for what nobody tracks, and git tracks it.
+    TrackedFileLeftOut = "tracked-file-left-out", Warn;
     /// There is no lock, or it lacks hashes.
     LockMissing = "lock-missing", Deny;
     /// The lock does not belong to the project file beside it.
