@@ -1,8 +1,9 @@
 //! What is taken from source folders: the same from a laptop as from a clone, from several folders, from beside `kiln.toml`.
 
-use crate::harness::Sandbox;
+use crate::harness::{LocalIndex, Sandbox, wheel};
 use fs_err as fs;
 use kiln_record::{Record, exit};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -113,13 +114,16 @@ fn what_git_does_not_know_is_told() {
     commit(&root);
     sandbox.write("manifests/app/src/fresh.py", "X = 1\n");
     let built = sandbox.kiln().run(["build", "app", "--color", "never"]).ends_with(exit::SUCCESS);
-    built.says(&[
-        "warn[untracked-file]",
-        "fresh.py",
-        "commit what belongs to the code",
-        "warn[tracked-file-left-out]",
-        ".vscode/, by the rule source-editor-debris",
-    ]);
+    built
+        .says(&[
+            "warn[untracked-file]",
+            "fresh.py",
+            "commit what belongs to the code",
+            "warn[tracked-file-left-out]",
+            ".vscode/, by the rule source-editor-debris",
+        ])
+        .documents("warn[untracked-file] app")
+        .documents("warn[tracked-file-left-out] app");
     assert_eq!(files(&record(&sandbox)), ["app.py", "fresh.py"]);
     sandbox.replace(
         "manifests/app.toml",
@@ -197,4 +201,169 @@ fn code_beside_kiln_toml_is_a_source_folder() {
     sandbox.replace("manifests/app.toml", "path = \"..\"", "path = \"../../code\"");
     let outcome = sandbox.kiln().run(["build", "app"]).ends_with(exit::INPUT_INVALID);
     outcome.says(&["leads out of the workspace", "move kiln.toml"]);
+}
+
+/// The code beside a source folder is named, and tests are no reason to add their tools.
+#[test]
+fn what_is_missing_is_told_where_it_is() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .function(
+            "app",
+            "3.13",
+            "from lib import words\n\ndef handler(event, context):\n    return words\n",
+            "",
+        )
+        .write("manifests/app/lib/__init__.py", "")
+        .write("manifests/app/lib/words.py", "");
+    let denied = sandbox.denied();
+    denied.says(&[
+        "deny[import-failed]",
+        "take the folder manifests/app/lib",
+        "`[[source]]`",
+        "into = \"lib\"",
+    ]);
+
+    sandbox
+        .write("manifests/app/src/app.py", CODE)
+        .write("manifests/app/src/tests/test_app.py", "import pytest\n")
+        .write("manifests/app/src/conftest.py", "import pytest\n");
+    let denied = sandbox.denied();
+    denied
+        .says(&[
+            "deny[import-unresolved]",
+            "leave the tests out: add \"conftest.py\", \"tests/**\" to `exclude`",
+        ])
+        .does_not_say("add the distribution");
+    let exclude = "path = \"app/src\"\nexclude = [\"conftest.py\", \"tests/**\"]";
+    sandbox.replace("manifests/app.toml", "path = \"app/src\"", exclude);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+}
+
+/// A layer whose module lies where Python does not look: both artifacts say so.
+#[test]
+fn a_layer_whose_files_are_out_of_reach() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .function("app", "3.13", "import acme\n\ndef handler(event, context):\n    return acme.ONE\n", "")
+        .replace("manifests/app.toml", "handler =", "layers = [\"shared\"]\nhandler =")
+        .write(
+            "manifests/shared.toml",
+            "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \
+             \"x86_64\"\n\n[source]\npath = \"shared\"\ninto = \"src\"\n",
+        )
+        .write("manifests/shared/acme.py", "ONE = 1\n");
+    let built = sandbox.kiln().run(["build", "--all", "--color", "never"]).ends_with(exit::FINDINGS_DENIED);
+    built
+        .says(&[
+            "warn[layer-out-of-reach] shared",
+            "lies in src/",
+            "deny[import-failed] app",
+            "its layer shared has it at `src/acme.py`",
+        ])
+        .documents("warn[layer-out-of-reach] shared");
+    sandbox.replace("manifests/shared.toml", "into = \"src\"\n", "");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).does_not_say("out-of-reach");
+}
+
+/// cargo-lambda#660, #467.
+#[test]
+fn a_custom_runtime_has_a_program_to_start() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .function("app", "3.13", "", "")
+        .replace("manifests/app.toml", "\"python3.13\"", "\"provided.al2023\"")
+        .replace("manifests/app.toml", "app.handler", "bootstrap")
+        .write("manifests/app/src/my-function", "#!/bin/sh\n");
+    let bootstrap = sandbox.path("manifests/app/src/bootstrap");
+    sandbox.denied().says(&["deny[bootstrap-missing]", "no file `bootstrap`", "runtime provided.al2023"]);
+    fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
+    let denied = sandbox.denied().says(&["not executable", "chmod +x"]);
+    denied.documents("deny[bootstrap-missing] app");
+    fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+}
+
+/// Zappa#1366: one notion of the function's code.
+#[test]
+fn what_is_skipped_is_neither_imported_nor_read() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .function("app", "3.13", CODE, "")
+        .write("manifests/app/src/migrations/versions/0001_init.py", "from alembic import op\n")
+        .write("manifests/app/src/scripts/old-tool.py", "print \"py2\"\n")
+        .write("manifests/app/src/templates/proj/main.py", "{% if x %}\nimport {{ name }}\n{% endif %}\n")
+        .write("manifests/app/src/tests/test_app.py", "import pytest\n")
+        .write("manifests/app/src/conftest.py", "import pytest\n");
+    sandbox.denied().says(&["deny[import-unresolved]", "alembic", "pytest"]);
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[check]\nskip = [\"migrations.*\", \"templates.*\", \"tests.*\", \"conftest\"]\n",
+    );
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("import-unresolved");
+    let record = record(&sandbox);
+    let told = serde_json::to_string(&record.checks).unwrap();
+    assert!(told.contains("migrations.versions.0001_init (`skip` in the manifest)"), "{told}");
+}
+
+/// serverless#3139: a folder that the code itself puts on `sys.path`.
+#[test]
+fn a_vendored_module_that_was_imported_is_not_nowhere() {
+    let sandbox = Sandbox::new();
+    let code = "import os\nimport sys\n\nhere = os.path.dirname(os.path.realpath(__file__))\n\
+                sys.path.insert(0, os.path.join(here, \"vendored\"))\n\nimport acmelib\n\n\ndef handler(event, context):\n    \
+                import acmelate\n    return acmelib.V\n";
+    sandbox
+        .function("app", "3.13", code, "")
+        .write("manifests/app/src/vendored/acmelib/__init__.py", "V = 1\n")
+        .write("manifests/app/src/vendored/acmelate.py", "")
+        .write(
+            "manifests/app/src/vendored/acmelib-1.2.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: acmelib\nVersion: 1.2\n",
+        )
+        .write("manifests/app/src/vendored/acmelib-1.2.dist-info/RECORD", "acmelib/__init__.py,,\n");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("import-unresolved");
+    let record = record(&sandbox);
+    let found = record.components.iter().find(|component| component.name == "acmelib").unwrap();
+    assert_eq!((found.version.as_deref(), found.files), (Some("1.2"), 3), "{found:?}");
+    assert_eq!(found.within.as_ref().map(ToString::to_string).as_deref(), Some("application/app"));
+    let sbom = String::from_utf8(sandbox.read("dist/app/app.cdx.json")).unwrap();
+    assert!(sbom.contains("pkg:pypi/acmelib@1.2"), "{sbom}");
+}
+
+/// A pair of names that differ only in case is denied, and may be accepted for one path with a reason and an end.
+#[test]
+fn names_that_differ_only_in_case_are_a_matter_of_a_reviewed_exception() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .function("app", "3.13", CODE, "")
+        .write("manifests/app/src/data/Words.txt", "one")
+        .write("manifests/app/src/data/words.txt", "two");
+    let denied = sandbox.denied().says(&["subject = \"data/words.txt\""]);
+    denied.documents("deny[case-collision] app");
+    let exception = "\n[[policy.exception]]\ncode = \"case-collision\"\nsubject = \"data/words.txt\"\nreason = \"read on Lambda \
+                     alone\"\nuntil = \"2999-12-31\"\n";
+    sandbox.append("manifests/app.toml", exception);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    assert_eq!(files(&record), ["app.py", "data/Words.txt", "data/words.txt"]);
+    let told = record.findings.iter().find(|finding| finding.subject == "data/words.txt").unwrap();
+    assert!(told.cause.contains("read on Lambda alone"), "{told:?}");
+    sandbox.kiln().run(["verify", "dist/app/app.zip"]).ends_with(exit::SUCCESS);
+}
+
+/// Lambda takes no archive without a file.
+#[test]
+fn an_empty_layer_is_not_published() {
+    let pad = wheel("pad", "1.0", "py3-none-any", &[], &[("pad.py", b"")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&pad));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox
+        .write("manifests/app/requirements.txt", pad.requirement(""))
+        .write(
+            "manifests/app.toml",
+            "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \
+             \"x86_64\"\n\n[python]\nlock = \"app/requirements.txt\"\nexclude = [\"pad\"]\n",
+        );
+    sandbox.denied().says(&["has no file in it"]).documents("deny[nothing-shipped] app");
 }

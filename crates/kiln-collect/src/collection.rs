@@ -137,8 +137,8 @@ impl Collection {
         }
     }
 
-    /// Paths that differ only in case are one path where the archive is unpacked on other systems, and no archive of ours
-    /// holds them.
+    /// Paths that differ only in case are one path where the archive is unpacked on other systems. Lambda's file system tells
+    /// them apart, so that a person may accept such a pair.
     fn refuse_case_collisions(&mut self) {
         let mut folded: BTreeMap<String, &TreePath> = BTreeMap::new();
         for path in self.owners.keys() {
@@ -146,7 +146,7 @@ impl Collection {
             let owner = |path: &TreePath| self.owners.get(path).map(ToString::to_string).unwrap_or_default();
             self.findings.push(
                 Finding::new(
-                    Code::PathCollision,
+                    Code::CaseCollision,
                     path.as_str(),
                     format!(
                         "`{other}` of {} and `{path}` of {} differ only in case",
@@ -154,7 +154,10 @@ impl Collection {
                         owner(path)
                     ),
                 )
-                .remedy("rename one of them, or leave it out"),
+                .remedy("rename one of them, or leave it out")
+                .remedy(format!(
+                    "or, if nobody unpacks the archive but Lambda, accept it: [[policy.exception]] with code = \"case-collision\", subject = \"{path}\", a reason and until"
+                )),
             );
         }
     }

@@ -13,6 +13,7 @@ mod policy;
 mod source;
 mod source_verdict;
 mod strip;
+mod vendored;
 mod verdict;
 
 pub use archive::tree_of_archive;
@@ -28,4 +29,5 @@ pub use source::{
 };
 pub use source_verdict::{source_transformations, source_verdict};
 pub use strip::strip;
+pub use vendored::own_vendored;
 pub use verdict::{Denied, Judged, Verdict, denied, judge};

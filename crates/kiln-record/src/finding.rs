@@ -76,6 +76,8 @@ codes! {
     RecordMismatch = "record-mismatch", Deny;
     /// Two owners claim one path with different content.
     PathCollision = "path-collision", Deny;
+    /// Two paths differ only in case.
+    CaseCollision = "case-collision", Deny;
     /// The base's interpreter is outside `requires-python`.
     RequiresPythonMismatch = "requires-python-mismatch", Deny;
     /// Whether something is installed hangs on the bug-fix release of Python.
@@ -128,6 +130,12 @@ codes! {
     ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
+    /// A runtime without a language has no program to start.
+    BootstrapMissing = "bootstrap-missing", Deny;
+    /// An archive has nothing in it.
+    NothingShipped = "nothing-shipped", Deny;
+    /// A layer has files where its runtime does not look for them, or no file where it does.
+    LayerOutOfReach = "layer-out-of-reach", Warn;
     /// What is judged interfered with the process that judges it.
     CheckTampered = "check-tampered", Deny;
     /// The function did not handle an event as its manifest says.

@@ -45,7 +45,9 @@ impl Fetched {
             None => {
                 parts.extend(own);
                 verdict.findings.extend(claimed);
-                Collection::new(plan.manifest.name.as_str(), &parts)
+                let mut collection = Collection::new(plan.manifest.name.as_str(), &parts);
+                kiln_collect::own_vendored(store, &mut collection, folder)?;
+                collection
             }
         };
         collection.transformations.splice(0..0, not_taken);

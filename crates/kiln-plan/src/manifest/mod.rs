@@ -193,7 +193,7 @@ impl Manifest {
         let runtime = target::runtime(&parsed.target, kind, own, &mut problems);
         let (architectures, is_index) =
             target::architectures(&parsed.target, kind, &name, output, &mut problems);
-        let handler = handler::parse(parsed.handler, kind, &mut problems);
+        let handler = handler::parse(parsed.handler, kind, runtime.as_deref(), &mut problems);
         let (layers, layer_spans) = layers::parse(&parsed.layers, kind, &mut problems);
         let sources = parsed.source.parse(by_dockerfile, &mut problems);
         let upstreams = upstream::parse(parsed.upstream, &name, &mut problems);
