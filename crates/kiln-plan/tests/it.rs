@@ -172,7 +172,7 @@ fn the_plan_digest_follows_every_input() {
         plan_of(FUNCTION, &PlanInputs { epoch: Some(Epoch::from_seconds(1).unwrap()), ..base.clone() }),
         plan_of(&FUNCTION.replace("app.handler", "app.main"), &base),
         plan_of(&format!("{FUNCTION}[policy.levels]\nimport-failed = \"warn\"\n"), &base),
-        plan_of(&format!("{FUNCTION}[[source]]\npath = \"b\"\n").replace("[source]", "[[source]]"), &base),
+        plan_of(&format!("{}[[source]]\npath = \"b\"\n", FUNCTION.replace("[source]", "[[source]]")), &base),
         plan_of(&format!("{FUNCTION}[check]\nmodules = [\"x\"]\n"), &base),
     ];
     for (i, digest) in digests.iter().enumerate() {
