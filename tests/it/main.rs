@@ -54,6 +54,7 @@ mod reproducible;
 mod schemas;
 mod sdists;
 mod smoke;
+mod source_folders;
 mod steps;
 mod tree;
 mod upstream;

@@ -236,7 +236,7 @@ fn usual_mistakes() {
         sandbox.replace("manifests/greeter.toml", "python3.13", "python3.31").replace(
             "manifests/greeter.toml",
             "greeter/src",
-            "greeter/../..",
+            "greeter/../../..",
         );
     });
     broken("mistake-base", &|sandbox| {

@@ -30,6 +30,7 @@ fn own(files: &[(&str, &[u8])]) -> Part {
         bundled: false,
     });
     Part {
+        folder: None,
         component: component(ComponentId::new(Ecosystem::Application, "app"), Ecosystem::Application, "app"),
         brought_by: BroughtBy::Source,
         files: files.collect(),

@@ -138,6 +138,7 @@ impl Made {
                     components: BTreeMap::from([(application.clone(), counted)]),
                     changed: changed.iter().map(|path| (path.clone(), None)).collect(),
                     left: BTreeMap::new(),
+                    not_taken: BTreeSet::new(),
                 }
             })
             .collect()

@@ -132,8 +132,8 @@ pub fn guest_report(data: &[u8]) {
             fresh: None,
             environment: [].into(),
         };
-        let (findings, _) = import_findings(Ok(&report), &request, &target.runtime, &[]);
         let around = Surroundings { installed: [].into(), declared: None, gaps: Vec::new() };
+        let (findings, _) = import_findings(Ok(&report), &request, &target.runtime, &[], &around);
         let _ = scan_findings(&report, &around, &findings);
     }
     if let Ok(report) = SmokeReport::from_stdout(data) {

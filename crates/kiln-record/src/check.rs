@@ -28,6 +28,8 @@ macro_rules! check_names {
 }
 
 check_names! {
+    /// Each file of a source folder in a git repository is part of a commit, as far as git tracks it.
+    Tracked = "tracked";
     /// Of each distribution that the lock has it is known whether it is in the artifact, and why not.
     Distributions = "distributions";
     /// The base's own Python was asked what wheels and markers mean to it.

@@ -76,6 +76,8 @@ codes! {
     RecordMismatch = "record-mismatch", Deny;
     /// Two owners claim one path with different content.
     PathCollision = "path-collision", Deny;
+    /// Two paths differ only in case.
+    CaseCollision = "case-collision", Deny;
     /// The base's interpreter is outside `requires-python`.
     RequiresPythonMismatch = "requires-python-mismatch", Deny;
     /// Whether something is installed hangs on the bug-fix release of Python.
@@ -86,6 +88,10 @@ codes! {
     ProjectLeftOut = "project-left-out", Warn;
     /// An installed distribution is not in a version that another one requires.
     RequirementConflict = "requirement-conflict", Deny;
+    /// A file of a source folder is shipped, and git neither tracks nor ignores it.
+    UntrackedFile = "untracked-file", Warn;
+    /// A file of a source folder is left out by a rule for what nobody tracks, and git tracks it.
+    TrackedFileLeftOut = "tracked-file-left-out", Warn;
     /// There is no lock, or it lacks hashes.
     LockMissing = "lock-missing", Deny;
     /// The lock does not belong to the project file beside it.
@@ -124,6 +130,12 @@ codes! {
     ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
+    /// A runtime without a language has no program to start.
+    BootstrapMissing = "bootstrap-missing", Deny;
+    /// An archive has nothing in it.
+    NothingShipped = "nothing-shipped", Deny;
+    /// A layer has files where its runtime does not look for them, or no file where it does.
+    LayerOutOfReach = "layer-out-of-reach", Warn;
     /// What is judged interfered with the process that judges it.
     CheckTampered = "check-tampered", Deny;
     /// The function did not handle an event as its manifest says.

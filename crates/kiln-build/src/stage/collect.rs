@@ -37,17 +37,20 @@ impl Fetched {
     /// Merges everything into one tree.
     pub(crate) fn collect(self, run: &Run, store: &Store) -> Judged<Collected> {
         run.tell(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
-        let Self { plan, runtime, distributions, own, made, mut verdict } = self;
+        let Self { plan, runtime, distributions, own, not_taken, made, mut verdict } = self;
         let folder = plan.manifest.python_folder();
         let (mut parts, claimed) = kiln_wheel::parts(&distributions.wheels, &distributions.edges, folder);
-        let collection = match &made {
+        let mut collection = match &made {
             Some(made) => kiln_dockerfile::collection(store, &plan, made, &parts)?,
             None => {
                 parts.extend(own);
                 verdict.findings.extend(claimed);
-                Collection::new(plan.manifest.name.as_str(), &parts)
+                let mut collection = Collection::new(plan.manifest.name.as_str(), &parts);
+                kiln_collect::own_vendored(store, &mut collection, folder)?;
+                collection
             }
         };
+        collection.transformations.splice(0..0, not_taken);
         verdict.findings.extend(collection.findings.iter().cloned());
         if plan.manifest.package.is_none() {
             verdict.findings.extend(check_file_count(plan.manifest.kind, collection.tree.len()));

@@ -238,7 +238,14 @@ fn judge(
             "it is required by what is installed, but the lock does not have it".to_owned(),
         )
         .remedy("lock again with all dependencies: the lock is not complete")
-        .remedy("if a layer has it, name the layer in `layers` of the manifest"),
+        .remedy(match choice.layers.as_slice() {
+            [] => "if a layer has it, name the layer in `layers` of the manifest".to_owned(),
+            named => {
+                // What they have was looked at.
+                let named: Vec<&str> = named.iter().map(|layer| layer.name.as_str()).collect();
+                format!("if a layer other than {} has it, name that one, too, in `layers`", named.join(", "))
+            }
+        }),
     })
 }
 

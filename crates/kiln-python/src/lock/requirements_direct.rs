@@ -55,7 +55,7 @@ pub(crate) fn direct(
                     return Err(problem(ProblemKind::Unsupported, message)
                         .remedy(format!("write what it is into {folder}/pyproject.toml: [build-system] with requires = [\"setuptools\"] and build-backend = \"setuptools.build_meta\", and [project] with name, version and dependencies; packages are then found by setuptools' own rules"))
                         .remedy("or make a wheel with its own tools (python -m build --wheel), keep it in the workspace, and name that in place of the folder: ./wheels/NAME.whl")
-                        .remedy("or ship its code as source of the artifact, and lock what it requires"));
+                        .remedy("or ship its code as another folder of the artifact, with `[[source]]`, and lock what it requires"));
                 }
                 let message = format!("the folder `{folder}` has no pyproject.toml that can be read");
                 return Err(problem(ProblemKind::Invalid, message).remedy(

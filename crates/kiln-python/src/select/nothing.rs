@@ -20,10 +20,18 @@ pub(super) fn nothing_selected(lock: &Lock, gaps: &[Gap], findings: &[Finding]) 
         );
         let first = members.first().map(|(_, file)| file.clone()).unwrap_or_default();
         let listed: Vec<String> = members.iter().map(|(name, file)| format!("{name} ({file})")).collect();
-        return Some(Finding { level: Level::Deny, ..Finding::new(Code::NothingSelected, lock.name.as_str(), cause) }
+        let finding = Finding { level: Level::Deny, ..Finding::new(Code::NothingSelected, lock.name.as_str(), cause) }
             .detail(format!("its members: {}", listed.join(", ")))
-            .remedy(format!("name the project file of one with `project` under [python] of the manifest, such as project = \"{first}\""))
-            .remedy("or, for dependency groups of the workspace itself, name them in `groups`"));
+            .remedy(format!("name the project file of one with `project` under [python] of the manifest, such as project = \"{first}\""));
+        let groups: Vec<&str> =
+            lock.groups.iter().map(String::as_str).filter(|name| *name != "main").collect();
+        return Some(match groups.as_slice() {
+            [] => finding,
+            groups => finding.remedy(format!(
+                "or, for dependency groups of the workspace itself, name them in `groups`: {}",
+                groups.join(", ")
+            )),
+        });
     }
     let mut groups = BTreeSet::new();
     let mut extras = BTreeSet::new();

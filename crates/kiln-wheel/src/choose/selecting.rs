@@ -87,7 +87,7 @@ pub async fn select_for(
         groups,
         extras,
         install_project: section.install_project,
-        has_source: plan.manifest.source.is_some(),
+        has_source: !plan.manifest.sources.is_empty(),
         excluded: section.exclude.iter().cloned().collect(),
         overridden: lock
             .overridden

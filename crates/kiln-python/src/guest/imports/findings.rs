@@ -4,6 +4,7 @@ use super::check::{
     HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, ModuleReport, StandInReport,
     Unreported,
 };
+use super::surroundings::Surroundings;
 use crate::guest::report::LINES_SHOWN;
 use kiln_record::{ArtifactName, Check, CheckName, Code, Finding, Runtime};
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub fn import_findings(
     request: &ImportRequest,
     runtime: &Runtime,
     layers: &[ArtifactName],
+    around: &Surroundings,
 ) -> (Vec<Finding>, Vec<Check>) {
     let report = match report {
         Ok(report) => report,
@@ -38,7 +40,14 @@ pub fn import_findings(
             return (vec![finding], vec![check]);
         }
     };
-    let mut judged = Judged { request, findings: Vec::new(), seen: BTreeMap::new(), unchecked: Vec::new() };
+    let mut judged = Judged {
+        request,
+        layers,
+        around,
+        findings: Vec::new(),
+        seen: BTreeMap::new(),
+        unchecked: Vec::new(),
+    };
     if let Some(handler) = &report.handler {
         judged.handler(handler);
     }
@@ -141,6 +150,9 @@ fn provided_by_layer(report: &ImportReport, layers: &[ArtifactName]) -> impl Ite
 /// Findings as they are made.
 struct Judged<'a> {
     request: &'a ImportRequest,
+    /// The layers that the manifest names.
+    layers: &'a [ArtifactName],
+    around: &'a Surroundings,
     findings: Vec<Finding>,
     /// The finding for each kind of failure, so that one missing module is reported once.
     seen: BTreeMap<(Option<String>, String, String), usize>,
@@ -250,14 +262,12 @@ impl Judged<'_> {
                 .missing
                 .as_deref()
                 .unwrap_or_else(|| problem.message.rsplit(' ').next().unwrap_or_default());
-            Finding::new(
-                Code::ImportFailed,
-                module,
-                format!("importing it asks for the metadata of `{name}`, and no distribution of that name is in the artifact: {said}"),
-            )
-            .remedy(format!("if `{name}` is the project itself: `install-project = true` under [python] installs it with its metadata"))
-            .remedy("if it is a distribution's, add it to the project's dependencies and lock again")
-            .remedy("or let the code do without: catch `importlib.metadata.PackageNotFoundError`")
+            let cause = format!(
+                "importing it asks for the metadata of `{name}`, and no distribution of that name is in the artifact: {said}"
+            );
+            let ways = self.around.metadata_remedies(name).into_iter();
+            ways.fold(Finding::new(Code::ImportFailed, module, cause), Finding::remedy)
+                .remedy("or let the code do without: catch `importlib.metadata.PackageNotFoundError`")
         } else if let Some(missing) = &problem.missing {
             self.missing_module(module, missing)
         } else if let Some(argument) = &problem.exit {
@@ -268,12 +278,12 @@ impl Judged<'_> {
             with_remedy(finding, problem)
         };
         self.seen.insert(key, self.findings.len());
-        let detail = last_lines(&problem.traceback);
+        let mut detail = last_lines(&problem.traceback);
+        detail.extend(finding.detail);
         self.findings.push(Finding { detail, ..finding });
     }
 
     fn missing_module(&self, module: &str, missing: &str) -> Finding {
-        let top = missing.split('.').next().unwrap_or(missing);
         let finding = Finding::new(
             Code::ImportFailed,
             missing,
@@ -284,10 +294,14 @@ impl Judged<'_> {
             },
         );
         let folder = if self.request.handler.is_some() { "function" } else { "layer" };
-        finding
-            .remedy(format!("if it is a distribution's, add the one that holds `{top}` to the project's dependencies and lock again"))
+        let top = missing.split('.').next().unwrap_or(missing);
+        let add = format!(
+            "if it is a distribution's, add the one that holds `{top}` to the project's dependencies and lock again"
+        );
+        self.around
+            .explain_missing(missing, finding, &add)
             .remedy(format!("if it is your own, check that `include` and `exclude` under `[source]` bring it into the {folder}"))
-            .remedy("if a layer has it, name the layer in `layers` of the manifest")
+            .remedy(Surroundings::layer_remedy(self.layers))
     }
 }
 
@@ -386,8 +400,13 @@ mod tests {
         let report = ImportReport::from_stdout(&output.stdout);
         let unreported = Unreported::new(output.status.code().map(i64::from), &output.stderr);
         let layers = ["tools".parse().unwrap()];
-        let (findings, checks) =
-            import_findings(report.as_ref().map_err(|_| &unreported), &request, runtime(), &layers);
+        let (findings, checks) = import_findings(
+            report.as_ref().map_err(|_| &unreported),
+            &request,
+            runtime(),
+            &layers,
+            &Surroundings::default(),
+        );
         Some(Judgement { findings, checks })
     }
 
@@ -556,7 +575,8 @@ mod tests {
             (Some(139), "signal 11"),
         ] {
             let unreported = Unreported::new(exit_code, b"one\n\x1b[31mtwo\n");
-            let (findings, checks) = import_findings(Err(&unreported), &request, runtime(), &[]);
+            let (findings, checks) =
+                import_findings(Err(&unreported), &request, runtime(), &[], &Surroundings::default());
             assert!(findings[0].cause.contains(cause), "{findings:?}");
             assert_eq!(findings[0].detail, ["one", "\u{fffd}[31mtwo"]);
             assert_eq!(

@@ -330,7 +330,7 @@ def check_handler(handler, task_root):
         value = getattr(module, attribute)
     except BaseException as error:
         result["outcome"] = "attribute-missing"
-        result["near"] = near_attributes(module, attribute)
+        result["near"] = near_attributes(module, attribute) if result["file"] else []
         if not isinstance(error, AttributeError):
             result["problem"] = describe(error)
         return result
@@ -340,7 +340,7 @@ def check_handler(handler, task_root):
         usable = False
     if not usable:
         result["outcome"] = "not-callable"
-        result["near"] = near_attributes(module, attribute)
+        result["near"] = near_attributes(module, attribute) if result["file"] else []
     return result
 
 
@@ -363,7 +363,8 @@ def near_modules(wanted, task_root):
 
 
 def near_attributes(module, wanted):
-    """Callables that the module itself defines: names like the one asked for first."""
+    """Callables that the module itself defines: names like the one asked for first. A module without a file is no part of
+    what is checked."""
     own = []
     for name, value in sorted(list(vars(module).items()), key=lambda item: str(item[0])):
         try:
