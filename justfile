@@ -25,6 +25,10 @@ generate:
 bench:
     cargo bench -p kiln-tests --profile dist
 
+# Fuzzes every parser for a minute each, or one for as long as it says: just fuzz, just fuzz zip 600. Needs cargo-fuzz.
+fuzz TARGET='all' SECONDS='60':
+    fuzz/run {{TARGET}} {{SECONDS}}
+
 # What changed between the last two builds of an artifact: just diff dashboard.
 diff ARTIFACT:
     cargo run --release -- diff {{ARTIFACT}}@previous {{ARTIFACT}}@latest

@@ -55,7 +55,7 @@ fn crates_depend_on_what_the_architecture_allows() {
 /// tests alone.
 #[test]
 fn only_tests_depend_on_what_is_for_tests() {
-    const FOR_TESTS: [&str; 2] = ["kiln-engine-memory", "kiln-fixtures"];
+    const FOR_TESTS: [&str; 3] = ["kiln-engine-memory", "kiln-fixtures", "kiln-fuzz"];
     let crates = crates().into_iter().filter(|name| !FOR_TESTS.contains(&name.as_str()));
     let crates = crates.map(|name| repository().join("crates").join(name));
     for package in crates.chain([repository().join("tests")]) {
@@ -83,6 +83,7 @@ fn the_top_level_holds_nothing_else() {
         "crates",
         "deny.toml",
         "docs",
+        "fuzz",
         "images",
         "justfile",
         "kiln.lock",

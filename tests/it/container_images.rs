@@ -263,6 +263,7 @@ fn two_cold_stores_give_one_digest_in_every_form() {
             env: image.runs.environment.clone(),
             working_dir: image.runs.working_dir.clone().unwrap(),
             user: image.runs.user.clone().unwrap(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),

@@ -1,7 +1,7 @@
 //! Artifacts of a Dockerfile: built by the engine from pinned bases, and put together again by kiln.
 
 use crate::harness::{
-    LocalIndex, Outcome, Registry, Sandbox, WheelFile, block_on, busybox, engine, forget, wheel,
+    LocalIndex, OtherEngine, Outcome, Registry, Sandbox, WheelFile, block_on, busybox, engine, forget, wheel,
 };
 use kiln_record::{
     CheckName, CheckOutcome, Code, ComponentId, Digest, Ecosystem, Entry, LayerRole, Level, Record, TreePath,
@@ -171,12 +171,15 @@ fn stages_are_built_offline_and_put_together_in_one_form() {
 fn both_builders_give_the_same_image() {
     let sandbox = Sandbox::new();
     two_stages(&sandbox);
+    // The engine of all tests may have a storage driver with which its classic builder is not used.
+    let other = OtherEngine::start("overlay2").unwrap();
     let mut all = Vec::new();
     for buildkit in ["0", "1"] {
         let store = tempfile::tempdir().unwrap();
         sandbox
             .kiln()
             .with_store(store.path())
+            .with_variable("DOCKER_HOST", &other.host())
             .with_variable("DOCKER_BUILDKIT", buildkit)
             .run(["build", "--all", "--force", "--color", "never"])
             .ends_with(exit::SUCCESS);
@@ -303,12 +306,28 @@ fn what_no_rule_brings_into_one_form_is_denied() {
 }
 
 #[test]
+fn capabilities_of_files_are_compared_recorded_and_told() {
+    // Version 2 of the attribute, with cap_net_bind_service permitted and effective (capabilities(7)).
+    let make = "import os\nos.makedirs('/srv/d')\nopen('/srv/d/tool', 'w').close()\nos.link('/srv/d/tool', '/srv/d/linked')\n\
+                os.setxattr('/srv/d/tool', 'security.capability', bytes.fromhex('0100000200040000' + '0' * 24))\n";
+    let sandbox = image(&format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(make)), "");
+    build(&sandbox).ends_with(exit::SUCCESS).says(&[
+        "privileged-file",
+        "`/srv/d/tool` has capabilities (0100000200040000",
+        "`/srv/d/linked` has capabilities",
+        "setcap -r",
+    ]);
+}
+
+#[test]
 fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
     let good = format!("FROM {BASE}\nCOPY a /a\nCMD [\"{PYTHON}\"]\n");
     let sandbox = image(&good, "");
     sandbox.write("manifests/app/a", "a");
     build(&sandbox).ends_with(exit::SUCCESS);
     let before = sandbox.dist();
+    // The engine of all tests may have a storage driver with which its classic builder is not used.
+    let other = OtherEngine::start("overlay2").unwrap();
     for (instruction, says) in [
         (run("print('it says why')\nraise SystemExit(3)"), "it says why"),
         ("COPY missing /x\n".to_owned(), "missing"),
@@ -318,6 +337,7 @@ fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
             sandbox.write("manifests/app/Dockerfile", format!("{good}{instruction}"));
             let outcome = sandbox
                 .kiln()
+                .with_variable("DOCKER_HOST", &other.host())
                 .with_variable("DOCKER_BUILDKIT", buildkit)
                 .run(["build", "--all", "--color", "never"]);
             let codes = [exit::BUILD_STEP_FAILED, exit::INPUT_INVALID].map(|code| Some(i32::from(code)));

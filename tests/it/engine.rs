@@ -1,7 +1,7 @@
 //! Docker under the contract that every engine must pass, and what a killed kiln leaves in it.
 
-use crate::harness::{Sandbox, block_on, busybox, engine, engine_of};
-use kiln_engine::{Engine, EngineError, RunOutcome, Session, contract};
+use crate::harness::{OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of};
+use kiln_engine::{Engine, EngineError, GuestPath, RunOutcome, Session, contract};
 use kiln_record::exit;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -9,7 +9,56 @@ use tokio::task::JoinHandle;
 #[test]
 fn docker_passes_the_contract() {
     let image = busybox();
-    block_on(async { contract::suite(engine("contract").await, &image).await });
+    block_on(async {
+        let engine = engine("contract").await;
+        contract::a_supervised_run_starts_as_root(&engine, &image).await;
+        contract::suite(engine, &image).await;
+    });
+}
+
+/// A program that fills the disk is stopped while it does so, not when it is done: this one would then wait until its
+/// deadline ends it.
+#[test]
+fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
+    let image = busybox();
+    let fill = |script: &str| {
+        let mut spec = contract::spec(&image, &["sh", "-c", script]);
+        spec.outputs = vec![GuestPath::new("/out").unwrap()];
+        spec.limits.output_bytes = 8 << 20;
+        spec.limits.deadline = Duration::from_secs(60);
+        spec
+    };
+    let many =
+        "i=0; while [ $i -lt 64 ]; do dd if=/dev/zero of=/out/$i bs=1M count=1; i=$((i+1)); done; sleep 600";
+    let one = "dd if=/dev/zero of=/out/one bs=1M count=64; sleep 600";
+    let sparse = "exec dd if=/dev/zero of=/out/sparse bs=1 count=1 seek=1024G";
+    block_on(async {
+        let engine = engine("outputs").await;
+        for script in [many, sparse] {
+            match engine.run(fill(script), |_| ()).await {
+                Err(EngineError::OutputTooLarge { limit: 8_388_608, .. }) => {}
+                other => panic!("{script}: {other:?}"),
+            }
+        }
+        // One large file is stopped by the kernel, and the program goes on without it.
+        let mut spec = fill(one.trim_end_matches("; sleep 600"));
+        spec.limits.output_bytes = 16 << 20;
+        assert!(matches!(engine.run(spec, |_| ()).await, Err(EngineError::OutputTooLarge { .. })));
+    });
+}
+
+#[test]
+fn a_newer_docker_passes_the_contract() {
+    let image = busybox();
+    for storage in ["vfs", "containerd"] {
+        let other = OtherEngine::start_newer(storage).unwrap();
+        other.give_image(&image);
+        block_on(async {
+            let engine = engine_at(other.host(), "contract").await.unwrap();
+            contract::a_supervised_run_starts_as_root(&engine, &image).await;
+            contract::suite(engine, &image).await;
+        });
+    }
 }
 
 /// The host's name, as the binary labels its containers with it.

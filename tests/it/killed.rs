@@ -79,6 +79,39 @@ fn killed_mid_build() {
     sandbox.kiln().run(["history"]).ends_with(exit::SUCCESS);
 }
 
+/// Signals at the moment when a publication has begun: folder, ledger and index are one truth after the next command, which
+/// only reads.
+#[test]
+fn stopped_while_publishing() {
+    let sandbox = Sandbox::new();
+    let write = |answer: u32| {
+        let code = format!("def handler(event, context):\n    return {answer}\n");
+        sandbox.function("app", "3.13", &code, "");
+    };
+    write(0);
+    sandbox.kiln().run(BUILD).ends_with(exit::SUCCESS);
+    for (answer, signal) in (1..).zip([Signal::KILL, Signal::TERM, Signal::INT].repeat(3)) {
+        write(answer);
+        let mut run = sandbox.kiln().start(BUILD);
+        // What is staged has its record a moment before it is published.
+        while !staged(&sandbox) && !run.ends_within(Duration::from_millis(1)) {}
+        run.signal(signal);
+        let told = run.wait().to_string();
+        sandbox.kiln().run(["verify"]).ends_with(exit::SUCCESS);
+        let after = published(&sandbox);
+        assert_index_names(&sandbox, &after, &told);
+        assert_ledger_is_whole(&sandbox, &after, &told);
+    }
+}
+
+fn staged(sandbox: &Sandbox) -> bool {
+    let entries = fs::read_dir(sandbox.path("dist")).unwrap();
+    entries.flatten().any(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with(".staging-") && entry.path().join("record.json").exists()
+    })
+}
+
 #[test]
 fn interrupted_by_ctrl_c() {
     let sandbox = Sandbox::new();

@@ -35,9 +35,15 @@ pub(crate) const GOLDEN_BASE: Lack =
 pub(crate) const PRINTED_BASE: Lack =
     Lack { test: "printed::what_is_told_of_builds", what: "the packages of the committed base" };
 
+/// An image that is laid out as AWS's needs an interpreter that can be moved to another folder.
+pub(crate) const PYTHON_312: Lack = Lack {
+    test: "aws_bases::a_poetry_project_for_python_3_12_builds_in_two_commands",
+    what: "a Python 3.12 with a shared library",
+};
+
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 5] =
-    [ENGINE_WITH_VFS, ENGINE_WITH_OVERLAY2, ANOTHER_USER, GOLDEN_BASE, PRINTED_BASE];
+pub(crate) const ALL: [Lack; 6] =
+    [ENGINE_WITH_VFS, ENGINE_WITH_OVERLAY2, ANOTHER_USER, GOLDEN_BASE, PRINTED_BASE, PYTHON_312];
 
 impl Lack {
     /// What was found, or nothing, said aloud with the reason.

@@ -186,9 +186,11 @@ more = ["idna>=3"]
     ]);
     sandbox.replace("manifests/app.toml", "extras = [\"texts\"]", "");
     sandbox.replace("manifests/app/pyproject.toml", ">=3.11", ">=3.14");
-    sandbox.kiln().run(["lock", "app"]).ends_with(exit::FINDINGS_DENIED).says(&[
-        "manifests/app/pyproject.toml:4 requires Python `>=3.14`, but the base `python-3.13` has Python 3.13",
-    ]);
+    sandbox
+        .kiln()
+        .run(["lock", "app"])
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["manifests/app/pyproject.toml:4 requires Python `>=3.14`, but python3.13 has Python 3.13."]);
     assert_eq!(lock_of(&sandbox, "app"), lock);
 }
 

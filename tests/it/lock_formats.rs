@@ -107,13 +107,14 @@ fn a_lock_that_is_no_text_stops_its_artifact_alone() {
     {
         sandbox.function(name, "3.13", CODE, "");
         sandbox.append(&format!("manifests/{name}.toml"), &format!("\n[python]\nlock = \"{name}/{lock}\"\n"));
-        sandbox.write(&format!("manifests/{name}/{lock}"), b"\xff\xfe not text\n");
+        let noise: &[u8] = if name == "plain" { b"\xff not text\n" } else { b"\xff\xfe \0t\0" };
+        sandbox.write(&format!("manifests/{name}/{lock}"), noise);
     }
     let built = sandbox.kiln().run(["build", "--all"]).ends_with(exit::INPUT_INVALID);
     built.prints(&["app     published", "pipenv  failed", "plain   failed", "pylock  failed"]).says(&[
-        "manifests/pipenv/Pipfile.lock: it is not UTF-8 text",
+        "manifests/pipenv/Pipfile.lock: it is UTF-16 text",
         "manifests/plain/requirements.txt: it is not UTF-8 text",
-        "manifests/pylock/pylock.toml: it is not UTF-8 text",
+        "manifests/pylock/pylock.toml: it is UTF-16 text",
     ]);
 }
 

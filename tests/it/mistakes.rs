@@ -52,9 +52,10 @@ fn a_broken_manifest_dockerfile_or_lock_fails_its_artifact_and_what_uses_it() {
         .says(&[
             "1 published, 1 unchanged, 5 failed (image, later, locked, noise, shared), 1 skipped for want of a layer \
              (reader)",
-            "manifests/image/Dockerfile: it is not a Dockerfile",
+            "`FETCH` is no instruction",
+            "--> manifests/image/Dockerfile:2:1",
             "manifests/later.toml:",
-            "manifests/noise.toml: it is not UTF-8 text",
+            "manifests/noise.toml: it is UTF-16 text",
             "unknown field `exlude`",
         ]);
     assert_eq!(deployable(&sandbox), ["good", "later", "new"], "what was published stays");

@@ -102,6 +102,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
         env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
         working_dir: "/tmp".to_owned(),
         user: "1000:1000".to_owned(),
+        supervised: false,
         inputs: vec![InputTree::new(path("/wheels"), Cursor::new(wheels))],
         outputs: vec![path("/out")],
         scratch: vec![path("/tmp")],
@@ -320,7 +321,10 @@ fn a_hundred_popular_distributions_are_installed_as_pip_does() {
                 import jwt, lxml.etree, numpy, opentelemetry.sdk, PIL.Image, psycopg2, pydantic, regex, ruamel.yaml\n\
                 import sqlalchemy, yaml, zope.interface\n\ndef handler(event, context):\n    return None\n";
     sandbox.function("app", "3.13", code, &lock);
-    sandbox.append("manifests/app.toml", "\n[policy.levels]\nzip-too-large = \"note\"\n");
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[policy.levels]\nzip-too-large = \"note\"\nstartup-code = \"note\"\n",
+    );
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).does_not_say("warn[");
     let (record, ours) = kilns(&sandbox, "app", "");
     let installed = record.components.iter().filter(|c| c.ecosystem == Ecosystem::Python).count();

@@ -21,6 +21,8 @@ const PLAN: (&str, &str) = (
     r"(plan +sha256:)[0-9a-f]{64}",
     concat!("$1", "????????????????????????????????????????????????????????????????"),
 );
+/// What the store has is not downloaded, and other tests put the same into it.
+const DOWNLOADED: (&str, &str) = (r"(?m)^ download  .*\n", "");
 /// The machine gives the port.
 const PORT: (&str, &str) = (r"127\.0\.0\.1:\d+", "127.0.0.1:?");
 
@@ -225,7 +227,7 @@ fn usual_mistakes() {
     let broken = |name: &str, change: &dyn Fn(&Sandbox)| {
         let sandbox = fresh();
         change(&sandbox);
-        shown(name, &sandbox.kiln(), &["build", "greeter"], &[DURATION, PORT]);
+        shown(name, &sandbox.kiln(), &["build", "greeter"], &[DURATION, PORT, DOWNLOADED]);
     };
     broken("mistake-key", &|sandbox| {
         sandbox.replace("manifests/greeter.toml", "handler =", "handlr =");
@@ -234,7 +236,7 @@ fn usual_mistakes() {
         sandbox.replace("manifests/greeter.toml", "python3.13", "python3.31").replace(
             "manifests/greeter.toml",
             "greeter/src",
-            "greeter/../..",
+            "greeter/../../..",
         );
     });
     broken("mistake-base", &|sandbox| {

@@ -142,6 +142,17 @@ fn two_pushes_of_the_same_bytes_keep_each_others_documents() {
     assert!(digests.contains(records(&one).as_str()) && digests.contains(records(&two).as_str()), "{files}");
     let described = files["files"].as_array().unwrap().iter().skip(1).all(|file| file["described"] == true);
     assert!(described, "each follows from one of the two records: {files}");
+
+    // Which of the two is true is not for the registry to say, and the later one does not win.
+    assert_eq!(files["contested"], serde_json::json!([reference]));
+    for command in [vec!["show", reference], vec!["diff", reference, reference]] {
+        pulled.kiln().run(command).ends_with(exit::NOT_REPRODUCIBLE).says(&[
+            "described by 2 different records",
+            &records(&one),
+            &records(&two),
+            "kiln pull",
+        ]);
+    }
 }
 
 /// An image is what registries and engines know anyway; what is attached refers to it and does not wrap it.
@@ -186,6 +197,7 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
             env: std::collections::BTreeMap::new(),
             working_dir: "/app".to_owned(),
             user: "65534:65534".to_owned(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),
@@ -250,7 +262,7 @@ fn the_login_of_docker_is_used_and_told_to_nobody() {
     let to = format!("{}/team", registry.address());
     let sandbox = built(1);
     let push = || sandbox.kiln().run(["push", "app", "--to", &to]);
-    push().ends_with(exit::FETCH_FAILED).says(&["team/app", "uthori"]);
+    push().ends_with(exit::FETCH_FAILED).says(&["team/app", "it wants a login"]);
     let login = STANDARD.encode(format!("user:{PASSWORD}"));
     let config = format!("{{\"auths\": {{\"{}\": {{\"auth\": \"{login}\"}}}}}}", registry.address());
     fs::create_dir_all(sandbox.home().join(".docker")).unwrap();

@@ -40,7 +40,7 @@ fn markers_exclude_everything() {
     let outcome = sandbox.denied().says(&[
         "deny[declared-not-installed] app: alpha and 11 more",
         "`alpha==1.0` (manifests/app/requirements.txt:1) is declared, but its marker `python_version == \"3.12\"` is \
-         false: the base has python_version = \"3.13\"",
+         false: the target has python_version = \"3.13\"",
         "the same holds for epsilon, eta, gamma, iota, kappa, lambda, mu, theta, zeta",
         "→ lock again for Python 3.13: ",
         "→ or use a base and a runtime with the Python that the lock is for: 3.12",
@@ -91,9 +91,8 @@ fn requires_python_tilde_3_12_on_3_13() {
         .denied()
         .says(&[
             "deny[requires-python-mismatch] app: python",
-            "manifests/app/pyproject.toml:6 requires Python `~3.12`, but the base has Python 3.13.",
-            "(runtime python3.13)",
-            "→ use a base and a runtime whose Python the constraint accepts: python3.12",
+            "manifests/app/pyproject.toml:6 requires Python `~3.12`, but python3.13 has Python 3.13.",
+            "→ to use python3.12: kiln lock --base python-3.12 --runtime python3.12; then kiln build ARTIFACT, with base = \"python-3.12\"",
             "→ or, if the code runs on 3.13, let manifests/app/pyproject.toml:6 accept it and lock again: poetry lock",
         ]).documents("deny[requires-python-mismatch] app: python")
         .does_not_say("declared-not-installed");

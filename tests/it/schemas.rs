@@ -215,6 +215,7 @@ fn what_is_built_and_told_is_as_its_schema_says() {
         ("record", "dist/app/record.json"),
         ("index", "dist/index.json"),
         ("ledger-entry", ".kiln/ledger/app/000002/entry.json"),
+        ("heads", ".kiln/heads.json"),
     ] {
         let document: Value = serde_json::from_slice(&sandbox.read(path)).unwrap();
         schemas::validate(schema, &document);
@@ -232,6 +233,7 @@ fn what_is_built_and_told_is_as_its_schema_says() {
         &["history"],
         &["show", "app"],
         &["verify", "dist/app/app.zip"],
+        &["verify"],
         &["export", "terraform"],
         &["export", "cloudformation"],
     ] {

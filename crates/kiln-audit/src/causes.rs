@@ -84,7 +84,7 @@ impl Changed {
         use CauseKind::{Base, Layer, Lock, Manifest, Source, Target, Tool};
         match ecosystem {
             Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
-            Ecosystem::Debian => self.first(&[Base, Target, Lock, Manifest, Tool]),
+            Ecosystem::Debian | Ecosystem::Rpm => self.first(&[Base, Target, Lock, Manifest, Tool]),
             Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base]),
         }
     }
@@ -121,7 +121,9 @@ impl Changed {
             }
             Cause::Layer { .. } => &[Layer, Manifest, Lock],
             Cause::Runtime { .. } => &[Manifest, Target, Lock],
-            Cause::Group { .. } | Cause::Extra { .. } | Cause::Excluded => &[Manifest, Lock],
+            Cause::Group { .. } | Cause::Extra { .. } | Cause::Excluded | Cause::OwnProject => {
+                &[Manifest, Lock]
+            }
             Cause::Unreachable => &[Lock, Manifest],
         });
         cause.text = format!("{}; {}", gap_text(gap), cause.text);
@@ -197,6 +199,7 @@ pub(crate) fn gap_text(gap: &Gap) -> String {
         Cause::Runtime { runtime } => format!("left to the runtime {runtime}"),
         Cause::Layer { layer, version } => format!("left to the layer {layer}, which has {version}"),
         Cause::Excluded => "excluded by the manifest".to_owned(),
+        Cause::OwnProject => "the project itself, left to the artifact's own source".to_owned(),
         Cause::Unreachable => "required by nothing that is installed".to_owned(),
         Cause::Replaced { by, .. } => format!("replaced by its version {by}"),
         Cause::NoWheel { .. } => gap.cause.to_string(),

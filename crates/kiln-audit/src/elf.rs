@@ -313,7 +313,14 @@ impl Image<'_> {
             .and_then(|table| self.u32(table + 4))
             .map_or(0, |count| (count as usize).min(MAX_SYMBOLS));
         let (symbol_size, section_at) = if class64 { (24, 6) } else { (16, 14) };
+        let mut unnamed: BTreeMap<u16, Vec<&mut NeededVersion>> = BTreeMap::new();
+        for (version, index) in newest.values_mut() {
+            unnamed.entry(*index).or_default().push(version);
+        }
         for index in 1..count {
+            if unnamed.is_empty() {
+                return;
+            }
             let Some(version) = self.u16(versym + index * 2) else { return };
             let symbol = symbols + index * symbol_size;
             let (Some(name), Some(section)) = (self.u32(symbol), self.u16(symbol + section_at)) else {
@@ -323,10 +330,11 @@ impl Image<'_> {
             if section != 0 {
                 continue;
             }
-            for (known, wanted) in newest.values_mut() {
-                if known.symbol.is_none() && *wanted == version & 0x7fff {
-                    known.symbol = string(u64::from(name)).ok().filter(|n| !n.is_empty());
-                }
+            // The first one is named: each is looked for once, however many versions and symbols there are.
+            let Some(versions) = unnamed.remove(&(version & 0x7fff)) else { continue };
+            let name = string(u64::from(name)).ok().filter(|name| !name.is_empty());
+            for known in versions {
+                known.symbol.clone_from(&name);
             }
         }
     }

@@ -16,6 +16,7 @@ mod layering;
 mod leaks;
 mod libraries;
 mod limits;
+mod names;
 mod namespaces;
 mod packaging;
 mod policy;
@@ -42,6 +43,9 @@ pub use leaks::{LEAK_SIZE_LIMIT, check_leaks, may_name_build_paths};
 pub use libraries::{NativeFile, NativeFiles, check_libraries};
 pub use limits::{
     Budget, IMAGE_LIMIT, ImageSizes, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_image_limits, check_limits,
+};
+pub use names::{
+    Bringing, LARGEST_PTH, check_file_count, check_file_names, check_module_names, check_startup, may_start,
 };
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
 pub use packaging::{Packaging, Packagings};

@@ -29,7 +29,8 @@ pub struct Packaging {
 impl Packaging {
     /// What a record says.
     pub(crate) fn of(record: &Record) -> Self {
-        let count = |ecosystem: Ecosystem| record.components.iter().filter(move |c| c.ecosystem == ecosystem);
+        let of_system = || record.components.iter().filter(|component| component.ecosystem.is_of_system());
+        let is_python = |component: &&kiln_record::Component| component.ecosystem == Ecosystem::Python;
         let own = own_surface(record);
         let (packed, unpacked, surface) = match &record.image {
             Some(image) => {
@@ -37,14 +38,14 @@ impl Packaging {
             }
             None => (record.archive().map_or(0, |a| a.size), record.unpacked_size, Some(own)),
         };
-        let os_packages = count(Ecosystem::Debian).count();
+        let os_packages = of_system().count();
         Self {
             kind: record.kind,
             packed,
             unpacked,
-            distributions: count(Ecosystem::Python).count(),
+            distributions: record.components.iter().filter(is_python).count(),
             os_packages,
-            os_bytes: count(Ecosystem::Debian).map(|component| component.bytes).sum(),
+            os_bytes: of_system().map(|component| component.bytes).sum(),
             os_packages_known: record.image.is_none() || os_packages > 0,
             surface,
         }

@@ -5,7 +5,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kiln_record::{Check, CheckName, Code, Digest, DistributionName, Entry, Finding, Tree, TreePath};
+use kiln_record::{
+    Check, CheckName, Code, Digest, DistributionName, Entry, Finding, Tree, TreePath, excerpt,
+};
 use pep440_rs::Version;
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -292,7 +294,7 @@ fn check_record(tree: &Tree, prefix: &str, dist_info: &TreePath, text: &str, pro
             continue;
         };
         let Some(path) = recorded_path(prefix, &listed) else {
-            problems.add(|| format!("RECORD line {at} names `{}`, outside the tree", listed.escape_debug()));
+            problems.add(|| format!("RECORD line {at} names `{}`, outside the tree", excerpt(&listed)));
             continue;
         };
         lists_itself |= path.as_str() == own;
@@ -323,12 +325,12 @@ fn check_record(tree: &Tree, prefix: &str, dist_info: &TreePath, text: &str, pro
                 }
             }
             Some((algorithm, _)) => {
-                problems.add(|| format!("`{path}` is hashed with {}, not sha256", algorithm.escape_debug()));
+                problems.add(|| format!("`{path}` is hashed with {}, not sha256", excerpt(algorithm)));
             }
             None => problems.add(|| format!("RECORD line {at} has a hash without algorithm")),
         }
         if !size.is_empty() && size.parse() != Ok(*actual) {
-            problems.add(|| format!("`{path}` has {actual} bytes: RECORD says {}", size.escape_debug()));
+            problems.add(|| format!("`{path}` has {actual} bytes: RECORD says {}", excerpt(&size)));
         }
     }
     if !lists_itself {

@@ -12,9 +12,11 @@ use kiln_invocation::{
 };
 use kiln_pack::PackError;
 use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Workspace};
-use kiln_publish::{IndexResult, publish_index, write_index};
-use kiln_record::{ArtifactKind, ArtifactName, Defect, Finding, Record, RunError, Transformation};
-use kiln_store::{LedgerEntry, StatCache, sweep_staging, sweep_unfinished};
+use kiln_publish::{IndexResult, publish_index, settle_published, write_index};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Defect, Digest, Finding, IndexRecord, Record, RunError, Transformation,
+};
+use kiln_store::{LedgerEntry, StatCache, has_room, sweep_unfinished};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -37,6 +39,9 @@ pub struct BuildReport {
     pub results: Vec<ArtifactResult>,
     /// Each image for several platforms, sorted by name.
     pub indexes: Vec<IndexResult>,
+    /// Blobs of the store that were not what their names say any more. They were removed, and brought or made again
+    /// where something needed them.
+    pub damaged: Vec<Digest>,
     /// What went wrong after that: `dist/index.json` could not be written, for example.
     pub error: Option<BuildError>,
 }
@@ -95,9 +100,7 @@ pub async fn build(
     let chosen = choose(&workspace, request.artifacts.as_deref())?;
     let bases = Bases::open(environment, events, Arc::clone(&engine), lock)?;
     let _stop = bases.run().stop_on_drop();
-    if environment.dist.is_dir() {
-        sweep_staging(&environment.dist)?;
-    }
+    settle_published(environment, &workspace)?;
     sweep_unfinished(&environment.state)?;
     bases.run().ledger().sweep()?;
     bases.store().sweep()?;
@@ -140,7 +143,9 @@ pub async fn build(
         results.iter().filter_map(|r| Some((r.artifact.clone(), r.entry.as_ref()?.record))).collect();
     let endings = results.iter().map(|r| &r.ending).chain(indexes.iter().map(|index| &index.ending));
     let changed = endings.into_iter().any(|ending| *ending == Ending::Published);
-    let indexed = write_index(bases.run().dist(), &workspace, changed, &builds, &indexes);
+    let of_platforms: Vec<&IndexRecord> = indexes.iter().filter_map(|index| index.record.as_ref()).collect();
+    let indexed =
+        write_index(bases.run().dist(), &bases.run().ledger(), &workspace, changed, &builds, &of_platforms);
     // What is wrong with no artifact keeps none from being built, and is told where all of the workspace was asked for.
     let alone = match &request.artifacts {
         None if !workspace.problems.is_empty() => {
@@ -154,7 +159,8 @@ pub async fn build(
         // published by now, so a failure here is left to the next run.
         let _ = engine.sweep().await;
     }
-    Ok(BuildReport { results, indexes, error })
+    let damaged = bases.store().take_damaged();
+    Ok(BuildReport { results, indexes, damaged, error })
 }
 
 /// The images for several platforms that are asked for by their own names.
@@ -262,6 +268,9 @@ impl Run {
             Ok(There::Nothing) => None,
             Err(error) => return failed(error),
         };
+        if let Err(error) = self.has_room(name) {
+            return failed(error);
+        }
         let outcome = match self.stages(&prepared, standing).boxed().await {
             Err(error) => Err(self.explain(error).await),
             other => other,
@@ -275,6 +284,14 @@ impl Run {
             Ok(Err(Denied(findings))) => ArtifactResult { findings, ..result(Ending::Denied) },
             Err(error) => failed(error),
         }
+    }
+
+    /// Makes sure that what an artifact was last has room beside what is published of it.
+    fn has_room(&self, name: &ArtifactName) -> Result<(), BuildError> {
+        let run = self.bases.run();
+        let Some(last) = run.ledger().latest(name)? else { return Ok(()) };
+        let what = format!("{name}, which is published beside what it was,");
+        Ok(has_room(run.dist(), &what, last.archive_size)?)
     }
 
     /// Plans an artifact, side by side with others, and waits for the layers that it uses.
@@ -333,6 +350,8 @@ impl Run {
     /// What is published, as far as this plan would make it and every file of it is still what was published.
     fn there(&self, plan: &ArtifactPlan) -> Result<There, BuildError> {
         let (run, name) = (self.bases.run(), &plan.manifest.name);
+        // A history that cannot be built upon is told before the work.
+        run.ledger().head(name)?;
         let Some(entry) = run.ledger().latest(name)?.filter(|entry| entry.plan == plan.digest && !self.force)
         else {
             return Ok(There::Nothing);

@@ -12,10 +12,10 @@ use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
-use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, requires};
+use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, holds, requires};
 use kiln_record::{
-    ArtifactName, BuiltFrom, Cause, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
-    Importable, InputRole, Record, Runtime, Target, TreePath,
+    ArtifactName, BuiltFrom, Cause, Code, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
+    Importable, InputRole, Record, Target, TreePath,
 };
 use kiln_wheel::{Builder, ReadyWheel, Selecting, declared, select_for};
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,9 +173,15 @@ pub async fn explain(
             wheels.push(wheel);
         }
     }
-    explanation.findings.clone_from(&selecting.selection.findings);
+    let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
+    let Selecting { target, selection, choice, .. } = &selecting;
+    let requirements = requires(&refs, target, selection, choice, &runtime);
+    // Of wheels that are not here yet it is not known what they meet; two that are here contradict each other or do not.
+    let all = wheels.len() == selection.wanted.len();
+    let known = requirements.findings.into_iter().filter(|f| all || f.code == Code::RequirementConflict);
+    explanation.findings.extend(selection.findings.iter().cloned().chain(known));
     let record = explanation.build.as_ref().map(|build| &build.record);
-    explanation.distributions = distributions(plan, &runtime, &selecting, &wheels, record);
+    explanation.distributions = distributions(plan, &selecting, &wheels, requirements.edges, record);
     Ok(explanation)
 }
 
@@ -204,14 +210,12 @@ async fn layer_contents(
 
 fn distributions(
     plan: &ArtifactPlan,
-    runtime: &Runtime,
     selecting: &Selecting,
     wheels: &[ReadyWheel],
+    mut edges: BTreeMap<DistributionName, BTreeSet<DistributionName>>,
     record: Option<&Record>,
 ) -> Vec<ExplainedDistribution> {
-    let Selecting { target, lock, choice, selection, .. } = selecting;
-    let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
-    let mut edges = requires(&refs, target, selection, choice, runtime).edges;
+    let Selecting { target, lock, selection, .. } = selecting;
     let wanted: BTreeSet<&DistributionName> = selection.wanted.iter().map(|locked| &locked.name).collect();
     for locked in &selection.wanted {
         let needs = locked.dependencies.iter().map(|d| &d.name).filter(|name| wanted.contains(name));
@@ -309,6 +313,8 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
     let declared = lock.declared.iter().filter(|d| d.name == locked.name).filter_map(|d| d.marker.clone());
     let all: BTreeSet<String> = conditions.chain(asked).chain(declared).collect();
     let extras: Vec<String> = locked.extras.iter().chain(&selecting.choice.extras).cloned().collect();
+    let groups: Vec<String> =
+        ["main".to_owned()].into_iter().chain(selecting.choice.groups.iter().cloned()).collect();
     ExplainedDistribution {
         name: locked.name.to_string(),
         version: Some(locked.version.clone()),
@@ -316,7 +322,7 @@ fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribu
         locked: Some(format!("{}:{}", locked.file.as_deref().unwrap_or(&lock.name), locked.line)),
         markers: all
             .into_iter()
-            .map(|marker| match selecting.target.evaluate(&marker, &extras) {
+            .map(|marker| match holds(&selecting.target, lock.format, &marker, &extras, &groups) {
                 Ok(verdict) => ExplainedMarker { marker, value: Some(verdict.value), values: verdict.values },
                 Err(error) => ExplainedMarker { marker, value: None, values: vec![error.to_string()] },
             })
@@ -402,7 +408,7 @@ fn chains(
     edges: &BTreeMap<DistributionName, BTreeSet<DistributionName>>,
 ) -> BTreeMap<DistributionName, Vec<String>> {
     let required: BTreeSet<&DistributionName> = edges.values().flatten().collect();
-    let roots: Vec<DistributionName> = if lock.format.is_graph() {
+    let roots: Vec<DistributionName> = if selecting.tells_declared {
         declared(lock, &selecting.choice).into_iter().collect()
     } else {
         let wanted = selecting.selection.wanted.iter().map(|locked| &locked.name);
@@ -486,7 +492,7 @@ pub fn explain_path(record: &Record, text: &str) -> Option<ExplainedPath> {
                         None => format!("bundled in the wheel of {name}"),
                     }
                 }
-                (Ecosystem::Debian, _) => {
+                (Ecosystem::Debian | Ecosystem::Rpm, _) => {
                     format!("a package that {} installed", dockerfile.map_or("a step", |file| &file.name))
                 }
                 _ if let Some(file) = dockerfile => {

@@ -3,7 +3,7 @@
 use crate::BuildError;
 use crate::stage::ArtifactFiles;
 use kiln_check::{smoke_file_missing, smoke_files};
-use kiln_collect::read_source;
+use kiln_collect::{Ruled, SourceTree, read_source};
 use kiln_dockerfile::read_context;
 use kiln_invocation::{InvocationError, Run, artifacts_of, known_names, read_usable_workspace};
 use kiln_plan::{ArtifactPlan, InvalidFiles, LayerInput, LockKind, Manifest, PlanInputs, Workspace, plan};
@@ -109,9 +109,13 @@ pub(crate) fn read_files(
     manifest: &Manifest,
     stat: &StatCache,
 ) -> Result<(PlanInputs, ArtifactFiles), BuildError> {
-    let source = match &manifest.source {
-        Some(section) => read_source(run.root(), &manifest.file, section, stat)?,
-        None => read_context(run.root(), manifest, stat)?,
+    let stated = stated_files(manifest);
+    let own = match manifest.sources.as_slice() {
+        [] => vec![read_context(run.root(), manifest, stat)?],
+        sections => sections
+            .iter()
+            .map(|section| read_source(run.root(), &manifest.file, section, &stated, stat))
+            .collect::<Result<_, _>>()?,
     };
     let steps = StepFiles::read(run.root(), manifest, stat)?;
     let file = |path: String| -> Result<Option<(String, Digest)>, BuildError> {
@@ -120,8 +124,9 @@ pub(crate) fn read_files(
         if full.is_file() { Ok(Some((path, stat.digest_of(&full)?.0))) } else { Ok(None) }
     };
     let mut inputs = PlanInputs {
-        source: manifest.source.as_ref().map(|_| source.tree.digest()),
-        context: manifest.dockerfile().map(|_| source.tree.digest()),
+        sources: manifest.sources.iter().zip(&own).map(|(_, source)| source.tree.digest()).collect(),
+        ruled: ruled(&own)?,
+        context: manifest.dockerfile().and(own.first()).map(|context| context.tree.digest()),
         step_files: steps.digests(manifest)?,
         epoch: run.source_date_epoch(),
         rules: Some(decides(run, manifest)?),
@@ -165,7 +170,30 @@ pub(crate) fn read_files(
         }
         inputs.check_files.push((path.clone(), stat.digest_of(&full)?.0));
     }
-    Ok((inputs, ArtifactFiles { own: source, steps }))
+    Ok((inputs, ArtifactFiles { own, steps }))
+}
+
+/// The locks and project files that a manifest names: they describe what is installed, and are not part of it.
+fn stated_files(manifest: &Manifest) -> BTreeSet<String> {
+    let Some(python) = &manifest.python else { return BTreeSet::new() };
+    let own = |path: &str| path.to_owned();
+    let stated = [
+        Some(python.lock.clone()),
+        python.project_path(),
+        python.requirements.clone(),
+        python.build_lock().map(own),
+        python.build_requirements().map(own),
+    ];
+    stated.into_iter().flatten().collect()
+}
+
+/// The digest of what the rules of source folders did, if that is told.
+fn ruled(own: &[SourceTree]) -> Result<Option<Digest>, BuildError> {
+    let ruled: Vec<&Ruled> = own.iter().map(|source| &source.ruled).collect();
+    match ruled.iter().all(|ruled| **ruled == Ruled::default()) {
+        true => Ok(None),
+        false => Ok(Some(digest_of_value(&ruled)?)),
+    }
 }
 
 /// What decides bytes or documents and is neither stated by the manifest nor read from the workspace: kiln's own code, and

@@ -29,17 +29,10 @@ pub fn against_base(
     }
     let mut checks =
         vec![Check::ran(CheckName::BasePaths, collection.owners.len(), "paths against the base")];
-    checks.push(match &base.contents.packages {
-        Some(packages) => Check::ran(CheckName::BasePackages, packages.len(), "packages of the base"),
-        None => Check::not_checked(
-            CheckName::BasePackages,
-            format!(
-                "the base {} has no package database that kiln reads, so its {} files are not told apart",
-                plan.base.definition.name,
-                base.contents.size().0
-            ),
-        ),
-    });
+    checks.push(
+        base.contents
+            .package_check("packages of the base", &format!("the base {}", plan.base.definition.name)),
+    );
     Ok(Verdict { findings, checks })
 }
 

@@ -2,8 +2,10 @@
 
 use crate::CheckError;
 use crate::environment::{environment, environment_in_image};
+use crate::reach::out_of_reach_in;
+use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
-use kiln_collect::{Collection, ReadyLayer};
+use kiln_collect::{Collection, ReadyLayer, denied};
 use kiln_engine::GuestPath;
 use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, collections, guest, writable};
 use kiln_plan::{ArtifactPlan, Manifest};
@@ -82,7 +84,7 @@ pub async fn import(
         inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
     }
     if !layer_trees.is_empty() {
-        inputs.push(tree("/opt", layer_trees).await?);
+        inputs.push(tree("/opt", layer_trees.clone()).await?);
     }
 
     let layer_path = "/opt/python".to_owned();
@@ -102,6 +104,13 @@ pub async fn import(
         ArtifactKind::LambdaLayer => modules.extend(manifest.check.modules.iter().cloned()),
         _ => own_modules.extend(manifest.check.modules.iter().cloned()),
     }
+    let parted = Parted::new(place.env, manifest);
+    let python =
+        image.and_then(|image| image.python.as_deref()).unwrap_or(&plan.base.definition.image.python);
+    let trees = layer_trees.iter().map(|tree| ("/opt", &**tree));
+    let trees =
+        trees.chain((manifest.kind == ArtifactKind::LambdaZip).then_some(("/var/task", &**collection)));
+    let is_fresh = image.is_some() || parted.changes_what_is_loaded(trees);
     let request = ImportRequest {
         handler: manifest.handler.clone(),
         modules: modules.into_iter().collect(),
@@ -114,42 +123,55 @@ pub async fn import(
         // An image has what its base provides, and needs no stand-ins.
         runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
+        user: Some(numbers(&place.user)?),
+        scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
+        fresh: is_fresh.then(|| {
+            std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()
+        }),
+        environment: parted.judged,
     };
-    let python = plan.base.definition.image.python.as_str();
-    let argv = std::iter::once(image.and_then(|image| image.python.as_deref()).unwrap_or(python))
-        .chain(place.options.iter().copied())
-        .chain(["-c", IMPORT_CHECK])
-        .map(str::to_owned)
-        .chain([request.to_json()])
-        .collect();
-    let program = Program::new(format!("{} import", manifest.name), place.image, argv)
-        .environment(place.env)
-        .working_dir(place.working_dir)
-        .user(place.user)
-        .inputs(inputs)
-        .scratch(place.scratch)
-        .memory(MEMORY)
-        .deadline(DEADLINE);
+    let argv = [python, "-I", "-S", "-B", "-c", IMPORT_CHECK, &request.to_json()];
+    let program =
+        Program::new(format!("{} import", manifest.name), place.image, argv.map(str::to_owned).to_vec())
+            .environment(parted.own)
+            .working_dir(place.working_dir)
+            .user(place.user)
+            .supervised()
+            .inputs(inputs)
+            .scratch(place.scratch)
+            .memory(MEMORY)
+            .deadline(DEADLINE);
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
     let report = match ran.ending {
         Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
-        ending => {
-            ImportReport::from_stdout(&ran.stdout).map_err(|_| Unreported::new(ending.code(), &ran.stderr))
-        }
+        Ending::Exit(0) => match ImportReport::from_stdout(&ran.stdout) {
+            Ok(report) => match report.hold(&request) {
+                Ok(()) => Ok(report),
+                Err(why) => Err(Unreported::tampered(why, &ran.stderr)),
+            },
+            Err(_) => Err(Unreported::new(Some(0), &ran.stderr)),
+        },
+        // A report counts for nothing where its program did not end as one that reports.
+        ending => Err(Unreported::new(ending.code(), &ran.stderr)),
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names);
-    for finding in &mut findings {
-        if finding.code == Code::ImportFailed {
-            *finding = around.explain_missing(&finding.subject.clone(), finding.clone());
-        }
-    }
+    let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names, around);
     let mut record = None;
     if let Ok(report) = &report {
         let (found, check) = scan_findings(report, around, &findings);
-        findings.extend(found);
+        let there = Vendored::of(report, manifest, collection, layers);
+        findings.extend(
+            found
+                .into_iter()
+                .filter(|finding| finding.code != Code::ImportUnresolved || !there.has(&finding.subject)),
+        );
         checks.push(check);
         record = Some(import_record(report, around, collection, manifest));
+    }
+    for finding in &mut findings {
+        if matches!(finding.code, Code::ImportFailed | Code::ImportUnresolved) {
+            *finding = told_where(finding.clone(), bases, plan, runtime, layers);
+        }
     }
     findings.extend(own.unmatched);
     checks.extend(own.skipped.map(|reason| Check::not_checked(CheckName::ImportOwn, reason)));
@@ -158,6 +180,99 @@ pub async fn import(
         texts.for_each(|text| *text = without_addresses(text));
     }
     Ok(Imported { findings, checks, record })
+}
+
+/// Where the code was seen to find modules besides the usual folders: it put such a folder on `sys.path` itself.
+struct Vendored<'a> {
+    /// The paths of the artifact and its layers, as the report would have them.
+    files: BTreeSet<String>,
+    /// The folders, with a `/` at the end.
+    folders: BTreeSet<&'a str>,
+}
+
+impl<'a> Vendored<'a> {
+    /// Reads it off the files that were loaded; one that is not there was not loaded, whatever the report says.
+    fn of(
+        report: &'a ImportReport,
+        manifest: &Manifest,
+        collection: &Collection,
+        layers: &[ReadyLayer],
+    ) -> Self {
+        let mount = manifest.mount();
+        let own = collection.owners.keys().map(|path| format!("{mount}/{path}"));
+        let of_layers = layers.iter().flat_map(|layer| layer.collection.owners.keys());
+        let files: BTreeSet<String> = own.chain(of_layers.map(|path| format!("/opt/{path}"))).collect();
+        let modules = || report.scan.unresolved.iter().map(|unresolved| unresolved.module.as_str());
+        let loaded = report.loaded.iter().filter(|file| files.contains(file.as_str()));
+        let folders =
+            loaded.flat_map(|file| modules().filter_map(move |module| folder_of(file, module))).collect();
+        Self { files, folders }
+    }
+
+    /// Whether a module is in one of them.
+    fn has(&self, module: &str) -> bool {
+        let place = module.replace('.', "/");
+        self.folders.iter().any(|folder| {
+            let inside = format!("{folder}{place}/");
+            self.files.contains(&format!("{folder}{place}.py"))
+                || self.files.range(inside.clone()..).next().is_some_and(|file| file.starts_with(&inside))
+                || self.files.range(format!("{folder}{place}.")..).next().is_some_and(|file| {
+                    file.starts_with(&format!("{folder}{place}.")) && file.ends_with(".so")
+                })
+        })
+    }
+}
+
+/// The folder in which a file is that module, if it is.
+fn folder_of<'a>(file: &'a str, module: &str) -> Option<&'a str> {
+    let place = module.replace('.', "/");
+    let without = file.strip_suffix("/__init__.py").or_else(|| file.strip_suffix(".py"));
+    let without =
+        without.or_else(|| file.strip_suffix(".so").and_then(|file| file.split_once('.')).map(|(f, _)| f))?;
+    without.strip_suffix(place.as_str()).filter(|folder| folder.ends_with('/'))
+}
+
+/// Adds where a missing module is: in a layer where Python does not look, or in the workspace beside a source folder.
+fn told_where(
+    mut finding: Finding,
+    bases: &Bases,
+    plan: &ArtifactPlan,
+    runtime: &Runtime,
+    layers: &[ReadyLayer],
+) -> Finding {
+    for layer in layers {
+        if let Some(path) = out_of_reach_in(&finding.subject, runtime, &layer.collection.tree) {
+            let name = &layer.name;
+            finding = finding
+                .detail(format!(
+                    "its layer {name} has it at `{path}`, where Python does not look for modules"
+                ))
+                .remedy(format!("bring it to python/ of the layer: see `into` under `[source]` of {name}"));
+        }
+    }
+    // What lies elsewhere in the workspace is no input of the artifact: it is told where nothing is recorded.
+    let run = bases.run();
+    if denied(plan, std::slice::from_ref(&finding), run.now()).is_none() {
+        return finding;
+    }
+    let top = finding.subject.split('.').next().unwrap_or_default().to_owned();
+    for section in &plan.manifest.sources {
+        let Some((above, _)) = section.path.rsplit_once('/') else { continue };
+        let beside = format!("{above}/{top}");
+        let taken = plan.manifest.sources.iter().any(|other| other.path == beside);
+        if !taken && run.root().join(&beside).is_dir() {
+            finding = finding.remedy(format!(
+                "or take the folder {beside}, which lies beside {}: write `[[source]]` for both, this one with `into = \"{top}\"`",
+                section.path
+            ));
+        } else if run.root().join(format!("{beside}.py")).is_file() {
+            finding = finding.remedy(format!(
+                "or take {beside}.py, which lies beside {}: write `[[source]]` for both folders",
+                section.path
+            ));
+        }
+    }
+    finding
 }
 
 /// Where and as whom the artifact is imported.
@@ -269,15 +384,17 @@ impl OwnCode {
                 unused.clear();
                 break;
             }
-            this.sources.push(source.to_owned());
             let dotted = dotted(source);
             unused.retain(|pattern| !names(pattern, &dotted));
+            // What is not the function's code is neither imported nor read for its imports.
+            if skip.iter().any(|pattern| names(pattern, &dotted)) {
+                skipped.insert(format!("{dotted} (`skip` in the manifest)"));
+                continue;
+            }
+            this.sources.push(source.to_owned());
             match own_module(source) {
-                Some(module) if !skip.iter().any(|pattern| names(pattern, &module)) => {
-                    this.modules.insert(module);
-                }
                 Some(module) => {
-                    skipped.insert(format!("{module} (`skip` in the manifest)"));
+                    this.modules.insert(module);
                 }
                 None => {
                     skipped.insert(source.to_owned());
@@ -355,7 +472,7 @@ fn import_record(
         .collect();
     let mut record = ImportRecord { computed: report.scan.dynamic.clone(), ..ImportRecord::default() };
     for (name, offered) in &around.installed {
-        let tried = report.modules.iter().filter(|module| !module.own && offered.contains(&module.name));
+        let tried = report.modules.iter().filter(|m| !m.own && offered.contains(&m.name));
         let tried: Vec<_> = tried.collect();
         let failed = tried.iter().find_map(|module| Some((&module.name, module.problem.as_ref()?)));
         let state = match failed {
@@ -367,6 +484,10 @@ fn import_record(
             },
             Some((module, _)) => Importable::NotChecked {
                 reason: format!("importing {module} needs a value from a module that only the runtime has"),
+            },
+            None if tried.iter().any(|module| module.after_handler) => Importable::NotChecked {
+                reason: "it can be imported in the handler's process, by its own word, and not alone"
+                    .to_owned(),
             },
             None if !tried.is_empty() || used.contains(name.as_str()) => Importable::Yes,
             None if offered.is_empty() => Importable::NotChecked { reason: "it offers no module".to_owned() },

@@ -2,10 +2,11 @@
 
 use crate::CheckError;
 use crate::environment::{environment, environment_in_image};
+use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
 use kiln_engine::InputTree;
-use kiln_guest::{Bases, Ending, Loaded, Program, collections, input_tree};
+use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, Ran, collections, input_tree};
 use kiln_invocation::Run;
 use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
 use kiln_python::{
@@ -112,6 +113,7 @@ pub async fn smoke(
         Some(loaded) => environment_in_image(plan, runtime, &loaded.runs),
         None => environment(plan, runtime),
     };
+    let parted = Parted::new(env, manifest);
     let seconds = manifest.check.timeout.unwrap_or(SECONDS);
     let memory = manifest.check.memory.unwrap_or(MEMORY);
     let request = SmokeRequest {
@@ -138,11 +140,13 @@ pub async fn smoke(
         working_dir: "/var/task".to_owned(),
         arn: format!(
             "arn:aws:lambda:{}:123456789012:function:{}",
-            env.get("AWS_REGION").map_or("us-east-1", String::as_str),
+            parted.own.get("AWS_REGION").map_or("us-east-1", String::as_str),
             manifest.name
         ),
         init_seconds: INIT_SECONDS,
         seconds,
+        user: numbers(NOBODY)?,
+        environment: parted.judged,
         events: events
             .iter()
             .enumerate()
@@ -158,8 +162,9 @@ pub async fn smoke(
     let deadline = (u64::from(INIT_SECONDS) + u64::from(seconds) + 5).saturating_mul(count) + 60;
     let argv = [python.as_str(), "-I", "-S", "-B", "-c", RUNTIME_API, &request.to_json()];
     let program = Program::new(format!("{} smoke", manifest.name), image, argv.map(str::to_owned).to_vec())
-        .environment(env)
+        .environment(parted.own)
         .working_dir("/var/task")
+        .supervised()
         .inputs(inputs)
         .memory((u64::from(memory) << 20) + OVERHEAD)
         .processes(1024)
@@ -167,7 +172,12 @@ pub async fn smoke(
         .deadline(Duration::from_secs(deadline));
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
     let report = match SmokeReport::from_stdout(&ran.stdout) {
-        Ok(report) => report,
+        // Where memory ran out, the kernel ended the function, and the server told of it and ended with 3.
+        Ok(report) => match report.hold(&request, if ran.ending.is_success() { 0 } else { ended_with(&ran) })
+        {
+            Ok(()) => report,
+            Err(why) => return Ok(tampered(manifest, &why)),
+        },
         Err(_) if ran.ending == Ending::NoSuchProgram => {
             return not_checked(format!(
                 "base {} has no Python, which serves the Runtime API",
@@ -192,6 +202,24 @@ pub async fn smoke(
         findings: judged.problems.into_iter().map(|problem| finding(bases.run(), plan, problem)).collect(),
         checks: judged.checks,
     })
+}
+
+/// What the server ended with: the engine says that memory ran out instead, where it did.
+fn ended_with(ran: &Ran) -> i64 {
+    match ran.ending {
+        Ending::OutOfMemory => 3,
+        _ => ran.ending.code().unwrap_or(-1),
+    }
+}
+
+/// What comes of a report that is none of the server's.
+fn tampered(manifest: &Manifest, why: &str) -> Smoke {
+    let cause = format!("what came of its events is not what the server of the check reports: {why}");
+    let finding = Finding::new(Code::CheckTampered, manifest.name.as_str(), cause).remedy(
+        "see what the function does while it handles events: it interferes with processes that are not its own",
+    );
+    let check = Check::not_checked(CheckName::Smoke, "the check was tampered with");
+    Smoke { findings: vec![finding], checks: vec![check], measured: None }
 }
 
 /// An event with what its files hold.

@@ -30,6 +30,7 @@ fn own(files: &[(&str, &[u8])]) -> Part {
         bundled: false,
     });
     Part {
+        folder: None,
         component: component(ComponentId::new(Ecosystem::Application, "app"), Ecosystem::Application, "app"),
         brought_by: BroughtBy::Source,
         files: files.collect(),
@@ -107,7 +108,7 @@ async fn what_is_reported_of_an_import_last_counts() {
         lie["handler"]["outcome"] = "module-missing".into();
         format!("KILN-IMPORT-REPORT {lie}\nKILN-IMPORT-REPORT {}\n", imported(request))
     };
-    check(forged, 0, &[]).await;
+    check(forged, 0, &["the process ended itself while importing it, with exit code 0"]).await;
     let missing = |request: &Value| {
         let mut told = imported(request);
         told["handler"]["outcome"] = "module-missing".into();

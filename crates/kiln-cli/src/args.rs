@@ -74,7 +74,7 @@ pub(crate) enum Command {
     History(History),
     /// Shows one build: its inputs, parts, findings and checks
     Show(Show),
-    /// Says whether files are the ones that their records describe
+    /// Says whether what is published, or a file, is what was built
     Verify(Verify),
     /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
     Push(Push),
@@ -181,6 +181,12 @@ pub(crate) struct Lock {
     /// Pins a base: its packages or its image digest; may be given more than once
     #[arg(long = "base", value_name = "NAME")]
     pub(crate) bases: Vec<BaseName>,
+    /// Makes the base, if there is none of its name: the one that kiln knows for this runtime of Lambda
+    #[arg(long, requires = "bases", value_name = "RUNTIME")]
+    pub(crate) runtime: Option<String>,
+    /// The platform that a base is made for; may be given more than once [default: linux/amd64]
+    #[arg(long = "platform", requires = "runtime", value_name = "PLATFORM")]
+    pub(crate) platforms: Vec<Platform>,
     /// Pins the tools that kiln runs, in kiln.lock: the newest uv
     #[arg(long)]
     pub(crate) tools: bool,
@@ -242,11 +248,15 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Published files, or files elsewhere that are said to be one
-    #[arg(required_unless_present = "cross_check")]
+    /// Published files, or files elsewhere that are said to be one [default: everything under dist/, its index, and the
+    /// ledger]
     pub(crate) files: Vec<PathBuf>,
+    /// Sets what is damaged right from what is left, says what it did, and looks at everything again; what cannot be had
+    /// any more is recorded as lost
+    #[arg(long, conflicts_with_all = ["files", "record", "cross_check"])]
+    pub(crate) repair: bool,
     /// The record to hold them against [default: record.json beside the file, else the ledger by digest]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "files")]
     pub(crate) record: Option<PathBuf>,
     /// Installs the distributions of a build (ARTIFACT, ARTIFACT@latest or a published zip) with the pip of its base,
     /// too, and compares

@@ -5,9 +5,13 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_plan::{InvalidFiles, Problem};
 use kiln_record::{Exit, Hint, RunError, exit};
 use std::error::Error;
+use std::io::ErrorKind;
 
 /// How long a line of source may be before it is cut.
 const WIDTH: usize = 110;
+
+/// How long a line of a message may be. Errors cut what they quote themselves; this is for those of libraries that do not.
+const LONGEST_LINE: usize = 1_000;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -66,8 +70,28 @@ impl<E: RunError + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let root = (&error as &dyn RunError).root() as &(dyn Error + 'static);
         let problems = root.downcast_ref::<InvalidFiles>().map_or_else(Vec::new, |files| files.0.clone());
-        Self { code: error.exit(), message: chain(&error), hints: error.hints(), problems }
+        let mut hints = error.hints();
+        if is_disk_full(root) || is_disk_full(&error) {
+            hints.push(FULL.into());
+        }
+        Self { code: error.exit(), message: cut(&chain(&error)), hints, problems }
     }
+}
+
+/// What to do where a disk is full: the message names the file.
+const FULL: &str = "make room on that disk, or use another one: KILN_STORE names the store, --dist the output folder; what was published and recorded is as it was";
+
+/// Whether an error, or what caused it, is that a disk is full.
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind.is_some_and(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// An error with what caused it.
@@ -84,10 +108,19 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// A text whose lines are no longer than anyone reads.
+fn cut(text: &str) -> String {
+    let short = |line: &str| match line.char_indices().nth(LONGEST_LINE) {
+        Some((end, _)) => format!("{}… ({} bytes)", &line[..end], line.len()),
+        None => line.to_owned(),
+    };
+    text.split('\n').map(short).collect::<Vec<_>>().join("\n")
+}
+
 /// Shows a problem with the line that it is in.
 fn render_problem(problem: &Problem, printer: Printer) -> String {
     // What the renderer adds are its own colours, so none may be in what it is given.
-    let (message, file) = (harmless_in_place(&problem.message), harmless_in_place(&problem.file));
+    let (message, file) = (harmless_in_place(&cut(&problem.message)), harmless_in_place(&problem.file));
     let help = problem.help.as_deref().map(harmless_in_place);
     let (source, span) = match (&problem.text, &problem.span) {
         (Some(source), Some(span)) if source.get(span.clone()).is_some_and(|part| !part.is_empty()) => {
@@ -108,7 +141,7 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::render_problem;
+    use super::{cut, render_problem};
     use crate::args::Colour;
     use crate::printer::Printer;
     use kiln_plan::Problem;
@@ -129,6 +162,19 @@ mod tests {
         // Several lines, up to the end of the file.
         let several = shown("a = 1\nb = [\n  2,\n]", "[\n  2,\n]");
         assert!(several.contains("--> kiln.toml:2:5") && several.contains("4 | | ]"), "{several}");
+    }
+
+    #[test]
+    fn a_long_line_of_a_message_is_cut() {
+        let long = format!("first\n`{}` is no version\nlast", "é".repeat(400_000));
+        let shown = cut(&long);
+        assert!(
+            shown.len() < 2_200 && shown.starts_with("first\n`é") && shown.ends_with("\nlast"),
+            "{shown}"
+        );
+        let problem = Problem::in_file("a.lock", long);
+        let shown = render_problem(&problem, Printer::new(false, Colour::Never, false, false));
+        assert!(shown.len() < 3_000, "{}", shown.len());
     }
 
     #[test]

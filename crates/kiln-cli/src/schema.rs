@@ -5,11 +5,12 @@
 
 use crate::command::{
     build, cross_check, explain_document, export, lock, lock_artifact, pins, pull, push, show, verify,
+    verify_workspace,
 };
 use kiln_audit::Diff;
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
 use kiln_record::{ArtifactName, IndexRecord, Record};
-use kiln_store::{LedgerEntry, RunDetails};
+use kiln_store::{Heads, LedgerEntry, LostEntry, RunDetails};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -44,7 +45,7 @@ fn written_by_people() -> [Named; 3] {
     ]
 }
 
-fn written_by_kiln() -> [Named; 8] {
+fn written_by_kiln() -> [Named; 10] {
     [
         titled("tools-lock", "kiln.lock", reading().into_root_schema_for::<ToolsLock>()),
         titled("base-lock", "images/<base>.lock", reading().into_root_schema_for::<BaseLock>()),
@@ -57,11 +58,13 @@ fn written_by_kiln() -> [Named; 8] {
         titled("platforms", "dist/<image>/platforms.json", of::<IndexRecord>()),
         titled("index", "dist/index.json", kiln_publish::deployment_index_schema(writing())),
         titled("ledger-entry", ".kiln/ledger/<artifact>/<number>/entry.json", of::<LedgerEntry>()),
+        titled("heads", ".kiln/heads.json", of::<Heads>()),
+        titled("lost-entry", ".kiln/ledger/<artifact>/<number>/lost.json", of::<LostEntry>()),
         titled("run-details", ".kiln/ledger/<artifact>/<number>/run.json", of::<RunDetails>()),
     ]
 }
 
-fn printed() -> [Named; 16] {
+fn printed() -> [Named; 17] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         json("output/build", "kiln build", of::<build::Document<'_>>()),
@@ -78,7 +81,8 @@ fn printed() -> [Named; 16] {
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),
-        json("output/verify", "kiln verify", of::<Vec<verify::Row<'_>>>()),
+        json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
+        json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
         json("output/cross-check", "kiln verify --cross-check", of::<cross_check::Document<'_>>()),
         json("output/push", "kiln push", of::<Vec<push::Row<'_>>>()),
         json("output/pull", "kiln pull", of::<pull::Document<'_>>()),

@@ -8,7 +8,8 @@ use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_engine::{EngineSettings, Session};
 use kiln_fetch::{CrateSetting, Mirror, NetworkSettings, apt_mirrors, cargo_config_paths, configured_crates};
-use kiln_invocation::{Environment, WORKSPACE_FILE, find_workspace, read_usable_workspace};
+use kiln_invocation::{Environment, RegistryMirror, WORKSPACE_FILE, find_workspace, read_usable_workspace};
+use kiln_plan::RegistryMirrorSetting;
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -75,6 +76,10 @@ impl Settings {
                 debian_mirrors(settings.debian_mirror, variables)?
             } else {
                 Vec::new()
+            },
+            registry_mirrors: match fetches {
+                true => registry_mirrors(&settings.registries, variables)?,
+                false => Vec::new(),
             },
             crates: crates(variables, home.as_deref()),
             engine: engine(variables, home.as_deref()),
@@ -170,6 +175,29 @@ fn debian_mirrors(named: Option<String>, variables: &Variables) -> Result<Vec<Mi
         );
     }
     Ok(apt_mirrors(&texts(&paths)))
+}
+
+/// The mirrors of registries that the workspace and the variable name. The longest prefix decides, of two that are equally long
+/// the variable's: it is of this machine.
+fn registry_mirrors(
+    named: &[RegistryMirrorSetting],
+    variables: &Variables,
+) -> Result<Vec<RegistryMirror>, Failure> {
+    let of_workspace = named.iter().map(|one| Ok((one.prefix.as_str(), one.mirror.as_str(), WORKSPACE_FILE)));
+    let given = variables.get(var::KILN_REGISTRY_MIRRORS).unwrap_or_default();
+    let of_variable = given.split_whitespace().map(|pair| match pair.split_once('=') {
+        Some((prefix, mirror)) => Ok((prefix, mirror, var::KILN_REGISTRY_MIRRORS)),
+        None => Err(Failure::input(format!(
+            "{}: `{pair}` is not PREFIX=MIRROR, such as public.ecr.aws=mirror.example.org/ecr-public",
+            var::KILN_REGISTRY_MIRRORS
+        ))),
+    });
+    let mirror = |pair: Result<(&str, &str, &str), Failure>| {
+        let (prefix, mirror, from) = pair?;
+        RegistryMirror::new(prefix, mirror)
+            .map_err(|error| Failure::input(format!("{from}: the mirror of a registry: {error}")))
+    };
+    of_workspace.chain(of_variable).map(mirror).collect()
 }
 
 /// The crates registry of the host's cargo: what it is configured for, else the index that it keeps a copy of.

@@ -2,15 +2,27 @@
 
 use kiln_audit::format_size;
 use kiln_record::{ComponentId, Transformation};
+use std::collections::BTreeSet;
 
 /// How many components a rule's effect is told for.
 const SHOWN: usize = 5;
 
 /// A rule's effect, such as `drop-tests left out 1,234 files, 5.6 MiB`; none for a rule that found nothing to do.
 pub(crate) fn line(rule: &Transformation) -> Option<String> {
+    if !rule.not_taken.is_empty() {
+        return Some(format!("{} left out {}", rule.rule, named(&rule.not_taken)));
+    }
     (rule.files > 0).then(|| {
         format!("{} {}", rule.rule, effect(rule.files, rule.bytes_before, rule.bytes_after, verb(rule)))
     })
+}
+
+/// Names, the first of them if there are many.
+fn named(names: &BTreeSet<String>) -> String {
+    let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let rest = names.len() - first.len();
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
 }
 
 /// What is said of a rule that found nothing to do.

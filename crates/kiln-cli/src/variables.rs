@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 pub(crate) const KILN_STORE: &str = "KILN_STORE";
 /// The Debian mirror for bases that name none.
 pub(crate) const KILN_DEBIAN_MIRROR: &str = "KILN_DEBIAN_MIRROR";
+/// Mirrors of container registries, as `PREFIX=MIRROR` with a space between two.
+pub(crate) const KILN_REGISTRY_MIRRORS: &str = "KILN_REGISTRY_MIRRORS";
 /// Where the archives of crates are, as the `dl` of a registry's `config.json`.
 pub(crate) const KILN_CRATES: &str = "KILN_CRATES";
 /// The folder of cargo's configuration and caches.

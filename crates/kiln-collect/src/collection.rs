@@ -53,8 +53,8 @@ impl Collection {
                 }
             }
         }
-        for part in own {
-            collection.add_own(part);
+        for (index, part) in own.iter().enumerate() {
+            collection.add_own(part, &own[..index]);
         }
         // The libraries that a distribution bundles are components of their own.
         for (part, file) in parts.iter().flat_map(|part| part.files.iter().map(move |file| (part, file))) {
@@ -74,7 +74,8 @@ impl Collection {
         collection
     }
 
-    fn add_own(&mut self, part: &Part) {
+    /// Adds what no distribution brings, after the parts before it.
+    fn add_own(&mut self, part: &Part, before: &[&Part]) {
         let name = &part.component.name;
         let whose = match part.brought_by {
             BroughtBy::Upstream => format!("the upstream source {name}"),
@@ -85,6 +86,21 @@ impl Collection {
             if let Some(owner) = self.owners.get(path)
                 && self.tree.get(path) != Some(entry)
             {
+                if let (Some(folder), true) = (&part.folder, *owner == part.component.id) {
+                    let mut others =
+                        before.iter().filter(|other| other.files.iter().any(|file| file.path == *path));
+                    let other = others.next().and_then(|other| other.folder.as_deref()).unwrap_or(folder);
+                    self.findings.push(
+                        Finding::new(
+                            Code::PathCollision,
+                            path.as_str(),
+                            format!("the source folders {other} and {folder} both have `{path}`, with different content"),
+                        )
+                        .remedy(format!("leave one out: add it to `exclude` of {other} or of {folder}"))
+                        .remedy("or give one of the folders another place with `into`"),
+                    );
+                    continue;
+                }
                 let is_python = owner.ecosystem() == Ecosystem::Python;
                 let owner = owner.as_str().rsplit('/').next().unwrap_or_default();
                 let mut finding = Finding::new(
@@ -121,8 +137,8 @@ impl Collection {
         }
     }
 
-    /// Paths that differ only in case are one path where the archive is unpacked on other systems, and no archive of ours
-    /// holds them.
+    /// Paths that differ only in case are one path where the archive is unpacked on other systems. Lambda's file system tells
+    /// them apart, so that a person may accept such a pair.
     fn refuse_case_collisions(&mut self) {
         let mut folded: BTreeMap<String, &TreePath> = BTreeMap::new();
         for path in self.owners.keys() {
@@ -130,7 +146,7 @@ impl Collection {
             let owner = |path: &TreePath| self.owners.get(path).map(ToString::to_string).unwrap_or_default();
             self.findings.push(
                 Finding::new(
-                    Code::PathCollision,
+                    Code::CaseCollision,
                     path.as_str(),
                     format!(
                         "`{other}` of {} and `{path}` of {} differ only in case",
@@ -138,7 +154,10 @@ impl Collection {
                         owner(path)
                     ),
                 )
-                .remedy("rename one of them, or leave it out"),
+                .remedy("rename one of them, or leave it out")
+                .remedy(format!(
+                    "or, if nobody unpacks the archive but Lambda, accept it: [[policy.exception]] with code = \"case-collision\", subject = \"{path}\", a reason and until"
+                )),
             );
         }
     }

@@ -11,7 +11,9 @@ mod layer;
 mod part;
 mod policy;
 mod source;
+mod source_verdict;
 mod strip;
+mod vendored;
 mod verdict;
 
 pub use archive::tree_of_archive;
@@ -21,6 +23,11 @@ pub use error::CollectError;
 pub use layer::ReadyLayer;
 pub use part::{BroughtBy, Content, MemberStream, Part, PartFile, below, component};
 pub use policy::{audit_policy, has_ended};
-pub use source::{SourceTree, globs, link_stays_inside, read_context, read_given, read_source};
+pub use source::{
+    Git, Ruled, SOURCE_RULES, SourceRule, SourceTree, globs, link_stays_inside, read_context, read_given,
+    read_source,
+};
+pub use source_verdict::{source_transformations, source_verdict};
 pub use strip::strip;
+pub use vendored::own_vendored;
 pub use verdict::{Denied, Judged, Verdict, denied, judge};

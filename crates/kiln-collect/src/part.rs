@@ -79,6 +79,8 @@ pub struct Part {
     pub component: Component,
     /// Who brings it.
     pub brought_by: BroughtBy,
+    /// The folder of the workspace that it is, if it is one.
+    pub folder: Option<String>,
     /// Its files.
     pub files: Vec<PartFile>,
     /// The modules that it offers to be imported, dotted, if it is of a language that has such.
@@ -112,6 +114,7 @@ impl Part {
             files: files.collect(),
             component,
             brought_by,
+            folder: None,
             modules: Vec::new(),
             unreadable_elf: BTreeMap::new(),
         }
@@ -146,6 +149,7 @@ pub fn component(id: ComponentId, ecosystem: Ecosystem, name: &str) -> Component
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        package: None,
         upstream: None,
         built_from: None,
         made_by: None,

@@ -1,16 +1,25 @@
 //! An artifact's own files: from folders on disk to a tree.
 
+mod git_index;
+mod gitignore;
+mod rules;
+
 use crate::CollectError;
 use fs_err as fs;
+use git_index::{Tracked, WorkTree};
+use gitignore::GitIgnores;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use kiln_plan::{InvalidFiles, Problem, SourceSection};
 use kiln_record::{Defect, Entry, Mode, Tree, TreePath};
 use kiln_store::StatCache;
-use std::collections::BTreeMap;
+use rules::{Candidate, SourceRules, names_it};
+pub use rules::{SOURCE_RULES, SourceRule};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Folders that are never part of an artifact: version control, and bytecode that depends on who ran the code last.
+/// Folders that no context and no step is given: version control, and bytecode that depends on who ran the code last.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
 /// Who takes the files of a context, for messages.
@@ -23,9 +32,39 @@ pub struct SourceTree {
     pub tree: Tree,
     /// Where each regular file's content is.
     pub files: BTreeMap<TreePath, PathBuf>,
+    /// What the rules of a source folder made of it.
+    pub ruled: Ruled,
 }
 
-/// Reads the tree of a source folder. File content is only read where the stat cache does not know it.
+/// What the rules of source folders left out, and what git knows of the rest. All of it follows from the folder, and what a
+/// repository does not track is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ruled {
+    /// By rule, what it left out, relative to the source folder; a folder has a `/` at its end. Of a repository, what git
+    /// tracks: the rest is of one machine. Bytecode and the folders of version control are not listed.
+    pub left_out: BTreeMap<&'static str, BTreeSet<String>>,
+    /// Files that git tracks, and that a rule for what people do not track left out.
+    pub tracked_left_out: BTreeMap<String, &'static str>,
+    /// Files that are taken and that git neither tracks nor ignores.
+    pub untracked: Vec<String>,
+    /// Whether the folder is in a repository, or why that could not be read.
+    pub git: Git,
+}
+
+/// What git knows of a source folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Git {
+    /// It is in no repository.
+    #[default]
+    Absent,
+    /// What is tracked is known.
+    Known,
+    /// Why it is not.
+    Unknown(String),
+}
+
+/// Reads the tree of a source folder, without what [`SourceRule`]s leave out. `stated` are the paths in the workspace of the
+/// locks and project files that the manifest names. File content is only read where the stat cache does not know it.
 ///
 /// # Errors
 /// If the folder is not there, takes no file, or holds what cannot be packed.
@@ -33,9 +72,98 @@ pub fn read_source(
     root: &Path,
     manifest_file: &str,
     section: &SourceSection,
+    stated: &BTreeSet<String>,
     stat: &StatCache,
 ) -> Result<SourceTree, CollectError> {
-    read_folder(root, manifest_file, "`source.path`", section, &|_| false, stat)
+    let folder = root.join(&section.path);
+    let work_tree = WorkTree::around(&folder);
+    let top = work_tree.as_ref().map_or(root, |tree| tree.root.as_path());
+    let ignores = |error: String| -> CollectError {
+        InvalidFiles(vec![Problem::in_file(manifest_file, error).help("make it readable, or smaller")]).into()
+    };
+    let outside = GitIgnores::down_to(top, &folder).map_err(ignores)?;
+    // A folder that is itself ignored is not the repository's, whatever is in it.
+    let own = folder.ancestors().take_while(|at| *at != top).all(|at| !outside.ignores(at, true));
+    let (git, tracked) = match work_tree.as_ref().filter(|_| own).map(WorkTree::tracked) {
+        None => (Git::Absent, None),
+        Some(Ok(tracked)) => (Git::Known, Some(tracked)),
+        Some(Err(reason)) => (Git::Unknown(reason), None),
+    };
+    let within = folder.strip_prefix(top).ok().and_then(Path::to_str).unwrap_or_default().to_owned();
+    let mut rules = Ruling {
+        rules: SourceRules::new(&section.path, stated)?,
+        include: &section.include,
+        ignores: BTreeMap::from([(folder, outside)]),
+        tracked,
+        within,
+        ruled: Ruled { git, ..Ruled::default() },
+    };
+    let mut source =
+        read_folder(root, manifest_file, "`source.path`", section, &|_| false, Some(&mut rules), stat)?;
+    source.ruled = rules.finish(&source.tree);
+    Ok(source)
+}
+
+/// The rules of one source folder while it is read.
+struct Ruling<'a> {
+    rules: SourceRules,
+    include: &'a [String],
+    /// The `.gitignore` files that hold in each folder.
+    ignores: BTreeMap<PathBuf, GitIgnores>,
+    tracked: Option<Tracked>,
+    /// The source folder in the working tree.
+    within: String,
+    ruled: Ruled,
+}
+
+impl Ruling<'_> {
+    /// Whether something is left out.
+    fn leaves_out(&mut self, path: &Path, relative: &str, folder: bool) -> Result<bool, String> {
+        let above = path.parent().and_then(|above| self.ignores.get(above)).cloned().unwrap_or_default();
+        let ignored = above.ignores(path, folder);
+        let candidate = Candidate { path: relative, folder, has: &|name| path.join(name).is_file() };
+        let rule = self.rules.of(&candidate, ignored).filter(|rule| {
+            !rule.can_be_overruled() || !self.include.iter().any(|pattern| names_it(pattern, relative))
+        });
+        let Some(rule) = rule else {
+            if folder {
+                self.ignores.insert(path.to_owned(), above.with(path)?);
+            }
+            return Ok(false);
+        };
+        let in_git = self.in_repository(relative);
+        let is_tracked = self.tracked.as_ref().map(|tracked| tracked.has_below(&in_git));
+        let silent = matches!(rule, SourceRule::Bytecode)
+            || rule == SourceRule::VersionControl && (folder || relative.ends_with(".git"));
+        if !silent && is_tracked != Some(false) {
+            let name = format!("{relative}{}", if folder { "/" } else { "" });
+            let expected =
+                matches!(rule, SourceRule::ProjectFile | SourceRule::Workspace | SourceRule::VersionControl);
+            if is_tracked == Some(true) && !expected {
+                self.ruled.tracked_left_out.insert(name.clone(), rule.as_str());
+            }
+            self.ruled.left_out.entry(rule.as_str()).or_default().insert(name);
+        }
+        Ok(true)
+    }
+
+    /// A path of the source folder as the repository has it.
+    fn in_repository(&self, relative: &str) -> String {
+        match self.within.as_str() {
+            "" => relative.to_owned(),
+            within => format!("{within}/{relative}"),
+        }
+    }
+
+    /// What came of it, once the tree is read.
+    fn finish(mut self, tree: &Tree) -> Ruled {
+        if let Some(tracked) = &self.tracked {
+            let untracked = tree.iter().map(|(path, _)| path.as_str());
+            self.ruled.untracked =
+                untracked.filter(|path| !tracked.has(&self.in_repository(path))).map(str::to_owned).collect();
+        }
+        self.ruled
+    }
 }
 
 /// Reads the folder that a Dockerfile copies from. `ignored` says which files it cannot see; it may be that it sees none.
@@ -55,7 +183,7 @@ pub fn read_context(
         exclude: Vec::new(),
         into: None,
     };
-    read_folder(root, manifest_file, CONTEXT, &section, ignored, stat)
+    read_folder(root, manifest_file, CONTEXT, &section, ignored, None, stat)
 }
 
 /// Reads what a step is given: a folder, or one file under its own name. `what` is who takes it, for messages.
@@ -71,7 +199,7 @@ pub fn read_given(
 ) -> Result<SourceTree, CollectError> {
     let path = root.join(&section.path);
     if !path.is_file() {
-        return read_folder(root, manifest_file, what, section, &|_| false, stat);
+        return read_folder(root, manifest_file, what, section, &|_| false, None, stat);
     }
     let mut source = SourceTree::default();
     let name = section.path.rsplit('/').next().unwrap_or_default();
@@ -94,6 +222,7 @@ fn read_folder(
     what: &str,
     section: &SourceSection,
     ignored: &dyn Fn(&TreePath) -> bool,
+    mut ruling: Option<&mut Ruling<'_>>,
     stat: &StatCache,
 ) -> Result<SourceTree, CollectError> {
     let folder = root.join(&section.path);
@@ -110,6 +239,12 @@ fn read_folder(
             "name a folder beside the manifest",
         ));
     }
+    stays_in_workspace(root, &folder).map_err(|message| {
+        problem(
+            format!("{what} names {}, {message}", section.path),
+            "name the folder itself; what is not in the workspace comes from a repository with `[[upstream]]`",
+        )
+    })?;
     let include = globs(&section.include).map_err(|message| problem(message, "see docs/manifests.md"))?;
     let exclude = globs(&section.exclude).map_err(|message| problem(message, "see docs/manifests.md"))?;
 
@@ -121,14 +256,20 @@ fn read_folder(
             let path = entry.path();
             let kind = entry.file_type()?;
             let name = entry.file_name();
-            if NEVER.iter().any(|never| name == *never) {
+            if ruling.is_none() && NEVER.iter().any(|never| name == *never) {
                 continue;
+            }
+            let relative = path.strip_prefix(&folder).unwrap_or(&path);
+            if let (Some(ruling), Some(relative)) = (ruling.as_mut(), relative.to_str()) {
+                let left_out = ruling.leaves_out(&path, relative, kind.is_dir());
+                if left_out.map_err(|message| problem(message, "make it readable, or smaller"))? {
+                    continue;
+                }
             }
             if kind.is_dir() {
                 pending.push(path);
                 continue;
             }
-            let relative = path.strip_prefix(&folder).unwrap_or(&path);
             let Some(relative) = relative.to_str() else {
                 return Err(problem(
                     format!("the file name {} is not UTF-8", relative.display()),
@@ -175,10 +316,19 @@ fn read_folder(
     if source.tree.is_empty() && what != CONTEXT {
         return Err(problem(
             format!("{what} takes no file from {}", section.path),
-            "check `include` and `exclude`",
+            "check `include` and `exclude`; docs/manifests.md says what is left out unless `include` names it",
         ));
     }
     Ok(source)
+}
+
+/// Refuses a folder that a link leads out of the workspace to: it is what the link says, and not what its name says.
+fn stays_in_workspace(root: &Path, folder: &Path) -> Result<(), String> {
+    let real = |path: &Path| fs::canonicalize(path).map_err(|error| error.to_string());
+    if real(folder)?.starts_with(real(root)?) {
+        return Ok(());
+    }
+    Err("which a link leads out of the workspace".to_owned())
 }
 
 /// The target of a link that stays inside the source folder.
@@ -243,6 +393,11 @@ mod tests {
         }
     }
 
+    fn read(root: &Path, section: &SourceSection) -> Result<SourceTree, CollectError> {
+        let stat = StatCache::load(&root.join("stat"));
+        read_source(root, "manifests/app.toml", section, &BTreeSet::new(), &stat)
+    }
+
     fn workspace() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("manifests/app");
@@ -257,9 +412,7 @@ mod tests {
 
     fn check(include: &[&str], exclude: &[&str], expect: &[&str]) {
         let root = workspace();
-        let stat = StatCache::load(&root.path().join("stat"));
-        let source =
-            read_source(root.path(), "manifests/app.toml", &section(include, exclude), &stat).unwrap();
+        let source = read(root.path(), &section(include, exclude)).unwrap();
         let paths: Vec<&str> = source.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, expect);
     }
@@ -277,10 +430,7 @@ mod tests {
         let root = workspace();
         let app = root.path().join("manifests/app");
         std::os::unix::fs::symlink("../a.py", app.join("lib/good")).unwrap();
-        let read = || {
-            let stat = StatCache::load(&root.path().join("stat"));
-            read_source(root.path(), "manifests/app.toml", &section(&["**"], &[]), &stat)
-        };
+        let read = || read(root.path(), &section(&["**"], &[]));
         assert!(read().is_ok());
         for target in ["/etc/passwd", "../../secret"] {
             std::os::unix::fs::symlink(target, app.join("lib/bad")).unwrap();
@@ -290,11 +440,60 @@ mod tests {
     }
 
     #[test]
+    fn rules_leave_out_what_include_does_not_name() {
+        let root = workspace();
+        let app = root.path().join("manifests/app");
+        // No repository, so that all that is left out is told.
+        fs::remove_dir_all(app.join(".git")).unwrap();
+        fs::create_dir_all(app.join("generated")).unwrap();
+        for file in [".gitignore", ".env", "generated/x.json", "generated/y.json", "pyproject.toml", "a.py~"]
+        {
+            fs::write(app.join(file), "generated\n").unwrap();
+        }
+        let taken = |include: &[&str]| -> (Vec<String>, Ruled) {
+            let source = read(root.path(), &section(include, &["tests/**"])).unwrap();
+            (source.tree.iter().map(|(path, _)| path.to_string()).collect(), source.ruled)
+        };
+        let (files, ruled) = taken(&["**"]);
+        assert_eq!(files, [".hidden", "a.py", "lib/b.py"]);
+        let names: Vec<(&str, Vec<&str>)> = ruled
+            .left_out
+            .iter()
+            .map(|(rule, names)| (*rule, names.iter().map(String::as_str).collect()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("source-editor-debris", vec!["a.py~"]),
+                ("source-git-ignored", vec!["generated/"]),
+                ("source-local-settings", vec![".env"]),
+                ("source-project-file", vec!["pyproject.toml"]),
+                ("source-version-control", vec![".gitignore"]),
+            ]
+        );
+        let (files, _) = taken(&["*.py", ".env", "generated/x.json"]);
+        assert_eq!(files, [".env", "a.py", "generated/x.json"]);
+    }
+
+    #[test]
+    fn a_folder_is_where_its_link_leads() {
+        let root = workspace();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("a.py"), "").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join("manifests/out")).unwrap();
+        std::os::unix::fs::symlink("app", root.path().join("manifests/within")).unwrap();
+        let of = |path: &str| {
+            let section = SourceSection { path: path.to_owned(), ..section(&["**"], &[]) };
+            read(root.path(), &section).map_err(|error| error.to_string())
+        };
+        assert!(of("manifests/within").is_ok());
+        assert!(of("manifests/out").unwrap_err().contains("leads out of the workspace"));
+    }
+
+    #[test]
     fn an_empty_choice_is_a_problem() {
         let root = workspace();
-        let stat = StatCache::load(&root.path().join("stat"));
-        let error =
-            read_source(root.path(), "manifests/app.toml", &section(&["*.rs"], &[]), &stat).unwrap_err();
+        let error = read(root.path(), &section(&["*.rs"], &[])).unwrap_err();
         assert!(error.to_string().contains("takes no file"), "{error}");
     }
 }

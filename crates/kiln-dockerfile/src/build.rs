@@ -9,8 +9,10 @@ use crate::made::Made;
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
-use kiln_engine::{BuildSpec, Builder, EngineError};
-use kiln_guest::{BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, engine_name};
+use kiln_engine::{BuildSpec, Builder, EngineError, EngineInfo};
+use kiln_guest::{
+    BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, container_files, engine_name,
+};
 use kiln_image::Reference;
 use kiln_invocation::{Event, blocking};
 use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
@@ -23,6 +25,15 @@ use std::time::Duration;
 
 /// The largest log of a build, in bytes.
 const LOG_LIMIT: u64 = 64 << 20;
+/// The memory of a program of a build, in bytes, where the builder takes that.
+const MEMORY_LIMIT: u64 = (2 << 30) - 1;
+/// By how much the engine's disk may fill during a build, in bytes, where it can be seen.
+const DISK_LIMIT: u64 = 20 << 30;
+/// The version of the rules by which the classic builder is used. A step here forgets what it built before.
+const CLASSIC_RULES: u32 = 2;
+/// The shell of a RUN in an image that names none.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
 /// Everything that one build is.
 struct Job<'a> {
     plan: &'a ArtifactPlan,
@@ -30,6 +41,8 @@ struct Job<'a> {
     recipe: &'a RecipePlan,
     base: Arc<BaseImage>,
     context: BuildContext,
+    /// The Dockerfile as it is written for the engine, a line for each instruction.
+    instructions: Vec<String>,
     args: BTreeMap<String, String>,
 }
 
@@ -45,22 +58,24 @@ pub async fn make(
     };
     let dockerfile = &recipe.dockerfile;
     let base = bases.base_image(&plan.base).await?;
-    let text = dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
-    let files = BuildContext::new(plan, source, parts, &text)?;
+    let instructions =
+        dockerfile.for_engine(|name| recipe.bases.get(name).map(in_engine).unwrap_or_default());
+    let text = instructions.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let files = BuildContext::new(plan, source, parts, &text, &dockerfile.files)?;
     let mut args = section.args.clone();
     if dockerfile.declared.contains(SOURCE_DATE_EPOCH) {
         args.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert_with(|| plan.epoch.seconds().to_string());
     }
     // The builders do not mean the same by every instruction.
-    let is_classic = bases.engine_settings().buildkit == Some(false);
+    let classic = (bases.engine_settings().buildkit == Some(false)).then_some(CLASSIC_RULES);
     let key = digest_of_value(&(
-        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES, is_classic),
+        (DOCKERFILE_RULES, kiln_image::CONTENTS_RULES, classic),
         files.tree.digest(),
         (&section.target, &args, section.network, section.timeout, section.reproducible),
         recipe.bases.iter().map(|(name, base)| (name, base.lock.manifest)).collect::<Vec<_>>(),
         (plan.base.lock.manifest, plan.base.platform, plan.epoch),
     ))?;
-    let job = Job { plan, section, recipe, base, context: files, args };
+    let job = Job { plan, section, recipe, base, context: files, instructions, args };
     let _flight = bases.network().flight(&key).await;
     let known = match section.network {
         // What came over the network then may be something else now.
@@ -104,7 +119,9 @@ fn in_engine(base: &PinnedBase) -> String {
 
 impl Job<'_> {
     async fn build(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
-        let here = bases.engine().await?.info().await?.platform;
+        let engine = bases.engine().await?;
+        let info = engine.info().await?;
+        let here = info.platform;
         if here != self.plan.base.platform {
             return Err(self.failed(
                 format!("is for {}, and the engine builds for {here}", self.plan.base.platform),
@@ -112,11 +129,24 @@ impl Job<'_> {
                 vec!["point DOCKER_HOST at an engine of that platform".to_owned()],
             ));
         }
+        self.can_be_built_by(engine.builder(), &info)?;
         for (name, base) in &self.recipe.bases {
             let id = bases.image(base).await?;
-            let hidden =
-                bases.engine().await?.image(&id).await?.map(|image| image.on_build).unwrap_or_default();
-            if let Some(first) = hidden.first() {
+            let Some(image) = bases.engine().await?.image(&id).await? else { continue };
+            if !image.shell.is_empty()
+                && image.shell != SHELL
+                && self.recipe.dockerfile.default_shell.contains(name)
+            {
+                return Err(self.failed(
+                    format!(
+                        "has here-documents, which `{name}` would run by a shell of its own: {}",
+                        image.shell.join(" ")
+                    ),
+                    Vec::new(),
+                    vec![format!("say it in the Dockerfile: SHELL {:?}", image.shell)],
+                ));
+            }
+            if let Some(first) = image.on_build.first() {
                 return Err(self.failed(
                     format!("starts from `{name}`, which adds instructions that nobody reads here: ONBUILD {first}"),
                     Vec::new(),
@@ -130,6 +160,38 @@ impl Job<'_> {
             first.difference = difference(bases.store(), &first, &second)?;
         }
         Ok(first)
+    }
+
+    /// Whether what this builder of the engine makes is what the file says.
+    fn can_be_built_by(&self, builder: Builder, info: &EngineInfo) -> Result<(), DockerfileError> {
+        // No other instruction removes anything.
+        let mut words = self.instructions.iter().filter_map(|line| line.split_whitespace().next());
+        let removes = words.any(|word| word.eq_ignore_ascii_case("RUN"));
+        let (why, hints) = match builder {
+            Builder::Classic if removes && !info.classic_keeps_removals => (
+                format!(
+                    "stores layers with {}: what a RUN removes could still be in the image, and in every container of it",
+                    info.storage_driver
+                ),
+                [
+                    "let BuildKit build it: leave DOCKER_BUILDKIT unset, or set it to 1",
+                    "or use an engine whose storage driver is overlay2 or vfs (`docker info` names it)",
+                ],
+            ),
+            Builder::BuildKit if !info.buildkit_reads_context => (
+                format!(
+                    "is Docker {} with containerd's image store: that BuildKit does not read the context that it is sent, and asks the network for one",
+                    info.version
+                ),
+                [
+                    "let the classic builder build it: set DOCKER_BUILDKIT=0",
+                    "or use Docker 28 or newer, or the engine's own image store (`containerd-snapshotter` in its daemon.json)",
+                ],
+            ),
+            Builder::Classic | Builder::BuildKit => return Ok(()),
+        };
+        let reason = format!("is not built by {builder} of this engine, which {why}");
+        Err(self.failed(reason, Vec::new(), hints.map(str::to_owned).to_vec()))
     }
 
     /// Lets the engine build it, and takes the image out and away.
@@ -146,13 +208,16 @@ impl Job<'_> {
             name: self.section.path.clone(),
             context: Box::new(BufReader::with_capacity(1 << 18, tar)),
             dockerfile: self.context.dockerfile.to_string(),
-            target: self.section.target.clone(),
+            instructions: self.instructions.clone(),
+            images: self.recipe.bases.values().map(in_engine).collect(),
             args: self.args.clone(),
             network: self.section.network,
             platform: self.plan.base.platform,
             builder,
             tag: tag.clone(),
             deadline: Duration::from_secs(u64::from(self.section.timeout)),
+            memory_bytes: MEMORY_LIMIT,
+            disk_bytes: DISK_LIMIT,
             output_bytes: LOG_LIMIT,
         };
         let subject = name.to_string();
@@ -166,6 +231,11 @@ impl Job<'_> {
                 let hints = self.hints(&why, &last, builder);
                 Err(self.failed(format!("cannot be built by {builder}: {}", in_a_line(&why)), last, hints))
             }
+            Err(EngineError::Unaccounted { what, .. }) => Err(self.failed(
+                format!("was not built by {builder} from its pins alone: {what}"),
+                Vec::new(),
+                vec!["that is not what kiln wrote for it: use the other builder (DOCKER_BUILDKIT) or another engine, and report which one did it".to_owned()],
+            )),
             Err(EngineError::Deadline { last, seconds, .. }) => {
                 let hints =
                     vec![format!("raise `timeout` under [dockerfile] in {}", self.plan.manifest.file)];
@@ -185,6 +255,7 @@ impl Job<'_> {
         platform: kiln_record::Platform,
     ) -> Result<Remembered, DockerfileError> {
         let saved = SavedImage::export(bases.engine().await?, bases.store(), tag).await?;
+        let container = container_files(bases.engine().await?, bases.store(), tag).await?;
         let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
         let stands_on_base = saved.read.diff_ids.len() >= self.base.layers.len()
             && of_base.eq(saved.read.diff_ids.iter().copied().take(self.base.layers.len()));
@@ -197,8 +268,8 @@ impl Job<'_> {
             .into());
         }
         let (store, base) = (bases.store().clone(), Arc::clone(&self.base));
-        let own = self.context.dockerfile.clone();
-        blocking(move || taken_apart(&store, &base, &saved, &own)).await
+        let own = self.context.own.clone();
+        blocking(move || taken_apart(&store, &base, &saved, container, &own)).await
     }
 
     fn failed(&self, reason: String, lines: Vec<String>, hints: Vec<String>) -> DockerfileError {

@@ -2,16 +2,16 @@
 //! and the lock bring into it.
 
 use crate::DockerfileError;
-use crate::ignore::Ignore;
 use fs_err as fs;
 use kiln_collect::{BroughtBy, CollectError, Content, Part, SourceTree, read_context as read_folder};
 use kiln_guest::tar_file;
-use kiln_plan::{ArtifactPlan, DockerfileSection, InvalidFiles, Manifest, Problem};
+use kiln_plan::{ArtifactPlan, DockerfileSection, Ignore, InvalidFiles, Manifest, Problem};
 use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath};
 use kiln_store::{StatCache, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Reads the files of the context that a Dockerfile can see.
 ///
@@ -48,19 +48,28 @@ pub(crate) struct BuildContext {
     content: BTreeMap<TreePath, Content>,
     /// The name of the Dockerfile that the engine is given, which nothing else has.
     pub(crate) dockerfile: TreePath,
+    /// The names that kiln added, that one included: no image is to have them.
+    pub(crate) own: BTreeSet<String>,
 }
 
 impl BuildContext {
-    /// Puts a context together. `text` is the Dockerfile as the engine gets it.
+    /// Puts a context together. `text` is the Dockerfile as the engine gets it, and `brought` are the files that it copies
+    /// in the place of here-documents.
     pub(crate) fn new(
         plan: &ArtifactPlan,
         source: &SourceTree,
         parts: &[Part],
         text: &str,
+        brought: &BTreeMap<String, Arc<str>>,
     ) -> Result<Self, DockerfileError> {
         let name = format!(".kiln-{}.dockerfile", &Digest::of(text.as_bytes()).hex()[..16]);
         let dockerfile = TreePath::new(&name).map_err(|error| Defect::new(error.to_string()))?;
-        let mut this = Self { tree: Tree::new(), content: BTreeMap::new(), dockerfile: dockerfile.clone() };
+        let mut this = Self {
+            tree: Tree::new(),
+            content: BTreeMap::new(),
+            dockerfile: dockerfile.clone(),
+            own: BTreeSet::from([name]),
+        };
         let manifest = &plan.manifest;
         for (path, entry) in source.tree.iter() {
             let place = source.files.get(path).map(|file| Content::File(file.clone()));
@@ -85,9 +94,17 @@ impl BuildContext {
                 }
             }
         }
-        let bytes = text.as_bytes().to_vec();
-        let entry = Entry::File { digest: Digest::of(&bytes), size: bytes.len() as u64, mode: Mode::Plain };
-        this.put(manifest, dockerfile, entry, Some(Content::Made(bytes.into())))?;
+        let mut made = vec![(dockerfile, text)];
+        for (path, text) in brought {
+            let path = TreePath::new(path).map_err(|error| Defect::new(error.to_string()))?;
+            this.own.extend(path.as_str().split('/').next().map(str::to_owned));
+            made.push((path, text));
+        }
+        for (path, text) in made {
+            let (digest, size) = (Digest::of(text.as_bytes()), text.len() as u64);
+            let content = Content::Made(text.as_bytes().to_vec().into());
+            this.put(manifest, path, Entry::File { digest, size, mode: Mode::Plain }, Some(content))?;
+        }
         this.tree.check_folders().map_err(|error| collision(manifest, error.to_string()))?;
         Ok(this)
     }

@@ -16,6 +16,12 @@ pub enum DockerfileError {
     /// A Dockerfile could not be built; `step` is its path.
     #[error("{} of {}, on base `{}`, {}{}", .0.step, .0.artifact, .0.base, .0.reason, end_of_log(&.0.lines))]
     Failed(Box<FailedStep>),
+    /// A container of the image has something else than its layers say.
+    #[error("the engine's layers and its containers do not agree: {why}")]
+    Unlike {
+        /// The first difference.
+        why: String,
+    },
     /// Files of the workspace are wrong.
     #[error(transparent)]
     Input(#[from] InvalidFiles),
@@ -54,6 +60,9 @@ impl RunError for DockerfileError {
             Self::Failed(failed) => Advice::exit(exit::BUILD_STEP_FAILED).hints(failed.hints.clone()).hint(
                 "docs/dockerfiles.md says what a Dockerfile has, and what it has not; nothing was published",
             ),
+            Self::Unlike { .. } => Advice::exit(exit::BUILD_STEP_FAILED).hint(
+                "build it with the engine's other builder (DOCKER_BUILDKIT) or another storage driver; nothing was published",
+            ),
             Self::Input(error) => Advice::of(error),
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
@@ -87,6 +96,7 @@ mod tests {
                 exit::BUILD_STEP_FAILED,
                 2,
             ),
+            (DockerfileError::Unlike { why: "x".to_owned() }, exit::BUILD_STEP_FAILED, 1),
             (CollectError::SourceChanged { path: "x".to_owned() }.into(), exit::INPUT_INVALID, 1),
             (Defect::new("x").into(), exit::UNEXPECTED, 1),
             (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),

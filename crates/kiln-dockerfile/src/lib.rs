@@ -1,9 +1,9 @@
 //! Artifacts of a Dockerfile: built by an engine from pinned bases, believed in nothing, taken apart and written anew.
 
 mod build;
+mod container;
 mod context;
 mod error;
-mod ignore;
 mod made;
 mod normal;
 mod remembered;

@@ -2,6 +2,7 @@
 //! what in that.
 
 use crate::DockerfileError;
+use crate::container::CAPABILITY;
 use crate::normal::AppliedRules;
 use crate::remembered::{DOCKERFILE_RULES, Remembered};
 use kiln_audit::{Expected, FoundDistribution, distributions_in_tree, inspect_elf, reconcile, recorded_path};
@@ -137,6 +138,7 @@ impl Made {
                     components: BTreeMap::from([(application.clone(), counted)]),
                     changed: changed.iter().map(|path| (path.clone(), None)).collect(),
                     left: BTreeMap::new(),
+                    not_taken: BTreeSet::new(),
                 }
             })
             .collect()
@@ -350,6 +352,8 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
             .remedy("remove it in the RUN that makes it, and let the service make it when it starts"),
         );
     }
+    findings
+        .extend(made.attributes.iter().filter_map(|(path, attributes)| privileged(made, path, attributes)));
     if made.user.is_none() {
         let user = made.whole.config.runs.user.clone().unwrap_or_default();
         findings.push(
@@ -381,17 +385,36 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
         let reason = format!("the frontend {syntax} was not used: the engine's own read the file");
         checks.push(Check::not_checked(CheckName::DockerfileSyntax, reason));
     }
-    checks.push(match &made.whole.contents.packages {
-        Some(packages) => Check::ran(CheckName::BasePackages, packages.len(), "packages of the image"),
-        None => Check::not_checked(
-            CheckName::BasePackages,
-            format!(
-                "the image has no package database that kiln reads, so its {} files are not told apart",
-                made.whole.contents.size().0
-            ),
-        ),
-    });
+    checks.push(made.whole.contents.package_check("packages of the image", "the image"));
     Verdict { findings, checks }
+}
+
+/// A file that gives whoever starts it the rights of another user, or some of root's.
+fn privileged(made: &Made, path: &TreePath, attributes: &Attributes) -> Option<Finding> {
+    // A folder's bit only says which group new files belong to.
+    if !matches!(made.tree.get(path), Some(Entry::File { .. })) {
+        return None;
+    }
+    let (what, remedy) = match attributes.xattrs.get(CAPABILITY) {
+        _ if attributes.mode & 0o6000 != 0 => {
+            let who = if attributes.mode & 0o4000 != 0 { "its owner" } else { "its group" };
+            let what = format!(
+                "has the mode {:04o}: whoever starts it runs it as {who} ({}:{})",
+                attributes.mode, attributes.user, attributes.group
+            );
+            (what, "take the bit away in the RUN that makes it: chmod ug-s")
+        }
+        Some(value) => (
+            format!("has capabilities ({value}): whoever starts it has those of root's rights"),
+            "take them away in the RUN that makes it: setcap -r",
+        ),
+        None => return None,
+    };
+    Some(
+        Finding::new(Code::PrivilegedFile, path.as_str(), format!("`/{path}` {what}"))
+            .remedy(remedy)
+            .remedy("or except it in the policy, with the reason why the service needs it"),
+    )
 }
 
 /// What an image needs to be a function.

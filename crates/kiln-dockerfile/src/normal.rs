@@ -18,6 +18,7 @@ struct Rule {
 }
 
 const ENGINE_FILES: &str = "engine-files";
+const OWN: &str = "own-dockerfile";
 const BYTECODE: &str = "bytecode";
 const TARGET_SCRIPTS: &str = "target-scripts";
 
@@ -90,11 +91,11 @@ pub(crate) trait Contents {
     fn keep(&mut self, bytes: &[u8]) -> Result<Digest, Self::Error>;
 }
 
-/// Brings a state into its form: what `base` is not the reason of. `own` is the Dockerfile that was added to the context.
+/// Brings a state into its form: what `base` is not the reason of. `own` are the names that were added to the context.
 pub(crate) fn normalise<C: Contents>(
     state: &mut FileSystem,
     base: &FileSystem,
-    own: &TreePath,
+    own: &BTreeSet<String>,
     contents: &mut C,
 ) -> Result<AppliedRules, C::Error> {
     let mut applied = AppliedRules::new();
@@ -107,7 +108,7 @@ pub(crate) fn normalise<C: Contents>(
     let new_paths: BTreeSet<&TreePath> = new.iter().map(|(path, _)| path).collect();
     for (path, node) in &new {
         let rule = RULES.iter().find(|rule| (rule.applies)(path.as_str())).map(|rule| rule.name);
-        let rule = rule.or_else(|| (path.file_name() == own.as_str()).then_some("own-dockerfile"));
+        let rule = rule.or_else(|| path.as_str().split('/').any(|name| own.contains(name)).then_some(OWN));
         let rule = match rule {
             Some(rule) => Some(rule),
             None if is_stale_bytecode(path, node, contents)? => Some(BYTECODE),
@@ -117,7 +118,9 @@ pub(crate) fn normalise<C: Contents>(
             match base.get(path) {
                 Some(before) => state.put(path.clone(), before.clone()),
                 // An empty folder harms nobody, and something may expect it.
-                None if node.content == NodeContent::Folder && rule != ENGINE_FILES => continue,
+                None if node.content == NodeContent::Folder && rule != ENGINE_FILES && rule != OWN => {
+                    continue;
+                }
                 None => state.remove(path.as_str(), true),
             }
             has_no_bytecode |= rule == BYTECODE;
@@ -283,10 +286,12 @@ mod tests {
                 ("lib/__pycache__/n.cpython-313.pyc", hashed),
                 ("lib/__pycache__/gone.cpython-313.pyc", timed),
                 ("src/.kiln-12.dockerfile", b"FROM x"),
+                ("src/.kiln-34.heredoc/motd", b"hello"),
                 ("run/app/.keep", b""),
             ],
         );
-        let applied = normalise(&mut after, &base, &path(".kiln-12.dockerfile"), &mut memory).unwrap();
+        let own = [".kiln-12.dockerfile", ".kiln-34.heredoc"].map(str::to_owned).into();
+        let applied = normalise(&mut after, &base, &own, &mut memory).unwrap();
         let left: Vec<&str> = after
             .iter()
             .filter(|(_, node)| node.content != NodeContent::Folder)
@@ -318,6 +323,7 @@ mod tests {
             memory.read(&digest).unwrap(),
             b"m.py,sha256=x,4\nbin/run,sha256=y,1\nd-1.dist-info/RECORD,,\n"
         );
+        assert!(after.get(&path("src/.kiln-34.heredoc")).is_none());
         assert!(after.get(&path("app/__pycache__")).is_none() && after.get(&path("dev")).is_none());
         let rules: Vec<(&str, usize)> =
             applied.iter().map(|(rule, files)| (rule.as_str(), files.len())).collect();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the rules by which a Dockerfile is built and brought into one form. A step here makes kiln build it again.
-pub(crate) const DOCKERFILE_RULES: u32 = 1;
+pub(crate) const DOCKERFILE_RULES: u32 = 2;
 
 /// What is remembered of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

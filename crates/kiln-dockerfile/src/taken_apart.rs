@@ -1,13 +1,15 @@
 //! What an engine built, taken apart: what the image has over its base, in one form, as layers of kiln's own.
 
 use crate::DockerfileError;
+use crate::container::left_out;
 use crate::normal::{Contents, normalise};
 use crate::remembered::Remembered;
 use kiln_guest::{BaseImage, BaseLayer, SavedImage};
 use kiln_image::{BaseConfig, Change, FileSystem, NodeContent, write_changes};
-use kiln_record::{Defect, Digest, TreePath};
+use kiln_record::{Digest, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 
 /// The time of every entry of a layer, as in all layers of kiln's.
@@ -40,12 +42,14 @@ impl Contents for Kept<'_> {
     }
 }
 
-/// Reads what the image has over its base, brings it into one form, and writes its layers.
+/// Reads what the image has over its base, brings it into one form, and writes its layers. `container` is a tar of what a
+/// container of it has, and `own` are the names that were added to the context.
 pub(crate) fn taken_apart(
     store: &Store,
     base: &BaseImage,
     saved: &SavedImage,
-    own: &TreePath,
+    container: File,
+    own: &BTreeSet<String>,
 ) -> Result<Remembered, DockerfileError> {
     let mut kept = Kept { store, memory: BTreeMap::new() };
     let mut before = FileSystem::new();
@@ -79,16 +83,19 @@ pub(crate) fn taken_apart(
             last.insert(path.clone(), index);
         }
     }
-    let rules = normalise(&mut state, &before, own, &mut kept)?;
-    let mut layers = vec![BTreeMap::new(); count];
-    for (path, change) in state.changes_since(&before) {
-        let index = last.get(&path).copied().unwrap_or_default();
-        let layer = layers.get_mut(index);
-        layer
-            .ok_or_else(|| Defect::new(format!("{path} is of layer {index} of {count}")))?
-            .insert(path, change);
+    let mut found = FileSystem::new();
+    found.add(BufReader::with_capacity(1 << 18, container), |_, reader| {
+        let mut hasher = kiln_record::HashingWriter::new(io::sink());
+        io::copy(reader, &mut hasher)?;
+        let (_, digest, size) = hasher.finish();
+        Ok((digest, size))
+    })?;
+    let left = left_out(&state, &found, &saved.read.runs.volumes);
+    for path in left.map_err(|why| DockerfileError::Unlike { why })? {
+        state.remove(path.as_str(), true);
     }
-    layers.retain(|layer| !layer.is_empty());
+    let rules = normalise(&mut state, &before, own, &mut kept)?;
+    let layers = in_layers(state.changes_since(&before), &last, count);
     let mut tars = Vec::new();
     for layer in &layers {
         let writer = kiln_record::HashingWriter::new(store.writer()?);
@@ -105,6 +112,32 @@ pub(crate) fn taken_apart(
     // What one builder writes where nothing is stated, and the other does not.
     runs.working_dir = runs.working_dir.filter(|folder| folder != "/");
     Ok(Remembered { runs, user, layers, tars, rules, difference: None })
+}
+
+/// Changes by the layers that they are in. What the base has and the image has not is gone from the first on: engines do not
+/// agree in which layer something is removed, and say it nowhere in some cases.
+fn in_layers(
+    changes: BTreeMap<TreePath, Change>,
+    last: &BTreeMap<TreePath, usize>,
+    count: usize,
+) -> Vec<BTreeMap<TreePath, Change>> {
+    let (gone, put): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        changes.into_iter().partition(|(_, change)| *change == Change::Remove);
+    let mut layers = vec![BTreeMap::new(); count];
+    for (path, change) in put {
+        let index = last.get(&path).copied().unwrap_or_default();
+        match layers.get_mut(index) {
+            Some(layer) => layer.insert(path, change),
+            None => continue,
+        };
+    }
+    layers.retain(|layer| !layer.is_empty());
+    match layers.first_mut() {
+        Some(first) => first.extend(gone),
+        None if gone.is_empty() => {}
+        None => layers.push(gone),
+    }
+    layers
 }
 
 /// What a layer changes, with the folders on the way to it as they are in the end. An engine that unpacks each layer into a

@@ -143,6 +143,21 @@ impl MemoryEngine {
         })
     }
 
+    fn file_system(
+        &self,
+        reference: &str,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), EngineError> {
+        check_reference(reference)?;
+        let Some(image) = self.daemon().find(reference) else {
+            return Err(EngineError::ImageMissing { reference: reference.to_owned() });
+        };
+        sink(&image.files.pack_all()).map_err(|error| EngineError::Broken {
+            action: format!("export a container of image {reference}"),
+            why: error.to_string(),
+        })
+    }
+
     /// Finds what is there; there is no registry behind it.
     fn pull(&self, reference: &str) -> Result<ImageInfo, EngineError> {
         let expected = pinned_digest(reference)?;
@@ -271,6 +286,7 @@ impl MemoryEngine {
             env: spec.env.clone(),
             working_dir: spec.working_dir.clone(),
             user: spec.user.clone(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: spec.scratch.clone(),
@@ -353,6 +369,8 @@ impl Backend for MemoryEngine {
             api_version: "1.41".to_owned(),
             platform: Platform { architecture: Architecture::Amd64 },
             storage_driver: "memory".to_owned(),
+            classic_keeps_removals: true,
+            buildkit_reads_context: true,
             cpus: 1,
             memory: 1 << 30,
             containerd_store: false,
@@ -374,6 +392,14 @@ impl Backend for MemoryEngine {
         sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Answer<'a, ()> {
         future::ready(self.export(reference, sink)).boxed()
+    }
+
+    fn file_system<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()> {
+        future::ready(self.file_system(reference, sink)).boxed()
     }
 
     fn builder(&self) -> Builder {

@@ -139,9 +139,18 @@ impl Filesystem {
                 _ => continue,
             };
             self.make_folder(if folder.is_empty() { "/" } else { folder });
+            if !matches!(kind, Kind::Folder) {
+                let below = format!("{path}/");
+                self.nodes.retain(|there, _| !there.starts_with(&below));
+            }
             self.nodes.insert(path, Node { kind, mode, uid, gid });
         }
         Ok(())
+    }
+
+    /// A tar of everything.
+    pub(crate) fn pack_all(&self) -> Vec<u8> {
+        self.pack("")
     }
 
     /// A tar of a folder, entries relative to it and in path order.
@@ -152,7 +161,7 @@ impl Filesystem {
         for (path, node) in inside {
             let relative = format!(".{}", path.strip_prefix(folder).unwrap_or(path));
             let name = match (&node.kind, relative.as_str()) {
-                (_, ".") => "./".to_owned(),
+                (_, "." | "./") => "./".to_owned(),
                 (Kind::Folder, relative) => format!("{relative}/"),
                 (_, relative) => relative.to_owned(),
             };

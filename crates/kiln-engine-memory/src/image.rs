@@ -97,6 +97,7 @@ pub(crate) fn read(archive: impl Read) -> io::Result<Vec<(LoadedImage, Vec<Strin
             platform,
             config_env: config.config.unwrap_or_default().env.unwrap_or_default(),
             on_build: Vec::new(),
+            shell: Vec::new(),
         };
         images
             .push((LoadedImage { info, files, archive: Arc::clone(&whole) }, entry.tags.unwrap_or_default()));

@@ -40,6 +40,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         reference: &'a str,
         sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Answer<'a, ()>;
+    /// See [`Engine::file_system`](crate::Engine::file_system).
+    fn file_system<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()>;
     /// See [`Engine::builder`](crate::Engine::builder).
     fn builder(&self) -> Builder;
     /// See [`Engine::build`](crate::Engine::build).

@@ -1,12 +1,17 @@
 //! Building from a Dockerfile: what an engine is given.
 
 use kiln_record::Platform;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
 /// A Dockerfile with its context. Every image that it names must be in the engine under that name.
+///
+/// What the builder says of its work is held against the description: an image that is not among those of it, something
+/// fetched without a network, or other instructions than those end the build with [`EngineError::Unaccounted`].
+///
+/// [`EngineError::Unaccounted`]: crate::EngineError::Unaccounted
 pub struct BuildSpec {
     /// What is built, for messages.
     pub name: String,
@@ -14,8 +19,10 @@ pub struct BuildSpec {
     pub context: Box<dyn Read + Send>,
     /// The Dockerfile's path in the context.
     pub dockerfile: String,
-    /// The stage to build; the last if absent.
-    pub target: Option<String>,
+    /// Its instructions, a line each: the last stage is built, and the builder is held to them.
+    pub instructions: Vec<String>,
+    /// The images that it may start from or copy from, by the names that it has for them. Others end the build.
+    pub images: BTreeSet<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
     /// Whether its programs have a network.
@@ -28,6 +35,10 @@ pub struct BuildSpec {
     pub tag: String,
     /// How long it may take.
     pub deadline: Duration,
+    /// How many bytes of memory each of its programs may have, where the builder takes that: the classic one, up to 2 GiB.
+    pub memory_bytes: u64,
+    /// By how many bytes the disk of an engine on this host may fill meanwhile; that of another cannot be seen.
+    pub disk_bytes: u64,
     /// How many bytes it may write to its log.
     pub output_bytes: u64,
 }

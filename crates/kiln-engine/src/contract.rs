@@ -41,6 +41,7 @@ pub async fn suite(engine: Engine, image: &str) {
     leftovers_are_swept(&engine, image).await;
     images_load_twice_alike(&engine).await;
     images_are_saved_as_they_are(&engine, image).await;
+    files_of_a_container_are_given(&engine, image).await;
     services_are_watched(&engine, image).await;
     missing_things_are_named(&engine, image).await;
     shutdown_removes_and_refuses(&engine, image).await;
@@ -66,6 +67,24 @@ pub async fn images_are_saved_as_they_are(engine: &Engine, image: &str) {
     assert_eq!(engine.image(image).await.expect("an answer").expect("an image").id, there.id);
     let missing = engine.export("kiln-contract/no-such-image:1", |_| Ok(())).await;
     assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
+}
+
+/// The files of a container of an image come as a tar, and no container is left.
+pub async fn files_of_a_container_are_given(engine: &Engine, image: &str) {
+    let mut bytes = Vec::new();
+    let export = engine.file_system(image, |chunk| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    });
+    export.await.expect("the files are given");
+    let files = files_of(&bytes);
+    let busybox = files.iter().find(|(path, _)| path.ends_with("bin/busybox"));
+    assert!(busybox.is_some_and(|(_, bytes)| !bytes.is_empty()), "the program is among them");
+    let stopped = engine.file_system(image, |_| Err(std::io::Error::other("enough"))).await;
+    assert!(matches!(&stopped, Err(EngineError::Broken { why, .. }) if why == "enough"), "{stopped:?}");
+    let missing = engine.file_system("kiln-contract/no-such-image:1", |_| Ok(())).await;
+    assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
+    none_left(engine).await;
 }
 
 /// A service is watched until its test passes or fails for good, or it ends, or the time is over; and it is gone then.
@@ -243,6 +262,14 @@ pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
     let outcome = run(engine, with(&["cp", "/in/b", "/given/deep/a"])).await;
     assert_eq!(files_of(&outcome.outputs[0].1), [file("deep/a", b"new")]);
     assert_ne!(run(engine, with(&["touch", "/in/c"])).await.exit_code, 0);
+    none_left(engine).await;
+}
+
+/// A program that runs others starts as root. An engine in memory has nobody to be: there a scripted program is both.
+pub async fn a_supervised_run_starts_as_root(engine: &Engine, image: &str) {
+    let mut supervised = spec(image, &["id", "-u"]);
+    supervised.supervised = true;
+    assert_eq!(text(&run(engine, supervised).await.stdout), "0\n");
     none_left(engine).await;
 }
 
@@ -482,6 +509,7 @@ pub fn spec(image: &str, words: &[&str]) -> RunSpec {
         env: BTreeMap::new(),
         working_dir: "/".to_owned(),
         user: USER.to_owned(),
+        supervised: false,
         inputs: Vec::new(),
         outputs: Vec::new(),
         scratch: Vec::new(),

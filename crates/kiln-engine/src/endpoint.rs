@@ -2,7 +2,7 @@
 //! command line.
 
 use crate::{EngineError, EngineSettings};
-use kiln_record::Digest;
+use kiln_record::{Digest, excerpt};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -95,7 +95,7 @@ impl Endpoint {
     }
 
     fn of_context(name: &str, origin: &str, settings: &EngineSettings) -> Result<Self, EngineError> {
-        let what = format!("context `{}` ({origin})", name.escape_debug());
+        let what = format!("context `{}` ({origin})", excerpt(name));
         let error = |why: String| EngineError::Settings { what: what.clone(), why };
         let Some(config) = settings.config_dir.as_deref() else {
             return Err(error("Docker's configuration folder is not known; set DOCKER_CONFIG".to_owned()));
@@ -134,10 +134,7 @@ impl Endpoint {
 impl Address {
     fn parse(host: &str, origin: &str, tls: Option<Certificates>) -> Result<Self, EngineError> {
         let error = |why: &str| {
-            Err(EngineError::Settings {
-                what: format!("{origin} `{}`", host.escape_debug()),
-                why: why.to_owned(),
-            })
+            Err(EngineError::Settings { what: format!("{origin} `{}`", excerpt(host)), why: why.to_owned() })
         };
         let Some((scheme, rest)) = host.split_once("://") else {
             return error("it has no scheme; write unix:///path, tcp://host:port or ssh://user@host");

@@ -81,6 +81,20 @@ impl Engine {
         self.0.export(reference, &mut sink).await
     }
 
+    /// Gives the files that a container of an image has before anything runs in it, as a tar: what its layers make of each
+    /// other, by the engine that put them over each other. The engine's own mounts and what it puts in a container's way
+    /// (`/dev`, `/etc/hosts` and such) are there or not.
+    ///
+    /// # Errors
+    /// [`EngineError::ImageMissing`]; a failed request, or what `sink` says.
+    pub async fn file_system(
+        &self,
+        reference: &str,
+        mut sink: impl FnMut(&[u8]) -> std::io::Result<()> + Send,
+    ) -> Result<(), EngineError> {
+        self.0.file_system(reference, &mut sink).await
+    }
+
     /// The builder that [`Engine::build`] should be asked for: BuildKit, unless `DOCKER_BUILDKIT` is 0.
     #[must_use]
     pub fn builder(&self) -> Builder {
@@ -91,7 +105,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::BuildFailed`] with the builder's words and the end of its log, [`EngineError::Deadline`],
-    /// [`EngineError::OutputTooLarge`]; [`EngineError::Unsupported`] by an engine that builds nothing.
+    /// [`EngineError::OutputTooLarge`]; [`EngineError::Unaccounted`] if the builder says that it does anything else than it
+    /// was asked for; [`EngineError::Unsupported`] by an engine that builds nothing.
     pub async fn build(
         &self,
         spec: BuildSpec,

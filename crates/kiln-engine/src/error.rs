@@ -103,6 +103,14 @@ pub enum EngineError {
         /// The last lines of its log, oldest first.
         last: Vec<String>,
     },
+    /// The builder used something, or did something, that it was not asked for.
+    #[error("build {name} from what it names alone: {what}")]
+    Unaccounted {
+        /// What was built.
+        name: String,
+        /// What the builder said that it does.
+        what: String,
+    },
     /// The engine does not do what is asked at all.
     #[error("{action}: this engine does not do that")]
     Unsupported {
@@ -198,7 +206,7 @@ impl EngineError {
 impl RunError for EngineError {
     fn advice(&self) -> Advice<'_> {
         Advice::exit(match self {
-            Self::Deadline { .. } => exit::BUILD_STEP_FAILED,
+            Self::Deadline { .. } | Self::Unaccounted { .. } => exit::BUILD_STEP_FAILED,
             Self::Stopped => exit::INTERRUPTED,
             _ => exit::ENGINE_UNAVAILABLE,
         })
@@ -215,6 +223,11 @@ mod tests {
             (EngineError::Unsupported { action: "x".to_owned() }, exit::ENGINE_UNAVAILABLE, 0),
             (
                 EngineError::Deadline { name: "x".to_owned(), seconds: 1, last: Vec::new() },
+                exit::BUILD_STEP_FAILED,
+                0,
+            ),
+            (
+                EngineError::Unaccounted { name: "x".to_owned(), what: "x".to_owned() },
                 exit::BUILD_STEP_FAILED,
                 0,
             ),

@@ -1,5 +1,6 @@
 //! Paths inside a container.
 
+use kiln_record::excerpt;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,7 +25,7 @@ impl GuestPath {
     /// # Errors
     /// [`GuestPathError`] if it is not absolute, is the root, or could mean something else to the engine.
     pub fn new(text: &str) -> Result<Self, GuestPathError> {
-        let error = |reason| Err(GuestPathError { path: text.escape_debug().to_string(), reason });
+        let error = |reason| Err(GuestPathError { path: excerpt(text), reason });
         let Some(rest) = text.strip_prefix('/') else {
             return error("it is not absolute");
         };

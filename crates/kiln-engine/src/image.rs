@@ -1,7 +1,7 @@
 //! Images and the names they go by.
 
 use crate::EngineError;
-use kiln_record::{Digest, Platform};
+use kiln_record::{Digest, Platform, excerpt};
 
 /// What the engine knows about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct ImageInfo {
     pub config_env: Vec<String>,
     /// Instructions that a Dockerfile runs which starts from it (`ONBUILD`).
     pub on_build: Vec<String>,
+    /// The shell of a `RUN` in a Dockerfile that starts from it, if it names one (`SHELL`).
+    pub shell: Vec<String>,
 }
 
 /// How far the pull of one layer is.
@@ -47,7 +49,7 @@ pub fn check_reference(reference: &str) -> Result<(), EngineError> {
         Ok(())
     } else {
         Err(EngineError::InvalidReference {
-            reference: reference.escape_debug().to_string(),
+            reference: excerpt(reference),
             why: "write name:tag or name@sha256:… with letters, digits and ._/:-".to_owned(),
         })
     }

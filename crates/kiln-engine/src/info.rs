@@ -15,6 +15,12 @@ pub struct EngineInfo {
     pub platform: Platform,
     /// How it stores layers, such as `overlay2`.
     pub storage_driver: String,
+    /// Whether what one instruction removed is gone from the layer that the classic builder goes on from: established for some
+    /// storage drivers, and false of all others.
+    pub classic_keeps_removals: bool,
+    /// Whether BuildKit of this engine reads the context that it is sent. With containerd's image store it looks for a server of a
+    /// name that it makes up instead (moby/moby issue 47717, mended for Docker 28): whoever answers to it says what is built.
+    pub buildkit_reads_context: bool,
     /// Processors.
     pub cpus: u32,
     /// Memory in bytes.

@@ -1,6 +1,7 @@
 //! What to run in a container, under which limits, and what came of it.
 
 use crate::{EngineError, GuestPath};
+use kiln_record::excerpt;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
@@ -25,6 +26,9 @@ pub struct RunSpec {
     pub working_dir: String,
     /// Numeric `user:group`, such as `65534:65534`.
     pub user: String,
+    /// Whether the program is one that runs others as that user: it starts as root, and of root's capabilities has those to
+    /// become another user and group (`CAP_SETUID`, `CAP_SETGID`). Outputs and scratch folders are the user's all the same.
+    pub supervised: bool,
     /// Trees to unpack before the start. They belong to root and are not writable for other users, but for one at the
     /// path of an output: that folder begins with this content, and both belong to the user.
     pub inputs: Vec<InputTree>,
@@ -114,13 +118,13 @@ impl RunSpec {
         }
         for (key, value) in &self.env {
             if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
-                return error(format!("environment variable `{}` cannot be set", key.escape_debug()));
+                return error(format!("environment variable `{}` cannot be set", excerpt(key)));
             }
         }
         if self.working_dir != "/" && GuestPath::new(&self.working_dir).is_err() {
             return error(format!(
                 "working directory `{}` is not an absolute path",
-                self.working_dir.escape_debug()
+                excerpt(&self.working_dir)
             ));
         }
         // An input at the path of an output is that output's first content.
@@ -153,10 +157,7 @@ impl RunSpec {
                 |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
             Some(User { uid: number(uid)?, gid: number(gid)? })
         });
-        user.map_or_else(
-            || error(format!("user `{}` is not numeric `user:group`", self.user.escape_debug())),
-            Ok,
-        )
+        user.map_or_else(|| error(format!("user `{}` is not numeric `user:group`", excerpt(&self.user))), Ok)
     }
 }
 
@@ -172,6 +173,7 @@ mod tests {
             env: BTreeMap::new(),
             working_dir: "/".to_owned(),
             user: "65534:65534".to_owned(),
+            supervised: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),

@@ -19,7 +19,7 @@ use url::Url;
 const REDIRECTS: usize = 10;
 /// A body slower than this many bytes a second, on average, counts as stalled: a server that sends a byte now and
 /// then never runs into the limit on silence.
-const SLOWEST: u64 = 256;
+const SLOWEST: u64 = 1 << 10;
 
 /// Why an attempt failed.
 pub(crate) enum Failure {
@@ -77,14 +77,8 @@ impl Attempt<'_> {
             }
             let reply = request.send().await.map_err(|error| self.transport_failure(&asked, &error))?;
             if !is_redirect(reply.status()) {
-                return accepted(reply, &asked).map(|reply| Body {
-                    final_url: without_credentials(&current),
-                    asked: asked.clone(),
-                    stated: reply.content_length(),
-                    received: 0,
-                    began: Instant::now(),
-                    read_timeout: self.read_timeout,
-                    reply,
+                return accepted(reply, &asked).map(|reply| {
+                    Body::new(reply, asked.clone(), without_credentials(&current), self.read_timeout)
                 });
             }
             let location = text_of(&reply, LOCATION)
@@ -122,6 +116,17 @@ pub(crate) struct Body {
 }
 
 impl Body {
+    /// The body of a reply: what was asked for, in a form for messages, and where it was found.
+    pub(crate) fn new(
+        reply: reqwest::Response,
+        asked: String,
+        final_url: Url,
+        read_timeout: Duration,
+    ) -> Self {
+        let stated = reply.content_length();
+        Self { reply, final_url, asked, stated, received: 0, began: Instant::now(), read_timeout }
+    }
+
     /// Where it was found, without credentials.
     pub(crate) fn final_url(&self) -> &Url {
         &self.final_url
@@ -202,7 +207,7 @@ fn accepted(reply: reqwest::Response, asked: &str) -> Result<reqwest::Response, 
     }
 }
 
-fn transport_failure(asked: &str, read_timeout: Duration, error: &reqwest::Error) -> Failure {
+pub(crate) fn transport_failure(asked: &str, read_timeout: Duration, error: &reqwest::Error) -> Failure {
     if let Some(why) = certificate_problem(error) {
         return Failure::Final(FetchError::Untrusted { url: asked.to_owned(), why });
     }
@@ -232,11 +237,11 @@ fn certificate_problem(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn text_of(reply: &reqwest::Response, name: HeaderName) -> Option<String> {
+pub(crate) fn text_of(reply: &reqwest::Response, name: HeaderName) -> Option<String> {
     let value: &header::HeaderValue = reply.headers().get(name)?;
     value.to_str().ok().map(str::to_owned)
 }

@@ -18,7 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait between two attempts that kiln chooses itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// The longest wait that a server may ask for with `Retry-After`.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Fetches from servers and `file:` URLs. Clones share connections, logins and the limit on parallel requests.
 #[derive(Clone)]

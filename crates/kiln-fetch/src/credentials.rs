@@ -1,6 +1,7 @@
 //! Credentials: where they come from, whom they are for, and how they are kept out of every text.
 
 use crate::FetchError;
+use crate::transport::is_loopback;
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -192,12 +193,17 @@ impl Credentials {
         logins.iter().max_by_key(|(path, _)| common(path)).map(|(_, login)| login.clone())
     }
 
-    /// The login to send with a request: the URL's own, else the one remembered for its origin, else netrc's.
+    /// The login to send with a request: the URL's own, else the one remembered for its origin, else netrc's. A netrc names
+    /// hosts and neither schemes nor ports, and a lock may name any URL: so its logins go out under TLS alone, but for this
+    /// very machine.
     pub(crate) fn login_for(&self, url: &Url) -> Option<Login> {
-        login_of(url)
-            .or_else(|| self.remembered(url))
-            .or_else(|| self.by_host.get(&url.host_str()?.to_ascii_lowercase()).cloned())
-            .or_else(|| self.default.clone())
+        let of_netrc = || {
+            let host = url.host_str()?.to_ascii_lowercase();
+            let protected = url.scheme() == "https" || is_loopback(url);
+            let found = self.by_host.get(&host).or(self.default.as_ref());
+            protected.then(|| found.cloned()).flatten()
+        };
+        login_of(url).or_else(|| self.remembered(url)).or_else(of_netrc)
     }
 }
 
@@ -280,6 +286,11 @@ mod tests {
         assert_eq!(login("https://b.example/x").as_deref(), Some("bob:#b\"c"));
         assert_eq!(login("https://c.example/").as_deref(), Some("anonymous:x"));
         assert_eq!(login("https://evil/").as_deref(), Some("anonymous:x"));
+        assert_eq!(login("https://a.example:8443/x").as_deref(), Some("ann:p w"));
+        assert_eq!(login("http://127.0.0.1:8080/x").as_deref(), Some("anonymous:x"));
+        for bare in ["http://a.example/x", "http://a.example:443/x", "http://evil/"] {
+            assert_eq!(login(bare), None, "{bare}");
+        }
         assert_eq!(login("https://u%40v:w@a.example/x").as_deref(), Some("u@v:w"));
     }
 

@@ -3,9 +3,12 @@
 //! The host's own git speaks to the repository, since it knows agents, credential helpers and proxies. What is taken are
 //! the stored objects and not a checkout: no filter, line ending, attribute or hook of the host has a say in them.
 
+use crate::git_command::{Bounds, GitFailure, git, run, ssh_setting};
 use crate::{FetchError, redacted};
+use kiln_record::excerpt;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
@@ -13,22 +16,20 @@ use tokio::process::Command;
 const MOST_FILES: usize = 100_000;
 /// Largest file, in bytes.
 const LARGEST: u64 = 1 << 30;
-/// Variables of git that point at another repository: they are set where kiln runs in a hook.
-const OTHER_REPOSITORY: [&str; 8] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-];
+/// What is said in one go: a list of refs, or of the files of a commit.
+const LARGEST_LIST: usize = 64 << 20;
+/// The most that a repository may bring, in bytes.
+const LARGEST_REPOSITORY: u64 = 8 << 30;
+/// The longest silence of a server.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The longest time for one request to a server.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// A repository, by an address that git understands.
 #[derive(Clone, Debug)]
 pub struct Repository {
     address: String,
+    silence: Duration,
 }
 
 /// What a revision was found to be.
@@ -69,7 +70,13 @@ impl Repository {
     /// Names a repository. The address is handed to git as it is: whoever takes it from a user checks it first.
     #[must_use]
     pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned() }
+        Self { address: address.to_owned(), silence: SILENCE }
+    }
+
+    /// The same repository with another limit on the silence of its server; 60 seconds otherwise.
+    #[must_use]
+    pub fn silent_for(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
     /// Asks which commit a revision is.
@@ -82,7 +89,7 @@ impl Repository {
         }
         let (tag, branch) = (format!("refs/tags/{revision}"), format!("refs/heads/{revision}"));
         let peeled = format!("{tag}^{{}}");
-        let output = self.git(None, &["ls-remote", "--", &self.address, &tag, &peeled, &branch]).await?;
+        let output = self.remote(None, &["ls-remote", "--", &self.address, &tag, &peeled, &branch]).await?;
         let text = String::from_utf8_lossy(&output);
         let find = |name: &str| {
             text.lines()
@@ -108,13 +115,14 @@ impl Repository {
     pub async fn fetch(&self, commit: &str, name: Option<&str>, into: &Path) -> Result<(), FetchError> {
         let format = if commit.len() == 64 { "sha256" } else { "sha1" };
         self.git(Some(into), &["init", "--quiet", "--bare", "--object-format", format]).await?;
-        let fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"];
+        // Its progress tells a slow server from a silent one.
+        let fetch = ["fetch", "--progress", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"];
         let ask = |more: &[&str]| {
             let arguments: Vec<&str> = fetch.iter().chain(more).copied().collect();
             let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
             async move {
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                self.git(Some(into), &arguments).await
+                self.remote(Some(into), &arguments).await
             }
         };
         let alone = match ask(&["--depth=1", "--", &self.address, commit]).await {
@@ -162,7 +170,7 @@ impl Repository {
                     line.escape_ascii()
                 ))
             })?;
-            let unreadable = || self.error(format!("git lists `{}`", line.escape_debug()));
+            let unreadable = || self.error(format!("git lists `{}`", excerpt(line)));
             let (facts, path) = line.split_once('\t').ok_or_else(unreadable)?;
             let mut facts = facts.split(' ');
             let (Some(mode), Some(_), Some(id)) = (facts.next(), facts.next(), facts.next()) else {
@@ -199,9 +207,9 @@ impl Repository {
         mut take: impl FnMut(&GitObject, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let broken = |error: std::io::Error| self.error(format!("reading its objects: {error}"));
-        let mut child = self
-            .command(Some(repository), &["cat-file", "--batch"])
+        let mut child = git(Some(repository), self.silence, &["cat-file", "--batch"])
             .stdin(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .map_err(|error| self.not_started(&error))?;
         let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -231,41 +239,48 @@ impl Repository {
         Ok(())
     }
 
+    /// Runs git with what is on this machine.
     async fn git(&self, folder: Option<&Path>, arguments: &[&str]) -> Result<Vec<u8>, FetchError> {
-        let output =
-            self.command(folder, arguments).output().await.map_err(|error| self.not_started(&error))?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(8).collect();
-        let said = if said.is_empty() { output.status.to_string() } else { said.join("\n  ") };
-        Err(self.error(format!(
-            "git cannot do it:\n  {}",
-            said.replace(&self.address, &redacted_address(&self.address))
-        )))
+        self.ran(git(folder, self.silence, arguments), folder).await
     }
 
-    fn command(&self, folder: Option<&Path>, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        // Nothing is asked of a person, and no program is run because an address says so (git-config, "protocol.allow").
-        if let Some(folder) = folder {
-            command.arg("-C").arg(folder);
+    /// Runs git for what it asks the repository's server.
+    async fn remote(&self, folder: Option<&Path>, arguments: &[&str]) -> Result<Vec<u8>, FetchError> {
+        let ssh = ssh_setting(self.silence).await;
+        let all: Vec<&str> = ssh
+            .as_deref()
+            .map(|ssh| ["-c", ssh])
+            .into_iter()
+            .flatten()
+            .chain(arguments.iter().copied())
+            .collect();
+        self.ran(git(folder, self.silence, &all), folder).await
+    }
+
+    async fn ran(&self, command: Command, folder: Option<&Path>) -> Result<Vec<u8>, FetchError> {
+        let bounds = Bounds {
+            // git's own limit speaks first: it says more.
+            silence: self.silence + self.silence / 4,
+            time: LONGEST,
+            output: LARGEST_LIST,
+            folder: LARGEST_REPOSITORY,
+        };
+        let said = run(command, folder, bounds).await.map_err(|failure| match failure {
+            GitFailure::NotStarted(error) => self.not_started(&error),
+            GitFailure::Ended(why) => self.error(why),
+        })?;
+        if said.status.success() {
+            return Ok(said.output);
         }
-        command
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "transfer.fsckObjects=true"])
-            .args(arguments)
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git:file")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        for variable in OTHER_REPOSITORY {
-            command.env_remove(variable);
-        }
-        command
+        // Lines of progress end in a carriage return; the last of them is what stands.
+        let lines = said.talk.lines().map(|line| line.rsplit('\r').next().unwrap_or_default().trim());
+        let lines: Vec<String> = lines.filter(|line| !line.is_empty()).map(excerpt).collect();
+        let lines = &lines[lines.len().saturating_sub(8)..];
+        let talk = if lines.is_empty() { said.status.to_string() } else { lines.join("\n  ") };
+        Err(self.error(format!(
+            "git cannot do it:\n  {}",
+            talk.replace(&self.address, &redacted_address(&self.address))
+        )))
     }
 
     fn not_started(&self, error: &std::io::Error) -> FetchError {

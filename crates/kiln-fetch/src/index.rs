@@ -79,7 +79,7 @@ impl Index {
         let listing = async {
             let page = page_url(&self.url, name)?;
             let response = client.get(&page, PAGE_LIMIT, Some(ACCEPT)).await?;
-            parse(&response)
+            index_files(&response)
         };
         match listing.await {
             Ok(files) => Ok(files),
@@ -114,7 +114,11 @@ fn page_url(index: &Url, name: &DistributionName) -> Result<Url, FetchError> {
     Ok(page)
 }
 
-fn parse(response: &Response) -> Result<Vec<IndexFile>, FetchError> {
+/// The files that a page of an index lists, sorted by file name and URL.
+///
+/// # Errors
+/// [`FetchError::BadReply`] if it is no page of the simple API, or names what may not be followed.
+pub fn index_files(response: &Response) -> Result<Vec<IndexFile>, FetchError> {
     let content_type = response.content_type.as_deref().unwrap_or_default();
     let mut files = match content_type {
         "application/vnd.pypi.simple.v1+json" | "application/json" => from_json(response),

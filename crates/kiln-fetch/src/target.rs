@@ -6,8 +6,9 @@ use crate::{FetchError, Sink, redacted};
 use kiln_record::{Digest, Hasher};
 use url::Url;
 
-/// The most a download may bring if nobody knows its size beforehand: 4 GiB, more than any wheel or `.deb`.
-const UNSIZED_LIMIT: u64 = 4 << 30;
+/// The most a download may bring if nobody knows its size beforehand: 2 GiB, which is what a wheel may unpack to and more
+/// than any package has.
+const UNSIZED_LIMIT: u64 = 2 << 30;
 
 /// What a download must be.
 pub(crate) struct Target<'a> {

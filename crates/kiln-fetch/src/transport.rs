@@ -72,7 +72,8 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, FetchError> {
     Ok(certificates)
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL is of this very host.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -80,7 +80,13 @@ impl Sandbox {
             command: "kiln lock --base python".to_owned(),
             platform: BTreeMap::from([(
                 PLATFORM,
-                PlatformLock { manifest: image, config: None, release: None, packages: Vec::new() },
+                PlatformLock {
+                    manifest: image,
+                    index: None,
+                    config: None,
+                    release: None,
+                    packages: Vec::new(),
+                },
             )]),
         };
         this.write("kiln.toml", "format = \"1\"\n");
@@ -138,6 +144,7 @@ impl Sandbox {
             indexes: BTreeMap::new(),
             further_indexes: Vec::new(),
             debian_mirrors: Vec::new(),
+            registry_mirrors: Vec::new(),
             crates: Ok(None),
             engine: EngineSettings {
                 docker_host: None,

@@ -6,9 +6,9 @@ use crate::debian::{assemble, stored_image};
 use crate::{GuestError, Program};
 use kiln_engine::{Engine, EngineError, EngineSettings};
 use kiln_fetch::{Index, Url};
-use kiln_image::{Reference, write_archive};
+use kiln_image::{ImagePlace, Reference, RegistryMirror, write_archive};
 use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run, blocking};
-use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem};
+use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
 use kiln_store::{Store, WorkspaceLock};
@@ -85,6 +85,21 @@ impl Bases {
         &self.settings
     }
 
+    /// Where a base of a registry is brought from: its own mirror, the workspace's and the environment's, else its registry.
+    ///
+    /// # Errors
+    /// If its reference, or its own mirror, is malformed.
+    pub fn place(&self, base: &BaseName, registry: &RegistryDefinition) -> Result<ImagePlace, GuestError> {
+        let reference: Reference = registry.reference.parse()?;
+        let Some(mirror) = &registry.mirror else {
+            return Ok(ImagePlace::of(&reference, self.network.registry_mirrors()));
+        };
+        let mirror = RegistryMirror::new(reference.registry(), mirror).map_err(|error| {
+            InvalidFiles::from(Problem::in_file(&format!("images/{base}.toml"), format!("`mirror`: {error}")))
+        })?;
+        Ok(ImagePlace::of(&reference, &[mirror]))
+    }
+
     /// The engine; the first call connects and removes what killed runs left behind.
     ///
     /// # Errors
@@ -105,7 +120,7 @@ impl Bases {
         cell.get_or_try_init(|| async {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(self, base, debian).await,
-                BaseKind::Registry(registry) => pull(self, base, &registry.reference).await,
+                BaseKind::Registry(registry) => pull(self, base, registry).await,
                 BaseKind::Scratch => {
                     let message = "`scratch` has no program that could be started";
                     let problem = Problem::in_file(&base.definition.file, message);
@@ -347,9 +362,9 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     }
 }
 
-/// Pulls a registry base by digest.
-async fn pull(bases: &Bases, base: &PinnedBase, reference: &str) -> Result<String, GuestError> {
-    let reference: Reference = reference.parse()?;
+/// Pulls a registry base by digest, from wherever its registry is mirrored.
+async fn pull(bases: &Bases, base: &PinnedBase, registry: &RegistryDefinition) -> Result<String, GuestError> {
+    let reference = bases.place(&base.definition.name, registry)?.reference;
     let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
         return Err(Defect::new(format!("{reference} with a digest has none")).into());
     };

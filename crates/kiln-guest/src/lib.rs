@@ -22,5 +22,5 @@ pub use loaded::{AssembledImage, Loaded, numeric_user, writable};
 pub use log::Log;
 pub use program::{Ending, NOBODY, Program, Ran, guest};
 pub use runtime::{target_runtime, with_system_of};
-pub use saved_image::SavedImage;
+pub use saved_image::{SavedImage, container_files};
 pub use twice::{Difference, again};

@@ -34,6 +34,7 @@ impl Program {
                 env: BTreeMap::new(),
                 working_dir: "/".to_owned(),
                 user: NOBODY.to_owned(),
+                supervised: false,
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 scratch: GuestPath::new("/tmp").into_iter().collect(),
@@ -63,6 +64,12 @@ impl Program {
     /// Who it runs as: a numeric `user:group`.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.spec.user = user.into();
+        self
+    }
+
+    /// Says that the program runs others as that user, and is itself out of their reach.
+    pub fn supervised(mut self) -> Self {
+        self.spec.supervised = true;
         self
     }
 

@@ -1,9 +1,13 @@
 //! The runtime that an artifact is judged against.
 
-use crate::{BaseImage, Bases, GuestError, finds};
+use crate::{BaseImage, Bases, GuestError, finds, is_lambda_base};
 use kiln_plan::{Manifest, PinnedBase};
 use kiln_record::{DistributionName, OperatingSystem, Provided, Runtime};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Where the runtime client is in AWS's images.
+const CLIENT_FOLDER: &str = "var/runtime";
 
 /// The runtime that an artifact is judged against: the one that its manifest states, or what the base of an image is,
 /// which has its system inside.
@@ -64,11 +68,26 @@ async fn runtime_of(bases: &Bases, base: &PinnedBase) -> Result<Arc<Runtime>, Gu
         system: system(&image, &name, interpreter.as_ref().and_then(|interpreter| interpreter.glibc)),
         name,
         python: interpreter.as_ref().map(|interpreter| interpreter.python()),
+        // What an image is built on is what it runs on.
+        python_patch: interpreter.as_ref().and_then(|interpreter| interpreter.patch()),
         provides: interpreter
             .iter()
-            .flat_map(|interpreter| &interpreter.distributions)
-            .filter_map(|(name, _)| name.parse::<DistributionName>().ok())
+            .flat_map(|interpreter| interpreter.distributions.iter().map(|(name, _)| name.as_str()))
+            .chain(beside_client(&image))
+            .filter_map(|name| name.parse::<DistributionName>().ok())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .map(|name| Provided { distribution: name.to_string(), modules: Vec::new() })
             .collect(),
     }))
+}
+
+/// The distributions in the folder of AWS's runtime client, which only that client searches: the SDK is there until Python
+/// 3.10. From 3.11 it is among the interpreter's own, which says so itself (AWS documentation, "Python base images for
+/// Lambda", "search path").
+fn beside_client(image: &BaseImage) -> impl Iterator<Item = &str> {
+    let entries = image.contents.entries.keys().filter(|_| is_lambda_base(image));
+    entries
+        .filter(|path| path.parent() == CLIENT_FOLDER)
+        .filter_map(|path| path.file_name().strip_suffix(".dist-info")?.split('-').next())
 }

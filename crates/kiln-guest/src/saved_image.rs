@@ -102,6 +102,14 @@ impl SavedImage {
     }
 }
 
+/// The files that a container of an image has, as a tar on disk until the file is closed.
+pub async fn container_files(engine: &Engine, store: &Store, image: &str) -> Result<File, GuestError> {
+    let mut file = tempfile::tempfile_in(store.root())?;
+    engine.file_system(image, |chunk| file.write_all(chunk)).await?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
 /// A part of a file. Parts share the place at which they read, so one is read after the other.
 fn part(file: &File, (offset, size): (u64, u64)) -> Result<io::Take<File>, io::Error> {
     let mut part = file.try_clone()?;

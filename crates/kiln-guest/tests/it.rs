@@ -301,6 +301,7 @@ async fn debian_platform(
     let image = assemble(bases.network(), definition, debian, platform, &packages).await.unwrap();
     PlatformLock {
         manifest: image.manifest_digest,
+        index: None,
         config: Some(image.config_digest),
         release: None,
         packages,
@@ -322,6 +323,7 @@ async fn a_debian_base_is_assembled_of_its_locked_packages_and_told_of_by_its_tw
         lock: lock.clone(),
         pinned: "2026-01-02T03:04:05Z".parse().unwrap(),
         elsewhere: BTreeMap::from([(other.0, other.1.clone())]),
+        others: BTreeMap::new(),
     };
     let here = debian_platform(&bases, &definition, amd64, "3.13.5-1").await;
     let there = debian_platform(&bases, &definition, arm64, "3.13.5-1+b1").await;
@@ -344,7 +346,7 @@ async fn a_debian_base_is_assembled_of_its_locked_packages_and_told_of_by_its_tw
     let error = bases.interpreter(&foreign).await.err().unwrap().to_string();
     assert!(error.contains("3.13.5-1+b1") && error.contains("3.13.6-1"), "{error}");
 
-    let wrong = PlatformLock { manifest: Digest::of(b"another"), config: None, ..here.clone() };
+    let wrong = PlatformLock { manifest: Digest::of(b"another"), index: None, config: None, ..here.clone() };
     let error = bases.image(&base(amd64, &wrong, (arm64, &there))).await.unwrap_err().to_string();
     assert!(error.contains("its lock says"), "{error}");
 }

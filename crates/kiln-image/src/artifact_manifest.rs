@@ -89,6 +89,16 @@ pub struct ArtifactManifest {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// The config that the manifest of an image names.
+///
+/// # Errors
+/// [`ImageError::Document`] if it names none.
+pub fn image_config(manifest: &[u8]) -> Result<Descriptor, ImageError> {
+    let broken = |reason: String| ImageError::Document { what: "manifest".to_owned(), reason };
+    let value: Value = serde_json::from_slice(manifest).map_err(|error| broken(error.to_string()))?;
+    Descriptor::from_value(value.get("config").ok_or_else(|| broken("it names no config".to_owned()))?)
+}
+
 impl ArtifactManifest {
     /// The bytes, which are the same for equal values.
     ///

@@ -24,6 +24,20 @@ pub struct BaseConfig {
 }
 
 impl BaseConfig {
+    /// What a config says that its image runs on, whether kiln knows that or not: `windows/amd64`.
+    ///
+    /// # Errors
+    /// [`ImageError::Document`] if it is none.
+    pub fn stated_platform(bytes: &[u8]) -> Result<String, ImageError> {
+        let broken =
+            |reason: &str| ImageError::Document { what: "config".to_owned(), reason: reason.to_owned() };
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| broken(&error.to_string()))?;
+        match (value.get("os").and_then(Value::as_str), value.get("architecture").and_then(Value::as_str)) {
+            (Some(os), Some(architecture)) => Ok(format!("{os}/{architecture}")),
+            _ => Err(broken("it does not say which system and processor it is for")),
+        }
+    }
+
     /// Reads a config (OCI image specification 1.1, "Image Configuration").
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What a base image holds.
 
-use kiln_record::{Surface, TreePath};
+use kiln_record::{Check, CheckName, Distribution, Ecosystem, Surface, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,9 +46,11 @@ pub enum ContentEntry {
 /// A package of the base's operating system, as its own database has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OsPackage {
+    /// Whose package it is: Debian's or rpm's.
+    pub ecosystem: Ecosystem,
     /// Its name.
     pub name: String,
-    /// Its version.
+    /// Its version, as its system's tools write it: `2.36-9+deb12u10`, or with epoch and release `1:3.0.8-1.amzn2023.0.3`.
     pub version: String,
     /// Its architecture.
     pub architecture: String,
@@ -58,6 +60,10 @@ pub struct OsPackage {
     pub summary: Option<String>,
     /// Its home page.
     pub homepage: Option<String>,
+    /// Its licence in the database's own words, where that has one.
+    pub license: Option<String>,
+    /// The source package that it was built from, where the database says so.
+    pub source: Option<String>,
     /// Bytes of the files that it accounts for.
     pub bytes: u64,
     /// Number of files and links that it accounts for.
@@ -74,6 +80,10 @@ pub struct ImageContents {
     pub folders: BTreeMap<TreePath, (u32, u64, u64)>,
     /// The packages of its operating system, by name; none where it has no database that kiln reads.
     pub packages: Option<Vec<OsPackage>>,
+    /// The package databases that are there and were not read, each with the reason.
+    pub unread_packages: Vec<String>,
+    /// What the system is: the distribution and its version, by os-release.
+    pub distribution: Option<Distribution>,
     /// The system's name for people (`PRETTY_NAME` of os-release).
     pub system: Option<String>,
     /// The newest versions that its C and C++ libraries have: `GLIBC` is `2.41`.
@@ -157,6 +167,33 @@ impl ImageContents {
             }
         }
         surface
+    }
+
+    /// Whether the packages of an image are known, as a check of a build. `unit` is what is counted, `what` is the image.
+    #[must_use]
+    pub fn package_check(&self, unit: &str, what: &str) -> Check {
+        let unread = self.unread_packages.join("; ");
+        match &self.packages {
+            Some(packages) if unread.is_empty() => Check::ran(CheckName::BasePackages, packages.len(), unit),
+            Some(packages) => Check::not_checked(
+                CheckName::BasePackages,
+                format!(
+                    "{} packages of {what} are known, and others were not read: {unread}",
+                    packages.len()
+                ),
+            ),
+            None => {
+                let files = self.size().0;
+                let reason = match unread.is_empty() {
+                    true => "has no package database that kiln reads".to_owned(),
+                    false => format!("has a package database that was not read ({unread})"),
+                };
+                Check::not_checked(
+                    CheckName::BasePackages,
+                    format!("{what} {reason}, so its {files} files are not told apart"),
+                )
+            }
+        }
     }
 
     /// Number of files and links, and their bytes.

@@ -2,13 +2,13 @@
 
 use crate::ImageError;
 use crate::contents::{ContentEntry, ImageContents, LIBRARY_FOLDERS};
-use crate::debian::installed_packages;
-use kiln_record::TreePath;
+use crate::{debian, rpm};
+use kiln_record::{Distribution, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 3;
+pub const CONTENTS_RULES: u32 = 4;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -132,11 +132,9 @@ impl ContentsReader {
 
     /// Forgets everything below a path, and the path itself if asked.
     fn remove(&mut self, path: &str, itself: bool) {
-        let gone =
-            |entry: &TreePath| (itself && entry.as_str() == path) || path.is_empty() || entry.is_within(path);
-        self.entries.retain(|entry, _| !gone(entry));
-        self.read.retain(|entry, _| !gone(entry));
-        self.folders.retain(|entry, _| !gone(entry));
+        forget(&mut self.entries, path, itself);
+        forget(&mut self.read, path, itself);
+        forget(&mut self.folders, path, itself);
     }
 
     /// What all of them together hold.
@@ -146,10 +144,25 @@ impl ContentsReader {
     pub fn finish(self) -> Result<ImageContents, ImageError> {
         let Self { entries, folders, read } = self;
         let mut contents = ImageContents { entries, folders, ..ImageContents::default() };
-        contents.packages = installed_packages(&contents, &read)?;
-        contents.system = ["etc/os-release", "usr/lib/os-release"]
+        contents.packages = debian::installed_packages(&contents, &read)?;
+        let (of_rpm, unread) = rpm::installed_packages(&contents, &read);
+        contents.packages = match (contents.packages, of_rpm) {
+            (Some(mut packages), Some(of_rpm)) => {
+                packages.extend(of_rpm);
+                Some(packages)
+            }
+            (packages, of_rpm) => packages.or(of_rpm),
+        };
+        contents.unread_packages = unread;
+        let release = ["etc/os-release", "usr/lib/os-release"]
             .iter()
-            .find_map(|path| pretty_name(read.get(&contents.resolve(path)?)?));
+            .find_map(|path| read.get(&contents.resolve(path)?))
+            .map(|bytes| String::from_utf8_lossy(bytes));
+        if let Some(release) = release {
+            contents.system = os_release(&release, "PRETTY_NAME");
+            contents.distribution = os_release(&release, "ID")
+                .map(|id| Distribution { id, version: os_release(&release, "VERSION_ID") });
+        }
         for (library, interface) in INTERFACES {
             let newest = LIBRARY_FOLDERS
                 .iter()
@@ -165,12 +178,37 @@ impl ContentsReader {
     }
 }
 
+/// Forgets everything below a path, and the path itself if asked; below the empty path is everything. Takes time by what
+/// goes and not by what is there: a layer may take away as many paths as there are.
+fn forget<T>(map: &mut BTreeMap<TreePath, T>, path: &str, itself: bool) {
+    if path.is_empty() {
+        map.clear();
+        return;
+    }
+    if itself && let Ok(path) = TreePath::new(path) {
+        map.remove(&path);
+    }
+    let below = format!("{path}/");
+    // No path holds what sorts before a space. Where this is too long for a path, so is all that could be below.
+    let Ok(first) = TreePath::new(&format!("{below} ")) else { return };
+    let gone: Vec<TreePath> = map
+        .range(first..)
+        .map(|(found, _)| found)
+        .take_while(|found| found.as_str().starts_with(&below))
+        .cloned()
+        .collect();
+    for path in gone {
+        map.remove(&path);
+    }
+}
+
 /// Files whose bytes decide something.
 fn is_looked_at(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     path == "var/lib/dpkg/status"
         || path.starts_with("var/lib/dpkg/status.d/")
         || (path.starts_with("var/lib/dpkg/info/") && path.ends_with(".list"))
+        || rpm::is_database(path)
         || path == "etc/os-release"
         || path == "usr/lib/os-release"
         || name == "libc.so.6"
@@ -191,9 +229,9 @@ pub(crate) fn layer_path(bytes: &[u8]) -> Result<Option<TreePath>, String> {
     TreePath::new(text).map(Some).map_err(|error| error.to_string())
 }
 
-fn pretty_name(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let value = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+/// A value of os-release(5).
+fn os_release(text: &str, key: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
     let value = value.trim().trim_matches(['"', '\'']);
     (!value.is_empty() && value.len() < 200 && !value.chars().any(char::is_control)).then(|| value.to_owned())
 }

@@ -27,7 +27,7 @@ pub(crate) use installed::installed_packages;
 pub use keyring::Keyring;
 pub use packages::{Package, PackageIndex};
 pub use relation::{Alternatives, Relation, VersionOperator};
-pub use release::Release;
+pub use release::{Release, parse_date};
 pub use resolve::resolve;
 pub use rootfs::{AssembledRootFs, LockedPackage, RootFs, RootFsReport, RootFsRules, UnpackedPackage};
 pub use rules::{LEFT_OUT, LeftOut, is_left_out};

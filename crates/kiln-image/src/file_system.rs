@@ -84,6 +84,8 @@ pub enum Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSystem {
     nodes: BTreeMap<TreePath, Node>,
+    /// Folders of which there is no entry: they follow from what is in them.
+    implied: BTreeSet<TreePath>,
 }
 
 impl FileSystem {
@@ -176,13 +178,14 @@ impl FileSystem {
     /// Puts one thing, and the folders on the way to it.
     pub fn put(&mut self, path: TreePath, node: Node) {
         for (end, _) in path.as_str().match_indices('/') {
-            if let Ok(folder) = TreePath::new(&path.as_str()[..end]) {
-                let there = self.nodes.entry(folder).or_insert_with(Node::implied);
-                if there.content != NodeContent::Folder {
-                    *there = Node::implied();
-                }
+            if let Ok(folder) = TreePath::new(&path.as_str()[..end])
+                && self.nodes.get(&folder).is_none_or(|there| there.content != NodeContent::Folder)
+            {
+                self.nodes.insert(folder.clone(), Node::implied());
+                self.implied.insert(folder);
             }
         }
+        self.implied.remove(&path);
         self.nodes.insert(path, node);
     }
 
@@ -190,6 +193,7 @@ impl FileSystem {
     pub fn remove(&mut self, path: &str, itself: bool) {
         if path.is_empty() {
             self.nodes.clear();
+            self.implied.clear();
             return;
         }
         let below = format!("{path}/");
@@ -205,7 +209,14 @@ impl FileSystem {
             .collect();
         for path in gone {
             self.nodes.remove(&path);
+            self.implied.remove(&path);
         }
+    }
+
+    /// Whether a folder only follows from what is in it, so that its mode and owner are anybody's guess.
+    #[must_use]
+    pub fn is_implied(&self, path: &TreePath) -> bool {
+        self.implied.contains(path)
     }
 
     /// What is at a path.

@@ -14,12 +14,15 @@ mod file_system;
 mod image_index;
 mod lambda;
 mod media_type;
+mod mirror;
 mod oci;
+mod package_files;
 mod reference;
+mod rpm;
 
 pub use artifact_manifest::{
-    ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, manifest_blobs, read_referrers,
-    referrers_tag, with_referrers,
+    ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, image_config, manifest_blobs,
+    read_referrers, referrers_tag, with_referrers,
 };
 pub use config::BaseConfig;
 pub use contents::{ContentEntry, ImageContents, OsPackage};
@@ -33,6 +36,7 @@ pub use lambda::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
 pub use media_type::{
     CONFIG_MEDIA_TYPE, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, LAYER_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
 };
+pub use mirror::{ImagePlace, RegistryMirror};
 pub use oci::{
     Image, ImageSpec, Layer, Stated, archived_blobs, blob_path, layout_documents, write_archive,
     write_oci_tar,

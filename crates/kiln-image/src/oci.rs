@@ -2,7 +2,7 @@
 
 use crate::media_type::{CONFIG_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE};
 use crate::{BaseConfig, ImageError, manifest_blobs};
-use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json};
+use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json, excerpt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -74,7 +74,7 @@ impl Image {
         let mut env = BTreeMap::new();
         for (name, value) in &spec.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(error(format!("`{}` is not an environment variable", name.escape_debug())));
+                return Err(error(format!("`{}` is not an environment variable", excerpt(name))));
             }
             if env.insert(name, value).is_some() {
                 return Err(error(format!("the environment variable `{name}` is there twice")));
@@ -116,7 +116,7 @@ impl Image {
         let error = |reason: String| ImageError::Image { reason };
         for (name, value) in &stated.runs.environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(error(format!("`{}` is not an environment variable", name.escape_debug())));
+                return Err(error(format!("`{}` is not an environment variable", excerpt(name))));
             }
         }
         if base_layers.iter().map(|layer| layer.diff_id).ne(base.diff_ids.iter().copied()) {

@@ -1,7 +1,7 @@
 //! Image references, by the grammar of the OCI distribution specification.
 
 use crate::ImageError;
-use kiln_record::Digest;
+use kiln_record::{Digest, excerpt};
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,10 +78,7 @@ impl FromStr for Reference {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
-        let error = |reason: &str| ImageError::Reference {
-            text: text.escape_debug().to_string(),
-            reason: reason.to_owned(),
-        };
+        let error = |reason: &str| ImageError::Reference { text: excerpt(text), reason: reason.to_owned() };
         if text.len() > 512 {
             return Err(ImageError::Reference {
                 text: format!("{}…", text.chars().take(64).collect::<String>().escape_debug()),

@@ -3,6 +3,7 @@
 use crate::{NamedIndexSetting, Rules};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
+use kiln_image::RegistryMirror;
 use kiln_record::Epoch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub struct Environment {
     pub further_indexes: Vec<String>,
     /// The Debian mirrors of the environment, used where neither base nor workspace names one.
     pub debian_mirrors: Vec<Mirror>,
+    /// Mirrors of container registries, those of the workspace first.
+    pub registry_mirrors: Vec<RegistryMirror>,
     /// The crates registry that the environment's cargo is configured for, if any; or why that cannot be told.
     pub crates: Result<Option<CrateSetting>, String>,
     /// How to reach the engine.

@@ -105,6 +105,16 @@ pub enum InvocationError {
 impl RunError for InvocationError {
     fn advice(&self) -> Advice<'_> {
         match self {
+            Self::Unknown { kind: "base", name, known } => {
+                let advice = Advice::exit(exit::INPUT_INVALID);
+                let advice = match known.is_empty() {
+                    true => advice,
+                    false => advice.hint(format!("there are: {}", known.join(", "))),
+                };
+                advice.hint(format!(
+                    "kiln makes one for a runtime of Lambda, such as python3.12: kiln lock --base {name} --runtime RUNTIME"
+                ))
+            }
             Self::Unknown { known, .. } if !known.is_empty() => {
                 Advice::exit(exit::INPUT_INVALID).hint(format!("there are: {}", known.join(", ")))
             }
@@ -146,12 +156,12 @@ mod tests {
             (
                 InvocationError::Unknown { kind: "base", name: "x".to_owned(), known: Vec::new() },
                 exit::INPUT_INVALID,
-                0,
+                1,
             ),
             (
                 InvocationError::Unknown { kind: "base", name: "x".to_owned(), known: vec!["x".to_owned()] },
                 exit::INPUT_INVALID,
-                1,
+                2,
             ),
             (
                 InvocationError::SeveralPlatforms { name: "app".parse().unwrap(), artifacts: Vec::new() },

@@ -16,6 +16,7 @@ pub use environment::Environment;
 pub use error::InvocationError;
 pub use event::{Ending, Event, Events, Stage};
 pub use index_setting::NamedIndexSetting;
+pub use kiln_image::RegistryMirror;
 pub use message::{end_of_log, indented, listed};
 pub use network::Network;
 pub use rules::Rules;

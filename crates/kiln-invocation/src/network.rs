@@ -3,8 +3,9 @@
 
 use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blocking};
 use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
+use kiln_image::RegistryMirror;
 use kiln_record::{Defect, Digest};
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ struct Reached {
     indexes: BTreeMap<String, NamedIndexSetting>,
     further_indexes: Vec<String>,
     debian_mirrors: Vec<Mirror>,
+    registry_mirrors: Vec<RegistryMirror>,
     crates: Result<Option<CrateSetting>, String>,
     tool_variables: BTreeMap<String, String>,
     client: OnceCell<Client>,
@@ -51,6 +53,7 @@ impl Network {
                 indexes: environment.indexes.clone(),
                 further_indexes: environment.further_indexes.clone(),
                 debian_mirrors: environment.debian_mirrors.clone(),
+                registry_mirrors: environment.registry_mirrors.clone(),
                 crates: environment.crates.clone(),
                 tool_variables: environment.tool_variables.clone(),
                 client: OnceCell::new(),
@@ -94,6 +97,12 @@ impl Network {
     #[must_use]
     pub fn debian_mirrors(&self) -> &[Mirror] {
         &self.reached.debian_mirrors
+    }
+
+    /// Mirrors of container registries.
+    #[must_use]
+    pub fn registry_mirrors(&self) -> &[RegistryMirror] {
+        &self.reached.registry_mirrors
     }
 
     /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
@@ -211,6 +220,9 @@ impl Network {
             && self.store.contains(&digest)
         {
             return Ok(digest);
+        }
+        if let Some(size) = file.size {
+            has_room(self.store.root(), &file.file_name, size)?;
         }
         let name = file.file_name.clone();
         self.run.tell(Event::DownloadStarted { file: name.clone(), size: file.size });

@@ -4,8 +4,8 @@ use crate::{Environment, Event, Events, InvocationError, Rules};
 use kiln_record::Epoch;
 use kiln_store::{Ledger, WorkspaceLock};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -23,6 +23,8 @@ struct Shared {
     source_date_epoch: Option<Epoch>,
     events: Events,
     stopped: AtomicBool,
+    // Held while something is published: from its entry in the ledger until the index of `dist/` names it.
+    publishing: Mutex<()>,
     // Wheels are read whole members at a time: as many at once as there are processors, so that memory stays bounded.
     reading: Semaphore,
     // Held until the last clone is gone: work on other threads may outlive the run that was stopped.
@@ -44,6 +46,7 @@ impl Run {
             source_date_epoch: environment.source_date_epoch,
             events: events.clone(),
             stopped: AtomicBool::new(false),
+            publishing: Mutex::new(()),
             reading: Semaphore::new(processors),
             _lock: lock,
         }))
@@ -116,6 +119,17 @@ impl Run {
         if self.0.stopped.load(Ordering::Acquire) { Err(InvocationError::Interrupted) } else { Ok(()) }
     }
 
+    /// A turn to publish. Whoever has it is waited for when the run is stopped, so that nothing is left half published.
+    ///
+    /// # Errors
+    /// [`InvocationError::Interrupted`] once the run was stopped.
+    pub fn publishing_turn(&self) -> Result<MutexGuard<'_, ()>, InvocationError> {
+        // It guards files, and a publication that broke off is ended by the next command.
+        let turn = self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.go_on()?;
+        Ok(turn)
+    }
+
     /// A guard that stops the run's other threads when it is dropped, which a run that is interrupted does.
     #[must_use]
     pub fn stop_on_drop(&self) -> StopOnDrop {
@@ -137,6 +151,8 @@ pub struct StopOnDrop(Run);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.0.stopped.store(true, Ordering::Release);
+        // What is being published now takes milliseconds; nothing else begins.
+        drop(self.0.0.publishing.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

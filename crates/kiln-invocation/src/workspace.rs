@@ -132,11 +132,28 @@ fn texts(
     Ok((files, problems))
 }
 
+/// What text that is not UTF-8 is, where its first bytes tell.
+fn not_utf8(path: &str, bytes: &[u8]) -> Problem {
+    let order = match bytes {
+        [0xff, 0xfe, ..] => Some("LE"),
+        [0xfe, 0xff, ..] => Some("BE"),
+        // A zero byte beside each letter of the first line.
+        [first, 0, ..] if *first != 0 => Some("LE"),
+        [0, first, ..] if *first != 0 => Some("BE"),
+        _ => None,
+    };
+    match order {
+        Some(order) => Problem::in_file(path, "it is UTF-16 text, as `>` in Windows PowerShell writes, and not UTF-8")
+            .help(format!("write it anew in UTF-8: iconv -f UTF-16{order} -t UTF-8 (in PowerShell: … | Out-File -Encoding utf8)")),
+        None => Problem::in_file(path, "it is not UTF-8 text"),
+    }
+}
+
 /// Reads one UTF-8 file of the workspace.
 pub fn text_file(root: &Path, path: &str) -> Result<TextFile, InvocationError> {
     let bytes = fs::read(root.join(path))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(TextFile { path: path.to_owned(), text: text.into() }),
-        Err(_) => Err(InvalidFiles(vec![Problem::in_file(path, "it is not UTF-8 text")]).into()),
+        Err(error) => Err(InvalidFiles(vec![not_utf8(path, error.as_bytes())]).into()),
     }
 }

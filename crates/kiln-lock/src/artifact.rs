@@ -15,8 +15,8 @@ use kiln_invocation::{
 };
 use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
-    Constraint, Declaration, HeldBack, Interpreter, InvalidInput, LockChange, LockHeader, LockTarget, Offer,
-    Pinned, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    Constraint, Declaration, HeldBack, InvalidInput, LockChange, LockHeader, LockTarget, Offer, Pinned,
+    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
@@ -316,7 +316,8 @@ impl<'a> Asked<'a> {
 fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result<PinnedBase, LockError> {
     let (definition, lock) = &workspace.bases[base];
     let platform = Platform { architecture: manifest.target.architecture };
-    PinnedBase::new(definition, lock.as_ref(), platform).map_err(LockError::Denied)
+    let base = PinnedBase::new(definition, lock.as_ref(), platform).map_err(LockError::Denied)?;
+    Ok(base.among(&workspace.bases))
 }
 
 /// Refuses names to upgrade that none of the locks has. A name that is declared and not yet locked is resolved anew, as is
@@ -362,7 +363,7 @@ async fn lock_one(
     let environment = if asked.for_building {
         environment_of_base(manifest, &runtime, &asked.base, &interpreter).map(|(environment, _)| environment)
     } else {
-        target_environment(manifest, base, &runtime, &interpreter)
+        target_environment(manifest, &asked.base, &runtime, &interpreter)
     }
     .map_err(LockError::Denied)?;
     let Some(target) = LockTarget::of(&environment) else {
@@ -372,7 +373,7 @@ async fn lock_one(
         ])
         .into());
     };
-    check_python(base, declaration, &interpreter)?;
+    check_python(base, declaration, &environment)?;
 
     let root = bases.run().root();
     let file = asked.file;
@@ -467,21 +468,29 @@ fn says_the_same(before: &str, after: &str) -> bool {
     without_tool(before) == without_tool(after)
 }
 
+/// How a base for another runtime comes to be.
+const ANOTHER_RUNTIME: &str =
+    "kiln makes and pins a base for each runtime of Lambda: kiln lock --base NAME --runtime RUNTIME";
+
 fn check_python(
     base: &BaseName,
     declaration: &Declaration,
-    interpreter: &Interpreter,
+    target: &TargetEnvironment,
 ) -> Result<(), LockError> {
     let Some(requires) = &declaration.requires_python else { return Ok(()) };
-    if requires.accepts(&interpreter.version) {
+    if requires.accepts(target.release()) {
         return Ok(());
     }
     let cause = format!(
-        "{}:{} requires Python `{}`, but the base `{}` has Python {}",
-        requires.file, requires.line, requires.text, base, interpreter.version
+        "{}:{} requires Python `{}`, but {} (base `{base}`)",
+        requires.file,
+        requires.line,
+        requires.text,
+        target.release_told()
     );
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
         .remedy("use a base and a runtime whose Python the constraint accepts")
+        .remedy(ANOTHER_RUNTIME)
         .remedy(format!("or let {}:{} accept it", requires.file, requires.line));
     Err(LockError::Denied(Box::new(finding)))
 }

@@ -1,11 +1,13 @@
 //! `kiln lock --base`: moves a base's pin to what its source has now, and says what moved.
 
-use crate::LockError;
+use crate::new_base::{NewBase, WantedBase};
+use crate::registry_image::RegistryImage;
+use crate::{LockError, freshness};
 use fs_err as fs;
 use kiln_fetch::{Archive, Client, SuiteFile};
-use kiln_guest::{Bases, EngineSlot, archive, assemble, of_registry};
+use kiln_guest::{Bases, EngineSlot, archive, assemble};
+use kiln_image::ImageError;
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
-use kiln_image::{ImageError, Reference};
 use kiln_invocation::{
     Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking,
 };
@@ -13,7 +15,7 @@ use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
     LockedPackage, PlatformLock, Problem,
 };
-use kiln_record::{BaseName, Defect, Digest, Platform};
+use kiln_record::{BaseName, Defect, Digest, Platform, Runtime};
 use kiln_store::write_atomically;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,13 +28,15 @@ const INDEX_LIMIT: u64 = 512 << 20;
 pub struct LockReport {
     /// The base.
     pub base: BaseName,
+    /// The files that state it, where this run wrote them: the definition, and the keys that it names.
+    pub made: Vec<String>,
     /// The lock, relative to the workspace.
     pub file: String,
     /// Whether the lock was written: it is left alone where nothing moved.
     pub written: bool,
     /// What moved, for each platform.
     pub moves: Vec<BaseMove>,
-    /// What should be known about the pin, such as a release that has expired.
+    /// What should be known about the pin, such as that the age of its release was not judged.
     pub remarks: Vec<String>,
 }
 
@@ -49,38 +53,62 @@ pub struct BaseMove {
     pub after: Option<String>,
 }
 
-/// Pins a base.
+/// Pins a base. One that is not stated yet is made for what is wanted: its definition is written once it is pinned.
 ///
 /// # Errors
 /// Where the source cannot be reached or is not to be believed. The lock is then as it was.
 pub async fn lock_base(
     environment: &Environment,
     name: &BaseName,
+    wanted: Option<&WantedBase>,
     events: &Events,
     engine: EngineSlot,
 ) -> Result<LockReport, LockError> {
     let lock = lock(environment, events).await?;
     let workspace = read_workspace_for_locking(&environment.root, name.as_str())?;
-    let Some((definition, before)) = workspace.bases.get(name) else {
-        return Err(InvocationError::Unknown {
-            kind: "base",
-            name: name.to_string(),
-            known: workspace.bases.keys().map(ToString::to_string).collect(),
+    let mut remarks = Vec::new();
+    let stated = workspace.bases.get(name);
+    let new = match wanted.filter(|_| stated.is_none()) {
+        Some(wanted) => Some(NewBase::of(name, wanted, &workspace.settings)?),
+        None => None,
+    };
+    let (definition, before, keys) = match (stated, &new) {
+        (Some((definition, before)), _) => {
+            remarks.extend(wanted.and_then(|wanted| kept(definition, wanted)));
+            (definition, before.as_ref(), None)
         }
-        .into());
+        (None, Some(new)) => (&new.definition, None, new.keys()),
+        (None, None) => {
+            return Err(InvocationError::Unknown {
+                kind: "base",
+                name: name.to_string(),
+                known: workspace.bases.keys().map(ToString::to_string).collect(),
+            }
+            .into());
+        }
     };
     let bases = Bases::open(environment, events, engine, lock)?;
 
-    let mut remarks = Vec::new();
     let mut platforms = BTreeMap::new();
+    let in_registry = match &definition.kind {
+        BaseKind::Registry(registry) => Some(RegistryImage::of(&bases, definition, registry).await?),
+        BaseKind::Debian(_) | BaseKind::Scratch => None,
+    };
     for platform in &definition.platforms {
-        let facts = match &definition.kind {
-            BaseKind::Debian(debian) => {
-                lock_debian(&bases, definition, debian, *platform, &mut remarks).await?
+        let facts = match (&definition.kind, &in_registry) {
+            (BaseKind::Debian(debian), _) => {
+                if debian.frozen && remarks.is_empty() {
+                    let suite = &debian.suite;
+                    remarks
+                        .push(format!("`frozen` is set: how old the release of {suite} is was not judged"));
+                }
+                let locked = before.as_ref().and_then(|lock| lock.platform.get(platform));
+                let locked = locked.and_then(|lock| lock.release.as_ref());
+                lock_debian(&bases, definition, debian, keys, *platform, locked).await?
             }
-            BaseKind::Registry(registry) => lock_registry(&bases, name, &registry.reference).await?,
+            (_, Some(image)) => image.lock(*platform).await?,
             // No definition says that; only Dockerfiles do.
-            BaseKind::Scratch => return Err(Defect::new(format!("base `{name}` is `scratch`")).into()),
+            (_, None) => return Err(Defect::new(format!("base `{name}` is `scratch`")).into()),
         };
         platforms.insert(*platform, facts);
     }
@@ -93,26 +121,37 @@ pub async fn lock_base(
         command: format!("kiln lock --base {name}"),
         platform: platforms,
     };
-    let moves = moves(before.as_ref(), &after);
+    let moves = moves(before, &after);
     // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch. A release that was only
     // signed anew moves nothing.
-    let written =
-        !moves.is_empty() || before.as_ref().is_none_or(|before| before.definition != after.definition);
+    let written = !moves.is_empty() || before.is_none_or(|before| before.definition != after.definition);
+    let made = new.as_ref().map(|new| new.write(&environment.root)).transpose()?.unwrap_or_default();
     if written {
         let text = after.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
     }
-    Ok(LockReport { base: name.clone(), file, written, moves, remarks })
+    Ok(LockReport { base: name.clone(), made, file, written, moves, remarks })
+}
+
+/// What is to be known where a definition is there and another Python is wanted.
+fn kept(definition: &BaseDefinition, wanted: &WantedBase) -> Option<String> {
+    let python = Runtime::named(&wanted.runtime)?.python?;
+    let there = definition.python().filter(|there| *there != python)?;
+    Some(format!(
+        "{} is there and has Python {}.{}, not that of {}: it is used as it is",
+        definition.file, there.0, there.1, wanted.runtime
+    ))
 }
 
 async fn lock_debian(
     bases: &Bases,
     definition: &BaseDefinition,
     debian: &DebianDefinition,
+    keys: Option<&[u8]>,
     platform: Platform,
-    remarks: &mut Vec<String>,
+    locked: Option<&DebianRelease>,
 ) -> Result<PlatformLock, LockError> {
-    let keyring = read_keyring(bases.run().root(), definition, debian)?;
+    let keyring = read_keyring(bases.run().root(), definition, debian, keys)?;
     let archive = archive(bases.network(), &definition.name, debian)?;
     bases.run().tell(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = bases.network().client().await?;
@@ -123,7 +162,10 @@ async fn lock_debian(
         keyring: debian.keyring.clone(),
         source: Box::new(source),
     };
-    let signed = verify_cleartext(&document, &keyring).map_err(refused)?;
+    let now = bases.run().now();
+    // Whoever holds a key that has expired may write any date, unless the archive is known to be an old one.
+    let present = (!debian.frozen).then(|| now.seconds());
+    let signed = verify_cleartext(&document, &keyring, present).map_err(refused)?;
     let release = Release::parse(&String::from_utf8_lossy(&signed.text)).map_err(refused)?;
     if !release.is_for(&debian.suite) {
         return Err(InvalidFiles(vec![Problem::in_file(
@@ -135,17 +177,12 @@ async fn lock_debian(
         )])
         .into());
     }
-    if let Some(until) = release.usable_until()
-        && until < bases.run().now()
-    {
-        remarks.push(format!(
-            "the release of {} was only valid until {until}: the mirror may be stale",
-            debian.suite
-        ));
-    }
-    if signed.expires.is_some_and(|end| end < bases.run().now().seconds()) {
-        remarks.push(format!("the signature on the release of {} has expired", debian.suite));
-    }
+    freshness::judge(&release, locked, now, debian.frozen).map_err(|reason| LockError::Stale {
+        base: definition.name.clone(),
+        file: definition.file.clone(),
+        url: archive.in_release_url(&debian.suite),
+        reason,
+    })?;
     let index = package_index(&archive, client, definition, debian, &release, platform).await?;
     let packages =
         resolve(&index, platform.architecture.oci(), &debian.packages, &debian.exclude).map_err(|error| -> LockError { match error {
@@ -169,6 +206,7 @@ async fn lock_debian(
     let image = assemble(bases.network(), definition, debian, platform, &locked).await?;
     Ok(PlatformLock {
         manifest: image.manifest_digest,
+        index: None,
         config: Some(image.config_digest),
         release: Some(DebianRelease {
             codename: release.codename.clone(),
@@ -184,9 +222,13 @@ fn read_keyring(
     root: &Path,
     definition: &BaseDefinition,
     debian: &DebianDefinition,
+    keys: Option<&[u8]>,
 ) -> Result<Keyring, LockError> {
     let path = root.join("images").join(&debian.keyring);
     if !path.is_file() {
+        if let Some(keys) = keys {
+            return Ok(Keyring::parse(keys)?);
+        }
         return Err(InvalidFiles(vec![
             Problem::in_file(&definition.file, format!("`keyring` names images/{}, which does not exist", debian.keyring))
                 .help("put the archive's public keys there; Debian ships them in the package debian-archive-keyring"),
@@ -232,24 +274,6 @@ async fn package_index(
         .await?;
     }
     Ok(index)
-}
-
-async fn lock_registry(bases: &Bases, base: &BaseName, reference: &str) -> Result<PlatformLock, LockError> {
-    let reference: Reference = reference.parse()?;
-    let engine = bases.engine().await?;
-    let text = reference.to_string();
-    let credentials = engine.credentials(&text).await?;
-    let (digest, _media_type) =
-        engine.resolve_digest(&text, credentials).await.map_err(|error| of_registry(base, error))?;
-    if let Some(stated) = reference.digest()
-        && stated != digest
-    {
-        return Err(LockError::NotUsable {
-            what: reference.to_string(),
-            reason: format!("the registry answers with {digest}"),
-        });
-    }
-    Ok(PlatformLock { manifest: digest, config: None, release: None, packages: Vec::new() })
 }
 
 fn moves(before: Option<&BaseLock>, after: &BaseLock) -> Vec<BaseMove> {

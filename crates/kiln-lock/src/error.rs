@@ -8,7 +8,7 @@ use kiln_invocation::{InvocationError, indented};
 use kiln_pack::PackError;
 use kiln_plan::InvalidFiles;
 use kiln_python::{InvalidInput, PythonError};
-use kiln_record::{Advice, ArtifactName, BaseName, Defect, Finding, RunError, exit};
+use kiln_record::{Advice, ArtifactName, BaseName, Defect, Finding, Platform, RunError, exit};
 use kiln_step::StepError;
 use kiln_store::StoreError;
 use kiln_wheel::WheelError;
@@ -28,6 +28,18 @@ pub enum LockError {
         /// What is wrong.
         source: Box<ImageError>,
     },
+    /// A release has a good signature and is not the newest: its time has passed, or a newer one is locked.
+    #[error("base `{base}`: the release at {url} is not taken: {reason}")]
+    Stale {
+        /// The base.
+        base: BaseName,
+        /// Its definition.
+        file: String,
+        /// Where the release came from, without credentials.
+        url: String,
+        /// Why.
+        reason: String,
+    },
     /// What an artifact asks for cannot be resolved.
     #[error("{artifact}: what {input} asks for cannot be locked for {target}; uv says:{}", indented(.lines))]
     Unresolved {
@@ -43,6 +55,18 @@ pub enum LockError {
         only_source: Vec<String>,
         /// Whether the resolver says that the requirements contradict each other or the index; else it broke.
         unsatisfiable: bool,
+    },
+    /// An image in a registry is for another platform than the one that it is to be pinned for.
+    #[error("base `{base}`: {reference} is for {found}, and images/{base}.toml asks for {wanted}")]
+    OtherPlatform {
+        /// The base.
+        base: BaseName,
+        /// The reference.
+        reference: Box<str>,
+        /// The platform of the definition.
+        wanted: Platform,
+        /// What the image's config or the index says.
+        found: Box<str>,
     },
     /// A tool that kiln runs on this machine does not do what it should.
     #[error("{tool}: {reason}")]
@@ -118,6 +142,11 @@ impl RunError for LockError {
             .hint(format!(
                 "if the suite is signed by newer keys, bring images/{keyring} up to date from a source that you trust"
             )),
+            Self::Stale { file, .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("nothing was pinned: the mirror holds updates back or is broken; try another one")
+                .hint(format!(
+                    "for an archive that is kept as it was on purpose (a snapshot, a suite without maintenance): frozen = true under [debian] in {file}"
+                )),
             Self::Unresolved { only_source, unsatisfiable, input, .. } => {
                 let advice = Advice::exit(if *unsatisfiable { exit::INPUT_INVALID } else { exit::FETCH_FAILED });
                 if !only_source.is_empty() {
@@ -133,6 +162,9 @@ impl RunError for LockError {
                     advice.hint("the lock is as it was")
                 }
             }
+            Self::OtherPlatform { base, wanted, .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint(format!("take {wanted} out of `platforms` in images/{base}.toml"))
+                .hint(format!("or name a reference that has an image for {wanted}; nothing was pinned")),
             Self::Tool { .. } => Advice::exit(exit::FETCH_FAILED)
                 .hint("name a version that can be used: kiln lock --tools --tool uv==VERSION"),
             Self::Denied(finding) => Advice::exit(exit::FINDINGS_DENIED).hints(finding.remedy.clone()),
@@ -174,6 +206,16 @@ mod tests {
                 2,
             ),
             (
+                LockError::Stale {
+                    base: "base".parse().unwrap(),
+                    file: "x".to_owned(),
+                    url: "x".to_owned(),
+                    reason: "x".to_owned(),
+                },
+                exit::FETCH_FAILED,
+                2,
+            ),
+            (
                 LockError::Unresolved {
                     artifact: "app".parse().unwrap(),
                     input: "x".into(),
@@ -208,6 +250,16 @@ mod tests {
                 },
                 exit::INPUT_INVALID,
                 3,
+            ),
+            (
+                LockError::OtherPlatform {
+                    base: "base".parse().unwrap(),
+                    reference: "x".into(),
+                    wanted: "linux/arm64".parse().unwrap(),
+                    found: "linux/amd64".into(),
+                },
+                exit::INPUT_INVALID,
+                2,
             ),
             (LockError::Tool { tool: "x".to_owned(), reason: "x".to_owned() }, exit::FETCH_FAILED, 1),
             (

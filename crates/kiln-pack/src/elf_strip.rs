@@ -39,6 +39,9 @@ const SHT_SYMTAB: u32 = 2;
 const SHF_ALLOC: u64 = 2;
 const PT_LOAD: u32 = 1;
 const MAX_HEADERS: usize = 4096;
+/// Bytes in segments for one byte of the file. A linker has each in three at most: a segment that is loaded, a part of it
+/// that is read-only later, and one with a meaning of its own.
+const MAX_OVERLAP: u64 = 8;
 
 /// Strips a 64-bit little-endian shared object or executable.
 #[must_use]
@@ -142,6 +145,11 @@ impl<'a> Elf<'a> {
             in_file(bytes, segment.offset, segment.size)?;
             segments.push(segment);
         }
+        // All of them are compared in the end, so thousands that are the whole file each would take as many times as long.
+        let total = segments.iter().fold(0, |total: u64, segment| total.saturating_add(segment.size));
+        if total > (bytes.len() as u64).saturating_mul(MAX_OVERLAP) {
+            return None;
+        }
         let mut sections = Vec::with_capacity(section_count);
         for index in 0..section_count {
             let at = section_table.checked_add(index * SHDR)?;
@@ -154,6 +162,8 @@ impl<'a> Elf<'a> {
                 link: u32_at(bytes, at + 40)?,
                 align: u64_at(bytes, at + 48)?,
             };
+            // What has no content in the file has an end all the same.
+            section.offset.checked_add(section.size)?;
             if section.has_content() {
                 in_file(bytes, section.offset, section.size)?;
             }
@@ -171,7 +181,8 @@ impl<'a> Elf<'a> {
 
     fn name(&self, section: &Section) -> &'a [u8] {
         let table = &self.sections[self.names];
-        let start = usize::try_from(table.offset + u64::from(section.name)).unwrap_or(usize::MAX);
+        let start =
+            usize::try_from(table.offset.saturating_add(u64::from(section.name))).unwrap_or(usize::MAX);
         let end = usize::try_from(table.offset + table.size).unwrap_or(0).min(self.bytes.len());
         let text = self.bytes.get(start..end).unwrap_or_default();
         text.split(|c| *c == 0).next().unwrap_or_default()
@@ -207,8 +218,11 @@ impl<'a> Elf<'a> {
                 let shared = self.sections.iter().enumerate().any(|(index, section)| {
                     section.link as usize == table && section.kind != 0 && !removed.contains(&index)
                 });
-                let loaded = self.sections.get(table).is_none_or(|table| table.flags & SHF_ALLOC != 0);
-                if !shared && !loaded && table != self.names && !removed.contains(&table) {
+                let stays = self
+                    .sections
+                    .get(table)
+                    .is_none_or(|table| table.flags & SHF_ALLOC != 0 || !table.has_content());
+                if !shared && !stays && table != self.names && !removed.contains(&table) {
                     removed.push(table);
                 }
             }

@@ -10,6 +10,8 @@ use std::collections::btree_map::Entry;
 pub(crate) struct PathGuard {
     ignore_case: bool,
     seen: BTreeMap<String, Seen>,
+    /// The path before: what both lie in is known already.
+    last: String,
 }
 
 #[derive(Debug)]
@@ -23,7 +25,7 @@ enum Seen {
 impl PathGuard {
     /// `ignore_case` refuses two files whose paths differ only in case, as for an archive that may be unpacked anywhere.
     pub(crate) fn new(ignore_case: bool) -> Self {
-        Self { ignore_case, seen: BTreeMap::new() }
+        Self { ignore_case, seen: BTreeMap::new(), last: String::new() }
     }
 
     /// Adds a file or link and returns the folders that appear with it for the first time, outermost first.
@@ -50,8 +52,10 @@ impl PathGuard {
 
     fn add_parents(&mut self, path: &TreePath) -> Result<Vec<TreePath>> {
         let mut new = Vec::new();
-        for (end, _) in path.as_str().match_indices('/') {
-            let folder = TreePath::new(&path.as_str()[..end])?;
+        let last = std::mem::replace(&mut self.last, path.as_str().to_owned());
+        let is_known = |folder: &&str| last.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        for folder in path.folders().skip_while(is_known) {
+            let folder = TreePath::new(folder)?;
             if self.add_one_folder(&folder, path)? {
                 new.push(folder);
             }

@@ -14,7 +14,7 @@ use crate::zip_format::{DATA_DESCRIPTOR, Fields, LOCAL_HEADER, LOCAL_HEADER_SIZE
 use crate::zip_format::{EXTRA_ZIP64, TYPE_FILE, TYPE_LINK, TYPE_MASK};
 use crate::{PackError, Result};
 use kiln_record::{Mode, TreePath};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 /// A file or link in a zip. Folders are not members: they are implied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,35 @@ impl Member {
 pub struct ZipReader<R> {
     reader: R,
     members: Vec<Member>,
+}
+
+/// A member that is not larger is held in memory as a whole, in bytes: that is faster.
+const HELD_AT_ONCE: u64 = 16 << 20;
+/// Bytes that are read at once of one that is.
+const PIECE: usize = 1 << 17;
+
+/// A sink that counts and checks what goes through it, and takes no more than was announced.
+struct Checked<'a> {
+    sink: &'a mut dyn Write,
+    crc: crc32fast::Hasher,
+    written: u64,
+    size: u64,
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.written + bytes.len() as u64 > self.size {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds more than announced"));
+        }
+        let length = self.sink.write(bytes)?;
+        self.crc.update(&bytes[..length]);
+        self.written += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
 }
 
 impl<R: Read + Seek> ZipReader<R> {
@@ -115,6 +144,46 @@ impl<R: Read + Seek> ZipReader<R> {
     pub fn read(&mut self, member: &Member) -> Result<Vec<u8>> {
         let stream = self.raw_stream(member)?;
         decode(member, stream)
+    }
+
+    /// Writes a member's content into a sink, with size and CRC verified at the end: what was written before an error is not to
+    /// be used. Unlike [`ZipReader::read`] it holds no more than a piece of a large member in memory.
+    ///
+    /// # Errors
+    /// As [`ZipReader::read`], and what the sink says.
+    pub fn copy(&mut self, member: &Member, sink: &mut dyn Write) -> Result<()> {
+        if member.size.max(member.compressed_size) <= HELD_AT_ONCE {
+            return Ok(sink.write_all(&self.read(member)?)?);
+        }
+        self.reader.seek(SeekFrom::Start(member.data_offset))?;
+        let mut data = BufReader::with_capacity(PIECE, (&mut self.reader).take(member.compressed_size));
+        let wrong = |reason: &str| PackError::content(format!("`{}`", member.path), reason);
+        let mut checked = Checked { sink, crc: crc32fast::Hasher::new(), written: 0, size: member.size };
+        let used = match member.method {
+            Method::Store => io::copy(&mut data, &mut checked)?,
+            Method::Deflate => {
+                let mut inflater = flate2::bufread::DeflateDecoder::new(&mut data);
+                io::copy(&mut inflater, &mut checked).map_err(|error| match error.kind() {
+                    io::ErrorKind::InvalidInput
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::UnexpectedEof => {
+                        wrong("it is not a valid deflate stream of the announced size")
+                    }
+                    _ => error.into(),
+                })?;
+                inflater.total_in()
+            }
+        };
+        if checked.written != member.size {
+            return Err(wrong("its length is not the one announced"));
+        }
+        if used != member.compressed_size {
+            return Err(wrong("there are bytes after the end of the stream"));
+        }
+        if checked.crc.finalize() != member.crc32 {
+            return Err(wrong("its checksum is not the one announced"));
+        }
+        Ok(())
     }
 
     /// The underlying reader.

@@ -38,6 +38,12 @@ impl<W: Write> ZipWriter<W> {
         Self { writer, offset: 0, entries: 0, directory: Vec::new(), last: None, guard: PathGuard::new(true) }
     }
 
+    /// Takes paths that differ only in case, for an archive whose pairs were judged before.
+    #[must_use]
+    pub fn with_case_pairs(self) -> Self {
+        Self { guard: PathGuard::new(false), ..self }
+    }
+
     /// Adds a file. The data may come from [`compress`](crate::compress) or, unchanged, from another archive.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! written.
 
 use crate::Problem;
-use kiln_record::Digest;
+use kiln_record::{Digest, excerpt};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::Spanned;
@@ -70,7 +70,7 @@ pub fn parse_cargo_lock(file: &str, text: &Arc<str>) -> Result<Vec<LockedCrate>,
         let span = package.span();
         let Package { name, version, source, checksum } = package.into_inner();
         let Some(source) = source else { continue };
-        let what = format!("{} {}", name.escape_debug(), version.escape_debug());
+        let what = format!("{} {}", excerpt(&name), excerpt(&version));
         let is_part = |text: &str| {
             !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_+.".contains(c))
         };
@@ -87,7 +87,7 @@ pub fn parse_cargo_lock(file: &str, text: &Arc<str>) -> Result<Vec<LockedCrate>,
                 span,
                 format!(
                     "{what} is from {}, and kiln brings crates of cargo's default registry only",
-                    source.escape_debug()
+                    excerpt(&source)
                 ),
                 "take it from there, or have its source in the workspace as an input of its own",
             );

@@ -7,6 +7,7 @@ mod artifact_lock;
 mod base;
 mod cargo_lock;
 mod dockerfile;
+mod dockerignore;
 mod duration;
 mod manifest;
 mod plan;
@@ -21,11 +22,13 @@ mod workspace_path;
 
 pub use artifact_lock::{ARTIFACT_LOCK_FORMAT, ArtifactLockFile, LockedUpstream, locked_upstreams};
 pub use base::{
-    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, ImageSettings,
-    LockedPackage, PinnedBase, PlatformLock, RegistryDefinition, base_not_pinned,
+    BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DEBIAN_KEYRING, DebianDefinition, DebianRelease,
+    ImageSettings, KnownBase, LockedPackage, PinnedBase, PlatformLock, RegistryDefinition, base_for,
+    base_not_pinned, known_base, usual_base_name,
 };
 pub use cargo_lock::{LockedCrate, parse_cargo_lock};
 pub use dockerfile::{Dockerfile, ENGINE_BASES};
+pub use dockerignore::Ignore;
 pub use manifest::{
     APP_FOLDER, BUILD_VARIABLES, BaseChoice, BudgetSection, BuildSection, Bytecode, CheckSection,
     Compression, DockerfileSection, DropRule, ImageOutput, ImageSection, Installer, LockKind, Manifest,
@@ -37,7 +40,8 @@ pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, Step
 pub use platforms::PlatformSet;
 pub use problem::{InvalidFiles, Problem};
 pub use settings::{
-    IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, Settings,
+    IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
+    Settings,
 };
 pub use size::parse_size;
 pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};

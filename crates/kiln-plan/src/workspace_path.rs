@@ -1,13 +1,30 @@
 //! Paths that a user writes in a file of the workspace.
 
+use kiln_record::excerpt;
+
 /// A path relative to a folder of the workspace, as a path relative to the workspace's root, with `.` and
 /// `..` resolved. It stays inside the workspace, so that no host path reaches an output.
 ///
 /// # Errors
 /// What is wrong with it, as a clause.
 pub(crate) fn in_workspace(folder: &str, text: &str) -> Result<String, String> {
-    if text.starts_with('/') || text.contains('\\') || text.chars().any(char::is_control) {
-        return Err(format!("`{}` is not a relative path with `/` between its parts", text.escape_debug()));
+    let path = resolved(folder, text)?;
+    if path.is_empty() || path == folder {
+        return Err(format!(
+            "`{text}` names {}, which holds what is not part of one artifact",
+            if path.is_empty() { "the workspace itself" } else { folder }
+        ));
+    }
+    Ok(path)
+}
+
+/// The same for a path that may also name the folder, or the workspace itself, which is the empty path.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub(crate) fn resolved(folder: &str, text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('/') || text.contains('\\') || text.chars().any(char::is_control) {
+        return Err(format!("`{}` is not a relative path with `/` between its parts", excerpt(text)));
     }
     let mut parts: Vec<&str> = vec![folder];
     for part in text.split('/') {
@@ -18,18 +35,12 @@ pub(crate) fn in_workspace(folder: &str, text: &str) -> Result<String, String> {
             part => parts.push(part),
         }
     }
-    if parts.is_empty() || parts == [folder] {
-        return Err(format!(
-            "`{text}` names {}, which holds what is not part of one artifact",
-            if parts.is_empty() { "the workspace itself" } else { folder }
-        ));
-    }
     Ok(parts.join("/"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::in_workspace;
+    use super::{in_workspace, resolved};
 
     #[test]
     fn paths_stay_in_the_workspace() {
@@ -39,5 +50,8 @@ mod tests {
         for bad in ["", ".", "/etc", "..", "../..", "../../x", "a/../../..", "a\\b", "../manifests", "a\nb"] {
             assert!(in_workspace("manifests", bad).is_err(), "{bad:?}");
         }
+        assert_eq!(resolved("manifests", "..").unwrap(), "");
+        assert_eq!(resolved("manifests", ".").unwrap(), "manifests");
+        assert!(resolved("manifests", "../..").is_err() && resolved("manifests", "").is_err());
     }
 }

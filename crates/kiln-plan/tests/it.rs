@@ -56,6 +56,7 @@ fn locked(mut files: WorkspaceFiles) -> WorkspaceFiles {
             "linux/amd64".parse::<Platform>().unwrap(),
             PlatformLock {
                 manifest: Digest::of(b"image"),
+                index: None,
                 config: None,
                 release: None,
                 packages: Vec::new(),
@@ -112,7 +113,9 @@ fn references_between_files_are_checked() {
     );
     check(
         &files(BASE, &[("manifests/app.toml", &FUNCTION.replace("base = \"python\"", "base = \"node\""))]),
-        &["manifests/app.toml:3: there is no base `node`; add images/node.toml, or use one of: python"],
+        &[
+            "manifests/app.toml:3: there is no base `node`; use one of: python, or make and pin it: kiln lock --base node --runtime python3.11",
+        ],
     );
     check(
         &files(BASE, &[("manifests/app.toml", &FUNCTION.replace("x86_64", "arm64"))]),
@@ -160,14 +163,16 @@ fn the_plan_digest_follows_every_input() {
         let workspace = Workspace::parse(&locked(files(BASE, &[("manifests/app.toml", text)]))).unwrap();
         plan(&workspace, workspace.manifests.values().next().unwrap(), inputs).unwrap().digest
     };
-    let base = PlanInputs { source: Some(Digest::of(b"1")), ..PlanInputs::default() };
+    let base = PlanInputs { sources: vec![Digest::of(b"1")], ..PlanInputs::default() };
     let digests = [
         plan_of(FUNCTION, &base),
-        plan_of(FUNCTION, &PlanInputs { source: Some(Digest::of(b"2")), ..base.clone() }),
+        plan_of(FUNCTION, &PlanInputs { sources: vec![Digest::of(b"2")], ..base.clone() }),
+        plan_of(FUNCTION, &PlanInputs { ruled: Some(Digest::of(b"r")), ..base.clone() }),
         plan_of(FUNCTION, &PlanInputs { lock: Some(("l".into(), Digest::of(b"l"))), ..base.clone() }),
         plan_of(FUNCTION, &PlanInputs { epoch: Some(Epoch::from_seconds(1).unwrap()), ..base.clone() }),
         plan_of(&FUNCTION.replace("app.handler", "app.main"), &base),
         plan_of(&format!("{FUNCTION}[policy.levels]\nimport-failed = \"warn\"\n"), &base),
+        plan_of(&format!("{}[[source]]\npath = \"b\"\n", FUNCTION.replace("[source]", "[[source]]")), &base),
         plan_of(&format!("{FUNCTION}[check]\nmodules = [\"x\"]\n"), &base),
     ];
     for (i, digest) in digests.iter().enumerate() {

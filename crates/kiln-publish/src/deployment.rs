@@ -2,14 +2,14 @@
 
 use crate::PublishError;
 use crate::document::written;
-use crate::platforms::IndexResult;
 use crate::published_index::published_index;
 use fs_err as fs;
 use kiln_plan::Workspace;
 use kiln_record::{
-    ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, Platform, Record, canonical_json,
+    ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, IndexRecord, Platform, Record,
+    canonical_json,
 };
-use kiln_store::StoreError;
+use kiln_store::{Ledger, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,22 +88,120 @@ pub fn deployment_index_schema(generator: schemars::SchemaGenerator) -> schemars
     generator.into_root_schema_for::<Index>()
 }
 
-/// Writes the index of everything that is published, if anything changed: if `changed` says so, or the one that is there does
-/// not name these builds, which are the digests of their records, and these indexes.
+impl Deployable {
+    fn of(record: &Record, digest: Digest) -> Option<Self> {
+        let archive = record.archive()?;
+        Some(Self {
+            kind: record.kind,
+            file: format!("{}/{}", record.artifact, archive.file_name),
+            size: archive.size,
+            unpacked_size: record.unpacked_size,
+            digest: archive.digest,
+            source_code_hash: archive.sha256_base64.clone(),
+            tree: record.tree,
+            record: digest,
+            runtime: (!record.kind.is_image()).then(|| record.target.runtime.clone()),
+            architecture: record.target.architecture.lambda().to_owned(),
+            handler: record.handler.clone(),
+            layers: record.layers.clone(),
+            image: record.image.as_ref().map(|image| DeployableImage {
+                manifest: image.manifest,
+                config: image.config,
+                size: image.size,
+                unpacked_size: image.unpacked_size,
+            }),
+        })
+    }
+}
+
+impl DeployableIndex {
+    fn of(record: &IndexRecord) -> Option<Self> {
+        let archive = record.archive()?;
+        Some(Self {
+            file: format!("{}/{}", record.artifact, archive.file_name),
+            size: archive.size,
+            digest: archive.digest,
+            index: record.index,
+            platforms: record.platforms.iter().map(|one| (one.platform, one.artifact.clone())).collect(),
+        })
+    }
+}
+
+impl Index {
+    const FILE: &str = "index.json";
+
+    fn empty() -> Self {
+        Self { format: FORMAT_VERSION, artifacts: BTreeMap::new(), indexes: BTreeMap::new() }
+    }
+
+    /// The index that is there; none if it is not, or cannot be understood.
+    fn read(dist: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dist.join(Self::FILE)).ok()?).ok()
+    }
+
+    /// Writes it, unless it is there as it is.
+    fn write(&self, dist: &Path) -> Result<bool, PublishError> {
+        let path = dist.join(Self::FILE);
+        let bytes = written(canonical_json(self))?;
+        if fs::read(&path).ok().as_deref() == Some(bytes.as_slice()) {
+            return Ok(false);
+        }
+        kiln_store::write_atomically(&path, &bytes)?;
+        Ok(true)
+    }
+}
+
+/// Enters a build that was just published. An index that is damaged is left to [`write_index`]. The caller has the run's
+/// turn to publish.
 ///
 /// # Errors
-/// If what is published cannot be read, or the index cannot be written.
+/// If the index cannot be written.
+pub fn enter_in_index(dist: &Path, record: &Record, digest: Digest) -> Result<(), PublishError> {
+    change(dist, |index| {
+        if let Some(deployable) = Deployable::of(record, digest) {
+            index.artifacts.insert(record.artifact.clone(), deployable);
+        }
+    })
+}
+
+/// The same of an image for several platforms.
+pub(crate) fn enter_index_in_index(dist: &Path, record: &IndexRecord) -> Result<(), PublishError> {
+    change(dist, |index| {
+        if let Some(deployable) = DeployableIndex::of(record) {
+            index.indexes.insert(record.artifact.clone(), deployable);
+        }
+    })
+}
+
+fn change(dist: &Path, change: impl FnOnce(&mut Index)) -> Result<(), PublishError> {
+    let mut index = match Index::read(dist) {
+        Some(index) => index,
+        None if dist.join(Index::FILE).exists() => return Ok(()),
+        None => Index::empty(),
+    };
+    change(&mut index);
+    index.write(dist).map(drop)
+}
+
+/// Writes the index of everything that is published, if anything changed: if `changed` says so, or the one that is there does
+/// not name these builds, which are the digests of their records, and these indexes. What the ledger has another newest
+/// build of is left out, as is what cannot be read: nobody should deploy it. Says whether anything was written.
+///
+/// # Errors
+/// If the record of something that is published cannot be read, once everything else is written; or if the index cannot be
+/// written.
 pub fn write_index(
     dist: &Path,
+    ledger: &Ledger,
     workspace: &Workspace,
     changed: bool,
     builds: &BTreeMap<ArtifactName, Digest>,
-    indexes: &[IndexResult],
-) -> Result<(), PublishError> {
-    let path = dist.join("index.json");
-    if !dist.is_dir() || (!changed && names(&path, workspace, builds, indexes)) {
-        return Ok(());
+    indexes: &[&IndexRecord],
+) -> Result<bool, PublishError> {
+    if !dist.is_dir() || (!changed && names(dist, workspace, builds, indexes)) {
+        return Ok(false);
     }
+    let mut unreadable = None;
     let mut artifacts = BTreeMap::new();
     for name in &workspace.artifact_names() {
         let file = dist.join(name.as_str()).join("record.json");
@@ -111,71 +209,101 @@ pub fn write_index(
             continue;
         }
         let bytes = fs::read(&file)?;
-        let record = Record::from_json(&bytes).map_err(|source| StoreError::Record { path: file, source })?;
-        let Some(archive) = record.archive() else { continue };
-        artifacts.insert(
-            name.clone(),
-            Deployable {
-                kind: record.kind,
-                file: format!("{name}/{}", archive.file_name),
-                size: archive.size,
-                unpacked_size: record.unpacked_size,
-                digest: archive.digest,
-                source_code_hash: archive.sha256_base64.clone(),
-                tree: record.tree,
-                record: Digest::of(&bytes),
-                runtime: (!record.kind.is_image()).then(|| record.target.runtime.clone()),
-                architecture: record.target.architecture.lambda().to_owned(),
-                handler: record.handler.clone(),
-                layers: record.layers.clone(),
-                image: record.image.as_ref().map(|image| DeployableImage {
-                    manifest: image.manifest,
-                    config: image.config,
-                    size: image.size,
-                    unpacked_size: image.unpacked_size,
-                }),
-            },
-        );
+        let digest = Digest::of(&bytes);
+        // What is wrong with the ledger is told by whoever builds upon it or verifies it.
+        if ledger.latest(name).ok().flatten().is_some_and(|newest| newest.record != digest) {
+            continue;
+        }
+        match Record::from_json(&bytes) {
+            Ok(record) => {
+                artifacts.extend(Deployable::of(&record, digest).map(|one| (name.clone(), one)));
+            }
+            Err(source) => unreadable = Some(StoreError::Record { path: file, source }),
+        }
     }
     let mut all = BTreeMap::new();
     for name in &workspace.index_names() {
-        let Some(record) = published_index(&dist.join(name.as_str()))? else { continue };
-        let Some(archive) = record.archive() else { continue };
-        let index = DeployableIndex {
-            file: format!("{name}/{}", archive.file_name),
-            size: archive.size,
-            digest: archive.digest,
-            index: record.index,
-            platforms: record.platforms.iter().map(|one| (one.platform, one.artifact.clone())).collect(),
-        };
-        all.insert(name.clone(), index);
+        match published_index(&dist.join(name.as_str())) {
+            Ok(record) => {
+                all.extend(record.and_then(|record| Some((name.clone(), DeployableIndex::of(&record)?))));
+            }
+            Err(PublishError::Io(error)) => return Err(error.into()),
+            // As above: told where it is used.
+            Err(_) => {}
+        }
     }
-    if artifacts.is_empty() && !path.is_file() {
-        return Ok(());
+    if artifacts.is_empty() && !dist.join(Index::FILE).is_file() {
+        return unreadable.map_or(Ok(false), |error| Err(error.into()));
     }
-    let bytes = written(canonical_json(&Index { format: FORMAT_VERSION, artifacts, indexes: all }))?;
-    if fs::read(&path).ok().as_deref() != Some(bytes.as_slice()) {
-        kiln_store::write_atomically(&path, &bytes)?;
+    let written = Index { format: FORMAT_VERSION, artifacts, indexes: all }.write(dist)?;
+    unreadable.map_or(Ok(written), |error| Err(error.into()))
+}
+
+/// Whether the index says of each artifact what the ledger and the published folders say, as far as that can be told
+/// without reading records.
+pub(crate) fn is_up_to_date(dist: &Path, ledger: &Ledger, workspace: &Workspace) -> bool {
+    let index = match Index::read(dist) {
+        Some(index) => index,
+        // One that is damaged is told by whoever looks at it, and written anew by a build.
+        None if dist.join(Index::FILE).exists() => return true,
+        None => Index::empty(),
+    };
+    let names = |name: &ArtifactName| {
+        let there = index.artifacts.get(name).map(|there| there.record);
+        let is_published = dist.join(name.as_str()).join("record.json").is_file();
+        match ledger.latest(name) {
+            Ok(Some(newest)) if is_published => there == Some(newest.record),
+            _ => true,
+        }
+    };
+    let has = |name: &ArtifactName| match published_index(&dist.join(name.as_str())) {
+        Ok(Some(record)) => index.indexes.get(name).is_some_and(|there| there.index == record.index),
+        _ => true,
+    };
+    workspace.artifact_names().iter().all(names) && workspace.index_names().iter().all(has)
+}
+
+/// What the index says of one artifact, or of an image for several platforms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Indexed {
+    /// The digest of the archive.
+    pub(crate) digest: Digest,
+    /// The digest of the record, or of the index of the platforms.
+    pub(crate) of: Digest,
+}
+
+/// Everything that the index says is published; none if there is no index.
+///
+/// # Errors
+/// Why it cannot be understood.
+pub(crate) fn indexed(dist: &Path) -> Result<Option<BTreeMap<ArtifactName, Indexed>>, String> {
+    let path = dist.join(Index::FILE);
+    if !path.exists() {
+        return Ok(None);
     }
-    Ok(())
+    let bytes = fs::read(&path).map_err(|error| error.to_string())?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let artifacts = index.artifacts.into_iter();
+    let all = artifacts.map(|(name, one)| (name, Indexed { digest: one.digest, of: one.record }));
+    let indexes = index.indexes.into_iter();
+    Ok(Some(
+        all.chain(indexes.map(|(name, one)| (name, Indexed { digest: one.digest, of: one.index }))).collect(),
+    ))
 }
 
 /// Whether an index names the builds that are published. One that a killed run could not write any more does not.
 fn names(
-    path: &Path,
+    dist: &Path,
     workspace: &Workspace,
     builds: &BTreeMap<ArtifactName, Digest>,
-    indexes: &[IndexResult],
+    indexes: &[&IndexRecord],
 ) -> bool {
-    let index = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
-    let Some(Index { artifacts, indexes: there, .. }) = index else { return false };
+    let Some(Index { artifacts, indexes: there, .. }) = Index::read(dist) else { return false };
     let is_named = |(name, record): (&ArtifactName, &Digest)| {
         artifacts.get(name).is_some_and(|there| there.record == *record)
     };
-    let is_there = |index: &IndexResult| match &index.record {
-        Some(record) => there.get(&index.artifact).is_some_and(|there| there.index == record.index),
-        None => true,
-    };
+    let is_there =
+        |index: &&IndexRecord| there.get(&index.artifact).is_some_and(|there| there.index == index.index);
     builds.iter().all(is_named)
         && indexes.iter().all(is_there)
         && artifacts.keys().all(|name| workspace.artifact_names().contains(name))

@@ -28,6 +28,34 @@ pub enum PublishError {
         /// The file.
         path: String,
     },
+    /// What is published is not what the ledger has as the newest build.
+    #[error(
+        "{path} has digest {found}, but build {number} of {artifact}, the newest of the ledger, has {expected}: it was changed after it was built, or comes from elsewhere"
+    )]
+    NotInLedger {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The record that is published.
+        path: String,
+        /// Its digest.
+        found: Digest,
+        /// The newest build's number.
+        number: u64,
+        /// The digest of its record.
+        expected: Digest,
+    },
+    /// Something is published that the ledger has no build of.
+    #[error(
+        "{path} has digest {found}, and the ledger of this workspace has no build of {artifact}: it comes from elsewhere"
+    )]
+    NeverBuilt {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The record that is published.
+        path: String,
+        /// Its digest.
+        found: Digest,
+    },
     /// A tag of a registry names something else.
     #[error("{reference} names {there} already, not {ours}")]
     TagTaken {
@@ -37,6 +65,30 @@ pub enum PublishError {
         there: Digest,
         /// What it should name.
         ours: Digest,
+    },
+    /// Different records describe one thing of a registry. Whoever may push may attach one, so none is believed.
+    #[error(
+        "{reference} is described by {} different records, and nothing says which of them is true: {}",
+        records.len(),
+        records.join("; ")
+    )]
+    SeveralRecords {
+        /// `registry/repository@digest`.
+        reference: String,
+        /// Each record by its digest, and by what it says of itself.
+        records: Vec<String>,
+    },
+    /// The disk has no room for what a registry says it has.
+    #[error("{what} needs {needed} bytes in {folder}, where {free} are free")]
+    NoSpace {
+        /// What was to be written.
+        what: String,
+        /// Where to.
+        folder: String,
+        /// How much it needs, in bytes.
+        needed: u64,
+        /// How much is free, in bytes.
+        free: u64,
     },
     /// The list of what refers to a manifest could not be written: others write it all the time.
     #[error("{repository}: the list of referrers was written by others each time it was written here")]
@@ -98,9 +150,21 @@ impl RunError for PublishError {
             Self::NotAsRecorded { artifact, path } => Advice::exit(exit::NOT_REPRODUCIBLE)
                 .hint(format!("what differs: kiln verify {path}"))
                 .hint(format!("build it again: kiln build {artifact}")),
+            Self::NotInLedger { artifact, .. } | Self::NeverBuilt { artifact, .. } => {
+                Advice::exit(exit::NOT_REPRODUCIBLE)
+                    .hint("what else is not as it was built: kiln verify")
+                    .hint(format!("build it again: kiln build {artifact}"))
+            }
             Self::TagTaken { .. } => Advice::exit(exit::INPUT_INVALID)
                 .hint("nothing was sent: whoever uses the tag would get something else")
                 .hint("push under another tag with --tag, or move this one with --move-tag"),
+            Self::SeveralRecords { reference, .. } => Advice::exit(exit::NOT_REPRODUCIBLE)
+                .hint(format!(
+                    "bring all of them and compare: kiln pull {reference} --into FOLDER, kiln diff"
+                ))
+                .hint("the ledger of the workspace that built it has the true one: kiln history"),
+            Self::NoSpace { .. } => Advice::exit(exit::STORE_FAILURE)
+                .hint("nothing was written; name a folder on a larger disk with --into"),
             Self::ReferrersNotListed { .. } => Advice::exit(exit::FETCH_FAILED),
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
@@ -143,6 +207,26 @@ mod tests {
                 2,
             ),
             (
+                PublishError::NotInLedger {
+                    artifact: "app".parse().unwrap(),
+                    path: "x".to_owned(),
+                    found: Digest::of(b""),
+                    number: 1,
+                    expected: Digest::of(b""),
+                },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
+                PublishError::NeverBuilt {
+                    artifact: "app".parse().unwrap(),
+                    path: "x".to_owned(),
+                    found: Digest::of(b""),
+                },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
                 PublishError::TagTaken {
                     reference: "x".to_owned(),
                     there: Digest::of(b""),
@@ -150,6 +234,16 @@ mod tests {
                 },
                 exit::INPUT_INVALID,
                 2,
+            ),
+            (
+                PublishError::SeveralRecords { reference: "x".to_owned(), records: vec![] },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
+                PublishError::NoSpace { what: "x".to_owned(), folder: "x".to_owned(), needed: 2, free: 1 },
+                exit::STORE_FAILURE,
+                1,
             ),
             (PublishError::ReferrersNotListed { repository: "x".to_owned() }, exit::FETCH_FAILED, 0),
             (Defect::new("x").into(), exit::UNEXPECTED, 1),

@@ -1,8 +1,9 @@
 //! `kiln export`: what a deployment needs to know of published artifacts.
 
 use crate::PublishError;
-use crate::published::{not_as_recorded, published_file, published_record};
+use crate::published::{newest_record, not_as_recorded, published_file, published_record};
 use crate::published_index::checked_index;
+use crate::reference::ledger_of;
 use kiln_invocation::{Environment, read_usable_workspace};
 use kiln_record::{Architecture, ArtifactKind, ArtifactName, Digest, IndexRecord, Output};
 use std::path::Path;
@@ -50,10 +51,10 @@ pub struct ExportedPlatform {
 }
 
 /// Reads what is published of some artifacts, or of all that are, sorted by name. A file that is no longer what its record
-/// says is not exported.
+/// says is not exported, and neither is what the ledger does not have as the newest build.
 ///
 /// # Errors
-/// If an artifact that is asked for is not published, or any is not what its record says.
+/// If an artifact that is asked for is not published, or any is not what its record or the ledger says.
 pub fn exported(
     environment: &Environment,
     artifacts: &[ArtifactName],
@@ -76,10 +77,11 @@ pub fn exported(
 
 fn export_one(environment: &Environment, name: &ArtifactName) -> Result<Exported, PublishError> {
     let folder = environment.dist.join(name.as_str());
-    if let Some(index) = checked_index(&environment.dist, name)? {
+    let ledger = ledger_of(environment);
+    if let Some(index) = checked_index(&ledger, &environment.dist, name)? {
         return export_index(environment, &folder, &index);
     }
-    let record = published_record(&folder, name)?;
+    let record = newest_record(&ledger, &folder, name)?;
     for output in &record.outputs {
         published_file(&folder, &record, output)?;
     }

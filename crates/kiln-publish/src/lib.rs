@@ -4,6 +4,7 @@ mod deployment;
 mod document;
 mod error;
 mod export;
+mod held;
 mod platforms;
 mod published;
 mod published_image;
@@ -12,17 +13,28 @@ mod pull;
 mod pull_image;
 mod push;
 mod reference;
+mod repair;
 mod repository;
+mod settle;
+mod space;
+mod whole;
 
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
-pub use deployment::write_index;
+pub use deployment::{enter_in_index, write_index};
 pub use document::{described, documents};
 pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
+pub use held::Held;
 pub use platforms::{IndexResult, publish_index};
 pub use pull::{
-    InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull, pull_record,
+    Contested, InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull,
+    pull_record,
 };
 pub use push::{PushRequest, Pushed, PushedManifest, push};
-pub use reference::{FileVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file};
+pub use reference::{
+    FileVerdict, LedgerVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file,
+};
+pub use repair::repair;
+pub use settle::{settle_for_reading, settle_published};
+pub use whole::{Row, State, verify_workspace};

@@ -1,6 +1,7 @@
 //! Images for several platforms: the index over what was built for each, published under the manifest's own name.
 
 use crate::PublishError;
+use crate::deployment::enter_index_in_index;
 use crate::document::{described, written};
 use crate::published::{is_record, not_as_recorded, published_record};
 use crate::published_image::{Blob, manifest_and_blobs};
@@ -165,8 +166,12 @@ impl Index<'_> {
             publication.write(file_name, &bytes)?;
             files.insert(file_name.to_owned(), Digest::of(&bytes));
         }
-        self.run.go_on()?;
-        publication.commit()?;
+        let sealed = publication.seal()?;
+        let turn = self.run.publishing_turn()?;
+        sealed.place()?;
+        // What cannot be written now cannot be written at the end of the run either, which says so.
+        let _ = enter_index_in_index(self.run.dist(), &record);
+        drop(turn);
         self.store.cache_put(CACHE, &plan, &files)?;
         // What was just written is still in memory: hashed now, the next run need not read it.
         for file in files.keys() {

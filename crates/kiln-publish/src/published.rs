@@ -1,10 +1,23 @@
 //! What is published of an artifact, in its folder under `dist/`.
 
 use crate::PublishError;
+use crate::held::held;
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Hasher, Output, Record};
+use kiln_store::Ledger;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// The record of what is published of an artifact, which is the one that the ledger has as the newest.
+pub(crate) fn newest_record(
+    ledger: &Ledger,
+    folder: &Path,
+    artifact: &ArtifactName,
+) -> Result<Record, PublishError> {
+    let record = published_record(folder, artifact)?;
+    held(ledger, folder, artifact)?;
+    Ok(record)
+}
 
 /// The record of what is published of an artifact, in its folder under `dist/`.
 pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result<Record, PublishError> {

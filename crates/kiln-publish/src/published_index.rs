@@ -1,10 +1,12 @@
 //! The index over the platforms of an image, as it is published.
 
 use crate::PublishError;
-use crate::published::{digest_of, is_record, published_record};
+use crate::document::written;
+use crate::published::{digest_of, is_record, newest_record};
 use fs_err as fs;
 use kiln_image::{PlatformManifest, image_index};
 use kiln_record::{ArtifactName, Digest, IndexRecord};
+use kiln_store::Ledger;
 use std::path::Path;
 
 /// The bytes of an index, which follow from its record.
@@ -39,6 +41,7 @@ pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, Publ
 /// The index that is published in a folder, if one is and every file is what it says. The records of its platforms must be
 /// those that it was made from.
 pub(crate) fn checked_index(
+    ledger: &Ledger,
     dist: &Path,
     artifact: &ArtifactName,
 ) -> Result<Option<IndexRecord>, PublishError> {
@@ -54,7 +57,7 @@ pub(crate) fn checked_index(
         }
     }
     for one in &record.platforms {
-        let platform = published_record(&dist.join(one.artifact.as_str()), &one.artifact)?;
+        let platform = newest_record(ledger, &dist.join(one.artifact.as_str()), &one.artifact)?;
         if !is_record(&platform, &one.record) {
             return Err(PublishError::NotUsable {
                 what: artifact.to_string(),
@@ -64,6 +67,20 @@ pub(crate) fn checked_index(
                 ),
             });
         }
+        if platform.image.as_ref().map(|image| image.manifest) != Some(one.manifest) {
+            return Err(PublishError::NotAsRecorded {
+                artifact: artifact.clone(),
+                path: folder.join(IndexRecord::FILE).display().to_string(),
+            });
+        }
     }
     Ok(Some(record))
+}
+
+/// The digest of a document that follows from an index's record, by its file name.
+pub(crate) fn document(record: &IndexRecord, file_name: &str) -> Result<Digest, PublishError> {
+    Ok(match file_name {
+        IndexRecord::FILE => Digest::of(&written(record.to_json())?),
+        _ => Digest::of(written(record.sums())?.as_bytes()),
+    })
 }

@@ -8,6 +8,7 @@ use crate::reference::NamedBuild;
 use crate::repository::{
     CYCLONEDX, Found, IN_TOTO, INDEX_RECORD, RECORD, Repository, connect, keep, without_login,
 };
+use crate::space::ask_for_space;
 use fs_err as fs;
 use kiln_image::{
     ArtifactManifest, CONFIG_MEDIA_TYPE, Descriptor, INDEX_MEDIA_TYPE, IndexEntry, MANIFEST_MEDIA_TYPE,
@@ -15,11 +16,15 @@ use kiln_image::{
 };
 use kiln_invocation::{Environment, Event, Events};
 use kiln_record::{Digest, IndexRecord, Platform, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The largest document that is read, in bytes.
-const LARGEST_DOCUMENT: u64 = 256 << 20;
+const LARGEST_DOCUMENT: u64 = 64 << 20;
+/// The most that the documents of one manifest may have together, in bytes: they are held in memory.
+const LARGEST_DOCUMENTS: u64 = 256 << 20;
+/// The most manifests that an index may lead to.
+const MOST_PLATFORMS: usize = 64;
 
 /// What came of pulling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,17 @@ pub struct Pulled {
     pub files: Vec<(PathBuf, Digest)>,
     /// Documents that are not what the record describes: others may have attached them.
     pub foreign: Vec<PathBuf>,
+    /// The records of each manifest that has several which differ: nothing says which of them is true.
+    pub contested: Vec<Contested>,
+}
+
+/// Different records of one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contested {
+    /// `registry/repository@digest`.
+    pub reference: String,
+    /// Each record as it can be told from the others.
+    pub records: Vec<String>,
 }
 
 /// What to pull, and where to.
@@ -104,6 +120,10 @@ pub async fn pull(
                     reason: format!("it leads to `{kind}`, which is no OCI manifest of an image"),
                 });
             }
+            if entries.len() > MOST_PLATFORMS {
+                let reason = format!("it leads to {} manifests: {MOST_PLATFORMS} are allowed", entries.len());
+                return Err(PublishError::NotUsable { what: reference.clone(), reason });
+            }
             let mut manifests = Vec::new();
             for entry in &entries {
                 manifests.push(repository.manifest(entry).await?);
@@ -115,6 +135,7 @@ pub async fn pull(
                 artifact_type: INDEX_MEDIA_TYPE.to_owned(),
                 files: vec![archive],
                 foreign: Vec::new(),
+                contested: Vec::new(),
             };
             let of_index = attached(&repository, &digest).await?;
             write_documents(&of_index, &described_by_index(&digest, &of_index), into, &mut pulled)?;
@@ -122,7 +143,9 @@ pub async fn pull(
                 let folder = into.join(folder_name(entry));
                 fs::create_dir_all(&folder)?;
                 let documents = attached(&repository, &found.digest).await?;
-                write_documents(&documents, &described(found, &documents)?, &folder, &mut pulled)?;
+                let records = records(found, &documents);
+                pulled.contested.extend(contested(&repository, found, &records));
+                write_documents(&documents, &described(&records)?, &folder, &mut pulled)?;
             }
             Ok(pulled)
         }
@@ -140,14 +163,19 @@ async fn pull_one(
     let error = |reason: String| PublishError::NotUsable { what: text.to_owned(), reason };
     let artifact_type = found.manifest.artifact_type.clone();
     let documents = attached(repository, &found.digest).await?;
+    let records = records(&found, &documents);
     let mut files = Vec::new();
     if artifact_type == CONFIG_MEDIA_TYPE {
         // What it is called where it was built is in its index's annotation, and so in the archive's bytes.
-        let record = newest(records(&found, &documents));
-        let of_repository = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
-        let name = record.map_or(of_repository, |record| record.artifact.to_string());
-        files.push(pull_image_archive(repository, &name, &found, into, events).await?);
+        let names: BTreeSet<&str> = records.values().map(|record| record.artifact.as_str()).collect();
+        let of_repository = repository.name().rsplit('/').next().unwrap_or("image");
+        let name = match names.first() {
+            Some(name) if names.len() == 1 => name,
+            _ => of_repository,
+        };
+        files.push(pull_image_archive(repository, name, &found, into, events).await?);
     } else if artifact_type.starts_with("application/vnd.kiln.") {
+        ask_for_space(&found.manifest.layers, 1, into, text)?;
         for layer in &found.manifest.layers {
             let name = file_name(layer)
                 .ok_or_else(|| error("it has a blob without a usable file name".to_owned()))?;
@@ -165,9 +193,14 @@ async fn pull_one(
             "it is `{artifact_type}`: neither an OCI image nor an archive that kiln pushed"
         )));
     }
-    let mut pulled =
-        Pulled { reference: repository.at(&found.digest), artifact_type, files, foreign: Vec::new() };
-    write_documents(&documents, &described(&found, &documents)?, into, &mut pulled)?;
+    let mut pulled = Pulled {
+        reference: repository.at(&found.digest),
+        artifact_type,
+        files,
+        foreign: Vec::new(),
+        contested: contested(repository, &found, &records).into_iter().collect(),
+    };
+    write_documents(&documents, &described(&records)?, into, &mut pulled)?;
     Ok(pulled)
 }
 
@@ -196,10 +229,11 @@ fn write_documents(
     Ok(())
 }
 
-/// The build of what a registry has: the record that refers to it. Of several, that of the latest epoch.
+/// The build of what a registry has: the record that refers to it.
 ///
 /// # Errors
 /// If the registry does not have it, nothing that refers to it is its record, or it is an index and no platform is named.
+/// [`PublishError::SeveralRecords`] if different records describe it: whoever may push may attach one.
 pub async fn pull_record(
     environment: &Environment,
     reference: &str,
@@ -246,7 +280,11 @@ pub async fn look_up(
         }
     };
     let attached = attached(&repository, &found.digest).await?;
-    let Some(record) = newest(records(&found, &attached)) else {
+    let mut records = records(&found, &attached);
+    if let Some(Contested { reference, records }) = contested(&repository, &found, &records) {
+        return Err(PublishError::SeveralRecords { reference, records });
+    }
+    let Some((_, record)) = records.pop_first() else {
         return Err(PublishError::NotUsable {
             what: reference.to_owned(),
             reason: "no record refers to it: it was not pushed by kiln, or without its documents".to_owned(),
@@ -256,8 +294,19 @@ pub async fn look_up(
     Ok(InRegistry::Build(Box::new(NamedBuild { record, number: None, label, run: None })))
 }
 
-fn newest(records: impl Iterator<Item = Record>) -> Option<Record> {
-    records.max_by_key(|record| (record.epoch, record.plan))
+/// What differing records of one manifest are to be told by. `None` if there are not several.
+fn contested(
+    repository: &Repository,
+    found: &Found,
+    records: &BTreeMap<Digest, Record>,
+) -> Option<Contested> {
+    let tell = |(digest, record): (&Digest, &Record)| {
+        format!("{digest} (artifact {}, plan {}, epoch {})", record.artifact, record.plan, record.epoch)
+    };
+    (records.len() > 1).then(|| Contested {
+        reference: repository.at(&found.digest),
+        records: records.iter().map(tell).collect(),
+    })
 }
 
 /// Whether a text can only mean something in a registry.
@@ -334,18 +383,29 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
     let repository = place.name();
     let mut listed = place.registry.referrers(repository, to).await?;
     listed.sort();
-    let mut all = Vec::new();
-    for (digest, _) in listed {
+    listed.dedup();
+    let (mut all, mut total) = (Vec::new(), 0_u64);
+    let is_document = |kind: &str| [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD].contains(&kind);
+    for (digest, kind) in listed {
+        // Signatures and the like are not asked for. A list may leave the kind out.
+        if kind.is_some_and(|kind| !is_document(&kind)) {
+            continue;
+        }
         let Some(bytes) = place.registry.manifest(repository, &digest.to_string()).await? else { continue };
         let manifest = ArtifactManifest::from_json(&bytes)?;
-        let is_ours = [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD].contains(&manifest.artifact_type.as_str());
+        let is_ours = is_document(&manifest.artifact_type);
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let (true, [layer], true) = (is_ours, manifest.layers.as_slice(), subject == Some(*to)) else {
             continue;
         };
         let Some(file_name) = file_name(layer) else { continue };
+        let too_large = |url: String, limit: u64| kiln_fetch::FetchError::TooLarge { url, limit };
         if layer.size > LARGEST_DOCUMENT {
-            return Err(kiln_fetch::FetchError::TooLarge { url: file_name, limit: LARGEST_DOCUMENT }.into());
+            return Err(too_large(file_name, LARGEST_DOCUMENT).into());
+        }
+        total += layer.size;
+        if total > LARGEST_DOCUMENTS {
+            return Err(too_large(format!("all that refers to {}", place.at(to)), LARGEST_DOCUMENTS).into());
         }
         let mut bytes = Vec::new();
         place.registry.pull_blob(repository, &layer.digest, layer.size, &mut bytes).await?;
@@ -354,25 +414,31 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
     Ok(all)
 }
 
-/// The records among the documents that describe what they refer to.
-fn records<'a>(found: &'a Found, attached: &'a [Attached]) -> impl Iterator<Item = Record> + 'a {
+/// The records among the documents that describe what they refer to, by the digests of their bytes: one that was attached
+/// twice is one.
+fn records(found: &Found, attached: &[Attached]) -> BTreeMap<Digest, Record> {
+    let describes = |record: &Record| {
+        record.outputs.iter().any(|output| {
+            record.image.as_ref().is_some_and(|image| image.manifest == found.digest)
+                || found.manifest.layers.iter().any(|layer| layer.digest == output.digest)
+        })
+    };
     attached
         .iter()
         .filter(|document| document.artifact_type == RECORD)
-        .filter_map(|document| Record::from_json(&document.bytes).ok())
-        .filter(|record| {
-            record.outputs.iter().any(|output| {
-                record.image.as_ref().is_some_and(|image| image.manifest == found.digest)
-                    || found.manifest.layers.iter().any(|layer| layer.digest == output.digest)
-            })
+        .filter_map(|document| {
+            let record = Record::from_json(&document.bytes).ok()?;
+            Some((Digest::of(&document.bytes), record))
         })
+        .filter(|(_, record)| describes(record))
+        .collect()
 }
 
 /// The documents that follow from the records, by digest.
-fn described(found: &Found, attached: &[Attached]) -> Result<BTreeMap<Digest, String>, PublishError> {
+fn described(records: &BTreeMap<Digest, Record>) -> Result<BTreeMap<Digest, String>, PublishError> {
     let mut all = BTreeMap::new();
-    for record in records(found, attached) {
-        all.extend(documents(&record)?.into_iter().map(|(name, bytes)| (Digest::of(&bytes), name)));
+    for record in records.values() {
+        all.extend(documents(record)?.into_iter().map(|(name, bytes)| (Digest::of(&bytes), name)));
     }
     Ok(all)
 }

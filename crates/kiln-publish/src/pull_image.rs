@@ -2,6 +2,7 @@
 
 use crate::PublishError;
 use crate::repository::{Found, Repository, keep};
+use crate::space::{ask_for_space, room_for};
 use fs_err as fs;
 use kiln_image::{Descriptor, Image, ImageError, manifest_blobs, write_index_tar, write_oci_tar};
 use kiln_invocation::{Event, Events, blocking};
@@ -93,8 +94,11 @@ async fn bring(
             let url = config.digest.to_string();
             return Err(kiln_fetch::FetchError::TooLarge { url, limit: LARGEST_CONFIG }.into());
         }
+        ask_for_space(&layers, 1, into, &repository.at(&found.digest))?;
         wanted.extend(layers.into_iter().chain([config]).map(|blob| (blob.digest, blob)));
     }
+    // Once as blobs, once in the archive.
+    room_for(wanted.values().map(|blob| blob.size), 2, into, &repository.reference.to_string())?;
     for (digest, blob) in wanted {
         let file = digest.hex()[..12].to_owned();
         events.send(Event::DownloadStarted { file: file.clone(), size: Some(blob.size) });

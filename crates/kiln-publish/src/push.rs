@@ -2,9 +2,10 @@
 
 use crate::PublishError;
 use crate::document::{documents, written};
-use crate::published::{not_as_recorded, published_file, published_record};
+use crate::published::{newest_record, not_as_recorded, published_file};
 use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::published_index::{checked_index, index_bytes};
+use crate::reference::ledger_of;
 use crate::repository::{CYCLONEDX, IN_TOTO, INDEX_RECORD, RECORD, connect, without_login};
 use kiln_fetch::Registry;
 use kiln_image::{
@@ -13,6 +14,7 @@ use kiln_image::{
 };
 use kiln_invocation::{Environment, Event, Events, blocking};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, IndexRecord, Platform, Record};
+use kiln_store::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -94,7 +96,8 @@ struct Document {
 
 /// Pushes published artifacts with their bills of materials, provenance and records, side by side.
 ///
-/// What is pushed is what the records describe: an archive that was changed since is refused, and the documents are made
+/// What is pushed is what the records describe, and the records are those of the ledger's newest builds: what was changed
+/// since is refused, and the documents are made
 /// from the record. A tag names the new manifest only when everything else is there.
 ///
 /// # Errors
@@ -108,8 +111,9 @@ pub async fn push(
     let mut pushables = Vec::new();
     // Everything that can be refused is refused before the first byte is sent.
     for name in &request.artifacts {
-        let (dist, name, to) = (environment.dist.clone(), name.clone(), request.to.clone());
-        pushables.push(blocking(move || pushable(&dist, &name, &to)).await?);
+        let (dist, ledger) = (environment.dist.clone(), ledger_of(environment));
+        let (name, to) = (name.clone(), request.to.clone());
+        pushables.push(blocking(move || pushable(&ledger, &dist, &name, &to)).await?);
     }
     let Some(first) = pushables.first() else { return Ok(Vec::new()) };
     let registry = connect(environment, &first.repository, request.plain_http).await?;
@@ -122,7 +126,12 @@ pub async fn push(
     futures_util::future::try_join_all(each).await
 }
 
-fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, PublishError> {
+fn pushable(
+    ledger: &Ledger,
+    dist: &Path,
+    artifact: &ArtifactName,
+    to: &str,
+) -> Result<Pushable, PublishError> {
     let help = "write registry and path without tag, digest or login, such as registry.example.org/team";
     let refused = |reason: String| PublishError::Repository { text: without_login(to), reason };
     if to.contains('@') {
@@ -131,12 +140,12 @@ fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, 
     let parsed = format!("{to}/{artifact}").parse::<Reference>();
     let repository = parsed.map_err(|reason| refused(format!("{reason}; {help}")))?;
     let artifact = artifact.clone();
-    let Some(index) = checked_index(dist, &artifact)? else {
-        let named = part(dist, &artifact)?;
+    let Some(index) = checked_index(ledger, dist, &artifact)? else {
+        let named = part(ledger, dist, &artifact)?;
         return Ok(Pushable { artifact, repository, platforms: Vec::new(), named });
     };
     let platforms = index.platforms.iter().map(|one| {
-        let part = part(dist, &one.artifact)?;
+        let part = part(ledger, dist, &one.artifact)?;
         Ok(Part { platform: Some(one.platform), ..part })
     });
     let platforms = platforms.collect::<Result<_, PublishError>>()?;
@@ -155,9 +164,9 @@ fn pushable(dist: &Path, artifact: &ArtifactName, to: &str) -> Result<Pushable, 
 }
 
 /// The manifest of a published artifact, with its blobs and documents.
-fn part(dist: &Path, artifact: &ArtifactName) -> Result<Part, PublishError> {
+fn part(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Part, PublishError> {
     let folder = &dist.join(artifact.as_str());
-    let record = published_record(folder, artifact)?;
+    let record = newest_record(ledger, folder, artifact)?;
     let (manifest, blobs) = match &record.image {
         Some(image) => manifest_and_blobs(folder, &record, image)?,
         None => archive(folder, &record)?,

@@ -3,7 +3,7 @@
 use crate::PublishError;
 use crate::document::{documents, written};
 use crate::published::digest_of;
-use crate::published_index::published_index;
+use crate::published_index::{document as index_document, published_index};
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
@@ -29,7 +29,7 @@ pub struct NamedBuild {
 /// # Errors
 /// As the ledger.
 pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>, PublishError> {
-    Ok(ledger(environment).entries(artifact)?)
+    Ok(ledger_of(environment).entries(artifact)?)
 }
 
 /// Every artifact that has a build in the ledger.
@@ -37,10 +37,11 @@ pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec
 /// # Errors
 /// As the ledger.
 pub fn artifacts_with_history(environment: &Environment) -> Result<Vec<ArtifactName>, PublishError> {
-    Ok(ledger(environment).artifacts()?)
+    Ok(ledger_of(environment).artifacts()?)
 }
 
-fn ledger(environment: &Environment) -> Ledger {
+/// The ledger of a workspace.
+pub(crate) fn ledger_of(environment: &Environment) -> Ledger {
     Ledger::open(&environment.state.join("ledger"))
 }
 
@@ -58,8 +59,8 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Publ
     let (name, which) = text.split_once('@').unwrap_or((text, "latest"));
     let forms = "there is no such file, and it is not of the form ARTIFACT, ARTIFACT@N, ARTIFACT@latest or ARTIFACT@previous";
     let name: ArtifactName = name.parse().map_err(|_| error(forms.to_owned()))?;
-    let ledger = ledger(environment);
-    let newest = ledger.latest(&name)?.map(|entry| entry.number);
+    let ledger = ledger_of(environment);
+    let newest = ledger.newest(&name)?;
     let Some(newest) = newest else {
         let known = ledger.artifacts()?;
         let platforms: Vec<ArtifactName> = known
@@ -151,16 +152,59 @@ fn find_in_ledger(
     environment: &Environment,
     digest: Digest,
 ) -> Result<Option<(Record, String)>, PublishError> {
-    let ledger = ledger(environment);
+    let ledger = ledger_of(environment);
+    // A history that is broken keeps nobody from finding a file in another one.
+    let mut broken = None;
     for artifact in ledger.artifacts()? {
-        for entry in ledger.entries(&artifact)?.into_iter().rev() {
+        let entries = match ledger.entries(&artifact) {
+            Ok(entries) => entries,
+            Err(error) => {
+                broken = Some(error);
+                continue;
+            }
+        };
+        for entry in entries.into_iter().rev() {
             if entry.archive == Some(digest) {
                 let label = format!("{artifact}@{}", entry.number);
                 return Ok(Some((ledger.record(&artifact, entry.number)?, label)));
             }
         }
     }
-    Ok(None)
+    broken.map_or(Ok(None), |error| Err(error.into()))
+}
+
+/// What the ledger of the workspace says of a record that a file was held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerVerdict {
+    /// It is that of the build with this number.
+    Build(u64),
+    /// It is published under `dist/`, and the newest build is this one, with another record: the file and the record that
+    /// describes it may have been changed together.
+    Other {
+        /// The newest build's number.
+        number: u64,
+        /// The digest of its record.
+        expected: Digest,
+        /// The digest of the record that is published.
+        found: Digest,
+    },
+    /// An index is over this build of one of its platforms, and that platform was built again since.
+    Superseded {
+        /// The number of the build that the index is over.
+        number: u64,
+        /// The newest build's number.
+        newest: u64,
+    },
+    /// The ledger has no such build, or there is no ledger: this was not checked.
+    NotChecked,
+}
+
+impl FileVerdict {
+    /// Whether the file is what its record describes, and that is what was built as far as the ledger tells.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.bytes_equal && !matches!(self.ledger, LedgerVerdict::Other { .. })
+    }
 }
 
 /// What verifying a file told.
@@ -178,6 +222,8 @@ pub struct FileVerdict {
     pub bytes_equal: bool,
     /// Whether the file unpacks to the tree of the record; not looked at where the bytes are equal.
     pub tree_equal: Option<bool>,
+    /// What the ledger says of the record.
+    pub ledger: LedgerVerdict,
     /// Paths that differ from the record's tree, at most twenty, with what is different.
     pub differences: Vec<String>,
 }
@@ -199,12 +245,15 @@ pub fn verify_file(
         artifact: None,
         bytes_equal: false,
         tree_equal: None,
+        ledger: LedgerVerdict::NotChecked,
         differences: Vec::new(),
     };
-    if record.is_none() && of_index(file, &mut verdict)? {
+    if record.is_none() && of_index(environment, file, &mut verdict)? {
         return Ok(verdict);
     }
+    let given = record.map(Path::to_owned).unwrap_or_else(|| record_beside(file));
     let Some((record, label)) = find_record(environment, file, record)? else { return Ok(verdict) };
+    verdict.ledger = in_ledger(environment, &record, &given)?;
     let documents = documents(&record)?;
     let document = file.file_name().and_then(|name| documents.get(name.to_str()?));
     verdict.bytes_equal = match document {
@@ -236,17 +285,62 @@ pub fn verify_file(
     Ok(verdict)
 }
 
+/// Holds a record against the ledger: what is published has to be the newest build; a copy elsewhere may be an older one, or
+/// come from elsewhere.
+fn in_ledger(environment: &Environment, record: &Record, file: &Path) -> Result<LedgerVerdict, PublishError> {
+    let ledger = ledger_of(environment);
+    let found = match fs::read(file) {
+        Ok(bytes) => Digest::of(&bytes),
+        Err(_) => Digest::of(&written(record.to_json())?),
+    };
+    let newest = ledger.latest(&record.artifact)?;
+    if is_in_dist(environment, file, &record.artifact)
+        && let Some(newest) = newest
+        && newest.record != found
+    {
+        return Ok(LedgerVerdict::Other { number: newest.number, expected: newest.record, found });
+    }
+    let builds = ledger.entries(&record.artifact)?;
+    let build = builds.iter().rev().find(|entry| entry.record == found);
+    Ok(build.map_or(LedgerVerdict::NotChecked, |entry| LedgerVerdict::Build(entry.number)))
+}
+
+/// Whether a file lies in the folder that an artifact is published in.
+fn is_in_dist(environment: &Environment, file: &Path, artifact: &ArtifactName) -> bool {
+    let folder = file.parent().and_then(|folder| {
+        fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).ok()
+    });
+    let published = fs::canonicalize(environment.dist.join(artifact.as_str())).ok();
+    folder.is_some() && folder == published
+}
+
 /// Holds a file against the index that it is published with. Says whether there is one.
-fn of_index(file: &Path, verdict: &mut FileVerdict) -> Result<bool, PublishError> {
+fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -> Result<bool, PublishError> {
     let beside = record_beside(file).with_file_name(IndexRecord::FILE);
     let Some(index) = beside.parent().map(published_index).transpose()?.flatten() else { return Ok(false) };
     verdict.bytes_equal = match file.file_name().and_then(|name| name.to_str()) {
-        Some(IndexRecord::FILE) => Digest::of(&written(index.to_json())?) == verdict.digest,
-        Some("SHA256SUMS") => Digest::of(written(index.sums())?.as_bytes()) == verdict.digest,
+        Some(name @ (IndexRecord::FILE | "SHA256SUMS")) => index_document(&index, name)? == verdict.digest,
         _ => {
             index.outputs.iter().any(|output| (output.digest, output.size) == (verdict.digest, verdict.size))
         }
     };
+    // An index follows from the records of its platforms, and these are what the ledger has.
+    let ledger = ledger_of(environment);
+    for one in &index.platforms {
+        let newest = ledger.latest(&one.artifact)?;
+        if let Some(newest) = newest.filter(|_| is_in_dist(environment, &beside, &index.artifact)) {
+            let (number, expected, found) = (newest.number, newest.record, one.record);
+            verdict.ledger = LedgerVerdict::Build(number);
+            if expected != found {
+                let older = ledger.entries(&one.artifact)?.into_iter().find(|entry| entry.record == found);
+                verdict.ledger = match older {
+                    Some(older) => LedgerVerdict::Superseded { number: older.number, newest: number },
+                    None => LedgerVerdict::Other { number, expected, found },
+                };
+                break;
+            }
+        }
+    }
     verdict.record = Some(beside.display().to_string());
     verdict.artifact = Some(index.artifact);
     Ok(true)

@@ -5,13 +5,14 @@
 use kiln_fixtures::{FUNCTION, Python, Sandbox};
 use kiln_pack::{ZipWriter, compress};
 use kiln_publish::{
-    artifacts_with_history, described, documents, history, resolve, verify_file, write_index,
+    LedgerVerdict, PublishError, State, artifacts_with_history, described, documents, exported, history,
+    repair, resolve, settle_for_reading, verify_file, verify_workspace, write_index,
 };
 use kiln_record::{
     ArtifactKind, ComponentId, Digest, Ecosystem, Entry, FORMAT_VERSION, FileRecord, Mode, Record, Target,
     Tree, TreePath,
 };
-use kiln_store::{Ledger, Publication};
+use kiln_store::{Ledger, Publication, WorkspaceLock};
 use std::collections::BTreeMap;
 
 /// An archive of one file, and the record of it.
@@ -64,9 +65,10 @@ fn publish(sandbox: &Sandbox, text: &str) -> Record {
     for (name, bytes) in documents(&record).unwrap() {
         publication.write(&name, &bytes).unwrap();
     }
-    publication.commit().unwrap();
+    let sealed = publication.seal().unwrap();
     let ledger = Ledger::open(&environment.state.join("ledger"));
     ledger.append(&record.artifact, &record, environment.now).unwrap();
+    sealed.place().unwrap();
     record
 }
 
@@ -159,13 +161,14 @@ async fn a_file_is_held_against_its_record() {
 #[tokio::test]
 async fn the_index_names_what_is_published_and_is_written_when_that_changes() {
     let sandbox = sandbox().await;
-    let (dist, workspace) = (sandbox.environment().dist, sandbox.workspace());
+    let (environment, workspace) = (sandbox.environment(), sandbox.workspace());
+    let (dist, ledger) = (environment.dist.clone(), Ledger::open(&environment.state.join("ledger")));
     let none = BTreeMap::new();
-    write_index(&dist, &workspace, true, &none, &[]).unwrap();
+    write_index(&dist, &ledger, &workspace, true, &none, &[]).unwrap();
     assert!(!dist.exists(), "nothing is published");
     let record = publish(&sandbox, "one");
     let builds = BTreeMap::from([(record.artifact.clone(), Digest::of(&record.to_json().unwrap()))]);
-    write_index(&dist, &workspace, true, &builds, &[]).unwrap();
+    write_index(&dist, &ledger, &workspace, true, &builds, &[]).unwrap();
     let read = || -> serde_json::Value {
         serde_json::from_slice(&fs_err::read(dist.join("index.json")).unwrap()).unwrap()
     };
@@ -175,9 +178,113 @@ async fn the_index_names_what_is_published_and_is_written_when_that_changes() {
     assert_eq!(read()["artifacts"]["app"]["handler"], "app.handler");
     let before = read();
     let second = publish(&sandbox, "two");
-    write_index(&dist, &workspace, false, &builds, &[]).unwrap();
+    write_index(&dist, &ledger, &workspace, false, &builds, &[]).unwrap();
     assert_eq!(read(), before, "it names these builds already");
     let builds = BTreeMap::from([(second.artifact.clone(), Digest::of(&second.to_json().unwrap()))]);
-    write_index(&dist, &workspace, false, &builds, &[]).unwrap();
+    write_index(&dist, &ledger, &workspace, false, &builds, &[]).unwrap();
     assert_eq!(read()["artifacts"]["app"]["digest"], second.archive().unwrap().digest.to_string());
+}
+
+/// Everything in the folder of the artifact as if another build had given it: every file fits every other.
+fn rehash(sandbox: &Sandbox, text: &str) -> Record {
+    let (archive, record) = built(text);
+    sandbox.write("dist/app/app.zip", archive);
+    for (name, bytes) in documents(&record).unwrap() {
+        sandbox.write(&format!("dist/app/{name}"), bytes);
+    }
+    record
+}
+
+/// What is wrong, and what it is wrong with.
+fn wrong(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let rows = verify_workspace(&sandbox.environment()).unwrap();
+    let wrong = rows.into_iter().filter(|row| row.state == State::Differs);
+    wrong.map(|row| (row.subject, row.lines.join("; "))).collect()
+}
+
+#[tokio::test]
+async fn what_was_changed_so_that_all_of_it_fits_is_refused_by_the_ledger() {
+    let sandbox = sandbox().await;
+    let environment = sandbox.environment();
+    let built = publish(&sandbox, "one");
+    settle_for_reading(&environment).unwrap();
+    assert_eq!(wrong(&sandbox), []);
+    assert_eq!(exported(&environment, &[]).unwrap().len(), 1);
+    let forged = rehash(&sandbox, "two");
+    let digest = |record: &Record| Digest::of(&record.to_json().unwrap());
+    let (expected, found) = (digest(&built), digest(&forged));
+    let error = exported(&environment, &[]).unwrap_err();
+    assert!(matches!(error, PublishError::NotInLedger { number: 1, .. }), "{error}");
+    for digest in [expected, found] {
+        assert!(error.to_string().contains(&digest.to_string()), "{error}");
+    }
+    let verdict = verify_file(&environment, &environment.dist.join("app/app.zip"), None).unwrap();
+    assert_eq!(verdict.ledger, LedgerVerdict::Other { number: 1, expected, found });
+    assert!(verdict.bytes_equal && !verdict.is_same());
+    let subjects: Vec<String> = wrong(&sandbox).into_iter().map(|(subject, _)| subject).collect();
+    assert_eq!(subjects, ["dist/app", "dist/index.json"]);
+    // Where there is no ledger it can only be said that nothing was held against it.
+    fs_err::remove_dir_all(&environment.state).unwrap();
+    assert_eq!(exported(&environment, &[]).unwrap().len(), 1);
+    let rows = verify_workspace(&environment).unwrap();
+    let folder = rows.iter().find(|row| row.subject == "dist/app").unwrap();
+    assert_eq!(folder.state, State::NotChecked);
+}
+
+#[tokio::test]
+async fn a_kill_before_the_index_is_made_good_by_whoever_reads() {
+    let sandbox = sandbox().await;
+    let environment = sandbox.environment();
+    publish(&sandbox, "one");
+    settle_for_reading(&environment).unwrap();
+    // The next publication gets as far as its place, and not to the index.
+    let second = publish(&sandbox, "two");
+    assert!(!wrong(&sandbox).is_empty());
+    settle_for_reading(&environment).unwrap();
+    assert_eq!(wrong(&sandbox), []);
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs_err::read(environment.dist.join("index.json")).unwrap()).unwrap();
+    assert_eq!(index["artifacts"]["app"]["tree"], second.tree.to_string());
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_named_and_set_right_from_what_is_left() {
+    let files = [
+        "dist/index.json",
+        "dist/app/record.json",
+        "dist/app/SHA256SUMS",
+        "dist/app/app.cdx.json",
+        ".kiln/ledger/app/000002/record.json",
+        ".kiln/ledger/app/000001/entry.json",
+    ];
+    for file in files {
+        for harm in ["empty", "truncated", "garbage", "missing"] {
+            let told = format!("{file}: {harm}");
+            let sandbox = sandbox().await;
+            let environment = sandbox.environment();
+            publish(&sandbox, "one");
+            publish(&sandbox, "two");
+            settle_for_reading(&environment).unwrap();
+            let path = environment.root.join(file);
+            let before = fs_err::read(&path).unwrap();
+            match harm {
+                "empty" => fs_err::write(&path, b"").unwrap(),
+                "truncated" => fs_err::write(&path, &before[..before.len() / 2]).unwrap(),
+                "garbage" => fs_err::write(&path, b"\x00nothing of ours").unwrap(),
+                _ => fs_err::remove_file(&path).unwrap(),
+            }
+            let found = wrong(&sandbox);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let names = |(subject, lines): &(String, String)| subject.ends_with(name) || lines.contains(name);
+            assert!(found.iter().any(names), "{told}: {found:?}");
+            let lock = WorkspaceLock::try_acquire(&environment.state).unwrap().unwrap();
+            let done = repair(&environment, &lock).unwrap();
+            assert!(!done.is_empty(), "{told}");
+            assert_eq!(wrong(&sandbox), [], "{told}: {done:?}");
+            if !file.ends_with("entry.json") {
+                assert_eq!(fs_err::read(&path).unwrap(), before, "{told}");
+            }
+            assert_eq!(repair(&environment, &lock).unwrap(), Vec::<String>::new(), "{told}");
+        }
+    }
 }

@@ -58,8 +58,8 @@ pub use install::{
 pub use interpreter::{Interpreter, PROBE, TargetEnvironment, Verdict};
 pub use lock::{
     ConflictItem, FilePlace, Lock, LockFormat, LockHeader, LockTarget, Locked, LockedDependency, LockedFile,
-    LockedIndex, NamedText, SourceFolder, parse_pipfile, parse_poetry, parse_pylock, parse_requirements,
-    parse_uv, read_lock,
+    LockedIndex, NamedText, SourceFolder, WeakFile, parse_pipfile, parse_poetry, parse_pylock,
+    parse_requirements, parse_uv, read_lock,
 };
 pub use project::{Declared, RequiresPython, SourceProject, read_source_project};
 pub use resolve::{
@@ -70,9 +70,9 @@ pub use resolve::{
 pub use sdist::{
     BuildSystem, SdistMetadata, best_sdist, dependency_metadata, sdist_metadata, unmet_build_requirements,
 };
-pub use select::{Choice, LayerContent, Selection, select};
+pub use select::{Choice, LayerContent, Selection, holds, select, way_to_runtime};
 pub use specifier::{Constraint, poetry_constraint};
 pub use wheel::{
     FileSource, InstalledFile, NoWheel, Wheel, WheelMember, WheelName, best_wheel, is_file_of, read_wheel,
-    render_record, top_level_modules,
+    read_wheel_without_record, render_record, top_level_modules,
 };

@@ -28,6 +28,8 @@ macro_rules! check_names {
 }
 
 check_names! {
+    /// Each file of a source folder in a git repository is part of a commit, as far as git tracks it.
+    Tracked = "tracked";
     /// Of each distribution that the lock has it is known whether it is in the artifact, and why not.
     Distributions = "distributions";
     /// The base's own Python was asked what wheels and markers mean to it.
@@ -54,6 +56,8 @@ check_names! {
     Libraries = "libraries";
     /// Links lead somewhere, bytecode has its source, and nothing is there twice.
     Tree = "tree";
+    /// No name is taken from another module or hides characters, and no code runs before anything is imported.
+    Names = "names";
     /// No file names a folder of the machine that it was made on, or holds a credential.
     Leaks = "leaks";
     /// A function and its layers do not hide each other's files.

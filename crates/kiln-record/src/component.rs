@@ -17,13 +17,22 @@ pub enum Ecosystem {
     Python,
     /// A Debian binary package.
     Debian,
+    /// A binary package of rpm, as Amazon Linux has them.
+    Rpm,
     /// A native library that a wheel carries inside (`*.libs`, or an ELF file beside its modules).
     Native,
 }
 
 impl Ecosystem {
     /// Every ecosystem.
-    pub const ALL: &'static [Self] = &[Self::Application, Self::Python, Self::Debian, Self::Native];
+    pub const ALL: &'static [Self] =
+        &[Self::Application, Self::Python, Self::Debian, Self::Rpm, Self::Native];
+
+    /// Whether its components are packages of an operating system.
+    #[must_use]
+    pub fn is_of_system(self) -> bool {
+        matches!(self, Self::Debian | Self::Rpm)
+    }
 
     /// The name in ids and documents.
     #[must_use]
@@ -32,6 +41,7 @@ impl Ecosystem {
             Self::Application => "application",
             Self::Python => "python",
             Self::Debian => "debian",
+            Self::Rpm => "rpm",
             Self::Native => "native",
         }
     }
@@ -127,6 +137,9 @@ pub struct Component {
     pub files: u64,
     /// The file it was taken from (a wheel, a `.deb`).
     pub origin: Option<Origin>,
+    /// What its system's database says of it beyond name and version, for a package of rpm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<SystemPackage>,
     /// The repository that it was taken from, for an upstream source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream>,
@@ -220,6 +233,28 @@ pub enum OriginSource {
         /// The digest of the tree of its files that are installed.
         tree: Digest,
     },
+}
+
+/// What the database of an operating system says of a package beyond its name and version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SystemPackage {
+    /// Its architecture, such as `x86_64` or `noarch`.
+    pub architecture: String,
+    /// The source package that it was built from, if the database says so.
+    pub source: Option<String>,
+    /// The distribution whose package it is, if the system says what it is.
+    pub distribution: Option<Distribution>,
+}
+
+/// A distribution of Linux, as its os-release(5) names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Distribution {
+    /// `ID`, such as `amzn`.
+    pub id: String,
+    /// `VERSION_ID`, such as `2023`, if it has one.
+    pub version: Option<String>,
 }
 
 /// A git repository, and what of it was taken.

@@ -76,8 +76,22 @@ codes! {
     RecordMismatch = "record-mismatch", Deny;
     /// Two owners claim one path with different content.
     PathCollision = "path-collision", Deny;
+    /// Two paths differ only in case.
+    CaseCollision = "case-collision", Deny;
     /// The base's interpreter is outside `requires-python`.
     RequiresPythonMismatch = "requires-python-mismatch", Deny;
+    /// Whether something is installed hangs on the bug-fix release of Python.
+    PatchLevelDecides = "patch-level-decides", Warn;
+    /// The lock holds distributions, and none of them is installed.
+    NothingSelected = "nothing-selected", Warn;
+    /// The project that a lock belongs to is not installed, and the artifact has no sources of its own.
+    ProjectLeftOut = "project-left-out", Warn;
+    /// An installed distribution is not in a version that another one requires.
+    RequirementConflict = "requirement-conflict", Deny;
+    /// A file of a source folder is shipped, and git neither tracks nor ignores it.
+    UntrackedFile = "untracked-file", Warn;
+    /// A file of a source folder is left out by a rule for what nobody tracks, and git tracks it.
+    TrackedFileLeftOut = "tracked-file-left-out", Warn;
     /// There is no lock, or it lacks hashes.
     LockMissing = "lock-missing", Deny;
     /// The lock does not belong to the project file beside it.
@@ -116,6 +130,14 @@ codes! {
     ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
+    /// A runtime without a language has no program to start.
+    BootstrapMissing = "bootstrap-missing", Deny;
+    /// An archive has nothing in it.
+    NothingShipped = "nothing-shipped", Deny;
+    /// A layer has files where its runtime does not look for them, or no file where it does.
+    LayerOutOfReach = "layer-out-of-reach", Warn;
+    /// What is judged interfered with the process that judges it.
+    CheckTampered = "check-tampered", Deny;
     /// The function did not handle an event as its manifest says.
     SmokeFailed = "smoke-failed", Deny;
     /// The base's own pip installs the same wheels to other files.
@@ -150,6 +172,16 @@ codes! {
     ImageTooLarge = "image-too-large", Deny;
     /// A function's image has nothing that asks Lambda for events.
     RuntimeClientMissing = "runtime-client-missing", Deny;
+    /// An archive has more files than its format counts.
+    TooManyFiles = "too-many-files", Deny;
+    /// A path holds characters that are not seen, or that turn the order of others around.
+    MisleadingFileName = "misleading-file-name", Deny;
+    /// A distribution brings a module under a name that belongs to Python, the runtime or another distribution.
+    ModuleTakenOver = "module-taken-over", Deny;
+    /// A distribution brings code that an interpreter runs before anything is imported.
+    StartupCode = "startup-code", Warn;
+    /// A file of an image runs as its owner or group, or with capabilities, whoever starts it.
+    PrivilegedFile = "privileged-file", Warn;
     /// A file of an image takes the place of one that its base brings.
     ReplacesBaseFile = "replaces-base-file", Warn;
     /// The service does not pass the health check of its own image.
@@ -179,7 +211,8 @@ codes! {
 }
 
 impl Code {
-    /// Whether this code says that the artifact does not hold what its lock or its files say. Such a finding cannot be
+    /// Whether this code says that the artifact does not hold what its lock or its files say, or that what was found of it
+    /// cannot be believed. Such a finding cannot be
     /// given another level or an exception: what is wanted out is left out by name, and that is recorded.
     #[must_use]
     pub fn is_integrity(self) -> bool {
@@ -198,6 +231,7 @@ impl Code {
                 | Self::LockStale
                 | Self::IndexNotBound
                 | Self::BaseNotPinned
+                | Self::CheckTampered
         )
     }
 }

@@ -9,6 +9,7 @@ mod component;
 mod digest;
 mod epoch;
 mod error;
+mod excerpt;
 pub mod exit;
 mod finding;
 mod image;
@@ -25,12 +26,13 @@ mod tree;
 pub use canonical::{canonical_json, digest_of_value};
 pub use check::{Check, CheckName, CheckOutcome};
 pub use component::{
-    BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Ecosystem, Embedded, MadeBy,
-    MadeFrom, Metadata, Origin, OriginSource, Supplier, Upstream,
+    BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Distribution, Ecosystem, Embedded,
+    MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};
+pub use excerpt::excerpt;
 pub use exit::Exit;
 pub use finding::{Code, Finding, Level, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
@@ -41,6 +43,6 @@ pub use record::{
     ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,
     Importable, Input, InputRole, Output, Record, RecordError, Target,
 };
-pub use runtime::{OperatingSystem, Provided, Runtime, runtimes};
+pub use runtime::{OperatingSystem, Provided, PythonPatch, Runtime, runtimes};
 pub use transformation::{Transformation, TransformedComponent};
 pub use tree::{Entry, Mode, Tree, TreeError, TreePath, TreePathError};

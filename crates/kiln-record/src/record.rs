@@ -228,6 +228,8 @@ pub enum Cause {
     },
     /// The manifest excludes it by name.
     Excluded,
+    /// It is the project that the lock belongs to: its code is the artifact's own source.
+    OwnProject,
     /// No distribution that is installed requires it.
     Unreachable,
     /// Another version of it is installed: the lock has one for each of several conditions.
@@ -262,6 +264,7 @@ impl fmt::Display for Cause {
             Self::Runtime { runtime } => write!(f, "provided by the runtime {runtime}"),
             Self::Layer { layer, version } => write!(f, "provided by the layer {layer} in version {version}"),
             Self::Excluded => f.write_str("excluded by the manifest"),
+            Self::OwnProject => f.write_str("the project itself, whose code is the artifact's own source"),
             Self::Unreachable => f.write_str("required by nothing that is installed"),
             Self::Replaced { by, marker: Some(marker), values } => {
                 write!(f, "replaced by {by}: marker `{marker}` is false ({})", values.join(", "))
@@ -452,12 +455,16 @@ impl Record {
                 self.unpacked_size
             ));
         }
+        let mut owned: BTreeMap<&ComponentId, (u64, u64)> = BTreeMap::new();
+        for file in &self.files {
+            let (bytes, files) = owned.entry(&file.component).or_default();
+            *bytes = bytes.saturating_add(file.entry.size());
+            *files += 1;
+        }
         // What a base brings is not in the tree.
         for component in self.components.iter().filter(|component| !component.from_base) {
-            let own = self.files.iter().filter(|file| file.component == component.id);
-            let (bytes, files) =
-                own.fold((0, 0), |(bytes, files), file| (bytes + file.entry.size(), files + 1));
-            if (bytes, files) != (component.bytes, component.files) {
+            let own = owned.get(&component.id).copied().unwrap_or_default();
+            if own != (component.bytes, component.files) {
                 return error(format!("{} does not own what it states", component.id));
             }
         }

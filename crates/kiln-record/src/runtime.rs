@@ -37,8 +37,21 @@ pub struct Runtime {
     pub system: OperatingSystem,
     /// The Python version, major and minor, if it has one.
     pub python: Option<(u32, u32)>,
+    /// The bug-fix release of that Python, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python_patch: Option<PythonPatch>,
     /// Distributions that it provides, by PEP 503 name. Their versions are AWS's and move without notice.
     pub provides: Vec<Provided>,
+}
+
+/// A bug-fix release of Python, and how it is known. AWS moves its runtimes to later ones without notice and never back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PythonPatch {
+    /// The third number of the version: 13 of 3.11.13.
+    pub number: u32,
+    /// How it is known, as a clause: `seen on 2025-06-16`.
+    pub known: String,
 }
 
 /// A distribution that a runtime provides.
@@ -74,6 +87,13 @@ impl Runtime {
         is_loader || python.as_deref() == Some(name) || self.system.libraries.iter().any(|l| l == name)
     }
 
+    /// The full version of its Python, such as `3.11.13`, if its bug-fix release is known.
+    #[must_use]
+    pub fn python_release(&self) -> Option<String> {
+        let ((major, minor), patch) = self.python.zip(self.python_patch.as_ref())?;
+        Some(format!("{major}.{minor}.{}", patch.number))
+    }
+
     /// Looks a runtime of Lambda up by its identifier.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Arc<Self>> {
@@ -102,6 +122,15 @@ struct Row {
     name: String,
     system: String,
     python: Option<(u32, u32)>,
+    patch: Option<Patch>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    number: u32,
+    /// The day of the report, or of the build that it quotes: `YYYY-MM-DD`.
+    seen: String,
 }
 
 fn parse(text: &str) -> Vec<Arc<Runtime>> {
@@ -114,6 +143,10 @@ fn parse(text: &str) -> Vec<Arc<Runtime>> {
                 provides: if row.python.is_some() { file.python_provides.clone() } else { Vec::new() },
                 name: row.name,
                 python: row.python,
+                python_patch: row.patch.map(|patch| PythonPatch {
+                    number: patch.number,
+                    known: format!("seen on {}", patch.seen),
+                }),
             })
         })
         .collect()
@@ -134,7 +167,9 @@ mod tests {
         assert_eq!(python.provider_of_module("dateutil").unwrap().distribution, "python-dateutil");
         assert!(python.has_library("libstdc++.so.6") && python.has_library("libpython3.11.so.1.0"));
         assert!(!python.has_library("libGL.so.1") && !python.has_library("libpython3.12.so.1.0"));
+        assert_eq!(python.python_release().as_deref(), Some("3.11.13"));
         for runtime in runtimes() {
+            assert_eq!(runtime.python.is_some(), runtime.python_patch.is_some(), "{}", runtime.name);
             let numbers =
                 runtime.system.interfaces.values().all(|v| v.split('.').all(|n| n.parse::<u32>().is_ok()));
             assert!(numbers && !runtime.system.libraries.is_empty(), "{}", runtime.name);

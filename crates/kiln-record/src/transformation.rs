@@ -2,7 +2,7 @@
 
 use crate::{ComponentId, Digest, TreePath};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One rule that the manifest asked for, with everything that it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub struct Transformation {
     /// What the rule applied to and left as it was, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left: BTreeMap<TreePath, String>,
+    /// What a rule of the source folders left out, by its path in the workspace, with a `/` at the end of a folder's. They are
+    /// what `files` counts; what is in such a folder was not looked at.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_taken: BTreeSet<String>,
 }
 
 /// A rule's effect on the files of one component.
@@ -54,6 +58,7 @@ impl Transformation {
             components: BTreeMap::new(),
             changed: BTreeMap::new(),
             left: BTreeMap::new(),
+            not_taken: BTreeSet::new(),
         }
     }
 

@@ -1,13 +1,14 @@
 //! Trees: what an artifact contains, without the content itself.
 
-use crate::{Digest, Hasher};
+use crate::{Digest, Hasher, excerpt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 /// A path inside a tree: relative, `/` between components, valid UTF-8, without empty, `.` or `..` components, without
-/// control characters and backslashes. Paths order by bytes.
+/// control characters and backslashes; at most 4,096 bytes, 64 components, and 255 bytes in each, which is what file systems
+/// take (`PATH_MAX`, `NAME_MAX`) and more than any package has. Paths order by bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreePath(String);
 
@@ -15,11 +16,18 @@ pub struct TreePath(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` is not a path inside a tree: {reason}")]
 pub struct TreePathError {
-    /// The text as given, control characters escaped.
+    /// The text as given, control characters escaped, cut where it is long.
     pub path: String,
     /// What is wrong with it.
     pub reason: &'static str,
 }
+
+/// The longest path, in bytes (`PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
+/// The longest component, in bytes (`NAME_MAX`).
+const LONGEST_NAME: usize = 255;
+/// The most components. What walks up from a path does that often at most.
+const DEEPEST: usize = 64;
 
 impl TreePath {
     /// Checks a path.
@@ -28,11 +36,11 @@ impl TreePath {
     /// [`TreePathError`] if the path is absolute, could leave the tree, or holds characters that no archive format
     /// carries safely.
     pub fn new(text: &str) -> Result<Self, TreePathError> {
-        let error = |reason| Err(TreePathError { path: text.escape_debug().to_string(), reason });
+        let error = |reason| Err(TreePathError { path: excerpt(text), reason });
         if text.is_empty() {
             return error("it is empty");
         }
-        if text.len() > 4096 {
+        if text.len() > LONGEST_PATH {
             return error("it is longer than 4096 bytes");
         }
         if text.starts_with('/') {
@@ -41,8 +49,14 @@ impl TreePath {
         if text.chars().any(|c| c.is_control() || c == '\\') {
             return error("it holds a control character or backslash");
         }
-        for component in text.split('/') {
+        for (depth, component) in text.split('/').enumerate() {
+            if depth == DEEPEST {
+                return error("it has more than 64 components");
+            }
             match component {
+                long if long.len() > LONGEST_NAME => {
+                    return error("it has a component longer than 255 bytes");
+                }
                 "" => return error("it has an empty component"),
                 "." | ".." => return error("it has a `.` or `..` component"),
                 _ => {}
@@ -67,6 +81,11 @@ impl TreePath {
     #[must_use]
     pub fn parent(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(parent, _)| parent)
+    }
+
+    /// The folders that it lies in, outermost first.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        self.0.match_indices('/').map(|(end, _)| &self.0[..end])
     }
 
     /// This path below a folder.
@@ -207,6 +226,11 @@ pub enum TreeError {
     },
 }
 
+/// Whether a path lies below a folder.
+fn lies_in(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
 impl Tree {
     /// An empty tree.
     #[must_use]
@@ -240,16 +264,19 @@ impl Tree {
     /// # Errors
     /// [`TreeError::FileAsFolder`] with the first such pair.
     pub fn check_folders(&self) -> Result<(), TreeError> {
+        let texts: BTreeSet<&str> = self.entries.keys().map(TreePath::as_str).collect();
+        let mut last = "";
         for path in self.entries.keys() {
-            let mut folder = path.parent();
-            while !folder.is_empty() {
-                if let Ok(candidate) = TreePath::new(folder)
-                    && self.entries.contains_key(&candidate)
-                {
-                    return Err(TreeError::FileAsFolder { file: candidate, below: path.clone() });
+            // Folders that the path before lies in as well were looked at with it.
+            for folder in path.folders().skip_while(|folder| lies_in(last, folder)) {
+                if let Some(file) = texts.get(folder) {
+                    return Err(TreeError::FileAsFolder {
+                        file: TreePath((*file).to_owned()),
+                        below: path.clone(),
+                    });
                 }
-                folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
             }
+            last = path.as_str();
         }
         Ok(())
     }
@@ -288,10 +315,11 @@ impl Tree {
         self.entries.is_empty()
     }
 
-    /// Sum of the sizes of all entries in bytes: what Lambda's unzipped limit counts.
+    /// Sum of the sizes of all entries in bytes: what Lambda's unzipped limit counts. A record from elsewhere may state sizes
+    /// that no sum holds; it is the largest number then.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.entries.values().map(Entry::size).sum()
+        self.entries.values().map(Entry::size).fold(0, u64::saturating_add)
     }
 
     /// A digest of paths, modes and content that no archive format or compressor can change.
@@ -329,6 +357,37 @@ mod tests {
 
     fn path(text: &str) -> TreePath {
         TreePath::new(text).unwrap()
+    }
+
+    #[test]
+    fn paths_are_bounded_in_length_depth_and_names() {
+        assert!(TreePath::new(&"a".repeat(255)).is_ok());
+        assert!(TreePath::new(&vec!["a"; 64].join("/")).is_ok());
+        for bad in
+            ["a".repeat(256), vec!["a"; 65].join("/"), format!("b/{}/c", "é".repeat(128)), "a/".repeat(9_000)]
+        {
+            let error = TreePath::new(&bad).unwrap_err().to_string();
+            assert!(error.len() < 1_000, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_a_folder_is_found_wherever_it_sorts() {
+        let file = Entry::File { digest: Digest::of(b""), size: 0, mode: Mode::Plain };
+        let tree = |paths: &[&str]| {
+            let mut tree = Tree::new();
+            for path in paths {
+                tree.insert(TreePath::new(path).unwrap(), file.clone()).unwrap();
+            }
+            tree.check_folders()
+        };
+        for good in [&["a", "b/c", "b/d/e", "b/d-e", "b-c/d"][..], &["a/b/c/d", "a/b/c/e", "a/f"]] {
+            assert_eq!(tree(good), Ok(()));
+        }
+        for bad in [&["a", "a-b", "a/c"][..], &["a/b", "a/b-c", "a/b.d", "a/b/c/d"], &["a/b/c", "a/b/c/d/e"]]
+        {
+            assert!(matches!(tree(bad), Err(TreeError::FileAsFolder { .. })), "{bad:?}");
+        }
     }
 
     #[test]

@@ -207,6 +207,7 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         Ecosystem::Python if matches!(source, Some(OriginSource::Folder { .. })) => ("generic", None),
         Ecosystem::Python => ("pypi", None),
         Ecosystem::Debian => ("deb", Some("debian")),
+        Ecosystem::Rpm => ("rpm", distribution(component).map(|distribution| distribution.id.as_str())),
         // What no registry has is a generic package, told by where its source is (purl types, "generic").
         Ecosystem::Application if component.upstream.is_some() => ("generic", None),
         Ecosystem::Application | Ecosystem::Native => return Ok(None),
@@ -224,8 +225,25 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
     if let (Ecosystem::Debian, Some(architecture)) = (component.ecosystem, architecture) {
         purl.add_qualifier("arch", architecture).map_err(error)?;
     }
-    if let Some(version) = &component.version {
-        purl.with_version(version.clone()).map_err(error)?;
+    // An epoch is no part of a version in package URLs of rpm (purl types, "rpm").
+    let stated = component.version.as_deref();
+    let (epoch, version) = match stated.and_then(|version| version.split_once(':')) {
+        Some((epoch, version)) if component.ecosystem == Ecosystem::Rpm => (Some(epoch), Some(version)),
+        _ => (None, stated),
+    };
+    let system = component.package.as_ref();
+    let distro = distribution(component).map(|distribution| match &distribution.version {
+        Some(version) => format!("{}-{version}", distribution.id),
+        None => distribution.id.clone(),
+    });
+    let architecture = system.map(|package| package.architecture.clone()).filter(|text| !text.is_empty());
+    for (name, value) in [("arch", architecture), ("distro", distro), ("epoch", epoch.map(str::to_owned))] {
+        if let Some(value) = value {
+            purl.add_qualifier(name, value).map_err(error)?;
+        }
+    }
+    if let Some(version) = version {
+        purl.with_version(version.to_owned()).map_err(error)?;
     }
     if let Some(upstream) = &component.upstream {
         let address = match upstream.git.contains("://") {
@@ -239,6 +257,11 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         purl.add_qualifier("download_url", url.clone()).map_err(error)?;
     }
     Ok(Some(purl.to_string()))
+}
+
+/// The distribution of Linux whose package a component is.
+fn distribution(component: &record::Component) -> Option<&record::Distribution> {
+    component.package.as_ref()?.distribution.as_ref()
 }
 
 /// Where a distribution is from, if not from the default index.

@@ -4,7 +4,7 @@ use crate::{Result, StoreError};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) const FILE_MODE: u32 = 0o644;
 /// Permission bits of every folder meant for others, whatever the umask.
 pub(crate) const FOLDER_MODE: u32 = 0o755;
+
+/// Permission bits of a folder that kiln makes for itself: what a private index served is nobody else's.
+pub(crate) const PRIVATE_MODE: u32 = 0o700;
 
 /// Replaces a file: readers see the old content or the new, never a part, and a crash leaves one of the two.
 ///
@@ -74,6 +77,22 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Creates a file that did not exist.
 pub(crate) fn create_new(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+/// Makes a folder that only its owner may look into; one that is there is left as it is. The folders above are made as
+/// the umask says.
+pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(PRIVATE_MODE).create(folder) {
+        // Another process was as fast.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        other => other.map_err(|error| at(folder, "create directory", error)),
+    }
 }
 
 /// Makes renames in a folder survive a power failure.
@@ -139,4 +158,15 @@ pub(crate) fn at(path: &Path, what: &str, error: impl Into<io::Error>) -> io::Er
 /// The path of a file beside another, in the same folder.
 pub(crate) fn beside(folder: &Path, prefix: &str, name: &str) -> PathBuf {
     folder.join(format!("{prefix}{name}-{}", unique()))
+}
+
+/// A file that is removed unless it was renamed.
+#[derive(Debug)]
+pub(crate) struct Unfinished(pub(crate) PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It is not there after a commit, and the next sweep removes what cannot be removed now.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

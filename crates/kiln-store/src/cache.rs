@@ -3,11 +3,10 @@
 //! A cached value can be lost at any time without harm: whatever cannot be read back exactly as written counts as
 //! absent. The file is a line with the digest of the rest, then JSON, so that a torn write cannot pass for a value.
 
-use crate::atomic::{create_new, read_bounded};
-use crate::store::Unfinished;
+use crate::atomic::{Unfinished, create_new, read_bounded};
 use crate::{Result, Store, StoreError};
 use fs_err as fs;
-use kiln_record::Digest;
+use kiln_record::{Digest, excerpt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Write as _;
@@ -62,7 +61,7 @@ impl Store {
             && kind.len() <= 64
             && kind.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if !valid {
-            return Err(StoreError::CacheKind(kind.escape_debug().to_string()));
+            return Err(StoreError::CacheKind(excerpt(kind)));
         }
         let hex = key.hex();
         let (first, rest) = hex.split_at(2);

@@ -1,6 +1,6 @@
 //! Why the store, the ledger or an output folder could not be read or written.
 
-use kiln_record::{Advice, ArtifactName, Digest, RecordError, RunError, exit};
+use kiln_record::{Advice, ArtifactName, Digest, Epoch, RecordError, RunError, exit};
 use std::io;
 use std::path::PathBuf;
 
@@ -77,6 +77,40 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An entry of the ledger is known to be lost.
+    #[error("build {number} of {artifact} is lost, as was found at {found}: {reason}")]
+    EntryLost {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The build's number.
+        number: u64,
+        /// When that was found.
+        found: Epoch,
+        /// What was wrong with the entry.
+        reason: String,
+    },
+    /// A file in which kiln keeps what it knows cannot be understood.
+    #[error("{} is damaged: {reason}", .path.display())]
+    StateDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk has no room for what is about to be written. Nothing was.
+    #[error(
+        "{} has room for {free} bytes, and {what} needs {needed}: nothing was begun", .folder.display()
+    )]
+    NoRoom {
+        /// The folder.
+        folder: PathBuf,
+        /// What is to be written there.
+        what: String,
+        /// Bytes that it needs at least.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// The ledger has no such entry.
     #[error(
         "{artifact} has no build {number} in the ledger{}",
@@ -120,16 +154,22 @@ impl RunError for StoreError {
             Self::Locked { .. } => {
                 Advice::exit(exit::STORE_FAILURE).hint("KILN_LOCK_WAIT says how many seconds to wait for it")
             }
-            Self::NoSuchEntry { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::NoSuchEntry { .. } | Self::EntryLost { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::LedgerBroken { .. } | Self::StateDamaged { .. } => Advice::exit(exit::STORE_FAILURE)
+                .hint("what else is wrong: kiln verify")
+                .hint("set it right from what is left: kiln verify --repair"),
+            Self::NoRoom { .. } => Advice::exit(exit::STORE_FAILURE)
+                .hint("make room there, or name a store on another disk with KILN_STORE, or an output folder with --dist"),
+            Self::Io(error) => Advice::of(error),
+            Self::NotPublished(_) => Advice::exit(exit::STORE_FAILURE)
+                .hint("replaced is a folder of files alone with the record.json of this artifact: restore that file if it was lost, or move the folder away")
+                .hint("or name another output folder with --dist"),
             Self::CacheKind(_) | Self::FileName(_) | Self::Serialize { .. } => Advice::exit(exit::UNEXPECTED),
-            Self::Io(_)
-            | Self::DigestMismatch { .. }
+            Self::DigestMismatch { .. }
             | Self::BlobMissing { .. }
             | Self::BlobDamaged { .. }
             | Self::Format { .. }
-            | Self::LedgerBroken { .. }
             | Self::Record { .. }
-            | Self::NotPublished(_)
             | Self::NotAFile(_)
             | Self::Unstable(_) => Advice::exit(exit::STORE_FAILURE),
         }
@@ -150,7 +190,23 @@ mod tests {
                 exit::INPUT_INVALID,
                 0,
             ),
+            (StoreError::NotPublished(PathBuf::from("x")), exit::STORE_FAILURE, 2),
             (StoreError::CacheKind("x".to_owned()), exit::UNEXPECTED, 0),
+            (
+                StoreError::LedgerBroken { path: PathBuf::from("x"), reason: "x".to_owned() },
+                exit::STORE_FAILURE,
+                2,
+            ),
+            (
+                StoreError::StateDamaged { path: PathBuf::from("x"), reason: "x".to_owned() },
+                exit::STORE_FAILURE,
+                2,
+            ),
+            (
+                StoreError::NoRoom { folder: PathBuf::from("x"), what: "x".to_owned(), needed: 2, free: 1 },
+                exit::STORE_FAILURE,
+                1,
+            ),
         ];
         for (error, exit, hints) in rows {
             assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");

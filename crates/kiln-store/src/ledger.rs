@@ -2,23 +2,31 @@
 //!
 //! Layout: `<ledger>/<artifact>/<number>/{entry.json,record.json}`, numbers from 000001. Each entry names the digest of
 //! its record and the digest of the entry before it, so that a changed, lost or reordered entry is noticed. An append
-//! makes a folder under another name and renames it.
+//! makes a folder under another name and renames it. What the newest entries are is stated outside of them
+//! ([`crate::Heads`]), and an entry that cannot be had any more has a [`LostEntry`] in its place.
 
-use crate::atomic::{FOLDER_MODE, beside, names_in, read_bounded, remove_folder, sync_folder, write_synced};
-use crate::{Result, StoreError};
+use crate::atomic::{
+    FOLDER_MODE, beside, create_private, names_in, read_bounded, remove_folder, sync_folder, write_synced,
+};
+use crate::lost::{Link, continues};
+use crate::{Head, HeadState, Heads, LostEntry, Result, StoreError};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Epoch, FORMAT_VERSION, FormatVersion, Record, canonical_json};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The largest entry that is read, in bytes.
 const MAX_ENTRY: u64 = 64 << 10;
 /// The largest record that is read, in bytes: one of 65,535 files is about 25 MB.
-const MAX_RECORD: u64 = 256 << 20;
+pub(crate) const MAX_RECORD: u64 = 256 << 20;
 /// What the folder of an unfinished append starts with.
 const UNFINISHED: &str = ".append-";
+/// One writer of the heads at a time in this process; the workspace's lock keeps other processes out.
+static WRITING: Mutex<()> = Mutex::new(());
 /// How often an append tries again when another process took its number.
 const ATTEMPTS: usize = 8;
 
@@ -73,31 +81,40 @@ impl Ledger {
         &self.root
     }
 
-    /// Adds a build to the history. Either the whole entry is there afterwards or nothing is.
+    /// Where the newest entries are stated: beside the ledger's folder.
+    #[must_use]
+    pub fn heads_path(&self) -> PathBuf {
+        self.root.with_file_name(Heads::FILE)
+    }
+
+    /// Adds a build to the history, and states it as the newest one. Either the whole entry is there afterwards or nothing
+    /// is; a process that ends between the two leaves an entry that continues what is stated.
     ///
     /// # Errors
-    /// [`StoreError::LedgerBroken`] if the newest entry cannot be built upon; [`StoreError::Io`].
+    /// As [`Ledger::head`], if the newest entry cannot be built upon; [`StoreError::Io`].
     pub fn append(&self, artifact: &ArtifactName, record: &Record, at: Epoch) -> Result<LedgerEntry> {
         let record_json = record
             .to_json()
             .map_err(|source| StoreError::Serialize { what: format!("the record of {artifact}"), source })?;
         let folder = self.folder(artifact);
+        create_private(&self.root)?;
         fs::create_dir_all(&folder)?;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let newest = self.newest(artifact)?;
+            self.head(artifact)?;
+            let (before, previous) = self.newest_link(artifact)?;
             let archive = record.archive();
             let entry = LedgerEntry {
                 format: FORMAT_VERSION,
                 artifact: artifact.clone(),
-                number: newest.as_ref().map_or(0, |(entry, _)| entry.number) + 1,
+                number: before + 1,
                 at,
                 record: Digest::of(&record_json),
                 plan: record.plan,
                 tree: record.tree,
                 archive: archive.map(|output| output.digest),
-                previous: newest.map(|(_, digest)| digest),
+                previous,
                 archive_size: record.packed_size(),
                 unpacked_size: record.unpacked_size,
                 image_unpacked_size: record.image.as_ref().map(|image| image.unpacked_size),
@@ -114,6 +131,7 @@ impl Ledger {
             match renamed {
                 Ok(()) => {
                     sync_folder(&folder)?;
+                    self.state_head(artifact)?;
                     return Ok(entry);
                 }
                 Err(error) => {
@@ -131,59 +149,170 @@ impl Ledger {
         }
     }
 
-    /// The whole history of an artifact, oldest first, with the chain verified. Records are not opened.
+    /// The whole history of an artifact, oldest first, with the chain verified. Records are not opened; entries that are
+    /// known to be lost are passed over ([`Ledger::lost`]).
     ///
     /// # Errors
     /// [`StoreError::LedgerBroken`] naming the first entry that is missing, unreadable or not the one its successor
     /// names.
     pub fn entries(&self, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>> {
-        let mut entries = Vec::new();
-        let mut previous = None;
+        Ok(self.places(artifact)?.into_iter().filter_map(Place::entry).collect())
+    }
+
+    /// The entries that are known to be lost, oldest first, with the chain verified.
+    ///
+    /// # Errors
+    /// As [`Ledger::entries`].
+    pub fn lost(&self, artifact: &ArtifactName) -> Result<Vec<LostEntry>> {
+        let places = self.places(artifact)?.into_iter();
+        Ok(places.filter_map(|place| if let Place::Lost(lost) = place { Some(lost) } else { None }).collect())
+    }
+
+    fn places(&self, artifact: &ArtifactName) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        let mut before: Option<Link> = None;
         for number in self.numbers(artifact)? {
-            let expected = entries.len() as u64 + 1;
+            let expected = places.len() as u64 + 1;
             if number != expected {
                 return Err(StoreError::LedgerBroken {
                     path: self.folder(artifact).join(folder_name(expected)),
                     reason: format!("it is missing, but there is an entry {number}"),
                 });
             }
-            let (entry, digest) = self.entry(artifact, number)?;
-            if entry.previous != previous {
-                let shown = |d: Option<Digest>| d.map_or_else(|| "no entry".to_owned(), |d| d.to_string());
-                let reason = format!(
-                    "it continues {}, but the entry before it is {}: one of the two was changed",
-                    shown(entry.previous),
-                    shown(previous)
-                );
+            let (place, link) = self.place(artifact, number)?;
+            if let Err(reason) = continues(before.as_ref(), place.previous()) {
                 return Err(StoreError::LedgerBroken { path: self.entry_path(artifact, number), reason });
             }
-            previous = Some(digest);
-            entries.push(entry);
+            before = Some(link);
+            places.push(place);
         }
-        Ok(entries)
+        Ok(places)
     }
 
-    /// The newest entry of an artifact. Only that one is read: the chain is verified by [`Ledger::entries`].
+    /// The newest entry of an artifact; none if it is known to be lost. Only that one is read: the chain is verified by
+    /// [`Ledger::entries`].
     ///
     /// # Errors
     /// [`StoreError::LedgerBroken`] if the entry cannot be read.
     pub fn latest(&self, artifact: &ArtifactName) -> Result<Option<LedgerEntry>> {
-        Ok(self.newest(artifact)?.map(|(entry, _)| entry))
+        let newest = self.newest(artifact)?;
+        Ok(newest
+            .map(|number| self.place(artifact, number))
+            .transpose()?
+            .and_then(|(place, _)| place.entry()))
+    }
+
+    /// The number of the newest build of an artifact, whatever is left of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn newest(&self, artifact: &ArtifactName) -> Result<Option<u64>> {
+        Ok(self.numbers(artifact)?.last().copied())
+    }
+
+    /// Holds the newest entry of an artifact against the one that is stated as such.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if it is another one, or is gone; [`StoreError::StateDamaged`] if what is stated cannot
+    /// be read.
+    pub fn head(&self, artifact: &ArtifactName) -> Result<HeadState> {
+        let Some(heads) = self.heads()? else { return Ok(HeadState::NotStated) };
+        let stated = heads.artifacts.get(artifact);
+        let newest = self.newest(artifact)?.unwrap_or(0);
+        let ahead = newest.checked_sub(stated.map_or(0, |head| head.number));
+        let broken = |number: u64, reason: String| {
+            Err(StoreError::LedgerBroken { path: self.entry_path(artifact, number.max(1)), reason })
+        };
+        let file = Heads::FILE;
+        match (stated, ahead) {
+            (None, Some(0)) => Ok(HeadState::Stated),
+            (Some(head), None) => broken(
+                head.number,
+                format!("it is missing: {file} states {} as the newest build of {artifact}", head.number),
+            ),
+            (Some(head), Some(0)) => {
+                let (_, link) = self.place(artifact, newest)?;
+                if link.digest == head.entry {
+                    return Ok(HeadState::Stated);
+                }
+                broken(
+                    newest,
+                    format!(
+                        "its digest is {}, but {file} states {} for it: one of the two was changed",
+                        link.digest, head.entry
+                    ),
+                )
+            }
+            (_, Some(1)) => {
+                let (place, _) = self.place(artifact, newest)?;
+                let before = stated.map(|head| Link { digest: head.entry, stated: None });
+                match continues(before.as_ref(), place.previous()) {
+                    Ok(()) => Ok(HeadState::Ahead),
+                    Err(reason) => broken(newest, reason),
+                }
+            }
+            (_, _) => broken(
+                newest,
+                format!(
+                    "{file} states {} builds of {artifact}, but there are {newest}: it was set back",
+                    stated.map_or(0, |head| head.number)
+                ),
+            ),
+        }
+    }
+
+    /// The newest entries that are stated; none if the file is not there.
+    ///
+    /// # Errors
+    /// As [`Heads::read`].
+    pub fn heads(&self) -> Result<Option<Heads>> {
+        Heads::read(&self.heads_path())
+    }
+
+    /// States the newest entry of one artifact. Where nothing is stated yet, that of all is.
+    fn state_head(&self, artifact: &ArtifactName) -> Result<()> {
+        // Nothing in memory is kept under it, so a panic of another thread leaves nothing half done.
+        let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = match self.heads()? {
+            Some(heads) => heads,
+            None => self.newest_entries()?,
+        };
+        if let (number, Some(entry)) = self.newest_link(artifact)? {
+            heads.artifacts.insert(artifact.clone(), Head { number, entry });
+        }
+        heads.write(&self.heads_path())
+    }
+
+    /// The newest entries that the ledger has now; those that cannot be read are left out.
+    pub(crate) fn newest_entries(&self) -> Result<Heads> {
+        let mut artifacts = BTreeMap::new();
+        for artifact in self.artifacts()? {
+            if let Ok((number, Some(entry))) = self.newest_link(&artifact) {
+                artifacts.insert(artifact, Head { number, entry });
+            }
+        }
+        Ok(Heads { format: Heads::FORMAT, artifacts })
     }
 
     /// The record of one build, verified against its entry.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchEntry`] if there is no such build; [`StoreError::LedgerBroken`] if the record is not the one
-    /// that the entry names; [`StoreError::Record`] if this kiln cannot read it.
+    /// [`StoreError::NoSuchEntry`] if there is no such build; [`StoreError::EntryLost`] if it is known to be lost;
+    /// [`StoreError::LedgerBroken`] if the record is not the one that the entry names; [`StoreError::Record`] if this kiln
+    /// cannot read it.
     pub fn record(&self, artifact: &ArtifactName, number: u64) -> Result<Record> {
         let numbers = self.numbers(artifact)?;
         if numbers.binary_search(&number).is_err() {
             let newest = numbers.last().copied();
             return Err(StoreError::NoSuchEntry { artifact: artifact.clone(), number, newest });
         }
-        let (entry, _) = self.entry(artifact, number)?;
-        let path = self.folder(artifact).join(folder_name(number)).join("record.json");
+        let entry = match self.place(artifact, number)?.0 {
+            Place::Entry(entry) => entry,
+            Place::Lost(LostEntry { artifact, found, reason, .. }) => {
+                return Err(StoreError::EntryLost { artifact, number, found, reason });
+            }
+        };
+        let path = self.record_path(artifact, number);
         let bytes = read_bounded(&path, MAX_RECORD)?.ok_or_else(|| StoreError::LedgerBroken {
             path: path.clone(),
             reason: "it is missing".to_owned(),
@@ -229,12 +358,20 @@ impl Ledger {
         Ok(removed)
     }
 
-    fn folder(&self, artifact: &ArtifactName) -> PathBuf {
+    pub(crate) fn folder(&self, artifact: &ArtifactName) -> PathBuf {
         self.root.join(artifact.as_str())
     }
 
-    fn entry_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
+    pub(crate) fn entry_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
         self.folder(artifact).join(folder_name(number)).join("entry.json")
+    }
+
+    pub(crate) fn lost_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
+        self.folder(artifact).join(folder_name(number)).join("lost.json")
+    }
+
+    pub(crate) fn record_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
+        self.folder(artifact).join(folder_name(number)).join("record.json")
     }
 
     /// Where the run details of a build are; see [`crate::RunDetails`].
@@ -243,7 +380,7 @@ impl Ledger {
     }
 
     /// The numbers of an artifact's entries, ascending. Other names in the folder are not entries.
-    fn numbers(&self, artifact: &ArtifactName) -> Result<Vec<u64>> {
+    pub(crate) fn numbers(&self, artifact: &ArtifactName) -> Result<Vec<u64>> {
         let mut numbers: Vec<u64> = names_in(&self.folder(artifact))?
             .iter()
             .filter_map(|name| name.parse().ok().filter(|number| folder_name(*number) == *name))
@@ -252,8 +389,21 @@ impl Ledger {
         Ok(numbers)
     }
 
-    fn newest(&self, artifact: &ArtifactName) -> Result<Option<(LedgerEntry, Digest)>> {
-        self.numbers(artifact)?.last().map(|number| self.entry(artifact, *number)).transpose()
+    /// The number of the newest build, 0 if there is none, and what its successor names.
+    pub(crate) fn newest_link(&self, artifact: &ArtifactName) -> Result<(u64, Option<Digest>)> {
+        let Some(number) = self.newest(artifact)? else { return Ok((0, None)) };
+        Ok((number, Some(self.place(artifact, number)?.1.digest)))
+    }
+
+    /// What is at one place of the chain, with what its successor may name.
+    pub(crate) fn place(&self, artifact: &ArtifactName, number: u64) -> Result<(Place, Link)> {
+        if !self.entry_path(artifact, number).exists()
+            && let Some((lost, link)) = LostEntry::read(&self.lost_path(artifact, number), artifact, number)?
+        {
+            return Ok((Place::Lost(lost), link));
+        }
+        let (entry, digest) = self.entry(artifact, number)?;
+        Ok((Place::Entry(entry), Link { digest, stated: None }))
     }
 
     /// Reads one entry, with the digest of its file.
@@ -276,6 +426,25 @@ impl Ledger {
             )));
         }
         Ok((entry, Digest::of(&bytes)))
+    }
+}
+
+/// What is at one place of the chain.
+pub(crate) enum Place {
+    Entry(LedgerEntry),
+    Lost(LostEntry),
+}
+
+impl Place {
+    fn entry(self) -> Option<LedgerEntry> {
+        if let Self::Entry(entry) = self { Some(entry) } else { None }
+    }
+
+    pub(crate) fn previous(&self) -> Option<Digest> {
+        match self {
+            Self::Entry(entry) => entry.previous,
+            Self::Lost(lost) => lost.previous,
+        }
     }
 }
 

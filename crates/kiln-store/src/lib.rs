@@ -9,23 +9,32 @@
 mod atomic;
 mod cache;
 mod error;
+mod heads;
 mod ledger;
+mod lost;
 mod memo;
 mod publication;
+mod room;
 mod run_details;
 mod run_folder;
 mod stat_cache;
 mod store;
+mod survey;
+mod verified;
 mod workspace_lock;
 
 pub use atomic::{sweep_unfinished, write_atomically};
 pub use error::StoreError;
+pub use heads::{Head, HeadState, Heads};
 pub use ledger::{Ledger, LedgerEntry};
+pub use lost::LostEntry;
 pub use memo::Memo;
-pub use publication::{Publication, sweep_staging};
+pub use publication::{Publication, Sealed, Settled, is_unsettled, settle};
+pub use room::{free_space, has_room};
 pub use run_details::{EventMeasure, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 pub use stat_cache::StatCache;
 pub use store::{BlobWriter, STORE_FORMAT, Store, TemporaryFolder};
+pub use survey::{Damage, Survey};
 pub use workspace_lock::WorkspaceLock;
 
 /// The result of an operation on disk.

@@ -1,12 +1,16 @@
-//! Publishing an artifact's folder in one step.
+//! Publishing an artifact's folder in one step, which comes after its entry in the ledger.
+//!
+//! The order is: the new folder is complete and on the disk ([`Publication::seal`]); the ledger has its entry; the folder
+//! takes the place of the old one ([`Sealed::place`]). The entry is what decides. A process that ends before it has
+//! published nothing, and one that ends after it has a complete folder lying ready: [`settle`] puts that in its place.
 
 use crate::atomic::{
     FILE_MODE, FOLDER_MODE, at, create_new, names_in, read_bounded, remove_folder, sweep_unfinished,
     sync_folder,
 };
-use crate::{Result, StoreError};
+use crate::{Ledger, Result, StoreError};
 use fs_err as fs;
-use kiln_record::{ArtifactName, IndexRecord};
+use kiln_record::{ArtifactName, Digest, HashingWriter, IndexRecord, excerpt};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -22,6 +26,9 @@ const REPLACED: &str = ".replaced-";
 const LAYOUT: &str = "oci";
 const LAYOUT_FOLDER: &str = "oci/blobs";
 const LAYOUT_BLOBS: &str = "oci/blobs/sha256";
+
+/// The largest file of sums that is read, in bytes.
+const MAX_SUMS: u64 = 64 << 20;
 
 /// The next content of `<dist>/<artifact>/`, invisible until committed. Dropped before that, it leaves nothing.
 ///
@@ -74,7 +81,7 @@ impl Publication {
             && !file_name.contains(|c: char| c == '/' || c.is_control());
         let in_layout = file_name.strip_prefix(LAYOUT).and_then(|rest| rest.strip_prefix('/'));
         if !plain && !in_layout.is_some_and(is_of_layout) {
-            return Err(StoreError::FileName(file_name.escape_debug().to_string()));
+            return Err(StoreError::FileName(excerpt(file_name)));
         }
         for (end, _) in file_name.match_indices('/') {
             let folder = self.staging.join(&file_name[..end]);
@@ -88,11 +95,11 @@ impl Publication {
         Ok(file)
     }
 
-    /// Replaces the published folder. A reader sees the old folder or the new one; after a crash one of the two is there.
+    /// Brings everything to the disk, and makes sure that the folder can take its place. Nothing is visible yet.
     ///
     /// # Errors
-    /// [`StoreError::Io`]. If it is from removing the old folder, the new one is published all the same.
-    pub fn commit(self) -> Result<()> {
+    /// [`StoreError::NotPublished`] if what is in its place is none of ours; [`StoreError::Io`].
+    pub fn seal(self) -> Result<Sealed> {
         for name in &self.file_names {
             let file = fs::File::open(self.staging.join(name))?;
             file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
@@ -104,16 +111,33 @@ impl Publication {
             }
         }
         sync_folder(&self.staging)?;
-        let published = self.dist.join(self.artifact.as_str());
-        match fs::symlink_metadata(&published) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(&self.staging, &published)?,
-            Err(error) => return Err(error.into()),
-            Ok(_) if !self.is_ours(&published)? => return Err(StoreError::NotPublished(published)),
-            Ok(_) => self.replace(&published)?,
-        }
         sync_folder(&self.dist)?;
-        // After an exchange the old folder has the staging name: dropping `self` removes it.
-        Ok(())
+        let sealed = Sealed(self);
+        sealed.0.is_replaceable()?;
+        Ok(sealed)
+    }
+
+    /// Publishes something that has no entry in the ledger: [`Publication::seal`] and [`Sealed::place`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn commit(self) -> Result<()> {
+        self.seal()?.place()
+    }
+
+    /// Whether something is published already, which may be replaced.
+    fn is_replaceable(&self) -> Result<bool> {
+        let published = self.published();
+        match fs::symlink_metadata(&published) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(_) if !self.is_ours(&published)? => Err(StoreError::NotPublished(published)),
+            Ok(_) => Ok(true),
+        }
+    }
+
+    fn published(&self) -> PathBuf {
+        self.dist.join(self.artifact.as_str())
     }
 
     /// Whether a folder holds an earlier publication of this artifact: a record of it or of its index, and nothing but plain files. What
@@ -146,7 +170,7 @@ impl Publication {
         match renameat_with(CWD, &self.staging, CWD, published, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(()),
             // Some network and user-space file systems cannot exchange. Two renames then leave a moment without the
-            // folder; `sweep_staging` brings the old one back if the process dies in it.
+            // folder; `settle` brings the old one back if the process dies in it.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
                 self.replace_in_two_steps(published)
             }
@@ -163,6 +187,37 @@ impl Publication {
             return Err(error);
         }
         remove_folder(&aside)
+    }
+}
+
+/// A complete folder that is on the disk and not yet in its place. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct Sealed(Publication);
+
+impl Sealed {
+    /// Replaces the published folder. A reader sees the old folder or the new one; after a crash one of the two is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NotPublished`], [`StoreError::Io`]. The folder then stays where it is, for [`settle`]: the ledger has
+    /// its entry already.
+    pub fn place(self) -> Result<()> {
+        let placed = self.replace();
+        match placed {
+            // After an exchange the old folder has the staging name: dropping `self` removes it.
+            Ok(()) => drop(self),
+            Err(_) => std::mem::forget(self),
+        }
+        placed
+    }
+
+    fn replace(&self) -> Result<()> {
+        let (publication, published) = (&self.0, self.0.published());
+        if publication.is_replaceable()? {
+            publication.replace(&published)?;
+        } else {
+            fs::rename(&publication.staging, &published)?;
+        }
+        Ok(sync_folder(&publication.dist)?)
     }
 }
 
@@ -202,29 +257,88 @@ fn is_layout(folder: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes unfinished publications of killed runs from `dist`, brings back a folder that a killed run had moved aside,
-/// and returns how many there were. The caller holds the workspace's lock and has no publication open.
+/// What [`settle`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// What the ledger said was built, and a killed run could not put in its place any more: it is there now.
+    pub completed: Vec<ArtifactName>,
+    /// How many unfinished things were removed, or put back where they had been.
+    pub removed: usize,
+}
+
+/// Whether a killed run left something in `dist` for [`settle`], or a living one is about to publish.
 ///
 /// # Errors
 /// [`StoreError::Io`].
-pub fn sweep_staging(dist: &Path) -> Result<usize> {
-    let mut found = sweep_unfinished(dist)?;
-    for name in names_in(dist)? {
-        let path = dist.join(&name);
-        if name.starts_with(STAGING) {
-            remove_folder(&path)?;
-            found += 1;
-        } else if let Some(artifact) = name.strip_prefix(REPLACED) {
-            let published = dist.join(artifact);
-            if published.exists() {
-                remove_folder(&path)?
-            } else {
-                fs::rename(&path, &published)?
+pub fn is_unsettled(dist: &Path) -> Result<bool> {
+    Ok(names_in(dist)?.iter().any(|name| name.starts_with(STAGING) || name.starts_with(REPLACED)))
+}
+
+/// Ends the publications of killed runs: one that the ledger has as its artifact's newest build is put in its place, every
+/// other one is removed, and a folder that had been moved aside is brought back. The caller holds the workspace's lock and
+/// has no publication open.
+///
+/// # Errors
+/// [`StoreError::Io`]. An entry of the ledger that cannot be read decides nothing: the publication is removed.
+pub fn settle(dist: &Path, ledger: &Ledger) -> Result<Settled> {
+    let mut settled = Settled { removed: sweep_unfinished(dist)?, ..Settled::default() };
+    let names = names_in(dist)?;
+    for name in &names {
+        let Some(artifact) = name.strip_prefix(REPLACED) else { continue };
+        let (path, published) = (dist.join(name), dist.join(artifact));
+        if published.exists() {
+            remove_folder(&path)?
+        } else {
+            fs::rename(&path, &published)?
+        }
+        settled.removed += 1;
+    }
+    for name in &names {
+        let Some(rest) = name.strip_prefix(STAGING) else { continue };
+        let staging = dist.join(name);
+        let artifact = rest.rsplit_once('-').and_then(|(artifact, _)| artifact.parse::<ArtifactName>().ok());
+        match artifact {
+            Some(artifact) if is_newest(&staging, &artifact, ledger)? => {
+                let (dist, file_names) = (dist.to_owned(), BTreeSet::new());
+                let publication = Publication { dist, artifact: artifact.clone(), staging, file_names };
+                Sealed(publication).place()?;
+                settled.completed.push(artifact);
             }
-            found += 1;
+            _ => {
+                remove_folder(&staging)?;
+                settled.removed += 1;
+            }
         }
     }
-    Ok(found)
+    Ok(settled)
+}
+
+/// Whether a staged folder is complete and the newest build that the ledger has, while another one is published.
+fn is_newest(staging: &Path, artifact: &ArtifactName, ledger: &Ledger) -> Result<bool> {
+    let Some(newest) = ledger.latest(artifact).ok().flatten() else { return Ok(false) };
+    let record = staging.join("record.json");
+    Ok(record.is_file() && digest_of(&record)? == newest.record && is_complete(staging)?)
+}
+
+/// Whether every file that the sums of a folder name is there and is what they say.
+fn is_complete(folder: &Path) -> Result<bool> {
+    let Some(sums) = read_bounded(&folder.join("SHA256SUMS"), MAX_SUMS)? else { return Ok(false) };
+    for line in String::from_utf8_lossy(&sums).lines() {
+        let Some((digest, name)) = line.split_once("  ") else { return Ok(false) };
+        let in_layout = name.strip_prefix(LAYOUT).and_then(|rest| rest.strip_prefix('/'));
+        let is_ours = !name.contains('/') || in_layout.is_some_and(is_of_layout);
+        let (file, digest) = (folder.join(name), Digest::from_hex(digest));
+        if !is_ours || !file.is_file() || digest.ok() != Some(digest_of(&file)?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn digest_of(file: &Path) -> Result<Digest> {
+    let mut hasher = HashingWriter::new(io::sink());
+    io::copy(&mut fs::File::open(file)?, &mut hasher)?;
+    Ok(hasher.finish().1)
 }
 
 #[cfg(test)]
@@ -253,7 +367,8 @@ mod tests {
         for name in [".index.json.4711-0.tmp", ".index.json.tmp", ".4711-0.tmp", "index.json.4711-0.tmp"] {
             fs::write(dist.path().join(name), b"half").unwrap();
         }
-        assert_eq!(sweep_staging(dist.path()).unwrap(), 3);
+        let settled = settle(dist.path(), &Ledger::open(&dist.path().join("ledger"))).unwrap();
+        assert_eq!((settled.removed, settled.completed), (3, Vec::new()));
         assert_eq!(fs::read(published.join("a")).unwrap(), b"new");
         let kept = [".4711-0.tmp", ".index.json.tmp", "index.json.4711-0.tmp", "web"];
         assert_eq!(names_in(dist.path()).unwrap(), kept);

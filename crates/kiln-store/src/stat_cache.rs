@@ -6,8 +6,7 @@
 //! only if that clock had moved past the file's change time before the reading began: any later change then shows. The
 //! clock is asked by creating a file beside the cache, because the system's clock may run ahead of it.
 
-use crate::atomic::{create_new, read_bounded, unique};
-use crate::store::Unfinished;
+use crate::atomic::{Unfinished, create_new, read_bounded, unique};
 use crate::{Result, StoreError, write_atomically};
 use fs_err as fs;
 use kiln_record::{Digest, Epoch, HashingWriter};

@@ -1,10 +1,11 @@
 //! Content-addressed blobs.
 
-use crate::atomic::{at, names_in, read_bounded, sync_folder, write_synced};
+use crate::atomic::{Unfinished, at, create_private, names_in, read_bounded, sync_folder, write_synced};
 use crate::run_folder::{self, RunFolder};
+use crate::verified::{Look, Verified};
 use crate::{Result, StoreError};
 use fs_err as fs;
-use kiln_record::{Digest, HashingWriter};
+use kiln_record::{Digest, HashingWriter, excerpt};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +21,8 @@ const BLOB_MODE: u32 = 0o444;
 /// A folder of blobs and small cached values, shared by every workspace of a user. Cloning is cheap; a store may be used
 /// from many threads and processes at once.
 ///
-/// Layout: `format`, `blobs/sha256/<2 digits>/<62 digits>`, `cache/<kind>/<2 digits>/<62 digits>`, `temp/`.
+/// Layout: `format`, `blobs/sha256/<2 digits>/<62 digits>`, `cache/<kind>/<2 digits>/<62 digits>`, `cache/verified`,
+/// `temp/`. A store that is made here can be looked into by its owner only: what a private index served is in it.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -29,6 +31,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    verified: Verified,
     // Made when the first file is written: a run that only reads leaves no trace.
     run: Mutex<Option<Arc<RunFolder>>>,
 }
@@ -40,6 +43,7 @@ impl Store {
     /// [`StoreError::Format`] if a later kiln wrote it or the folder is something else; [`StoreError::Io`] if it cannot
     /// be created.
     pub fn open(root: &Path) -> Result<Self> {
+        create_private(root)?;
         for folder in ["blobs/sha256", "cache", "temp"] {
             let folder = root.join(folder);
             if !folder.is_dir() {
@@ -47,18 +51,22 @@ impl Store {
             }
         }
         let format = root.join("format");
-        let store = Self { inner: Arc::new(Inner { root: root.to_owned(), run: Mutex::new(None) }) };
+        let (verified, run) = (Verified::new(&root.join("cache").join("verified")), Mutex::new(None));
+        let store = Self { inner: Arc::new(Inner { root: root.to_owned(), verified, run }) };
+        let line = format!("{STORE_FORMAT}\n");
         match read_bounded(&format, 4096)? {
-            None => {
+            Some(text) if text == line.as_bytes() => {}
+            // The beginning of the line is what a disk left that was full or lost its power.
+            text if text.as_deref().is_none_or(|text| line.as_bytes().starts_with(text)) => {
                 let temporary = store.temporary_path()?.1;
-                write_synced(&temporary, format!("{STORE_FORMAT}\n").as_bytes())?;
+                write_synced(&temporary, line.as_bytes())?;
                 fs::rename(temporary, format)?;
                 sync_folder(root)?;
             }
-            Some(text) if text == format!("{STORE_FORMAT}\n").as_bytes() => {}
+            None => {}
             Some(text) => {
                 let found = String::from_utf8_lossy(&text);
-                let found = found.lines().next().unwrap_or_default().escape_debug().to_string();
+                let found = excerpt(found.lines().next().unwrap_or_default());
                 return Err(StoreError::Format { path: format, found, known: STORE_FORMAT.to_owned() });
             }
         }
@@ -71,10 +79,12 @@ impl Store {
         &self.inner.root
     }
 
-    /// Whether a blob is there. Its content is not read.
+    /// Whether a blob is there and is what its name says: it is read the first time that it is asked for, and again only
+    /// once it may have changed. One that was damaged is removed, so that it is brought or made again;
+    /// [`Store::take_damaged`] tells of it. A blob that cannot be read counts as absent.
     #[must_use]
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.path_of(digest).is_file()
+        matches!(self.inner.verified.look(&self.path_of(digest), digest), Ok(Look::Intact))
     }
 
     /// Where a blob is, or would be.
@@ -85,11 +95,22 @@ impl Store {
         self.inner.root.join("blobs/sha256").join(first).join(rest)
     }
 
-    /// Opens a blob for reading. The content is not verified; [`Store::read_blob`] does that.
+    /// The blobs that were found damaged and removed since this was last asked, in the order of their finding. Whatever
+    /// needs them brings or makes them again.
+    #[must_use]
+    pub fn take_damaged(&self) -> Vec<Digest> {
+        self.inner.verified.take_damaged()
+    }
+
+    /// Opens a blob for reading, verified as by [`Store::contains`].
     ///
     /// # Errors
-    /// [`StoreError::BlobMissing`] if it is not there.
+    /// [`StoreError::BlobMissing`] if it is not there; [`StoreError::BlobDamaged`] if it was not what its name says, in
+    /// which case it is removed.
     pub fn open_blob(&self, digest: &Digest) -> Result<fs::File> {
+        if let Look::Damaged(found) = self.inner.verified.look(&self.path_of(digest), digest)? {
+            return Err(StoreError::BlobDamaged { digest: *digest, found });
+        }
         match fs::File::open(self.path_of(digest)) {
             Ok(file) => Ok(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -102,8 +123,7 @@ impl Store {
     /// Reads a blob and verifies it.
     ///
     /// # Errors
-    /// [`StoreError::BlobMissing`] if it is not there; [`StoreError::BlobDamaged`] if the disk no longer has what was
-    /// stored, in which case the blob is removed.
+    /// As [`Store::open_blob`].
     pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.open_blob(digest)?.read_to_end(&mut bytes)?;
@@ -111,7 +131,7 @@ impl Store {
         if found == *digest {
             return Ok(bytes);
         }
-        fs::remove_file(self.path_of(digest))?;
+        self.discard(digest)?;
         Err(StoreError::BlobDamaged { digest: *digest, found })
     }
 
@@ -120,6 +140,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn discard(&self, digest: &Digest) -> Result<()> {
+        self.inner.verified.forget(digest);
         match fs::remove_file(self.path_of(digest)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -155,7 +176,7 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.holds(&digest, bytes.len() as u64) {
+        if !self.contains(&digest) {
             let mut writer = self.writer()?;
             writer.write_all(bytes)?;
             writer.commit(Some(&digest))?;
@@ -176,7 +197,7 @@ impl Store {
         for bytes in files {
             let digest = Digest::of(bytes.as_ref());
             digests.push(digest);
-            if unnamed.contains_key(&digest) || self.holds(&digest, bytes.as_ref().len() as u64) {
+            if unnamed.contains_key(&digest) || self.contains(&digest) {
                 continue;
             }
             let (folder, path) = self.temporary_path()?;
@@ -185,13 +206,14 @@ impl Store {
             let mut file = crate::atomic::create_new(&unfinished.0)?;
             file.write_all(bytes.as_ref())?;
             file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
-            unnamed.insert(digest, unfinished);
+            unnamed.insert(digest, (unfinished, bytes.as_ref().len() as u64));
         }
         if !unnamed.is_empty() {
             sync_file_system(&self.inner.root)?;
         }
-        for (digest, unfinished) in unnamed {
+        for (digest, (unfinished, size)) in unnamed {
             give_name(&unfinished, &self.path_of(&digest))?;
+            self.inner.verified.trust(digest, size);
         }
         drop(run);
         Ok(digests)
@@ -227,13 +249,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn sweep(&self) -> Result<usize> {
+        crate::sweep_unfinished(&self.inner.root.join("cache"))?;
         Ok(run_folder::sweep(&self.inner.root.join("temp"))?)
-    }
-
-    /// Whether a blob is there with the right length. One that a failing disk cut short is written again.
-    fn holds(&self, digest: &Digest, size: u64) -> bool {
-        std::fs::metadata(self.path_of(digest))
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
     }
 
     /// A new path in this run's folder, with what keeps the folder alive.
@@ -250,6 +267,12 @@ impl Store {
         };
         let path = run.new_path();
         Ok((run, path))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.verified.save();
     }
 }
 
@@ -306,10 +329,11 @@ impl BlobWriter {
         }
         let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
         let target = self.store.path_of(&found);
-        if !self.store.holds(&found, size) {
+        if !self.store.contains(&found) {
             file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
             file.sync_data()?;
             give_name(&self.unfinished, &target)?;
+            self.store.inner.verified.trust(found, size);
         }
         Ok((found, size))
     }
@@ -343,15 +367,4 @@ fn sync_file_system(folder: &Path) -> io::Result<()> {
     #[cfg(not(target_os = "linux"))]
     rustix::fs::sync();
     Ok(())
-}
-
-/// A file that is removed unless it was renamed.
-#[derive(Debug)]
-pub(crate) struct Unfinished(pub(crate) PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // It is not there after a commit, and the next sweep removes what cannot be removed now.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }

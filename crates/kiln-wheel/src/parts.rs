@@ -39,6 +39,7 @@ pub fn parts(
         let requires = edges.get(&wheel.name).into_iter().flatten().filter(|name| there.contains(name));
         let unreadable = ready.unreadable_elf.iter();
         Part {
+            folder: None,
             files: files.collect(),
             component: described(ready, requires.map(id).collect()),
             brought_by: BroughtBy::Distribution,

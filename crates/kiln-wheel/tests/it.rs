@@ -149,6 +149,37 @@ async fn a_wheel_that_is_not_what_its_own_record_says_is_refused() {
     assert_eq!(found[0].0, Code::RecordMismatch, "{found:?}");
 }
 
+/// The exception is for the one distribution: its files are those of the archive, and RECORD lists them as they are.
+#[tokio::test]
+async fn a_wheel_whose_record_is_wrong_is_taken_where_a_person_accepts_it() {
+    let files: [(&str, &[u8]); 2] = [
+        ("alpha.py", b"A = 1\n"),
+        ("alpha-1.0.dist-info/RECORD", b"alpha.py,sha256=AAAA,6\nalpha-1.0.dist-info/RECORD,,\n"),
+    ];
+    let forged = forged("alpha", "1.0", &files);
+    let exception = |subject: &str, until: &str| {
+        format!(
+            "\n[[policy.exception]]\ncode = \"record-mismatch\"\nsubject = \"{subject}\"\nreason = \"looked at\"\nuntil = \"{until}\"\n"
+        )
+    };
+    for (subject, until, taken) in
+        [("alpha", "2999-01-01", true), ("beta", "2999-01-01", false), ("alpha", "2001-01-01", false)]
+    {
+        let sandbox = layer(Python::new(), &forged.requirement(), &exception(subject, until)).await;
+        sandbox.offer(&forged);
+        let outcome = brought(&sandbox).await;
+        if !taken {
+            assert_eq!(denied(outcome)[0].0, Code::RecordMismatch);
+            continue;
+        }
+        let Ok(Ok(distributions)) = outcome else { panic!("{:?}", denied(outcome)) };
+        assert_eq!(names(&distributions), ["alpha-1.0-py3-none-any.whl"]);
+        assert!(distributions.verdict.findings.iter().any(|finding| finding.code == Code::RecordMismatch));
+        let files = &distributions.wheels[0].wheel.files;
+        assert!(files.iter().any(|file| file.path == path("alpha.py")), "{files:?}");
+    }
+}
+
 /// A wheel with exactly these files, METADATA and WHEEL beside them.
 fn forged(name: &str, version: &str, files: &[(&str, &[u8])]) -> Distribution {
     let good = wheel(name, version, "py3-none-any", &[], &[]);
@@ -244,7 +275,7 @@ fn building(module: fn(usize) -> String, runs: &Arc<AtomicUsize>) -> Python {
             .write(&format!("{}/{}", request["out"].as_str().unwrap(), made.file_name), &made.bytes)
             .unwrap();
         let told = serde_json::json!({ "requires": [], "missing": [], "wheel": made.file_name });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     })
 }
@@ -309,13 +340,13 @@ async fn why_a_build_failed_is_told() {
     check(no_module, "failed with exit code 1", "'numpy'").await;
     let other = |guest: &mut Guest| {
         let told = serde_json::json!({ "requires": [], "missing": [], "wheel": "delta-1-py3-none-any.whl" });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     };
     check(other, "made delta-1-py3-none-any.whl, which is no wheel of gamma 3.0", "").await;
     let nothing = |guest: &mut Guest| {
         let told = serde_json::json!({ "requires": [], "missing": [], "wheel": null });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     };
     check(nothing, "gave no wheel", "").await;
@@ -338,7 +369,7 @@ async fn nothing_is_built_that_the_manifest_does_not_name() {
 async fn what_a_build_asks_for_must_be_locked() {
     let python = Python::new().answering(BUILD_SDIST, |guest, _| {
         let told = serde_json::json!({ "requires": ["cython>=3"], "missing": ["cython"], "wheel": null });
-        report(guest, "KILN-SDIST-REPORT", &told);
+        report(guest, "KILN-SDIST-REPORT", &serde_json::json!({ "answer": told.to_string() }));
         0
     });
     let found = denied(brought(&layer_of_gamma(python).await).await);

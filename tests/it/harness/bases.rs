@@ -8,11 +8,16 @@ use crate::lacking;
 use fs_err as fs;
 use kiln_record::exit;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// What the base of a compiler is tried with.
 const COMPILES: &str = r#"
+[source]
+path = "probe"
+include = ["bootstrap"]
+
 [[step]]
 name = "try"
 argv = ["rustc", "--crate-type=lib", "--emit=metadata", "-o", "/out/x", "lib.rs"]
@@ -78,6 +83,9 @@ fn fresh_lock_if_aged(base: &str) -> Option<Vec<u8>> {
     fs::write(root.join("manifests/probe/index.py"), "def handler(event, context):\n    return None\n")
         .unwrap();
     fs::write(root.join("manifests/probe/lib.rs"), "").unwrap();
+    let program = root.join("manifests/probe/bootstrap");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let (runtime, rest) = match base.strip_prefix("python-") {
         Some(version) => (format!("python{version}"), "[source]\npath = \"probe\"\n"),
         None => ("provided.al2023".to_owned(), COMPILES),

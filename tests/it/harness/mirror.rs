@@ -119,6 +119,11 @@ fn original(path: &str) -> Option<Arc<[u8]>> {
     .clone()
 }
 
+/// Where that mirror is.
+pub(crate) fn machines_mirror() -> String {
+    upstream().2.url.to_string()
+}
+
 /// The mirror that kiln itself would use on this machine.
 fn upstream() -> &'static (tokio::runtime::Runtime, Client, Mirror) {
     static UPSTREAM: OnceLock<(tokio::runtime::Runtime, Client, Mirror)> = OnceLock::new();

@@ -2,9 +2,11 @@
 //! and an index that serves them.
 
 mod assembled;
+mod aws_image;
 mod bases;
 mod conformance;
 mod engine;
+mod engine_build;
 mod index;
 mod judges;
 mod kiln;
@@ -22,13 +24,15 @@ mod server;
 mod wheel;
 
 pub(crate) use assembled::{assembled, busybox, debian_base};
+pub(crate) use aws_image::{AWS_PYTHON, push_aws_python, python_312};
 pub(crate) use bases::committed_base;
 pub(crate) use conformance::{locked, rarer_distributions};
-pub(crate) use engine::{block_on, engine, engine_of};
+pub(crate) use engine::{block_on, engine, engine_at, engine_of};
+pub(crate) use engine_build::EngineBuild;
 pub(crate) use index::LocalIndex;
 pub(crate) use judges::{needs, needs_image_tools, runs};
 pub(crate) use kiln::{Kiln, Outcome, copy_cargo_home};
-pub(crate) use mirror::LocalMirror;
+pub(crate) use mirror::{LocalMirror, machines_mirror};
 pub(crate) use other_engine::OtherEngine;
 pub(crate) use poetry::poetry_lock;
 pub(crate) use published::published_repository;

@@ -1,19 +1,30 @@
 //! A second engine on this machine: a `dockerd` with its own folders, its own containerd and the storage
 //! driver asked for.
 
-use super::block_on;
 use super::engine::engine_at;
+use super::{block_on, machines_mirror, needs};
 use fs_err as fs;
 use kiln_engine::{Engine, EngineError, EngineInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Longer than it takes to start or to end on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The release of Debian whose engine is the newer one: Docker 26.
+const NEWER: &str = "trixie";
+
+/// Makes another root the only one, and starts a program in it. A daemon that is only in a changed root starts what is
+/// executed in a container in the first.
+const IN_ROOT: &str = "set -e; root=$1; folder=$2; shift 2; ip link set lo up; mount --make-rprivate /; mount --bind \
+    \"$root\" \"$root\"; for part in proc sys dev; do mount --rbind /$part \"$root/$part\"; done; for part in run tmp; do \
+    mount -t tmpfs tmpfs \"$root/$part\"; done; mkdir -p \"$root/run/old\" \"$root$folder\"; mount --bind \"$folder\" \
+    \"$root$folder\"; cd \"$root\"; pivot_root . run/old; umount -l /run/old; exec \"$@\"";
 
 /// The engine. It ends when it is dropped, or with the thread that started it; its images are gone then.
 ///
@@ -59,6 +70,55 @@ impl OtherEngine {
         engine.wait_until_it_answers()?;
         assert_eq!(engine.info().storage_driver, storage_driver);
         Ok(engine)
+    }
+
+    /// Starts a newer one, of Debian's next release, which is kept beside the tests. Its storage is a driver, or `containerd`
+    /// for the image store of that name.
+    pub(crate) fn start_newer(storage: &str) -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("only root can start one".to_owned());
+        }
+        let root = newer_root()?;
+        let folder = tempfile::Builder::new().prefix("engine").tempdir_in("/tmp").unwrap();
+        let below = |name: &str| folder.path().join(name).display().to_string();
+        let settings = match storage {
+            "containerd" => "{\"features\": {\"containerd-snapshotter\": true}}".to_owned(),
+            driver => format!("{{\"storage-driver\": \"{driver}\"}}"),
+        };
+        fs::write(folder.path().join("daemon.json"), settings).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
+        let daemon = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "unshare", "--net", "--mount", "sh", "-c", IN_ROOT, "sh"])
+            .arg(&root)
+            .arg(folder.path())
+            .args(["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args(["--config-file", &below("daemon.json")])
+            .args(["--data-root", &below("data"), "--exec-root", &below("exec"), "--pidfile", &below("pid")])
+            .args(["--host", &format!("unix://{}", below("socket"))])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("setpriv: {error}"))?;
+        let mut engine = Self { daemon, folder };
+        engine.wait_until_it_answers()?;
+        assert!(!engine.info().version.starts_with("20."), "{:?}", engine.info());
+        assert_eq!(engine.info().containerd_store, storage == "containerd");
+        Ok(engine)
+    }
+
+    /// Gives it an image that the engine of all tests has.
+    pub(crate) fn give_image(&self, reference: &str) {
+        block_on(async {
+            let mut archive = Vec::new();
+            let save = super::engine("give").await;
+            save.export(reference, |chunk| {
+                archive.extend_from_slice(chunk);
+                Ok(())
+            })
+            .await
+            .unwrap();
+            self.connect().await.unwrap().load(std::io::Cursor::new(archive)).await.unwrap();
+        });
     }
 
     fn wait_until_it_answers(&mut self) -> Result<(), String> {
@@ -113,6 +173,34 @@ impl OtherEngine {
     fn has_ended(&mut self) -> bool {
         !matches!(self.daemon.try_wait(), Ok(None))
     }
+}
+
+/// The root file system of the newer engine, made once from the machine's mirror.
+fn newer_root() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("newer-engine");
+    fs::create_dir_all(&folder).unwrap();
+    let making = fs::File::create(folder.join("making")).unwrap().into_file();
+    making.lock().unwrap();
+    let (root, made) = (folder.join(NEWER), folder.join("made"));
+    if made.exists() {
+        return Ok(root);
+    }
+    needs(&[("debootstrap", "debootstrap")]);
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    let output = Command::new("debootstrap")
+        .args(["--variant=minbase", "--include=docker.io,ca-certificates,iptables,iproute2", NEWER])
+        .arg(&root)
+        .arg(machines_mirror())
+        .output()
+        .map_err(|error| format!("debootstrap: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        return Err(format!("debootstrap: {}", said.trim_end().lines().last().unwrap_or("it said nothing")));
+    }
+    fs::write(made, "").unwrap();
+    Ok(root)
 }
 
 /// Copies all that comes from one side to the other.

@@ -119,6 +119,37 @@ impl Registry {
         serde_json::from_slice(&answer[body..]).unwrap()
     }
 
+    /// The length of a manifest in bytes.
+    pub(crate) fn manifest_size(&self, repository: &str, digest: &Digest) -> usize {
+        let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+        let path = format!("/v2/{repository}/manifests/{digest}");
+        let answer = forward(self.address, "GET", &path, &[accept.to_owned()]);
+        answer.len() - (answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4)
+    }
+
+    /// Puts a document under a tag, and returns its digest.
+    pub(crate) fn put_manifest(
+        &self,
+        repository: &str,
+        tag: &str,
+        media_type: &str,
+        document: &[u8],
+    ) -> Digest {
+        let head = format!(
+            "PUT /v2/{repository}/manifests/{tag} HTTP/1.1\r\nHost: {}\r\nContent-Type: {media_type}\r\nContent-Length: \
+             {}\r\nConnection: close\r\n\r\n",
+            self.address,
+            document.len()
+        );
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(document).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        Digest::of(document)
+    }
+
     /// A document of the registry under a tag or digest, whatever it is, with its media type; `None` if there is none.
     pub(crate) fn document(&self, repository: &str, reference: &str) -> Option<(String, Vec<u8>)> {
         let accept =

@@ -10,7 +10,7 @@ use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
     Component, ComponentId, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
-    Origin, Supplier,
+    Origin, Supplier, SystemPackage,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -128,46 +128,60 @@ pub(crate) fn assemble(
 /// The packages of an image as components: what its own database says, and the `.deb` of each where the lock has it. `below`
 /// is what it stands on: packages that are not there in the same version are not the base's.
 fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<BaseImage>>) -> Vec<Component> {
+    let is_same = |one: &OsPackage, other: &OsPackage| {
+        (one.ecosystem, &one.name, &one.version) == (other.ecosystem, &other.name, &other.version)
+    };
     let is_below = |package: &OsPackage| {
-        below.is_none_or(|below| {
-            let mut packages = below.contents.packages.iter().flatten();
-            packages.any(|other| other.name == package.name && other.version == package.version)
-        })
+        below
+            .is_none_or(|below| below.contents.packages.iter().flatten().any(|other| is_same(package, other)))
     };
     let locked: BTreeMap<&str, &kiln_plan::LockedPackage> =
         plan.base.lock.packages.iter().map(|package| (package.name.as_str(), package)).collect();
-    let packages = base.contents.packages.iter().flatten();
-    packages
-        .map(|package| {
-            let from_base = is_below(package);
-            let deb = locked.get(package.name.as_str()).filter(|_| from_base);
-            let origin = deb.map(|deb| Origin {
-                file_name: deb.path.rsplit('/').next().unwrap_or(&deb.path).to_owned(),
-                size: deb.size,
-                digest: deb.digest,
-                sha512: None,
-                source: None,
-            });
-            Component {
-                version: Some(package.version.clone()),
-                bytes: package.bytes,
-                files: package.files,
-                origin,
-                metadata: Metadata {
-                    supplier: package.maintainer.as_deref().map(supplier),
-                    summary: package.summary.clone(),
-                    homepage: package.homepage.clone(),
-                    ..Metadata::default()
-                },
-                from_base,
-                ..component(
-                    ComponentId::new(Ecosystem::Debian, &package.name),
-                    Ecosystem::Debian,
-                    &package.name,
-                )
-            }
-        })
-        .collect()
+    let mut components = BTreeMap::new();
+    for package in base.contents.packages.iter().flatten() {
+        let from_base = is_below(package);
+        let deb = locked.get(package.name.as_str()).filter(|_| from_base);
+        let origin = deb.map(|deb| Origin {
+            file_name: deb.path.rsplit('/').next().unwrap_or(&deb.path).to_owned(),
+            size: deb.size,
+            digest: deb.digest,
+            sha512: None,
+            source: None,
+        });
+        let mut id = ComponentId::new(package.ecosystem, &package.name);
+        if components.contains_key(&id) {
+            // rpm lets a system have one package in several versions, and for several architectures.
+            let name = format!("{}-{}.{}", package.name, package.version, package.architecture);
+            id = ComponentId::new(package.ecosystem, &name);
+        }
+        let component = Component {
+            version: Some(package.version.clone()),
+            bytes: package.bytes,
+            files: package.files,
+            origin,
+            package: system_package(package, base),
+            metadata: Metadata {
+                license: package.license.clone(),
+                supplier: package.maintainer.as_deref().map(supplier),
+                summary: package.summary.clone(),
+                homepage: package.homepage.clone(),
+                ..Metadata::default()
+            },
+            from_base,
+            ..component(id.clone(), package.ecosystem, &package.name)
+        };
+        components.insert(id, component);
+    }
+    components.into_values().collect()
+}
+
+/// What identifies a package of rpm beyond its version. The file name of a `.deb` says the same of Debian's.
+fn system_package(package: &OsPackage, image: &BaseImage) -> Option<SystemPackage> {
+    (package.ecosystem == Ecosystem::Rpm).then(|| SystemPackage {
+        architecture: package.architecture.clone(),
+        source: package.source.clone(),
+        distribution: image.contents.distribution.clone(),
+    })
 }
 
 /// `Name <address>`, as Debian writes it.

@@ -35,7 +35,7 @@ pub(super) fn runs(plan: &ArtifactPlan, collection: &Collection, base: &BaseImag
             if let Some(command) = &image.command {
                 runs.command.clone_from(command);
             }
-            if manifest.source.is_some() {
+            if !manifest.sources.is_empty() {
                 runs.working_dir = Some(format!("/{}", manifest.source_folder().unwrap_or_default()));
             }
             runs.working_dir = image.working_dir.clone().or(runs.working_dir);

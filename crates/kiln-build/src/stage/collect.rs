@@ -2,7 +2,7 @@
 
 use super::fetch::Fetched;
 use crate::Judged;
-use kiln_audit::Expected;
+use kiln_audit::{Expected, check_file_count};
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::Bases;
@@ -37,18 +37,24 @@ impl Fetched {
     /// Merges everything into one tree.
     pub(crate) fn collect(self, run: &Run, store: &Store) -> Judged<Collected> {
         run.tell(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
-        let Self { plan, runtime, distributions, own, made, mut verdict } = self;
+        let Self { plan, runtime, distributions, own, not_taken, made, mut verdict } = self;
         let folder = plan.manifest.python_folder();
         let (mut parts, claimed) = kiln_wheel::parts(&distributions.wheels, &distributions.edges, folder);
-        let collection = match &made {
+        let mut collection = match &made {
             Some(made) => kiln_dockerfile::collection(store, &plan, made, &parts)?,
             None => {
                 parts.extend(own);
                 verdict.findings.extend(claimed);
-                Collection::new(plan.manifest.name.as_str(), &parts)
+                let mut collection = Collection::new(plan.manifest.name.as_str(), &parts);
+                kiln_collect::own_vendored(store, &mut collection, folder)?;
+                collection
             }
         };
+        collection.transformations.splice(0..0, not_taken);
         verdict.findings.extend(collection.findings.iter().cloned());
+        if plan.manifest.package.is_none() {
+            verdict.findings.extend(check_file_count(plan.manifest.kind, collection.tree.len()));
+        }
         // What packing leaves out collides with nothing, so that comes first where there is such a section.
         if plan.manifest.package.is_none()
             && let Some(denied) = denied(&plan, &verdict.findings, run.now())
@@ -76,10 +82,21 @@ impl Collected {
     /// Applies the rules of the manifest's `[package]` section, if it has one.
     pub(crate) async fn package(mut self, bases: &Bases) -> Judged<Self> {
         let verdict = std::mem::take(&mut self.verdict);
+        let now = bases.run().now();
         let packaged =
             kiln_wheel::package(bases, &self.plan, &self.runtime, self.collection, &self.wheels, verdict)
                 .await?;
-        Ok(packaged.map(|(collection, verdict)| Self { collection, verdict, ..self }))
+        let (collection, mut verdict) = match packaged {
+            Ok(packaged) => packaged,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        if self.plan.manifest.package.is_some() {
+            verdict.findings.extend(check_file_count(self.plan.manifest.kind, collection.tree.len()));
+            if let Some(denied) = denied(&self.plan, &verdict.findings, now) {
+                return Ok(Err(denied));
+            }
+        }
+        Ok(Ok(Self { collection, verdict, ..self }))
     }
 
     /// This artifact as a layer for others.

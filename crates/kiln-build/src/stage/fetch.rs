@@ -7,7 +7,7 @@ use kiln_guest::{Bases, target_runtime, with_system_of};
 use kiln_invocation::{Event, Stage};
 use kiln_plan::ArtifactPlan;
 use kiln_python::LayerContent;
-use kiln_record::{Check, CheckName, ComponentId, Ecosystem, Runtime};
+use kiln_record::{Check, CheckName, ComponentId, Ecosystem, Runtime, Transformation};
 use kiln_step::StepFiles;
 use kiln_wheel::Distributions;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// All files of the workspace that an artifact is made of.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ArtifactFiles {
-    /// Its own; what its Dockerfile can copy, if it has one.
-    pub(crate) own: SourceTree,
+    /// Its own, folder by folder in the order of the manifest; what its Dockerfile can copy, if it has one.
+    pub(crate) own: Vec<SourceTree>,
     /// What its steps are given.
     pub(crate) steps: StepFiles,
 }
@@ -35,6 +35,8 @@ pub(crate) struct Fetched {
     pub(super) distributions: Distributions,
     /// What is collected: own files, upstream sources and steps; distributions are parts once they are installed.
     pub(super) own: Vec<Part>,
+    /// What the rules of its source folders left out.
+    pub(super) not_taken: Vec<Transformation>,
     /// What its Dockerfile made of all that, if it has one.
     pub(super) made: Option<Arc<Made>>,
     pub(super) verdict: Verdict,
@@ -65,12 +67,18 @@ impl Planned {
         };
         verdict.extend(std::mem::take(&mut distributions.verdict));
         verdict.checks.extend(kiln_step::checks(&steps));
-        let mut own = vec![own_part(&plan, &files.own)];
+        let sources = manifest.sources.iter().map(|section| section.path.as_str()).zip(&files.own);
+        for (path, source) in sources.clone() {
+            verdict.extend(kiln_collect::source_verdict(path, source));
+        }
+        let not_taken = kiln_collect::source_transformations(sources);
+        let mut own = own_parts(&plan, &files.own);
+        let brought = own.len();
         own.extend(upstreams.iter().map(|ready| ready.part(manifest)));
         own.extend(steps.iter().map(kiln_step::ReadyStep::part));
-        let made = make(bases, &plan, &files.own, &own[1..], &distributions).await?;
+        let made = make(bases, &plan, files.own.first(), &own[brought..], &distributions).await?;
         let runtime = with_system_of(runtime, made.as_ref().map(|made| &made.whole));
-        Ok(Ok(Fetched { plan: Arc::new(plan), runtime, distributions, own, made, verdict }))
+        Ok(Ok(Fetched { plan: Arc::new(plan), runtime, distributions, own, not_taken, made, verdict }))
     }
 }
 
@@ -96,29 +104,33 @@ async fn bring_distributions(
     }
 }
 
-/// The artifact's own files, in the folder that they go to.
-fn own_part(plan: &ArtifactPlan, source: &SourceTree) -> Part {
+/// The artifact's own files, each source folder in the folder that it goes to.
+fn own_parts(plan: &ArtifactPlan, sources: &[SourceTree]) -> Vec<Part> {
     let manifest = &plan.manifest;
     let name = manifest.name.as_str();
-    let into = manifest.source.as_ref().and_then(|section| section.into.as_deref());
-    let component = component(ComponentId::new(Ecosystem::Application, name), Ecosystem::Application, name);
-    let by = kiln_collect::BroughtBy::Source;
-    Part::own(component, by, &source.tree, &source.files, manifest.own_folder(into))
+    let own = |(index, source): (usize, &SourceTree)| {
+        let section = manifest.sources.get(index);
+        let into = section.and_then(|section| section.into.as_deref());
+        let id = ComponentId::new(Ecosystem::Application, name);
+        let component = component(id, Ecosystem::Application, name);
+        let by = kiln_collect::BroughtBy::Source;
+        let part = Part::own(component, by, &source.tree, &source.files, manifest.own_folder(into));
+        Part { folder: section.map(|section| section.path.clone()), ..part }
+    };
+    sources.iter().enumerate().map(own).collect()
 }
 
 /// Lets an artifact's Dockerfile make its image of what was brought, if it has one.
 async fn make(
     bases: &Bases,
     plan: &ArtifactPlan,
-    source: &SourceTree,
+    context: Option<&SourceTree>,
     brought: &[Part],
     distributions: &Distributions,
 ) -> Result<Option<Arc<Made>>, BuildError> {
-    if plan.recipe.is_none() {
-        return Ok(None);
-    }
+    let (Some(_), Some(context)) = (&plan.recipe, context) else { return Ok(None) };
     bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Dockerfile });
     let mut parts = brought.to_vec();
     parts.extend(kiln_wheel::parts(&distributions.wheels, &distributions.edges, None).0);
-    Ok(kiln_dockerfile::make(bases, plan, source, &parts).await?)
+    Ok(kiln_dockerfile::make(bases, plan, context, &parts).await?)
 }

@@ -103,7 +103,9 @@ fn write_archive(
     let file_name = format!("{name}.zip");
     let mut publication = Publication::begin(dist, name)?;
     let file = publication.create(&file_name)?;
-    let mut zip = ZipWriter::new(HashingWriter::new(BufWriter::with_capacity(256 * 1024, file)));
+    let file = HashingWriter::new(BufWriter::with_capacity(256 * 1024, file));
+    // A pair is the finding `case-collision`, and here somebody has accepted it.
+    let mut zip = ZipWriter::new(file).with_case_pairs();
     let mut wheel_files = OpenArchives::new(store);
     for (path, entry) in collection.tree.iter() {
         match entry {

@@ -7,7 +7,7 @@ use crate::recording::record;
 use kiln_collect::judge;
 use kiln_guest::Bases;
 use kiln_invocation::{Ending, Event, Run, Stage, blocking};
-use kiln_publish::documents;
+use kiln_publish::{documents, enter_in_index};
 use kiln_record::{Defect, Digest, Finding, Level, Record};
 use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails};
 use serde::{Deserialize, Serialize};
@@ -90,10 +90,13 @@ fn publish(run: &Run, mut publication: Publication, record: Record) -> Result<St
         publication.write(&file_name, &bytes)?;
         files.insert(file_name, Digest::of(&bytes));
     }
-    // From here on nothing stops between publication and ledger but the end of the process.
-    run.go_on()?;
-    publication.commit()?;
+    let sealed = publication.seal()?;
+    // From here on nothing stops but the end of the process, and the next command does what is then left to do.
+    let _turn = run.publishing_turn()?;
     let entry = enter(run, &record, files.get("record.json"))?;
+    sealed.place()?;
+    // If the index cannot be written now, it cannot be at the end of the run either, which says so.
+    let _ = enter_in_index(run.dist(), &record, entry.record);
     Ok(Standing { entry, record, files })
 }
 

@@ -62,7 +62,12 @@ impl Collected {
             true => Some(bases.base_image(&plan.base).await?),
             false => None,
         };
+        let stdlib = match parts.iter().any(|part| part.component.ecosystem == Ecosystem::Python) {
+            true => bases.interpreter(&plan.base).await?.stdlib.clone(),
+            false => Vec::new(),
+        };
         let still = Still {
+            stdlib,
             store: bases.store().clone(),
             plan: Arc::clone(&plan),
             runtime: Arc::clone(&runtime),
@@ -140,11 +145,13 @@ struct Still {
     layers: Arc<[ReadyLayer]>,
     base: Option<Arc<BaseImage>>,
     made: Option<Arc<Made>>,
+    /// The modules of the standard library, where there are distributions.
+    stdlib: Vec<String>,
 }
 
 impl Still {
     fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<Verdict, BuildError> {
-        let Self { store, plan, runtime, collection, parts, layers, base, made } = self;
+        let Self { store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
         let (findings, check) = if plan.recipe.is_some() {
             let there = kiln_dockerfile::found_distributions(store, collection)?;
             kiln_dockerfile::reconciled(plan, wanted, &there)
@@ -154,6 +161,8 @@ impl Still {
             reconcile(wanted, &distributions_in_tree(&collection.tree, folder, read)?)
         };
         let mut verdict = Verdict { findings, checks: vec![check] };
+        verdict.extend(kiln_check::names(store, plan, runtime, collection, parts, stdlib)?);
+        verdict.extend(kiln_check::reach(plan, runtime, &collection.tree, layers));
         verdict.extend(kiln_check::native(store, plan, runtime, collection, parts, layers)?);
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
         verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);

@@ -45,6 +45,12 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
             printer.talk(&format!("{}: {line}", result.artifact));
         }
     }
+    for digest in &report.damaged {
+        printer.problem(&format!(
+            "{}: {digest} in the store was damaged on the disk: it was removed, and is brought or made again where it is needed",
+            printer.on_stderr(Style::Warn, "warning")
+        ));
+    }
     let code = exit_code(&report);
     match settings.format {
         Format::Json => printer.data(&json(&report)?),

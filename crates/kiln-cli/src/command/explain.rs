@@ -173,10 +173,16 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer:
         explanation.artifact
     );
     let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+    // What is wrong with it as it is locked: until that is changed, no build has it.
+    let mut denied = explanation.findings.iter();
+    let denied = denied.find(|finding| finding.level == Level::Deny && finding.subject == row.name);
     match (&row.gap, &row.locked) {
         (Some(cause), _) => line("left out", &cause.to_string()),
         (None, None) => line("missing", "it is declared, but the lock does not have it"),
         (None, Some(_)) => line("in", "the lock has it, and the target needs it"),
+    }
+    if let Some(finding) = denied {
+        line("denied", &format!("no build can bring it as it is: {}", finding.cause));
     }
     for (name, why) in &row.parents_left_out {
         line("", &format!("{name} requires it, and is left out: {why}"));
@@ -242,6 +248,7 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer:
         }
         None if row.gap.is_none() && row.locked.is_some() => match &row.place {
             Some(place) => line("wheel", &format!("of this workspace: {place}")),
+            None if denied.is_some() => {}
             None => line("wheel", "not fetched yet: kiln build brings it"),
         },
         None => {}

@@ -6,7 +6,7 @@ use crate::printer::Printer;
 use crate::settings::Settings;
 use crate::variables::{self, Variables};
 use kiln_audit::format_size;
-use kiln_publish::{Exported, exported};
+use kiln_publish::{Exported, exported, settle_for_reading};
 use kiln_record::{Digest, Exit, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub(crate) fn run(
     if let Some(dist) = &command.dist {
         environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
     }
+    settle_for_reading(&environment)?;
     let artifacts = exported(&environment, &command.artifacts)?;
     let naming = Naming {
         repository: command.repository.as_deref().map(|text| text.trim_end_matches('/')),

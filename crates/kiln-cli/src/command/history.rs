@@ -14,6 +14,7 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
     let known = artifacts_with_history(&settings.environment)?;
     let artifacts = if command.artifacts.is_empty() { known.clone() } else { command.artifacts.clone() };
     let mut all: BTreeMap<ArtifactName, Vec<LedgerEntry>> = BTreeMap::new();
+    let mut broken = Vec::new();
     for artifact in artifacts {
         if !known.contains(&artifact) {
             let names: Vec<String> = known.iter().map(ToString::to_string).collect();
@@ -22,14 +23,19 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
                 if names.is_empty() { "nothing yet".to_owned() } else { names.join(", ") }
             )));
         }
-        let entries = history(&settings.environment, &artifact)?;
-        all.insert(artifact, entries);
+        match history(&settings.environment, &artifact) {
+            Ok(entries) => {
+                all.insert(artifact, entries);
+            }
+            // One that is broken keeps nobody from reading the others.
+            Err(error) => broken.push(Failure::from(error)),
+        }
     }
     if settings.format == Format::Json {
         printer.data(&super::document(&all)?);
-        return Ok(exit::SUCCESS);
+        return told(broken, printer);
     }
-    if all.is_empty() {
+    if all.is_empty() && broken.is_empty() {
         printer.talk("nothing was built in this workspace yet; build with: kiln build --all");
     }
     for (artifact, entries) in &all {
@@ -43,7 +49,14 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
             before = Some(entry);
         }
     }
-    Ok(exit::SUCCESS)
+    told(broken, printer)
+}
+
+/// Tells of all histories that are broken; the last one's code is the command's.
+fn told(mut broken: Vec<Failure>, printer: Printer) -> Result<Exit, Failure> {
+    let last = broken.pop();
+    broken.iter().for_each(|failure| failure.print(printer));
+    last.map_or(Ok(exit::SUCCESS), Err)
 }
 
 fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String {

@@ -7,7 +7,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_lock::{BaseMove, LockReport, lock_base};
+use kiln_lock::{BaseMove, LockReport, WantedBase, lock_base};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
 
@@ -18,13 +18,20 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         let wanted = command.tool.as_deref().map(lock_artifact::tool_version).transpose()?;
         documents.push(lock_artifact::tools(settings, wanted, printer)?);
     }
+    let wanted = command
+        .runtime
+        .as_ref()
+        .map(|runtime| WantedBase { runtime: runtime.clone(), platforms: command.platforms.clone() });
     for base in &command.bases {
         let report = {
+            let wanted = wanted.clone();
             let progress = Progress::new(printer);
             let events = progress.events();
             let (environment, base) = (settings.environment.clone(), base.clone());
             signals::run(|engine| {
-                Box::pin(async move { lock_base(&environment, &base, &events, engine).await })
+                Box::pin(
+                    async move { lock_base(&environment, &base, wanted.as_ref(), &events, engine).await },
+                )
             })?
         };
         if settings.format != Format::Json {
@@ -49,6 +56,9 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
 }
 
 fn print(report: &LockReport, printer: Printer) {
+    for file in &report.made {
+        printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, file)));
+    }
     if report.written {
         printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, &report.file)));
     } else {
@@ -73,6 +83,7 @@ fn print(report: &LockReport, printer: Printer) {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct BaseDocument<'a> {
     base: &'a str,
+    made: &'a [String],
     file: &'a str,
     written: bool,
     moves: Vec<Row<'a>>,
@@ -92,6 +103,7 @@ impl<'a> BaseDocument<'a> {
     fn new(report: &'a LockReport) -> Self {
         Self {
             base: report.base.as_str(),
+            made: &report.made,
             file: &report.file,
             written: report.written,
             moves: report

@@ -14,6 +14,7 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod show;
 pub(crate) mod verify;
+pub(crate) mod verify_workspace;
 
 use crate::failure::Failure;
 use crate::settings::Settings;

@@ -44,6 +44,14 @@ fn print(pulled: &Pulled, printer: Printer) {
             path.display()
         ));
     }
+    for contested in &pulled.contested {
+        printer.problem(&format!(
+            "{}: {}: it is described by different records, and nothing says which of them is true: {}",
+            printer.on_stderr(Style::Warn, "warning"),
+            contested.reference,
+            contested.records.join("; ")
+        ));
+    }
 }
 
 /// What was pulled. Keys are only ever added.
@@ -53,6 +61,8 @@ pub(crate) struct Document<'a> {
     reference: &'a str,
     artifact_type: &'a str,
     files: Vec<FileRow>,
+    /// What is described by records that differ: none of them is to be believed before it was compared.
+    contested: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +87,7 @@ impl<'a> Document<'a> {
                     described: !pulled.foreign.contains(path),
                 })
                 .collect(),
+            contested: pulled.contested.iter().map(|contested| contested.reference.as_str()).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
-use kiln_publish::{PushRequest, Pushed, push};
+use kiln_publish::{PushRequest, Pushed, push, settle_for_reading};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Resu
     if let Some(dist) = &command.dist {
         environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
     }
+    settle_for_reading(&environment)?;
     let request = PushRequest {
         artifacts: command.artifacts.clone(),
         to: command.to.trim_end_matches('/').to_owned(),

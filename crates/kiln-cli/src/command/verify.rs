@@ -1,11 +1,11 @@
 //! `kiln verify`.
 
-use super::cross_check;
+use super::{cross_check, verify_workspace};
 use crate::args::{Format, Verify};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_publish::{FileVerdict, verify_file};
+use kiln_publish::{FileVerdict, LedgerVerdict, settle_for_reading, verify_file};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
 
@@ -13,6 +13,10 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
     if let Some(build) = &command.cross_check {
         return cross_check::run(settings, build, printer);
     }
+    if command.files.is_empty() {
+        return verify_workspace::run(settings, command.repair, printer);
+    }
+    settle_for_reading(&settings.environment)?;
     let mut verdicts = Vec::new();
     for file in &command.files {
         if !file.is_file() {
@@ -30,12 +34,18 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
             printer.data(&text(file, verdict, printer));
         }
     }
-    let all = verdicts.iter().all(|(_, verdict)| verdict.bytes_equal);
+    let all = verdicts.iter().all(|(_, verdict)| verdict.is_same());
     Ok(if all { exit::SUCCESS } else { exit::NOT_REPRODUCIBLE })
 }
 
 fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
     let mut text = match (&verdict.record, verdict.bytes_equal) {
+        (Some(record), true) if !verdict.is_same() => {
+            format!(
+                "{} {file}: the file that {record} describes, but that is not the record of the newest build\n",
+                printer.on_stdout(Style::Bad, "differs")
+            )
+        }
         (Some(record), true) => {
             format!("{} {file}: the file that {record} describes\n", printer.on_stdout(Style::Good, "same"))
         }
@@ -57,6 +67,19 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
         ),
     };
     text.push_str(&format!("  {}  {} bytes\n", verdict.digest, verdict.size));
+    text.push_str(&match verdict.ledger {
+        LedgerVerdict::Build(number) => format!("  build {number} of the ledger\n"),
+        LedgerVerdict::Other { number, expected, found } => format!(
+            "  build {number} of the ledger has record {expected}, and {found} is published: file and record were changed together, or come from elsewhere\n"
+        ),
+        LedgerVerdict::Superseded { number, newest } => {
+            format!("  over build {number} of a platform, which has build {newest} by now\n")
+        }
+        LedgerVerdict::NotChecked if verdict.record.is_some() => {
+            "  not held against the ledger: it has no such build\n".to_owned()
+        }
+        LedgerVerdict::NotChecked => String::new(),
+    });
     for difference in &verdict.differences {
         text.push_str(&format!("  {difference}\n"));
     }
@@ -74,12 +97,24 @@ pub(crate) struct Row<'a> {
     artifact: Option<&'a str>,
     bytes_equal: bool,
     tree_equal: Option<bool>,
+    /// `build`, `other`, `superseded` or `not-checked`.
+    ledger: &'static str,
+    /// The build of the ledger that has the record, or the newest one if that is another.
+    build: Option<u64>,
     differences: &'a [String],
 }
 
 impl<'a> Row<'a> {
     fn new(file: &'a str, verdict: &'a FileVerdict) -> Self {
+        let (ledger, build) = match verdict.ledger {
+            LedgerVerdict::Build(number) => ("build", Some(number)),
+            LedgerVerdict::Other { number, .. } => ("other", Some(number)),
+            LedgerVerdict::Superseded { number, .. } => ("superseded", Some(number)),
+            LedgerVerdict::NotChecked => ("not-checked", None),
+        };
         Self {
+            ledger,
+            build,
             file,
             digest: verdict.digest.to_string(),
             size: verdict.size,

@@ -40,6 +40,14 @@ impl Backend for Docker {
         Box::pin(self.export(reference, sink))
     }
 
+    fn file_system<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()> {
+        Box::pin(self.file_system(reference, sink))
+    }
+
     fn builder(&self) -> Builder {
         self.builder()
     }

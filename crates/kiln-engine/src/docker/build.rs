@@ -1,6 +1,8 @@
 //! Building from a Dockerfile, by either builder of an engine.
 
 use super::Docker;
+use super::account::Account;
+use super::build_limits::limited;
 use crate::archive::stream_of_reader;
 use crate::lines::{Capture, Overflow};
 use crate::{BuildSpec, Builder, EngineError, ImageInfo, Line, Stream};
@@ -27,7 +29,11 @@ impl Docker {
     ) -> Result<ImageInfo, EngineError> {
         let (name, tag, deadline) = (spec.name.clone(), spec.tag.clone(), spec.deadline);
         let mut capture = Capture::new(spec.output_bytes);
-        let built = tokio::time::timeout(deadline, self.follow_build(spec, &mut capture, &on_line)).await;
+        let disk = spec.disk_bytes;
+        let built = tokio::select! {
+            built = tokio::time::timeout(deadline, self.follow_build(spec, &mut capture, &on_line)) => built,
+            full = self.disk_fills(&name, disk) => Ok(Err(full)),
+        };
         capture.finish(&on_line);
         let last = capture.last_lines();
         match built {
@@ -49,6 +55,8 @@ impl Docker {
         on_line: &(impl Fn(Line) + Send + Sync),
     ) -> Result<(), EngineError> {
         static BUILDS: AtomicU64 = AtomicU64::new(0);
+        let mut account = Account::new(spec.builder, spec.instructions, spec.images, spec.network);
+        let unaccounted = |what: String| EngineError::Unaccounted { name: spec.name.clone(), what };
         let args = spec.args.into_iter().collect();
         let mut options = BuildImageOptionsBuilder::new()
             .dockerfile(&spec.dockerfile)
@@ -59,8 +67,8 @@ impl Docker {
             .forcerm(true)
             .buildargs(&args)
             .networkmode(if spec.network { "default" } else { "none" })
-            .platform(&spec.platform.to_string())
-            .target(spec.target.as_deref().unwrap_or_default());
+            .platform(&spec.platform.to_string());
+        options = limited(options, spec.builder, spec.memory_bytes);
         if spec.builder == Builder::BuildKit {
             let number = BUILDS.fetch_add(1, Ordering::Relaxed);
             let session = format!("{}-{number}", self.session.id);
@@ -104,14 +112,29 @@ impl Docker {
             if let Some(detail) = &info.error_detail {
                 return Err(failed(detail.message.clone().unwrap_or_default()));
             }
+            heard(&info, &mut account).map_err(unaccounted)?;
             is_there |= told(&info, capture, on_line).map_err(|Overflow| EngineError::OutputTooLarge {
                 name: spec.name.clone(),
                 what: "the log".to_owned(),
                 limit: spec.output_bytes,
             })?;
         }
-        Ok(())
+        account.close().map_err(unaccounted)
     }
+}
+
+/// Holds what an answer says of the builder's work against what it was asked for.
+fn heard(info: &BuildInfo, account: &mut Account) -> Result<(), String> {
+    if let Some(text) = &info.stream {
+        account.line(text)?;
+    }
+    if let Some(status) = &info.status {
+        account.status(status)?;
+    }
+    if let Some(BuildInfoAux::BuildKit(status)) = &info.aux {
+        status.vertexes.iter().try_for_each(|vertex| account.vertex(&vertex.name))?;
+    }
+    Ok(())
 }
 
 fn failed(why: String) -> EngineError {

@@ -5,6 +5,7 @@ use crate::endpoint::{Address, Endpoint};
 use crate::{EngineError, EngineSettings};
 use bollard::errors::Error as BollardError;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion};
+use kiln_record::excerpt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ impl Docker {
     pub(crate) async fn connect(settings: &EngineSettings) -> Result<Self, EngineError> {
         if !settings.session.has_usable_id() {
             return Err(EngineError::Settings {
-                what: format!("session id `{}`", settings.session.id.escape_debug()),
+                what: format!("session id `{}`", excerpt(&settings.session.id)),
                 why: "use 1 to 64 letters, digits and _.-".to_owned(),
             });
         }

@@ -7,6 +7,7 @@ use crate::{Credentials, EngineError, EngineSettings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::auth::DockerCredentials;
+use kiln_record::excerpt;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -120,7 +121,7 @@ fn host_of(key: &str) -> &str {
 /// Docker's credential helper protocol: the registry on stdin, JSON on stdout.
 async fn ask_helper(helper: &str, registry: &str) -> Result<Option<Credentials>, String> {
     if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        return Err(format!("`{}` is not the name of a credential helper", helper.escape_debug()));
+        return Err(format!("`{}` is not the name of a credential helper", excerpt(helper)));
     }
     let program = format!("docker-credential-{helper}");
     let fault = |why: String| format!("{program}: {why}");

@@ -5,7 +5,7 @@ use crate::archive::stream_of_reader;
 use crate::image::check_reference;
 use crate::{EngineError, ImageInfo};
 use bollard::errors::Error as BollardError;
-use bollard::models::ImageInspect;
+use bollard::models::{ContainerCreateBody, ImageInspect};
 use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::StreamExt as _;
 use kiln_record::Platform;
@@ -74,6 +74,46 @@ impl Docker {
         Ok(())
     }
 
+    /// See [`crate::Engine::file_system`].
+    pub(crate) async fn file_system(
+        &self,
+        reference: &str,
+        mut sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), EngineError> {
+        let Some(image) = self.image(reference).await? else {
+            return Err(EngineError::ImageMissing { reference: reference.to_owned() });
+        };
+        let never = || Some(vec!["never-started".to_owned()]);
+        let container = self
+            .create(ContainerCreateBody {
+                image: Some(image.id),
+                labels: Some(self.labels("file-system").into_iter().collect()),
+                entrypoint: never(),
+                cmd: never(),
+                // An engine makes the folder that a program would start in.
+                working_dir: Some("/".to_owned()),
+                network_disabled: Some(true),
+                ..ContainerCreateBody::default()
+            })
+            .await?;
+        let action = format!("export a container of image {reference}");
+        let mut chunks = Box::pin(self.shared.transfers.export_container(container.name()));
+        let mut result = Ok(());
+        while let Some(chunk) = chunks.next().await {
+            let taken = chunk.map_err(|error| self.failed(action.clone(), error)).and_then(|chunk| {
+                sink(&chunk)
+                    .map_err(|error| EngineError::Broken { action: action.clone(), why: error.to_string() })
+            });
+            if taken.is_err() {
+                result = taken;
+                break;
+            }
+        }
+        drop(chunks);
+        container.remove().await;
+        result
+    }
+
     /// See [`crate::Engine::remove_image`].
     pub(crate) async fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
         check_reference(reference)?;
@@ -107,6 +147,7 @@ fn described(reference: &str, image: ImageInspect) -> Result<ImageInfo, EngineEr
         platform,
         config_env: config.env.unwrap_or_default(),
         on_build: config.on_build.unwrap_or_default(),
+        shell: config.shell.unwrap_or_default(),
     })
 }
 

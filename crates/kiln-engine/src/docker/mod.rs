@@ -2,8 +2,10 @@
 //!
 //! bollard is pinned to one release; what works around a fault of that release says so where it is done.
 
+mod account;
 mod backend;
 mod build;
+mod build_limits;
 mod connect;
 mod container;
 mod credentials;
@@ -21,6 +23,15 @@ use bollard::errors::Error as BollardError;
 use live::Live;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The storage drivers with which a folder that one instruction removed and made again is empty for the next one of the classic
+/// builder, as the tests have seen it (`overlayfs` is that of containerd's image store). That builder makes a layer of what the
+/// driver tells of a step's container, and runs the next step on the layer. `fuse-overlayfs` does not tell that a folder is a
+/// new one, so that all that was in it is there again, in later steps and in containers of the image.
+const KEEP_REMOVALS: [&str; 3] = ["overlay2", "overlayfs", "vfs"];
+
+/// The first release whose BuildKit reads a context with containerd's image store, too.
+const READS_CONTEXT: u32 = 28;
 
 /// A connection to a Docker engine. Cloning it is cheap; all clones share what they know about running containers.
 #[derive(Clone, Debug)]
@@ -55,18 +66,21 @@ impl Docker {
                 why: format!("the engine's architecture {e}"),
             })?;
         let status = info.driver_status.unwrap_or_default();
+        let storage_driver = info.driver.unwrap_or_default();
+        let version = info.server_version.or(version.version).unwrap_or_default();
+        let containerd_store =
+            status.iter().flatten().any(|word| word.starts_with("io.containerd.snapshotter"));
         Ok(EngineInfo {
             endpoint: self.shared.endpoint.clone(),
-            version: info.server_version.or(version.version).unwrap_or_default(),
+            buildkit_reads_context: !containerd_store || major(&version) >= Some(READS_CONTEXT),
+            version,
             api_version: self.shared.api_version.clone(),
             platform: kiln_record::Platform { architecture: platform },
-            storage_driver: info.driver.unwrap_or_default(),
+            classic_keeps_removals: KEEP_REMOVALS.contains(&storage_driver.as_str()),
+            storage_driver,
             cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
             memory: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            containerd_store: status
-                .iter()
-                .flatten()
-                .any(|word| word.starts_with("io.containerd.snapshotter")),
+            containerd_store,
         })
     }
 
@@ -116,6 +130,11 @@ fn causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// The first number of a version; none of one that has none.
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next().and_then(|first| first.parse().ok())
 }
 
 /// The HTTP status with which the engine refused, if it did.

@@ -17,7 +17,7 @@ use bollard::container::LogOutput;
 use bollard::errors::Error as BollardError;
 use bollard::models::{
     ContainerCreateBody, ContainerStateStatusEnum, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
-    MountType, MountVolumeOptions,
+    MountType, MountVolumeOptions, ResourcesUlimits,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
@@ -25,10 +25,16 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::time::Duration;
 
 // Set in every container by the engine unless the request says otherwise.
 const SET_BY_ENGINES: [&str; 2] = ["PATH", "HOSTNAME"];
 const CPU_PERIOD: i64 = 100_000;
+/// 128 and the number of the signal that ends a program whose file passes the limit (`SIGXFSZ`, signal(7)).
+const TOO_LARGE_FILE: i64 = 128 + 25;
+/// How long nobody looks at outputs that grow: at first, and at most. Looking costs as much as collecting them.
+const LOOKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// A run that has passed its checks.
 pub(super) struct Job {
@@ -39,6 +45,7 @@ pub(super) struct Job {
     env: BTreeMap<String, String>,
     working_dir: String,
     user: User,
+    supervised: bool,
     outputs: Vec<GuestPath>,
     scratch: Vec<GuestPath>,
     pub(super) limits: Limits,
@@ -70,7 +77,7 @@ impl Docker {
         let Some((image_id, image_env)) = self.image_to_run(&spec.image).await? else {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
-        let RunSpec { name, argv, env, working_dir, inputs, outputs, scratch, limits, .. } = spec;
+        let RunSpec { name, argv, env, working_dir, supervised, inputs, outputs, scratch, limits, .. } = spec;
         let job = Job {
             name,
             image_id,
@@ -79,6 +86,7 @@ impl Docker {
             env,
             working_dir,
             user,
+            supervised,
             outputs,
             scratch,
             limits,
@@ -205,7 +213,13 @@ impl Docker {
                 loader.remove().await;
             }
         };
-        let (ended, ()) = tokio::join!(ended, unload);
+        let watched = async {
+            tokio::select! {
+                ended = ended => ended,
+                error = self.outgrown(container, job) => Ok(Err(error)),
+            }
+        };
+        let (ended, ()) = tokio::join!(watched, unload);
         let exit_code = match ended {
             Ok(result) => result?.1,
             Err(_) => {
@@ -216,6 +230,9 @@ impl Docker {
                 });
             }
         };
+        if exit_code == TOO_LARGE_FILE && !job.outputs.is_empty() {
+            return Err(too_large(job, "a file of its outputs"));
+        }
         let oom_killed = exit_code != 0 && self.was_oom_killed(container, job).await?;
         let outputs = self.download(container, job).await?;
         Ok(RunOutcome { exit_code, stdout: capture.stdout, stderr: capture.stderr, outputs, oom_killed })
@@ -261,6 +278,43 @@ impl Docker {
         }
     }
 
+    /// Watches the outputs of a program that runs, and gives an error once they are larger than they may be. No engine limits
+    /// the size of a volume, so they are measured again and again; one large file is stopped by the kernel before that.
+    async fn outgrown(&self, container: &Container, job: &Job) -> EngineError {
+        if job.outputs.is_empty() {
+            return std::future::pending().await;
+        }
+        let (first, longest) = LOOKS;
+        let mut pause = first;
+        loop {
+            tokio::time::sleep(pause).await;
+            let began = tokio::time::Instant::now();
+            let mut left = job.limits.output_bytes;
+            for path in &job.outputs {
+                let mut chunks = self.archive(container, path);
+                // What changes while it is read may break the stream; the next look sees it.
+                while let Some(Ok(chunk)) = chunks.next().await {
+                    let Some(rest) = left.checked_sub(chunk.len() as u64) else {
+                        return too_large(job, &format!("output {path}"));
+                    };
+                    left = rest;
+                }
+            }
+            pause = (began.elapsed() * 8).clamp(first, longest);
+        }
+    }
+
+    /// A folder of a container as a tar that comes in pieces.
+    fn archive(
+        &self,
+        container: &Container,
+        path: &GuestPath,
+    ) -> Pin<Box<dyn futures_util::Stream<Item = Result<bytes::Bytes, BollardError>> + Send>> {
+        // `/.` makes entries relative to the folder instead of to its parent.
+        let options = DownloadFromContainerOptionsBuilder::new().path(&format!("{path}/.")).build();
+        Box::pin(self.shared.client.download_from_container(container.name(), Some(options)))
+    }
+
     async fn was_oom_killed(&self, container: &Container, job: &Job) -> Result<bool, EngineError> {
         match self.shared.client.inspect_container(container.name(), None).await {
             Ok(details) => {
@@ -287,10 +341,7 @@ impl Docker {
         let mut outputs = Vec::new();
         let mut left = job.limits.output_bytes;
         for path in &job.outputs {
-            // `/.` makes entries relative to the folder instead of to its parent.
-            let options = DownloadFromContainerOptionsBuilder::new().path(&format!("{path}/.")).build();
-            let mut chunks =
-                Box::pin(self.shared.client.download_from_container(container.name(), Some(options)));
+            let mut chunks = self.archive(container, path);
             let mut tar = Vec::new();
             while let Some(chunk) = chunks.next().await {
                 let chunk = match chunk {
@@ -298,16 +349,22 @@ impl Docker {
                     Err(error) if status(&error) == Some(404) => return Err(removed(job)),
                     Err(error) => return Err(self.failed(format!("collect {path} of `{}`", job.name), error)),
                 };
-                left = left.checked_sub(chunk.len() as u64).ok_or_else(|| EngineError::OutputTooLarge {
-                    name: job.name.clone(),
-                    what: format!("output {path}"),
-                    limit: job.limits.output_bytes,
-                })?;
+                left = left
+                    .checked_sub(chunk.len() as u64)
+                    .ok_or_else(|| too_large(job, &format!("output {path}")))?;
                 tar.extend_from_slice(&chunk);
             }
             outputs.push((path.clone(), tar));
         }
         Ok(outputs)
+    }
+}
+
+fn too_large(job: &Job, what: &str) -> EngineError {
+    EngineError::OutputTooLarge {
+        name: job.name.clone(),
+        what: what.to_owned(),
+        limit: job.limits.output_bytes,
     }
 }
 
@@ -326,16 +383,22 @@ impl Job {
             readonly_rootfs: Some(true),
             init: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
+            // Without `KILL`, `SYS_PTRACE` and `DAC_OVERRIDE` its root is nobody to other users; with these two it becomes one.
+            cap_add: self.supervised.then(|| ["SETGID", "SETUID"].map(str::to_owned).to_vec()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             mounts: Some(mounts(volumes)),
             volumes_from: loader.map(|name| vec![name.to_owned()]),
             tmpfs: Some(self.scratch.iter().map(|path| (path.to_string(), self.scratch_options())).collect()),
             // We read the output as it comes; a second copy in the engine's log would only fill its disk.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ulimits: (!self.outputs.is_empty()).then(|| vec![self.largest_file()]),
             ..limited(&self.limits)
         };
         ContainerCreateBody {
-            user: Some(format!("{}:{}", self.user.uid, self.user.gid)),
+            user: Some(match self.supervised {
+                true => "0:0".to_owned(),
+                false => format!("{}:{}", self.user.uid, self.user.gid),
+            }),
             working_dir: Some(self.working_dir.clone()),
             env: Some(self.environment()),
             entrypoint: Some(self.argv[..1].to_vec()),
@@ -345,6 +408,12 @@ impl Job {
             healthcheck: Some(self.health.clone().unwrap_or_else(untested)),
             ..self.bare(docker, host)
         }
+    }
+
+    /// No file may be larger than all outputs together (`RLIMIT_FSIZE`, in bytes).
+    fn largest_file(&self) -> ResourcesUlimits {
+        let bytes = i64::try_from(self.limits.output_bytes).unwrap_or(i64::MAX);
+        ResourcesUlimits { name: Some("fsize".to_owned()), soft: Some(bytes), hard: Some(bytes) }
     }
 
     /// The container whose volumes are filled; never started.

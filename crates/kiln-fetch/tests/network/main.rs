@@ -6,6 +6,8 @@ mod archives;
 mod downloads;
 mod indexes;
 mod logins;
+mod registries;
+mod repositories;
 mod server;
 mod transport;
 

@@ -47,6 +47,8 @@ pub(crate) enum Framing {
     Chunked,
     /// Until the connection closes.
     Close,
+    /// The body again and again in chunks, until the client hangs up or this many bytes were taken.
+    Endless(usize),
 }
 
 impl Reply {
@@ -63,6 +65,11 @@ impl Reply {
 
     pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..Self::status(200) }
+    }
+
+    /// The same with another status.
+    pub(crate) fn code(self, status: u16) -> Self {
+        Self { status, ..self }
     }
 
     pub(crate) fn redirect(location: impl Into<String>) -> Self {
@@ -88,7 +95,7 @@ impl Reply {
         Self { pause_within, ..self }
     }
 
-    fn send(&self, stream: &mut impl Write) -> io::Result<()> {
+    fn send(&self, stream: &mut impl Write, taken: &AtomicUsize) -> io::Result<()> {
         std::thread::sleep(self.pause_before);
         let mut head = format!("HTTP/1.1 {} Test\r\nConnection: close\r\n", self.status);
         for (name, value) in &self.headers {
@@ -103,9 +110,18 @@ impl Reply {
                 body = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
             }
             Framing::Close => {}
+            Framing::Endless(_) => head.push_str("Transfer-Encoding: chunked\r\n"),
         }
         stream.write_all(head.as_bytes())?;
         stream.write_all(b"\r\n")?;
+        if let Framing::Endless(most) = self.framing {
+            let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
+            for _ in 0..most / body.len() {
+                stream.write_all(&chunk)?;
+                taken.fetch_add(body.len(), Ordering::SeqCst);
+            }
+            return stream.write_all(b"0\r\n\r\n");
+        }
         let (first, second) = body.split_at(body.len() / 2);
         stream.write_all(first)?;
         stream.flush()?;
@@ -132,6 +148,8 @@ struct State {
     stopped: AtomicBool,
     active: AtomicUsize,
     most_active: AtomicUsize,
+    /// Bytes of endless bodies that clients took.
+    taken: AtomicUsize,
 }
 
 impl Server {
@@ -164,6 +182,7 @@ impl Server {
             stopped: AtomicBool::new(false),
             active: AtomicUsize::new(0),
             most_active: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
         });
         let shared = Arc::clone(&state);
         let thread = std::thread::spawn(move || {
@@ -196,6 +215,16 @@ impl Server {
 
     pub(crate) fn paths(&self) -> Vec<String> {
         self.requests().into_iter().map(|request| request.path).collect()
+    }
+
+    /// How much of endless bodies was taken, in bytes.
+    pub(crate) fn taken(&self) -> usize {
+        self.state.taken.load(Ordering::SeqCst)
+    }
+
+    /// `host:port`.
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
     }
 
     /// The most requests that were being answered at one moment.
@@ -256,7 +285,7 @@ impl State {
         };
         let active = self.active.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_active.fetch_max(active, Ordering::SeqCst);
-        let sent = (self.handler)(&request).send(stream);
+        let sent = (self.handler)(&request).send(stream, &self.taken);
         self.active.fetch_sub(1, Ordering::SeqCst);
         sent
     }

@@ -143,3 +143,18 @@ fn hostile_layers_are_refused() {
     let error = ContentsReader::new().add(hostile.as_slice()).unwrap_err().to_string();
     assert!(error.contains("../escape") || error.contains(".."), "{error}");
 }
+
+#[test]
+fn what_is_below_goes_and_what_sorts_between_stays() {
+    let left = |path: &str, itself: bool| -> Vec<String> {
+        let all = ["a", "a b", "a.b", "a/x", "a/x/y", "a0", "b"];
+        let mut map = all.iter().map(|path| (TreePath::new(path).unwrap(), ())).collect();
+        forget(&mut map, path, itself);
+        map.keys().map(TreePath::to_string).collect()
+    };
+    assert_eq!(left("a", true), ["a b", "a.b", "a0", "b"]);
+    assert_eq!(left("a", false), ["a", "a b", "a.b", "a0", "b"]);
+    assert_eq!(left("a/x", true), ["a", "a b", "a.b", "a0", "b"]);
+    assert_eq!(left("x", true).len(), 7);
+    assert!(left("", false).is_empty());
+}

@@ -3,7 +3,7 @@
 use super::control::single;
 use super::xz::xz_reader;
 use flate2::read::GzDecoder;
-use kiln_record::{Mode, TreePath};
+use kiln_record::{Mode, TreePath, excerpt};
 use std::io::{self, Read};
 
 /// Unpacked bytes of one package. Debian's largest packages have some 3 GB; no base needs one of those.
@@ -76,7 +76,7 @@ pub(crate) fn read_deb(
             data = Some(read_data(decompressor(compression, &mut member, UNPACKED_LIMIT)?, place)?);
         } else if !name.starts_with('_') {
             // Names with an underscore are the reserved place for additions (deb(5)).
-            return Err(format!("its member `{}` is unknown", name.escape_debug()));
+            return Err(format!("its member `{}` is unknown", excerpt(&name)));
         }
         io::copy(&mut member, &mut io::sink()).map_err(|e| e.to_string())?;
         if member.limit() != 0 {
@@ -117,7 +117,7 @@ fn decompressor<'r>(
         "" => Box::new(member),
         ".gz" => Box::new(GzDecoder::new(member)),
         ".xz" => Box::new(xz_reader(member).map_err(|e| e.to_string())?),
-        other => return Err(format!("kiln does not read members compressed as `{}`", other.escape_debug())),
+        other => return Err(format!("kiln does not read members compressed as `{}`", excerpt(other))),
     };
     Ok(Limited { inner, left: limit })
 }

@@ -2,9 +2,10 @@
 
 use super::control::Stanzas;
 use crate::ImageError;
-use crate::contents::{ContentEntry, ImageContents, OsPackage};
-use kiln_record::TreePath;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::contents::{ImageContents, OsPackage};
+use crate::package_files::PackageFiles;
+use kiln_record::{Ecosystem, TreePath};
+use std::collections::BTreeMap;
 
 const STATUS: &str = "var/lib/dpkg/status";
 const STATUS_FOLDER: &str = "var/lib/dpkg/status.d";
@@ -12,8 +13,7 @@ const INFO: &str = "var/lib/dpkg/info";
 /// Packages of one system.
 const PACKAGE_LIMIT: usize = 20_000;
 
-/// Reads the database, and counts what each package accounts for; none if there is no database. A path that two packages
-/// list belongs to the first by name, as two shares of one file would be counted twice.
+/// Reads the database, and counts what each package accounts for; none if there is no database.
 pub(crate) fn installed_packages(
     contents: &ImageContents,
     read: &BTreeMap<TreePath, Vec<u8>>,
@@ -46,11 +46,14 @@ pub(crate) fn installed_packages(
             packages.insert(
                 name.clone(),
                 OsPackage {
+                    ecosystem: Ecosystem::Debian,
                     version: stanza.require("dpkg/status", "Version")?.to_owned(),
                     architecture: stanza.get("Architecture").unwrap_or_default().to_owned(),
                     maintainer: first_line("Maintainer"),
                     summary: first_line("Description"),
                     homepage: first_line("Homepage"),
+                    license: None,
+                    source: None,
                     name,
                     bytes: 0,
                     files: 0,
@@ -58,7 +61,7 @@ pub(crate) fn installed_packages(
             );
         }
     }
-    let mut counted: BTreeSet<TreePath> = BTreeSet::new();
+    let mut files = PackageFiles::of(contents);
     let mut packages: Vec<OsPackage> = packages.into_values().collect();
     for package in &mut packages {
         let list = [
@@ -69,26 +72,8 @@ pub(crate) fn installed_packages(
         .find_map(|path| read.get(&TreePath::new(&path).ok()?));
         let Some(list) = list else { continue };
         for line in String::from_utf8_lossy(list).lines() {
-            let Some(path) = place(contents, line) else { continue };
-            let bytes = match contents.entries.get(&path) {
-                Some(ContentEntry::File { size, .. }) => *size,
-                Some(ContentEntry::Symlink { .. }) => 0,
-                _ => continue,
-            };
-            if counted.insert(path) {
-                package.bytes += bytes;
-                package.files += 1;
-            }
+            files.count(package, line);
         }
     }
     Ok(Some(packages))
-}
-
-/// Where a listed path is: links on the way to it are followed (merged `/usr`), and the path itself is not.
-fn place(contents: &ImageContents, line: &str) -> Option<TreePath> {
-    let line = line.strip_prefix('/')?;
-    match line.rsplit_once('/') {
-        None => TreePath::new(line).ok(),
-        Some((folder, name)) => TreePath::new(&format!("{}/{name}", contents.resolve(folder)?)).ok(),
-    }
 }

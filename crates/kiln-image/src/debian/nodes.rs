@@ -67,8 +67,7 @@ impl Nodes {
     pub(super) fn add_parents(&mut self) -> Result<(), ImageError> {
         let mut missing = BTreeSet::new();
         for (path, placed) in &self.nodes {
-            let mut parent = path.parent();
-            while !parent.is_empty() {
+            for parent in path.folders() {
                 let folder =
                     TreePath::new(parent).map_err(|e| ImageError::Image { reason: e.to_string() })?;
                 match self.nodes.get(&folder) {
@@ -89,7 +88,6 @@ impl Nodes {
                         });
                     }
                 }
-                parent = parent.rsplit_once('/').map_or("", |(above, _)| above);
             }
         }
         for folder in missing {

@@ -4,7 +4,7 @@ use super::control::{Stanza, Stanzas};
 use super::relation::{Alternatives, is_package_name, parse_relations};
 use super::version::Version;
 use crate::ImageError;
-use kiln_record::{Digest, TreePath};
+use kiln_record::{Digest, TreePath, excerpt};
 use std::collections::BTreeMap;
 
 /// A binary package as the index describes it.
@@ -56,7 +56,7 @@ impl Package {
         };
         let name = require("Package")?;
         if !is_package_name(name) {
-            return Err(error(format!("`{}` is not a package name", name.escape_debug())));
+            return Err(error(format!("`{}` is not a package name", excerpt(name))));
         }
         let version: Version = require("Version")?.parse().map_err(error)?;
         let path = require("Filename")?;

@@ -1,6 +1,7 @@
 //! Relations between packages: `Depends`, `Provides`, `Conflicts` (Debian policy, chapter 7).
 
 use super::Version;
+use kiln_record::excerpt;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -84,7 +85,7 @@ pub(crate) fn parse_relations(field: &str) -> Result<Vec<Alternatives>, String> 
 
 fn parse_relation(text: &str) -> Result<Relation, String> {
     let text = text.trim();
-    let error = |reason: &str| format!("`{}` is not a relation: {reason}", text.escape_debug());
+    let error = |reason: &str| format!("`{}` is not a relation: {reason}", excerpt(text));
     let (name, restriction) = match text.find(['(', '[', '<']) {
         None => (text, None),
         Some(at) => (text[..at].trim_end(), Some(&text[at..])),

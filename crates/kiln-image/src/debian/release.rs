@@ -2,7 +2,7 @@
 
 use super::control::single;
 use crate::ImageError;
-use kiln_record::{Digest, Epoch};
+use kiln_record::{Digest, Epoch, excerpt};
 use std::collections::BTreeMap;
 
 /// The content of a `Release` or of a verified `InRelease`.
@@ -39,8 +39,7 @@ impl Release {
         };
         let mut files = BTreeMap::new();
         for line in stanza.require("Release", "SHA256")?.lines() {
-            let error =
-                |reason: &str| stanza.malformed("Release", format!("`{}`: {reason}", line.escape_debug()));
+            let error = |reason: &str| stanza.malformed("Release", format!("`{}`: {reason}", excerpt(line)));
             let [digest, size, path] = line.split_whitespace().collect::<Vec<_>>()[..] else {
                 return Err(error("not a digest, a size and a path"));
             };
@@ -93,7 +92,8 @@ impl Release {
 }
 
 /// Reads `Sat, 11 Jul 2026 10:16:37 UTC` (RFC 5322 with the zone that Debian always writes).
-fn parse_date(text: &str) -> Option<Epoch> {
+#[must_use]
+pub fn parse_date(text: &str) -> Option<Epoch> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (_, rest) = text.split_once(", ")?;

@@ -3,6 +3,7 @@
 use super::packages::{Package, PackageIndex};
 use super::relation::{Relation, VersionOperator, is_package_name};
 use crate::ImageError;
+use kiln_record::excerpt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Longest chain and number of packages; Debian has some 65,000 packages in all.
@@ -64,8 +65,7 @@ struct Resolution<'i, 'a> {
 
 impl<'i> Resolution<'i, '_> {
     fn want(&mut self, name: &str) -> Result<(), ImageError> {
-        let error =
-            |reason: String| ImageError::Unresolved { chain: name.escape_debug().to_string(), reason };
+        let error = |reason: String| ImageError::Unresolved { chain: excerpt(name), reason };
         if !is_package_name(name) {
             return Err(error("this is not a package name".to_owned()));
         }

@@ -6,7 +6,7 @@ use super::generated;
 use super::nodes::{InstalledPackage, Node, Nodes, PlacedNode};
 use super::rules::{MERGED, is_left_out, placed};
 use crate::ImageError;
-use kiln_record::{Architecture, Digest, Epoch, Hasher, TreePath};
+use kiln_record::{Architecture, Digest, Epoch, Hasher, TreePath, excerpt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
@@ -85,7 +85,7 @@ impl UnpackedPackage {
         ] {
             let found = control.require("control", field)?;
             if found != locked {
-                return Err(error(format!("its control file says `{field}: {}`", found.escape_debug())));
+                return Err(error(format!("its control file says `{field}: {}`", excerpt(found))));
             }
         }
         let multi_arch_same = control.get("Multi-Arch") == Some("same");
@@ -198,7 +198,7 @@ impl RootFs {
                 .nodes
                 .iter()
                 .filter(|(path, placed)| {
-                    !matches!(placed.node, Node::Folder { .. }) && !shipped.contains(path)
+                    !matches!(placed.node, Node::Folder { .. }) && !shipped.contains(*path)
                 })
                 .map(|(path, _)| path.clone())
                 .collect(),

@@ -27,24 +27,25 @@ pub struct Signed {
 
 /// Checks a cleartext-signed document and returns the signed text.
 ///
-/// One good signature by a key of the keyring is enough; of several, the first in the document is reported. Keys must
-/// be valid at the time the signature was made. SHA-1 and MD5 signatures count for nothing. Text outside the signed
+/// One good signature by a key of the keyring is enough; of several, the first good one in the document is reported. Keys must
+/// be valid at the time the signature was made; and, where `now` is given (seconds since 1970), so must both the key and the
+/// signature be then: who holds an expired key may write any date. SHA-1 and MD5 signatures count for nothing. Text outside the signed
 /// block is refused, because a reader could take it for signed.
 ///
 /// # Errors
 /// [`ImageError::NotSigned`] if the document has another form, [`ImageError::BadSignature`] with the reason for every
 /// signature if none is good.
-pub fn verify_cleartext(document: &[u8], keyring: &Keyring) -> Result<Signed, ImageError> {
+pub fn verify_cleartext(document: &[u8], keyring: &Keyring, now: Option<u64>) -> Result<Signed, ImageError> {
     let parts = split(document).map_err(|reason| ImageError::NotSigned { reason })?;
     let mut reasons = Vec::new();
     for body in &parts.signatures {
-        match check(body, &parts.hashed, keyring) {
+        match check(body, &parts.hashed, keyring, now) {
             Ok((signer, signature)) => {
                 return Ok(Signed {
                     text: parts.text,
                     signer,
                     at: signature.created,
-                    expires: signature.valid_for.map(|seconds| signature.created + seconds),
+                    expires: expires(&signature),
                 });
             }
             Err(reason) => reasons.push(reason),
@@ -54,7 +55,12 @@ pub fn verify_cleartext(document: &[u8], keyring: &Keyring) -> Result<Signed, Im
 }
 
 /// Checks one signature; the error is a fragment for the list of reasons.
-fn check(body: &[u8], hashed: &[u8], keyring: &Keyring) -> Result<(String, Signature), String> {
+fn check(
+    body: &[u8],
+    hashed: &[u8],
+    keyring: &Keyring,
+    now: Option<u64>,
+) -> Result<(String, Signature), String> {
     let signature = Signature::parse(body)?;
     let issuer = signature.issuer();
     if signature.kind != TEXT_SIGNATURE {
@@ -74,7 +80,20 @@ fn check(body: &[u8], hashed: &[u8], keyring: &Keyring) -> Result<(String, Signa
     if key.expires.is_some_and(|expires| signature.created >= expires) {
         return Err(format!("the key {issuer} had expired when the signature was made"));
     }
+    if let Some(now) = now {
+        if key.expires.is_some_and(|expires| now >= expires) {
+            return Err(format!("the key {issuer} has expired"));
+        }
+        if expires(&signature).is_some_and(|expires| now >= expires) {
+            return Err(format!("the signature by {issuer} has expired"));
+        }
+    }
     Ok((key.key.fingerprint.clone(), signature))
+}
+
+/// When a signature stops being valid, seconds since 1970.
+fn expires(signature: &Signature) -> Option<u64> {
+    signature.valid_for.map(|seconds| signature.created.saturating_add(seconds))
 }
 
 /// A document taken apart.
@@ -170,14 +189,14 @@ mod tests {
 
     #[track_caller]
     fn check_good(document: &[u8], keyring: &Keyring, signer: &str) {
-        let signed = verify_cleartext(document, keyring).unwrap();
+        let signed = verify_cleartext(document, keyring, None).unwrap();
         assert_eq!(String::from_utf8(signed.text).unwrap(), TEXT);
         assert_eq!((signed.signer.as_str(), signed.at, signed.expires), (signer, 1_717_200_000, None));
     }
 
     #[track_caller]
     fn check_refused(document: &[u8], keyring: &Keyring, part: &str) {
-        let error = verify_cleartext(document, keyring).unwrap_err().to_string();
+        let error = verify_cleartext(document, keyring, None).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
 
@@ -214,14 +233,40 @@ mod tests {
 
     #[test]
     fn an_empty_text_can_be_signed() {
-        let signed = verify_cleartext(fixture!("empty.asc"), &keys()).unwrap();
+        let signed = verify_cleartext(fixture!("empty.asc"), &keys(), None).unwrap();
         assert!(signed.text.iter().all(|byte| *byte == b'\n'));
     }
 
     #[test]
     fn a_signature_may_be_limited() {
-        let signed = verify_cleartext(fixture!("limited.asc"), &keys()).unwrap();
+        let signed = verify_cleartext(fixture!("limited.asc"), &keys(), None).unwrap();
         assert_eq!(signed.expires, Some(signed.at + 30 * 86_400));
+    }
+
+    #[test]
+    fn what_has_expired_now_counts_for_nothing() {
+        let judged = |document: &[u8], keyring: &Keyring, now: u64| {
+            verify_cleartext(document, keyring, Some(now))
+                .map(|signed| signed.signer)
+                .map_err(|e| e.to_string())
+        };
+        let limited = fixture!("limited.asc");
+        let at = verify_cleartext(limited, &keys(), None).unwrap().at;
+        assert!(judged(limited, &keys(), at + 86_400).is_ok());
+        let error = judged(limited, &keys(), at + 31 * 86_400).unwrap_err();
+        assert!(error.contains("the signature by") && error.contains("has expired"), "{error}");
+        // A key that has expired since: its holder may write any date into a signature.
+        let mut keyring = keys();
+        for key in keyring.keys.iter_mut().filter(|key| key.key.fingerprint == ED25519) {
+            key.expires = Some(1_717_300_000);
+        }
+        let signed = fixture!("ed25519.asc");
+        assert!(judged(signed, &keyring, 1_717_250_000).is_ok());
+        let error = judged(signed, &keyring, 1_717_300_000).unwrap_err();
+        assert!(error.contains("the key") && error.contains("has expired"), "{error}");
+        // Of two signatures, each has its reason.
+        let error = judged(fixture!("two.asc"), &keyring, 1_717_300_000).unwrap_err();
+        assert!(error.contains("is not in the keyring") && error.contains("has expired"), "{error}");
     }
 
     #[test]
@@ -286,7 +331,7 @@ mod tests {
         for at in start..end {
             let mut changed = document.to_vec();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            if let Ok(signed) = verify_cleartext(&changed, &keyring) {
+            if let Ok(signed) = verify_cleartext(&changed, &keyring, None) {
                 // Only the unsigned hints and the first bits of the digest may differ.
                 assert_eq!((signed.text, signed.signer.as_str()), (TEXT.as_bytes().to_vec(), ED25519));
             }

@@ -1,5 +1,6 @@
 //! Debian package versions and their order (Debian policy 5.6.12; deb-version(7)).
 
+use kiln_record::excerpt;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +35,7 @@ impl FromStr for Version {
 
     /// Reads a version; the error is a fragment that says what is wrong with it.
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = |reason: &str| Err(format!("`{}` is not a version: {reason}", text.escape_debug()));
+        let error = |reason: &str| Err(format!("`{}` is not a version: {reason}", excerpt(text)));
         if text.len() > 512 {
             return error("it is longer than 512 bytes");
         }

@@ -48,7 +48,7 @@ fn state(nodes: &[(&str, Node)]) -> FileSystem {
 fn assert_leads_to(before: &FileSystem, after: &FileSystem) {
     let changes = after.changes_since(before);
     let tar = write_changes(Vec::new(), &changes, 0, content).unwrap();
-    assert_eq!(&added(before, &tar), after, "{changes:?}");
+    assert_eq!(added(before, &tar).nodes, after.nodes, "{changes:?}");
     assert_eq!(write_changes(Vec::new(), &changes, 0, content).unwrap(), tar);
 }
 

@@ -182,3 +182,21 @@ fn what_has_nothing_to_remove_or_is_odd_is_left_alone() {
         let _ = strip_elf(&bent, StripLevel::Symbols);
     }
 }
+
+/// Comparing what is loaded before and after takes time for each segment: a file of a few MB would take hours.
+#[test]
+fn a_file_that_is_many_times_over_in_segments_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = compiled(folder.path(), &["-g"]);
+    program.resize(program.len().next_multiple_of(8), 0);
+    let size = program.len() as u64;
+    program[32..40].copy_from_slice(&size.to_le_bytes());
+    program[56..58].copy_from_slice(&40_u16.to_le_bytes());
+    for _ in 0..40 {
+        let mut header = [0; 56];
+        header[..4].copy_from_slice(&4_u32.to_le_bytes());
+        header[32..40].copy_from_slice(&size.to_le_bytes());
+        program.extend(header);
+    }
+    assert!(matches!(strip_elf(&program, StripLevel::Debug), Stripped::LeftAlone(_)));
+}

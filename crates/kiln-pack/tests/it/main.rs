@@ -5,6 +5,7 @@ mod deflate;
 mod elf_strip;
 mod forged_zip;
 mod sample;
+mod streamed;
 mod tar_hostile;
 mod tar_round_trip;
 mod zip_hostile;

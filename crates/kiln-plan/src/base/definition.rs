@@ -55,6 +55,10 @@ pub struct DebianDefinition {
     pub mirror: Option<String>,
     /// An archive of Debian's past, where packages are looked for that the mirror has no more.
     pub snapshot: Option<String>,
+    /// The archive is kept as it was on purpose, such as a snapshot or a suite that is no longer maintained: its release is
+    /// believed though its time, or that of the key that signed it, has passed, and though it is older than the one locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// A base in a registry.
@@ -64,6 +68,9 @@ pub struct DebianDefinition {
 pub struct RegistryDefinition {
     /// Registry, repository and tag. The digest is in the lock.
     pub reference: String,
+    /// What stands in place of the registry when the image is brought, such as `mirror.example.org/ecr-public`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
 }
 
 /// How programs run in a base.
@@ -113,12 +120,16 @@ enum FileKind {
 }
 
 impl File {
-    /// Where packages are fetched from cannot change what they are: their digests are locked.
+    /// Where packages and images are fetched from cannot change what they are: their digests are locked.
     fn without_addresses(&self) -> Self {
         let mut file = self.clone();
         if let Some(debian) = &mut file.debian {
             debian.mirror = None;
             debian.snapshot = None;
+            debian.frozen = false;
+        }
+        if let Some(registry) = &mut file.registry {
+            registry.mirror = None;
         }
         file
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The format version of base locks that this kiln writes.
-pub const BASE_LOCK_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+pub const BASE_LOCK_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// A lock of a base: generated, never edited by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +33,11 @@ pub struct BaseLock {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlatformLock {
-    /// The digest of the image manifest.
+    /// The digest of the image manifest of this platform.
     pub manifest: Digest,
+    /// The digest of the index that names it, for an image in a registry that is for several platforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
     /// The digest of the image config, which is the image's id in most engines. Absent for registry bases,
     /// where the engine tells.
     pub config: Option<Digest>,

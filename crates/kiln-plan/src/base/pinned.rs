@@ -1,7 +1,7 @@
 //! A base that is pinned: its definition and its lock, which belong together.
 
 use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
-use kiln_record::{Architecture, Code, Epoch, Finding, Platform};
+use kiln_record::{Architecture, BaseName, Code, Epoch, Finding, Platform};
 use std::collections::BTreeMap;
 
 /// A base that is pinned: the only way to get one is from a lock that belongs to its definition.
@@ -17,6 +17,8 @@ pub struct PinnedBase {
     pub pinned: Epoch,
     /// What it is on the definition's other platforms: the same source, pinned by the same command.
     pub elsewhere: BTreeMap<Platform, PlatformLock>,
+    /// The workspace's bases, each with its Python where its definition says which: for messages.
+    pub others: BTreeMap<BaseName, Option<(u32, u32)>>,
 }
 
 impl PinnedBase {
@@ -58,6 +60,7 @@ impl PinnedBase {
                     .filter(|(other, _)| **other != platform)
                     .map(|(other, facts)| (*other, facts.clone()))
                     .collect(),
+                others: BTreeMap::new(),
             }),
             None => refuse(format!("it is not locked for {platform}")),
         }
@@ -98,7 +101,16 @@ impl PinnedBase {
             lock: lock.clone(),
             pinned: self.pinned,
             elsewhere,
+            others: self.others.clone(),
         })
+    }
+
+    /// The same, beside the other bases of its workspace.
+    #[must_use]
+    pub fn among(self, bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>) -> Self {
+        let others =
+            bases.iter().map(|(name, (definition, _))| (name.clone(), definition.python())).collect();
+        Self { others, ..self }
     }
 }
 

@@ -1,20 +1,30 @@
 //! Dockerfiles, and what they take from elsewhere. Every image that one names is a base of the workspace, or
 //! has a digest; what would reach out of the build is refused.
+//!
+//! What an engine is given is not the file but what was understood of it, written anew: an instruction a line, without
+//! comments, directives, continued lines or here-documents. So no builder reads anything that nobody has judged.
 
+mod brought;
+mod heredoc;
+mod instruction;
+mod mount;
 mod own_base;
+mod pins;
 mod reader;
+mod text;
 mod variables;
+mod written;
 
-pub use reader::ENGINE_BASES;
+pub use pins::ENGINE_BASES;
 
 use crate::Problem;
 use crate::base::{BaseDefinition, BaseLock};
 use crate::manifest::DockerfileSection;
 use kiln_record::{BaseName, Platform};
-use reader::{Edit, Reader};
+use reader::Reader;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
+use written::Written;
 
 /// A Dockerfile that was read, with every image that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,28 +39,23 @@ pub struct Dockerfile {
     pub bases: BTreeSet<BaseName>,
     /// The build arguments that it declares anywhere.
     pub declared: BTreeSet<String>,
-    /// Whether it asks for a frontend of its own (`# syntax=`), which is not used.
+    /// The frontend of its own that it asks for (`# syntax=`), which is not used.
     pub syntax: Option<String>,
-    /// What is written otherwise for the engine.
-    edits: Vec<(Range<usize>, Edit)>,
+    /// What its here-documents became: files of the context, with what they hold.
+    pub files: BTreeMap<String, Arc<str>>,
+    /// The bases in which scripts of its here-documents are run by `/bin/sh -c`: what is written is right for those that name
+    /// no other shell.
+    pub default_shell: BTreeSet<BaseName>,
+    /// What is written of it for the engine, to the end of the wanted stage.
+    written: Vec<Written>,
 }
 
 impl Dockerfile {
-    /// The text as an engine gets it: every image under the name that the engine has it by, so that nothing
-    /// is looked up.
+    /// The instructions as an engine gets them, each in one line, with every image under the name that the engine has it by,
+    /// so that nothing is looked up. The last stage is the wanted one.
     #[must_use]
-    pub fn for_engine(&self, name: impl Fn(&BaseName) -> String) -> String {
-        let mut text = self.text.to_string();
-        let mut edits: Vec<&(Range<usize>, Edit)> = self.edits.iter().collect();
-        edits.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
-        for (span, edit) in edits {
-            let written = match edit {
-                Edit::Base(base) => name(base),
-                Edit::Nothing => String::new(),
-            };
-            text.replace_range(span.clone(), &written);
-        }
-        text
+    pub fn for_engine(&self, name: impl Fn(&BaseName) -> String) -> Vec<String> {
+        self.written.iter().map(|written| written.line(&name)).collect()
     }
 
     /// Reads a Dockerfile. `bases` are those of the workspace; images that the file pins itself are added to
@@ -65,18 +70,24 @@ impl Dockerfile {
         platform: Platform,
         bases: &mut BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
     ) -> Result<Self, Vec<Problem>> {
-        let parsed = parse_dockerfile::parse(text).map_err(|error| {
-            let message = error.to_string();
-            vec![Problem::in_file(file, format!("it is not a Dockerfile: {message}"))]
-        })?;
         let mut reader = Reader::new(file, text, section, platform, bases);
-        let syntax = reader.syntax(&parsed);
-        let stages = reader.stages(&parsed);
-        let declared = reader.arguments(&parsed);
-        let base = reader.wanted(stages);
-        let Reader { found: bases, edits, problems, .. } = reader;
-        let base = problems.or(base)?;
-        Ok(Self { file: file.to_owned(), text: Arc::clone(text), base, bases, declared, syntax, edits })
+        let read = text::read(text, &mut reader.problems);
+        reader.read(&read);
+        reader.arguments();
+        let wanted = reader.wanted();
+        let Reader { pins, declared, files, default_shell, problems, .. } = reader;
+        let (base, written) = problems.or(wanted)?;
+        Ok(Self {
+            file: file.to_owned(),
+            text: Arc::clone(text),
+            base,
+            bases: pins.found,
+            declared,
+            syntax: read.syntax,
+            files,
+            default_shell,
+            written,
+        })
     }
 }
 

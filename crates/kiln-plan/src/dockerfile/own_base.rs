@@ -37,7 +37,8 @@ pub(super) fn own_base(
         image: ImageSettings::default(),
         digest: stated,
     };
-    let facts = PlatformLock { manifest: stated, config: None, release: None, packages: Vec::new() };
+    let facts =
+        PlatformLock { manifest: stated, index: None, config: None, release: None, packages: Vec::new() };
     let lock = BaseLock {
         format: FormatVersion { major: 1, minor: 0 },
         base: name,
@@ -65,5 +66,11 @@ pub(super) fn pinned_here(
     let short = &digest.hex()[..12];
     let name = if slug.is_empty() { short.to_owned() } else { format!("{slug}-{short}") };
     let reference = image.to_owned();
-    own_base(file, &name, BaseKind::Registry(RegistryDefinition { reference }), digest, platform)
+    own_base(
+        file,
+        &name,
+        BaseKind::Registry(RegistryDefinition { reference, mirror: None }),
+        digest,
+        platform,
+    )
 }

@@ -4,6 +4,11 @@
 use kiln_record::Platform;
 use std::collections::BTreeMap;
 
+/// How deep one replacement may stand in another.
+const DEEPEST: u32 = 16;
+/// The longest text that is replaced in or comes of it, in bytes: no reference of an image is longer.
+const LONGEST: usize = 4096;
+
 /// The arguments that are declared before the first stage.
 pub(super) struct Variables {
     /// None for what has no value.
@@ -53,14 +58,29 @@ impl Variables {
     /// # Errors
     /// What is wrong, in words: a variable without a value, or braces that mean nothing.
     pub(super) fn expand(&self, text: &str) -> Result<String, String> {
+        self.expand_in(text, 0)
+    }
+
+    fn expand_in(&self, text: &str, depth: u32) -> Result<String, String> {
+        if depth > DEEPEST {
+            return Err(format!("variables stand in each other more than {DEEPEST} deep"));
+        }
+        let bounded = |text: String| match text.len() {
+            0..=LONGEST => Ok(text),
+            length => {
+                Err(format!("there are {length} bytes where variables are replaced, and {LONGEST} are read"))
+            }
+        };
+        let text = &bounded(text.to_owned())?;
         let mut expanded = String::new();
-        let mut rest = text;
+        let mut rest = text.as_str();
         while let Some(at) = rest.find('$') {
             expanded.push_str(&rest[..at]);
+            expanded = bounded(expanded)?;
             rest = &rest[at + 1..];
             if let Some(inside) = rest.strip_prefix('{') {
                 let end = closing(inside).ok_or_else(|| format!("`{text}` has a `{{` without its `}}`"))?;
-                expanded.push_str(&self.braced(&inside[..end], text)?);
+                expanded.push_str(&self.braced(&inside[..end], text, depth)?);
                 rest = &inside[end + 1..];
             } else {
                 let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
@@ -72,10 +92,10 @@ impl Variables {
             }
         }
         expanded.push_str(rest);
-        Ok(expanded)
+        bounded(expanded)
     }
 
-    fn braced(&self, inside: &str, text: &str) -> Result<String, String> {
+    fn braced(&self, inside: &str, text: &str, depth: u32) -> Result<String, String> {
         let end = inside.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(inside.len());
         let (name, modifier) = inside.split_at(end);
         let value = self.values.get(name).cloned().flatten();
@@ -86,8 +106,10 @@ impl Variables {
         let value = if colon { value.filter(|value| !value.is_empty()) } else { value };
         match modifier.chars().next() {
             None if !colon && !name.is_empty() => self.value(name),
-            Some('-') => value.map_or_else(|| self.expand(&modifier[1..]), Ok),
-            Some('+') => value.map_or_else(|| Ok(String::new()), |_| self.expand(&modifier[1..])),
+            Some('-') => value.map_or_else(|| self.expand_in(&modifier[1..], depth + 1), Ok),
+            Some('+') => {
+                value.map_or_else(|| Ok(String::new()), |_| self.expand_in(&modifier[1..], depth + 1))
+            }
             _ => Err(format!("`{text}` replaces in a way that is not read: `${{{inside}}}`")),
         }
     }

@@ -3,6 +3,7 @@
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
+use kiln_record::excerpt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -48,7 +49,7 @@ impl CheckSection {
         for name in table.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problems.at_top(
-                    format!("`check.env` has the variable `{}`, which cannot be set", name.escape_debug()),
+                    format!("`check.env` has the variable `{}`, which cannot be set", excerpt(name)),
                     "a name is not empty and has no `=`",
                 );
             }

@@ -6,7 +6,7 @@ use crate::duration::parse_seconds;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
 use crate::workspace_path::in_workspace;
-use kiln_record::{ArtifactKind, BaseName, TreePath};
+use kiln_record::{ArtifactKind, BaseName, TreePath, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -162,7 +162,7 @@ impl DockerfileSection {
             parse_seconds(text, LONGEST).unwrap_or_else(|| {
                 problems.at(
                     span,
-                    format!("`dockerfile.timeout`: `{}` is not a time", text.escape_debug()),
+                    format!("`dockerfile.timeout`: `{}` is not a time", excerpt(text)),
                     "write seconds or minutes, up to 360 min: timeout = \"20 min\"",
                 );
                 TIMEOUT

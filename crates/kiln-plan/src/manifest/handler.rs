@@ -3,12 +3,14 @@
 use super::kind::a;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
-use kiln_record::ArtifactKind;
+use kiln_record::{ArtifactKind, Runtime};
 
-/// Reads the key: functions have it, nothing else does.
+/// Reads the key: functions have it, nothing else does. Where the runtime has no language of its own, what it says is the
+/// affair of the program that reads it.
 pub(super) fn parse(
     stated: Option<Spanned<String>>,
     kind: ArtifactKind,
+    runtime: Option<&Runtime>,
     problems: &mut Problems<'_>,
 ) -> Option<String> {
     let Some(handler) = stated else {
@@ -17,6 +19,8 @@ pub(super) fn parse(
         }
         return None;
     };
+    let has_no_language = runtime.is_some_and(|runtime| runtime.python.is_none());
+    let is_text = !handler.get_ref().is_empty() && !handler.get_ref().contains(char::is_whitespace);
     match kind {
         ArtifactKind::LambdaLayer => problems.at(
             handler.span(),
@@ -28,6 +32,12 @@ pub(super) fn parse(
             "an image has no handler",
             "remove it and say under [image] what starts the service, or make this a lambda-image",
         ),
+        _ if has_no_language && !is_text => problems.at(
+            handler.span(),
+            "the handler is empty, or has spaces in it, which Lambda does not take",
+            "write what the program `bootstrap` expects; `bootstrap` itself is usual",
+        ),
+        _ if has_no_language => {}
         _ if !is_handler(handler.get_ref()) => problems.at(
             handler.span(),
             format!("`{}` is not a handler", handler.get_ref()),

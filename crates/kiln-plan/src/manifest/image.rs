@@ -4,7 +4,7 @@ use super::kind::a;
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
-use kiln_record::{ArtifactKind, HealthCheck, TreePath};
+use kiln_record::{ArtifactKind, HealthCheck, TreePath, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -178,7 +178,7 @@ fn image_section(
         Some(user) => {
             checker.problems.at(
                 user.span(),
-                format!("`{}` is not a numeric user and group", user.get_ref().escape_debug()),
+                format!("`{}` is not a numeric user and group", excerpt(user.get_ref())),
                 "write both as numbers, such as \"65534:65534\": only numbers say everywhere that it is not root",
             );
             None
@@ -352,7 +352,7 @@ impl Checker<'_, '_> {
                 }
                 _ => self.problems.at(
                     port.span(),
-                    format!("`{}` is not a port", port.get_ref().escape_debug()),
+                    format!("`{}` is not a port", excerpt(port.get_ref())),
                     "write a number from 1 to 65535, with /udp where it is not TCP: \"8080\" or \"53/udp\"",
                 ),
             }
@@ -375,7 +375,7 @@ impl Checker<'_, '_> {
             _ => {
                 self.problems.at(
                     folder.span(),
-                    format!("`{}` under `{key}` is not an absolute path of a folder", text.escape_debug()),
+                    format!("`{}` under `{key}` is not an absolute path of a folder", excerpt(text)),
                     "write it from the root, without `.`, `..` and a slash at the end, such as \"/data\"",
                 );
                 None
@@ -390,7 +390,7 @@ impl Checker<'_, '_> {
         }
         self.problems.at(
             signal.span(),
-            format!("`{}` is not a signal that ends a container", signal.get_ref().escape_debug()),
+            format!("`{}` is not a signal that ends a container", excerpt(signal.get_ref())),
             format!("use one of: {}", SIGNALS.join(", ")),
         );
         None
@@ -406,7 +406,7 @@ impl Checker<'_, '_> {
                 None => {
                     self.problems.at(
                         text.span(),
-                        format!("`{}` is not a time", text.get_ref().escape_debug()),
+                        format!("`{}` is not a time", excerpt(text.get_ref())),
                         "write whole seconds or minutes up to an hour, such as \"5 s\" or \"1 min\"",
                     );
                     usual

@@ -27,6 +27,7 @@ pub use package::{Bytecode, DropRule, PackageSection, Strip};
 pub use python::{BUILD_VARIABLES, BuildSection, Installer, LockKind, PythonSection};
 pub use reproducible::Reproducible;
 pub use smoke::{SmokeEvent, SmokeMatch, SmokeStatus};
+use source::SourceTables;
 pub use source::{APP_FOLDER, SourceSection};
 pub use step::{STEP_SCRATCH, STEP_VARIABLES, StepInput, StepOutput, StepSection, StepSpans};
 pub use target::TargetSection;
@@ -73,8 +74,8 @@ pub struct Manifest {
     pub handler: Option<String>,
     /// Layers that the function is used with, in order.
     pub layers: Vec<ArtifactName>,
-    /// The artifact's own files.
-    pub source: Option<SourceSection>,
+    /// The artifact's own files: folders of the workspace, in order.
+    pub sources: Vec<SourceSection>,
     /// Files that it takes from git repositories, in order.
     pub upstreams: Vec<UpstreamSection>,
     /// Programs that make files of it, in the order of the manifest.
@@ -114,8 +115,9 @@ struct File {
     layers: Vec<Spanned<String>>,
     /// What it is for.
     target: TargetTable,
-    /// Files of the workspace.
-    source: Option<SourceSection>,
+    /// Files of the workspace: one folder, or several.
+    #[serde(default)]
+    source: SourceTables,
     /// Files of repositories elsewhere.
     #[serde(default)]
     upstream: Vec<UpstreamSection>,
@@ -146,7 +148,7 @@ impl File {
     /// Refuses a manifest of nothing.
     fn check_content(&self, problems: &mut Problems<'_>) {
         let has_files = self.dockerfile.is_some()
-            || self.source.is_some()
+            || !self.source.0.is_empty()
             || !self.upstream.is_empty()
             || !self.step.is_empty();
         if !has_files && self.python.is_none() {
@@ -191,9 +193,9 @@ impl Manifest {
         let runtime = target::runtime(&parsed.target, kind, own, &mut problems);
         let (architectures, is_index) =
             target::architectures(&parsed.target, kind, &name, output, &mut problems);
-        let handler = handler::parse(parsed.handler, kind, &mut problems);
+        let handler = handler::parse(parsed.handler, kind, runtime.as_deref(), &mut problems);
         let (layers, layer_spans) = layers::parse(&parsed.layers, kind, &mut problems);
-        let source = parsed.source.map(|source| source.parse(by_dockerfile, &mut problems));
+        let sources = parsed.source.parse(by_dockerfile, &mut problems);
         let upstreams = upstream::parse(parsed.upstream, &name, &mut problems);
         let taken: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
         let steps = step::parse(parsed.step, &name, &taken, &mut problems);
@@ -226,7 +228,7 @@ impl Manifest {
             is_index,
             handler,
             layers,
-            source,
+            sources,
             upstreams,
             steps,
             python,
@@ -272,10 +274,11 @@ impl Manifest {
         }
     }
 
-    /// The folder of the tree that the artifact's own files are in; none where that is the tree's root.
+    /// The folder of the tree that the artifact's own files are in, those of its first source folder if it has several; none
+    /// where that is the tree's root.
     #[must_use]
     pub fn source_folder(&self) -> Option<&str> {
-        self.own_folder(self.source.as_ref().and_then(|source| source.into.as_deref()))
+        self.own_folder(self.sources.first().and_then(|source| source.into.as_deref()))
     }
 
     /// The folder of the tree that files go to which no distribution brings; `into` is what the manifest says

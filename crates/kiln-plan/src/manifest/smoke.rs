@@ -3,7 +3,7 @@
 use super::path::beside_manifest;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
-use kiln_record::ArtifactKind;
+use kiln_record::{ArtifactKind, excerpt};
 use serde::{Deserialize, Serialize};
 
 /// The most events of one manifest.
@@ -106,7 +106,7 @@ pub(super) fn parse(
         if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
             problems.at(
                 table.name.span(),
-                format!("`{}` is not a name for an event", name.escape_debug()),
+                format!("`{}` is not a name for an event", excerpt(&name)),
                 "write a few words on one line",
             );
         }

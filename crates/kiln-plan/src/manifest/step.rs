@@ -7,7 +7,7 @@ use crate::duration::parse_seconds;
 use crate::problem::Problems;
 use crate::size::parse_size;
 use crate::spanned::Spanned;
-use kiln_record::{ArtifactName, BaseName, TreePath};
+use kiln_record::{ArtifactName, BaseName, TreePath, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -191,7 +191,7 @@ pub(super) fn parse(
         if !is_name(name) {
             problems.at(
                 span.clone(),
-                format!("`{}` is not the name of a step", name.escape_debug()),
+                format!("`{}` is not the name of a step", excerpt(name)),
                 "a name has lower-case letters, digits and `-`, and begins with a letter",
             );
         } else if name == artifact.as_str() || taken.contains(&name.as_str()) {
@@ -243,7 +243,7 @@ fn step(table: StepTable, known: &[&str], problems: &mut Problems<'_>) -> StepSe
         if text.is_empty() || text.contains(['=', '\0']) || value.contains('\0') {
             problems.at(
                 variable.span(),
-                format!("the variable `{}` cannot be set", text.escape_debug()),
+                format!("the variable `{}` cannot be set", excerpt(text)),
                 "a name is not empty and has no `=`",
             );
         } else if STEP_VARIABLES.contains(&text.as_str()) {
@@ -261,7 +261,7 @@ fn step(table: StepTable, known: &[&str], problems: &mut Problems<'_>) -> StepSe
             if !is_absolute(stated.get_ref()) {
                 problems.at(
                     stated.span(),
-                    format!("`{}` is not an absolute path", stated.get_ref().escape_debug()),
+                    format!("`{}` is not an absolute path", excerpt(stated.get_ref())),
                     "name a folder of the container, such as \"/src\"",
                 );
             }
@@ -288,7 +288,7 @@ fn step(table: StepTable, known: &[&str], problems: &mut Problems<'_>) -> StepSe
         parse_seconds(stated.get_ref(), LONGEST).unwrap_or_else(|| {
             problems.at(
                 stated.span(),
-                format!("`{}` is not a time that a step may take", stated.get_ref().escape_debug()),
+                format!("`{}` is not a time that a step may take", excerpt(stated.get_ref())),
                 "write seconds or minutes, up to 360 min: timeout = \"20 min\"",
             );
             TIMEOUT
@@ -443,7 +443,7 @@ fn outputs(
 fn check_place(path: &str) -> Result<(), (String, &'static str)> {
     if !is_absolute(path) {
         return Err((
-            format!("`{}` is not an absolute path of the container", path.escape_debug()),
+            format!("`{}` is not an absolute path of the container", excerpt(path)),
             "begin with `/`, without `.`, `..`, empty parts and a slash at the end: \"/src\"",
         ));
     }

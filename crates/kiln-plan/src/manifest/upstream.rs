@@ -2,7 +2,7 @@
 
 use super::source::everything;
 use crate::problem::Problems;
-use kiln_record::{ArtifactName, TreePath};
+use kiln_record::{ArtifactName, TreePath, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ impl UpstreamSection {
             && self.name.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !is_name {
             return Some((
-                format!("`upstream.name`: `{}` is not a name", self.name.escape_debug()),
+                format!("`upstream.name`: `{}` is not a name", excerpt(&self.name)),
                 "use small letters, digits, `-`, `_` and `.`, with a letter or digit first",
             ));
         }
@@ -58,7 +58,7 @@ impl UpstreamSection {
                 format!(
                     "upstream `{}`: `{}` is not a commit, tag or branch",
                     self.name,
-                    self.revision.escape_debug()
+                    excerpt(&self.revision)
                 ),
                 "write the name of a tag or a branch, or a commit's 40 digits",
             ));
@@ -85,7 +85,7 @@ impl UpstreamSection {
 /// is refused, and so is a password: the manifest is shared.
 fn problem_of_address(git: &str) -> Option<String> {
     if git.is_empty() || git.starts_with('-') || git.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Some(format!("`{}` is not the address of a repository", git.escape_debug()));
+        return Some(format!("`{}` is not the address of a repository", excerpt(git)));
     }
     let Some((scheme, rest)) = git.split_once("://") else {
         let is_scp_like = git.split_once(':').is_some_and(|(host, path)| {

@@ -26,6 +26,9 @@ struct Covered<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     step_definitions: Vec<Digest>,
     rules: Option<Digest>,
+    // Absent where the rules of source folders did nothing that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ruled: Option<Digest>,
 }
 
 /// The digest of everything that decides bytes or findings.
@@ -40,6 +43,7 @@ pub(super) fn plan_digest(parts: &Parts, read: &PlanInputs, inputs: &[Input], ep
         build_definition: parts.build.as_ref().map(|build| build.base.definition.digest),
         step_definitions: steps.chain(parts.recipe_bases()).map(|base| base.definition.digest).collect(),
         rules: read.rules,
+        ruled: read.ruled,
     })
 }
 
@@ -53,7 +57,10 @@ pub(super) fn manifest_digest(manifest: &Manifest, target: &Target) -> Digest {
         target: &'a Target,
         handler: &'a Option<String>,
         layers: &'a [ArtifactName],
-        source: &'a Option<SourceSection>,
+        source: Option<&'a SourceSection>,
+        // Absent where there is one source folder, so that such manifests keep their digests.
+        #[serde(skip_serializing_if = "<[SourceSection]>::is_empty")]
+        more_sources: &'a [SourceSection],
         #[serde(skip_serializing_if = "<[UpstreamSection]>::is_empty")]
         upstreams: &'a [UpstreamSection],
         python: &'a Option<PythonSection>,
@@ -77,7 +84,8 @@ pub(super) fn manifest_digest(manifest: &Manifest, target: &Target) -> Digest {
         target,
         handler: &manifest.handler,
         layers: &manifest.layers,
-        source: &manifest.source,
+        source: manifest.sources.first(),
+        more_sources: manifest.sources.get(1..).unwrap_or_default(),
         upstreams: &manifest.upstreams,
         python: &manifest.python,
         check: &manifest.check,

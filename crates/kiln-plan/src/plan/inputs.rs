@@ -49,9 +49,8 @@ pub(super) fn inputs(
     }
     inputs.extend(read.local.iter().map(file(InputRole::Source)));
     inputs.extend(read.check_files.iter().map(file(InputRole::Check)));
-    if let (Some(source), Some(digest)) = (&manifest.source, &read.source) {
-        inputs.push(input(InputRole::Source, &source.path, digest));
-    }
+    let sources = manifest.sources.iter().zip(&read.sources);
+    inputs.extend(sources.map(|(source, digest)| input(InputRole::Source, &source.path, digest)));
     inputs.extend(parts.upstreams.iter().map(|one| input(InputRole::Upstream, &one.name, &one.tree)));
     inputs.extend(parts.steps.iter().map(|step| base(InputRole::StepBase, &step.base)));
     inputs.extend(

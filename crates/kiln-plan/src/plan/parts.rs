@@ -62,7 +62,7 @@ impl Parts {
         let stated = manifest.stated_name();
         Ok(Self {
             platform,
-            base: PinnedBase::new(definition, lock.as_ref(), platform)?,
+            base: PinnedBase::new(definition, lock.as_ref(), platform)?.among(&workspace.bases),
             upstreams: locked_upstreams(stated, &manifest.upstreams, workspace.artifact_locks.get(stated))?,
             build: build_plan(workspace, manifest, read, platform)?,
             steps: step_plans(workspace, manifest, platform)?,

@@ -5,8 +5,10 @@ use kiln_record::{ArtifactName, Digest, Epoch};
 /// What the caller read from the workspace for one artifact.
 #[derive(Clone, Debug, Default)]
 pub struct PlanInputs {
-    /// Digest of the artifact's own source tree, if it has a source.
-    pub source: Option<Digest>,
+    /// Digests of the artifact's own source trees, in the order of its source folders.
+    pub sources: Vec<Digest>,
+    /// Digest of what the rules of source folders did, where that is told in the record.
+    pub ruled: Option<Digest>,
     /// Path in the workspace and digest of the dependency lock.
     pub lock: Option<(String, Digest)>,
     /// Paths and digests of the files that the lock includes.

@@ -7,7 +7,7 @@
 use crate::Problem;
 use crate::spanned::Spanned;
 use globset::{Glob, GlobMatcher};
-use kiln_record::DistributionName;
+use kiln_record::{DistributionName, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -72,7 +72,7 @@ impl NamePattern {
             && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'*'))
             && !text.contains("--");
         if !normal {
-            return Err(format!("`{}` is no pattern for names in normal form", text.escape_debug()));
+            return Err(format!("`{}` is no pattern for names in normal form", excerpt(text)));
         }
         if text.bytes().all(|c| c == b'*') {
             return Err(format!("`{text}` binds every name to one index"));
@@ -148,7 +148,7 @@ pub(crate) fn named_indexes(
         if !is_name || name == RESERVED {
             return Err(problem(
                 table.name.span(),
-                format!("`{}` is not a name for an index", name.escape_debug()),
+                format!("`{}` is not a name for an index", excerpt(name)),
                 "use lower-case letters, digits and `-`, such as \"acme\"; `default` is what is configured elsewhere",
             ));
         }
@@ -235,7 +235,7 @@ fn place(
             if !is_variable || variable.get_ref().is_empty() {
                 return Err(problem(
                     variable.span(),
-                    format!("`{}` is not the name of a variable", variable.get_ref().escape_debug()),
+                    format!("`{}` is not the name of a variable", excerpt(variable.get_ref())),
                     "write it without `$`, such as url-env = \"ACME_INDEX_URL\"",
                 ));
             }

@@ -2,11 +2,13 @@
 
 mod index;
 mod policy;
+mod registry;
 mod runtime;
 
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub(crate) use policy::check_policy;
 pub use policy::{PolicyException, PolicyLevel, PolicySection};
+pub use registry::RegistryMirrorSetting;
 
 use crate::Problem;
 use crate::spanned::Spanned;
@@ -25,6 +27,8 @@ pub struct Settings {
     pub indexes: Vec<NamedIndex>,
     /// The Debian mirror to use, if the workspace names one.
     pub debian_mirror: Option<String>,
+    /// Mirrors of container registries.
+    pub registries: Vec<RegistryMirrorSetting>,
     /// Levels and exceptions for findings.
     pub policy: PolicySection,
     /// Targets that the workspace adds to Lambda's runtimes.
@@ -50,6 +54,9 @@ struct File {
     /// Targets besides the runtimes of Lambda.
     #[serde(default)]
     runtime: Vec<Spanned<RuntimeTable>>,
+    /// Mirrors of container registries.
+    #[serde(default)]
+    registry: Vec<RegistryMirrorSetting>,
     /// Further package indexes.
     #[serde(default)]
     index: Vec<Spanned<IndexTable>>,
@@ -100,6 +107,7 @@ impl Settings {
             indexes: named_indexes(file, text, parsed.index, parsed.python.index.is_some())?,
             python_index: parsed.python.index,
             debian_mirror: parsed.debian.mirror,
+            registries: parsed.registry,
             runtimes: own_runtimes(file, text, parsed.runtime)?,
             policy: parsed.policy,
         })

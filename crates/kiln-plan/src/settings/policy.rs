@@ -1,7 +1,7 @@
 //! `[policy]`: what is made of findings, in `kiln.toml` and in manifests.
 
 use crate::Problem;
-use kiln_record::{Code, Level};
+use kiln_record::{Code, DistributionName, Level};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -76,7 +76,12 @@ impl PolicySection {
 pub(crate) fn check_policy(file: &str, policy: &PolicySection) -> Result<(), Problem> {
     let lowered =
         policy.levels.iter().filter(|(_, level)| **level != PolicyLevel::Deny).map(|(code, _)| *code);
-    let excused = policy.exceptions.iter().map(|exception| exception.code);
+    // A wheel whose own list of files is wrong is still the file that the lock names, so a person can take it.
+    let by_name = |exception: &&PolicyException| {
+        exception.code == Code::RecordMismatch
+            && exception.subject.as_ref().is_some_and(|subject| subject.parse::<DistributionName>().is_ok())
+    };
+    let excused = policy.exceptions.iter().filter(|one| !by_name(one)).map(|exception| exception.code);
     if let Some(code) = lowered.chain(excused).find(|code| code.is_integrity()) {
         return Err(Problem::in_file(
             file,
@@ -104,4 +109,27 @@ pub(crate) fn check_policy(file: &str, policy: &PolicySection) -> Result<(), Pro
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Settings;
+
+    #[test]
+    fn a_wrong_record_is_accepted_for_one_distribution_and_nothing_else_of_its_kind() {
+        let check = |code: &str, subject: &str| {
+            let text = format!(
+                "format = \"1\"\n[[policy.exception]]\ncode = \"{code}\"\n{subject}reason = \"looked at\"\nuntil = \"2999-01-01\"\n"
+            );
+            Settings::parse("kiln.toml", &text.into()).map(|_| ()).map_err(|problem| problem.message)
+        };
+        assert_eq!(check("record-mismatch", "subject = \"alpha\"\n"), Ok(()));
+        for (code, subject) in [
+            ("record-mismatch", ""),
+            ("record-mismatch", "subject = \"alpha 1.0\"\n"),
+            ("path-collision", "subject = \"alpha\"\n"),
+        ] {
+            assert!(check(code, subject).unwrap_err().contains("the policy accepts"), "{code} {subject}");
+        }
+    }
 }

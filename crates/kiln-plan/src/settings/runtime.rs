@@ -2,7 +2,7 @@
 
 use crate::Problem;
 use crate::spanned::Spanned;
-use kiln_record::{OperatingSystem, Provided, Runtime, runtimes};
+use kiln_record::{OperatingSystem, Provided, PythonPatch, Runtime, runtimes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub(crate) struct RuntimeTable {
     loaders: Option<Vec<String>>,
     python: Option<Spanned<String>>,
     provides: Option<Vec<Provided>>,
+    reason: Option<Spanned<String>>,
 }
 
 /// Reads the targets of a workspace.
@@ -48,14 +49,21 @@ pub(crate) fn own_runtimes(
                 "give it one without spaces",
             ));
         }
-        if Runtime::named(&table.name).is_some() || own.iter().any(|known| known.name == table.name) {
-            return Err(problem(
-                span,
-                format!("there is a runtime `{}` already", table.name),
-                "choose another name; `like` takes over what a runtime of Lambda has",
-            ));
+        let reason = table.reason.as_ref().map(|reason| reason.get_ref().trim()).filter(|r| !r.is_empty());
+        let lambdas = Runtime::named(&table.name);
+        let taken = own.iter().any(|known| known.name == table.name);
+        if taken || (lambdas.is_some() && (reason.is_none() || table.like.is_some())) {
+            let help = match lambdas.filter(|_| !taken) {
+                Some(_) => {
+                    "to state other facts of it, say in `reason` how they are known, without `like`; for a target of your own choose another name, and take over with `like` what a runtime of Lambda has"
+                }
+                None => "choose another name; `like` takes over what another runtime has",
+            };
+            return Err(problem(span, format!("there is a runtime `{}` already", table.name), help));
         }
         let like = match &table.like {
+            // Without another one, a row of Lambda's is what is corrected.
+            None => lambdas.map(Arc::clone),
             Some(name) => {
                 let known =
                     Runtime::named(name.get_ref()).or_else(|| own.iter().find(|r| r.name == *name.get_ref()));
@@ -69,7 +77,6 @@ pub(crate) fn own_runtimes(
                 })?;
                 Some(Arc::clone(known))
             }
-            None => None,
         };
         let pair = |value: &Spanned<String>| {
             numbers(value.get_ref())
@@ -84,7 +91,22 @@ pub(crate) fn own_runtimes(
                 })
         };
         let glibc = table.glibc.as_ref().map(pair).transpose()?;
-        let python = table.python.as_ref().map(pair).transpose()?;
+        let stated = table.python.as_ref().map(|value| release(value, reason, &problem)).transpose()?;
+        if let (Some((python, _)), Some(value), Some(lambdas)) = (&stated, &table.python, lambdas)
+            && lambdas.python != Some(*python)
+        {
+            return Err(problem(
+                value.span(),
+                format!("`{}` is not a release of the Python that {} has", value.get_ref(), lambdas.name),
+                "state its bug-fix release, or describe another target under another name",
+            ));
+        }
+        let (python, patch) = match stated {
+            Some((python, patch)) => (Some(python), patch),
+            None => {
+                (like.as_ref().and_then(|l| l.python), like.as_ref().and_then(|l| l.python_patch.clone()))
+            }
+        };
         let mut interfaces = like.as_ref().map(|l| l.system.interfaces.clone()).unwrap_or_default();
         for (interface, version) in table.interfaces {
             if numbers(version.get_ref()).is_none() {
@@ -117,7 +139,8 @@ pub(crate) fn own_runtimes(
                 libraries: from(table.libraries, like.as_ref().map(|l| &l.system.libraries)),
                 loaders: from(table.loaders, like.as_ref().map(|l| &l.system.loaders)),
             },
-            python: python.or(like.as_ref().and_then(|l| l.python)),
+            python,
+            python_patch: patch,
             provides: table
                 .provides
                 .or_else(|| like.as_ref().map(|l| l.provides.clone()))
@@ -126,6 +149,33 @@ pub(crate) fn own_runtimes(
         }));
     }
     Ok(own)
+}
+
+/// A version of Python with or without its bug-fix release, which is a claim about somebody else's machine and needs
+/// its reason.
+fn release(
+    value: &Spanned<String>,
+    reason: Option<&str>,
+    problem: &dyn Fn(std::ops::Range<usize>, String, &str) -> Problem,
+) -> Result<((u32, u32), Option<PythonPatch>), Problem> {
+    let text = value.get_ref();
+    match (numbers(text).as_deref(), reason) {
+        (Some([major, minor]), _) => Ok(((*major, *minor), None)),
+        (Some([major, minor, patch]), Some(reason)) => Ok((
+            (*major, *minor),
+            Some(PythonPatch { number: *patch, known: format!("kiln.toml: {reason}") }),
+        )),
+        (Some([_, _, _]), None) => Err(problem(
+            value.span(),
+            format!("`{text}` states a bug-fix release without a `reason`"),
+            "say how it is known, such as reason = \"sys.version of the deployed function, 2026-05-04\"",
+        )),
+        _ => Err(problem(
+            value.span(),
+            format!("`{text}` is not a version of two or three numbers"),
+            "write it such as \"3.13\", or with the bug-fix release \"3.13.9\" and a reason",
+        )),
+    }
 }
 
 fn numbers(text: &str) -> Option<Vec<u32>> {
@@ -159,9 +209,30 @@ mod tests {
     }
 
     #[test]
+    fn the_release_of_a_runtime_is_stated_with_its_reason() {
+        let settings = parse(
+            "[[runtime]]\nname = \"python3.11\"\npython = \"3.11.9\"\nreason = \"pinned runtime version\"\n\
+             [[runtime]]\nname = \"acme\"\nlike = \"python3.12\"\n\
+             [[runtime]]\nname = \"older\"\nlike = \"python3.12\"\npython = \"3.11\"\n",
+        )
+        .unwrap();
+        let [lambdas, acme, older] = &settings.runtimes[..] else { panic!("{:?}", settings.runtimes) };
+        assert_eq!(lambdas.python_release().as_deref(), Some("3.11.9"));
+        assert_eq!(lambdas.python_patch.as_ref().unwrap().known, "kiln.toml: pinned runtime version");
+        assert_eq!((lambdas.system.glibc, lambdas.provides("boto3")), ((2, 26), true));
+        assert_eq!(acme.python_release().as_deref(), Some("3.12.12"));
+        assert_eq!((older.python, older.python_release()), (Some((3, 11)), None));
+    }
+
+    #[test]
     fn what_is_wrong_is_pointed_at() {
         for (table, line, words) in [
             ("name = \"python3.12\"\nglibc = \"2.28\"", 2, "already"),
+            ("name = \"python3.12\"\nreason = \" \"", 2, "already"),
+            ("name = \"python3.12\"\npython = \"3.12.3\"", 2, "already"),
+            ("name = \"python3.12\"\npython = \"3.11.3\"\nreason = \"x\"", 4, "`3.11.3`"),
+            ("name = \"a\"\nlike = \"python3.12\"\npython = \"3.12.3\"", 5, "without a `reason`"),
+            ("name = \"a\"\nlike = \"python3.12\"\npython = \"3\"", 5, "two or three numbers"),
             ("name = \"a\"", 2, "no glibc version"),
             ("name = \"a\"\nglibc = \"two\"", 4, "`two`"),
             ("name = \"a\"\nlike = \"python2\"", 4, "`python2`"),

@@ -1,10 +1,10 @@
 //! What manifests say about bases and about each other.
 
 use crate::Problem;
-use crate::base::{BaseDefinition, BaseLock};
+use crate::base::{BaseDefinition, BaseLock, known_base, usual_base_name};
 use crate::dockerfile::Dockerfile;
 use crate::manifest::{BaseChoice, Manifest, TargetSection};
-use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform};
+use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform, Runtime};
 use std::collections::BTreeMap;
 
 /// What there is to name.
@@ -43,12 +43,7 @@ pub(super) fn references(
         match bases.get(base) {
             None if broken_bases.contains_key(base) => of_bases.extend(broken_bases[base].clone()),
             None => {
-                let known: Vec<&str> = bases.keys().map(BaseName::as_str).collect();
-                problem(
-                    span,
-                    format!("there is no base `{base}`"),
-                    format!("add images/{base}.toml, or use one of: {}", known.join(", ")),
-                );
+                problem(span, format!("there is no base `{base}`"), no_base(manifest, base, bases));
             }
             Some((definition, _)) => {
                 let platform = Platform { architecture: manifest.target.architecture };
@@ -94,6 +89,46 @@ pub(super) fn references(
     }
     problems.extend(of_bases);
     problems
+}
+
+/// What helps where a base is not there: a base of the workspace for the same Python, the command that makes the one that is
+/// named, or any other.
+fn no_base(
+    manifest: &Manifest,
+    base: &BaseName,
+    bases: &BTreeMap<BaseName, (BaseDefinition, Option<BaseLock>)>,
+) -> String {
+    let is_its_own = matches!(&manifest.base, BaseChoice::Named { name, .. } if name == base);
+    let runtime = manifest.target.runtime.as_ref().filter(|_| is_its_own);
+    let fits = |definition: &BaseDefinition| {
+        runtime.is_none_or(|runtime| runtime.python.is_none() || definition.python() == runtime.python)
+    };
+    let fitting: Vec<&str> =
+        bases.values().filter(|(definition, _)| fits(definition)).map(|(one, _)| one.name.as_str()).collect();
+    let there = match fitting.is_empty() {
+        true => String::new(),
+        false => format!("use one of: {}, or ", fitting.join(", ")),
+    };
+    let makes = |name: &str, runtime: &Runtime| format!("kiln lock --base {name} --runtime {}", runtime.name);
+    match runtime.filter(|runtime| known_base(runtime, &[]).is_some()) {
+        // A name of another Python is a slip, or a runtime that was forgotten: nothing is made by it.
+        Some(runtime) if says_other_python(base, runtime) => {
+            let usual = usual_base_name(runtime);
+            match fitting.is_empty() && !bases.keys().any(|name| name.as_str() == usual) {
+                true => format!("make and pin the one of {}: {}", runtime.name, makes(&usual, runtime)),
+                false => format!("{there}add images/{base}.toml"),
+            }
+        }
+        Some(runtime) => format!("{there}make and pin it: {}", makes(base.as_str(), runtime)),
+        None => format!("{there}add images/{base}.toml"),
+    }
+}
+
+/// Whether the name of a base speaks of another Python than that of a runtime: `python-3.14`.
+fn says_other_python(base: &BaseName, runtime: &Runtime) -> bool {
+    let version = base.as_str().strip_prefix("python-").and_then(|version| version.split_once('.'));
+    let version = version.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    version.is_some() && version != runtime.python
 }
 
 /// What a zip is for.

@@ -1,8 +1,9 @@
 """Build the wheel of a source distribution by asking its build backend (PEP 517).
 
-Run by kiln inside a base image as `python3 -S -s -c <this text> <request as JSON>`, on Python 3.9 or later, with the
-standard library and what the lock of build requirements brings. There is no network. The wheel goes to `out`; whatever
-the backend prints goes to standard error; the last line on standard output that starts with MARKER carries a report.
+Run by kiln inside a base image as `python3 -I -S -B -c <supervisor.py and this text> <request as JSON>`, on Python 3.9 or later,
+with the standard library alone. The build is a process of another user, started as `python3 -S -s` with what the lock of build
+requirements brings; there is no network. The wheel goes to `out`; whatever the backend prints goes to standard error. Standard
+output is one line that starts with MARKER and carries a report.
 """
 
 import importlib
@@ -15,13 +16,33 @@ import sys
 import traceback
 
 MARKER = "KILN-SDIST-REPORT "
+# A build is ended from outside where it takes too long.
+SECONDS = 24 * 3600
 
 
 def main():
     request = json.loads(sys.argv[1])
-    answers = os.dup(1)
-    # A backend and the programs that it starts print as they like: that is the log.
-    os.dup2(2, 1)
+    if "judged" in request:
+        judged(request)
+    share_errors()
+    with open("/proc/self/cmdline", "rb") as file:
+        words = file.read().split(b"\0")
+    script = words[words.index(b"-c") + 1]
+    words = [sys.executable, "-S", "-s", "-c", script, json.dumps(dict(request, judged=True))]
+    ended = apart(lambda: os.execv(sys.executable, words), request["user"], SECONDS)
+    if ended.tampered:
+        report = {"tampered": ended.why}
+    elif ended.answer is None:
+        os._exit(1 if ended.code is None else ended.code)
+    else:
+        report = ended.answer.decode("utf-8", "replace")
+    # What was answered is read outside, as a text.
+    print("\n" + MARKER + json.dumps({"answer": report} if type(report) is str else report), flush=True)
+
+
+def judged(request):
+    process, dumps = os.getpid(), json.dumps
+    os.set_inheritable(ANSWER, False)
     os.umask(0o022)
     for name in ("HOME", "TMPDIR"):
         os.makedirs(os.environ[name], exist_ok=True)
@@ -41,8 +62,12 @@ def main():
         traceback.print_exception(type(error), error, error.__traceback__)
         sys.stderr.flush()
         os._exit(1)
-    sys.stderr.flush()
-    os.write(answers, ("\n" + MARKER + json.dumps(report) + "\n").encode())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            continue
+    reply(dumps(report).encode("ascii"), 0, process)
 
 
 def offer_python(folder):

@@ -1,6 +1,6 @@
 //! Bytecode: the script that compiles an artifact's modules in its base, its request and its report.
 
-use super::report::last_report;
+use super::report::only_report;
 use crate::error::PythonError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl CompileReport {
     /// [`PythonError::ImportReport`] if there is none or it is not what the script writes.
     pub fn from_stdout(stdout: &[u8]) -> Result<Self, PythonError> {
         let error = |reason: String| PythonError::ImportReport { reason };
-        let line = last_report(stdout, MARKER).ok_or_else(|| error("the compiler wrote none".to_owned()))?;
+        let line = only_report(stdout, MARKER).map_err(error)?;
         serde_json::from_slice(line).map_err(|e| error(e.to_string()))
     }
 
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_report_says_what_is_used() {
-        let stdout = b"noise\nKILN-COMPILE-REPORT {\"magic\": \"a70d0d0a\", \"tag\": \"cpython-311\", \"failed\": {\"a/b.py\": \"E\"}}\n";
+        let stdout = b"\nKILN-COMPILE-REPORT {\"magic\": \"a70d0d0a\", \"tag\": \"cpython-311\", \"failed\": {\"a/b.py\": \"E\"}}\n";
         let report = CompileReport::from_stdout(stdout).unwrap();
         assert!(report.is_used_unchecked(b"\xa7\x0d\x0d\x0a\x01\0\0\0rest"));
         assert!(!report.is_used_unchecked(b"\xa7\x0d\x0d\x0a\0\0\0\0rest"), "it has a time");

@@ -1,12 +1,17 @@
-//! How a program in a base reports: one marked line on standard output, among whatever else is written there.
+//! How a program in a base reports: one marked line on standard output, which nothing that is judged can write to.
 
 /// How many of the last lines of a traceback or of standard error a finding shows.
 pub(crate) const LINES_SHOWN: usize = 12;
 
-/// The last report that a program wrote: what follows `marker` on its line. Code that runs beside the program
-/// can write to standard output as well, so whatever precedes the last report counts for nothing.
-pub(crate) fn last_report<'a>(stdout: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
-    stdout.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(marker)).next_back()
+/// The report of a program: what follows `marker` on the only line that it wrote. A program that judges code keeps
+/// its standard output to itself, so whatever else is there shows that it did not.
+pub(crate) fn only_report<'a>(stdout: &'a [u8], marker: &[u8]) -> Result<&'a [u8], String> {
+    let written = stdout.trim_ascii();
+    if written.is_empty() {
+        return Err("there is none on standard output".to_owned());
+    }
+    let line = written.strip_prefix(marker).filter(|line| !line.contains(&b'\n'));
+    line.ok_or_else(|| "standard output has something else than one report".to_owned())
 }
 
 /// Replaces the control characters of a text that code under check may have written.

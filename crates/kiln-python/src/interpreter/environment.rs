@@ -15,6 +15,8 @@ pub struct TargetEnvironment {
     tags: Vec<String>,
     ranks: BTreeMap<String, usize>,
     python: (u32, u32),
+    release: String,
+    release_known: Option<String>,
     base_version: String,
     base_glibc: Option<(u32, u32)>,
     glibc: Option<(u32, u32)>,
@@ -34,6 +36,20 @@ pub struct Verdict {
     pub values: Vec<String>,
 }
 
+/// How a condition hangs on the bug-fix release of Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PatchMatters {
+    /// Whether it holds for the target.
+    pub(crate) target: bool,
+    /// Whether it holds for the base's Python.
+    pub(crate) base: bool,
+    /// The first later release of the same minor version for which it is otherwise than for the target.
+    pub(crate) later: Option<String>,
+}
+
+/// The highest bug-fix release that is tried; no minor version of Python has had more than 25.
+const NEWEST_PATCH: u32 = 40;
+
 /// What the one who evaluates a marker asks for.
 pub(crate) struct Asked<'a> {
     /// Extras, in normal form.
@@ -46,11 +62,12 @@ impl TargetEnvironment {
     /// Joins what the base has with what the runtime has.
     ///
     /// `platform_release` and `platform_version` are left out: they describe the kernel of whatever machine
-    /// evaluates them, and a build must not depend on that.
+    /// evaluates them, and a build must not depend on that. The full version of Python is the runtime's, as
+    /// far as its bug-fix release is known, and the base's otherwise.
     ///
     /// # Errors
-    /// [`PythonError::PythonDiffers`] if the base's interpreter is not CPython of the runtime's version (a
-    /// bug-fix release may differ: AWS moves it without notice); [`PythonError::MachineDiffers`] if the base
+    /// [`PythonError::PythonDiffers`] if the base's interpreter is not CPython of the runtime's version (its
+    /// bug-fix release may be another); [`PythonError::MachineDiffers`] if the base
     /// is for another machine.
     pub fn new(
         base: &Interpreter,
@@ -89,11 +106,18 @@ impl TargetEnvironment {
                 v.name() == name && !matches!(v, Variable::PlatformRelease | Variable::PlatformVersion)
             })
         });
+        let release = runtime.python_release().unwrap_or_else(|| base.version.clone());
+        // CPython's own version is that of the language.
+        for variable in [Variable::PythonFullVersion, Variable::ImplementationVersion] {
+            values.insert(variable.name().to_owned(), release.clone());
+        }
         Ok(Self {
             values,
             tags,
             ranks,
             python,
+            release,
+            release_known: runtime.python_patch.as_ref().map(|patch| patch.known.clone()),
             base_version: base.version.clone(),
             base_glibc: base.glibc,
             glibc,
@@ -128,12 +152,41 @@ impl TargetEnvironment {
         self.python
     }
 
+    /// The full version of the target's Python, such as `3.11.13`.
+    #[must_use]
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// The full version of the base's Python, which is what the checks run.
+    #[must_use]
+    pub fn base_release(&self) -> &str {
+        &self.base_version
+    }
+
+    /// The target's Python for messages, with how it is known: `python3.11 has Python 3.11.13 (seen on 2025-06-16)`.
+    #[must_use]
+    pub fn release_told(&self) -> String {
+        match &self.release_known {
+            Some(known) => format!("{} has Python {} ({known})", self.runtime, self.release),
+            None => format!(
+                "kiln does not know the bug-fix release of {}: the base's, {}, is taken",
+                self.runtime, self.release
+            ),
+        }
+    }
+
+    /// The target's name.
+    #[must_use]
+    pub fn runtime(&self) -> &str {
+        &self.runtime
+    }
+
     /// Evaluates a marker for the target. With several extras it holds if it holds for any of them, as in
     /// pip.
     ///
     /// # Errors
-    /// [`PythonError::Marker`] if the text is no marker, or if its value depends on the kernel of the
-    /// machine.
+    /// [`PythonError::Marker`] if the text is no marker, or if its value depends on the kernel.
     pub fn evaluate(&self, marker: &str, extras: &[String]) -> Result<Verdict, PythonError> {
         let parsed = Marker::parse(marker)?;
         let none = [String::new()];
@@ -169,6 +222,45 @@ impl TargetEnvironment {
         self.verdict(&parsed, marker, value, asked)
     }
 
+    /// Whether a marker's value is another for another bug-fix release of the same Python; `None` if it is the same
+    /// for all of them, or no marker.
+    pub(crate) fn patch_matters(&self, marker: &str, asked: &Asked<'_>) -> Option<PatchMatters> {
+        let parsed = Marker::parse(marker).ok()?;
+        let is_release = |v| matches!(v, Variable::PythonFullVersion | Variable::ImplementationVersion);
+        if !parsed.variables().into_iter().any(is_release) {
+            return None;
+        }
+        let (extras, groups) = (asked.extras.join(","), asked.groups.join(","));
+        let at = |release: &str| {
+            parsed.evaluate(&|variable| match variable {
+                Variable::Extra | Variable::Extras => Some(extras.clone()),
+                Variable::DependencyGroups => Some(groups.clone()),
+                v if is_release(v) => Some(release.to_owned()),
+                other => self.value(other, ""),
+            })
+        };
+        self.releases_differ(at)
+    }
+
+    /// The same for any condition on the full version of Python.
+    pub(crate) fn releases_differ(&self, holds: impl Fn(&str) -> Option<bool>) -> Option<PatchMatters> {
+        let (target, base) = (holds(&self.release)?, holds(&self.base_version)?);
+        let (major, minor) = self.python;
+        let own = self.release.split('.').nth(2).and_then(|patch| patch.parse::<u32>().ok()).unwrap_or(0);
+        let mut differs = target != base;
+        let mut later = None;
+        for patch in 0..=NEWEST_PATCH {
+            let release = format!("{major}.{minor}.{patch}");
+            if holds(&release)? != target {
+                differs = true;
+                if patch > own && later.is_none() {
+                    later = Some(release);
+                }
+            }
+        }
+        differs.then_some(PatchMatters { target, base, later })
+    }
+
     fn verdict(
         &self,
         parsed: &Marker,
@@ -178,7 +270,8 @@ impl TargetEnvironment {
     ) -> Result<Verdict, PythonError> {
         let value = value.ok_or_else(|| PythonError::Marker {
             marker: marker.chars().take(200).collect(),
-            reason: "its value depends on the kernel of the machine that builds".to_owned(),
+            reason: "its value depends on the kernel that it runs on, which AWS chooses and changes"
+                .to_owned(),
         })?;
         let values = parsed
             .variables()
@@ -222,11 +315,6 @@ impl TargetEnvironment {
         } else {
             "the base".to_owned()
         }
-    }
-
-    /// The full version of the base's Python, and the runtime's name.
-    pub(crate) fn python_of_base(&self) -> (&str, &str) {
-        (&self.base_version, &self.runtime)
     }
 
     /// Which wheels fit, in one line.

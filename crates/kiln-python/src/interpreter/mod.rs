@@ -4,7 +4,7 @@ mod environment;
 mod probe;
 mod tags;
 
-pub(crate) use environment::Asked;
+pub(crate) use environment::{Asked, PatchMatters};
 pub use environment::{TargetEnvironment, Verdict};
 pub use probe::{Interpreter, PROBE};
 pub(crate) use tags::glibc_of_platform;

@@ -3,7 +3,7 @@
 use super::tags::cpython_tags;
 use crate::error::PythonError;
 use crate::specifier::Variable;
-use kiln_record::Architecture;
+use kiln_record::{Architecture, PythonPatch};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -79,6 +79,14 @@ impl Interpreter {
         // `from_probe` refuses a version without two numbers; a hand-made value without them matches no
         // runtime.
         major_minor(&self.version).unwrap_or((0, 0))
+    }
+
+    /// Its bug-fix release, where it runs what it is judged for itself.
+    #[must_use]
+    pub fn patch(&self) -> Option<PythonPatch> {
+        let digits: String =
+            self.version.split('.').nth(2)?.chars().take_while(char::is_ascii_digit).collect();
+        Some(PythonPatch { number: digits.parse().ok()?, known: "the base's own".to_owned() })
     }
 
     /// What the same build of Python would say of itself on another architecture: for a base that cannot be

@@ -54,6 +54,8 @@ pub struct Lock {
     pub environments: Vec<String>,
     /// Groups and extras of the project of which at most one may be chosen, as lists.
     pub conflicts: Vec<Vec<ConflictItem>>,
+    /// Distributions of which the project decides the version, whatever others require (`override-dependencies`).
+    pub overridden: Vec<DistributionName>,
     /// The place in `distributions` of the project itself, where the lock lists it with what it requires.
     pub root: Option<usize>,
     /// The command that the file says it was made by.
@@ -92,6 +94,8 @@ pub struct Locked {
     pub extras: Vec<String>,
     /// Its files. None if it is not from an index.
     pub files: Vec<LockedFile>,
+    /// Files that the lock names by another hash than SHA-256 alone.
+    pub weak: Vec<WeakFile>,
     /// What it requires, where the format says so.
     pub dependencies: Vec<LockedDependency>,
     /// Where it is from, if that is not an index: `git https://…`.
@@ -138,6 +142,15 @@ pub struct LockedFile {
     pub digest: Digest,
 }
 
+/// A file of a distribution that no SHA-256 pins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WeakFile {
+    /// Its name, where the format has it.
+    pub file_name: Option<String>,
+    /// The algorithm of its hash, such as `md5`.
+    pub algorithm: String,
+}
+
 /// What one locked distribution requires of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedDependency {
@@ -154,6 +167,18 @@ pub struct LockedDependency {
 }
 
 impl Lock {
+    /// Whether a distribution of the lock is the project that the lock belongs to: the one in the lock's own folder, or
+    /// the member of a workspace that is chosen.
+    #[must_use]
+    pub fn is_own_project(&self, index: usize) -> bool {
+        let folder = self.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let in_folder = |locked: &Locked| match &locked.place {
+            Some(FilePlace::Folder(path)) => self.root.is_none() && path == folder,
+            _ => false,
+        };
+        self.root == Some(index) || self.distributions.get(index).is_some_and(in_folder)
+    }
+
     /// Where a distribution of the lock is named: `file:line`.
     #[must_use]
     pub fn place(&self, locked: &Locked) -> String {

@@ -1,6 +1,7 @@
 //! Locks: what one says, whatever its format, and how each format is read and held against its project file.
 
 mod file_place;
+mod foreign;
 mod header;
 mod locked;
 mod pipfile;
@@ -19,7 +20,7 @@ mod uv_fresh;
 pub use file_place::FilePlace;
 pub use header::{LockHeader, LockTarget};
 pub use locked::{
-    ConflictItem, Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex, SourceFolder,
+    ConflictItem, Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex, SourceFolder, WeakFile,
 };
 pub use pipfile::parse_pipfile;
 pub use poetry::parse_poetry;

@@ -4,7 +4,7 @@
 //! it was resolved in. What did not apply there is kept as a name with a marker, without version and files.
 
 use super::file_place::FilePlace;
-use super::locked::{Lock, LockFormat, Locked, LockedFile, LockedIndex};
+use super::locked::{Lock, LockFormat, Locked, LockedFile, LockedIndex, WeakFile};
 use super::pipfile_hash::is_fresh;
 use crate::input::{
     InputProblem, Lines, ProblemKind, get_str, get_strings, get_table, parse_toml, too_large,
@@ -92,6 +92,7 @@ pub fn parse_pipfile(
         extras: Vec::new(),
         default_groups: Vec::new(),
         environments: Vec::new(),
+        overridden: Vec::new(),
         conflicts: Vec::new(),
         root: None,
         made_by: Some("pipenv lock".to_owned()),
@@ -248,12 +249,15 @@ fn read_entry(
     if let Some(marker) = &marker {
         Marker::parse(marker).map_err(|e| format!("{name}: {e}"))?;
     }
-    let mut files = Vec::new();
+    let (mut files, mut weak) = (Vec::new(), Vec::new());
     for hash in strings("hashes") {
-        // Other algorithms are passed over; a package without any SHA-256 has no usable file.
-        if let Some(hex) = hash.strip_prefix("sha256:") {
-            let digest = Digest::from_hex(hex).map_err(|e| format!("a file of {name}: {e}"))?;
-            files.push(LockedFile { file_name: None, digest });
+        match hash.split_once(':') {
+            Some(("sha256", hex)) => {
+                let digest = Digest::from_hex(hex).map_err(|e| format!("a file of {name}: {e}"))?;
+                files.push(LockedFile { file_name: None, digest });
+            }
+            Some((algorithm, _)) => weak.push(WeakFile { file_name: None, algorithm: algorithm.to_owned() }),
+            None => {}
         }
     }
     files.sort();
@@ -274,6 +278,7 @@ fn read_entry(
         optional: false,
         extras: strings("extras").into_iter().map(normal_extra).collect(),
         files: if not_from_index.is_some() && place.is_none() { Vec::new() } else { files },
+        weak,
         dependencies: Vec::new(),
         not_from_index,
         source: text("index").map(without_credentials),

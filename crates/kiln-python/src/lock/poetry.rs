@@ -1,13 +1,15 @@
 //! `poetry.lock`, lock versions 1.1 to 2.1, with the `pyproject.toml` that it belongs to.
 
 use super::file_place::FilePlace;
-use super::locked::{Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex};
+use super::locked::{
+    Lock, LockFormat, Locked, LockedDependency, LockedFile, LockedIndex, SourceFolder, WeakFile,
+};
 use super::poetry_hash::is_fresh;
 use crate::input::{
     InputProblem, Lines, ProblemKind, get_str, get_strings, get_table, parse_toml, too_large,
     without_credentials,
 };
-use crate::project::{Notation, Project, RequiresPython, poetry_marker, read_project, version_of};
+use crate::project::{Notation, Project, RequiresPython, identity, poetry_marker, read_project, version_of};
 use crate::specifier::{Marker, normal_extra, poetry_constraint};
 use kiln_record::{Digest, DistributionName};
 use std::collections::BTreeSet;
@@ -41,7 +43,8 @@ pub fn parse_poetry(
     if let Some(version) = lock_version {
         reader.freshness(lock_root.get_ref(), project_root.get_ref(), project_file, version);
     }
-    let distributions = reader.packages(lock_root.get_ref());
+    let mut distributions = reader.packages(lock_root.get_ref());
+    distributions.extend(own_project(lock_file, project_file, project, project_root.get_ref()));
     let requires_python = reader.requires_python(lock_root.get_ref());
     match read_project {
         Some(project) if reader.problems.is_empty() => {
@@ -49,6 +52,36 @@ pub fn parse_poetry(
         }
         _ => Err(reader.problems),
     }
+}
+
+/// The project itself, which a Poetry lock does not list, if it is a package of a known name and version. It belongs to
+/// the lock only where it lies beside it.
+fn own_project(lock_file: &str, project_file: &str, text: &str, root: &DeTable<'_>) -> Option<Locked> {
+    let poetry = get_table(root, "tool").and_then(|tool| get_table(tool, "poetry"));
+    let mode = poetry.and_then(|poetry| poetry.get("package-mode")?.get_ref().as_bool());
+    let folder = project_file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if mode == Some(false) || lock_file.rsplit_once('/').map_or("", |(folder, _)| folder) != folder {
+        return None;
+    }
+    let (name, version) = identity(project_file, text).ok()?;
+    Some(Locked {
+        name,
+        version: version.unwrap_or_else(|| "dynamic".to_owned()),
+        file: Some(project_file.to_owned()),
+        line: 1,
+        markers: Vec::new(),
+        groups: Vec::new(),
+        optional: false,
+        extras: Vec::new(),
+        files: Vec::new(),
+        weak: Vec::new(),
+        dependencies: Vec::new(),
+        not_from_index: Some(format!("directory {folder}")),
+        source: None,
+        index: LockedIndex::Unsaid,
+        place: Some(FilePlace::Folder(folder.to_owned())),
+        folder: Some(SourceFolder { path: ".".to_owned(), is_package: true }),
+    })
 }
 
 fn join(
@@ -72,6 +105,7 @@ fn join(
         extras: project.extras.into_iter().collect(),
         default_groups: Vec::new(),
         environments: Vec::new(),
+        overridden: Vec::new(),
         conflicts: Vec::new(),
         root: None,
         made_by: made_by.map(|_| "poetry lock".to_owned()),
@@ -219,13 +253,17 @@ impl Reader<'_> {
         pep440_rs::Version::from_str(version).map_err(|e| format!("{name}: {e}"))?;
 
         let files = table.get("files").or_else(|| shared_files.and_then(|files| files.get(written)));
-        let mut list = Vec::new();
+        let (mut list, mut weak) = (Vec::new(), Vec::new());
         for file in files.and_then(|f| f.get_ref().as_array()).into_iter().flat_map(|a| a.iter()) {
             let Some(file) = file.get_ref().as_table() else { continue };
-            // Other algorithms are passed over; a package without any SHA-256 has no usable file.
-            if let Some(hex) = get_str(file, "hash").and_then(|hash| hash.strip_prefix("sha256:")) {
-                let digest = Digest::from_hex(hex).map_err(|e| format!("a file of {name}: {e}"))?;
-                list.push(LockedFile { file_name: get_str(file, "file").map(str::to_owned), digest });
+            let file_name = get_str(file, "file").map(str::to_owned);
+            match get_str(file, "hash").and_then(|hash| hash.split_once(':')) {
+                Some(("sha256", hex)) => {
+                    let digest = Digest::from_hex(hex).map_err(|e| format!("a file of {name}: {e}"))?;
+                    list.push(LockedFile { file_name, digest });
+                }
+                Some((algorithm, _)) => weak.push(WeakFile { file_name, algorithm: algorithm.to_owned() }),
+                None => {}
             }
         }
         list.sort();
@@ -266,6 +304,7 @@ impl Reader<'_> {
             groups,
             extras: Vec::new(),
             files: list,
+            weak,
             not_from_index,
             source: None,
             index,

@@ -71,6 +71,7 @@ pub fn parse_pylock(file: &str, text: &str) -> Result<Lock, Vec<InputProblem>> {
         extras: extras.into_iter().collect(),
         default_groups,
         environments,
+        overridden: Vec::new(),
         conflicts: Vec::new(),
         made_by: made_by(text),
         remarks: Vec::new(),
@@ -213,6 +214,7 @@ fn read_package(lock_file: &str, table: &DeTable<'_>, line: usize) -> Result<Loc
         optional: false,
         extras: Vec::new(),
         files: if not_from_index.is_some() && place.is_none() { Vec::new() } else { files },
+        weak: Vec::new(),
         dependencies: Vec::new(),
         not_from_index,
         source: get_str(table, "index").map(without_credentials),
@@ -253,7 +255,7 @@ mod tests {
     use super::*;
     use crate::Choice;
     use crate::select::tests::{denied, read_or_refused, select_on, wanted};
-    use kiln_record::Cause;
+    use kiln_record::{Cause, Code};
 
     /// A lock with an extra and a group, with and without names and URLs.
     fn sample() -> String {
@@ -396,11 +398,8 @@ vcs = {{ type = "git", url = "https://token@example.org/tool.git", commit-id = "
         let selection =
             select_on(&parse_pylock("pylock.toml", &outside).unwrap(), "3.12.1", &Choice::default());
         assert_eq!(denied(&selection), [("lock-missing", "own")]);
-        assert!(
-            selection.findings[0].cause.contains("leads out of the workspace"),
-            "{:?}",
-            selection.findings
-        );
+        let denied = selection.findings.iter().find(|finding| finding.code == Code::LockMissing).unwrap();
+        assert!(denied.cause.contains("leads out of the workspace"), "{denied:?}");
     }
 
     #[test]

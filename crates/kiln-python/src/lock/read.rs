@@ -1,5 +1,6 @@
 //! Reading a lock of any format, with the project file that it belongs to.
 
+use super::foreign::foreign;
 use super::locked::{Lock, LockFormat};
 use super::pipfile::parse_pipfile;
 use super::poetry::parse_poetry;
@@ -35,6 +36,9 @@ pub fn read_lock(
             vec![InputProblem::new(ProblemKind::Invalid, lock.path, None, message)]
         })
     };
+    if let Some(problem) = foreign(lock.path, lock.text) {
+        return Err(vec![problem]);
+    }
     match format {
         LockFormat::Requirements => parse_requirements(lock.path, lock.text, include),
         LockFormat::Pylock => parse_pylock(lock.path, lock.text),
@@ -71,16 +75,16 @@ mod tests {
         let poetry = (poetry::tests::lock_2_1(), poetry::tests::PROJECT);
         let uv = (uv::tests::lock(), uv::tests::PROJECT);
         let pipfile = (pipfile::tests::sample(), pipfile::tests::PIPFILE);
-        for (format, text, project) in [
-            (LockFormat::Requirements, "".to_owned(), None),
-            (LockFormat::Pylock, pylock.to_owned(), None),
-            (LockFormat::Poetry, poetry.0, project(poetry.1)),
-            (LockFormat::Uv, uv.0, project(uv.1)),
-            (LockFormat::Pipfile, pipfile.0, project(pipfile.1)),
+        for (format, name, text, project) in [
+            (LockFormat::Requirements, "app/lock", "".to_owned(), None),
+            (LockFormat::Pylock, "app/pylock.toml", pylock.to_owned(), None),
+            (LockFormat::Poetry, "app/poetry.lock", poetry.0, project(poetry.1)),
+            (LockFormat::Uv, "app/uv.lock", uv.0, project(uv.1)),
+            (LockFormat::Pipfile, "app/Pipfile.lock", pipfile.0, project(pipfile.1)),
         ] {
-            let file = NamedText { path: "app/lock", text: &text };
+            let file = NamedText { path: name, text: &text };
             let lock = read_lock(format, file, project, &mut nothing).unwrap();
-            assert_eq!((lock.format, lock.name.as_str()), (format, "app/lock"));
+            assert_eq!((lock.format, lock.name.as_str()), (format, name));
             assert_eq!(lock.distributions.is_empty(), format == LockFormat::Requirements, "{format:?}");
         }
     }

@@ -61,6 +61,7 @@ pub fn parse_requirements(
             extras: Vec::new(),
             default_groups: Vec::new(),
             environments: Vec::new(),
+            overridden: Vec::new(),
             conflicts: Vec::new(),
             root: None,
             remarks: reader.remarks,
@@ -348,9 +349,9 @@ impl Reader<'_> {
         });
         for constraint in own {
             let place = format!("`{}` ({}:{})", constraint.text, constraint.file, constraint.line);
-            let pin = constraint.pin().filter(|pin| asked.dependency.specifiers.contains(pin));
+            let pin = constraint.pin().filter(|pin| asked.dependency.accepts(pin));
             version = version.or_else(|| pin.cloned());
-            if version.as_ref().is_some_and(|version| !constraint.dependency.specifiers.contains(version)) {
+            if version.as_ref().is_some_and(|version| !constraint.dependency.accepts(version)) {
                 let message = format!("`{text}` does not fit the constraint {place}");
                 let remedy = self.relock();
                 self.problem(ProblemKind::Invalid, line, message, &remedy);
@@ -405,6 +406,7 @@ impl Reader<'_> {
             optional: false,
             extras: asked.dependency.extras,
             files,
+            weak: Vec::new(),
             dependencies: Vec::new(),
             not_from_index: None,
             source: None,
@@ -452,7 +454,10 @@ impl Reader<'_> {
                         return None;
                     }
                 },
-                Some((algorithm @ ("sha384" | "sha512"), _)) => other.push(algorithm),
+                // pip takes the longer ones; the weak ones are found in files of before it refused them.
+                Some((algorithm @ ("sha384" | "sha512" | "sha224" | "sha1" | "md5"), _)) => {
+                    other.push(algorithm);
+                }
                 _ => {
                     self.problem(
                         ProblemKind::Invalid,
@@ -467,7 +472,7 @@ impl Reader<'_> {
         if files.is_empty()
             && let Some(algorithm) = other.first()
         {
-            let message = format!("{name} has only {algorithm} hashes; kiln works with sha256");
+            let message = format!("{name} is locked with {algorithm} alone; kiln takes files by SHA-256");
             let remedy = self.relock();
             self.problem(ProblemKind::LockMissingHashes, line, message, &remedy);
             return None;
@@ -628,6 +633,8 @@ pub(crate) mod tests {
         assert_eq!(found[0].kind, ProblemKind::LockMissingHashes);
         let found = problems(&format!("six==1 --hash=sha512:{A}{A}\n"));
         assert!(found[0].message.contains("sha512"));
+        let found = problems(&format!("six==1 --hash=md5:{}\n", &A[..32]));
+        assert!(found[0].message.contains("locked with md5 alone"), "{found:?}");
     }
 
     #[test]

@@ -48,6 +48,15 @@ pub(crate) fn direct(
         FilePlace::Folder(folder) => {
             let path = format!("{folder}/pyproject.toml");
             let Some(text) = read(&path) else {
+                if ["setup.py", "setup.cfg"].iter().any(|name| read(&format!("{folder}/{name}")).is_some()) {
+                    let message = format!(
+                        "the project in `{folder}` has a setup.py or setup.cfg alone, and kiln runs no code to learn what a project is"
+                    );
+                    return Err(problem(ProblemKind::Unsupported, message)
+                        .remedy(format!("write what it is into {folder}/pyproject.toml: [build-system] with requires = [\"setuptools\"] and build-backend = \"setuptools.build_meta\", and [project] with name, version and dependencies; packages are then found by setuptools' own rules"))
+                        .remedy("or make a wheel with its own tools (python -m build --wheel), keep it in the workspace, and name that in place of the folder: ./wheels/NAME.whl")
+                        .remedy("or ship its code as another folder of the artifact, with `[[source]]`, and lock what it requires"));
+                }
                 let message = format!("the folder `{folder}` has no pyproject.toml that can be read");
                 return Err(problem(ProblemKind::Invalid, message).remedy(
                     "correct the path, which is relative to this file, or write the project's pyproject.toml",
@@ -119,6 +128,18 @@ mod tests {
         );
         assert_eq!(lock.distributions[0].markers, ["python_version >= '3'"]);
         assert!(lock.distributions.iter().all(|one| one.index == LockedIndex::Unsaid));
+    }
+
+    #[test]
+    fn a_project_that_only_its_code_describes_has_ways_out() {
+        for name in ["setup.py", "setup.cfg"] {
+            let file = format!("libs/old/{name}");
+            let found =
+                read("-e ../libs/old\n", &[(file.as_str(), "from setuptools import setup\n")]).unwrap_err();
+            assert_eq!(found[0].kind, ProblemKind::Unsupported);
+            assert!(found[0].message.contains("setup.py or setup.cfg alone"), "{found:?}");
+            assert!(found[0].remedy[0].contains("libs/old/pyproject.toml") && found[0].remedy.len() == 3);
+        }
     }
 
     #[test]

@@ -92,11 +92,21 @@ pub fn parse_uv(
         extras: project.extras.into_iter().collect(),
         default_groups: Vec::new(),
         environments,
+        overridden: overridden(root),
         conflicts: name.map(|name| conflicts(root, &name)).unwrap_or_default(),
         root: position,
         made_by: Some("uv lock".to_owned()),
         remarks: Vec::new(),
     })
+}
+
+/// The names that `[manifest] overrides` decides about.
+fn overridden(root: &DeTable<'_>) -> Vec<DistributionName> {
+    let overrides =
+        get_table(root, "manifest").and_then(|manifest| manifest.get("overrides")?.get_ref().as_array());
+    let tables =
+        overrides.into_iter().flat_map(|list| list.iter()).filter_map(|entry| entry.get_ref().as_table());
+    tables.filter_map(|entry| get_str(entry, "name")?.parse().ok()).collect()
 }
 
 fn start(package: Package<'_, '_>) -> usize {
@@ -128,6 +138,10 @@ impl Reader<'_> {
             let shown = version.unwrap_or_else(|| "?".to_owned());
             let message = format!("lock version {shown} is not supported; 1 is");
             self.problem(ProblemKind::Unsupported, Some(value.span().start), message);
+            if let Some(problem) = self.problems.last_mut() {
+                let way = "let uv write what kiln reads, and name that: uv export --format pylock.toml -o pylock.toml";
+                problem.remedy = vec![way.to_owned()];
+            }
         }
         self.problems.is_empty()
     }
@@ -234,6 +248,7 @@ fn workspace(root: &DeTable<'_>) -> Result<Locked, String> {
         optional: false,
         extras: Vec::new(),
         files: Vec::new(),
+        weak: Vec::new(),
         not_from_index: None,
         source: None,
         index: LockedIndex::Unsaid,
@@ -284,6 +299,7 @@ fn read_package(lock_file: &str, table: &DeTable<'_>, line: usize) -> Result<Loc
         optional: false,
         extras: Vec::new(),
         files: if is_index || place.is_some() { files } else { Vec::new() },
+        weak: Vec::new(),
         dependencies,
         not_from_index: (!is_index).then(|| source.clone()),
         index: if is_index { LockedIndex::Url(source.clone()) } else { LockedIndex::Unsaid },
@@ -386,7 +402,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::Choice;
     use crate::select::tests::{denied, read_or_refused, select_on, wanted};
-    use kiln_record::Cause;
+    use kiln_record::{Cause, Code};
 
     pub(crate) const PROJECT: &str = include_str!("samples/uv.toml");
     /// A lock for [`PROJECT`]; `HASH(x)` in the sample stands for the hash of `x`.
@@ -485,7 +501,17 @@ pub(crate) mod tests {
                     version = \"1.17.0\"\nsource = { registry = \"https://index.example/simple\" }\n";
         let read = parse(lock, project).unwrap();
         assert_eq!(wanted(&select_on(&read, "3.12.1", &choice(&["dev"], &[], &[]))), ["six"]);
-        assert!(wanted(&select_on(&read, "3.12.1", &Choice::default())).is_empty());
+        let nothing = select_on(&read, "3.12.1", &Choice::default());
+        assert!(wanted(&nothing).is_empty() && nothing.findings[0].code == Code::NothingSelected);
+        let members = format!(
+            "{lock}[[package]]\nname = \"core\"\nversion = \"0.1.0\"\nsource = {{ editable = \"packages/core\" }}\n"
+        );
+        let read =
+            parse_uv("manifests/repo/uv.lock", &members, "manifests/repo/pyproject.toml", project).unwrap();
+        let nothing = select_on(&read, "3.12.1", &Choice::default());
+        assert_eq!(denied(&nothing), [("nothing-selected", "manifests/repo/uv.lock")]);
+        assert!(nothing.findings[0].detail[0].contains("core (repo/packages/core/pyproject.toml)"));
+        assert!(nothing.findings[0].remedy[0].contains("project = \"repo/packages/core/pyproject.toml\""));
         let stale = parse(lock, &project.replace(">=1", ">=2")).unwrap_err();
         assert_eq!(stale[0].kind, ProblemKind::LockStale);
     }

@@ -2,7 +2,8 @@
 
 use crate::input::Remark;
 use crate::project::{Declared, RequiresPython};
-use kiln_record::{Digest, digest_of_value};
+use crate::specifier::Dependency;
+use kiln_record::{Digest, DistributionName, digest_of_value};
 use std::collections::BTreeSet;
 
 /// The version of the rules by which a declaration becomes a digest. A step makes every lock stale.
@@ -38,7 +39,20 @@ pub struct Wanted {
     pub origin: String,
 }
 
+impl Wanted {
+    /// As declared, with its group and extra taken as chosen: a declaration holds nothing else.
+    #[must_use]
+    pub fn chosen(&self) -> Declared {
+        Declared { group: "main".to_owned(), enabled_by: Vec::new(), ..self.declared.clone() }
+    }
+}
+
 impl Declaration {
+    /// The distributions that the overrides decide about.
+    pub fn overridden(&self) -> impl Iterator<Item = DistributionName> {
+        self.overrides.iter().filter_map(|text| Some(Dependency::parse(text).ok()?.name))
+    }
+
     /// The digest of what is asked for, whatever its order, layout and comments. A lock names it.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -1,7 +1,7 @@
 //! What the target's C library or Python keeps from being newer, told from what an index offers.
 
 use crate::interpreter::{TargetEnvironment, glibc_of_platform};
-use crate::specifier::Constraint;
+use crate::specifier::{Constraint, accepts};
 use crate::wheel::{WheelName, is_file_of};
 use kiln_record::DistributionName;
 use pep440_rs::{Version, VersionSpecifiers};
@@ -69,7 +69,10 @@ pub fn held_back(
     let elsewhere = elsewhere.and_then(|version| Version::from_str(version).ok()).filter(|v| *v > current);
     let glibc = elsewhere.as_ref().and_then(|newest| {
         let wheels = releases.get(newest).into_iter().flatten();
+        let fits = wheels.clone().any(|file| target.fitting_tag(file.file_name).is_ok());
         let needed = wheels
+            // Where a wheel of its own fits, it is not the one that needs something.
+            .filter(|_| !fits)
             .filter_map(|file| WheelName::parse(file.file_name).ok())
             .filter_map(|wheel| glibc_of(&wheel, target))
             .min();
@@ -83,7 +86,7 @@ pub fn held_back(
     });
     // Who moves to a newer Python usually gets a newer C library with it, so that comes first; but both are
     // told.
-    let (_, runtime) = target.python_of_base();
+    let runtime = target.runtime();
     let newest =
         constraint.and_then(|constraint| releases.iter().rev().find(|(v, _)| constraint.contains(v)));
     if let Some((newest, files)) = newest
@@ -91,7 +94,7 @@ pub fn held_back(
         && elsewhere.as_ref().is_none_or(|elsewhere| newest > elsewhere)
         && let Some(python) = needs_python(files, target)
     {
-        let mut reason = format!("needs Python {python}, {runtime} has {}", python_of(target));
+        let mut reason = format!("needs Python {python}, {runtime} has {}", python_of(target, &python));
         if let (Some(elsewhere), Some(glibc)) = (&elsewhere, &glibc) {
             reason.push_str(&format!("; {elsewhere} {glibc}"));
         }
@@ -100,9 +103,14 @@ pub fn held_back(
     Some(told(&elsewhere?, glibc?))
 }
 
-fn python_of(target: &TargetEnvironment) -> String {
+/// The target's Python: with its bug-fix release where that is what is asked for.
+fn python_of(target: &TargetEnvironment, needed: &str) -> String {
     let (major, minor) = target.python();
-    format!("{major}.{minor}")
+    let latest = Version::new([u64::from(major), u64::from(minor), 99]);
+    match VersionSpecifiers::from_str(needed).is_ok_and(|specifiers| specifiers.contains(&latest)) {
+        true => target.release().to_owned(),
+        false => format!("{major}.{minor}"),
+    }
 }
 
 /// The releases that anyone would get today, with their files.
@@ -132,13 +140,12 @@ fn version_of(name: &DistributionName, file_name: &str) -> Option<Version> {
 
 /// The Python that every file of a release needs, if the target has another.
 fn needs_python(files: &[Offer<'_>], target: &TargetEnvironment) -> Option<String> {
-    let (base, _) = target.python_of_base();
-    let base = Version::from_str(base).ok()?;
+    let release = Version::from_str(target.release()).ok()?;
     let mut needed = None;
     for file in files {
         let text = file.requires_python?;
         let specifiers = VersionSpecifiers::from_str(text).ok()?;
-        if specifiers.contains(&base) {
+        if specifiers.iter().all(|specifier| accepts(specifier, &release)) {
             return None;
         }
         needed = Some(text.to_owned());
@@ -223,8 +230,24 @@ mod tests {
     }
 
     #[test]
+    fn the_bug_fix_release_can_hold_back() {
+        let offers = [
+            offer("a_b-1.0-py3-none-any.whl"),
+            Offer { requires_python: Some(">=3.11.4"), ..offer("a_b-2.0-py3-none-any.whl") },
+            Offer { requires_python: Some(">=3.11.90"), ..offer("a_b-3.0-py3-none-any.whl") },
+        ];
+        // The target's release counts, which is later than the base's.
+        assert_eq!(judge("2.0", None, Some("<3"), &offers), None);
+        assert!(judge("2.0", None, Some(""), &offers).unwrap().ends_with("python3.11 has 3.11.13"));
+    }
+
+    #[test]
     fn a_requirement_can_be_the_one_that_needs_it() {
-        let offers = [offer("a_b-1.0-py3-none-any.whl"), offer("a_b-2.0-py3-none-any.whl")];
+        let offers = [
+            offer("a_b-1.0-py3-none-any.whl"),
+            offer("a_b-2.0-py3-none-any.whl"),
+            offer("a_b-2.0-cp311-cp311-manylinux_2_17_x86_64.whl"),
+        ];
         assert_eq!(
             judge("1.0", Some("2.0"), None, &offers).unwrap(),
             "a-b 1.0, newest is 2.0 (1 release later): what it requires needs a newer glibc, python3.11 on Amazon \

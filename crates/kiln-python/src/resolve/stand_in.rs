@@ -135,7 +135,7 @@ mod tests {
             .unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
         assert_eq!(answer["os"], json!({ "name": "manylinux", "major": 2, "minor": 26 }));
-        assert_eq!(answer["markers"]["python_full_version"], "3.11.2");
+        assert_eq!(answer["markers"]["python_full_version"], "3.11.13");
         assert_eq!(answer["markers"]["platform_system"], "It's Linux");
         assert_eq!(answer["markers"]["platform_release"], "");
         assert_eq!(answer["markers"].as_object().unwrap().len(), 11);

@@ -3,7 +3,7 @@
 
 use crate::interpreter::TargetEnvironment;
 use crate::specifier::Dependency;
-use kiln_record::DistributionName;
+use kiln_record::{DistributionName, excerpt};
 use pep440_rs::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ impl BuildSystem {
         };
         let backend = table.build_backend.unwrap_or_else(|| LEGACY_BACKEND.to_owned());
         if backend.is_empty() || backend.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(format!("its build backend `{}` is none", backend.escape_debug()));
+            return Err(format!("its build backend `{}` is none", excerpt(&backend)));
         }
         Ok(Self { requires: table.requires, backend, backend_path: table.backend_path, stated: true })
     }
@@ -105,7 +105,7 @@ pub fn unmet_build_requirements(
             refuse(format!("{} is not there", dependency.name));
             continue;
         };
-        let fits = Version::from_str(version).is_ok_and(|version| dependency.specifiers.contains(&version));
+        let fits = Version::from_str(version).is_ok_and(|version| dependency.accepts(&version));
         if dependency.url.is_some() {
             refuse("it asks for a file at an address, which no lock of an index can give".to_owned());
         } else if !fits {

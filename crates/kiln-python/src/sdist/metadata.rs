@@ -64,7 +64,7 @@ fn parse_egg_requires(text: &str) -> (Vec<String>, Vec<String>) {
 }
 
 /// The metadata as configuration of uv (`dependency-metadata`), so that it need not build to resolve. Strings
-/// of JSON are strings of TOML.
+/// of JSON are strings of TOML, but for DELETE, which JSON writes as it is and TOML does not.
 pub fn dependency_metadata<'a>(
     stated: impl IntoIterator<Item = (&'a DistributionName, &'a str, &'a SdistMetadata)>,
 ) -> String {
@@ -81,7 +81,7 @@ pub fn dependency_metadata<'a>(
             text.push_str(&format!("requires-python = {}\n", json!(python)));
         }
     }
-    text
+    text.replace('\u{7f}', "\\u007f")
 }
 
 #[cfg(test)]

@@ -1,22 +1,21 @@
 //! The findings of a selection, in words that a newcomer can act on.
 
 use super::choice::Choice;
+use super::holds::holds;
 use super::python_range::{Exclusion, exclusion};
 use super::reach::Reached;
+use super::relock::relock;
 use crate::error::PythonError;
-use crate::interpreter::{Asked, Interpreter, TargetEnvironment, Verdict as Holds};
-use crate::lock::{ConflictItem, FilePlace, Lock, LockFormat, Locked};
+use crate::interpreter::{TargetEnvironment, Verdict as Holds};
+use crate::lock::{ConflictItem, Lock, LockFormat, Locked};
 use crate::specifier::{Marker, Variable, normal_extra, same_version};
-use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime, runtimes};
-use pep440_rs::Version;
+use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime};
 use std::collections::BTreeSet;
-use std::str::FromStr;
 
 /// Collects findings about one lock and one target.
 pub(crate) struct Judge<'a> {
     pub(crate) lock: &'a Lock,
     pub(crate) environment: &'a TargetEnvironment,
-    pub(crate) interpreter: &'a Interpreter,
     pub(crate) runtime: &'a Runtime,
     pub(crate) findings: Vec<Finding>,
 }
@@ -134,10 +133,7 @@ impl Judge<'_> {
 
     /// Evaluates a marker of the lock by the rules of its format.
     fn evaluate(&self, marker: &str, extras: &[String], groups: &[String]) -> Result<Holds, PythonError> {
-        match self.lock.format {
-            LockFormat::Pylock => self.environment.evaluate_asked(marker, &Asked { extras, groups }),
-            _ => self.environment.evaluate(marker, extras),
-        }
+        holds(self.environment, self.lock.format, marker, extras, groups)
     }
 
     /// Whether the lock is for the target's environment at all.
@@ -156,7 +152,7 @@ impl Judge<'_> {
         if !environments.is_empty() {
             let markers: Vec<String> = environments.iter().map(|marker| format!("`{marker}`")).collect();
             let cause = format!(
-                "{} is made for other environments than the target's: {}; the base has {}",
+                "{} is made for other environments than the target's: {}; the target has {}",
                 self.lock.name,
                 markers.join(" or "),
                 values.into_iter().collect::<Vec<_>>().join(", ")
@@ -193,57 +189,6 @@ impl Judge<'_> {
                 );
             }
         }
-    }
-
-    /// Whether the project is for the base's Python at all.
-    pub(crate) fn requires_python(&mut self) {
-        let Some(required) = &self.lock.requires_python else { return };
-        let version = Version::from_str(&self.interpreter.version);
-        if version.as_ref().is_ok_and(|v| required.constraint.contains(v)) {
-            return;
-        }
-        let cause = format!(
-            "{}:{} requires Python `{}`, but the base has Python {} (runtime {})",
-            required.file, required.line, required.text, self.interpreter.version, self.runtime.name
-        );
-        let mut finding = Finding::new(Code::RequiresPythonMismatch, "python", cause);
-        if required.text.split('.').count() == 2
-            && required.text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        {
-            finding = finding.detail(format!(
-                "`{0}` accepts {0}.0 alone; `~{0}` accepts every {0} release",
-                required.text
-            ));
-        }
-        let fitting: Vec<&str> = runtimes()
-            .iter()
-            .filter(|runtime| {
-                runtime.python.is_some_and(|(major, minor)| {
-                    let accepts = |patch: u64| {
-                        required.constraint.contains(&Version::new([
-                            u64::from(major),
-                            u64::from(minor),
-                            patch,
-                        ]))
-                    };
-                    accepts(0) || accepts(99)
-                })
-            })
-            .map(|runtime| runtime.name.as_str())
-            .collect();
-        let other = if fitting.is_empty() {
-            "use a base and a runtime whose Python the constraint accepts (kiln knows no such runtime)"
-                .to_owned()
-        } else {
-            format!("use a base and a runtime whose Python the constraint accepts: {}", fitting.join(", "))
-        };
-        let (major, minor) = self.interpreter.python();
-        self.findings.push(finding.remedy(other).remedy(format!(
-            "or, if the code runs on {major}.{minor}, let {}:{} accept it and lock again: {}",
-            required.file,
-            required.line,
-            self.relock()
-        )));
     }
 
     /// A name in the manifest that the lock does not have is a slip of the pen, or has been removed since.
@@ -351,7 +296,7 @@ impl Judge<'_> {
             self.declared_not_installed(
                 &locked.name,
                 format!(
-                    "`{text}` ({place}) is {is}, but its marker `{}` is false: the base has {}",
+                    "`{text}` ({place}) is {is}, but its marker `{}` is false: the target has {}",
                     verdicts.marker(index),
                     verdicts.values(index).join(", ")
                 ),
@@ -399,7 +344,7 @@ impl Judge<'_> {
             _ => None,
         });
         let why = format!(
-            "{} holds {} {} only for the marker `{}`, which is false: the base has {}",
+            "{} holds {} {} only for the marker `{}`, which is false: the target has {}",
             self.lock.place(locked),
             locked.name,
             locked.version,
@@ -410,7 +355,7 @@ impl Judge<'_> {
     }
 
     fn declared_not_installed(&mut self, name: &DistributionName, cause: String, pythons: Option<&str>) {
-        let (major, minor) = self.interpreter.python();
+        let (major, minor) = self.environment.python();
         let finding = Finding::new(Code::DeclaredNotInstalled, name.as_str(), cause)
             .remedy(format!("lock again for Python {major}.{minor}: {}", self.relock()));
         self.findings.push(match pythons {
@@ -443,87 +388,8 @@ impl Judge<'_> {
         self.findings.push(Finding::new(Code::ProvidedByLayer, locked.name.as_str(), cause));
     }
 
-    /// What is wanted needs files that a hash pins.
-    pub(crate) fn has_files(&mut self, locked: &Locked) {
-        let place = self.lock.place(locked);
-        match &locked.place {
-            Some(FilePlace::File(_) | FilePlace::Folder(_)) => return,
-            Some(FilePlace::Url(_)) if !locked.files.is_empty() => return,
-            Some(FilePlace::Url(url)) => {
-                let cause = format!("{} ({place}) is locked from {url} without a sha256 hash", locked.name);
-                self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(
-                    format!(
-                        "lock it again with the hash of the file that you have checked: {}",
-                        self.relock()
-                    ),
-                ));
-                return;
-            }
-            Some(FilePlace::Refused { text, reason }) => {
-                let cause = format!("{} ({place}) is locked from `{text}`: {reason}", locked.name);
-                self.findings.push(
-                    Finding::new(Code::LockMissing, locked.name.as_str(), cause)
-                        .remedy("name a wheel by its URL, or a wheel or project by its path in the workspace")
-                        .remedy(format!("or a version that an index has, and lock again: {}", self.relock())),
-                );
-                return;
-            }
-            None => {}
-        }
-        let cause = match &locked.not_from_index {
-            Some(origin) => format!(
-                "{} {} ({place}) is locked from {origin}, not from a package index",
-                locked.name, locked.version
-            ),
-            None if locked.files.is_empty() => {
-                format!("{} {} ({place}) has no sha256 hash in the lock", locked.name, locked.version)
-            }
-            None => return,
-        };
-        self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(format!(
-            "let the project require a version of {} that an index has, and lock again: {}",
-            locked.name,
-            self.relock()
-        )));
-    }
-
-    /// The command that makes the lock again for the base's Python.
-    fn relock(&self) -> String {
-        let (major, minor) = self.interpreter.python();
-        match (self.lock.format, &self.lock.made_by) {
-            (LockFormat::Poetry, _) => "poetry lock".to_owned(),
-            (LockFormat::Uv, _) => "uv lock".to_owned(),
-            (LockFormat::Pipfile, _) => format!("pipenv lock --python {major}.{minor}"),
-            (LockFormat::Pylock, Some(command)) => command.clone(),
-            (LockFormat::Pylock, None) => {
-                format!(
-                    "make {} again with the tool that made it, for Python {major}.{minor}",
-                    self.lock.name
-                )
-            }
-            (LockFormat::Requirements, Some(command)) if command.starts_with("pip-compile") => {
-                format!("{command} (run by Python {major}.{minor})")
-            }
-            (LockFormat::Requirements, Some(command)) if command.starts_with("uv pip compile") => {
-                let rest = command.trim_start_matches("uv pip compile");
-                let words: Vec<&str> = rest.split_whitespace().collect();
-                let mut kept = Vec::new();
-                let mut skip = false;
-                for word in words {
-                    let is_python = matches!(word, "--python-version" | "-p" | "--python");
-                    if !skip && !is_python && !word.starts_with("--python-version=") {
-                        kept.push(word);
-                    }
-                    skip = is_python;
-                }
-                format!("uv pip compile --python-version {major}.{minor} {}", kept.join(" "))
-            }
-            (LockFormat::Requirements, Some(command)) => command.clone(),
-            (LockFormat::Requirements, None) => format!(
-                "uv pip compile --generate-hashes --python-version {major}.{minor} requirements.in -o {}",
-                self.lock.name
-            ),
-        }
+    pub(super) fn relock(&self) -> String {
+        relock(self.lock, self.environment.python())
     }
 }
 

@@ -3,8 +3,10 @@
 use super::choice::Choice;
 use super::elsewhere::Elsewhere;
 use super::judge::Judge;
+use super::nothing::nothing_selected;
+use super::python_release::{patch_levels, requires_python};
 use super::reach::{Question, Reached, reach};
-use crate::interpreter::{Interpreter, TargetEnvironment};
+use crate::interpreter::TargetEnvironment;
 use crate::lock::{Lock, Locked};
 use crate::specifier::{normal_extra, same_version};
 use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Gap, Runtime};
@@ -19,6 +21,8 @@ pub struct Selection {
     pub gaps: Vec<Gap>,
     /// Judgements, in order of code and subject.
     pub findings: Vec<Finding>,
+    /// How the lock names what is installed, for messages: `` `six==1.17.0` (requirements.txt:3)``.
+    pub named: BTreeMap<DistributionName, String>,
 }
 
 /// Selects what an artifact needs from a lock.
@@ -28,15 +32,9 @@ pub struct Selection {
 /// not tell a requirement's own condition from one that the locking tool added, is documented at
 /// `Judge::left_out`.
 #[must_use]
-pub fn select(
-    lock: &Lock,
-    environment: &TargetEnvironment,
-    interpreter: &Interpreter,
-    runtime: &Runtime,
-    choice: &Choice,
-) -> Selection {
-    let mut judge = Judge { lock, environment, interpreter, runtime, findings: Vec::new() };
-    judge.requires_python();
+pub fn select(lock: &Lock, environment: &TargetEnvironment, runtime: &Runtime, choice: &Choice) -> Selection {
+    let mut judge = Judge { lock, environment, runtime, findings: Vec::new() };
+    judge.findings.extend(requires_python(lock, environment));
     judge.environments();
     judge.names_exist(choice);
 
@@ -68,14 +66,21 @@ pub fn select(
         judge.left_out(&verdicts, &cut);
         whatever_applies(lock, &applicable, &cut)
     };
+    judge.findings.extend(patch_levels(lock, environment, &reached, &groups, &extras));
     let elsewhere = Elsewhere::new(lock, environment, &applicable, &groups, &extras);
     let mut selection = Selection::default();
     for (index, locked) in lock.distributions.iter().enumerate() {
-        // The project itself and projects that are no packages have requirements, but are not distributions.
-        if lock.root == Some(index) || locked.folder.as_ref().is_some_and(|folder| !folder.is_package) {
+        // Projects that are no packages have requirements, but are not distributions.
+        if locked.folder.as_ref().is_some_and(|folder| !folder.is_package) {
             continue;
         }
-        let cause = if !verdicts.applies(index) {
+        let is_own = lock.is_own_project(index);
+        let cause = if is_own && !choice.excluded.contains(&locked.name) {
+            judge.own_project(locked, choice).or_else(|| {
+                add_wanted(&mut selection.wanted, locked.clone(), &mut judge.findings, &lock.name);
+                None
+            })
+        } else if !verdicts.applies(index) {
             Some(verdicts.cause(index))
         } else if choice.excluded.contains(&locked.name) {
             Some(Cause::Excluded)
@@ -110,8 +115,17 @@ pub fn select(
             selection.gaps.push(Gap { distribution: locked.name.to_string(), version, cause });
         }
     }
+    judge.no_own_project(choice);
     account_for_replaced(&mut selection);
+    let named = selection.wanted.iter().map(|locked| {
+        (locked.name.clone(), format!("`{}=={}` ({})", locked.name, locked.version, lock.place(locked)))
+    });
+    selection.named = named.collect();
     selection.findings = judge.findings;
+    if selection.wanted.is_empty() {
+        let nothing = nothing_selected(lock, &selection.gaps, &selection.findings);
+        selection.findings.extend(nothing);
+    }
     selection.findings.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     selection
 }
@@ -216,7 +230,7 @@ pub(crate) mod tests {
         let minor = base.python().1;
         let runtime = Runtime::named(&format!("python3.{minor}")).unwrap();
         let environment = TargetEnvironment::new(&base, runtime, Architecture::Amd64).unwrap();
-        let selection = select(lock, &environment, &base, runtime, choice);
+        let selection = select(lock, &environment, runtime, choice);
         let accounted: BTreeSet<String> = selection
             .wanted
             .iter()
@@ -256,7 +270,7 @@ pub(crate) mod tests {
     }
 
     /// A requirements file from lines; each gets a hash.
-    fn requirements(lines: &[&str]) -> Lock {
+    fn requirements_lines(lines: &[&str]) -> Lock {
         let hash = "a".repeat(64);
         let text: String = lines.iter().map(|l| format!("{l} --hash=sha256:{hash}\n")).collect();
         parse_requirements("requirements.txt", &text, &mut |_| None).unwrap()
@@ -268,7 +282,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_lock_for_another_python_is_denied_line_by_line() {
-        let lock = requirements(&[
+        let lock = requirements_lines(&[
             "idna==3.10 ; python_version == \"3.12\"",
             "six==1.17.0 ; python_version == \"3.12\"",
             "colorama==0.4.6 ; python_version == \"3.12\" and sys_platform == \"win32\"",
@@ -283,7 +297,7 @@ pub(crate) mod tests {
         assert_eq!(
             finding.cause,
             "`idna==3.10` (requirements.txt:1) is declared, but its marker `python_version == \"3.12\"` is false: \
-             the base has python_version = \"3.13\""
+             the target has python_version = \"3.13\""
         );
         assert_eq!(finding.remedy.len(), 2);
         assert!(finding.remedy[0].contains("--python-version 3.13"), "{:?}", finding.remedy);
@@ -295,14 +309,14 @@ pub(crate) mod tests {
     #[test]
     fn what_a_lock_leaves_out_on_purpose_is_a_gap() {
         // As `poetry export` writes a project for "^3.9": every line carries the project's own range.
-        let exported = requirements(&[
+        let exported = requirements_lines(&[
             "idna==3.10 ; python_version >= \"3.9\" and python_version < \"4.0\"",
             "six==1.17.0 ; python_version >= \"3.9\" and python_version < \"4.0\"",
             "tomli==2.0.1 ; python_version >= \"3.9\" and python_version < \"3.11\"",
             "colorama==0.4.6 ; python_version >= \"3.9\" and sys_platform == \"win32\"",
         ]);
         // As `uv export` writes it: only what differs has a marker.
-        let universal = requirements(&[
+        let universal = requirements_lines(&[
             "idna==3.10",
             "six==1.17.0",
             "exceptiongroup==1.2 ; python_full_version < '3.11'",
@@ -323,9 +337,130 @@ pub(crate) mod tests {
             gap.cause,
             Cause::Marker {
                 marker: "python_full_version < '3.11'".to_owned(),
-                values: vec!["python_full_version = \"3.13.5\"".to_owned()]
+                values: vec!["python_full_version = \"3.13.9\"".to_owned()]
             }
         );
+    }
+
+    /// The base of these tests has 3.11.2, the target 3.11.13.
+    #[test]
+    fn the_bug_fix_release_is_the_targets() {
+        let lock = requirements_lines(&[
+            "new==1 ; python_full_version >= '3.11.4'",
+            "old==1 ; python_full_version < '3.11.3'",
+            "later==1 ; implementation_version >= '3.11.20'",
+            "both==1 ; python_full_version >= '3.11.1'",
+            "plain==1 ; python_full_version >= '3.11'",
+        ]);
+        let selection = select_on(&lock, "3.11.2", &Choice::default());
+        assert_eq!((wanted(&selection), denied(&selection)), (vec!["both", "new", "plain"], vec![]));
+        let found: Vec<(&str, Level)> =
+            selection.findings.iter().map(|f| (f.subject.as_str(), f.level)).collect();
+        let expect =
+            [("both", Level::Note), ("later", Level::Warn), ("new", Level::Warn), ("old", Level::Warn)];
+        assert_eq!(found, expect);
+        assert!(selection.findings.iter().all(|f| f.code == Code::PatchLevelDecides));
+        let new = &selection.findings[2];
+        assert!(new.cause.contains("python3.11 has Python 3.11.13 (seen on"), "{}", new.cause);
+        assert!(new.detail[0].contains("does not hold for the base, Python 3.11.2"), "{:?}", new.detail);
+        assert!(selection.findings[1].detail[0].contains("from 3.11.20 on"), "{:?}", selection.findings[1]);
+        // A target whose release nobody states is what the base is, which is said.
+        let base = interpreter("3.11.2", (2, 41), "x86_64");
+        let runtime = Runtime { python_patch: None, ..Runtime::clone(Runtime::named("python3.11").unwrap()) };
+        let environment = TargetEnvironment::new(&base, &runtime, Architecture::Amd64).unwrap();
+        let selection = select(&lock, &environment, &runtime, &Choice::default());
+        assert_eq!(wanted(&selection), ["both", "old", "plain"]);
+        assert!(selection.findings.iter().any(|f| f.cause.contains("does not know the bug-fix release")));
+    }
+
+    #[test]
+    fn a_project_is_for_the_release_of_the_target() {
+        for (required, level, part) in [
+            (">=3.11.4", Some(Level::Warn), "does not hold for the base, Python 3.11.2"),
+            (">=3.11.1", None, ""),
+            ("<3.11.4", Some(Level::Deny), "python = \"3.11.N\""),
+            ("~3.12", Some(Level::Deny), "kiln lock --base python-3.12 --runtime python3.12"),
+        ] {
+            let mut lock = requirements_lines(&["idna==3.10"]);
+            lock.requires_python = Some(crate::RequiresPython {
+                text: required.to_owned(),
+                file: "pyproject.toml".to_owned(),
+                line: 3,
+                constraint: crate::poetry_constraint(required).unwrap(),
+            });
+            let findings = select_on(&lock, "3.11.2", &Choice::default()).findings;
+            assert_eq!(findings.first().map(|f| f.level), level, "{required}");
+            let all: Vec<&String> = findings.iter().flat_map(|f| f.detail.iter().chain(&f.remedy)).collect();
+            assert!(part.is_empty() || all.iter().any(|text| text.contains(part)), "{all:?}");
+        }
+    }
+
+    /// The project of a requirements file in its own folder, and of a Poetry lock beside it.
+    #[test]
+    fn the_project_itself_is_left_out_in_every_format_unless_it_is_asked_for() {
+        let text = format!("-e .\nsix==1.17.0 --hash=sha256:{}\n", "a".repeat(64));
+        let project = "[project]\nname = \"Acme_Fn\"\nversion = \"1.0\"\ndependencies = [\"six\"]\n";
+        let requirements = parse_requirements("app/requirements.txt", &text, &mut |path| {
+            (path == "app/pyproject.toml").then(|| project.to_owned())
+        })
+        .unwrap();
+        let asked = Choice { has_source: true, ..Choice::default() };
+        let package = PROJECT.replace("package-mode = false", "version = \"0.1\"");
+        let poetry = parse_poetry("poetry.lock", &lock_2_1(), "pyproject.toml", &package).unwrap();
+        for (lock, own) in [(requirements, "acme-fn"), (poetry, "waf")] {
+            let selection = select_on(&lock, "3.12.9", &asked);
+            assert_eq!((wanted(&selection), denied(&selection)), (vec!["six"], vec![]));
+            let gap = selection.gaps.iter().find(|gap| gap.distribution == own).unwrap();
+            assert_eq!(gap.cause, Cause::OwnProject);
+            let without = select_on(&lock, "3.12.9", &Choice::default());
+            assert!(without.findings.iter().any(|f| f.code == Code::ProjectLeftOut && f.subject == own));
+            let installed = Choice { install_project: true, ..Choice::default() };
+            let selection = select_on(&lock, "3.12.9", &installed);
+            assert!(wanted(&selection).contains(&own), "{selection:?}");
+            assert_eq!(denied(&selection), []);
+            let excluded = Choice { excluded: names(&[own]), ..Choice::default() };
+            let selection = select_on(&lock, "3.12.9", &excluded);
+            assert!(selection.gaps.iter().any(|gap| gap.distribution == own && gap.cause == Cause::Excluded));
+        }
+        let installed = Choice { install_project: true, ..Choice::default() };
+        let none = select_on(&requirements_lines(&["six==1.17.0"]), "3.12.9", &installed);
+        assert_eq!(denied(&none), [("declared-not-installed", "requirements.txt")]);
+    }
+
+    #[test]
+    fn files_with_a_weak_hash_alone_are_named() {
+        let weak =
+            |name: &str| crate::WeakFile { file_name: Some(name.to_owned()), algorithm: "md5".to_owned() };
+        let mut lock = poetry();
+        let six = lock.distributions.iter().position(|locked| locked.name.as_str() == "six").unwrap();
+        lock.distributions[six]
+            .files
+            .retain(|file| file.file_name.as_ref().is_none_or(|n| n.ends_with(".gz")));
+        lock.distributions[six].weak = vec![weak("six-1.17.0-py2.py3-none-any.whl")];
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        assert_eq!(denied(&selection), [("lock-missing", "six")]);
+        let finding = selection.findings.iter().find(|f| f.code == Code::LockMissing).unwrap();
+        assert!(
+            finding.cause.contains("locked with md5 alone: six-1.17.0-py2.py3-none-any.whl"),
+            "{}",
+            finding.cause
+        );
+        // A wheel for another platform with a weak hash is of no concern.
+        lock.distributions[six].weak = vec![weak("six-1.17.0-cp312-cp312-win_amd64.whl")];
+        assert_eq!(denied(&select_on(&lock, "3.12.9", &Choice::default())), []);
+    }
+
+    #[test]
+    fn a_lock_of_which_nothing_is_chosen_is_told() {
+        let mut lock = poetry();
+        lock.declared.retain(|declared| declared.group != "main");
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        let finding = selection.findings.iter().find(|f| f.code == Code::NothingSelected);
+        let finding = finding.unwrap_or_else(|| panic!("{selection:?}"));
+        assert!(finding.detail[0].contains("dev") && finding.remedy[0].contains("`groups`"), "{finding:?}");
+        let chosen = Choice { groups: vec!["dev".to_owned()], ..Choice::default() };
+        let chosen = select_on(&lock, "3.12.9", &chosen);
+        assert!(chosen.findings.iter().all(|f| f.code != Code::NothingSelected));
     }
 
     #[test]
@@ -335,10 +470,10 @@ pub(crate) mod tests {
             "b==1 ; python_version == '3.12'",
             "c==1 ; python_version >= '3.9'",
         ];
-        let selection = select_on(&requirements(&mixed), "3.13.5", &Choice::default());
+        let selection = select_on(&requirements_lines(&mixed), "3.13.5", &Choice::default());
         assert_eq!(denied(&selection).len(), 2);
         let single = ["a==1", "b==1", "c==1 ; python_version == '3.12'"];
-        let selection = select_on(&requirements(&single), "3.13.5", &Choice::default());
+        let selection = select_on(&requirements_lines(&single), "3.13.5", &Choice::default());
         assert_eq!(denied(&selection), [("declared-not-installed", "c")]);
     }
 
@@ -348,9 +483,10 @@ pub(crate) mod tests {
         let finding = selection.findings.iter().find(|f| f.code == Code::RequiresPythonMismatch).unwrap();
         assert_eq!(
             finding.cause,
-            "pyproject.toml:7 requires Python `~3.12`, but the base has Python 3.13.5 (runtime python3.13)"
+            "pyproject.toml:7 requires Python `~3.12`, but python3.13 has Python 3.13.9 (seen on 2026-01-02)"
         );
-        assert!(finding.remedy[0].contains("python3.12") && finding.remedy[1].contains("poetry lock"));
+        let way = "kiln lock --base python-3.12 --runtime python3.12; then kiln build";
+        assert!(finding.remedy[0].contains(way) && finding.remedy[1].contains("poetry lock"));
         assert_eq!(denied(&select_on(&poetry(), "3.12.9", &Choice::default())), []);
     }
 
@@ -384,7 +520,7 @@ pub(crate) mod tests {
 
     #[test]
     fn layers_and_the_runtime_provide() {
-        let lock = requirements(&["boto3==1.40", "idna==3.10", "six==1.17.0", "attrs==25"]);
+        let lock = requirements_lines(&["boto3==1.40", "idna==3.10", "six==1.17.0", "attrs==25"]);
         let layer = LayerContent {
             name: "base-layer".parse().unwrap(),
             distributions: [("idna", "3.10"), ("attrs", "24")]
@@ -439,7 +575,7 @@ pub(crate) mod tests {
 
     #[test]
     fn slips_of_the_pen_are_denied() {
-        let lock = requirements(&["boto3==1.40", "idna==3.10"]);
+        let lock = requirements_lines(&["boto3==1.40", "idna==3.10"]);
         let choice = Choice {
             excluded: names(&["bto3"]),
             from_runtime: names(&["idna"]),

@@ -2,6 +2,7 @@
 //! beside it (Poetry documentation, "dependency specification"; `poetry.core.constraints.version.parser` is
 //! the reference).
 
+use super::version::accepts;
 use crate::error::PythonError;
 use pep440_rs::{Version, VersionSpecifier, VersionSpecifiers};
 use std::fmt;
@@ -56,7 +57,7 @@ impl Constraint {
     /// Whether a version is accepted.
     #[must_use]
     pub fn contains(&self, version: &Version) -> bool {
-        self.alternatives.iter().any(|specifiers| specifiers.contains(version))
+        self.alternatives.iter().any(|all| all.iter().all(|specifier| accepts(specifier, version)))
     }
 
     /// The alternatives of which any accepts a version.

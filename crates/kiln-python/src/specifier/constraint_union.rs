@@ -38,8 +38,9 @@ fn union(alternatives: &[VersionSpecifiers]) -> Option<String> {
     let (lowest, mut highest) = ranges.next()?;
     let mut excluded = Vec::new();
     for (low, high) in ranges {
-        let (Some(end), Some(low)) = (&highest, &low) else { continue };
-        if low > end {
+        if let (Some(end), Some(low)) = (&highest, &low)
+            && low > end
+        {
             excluded.extend(series_between(end, low)?);
         }
         highest = match (highest, high) {
@@ -101,7 +102,8 @@ fn series_between(from: &Version, below: &Version) -> Option<Vec<String>> {
         while Version::new(at.clone()) < *below && excluded.len() < MOST_EXCLUDED {
             let series = at.iter().map(u64::to_string).collect::<Vec<_>>().join(".");
             excluded.push(format!("!={series}.*"));
-            *at.last_mut()? += 1;
+            let last = at.last_mut()?;
+            *last = last.checked_add(1)?;
         }
         if Version::new(at) == *below {
             return Some(excluded);
@@ -145,6 +147,8 @@ mod tests {
             ("<2 || >=3", "!=2.*"),
             ("1.2.* || 1.4.*", ">=1.2,<1.5,!=1.3.*"),
             (">=1,<2 || *", ""),
+            ("<2 || <3", "<3"),
+            ("<1 || <3,>=2 || <2", "<3"),
         ] {
             let found = poetry_constraint(poetry).unwrap().to_specifiers().unwrap();
             assert_eq!(found, expected, "{poetry}");

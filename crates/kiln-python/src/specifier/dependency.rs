@@ -1,9 +1,10 @@
 //! Dependency specifiers: `name[extra] >=1.0 ; marker` (packaging specification "dependency specifiers").
 
 use super::marker::{Marker, normal_extra};
+use super::version::accepts;
 use crate::error::PythonError;
 use kiln_record::DistributionName;
-use pep440_rs::VersionSpecifiers;
+use pep440_rs::{Version, VersionSpecifiers};
 use std::str::FromStr;
 
 /// One dependency, as `Requires-Dist`, a requirements file or `[project] dependencies` writes it.
@@ -22,6 +23,11 @@ pub(crate) struct Dependency {
 }
 
 impl Dependency {
+    /// Whether it accepts a version.
+    pub(crate) fn accepts(&self, version: &Version) -> bool {
+        self.specifiers.iter().all(|specifier| accepts(specifier, version))
+    }
+
     /// Reads one dependency specifier.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! Markers come from locks and wheels, so both the length and the nesting are bounded, and evaluating one
 //! takes time in proportion to its length. The rules of comparison are those of `packaging`, which pip uses.
 
+use super::version::accepts;
 use crate::error::PythonError;
 use pep440_rs::{Version, VersionSpecifier};
 use std::collections::BTreeSet;
@@ -195,7 +196,7 @@ fn compare(variable: Variable, left: &str, operator: Operator, right: &str) -> b
         && let Ok(specifier) = VersionSpecifier::from_str(&format!("{operator}{right}"))
         && let Ok(version) = Version::from_str(left)
     {
-        return specifier.contains(&version);
+        return accepts(&specifier, &version);
     }
     match operator {
         Operator::Equal | Operator::LessEqual | Operator::GreaterEqual => left == right,

@@ -12,4 +12,4 @@ pub use constraint::{Constraint, poetry_constraint};
 pub(crate) use dependency::Dependency;
 pub(crate) use marker::{Marker, Variable, all_markers, normal_extra};
 pub(crate) use same_condition::{releases, same_condition};
-pub(crate) use version::same_version;
+pub(crate) use version::{accepts, same_version};

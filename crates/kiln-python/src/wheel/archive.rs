@@ -5,7 +5,7 @@ use super::metadata::{CoreMetadata, parse_headers};
 use super::record::{RecordHash, parse_record};
 use crate::error::PythonError;
 use crate::specifier::same_version;
-use kiln_record::{Digest, DistributionName, TreePath};
+use kiln_record::{Digest, DistributionName, TreePath, excerpt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -14,6 +14,15 @@ const MEMBERS_LIMIT: usize = 500_000;
 
 /// Longest METADATA, WHEEL, RECORD or `entry_points.txt` in bytes; a RECORD of 100,000 rows has some 12 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
+
+/// Largest member that is held in memory, in bytes: metadata, scripts, and what RECORD has no SHA-256 of.
+const HELD_LIMIT: u64 = 256 << 20;
+
+/// Most lines of one field of METADATA.
+const MOST_FIELDS: usize = 5_000;
+
+/// Longest requirement or condition in METADATA, in bytes.
+const LONGEST_FIELD: usize = 8 << 10;
 
 /// The members of a wheel by path, with the wheel's name for messages.
 pub(crate) struct Archive<'a> {
@@ -59,7 +68,7 @@ impl<'a> Archive<'a> {
     fn mismatch(&self, path: &str, reason: impl Into<String>) -> PythonError {
         PythonError::RecordMismatch {
             file_name: self.file_name.to_owned(),
-            path: path.to_owned(),
+            path: excerpt(path),
             reason: reason.into(),
         }
     }
@@ -80,7 +89,11 @@ impl<'a> Archive<'a> {
         match Vec::from_iter(found)[..] {
             [one] => Ok(one.to_owned()),
             [] => Err(self.invalid("it has no .dist-info folder")),
-            [a, b, ..] => Err(self.invalid(format!("it has more than one .dist-info folder: `{a}`, `{b}`"))),
+            [a, b, ..] => Err(self.invalid(format!(
+                "it has more than one .dist-info folder: `{}`, `{}`",
+                excerpt(a),
+                excerpt(b)
+            ))),
         }
     }
 
@@ -92,6 +105,12 @@ impl<'a> Archive<'a> {
     ) -> Result<Vec<u8>, PythonError> {
         let error =
             |reason| PythonError::Member { file_name: self.file_name.to_owned(), path: path.clone(), reason };
+        let size = self.members.get(path.as_str()).map_or(0, |member| member.size);
+        if size > HELD_LIMIT {
+            return Err(error(format!(
+                "it is larger than {HELD_LIMIT} bytes, and has to be read as a whole"
+            )));
+        }
         let bytes = content(path).map_err(|e| error(e.to_string()))?;
         let expected = self.members.get(path.as_str()).map(|m| m.digest);
         if expected == Some(Digest::of(&bytes)) {
@@ -125,7 +144,7 @@ impl<'a> Archive<'a> {
         match version.map(|v| (v, v.split('.').next())) {
             Some((_, Some("1"))) => Ok(()),
             Some((version, _)) => {
-                let version = version.escape_debug();
+                let version = excerpt(version);
                 Err(self.invalid(format!("it has Wheel-Version `{version}`; kiln reads version 1")))
             }
             None => Err(self.invalid("its WHEEL file has no Wheel-Version")),
@@ -169,6 +188,25 @@ impl<'a> Archive<'a> {
         }
     }
 
+    /// Refuses metadata that no distribution has: what is read of it is parsed, compared and kept.
+    pub(crate) fn check_bounds(&self, core: &CoreMetadata) -> Result<(), PythonError> {
+        let one = [("Name", &core.name, 255), ("Version", &core.version, 255)];
+        let python = [("Requires-Python", &core.requires_python, LONGEST_FIELD)];
+        for (field, value, limit) in one.into_iter().chain(python) {
+            if value.as_ref().is_some_and(|value| value.len() > limit) {
+                return Err(self.invalid(format!("its METADATA has a {field} of more than {limit} bytes")));
+            }
+        }
+        for (field, values) in [("Requires-Dist", &core.requires_dist), ("Provides-Extra", &core.extras)] {
+            if values.len() > MOST_FIELDS || values.iter().any(|value| value.len() > LONGEST_FIELD) {
+                return Err(self.invalid(format!(
+                    "its METADATA has more than {MOST_FIELDS} lines of {field}, or one of more than {LONGEST_FIELD} bytes"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a wheel whose file name, `.dist-info` folder and METADATA disagree; gives the version in
     /// METADATA.
     pub(crate) fn check_identity(
@@ -191,7 +229,7 @@ impl<'a> Archive<'a> {
             .ok_or_else(|| self.invalid(format!("`{dist_info}` is not `<name>-<version>.dist-info`")))?;
         for (place, found) in [("METADATA", written), ("its .dist-info folder", folder_name)] {
             if found.parse::<DistributionName>().ok().as_ref() != Some(&name.name) {
-                let found = found.escape_debug();
+                let found = excerpt(found);
                 return Err(
                     self.invalid(format!("{place} names it `{found}`, its file name `{}`", name.name))
                 );
@@ -199,7 +237,7 @@ impl<'a> Archive<'a> {
         }
         for (place, found) in [("METADATA", version.as_str()), ("its .dist-info folder", folder_version)] {
             if !same_version(found, &name.version) {
-                let found = found.escape_debug();
+                let found = excerpt(found);
                 return Err(
                     self.invalid(format!("{place} has version `{found}`, its file name `{}`", name.version))
                 );
@@ -223,9 +261,10 @@ impl<'a> Archive<'a> {
             "headers" => (Scheme::Data, format!("include/python/{name}/{rest}")),
             "data" => (Scheme::Data, rest.to_owned()),
             other => {
-                return Err(
-                    self.invalid(format!("`{path}` asks for the unknown installation folder `{other}`"))
-                );
+                return Err(self.invalid(format!(
+                    "`{path}` asks for the unknown installation folder `{}`",
+                    excerpt(other)
+                )));
             }
         };
         Ok(Place { scheme, path: self.path(&target)? })

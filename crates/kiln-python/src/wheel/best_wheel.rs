@@ -78,15 +78,25 @@ impl NoWheel {
             )
         };
         let mut finding = Finding::new(code, name.as_str(), cause);
-        for tags in &self.exist {
-            finding = finding.detail(format!("there is a wheel for {tags}"));
-        }
-        for line in &self.near {
+        // What decides comes first: some releases have sixty wheels.
+        for line in self.near.iter().take(NEAR_SHOWN) {
             finding = finding.detail(line.clone());
         }
-        finding.detail(format!("accepted here: {}", self.accepted))
+        finding = finding.detail(format!("accepted here: {}", self.accepted));
+        for tags in self.exist.iter().take(EXISTING_SHOWN) {
+            finding = finding.detail(format!("there is a wheel for {tags}"));
+        }
+        match self.exist.len().saturating_sub(EXISTING_SHOWN) {
+            0 => finding,
+            more => finding.detail(format!("and {more} more")),
+        }
     }
 }
+
+/// How many reasons of wheels that look close are shown.
+const NEAR_SHOWN: usize = 3;
+/// How many of the wheels that exist are shown.
+const EXISTING_SHOWN: usize = 12;
 
 /// Chooses the best of a distribution's files for an environment: the first of the environment's tags that
 /// any of them has, then the highest build tag, then the first file name. Files that are no wheels are never
@@ -119,12 +129,20 @@ pub fn best_wheel<'a, T>(
             .filter(|f| [".tar.gz", ".zip", ".tar.bz2", ".tar.xz"].iter().any(|end| f.ends_with(end)))
             .collect();
         let exist: BTreeSet<String> = wheels.iter().map(|(_, file, _)| tag_part(file).to_owned()).collect();
-        let near: BTreeSet<String> = wheels.iter().filter_map(|(.., w)| environment.why_not(w)).collect();
+        // By how little is missing: another C library, then another Python, then another machine.
+        let near: BTreeSet<(usize, String)> = wheels
+            .iter()
+            .filter_map(|(.., w)| environment.why_not(w))
+            .map(|why| {
+                let starts = ["one needs glibc", "one is for cp", "one is for pp"];
+                (starts.iter().position(|start| why.starts_with(start)).unwrap_or(starts.len()), why)
+            })
+            .collect();
         NoWheel {
             exist: exist.into_iter().collect(),
             accepted: environment.summary(),
             sources: sources.into_iter().collect(),
-            near: near.into_iter().collect(),
+            near: near.into_iter().map(|(_, why)| why).collect(),
         }
     })
 }
@@ -184,7 +202,10 @@ impl TargetEnvironment {
         if let Some((major, minor)) = newest {
             return Some(format!("one needs glibc {major}.{minor}: {}", self.c_libraries()));
         }
-        other_python.map(|tag| format!("one is for {tag}, the base has Python {}", self.python_of_base().0))
+        other_python.map(|tag| {
+            let (major, minor) = self.python();
+            format!("one is for {tag}, {} has Python {major}.{minor}", self.runtime())
+        })
     }
 }
 

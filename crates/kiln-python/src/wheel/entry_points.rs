@@ -1,8 +1,14 @@
 //! Entry points: the commands that an installer writes for a distribution.
 
+use kiln_record::excerpt;
+use std::collections::BTreeMap;
+
 /// The interpreter line of every script in an artifact. `pip` writes the absolute path of the interpreter
 /// that runs it, which says where the build happened and seldom exists where the artifact runs.
 pub(crate) const SHEBANG: &str = "#!/usr/bin/env python3";
+
+/// The most commands that a distribution may declare; the largest on the public index have some hundreds.
+const MOST_COMMANDS: usize = 10_000;
 
 /// A command declared in `entry_points.txt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +21,13 @@ pub(crate) struct Command {
     pub(crate) function: String,
 }
 
-/// Reads the `console_scripts` and `gui_scripts` of `entry_points.txt`, in the order of the file, the last of
-/// equal names winning.
+/// Reads the `console_scripts` and `gui_scripts` of `entry_points.txt` by name, the last of equal names winning.
 ///
 /// # Errors
-/// The offending line with the reason: a command without `module:function`, a name that is no file name, or
+/// More than 10,000 commands, or the offending line with the reason: a command without `module:function`, a name that is no file name, or
 /// words that are no Python names (they would become code in the script).
-pub(crate) fn parse_commands(text: &str) -> Result<Vec<Command>, String> {
-    let mut commands: Vec<Command> = Vec::new();
+pub(crate) fn parse_commands(text: &str) -> Result<BTreeMap<String, Command>, String> {
+    let mut commands = BTreeMap::new();
     let mut wanted = false;
     for line in text.lines().map(str::trim) {
         if line.is_empty() || line.starts_with(['#', ';']) {
@@ -31,10 +36,12 @@ pub(crate) fn parse_commands(text: &str) -> Result<Vec<Command>, String> {
         if let Some(section) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             wanted = matches!(section.trim(), "console_scripts" | "gui_scripts");
         } else if wanted {
-            let command = parse_command(line)
-                .map_err(|reason| format!("entry point `{}` {reason}", line.escape_debug()))?;
-            commands.retain(|c| c.name != command.name);
-            commands.push(command);
+            let command =
+                parse_command(line).map_err(|reason| format!("entry point `{}` {reason}", excerpt(line)))?;
+            commands.insert(command.name.clone(), command);
+            if commands.len() > MOST_COMMANDS {
+                return Err(format!("it declares more than {MOST_COMMANDS} commands"));
+            }
         }
     }
     Ok(commands)
@@ -93,12 +100,12 @@ pub(crate) fn rewrite_shebang(script: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether a script in `.data/scripts` is a wrapper that setuptools made for one of the commands. `pip`
 /// leaves these out, because it writes its own.
-pub(crate) fn is_wrapper(file_name: &str, commands: &[Command]) -> bool {
+pub(crate) fn is_wrapper(file_name: &str, commands: &BTreeMap<String, Command>) -> bool {
     let lower = file_name.to_lowercase();
     let cut =
         [".exe", "-script.py", ".pya"].iter().find(|suffix| lower.ends_with(*suffix)).map_or(0, |s| s.len());
     let name = file_name.len().checked_sub(cut).and_then(|end| file_name.get(..end)).unwrap_or(file_name);
-    commands.iter().any(|command| command.name == name)
+    commands.contains_key(name)
 }
 
 #[cfg(test)]
@@ -111,10 +118,10 @@ mod tests {
             "# c\n[console_scripts]\nrun = pkg.cli:App.main [extra]\n[other]\nx = y\n[gui_scripts]\nwin=pkg:gui\n",
         )
         .unwrap();
-        let names: Vec<&str> = commands.iter().map(|c| c.name.as_str()).collect();
+        let names: Vec<&String> = commands.keys().collect();
         assert_eq!(names, ["run", "win"]);
         assert_eq!(
-            command_script(&commands[0]),
+            command_script(&commands["run"]),
             "#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\nimport re\nimport sys\nfrom pkg.cli import App\n\
              if __name__ == '__main__':\n    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])\n    \
              sys.exit(App.main())\n"
@@ -129,7 +136,20 @@ mod tests {
             let text = format!("[console_scripts]\n{bad}\n");
             assert!(parse_commands(&text).is_err(), "{bad}");
         }
-        assert_eq!(parse_commands("[console_scripts]\n; a = b\n[x]\na = /\n"), Ok(vec![]));
+        assert_eq!(parse_commands("[console_scripts]\n; a = b\n[x]\na = /\n"), Ok(BTreeMap::new()));
+    }
+
+    #[test]
+    fn commands_are_bounded() {
+        let lines = |count: usize| -> String {
+            (0..count).map(|n| format!("c{n} = a:b\n")).fold("[console_scripts]\n".to_owned(), |a, b| a + &b)
+        };
+        assert_eq!(parse_commands(&lines(MOST_COMMANDS)).unwrap().len(), MOST_COMMANDS);
+        assert!(parse_commands(&lines(MOST_COMMANDS + 1)).unwrap_err().contains("10000 commands"));
+        let repeated = "[console_scripts]\n".to_owned() + &"a = b:c\n".repeat(100_000) + "a = b:d\n";
+        assert_eq!(parse_commands(&repeated).unwrap()["a"].function, "d", "the last of equal names wins");
+        let long = format!("[console_scripts]\n{}\n", "x".repeat(1 << 20));
+        assert!(parse_commands(&long).unwrap_err().len() < 1_000);
     }
 
     #[test]

@@ -2,6 +2,13 @@
 
 use kiln_record::{Metadata, Supplier};
 
+/// The most that is kept of a field that only people read, in bytes.
+const LONGEST_ABOUT: usize = 4 << 10;
+/// The most that is kept of a licence, in bytes: some write the whole text there.
+const LONGEST_LICENSE: usize = 64 << 10;
+/// The most classifiers of licences that are kept.
+const MOST_CLASSIFIERS: usize = 64;
+
 /// The fields of METADATA that kiln uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CoreMetadata {
@@ -33,7 +40,7 @@ pub(crate) fn parse_metadata(text: &str) -> CoreMetadata {
         |name: &'static str| all(name).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).collect();
     let expression = one("license-expression");
     let (license_expression, stray) = match expression {
-        Some(text) if is_spdx_shaped(&text) => (Some(text), None),
+        Some(text) if text.len() <= LONGEST_ABOUT && is_spdx_shaped(&text) => (Some(text), None),
         other => (None, other),
     };
     CoreMetadata {
@@ -44,17 +51,31 @@ pub(crate) fn parse_metadata(text: &str) -> CoreMetadata {
         extras: list("provides-extra"),
         about: Metadata {
             license_expression,
-            license: one("license").or(stray),
-            license_classifiers: all("classifier").filter_map(license_classifier).collect(),
+            license: one("license").or(stray).map(|text| kept(text, LONGEST_LICENSE)),
+            license_classifiers: all("classifier")
+                .filter_map(license_classifier)
+                .map(|text| kept(text, LONGEST_ABOUT))
+                .take(MOST_CLASSIFIERS)
+                .collect(),
             supplier: supplier(one("author"), one("author-email"))
                 .or_else(|| supplier(one("maintainer"), one("maintainer-email"))),
-            summary: one("summary"),
+            summary: one("summary").map(|text| kept(text, LONGEST_ABOUT)),
             homepage: one("home-page")
                 .filter(|url| is_web_address(url))
                 .or_else(|| project_url(all("project-url"), &["homepage"])),
             source: project_url(all("project-url"), &["source", "repository", "sourcecode", "github"]),
         },
     }
+}
+
+/// A text that goes into records and documents, cut where it is longer than anyone reads. The cut is shown.
+fn kept(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Header fields up to the first empty line: names in lower case, continuation lines joined by line feeds.
@@ -100,7 +121,8 @@ fn license_classifier(classifier: &str) -> Option<String> {
 fn supplier(name: Option<String>, email: Option<String>) -> Option<Supplier> {
     let (mail_name, address) = email.map(|text| first_mailbox(&text)).unwrap_or_default();
     let name = name.or(mail_name);
-    (name.is_some() || address.is_some()).then_some(Supplier { name, email: address })
+    let cut = |text: Option<String>| text.map(|text| kept(text, LONGEST_ABOUT));
+    (name.is_some() || address.is_some()).then_some(Supplier { name: cut(name), email: cut(address) })
 }
 
 /// Name and address of the first mailbox in a list such as `A <a@x>, "B, C" <b@x>` or `a@x, b@x`.
@@ -141,7 +163,9 @@ fn project_url<'a>(urls: impl Iterator<Item = &'a str> + Clone, labels: &[&str])
 }
 
 fn is_web_address(text: &str) -> bool {
-    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains(char::is_whitespace)
+    text.len() <= LONGEST_ABOUT
+        && (text.starts_with("https://") || text.starts_with("http://"))
+        && !text.contains(char::is_whitespace)
 }
 
 #[cfg(test)]
@@ -185,6 +209,20 @@ mod tests {
             (supplier.name.as_deref(), supplier.email.as_deref()),
             (Some("Jane"), Some("jane@example.org"))
         );
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let long = "é".repeat(20 << 20);
+        let m = parse_metadata(&format!(
+            "Name: a\nSummary: {long}\nLicense: {long}\nAuthor: {long}\nAuthor-email: {long}@x\nHome-page: https://{long}\n\
+             License-Expression: {}\nProject-URL: Source, https://{long}\n{}",
+            "MIT OR ".repeat(1 << 20),
+            "Classifier: License :: x\n".repeat(10_000),
+        ));
+        let size = serde_json::to_vec(&m.about).unwrap().len();
+        assert!(size < 100_000, "{size}");
+        assert!(m.about.summary.unwrap().ends_with('…'));
     }
 
     #[test]

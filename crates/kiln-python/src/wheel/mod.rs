@@ -18,7 +18,7 @@ pub use file_name::WheelName;
 pub use installed::{FileSource, InstalledFile, Wheel};
 pub(crate) use metadata::parse_metadata;
 pub use modules::top_level_modules;
-pub use read::read_wheel;
+pub use read::{read_wheel, read_wheel_without_record};
 pub use record::render_record;
 pub(crate) use record::{RecordHash, parse_record};
 pub use release_file::is_file_of;

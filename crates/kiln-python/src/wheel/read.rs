@@ -42,19 +42,34 @@ pub fn read_wheel<E: Display>(
     members: &[WheelMember],
     content: &mut dyn FnMut(&TreePath) -> Result<Vec<u8>, E>,
 ) -> Result<Wheel, PythonError> {
+    let archive = Archive::new(file_name, members)?;
+    archive.check_record(&archive.dist_info()?, content)?;
+    read_wheel_without_record(file_name, members, content)
+}
+
+/// Reads a wheel whose RECORD is known to be wrong and accepted as such: it is not looked at, and what is installed
+/// gets one of the members as they are. Everything else is checked as in [`read_wheel`].
+///
+/// # Errors
+/// As [`read_wheel`], but for [`PythonError::RecordMismatch`].
+pub fn read_wheel_without_record<E: Display>(
+    file_name: &str,
+    members: &[WheelMember],
+    content: &mut dyn FnMut(&TreePath) -> Result<Vec<u8>, E>,
+) -> Result<Wheel, PythonError> {
     let name = WheelName::parse(file_name)?;
     let archive = Archive::new(file_name, members)?;
     let dist_info = archive.dist_info()?;
 
     archive.check_format(&archive.text(&dist_info, "WHEEL", content)?)?;
-    archive.check_record(&dist_info, content)?;
     let core = parse_metadata(&archive.text(&dist_info, "METADATA", content)?);
+    archive.check_bounds(&core)?;
     let version = archive.check_identity(&name, &dist_info, &core)?;
     let commands = if archive.members.contains_key(format!("{dist_info}/entry_points.txt").as_str()) {
         let text = archive.text(&dist_info, "entry_points.txt", content)?;
         parse_commands(&text).map_err(|reason| archive.invalid(reason))?
     } else {
-        Vec::new()
+        BTreeMap::new()
     };
 
     let written_name = core.name.as_deref().unwrap_or(name.name.as_str());
@@ -83,7 +98,7 @@ pub fn read_wheel<E: Display>(
             }
         }
     }
-    for command in &commands {
+    for command in commands.values() {
         let path = archive.path(&format!("bin/{}", command.name))?;
         files.generated(path, Mode::Executable, command_script(command).into_bytes())?;
     }

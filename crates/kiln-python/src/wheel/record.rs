@@ -4,7 +4,7 @@
 use crate::error::PythonError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kiln_record::{Digest, TreePath};
+use kiln_record::{Digest, TreePath, excerpt};
 use sha2::{Sha384, Sha512};
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub(crate) fn parse_record(file_name: &str, text: &str) -> Result<BTreeMap<Strin
         let size = if size.is_empty() {
             None
         } else {
-            Some(size.parse().map_err(|_| mismatch(format!("has `{}` as size", size.escape_debug())))?)
+            Some(size.parse().map_err(|_| mismatch(format!("has `{}` as size", excerpt(&size))))?)
         };
         let row = RecordRow { hash, size };
         if rows.get(path.as_str()).is_some_and(|there| *there != row) {
@@ -95,7 +95,7 @@ pub fn render_record<'a>(
 }
 
 fn parse_hash(text: &str) -> Result<RecordHash, String> {
-    let shown = text.escape_debug();
+    let shown = excerpt(text);
     let (algorithm, value) =
         text.split_once('=').ok_or_else(|| format!("has `{shown}` where a hash belongs"))?;
     let bytes = URL_SAFE_NO_PAD
@@ -109,7 +109,7 @@ fn parse_hash(text: &str) -> Result<RecordHash, String> {
         _ => {
             return Err(format!(
                 "has a hash by `{}`: the specification allows sha256, sha384 and sha512",
-                algorithm.escape_debug()
+                excerpt(algorithm)
             ));
         }
     }

@@ -94,7 +94,8 @@ fn the_same_blob_from_many_threads_and_stores() {
     let store = Store::open(root.path()).unwrap();
     assert_eq!(store.read_blob(&Digest::of(&content)).unwrap(), content);
     drop(store);
-    assert_eq!(files_below(root.path()).len(), 2, "the format file and one blob");
+    let files = files_below(root.path());
+    assert_eq!(files.len(), 3, "the format file, one blob, and that it was verified: {files:?}");
 }
 
 #[test]
@@ -129,4 +130,64 @@ fn a_sweep_spares_writers_at_work() {
     assert_eq!(Store::open(root.path()).unwrap().sweep().unwrap(), 1);
     assert!(!root.path().join("temp/1-0").exists());
     writer.commit(Some(&Digest::of(b"in flight"))).unwrap();
+}
+
+#[test]
+fn a_damaged_blob_is_removed_when_it_is_asked_for_and_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let digest = Store::open(root.path()).unwrap().put(b"some content").unwrap();
+    let spoil = |path: &std::path::Path| {
+        fs_err::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        // As long as before.
+        fs_err::write(path, b"some c0ntent").unwrap();
+    };
+    // Each is a run of its own.
+    let run = || Store::open(root.path()).unwrap();
+    assert!(run().contains(&digest));
+    for ask in 0..5 {
+        let store = run();
+        spoil(&store.path_of(&digest));
+        match ask {
+            0 => assert!(!store.contains(&digest)),
+            1 => assert!(matches!(store.open_blob(&digest), Err(StoreError::BlobDamaged { .. }))),
+            2 => assert!(matches!(store.read_blob(&digest), Err(StoreError::BlobDamaged { .. }))),
+            3 => assert_eq!(store.put_all(&[b"some content"]).unwrap(), [digest]),
+            _ => {
+                let mut writer = store.writer().unwrap();
+                writer.write_all(b"some content").unwrap();
+                writer.commit(Some(&digest)).unwrap();
+            }
+        }
+        assert_eq!(store.take_damaged(), [digest], "it is told once");
+        assert_eq!(store.take_damaged(), []);
+        assert_eq!(store.contains(&digest), ask >= 3);
+        store.put(b"some content").unwrap();
+        assert_eq!(run().read_blob(&digest).unwrap(), b"some content");
+    }
+}
+
+#[test]
+fn a_store_that_is_made_is_its_owners_and_one_that_is_there_is_left_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let made = root.path().join("a/b/store");
+    Store::open(&made).unwrap();
+    assert_eq!(mode_of(&made), 0o700);
+    let there = root.path().join("there");
+    fs_err::create_dir(&there).unwrap();
+    fs_err::set_permissions(&there, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    Store::open(&there).unwrap();
+    assert_eq!(mode_of(&there), 0o755);
+}
+
+#[test]
+fn a_format_line_that_was_cut_off_is_written_again() {
+    let root = tempfile::tempdir().unwrap();
+    let digest = Store::open(root.path()).unwrap().put(b"x").unwrap();
+    for left in ["", "kiln", "kiln-store 1"] {
+        fs_err::write(root.path().join("format"), left).unwrap();
+        assert!(Store::open(root.path()).unwrap().contains(&digest), "{left:?}");
+        assert_eq!(fs_err::read_to_string(root.path().join("format")).unwrap(), "kiln-store 1\n");
+    }
+    fs_err::write(root.path().join("format"), "something else").unwrap();
+    assert!(Store::open(root.path()).is_err());
 }

@@ -7,11 +7,11 @@ use kiln_store::{Ledger, StoreError};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn artifact() -> ArtifactName {
+pub(crate) fn artifact() -> ArtifactName {
     "web".parse().unwrap()
 }
 
-fn record(archive: &[u8]) -> Record {
+pub(crate) fn record(archive: &[u8]) -> Record {
     let file = FileRecord {
         path: TreePath::new("index.py").unwrap(),
         entry: Entry::File { digest: Digest::of(b"code"), size: 1000, mode: Mode::Plain },
@@ -49,7 +49,7 @@ fn record(archive: &[u8]) -> Record {
     }
 }
 
-fn ledger_of(folder: &Path, builds: &[&[u8]]) -> Ledger {
+pub(crate) fn ledger_of(folder: &Path, builds: &[&[u8]]) -> Ledger {
     let ledger = Ledger::open(&folder.join("ledger"));
     for (second, archive) in (0..).zip(builds) {
         ledger.append(&artifact(), &record(archive), Epoch::from_seconds(second).unwrap()).unwrap();

@@ -6,6 +6,8 @@ mod cache;
 mod ledger;
 mod lock;
 mod publication;
+mod repair;
+mod settle;
 mod stat_cache;
 
 /// A file that is not declared above would never be compiled, and its tests never run.

@@ -1,6 +1,6 @@
 use crate::{files_below, mode_of};
 use kiln_record::ArtifactName;
-use kiln_store::{Publication, StoreError, sweep_staging, write_atomically};
+use kiln_store::{Ledger, Publication, StoreError, is_unsettled, settle, write_atomically};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,9 +78,12 @@ fn what_a_killed_run_staged_is_swept() {
     fs_err::write(root.path().join(".staging-web-99/web.zip"), b"half").unwrap();
     fs_err::create_dir_all(root.path().join("web")).unwrap();
     fs_err::write(root.path().join("index.json"), b"{}").unwrap();
-    assert_eq!(sweep_staging(root.path()).unwrap(), 1);
+    let ledger = Ledger::open(&root.path().join("no/ledger"));
+    assert!(is_unsettled(root.path()).unwrap());
+    assert_eq!(settle(root.path(), &ledger).unwrap().removed, 1);
     assert_eq!(files_below(root.path()), ["index.json"]);
-    assert_eq!(sweep_staging(&root.path().join("nowhere")).unwrap(), 0);
+    assert!(!is_unsettled(root.path()).unwrap());
+    assert_eq!(settle(&root.path().join("nowhere"), &ledger).unwrap().removed, 0);
 }
 
 /// Two files always hold the same generation, because both names change in one system call.

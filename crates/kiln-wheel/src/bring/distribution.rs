@@ -10,7 +10,7 @@ use kiln_pack::{Limits, Method, PackError, ZipReader};
 use kiln_plan::PinnedBase;
 use kiln_python::{
     FilePlace, Locked, NoWheel, PythonError, TargetEnvironment, Wheel, WheelMember, best_sdist, best_wheel,
-    is_file_of, read_wheel,
+    is_file_of, read_wheel, read_wheel_without_record,
 };
 use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, TreePath, digest_of_value};
 use kiln_sbom::{merge_embedded, read_embedded};
@@ -18,7 +18,7 @@ use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 
 /// The version of the rule by which a wheel is chosen.
 pub(crate) const CHOICE_RULES: u32 = 2;
@@ -46,6 +46,8 @@ pub struct ReadyWheel {
     pub embedded: Vec<Embedded>,
     /// Bills of materials that could not be read, with the reason.
     pub unread_sboms: BTreeMap<TreePath, String>,
+    /// What is wrong with its own RECORD, if anything is: what it installs gets one of its members as they are.
+    pub record_wrong: Option<String>,
     /// What it was built from, if it was built here. What is remembered of the file itself does not tell.
     #[serde(skip)]
     pub built_from: Option<BuiltFrom>,
@@ -75,6 +77,8 @@ pub enum Found {
     Wheel(Box<ReadyWheel>),
     /// None of the locked wheels can be loaded by base and target.
     NoWheel(Box<NoWheelFound>),
+    /// It is in the store, and only if a person accepts the finding it may be used.
+    IfAccepted(Box<ReadyWheel>, Box<Finding>),
     /// There is one, and it cannot be used.
     Finding(Box<Finding>),
 }
@@ -241,7 +245,8 @@ pub(crate) async fn bring_from_url(
     judged(network, chosen, lock_file, locked, source).await
 }
 
-/// Reads a wheel. One that is not what its own RECORD says is wrong, and reading it again would not help.
+/// Reads a wheel. One that is not what its own RECORD says is wrong. It still is the file that the lock names, so that a
+/// person can accept it by the policy, whose exception the record then has.
 pub(crate) async fn judged(
     network: &Network,
     chosen: Chosen,
@@ -250,13 +255,17 @@ pub(crate) async fn judged(
     source: Option<OriginSource>,
 ) -> Result<Found, WheelError> {
     match read(network, chosen).await {
-        Ok(ready) => Ok(Found::Wheel(Box::new(ReadyWheel { source, ..ready }))),
-        Err(WheelError::Unusable { source: source @ PythonError::RecordMismatch { .. }, .. }) => {
-            let finding = Finding::new(Code::RecordMismatch, locked.name.as_str(), source.to_string())
-                .detail(format!("the lock names this file at {lock_file}:{}", locked.line))
+        Ok(ready) => {
+            let wrong = ready.record_wrong.clone();
+            let ready = Box::new(ReadyWheel { source, ..ready });
+            let Some(wrong) = wrong else { return Ok(Found::Wheel(ready)) };
+            let name = &locked.name;
+            let finding = Finding::new(Code::RecordMismatch, name.as_str(), wrong)
+                .detail(format!("the lock names this file at {lock_file}:{}, and its hash is right", locked.line))
                 .remedy("do not use this file: ask its publisher what happened to it")
-                .remedy(format!("lock another version of {}", locked.name));
-            Ok(Found::Finding(Box::new(finding)))
+                .remedy(format!("lock another version of {name}"))
+                .remedy(format!("or, if you have looked at it, accept it: [[policy.exception]] with code = \"record-mismatch\", subject = \"{name}\", a reason and until; RECORD is then written anew"));
+            Ok(Found::IfAccepted(ready, Box::new(finding)))
         }
         Err(error) => Err(error),
     }
@@ -280,6 +289,59 @@ pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel
     .await
 }
 
+/// The largest bill of materials of a wheel that is read, in bytes.
+const LARGEST_SBOM: u64 = 64 << 20;
+/// The largest ELF file that is looked into, in bytes: it is held in memory for that.
+const LARGEST_ELF: usize = 512 << 20;
+
+/// A member that goes by: its digest, and its content if that is to be looked into.
+#[derive(Default)]
+struct Inspected {
+    hasher: kiln_record::Hasher,
+    /// The beginning; the whole of an ELF file.
+    kept: Vec<u8>,
+    too_large: bool,
+}
+
+impl Inspected {
+    /// The digest, and what an ELF file says of itself, or why nobody knows.
+    fn finish(self) -> (Digest, Result<Option<ElfFacts>, String>) {
+        let facts = match self.too_large {
+            true => Err(format!("it is larger than {LARGEST_ELF} bytes")),
+            false => inspect_elf(&self.kept).map_err(|error| error.to_string()),
+        };
+        (self.hasher.finish(), facts)
+    }
+}
+
+impl Write for Inspected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.hasher.update(bytes);
+        let is_elf = |kept: &[u8]| kept.starts_with(ELF_MAGIC);
+        if self.kept.len() < ELF_MAGIC.len() {
+            let missing = (ELF_MAGIC.len() - self.kept.len()).min(bytes.len());
+            self.kept.extend_from_slice(&bytes[..missing]);
+            if is_elf(&self.kept) {
+                self.kept.extend_from_slice(&bytes[missing..]);
+            }
+        } else if is_elf(&self.kept) && !self.too_large {
+            self.kept.extend_from_slice(bytes);
+        }
+        if self.kept.len() > LARGEST_ELF {
+            self.too_large = true;
+            self.kept = ELF_MAGIC.to_vec();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How an ELF file begins.
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+
 fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelError> {
     let mut file = store.open_blob(&chosen.digest)?;
     let (size, sha512) = sha512(store, &mut file, &chosen.digest)?;
@@ -290,21 +352,23 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelEr
     let mut elf = BTreeMap::new();
     let mut unreadable_elf = BTreeMap::new();
     for member in archive.members().to_vec() {
-        let content = archive.read(&member).map_err(damaged)?;
-        match inspect_elf(&content) {
+        let mut content = Inspected::default();
+        archive.copy(&member, &mut content).map_err(damaged)?;
+        let (digest, facts) = content.finish();
+        match facts {
             Ok(Some(facts)) => {
                 elf.insert(member.path.clone(), facts);
             }
             Ok(None) => {}
-            Err(error) => {
-                unreadable_elf.insert(member.path.clone(), error.to_string());
+            Err(why) => {
+                unreadable_elf.insert(member.path.clone(), why);
             }
         }
         wheel_members.push(WheelMember {
             path: member.path.clone(),
             executable: member.unix_mode.is_some_and(|mode| mode & 0o111 != 0),
             size: member.size,
-            digest: Digest::of(&content),
+            digest,
         });
         members.insert(
             member.path.clone(),
@@ -319,15 +383,28 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelEr
     }
     let by_path: BTreeMap<TreePath, kiln_pack::Member> =
         archive.members().iter().map(|member| (member.path.clone(), member.clone())).collect();
-    let wheel = read_wheel(&chosen.file_name, &wheel_members, &mut |path| match by_path.get(path) {
+    let mut content = |path: &TreePath| match by_path.get(path) {
         Some(member) => archive.read(member).map_err(|error| error.to_string()),
         None => Err("it is not in the archive".to_owned()),
-    })
+    };
+    let mut record_wrong = None;
+    let wheel = match read_wheel(&chosen.file_name, &wheel_members, &mut content) {
+        Err(error @ PythonError::RecordMismatch { .. }) => {
+            record_wrong = Some(error.to_string());
+            read_wheel_without_record(&chosen.file_name, &wheel_members, &mut content)
+        }
+        read => read,
+    }
     .map_err(|source| WheelError::Unusable { file: chosen.file_name.clone(), source })?;
     let mut embedded = Vec::new();
     let mut unread_sboms = BTreeMap::new();
     for path in &wheel.embedded_sboms {
         let Some(member) = by_path.get(path) else { continue };
+        if member.size > LARGEST_SBOM {
+            let why = format!("it is larger than {LARGEST_SBOM} bytes");
+            unread_sboms.insert(path.clone(), why);
+            continue;
+        }
         let content = archive.read(member).map_err(damaged)?;
         match read_embedded(&wheel.name, path, &content) {
             Ok(parts) => embedded.extend(parts),
@@ -347,6 +424,7 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelEr
         members,
         elf,
         unreadable_elf,
+        record_wrong,
         built_from: None,
         source: None,
     })

@@ -54,7 +54,7 @@ pub fn planned_places(
     inputs: &PlanInputs,
 ) -> Result<Vec<(String, Digest)>, WheelError> {
     let Some(lock) = &inputs.lock else { return Ok(Vec::new()) };
-    let key = digest_of_value(&(lock, &inputs.project, &inputs.included))?;
+    let key = digest_of_value(&(lock, &inputs.project, &inputs.included, section.install_project))?;
     let places = match store.cache_get::<BTreeSet<(bool, String)>>(CACHE, &key)? {
         Some(places) => places,
         None => {
@@ -89,12 +89,11 @@ fn places_of(root: &Path, section: &PythonSection) -> Result<BTreeSet<(bool, Str
     let parsed = parse_lock(section, &lock, project.as_ref(), &mut |path| {
         text_file(root, path).ok().map(|file| file.text.to_string())
     });
-    let parsed = parsed.ok();
-    let lock_root = parsed.as_ref().and_then(|lock| lock.root);
-    let all = parsed.into_iter().flat_map(|lock| lock.distributions).enumerate();
-    let others = all.filter(|(index, _)| lock_root != Some(*index));
-    Ok(others
-        .filter_map(|(_, locked)| match locked.place {
+    let Ok(parsed) = parsed else { return Ok(BTreeSet::new()) };
+    let all = parsed.distributions.iter().enumerate();
+    let brought = all.filter(|(index, _)| section.install_project || !parsed.is_own_project(*index));
+    Ok(brought
+        .filter_map(|(_, locked)| match locked.place.clone() {
             Some(FilePlace::File(path)) => Some((false, path)),
             Some(FilePlace::Folder(path)) => Some((true, path)),
             _ => None,

@@ -59,7 +59,7 @@ pub async fn bring(
     runtime: &Runtime,
     selecting: Selecting,
 ) -> Judged<Distributions> {
-    let Selecting { interpreter, target, lock, choice, selection, bindings } = selecting;
+    let Selecting { target, lock, choice, selection, bindings, tells_declared, .. } = selecting;
     let now = bases.run().now();
     if let Some(denied) = denied(plan, &selection.findings, now) {
         return Ok(Err(denied));
@@ -76,7 +76,7 @@ pub async fn bring(
     let refs: Vec<&Wheel> = wheels.iter().map(|ready| &ready.wheel).collect();
     let requirements = requires(&refs, &target, &selection, &choice, runtime);
     findings.extend(requirements.findings);
-    findings.extend(wheels_requiring_other_python(&refs, &interpreter));
+    findings.extend(wheels_requiring_other_python(&refs, &target));
     if let Some(denied) = denied(plan, &findings, now) {
         return Ok(Err(denied));
     }
@@ -85,8 +85,9 @@ pub async fn bring(
         .iter()
         .map(|locked| Expected { name: locked.name.clone(), version: version_of(locked, &wheels) })
         .collect();
-    let mut checks =
-        vec![Check::ran(CheckName::Distributions, lock.distributions.len(), "locked distributions")];
+    let own = (0..lock.distributions.len()).filter(|index| lock.is_own_project(*index)).count();
+    let count = lock.distributions.len() - own;
+    let mut checks = vec![Check::ran(CheckName::Distributions, count, "locked distributions")];
     checks.extend(bases.told_by_twin(&plan.base).await?);
     let built = wheels.iter().filter(|ready| ready.built_from.is_some()).count();
     if built > 0 {
@@ -97,7 +98,7 @@ pub async fn bring(
         edges: requirements.edges,
         gaps: selection.gaps,
         wanted,
-        declared: lock.format.is_graph().then(|| declared(&lock, &choice)),
+        declared: tells_declared.then(|| declared(&lock, &choice)),
         verdict: Verdict { findings, checks },
     }))
 }

@@ -8,11 +8,12 @@ use crate::{Judged, WheelError};
 use kiln_collect::Denied;
 use kiln_guest::Bases;
 use kiln_invocation::{Event, Stage};
-use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, Problem};
+use kiln_plan::{ArtifactPlan, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, base_for};
 use kiln_python::{
-    Choice, Interpreter, InvalidInput, LayerContent, Lock, Selection, TargetEnvironment, select,
+    Choice, Declaration, Interpreter, InvalidInput, LayerContent, Lock, LockFormat, Selection,
+    TargetEnvironment, select,
 };
-use kiln_record::{BaseName, Code, DistributionName, Finding, InputRole, Runtime};
+use kiln_record::{Code, DistributionName, Finding, InputRole, Runtime};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Selecting {
     pub selection: Selection,
     /// Which index each selected distribution is asked of.
     pub bindings: Bindings,
+    /// Whether the lock, or what it was made from, tells what the project asks for from what others require.
+    pub tells_declared: bool,
 }
 
 /// Selects what a plan needs from its lock; none if the manifest has no `[python]` section. `layers` are what the artifact's
@@ -58,7 +61,7 @@ pub async fn select_for(
     }
     // What is imported in one Python says nothing about another, whether there are distributions or not.
     let interpreter = bases.interpreter(&plan.base).await?;
-    let target = match target_environment(&plan.manifest, &plan.base.definition.name, runtime, &interpreter) {
+    let target = match target_environment(&plan.manifest, &plan.base, runtime, &interpreter) {
         Ok(target) => target,
         Err(finding) => return Ok(Err(Denied(vec![*finding]))),
     };
@@ -83,11 +86,19 @@ pub async fn select_for(
     let choice = Choice {
         groups,
         extras,
+        install_project: section.install_project,
+        has_source: !plan.manifest.sources.is_empty(),
         excluded: section.exclude.iter().cloned().collect(),
+        overridden: lock
+            .overridden
+            .iter()
+            .cloned()
+            .chain(declaration.iter().flat_map(Declaration::overridden))
+            .collect(),
         from_runtime: section.from_runtime.iter().cloned().collect(),
         layers,
     };
-    let mut selection = select(&lock, &target, &interpreter, runtime, &choice);
+    let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = format!("{}:{}", remark.file, remark.line);
         Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
@@ -100,6 +111,13 @@ pub async fn select_for(
         selection.gaps.sort_by(|a, b| (&a.distribution, &a.version).cmp(&(&b.distribution, &b.version)));
         selection.gaps.dedup();
     }
+    // Of a lock that kiln made, the declaration says what is asked for: its lines do not.
+    if let Some(declaration) = &declaration {
+        lock.declared = declaration.wanted.iter().map(|wanted| wanted.chosen()).collect();
+    }
+    let tells_declared = lock.format.is_graph()
+        || declaration.is_some()
+        || (lock.format == LockFormat::Pipfile && !lock.declared.is_empty());
     let default = bases.default_index_url(&plan.base).await;
     let relock = declarations::relock(plan, &lock);
     let question = Question {
@@ -111,7 +129,7 @@ pub async fn select_for(
     };
     let (bindings, findings) = question.bind(&selection.wanted);
     selection.findings.extend(findings);
-    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings })))
+    Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings, tells_declared })))
 }
 
 /// What the project asks for itself, under the groups and extras that are chosen.
@@ -197,15 +215,15 @@ fn lock_missing(plan: &ArtifactPlan, lock_path: &str) -> Finding {
 /// The finding that the two do not fit together.
 pub fn target_environment(
     manifest: &Manifest,
-    base: &BaseName,
+    base: &PinnedBase,
     runtime: &Runtime,
     interpreter: &Interpreter,
 ) -> Result<TargetEnvironment, Box<Finding>> {
     TargetEnvironment::new(interpreter, runtime, manifest.target.architecture).map_err(|error| {
         Box::new(
-            Finding::new(Code::RequiresPythonMismatch, base.as_str(), error.to_string())
+            Finding::new(Code::RequiresPythonMismatch, base.definition.name.as_str(), error.to_string())
                 .detail(format!("base and target are named in {}", manifest.file))
-                .remedy(format!("name a base with the Python of {}", runtime.name))
+                .remedy(base_for(runtime, &base.others))
                 .remedy(format!("or change target.runtime to the one with Python {}", interpreter.version)),
         )
     })

@@ -239,6 +239,10 @@ async fn run(
         .deadline(Duration::from_secs(600));
     let outcome = program.run(bases.engine().await?, &Events::none(), "").await?;
     let base = plan.base.definition.name.clone();
+    // A report counts for nothing where its program did not end as one that reports.
+    if !outcome.ending.is_success() {
+        return Err(outcome.failed("compiling to bytecode", &base).into());
+    }
     blocking(move || {
         let report = CompileReport::from_stdout(&outcome.stdout)
             .map_err(|error| failed(&base, &outcome, &error.to_string()))?;

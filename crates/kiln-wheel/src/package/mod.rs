@@ -52,7 +52,7 @@ pub async fn package(
     };
     verdict.findings.extend(found);
     verdict.findings.retain(|finding| {
-        finding.code != Code::PathCollision
+        !matches!(finding.code, Code::PathCollision | Code::CaseCollision)
             || !TreePath::new(&finding.subject).is_ok_and(|path| collection.left_out.contains(&path))
     });
     if let Some(denied) = denied(plan, &verdict.findings, now) {

@@ -76,7 +76,7 @@ impl BuildEnvironment {
                     return if all { Ok(Err(findings)) } else { Err(InvalidInput(problems).into()) };
                 }
             };
-            selection = select(&lock, &target, &interpreter, &runtime, &Choice::default());
+            selection = select(&lock, &target, &runtime, &Choice::default());
             findings
                 .extend(selection.findings.iter().filter(|finding| finding.level == Level::Deny).cloned());
             let each =
@@ -162,6 +162,7 @@ pub fn environment_of_base(
 ) -> Result<(TargetEnvironment, Runtime), Box<Finding>> {
     let mut runtime = runtime.clone();
     runtime.provides.clear();
+    runtime.python_patch = interpreter.patch();
     if let Some(glibc) = interpreter.glibc {
         runtime.system.glibc = glibc;
     }
@@ -197,7 +198,7 @@ async fn wheel_of(
     };
     Ok(match distribution::bring(bases, &build.base, lock_file, locked, index, target).await? {
         Found::Wheel(wheel) => Ok(*wheel),
-        Found::Finding(finding) => Err(finding),
+        Found::Finding(finding) | Found::IfAccepted(_, finding) => Err(finding),
         Found::NoWheel(found) => {
             let place = format!("{lock_file}:{}", locked.line);
             let finding = found.none.finding(&locked.name, &locked.version, &place);

@@ -25,7 +25,7 @@ use kiln_python::{
 };
 use kiln_record::{
     Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Runtime,
-    digest_of_value,
+    digest_of_value, excerpt,
 };
 use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,7 @@ use wheel::BuiltWheel;
 const SDIST_RULES: u32 = 1;
 
 /// Where things are in the container. The source is always built at one place, so that no path of it can differ.
+const BUILDER: (u32, u32) = (65534, 65534);
 const SOURCE: &str = "/kiln/source";
 const WORK: &str = "/kiln/build";
 const OUT: &str = "/kiln/wheel";
@@ -102,6 +103,7 @@ impl Brought {
     pub fn of(found: Found, locked: &Locked, at: &str) -> Self {
         match found {
             Found::Wheel(wheel) => Self { wheel: Some(*wheel), findings: Vec::new() },
+            Found::IfAccepted(wheel, finding) => Self { wheel: Some(*wheel), findings: vec![*finding] },
             Found::Finding(finding) => Self::finding(*finding),
             Found::NoWheel(found) => Self::finding(found.none.finding(&locked.name, &locked.version, at)),
         }
@@ -163,6 +165,9 @@ impl<'a> Builder<'a> {
         let index = self.bindings.of(&locked.name);
         match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target).await? {
             Found::Wheel(wheel) => Ok(Brought { wheel: Some(*wheel), findings: Vec::new() }),
+            Found::IfAccepted(wheel, finding) => {
+                Ok(Brought { wheel: Some(*wheel), findings: vec![*finding] })
+            }
             Found::Finding(finding) => Ok(Brought::finding(*finding)),
             Found::NoWheel(no_wheel) => {
                 let NoWheelFound { none, sdist, hashes } = *no_wheel;
@@ -375,6 +380,7 @@ impl<'a> Builder<'a> {
             backend_path: system.backend_path.clone(),
             locked: environment.versions.keys().cloned().collect(),
             epoch,
+            user: BUILDER,
             reverse,
         };
         let mut env = job.variables.clone();
@@ -382,8 +388,9 @@ impl<'a> Builder<'a> {
         let collection = Arc::clone(&environment.collection);
         let argv = [
             job.build.base.definition.image.python.as_str(),
+            "-I",
             "-S",
-            "-s",
+            "-B",
             "-c",
             BUILD_SDIST,
             &request.to_json(),
@@ -393,6 +400,8 @@ impl<'a> Builder<'a> {
         let store = bases.store();
         let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
             .environment(env)
+            .user(format!("{}:{}", BUILDER.0, BUILDER.1))
+            .supervised()
             .inputs([
                 source.input(store, SOURCE, epoch).await?,
                 collections(store, REQUIREMENTS, vec![collection], false, epoch).await?,
@@ -431,7 +440,7 @@ impl<'a> Builder<'a> {
         let Some(name) = &report.wheel else { return Ok((report, None)) };
         let (wanted, version) = (&job.locked.name, &job.locked.version);
         if WheelName::parse(name).is_err() || !is_file_of(name, wanted, version) {
-            let reason = format!("made {}, which is no wheel of {wanted} {version}", name.escape_debug());
+            let reason = format!("made {}, which is no wheel of {wanted} {version}", excerpt(name));
             return Err(self.failed(job, reason, log));
         }
         let mut wheel = None;

@@ -2,7 +2,7 @@
 
 use super::lock_kind::LockKind;
 use crate::problem::Problems;
-use kiln_record::BaseName;
+use kiln_record::{BaseName, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -86,10 +86,7 @@ impl BuildSection {
         for name in self.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 problems.at_top(
-                    format!(
-                        "`python.build.env` has the variable `{}`, which cannot be set",
-                        name.escape_debug()
-                    ),
+                    format!("`python.build.env` has the variable `{}`, which cannot be set", excerpt(name)),
                     "a name is not empty and has no `=`",
                 );
             }

@@ -10,7 +10,7 @@ use super::kind::a;
 use super::path::beside_manifest;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
-use kiln_record::{ArtifactKind, DistributionName, Runtime, TreePath};
+use kiln_record::{ArtifactKind, DistributionName, Runtime, TreePath, excerpt};
 use serde::{Deserialize, Serialize};
 
 /// The `[python]` section.
@@ -33,6 +33,10 @@ pub struct PythonSection {
     /// Extras of the project to install.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extras: Vec<String>,
+    /// Whether the project that the lock belongs to is installed like any other, with its metadata. Otherwise it is left
+    /// out: its code is the artifact's own source.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub install_project: bool,
     /// Distributions to leave out.
     #[serde(default)]
     pub exclude: Vec<DistributionName>,
@@ -170,6 +174,7 @@ impl PythonSection {
             ("into", self.into.is_some()),
             ("install", self.install != Installer::Kiln),
             ("sdists", !self.sdists.is_empty()),
+            ("install-project", self.install_project),
         ];
         given.into_iter().filter_map(|(key, given)| given.then_some(key))
     }
@@ -198,7 +203,7 @@ fn problems_of_requirements(python: &PythonSection, problems: &mut Problems<'_>)
     {
         if name.parse::<DistributionName>().is_err() {
             problems.at_top(
-                format!("`{}` is not the name of a {what}", name.escape_debug()),
+                format!("`{}` is not the name of a {what}", excerpt(name)),
                 "a name has letters, digits, `-`, `_` and `.`",
             );
         }

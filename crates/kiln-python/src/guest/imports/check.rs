@@ -1,23 +1,31 @@
 //! What the import check is told, and what it reports.
 
 use crate::error::PythonError;
-use crate::guest::report::{LINES_SHOWN, clean_text, last_report};
+use crate::guest::report::{LINES_SHOWN, clean_text, only_report};
 use kiln_record::{ArtifactName, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The script: first what reads imports, then what makes them. Run it in the base as
-/// `python3 -I -S -c IMPORT_CHECK REQUEST`, where the request is [`ImportRequest::to_json`], with the
-/// artifact at its task root. It needs Python 3.9 and the standard library.
+/// The script: what runs judged code apart, what reads imports, and what makes them. Run it in the base as
+/// `python3 -I -S -B -c IMPORT_CHECK REQUEST`, where the request is [`ImportRequest::to_json`], with the
+/// artifact at its task root, as a program that may change its user. It needs Python 3.9 and the standard
+/// library.
 ///
-/// `-S` keeps the base's own site packages from being set up; the script removes them from the search path in
-/// any case.
-pub const IMPORT_CHECK: &str = concat!(include_str!("import_scan.py"), "\n", include_str!("import_check.py"));
+/// `-I -S` keeps everything that is not the base's standard library from being run by the script itself.
+pub const IMPORT_CHECK: &str = concat!(
+    include_str!("../supervisor.py"),
+    "\n",
+    include_str!("import_scan.py"),
+    "\n",
+    include_str!("stand_ins.py"),
+    "\n",
+    include_str!("import_check.py")
+);
 
 /// What the report's line starts with.
 const MARKER: &[u8] = b"KILN-IMPORT-REPORT ";
 
-/// Longest report in bytes; the script's own bounds keep it below 3 MB.
+/// Longest report in bytes. Each answer is bounded, and so is what is kept of them.
 const REPORT_LIMIT: usize = 16 << 20;
 
 /// What to import, and where.
@@ -25,7 +33,7 @@ const REPORT_LIMIT: usize = 16 << 20;
 pub struct ImportRequest {
     /// The handler, `module.attribute`; none for a layer.
     pub handler: Option<String>,
-    /// Further modules to import, dotted, one after the other in one process.
+    /// Further modules to import, dotted, each in a process of its own.
     pub modules: Vec<String>,
     /// The artifact's own modules to import, dotted, each in a process of its own.
     pub own_modules: Vec<String>,
@@ -44,6 +52,14 @@ pub struct ImportRequest {
     /// Whether the interpreter searches where it would by itself, as in the artifact's own image, and not
     /// where Lambda's would.
     pub as_it_is: bool,
+    /// The user and group that the code under check runs as; nobody else's where a test runs the script.
+    pub user: Option<(u32, u32)>,
+    /// Folders that this user can write to. They are emptied from one process to the next.
+    pub scratch: Vec<String>,
+    /// The interpreter and its options where each process must be a fresh one, for what happens at its start.
+    pub fresh: Option<Vec<String>>,
+    /// Variables that the code under check sees and the script itself must not start with.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl ImportRequest {
@@ -101,6 +117,9 @@ pub struct ImportReport {
     pub version: String,
     /// What became of the handler, if one was asked for.
     pub handler: Option<HandlerReport>,
+    /// How the handler's process tried to deceive, if it did, as a clause.
+    #[serde(default)]
+    pub tampered: Option<String>,
     /// What became of each further module, in the order of the request.
     pub modules: Vec<ModuleReport>,
     /// Top-level modules that a stand-in was served for.
@@ -208,6 +227,9 @@ pub struct ModuleReport {
     pub problem: Option<ImportProblem>,
     /// Whether it is one of the artifact's own.
     pub own: bool,
+    /// Whether it failed by itself, and this is what the handler's process says of importing it later.
+    #[serde(default)]
+    pub after_handler: bool,
 }
 
 /// An exception that left an import.
@@ -229,6 +251,9 @@ pub struct ImportProblem {
     /// How the process that imported it ended without an exception: a clause such as
     /// `ends the process by signal 11`.
     pub ended: Option<String>,
+    /// Whether its process tried to deceive the check.
+    #[serde(default)]
+    pub tampered: bool,
 }
 
 /// A top-level module that a stand-in was served for.
@@ -256,12 +281,11 @@ impl ImportReport {
     /// come from the code under check, become replacement characters.
     ///
     /// # Errors
-    /// [`PythonError::ImportReport`] if there is none, which happens when the code under check ends the
-    /// process (describe that with [`Unreported`]), or if it is not what the script writes.
+    /// [`PythonError::ImportReport`] if there is none, which happens when the handler ends its process
+    /// (describe that with [`Unreported`]), or if it is not what the script writes, and nothing else.
     pub fn from_stdout(stdout: &[u8]) -> Result<Self, PythonError> {
         let error = |reason: String| PythonError::ImportReport { reason };
-        let line = last_report(stdout, MARKER)
-            .ok_or_else(|| error("there is none on standard output".to_owned()))?;
+        let line = only_report(stdout, MARKER).map_err(error)?;
         if line.len() > REPORT_LIMIT {
             return Err(error(format!("it is longer than {REPORT_LIMIT} bytes")));
         }
@@ -309,6 +333,8 @@ pub struct Unreported {
     pub exit_code: Option<i64>,
     /// The last lines of standard error.
     pub stderr: Vec<String>,
+    /// What shows that the check was tampered with, as a clause about the handler's process.
+    pub tampered: Option<String>,
 }
 
 impl Unreported {
@@ -326,7 +352,13 @@ impl Unreported {
                 line
             })
             .collect();
-        Self { exit_code, stderr }
+        Self { exit_code, stderr, tampered: None }
+    }
+
+    /// A run whose report is not an answer to what was asked.
+    #[must_use]
+    pub fn tampered(why: impl Into<String>, stderr: &[u8]) -> Self {
+        Self { tampered: Some(why.into()), ..Self::new(Some(0), stderr) }
     }
 
     /// What happened, as a clause.
@@ -352,13 +384,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_report_is_read_and_cleaned() {
+    fn the_only_report_is_read_and_cleaned() {
         let report = r#"{"version": "3.13.5", "handler": null, "modules": [{"name": "a", "problem": {"error": "E",
             "message": "\u001b[31mred\n", "missing": null, "exit": null, "stand_in": false, "traceback": ["\u0007"],
             "ended": null}, "own": false}], "stand_ins": [], "layer_modules": [], "loaded": [], "scan": {"files": 0, "imports": 0,
             "unresolved": [], "dynamic": [], "unreadable": [], "first": [], "lazy": []}}"#
             .replace('\n', "");
-        let stdout = format!("noise\nKILN-IMPORT-REPORT forged\nKILN-IMPORT-REPORT {report}\n");
+        let stdout = format!("\nKILN-IMPORT-REPORT {report}\n");
+        assert!(ImportReport::from_stdout(format!("noise{stdout}").as_bytes()).is_err());
+        assert!(ImportReport::from_stdout(format!("{stdout}{stdout}").as_bytes()).is_err());
         let report = ImportReport::from_stdout(stdout.as_bytes()).unwrap();
         let problem = report.modules[0].problem.as_ref().unwrap();
         assert_eq!(problem.message, "\u{fffd}[31mred ");
@@ -387,6 +421,10 @@ mod tests {
             sources: vec!["a.py".to_owned()],
             stdlib: vec!["os".to_owned()],
             seconds: 30,
+            user: Some((65534, 65534)),
+            scratch: Vec::new(),
+            fresh: None,
+            environment: BTreeMap::new(),
         };
         let back: serde_json::Value = serde_json::from_str(&request.to_json()).unwrap();
         assert_eq!(back["layer_paths"][0], "/opt/python");

@@ -1,8 +1,10 @@
 //! What the outcome of an import check means: findings, and what was left unchecked.
 
 use super::check::{
-    HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, StandInReport, Unreported,
+    HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, ModuleReport, StandInReport,
+    Unreported,
 };
+use super::surroundings::Surroundings;
 use crate::guest::report::LINES_SHOWN;
 use kiln_record::{ArtifactName, Check, CheckName, Code, Finding, Runtime};
 use std::collections::BTreeMap;
@@ -19,11 +21,18 @@ pub fn import_findings(
     request: &ImportRequest,
     runtime: &Runtime,
     layers: &[ArtifactName],
+    around: &Surroundings,
 ) -> (Vec<Finding>, Vec<Check>) {
     let report = match report {
         Ok(report) => report,
         Err(unreported) => {
             let subject = request.handler.clone().unwrap_or_else(|| request.modules.join(", "));
+            if let Some(why) = &unreported.tampered {
+                let mut finding = tampered(&subject, why);
+                finding.detail.clone_from(&unreported.stderr);
+                let check = Check::not_checked(CheckName::Import, "the check was tampered with");
+                return (vec![finding], vec![check]);
+            }
             let mut finding = Finding::new(Code::ImportFailed, subject, unreported.cause())
                 .remedy("run nothing at import time that ends the process, waits or needs much memory");
             finding.detail.clone_from(&unreported.stderr);
@@ -31,7 +40,14 @@ pub fn import_findings(
             return (vec![finding], vec![check]);
         }
     };
-    let mut judged = Judged { request, findings: Vec::new(), seen: BTreeMap::new(), unchecked: Vec::new() };
+    let mut judged = Judged {
+        request,
+        layers,
+        around,
+        findings: Vec::new(),
+        seen: BTreeMap::new(),
+        unchecked: Vec::new(),
+    };
     if let Some(handler) = &report.handler {
         judged.handler(handler);
     }
@@ -44,11 +60,23 @@ pub fn import_findings(
     findings.extend(provided_by_runtime(report, runtime));
     findings.extend(provided_by_layer(report, layers));
 
-    let own = report.modules.iter().filter(|module| module.own).count();
-    let others = report.modules.len() - own + usize::from(report.handler.is_some());
+    let tried = |own: bool| report.modules.iter().filter(move |m| m.own == own && !m.after_handler).count();
+    let others = tried(false) + usize::from(report.handler.is_some());
     let mut checks = vec![Check::ran(CheckName::Import, others, "modules")];
-    if own > 0 {
-        checks.push(Check::ran(CheckName::ImportOwn, own, "modules"));
+    if report.modules.iter().any(|module| module.own) {
+        checks.push(Check::ran(CheckName::ImportOwn, tried(true), "modules"));
+    }
+    let after: Vec<&ModuleReport> =
+        report.modules.iter().filter(|module| module.after_handler && module.problem.is_none()).collect();
+    for (name, own) in [(CheckName::Import, false), (CheckName::ImportOwn, true)] {
+        let names: Vec<&str> = after.iter().filter(|m| m.own == own).map(|m| m.name.as_str()).collect();
+        if !names.is_empty() {
+            let reason = format!(
+                "{}: not to be imported alone, but in the handler's process, by its own word",
+                names.join(", ")
+            );
+            checks.push(Check::not_checked(name, reason));
+        }
     }
     if !report.stand_ins.is_empty() {
         let names: Vec<&str> = report.stand_ins.iter().map(|s| s.name.as_str()).collect();
@@ -66,6 +94,16 @@ pub fn import_findings(
         checks.push(Check::not_checked(CheckName::ImportProvided, reason));
     }
     (findings, checks)
+}
+
+/// The finding for code that answers for a check.
+fn tampered(subject: &str, why: &str) -> Finding {
+    Finding::new(
+        Code::CheckTampered,
+        subject,
+        format!("importing it interferes with the check: its process {why}"),
+    )
+    .remedy("see what runs when it is imported: it writes to descriptors, ends processes or replaces functions that are not its own")
 }
 
 fn provided_by_runtime<'a>(report: &'a ImportReport, runtime: &'a Runtime) -> impl Iterator<Item = Finding> {
@@ -112,6 +150,9 @@ fn provided_by_layer(report: &ImportReport, layers: &[ArtifactName]) -> impl Ite
 /// Findings as they are made.
 struct Judged<'a> {
     request: &'a ImportRequest,
+    /// The layers that the manifest names.
+    layers: &'a [ArtifactName],
+    around: &'a Surroundings,
     findings: Vec<Finding>,
     /// The finding for each kind of failure, so that one missing module is reported once.
     seen: BTreeMap<(Option<String>, String, String), usize>,
@@ -198,7 +239,9 @@ impl Judged<'_> {
             return;
         }
         let said = said(problem);
-        let finding = if let Some(ended) = &problem.ended {
+        let finding = if let Some(ended) = problem.ended.as_ref().filter(|_| problem.tampered) {
+            tampered(module, ended)
+        } else if let Some(ended) = &problem.ended {
             Finding::new(Code::ImportFailed, module, format!("importing it {ended}"))
                 .remedy("run nothing at import time that ends the process, waits or needs much memory")
                 .remedy(format!(
@@ -213,6 +256,18 @@ impl Judged<'_> {
             )
             .remedy("move calls to AWS from import time into the handler, or into a function that it calls")
             .remedy("or package the module: add its distribution to the project's dependencies and lock again")
+        } else if problem.error.rsplit('.').next() == Some("PackageNotFoundError") {
+            // A kind of ModuleNotFoundError, but about metadata.
+            let name = problem
+                .missing
+                .as_deref()
+                .unwrap_or_else(|| problem.message.rsplit(' ').next().unwrap_or_default());
+            let cause = format!(
+                "importing it asks for the metadata of `{name}`, and no distribution of that name is in the artifact: {said}"
+            );
+            let ways = self.around.metadata_remedies(name).into_iter();
+            ways.fold(Finding::new(Code::ImportFailed, module, cause), Finding::remedy)
+                .remedy("or let the code do without: catch `importlib.metadata.PackageNotFoundError`")
         } else if let Some(missing) = &problem.missing {
             self.missing_module(module, missing)
         } else if let Some(argument) = &problem.exit {
@@ -223,12 +278,12 @@ impl Judged<'_> {
             with_remedy(finding, problem)
         };
         self.seen.insert(key, self.findings.len());
-        let detail = last_lines(&problem.traceback);
+        let mut detail = last_lines(&problem.traceback);
+        detail.extend(finding.detail);
         self.findings.push(Finding { detail, ..finding });
     }
 
     fn missing_module(&self, module: &str, missing: &str) -> Finding {
-        let top = missing.split('.').next().unwrap_or(missing);
         let finding = Finding::new(
             Code::ImportFailed,
             missing,
@@ -239,10 +294,14 @@ impl Judged<'_> {
             },
         );
         let folder = if self.request.handler.is_some() { "function" } else { "layer" };
-        finding
-            .remedy(format!("if it is a distribution's, add the one that holds `{top}` to the project's dependencies and lock again"))
+        let top = missing.split('.').next().unwrap_or(missing);
+        let add = format!(
+            "if it is a distribution's, add the one that holds `{top}` to the project's dependencies and lock again"
+        );
+        self.around
+            .explain_missing(missing, finding, &add)
             .remedy(format!("if it is your own, check that `include` and `exclude` under `[source]` bring it into the {folder}"))
-            .remedy("if a layer has it, name the layer in `layers` of the manifest")
+            .remedy(Surroundings::layer_remedy(self.layers))
     }
 }
 
@@ -329,6 +388,10 @@ mod tests {
             sources: Vec::new(),
             stdlib: Vec::new(),
             seconds: 5,
+            user: None,
+            scratch: Vec::new(),
+            fresh: None,
+            environment: BTreeMap::new(),
         };
         let output = Command::new("python3")
             .args(["-I", "-S", "-c", IMPORT_CHECK, &request.to_json()])
@@ -337,8 +400,13 @@ mod tests {
         let report = ImportReport::from_stdout(&output.stdout);
         let unreported = Unreported::new(output.status.code().map(i64::from), &output.stderr);
         let layers = ["tools".parse().unwrap()];
-        let (findings, checks) =
-            import_findings(report.as_ref().map_err(|_| &unreported), &request, runtime(), &layers);
+        let (findings, checks) = import_findings(
+            report.as_ref().map_err(|_| &unreported),
+            &request,
+            runtime(),
+            &layers,
+            &Surroundings::default(),
+        );
         Some(Judgement { findings, checks })
     }
 
@@ -495,6 +563,10 @@ mod tests {
             sources: Vec::new(),
             stdlib: Vec::new(),
             seconds: 5,
+            user: None,
+            scratch: Vec::new(),
+            fresh: None,
+            environment: BTreeMap::new(),
         };
         for (exit_code, cause) in [
             (None, "did not end in time"),
@@ -503,7 +575,8 @@ mod tests {
             (Some(139), "signal 11"),
         ] {
             let unreported = Unreported::new(exit_code, b"one\n\x1b[31mtwo\n");
-            let (findings, checks) = import_findings(Err(&unreported), &request, runtime(), &[]);
+            let (findings, checks) =
+                import_findings(Err(&unreported), &request, runtime(), &[], &Surroundings::default());
             assert!(findings[0].cause.contains(cause), "{findings:?}");
             assert_eq!(findings[0].detail, ["one", "\u{fffd}[31mtwo"]);
             assert_eq!(

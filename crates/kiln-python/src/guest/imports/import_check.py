@@ -1,19 +1,16 @@
 """Import a Lambda handler and other modules as the runtime would, and report what happened.
 
-Run by kiln inside a base image as `python3 -I -S -c <import_scan.py and this text> <request as JSON>`, on Python 3.9 or
-later, with the standard library alone. The last line on standard output that starts with MARKER carries the report as JSON.
-Whatever the imported code prints goes to standard error.
+Run by kiln inside a base image as `python3 -I -S -B -c <supervisor.py, import_scan.py, stand_ins.py and this text> <request as JSON>`, on
+Python 3.9 or later, with the standard library alone. Standard output is one line that starts with MARKER and carries the report
+as JSON. Whatever the imported code prints goes to standard error.
 
-The handler is imported first, in this process, as Lambda does. Everything else is imported in processes forked off from it:
-a module that ends or breaks its process, hangs, or changes what others see spoils nothing but its own import.
+The program itself imports nothing that is judged. The artifact's own files are read in a process of their own first; then the
+handler is imported in one, and each other module in one, none of which has seen another.
 """
 
 import builtins
-import difflib
 import faulthandler
 import importlib
-import importlib.abc
-import importlib.machinery
 import json
 import os
 import select
@@ -22,64 +19,265 @@ import sys
 import time
 import traceback
 import types
-from abc import ABCMeta
 
 MARKER = "KILN-IMPORT-REPORT "
-STAND_IN_VERSION = "9999.0"
 # Bounds of the report: code under check decides how long its messages are.
 LINES, LINE, TEXT, NAMES, FILES = 24, 400, 2000, 1000, 20000
+# How long reading the files may take. The handler may take as long as the check itself, which is ended from outside.
+SCAN_SECONDS, HANDLER_SECONDS = 60, 3600
 
 
 def main():
     request = json.loads(sys.argv[1])
-    process = os.getpid()
-    # The report keeps its own descriptor, so nothing that is printed can reach it.
-    sys.stdout.flush()
-    report_to = os.dup(1)
-    os.dup2(2, 1)
-    faulthandler.enable(2)
+    if "part" in request:
+        # Started anew by the supervisor, as the judged user.
+        judged(request, request["part"], request["name"])
+    else:
+        share_errors()
+        supervise(request)
 
-    task_root, layers = request["task_root"], request["layer_paths"]
-    finder = StandIns(frozenset(request["runtime_modules"]))
-    prepare(request, finder)
 
-    report = {"version": "%d.%d.%d" % sys.version_info[:3], "handler": None, "modules": []}
-    # The files are read before any of the code runs.
-    report["scan"] = scan(request)
-    if request["handler"] is not None:
-        report["handler"] = check_handler(request["handler"], task_root)
-    # What the artifact's own code loads, and what anything loads from a layer.
-    roots = list(sys.path) if request.get("as_it_is") else [task_root] + layers
-    loaded = set(loaded_files(roots))
-    from_layers = set(loaded)
-    seconds = request["seconds"]
-    for names, apart in ((request["modules"], False), (request["own_modules"], True)):
-        for outcome in import_apart(names[:NAMES], apart, seconds, finder, roots):
-            files = outcome.pop("loaded", ())
-            from_layers.update(files)
-            if apart:
-                loaded.update(files)
-            for name, asked_by in outcome.pop("asked", {}).items():
-                finder.asked.setdefault(name, asked_by)
-            outcome["own"] = apart
+def supervise(request):
+    """Ask each part in a process of its own and report what they answer. Nothing that is judged is imported here."""
+    handler, layers = request["handler"], request["layer_paths"]
+    report = {"version": "%d.%d.%d" % sys.version_info[:3], "handler": None, "tampered": None, "modules": []}
+    loaded, from_layers, asked, again, hints = set(), set(), {}, [], []
+
+    # The files are read before any of the code runs, and what that gave is out of its reach.
+    ended = ask(request, "scan", None, SCAN_SECONDS)
+    if ended.answer is None:
+        fail("reading the artifact's own files: it " + ended.why)
+    report["scan"] = ended.answer
+
+    def note(answer, is_own):
+        hints.extend(answer["loaded"] + answer["base"])
+        from_layers.update(answer["loaded"])
+        if is_own:
+            loaded.update(answer["loaded"])
+        for name, place in answer["asked"].items():
+            asked.setdefault(name, place)
+
+    found = False
+    if handler is not None:
+        ended = ask(request, "handler", handler, HANDLER_SECONDS)
+        if ended.answer is not None:
+            report["handler"], found = ended.answer["result"], ended.code == 0
+            note(ended.answer, True)
+        elif ended.tampered:
+            report["tampered"] = ended.why
+        else:
+            # The end of the handler is the end of the check.
+            os._exit(1 if ended.code is None else ended.code)
+    for names, is_own in ((request["modules"], False), (request["own_modules"], True)):
+        for name in names[:NAMES]:
+            outcome = {"name": name, "problem": None, "own": is_own, "after_handler": False}
             report["modules"].append(outcome)
-    report["stand_ins"] = [{"name": n, "asked_by": finder.asked[n]} for n in sorted(finder.asked)][:NAMES]
+            if found and is_own and name == handler.rpartition(".")[0].replace("/", "."):
+                # Its process has answered for it.
+                continue
+            if request["fresh"] is None:
+                remember(hints, [request["task_root"]] + layers)
+            ended = ask(request, "module", name, request["seconds"])
+            if ended.answer is not None:
+                outcome["problem"] = ended.answer["result"]
+                note(ended.answer, is_own)
+            else:
+                outcome["problem"] = without_exception(ended.why, ended.tampered)
+            if outcome["problem"] is not None and not ended.tampered:
+                again.append(outcome)
+    if found and again:
+        ask_again(request, again, note)
+    report["stand_ins"] = [{"name": n, "asked_by": asked[n]} for n in sorted(asked)][:NAMES]
     report["layer_modules"] = below(layers, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
+    data = ("\n" + MARKER + json.dumps(report) + "\n").encode("ascii")
+    while data:
+        data = data[os.write(1, data) :]
+    os._exit(0)
 
+
+def ask_again(request, outcomes, note):
+    """What a module needs may be what the handler prepares. In the handler's process that process answers, and the report says
+    so: what fails by itself is not said to have been tried."""
+    names = [outcome["name"] for outcome in outcomes]
+    ended = ask(request, "again", names, HANDLER_SECONDS)
+    if ended.answer is None:
+        return
+    note(ended.answer, True)
+    for outcome, problem in zip(outcomes, ended.answer["result"]):
+        outcome["after_handler"], outcome["problem"] = True, problem
+
+
+def ask(request, part, name, seconds):
+    """Have a part answered in a process of its own."""
+    ended = apart(starter(request, part, name), request["user"], seconds, request["scratch"], (0, FAILED))
+    if ended.answer is not None:
+        try:
+            ended.answer = parsed(ended.answer)
+            if part != "scan":
+                hold(ended.answer, part, name, ended.code)
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            ended.answer, ended.why, ended.tampered = None, "answers what was not asked", True
+    return ended
+
+
+def hold(answer, part, name, code):
+    """Hold the form of an answer against what was asked. What is in it is held against the request outside."""
+    if set(answer) != {"result", "loaded", "base", "asked"}:
+        raise ValueError("other fields")
+    for files in (answer["loaded"], answer["base"]):
+        if type(files) is not list or not all(type(file) is str for file in files):
+            raise ValueError("files")
+    for top, place in answer["asked"].items():
+        if not (place is None or type(place) is str and len(place) <= TEXT):
+            raise ValueError("asked")
+    result = answer["result"]
+    if part == "again":
+        good = type(result) is list and len(result) == len(name) and code == 0 and all(map(is_problem, result))
+    elif part == "handler":
+        texts = [result[key] for key in ("module", "attribute", "file")] + result["near"]
+        good = (result["outcome"] == "found") == (code == 0) and is_problem(result["problem"], False)
+        good = good and len(result) == 6 and all(text is None or type(text) is str for text in texts)
+    else:
+        good = (result is None) == (code == 0) and is_problem(result, False)
+    if not good:
+        raise ValueError("the exit code tells otherwise")
+
+
+def is_problem(value, may_end=True):
+    """Whether this is an exception as it is described, or none. How a process ended it does not tell itself."""
+    if value is None:
+        return True
+    kinds = {
+        "error": [str], "message": [str], "missing": [str, type(None)], "exit": [str, type(None)], "stand_in": [bool],
+        "traceback": [list], "ended": [str, type(None)] if may_end else [type(None)], "tampered": [bool],
+    }
+    known = set(value) == set(kinds) and all(type(value[key]) in kinds[key] for key in kinds)
+    return known and not value["tampered"] and all(type(line) is str for line in value["traceback"])
+
+
+def parsed(answer):
+    """An answer's JSON. Its numbers are small, so that none takes long to read."""
+
+    def small(text):
+        if len(text) > 15:
+            raise ValueError("a long number")
+        return float(text) if not text.lstrip("-").isdigit() else int(text)
+
+    return json.loads(answer.decode("utf-8"), parse_int=small, parse_float=small, parse_constant=small)
+
+
+def fail(why):
+    sys.stderr.write("kiln: " + why + "\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+# What files compile to, by path, with what tells their text: each is compiled once and not in every process anew.
+COMPILED = {}
+
+
+def remember(files, roots):
+    """Compile files of the artifact and of the standard library that a process loaded. Which they are is its word, and no more
+    than a hint: what a file compiles to is not."""
+    import warnings
+
+    roots = [root.rstrip("/") + "/" for root in roots + sys.path if root]
+    here = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    while files:
+        file = files.pop()
+        inside = os.path.normpath(file) == file and file.endswith(".py") and any(file.startswith(root) for root in roots)
+        if file in COMPILED or file in here or not inside:
+            continue
+        COMPILED[file] = None
+        try:
+            with open(file, "rb") as source, warnings.catch_warnings():
+                # What is to be said of a file is said where it is imported.
+                warnings.simplefilter("error")
+                text = source.read()
+                code = compile(text, file, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, Warning):
+            continue
+        COMPILED[file] = sys.modules["_imp"].source_hash(0, text), code
+
+
+def use_compiled():
+    """Let the import system take what is compiled already, for the very same text."""
+    loader = sys.modules["_frozen_importlib_external"].SourceLoader
+    compiled, text_hash, compile_source = COMPILED, sys.modules["_imp"].source_hash, loader.source_to_code
+
+    def source_to_code(self, data, path, **options):
+        known = compiled.get(path)
+        if known is not None and not options and known[0] == text_hash(0, bytes(data)):
+            return known[1]
+        return compile_source(self, data, path, **options)
+
+    if compiled:
+        loader.source_to_code = source_to_code
+
+
+def starter(request, part, name):
+    """What begins a part in its process: in this interpreter, or, where the process must be a fresh one, in another."""
+    if part == "scan" or request["fresh"] is None:
+        return lambda: judged(request, part, name)
+    with open("/proc/self/cmdline", "rb") as file:
+        words = file.read().split(b"\0")
+    script = words[words.index(b"-c") + 1]
+    words = request["fresh"] + ["-c", script, json.dumps(dict(request, part=part, name=name))]
+    return lambda: os.execvpe(words[0], words, dict(os.environ, **request["environment"]))
+
+
+def judged(request, part, name):
+    """Answers for one part, in the process that is judged by it."""
+    process, dumps = os.getpid(), json.dumps
+    os.set_inheritable(ANSWER, False)
+    faulthandler.enable(2)
+    if part == "scan":
+        reply(dumps(scan(request)).encode("ascii"))
+    os.environ.update(request["environment"])
+    finder = StandIns(frozenset(request["runtime_modules"]))
+    prepare(request, finder)
+    use_compiled()
+    root, code = request["task_root"], 0
+    roots = list(sys.path) if request["as_it_is"] else [root] + request["layer_paths"]
+    if part == "module":
+        result = import_one(name)
+        code = 0 if result is None else FAILED
+    else:
+        result = check_handler(request["handler"], root)
+        code = 0 if result["outcome"] == "found" else FAILED
+    if part == "again":
+        result, code = [import_forked(module, request["seconds"]) for module in name], 0
+    files = within(sorted(set(loaded_files(roots)))[:FILES], ANSWER_BYTES // 2)
+    base = within(sorted(set(loaded_files(["/"])) - set(files))[:FILES], ANSWER_BYTES // 8)
+    asked = {top: finder.asked[top] for top in sorted(finder.asked)[:NAMES]}
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BaseException:
             continue
-    # A process that the imported code forked off must not report a second time.
-    if os.getpid() == process:
-        # Lone surrogates are legal in a str and nowhere else.
-        data = ("\n" + MARKER + json.dumps(report, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-        while data:
-            data = data[os.write(report_to, data):]
-    # Threads and exit handlers of the imported code do not keep the check waiting.
-    os._exit(0)
+    # Escapes keep lone surrogates, which are legal in a str and nowhere else.
+    answer = {"result": result, "loaded": files, "base": base, "asked": asked}
+    reply(dumps(answer).encode("ascii"), code, process)
+
+
+def within(texts, size):
+    """As many of these texts as take so many bytes in an answer."""
+    taken = []
+    for text in texts:
+        size -= len(json.dumps(text)) + 2
+        if size < 0:
+            break
+        taken.append(text)
+    return taken
+
+
+def import_one(name):
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        return describe(error)
+    return None
 
 
 def prepare(request, finder):
@@ -132,7 +330,7 @@ def check_handler(handler, task_root):
         value = getattr(module, attribute)
     except BaseException as error:
         result["outcome"] = "attribute-missing"
-        result["near"] = near_attributes(module, attribute)
+        result["near"] = near_attributes(module, attribute) if result["file"] else []
         if not isinstance(error, AttributeError):
             result["problem"] = describe(error)
         return result
@@ -142,7 +340,7 @@ def check_handler(handler, task_root):
         usable = False
     if not usable:
         result["outcome"] = "not-callable"
-        result["near"] = near_attributes(module, attribute)
+        result["near"] = near_attributes(module, attribute) if result["file"] else []
     return result
 
 
@@ -161,21 +359,28 @@ def near_modules(wanted, task_root):
             break
     last = wanted.rpartition(".")[2]
     same = [name for name in found if name.rpartition(".")[2] == last]
-    return (same + [n for n in difflib.get_close_matches(wanted, found, 5, 0.75) if n not in same])[:5]
+    return (same + [n for n in close_matches(wanted, found, 5, 0.75) if n not in same])[:5]
 
 
 def near_attributes(module, wanted):
-    """Callables that the module itself defines: names like the one asked for first."""
+    """Callables that the module itself defines: names like the one asked for first. A module without a file is no part of
+    what is checked."""
     own = []
     for name, value in sorted(list(vars(module).items()), key=lambda item: str(item[0])):
         try:
-            if type(name) is str and not name.startswith("_") and isinstance(value, types.FunctionType):
+            if type(name) is str and len(name) < LINE and not name.startswith("_") and isinstance(value, types.FunctionType):
                 if value.__module__ == module.__name__:
                     own.append(name)
         except BaseException:
             continue
-    close = difflib.get_close_matches(wanted, own, 5, 0.5)
+    close = close_matches(wanted, own, 5, 0.5)
     return (close + [name for name in own if name not in close])[:5]
+
+
+def close_matches(*arguments):
+    import difflib
+
+    return difflib.get_close_matches(*arguments)
 
 
 def loaded_files(roots):
@@ -198,76 +403,48 @@ def below(layers, loaded):
     return [{"name": name, "file": file} for name, file in sorted(found.items())]
 
 
-def import_apart(names, each, seconds, finder, roots):
-    """Import modules in forked processes and report what came of each: one process for all of them, or for each its own.
-    A process that does not answer in time or ends by itself is blamed on the module that it was importing."""
-    outcomes, rest = [], list(names)
-    while rest:
-        batch = rest[:1] if each else rest
-        answers = import_batch(batch, seconds, finder, roots)
-        outcomes.extend(answers)
-        rest = rest[len(answers) :]
-    return outcomes
-
-
-def import_batch(names, seconds, finder, roots):
+def import_forked(name, seconds):
+    """Import a module in a process that is forked off from this one, which it cannot spoil, and tell what came of it."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(read)
         try:
-            sent = set()
-            for name in names:
-                problem = None
-                try:
-                    importlib.import_module(name)
-                except BaseException as error:
-                    problem = describe(error)
-                new = set(loaded_files(roots)) - sent
-                sent |= new
-                answer = {"name": name, "problem": problem, "loaded": sorted(new), "asked": dict(finder.asked)}
-                data = (json.dumps(answer) + "\n").encode("ascii")
-                while data:
-                    data = data[os.write(write, data) :]
+            os.close(read)
+            problem = import_one(name)
+            data = json.dumps(problem).encode("ascii")
+            while data:
+                data = data[os.write(write, data) :]
         finally:
             os._exit(0)
     os.close(write)
-    answers, buffer, ended = [], b"", None
-    while len(answers) < len(names):
-        until = time.monotonic() + seconds
-        while b"\n" not in buffer:
-            if not select.select([read], [], [], max(0, until - time.monotonic()))[0]:
-                os.kill(child, signal.SIGKILL)
-                ended = "did not end within %d s" % seconds
-                break
-            data = os.read(read, 1 << 16)
-            if not data:
-                break
-            buffer += data
-        if b"\n" not in buffer:
-            break
-        line, _, buffer = buffer.partition(b"\n")
-        try:
-            answers.append(json.loads(line))
-        except ValueError:
-            ended = "writes to a descriptor that is not its own"
+    data, until, ended = b"", time.monotonic() + seconds, None
+    while True:
+        if not select.select([read], [], [], max(0, until - time.monotonic()))[0]:
             os.kill(child, signal.SIGKILL)
+            ended = "did not end within %d s" % seconds
             break
+        chunk = os.read(read, 1 << 16)
+        if not chunk:
+            break
+        data += chunk
     os.close(read)
     status = os.waitpid(child, 0)[1]
-    if len(answers) < len(names):
-        if ended is None and os.WIFSIGNALED(status):
-            ended = "ends the process by signal %d" % os.WTERMSIG(status)
-        elif ended is None:
-            ended = "ends the process with exit code %d" % os.WEXITSTATUS(status)
-        problem = {
-            "error": "", "message": "", "missing": None, "exit": None, "stand_in": False, "traceback": [], "ended": ended,
-        }
-        answers.append({"name": names[len(answers)], "problem": problem})
-    return answers
+    if ended is None and not data:
+        signalled = os.WIFSIGNALED(status)
+        how = "by signal %d" % os.WTERMSIG(status) if signalled else "with exit code %d" % os.WEXITSTATUS(status)
+        ended = "ends the process " + how
+    return json.loads(data) if ended is None else without_exception(ended, False)
 
 
 # What went wrong.
+
+
+def without_exception(why, tampered):
+    """What became of a process that ended without telling of an exception."""
+    return {
+        "error": "", "message": "", "missing": None, "exit": None, "stand_in": False, "traceback": [], "ended": why,
+        "tampered": tampered,
+    }
 
 
 def describe(error):
@@ -283,6 +460,9 @@ def describe(error):
         trace = trace.tb_next
     try:
         report = traceback.TracebackException(type(error), error, trace)
+        for link in chain(report):
+            # The import system hides its own frames, but not around one that is not its own.
+            link.stack[:] = [frame for frame in link.stack if not is_hidden(frame)]
         lines = "".join(report.format()).rstrip().split("\n")
     except BaseException:
         lines = []
@@ -294,6 +474,7 @@ def describe(error):
         "stand_in": blames_stand_in(error),
         "traceback": [line[:LINE] for line in lines[-LINES:]],
         "ended": None,
+        "tampered": False,
     }
 
 
@@ -304,6 +485,11 @@ def chain(error):
         seen.append(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return seen
+
+
+def is_hidden(frame):
+    ours = frame.filename == "<string>" and frame.name == "source_to_code"
+    return ours or frame.filename.startswith("<frozen importlib")
 
 
 def frames(error):
@@ -354,224 +540,6 @@ def safe_str(value):
 
 def text_or_none(value):
     return value[:TEXT] if type(value) is str else None
-
-
-# Stand-ins for modules that the runtime provides and the base does not have. Everything can be got, called, subclassed,
-# used as a decorator and caught, so that an import succeeds wherever the real module would let it succeed.
-
-
-class StandInClass(ABCMeta):
-    """The type of stand-in classes; derived from ABCMeta so that they mix with abstract base classes."""
-
-    def __getattr__(cls, name):
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)
-        return attribute_of(cls, name)
-
-    def __call__(cls, *args, **kwargs):
-        if "_kiln_path" in cls.__dict__ and len(args) == 1 and not kwargs and is_decorable(args[0]):
-            return args[0]
-        return super().__call__(*args, **kwargs)
-
-    # ABCMeta would look for these on the class, where they are those of its values.
-    def __instancecheck__(cls, instance):
-        return type.__instancecheck__(cls, instance)
-
-    def __subclasscheck__(cls, subclass):
-        return type.__subclasscheck__(cls, subclass)
-
-    def __getitem__(cls, item):
-        return cls
-
-    def __or__(cls, other):
-        return cls
-
-    def __ror__(cls, other):
-        return cls
-
-    def __iter__(cls):
-        return iter(())
-
-    def __contains__(cls, item):
-        return False
-
-    def __len__(cls):
-        return 0
-
-    def __bool__(cls):
-        return True
-
-
-class StandIn(metaclass=StandInClass):
-    """A value of which anything may be asked."""
-
-    _kiln_path = "?"
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __init_subclass__(cls, **kwargs):
-        pass
-
-    def __getattr__(self, name):
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)
-        return attribute_of(type(self), name)
-
-    def __call__(self, *args, **kwargs):
-        if len(args) == 1 and not kwargs and is_decorable(args[0]):
-            return args[0]
-        return StandIn()
-
-    def __mro_entries__(self, bases):
-        return (type(self),)
-
-    def __instancecheck__(self, instance):
-        return False
-
-    def __subclasscheck__(self, subclass):
-        return False
-
-    def _itself(self, *args, **kwargs):
-        return self
-
-    __getitem__ = __enter__ = _itself
-    __or__ = __ror__ = __and__ = __rand__ = __xor__ = __rxor__ = __invert__ = _itself
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _itself
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __pow__ = __neg__ = __pos__ = __abs__ = _itself
-
-    def _nothing(self, *args, **kwargs):
-        return None
-
-    __setitem__ = __delitem__ = __exit__ = _nothing
-
-    def _yes(self, *args, **kwargs):
-        return True
-
-    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = _yes
-
-    def __await__(self):
-        return iter(())
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *args):
-        return None
-
-    def __iter__(self):
-        return iter(())
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        raise StopAsyncIteration
-
-    def __contains__(self, item):
-        return False
-
-    def __len__(self):
-        return 0
-
-    def __int__(self):
-        return 1
-
-    __index__ = __hash__ = __int__
-
-    def __float__(self):
-        return 1.0
-
-    def __eq__(self, other):
-        return self is other
-
-    def __str__(self):
-        return "stand-in"
-
-    def __fspath__(self):
-        return "/nonexistent/stand-in"
-
-
-class StandInModule(types.ModuleType):
-    """A module of which anything may be imported."""
-
-    def __getattr__(self, name):
-        if name == "__version__":
-            return STAND_IN_VERSION
-        if name == "__file__":
-            return "/nonexistent/%s/__init__.py" % self.__name__.replace(".", "/")
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)
-        value = stand_in(self.__name__ + "." + name, name)
-        setattr(self, name, value)
-        return value
-
-
-ERROR_ENDINGS = ("Error", "Exception", "Warning", "Exceeded", "NotFound", "Fault", "Failure")
-
-
-def attribute_of(owner, name):
-    return stand_in("%s.%s" % (owner.__dict__.get("_kiln_path", owner.__name__), name), name)
-
-
-def stand_in(path, name):
-    """A class where the name looks like a class's, else a value. Names of errors give exceptions, for `except`."""
-    parents = path.split(".")[:-1]
-    if name.endswith(ERROR_ENDINGS) or (name[:1].isupper() and ("exceptions" in parents or "errors" in parents)):
-        return StandInClass(name, (StandIn, Exception), {"_kiln_path": path, "__module__": parents[0]})
-    # The type's name shows in messages of type errors, where it is looked for.
-    kind = StandInClass("StandIn_" + name, (StandIn,), {"_kiln_path": path})
-    return kind if name[:1].isupper() else kind()
-
-
-def is_decorable(value):
-    if isinstance(value, type) and issubclass(value, type):
-        # A metaclass is an argument of the decorator, as in `six.add_metaclass(ABCMeta)`.
-        return False
-    return isinstance(value, (types.FunctionType, types.MethodType, type, staticmethod, classmethod, property))
-
-
-class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules that nothing else finds, if the runtime provides their top-level name."""
-
-    def __init__(self, provided):
-        self.provided = provided
-        self.asked = {}
-
-    def find_spec(self, name, path=None, target=None):
-        top, dot, _ = name.partition(".")
-        if top not in self.provided:
-            return None
-        if dot and not isinstance(sys.modules.get(name.rpartition(".")[0]), StandInModule):
-            # The real package is there, so a module that it lacks is missing.
-            return None
-        if top not in self.asked:
-            self.asked[top] = importer()
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec):
-        return StandInModule(spec.name)
-
-    def exec_module(self, module):
-        module.__path__ = []
-
-    def find_distributions(self, context=None):
-        """Answer `importlib.metadata.version("boto3")` as the module's own `__version__` is answered."""
-        import importlib.metadata
-
-        name = getattr(context, "name", None)
-        if type(name) is not str or name not in self.provided:
-            return
-
-        class Provided(importlib.metadata.Distribution):
-            def read_text(self, filename):
-                text = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, STAND_IN_VERSION)
-                return text if filename == "METADATA" else None
-
-            def locate_file(self, path):
-                return path
-
-        yield Provided()
 
 
 def importer():

@@ -29,11 +29,43 @@ def scan(request):
     }
 
 
+def searched(root):
+    """Where the interpreter of an image looks for modules, by the rules of `site` but without running what it would run."""
+    import site
+
+    prefixes, folders = [sys.prefix, sys.exec_prefix], []
+    home = os.path.dirname(os.path.abspath(sys.executable))
+    for place in (home, os.path.dirname(home)):
+        try:
+            with open(os.path.join(place, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+                settings = file.read().lower().replace(" ", "").splitlines()
+        except OSError:
+            continue
+        # `site` itself is told of a virtual environment when it is run, which it is not here.
+        version = "python%d.%d" % sys.version_info[:2]
+        libraries = dict.fromkeys([sys.platlibdir, "lib"])
+        folders = [os.path.join(os.path.dirname(home), name, version, "site-packages") for name in libraries]
+        prefixes = prefixes if "include-system-site-packages=true" in settings else []
+        break
+    stated = [folder for folder in os.environ.get("PYTHONPATH", "").split(":") if folder]
+    places = [root] + stated + [folder for folder in sys.path if folder]
+    for folder in folders + site.getsitepackages(list(dict.fromkeys(prefixes))):
+        places.append(folder)
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            if not name.endswith(".pth"):
+                continue
+            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                lines = [line.strip() for line in file]
+            lines = [line for line in lines if line and not line.startswith(("#", "import ", "import\t"))]
+            places += [path for path in (os.path.join(folder, line) for line in lines) if os.path.exists(path)]
+    return list(dict.fromkeys(places))
+
+
 class Scanner:
     def __init__(self, request):
         self.root = request["task_root"]
         # In the artifact's own image modules are where its interpreter looks.
-        self.roots = list(sys.path) if request.get("as_it_is") else [self.root] + request["layer_paths"]
+        self.roots = searched(self.root) if request["as_it_is"] else [self.root] + request["layer_paths"]
         self.known = set(request["stdlib"]) | set(sys.builtin_module_names) | set(request["runtime_modules"])
         self.own = request["sources"]
         self.files, self.imports = 0, 0

@@ -5,11 +5,14 @@
 
 mod check;
 mod findings;
+mod held;
 mod scan;
+mod surroundings;
 
 pub use check::{
     FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
     LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport, lambda_environment,
 };
 pub use findings::import_findings;
-pub use scan::{Surroundings, scan_findings};
+pub use scan::scan_findings;
+pub use surroundings::Surroundings;

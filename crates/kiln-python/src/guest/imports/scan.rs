@@ -1,84 +1,12 @@
 //! What the imports of an artifact's own code mean, as reading its files told.
 
 use super::check::{ImportReport, UnresolvedImport};
-use kiln_record::{Check, CheckName, Code, DistributionName, Finding, Gap, Level};
+use super::surroundings::Surroundings;
+use kiln_record::{Check, CheckName, Code, Finding, Level};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known of the distributions around the code.
-#[derive(Clone, Debug, Default)]
-pub struct Surroundings {
-    /// What is in the artifact, with the modules that it offers (as [`Wheel::top_level`](crate::Wheel) has
-    /// them).
-    pub installed: BTreeMap<DistributionName, Vec<String>>,
-    /// What the project asks for itself; `None` where its lock does not tell that from what others require.
-    pub declared: Option<BTreeSet<DistributionName>>,
-    /// What the lock has and the artifact has not.
-    pub gaps: Vec<Gap>,
-}
-
-/// Modules of distributions whose name says nothing of them, for those that people look for most.
-const ODD_NAMES: &[(&str, &str)] = &[
-    ("attr", "attrs"),
-    ("bs4", "beautifulsoup4"),
-    ("Crypto", "pycryptodome"),
-    ("cv2", "opencv-python-headless"),
-    ("dateutil", "python-dateutil"),
-    ("docx", "python-docx"),
-    ("dotenv", "python-dotenv"),
-    ("fitz", "pymupdf"),
-    ("git", "gitpython"),
-    ("google.protobuf", "protobuf"),
-    ("grpc", "grpcio"),
-    ("jose", "python-jose"),
-    ("jwt", "pyjwt"),
-    ("magic", "python-magic"),
-    ("markdown_it", "markdown-it-py"),
-    ("MySQLdb", "mysqlclient"),
-    ("nacl", "pynacl"),
-    ("OpenSSL", "pyopenssl"),
-    ("PIL", "pillow"),
-    ("pkg_resources", "setuptools"),
-    ("pptx", "python-pptx"),
-    ("psycopg2", "psycopg2-binary"),
-    ("serial", "pyserial"),
-    ("skimage", "scikit-image"),
-    ("sklearn", "scikit-learn"),
-    ("slugify", "python-slugify"),
-    ("usb", "pyusb"),
-    ("websocket", "websocket-client"),
-    ("yaml", "pyyaml"),
-    ("zmq", "pyzmq"),
-];
-
-impl Surroundings {
-    /// The distribution in the artifact that offers a top-level module, if exactly one does.
-    fn owner(&self, top: &str) -> Option<&DistributionName> {
-        let mut owners = self
-            .installed
-            .iter()
-            .filter(|(_, modules)| modules.iter().any(|module| module.split('.').next() == Some(top)));
-        let (name, _) = owners.next()?;
-        owners.next().is_none().then_some(name)
-    }
-
-    /// Says what is known of a module that is missing: the distribution of the lock that was left out, or the
-    /// one that usually has it.
-    pub fn explain_missing(&self, module: &str, finding: Finding) -> Finding {
-        let top = module.split('.').next().unwrap_or(module);
-        let usual = ODD_NAMES.iter().find(|(name, _)| *name == module || *name == top).map(|(_, name)| *name);
-        let names: Vec<DistributionName> =
-            usual.into_iter().chain([top]).filter_map(|name| name.parse().ok()).collect();
-        let gap = self.gaps.iter().find(|gap| names.iter().any(|name| name.as_str() == gap.distribution));
-        match (gap, usual) {
-            (Some(gap), _) => finding.detail(format!(
-                "the lock has {} {}, but it is left out: {}",
-                gap.distribution, gap.version, gap.cause
-            )),
-            (None, Some(usual)) => finding.detail(format!("the module `{top}` usually comes from {usual}")),
-            (None, None) => finding,
-        }
-    }
-}
+/// The way out for a module of which nothing is known: the same words for each, so that they are told together.
+const ADD: &str = "add the distribution that has it to the project's dependencies and lock again";
 
 /// What the scan means. `found` are the findings of the live import: what they say of a module is not said
 /// again.
@@ -102,7 +30,16 @@ pub fn scan_findings(
     let mut findings: Vec<Finding> = by_module
         .into_iter()
         .filter(|(module, _)| !told(module))
-        .map(|(module, places)| around.explain_missing(module, unresolved(module, &places)))
+        .map(|(module, places)| match tests(&places) {
+            Some(patterns) => unresolved(module, &places)
+                .remedy(format!("leave the tests out: add {patterns} to `exclude` under `[source]`"))
+                .remedy(
+                    "or, if they are to be shipped and not to be read, name them in `skip` under `[check]`",
+                ),
+            None => around
+                .explain_missing(module, unresolved(module, &places), ADD)
+                .remedy("or, if the code can do without it, catch `ImportError` around the import"),
+        })
         .collect();
     findings.extend(not_declared(report, around));
     let check = Check::ran(CheckName::ImportsRead, scan.imports, "imports");
@@ -131,8 +68,21 @@ fn unresolved(module: &str, places: &[&UnresolvedImport]) -> Finding {
         finding = finding.detail(format!("imported at {}:{}", place.file, place.line));
     }
     finding
-        .remedy("add the distribution that has it to the project's dependencies and lock again")
-        .remedy("or, if the code can do without it, catch `ImportError` around the import")
+}
+
+/// The patterns of the test files that alone import something; none if others do.
+fn tests(places: &[&UnresolvedImport]) -> Option<String> {
+    let pattern = |place: &&UnresolvedImport| {
+        let parts: Vec<&str> = place.file.split('/').collect();
+        let (name, folders) = parts.split_last()?;
+        if let Some(depth) = folders.iter().position(|folder| matches!(*folder, "test" | "tests")) {
+            return Some(format!("\"{}/**\"", folders[..=depth].join("/")));
+        }
+        let is_test = name.starts_with("test_") || name.ends_with("_test.py") || *name == "conftest.py";
+        is_test.then(|| format!("\"{}\"", place.file))
+    };
+    let patterns: Option<BTreeSet<String>> = places.iter().map(pattern).collect();
+    Some(patterns?.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn not_declared(report: &ImportReport, around: &Surroundings) -> Vec<Finding> {

@@ -2,12 +2,15 @@
 
 use crate::error::PythonError;
 use crate::guest::imports::IMPORT_CHECK;
-use crate::guest::report::{clean_text, last_report};
+use crate::guest::report::{clean_text, only_report};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The script that serves the Runtime API. Run it in the base as `python3 -I -S -B -c RUNTIME_API REQUEST`,
 /// where the request is [`SmokeRequest::to_json`]. It needs Python 3.9 and the standard library.
-pub const RUNTIME_API: &str = include_str!("runtime_api.py");
+///
+/// It has to be a program that may change its user: the function runs as another one.
+pub const RUNTIME_API: &str = concat!(include_str!("../supervisor.py"), "\n", include_str!("runtime_api.py"));
 
 /// The part of the function's script that follows the import check's definitions.
 const RUNTIME_LOOP: &str = include_str!("runtime_loop.py");
@@ -68,6 +71,10 @@ pub struct SmokeRequest {
     pub init_seconds: u32,
     /// How long it may take for an event.
     pub seconds: u32,
+    /// The user and group that the function runs as.
+    pub user: (u32, u32),
+    /// Variables that the function gets and the server must not start with.
+    pub environment: BTreeMap<String, String>,
     /// The events, in order.
     pub events: Vec<RequestedEvent>,
 }
@@ -197,8 +204,7 @@ impl SmokeReport {
     /// [`PythonError::SmokeReport`] if there is none or it is not what the script writes.
     pub fn from_stdout(stdout: &[u8]) -> Result<Self, PythonError> {
         let error = |reason: String| PythonError::SmokeReport { reason };
-        let line = last_report(stdout, MARKER)
-            .ok_or_else(|| error("there is none on standard output".to_owned()))?;
+        let line = only_report(stdout, MARKER).map_err(error)?;
         if line.len() > REPORT_LIMIT {
             return Err(error(format!("it is longer than {REPORT_LIMIT} bytes")));
         }
@@ -211,6 +217,84 @@ impl SmokeReport {
             errors.chain(&mut event.log).chain(asked).for_each(clean_text);
         }
         Ok(report)
+    }
+}
+
+// What the script keeps to, too: lines of a log or trace and their length, a text, notes.
+const LINES: usize = 40;
+const LINE: usize = 400;
+const TEXT: usize = 4000;
+const STAND_INS: usize = 40;
+/// Lambda's limit for an answer, in characters that UTF-8 may have been replaced by.
+const ANSWER: usize = 6 * 1024 * 1024 + 100;
+
+impl SmokeReport {
+    /// Holds the report against its request: the events in order, all of them or up to one that shows that the
+    /// function cannot be started, each with what an event of its outcome has. `code` is the exit code that the
+    /// script ended with.
+    ///
+    /// # Errors
+    /// A clause about the first thing that the script would not have written.
+    pub fn hold(&self, request: &SmokeRequest, code: i64) -> Result<(), String> {
+        let killed = self.events.iter().any(|event| event.exit == Some(-9));
+        if code != if killed { 3 } else { 0 } {
+            return Err(format!("its events do not fit its exit code {code}"));
+        }
+        for (index, asked) in request.events.iter().enumerate() {
+            let Some(event) = self.events.get(index) else {
+                let stopped = self.events.last().is_some_and(|event| event.outcome.stops());
+                return if stopped {
+                    Ok(())
+                } else {
+                    Err(format!("it says nothing of event {}", asked.name))
+                };
+            };
+            if event.name != asked.name || (asked.cold && !event.cold) {
+                return Err(format!("it does not tell of event {} where that was asked for", asked.name));
+            }
+            if index + 1 < self.events.len() && event.outcome.stops() {
+                return Err(format!("it goes on after event {}", event.name));
+            }
+            event.hold()?;
+        }
+        match self.events.len() == request.events.len() {
+            true => Ok(()),
+            false => Err("it tells of events that were not asked for".to_owned()),
+        }
+    }
+}
+
+impl EventReport {
+    fn hold(&self) -> Result<(), String> {
+        use EventOutcome::{Answered, Failed, InitFailed, NotStarted};
+        let is_long = |text: &String, most: usize| text.chars().take(most + 1).count() > most;
+        let error = self.error.iter();
+        let lines = self.log.iter().chain(error.clone().flat_map(|error| &error.trace));
+        let notes = self.stand_ins.iter().flat_map(|note| [&note.asked, &note.at]);
+        let too_much = self.log.len() > LINES
+            || self.stand_ins.len() > STAND_INS
+            || error.clone().any(|error| error.trace.len() > LINES || is_long(&error.message, TEXT))
+            || lines.chain(notes).chain(error.map(|error| &error.error_type)).any(|line| is_long(line, LINE))
+            || self.answer.as_ref().is_some_and(|answer| is_long(answer, ANSWER));
+        if too_much {
+            return Err(format!("it tells more of event {} than it may", self.name));
+        }
+        let is_sound = self.answer.is_some() == (self.outcome == Answered)
+            && self.error.is_some() == matches!(self.outcome, Failed | InitFailed | NotStarted)
+            && self.invoke_ms.is_some() == matches!(self.outcome, Answered | Failed)
+            && [self.init_ms, self.invoke_ms].iter().flatten().all(|ms| ms.is_finite() && *ms >= 0.0);
+        if is_sound {
+            Ok(())
+        } else {
+            Err(format!("what it tells of event {} contradicts itself", self.name))
+        }
+    }
+}
+
+impl EventOutcome {
+    /// Whether no other event can be handled, either.
+    fn stops(self) -> bool {
+        matches!(self, Self::InitFailed | Self::InitTimeout | Self::InitExited | Self::NotStarted)
     }
 }
 
@@ -230,12 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_report_is_read_and_cleaned() {
+    fn the_only_report_is_read_and_cleaned() {
         let report = r#"{"events": [{"name": "a", "outcome": "init-exited", "answer": null, "error": {"type": "E",
             "message": "\u001b[31m", "trace": []}, "exit": -9, "cold": true, "init_ms": 1.5, "invoke_ms": null,
             "peak_kib": 7, "log": ["\u0007"], "stand_ins": [{"asked": "boto3.client", "at": "x:1"}]}]}"#
             .replace('\n', "");
-        let stdout = format!("KILN-SMOKE-REPORT forged\n\nKILN-SMOKE-REPORT {report}\n");
+        let stdout = format!("\nKILN-SMOKE-REPORT {report}\n");
+        assert!(SmokeReport::from_stdout(format!("KILN-SMOKE-REPORT forged\n{stdout}").as_bytes()).is_err());
         let report = SmokeReport::from_stdout(stdout.as_bytes()).unwrap();
         assert_eq!(report.events[0].outcome, EventOutcome::InitExited);
         assert_eq!(report.events[0].log, ["\u{fffd}"]);

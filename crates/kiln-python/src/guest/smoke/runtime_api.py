@@ -1,9 +1,10 @@
 """Serve the Lambda Runtime API on the loopback interface, run a function under it, and report what became of its events.
 
-Run by kiln inside a base image as `python3 -I -S -B -c <this text> <request as JSON>`, on Python 3.9 or later, with the
-standard library alone. The function is any program that speaks the Runtime API (2018-06-01): it is started with
-AWS_LAMBDA_RUNTIME_API in its environment, and its events are files. The last line on standard output carries the report
-as JSON; what the function prints goes to standard error.
+Run by kiln inside a base image as `python3 -I -S -B -c <supervisor.py and this text> <request as JSON>`, on Python 3.9 or later,
+with the standard library alone. The function is any program that speaks the Runtime API (2018-06-01): it is started with
+AWS_LAMBDA_RUNTIME_API in its environment, and its events are files. It runs as another user than this program, which it can
+neither signal nor trace, and has no way to standard output: that is one line with the report as JSON. What the function prints
+goes to standard error.
 """
 
 import collections
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 MARKER = "KILN-SMOKE-REPORT "
 # Bounds of the report: the function decides how much it says.
@@ -24,10 +26,15 @@ PASSED_ON = 1 << 20
 # Lambda's limit for the answer of a synchronous invocation: 6 MB and 100 bytes.
 ANSWER_LIMIT = 6 * 1024 * 1024 + 100
 PREFIX = "/2018-06-01/runtime/"
+# What is read of the function's notes at a time.
+NOTES = 1 << 18
 
 
 def main():
     request = json.loads(sys.argv[1])
+    share_errors()
+    # A sweep forks; its process does nothing but end others.
+    warnings.simplefilter("ignore", DeprecationWarning)
     sandbox = Sandbox(request)
     results = []
     for number, event in enumerate(request["events"], 1):
@@ -99,40 +106,45 @@ class Sandbox:
 
     def start(self, result):
         """Start the process and wait until it asks for its first event, which is the end of Lambda's init phase."""
-        environment = dict(os.environ)
+        environment = dict(os.environ, **self.request["environment"])
         environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:%d" % self.server.server_port
         read, write = os.pipe()
         os.set_blocking(read, False)
         self.notes = read
+        lines, output = os.pipe()
+        # It may open its own output by path, as /dev/stdout.
+        os.fchmod(output, 0o666)
         argv = [word.replace("{notes}", str(write)) for word in self.request["argv"]]
+        user = self.request["user"]
+        as_user = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
         with self.changed:
             self.asked, self.waiting, self.current, self.outcome = False, None, None, None
         self.started = time.monotonic()
+        # Whoever used up the memory goes first: not this process, which has to tell.
+        prefer_to_end("1000")
         try:
             self.process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stdout=output,
+                stderr=output,
                 env=environment,
                 cwd=self.request["working_dir"],
                 pass_fds=(write,),
                 start_new_session=True,
+                **as_user,
             )
         except OSError as error:
             self.process = None
+            os.close(lines)
             result["outcome"] = "not-started"
             result["error"] = {"type": type(error).__name__, "message": str(error)[:TEXT], "trace": []}
             return
         finally:
+            prefer_to_end("0")
             os.close(write)
-        try:
-            # Whoever used up the memory goes first: not this process, which has to tell.
-            with open("/proc/%d/oom_score_adj" % self.process.pid, "w") as file:
-                file.write("1000")
-        except OSError:
-            pass
-        self.reader = threading.Thread(target=self.read, args=(self.process.stdout,), daemon=True)
+            os.close(output)
+        self.reader = threading.Thread(target=self.read, args=(os.fdopen(lines, "rb"),), daemon=True)
         self.reader.start()
         what = self.wait(self.request["init_seconds"], lambda: self.asked or self.outcome is not None)
         if what == "changed" and self.outcome is None:
@@ -188,10 +200,11 @@ class Sandbox:
             self.waiting = self.current = None
             self.changed.notify_all()
         if self.process is not None:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
+            # Not only its own: what it left behind must not answer for the next one.
+            if self.process.poll() is None or self.request["user"] is not None:
+                swept, _ = sweep(self.request["user"], (), self.process.pid)
+                if not swept:
+                    raise RuntimeError("the function leaves processes behind that cannot be ended")
             self.process.wait()
             self.reader.join(1.0)
             self.process = None
@@ -211,7 +224,7 @@ class Sandbox:
     def take_notes(self):
         """What the function's side noted of modules that the base does not have."""
         data = b""
-        while self.notes is not None:
+        while self.notes is not None and len(data) < NOTES:
             try:
                 chunk = os.read(self.notes, 65536)
             except OSError:
@@ -290,7 +303,7 @@ def handler_of(sandbox):
             if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
                 body = self.chunks()
             else:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self.part(int(self.headers.get("Content-Length") or 0), ANSWER_LIMIT + 1)
             parts = self.path[len(PREFIX):].split("/") if self.path.startswith(PREFIX) else []
             if parts == ["init", "error"]:
                 outcome = ("error", self.error(body))
@@ -305,34 +318,48 @@ def handler_of(sandbox):
                 elif len(body) > ANSWER_LIMIT:
                     message = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
                     kind = "Function.ResponseSizeTooLarge"
-                    outcome = ("error", {"type": kind, "message": message, "trace": []})
-                    self.conclude(outcome)
-                    self.refuse(413, "RequestEntityTooLarge", message)
+                    if self.concluded(("error", {"type": kind, "message": message, "trace": []})):
+                        self.refuse(413, "RequestEntityTooLarge", message)
                     return
                 else:
                     outcome = ("answer", body.decode("utf-8", "replace"))
             else:
                 self.refuse(404, "NotFound", "there is no " + self.path)
                 return
-            self.conclude(outcome)
-            self.answer(202, b'{"status":"OK"}\n')
+            if self.concluded(outcome):
+                self.answer(202, b'{"status":"OK"}\n')
 
-        def conclude(self, outcome):
+        def concluded(self, outcome):
+            """Take the first answer of an event; there is no second one."""
             with sandbox.changed:
-                sandbox.ended = time.monotonic()
-                if sandbox.outcome is None:
-                    sandbox.outcome = outcome
-                sandbox.changed.notify_all()
+                first = sandbox.outcome is None
+                if first:
+                    sandbox.outcome, sandbox.ended = outcome, time.monotonic()
+                    sandbox.changed.notify_all()
+            if not first:
+                self.refuse(400, "InvalidStateTransition", "this invocation has been answered")
+            return first
+
+        def part(self, size, keep):
+            """As many bytes of a body, of which so many are kept: no function decides how much memory that takes."""
+            kept = b""
+            while size > 0:
+                data = self.rfile.read(min(size, 1 << 16))
+                if not data:
+                    break
+                size -= len(data)
+                kept += data[: max(0, keep - len(kept))]
+            return kept
 
         def chunks(self):
             body = b""
             while True:
                 size = int(self.rfile.readline(1024).split(b";")[0].strip() or b"0", 16)
-                if size == 0:
+                if size <= 0:
                     while self.rfile.readline(65536).strip():
                         pass
                     return body
-                body += self.rfile.read(size)
+                body += self.part(size, ANSWER_LIMIT + 1 - len(body))
                 self.rfile.readline(1024)
 
         def error(self, body):

@@ -1,12 +1,12 @@
 //! `.dockerignore`: which files of a context a Dockerfile cannot see (Docker's "Build context", ".dockerignore files").
 
+use crate::Problem;
 use globset::{GlobBuilder, GlobMatcher};
-use kiln_plan::Problem;
 use kiln_record::TreePath;
 
 /// The patterns of a file, in order: the last that fits decides.
 #[derive(Debug, Default)]
-pub(crate) struct Ignore {
+pub struct Ignore {
     patterns: Vec<Pattern>,
 }
 
@@ -22,7 +22,7 @@ impl Ignore {
     ///
     /// # Errors
     /// A [`Problem`] that names the line that is no pattern.
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Problem> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problem> {
         let mut patterns = Vec::new();
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             if line.starts_with('#') {
@@ -55,7 +55,8 @@ impl Ignore {
     }
 
     /// Whether a file is left out: it, or a folder that it is in, fits.
-    pub(crate) fn leaves_out(&self, path: &TreePath) -> bool {
+    #[must_use]
+    pub fn leaves_out(&self, path: &TreePath) -> bool {
         let folders = path.as_str().match_indices('/').map(|(end, _)| &path.as_str()[..end]);
         let names: Vec<&str> = folders.chain([path.as_str()]).collect();
         let mut out = false;

@@ -1,0 +1,69 @@
+//! What must hold of every parser for any bytes: the bodies of the fuzz targets.
+//!
+//! Each target takes bytes that may be anything and panics where something does not hold. Beyond "no panic" that is what
+//! the parsers promise: what is written is read back equal, orders are total, results are within their limits, and two
+//! ways to one answer agree. libFuzzer runs them from the package in `fuzz/`, and the tests of this crate run them over
+//! the corpora and regressions that lie there, on any toolchain.
+//!
+//! Inputs of more than one file are text, in sections (see `sections`), so that a person can read and write them.
+
+mod archives;
+mod debian;
+mod images;
+mod invariant;
+mod locks;
+mod plans;
+mod python;
+mod records;
+mod sections;
+mod servers;
+mod wheels;
+
+pub use archives::{elf, tar, zip};
+pub use debian::{deb, debian_index, debian_version, openpgp};
+pub use images::{image_layers, names, oci_document};
+pub use locks::{lock_files, pipfile_lock, poetry_lock, pylock, pyproject, requirements, uv_lock};
+pub use plans::{dockerfile, dockerignore, workspace};
+pub use python::{constraint, guest_report, marker};
+pub use records::{ledger, record, sbom};
+pub use servers::{host_settings, index_page};
+pub use wheels::wheel;
+
+macro_rules! targets {
+    ($($name:ident),* $(,)?) => {
+        /// Every target by its name, in the order of the alphabet.
+        pub const TARGETS: &[(&str, fn(&[u8]))] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+targets! {
+    constraint,
+    deb,
+    debian_index,
+    debian_version,
+    dockerfile,
+    dockerignore,
+    elf,
+    guest_report,
+    host_settings,
+    image_layers,
+    index_page,
+    ledger,
+    lock_files,
+    marker,
+    names,
+    oci_document,
+    openpgp,
+    pipfile_lock,
+    poetry_lock,
+    pylock,
+    pyproject,
+    record,
+    requirements,
+    sbom,
+    tar,
+    uv_lock,
+    wheel,
+    workspace,
+    zip,
+}

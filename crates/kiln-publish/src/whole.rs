@@ -1,0 +1,313 @@
+//! `kiln verify`: everything that is published, the index over it, and the ledger.
+
+use crate::PublishError;
+use crate::deployment::{Indexed, indexed};
+use crate::document::documents;
+use crate::held::{Held, held};
+use crate::published::{digest_of, published_record};
+use crate::published_index::checked_index;
+use crate::reference::ledger_of;
+use fs_err as fs;
+use kiln_invocation::Environment;
+use kiln_record::{ArtifactName, Digest, IndexRecord};
+use kiln_store::{HeadState, Ledger};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// How something that was looked at is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// As it was built, published or entered.
+    Same,
+    /// Nothing is wrong with it, and there is something to know.
+    Noted,
+    /// It could not be held against anything.
+    NotChecked,
+    /// It is not what it should be.
+    Differs,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What: a path, or an artifact's history.
+    pub subject: String,
+    /// How it is.
+    pub state: State,
+    /// What was looked at, or what is wrong with it.
+    pub lines: Vec<String>,
+}
+
+impl Row {
+    fn new(subject: impl Into<String>, state: State, line: impl Into<String>) -> Self {
+        Self { subject: subject.into(), state, lines: vec![line.into()] }
+    }
+}
+
+/// Looks at every folder of `dist/`, at its index, and at every entry and record of the ledger.
+///
+/// # Errors
+/// If a folder cannot be read. What is in it and is wrong is in the rows.
+pub fn verify_workspace(environment: &Environment) -> Result<Vec<Row>, PublishError> {
+    let ledger = ledger_of(environment);
+    let dist = &environment.dist;
+    let mut rows = Vec::new();
+    let mut published: BTreeMap<ArtifactName, Option<Indexed>> = BTreeMap::new();
+    for name in names_in(dist)? {
+        let path = dist.join(&name);
+        if name == "index.json" {
+            continue;
+        }
+        let artifact = name.parse::<ArtifactName>().ok().filter(|_| path.is_dir());
+        let Some(artifact) = artifact else {
+            let why = if name.starts_with('.') {
+                "another kiln is publishing, or one was killed: the next build ends that"
+            } else {
+                "it is nothing that kiln publishes"
+            };
+            rows.push(Row::new(format!("dist/{name}"), State::Noted, why));
+            continue;
+        };
+        let looked = if path.join(IndexRecord::FILE).is_file() {
+            platforms(&ledger, dist, &artifact)
+        } else {
+            folder(&ledger, &path, &artifact)
+        };
+        let (state, lines, indexed) = match looked {
+            Ok(looked) => looked,
+            Err(error) => (State::Differs, vec![error.to_string()], None),
+        };
+        rows.push(Row { subject: format!("dist/{name}"), state, lines });
+        published.insert(artifact, indexed);
+    }
+    rows.push(index(dist, &ledger, &published));
+    rows.extend(histories(environment, &ledger, &published)?);
+    for folder in [&environment.store, &environment.state] {
+        let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode() & 0o777);
+        if let Ok(mode) = mode.map(|mode| mode & 0o077)
+            && mode != 0
+        {
+            let line = format!("others on this machine may look into it: chmod go= {}", folder.display());
+            rows.push(Row::new(folder.display().to_string(), State::Noted, line));
+        }
+    }
+    Ok(rows)
+}
+
+type Looked = (State, Vec<String>, Option<Indexed>);
+
+/// The folder of an artifact: its files against its record, and that against the ledger.
+fn folder(ledger: &Ledger, folder: &Path, artifact: &ArtifactName) -> Result<Looked, PublishError> {
+    let record = match published_record(folder, artifact) {
+        Ok(record) => record,
+        Err(PublishError::NotUsable { reason, .. }) => {
+            return Ok((State::Differs, vec![format!("its record.json cannot be used: {reason}")], None));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut wrong = Vec::new();
+    let mut expected: BTreeMap<String, Digest> =
+        documents(&record)?.into_iter().map(|(name, bytes)| (name, Digest::of(&bytes))).collect();
+    expected.extend(record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)));
+    files(folder, &expected, &mut wrong)?;
+    let digest = Digest::of(&fs::read(folder.join("record.json"))?);
+    let held = match held(ledger, folder, artifact) {
+        Ok(held) => Some(held),
+        Err(error) => {
+            wrong.push(error.to_string());
+            None
+        }
+    };
+    let indexed = record.archive().map(|archive| Indexed { digest: archive.digest, of: digest });
+    let told = match (wrong.is_empty(), held) {
+        (true, Some(Held::Newest(number))) => {
+            (State::Same, vec![format!("{} files, build {number} of the ledger", expected.len())])
+        }
+        (true, _) => {
+            let line = format!(
+                "{} files fit each other; there is no ledger here to hold them against",
+                expected.len()
+            );
+            (State::NotChecked, vec![line])
+        }
+        (false, _) => (State::Differs, wrong),
+    };
+    Ok((told.0, told.1, indexed))
+}
+
+/// The folder of an image for several platforms: its files, and the records that it was made from.
+fn platforms(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Looked, PublishError> {
+    let folder = dist.join(artifact.as_str());
+    let Some(record) = checked_index(ledger, dist, artifact)? else {
+        return Ok((State::Differs, vec![format!("it holds no {}", IndexRecord::FILE)], None));
+    };
+    let mut expected: BTreeMap<String, Digest> =
+        record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
+    for name in [IndexRecord::FILE, "SHA256SUMS"] {
+        expected.insert(name.to_owned(), crate::published_index::document(&record, name)?);
+    }
+    let mut wrong = Vec::new();
+    files(&folder, &expected, &mut wrong)?;
+    let indexed = record.archive().map(|archive| Indexed { digest: archive.digest, of: record.index });
+    if !wrong.is_empty() {
+        return Ok((State::Differs, wrong, indexed));
+    }
+    let line = format!("{} files, over {} builds of the ledger", expected.len(), record.platforms.len());
+    Ok((State::Same, vec![line], indexed))
+}
+
+/// Holds the files of a folder against what should be there.
+fn files(
+    folder: &Path,
+    expected: &BTreeMap<String, Digest>,
+    wrong: &mut Vec<String>,
+) -> Result<(), PublishError> {
+    for (name, digest) in expected {
+        let path = folder.join(name);
+        if !path.is_file() {
+            wrong.push(format!("{name} is missing"));
+            continue;
+        }
+        let found = digest_of(&path)?.0;
+        if found != *digest {
+            wrong.push(format!("{name} has digest {found}, but its record describes one with {digest}"));
+        }
+    }
+    for name in names_in(folder)? {
+        let is_layout = name == "oci" && expected.keys().any(|file| file.starts_with("oci/"));
+        if !expected.contains_key(&name) && !is_layout {
+            wrong.push(format!("{name} is there, and its record does not describe it"));
+        }
+    }
+    Ok(())
+}
+
+/// The index against the folders.
+fn index(dist: &Path, ledger: &Ledger, published: &BTreeMap<ArtifactName, Option<Indexed>>) -> Row {
+    let subject = "dist/index.json";
+    let named = match indexed(dist) {
+        Ok(Some(named)) => named,
+        Ok(None) if published.is_empty() => {
+            return Row::new(subject, State::Noted, "nothing is published, so that there is none");
+        }
+        Ok(None) => {
+            return Row::new(subject, State::Differs, "it is missing: kiln verify --repair writes it");
+        }
+        Err(reason) => {
+            let line = format!("it cannot be understood ({reason}): kiln verify --repair writes it anew");
+            return Row::new(subject, State::Differs, line);
+        }
+    };
+    let mut wrong = Vec::new();
+    let mut noted = Vec::new();
+    for (name, entry) in &named {
+        match published.get(name) {
+            None => wrong.push(format!("{name} is named, and dist/{name} is not there")),
+            Some(Some(there)) if there == entry => {
+                let newest = ledger.latest(name).ok().flatten();
+                if let Some(newest) = newest.filter(|newest| newest.record != entry.of) {
+                    wrong.push(format!(
+                        "{name} is named with record {}, but build {} of the ledger has {}",
+                        entry.of, newest.number, newest.record
+                    ));
+                }
+            }
+            Some(Some(there)) => wrong.push(format!(
+                "{name} is named with {} and record {}, but dist/{name} has {} and {}",
+                entry.digest, entry.of, there.digest, there.of
+            )),
+            Some(None) => wrong.push(format!("{name} is named, and dist/{name} cannot be understood")),
+        }
+    }
+    for name in published.keys().filter(|name| !named.contains_key(*name)) {
+        noted
+            .push(format!("dist/{name} is not named: it has no manifest any more, or is not what was built"));
+    }
+    if !wrong.is_empty() {
+        wrong.extend(noted);
+        return Row { subject: subject.to_owned(), state: State::Differs, lines: wrong };
+    }
+    let state = if noted.is_empty() { State::Same } else { State::Noted };
+    noted.insert(0, format!("{} artifacts", named.len()));
+    Row { subject: subject.to_owned(), state, lines: noted }
+}
+
+/// Every history of the ledger, and what is stated of their newest entries.
+fn histories(
+    environment: &Environment,
+    ledger: &Ledger,
+    published: &BTreeMap<ArtifactName, Option<Indexed>>,
+) -> Result<Vec<Row>, PublishError> {
+    let mut rows = Vec::new();
+    let heads = ledger.heads();
+    let mut artifacts: BTreeSet<ArtifactName> = ledger.artifacts()?.into_iter().collect();
+    if let Ok(Some(heads)) = &heads {
+        artifacts.extend(heads.artifacts.keys().cloned());
+    }
+    if !artifacts.is_empty() {
+        let file = ledger.heads_path();
+        let subject = in_workspace(environment, &file);
+        rows.push(match heads {
+            Ok(Some(heads)) => Row::new(
+                subject,
+                State::Same,
+                format!("the newest builds of {} artifacts", heads.artifacts.len()),
+            ),
+            Ok(None) => Row::new(
+                subject,
+                State::NotChecked,
+                "it is missing: whether the newest builds are those that were entered last cannot be told",
+            ),
+            Err(error) => Row::new(subject, State::Differs, error.to_string()),
+        });
+    }
+    for artifact in artifacts {
+        let subject = format!("ledger of {artifact}");
+        let survey = ledger.survey(&artifact)?;
+        if !survey.damage.is_empty() {
+            let line = |damage: &kiln_store::Damage| {
+                format!("{}: {}", in_workspace(environment, &damage.path), damage.reason)
+            };
+            let lines = survey.damage.iter().map(line).collect();
+            rows.push(Row { subject, state: State::Differs, lines });
+            continue;
+        }
+        let mut lines = vec![format!("{} builds", survey.places)];
+        lines.extend(survey.lost.iter().map(|lost| {
+            format!("build {} is lost, as was found at {}: {}", lost.number, lost.found, lost.reason)
+        }));
+        if survey.head == Some(HeadState::Ahead) {
+            lines.push(
+                "the newest one is not stated as such yet: the process that entered it ended".to_owned(),
+            );
+        }
+        if !published.contains_key(&artifact) {
+            lines.push("not published now".to_owned());
+        }
+        let state = match survey.head {
+            None | Some(HeadState::NotStated) => State::NotChecked,
+            Some(_) if lines.len() > 1 => State::Noted,
+            Some(_) => State::Same,
+        };
+        rows.push(Row { subject, state, lines });
+    }
+    Ok(rows)
+}
+
+fn in_workspace(environment: &Environment, path: &Path) -> String {
+    path.strip_prefix(&environment.root).unwrap_or(path).display().to_string()
+}
+
+/// The names in a folder, sorted; none if it is not there.
+fn names_in(folder: &Path) -> Result<Vec<String>, PublishError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}

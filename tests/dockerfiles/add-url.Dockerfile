@@ -1,0 +1,3 @@
+FROM localhost/kiln/python-3.13
+ADD https://example.invalid/x /x
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,3 @@
+FROM localhost/kiln/python-3.13
+COPY a /a
+CMD ["/usr/bin/python3.13"] \

@@ -1,0 +1,2 @@
+FROM localhost/kiln/python-3.13
+RUN true \ \

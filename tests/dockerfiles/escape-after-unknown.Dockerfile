@@ -1,0 +1,4 @@
+# foo=bar
+# escape=`
+FROM localhost/kiln/python-3.13
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,7 @@
+FROM localhost/kiln/python-3.13 AS evil
+LABEL a=b <<EOF
+FROM localhost/kiln-evil:latest AS evil
+EOF
+FROM localhost/kiln/python-3.13
+COPY --from=evil /PWNED /app/PWNED
+CMD ["/usr/bin/python3.13"]

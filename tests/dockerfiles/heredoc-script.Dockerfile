@@ -1,0 +1,9 @@
+FROM localhost/kiln/python-3.13
+SHELL ["/usr/bin/python3.13", "-c"]
+RUN <<EOF
+open("/made", "w").write("""
+FROM localhost/kiln-evil:latest
+""")
+EOF
+COPY a /a
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,3 @@
+ARG I
+FROM ${I:-${J:-localhost/kiln-evil:latest}}
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,2 @@
+FROM "localhost/kiln-evil:latest"
+CMD ["/usr/bin/python3.13"]

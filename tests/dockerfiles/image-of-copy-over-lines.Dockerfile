@@ -1,0 +1,4 @@
+FROM localhost/kiln/python-3.13
+COPY --fr\
+om=localhost/kiln-evil:latest /PWNED /x
+CMD ["/usr/bin/python3.13"]

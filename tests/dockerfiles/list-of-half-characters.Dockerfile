@@ -1,0 +1,2 @@
+FROM localhost/kiln/python-3.13
+CMD ["/usr/bin/python3.13", "\ud800"]

@@ -1,0 +1,4 @@
+FROM localhost/kiln/python-3.13 AS a
+FROM localhost/kiln/python-3.13
+RUN --mount=from=a,from=localhost/kiln-evil:latest,target=/e ["/usr/bin/python3.13", "-c", ""]
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,3 @@
+FROM localhost/kiln/python-3.13
+COPY --from=localhost/kiln-evil:latest /PWNED /PWNED
+CMD ["/usr/bin/python3.13"]

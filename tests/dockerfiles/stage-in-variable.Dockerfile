@@ -1,0 +1,5 @@
+ARG N=evil
+FROM localhost/kiln/python-3.13 AS $N
+FROM localhost/kiln/python-3.13
+COPY --from=evil /PWNED /app/PWNED
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,6 @@
+# syntax=localhost/kiln-evil:latest
+# syntax=localhost/kiln-evil:latest
+# check=skip=all
+FROM localhost/kiln/python-3.13
+COPY a /a
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,3 @@
+FROM localhost/kiln/python-3.13
+INCLUDE localhost/kiln-evil:latest
+CMD ["/usr/bin/python3.13"]

@@ -1,0 +1,141 @@
+//! What is published is held against the ledger, whatever happened to either.
+
+use crate::harness::{LocalIndex, Sandbox, wheel};
+use fs_err as fs;
+use kiln_record::{Digest, exit};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::Command;
+
+fn code(answer: &str) -> String {
+    format!("def handler(event, context):\n    return {answer:?}\n")
+}
+
+fn built(answer: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", &code(answer), "");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    sandbox
+}
+
+/// Puts another build in the place of the published one: every file of it fits every other.
+fn forge(sandbox: &Sandbox, answer: &str) {
+    for (path, bytes) in built(answer).dist() {
+        sandbox.write(&format!("dist/{path}"), bytes);
+    }
+}
+
+#[test]
+fn a_forgery_that_fits_is_refused_and_told_with_both_digests() {
+    let sandbox = built("mine");
+    let kiln = sandbox.kiln();
+    kiln.run(["verify"]).ends_with(exit::SUCCESS).says(&["nothing is wrong"]);
+    let expected = Digest::of(&sandbox.read("dist/app/record.json")).to_string();
+    forge(&sandbox, "theirs");
+    let found = Digest::of(&sandbox.read("dist/app/record.json")).to_string();
+    assert_ne!(expected, found);
+    let says = [expected.as_str(), found.as_str(), "kiln build app"];
+    // Nothing is sent: what is pushed is looked at first.
+    let push = ["push", "app", "--to", "127.0.0.1:9/team"];
+    for arguments in [&["export", "terraform"][..], &["export", "env", "app"], &push] {
+        kiln.run(arguments).ends_with(exit::NOT_REPRODUCIBLE).says(&says);
+    }
+    let verified = kiln.run(["verify", "dist/app/app.zip"]).ends_with(exit::NOT_REPRODUCIBLE);
+    assert!(verified.stdout.contains(&expected) && verified.stdout.contains(&found), "{verified}");
+    let all = kiln.run(["verify", "--format", "json"]).ends_with(exit::NOT_REPRODUCIBLE).json();
+    assert_eq!((&all["format"], &all["success"]), (&"1.0".into(), &false.into()));
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    assert_eq!(Digest::of(&sandbox.read("dist/app/record.json")).to_string(), expected);
+}
+
+#[test]
+fn a_damaged_history_blocks_its_artifact_and_is_set_right() {
+    let sandbox = built("one");
+    sandbox.function("other", "3.13", &code("other"), "");
+    sandbox.function("app", "3.13", &code("two"), "");
+    let kiln = sandbox.kiln();
+    kiln.run(["build", "--all"]).ends_with(exit::SUCCESS);
+    sandbox.write(".kiln/ledger/app/000002/entry.json", "");
+    let file = ".kiln/ledger/app/000002/entry.json";
+    kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+    kiln.run(["build", "app"]).ends_with(exit::STORE_FAILURE).says(&[file, "kiln verify --repair"]);
+    kiln.run(["build", "other"]).ends_with(exit::SUCCESS);
+    kiln.run(["history"]).ends_with(exit::STORE_FAILURE).says(&[file]);
+    let repaired = kiln.run(["verify", "--repair"]);
+    assert!(repaired.stdout.contains("build 2 of app is recorded as lost"), "{repaired}");
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    let history = kiln.run(["history", "app", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    let numbers = history["app"].as_array().unwrap().iter().map(|entry| entry["number"].as_u64().unwrap());
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn a_full_disk_is_told_with_folder_and_remedy_and_changes_nothing() {
+    let sandbox = built("one");
+    let (before, ledger) = (sandbox.dist(), fs::read(sandbox.path(".kiln/heads.json")).unwrap());
+    let small = Tmpfs::mount(64 << 10);
+    let other = small.0.path().join("dist");
+    let noise: String =
+        (0..40_000_u32).map(|n| format!("# {:08x}\n", n.wrapping_mul(2_654_435_761))).collect();
+    sandbox.function("app", "3.13", &format!("{noise}{}", code("two")), "");
+    let full = sandbox.kiln().run(["build", "app", "--dist", other.to_str().unwrap()]);
+    full.ends_with(exit::STORE_FAILURE).says(&[other.to_str().unwrap(), "--dist", "KILN_STORE"]);
+    assert!(sandbox.dist() == before && fs::read(sandbox.path(".kiln/heads.json")).unwrap() == ledger);
+    sandbox.kiln().run(["verify"]).ends_with(exit::SUCCESS);
+    // Once the size is known, nothing is begun.
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let known = sandbox.kiln().run(["build", "app", "--force", "--dist", other.to_str().unwrap()]);
+    known.ends_with(exit::STORE_FAILURE).says(&[other.to_str().unwrap(), "nothing was begun"]);
+}
+
+#[test]
+fn a_damaged_blob_is_said_and_brought_again() {
+    let greeting = wheel("greeting", "1.0", "py3-none-any", &[], &[("greeting.py", b"HELLO = 'hello'\n")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&greeting));
+    let store = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::new().with_index(&index);
+    let code = format!("import greeting\n\n{}", code("one"));
+    sandbox.function("app", "3.13", &code, &greeting.requirement(""));
+    let folder = store.path().join("store");
+    let kiln = sandbox.kiln().with_store(&folder);
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    let first = sandbox.dist();
+    assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(sandbox.path(".kiln")).unwrap().mode() & 0o777, 0o700);
+    // One bit of every blob.
+    for first in fs::read_dir(folder.join("blobs/sha256")).unwrap() {
+        for blob in fs::read_dir(first.unwrap().path()).unwrap() {
+            let path = blob.unwrap().path();
+            let mut bytes = fs::read(&path).unwrap();
+            if let Some(byte) = bytes.last_mut() {
+                *byte ^= 1;
+            }
+            fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    kiln.run(["build", "app", "--force"]).ends_with(exit::SUCCESS).says(&["was damaged on the disk"]);
+    assert!(sandbox.dist() == first, "the same bytes");
+}
+
+/// A file system in memory that is soon full, gone with the value.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn mount(size: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .status();
+        assert!(mounted.unwrap().success(), "mounting takes root");
+        Self(folder)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}

@@ -1,0 +1,139 @@
+//! What a lock says beyond names and versions: releases of Python, requirements between distributions, the project itself.
+
+use crate::harness::{LocalIndex, Sandbox, WheelFile, poetry_lock, wheel};
+use kiln_record::exit;
+
+const CODE: &str = "def handler(event, context):\n    return None\n";
+
+fn module(name: &str, version: &str, requires: &[&str]) -> WheelFile {
+    wheel(name, version, "py3-none-any", requires, &[(&format!("{name}.py"), b"")])
+}
+
+/// The distributions in the newest record of `app`.
+fn installed(sandbox: &Sandbox) -> Vec<String> {
+    let shown = sandbox.kiln().run(["show", "app", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    let components = shown["components"].as_array().unwrap().iter();
+    components
+        .filter_map(|component| component["id"].as_str()?.strip_prefix("python/"))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_release_of_the_runtime_decides_and_not_that_of_the_base() {
+    let wheels = [module("late", "1.0", &[]), module("early", "1.0", &[])];
+    let index = LocalIndex::serve(&wheels);
+    let sandbox = Sandbox::new().with_index(&index);
+    let lock = wheels[0].requirement("python_full_version >= \"3.11.4\"")
+        + &wheels[1].requirement("python_full_version < \"3.11.4\"");
+    sandbox.function("app", "3.11", CODE, &lock);
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::SUCCESS)
+        .says(&["it holds for the base, Python 3.11.2", "python3.11 has Python 3.11."])
+        .documents("warn[patch-level-decides] app: early");
+    assert_eq!(installed(&sandbox), ["late"]);
+
+    sandbox.append(
+        "kiln.toml",
+        "\n[[runtime]]\nname = \"python3.11\"\npython = \"3.11.3\"\nreason = \"our account\"\n",
+    );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    assert_eq!(installed(&sandbox), ["early"]);
+}
+
+#[test]
+fn locked_versions_that_contradict_each_other_are_denied() {
+    let wheels = [module("user", "1.0", &["library<2"]), module("library", "2.0", &[])];
+    let index = LocalIndex::serve(&wheels);
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", CODE, &(wheels[0].requirement("") + &wheels[1].requirement("")));
+    sandbox
+        .denied()
+        .says(&["user 1.0 requires `library<2`, but `library==2.0`"])
+        .documents("deny[requirement-conflict] app: library");
+    sandbox
+        .kiln()
+        .run(["explain", "app", "library"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["no build can bring it as it is: user 1.0 requires `library<2`"]);
+}
+
+#[test]
+fn a_lock_of_which_nothing_is_chosen_is_told() {
+    let tool = module("tool", "1.0", &[]);
+    let index = LocalIndex::serve(std::slice::from_ref(&tool));
+    let sandbox = Sandbox::new().with_index(&index);
+    let project = "[tool.poetry]\nname = \"app\"\npackage-mode = false\n\n[tool.poetry.dependencies]\npython = \
+                   \">=3.11\"\n\n[tool.poetry.group.dev.dependencies]\ntool = \"^1\"\n";
+    let lock = poetry_lock(project, &[(&tool, "groups = [\"dev\"]")]);
+    sandbox.poetry_function("app", "3.13", CODE, project, &lock);
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::SUCCESS)
+        .says(&["groups that need them: dev"])
+        .documents("warn[nothing-selected] app: manifests/app/poetry.lock");
+    assert_eq!(installed(&sandbox), Vec::<String>::new());
+}
+
+#[test]
+fn the_project_of_a_lock_is_installed_when_the_manifest_says_so() {
+    let index = LocalIndex::empty();
+    let sandbox = Sandbox::new().with_index(&index);
+    let project = "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \
+                   \"shared\"\nversion = \"1.4\"\nrequires-python = \">=3.11\"\n";
+    sandbox.write("manifests/app/pyproject.toml", project);
+    sandbox.write("manifests/app/shared/__init__.py", "");
+    sandbox.write(
+        "manifests/app/uv.lock",
+        "version = 1\nrevision = 3\nrequires-python = \">=3.11\"\n\n[[package]]\nname = \"shared\"\nversion = \
+         \"1.4\"\nsource = { editable = \".\" }\n",
+    );
+    sandbox.write(
+        "manifests/app.toml",
+        "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \
+         \"amd64\"\n\n[python]\nlock = \"app/uv.lock\"\n",
+    );
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .says(&["install-project = true under [python]"])
+        .documents("warn[project-left-out] app: shared");
+    sandbox.append("manifests/app.toml", "install-project = true\n");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).does_not_say("project-left-out");
+    assert_eq!(installed(&sandbox), ["shared"]);
+}
+
+#[test]
+fn a_wheel_with_a_wrong_record_is_taken_by_a_reviewed_exception() {
+    let record =
+        b"odd.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\nodd-1.0.dist-info/METADATA,,\n\
+                   odd-1.0.dist-info/WHEEL,,\nodd-1.0.dist-info/RECORD,,\n";
+    let files: [(&str, &[u8]); 2] = [("odd.py", b"import os\n"), ("odd-1.0.dist-info/RECORD", record)];
+    let odd = wheel("odd", "1.0", "py3-none-any", &[], &files);
+    let index = LocalIndex::serve(std::slice::from_ref(&odd));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function(
+        "app",
+        "3.13",
+        "import odd\n\ndef handler(event, context):\n    return None\n",
+        &odd.requirement(""),
+    );
+    let exception = |until: &str| {
+        format!(
+            "\n[[policy.exception]]\ncode = \"record-mismatch\"\nsubject = \"odd\"\nreason = \"repacked by its \
+             publisher\"\nuntil = \"{until}\"\n"
+        )
+    };
+    let manifest = sandbox.read("manifests/app.toml");
+    sandbox.append("manifests/app.toml", &exception("2020-01-31"));
+    sandbox.denied().says(&["record-mismatch", "2020-01-31"]);
+    sandbox.write("manifests/app.toml", manifest);
+    sandbox.append("manifests/app.toml", &exception("2999-12-31"));
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let record = String::from_utf8(sandbox.read("dist/app/record.json")).unwrap();
+    assert!(record.contains("record-mismatch") && record.contains("repacked by its publisher"), "{record}");
+    assert_eq!(installed(&sandbox), ["odd"]);
+}
