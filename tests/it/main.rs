@@ -35,6 +35,7 @@ mod intrusions;
 mod invoke;
 mod killed;
 mod lacking;
+mod lambda_environment;
 mod ledger;
 mod local_sources;
 mod lock_artifact;

@@ -15,6 +15,7 @@ INVOKING = [False]
 def run_function():
     request = json.loads(sys.argv[1])
     faulthandler.enable(2)
+    without_semaphores()
     finder = StandIns(frozenset(request["runtime_modules"]))
     prepare(request, finder)
     guard_stand_ins(int(request["notes"]))
@@ -224,28 +225,6 @@ def log_problem(problem):
         lines.extend(element.splitlines())
     sys.stdout.write("\r".join(lines) + "\n")
     sys.stdout.flush()
-
-
-LOGGED = {"request": ""}
-
-
-def set_up_logging():
-    """The root logger has a handler already, so that `logging.basicConfig` of the function does nothing, as in Lambda."""
-    import logging
-    import time
-
-    class Filter(logging.Filter):
-        def filter(self, record):
-            record.aws_request_id = LOGGED["request"]
-            return True
-
-    logging.Formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stdout)
-    handler.terminator = ""
-    form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
-    handler.setFormatter(logging.Formatter(form, "%Y-%m-%dT%H:%M:%S"))
-    handler.addFilter(Filter())
-    logging.getLogger().addHandler(handler)
 
 
 class Empty:
