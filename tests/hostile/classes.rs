@@ -2,8 +2,9 @@
 
 use crate::index::LocalIndex;
 use crate::measure::Workspace;
-use crate::wheel::wheel;
+use crate::wheel::{WheelFile, wheel};
 use fs_err as fs;
+use std::io::Cursor;
 use std::path::Path;
 
 /// A kind of hostile input.
@@ -25,11 +26,7 @@ pub(crate) struct Class {
 const BUILD: &[&str] = &["build", "--all", "--color", "never"];
 const OK: (&str, &[u8]) = ("evil/__init__.py", b"x = 1\n");
 
-const fn built(
-    name: &'static str,
-    what: &'static str,
-    make: fn(&Workspace) -> Option<LocalIndex>,
-) -> Class {
+const fn built(name: &'static str, what: &'static str, make: fn(&Workspace) -> Option<LocalIndex>) -> Class {
     Class { name, what, make, arguments: BUILD, after_a_build: false, then: |_| {} }
 }
 
@@ -95,7 +92,14 @@ fn many(workspace: &Workspace, count: usize, name: impl Fn(usize) -> String) -> 
 }
 
 fn deep(workspace: &Workspace) -> Option<LocalIndex> {
-    many(workspace, 8_000, |number| format!("evil/{}m{number}.py", "a/".repeat(1_500)))
+    // The harness's own writer refuses such paths as the reader does, so another one writes them.
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for number in 0..8_000 {
+        let path = format!("evil/{}m{number}.py", "a/".repeat(1_500));
+        zip.start_file(path, zip::write::SimpleFileOptions::default()).expect("a member");
+    }
+    let bytes = zip.finish().expect("an archive").into_inner();
+    workspace.installs(WheelFile::new("evil", "1.0", "evil-1.0-py3-none-any.whl".to_owned(), bytes))
 }
 
 fn deep_within(workspace: &Workspace) -> Option<LocalIndex> {
@@ -170,8 +174,7 @@ fn manifest(workspace: &Workspace) -> Option<LocalIndex> {
 
 fn expansions(workspace: &Workspace) -> Option<LocalIndex> {
     let nested = format!("{}x{}", "${X:-".repeat(100_000), "}".repeat(100_000));
-    let manifest =
-        "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"app/Dockerfile\"\n";
+    let manifest = "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"app/Dockerfile\"\n";
     workspace.write("manifests/app.toml", manifest);
     workspace.write(
         "manifests/app/Dockerfile",
@@ -193,13 +196,22 @@ fn step(workspace: &Workspace, program: &str) -> Option<LocalIndex> {
 }
 
 fn output(workspace: &Workspace) -> Option<LocalIndex> {
-    step(workspace, "import os\\nos.mkdir('/out/made')\\nf = open('/out/made/f', 'wb')\\nfor _ in range(1000): f.write(bytes(1 << 20))")
+    step(
+        workspace,
+        "import os\\nos.mkdir('/out/made')\\nf = open('/out/made/f', 'wb')\\nfor _ in range(1000): f.write(bytes(1 << 20))",
+    )
 }
 
 fn output_beyond(workspace: &Workspace) -> Option<LocalIndex> {
-    step(workspace, "import os\\nos.mkdir('/out/made')\\nfor n in range(1 << 30): open('/out/made/%d' % n, 'wb').write(bytes(1 << 24))")
+    step(
+        workspace,
+        "import os\\nos.mkdir('/out/made')\\nfor n in range(1 << 30): open('/out/made/%d' % n, 'wb').write(bytes(1 << 24))",
+    )
 }
 
 fn output_files(workspace: &Workspace) -> Option<LocalIndex> {
-    step(workspace, "import os\\nos.mkdir('/out/made')\\nfor n in range(100000): open('/out/made/%d' % n, 'w').close()")
+    step(
+        workspace,
+        "import os\\nos.mkdir('/out/made')\\nfor n in range(100000): open('/out/made/%d' % n, 'w').close()",
+    )
 }
