@@ -40,7 +40,6 @@ pub(crate) const ALL: &[Class] = &[
     built("bombs", "wheel of 3 MB with three members of 1 GiB", bombs),
     built("deep", "wheel with 8,000 members, 1,500 folders deep", deep),
     built("deep-within", "wheel with 8,000 members, 60 folders deep", deep_within),
-    built("members", "wheel with 100,000 empty members", members),
     built("members-within", "wheel with 60,000 empty members", members_within),
     built("commands", "wheel with 100,000 commands", commands),
     built("commands-within", "wheel with 9,900 commands", commands_within),
@@ -104,10 +103,6 @@ fn deep(workspace: &Workspace) -> Option<LocalIndex> {
 
 fn deep_within(workspace: &Workspace) -> Option<LocalIndex> {
     many(workspace, 8_000, |number| format!("evil/d{number}/{}m.txt", "a/".repeat(60)))
-}
-
-fn members(workspace: &Workspace) -> Option<LocalIndex> {
-    many(workspace, 100_000, |number| format!("evil/m{number}.txt"))
 }
 
 fn members_within(workspace: &Workspace) -> Option<LocalIndex> {
