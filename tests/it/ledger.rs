@@ -94,7 +94,9 @@ fn a_ledger_made_to_fit_is_held_against_the_commit() {
     }
     fit(&sandbox);
     fs::remove_dir_all(sandbox.path("dist")).unwrap();
-    first.dist().iter().for_each(|(path, bytes)| drop(sandbox.write(&format!("dist/{path}"), bytes)));
+    first.dist().iter().for_each(|(path, bytes)| {
+        sandbox.write(&format!("dist/{path}"), bytes);
+    });
     let told = row("differs").unwrap();
     assert!(told.contains("000002/entry.json: it is missing"), "{told}");
     kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
