@@ -26,6 +26,7 @@ mod explain;
 mod export;
 mod forgeries;
 mod generated;
+mod handler_names;
 mod harness;
 mod imports;
 mod incidents;

@@ -295,25 +295,13 @@ def without_semaphores():
     _multiprocessing.SemLock = SemLock
 
 
-LOGGED = {"request": ""}
-
-
-def set_up_logging():
-    """The root logger has a handler already, so that `logging.basicConfig` of the function does nothing, as in Lambda."""
+def use_root_logger():
+    """Give the root logger a handler, so that `logging.basicConfig` of what is imported does nothing, as in Lambda."""
     import logging
-    import time
 
-    class Filter(logging.Filter):
-        def filter(self, record):
-            record.aws_request_id = LOGGED["request"]
-            return True
-
-    logging.Formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stdout)
-    handler.terminator = ""
-    form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+    form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s"
     handler.setFormatter(logging.Formatter(form, "%Y-%m-%dT%H:%M:%S"))
-    handler.addFilter(Filter())
     logging.getLogger().addHandler(handler)
 
 
@@ -347,7 +335,7 @@ def prepare(request, finder):
         sys.path[:] = [root] + request["layer_paths"] + standard
         if "own_modules" in request:
             # What handles events does that itself.
-            set_up_logging()
+            use_root_logger()
     sys.path_importer_cache.clear()
     sys.meta_path.append(finder)
     sys.argv[:] = [""]
