@@ -5,6 +5,12 @@
 //! Names of classes as arguments choose among them.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark ends where its surroundings fail"
+)]
 
 mod classes;
 #[path = "../it/harness/index.rs"]
