@@ -267,8 +267,11 @@ fn two_cold_stores_give_one_digest_in_every_form() {
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),
+            shared_memory: true,
             limits: Limits {
                 memory_bytes: 256 << 20,
+                scratch_bytes: None,
+                descriptors: None,
                 pids: 64,
                 cpus: None,
                 output_bytes: 1 << 20,

@@ -204,7 +204,7 @@ const LATER: &[(&str, &str, &str)] = &[
     ),
     (
         "file-in-shm",
-        "open('/dev/shm/planted.py', 'w').close()",
+        "try:\n    open('/dev/shm/planted.py', 'w').close()\nexcept OSError:\n    pass",
         "import sys\nsys.path.append('/dev/shm')\nimport planted",
     ),
     (

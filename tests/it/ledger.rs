@@ -48,6 +48,82 @@ fn a_forgery_that_fits_is_refused_and_told_with_both_digests() {
     assert_eq!(Digest::of(&sandbox.read("dist/app/record.json")).to_string(), expected);
 }
 
+/// Runs git in the workspace, as somebody.
+fn git(sandbox: &Sandbox, arguments: &[&str]) {
+    let status = Command::new("git")
+        .args(["-c", "user.name=somebody", "-c", "user.email=somebody@localhost"])
+        .args(arguments)
+        .current_dir(sandbox.root())
+        .env("HOME", sandbox.home())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "git {arguments:?}");
+}
+
+/// The newest entry, edited or removed, and everything in the workspace made to fit: only a commit knows better.
+#[test]
+fn a_ledger_made_to_fit_is_held_against_the_commit() {
+    let sandbox = built("one");
+    sandbox.function("app", "3.13", &code("two"), "");
+    let kiln = sandbox.kiln();
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    let row = |state: &str| {
+        let rows = kiln.run(["verify", "--format", "json"]).json();
+        let rows = rows["rows"].as_array().unwrap().clone();
+        let row = rows.into_iter().find(|row| row["subject"] == ".kiln/heads.json in HEAD")?;
+        assert_eq!(row["state"], state, "{row}");
+        Some(row["lines"].to_string())
+    };
+    assert_eq!(row(""), None, "there is no repository");
+    git(&sandbox, &["init", "--quiet"]);
+    assert!(row("not-checked").unwrap().contains("no such file in HEAD"));
+    git(&sandbox, &["add", "--force", ".kiln/heads.json", ".kiln/ledger"]);
+    git(&sandbox, &["commit", "--quiet", "--message", "two builds"]);
+    row("same").unwrap();
+    sandbox.function("app", "3.13", &code("three"), "");
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    row("same").unwrap();
+
+    // Builds 3 and 2 never were. What is published is build 1, and everything in the workspace says so.
+    let whole = sandbox.copy();
+    let first = built("one");
+    for number in ["000002", "000003"] {
+        fs::remove_dir_all(sandbox.path(&format!(".kiln/ledger/app/{number}"))).unwrap();
+    }
+    fit(&sandbox);
+    fs::remove_dir_all(sandbox.path("dist")).unwrap();
+    first.dist().iter().for_each(|(path, bytes)| {
+        sandbox.write(&format!("dist/{path}"), bytes);
+    });
+    let told = row("differs").unwrap();
+    assert!(told.contains("000002/entry.json: it is missing"), "{told}");
+    kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+
+    // Build 3 never was, and build 2 was at another time.
+    fs::remove_dir_all(whole.path(".kiln/ledger/app/000003")).unwrap();
+    let entry = ".kiln/ledger/app/000002/entry.json";
+    let mut edited: serde_json::Value = serde_json::from_slice(&whole.read(entry)).unwrap();
+    edited["forged"] = true.into();
+    whole.write(entry, edited.to_string());
+    fit(&whole);
+    let verified = whole.kiln().run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+    let was = "000002/entry.json: its digest is sha256:";
+    assert!(verified.stdout.contains(was) && verified.stdout.contains("but it was"), "{verified}");
+}
+
+/// States the newest entry of the app as the ledger has it now.
+fn fit(sandbox: &Sandbox) {
+    let newest = fs::read_dir(sandbox.path(".kiln/ledger/app")).unwrap();
+    let newest = newest.map(|entry| entry.unwrap().file_name().into_string().unwrap()).max().unwrap();
+    let entry = Digest::of(&sandbox.read(&format!(".kiln/ledger/app/{newest}/entry.json"))).to_string();
+    let mut heads: serde_json::Value = serde_json::from_slice(&sandbox.read(".kiln/heads.json")).unwrap();
+    heads["artifacts"]["app"] =
+        serde_json::json!({ "number": newest.parse::<u64>().unwrap(), "entry": entry });
+    sandbox.write(".kiln/heads.json", heads.to_string());
+}
+
 #[test]
 fn a_damaged_history_blocks_its_artifact_and_is_set_right() {
     let sandbox = built("one");

@@ -106,8 +106,11 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
         inputs: vec![InputTree::new(path("/wheels"), Cursor::new(wheels))],
         outputs: vec![path("/out")],
         scratch: vec![path("/tmp")],
+        shared_memory: true,
         limits: Limits {
             memory_bytes: 1 << 30,
+            scratch_bytes: None,
+            descriptors: None,
             pids: 64,
             cpus: None,
             output_bytes: 512 << 20,

@@ -201,8 +201,11 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),
+            shared_memory: true,
             limits: kiln_engine::Limits {
                 memory_bytes: 256 << 20,
+                scratch_bytes: None,
+                descriptors: None,
                 pids: 64,
                 cpus: None,
                 output_bytes: 1 << 20,

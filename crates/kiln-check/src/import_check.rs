@@ -1,7 +1,7 @@
 //! The import check: the artifact, unpacked where Lambda would have it, is imported in its base.
 
 use crate::CheckError;
-use crate::environment::{environment, environment_in_image};
+use crate::environment::{environment, environment_in_image, is_lambda, layer_paths};
 use crate::reach::out_of_reach_in;
 use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
@@ -87,16 +87,16 @@ pub async fn import(
         inputs.push(tree("/opt", layer_trees.clone()).await?);
     }
 
-    let layer_path = "/opt/python".to_owned();
+    let mut of_layers = layer_paths(runtime);
     let (task_root, layer_paths) = match manifest.kind {
-        ArtifactKind::LambdaLayer => (layer_path, Vec::new()),
-        ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), vec![layer_path]),
+        ArtifactKind::LambdaLayer => (of_layers.pop().unwrap_or_default(), of_layers),
+        ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), of_layers),
         ArtifactKind::LambdaZip | ArtifactKind::LambdaImage => ("/var/task".to_owned(), Vec::new()),
         // Where a Dockerfile starts its program is where that looks for modules first.
         ArtifactKind::Image if manifest.dockerfile().is_some() => (place.working_dir.clone(), Vec::new()),
         ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
     };
-    let own = OwnCode::new(plan, collection, &task_root);
+    let own = OwnCode::new(plan, collection, &task_root, &layer_paths);
     let interpreter = bases.interpreter(&plan.base).await?;
     let mut own_modules = own.modules;
     let mut modules: BTreeSet<String> = distribution_modules(manifest.kind, around);
@@ -123,6 +123,7 @@ pub async fn import(
         // An image has what its base provides, and needs no stand-ins.
         runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
+        lambda: is_lambda(manifest.kind),
         user: Some(numbers(&place.user)?),
         scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
         fresh: is_fresh.then(|| {
@@ -141,6 +142,7 @@ pub async fn import(
             .scratch(place.scratch)
             .memory(MEMORY)
             .deadline(DEADLINE);
+    let program = if is_lambda(manifest.kind) { program.as_in_lambda() } else { program };
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
     let report = match ran.ending {
         Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
@@ -358,7 +360,8 @@ struct OwnCode {
 }
 
 impl OwnCode {
-    fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str) -> Self {
+    /// `roots` are further folders that modules are looked for in; those of a layer are below its own.
+    fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str, roots: &[String]) -> Self {
         let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
         let is_root = plan.manifest.dockerfile().is_some() && below.trim_matches('/').is_empty();
         let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
@@ -392,7 +395,11 @@ impl OwnCode {
                 continue;
             }
             this.sources.push(source.to_owned());
-            match own_module(source) {
+            let inside = roots
+                .iter()
+                .filter_map(|root| root.strip_prefix(task_root)?.strip_prefix('/'))
+                .find_map(|root| source.strip_prefix(root)?.strip_prefix('/'));
+            match own_module(inside.unwrap_or(source)) {
                 Some(module) => {
                     this.modules.insert(module);
                 }

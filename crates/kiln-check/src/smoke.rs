@@ -1,7 +1,7 @@
 //! The smoke check: the artifact handles events in its base, under the Lambda Runtime API.
 
 use crate::CheckError;
-use crate::environment::{environment, environment_in_image};
+use crate::environment::{environment, environment_in_image, layer_paths};
 use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
@@ -125,7 +125,7 @@ pub async fn smoke(
                 let function = FunctionRequest {
                     handler: manifest.handler.clone().unwrap_or_default(),
                     task_root: "/var/task".to_owned(),
-                    layer_paths: layers.iter().take(1).map(|_| "/opt/python".to_owned()).collect(),
+                    layer_paths: if layers.is_empty() { Vec::new() } else { layer_paths(runtime) },
                     runtime_modules: runtime
                         .provides
                         .iter()
@@ -167,7 +167,7 @@ pub async fn smoke(
         .supervised()
         .inputs(inputs)
         .memory((u64::from(memory) << 20) + OVERHEAD)
-        .processes(1024)
+        .as_in_lambda()
         .output_bytes(80 << 20)
         .deadline(Duration::from_secs(deadline));
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+const HOME: &str = "HOME";
 
 /// An environment in two parts.
 pub(crate) struct Parted {
@@ -17,14 +18,15 @@ pub(crate) struct Parted {
 }
 
 impl Parted {
-    /// Parts an environment at the variables that the dynamic loader obeys (`ld.so(8)`). Of the folders of libraries those of
+    /// Parts an environment at the variables that the dynamic loader obeys (`ld.so(8)`), and at HOME, which Lambda does not set
+    /// and every engine does: the code under judgement has the one that is stated here, or none. Of the folders of libraries those of
     /// the base stay, as its interpreter may need them.
     pub(crate) fn new(mut environment: BTreeMap<String, String>, manifest: &Manifest) -> Self {
         let mount = manifest.mount();
         let roots = ["/var/task", "/opt", if mount.is_empty() { "/var/task" } else { mount }];
         let judged: BTreeMap<String, String> = environment
             .iter()
-            .filter(|(name, _)| name.starts_with("LD_"))
+            .filter(|(name, _)| name.starts_with("LD_") || *name == HOME)
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         environment.retain(|name, _| !judged.contains_key(name));
@@ -46,7 +48,7 @@ impl Parted {
     ) -> bool {
         let looked: Vec<&Path> = folders(&self.judged).map(Path::new).collect();
         let mut trees = trees.into_iter();
-        self.judged.keys().any(|name| name != LIBRARY_PATH)
+        self.judged.keys().any(|name| name != LIBRARY_PATH && name != HOME)
             || trees.any(|(root, collection)| {
                 collection.tree.iter().any(|(path, _)| {
                     let path = Path::new(root).join(path.as_str());

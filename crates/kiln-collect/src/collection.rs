@@ -3,13 +3,17 @@
 use crate::CollectError;
 use crate::part::{self, BroughtBy, Content, Part, PartFile};
 use kiln_audit::{ElfFacts, format_size};
-use kiln_pack::{Compressed, Method, compress, inflate, raw_stream_at};
+use kiln_pack::{Compressed, Method, TarWriter, compress, inflate, member_at, raw_stream_at};
 use kiln_record::{
     Code, Component, ComponentId, Digest, Ecosystem, Entry, Finding, Mode, Transformation, Tree, TreePath,
 };
 use kiln_store::Store;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::io::{self, Read, Write};
+
+/// Files above this many bytes are copied in pieces.
+const HELD_AT_ONCE: u64 = 16 << 20;
 
 /// A tree with its content and owners.
 #[derive(Clone, Debug, Default)]
@@ -214,6 +218,36 @@ impl Collection {
             }
             None => Err(CollectError::SourceChanged { path: path.to_string() }),
         }
+    }
+
+    /// Adds the file at a path to a tar, under another path. A large one is never in memory as a whole.
+    pub fn add_to<W: Write>(
+        &self,
+        tar: &mut TarWriter<W>,
+        store: &Store,
+        path: &TreePath,
+        place: &TreePath,
+    ) -> Result<(), CollectError> {
+        match self.tree.get(path) {
+            Some(Entry::File { mode, size, .. }) if *size > HELD_AT_ONCE => {
+                Ok(tar.copy_file(place, *mode, *size, &mut self.open(store, path)?)?)
+            }
+            Some(Entry::File { mode, .. }) => Ok(tar.add_file(place, *mode, &self.read(store, path)?)?),
+            _ => Err(CollectError::SourceChanged { path: path.to_string() }),
+        }
+    }
+
+    /// The content of a path, unpacked while it is read.
+    fn open<'a>(&'a self, store: &Store, path: &TreePath) -> Result<Box<dyn Read + 'a>, CollectError> {
+        Ok(match self.content.get(path) {
+            Some(Content::Made(bytes)) => Box::new(&bytes[..]),
+            Some(Content::Stored(digest)) => Box::new(store.open_blob(digest)?),
+            Some(Content::Member { archive, stream: member }) => {
+                let method = if member.deflated { Method::Deflate } else { Method::Store };
+                member_at(store.open_blob(archive)?, member.offset, member.compressed_size, method)?
+            }
+            Some(Content::File(_)) | None => Box::new(io::Cursor::new(self.read(store, path)?)),
+        })
     }
 
     /// The content of a path as a zip entry: a wheel's own stream where there is one, else compressed here.

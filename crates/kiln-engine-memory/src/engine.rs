@@ -290,6 +290,7 @@ impl MemoryEngine {
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: spec.scratch.clone(),
+            shared_memory: true,
             limits: spec.limits.clone(),
         };
         let first = test.interval.max(test.start_period).min(deadline);

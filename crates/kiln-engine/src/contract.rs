@@ -513,8 +513,11 @@ pub fn spec(image: &str, words: &[&str]) -> RunSpec {
         inputs: Vec::new(),
         outputs: Vec::new(),
         scratch: Vec::new(),
+        shared_memory: true,
         limits: Limits {
             memory_bytes: 64 << 20,
+            scratch_bytes: None,
+            descriptors: None,
             pids: 32,
             cpus: Some(1.0),
             output_bytes: 64 << 20,

@@ -37,6 +37,8 @@ pub struct RunSpec {
     pub outputs: Vec<GuestPath>,
     /// Folders in memory, empty at the start, that the user can write and that are gone at the end, such as `/tmp`.
     pub scratch: Vec<GuestPath>,
+    /// Whether there is a `/dev/shm`, which semaphores and shared memory of POSIX need.
+    pub shared_memory: bool,
     /// What the program may use.
     pub limits: Limits,
 }
@@ -68,6 +70,10 @@ impl fmt::Debug for InputTree {
 pub struct Limits {
     /// Memory in bytes, scratch folders included; there is no swap beyond it.
     pub memory_bytes: u64,
+    /// The most bytes in each scratch folder; they count as memory in any case.
+    pub scratch_bytes: Option<u64>,
+    /// Descriptors that a process may have open; what the engine gives if nothing is said.
+    pub descriptors: Option<u32>,
     /// Processes and threads at one time.
     pub pids: u32,
     /// Processors' worth of time, such as `1.5`; `None` for all of them.
@@ -177,8 +183,11 @@ mod tests {
             inputs: Vec::new(),
             outputs: Vec::new(),
             scratch: Vec::new(),
+            shared_memory: true,
             limits: Limits {
                 memory_bytes: 64 << 20,
+                scratch_bytes: None,
+                descriptors: None,
                 pids: 16,
                 cpus: None,
                 output_bytes: 1 << 20,

@@ -127,6 +127,7 @@ pub fn guest_report(data: &[u8]) {
             layer_paths: vec!["/opt/python".to_owned()],
             runtime_modules: vec!["boto3".to_owned()],
             as_it_is: false,
+            lambda: true,
             user: None,
             scratch: Vec::new(),
             fresh: None,

@@ -81,7 +81,7 @@ pub async fn collections(
         for (path, (entry, collection)) in merged {
             let Some(place) = inside(path) else { continue };
             match entry {
-                Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(&reading, path)?)?,
+                Entry::File { .. } => collection.add_to(tar, &reading, path, &place)?,
                 Entry::Symlink { target } => tar.add_symlink(&place, target)?,
             }
         }

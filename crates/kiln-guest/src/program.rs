@@ -38,8 +38,11 @@ impl Program {
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 scratch: GuestPath::new("/tmp").into_iter().collect(),
+                shared_memory: true,
                 limits: Limits {
                     memory_bytes: 2 << 30,
+                    scratch_bytes: None,
+                    descriptors: None,
                     pids: 256,
                     cpus: None,
                     output_bytes: 32 << 20,
@@ -88,6 +91,16 @@ impl Program {
     /// The folders in memory that it may write to, instead of `/tmp` alone.
     pub fn scratch(mut self, folders: Vec<GuestPath>) -> Self {
         self.spec.scratch = folders;
+        self
+    }
+
+    /// What it finds where Lambda runs functions: no `/dev/shm`, at most 512 MB in `/tmp`, 1,024 descriptors for each process,
+    /// 1,024 processes and threads (AWS documentation "Lambda quotas").
+    pub fn as_in_lambda(mut self) -> Self {
+        self.spec.shared_memory = false;
+        self.spec.limits.scratch_bytes = Some(512 << 20);
+        self.spec.limits.descriptors = Some(1024);
+        self.spec.limits.pids = 1024;
         self
     }
 

@@ -4,7 +4,7 @@ use crate::path_guard::{PathGuard, check_order, check_target};
 use crate::{PackError, Result};
 use kiln_record::{Mode, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{self, Read, Write};
 use tar::{Builder, EntryType, Header};
 
 /// Length of a name or link target that fits into a header, in bytes.
@@ -68,7 +68,30 @@ impl<W: Write> TarWriter<W> {
     pub fn add_file(&mut self, path: &TreePath, mode: Mode, content: &[u8]) -> Result<()> {
         self.begin(path)?;
         let header = self.header(EntryType::Regular, mode.bits(), content.len() as u64);
-        self.write(header, path.as_str(), "", content)
+        self.write(header, path.as_str(), "", &mut &*content)
+    }
+
+    /// Adds a file of so many bytes while it is read.
+    ///
+    /// # Errors
+    /// As [`TarWriter::add_file`]; [`PackError::Io`] if `content` has another size. Then the archive is not to be used.
+    pub fn copy_file(
+        &mut self,
+        path: &TreePath,
+        mode: Mode,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<()> {
+        self.begin(path)?;
+        let header = self.header(EntryType::Regular, mode.bits(), size);
+        let mut counted = content.take(size);
+        self.write(header, path.as_str(), "", &mut counted)?;
+        let missing = counted.limit();
+        if missing > 0 || content.read(&mut [0])? > 0 {
+            let reason = format!("`{path}` has not the {size} bytes that were announced");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason).into());
+        }
+        Ok(())
     }
 
     /// Adds a symbolic link.
@@ -79,7 +102,7 @@ impl<W: Write> TarWriter<W> {
         check_target(path, target)?;
         self.begin(path)?;
         let header = self.header(EntryType::Symlink, 0o777, 0);
-        self.write(header, path.as_str(), target, &[])
+        self.write(header, path.as_str(), target, &mut io::empty())
     }
 
     /// Writes the end of the archive and returns the writer.
@@ -104,7 +127,7 @@ impl<W: Write> TarWriter<W> {
             } else if self.there.contains(&folder) {
                 continue;
             }
-            self.write(header, &format!("{folder}/"), "", &[])?;
+            self.write(header, &format!("{folder}/"), "", &mut io::empty())?;
         }
         self.last = Some(path.clone());
         Ok(())
@@ -122,7 +145,7 @@ impl<W: Write> TarWriter<W> {
     }
 
     /// Writes one entry; names that do not fit into the header go before it, as GNU tar does.
-    fn write(&mut self, mut header: Header, name: &str, target: &str, content: &[u8]) -> Result<()> {
+    fn write(&mut self, mut header: Header, name: &str, target: &str, content: &mut dyn Read) -> Result<()> {
         for (kind, text) in [(EntryType::GNULongLink, target), (EntryType::GNULongName, name)] {
             if text.len() > SHORT {
                 let mut long = Header::new_gnu();

@@ -192,6 +192,24 @@ impl<R: Read + Seek> ZipReader<R> {
     }
 }
 
+/// A member's content, unpacked while it is read, from an archive that was checked before.
+///
+/// # Errors
+/// [`PackError::Io`]. What is wrong with the data is told by reading.
+pub fn member_at<'a, R: Read + Seek + 'a>(
+    mut reader: R,
+    data_offset: u64,
+    compressed_size: u64,
+    method: Method,
+) -> Result<Box<dyn Read + 'a>> {
+    reader.seek(SeekFrom::Start(data_offset))?;
+    let data = BufReader::with_capacity(PIECE, reader.take(compressed_size));
+    Ok(match method {
+        Method::Store => Box::new(data),
+        Method::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(data)),
+    })
+}
+
 /// Reads a member's data again from an archive that was checked before, given the numbers that were kept of it.
 ///
 /// # Errors

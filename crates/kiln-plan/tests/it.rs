@@ -90,14 +90,14 @@ fn problems_name_file_line_and_remedy() {
         &["manifests/app.toml:10: unknown field `exlude`"],
     );
     let many = FUNCTION
-        .replace("app.handler", "handler")
+        .replace("app.handler", "app. handler")
         .replace("python3.11", "python3.99")
         .replace("[source]", "[budget]\nzip = \"6\"\n[source]");
     check(
         &files(BASE, &[("manifests/app.toml", &many)]),
         &[
             "manifests/app.toml:6: `python3.99` is not a Lambda runtime",
-            "manifests/app.toml:4: `handler` is not a handler",
+            "manifests/app.toml:4: `app. handler` is not a handler",
             "manifests/app.toml:9: `6` is not a size",
         ],
     );

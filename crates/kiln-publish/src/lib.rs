@@ -1,5 +1,6 @@
 //! What is published: the documents that follow from a record, `dist/`, registries, and references to builds.
 
+mod committed;
 mod deployment;
 mod document;
 mod error;

@@ -1,6 +1,7 @@
 //! `kiln verify`: everything that is published, the index over it, and the ledger.
 
 use crate::PublishError;
+use crate::committed::{Committed, committed_heads};
 use crate::deployment::{Indexed, indexed};
 use crate::document::documents;
 use crate::held::{Held, held};
@@ -262,6 +263,9 @@ fn histories(
             Err(error) => Row::new(subject, State::Differs, error.to_string()),
         });
     }
+    if !artifacts.is_empty() {
+        rows.extend(commit(environment, ledger));
+    }
     for artifact in artifacts {
         let subject = format!("ledger of {artifact}");
         let survey = ledger.survey(&artifact)?;
@@ -293,6 +297,26 @@ fn histories(
         rows.push(Row { subject, state, lines });
     }
     Ok(rows)
+}
+
+/// The ledger against what the newest commit has of its heads; nothing where there is no repository.
+fn commit(environment: &Environment, ledger: &Ledger) -> Option<Row> {
+    let subject = format!("{} in HEAD", in_workspace(environment, &ledger.heads_path()));
+    match committed_heads(&environment.state) {
+        Committed::NoRepository => None,
+        Committed::Unknown(reason) => Some(Row::new(subject, State::NotChecked, reason)),
+        Committed::Heads(heads) => {
+            let departs = ledger.departs_from(&heads);
+            if departs.is_empty() {
+                let line = format!("the ledger continues it, for {} artifacts", heads.artifacts.len());
+                return Some(Row::new(subject, State::Same, line));
+            }
+            let line = |damage: &kiln_store::Damage| {
+                format!("{}: {}", in_workspace(environment, &damage.path), damage.reason)
+            };
+            Some(Row { subject, state: State::Differs, lines: departs.iter().map(line).collect() })
+        }
+    }
 }
 
 fn in_workspace(environment: &Environment, path: &Path) -> String {

@@ -112,8 +112,17 @@ pub fn runtimes() -> &'static [Arc<Runtime>] {
 #[serde(deny_unknown_fields)]
 struct File {
     system: BTreeMap<String, OperatingSystem>,
-    python_provides: Vec<Provided>,
+    python_provides: Vec<ProvidedSince>,
     runtime: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProvidedSince {
+    distribution: String,
+    modules: Vec<String>,
+    /// The first Python whose runtime has it; every one if absent.
+    since: Option<(u32, u32)>,
 }
 
 #[derive(Deserialize)]
@@ -140,7 +149,7 @@ fn parse(text: &str) -> Vec<Arc<Runtime>> {
         .map(|row| {
             Arc::new(Runtime {
                 system: file.system[&row.system].clone(),
-                provides: if row.python.is_some() { file.python_provides.clone() } else { Vec::new() },
+                provides: provided(&file.python_provides, row.python),
                 name: row.name,
                 python: row.python,
                 python_patch: row.patch.map(|patch| PythonPatch {
@@ -148,6 +157,18 @@ fn parse(text: &str) -> Vec<Arc<Runtime>> {
                     known: format!("seen on {}", patch.seen),
                 }),
             })
+        })
+        .collect()
+}
+
+/// What the runtime of a Python provides.
+fn provided(all: &[ProvidedSince], python: Option<(u32, u32)>) -> Vec<Provided> {
+    let Some(python) = python else { return Vec::new() };
+    let there = all.iter().filter(|provided| provided.since.is_none_or(|since| since <= python));
+    there
+        .map(|provided| Provided {
+            distribution: provided.distribution.clone(),
+            modules: provided.modules.clone(),
         })
         .collect()
 }
@@ -163,7 +184,9 @@ mod tests {
         assert_eq!(python.system.glibc, (2, 26));
         assert_eq!(python.system.interfaces["GLIBCXX"], "3.4.24");
         assert_eq!(Runtime::named("python3.13").unwrap().system.glibc, (2, 34));
-        assert!(python.provides("boto3"));
+        assert!(python.provides("boto3") && !python.provides("snapshot-restore-py"));
+        let provider = Runtime::named("python3.12").unwrap().provider_of_module("snapshot_restore_py");
+        assert_eq!(provider.unwrap().distribution, "snapshot-restore-py");
         assert_eq!(python.provider_of_module("dateutil").unwrap().distribution, "python-dateutil");
         assert!(python.has_library("libstdc++.so.6") && python.has_library("libpython3.11.so.1.0"));
         assert!(!python.has_library("libGL.so.1") && !python.has_library("libpython3.12.so.1.0"));

@@ -56,9 +56,16 @@ impl Heads {
     /// # Errors
     /// [`StoreError::StateDamaged`] if it cannot be understood; [`StoreError::Format`]; [`StoreError::Io`].
     pub fn read(path: &Path) -> Result<Option<Self>> {
+        read_bounded(path, MAX_HEADS)?.map(|bytes| Self::from_json(&bytes, path)).transpose()
+    }
+
+    /// What these bytes state; `path` is where they are from.
+    ///
+    /// # Errors
+    /// [`StoreError::StateDamaged`] if they cannot be understood; [`StoreError::Format`].
+    pub fn from_json(bytes: &[u8], path: &Path) -> Result<Self> {
         let path = path.to_owned();
-        let Some(bytes) = read_bounded(&path, MAX_HEADS)? else { return Ok(None) };
-        let heads: Self = serde_json::from_slice(&bytes)
+        let heads: Self = serde_json::from_slice(bytes)
             .map_err(|error| StoreError::StateDamaged { path: path.clone(), reason: error.to_string() })?;
         if heads.format.major != Self::FORMAT.major {
             return Err(StoreError::Format {
@@ -67,7 +74,7 @@ impl Heads {
                 known: Self::FORMAT.to_string(),
             });
         }
-        Ok(Some(heads))
+        Ok(heads)
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {

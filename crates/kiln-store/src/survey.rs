@@ -3,7 +3,7 @@
 use crate::atomic::{FOLDER_MODE, read_bounded, sync_folder};
 use crate::ledger::{MAX_RECORD, Place};
 use crate::lost::{Link, continues};
-use crate::{HeadState, Ledger, LostEntry, Result, StoreError, write_atomically};
+use crate::{Head, HeadState, Heads, Ledger, LostEntry, Result, StoreError, write_atomically};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Epoch, canonical_json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -78,6 +78,27 @@ impl Ledger {
             }
         }
         Ok(survey)
+    }
+
+    /// What earlier heads state that the ledger does not have any more: each entry that was the newest then must be in its
+    /// place, or be known to be lost from there.
+    #[must_use]
+    pub fn departs_from(&self, earlier: &Heads) -> Vec<Damage> {
+        let differs = |artifact: &ArtifactName, head: &Head| {
+            let path = self.entry_path(artifact, head.number);
+            let reason = match self.place(artifact, head.number) {
+                Ok((_, link)) if link.digest == head.entry || link.stated == Some(head.entry) => return None,
+                Ok((_, link)) => format!("its digest is {}, but it was {}", link.digest, head.entry),
+                Err(error) => match self.newest(artifact) {
+                    Ok(newest) if newest.unwrap_or(0) < head.number => {
+                        format!("it is missing: {} was the newest build of {artifact}", head.number)
+                    }
+                    _ => damage(path.clone(), error).reason,
+                },
+            };
+            Some(Damage { path, reason })
+        };
+        earlier.artifacts.iter().filter_map(|(artifact, head)| differs(artifact, head)).collect()
     }
 
     /// Sets the history of an artifact right from what is left, and says what was done. A record comes back where

@@ -141,7 +141,7 @@ fn of_tree(
     for (path, entry) in tree.iter() {
         let place = in_image(path, mount)?;
         match entry {
-            Entry::File { mode, .. } => tar.add_file(&place, *mode, &collection.read(store, path)?)?,
+            Entry::File { .. } => collection.add_to(&mut tar, store, path, &place)?,
             Entry::Symlink { target } => tar.add_symlink(&place, target)?,
         }
     }

@@ -48,6 +48,7 @@ pub(super) struct Job {
     supervised: bool,
     outputs: Vec<GuestPath>,
     scratch: Vec<GuestPath>,
+    shared_memory: bool,
     pub(super) limits: Limits,
     /// How the engine is to tell whether the program works; not at all if absent.
     pub(super) health: Option<HealthConfig>,
@@ -77,7 +78,19 @@ impl Docker {
         let Some((image_id, image_env)) = self.image_to_run(&spec.image).await? else {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
-        let RunSpec { name, argv, env, working_dir, supervised, inputs, outputs, scratch, limits, .. } = spec;
+        let RunSpec {
+            name,
+            argv,
+            env,
+            working_dir,
+            supervised,
+            inputs,
+            outputs,
+            scratch,
+            shared_memory,
+            limits,
+            ..
+        } = spec;
         let job = Job {
             name,
             image_id,
@@ -89,6 +102,7 @@ impl Docker {
             supervised,
             outputs,
             scratch,
+            shared_memory,
             limits,
             health: None,
         };
@@ -389,9 +403,11 @@ impl Job {
             mounts: Some(mounts(volumes)),
             volumes_from: loader.map(|name| vec![name.to_owned()]),
             tmpfs: Some(self.scratch.iter().map(|path| (path.to_string(), self.scratch_options())).collect()),
+            // What else is shared between processes is so in a namespace of the container's own in either case.
+            ipc_mode: (!self.shared_memory).then(|| "none".to_owned()),
             // We read the output as it comes; a second copy in the engine's log would only fill its disk.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
-            ulimits: (!self.outputs.is_empty()).then(|| vec![self.largest_file()]),
+            ulimits: Some(self.ulimits()),
             ..limited(&self.limits)
         };
         ContainerCreateBody {
@@ -410,10 +426,15 @@ impl Job {
         }
     }
 
-    /// No file may be larger than all outputs together (`RLIMIT_FSIZE`, in bytes).
-    fn largest_file(&self) -> ResourcesUlimits {
-        let bytes = i64::try_from(self.limits.output_bytes).unwrap_or(i64::MAX);
-        ResourcesUlimits { name: Some("fsize".to_owned()), soft: Some(bytes), hard: Some(bytes) }
+    /// No file may be larger than all outputs together (`RLIMIT_FSIZE`, in bytes), and there may be so many descriptors.
+    fn ulimits(&self) -> Vec<ResourcesUlimits> {
+        let limit = |name: &str, most: u64| {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            ResourcesUlimits { name: Some(name.to_owned()), soft: Some(most), hard: Some(most) }
+        };
+        let files = (!self.outputs.is_empty()).then(|| limit("fsize", self.limits.output_bytes));
+        let descriptors = self.limits.descriptors.map(|most| limit("nofile", most.into()));
+        files.into_iter().chain(descriptors).collect()
     }
 
     /// The container whose volumes are filled; never started.
@@ -439,7 +460,8 @@ impl Job {
 
     /// Owner and mode both: runc before 1.2 gives a tmpfs the mode of the folder below it, whatever it is told.
     fn scratch_options(&self) -> String {
-        let (User { uid, gid }, size) = (self.user, self.limits.memory_bytes);
+        let (User { uid, gid }, memory) = (self.user, self.limits.memory_bytes);
+        let size = self.limits.scratch_bytes.unwrap_or(memory).min(memory);
         format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size}")
     }
 

@@ -41,20 +41,17 @@ pub(super) fn parse(
         _ if !is_handler(handler.get_ref()) => problems.at(
             handler.span(),
             format!("`{}` is not a handler", handler.get_ref()),
-            "write module.function; everything before the last dot is the module",
+            "write module.function, without space and in at most 128 characters; what is before the last dot is the module",
         ),
         _ => {}
     }
     Some(handler.into_inner())
 }
 
-/// A module path with dots or slashes, a dot, an attribute.
+/// Whether Lambda takes this as the handler of a function: up to 128 characters without space. What it names
+/// the runtime finds, which imports any module that there is a file for; checks tell where it finds none.
 fn is_handler(text: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part.chars().all(|c| c == '_' || c.is_alphanumeric())
-            && !part.starts_with(|c: char| c.is_ascii_digit())
-    };
-    text.rsplit_once('.')
-        .is_some_and(|(module, attribute)| part(attribute) && module.split(['.', '/']).all(part))
+    !text.is_empty()
+        && text.chars().count() <= 128
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }

@@ -52,6 +52,8 @@ pub struct ImportRequest {
     /// Whether the interpreter searches where it would by itself, as in the artifact's own image, and not
     /// where Lambda's would.
     pub as_it_is: bool,
+    /// Whether the code under check finds what it would in Lambda: no HOME that is not stated, no semaphores.
+    pub lambda: bool,
     /// The user and group that the code under check runs as; nobody else's where a test runs the script.
     pub user: Option<(u32, u32)>,
     /// Folders that this user can write to. They are emptied from one process to the next.
@@ -101,6 +103,7 @@ pub fn lambda_environment(
         ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
         ("LAMBDA_TASK_ROOT", "/var/task"),
         ("LD_LIBRARY_PATH", "/var/lang/lib:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"),
+        ("PATH", "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"),
         ("TZ", ":UTC"),
         ("_HANDLER", handler.unwrap_or_default()),
     ]
@@ -417,6 +420,7 @@ mod tests {
             layer_paths: vec!["/opt/python".to_owned()],
             runtime_modules: vec!["boto3".to_owned()],
             as_it_is: false,
+            lambda: true,
             own_modules: vec!["a".to_owned()],
             sources: vec!["a.py".to_owned()],
             stdlib: vec!["os".to_owned()],

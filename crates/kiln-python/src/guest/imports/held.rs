@@ -185,6 +185,7 @@ mod tests {
             layer_paths: owned(&["/opt/python"]),
             runtime_modules: owned(&["boto3"]),
             as_it_is: false,
+            lambda: true,
             user: Some((65534, 65534)),
             scratch: Vec::new(),
             fresh: None,

@@ -88,7 +88,9 @@ def supervise(request):
     if found and again:
         ask_again(request, again, note)
     report["stand_ins"] = [{"name": n, "asked_by": asked[n]} for n in sorted(asked)][:NAMES]
-    report["layer_modules"] = below(layers, from_layers)[:NAMES]
+    # The folders of a layer that is judged itself are its own.
+    others = [layer for layer in layers if not layer.startswith(request["task_root"] + "/")]
+    report["layer_modules"] = below(others, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
     data = ("\n" + MARKER + json.dumps(report) + "\n").encode("ascii")
     while data:
@@ -224,7 +226,10 @@ def starter(request, part, name):
         words = file.read().split(b"\0")
     script = words[words.index(b"-c") + 1]
     words = request["fresh"] + ["-c", script, json.dumps(dict(request, part=part, name=name))]
-    return lambda: os.execvpe(words[0], words, dict(os.environ, **request["environment"]))
+    environment = dict(os.environ, **request["environment"])
+    if request["lambda"]:
+        drop_home(environment, request["environment"])
+    return lambda: os.execvpe(words[0], words, environment)
 
 
 def judged(request, part, name):
@@ -235,6 +240,9 @@ def judged(request, part, name):
     if part == "scan":
         reply(dumps(scan(request)).encode("ascii"))
     os.environ.update(request["environment"])
+    if request["lambda"]:
+        drop_home(os.environ, request["environment"])
+        without_semaphores()
     finder = StandIns(frozenset(request["runtime_modules"]))
     prepare(request, finder)
     use_compiled()
@@ -259,6 +267,42 @@ def judged(request, part, name):
     # Escapes keep lone surrogates, which are legal in a str and nowhere else.
     answer = {"result": result, "loaded": files, "base": base, "asked": asked}
     reply(dumps(answer).encode("ascii"), code, process)
+
+
+def drop_home(environment, stated):
+    """Take away the HOME that every engine sets, and Lambda does not."""
+    if "HOME" not in stated:
+        environment.pop("HOME", None)
+
+
+def without_semaphores():
+    """Let semaphores fail as where there is no /dev/shm in Lambda. How the C library says so differs between systems."""
+    try:
+        import _multiprocessing
+    except ImportError:
+        return
+    plain = _multiprocessing.SemLock
+
+    class SemLock:
+        SEM_VALUE_MAX = plain.SEM_VALUE_MAX
+
+        def __new__(cls, *arguments):
+            raise OSError(38, os.strerror(38))
+
+        _rebuild = __new__
+
+    SemLock.__module__ = "_multiprocessing"
+    _multiprocessing.SemLock = SemLock
+
+
+def use_root_logger():
+    """Give the root logger a handler, so that `logging.basicConfig` of what is imported does nothing, as in Lambda."""
+    import logging
+
+    handler = logging.StreamHandler(sys.stdout)
+    form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s"
+    handler.setFormatter(logging.Formatter(form, "%Y-%m-%dT%H:%M:%S"))
+    logging.getLogger().addHandler(handler)
 
 
 def within(texts, size):
@@ -289,6 +333,9 @@ def prepare(request, finder):
     else:
         standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
         sys.path[:] = [root] + request["layer_paths"] + standard
+        if "own_modules" in request:
+            # What handles events does that itself.
+            use_root_logger()
     sys.path_importer_cache.clear()
     sys.meta_path.append(finder)
     sys.argv[:] = [""]
@@ -400,6 +447,7 @@ def below(layers, loaded):
             prefix = layer.rstrip("/") + "/"
             if file.startswith(prefix):
                 found.setdefault(file[len(prefix) :].split("/")[0].split(".")[0], file)
+                break
     return [{"name": name, "file": file} for name, file in sorted(found.items())]
 
 

@@ -107,6 +107,9 @@ class Sandbox:
     def start(self, result):
         """Start the process and wait until it asks for its first event, which is the end of Lambda's init phase."""
         environment = dict(os.environ, **self.request["environment"])
+        if "HOME" not in self.request["environment"]:
+            # Every engine sets one, and Lambda does not.
+            environment.pop("HOME", None)
         environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:%d" % self.server.server_port
         read, write = os.pipe()
         os.set_blocking(read, False)

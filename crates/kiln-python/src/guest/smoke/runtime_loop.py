@@ -15,6 +15,7 @@ INVOKING = [False]
 def run_function():
     request = json.loads(sys.argv[1])
     faulthandler.enable(2)
+    without_semaphores()
     finder = StandIns(frozenset(request["runtime_modules"]))
     prepare(request, finder)
     guard_stand_ins(int(request["notes"]))
@@ -127,6 +128,7 @@ def native_client():
 
 def run_loop(handler):
     api = Api(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    sys.stdout, sys.stderr = Unbuffered(sys.stdout), Unbuffered(sys.stderr)
     set_up_logging()
     try:
         function = find_handler(handler)
@@ -137,24 +139,26 @@ def run_loop(handler):
     while True:
         body, headers = api.next()
         identity = headers.get("lambda-runtime-aws-request-id", "")
-        LOGGED["request"] = identity
+        LOGGED["request"], LOGGED["tenant"] = identity, headers.get("lambda-runtime-aws-tenant-id")
         os.environ["_X_AMZN_TRACE_ID"] = headers.get("lambda-runtime-trace-id", "")
         problem = None
         INVOKING[0] = True
         try:
             event = unmarshal(body)
-            answer = marshal(function(event, Context(headers)))
+            answer = marshal(function(event, LambdaContext(headers)))
         except Fault as fault:
             problem = fault.document(identity)
         except Exception as error:
             problem = error_document(error, identity)
         finally:
             INVOKING[0] = False
+        # What cannot be written or sent ends the process from here on: nothing is left to tell it to.
         if problem is None:
+            answer = answer if isinstance(answer, bytes) else answer.encode("utf-8")
             api.post("invocation/%s/response" % identity, answer, None)
         else:
             log_problem(problem)
-            api.post("invocation/%s/error" % identity, encode(problem, ()).encode("utf-8", "replace"), problem["errorType"])
+            api.post("invocation/%s/error" % identity, encode(problem, ()).encode("utf-8"), problem["errorType"])
 
 
 # What AWS's client does: the rules and texts of `awslambdaric.bootstrap` and `.lambda_runtime_marshaller`.
@@ -208,60 +212,149 @@ def stop_at_init(api, problem):
 
 def error_document(error, identity=""):
     trace = error.__traceback__
-    while trace is not None and is_machinery(trace.tb_frame):
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
+    # As bare tuples, frames are formatted without the marks that newer Pythons put below their lines.
+    frames = [(f.filename, f.lineno, f.name, f.line) for f in traceback.extract_tb(trace) if f.filename != __file__]
+    # The client tells its own frames by this name, and any other file of it is taken for them.
+    others = [number for number, frame in enumerate(frames) if "/bootstrap.py" not in frame[0]]
     return {
-        "errorMessage": safe_str(error),
+        "errorMessage": str(error),
         "errorType": type(error).__name__,
         "requestId": identity,
-        "stackTrace": traceback.format_list(f for f in traceback.extract_tb(trace) if f.filename != __file__),
+        "stackTrace": traceback.format_list(frames[others[0] if others else 0 :]),
     }
 
 
 def log_problem(problem):
-    lines = ["[ERROR] %s: %s" % (problem["errorType"], problem["errorMessage"]), "Traceback (most recent call last):"]
-    for element in problem["stackTrace"]:
-        lines.extend(element.splitlines())
-    sys.stdout.write("\r".join(lines) + "\n")
-    sys.stdout.flush()
+    if LOGS_JSON:
+        stamp = time.strftime(LOG_TIME, time.gmtime())
+        line = encode(dict({"timestamp": stamp, "level": "ERROR"}, **problem), ())
+    else:
+        told = ": ".join(text for text in (problem["errorType"], problem["errorMessage"]) if text)
+        lines = ["[ERROR] " + told if told else "[ERROR]", "Traceback (most recent call last):"]
+        for element in problem["stackTrace"]:
+            for text in element.splitlines() or [""]:
+                bare = text.lstrip(" ")
+                lines.append("\u00a0" * (len(text) - len(bare)) + bare)
+        line = "\r".join(lines)
+    sys.stdout.write(line + "\n")
 
 
-LOGGED = {"request": ""}
+LOGGED = {"request": "", "tenant": None}
+LOGS_JSON = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+LOG_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Unbuffered:
+    """A stream whose writes arrive at once, under whatever name it is reached."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        self.stream.write(text)
+        self.stream.flush()
+
+    def writelines(self, lines):
+        self.stream.writelines(lines)
+        self.stream.flush()
 
 
 def set_up_logging():
     """The root logger has a handler already, so that `logging.basicConfig` of the function does nothing, as in Lambda."""
     import logging
-    import time
 
     class Filter(logging.Filter):
         def filter(self, record):
-            record.aws_request_id = LOGGED["request"]
+            record.aws_request_id, record.tenant_id = LOGGED["request"], LOGGED["tenant"]
             return True
 
+    class LambdaLoggerHandler(logging.Handler):
+        # To what is standard output when it writes; and a record that cannot be formatted is the function's error.
+        def emit(self, record):
+            sys.stdout.write(self.format(record))
+
+    class JsonFormatter(logging.Formatter):
+        def format(self, record):
+            return json_record(self, record)
+
     logging.Formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stdout)
-    handler.terminator = ""
-    form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
-    handler.setFormatter(logging.Formatter(form, "%Y-%m-%dT%H:%M:%S"))
+    handler = LambdaLoggerHandler()
+    if LOGS_JSON:
+        handler.setFormatter(JsonFormatter(datefmt=LOG_TIME))
+    else:
+        form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+        handler.setFormatter(logging.Formatter(form, "%Y-%m-%dT%H:%M:%S"))
     handler.addFilter(Filter())
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    level = "DEBUG" if level == "TRACE" else level
+    if level in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "NOTSET"):
+        logging.getLogger().setLevel(level)
     logging.getLogger().addHandler(handler)
 
 
-class Empty:
-    """An object with the given attributes, all None."""
+def json_record(formatter, record):
+    """A record of a logger in the JSON format of Lambda's logs. Its level becomes the standard one below it."""
+    import logging
 
-    def __init__(self, *names):
-        for name in names:
-            setattr(self, name, None)
+    record.levelno = min(50, max(0, record.levelno)) // 10 * 10
+    record.levelname = logging.getLevelName(record.levelno)
+    told = {
+        "timestamp": formatter.formatTime(record, formatter.datefmt),
+        "level": record.levelname,
+        "message": record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage(),
+        "logger": record.name,
+        "stackTrace": None,
+        "errorType": None,
+        "errorMessage": None,
+        "requestId": record.aws_request_id,
+        "location": None,
+    }
+    if record.exc_info:
+        kind, error, trace = record.exc_info
+        told["stackTrace"] = traceback.format_tb(trace)
+        told["errorType"], told["errorMessage"] = kind.__name__, str(error)
+        told["location"] = "%s:%s:%d" % (record.pathname, record.funcName, record.lineno)
+    told["tenantId"] = record.tenant_id
+    usual = set(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) - {"taskName"}
+    usual |= {"aws_request_id", "tenant_id"}
+    for name, value in record.__dict__.items():
+        if name not in usual and name not in told:
+            told[name] = value
+    told = {name: value for name, value in told.items() if value is not None}
+    return json.dumps(told, ensure_ascii=False, default=str) + "\n"
 
 
-class Context:
+class CognitoIdentity:
+    """Who called, where an application of Amazon Cognito did: nobody, here."""
+
+    __slots__ = ["cognito_identity_id", "cognito_identity_pool_id"]
+
+    def __init__(self):
+        self.cognito_identity_id = self.cognito_identity_pool_id = None
+
+    def __repr__(self):
+        return described(self, self.__slots__)
+
+
+def described(value, names):
+    return "%s([%s])" % (type(value).__name__, ",".join("%s=%s" % (name, getattr(value, name)) for name in names))
+
+
+class LambdaContext:
     """What a handler gets as its second argument."""
 
     def __init__(self, headers):
-        import time
-
         self.aws_request_id = headers.get("lambda-runtime-aws-request-id")
         self.log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
@@ -270,19 +363,24 @@ class Context:
         self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
         self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
+        # The server of the check sends neither a client context nor an identity.
+        self._w3c_fields = {}
         self.client_context = None
-        self.identity = Empty("cognito_identity_id", "cognito_identity_pool_id")
-        self._clock = time.time
+        self.identity = CognitoIdentity()
         self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms") or 0)
 
     def get_remaining_time_in_millis(self):
-        return max(0, self._epoch_deadline_time_in_ms - int(self._clock() * 1000))
+        return max(0, self._epoch_deadline_time_in_ms - int(time.time() * 1000))
 
     def w3c(self):
-        return {}
+        return dict(self._w3c_fields)
 
     def log(self, message):
         sys.stdout.write(str(message))
+
+    def __repr__(self):
+        names = "aws_request_id log_group_name log_stream_name function_name memory_limit_in_mb function_version"
+        return described(self, names.split() + "invoked_function_arn client_context identity tenant_id".split())
 
 
 def unmarshal(body):
@@ -296,12 +394,13 @@ def marshal(answer):
     if isinstance(answer, bytes):
         return answer
     try:
-        return encode(answer, ()).encode("utf-8")
+        return encode(answer, ())
     except Exception as error:
         raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error) from None
 
 
-ASCII = os.environ.get("AWS_EXECUTION_ENV") in tuple("AWS_Lambda_python3.%d" % minor for minor in range(6, 12))
+# The client of these runtimes writes characters as they are; everywhere else it writes escapes.
+ASCII = os.environ.get("AWS_EXECUTION_ENV") not in tuple("AWS_Lambda_python3.%d" % minor for minor in range(12, 16))
 
 
 def encode(value, inside):

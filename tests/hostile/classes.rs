@@ -1,0 +1,212 @@
+//! The classes of hostile input, each at or beyond a bound of docs/security.md.
+
+use crate::index::LocalIndex;
+use crate::measure::Workspace;
+use crate::wheel::{WheelFile, wheel};
+use fs_err as fs;
+use std::io::Cursor;
+use std::path::Path;
+
+/// A kind of hostile input.
+pub(crate) struct Class {
+    /// What chooses it on the command line.
+    pub(crate) name: &'static str,
+    /// What it is, in the table.
+    pub(crate) what: &'static str,
+    /// Writes the workspace; what is served is served until the value is dropped.
+    pub(crate) make: fn(&Workspace) -> Option<LocalIndex>,
+    /// What is measured.
+    pub(crate) arguments: &'static [&'static str],
+    /// Whether the workspace is built before, which is not measured.
+    pub(crate) after_a_build: bool,
+    /// What happens to the workspace after that build.
+    pub(crate) then: fn(&Path),
+}
+
+const BUILD: &[&str] = &["build", "--all", "--color", "never"];
+const OK: (&str, &[u8]) = ("evil/__init__.py", b"x = 1\n");
+
+const fn built(name: &'static str, what: &'static str, make: fn(&Workspace) -> Option<LocalIndex>) -> Class {
+    Class { name, what, make, arguments: BUILD, after_a_build: false, then: |_| {} }
+}
+
+const fn verified(name: &'static str, what: &'static str, then: fn(&Path)) -> Class {
+    Class { name, what, make: nothing, arguments: &["verify"], after_a_build: true, then }
+}
+
+pub(crate) const ALL: &[Class] = &[
+    built("nothing", "a function of one file, for comparison", nothing),
+    built("bomb", "wheel of 1 MB with one member of 1 GiB", bomb),
+    built("bombs", "wheel of 3 MB with three members of 1 GiB", bombs),
+    built("deep", "wheel with 8,000 members, 1,500 folders deep", deep),
+    built("deep-within", "wheel with 8,000 members, 60 folders deep", deep_within),
+    built("members-within", "wheel with 60,000 empty members", members_within),
+    built("commands", "wheel with 100,000 commands", commands),
+    built("commands-within", "wheel with 9,900 commands", commands_within),
+    built("summary", "wheel whose summary has 50 MB", summary),
+    built("requires", "wheel with 100,000 requirements", requires),
+    built("marker", "lock with a marker of 100,000 parentheses", marker),
+    built("lock", "lock of 100,000 distributions", lock),
+    built("page", "index page of 80 MB", page),
+    built("manifest", "manifest with an array 100,000 deep", manifest),
+    built("expansions", "Dockerfile with 100,000 expansions in each other", expansions),
+    built("output", "step that writes 1,000 MiB", output),
+    built("output-beyond", "step that writes without an end", output_beyond),
+    built("output-files", "step that writes 100,000 files", output_files),
+    verified("record", "published record of 80 MB", |root| {
+        fs::write(root.join("dist/app/record.json"), vec![b'['; 80 << 20]).expect("a record");
+    }),
+    verified("index", "`dist/index.json` of 80 MB", |root| {
+        fs::write(root.join("dist/index.json"), vec![b'['; 80 << 20]).expect("an index");
+    }),
+    verified("heads", "`.kiln/heads.json` of 80 MB", |root| {
+        fs::write(root.join(".kiln/heads.json"), vec![b'['; 80 << 20]).expect("heads");
+    }),
+];
+
+fn nothing(workspace: &Workspace) -> Option<LocalIndex> {
+    workspace.function("");
+    None
+}
+
+/// A wheel of one module and what is wrong with it.
+fn evil(workspace: &Workspace, files: &[(&str, &[u8])]) -> Option<LocalIndex> {
+    let files = [&[OK], files].concat();
+    workspace.installs(wheel("evil", "1.0", "py3-none-any", &[], &files))
+}
+
+fn bomb(workspace: &Workspace) -> Option<LocalIndex> {
+    evil(workspace, &[("evil/zeros", &vec![0; 1 << 30])])
+}
+
+fn bombs(workspace: &Workspace) -> Option<LocalIndex> {
+    let zeros = vec![0; 1 << 30];
+    evil(workspace, &[("evil/a", &zeros), ("evil/b", &zeros), ("evil/c", &zeros)])
+}
+
+fn many(workspace: &Workspace, count: usize, name: impl Fn(usize) -> String) -> Option<LocalIndex> {
+    let names: Vec<String> = (0..count).map(name).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), b"".as_slice())).collect();
+    evil(workspace, &files)
+}
+
+fn deep(workspace: &Workspace) -> Option<LocalIndex> {
+    // The harness's own writer refuses such paths as the reader does, so another one writes them.
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for number in 0..8_000 {
+        let path = format!("evil/{}m{number}.py", "a/".repeat(1_500));
+        zip.start_file(path, zip::write::SimpleFileOptions::default()).expect("a member");
+    }
+    let bytes = zip.finish().expect("an archive").into_inner();
+    workspace.installs(WheelFile::new("evil", "1.0", "evil-1.0-py3-none-any.whl".to_owned(), bytes))
+}
+
+fn deep_within(workspace: &Workspace) -> Option<LocalIndex> {
+    many(workspace, 8_000, |number| format!("evil/d{number}/{}m.txt", "a/".repeat(60)))
+}
+
+fn members_within(workspace: &Workspace) -> Option<LocalIndex> {
+    many(workspace, 60_000, |number| format!("evil/m{number}.txt"))
+}
+
+fn with_commands(workspace: &Workspace, count: usize) -> Option<LocalIndex> {
+    let lines: String = (0..count).map(|number| format!("x{number} = evil:main\n")).collect();
+    let text = format!("[console_scripts]\n{lines}");
+    evil(workspace, &[("evil-1.0.dist-info/entry_points.txt", text.as_bytes())])
+}
+
+fn commands(workspace: &Workspace) -> Option<LocalIndex> {
+    with_commands(workspace, 100_000)
+}
+
+fn commands_within(workspace: &Workspace) -> Option<LocalIndex> {
+    with_commands(workspace, 9_900)
+}
+
+fn summary(workspace: &Workspace) -> Option<LocalIndex> {
+    // The harness's wheel writes its requirements into METADATA; a line end in one begins another field.
+    let field = format!("x\nSummary: {}", "A".repeat(50 << 20));
+    let field = field.as_str();
+    workspace.installs(wheel("evil", "1.0", "py3-none-any", &[field], &[OK]))
+}
+
+fn requires(workspace: &Workspace) -> Option<LocalIndex> {
+    let requires: Vec<String> = (0..100_000).map(|number| format!("other{number}")).collect();
+    let requires: Vec<&str> = requires.iter().map(String::as_str).collect();
+    workspace.installs(wheel("evil", "1.0", "py3-none-any", &requires, &[OK]))
+}
+
+fn marker(workspace: &Workspace) -> Option<LocalIndex> {
+    let nested = format!("{}python_version > '3'{}", "(".repeat(100_000), ")".repeat(100_000));
+    workspace.locked(&wheel("evil", "1.0", "py3-none-any", &[], &[OK]).requirement(&nested));
+    None
+}
+
+fn lock(workspace: &Workspace) -> Option<LocalIndex> {
+    let hash = "0".repeat(64);
+    let lines = (0..100_000).map(|number| format!("other{number}==1.0 --hash=sha256:{hash}\n"));
+    // Nothing of it is served: the first that is asked for is missing.
+    let index = LocalIndex::empty();
+    workspace.locked(&lines.collect::<String>());
+    workspace.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url()));
+    Some(index)
+}
+
+fn page(workspace: &Workspace) -> Option<LocalIndex> {
+    let wheel = wheel("evil", "1.0", "py3-none-any", &[], &[OK]);
+    workspace.locked(&wheel.requirement(""));
+    let index = LocalIndex::empty();
+    // One link whose fragment makes the page as long as it is.
+    index.add(&wheel, &"0".repeat(80 << 20), &wheel.bytes);
+    workspace.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url()));
+    Some(index)
+}
+
+fn manifest(workspace: &Workspace) -> Option<LocalIndex> {
+    workspace.function(&format!("\nmore = {}{}\n", "[".repeat(100_000), "]".repeat(100_000)));
+    None
+}
+
+fn expansions(workspace: &Workspace) -> Option<LocalIndex> {
+    let nested = format!("{}x{}", "${X:-".repeat(100_000), "}".repeat(100_000));
+    let manifest = "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"app/Dockerfile\"\n";
+    workspace.write("manifests/app.toml", manifest);
+    workspace.write(
+        "manifests/app/Dockerfile",
+        format!("ARG X\nARG A={nested}\nFROM localhost/kiln/python-3.13\n"),
+    );
+    None
+}
+
+/// A function with a step of a Python program.
+fn step(workspace: &Workspace, program: &str) -> Option<LocalIndex> {
+    // No two are alike, so that the store remembers no output of it.
+    let unique = tempfile::tempdir().expect("a temporary folder");
+    let program = format!("# {}\\n{program}", unique.path().display());
+    workspace.function(&format!(
+        "\n[[step]]\nname = \"evil\"\nargv = [\"/usr/bin/python3.13\", \"-c\", \"{program}\"]\n\
+         outputs = [{{ path = \"/out/made\" }}]\nreproducible = \"assume\"\n"
+    ));
+    None
+}
+
+fn output(workspace: &Workspace) -> Option<LocalIndex> {
+    step(
+        workspace,
+        "import os\\nos.mkdir('/out/made')\\nf = open('/out/made/f', 'wb')\\nfor _ in range(1000): f.write(bytes(1 << 20))",
+    )
+}
+
+fn output_beyond(workspace: &Workspace) -> Option<LocalIndex> {
+    step(
+        workspace,
+        "import os\\nos.mkdir('/out/made')\\nfor n in range(1 << 30): open('/out/made/%d' % n, 'wb').write(bytes(1 << 24))",
+    )
+}
+
+fn output_files(workspace: &Workspace) -> Option<LocalIndex> {
+    step(
+        workspace,
+        "import os\\nos.mkdir('/out/made')\\nfor n in range(100000): open('/out/made/%d' % n, 'w').close()",
+    )
+}
