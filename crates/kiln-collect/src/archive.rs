@@ -2,8 +2,8 @@
 
 use crate::CollectError;
 use kiln_pack::{Limits, PackError, ZipReader};
-use kiln_record::{Digest, Entry, Mode, Tree};
-use std::io::BufReader;
+use kiln_record::{Entry, HashingWriter, Mode, Tree};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 /// The tree that a zip holds, every entry read and checked.
@@ -14,15 +14,13 @@ pub fn tree_of_archive(path: &Path) -> Result<Tree, CollectError> {
     let mut archive = ZipReader::open(BufReader::new(fs_err::File::open(path)?), &Limits::default())?;
     let mut tree = Tree::new();
     for member in archive.members().to_vec() {
-        let content = archive.read(&member)?;
         let entry = if member.is_symlink {
-            Entry::Symlink { target: String::from_utf8_lossy(&content).into_owned() }
+            Entry::Symlink { target: String::from_utf8_lossy(&archive.read(&member)?).into_owned() }
         } else {
-            Entry::File {
-                digest: Digest::of(&content),
-                size: content.len() as u64,
-                mode: Mode::from_bits(member.unix_mode.unwrap_or(0o644)),
-            }
+            let mut content = HashingWriter::new(io::sink());
+            archive.copy(&member, &mut content)?;
+            let (_, digest, size) = content.finish();
+            Entry::File { digest, size, mode: Mode::from_bits(member.unix_mode.unwrap_or(0o644)) }
         };
         tree.insert(member.path.clone(), entry).map_err(|error| PackError::Malformed {
             place: format!("`{}`", member.path),

@@ -111,3 +111,18 @@ proptest! {
         prop_assert!(items_of(&bytes[..cut]).is_err());
     }
 }
+
+#[test]
+fn a_file_that_is_copied_is_as_one_that_is_given_and_has_the_size_that_was_announced() {
+    let content = b"some text that is read in pieces".repeat(100);
+    let size = content.len() as u64;
+    let (mut given, mut copied) = (TarWriter::new(Vec::new(), 7), TarWriter::new(Vec::new(), 7));
+    given.add_file(&path("a/b"), Mode::Executable, &content).unwrap();
+    copied.copy_file(&path("a/b"), Mode::Executable, size, &mut content.as_slice()).unwrap();
+    assert_eq!(given.finish().unwrap(), copied.finish().unwrap());
+    for announced in [size - 1, size + 1] {
+        let mut writer = TarWriter::new(Vec::new(), 7);
+        let refused = writer.copy_file(&path("a/b"), Mode::Plain, announced, &mut content.as_slice());
+        assert!(refused.unwrap_err().to_string().contains("announced"), "{announced}");
+    }
+}
