@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::Instant;
 
-/// Variables of git that point at another repository: they are set where kiln runs in a hook.
-const OTHER_REPOSITORY: [&str; 8] = [
+/// Variables of git that point at another repository: they are set where kiln runs in a hook, and no git that kiln runs may
+/// see them.
+pub const GIT_REPOSITORY_VARIABLES: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -76,7 +77,7 @@ pub(crate) fn git(folder: Option<&Path>, silence: Duration, arguments: &[&str]) 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    for variable in OTHER_REPOSITORY {
+    for variable in GIT_REPOSITORY_VARIABLES {
         command.env_remove(variable);
     }
     command

@@ -46,16 +46,8 @@ fn chosen(lock: &Lock) {
         let _ = best_sdist(&names, |name| name);
     }
     for groups in [vec![], vec!["dev".to_owned()]] {
-        let choice = Choice {
-            groups,
-            extras: vec!["extra".to_owned()],
-            excluded: [].into(),
-            install_project: false,
-            has_source: true,
-            overridden: [].into(),
-            from_runtime: [].into(),
-            layers: Vec::new(),
-        };
+        let choice =
+            Choice { groups, extras: vec!["extra".to_owned()], has_source: true, ..Choice::default() };
         let ask = || select(lock, &target.environment, &target.runtime, &choice);
         assert_eq!(format!("{:?}", ask()), format!("{:?}", ask()), "one lock, one choice");
     }

@@ -40,16 +40,7 @@ pub fn wheel(data: &[u8]) {
     is_complete(&wheel, &files);
     let target = target();
     if let Ok(lock) = parse_requirements("lock", "", &mut |_| None) {
-        let choice = Choice {
-            groups: Vec::new(),
-            extras: Vec::new(),
-            excluded: [].into(),
-            install_project: false,
-            has_source: true,
-            overridden: [].into(),
-            from_runtime: [].into(),
-            layers: Vec::new(),
-        };
+        let choice = Choice { has_source: true, ..Choice::default() };
         let selection = select(&lock, &target.environment, &target.runtime, &choice);
         let _ = requires(&[&wheel], &target.environment, &selection, &choice, &target.runtime);
     }

@@ -3,6 +3,7 @@
 //! Whoever writes to `.kiln/` can make an entry, its record and `heads.json` fit each other. A commit that has `heads.json`
 //! says what the newest entries were then, and those must still be in the ledger.
 
+use kiln_fetch::GIT_REPOSITORY_VARIABLES;
 use kiln_store::Heads;
 use std::io::Read as _;
 use std::path::Path;
@@ -10,17 +11,6 @@ use std::process::{Command, Stdio};
 
 /// The largest `heads.json` of a commit that is read, in bytes.
 const MAX_HEADS: u64 = 16 << 20;
-/// Variables of git that point at another repository: they are set where kiln runs in a hook.
-const OTHER_REPOSITORY: [&str; 8] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-];
 
 /// What the newest commit says of the heads.
 pub(crate) enum Committed {
@@ -60,7 +50,7 @@ fn blob(folder: &Path, object: &str) -> Result<Vec<u8>, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    for variable in OTHER_REPOSITORY {
+    for variable in GIT_REPOSITORY_VARIABLES {
         command.env_remove(variable);
     }
     let mut child = command.spawn().map_err(|error| format!("git cannot be run: {error}"))?;
