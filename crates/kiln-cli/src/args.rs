@@ -206,16 +206,18 @@ pub(crate) struct Lock {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The artifact; it need not have been built
-    pub(crate) artifact: ArtifactName,
+    /// The artifact, which need not have been built; or a build in one of the forms of kiln show, of which no workspace is
+    /// needed
+    pub(crate) artifact: String,
     /// A distribution, a path in the artifact, or a module [default: an overview of all distributions]
     pub(crate) subject: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The build before: ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous, a record.json, a published file, or
-    /// REGISTRY/REPOSITORY with :TAG or @DIGEST
+    /// The build before: ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous or ARTIFACT@baseline; a record.json; an archive of
+    /// whichever tool, or a folder that one was unpacked to; dist/ARTIFACT, or dist for all of them; an OCI layout; an SBOM;
+    /// REGISTRY/REPOSITORY with :TAG or @DIGEST; git:REVISION or git:REVISION:ARTIFACT
     pub(crate) before: String,
     /// The build after, in the same forms
     pub(crate) after: String,
@@ -236,7 +238,7 @@ pub(crate) struct History {
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The build: ARTIFACT, ARTIFACT@N, a record.json, a published file, or REGISTRY/REPOSITORY with :TAG or @DIGEST
+    /// The build, in one of the forms of kiln diff
     pub(crate) build: String,
     /// The platform of an index in a registry, such as linux/arm64 [default: shows the index]
     #[arg(long, value_name = "PLATFORM")]

@@ -24,7 +24,7 @@ use kiln_record::{Exit, exit};
 use printer::Printer;
 #[cfg(feature = "schema")]
 pub use schema::schemas;
-use settings::Settings;
+use settings::{Needs, Settings};
 use std::process::ExitCode;
 
 /// Runs the command line of this process.
@@ -62,14 +62,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
-    // Only these need an index or a mirror, the last two to assemble a base that is to be asked; a broken setting of
-    // either does not keep anyone from reading the ledger. Registries are reached as the network settings say.
-    let fetches = match &arguments.command {
-        Command::Build(_) | Command::Lock(_) | Command::Explain(_) => true,
-        Command::Verify(verify) => verify.cross_check.is_some(),
-        _ => false,
-    };
-    let settings = Settings::new(&arguments.global, variables, fetches)?;
+    let needs = needs(&arguments.command);
+    let settings = Settings::new(&arguments.global, variables, needs)?;
     match &arguments.command {
         Command::Build(command) => command::build::run(&settings, command, printer),
         Command::Lock(command) => command::lock::run(&settings, command, printer),
@@ -82,5 +76,19 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Push(command) => command::push::run(&settings, command, printer),
         Command::Export(command) => command::export::run(&settings, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings, command, printer),
+    }
+}
+
+/// What a command needs. Whoever audits a release has neither workspace nor engine.
+fn needs(command: &Command) -> Needs {
+    match command {
+        Command::Verify(verify) if verify.cross_check.is_some() => Needs::Servers,
+        Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
+        Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
+        Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
+        Command::Pins | Command::Push(_) | Command::Export(_) => Needs::Workspace,
+        Command::Diff(_) | Command::History(_) | Command::Show(_) | Command::Verify(_) | Command::Pull(_) => {
+            Needs::Nothing
+        }
     }
 }

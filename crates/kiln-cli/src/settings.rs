@@ -19,6 +19,17 @@ const PARALLEL_REQUESTS: usize = 8;
 /// How long another kiln may hold the workspace before waiting for it ends.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
+/// What a command needs of the place that it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: it reads what it is given, and of a workspace whatever is there.
+    Nothing,
+    /// A workspace.
+    Workspace,
+    /// A workspace, and the indexes and mirrors that it names. A broken setting of these keeps nobody from reading the ledger.
+    Servers,
+}
+
 /// What a command gets.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -27,8 +38,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(global: &Global, variables: &Variables, fetches: bool) -> Result<Self, Failure> {
-        let root = workspace_root(global.workspace.as_deref())?;
+    pub(crate) fn new(global: &Global, variables: &Variables, needs: Needs) -> Result<Self, Failure> {
+        let fetches = needs == Needs::Servers;
+        let root = workspace_root(global.workspace.as_deref(), needs)?;
         let home = variables.get(var::HOME).map(PathBuf::from);
         let source_date_epoch = match variables.get(var::SOURCE_DATE_EPOCH) {
             Some(text) => {
@@ -64,7 +76,11 @@ impl Settings {
             rules: kiln_build::rules(),
             dist: root.join("dist"),
             state: root.join(".kiln"),
-            store: store(variables, home.as_deref())?,
+            store: match store(variables, home.as_deref()) {
+                // Whoever only reads uses no store, and needs no home for one.
+                Err(_) if needs == Needs::Nothing => root.join(".kiln/store"),
+                store => store?,
+            },
             jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             now: now()?,
             source_date_epoch,
@@ -94,7 +110,8 @@ impl Settings {
     }
 }
 
-fn workspace_root(given: Option<&Path>) -> Result<PathBuf, Failure> {
+/// The folder of the workspace; for a command that needs none, the current folder where there is none.
+fn workspace_root(given: Option<&Path>, needs: Needs) -> Result<PathBuf, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command line is where the current folder comes in")]
     let current = std::env::current_dir()
         .map_err(|error| Failure::usage(format!("the current folder cannot be read: {error}")))?;
@@ -106,6 +123,7 @@ fn workspace_root(given: Option<&Path>) -> Result<PathBuf, Failure> {
             }
             Err(Failure::usage(format!("{} holds no {WORKSPACE_FILE}", folder.display())))
         }
+        None if needs == Needs::Nothing => Ok(find_workspace(&current).unwrap_or(current)),
         None => find_workspace(&current).ok_or_else(|| {
             Failure::usage(format!("there is no {WORKSPACE_FILE} in {} or above it", current.display()))
                 .hint("change to a workspace, or name one with --workspace FOLDER")

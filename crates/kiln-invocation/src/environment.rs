@@ -1,6 +1,6 @@
 //! What a run is given: folders, time, settings. Nothing here reads the process's environment.
 
-use crate::{NamedIndexSetting, Rules};
+use crate::{NamedIndexSetting, Rules, WORKSPACE_FILE};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
@@ -50,4 +50,12 @@ pub struct Environment {
     pub tool_variables: BTreeMap<String, String>,
     /// How long to wait for another kiln in this workspace.
     pub lock_wait: Duration,
+}
+
+impl Environment {
+    /// Whether there is a workspace. Without one, what only reads runs where it was started.
+    #[must_use]
+    pub fn has_workspace(&self) -> bool {
+        self.root.join(WORKSPACE_FILE).is_file()
+    }
 }

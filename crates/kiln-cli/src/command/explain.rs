@@ -1,5 +1,6 @@
 //! `kiln explain`: why something is in an artifact, or why it is not.
 
+use super::explain_build;
 use super::explain_document::{Distribution, Overview, Path};
 use crate::args::{Explain, Format};
 use crate::failure::Failure;
@@ -10,15 +11,20 @@ use crate::{findings, signals};
 use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::InvocationError;
-use kiln_record::{Cause, DistributionName, Entry, Exit, Importable, Level, exit};
+use kiln_record::{ArtifactName, Cause, DistributionName, Entry, Exit, Importable, Level, NameError, exit};
 
 /// How many native files, and how many files that were not taken, are named to a person.
 const SHOWN: usize = 8;
 
 pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {
+    if explain_build::is_operand(&command.artifact) {
+        return explain_build::run(settings, command, printer);
+    }
+    let artifact: ArtifactName =
+        command.artifact.parse().map_err(|error: NameError| Failure::usage(error.to_string()))?;
     let progress = Progress::new(printer);
     let events = progress.events();
-    let (environment, artifact) = (settings.environment.clone(), command.artifact.clone());
+    let environment = settings.environment.clone();
     let explanation = signals::run(|engine| {
         Box::pin(async move { kiln_build::explain(&environment, &artifact, &events, engine).await })
     })?;

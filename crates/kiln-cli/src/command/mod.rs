@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod explain_build;
 pub(crate) mod explain_document;
 pub(crate) mod export;
 pub(crate) mod history;
