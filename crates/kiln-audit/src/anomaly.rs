@@ -129,6 +129,11 @@ pub struct SizeStep {
     pub growth: Option<f64>,
     /// Whether that growth is more than 10 % and more than the least reported step.
     pub creep: bool,
+    /// Whether it is so since this step: `before` had not grown that far yet, or by ten per cent less. A warning that is
+    /// repeated with every build is not read.
+    pub creep_is_new: bool,
+    /// Whether growth is counted from the build that was approved last, and not from the oldest one that is looked at.
+    pub since_approved: bool,
 }
 
 /// Judges the step from the build `before` to a new one. `history` holds the builds up to and including `before`,
@@ -138,8 +143,17 @@ pub struct SizeStep {
 /// - Three or more: a warning if `z` is above 3.5 **and** the step is above the larger of 256 KiB and 3 %.
 ///
 /// Shrinking counts as much as growing: half a package gone is as unusual as one too many.
+///
+/// Growth over many steps is counted from `baseline`, the build that was approved last; without one, from the oldest build of
+/// the history.
 #[must_use]
-pub fn size_step(measure: Measure, history: &[Sample], before: u64, after: u64) -> SizeStep {
+pub fn size_step(
+    measure: Measure,
+    history: &[Sample],
+    baseline: Option<&Sample>,
+    before: u64,
+    after: u64,
+) -> SizeStep {
     let history = &history[history.len().saturating_sub(HISTORY)..];
     let n = history.len();
     let step = delta(before, after);
@@ -163,6 +177,8 @@ pub fn size_step(measure: Measure, history: &[Sample], before: u64, after: u64) 
         oldest: None,
         growth: None,
         creep: false,
+        creep_is_new: false,
+        since_approved: baseline.is_some(),
     };
     let large = step.unsigned_abs() as f64 > judged.gate;
     match n {
@@ -187,16 +203,24 @@ pub fn size_step(measure: Measure, history: &[Sample], before: u64, after: u64) 
             judged.z = Some(z);
         }
     }
-    if let [oldest, _, ..] = history {
-        let first = measure.of(oldest);
-        judged.oldest = Some((oldest.number, first));
+    let oldest = history.first().filter(|_| n > 1);
+    if let Some(from) = baseline.or(oldest) {
+        let first = measure.of(from);
+        judged.oldest = Some((from.number, first));
         if first > 0 {
-            let grown = delta(first, after) as f64;
-            judged.growth = Some(100.0 * grown / first as f64);
-            judged.creep = grown > CREEP_SHARE * first as f64 && grown > STEP_FLOOR as f64;
+            judged.growth = Some(100.0 * delta(first, after) as f64 / first as f64);
+            judged.creep = creep_steps(first, after) > 0;
+            judged.creep_is_new = creep_steps(first, after) > creep_steps(first, before);
         }
     }
     judged
+}
+
+/// How many times a size has grown by [`CREEP_SHARE`] of what it was; none where that is too little to be reported.
+fn creep_steps(first: u64, now: u64) -> u64 {
+    let grown = delta(first, now) as f64;
+    let share = CREEP_SHARE * first as f64;
+    if grown > share && grown > STEP_FLOOR as f64 { (grown / share) as u64 } else { 0 }
 }
 
 /// The middle value, or the mean of the two in the middle; 0 of nothing.
@@ -264,7 +288,7 @@ impl SizeStep {
                 text: format!("{change}: {why}"),
             });
         }
-        if self.creep
+        if self.creep_is_new
             && let (Some((number, size)), Some(growth)) = (self.oldest, self.growth)
         {
             anomalies.push(Anomaly {
@@ -272,8 +296,9 @@ impl SizeStep {
                 level: Level::Warn,
                 subject,
                 text: format!(
-                    "the {} grew {growth:.1} % since build {number} ({} to {}), more than {:.0} %",
+                    "the {} grew {growth:.1} % since {}build {number} ({} to {}), more than {:.0} %",
                     self.measure,
+                    if self.since_approved { "the approved " } else { "" },
                     binary(size),
                     binary(self.after),
                     CREEP_SHARE * 100.0
@@ -291,6 +316,10 @@ impl SizeStep {
 pub enum Rule {
     /// A change that no changed input accounts for.
     Unexplained,
+    /// A file runs as its owner or group, and did not before.
+    Privileged,
+    /// A check is not made any more.
+    Check,
     /// A step in size.
     Step,
     /// Growth over many small steps.
@@ -328,7 +357,7 @@ mod tests {
     }
 
     fn judge(sizes: &[u64], after: u64) -> SizeStep {
-        size_step(Measure::Archive, &history(sizes), *sizes.last().unwrap_or(&0), after)
+        size_step(Measure::Archive, &history(sizes), None, *sizes.last().unwrap_or(&0), after)
     }
 
     #[test]
@@ -401,6 +430,23 @@ mod tests {
         assert!(step.creep);
         assert_eq!(step.anomalies()[0].rule, Rule::Creep);
         assert!(!judge(&[1000, 1000], 2000).creep, "a kilobyte is no creep");
+    }
+
+    #[test]
+    fn creep_is_told_once_for_each_ten_per_cent_since_the_approved_build() {
+        let baseline = Sample { number: 1, archive: 20 * MIB, unpacked: 0 };
+        let told = |before: u64, after: u64| {
+            let step = size_step(Measure::Archive, &history(&[before; 5]), Some(&baseline), before, after);
+            step.anomalies().iter().filter(|anomaly| anomaly.rule == Rule::Creep).count()
+        };
+        assert_eq!(told(21 * MIB, 22 * MIB), 0, "ten per cent are not more than ten per cent");
+        assert_eq!(told(22 * MIB, 22 * MIB + 4), 1);
+        assert_eq!(told(22 * MIB + 4, 22 * MIB + 8), 0);
+        assert_eq!(told(22 * MIB + 8, 23 * MIB), 0);
+        assert_eq!(told(23 * MIB, 24 * MIB + 1), 1);
+        assert_eq!(told(24 * MIB + 1, 24 * MIB + 1), 0);
+        let step = size_step(Measure::Archive, &[], Some(&baseline), 22 * MIB, 23 * MIB);
+        assert!(step.anomalies()[0].text.contains("since the approved build 1"), "{step:?}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Which changed input accounts for a change, and the alarm if none does.
 
-use kiln_record::{Cause, Component, Digest, Ecosystem, Gap, ImageRecord, Input, InputRole, Record};
+use crate::known::{Known, Subject};
+use kiln_record::{
+    Attributes, Cause, Component, Digest, Ecosystem, Gap, ImageRecord, Input, InputRole, Record,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +64,8 @@ pub enum CauseKind {
     Layer,
     /// kiln itself, its format, or a tool that decides bytes.
     Tool,
+    /// One of the two is no build of kiln's, so that its inputs are not known.
+    NotKnown,
     /// Nothing that changed accounts for it: the alarm.
     Unexplained,
 }
@@ -70,13 +75,22 @@ pub(crate) struct Changed {
     pub(crate) inputs: Vec<InputChange>,
     pub(crate) properties: Vec<PropertyChange>,
     locks: Vec<String>,
+    /// Whether the inputs of both are known.
+    known: bool,
 }
 
 impl Changed {
-    pub(crate) fn between(before: &Record, after: &Record) -> Self {
+    pub(crate) fn between(before: &Subject<'_>, after: &Subject<'_>) -> Self {
+        let mut properties = attributes(before, after);
+        if before.known != Known::Record || after.known != Known::Record {
+            return Self { inputs: Vec::new(), properties, locks: Vec::new(), known: false };
+        }
+        let (before, after) = (before.record, after.record);
         let locks =
             after.inputs.iter().filter(|i| i.role == InputRole::Lock).map(|i| i.name.clone()).collect();
-        Self { inputs: inputs(before, after), properties: properties(before, after), locks }
+        properties.extend(self::properties(before, after));
+        properties.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { inputs: inputs(before, after), properties, locks, known: true }
     }
 
     /// Why a component of an ecosystem came, went or has another version.
@@ -144,6 +158,13 @@ impl Changed {
 
     /// The first kind that changed at all.
     fn first(&self, kinds: &[CauseKind]) -> ChangeCause {
+        if !self.known {
+            return ChangeCause {
+                kind: CauseKind::NotKnown,
+                inputs: Vec::new(),
+                text: "cause not known: one of the two has no record".to_owned(),
+            };
+        }
         kinds.iter().find_map(|kind| self.changed(*kind)).unwrap_or_else(|| ChangeCause {
             kind: CauseKind::Unexplained,
             inputs: Vec::new(),
@@ -169,7 +190,7 @@ impl Changed {
             CauseKind::Layer => (&[InputRole::Layer], "layer"),
             CauseKind::Target => (&[], "target"),
             CauseKind::Tool => (&[], "tool"),
-            CauseKind::Unexplained => return None,
+            CauseKind::NotKnown | CauseKind::Unexplained => return None,
         };
         let mut names: BTreeSet<String> =
             self.inputs.iter().filter(|i| roles.contains(&i.role)).map(|i| i.name.clone()).collect();
@@ -225,6 +246,7 @@ pub(crate) fn of_removal(
                 let gone = format!("no longer in the {}", changed.locks());
                 // That a lock which lost an entry has changed goes without saying.
                 cause.text = match cause.kind {
+                    CauseKind::NotKnown => cause.text,
                     CauseKind::Lock => gone,
                     _ => format!("{gone}; {}", cause.text),
                 };
@@ -303,10 +325,6 @@ fn of_image(image: &ImageRecord) -> BTreeMap<String, String> {
             ),
         );
     }
-    for (path, of) in &image.attributes {
-        let xattrs: String = of.xattrs.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        put(format!("owner and mode /{path}"), format!("{}:{} {:04o}{xattrs}", of.user, of.group, of.mode));
-    }
     for path in &image.removed {
         put(format!("without the base's /{path}"), "removed".to_owned());
     }
@@ -318,6 +336,28 @@ fn of_image(image: &ImageRecord) -> BTreeMap<String, String> {
         }
     }
     all
+}
+
+/// Modes, owners and extended attributes that differ, where they are not the usual ones.
+fn attributes(before: &Subject<'_>, after: &Subject<'_>) -> Vec<PropertyChange> {
+    if before.known.max(after.known) == Known::Components {
+        return Vec::new();
+    }
+    let (old, new) = (before.all_attributes(), after.all_attributes());
+    let paths: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
+    let text = |of: &&Attributes| {
+        let xattrs: String = of.xattrs.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        format!("{}:{} {:04o}{xattrs}", of.user, of.group, of.mode)
+    };
+    paths
+        .into_iter()
+        .filter(|path| old.get(path) != new.get(path))
+        .map(|path| PropertyChange {
+            name: format!("image owner and mode /{path}"),
+            before: old.get(path).map(text),
+            after: new.get(path).map(text),
+        })
+        .collect()
 }
 
 fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {

@@ -1,5 +1,6 @@
 //! Which entries of the tree differ.
 
+use crate::first_difference::FirstDifference;
 use kiln_record::{ComponentId, Digest, Entry, FileRecord, Mode, Record, TreePath};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ pub struct FileChange {
     pub after: Option<FileState>,
     /// Who owns it now, or owned it.
     pub component: ComponentId,
+    /// Where the contents differ first, if both were at hand and were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<FirstDifference>,
 }
 
 /// What happened to an entry.
@@ -137,5 +141,6 @@ fn change(
         before: before.map(|f| FileState::of(&f.entry)),
         after: after.map(|f| FileState::of(&f.entry)),
         component: owner.component.clone(),
+        difference: None,
     }
 }

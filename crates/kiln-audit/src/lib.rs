@@ -8,10 +8,14 @@ mod anomaly;
 mod binary;
 mod causes;
 mod compare;
+mod components;
 mod elf;
 mod error;
 mod files;
+mod first_difference;
+mod gate;
 mod hygiene;
+mod known;
 mod layering;
 mod leaks;
 mod libraries;
@@ -23,21 +27,26 @@ mod policy;
 mod quantity;
 mod reconcile;
 mod report;
+mod report_markdown;
+mod report_parts;
+mod security;
 mod version;
+mod workspace_diff;
 
 pub use anomaly::{
     Anomaly, COMPONENT_FLOOR, HISTORY, Measure, Rule, STEP_FLOOR, Sample, SizeStep, StepVerdict, size_step,
 };
 pub use binary::{BinaryTarget, check_binary};
 pub use causes::{CauseKind, ChangeCause, InputChange, PropertyChange};
-pub use compare::{
-    ByteDelta, ComponentBytes, ComponentChange, ComponentChangeKind, DIFF_FORMAT, Diff, FailOn, GapChange,
-    Side, UnknownFailOn, Verdict, compare,
-};
+pub use compare::{ContainerField, DIFF_FORMAT, Diff, GapChange, Side, Verdict, compare, compare_subjects};
+pub use components::{ByteDelta, ComponentBytes, ComponentChange, ComponentChangeKind};
 pub use elf::{ElfFacts, Libc, NeededVersion, inspect_elf};
 pub use error::AuditError;
 pub use files::{FileChange, FileChangeKind, FileState};
+pub use first_difference::{FirstDifference, LARGEST_EXPLAINED, first_difference};
+pub use gate::{FailOn, Growth, UnknownFailOn};
 pub use hygiene::{check_bytecode, check_duplicates, check_links};
+pub use known::{Known, SizeHistory, Subject};
 pub use layering::{Layered, check_layering};
 pub use leaks::{LEAK_SIZE_LIMIT, check_leaks, may_name_build_paths};
 pub use libraries::{NativeFile, NativeFiles, check_libraries};
@@ -53,4 +62,8 @@ pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use quantity::binary as format_size;
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
+};
+pub use security::{CheckChange, ImportChange};
+pub use workspace_diff::{
+    ArtifactChange, ArtifactCounts, ArtifactState, WORKSPACE_DIFF_FORMAT, WorkspaceDiff,
 };

@@ -376,14 +376,6 @@ fn hostile_records_are_survived() {
 }
 
 #[test]
-fn reasons_to_fail_read_back() {
-    for reason in FailOn::ALL {
-        assert_eq!(reason.as_str().parse(), Ok(reason));
-    }
-    assert!("everything".parse::<FailOn>().is_err());
-}
-
-#[test]
 fn a_base_inside_an_image_is_compared_by_its_packages() {
     let image = |record: &mut Record, version: &str, bytes: u64| {
         let python = record.components[0].clone();

@@ -1,6 +1,5 @@
 //! The command line.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kiln_audit::FailOn;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
@@ -70,6 +69,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Tells what changed between two builds and why
     Diff(Diff),
+    /// Accepts a build as what later ones are held against: ARTIFACT@baseline
+    Approve(Approve),
     /// Lists the builds of an artifact
     History(History),
     /// Shows one build: its inputs, parts, findings and checks
@@ -221,13 +222,37 @@ pub(crate) struct Diff {
     pub(crate) before: String,
     /// The build after, in the same forms
     pub(crate) after: String,
-    /// Ends with exit code 12 if the comparison finds one of these
-    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = fail_on())]
+    /// Ends with exit code 12 if the comparison finds one of these: removed, added, downgrade, unexplained, size, rebuilt,
+    /// relicensed, rehomed, privileged, check, removed-artifact, new-artifact, any; or a size that grew by more than is
+    /// allowed, such as size:+10% or size:+5MB
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) fail_on: Vec<FailOn>,
+    /// Lets a change pass that nothing explains, which is denied otherwise
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) allow: Vec<Allowed>,
+    /// What sizes are held against: a folder of records, or builds in the forms above, oldest first; may be given more than
+    /// once [default: the ledger]
+    #[arg(long, value_name = "FOLDER|BUILD")]
+    pub(crate) history: Vec<String>,
+    /// Of whole workspaces, shows the table of artifacts and no more
+    #[arg(long)]
+    pub(crate) summary: bool,
 }
 
-fn fail_on() -> impl TypedValueParser<Value = FailOn> {
-    PossibleValuesParser::new(FailOn::ALL.map(FailOn::as_str)).try_map(|text| text.parse::<FailOn>())
+/// What is let pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Allowed {
+    /// A change that no changed input accounts for
+    Unexplained,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The build of the ledger: ARTIFACT, ARTIFACT@N or ARTIFACT@previous
+    pub(crate) build: String,
+    /// Why its size and content are accepted
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Args)]

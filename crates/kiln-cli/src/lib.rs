@@ -69,6 +69,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Lock(command) => command::lock::run(&settings, command, printer),
         Command::Explain(command) => command::explain::run(&settings, command, printer),
         Command::Pins => command::pins::run(&settings, printer),
+        Command::Approve(command) => command::approve::run(&settings, command, printer),
         Command::Diff(command) => command::diff::run(&settings, command, printer),
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
@@ -86,7 +87,7 @@ fn needs(command: &Command) -> Needs {
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
-        Command::Pins | Command::Push(_) | Command::Export(_) => Needs::Workspace,
+        Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
         Command::Diff(_) | Command::History(_) | Command::Show(_) | Command::Verify(_) | Command::Pull(_) => {
             Needs::Nothing
         }

@@ -4,13 +4,13 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_document, export, lock, lock_artifact, pins, pull, push, show, verify,
-    verify_workspace,
+    build, cross_check, explain_build, explain_document, export, lock, lock_artifact, pins, pull, push, show,
+    verify, verify_workspace,
 };
-use kiln_audit::Diff;
+use kiln_audit::{Diff, WorkspaceDiff};
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
 use kiln_record::{ArtifactName, IndexRecord, Record};
-use kiln_store::{Heads, LedgerEntry, LostEntry, RunDetails};
+use kiln_store::{Approval, Heads, LedgerEntry, LostEntry, RunDetails};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -45,7 +45,7 @@ fn written_by_people() -> [Named; 3] {
     ]
 }
 
-fn written_by_kiln() -> [Named; 10] {
+fn written_by_kiln() -> [Named; 11] {
     [
         titled("tools-lock", "kiln.lock", reading().into_root_schema_for::<ToolsLock>()),
         titled("base-lock", "images/<base>.lock", reading().into_root_schema_for::<BaseLock>()),
@@ -60,11 +60,12 @@ fn written_by_kiln() -> [Named; 10] {
         titled("ledger-entry", ".kiln/ledger/<artifact>/<number>/entry.json", of::<LedgerEntry>()),
         titled("heads", ".kiln/heads.json", of::<Heads>()),
         titled("lost-entry", ".kiln/ledger/<artifact>/<number>/lost.json", of::<LostEntry>()),
+        titled("approval", ".kiln/ledger/<artifact>/approvals/<number>.json", of::<Approval>()),
         titled("run-details", ".kiln/ledger/<artifact>/<number>/run.json", of::<RunDetails>()),
     ]
 }
 
-fn printed() -> [Named; 17] {
+fn printed() -> [Named; 19] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         json("output/build", "kiln build", of::<build::Document<'_>>()),
@@ -77,7 +78,9 @@ fn printed() -> [Named; 17] {
             of::<Vec<explain_document::Distribution<'_>>>(),
         ),
         json("output/explain-path", "kiln explain ARTIFACT PATH", of::<explain_document::Path<'_>>()),
+        json("output/explain-build", "kiln explain of a build", of::<explain_build::Document<'_>>()),
         json("output/diff", "kiln diff", of::<Diff>()),
+        json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),

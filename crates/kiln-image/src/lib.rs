@@ -12,6 +12,7 @@ pub mod debian;
 mod error;
 mod file_system;
 mod image_index;
+mod laid_out;
 mod lambda;
 mod media_type;
 mod mirror;
@@ -32,6 +33,7 @@ pub use file_system::{Change, FileSystem, Node, NodeContent, write_changes};
 pub use image_index::{
     IndexEntry, PlatformManifest, image_index, index_layout_documents, read_image_index, write_index_tar,
 };
+pub use laid_out::{Laid, LaidOut, archived_files, read_laid_out};
 pub use lambda::{LAMBDA_ENTRYPOINT, RUNTIME_CLIENT};
 pub use media_type::{
     CONFIG_MEDIA_TYPE, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, LAYER_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,

@@ -4,6 +4,7 @@
 //! same bytes on every host, forever within one format version; [`COMPRESSOR`] is part of that version and goes into
 //! every record.
 
+mod container;
 mod deflate;
 mod elf_strip;
 mod error;
@@ -18,6 +19,7 @@ mod zip_format;
 mod zip_reader;
 mod zip_writer;
 
+pub use container::{FieldDifference, tar_differences, zip_differences};
 pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
 pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 pub use error::PackError;

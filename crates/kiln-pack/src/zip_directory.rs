@@ -41,6 +41,23 @@ pub(crate) struct DirectoryEntry {
     pub(crate) unix_mode: u32,
     /// Where the local header starts.
     pub(crate) header_offset: u64,
+    /// What only whoever compares containers looks at.
+    pub(crate) container: ContainerFields,
+}
+
+/// The fields of an entry that say nothing about its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContainerFields {
+    /// Version of the writer, host system in the upper half, and the version that a reader needs.
+    pub(crate) versions: u32,
+    /// Time and date in the form of MS-DOS.
+    pub(crate) time: u32,
+    pub(crate) internal_attributes: u16,
+    /// Lower half of the external attributes.
+    pub(crate) dos_attributes: u16,
+    /// Ids of extra fields, in their order.
+    pub(crate) extra: Vec<u16>,
+    pub(crate) has_comment: bool,
 }
 
 impl Directory {
@@ -178,10 +195,10 @@ impl DirectoryEntry {
         if fixed.u32() != Some(CENTRAL_HEADER) {
             return Err(damaged("its directory holds something other than entries"));
         }
-        let _versions = fixed.u32();
+        let versions = fixed.u32().ok_or_else(short)?;
         let flags = fixed.u16().ok_or_else(short)?;
         let method_number = fixed.u16().ok_or_else(short)?;
-        let _time_and_date = fixed.u32();
+        let time = fixed.u32().ok_or_else(short)?;
         let crc32 = fixed.u32().ok_or_else(short)?;
         let compressed_size = fixed.u32().ok_or_else(short)?;
         let size = fixed.u32().ok_or_else(short)?;
@@ -189,7 +206,7 @@ impl DirectoryEntry {
         let extra_length = fixed.u16().ok_or_else(short)?;
         let comment_length = fixed.u16().ok_or_else(short)?;
         let disk = fixed.u16().ok_or_else(short)?;
-        let _internal_attributes = fixed.u16();
+        let internal_attributes = fixed.u16().ok_or_else(short)?;
         let external_attributes = fixed.u32().ok_or_else(short)?;
         let header_offset = fixed.u32().ok_or_else(short)?;
         let name = fields.take(usize::from(name_length)).ok_or_else(short)?;
@@ -219,6 +236,14 @@ impl DirectoryEntry {
             size: size.into(),
             unix_mode: external_attributes >> 16,
             header_offset: header_offset.into(),
+            container: ContainerFields {
+                versions,
+                time,
+                internal_attributes,
+                dos_attributes: external_attributes as u16,
+                extra: extra_ids(extra),
+                has_comment: comment_length > 0,
+            },
             name,
         };
         entry.widen(extra, disk)?;
@@ -311,6 +336,19 @@ impl DirectoryEntry {
             _ => Ok(()),
         }
     }
+}
+
+/// The ids of extra fields, as far as they can be told apart.
+fn extra_ids(extra: &[u8]) -> Vec<u16> {
+    let mut fields = Fields(extra);
+    let mut ids = Vec::new();
+    while let Some(id) = fields.u16() {
+        if fields.u16().and_then(|length| fields.take(length.into())).is_none() {
+            break;
+        }
+        ids.push(id);
+    }
+    ids
 }
 
 fn decode_name(name: &[u8], flags: u16) -> Result<String> {

@@ -1,11 +1,16 @@
 //! What is published: the documents that follow from a record, `dist/`, registries, and references to builds.
 
 mod committed;
+mod compared;
+mod content;
 mod deployment;
 mod document;
 mod error;
 mod export;
+mod git_objects;
 mod held;
+mod named_build;
+mod operand;
 mod platforms;
 mod published;
 mod published_image;
@@ -16,10 +21,13 @@ mod push;
 mod reference;
 mod repair;
 mod repository;
+mod scan;
 mod settle;
+mod size_history;
 mod space;
 mod whole;
 
+pub use compared::compared;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};
@@ -27,6 +35,8 @@ pub use document::{described, documents};
 pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
 pub use held::Held;
+pub use named_build::{NamedBuild, NamedWorkspace, Operand};
+pub use operand::{operand, resolve};
 pub use platforms::{IndexResult, publish_index};
 pub use pull::{
     Contested, InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull,
@@ -34,8 +44,9 @@ pub use pull::{
 };
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use reference::{
-    FileVerdict, LedgerVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file,
+    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, verify_file,
 };
 pub use repair::repair;
 pub use settle::{settle_for_reading, settle_published};
+pub use size_history::{Histories, read_histories};
 pub use whole::{Row, State, verify_workspace};

@@ -2,9 +2,9 @@
 
 use crate::PublishError;
 use crate::document::documents;
+use crate::named_build::NamedBuild;
 use crate::published_index::index_bytes;
 use crate::pull_image::{pull_image_archive, pull_index_archive};
-use crate::reference::NamedBuild;
 use crate::repository::{
     CYCLONEDX, Found, IN_TOTO, INDEX_RECORD, RECORD, Repository, connect, keep, without_login,
 };
@@ -291,7 +291,7 @@ pub async fn look_up(
         });
     };
     let label = repository.at(&found.digest);
-    Ok(InRegistry::Build(Box::new(NamedBuild { record, number: None, label, run: None })))
+    Ok(InRegistry::Build(Box::new(NamedBuild::recorded(record, label))))
 }
 
 /// What differing records of one manifest are to be told by. `None` if there are not several.

@@ -1,28 +1,17 @@
 //! References to builds: what `diff`, `show` and `verify` take on the command line.
 
 use crate::PublishError;
+use crate::content::content_beside;
 use crate::document::{documents, written};
+use crate::named_build::NamedBuild;
 use crate::published::digest_of;
 use crate::published_index::{document as index_document, published_index};
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
 use kiln_record::{Architecture, ArtifactName, Digest, IndexRecord, Record};
-use kiln_store::{Ledger, LedgerEntry, RunDetails};
+use kiln_store::{Approval, Ledger, LedgerEntry, WorkspaceLock};
 use std::path::{Path, PathBuf};
-
-/// A build that a reference names.
-#[derive(Clone, Debug)]
-pub struct NamedBuild {
-    /// Its record.
-    pub record: Record,
-    /// Its number in the ledger, if it is there.
-    pub number: Option<u64>,
-    /// How to call it in output.
-    pub label: String,
-    /// What the latest run measured of it.
-    pub run: Option<RunDetails>,
-}
 
 /// The builds of an artifact in the ledger, oldest first.
 ///
@@ -40,25 +29,52 @@ pub fn artifacts_with_history(environment: &Environment) -> Result<Vec<ArtifactN
     Ok(ledger_of(environment).artifacts()?)
 }
 
+/// The approval of an artifact that counts: the last one. None where nothing was approved yet, or there is no workspace.
+///
+/// # Errors
+/// As the ledger.
+pub fn baseline(
+    environment: &Environment,
+    artifact: &ArtifactName,
+) -> Result<Option<Approval>, PublishError> {
+    Ok(ledger_of(environment).approvals(artifact)?.pop())
+}
+
+/// Approves a build of the ledger. The caller holds the workspace's lock.
+///
+/// # Errors
+/// As the ledger.
+pub fn approve(
+    environment: &Environment,
+    artifact: &ArtifactName,
+    number: u64,
+    reason: &str,
+    _lock: &WorkspaceLock,
+) -> Result<Approval, PublishError> {
+    Ok(ledger_of(environment).approve(artifact, number, reason, environment.now)?)
+}
+
 /// The ledger of a workspace.
 pub(crate) fn ledger_of(environment: &Environment) -> Ledger {
     Ledger::open(&environment.state.join("ledger"))
 }
 
-/// Finds the build that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous`, a record, or a
-/// published file.
+/// The build of the ledger that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous` or
+/// `artifact@baseline`, the one that was approved last.
 ///
 /// # Errors
 /// [`PublishError::Reference`] that says which forms were tried.
-pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, PublishError> {
-    let path = Path::new(text);
-    if path.is_file() {
-        return from_file(environment, path, text);
-    }
+pub(crate) fn build_of_ledger(environment: &Environment, text: &str) -> Result<NamedBuild, PublishError> {
     let error = |reason: String| PublishError::Reference { text: text.to_owned(), reason };
     let (name, which) = text.split_once('@').unwrap_or((text, "latest"));
-    let forms = "there is no such file, and it is not of the form ARTIFACT, ARTIFACT@N, ARTIFACT@latest or ARTIFACT@previous";
+    let forms = "there is no such file, and it is not of the form ARTIFACT, ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous or ARTIFACT@baseline";
     let name: ArtifactName = name.parse().map_err(|_| error(forms.to_owned()))?;
+    if !environment.has_workspace() {
+        return Err(error(format!(
+            "there is no such file, and no workspace here whose ledger could know an artifact `{name}`; name a record.json, an \
+             archive, a dist folder or a reference to a registry, or the workspace with --workspace FOLDER"
+        )));
+    }
     let ledger = ledger_of(environment);
     let newest = ledger.newest(&name)?;
     let Some(newest) = newest else {
@@ -83,42 +99,27 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Publ
         };
         return Err(error(format!("`{name}` has no build in the ledger; {known}")));
     };
-    let number = match which {
-        "latest" => newest,
-        "previous" if newest > 1 => newest - 1,
-        "previous" => return Err(error(format!("`{name}` has one build only"))),
-        number => number
-            .parse()
-            .ok()
-            .filter(|n| (1..=newest).contains(n))
-            .ok_or_else(|| error(format!("`{name}` has builds 1 to {newest}, latest and previous")))?,
-    };
-    Ok(NamedBuild {
-        record: ledger.record(&name, number)?,
-        number: Some(number),
-        label: format!("{name}@{number}"),
-        run: ledger.run_details(&name, number)?,
-    })
-}
-
-fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<NamedBuild, PublishError> {
-    let record = if path.extension().is_some_and(|extension| extension == "json") {
-        Record::from_json(&fs::read(path)?)
-            .map_err(|error| PublishError::NotUsable { what: text.to_owned(), reason: error.to_string() })?
-    } else {
-        match find_record(environment, path, None)? {
-            Some((record, _)) => record,
-            None => {
-                return Err(PublishError::Reference {
-                    text: text.to_owned(),
-                    reason:
-                        "no record.json beside it and no build in the ledger describe a file with this digest"
-                            .to_owned(),
-                });
-            }
-        }
-    };
-    Ok(NamedBuild { record, number: None, label: text.to_owned(), run: None })
+    let number =
+        match which {
+            "latest" => newest,
+            "baseline" => baseline(environment, &name)?
+                .ok_or_else(|| {
+                    error(format!(
+                        "no build of `{name}` is approved; approve one: kiln approve {name}@N --reason TEXT"
+                    ))
+                })?
+                .number,
+            "previous" if newest > 1 => newest - 1,
+            "previous" => return Err(error(format!("`{name}` has one build only"))),
+            number => number.parse().ok().filter(|n| (1..=newest).contains(n)).ok_or_else(|| {
+                error(format!("`{name}` has builds 1 to {newest}, latest, previous and baseline"))
+            })?,
+        };
+    let record = ledger.record(&name, number)?;
+    let content = content_beside(&environment.dist.join(name.as_str()), &record);
+    let run = ledger.run_details(&name, number)?;
+    let label = format!("{name}@{number}");
+    Ok(NamedBuild { number: Some(number), run, content, ..NamedBuild::recorded(record, label) })
 }
 
 /// Says which record describes a file, if any does.
@@ -142,13 +143,13 @@ fn find_record(
 }
 
 /// The record beside a file; that of a file in a layout is beside the layout.
-fn record_beside(file: &Path) -> PathBuf {
+pub(crate) fn record_beside(file: &Path) -> PathBuf {
     let inside = file.ancestors().skip(1).take(4).find(|folder| folder.ends_with("oci"));
     inside.unwrap_or(file).with_file_name("record.json")
 }
 
 /// The newest build in the ledger with an archive of this digest.
-fn find_in_ledger(
+pub(crate) fn find_in_ledger(
     environment: &Environment,
     digest: Digest,
 ) -> Result<Option<(Record, String)>, PublishError> {

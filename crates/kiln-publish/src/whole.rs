@@ -268,7 +268,11 @@ fn histories(
     }
     for artifact in artifacts {
         let subject = format!("ledger of {artifact}");
-        let survey = ledger.survey(&artifact)?;
+        let mut survey = ledger.survey(&artifact)?;
+        if let Err(error) = ledger.approvals(&artifact) {
+            let path = ledger.root().join(artifact.as_str()).join("approvals");
+            survey.damage.push(kiln_store::Damage { path, reason: error.to_string() });
+        }
         if !survey.damage.is_empty() {
             let line = |damage: &kiln_store::Damage| {
                 format!("{}: {}", in_workspace(environment, &damage.path), damage.reason)

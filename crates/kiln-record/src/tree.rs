@@ -298,6 +298,15 @@ impl Tree {
         })
     }
 
+    /// The paths that begin with a text, in order.
+    pub fn beginning_with<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a TreePath> {
+        let from = TreePath(start.to_owned());
+        self.entries
+            .range(from..)
+            .map(|(path, _)| path)
+            .take_while(move |path| path.as_str().starts_with(start))
+    }
+
     /// All entries in path order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&TreePath, &Entry)> {
         self.entries.iter()

@@ -6,6 +6,7 @@
 //!
 //! Nothing here reads the clock, the environment or the current directory. Times and folders are arguments.
 
+mod approvals;
 mod atomic;
 mod cache;
 mod error;
@@ -23,6 +24,7 @@ mod survey;
 mod verified;
 mod workspace_lock;
 
+pub use approvals::Approval;
 pub use atomic::{sweep_unfinished, write_atomically};
 pub use error::StoreError;
 pub use heads::{Head, HeadState, Heads};

@@ -37,6 +37,9 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",
         "show" if document.get("artifact").is_none() => "show-index",
+        "diff" if document.get("artifacts").is_some() => "diff-workspace",
+        "approve" => return Some("approval".to_owned()),
+        "explain" if document.get("components").is_some() => "explain-build",
         "explain" if document.is_array() => "explain-distribution",
         "explain" if document.get("distributions").is_none() => "explain-path",
         command => command,

@@ -4,43 +4,119 @@ use crate::args::{Diff as Arguments, Format};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_audit::{Sample, compare};
-use kiln_publish::{NamedBuild, history};
-use kiln_record::{Exit, exit};
+use crate::signals;
+use kiln_audit::{ArtifactChange, ArtifactState, FailOn, Verdict, WorkspaceDiff};
+use kiln_publish::{Histories, NamedBuild, NamedWorkspace, Operand, compared, read_histories};
+use kiln_record::{ArtifactName, Exit, exit};
+use std::collections::BTreeSet;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
-    let before = super::named(settings, &command.before)?;
-    let after = super::named(settings, &command.after)?;
-    let samples = samples(settings, &before)?;
-    let mut diff = compare(&before.record, &after.record, &samples);
-    (diff.before.build, diff.after.build) = (Some(before.label), Some(after.label));
-    match settings.format {
-        Format::Human => printer.data(&diff.to_text()),
-        Format::Markdown => printer.data(&diff.to_markdown()),
-        Format::Json => printer.data(&super::document(&diff)?),
-    }
-    let exceeded = diff.exceeds(&command.fail_on);
+    let before = super::operand(settings, &command.before)?;
+    let after = super::operand(settings, &command.after)?;
+    let histories = histories(settings, &command.history)?;
+    let exceeded = match (before, after) {
+        (Operand::Build(before), Operand::Build(after)) => {
+            let history = histories.of(&settings.environment, &before)?;
+            let diff = compared(&before, &after, &history)?;
+            match settings.format {
+                Format::Human => printer.data(&diff.to_text()),
+                Format::Markdown => printer.data(&diff.to_markdown()),
+                Format::Json => printer.data(&super::document(&diff)?),
+            }
+            diff.exceeds(&reasons(command))
+        }
+        (Operand::Workspace(before), Operand::Workspace(after)) => {
+            let diff = workspaces(settings, &before, &after, &histories)?;
+            match settings.format {
+                Format::Human => printer.data(&diff.to_text(command.summary)),
+                Format::Markdown => printer.data(&diff.to_markdown(command.summary)),
+                Format::Json => printer.data(&super::document(&diff)?),
+            }
+            diff.exceeds(&reasons(command))
+        }
+        (Operand::Workspace(all), Operand::Build(one)) | (Operand::Build(one), Operand::Workspace(all)) => {
+            let name = &one.record.artifact;
+            return Err(Failure::input(format!(
+                "{} is one build, and {} is a workspace of {} artifacts: nothing says which of them is meant",
+                one.label,
+                all.label,
+                all.artifacts.len()
+            ))
+            .hint(format!(
+                "name the folder of one artifact, such as {}/{name}",
+                all.label.trim_end_matches("/index.json")
+            )));
+        }
+    };
     if exceeded.is_empty() {
         return Ok(exit::SUCCESS);
     }
     let names: Vec<String> = exceeded.iter().map(ToString::to_string).collect();
     printer.problem(&format!("{}: --fail-on {}", printer.on_stderr(Style::Bad, "denied"), names.join(", ")));
+    if exceeded.contains(&FailOn::Unexplained) && !command.fail_on.contains(&FailOn::Unexplained) {
+        printer.problem(&format!(
+            "  {}: what nothing explains is denied unless it is allowed: --allow unexplained",
+            printer.on_stderr(Style::Note, "help")
+        ));
+    }
     Ok(exit::DIFFERENCE_DENIED)
 }
 
-/// The sizes of the builds up to the one before, oldest first: what a size is compared with.
-fn samples(settings: &Settings, before: &NamedBuild) -> Result<Vec<Sample>, Failure> {
-    let entries = history(&settings.environment, &before.record.artifact)?;
-    // A record from elsewhere counts up to its place in our own history, if it has one.
-    let digest = before.record.archive().map(|archive| archive.digest);
-    let last = before.number.or_else(|| entries.iter().rev().find(|e| e.archive == digest).map(|e| e.number));
-    Ok(entries
-        .iter()
-        .filter(|entry| last.is_some_and(|last| entry.number <= last))
-        .map(|entry| Sample {
-            number: entry.number,
-            archive: entry.archive_size,
-            unpacked: entry.unpacked_size,
-        })
-        .collect())
+/// What makes this comparison fail: what is named, and what nothing explains.
+fn reasons(command: &Arguments) -> Vec<FailOn> {
+    let mut reasons = command.fail_on.clone();
+    if command.allow.is_empty() {
+        reasons.push(FailOn::Unexplained);
+    }
+    reasons
+}
+
+fn histories(settings: &Settings, named: &[String]) -> Result<Histories, Failure> {
+    if named.is_empty() {
+        return Ok(Histories::default());
+    }
+    let (environment, named) = (settings.environment.clone(), named.to_vec());
+    signals::run(|_| Box::pin(async move { read_histories(&environment, &named).await }))
+}
+
+/// Every artifact of two workspaces.
+fn workspaces(
+    settings: &Settings,
+    before: &NamedWorkspace,
+    after: &NamedWorkspace,
+    histories: &Histories,
+) -> Result<WorkspaceDiff, Failure> {
+    let names = |one: &NamedWorkspace| -> BTreeSet<ArtifactName> {
+        one.artifacts.keys().chain(one.unread.keys()).cloned().collect()
+    };
+    let mut artifacts = Vec::new();
+    for name in names(before).union(&names(after)) {
+        let unread = before.unread.get(name).or_else(|| after.unread.get(name));
+        let (old, new) = (before.artifacts.get(name), after.artifacts.get(name));
+        let packed = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.packed_size());
+        let unpacked = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.unpacked_size);
+        let (state, diff) = match (unread, old, new) {
+            (None, Some(old), Some(new)) => {
+                let diff = compared(old, new, &histories.of(&settings.environment, old)?)?;
+                let state = match diff.verdict {
+                    Verdict::Identical => ArtifactState::Unchanged,
+                    Verdict::SameContent | Verdict::SameComponents => ArtifactState::SameContent,
+                    Verdict::Different => ArtifactState::Changed,
+                };
+                (state, Some(diff))
+            }
+            (None, Some(_), None) => (ArtifactState::Gone, None),
+            (None, None, Some(_)) => (ArtifactState::New, None),
+            _ => (ArtifactState::NotRead, None),
+        };
+        artifacts.push(ArtifactChange {
+            artifact: name.clone(),
+            state,
+            packed: (packed(old), packed(new)),
+            unpacked: (unpacked(old), unpacked(new)),
+            reason: unread.cloned(),
+            diff,
+        });
+    }
+    Ok(WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts))
 }

@@ -24,10 +24,8 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
     let build = super::named(settings, &command.artifact)?;
     let record = &build.record;
     let subject = command.subject.as_deref();
-    let rows: Vec<Row<'_>> = rows(record)
-        .into_iter()
-        .filter(|row| subject.is_none_or(|subject| row.is_called(subject)))
-        .collect();
+    let rows: Vec<Row<'_>> =
+        rows(record).into_iter().filter(|row| subject.is_none_or(|subject| row.is_called(subject))).collect();
     let path = subject.filter(|_| rows.is_empty()).map(|subject| explain_path(record, subject));
     let path = match path {
         Some(None) => return Err(nowhere(&build, subject.unwrap_or_default())),
@@ -51,7 +49,9 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
         (None, Some(_)) => rows.iter().for_each(|row| printer.data(&row.text())),
         (None, None) => printer.data(&overview(&rows)),
     }
-    printer.talk("what the project declares is not in a record: kiln explain ARTIFACT in the workspace tells it");
+    printer.talk(
+        "what the project declares is not in a record: kiln explain ARTIFACT in the workspace tells it",
+    );
     Ok(exit::SUCCESS)
 }
 
@@ -59,7 +59,8 @@ fn nowhere(build: &NamedBuild, subject: &str) -> Failure {
     let near = build.record.components.iter().map(|component| component.name.as_str());
     let near: Vec<&str> =
         near.filter(|name| name.contains(subject) || subject.contains(name)).take(8).collect();
-    let failure = Failure::input(format!("there is no component, path or module `{subject}` in {}", build.label));
+    let failure =
+        Failure::input(format!("there is no component, path or module `{subject}` in {}", build.label));
     if near.is_empty() { failure } else { failure.hint(format!("there are: {}", near.join(", "))) }
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod approve;
 pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
@@ -20,17 +21,25 @@ pub(crate) mod verify_workspace;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_publish::{NamedBuild, is_registry_reference, pull_record, resolve};
+use kiln_publish::{NamedBuild, Operand, is_registry_reference, pull_record, resolve};
 use kiln_record::canonical_json;
 use serde::Serialize;
 
-/// The build that a text names: of this workspace, of a file, or of a registry.
+/// The build that a text names: of this workspace, of a file or folder, or of a registry.
 fn named(settings: &Settings, text: &str) -> Result<NamedBuild, Failure> {
     if !is_registry_reference(text) {
         return Ok(resolve(&settings.environment, text)?);
     }
     let (environment, text) = (settings.environment.clone(), text.to_owned());
     signals::run(|_| Box::pin(async move { pull_record(&environment, &text, None, false).await }))
+}
+
+/// The same where a whole workspace may be named, too.
+fn operand(settings: &Settings, text: &str) -> Result<Operand, Failure> {
+    if is_registry_reference(text) {
+        return named(settings, text).map(|build| Operand::Build(Box::new(build)));
+    }
+    Ok(kiln_publish::operand(&settings.environment, text)?)
 }
 
 /// A JSON document for stdout.

@@ -1,6 +1,7 @@
 //! Tests of packing and unpacking through the public interface.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected must fail where it does")]
 
+mod container;
 mod deflate;
 mod elf_strip;
 mod forged_zip;

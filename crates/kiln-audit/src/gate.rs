@@ -1,0 +1,241 @@
+//! What makes a comparison fail.
+
+use crate::anomaly::Rule;
+use crate::compare::{Diff, Verdict};
+use crate::components::ComponentChangeKind;
+use crate::known::Known;
+use kiln_record::Level;
+use std::fmt;
+use std::str::FromStr;
+
+/// What makes a comparison fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailOn {
+    /// An artifact is gone.
+    RemovedArtifact,
+    /// An artifact is new.
+    NewArtifact,
+    /// A component is gone.
+    Removed,
+    /// A component is new.
+    Added,
+    /// A component has an older version.
+    Downgrade,
+    /// Something changed that no changed input accounts for.
+    Unexplained,
+    /// A size is unusual, or the step is large and the history too short to tell.
+    Size,
+    /// The archive or what it unpacks to grew by more than this.
+    Growth(Growth),
+    /// A component has other content in the same version; the artifact's own code is not meant.
+    Rebuilt,
+    /// A component has another licence.
+    Relicensed,
+    /// A component comes from another place.
+    Rehomed,
+    /// A file runs as its owner or group, and did not before.
+    Privileged,
+    /// A check that was made is not made any more.
+    Check,
+    /// The archives are not the same bytes.
+    Any,
+}
+
+/// How much a size may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Growth {
+    /// By this many hundredths of a per cent of what it was.
+    Share(u32),
+    /// By this many bytes.
+    Bytes(u64),
+}
+
+impl Growth {
+    /// Whether a size grew by more.
+    #[must_use]
+    pub fn is_exceeded(self, before: u64, after: u64) -> bool {
+        let grown = u128::from(after.saturating_sub(before));
+        match self {
+            Self::Share(share) => grown * 10_000 > u128::from(before) * u128::from(share),
+            Self::Bytes(bytes) => grown > u128::from(bytes),
+        }
+    }
+
+    /// Reads what follows `size:`, such as `+10%` or `+5MB`.
+    fn read(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('+')?;
+        let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(number);
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        if part.len() > 2 {
+            return None;
+        }
+        let part: u64 = format!("{part:0<2}").parse().ok()?;
+        let hundredths = whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(part)?;
+        let unit: u64 = match unit.trim() {
+            "%" => return Some(Self::Share(u32::try_from(hundredths).ok()?)),
+            "B" => 1,
+            "kB" | "KB" => 1000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        Some(Self::Bytes(hundredths.checked_mul(unit)? / 100))
+    }
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share(share) if share % 100 == 0 => write!(f, "+{}%", share / 100),
+            Self::Share(share) => write!(f, "+{}.{:02}%", share / 100, share % 100),
+            Self::Bytes(bytes) => write!(f, "+{bytes}B"),
+        }
+    }
+}
+
+/// A text that is no reason to fail.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a reason to fail; possible values: {words}, or a growth such as size:+10% or size:+5MB", words = words())]
+pub struct UnknownFailOn(pub String);
+
+fn words() -> String {
+    FailOn::ALL.map(|reason| reason.to_string()).join(", ")
+}
+
+impl FailOn {
+    /// All reasons that are one word.
+    pub const ALL: [Self; 13] = [
+        Self::Removed,
+        Self::Added,
+        Self::Downgrade,
+        Self::Unexplained,
+        Self::Size,
+        Self::Rebuilt,
+        Self::Relicensed,
+        Self::Rehomed,
+        Self::Privileged,
+        Self::Check,
+        Self::RemovedArtifact,
+        Self::NewArtifact,
+        Self::Any,
+    ];
+}
+
+impl FromStr for FailOn {
+    type Err = UnknownFailOn;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFailOn> {
+        let growth = || text.strip_prefix("size:").and_then(Growth::read).map(Self::Growth);
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.to_string() == text)
+            .or_else(growth)
+            .ok_or_else(|| UnknownFailOn(text.to_owned()))
+    }
+}
+
+impl fmt::Display for FailOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RemovedArtifact => "removed-artifact",
+            Self::NewArtifact => "new-artifact",
+            Self::Removed => "removed",
+            Self::Added => "added",
+            Self::Downgrade => "downgrade",
+            Self::Unexplained => "unexplained",
+            Self::Size => "size",
+            Self::Growth(growth) => return write!(f, "size:{growth}"),
+            Self::Rebuilt => "rebuilt",
+            Self::Relicensed => "relicensed",
+            Self::Rehomed => "rehomed",
+            Self::Privileged => "privileged",
+            Self::Check => "check",
+            Self::Any => "any",
+        })
+    }
+}
+
+impl Diff {
+    /// Those of the reasons that hold; empty if the comparison passes.
+    #[must_use]
+    pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
+        let kind = |kind| self.components.iter().any(|c| c.kind == kind);
+        let rule = |rule| self.anomalies.iter().any(|a| a.rule == rule);
+        let mut holding: Vec<FailOn> = reasons
+            .iter()
+            .copied()
+            .filter(|reason| match reason {
+                FailOn::RemovedArtifact | FailOn::NewArtifact => false,
+                FailOn::Removed => kind(ComponentChangeKind::Removed),
+                FailOn::Added => kind(ComponentChangeKind::Added),
+                FailOn::Downgrade => kind(ComponentChangeKind::Downgraded),
+                FailOn::Unexplained => rule(Rule::Unexplained),
+                FailOn::Size => self
+                    .anomalies
+                    .iter()
+                    .any(|a| a.rule == Rule::Step || (a.rule == Rule::Creep && a.level >= Level::Warn)),
+                FailOn::Growth(growth) => self.grew_by_more_than(*growth),
+                FailOn::Rebuilt => kind(ComponentChangeKind::Rebuilt),
+                FailOn::Relicensed => self.components.iter().any(|c| c.relicensed.is_some()),
+                FailOn::Rehomed => self.components.iter().any(|c| c.rehomed.is_some()),
+                FailOn::Privileged => rule(Rule::Privileged),
+                FailOn::Check => rule(Rule::Check),
+                FailOn::Any => self.verdict != Verdict::Identical,
+            })
+            .collect();
+        holding.sort_unstable();
+        holding.dedup();
+        holding
+    }
+    /// Whether a size grew by more than is allowed. Where a side has no sizes, nobody can say that it did not.
+    fn grew_by_more_than(&self, growth: Growth) -> bool {
+        let (before, after) = (&self.before, &self.after);
+        if [before, after].iter().any(|side| side.known == Known::Components) {
+            return true;
+        }
+        growth.is_exceeded(before.unpacked_size, after.unpacked_size)
+            // What was read from a folder has no archive to compare.
+            || (before.archive.is_some()
+                && after.archive.is_some()
+                && growth.is_exceeded(before.archive_size, after.archive_size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_to_fail_read_back() {
+        for reason in FailOn::ALL {
+            assert_eq!(reason.to_string().parse(), Ok(reason));
+        }
+        for (text, growth) in [
+            ("size:+10%", Growth::Share(1000)),
+            ("size:+0.5%", Growth::Share(50)),
+            ("size:+5MB", Growth::Bytes(5_000_000)),
+            ("size:+1.5 MiB", Growth::Bytes(1_572_864)),
+        ] {
+            assert_eq!(text.parse(), Ok(FailOn::Growth(growth)), "{text}");
+            let again = FailOn::Growth(growth).to_string();
+            assert_eq!(again.parse(), Ok(FailOn::Growth(growth)), "{again}");
+        }
+        for bad in
+            ["everything", "size:10%", "size:+", "size:+5", "size:+5 parsecs", "size:+-1%", "size:+1.234%"]
+        {
+            assert!(bad.parse::<FailOn>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn growth_is_more_than_what_is_allowed() {
+        assert!(!Growth::Share(1000).is_exceeded(100, 110) && Growth::Share(1000).is_exceeded(100, 111));
+        assert!(!Growth::Bytes(5).is_exceeded(100, 105) && Growth::Bytes(5).is_exceeded(100, 106));
+        assert!(Growth::Share(1000).is_exceeded(0, 1), "from nothing, anything is more");
+        assert!(!Growth::Share(0).is_exceeded(u64::MAX, 0));
+    }
+}

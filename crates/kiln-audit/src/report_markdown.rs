@@ -1,0 +1,125 @@
+//! A diff as Markdown, for a review comment.
+
+use crate::compare::{Diff, Side, Verdict};
+use crate::quantity::{binary, delta, exact};
+use crate::report_parts::{LISTED_COMPONENTS, LISTED_FILES, Lines, cell, file, finding, kebab};
+use crate::report_parts::{component_notes, file_difference};
+
+impl Diff {
+    /// The diff as a review comment in GitHub's and GitLab's Markdown.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let mut out = Lines::default();
+        out.line(&format!("### {}: {}", cell(&self.artifacts()), cell(&self.headline())));
+        if self.verdict == Verdict::Identical {
+            return out.text;
+        }
+        out.line("");
+        for line in &self.not_compared {
+            out.line(&format!("- **not compared**: {}", cell(line)));
+        }
+        if !self.not_compared.is_empty() {
+            out.line("");
+        }
+        let build = |side: &Side, word: &str| side.build.as_deref().map_or_else(|| word.to_owned(), cell);
+        let (before, after) = (build(&self.before, "before"), build(&self.after, "after"));
+        out.line(&format!("| | {before} | {after} | change |"));
+        out.line("|---|---:|---:|---:|");
+        let sizes = [
+            ("archive", self.before.archive_size, self.after.archive_size),
+            ("unpacked", self.before.unpacked_size, self.after.unpacked_size),
+        ];
+        for (name, before, after) in sizes.into_iter().filter(|_| !self.lists_components_only()) {
+            out.line(&format!(
+                "| {name} | {} | {} | {} |",
+                binary(before),
+                binary(after),
+                exact(delta(before, after))
+            ));
+        }
+        if let Some(packagings) = &self.packagings {
+            out.line("");
+            out.line(&format!("| | {} | {} |", packagings.before.kind, packagings.after.kind));
+            out.line("|---|---|---|");
+            for [what, before, after] in packagings.rows() {
+                out.line(&format!("| {} | {} | {} |", cell(&what), cell(&before), cell(&after)));
+            }
+        }
+        if !self.anomalies.is_empty() {
+            out.line("");
+            for anomaly in &self.anomalies {
+                out.line(&format!(
+                    "- **{}** ({}): {}",
+                    anomaly.level,
+                    kebab(anomaly.rule),
+                    cell(&anomaly.text)
+                ));
+            }
+        }
+        let components = self.shown_components();
+        if !components.is_empty() {
+            out.line("");
+            out.line("| component | change | before | after | bytes | cause |");
+            out.line("|---|---|---|---|---:|---|");
+            for change in components.iter().take(LISTED_COMPONENTS) {
+                let version = |v: &Option<String>| cell(v.as_deref().unwrap_or(""));
+                out.line(&format!(
+                    "| {} | {} | {} | {} | {} | {} |",
+                    cell(&change.name),
+                    change.kind.word(),
+                    version(&change.before_version),
+                    version(&change.after_version),
+                    exact(self.bytes_with_parts(change)),
+                    cell(&[vec![change.cause.text.clone()], component_notes(change)].concat().join("; ")),
+                ));
+            }
+            if components.len() > LISTED_COMPONENTS {
+                out.line("");
+                out.line(&format!("and {} more components", components.len() - LISTED_COMPONENTS));
+            }
+            if !self.lists_components_only() {
+                out.line("");
+                out.line(&format!("Unpacked bytes: {}", self.byte_parts()));
+            }
+        }
+        let container = self.container_lines();
+        if !container.is_empty() {
+            out.line("");
+            container.iter().for_each(|line| out.line(&format!("- archive, {}", cell(line))));
+        }
+        let security = self.security_lines();
+        if !security.is_empty() {
+            out.line("");
+            security.iter().for_each(|line| out.line(&format!("- {}", cell(line))));
+        }
+        let mut details: Vec<String> = Vec::new();
+        details.extend(self.input_lines());
+        details.extend(self.gap_lines().into_iter().map(|line| format!("left out: {line}")));
+        details.extend(self.findings_new.iter().map(|f| format!("new finding: {}", finding(f))));
+        details.extend(self.findings_gone.iter().map(|f| format!("finding gone: {}", finding(f))));
+        details.extend(
+            self.sizes.iter().map(|s| format!("{}: {}; {}", s.measure, s.held_against(), s.spread())),
+        );
+        details.extend(self.size_history.iter().map(|source| format!("history of sizes from {source}")));
+        details.extend(
+            self.listed_files().map(|one| [vec![file(one)], file_difference(one)].concat().join("; ")),
+        );
+        if self.files.len() > LISTED_FILES {
+            details.push(format!("and {} more files", self.files.len() - LISTED_FILES));
+        }
+        if !details.is_empty() {
+            let summary = if self.files.is_empty() {
+                "inputs and numbers".to_owned()
+            } else {
+                format!("inputs, numbers and files: {}", self.file_counts())
+            };
+            out.line("");
+            out.line(&format!("<details><summary>{summary}</summary>"));
+            out.line("");
+            details.iter().for_each(|line| out.line(&format!("- {}", cell(line))));
+            out.line("");
+            out.line("</details>");
+        }
+        out.text
+    }
+}

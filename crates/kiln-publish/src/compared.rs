@@ -1,0 +1,175 @@
+//! Comparing what was named: the records, and the archives where these are at hand.
+
+use crate::PublishError;
+use crate::content::Content;
+use crate::named_build::NamedBuild;
+use crate::operand::image;
+use crate::scan::{Found, folder_files, image_files, zip_files};
+use fs_err as fs;
+use kiln_audit::{
+    ContainerField, Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict,
+    compare_subjects, first_difference,
+};
+use kiln_pack::{Limits, zip_differences};
+use kiln_record::{ArtifactKind, Digest, Ecosystem, TreePath};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Read as _};
+use std::path::Path;
+
+/// The most files whose first difference is looked for.
+const EXPLAINED_FILES: usize = 40;
+
+/// What changed between two builds. Where the archives of both are at hand, what differs is looked at in them, too.
+///
+/// # Errors
+/// If an archive that is at hand cannot be read.
+pub fn compared(
+    before: &NamedBuild,
+    after: &NamedBuild,
+    history: &SizeHistory,
+) -> Result<Diff, PublishError> {
+    let (before, after) = (on_one_footing(before, after)?, on_one_footing(after, before)?);
+    let mut diff = compare_subjects(&before.subject(), &after.subject(), history);
+    (diff.before.build, diff.after.build) = (Some(before.label.clone()), Some(after.label.clone()));
+    if diff.verdict == Verdict::SameContent {
+        diff.container_fields = container(&before, &after)?;
+    }
+    explain_files(&before, &after, &mut diff)?;
+    Ok(diff)
+}
+
+/// A build as it can be compared with another. A record of an image names the files above its base; of an image that was read
+/// all are known. So one that was built here is read as well, and where it is not at hand, components are all that can be compared.
+fn on_one_footing(build: &NamedBuild, other: &NamedBuild) -> Result<NamedBuild, PublishError> {
+    let (is_record, other_is_read) = (build.known == Known::Record, other.known == Known::Content);
+    if other_is_read && is_record && build.record.kind.is_image() {
+        if let Some(Content::Image(place)) = &build.content {
+            let found =
+                Found { name: build.record.artifact.clone(), kind: ArtifactKind::Image, output: None };
+            let manifest = build.record.image.as_ref().map(|image| image.manifest);
+            return image(place.clone(), found, &build.label, manifest.as_ref());
+        }
+        return Ok(NamedBuild { known: Known::Components, ..build.clone() });
+    }
+    Ok(build.clone())
+}
+
+/// The fields in which two archives of the same content differ.
+fn container(before: &NamedBuild, after: &NamedBuild) -> Result<Vec<ContainerField>, PublishError> {
+    let (Some(Content::Zip(a)), Some(Content::Zip(b))) = (&before.content, &after.content) else {
+        return Ok(Vec::new());
+    };
+    let open = |path: &Path| Ok::<_, std::io::Error>(BufReader::new(fs::File::open(path)?));
+    let differences = zip_differences(open(a)?, open(b)?, &Limits::default()).map_err(|reason| {
+        PublishError::NotUsable {
+            what: format!("{} and {}", a.display(), b.display()),
+            reason: format!("their containers cannot be compared: {reason}"),
+        }
+    })?;
+    let mut fields: Vec<ContainerField> = differences
+        .into_iter()
+        .map(|one| ContainerField {
+            field: one.field.to_owned(),
+            members: one.members,
+            example: one.example,
+            before: one.before,
+            after: one.after,
+        })
+        .collect();
+    if fields.is_empty() {
+        fields.extend(first_byte(a, b)?);
+    }
+    Ok(fields)
+}
+
+/// Where two files differ first, where no field of the directory says so: headers before members, or what compressors made.
+fn first_byte(a: &Path, b: &Path) -> Result<Option<ContainerField>, PublishError> {
+    let (mut a, mut b) =
+        (BufReader::new(fs::File::open(a)?).bytes(), BufReader::new(fs::File::open(b)?).bytes());
+    for offset in 0_u64.. {
+        match (a.next().transpose()?, b.next().transpose()?) {
+            (None, None) => break,
+            (x, y) if x == y => {}
+            (x, y) => {
+                let shown =
+                    |byte: Option<u8>| byte.map_or("its end".to_owned(), |byte| format!("{byte:02x}"));
+                return Ok(Some(ContainerField {
+                    field: format!("bytes that no field of the directory names, first at {offset}"),
+                    members: 0,
+                    example: None,
+                    before: shown(x),
+                    after: shown(y),
+                }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Says of files with other content where that differs first: own files before others.
+fn explain_files(before: &NamedBuild, after: &NamedBuild, diff: &mut Diff) -> Result<(), PublishError> {
+    if before.content.is_none() || after.content.is_none() {
+        return Ok(());
+    }
+    let small = |file: &&FileChange| {
+        let size = |state: &Option<kiln_audit::FileState>| {
+            state.is_some_and(|state| state.size <= LARGEST_EXPLAINED)
+        };
+        file.kind == FileChangeKind::Content && size(&file.before) && size(&file.after)
+    };
+    let mut files: Vec<(bool, TreePath)> = diff
+        .files
+        .iter()
+        .filter(small)
+        .map(|file| (file.component.ecosystem() != Ecosystem::Application, file.path.clone()))
+        .collect();
+    files.sort();
+    let wanted: BTreeSet<TreePath> = files.into_iter().take(EXPLAINED_FILES).map(|(_, path)| path).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let (old, new) = (contents(before, &wanted)?, contents(after, &wanted)?);
+    for file in &mut diff.files {
+        let (Some(a), Some(b)) = (old.get(&file.path), new.get(&file.path)) else { continue };
+        // What is at hand must be what the records speak of.
+        let is = |state: &Option<kiln_audit::FileState>, bytes: &[u8]| {
+            state.and_then(|state| state.digest) == Some(Digest::of(bytes))
+        };
+        if is(&file.before, a) && is(&file.after, b) {
+            file.difference = first_difference(file.path.as_str(), a, b);
+        }
+    }
+    Ok(())
+}
+
+/// Files of a build that are at hand: the content of some paths.
+fn contents(
+    build: &NamedBuild,
+    wanted: &BTreeSet<TreePath>,
+) -> Result<BTreeMap<TreePath, Vec<u8>>, PublishError> {
+    let files = match &build.content {
+        None => return Ok(BTreeMap::new()),
+        Some(Content::Zip(path)) => zip_files(path, wanted)?,
+        Some(Content::Folder(path)) => folder_files(path, wanted)?,
+        Some(Content::Image(place)) => {
+            // A function's files are below its folder; what is called by a path from the root already stays.
+            let mount = match build.known {
+                Known::Record => build.record.kind.mount().trim_start_matches('/'),
+                Known::Content | Known::Components => "",
+            };
+            let placed: BTreeSet<_> = wanted
+                .iter()
+                .filter_map(|path| if mount.is_empty() { Some(path.clone()) } else { path.below(mount).ok() })
+                .collect();
+            let manifest = build.record.image.as_ref().map(|image| image.manifest);
+            let image = image_files(place, &build.label, manifest.as_ref(), &placed)?;
+            let start = if mount.is_empty() { String::new() } else { format!("{mount}/") };
+            let stripped = image.files.wanted.into_iter().filter_map(|(path, bytes)| {
+                let path = TreePath::new(path.as_str().strip_prefix(&start)?).ok()?;
+                Some((path, bytes))
+            });
+            return Ok(stripped.collect());
+        }
+    };
+    Ok(files.wanted)
+}

@@ -1,0 +1,166 @@
+//! Files: records, indexes of workspaces, lists of components, and archives with or without a record.
+
+use crate::PublishError;
+use crate::content::{Content, content_at, content_beside};
+use crate::named_build::{NamedBuild, Operand};
+use crate::operand::workspace::workspace;
+use crate::published::digest_of;
+use crate::reference::find_in_ledger;
+use crate::scan::{Found, ImagePlace, image_files, listed_record, record_of, zip_files};
+use fs_err as fs;
+use kiln_audit::Known;
+use kiln_invocation::Environment;
+use kiln_record::{ArtifactKind, ArtifactName, Digest, IndexRecord, Record};
+use kiln_sbom::{LISTED_LIMIT, read_listed};
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
+
+/// What a file names.
+pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Result<Operand, PublishError> {
+    if path.extension().is_some_and(|extension| extension == "json" || extension == "spdx") {
+        return of_json(path, text);
+    }
+    let (digest, size) = digest_of(path)?;
+    if let Some(build) = described(environment, path, digest, text)? {
+        return Ok(Operand::Build(Box::new(build)));
+    }
+    let found = Found {
+        name: name_of(path),
+        kind: ArtifactKind::LambdaZip,
+        output: Some((file_name(path), size, digest)),
+    };
+    let mut build = match kind(path)? {
+        Kind::Zip => {
+            let files = zip_files(path, &BTreeSet::new())?;
+            let record = record_of(found, &files, None);
+            let content = Some(Content::Zip(path.to_owned()));
+            NamedBuild { content, attributes: files.attributes, ..NamedBuild::recorded(record, text) }
+        }
+        Kind::Tar => image(ImagePlace::open(path)?, found, text, None)?,
+        Kind::Other => {
+            return Err(PublishError::Reference {
+                text: text.to_owned(),
+                reason: "no record.json beside it and no build in the ledger describe a file with this digest, and it is neither a zip nor a tar that could be read without one".to_owned(),
+            });
+        }
+    };
+    build.known = Known::Content;
+    Ok(Operand::Build(Box::new(build)))
+}
+
+/// An image that was read.
+pub(crate) fn image(
+    place: ImagePlace,
+    found: Found,
+    text: &str,
+    manifest: Option<&Digest>,
+) -> Result<NamedBuild, PublishError> {
+    let image = image_files(&place, text, manifest, &BTreeSet::new())?;
+    // What identifies an image is its manifest; the file around it has a digest of its own only where there is one file.
+    let output = match (image.manifest, found.output) {
+        (Some(manifest), _) => Some(("image".to_owned(), image.size, manifest)),
+        (None, output) => output.map(|(name, _, digest)| (name, image.size, digest)),
+    };
+    let found = Found { output, kind: ArtifactKind::Image, ..found };
+    let record = record_of(found, &image.files, Some(&image));
+    Ok(NamedBuild {
+        known: Known::Content,
+        attributes: image.files.attributes,
+        content: Some(Content::Image(place)),
+        ..NamedBuild::recorded(record, text)
+    })
+}
+
+/// The build that the record beside a file or the ledger describes it as.
+fn described(
+    environment: &Environment,
+    path: &Path,
+    digest: Digest,
+    text: &str,
+) -> Result<Option<NamedBuild>, PublishError> {
+    let content = |record: &Record| content_at(path, record);
+    let beside = crate::reference::record_beside(path);
+    if beside.is_file() {
+        let record = Record::from_json(&fs::read(&beside)?).map_err(|error| PublishError::NotUsable {
+            what: beside.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        if record.outputs.iter().any(|output| output.digest == digest) {
+            let content = content(&record);
+            return Ok(Some(NamedBuild { content, ..NamedBuild::recorded(record, text) }));
+        }
+    }
+    let found = if environment.has_workspace() { find_in_ledger(environment, digest)? } else { None };
+    Ok(found.map(|(record, _)| {
+        let content = content(&record);
+        NamedBuild { content, ..NamedBuild::recorded(record, text) }
+    }))
+}
+
+fn of_json(path: &Path, text: &str) -> Result<Operand, PublishError> {
+    let error = |reason: String| PublishError::NotUsable { what: text.to_owned(), reason };
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LISTED_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LISTED_LIMIT {
+        return Err(error(format!("it is larger than {LISTED_LIMIT} bytes")));
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|reason| error(format!("it is not JSON: {reason}")))?;
+    if let Some(listed) = read_listed(&json).map_err(|reason| error(reason.to_string()))? {
+        let name = listed.subject.as_deref().and_then(|name| name.parse().ok());
+        let record = listed_record(name.unwrap_or_else(|| name_of(path)), listed.components);
+        let label = format!("{text} ({})", listed.format);
+        return Ok(Operand::Build(Box::new(NamedBuild {
+            known: Known::Components,
+            ..NamedBuild::recorded(record, label)
+        })));
+    }
+    let is_index = json.get("artifacts").is_some_and(serde_json::Value::is_object);
+    if let (true, Some(folder)) = (is_index, path.parent()) {
+        return workspace(folder, text);
+    }
+    if let Ok(index) = IndexRecord::from_json(&bytes) {
+        let names: Vec<String> = index.platforms.iter().map(|one| one.artifact.to_string()).collect();
+        return Err(error(format!(
+            "it is an image for several platforms, each of which is a build of its own: {}",
+            names.join(", ")
+        )));
+    }
+    let record = Record::from_json(&bytes).map_err(|reason| error(reason.to_string()))?;
+    let content = path.parent().and_then(|folder| content_beside(folder, &record));
+    Ok(Operand::Build(Box::new(NamedBuild { content, ..NamedBuild::recorded(record, text) })))
+}
+
+enum Kind {
+    Zip,
+    Tar,
+    Other,
+}
+
+/// What a file is by its bytes.
+fn kind(path: &Path) -> Result<Kind, PublishError> {
+    let mut start = Vec::new();
+    fs::File::open(path)?.take(512).read_to_end(&mut start)?;
+    Ok(match start.as_slice() {
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Kind::Zip,
+        bytes if bytes.get(257..262) == Some(b"ustar") => Kind::Tar,
+        _ => Kind::Other,
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A name for what has none: that of its file or folder, as far as it can be one.
+pub(super) fn name_of(path: &Path) -> ArtifactName {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = [".oci.tar", ".tar", ".zip", ".json", ".cdx", ".spdx"]
+        .iter()
+        .fold(name.as_str(), |name, ending| name.strip_suffix(ending).unwrap_or(name));
+    let kept: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let kept: String = kept.trim_start_matches(['-', '.']).chars().take(64).collect();
+    kept.parse().unwrap_or_else(|_| "unnamed".parse().expect("a constant of letters is a name"))
+}

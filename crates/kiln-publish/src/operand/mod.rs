@@ -1,0 +1,63 @@
+//! What stands on a command line for a build: files, folders, references, revisions of git. None of it needs a workspace, but for
+//! what only the ledger of one knows.
+
+mod file;
+mod folder;
+mod revision;
+mod workspace;
+
+pub(crate) use file::image;
+
+use crate::PublishError;
+use crate::named_build::{NamedBuild, Operand};
+use crate::reference::ledger_of;
+use kiln_invocation::Environment;
+use kiln_record::ArtifactName;
+use std::path::Path;
+
+/// Finds what a text names, other than in a registry ([`crate::is_registry_reference`]).
+///
+/// # Errors
+/// [`PublishError::Reference`] that says which forms were tried; [`PublishError::NotUsable`] if what is there cannot be read.
+pub fn operand(environment: &Environment, text: &str) -> Result<Operand, PublishError> {
+    if let Some(revision) = text.strip_prefix("git:") {
+        return revision::operand(environment, revision, text);
+    }
+    let path = Path::new(text);
+    if path.is_file() {
+        return file::operand(environment, path, text);
+    }
+    // A folder with the name of an artifact may be its source: what the ledger knows comes first, unless a build is in it.
+    let is_artifact = || {
+        text.parse::<ArtifactName>().is_ok_and(|name| {
+            environment.has_workspace()
+                && ledger_of(environment).newest(&name).is_ok_and(|newest| newest.is_some())
+        })
+    };
+    if path.is_dir() && (folder::is_build(path) || !is_artifact()) {
+        return folder::operand(path, text);
+    }
+    crate::reference::build_of_ledger(environment, text).map(|build| Operand::Build(Box::new(build)))
+}
+
+/// The one build that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous`, `artifact@baseline`, a record,
+/// an archive, a folder, a list of components, a revision of git.
+///
+/// # Errors
+/// As [`operand`], and if it names a whole workspace.
+pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, PublishError> {
+    match operand(environment, text)? {
+        Operand::Build(build) => Ok(*build),
+        Operand::Workspace(workspace) => {
+            let names: Vec<String> = workspace.artifacts.keys().map(ToString::to_string).collect();
+            Err(PublishError::Reference {
+                text: text.to_owned(),
+                reason: format!(
+                    "it has {} artifacts, and one is asked for; name the folder of one: {}",
+                    names.len(),
+                    names.join(", ")
+                ),
+            })
+        }
+    }
+}

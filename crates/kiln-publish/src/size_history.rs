@@ -1,0 +1,123 @@
+//! Sizes of earlier builds, from wherever there are any: the ledger, folders of records, registries.
+
+use crate::PublishError;
+use crate::named_build::{NamedBuild, Operand};
+use crate::operand::operand;
+use crate::pull::{is_registry_reference, pull_record};
+use crate::reference::{baseline, history};
+use fs_err as fs;
+use kiln_audit::{Known, Sample, SizeHistory};
+use kiln_invocation::Environment;
+use kiln_record::Record;
+use std::path::{Path, PathBuf};
+
+/// How deep records are looked for: a ledger has `<artifact>/<number>/record.json`.
+const DEEPEST: usize = 3;
+/// The most records of a folder.
+const MOST_RECORDS: usize = 10_000;
+
+/// Records that were named as history, oldest first, with where they are from.
+#[derive(Clone, Debug, Default)]
+pub struct Histories {
+    records: Vec<Record>,
+    sources: Vec<String>,
+}
+
+/// Reads the records that stand for the history of sizes, in the order in which they are named: those of a folder in the order of
+/// their paths, and each build that is named otherwise.
+///
+/// # Errors
+/// If something is named that is neither a folder with records nor a build.
+pub async fn read_histories(environment: &Environment, named: &[String]) -> Result<Histories, PublishError> {
+    let mut histories = Histories::default();
+    for text in named {
+        let before = histories.records.len();
+        if is_registry_reference(text) {
+            histories.records.push(pull_record(environment, text, None, false).await?.record);
+        } else if Path::new(text).is_dir() {
+            let mut paths = Vec::new();
+            records_below(Path::new(text), 0, &mut paths)?;
+            for path in paths {
+                // Other documents lie beside records.
+                if let Ok(record) = Record::from_json(&fs::read(path)?) {
+                    histories.records.push(record);
+                }
+            }
+            if histories.records.len() == before {
+                let reason = "no file in it is a record of a build".to_owned();
+                return Err(PublishError::Reference { text: text.clone(), reason });
+            }
+        } else {
+            match operand(environment, text)? {
+                Operand::Build(build) if build.known == Known::Record => histories.records.push(build.record),
+                Operand::Build(_) => {
+                    let reason = "it has no record, and a history is one of records".to_owned();
+                    return Err(PublishError::Reference { text: text.clone(), reason });
+                }
+                Operand::Workspace(all) => {
+                    histories.records.extend(all.artifacts.into_values().map(|build| build.record));
+                }
+            }
+        }
+        histories.sources.push(text.clone());
+    }
+    Ok(histories)
+}
+
+fn records_below(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), PublishError> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    entries.sort();
+    for path in entries {
+        if paths.len() == MOST_RECORDS {
+            return Ok(());
+        }
+        if path.is_dir() && depth < DEEPEST {
+            records_below(&path, depth + 1, paths)?;
+        } else if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+impl Histories {
+    /// What the size of a build is held against: what was named, else the ledger up to that build; and the build that was approved
+    /// last.
+    ///
+    /// # Errors
+    /// As the ledger.
+    pub fn of(&self, environment: &Environment, before: &NamedBuild) -> Result<SizeHistory, PublishError> {
+        let record = &before.record;
+        let entries = history(environment, &record.artifact)?;
+        let sample = |number: u64, archive: u64, unpacked: u64| Sample { number, archive, unpacked };
+        let approved = baseline(environment, &record.artifact)?;
+        let approved =
+            approved.and_then(|approval| entries.iter().find(|entry| entry.number == approval.number));
+        let baseline = approved.map(|entry| sample(entry.number, entry.archive_size, entry.unpacked_size));
+        if !self.sources.is_empty() {
+            let like = |other: &&Record| {
+                other.artifact == record.artifact
+                    && other.kind == record.kind
+                    && other.target.architecture == record.target.architecture
+            };
+            let samples: Vec<Sample> = (1..)
+                .zip(self.records.iter().filter(like))
+                .map(|(number, one)| sample(number, one.packed_size(), one.unpacked_size))
+                .collect();
+            let source = format!("{} records of {}", samples.len(), self.sources.join(", "));
+            return Ok(SizeHistory { samples, baseline, source: Some(source) });
+        }
+        // A record from elsewhere counts up to its place in our own history, if it has one.
+        let digest = record.archive().map(|archive| archive.digest);
+        let last =
+            before.number.or_else(|| entries.iter().rev().find(|e| e.archive == digest).map(|e| e.number));
+        let samples: Vec<Sample> = entries
+            .iter()
+            .filter(|entry| last.is_some_and(|last| entry.number <= last))
+            .map(|entry| sample(entry.number, entry.archive_size, entry.unpacked_size))
+            .collect();
+        let source = (!samples.is_empty()).then(|| "the ledger".to_owned());
+        Ok(SizeHistory { samples, baseline, source })
+    }
+}
