@@ -8,6 +8,8 @@
 
 mod architecture;
 mod arm64;
+mod audit_operands;
+mod audit_pairs;
 mod aws_bases;
 mod bases;
 mod binaries;

@@ -257,8 +257,9 @@ pub(crate) struct Approve {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// The artifacts [default: all that were ever built here]
-    pub(crate) artifacts: Vec<ArtifactName>,
+    /// The artifacts [default: all that were ever built here]; or records, folders of them and references to registries,
+    /// oldest first, of which no workspace is needed
+    pub(crate) artifacts: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -275,8 +276,8 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Published files, or files elsewhere that are said to be one [default: everything under dist/, its index, and the
-    /// ledger]
+    /// Published files, folders of an artifact or of a workspace, or files elsewhere that are said to be one [default:
+    /// everything under dist/, its index, and the ledger]
     pub(crate) files: Vec<PathBuf>,
     /// Sets what is damaged right from what is left, says what it did, and looks at everything again; what cannot be had
     /// any more is recorded as lost

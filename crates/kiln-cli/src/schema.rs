@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_build, explain_document, export, lock, lock_artifact, pins, pull, push, show,
-    verify, verify_workspace,
+    build, cross_check, explain_build, explain_document, export, history, lock, lock_artifact, pins, pull,
+    push, show, verify, verify_workspace,
 };
 use kiln_audit::{Diff, WorkspaceDiff};
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
@@ -65,7 +65,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 19] {
+fn printed() -> [Named; 20] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         json("output/build", "kiln build", of::<build::Document<'_>>()),
@@ -82,6 +82,7 @@ fn printed() -> [Named; 19] {
         json("output/diff", "kiln diff", of::<Diff>()),
         json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),
+        json("output/history-records", "kiln history of records", of::<Vec<history::NamedRow<'_>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),

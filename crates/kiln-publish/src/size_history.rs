@@ -82,6 +82,12 @@ fn records_below(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Resul
 }
 
 impl Histories {
+    /// The records, oldest first.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
     /// What the size of a build is held against: what was named, else the ledger up to that build; and the build that was approved
     /// last.
     ///

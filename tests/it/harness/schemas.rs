@@ -38,6 +38,7 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
         "verify" if document.is_object() => "verify-workspace",
         "show" if document.get("artifact").is_none() => "show-index",
         "diff" if document.get("artifacts").is_some() => "diff-workspace",
+        "history" if document.is_array() => "history-records",
         "approve" => return Some("approval".to_owned()),
         "explain" if document.get("components").is_some() => "explain-build",
         "explain" if document.is_array() => "explain-distribution",

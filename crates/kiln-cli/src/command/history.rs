@@ -4,15 +4,28 @@ use crate::args::{Format, History};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use crate::signals;
 use kiln_audit::format_size;
-use kiln_publish::{artifacts_with_history, history, resolve};
-use kiln_record::{ArtifactName, Exit, exit};
+use kiln_publish::{artifacts_with_history, history, read_histories, resolve};
+use kiln_record::{ArtifactName, Digest, Exit, Record, exit};
 use kiln_store::LedgerEntry;
+use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> Result<Exit, Failure> {
+    let names: Result<Vec<ArtifactName>, _> = command.artifacts.iter().map(|text| text.parse()).collect();
+    let is_there = |text: &String| Path::new(text).is_file() || !settings.environment.has_workspace();
+    let names = match names {
+        Ok(names) if names.is_empty() || !command.artifacts.iter().any(is_there) => names,
+        _ => return named(settings, &command.artifacts, printer),
+    };
+    if !settings.environment.has_workspace() {
+        return Err(Failure::input("there is no workspace here, and so no ledger")
+            .hint("name records, folders of them or references to a registry: kiln history FOLDER"));
+    }
     let known = artifacts_with_history(&settings.environment)?;
-    let artifacts = if command.artifacts.is_empty() { known.clone() } else { command.artifacts.clone() };
+    let artifacts = if names.is_empty() { known.clone() } else { names };
     let mut all: BTreeMap<ArtifactName, Vec<LedgerEntry>> = BTreeMap::new();
     let mut broken = Vec::new();
     for artifact in artifacts {
@@ -50,6 +63,64 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
         }
     }
     told(broken, printer)
+}
+
+/// The builds that records tell of, in the order in which they are named. They say nothing of when they were made.
+fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit, Failure> {
+    let (environment, named) = (settings.environment.clone(), named.to_vec());
+    let histories = signals::run(|_| Box::pin(async move { read_histories(&environment, &named).await }))?;
+    let records = histories.records();
+    if settings.format == Format::Json {
+        let rows: Vec<NamedRow<'_>> = records.iter().map(NamedRow::new).collect();
+        printer.data(&super::document(&rows)?);
+        return Ok(exit::SUCCESS);
+    }
+    let mut before: BTreeMap<&ArtifactName, u64> = BTreeMap::new();
+    for record in records {
+        let step = match before.insert(&record.artifact, record.unpacked_size) {
+            None => String::new(),
+            Some(was) if record.unpacked_size >= was => {
+                format!("+{} unpacked", format_size(record.unpacked_size - was))
+            }
+            Some(was) => format!("-{} unpacked", format_size(was - record.unpacked_size)),
+        };
+        let digest =
+            record.archive().map(|archive| archive.digest.hex()[..16].to_owned()).unwrap_or_default();
+        let line = format!(
+            "{}  {:>9} packed {:>9} unpacked  {digest}  {step}",
+            printer.on_stdout(Style::Strong, record.artifact.as_str()),
+            format_size(record.packed_size()),
+            format_size(record.unpacked_size),
+        );
+        printer.data(&format!("{}\n", line.trim_end()));
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// A build that a record tells of. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct NamedRow<'a> {
+    artifact: &'a ArtifactName,
+    plan: Digest,
+    tree: Digest,
+    /// The digest of its archive.
+    archive: Option<Digest>,
+    packed_size: u64,
+    unpacked_size: u64,
+}
+
+impl<'a> NamedRow<'a> {
+    fn new(record: &'a Record) -> Self {
+        Self {
+            artifact: &record.artifact,
+            plan: record.plan,
+            tree: record.tree,
+            archive: record.archive().map(|archive| archive.digest),
+            packed_size: record.packed_size(),
+            unpacked_size: record.unpacked_size,
+        }
+    }
 }
 
 /// Tells of all histories that are broken; the last one's code is the command's.

@@ -6,7 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use crate::transformations;
-use kiln_audit::format_size;
+use kiln_audit::{Known, format_size};
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
     ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Record, exit,
@@ -20,11 +20,12 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
         InRegistry::Index(index) => return show_index(settings, &index, printer),
     };
     if settings.format == Format::Json {
-        printer.data(&super::document(&Document { record: &build.record, run: build.run.as_ref() })?);
+        let document = Document { known: build.known, record: &build.record, run: build.run.as_ref() };
+        printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
-    printer.data(&text(&build.record, command.files, printer));
+    printer.data(&text(&build.record, build.known, command.files, printer));
     if let Some(run) = &build.run {
         printer.data(&measured(run, printer));
     }
@@ -51,6 +52,8 @@ fn looked_up(settings: &Settings, command: &Show) -> Result<InRegistry, Failure>
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Document<'a> {
+    /// How much is known of it. Where that is not all, what a record would say besides is not to be believed.
+    known: Known,
     #[serde(flatten)]
     record: &'a Record,
     /// No part of the record: it differs from run to run.
@@ -94,8 +97,27 @@ fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> R
     Ok(exit::SUCCESS)
 }
 
-fn text(record: &Record, files: bool, printer: Printer) -> String {
+fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String {
     let mut text = String::new();
+    if let Some(lacks) = known.lacks() {
+        text.push_str(&format!("  {:<13} {lacks}\n", "not known:"));
+        text.push_str(&read_lines(record, known));
+        text.push_str(&components(
+            record,
+            &format!("\n{}\n", printer.on_stdout(Style::Strong, "components")),
+        ));
+        if files {
+            for file in &record.files {
+                text.push_str(&format!(
+                    "  {:>9}  {}  {}\n",
+                    format_size(file.entry.size()),
+                    file.path,
+                    file.component
+                ));
+            }
+        }
+        return text;
+    }
     let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<13} {value}\n"));
     line("kind", record.kind.as_str());
     line("target", &format!("{} on {}", record.target.runtime, record.target.architecture.lambda()));
@@ -120,17 +142,7 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     line("plan", &record.plan.to_string());
 
     let heading = |name: &str| format!("\n{}\n", printer.on_stdout(Style::Strong, name));
-    text.push_str(&heading("components"));
-    let mut components: Vec<&Component> = record.components.iter().collect();
-    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
-    for component in components {
-        text.push_str(&format!(
-            "  {:>9}  {:<40} {}\n",
-            format_size(component.bytes),
-            component.id.as_str(),
-            component.version.as_deref().unwrap_or_default()
-        ));
-    }
+    text.push_str(&components(record, &heading("components")));
     if !record.transformations.is_empty() {
         text.push_str(&heading("changed by packing"));
         for rule in &record.transformations {
@@ -201,6 +213,37 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
         }
     }
     text
+}
+
+/// What was read of something that has no record.
+fn read_lines(record: &Record, known: Known) -> String {
+    if known == Known::Components {
+        return String::new();
+    }
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<13} {value}\n"));
+    if let Some(output) = record.archive() {
+        line("file", &format!("{}  {}", output.file_name, format_size(output.size)));
+        line("sha256", &output.digest.hex());
+    }
+    line("tree", &record.tree.to_string());
+    line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
+    text
+}
+
+/// The components, largest first.
+fn components(record: &Record, heading: &str) -> String {
+    let mut components: Vec<&Component> = record.components.iter().collect();
+    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
+    let line = |component: &Component| {
+        format!(
+            "  {:>9}  {:<40} {}\n",
+            format_size(component.bytes),
+            component.id.as_str(),
+            component.version.as_deref().unwrap_or_default()
+        )
+    };
+    std::iter::once(heading.to_owned()).chain(components.into_iter().map(line)).collect()
 }
 
 /// How many paths with another mode or owner are shown, and how many that were removed.

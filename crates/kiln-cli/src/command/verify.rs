@@ -5,9 +5,11 @@ use crate::args::{Format, Verify};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use fs_err as fs;
 use kiln_publish::{FileVerdict, LedgerVerdict, settle_for_reading, verify_file};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Result<Exit, Failure> {
     if let Some(build) = &command.cross_check {
@@ -18,10 +20,7 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
     }
     settle_for_reading(&settings.environment)?;
     let mut verdicts = Vec::new();
-    for file in &command.files {
-        if !file.is_file() {
-            return Err(Failure::input(format!("{} is not a file", file.display())));
-        }
+    for file in &files(&command.files)? {
         let verdict = verify_file(&settings.environment, file, command.record.as_deref())?;
         verdicts.push((file.display().to_string(), verdict));
     }
@@ -36,6 +35,46 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
     }
     let all = verdicts.iter().all(|(_, verdict)| verdict.is_same());
     Ok(if all { exit::SUCCESS } else { exit::NOT_REPRODUCIBLE })
+}
+
+/// The files that are meant: of a folder everything that it publishes.
+fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            if !path.is_file() {
+                return Err(Failure::input(format!("there is no file or folder {}", path.display())));
+            }
+            files.push(path.clone());
+            continue;
+        }
+        let before = files.len();
+        let folders = [path.clone()].into_iter().chain(entries(path)?);
+        for folder in folders.filter(|folder| folder.join("record.json").is_file()) {
+            files.extend(entries(&folder)?.into_iter().filter(|file| file.is_file()));
+        }
+        if files.len() == before {
+            return Err(Failure::input(format!(
+                "{} holds no record.json, and no folder in it does",
+                path.display()
+            ))
+            .hint(
+                "name the file, and the record to hold it against: kiln verify --record RECORD.JSON FILE",
+            ));
+        }
+    }
+    Ok(files)
+}
+
+/// What is in a folder, in order.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error: std::io::Error| Failure::store(error.to_string());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
