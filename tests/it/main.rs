@@ -57,6 +57,7 @@ mod schemas;
 mod sdists;
 mod smoke;
 mod source_folders;
+mod source_link;
 mod steps;
 mod tree;
 mod upstream;

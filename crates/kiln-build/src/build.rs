@@ -1,6 +1,7 @@
 //! Building: which artifacts, in which order, what has changed, and what came of it.
 
 use crate::prepare::{Prepared, choose, prepare, read_files};
+use crate::source_link::{FilesRead, SourceLinks};
 use crate::stage::{Collected, Done, Planned, Published, Standing};
 use crate::{BuildError, Judged};
 use futures_util::FutureExt as _;
@@ -111,6 +112,7 @@ pub async fn build(
         stat: StatCache::load(&environment.state.join("stat")),
         permits: Arc::new(Semaphore::new(environment.jobs.max(1))),
         force: request.force,
+        links: Arc::new(SourceLinks::new(&environment.root)),
         progress: Arc::new(chosen.iter().map(|name| (name.clone(), Progress::default())).collect()),
     };
     let sets = chosen_sets(&workspace, request.artifacts.as_deref());
@@ -177,6 +179,7 @@ struct Run {
     stat: StatCache,
     permits: Arc<Semaphore>,
     force: bool,
+    links: Arc<SourceLinks>,
     progress: Arc<BTreeMap<ArtifactName, Progress>>,
 }
 
@@ -396,7 +399,9 @@ impl Run {
             Ok(packed) => packed,
             Err(denied) => return Ok(Err(denied)),
         };
-        let done = packed.publish(bases).await?;
+        let read = FilesRead::of(prepared, bases.run().root());
+        let links = Arc::clone(&self.links);
+        let done = packed.publish(bases, move || links.link(&read)).await?;
         if done.ending == Ending::Published {
             self.remember_published(&done.record).await?;
         }

@@ -9,6 +9,7 @@ mod image;
 mod prepare;
 mod recording;
 mod rules;
+mod source_link;
 mod stage;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};

@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use kiln_audit::format_size;
 use kiln_publish::{artifacts_with_history, history, resolve};
 use kiln_record::{ArtifactName, Exit, exit};
-use kiln_store::LedgerEntry;
+use kiln_store::{LedgerEntry, SourceLink};
 use std::collections::BTreeMap;
 
 pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> Result<Exit, Failure> {
@@ -83,5 +83,10 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String
         entry.at,
         format_size(entry.archive_size),
         format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
-    )
+    ) + &entry
+        .source
+        .as_ref()
+        .and_then(SourceLink::commit)
+        .map(|commit| format!("        {commit}\n"))
+        .unwrap_or_default()
 }
