@@ -2,8 +2,8 @@
 
 use super::pack::{Archive, Packed};
 use super::standing::Standing;
-use crate::BuildError;
 use crate::recording::record;
+use crate::{BuildError, Expectation};
 use kiln_collect::judge;
 use kiln_guest::Bases;
 use kiln_invocation::{Ending, Event, Run, Stage, blocking};
@@ -46,10 +46,11 @@ pub(crate) struct Done {
 impl Packed {
     /// Writes record and documents, publishes everything at once and enters it in the ledger. Of what is published as it
     /// is, and is said to be what it was said to be, nothing is written.
-    /// `source` tells which commit it is of.
+    /// `expected` is what it must come to; `source` tells which commit it is of.
     pub(crate) async fn publish(
         self,
         bases: &Bases,
+        expected: Option<Expectation>,
         source: impl FnOnce() -> SourceLink + Send + 'static,
     ) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
@@ -63,6 +64,9 @@ impl Packed {
             record.check().map_err(|error| {
                 Defect::new(format!("the record of {} is not one: {error}", record.artifact))
             })?;
+            if let Some(expected) = expected {
+                expected.meets(&record)?;
+            }
             let (ending, standing) = match archive {
                 Archive::Standing(standing) if standing.says(&record) => (Ending::Unchanged, *standing),
                 archive => {

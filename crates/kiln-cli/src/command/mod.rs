@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod again;
 pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
@@ -12,6 +13,8 @@ pub(crate) mod lock_artifact;
 pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod rebuild;
+pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;
