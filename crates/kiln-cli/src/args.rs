@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::args_again::{Rebuild, Restore};
+use crate::args_again::{Find, Rebuild, Restore};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kiln_audit::FailOn;
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Says whether what is published, or a file, is what was built
     Verify(Verify),
+    /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
+    Find(Find),
     /// Builds again what was published, and says how equal it is
     Rebuild(Rebuild),
     /// Gives the files of an earlier build back

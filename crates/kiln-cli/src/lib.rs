@@ -66,6 +66,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     // These have a workspace of their own, or none.
     let call = command::again::Call { global: &arguments.global, variables };
     match &arguments.command {
+        Command::Find(command) => return command::find::run(&call, command, printer),
         Command::Rebuild(command) => return command::rebuild::run(&call, command, printer),
         Command::Restore(command) => return command::restore::run(&call, command, printer),
         _ => {}
@@ -88,7 +89,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Show(command) => command::show::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         // They were run above.
-        Command::Rebuild(_) | Command::Restore(_) => Ok(exit::SUCCESS),
+        Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => Ok(exit::SUCCESS),
         Command::Push(command) => command::push::run(&settings, command, printer),
         Command::Export(command) => command::export::run(&settings, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings, command, printer),

@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_document, export, lock, lock_artifact, pins, pull, push, show, verify,
-    verify_workspace,
+    build, cross_check, explain_document, export, find, lock, lock_artifact, pins, pull, push, rebuild,
+    restore, show, verify, verify_workspace,
 };
 use kiln_audit::Diff;
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
@@ -64,7 +64,7 @@ fn written_by_kiln() -> [Named; 10] {
     ]
 }
 
-fn printed() -> [Named; 17] {
+fn printed() -> [Named; 20] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         json("output/build", "kiln build", of::<build::Document<'_>>()),
@@ -78,6 +78,9 @@ fn printed() -> [Named; 17] {
         ),
         json("output/explain-path", "kiln explain ARTIFACT PATH", of::<explain_document::Path<'_>>()),
         json("output/diff", "kiln diff", of::<Diff>()),
+        json("output/find", "kiln find", of::<find::Document<'_>>()),
+        json("output/rebuild", "kiln rebuild", of::<rebuild::Document<'_>>()),
+        json("output/restore", "kiln restore", of::<restore::Document<'_>>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),

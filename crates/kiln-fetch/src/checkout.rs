@@ -96,7 +96,12 @@ impl Checkout {
     /// # Errors
     /// If git cannot be asked.
     pub fn tree(&self, commit: &str, folder: &str) -> Result<Option<String>, String> {
-        self.line(&["rev-parse", "--verify", "--quiet", &format!("{commit}:{folder}^{{tree}}")])
+        if folder.is_empty() {
+            return self.line(&["rev-parse", "--verify", "--quiet", &format!("{commit}^{{tree}}")]);
+        }
+        let listed = self.line(&["ls-tree", "-d", "--full-tree", commit, "--", folder])?;
+        // `040000 tree <name>\t<path>`
+        Ok(listed.and_then(|line| line.split([' ', '\t']).nth(2).map(str::to_owned)))
     }
 
     /// The files of a folder of a commit, by their paths from the root of the repository.

@@ -212,6 +212,14 @@ impl Ledger {
             .and_then(|(place, _)| place.entry()))
     }
 
+    /// One entry by its number; none if it is known to be lost. Only that one is read, as by [`Ledger::latest`].
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if it cannot be read.
+    pub fn at(&self, artifact: &ArtifactName, number: u64) -> Result<Option<LedgerEntry>> {
+        Ok(self.place(artifact, number)?.0.entry())
+    }
+
     /// The number of the newest build of an artifact, whatever is left of it.
     ///
     /// # Errors

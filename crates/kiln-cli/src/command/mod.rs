@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod explain_document;
 pub(crate) mod export;
+pub(crate) mod find;
 pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod lock_artifact;
