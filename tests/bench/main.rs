@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+mod finding;
+
 use kiln_pack::{Limits, ZipReader, ZipWriter, compress_all};
 use kiln_record::{Mode, Record};
 use std::io::{BufReader, Cursor};
@@ -16,8 +18,12 @@ fn main() {
     let repository =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the repository").to_owned();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    whole_workspace(&repository, folder.path());
-    packing(folder.path());
+    // `cargo bench -p kiln-tests --bench peers -- find` measures that alone.
+    if !std::env::args().any(|argument| argument == "find") {
+        whole_workspace(&repository, folder.path());
+        packing(folder.path());
+    }
+    finding::finding(folder.path());
 }
 
 /// The shortest of a few runs: what else the machine does only ever adds time.

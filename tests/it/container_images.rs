@@ -277,6 +277,7 @@ fn two_cold_stores_give_one_digest_in_every_form() {
                 output_bytes: 1 << 20,
                 deadline: Duration::from_secs(60),
             },
+            surroundings: kiln_engine::Surroundings::default(),
         };
         let outcome = engine.run(spec, |_| ()).await.unwrap();
         assert_eq!((outcome.exit_code, outcome.stdout.as_slice()), (0, &b"65534\n"[..]), "{outcome:?}");

@@ -170,7 +170,7 @@ fn what_other_code_judged_is_judged_again_and_not_built_again() {
     let mut weaker = ledger.record(&artifact, 1).unwrap();
     weaker.checks.retain(|check| check.name != CheckName::Import);
     assert!(weaker.checks.len() < ledger.record(&artifact, 1).unwrap().checks.len());
-    let second = ledger.append(&artifact, &weaker, first.at).unwrap();
+    let second = ledger.append(&artifact, &weaker, first.at, None).unwrap();
     sandbox.write("dist/judged/record.json", weaker.to_json().unwrap());
     others["files"]["record.json"] = serde_json::json!(second.record);
     store.cache_put(PUBLISHED, &second.record, &others).unwrap();

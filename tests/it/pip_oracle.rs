@@ -116,6 +116,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
             output_bytes: 512 << 20,
             deadline: Duration::from_secs(600),
         },
+        surroundings: kiln_engine::Surroundings::default(),
     };
     let outcome = block_on(async { engine("pip-oracle").await.run(spec, |_| {}).await }).unwrap();
     assert_eq!(outcome.exit_code, 0, "{}", String::from_utf8_lossy(&outcome.stderr));

@@ -211,6 +211,7 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
                 output_bytes: 1 << 20,
                 deadline: std::time::Duration::from_secs(60),
             },
+            surroundings: kiln_engine::Surroundings::default(),
         };
         engine.run(spec, |_| {}).await.unwrap()
     });

@@ -1,8 +1,9 @@
 //! Building: which artifacts, in which order, what has changed, and what came of it.
 
 use crate::prepare::{Prepared, choose, prepare, read_files};
+use crate::source_link::{FilesRead, SourceLinks};
 use crate::stage::{Collected, Done, Planned, Published, Standing};
-use crate::{BuildError, Judged};
+use crate::{BuildError, Expectation, Judged};
 use futures_util::FutureExt as _;
 use kiln_collect::{Denied, ReadyLayer, has_ended};
 use kiln_guest::{Bases, EngineSlot, GuestError};
@@ -30,6 +31,8 @@ pub struct BuildRequest {
     pub artifacts: Option<Vec<ArtifactName>>,
     /// Whether to build what has not changed, too.
     pub force: bool,
+    /// What artifacts must come to; of one that comes to something else, nothing is published.
+    pub expected: BTreeMap<ArtifactName, Expectation>,
 }
 
 /// What came of a run.
@@ -111,6 +114,8 @@ pub async fn build(
         stat: StatCache::load(&environment.state.join("stat")),
         permits: Arc::new(Semaphore::new(environment.jobs.max(1))),
         force: request.force,
+        expected: Arc::new(request.expected.clone()),
+        links: Arc::new(SourceLinks::new(&environment.root)),
         progress: Arc::new(chosen.iter().map(|name| (name.clone(), Progress::default())).collect()),
     };
     let sets = chosen_sets(&workspace, request.artifacts.as_deref());
@@ -177,6 +182,8 @@ struct Run {
     stat: StatCache,
     permits: Arc<Semaphore>,
     force: bool,
+    expected: Arc<BTreeMap<ArtifactName, Expectation>>,
+    links: Arc<SourceLinks>,
     progress: Arc<BTreeMap<ArtifactName, Progress>>,
 }
 
@@ -368,6 +375,9 @@ impl Run {
             }
         }
         // An exception that has ended may deny today what it excused when the artifact was judged.
+        if let Some(expected) = self.expected.get(name) {
+            expected.meets(&run.ledger().record(name, entry.number)?)?;
+        }
         if published.judges == Some(run.rules().judges) && !has_ended(&plan.policy, run.now()) {
             return Ok(There::Unchanged(Box::new(entry), published.findings));
         }
@@ -396,7 +406,10 @@ impl Run {
             Ok(packed) => packed,
             Err(denied) => return Ok(Err(denied)),
         };
-        let done = packed.publish(bases).await?;
+        let read = FilesRead::of(prepared, bases.run().root());
+        let links = Arc::clone(&self.links);
+        let expected = self.expected.get(&manifest.name).cloned();
+        let done = packed.publish(bases, expected, move || links.link(&read)).await?;
         if done.ending == Ending::Published {
             self.remember_published(&done.record).await?;
         }

@@ -37,6 +37,26 @@ pub enum BuildError {
         /// The tree read back.
         found: Digest,
     },
+    /// It came to something else than it was to come to.
+    #[error(
+        "{artifact} is not what {label} describes: its {file} is {}, and {} was expected; {first}",
+        told(found.as_ref()),
+        told(expected.as_ref())
+    )]
+    NotAsExpected {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// What says what it must be.
+        label: String,
+        /// The first published file that is another.
+        file: String,
+        /// What it should be.
+        expected: Option<Digest>,
+        /// What it is.
+        found: Option<Digest>,
+        /// The first file inside that differs.
+        first: String,
+    },
     /// What every part of a run shares.
     #[error(transparent)]
     Invocation(#[from] InvocationError),
@@ -78,6 +98,11 @@ pub enum BuildError {
     Defect(#[from] Defect),
 }
 
+/// A digest, or that there is none.
+fn told(digest: Option<&Digest>) -> String {
+    digest.map_or_else(|| "not there".to_owned(), ToString::to_string)
+}
+
 /// What comes of a stage: see [`kiln_collect::Judged`].
 pub(crate) type Judged<T> = kiln_collect::Judged<T, BuildError>;
 
@@ -88,6 +113,16 @@ impl RunError for BuildError {
             Self::StoreDamaged { .. } => Advice::exit(exit::STORE_FAILURE)
                 .hint("run the command again: they are downloaded or made anew"),
             Self::ArchiveDiffers { .. } => Advice::exit(exit::UNEXPECTED),
+            Self::NotAsExpected { label, artifact, .. } => {
+                let advice = Advice::exit(exit::NOT_REPRODUCIBLE)
+                    .hint("nothing was published: what was published before is as it was");
+                match label.ends_with(".json") {
+                    true => advice.hint(format!(
+                        "to see all that differs: build without --expect, then kiln diff {label} {artifact}"
+                    )),
+                    false => advice,
+                }
+            }
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
             Self::Guest(error) => Advice::of(error),
@@ -127,6 +162,18 @@ mod tests {
                 },
                 exit::UNEXPECTED,
                 0,
+            ),
+            (
+                BuildError::NotAsExpected {
+                    artifact: "app".parse().unwrap(),
+                    label: "a/record.json".to_owned(),
+                    file: "app.zip".to_owned(),
+                    expected: Some(Digest::of(b"")),
+                    found: None,
+                    first: "x".to_owned(),
+                },
+                exit::NOT_REPRODUCIBLE,
+                2,
             ),
             (WheelError::from(GuestError::from(InvocationError::Interrupted)).into(), exit::INTERRUPTED, 1),
             (

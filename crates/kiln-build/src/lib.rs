@@ -4,17 +4,20 @@
 mod build;
 mod cross_check;
 mod error;
+mod expectation;
 mod explain;
 mod image;
 mod prepare;
 mod recording;
 mod rules;
+mod source_link;
 mod stage;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
 pub use cross_check::{CrossCheck, cross_check};
 pub use error::BuildError;
 use error::Judged;
+pub use expectation::Expectation;
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };

@@ -246,7 +246,7 @@ async fn stages_are_told_in_order_and_what_cannot_be_had_fails_one_artifact() {
             kept.lock().unwrap().push(stage);
         }
     });
-    let only = BuildRequest { artifacts: Some(vec!["shared".parse().unwrap()]), force: false };
+    let only = BuildRequest { artifacts: Some(vec!["shared".parse().unwrap()]), ..BuildRequest::default() };
     let report = build(&sandbox.environment(), &only, &events, sandbox.engine()).await.unwrap();
     assert_eq!(endings(&report), [("shared", &Ending::Published)]);
     let stages = [
@@ -273,7 +273,7 @@ async fn stages_are_told_in_order_and_what_cannot_be_had_fails_one_artifact() {
 #[tokio::test]
 async fn a_name_that_the_workspace_does_not_have_is_refused() {
     let sandbox = function(Python::new()).await;
-    let request = BuildRequest { artifacts: Some(vec!["ap".parse().unwrap()]), force: false };
+    let request = BuildRequest { artifacts: Some(vec!["ap".parse().unwrap()]), ..BuildRequest::default() };
     let built = build(&sandbox.environment(), &request, &Events::none(), sandbox.engine()).await;
     assert_eq!(built.unwrap_err().to_string(), "there is no artifact `ap` in this workspace");
 }

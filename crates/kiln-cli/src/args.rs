@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::args_again::{Find, Rebuild, Restore};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kiln_audit::FailOn;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
@@ -19,7 +20,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// The workspace: the folder with kiln.toml [default: the nearest one at or above the current folder]
     #[arg(long, short = 'C', global = true, value_name = "FOLDER")]
@@ -77,6 +78,12 @@ pub(crate) enum Command {
     Show(Show),
     /// Says whether what is published, or a file, is what was built
     Verify(Verify),
+    /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
+    Find(Find),
+    /// Builds again what was published, and says how equal it is
+    Rebuild(Rebuild),
+    /// Gives the files of an earlier build back
+    Restore(Restore),
     /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
     Push(Push),
     /// Brings an artifact, an image or an index, and what is attached to it, from a registry
@@ -169,6 +176,9 @@ pub(crate) struct Build {
     /// Builds again even where nothing changed
     #[arg(long)]
     pub(crate) force: bool,
+    /// Publishes an artifact only if it comes to what this record.json or .intoto.jsonl says; may be given more than once
+    #[arg(long, value_name = "RECORD")]
+    pub(crate) expect: Vec<PathBuf>,
     /// The folder to publish in [default: dist in the workspace]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dist: Option<PathBuf>,

@@ -3,6 +3,7 @@
 //! This is the only crate that reads the process's environment, home, clock and terminal.
 
 mod args;
+mod args_again;
 mod command;
 mod config_files;
 mod failure;
@@ -62,6 +63,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
+    // These have a workspace of their own, or none.
+    let call = command::again::Call { global: &arguments.global, variables };
+    match &arguments.command {
+        Command::Find(command) => return command::find::run(&call, command, printer),
+        Command::Rebuild(command) => return command::rebuild::run(&call, command, printer),
+        Command::Restore(command) => return command::restore::run(&call, command, printer),
+        _ => {}
+    }
     let needs = needs(&arguments.command);
     let settings = Settings::new(&arguments.global, variables, needs)?;
     match &arguments.command {
@@ -74,6 +83,8 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
+        // They were run above.
+        Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => Ok(exit::SUCCESS),
         Command::Push(command) => command::push::run(&settings, command, printer),
         Command::Export(command) => command::export::run(&settings, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings, command, printer),

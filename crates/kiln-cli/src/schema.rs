@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_build, explain_document, export, history, lock, lock_artifact, pins, pull,
-    push, show, verify, verify_workspace,
+    build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins, pull,
+    push, rebuild, restore, show, verify, verify_workspace,
 };
 use kiln_audit::{Diff, WorkspaceDiff};
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
@@ -65,7 +65,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 20] {
+fn printed() -> [Named; 21] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         json("output/build", "kiln build", of::<build::Document<'_>>()),
@@ -81,6 +81,9 @@ fn printed() -> [Named; 20] {
         json("output/explain-build", "kiln explain of a build", of::<explain_build::Document<'_>>()),
         json("output/diff", "kiln diff", of::<Diff>()),
         json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
+        json("output/find", "kiln find", of::<find::Document<'_>>()),
+        json("output/rebuild", "kiln rebuild", of::<rebuild::Document<'_>>()),
+        json("output/restore", "kiln restore", of::<restore::Document<'_>>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),
         json("output/history-records", "kiln history of records", of::<Vec<history::NamedRow<'_>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),

@@ -8,7 +8,9 @@ use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_engine::{EngineSettings, Session};
 use kiln_fetch::{CrateSetting, Mirror, NetworkSettings, apt_mirrors, cargo_config_paths, configured_crates};
-use kiln_invocation::{Environment, RegistryMirror, WORKSPACE_FILE, find_workspace, read_usable_workspace};
+use kiln_invocation::{
+    Environment, RegistryMirror, Trial, WORKSPACE_FILE, find_workspace, read_usable_workspace,
+};
 use kiln_plan::RegistryMirrorSetting;
 use kiln_record::Epoch;
 use std::path::{Path, PathBuf};
@@ -103,6 +105,7 @@ impl Settings {
                 .iter()
                 .filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())))
                 .collect(),
+            trial: Trial::default(),
             lock_wait,
             root,
         };
@@ -140,7 +143,7 @@ fn now() -> Result<Epoch, Failure> {
     Epoch::from_seconds(seconds).map_err(|error| Failure::usage(format!("the clock is wrong: {error}")))
 }
 
-fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(crate) fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(folder) = variables.get(var::KILN_STORE) {
         return std::path::absolute(folder)
             .map_err(|error| Failure::usage(format!("{}: {error}", var::KILN_STORE)));

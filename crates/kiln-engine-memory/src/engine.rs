@@ -198,7 +198,7 @@ impl MemoryEngine {
         for (path, mount) in mounts {
             files.mount(path.as_str(), mount);
         }
-        write_inputs(inputs, &outputs, user, false, &mut archive).map_err(|fault| match fault.path {
+        write_inputs(inputs, &outputs, user, false, 0, &mut archive).map_err(|fault| match fault.path {
             Some(path) => EngineError::Input { name: name.clone(), path, why: fault.why },
             None => {
                 EngineError::Broken { action: format!("bring in the inputs of `{name}`"), why: fault.why }
@@ -292,6 +292,7 @@ impl MemoryEngine {
             scratch: spec.scratch.clone(),
             shared_memory: true,
             limits: spec.limits.clone(),
+            surroundings: spec.surroundings.clone(),
         };
         let first = test.interval.max(test.start_period).min(deadline);
         let mut service = spec;

@@ -29,7 +29,7 @@ pub struct InputFault {
 
 /// Writes one archive with all inputs and empty output folders.
 ///
-/// Paths are relative to the container's root, or to the only input if `at_input` is set. Owners, times and modes are
+/// `time` is that of every entry. Paths are relative to the container's root, or to the only input if `at_input` is set. Owners, times and modes are
 /// set here, so that whatever the caller's archive says, the program cannot write its inputs, but for those that are the
 /// first content of an output.
 ///
@@ -40,32 +40,33 @@ pub fn write_inputs(
     outputs: &[GuestPath],
     user: User,
     at_input: bool,
+    time: u64,
     to: impl Write,
 ) -> Result<(), InputFault> {
     let lost = |why: io::Error| InputFault { path: None, why: why.to_string() };
     let mut archive = Builder::new(to);
     for output in outputs {
-        folder(&mut archive, Path::new(output.below_root()), user).map_err(lost)?;
+        folder(&mut archive, Path::new(output.below_root()), user, time).map_err(lost)?;
     }
     for InputTree { path, tar } in inputs {
         let root = if at_input { PathBuf::new() } else { PathBuf::from(path.below_root()) };
         let owner = if outputs.contains(&path) { user } else { ROOT };
         if !at_input {
-            folder(&mut archive, &root, owner).map_err(lost)?;
+            folder(&mut archive, &root, owner, time).map_err(lost)?;
         }
-        copy_tree(&mut archive, &root, tar, owner)
+        copy_tree(&mut archive, &root, tar, owner, time)
             .map_err(|why| InputFault { path: Some(path), why: why.to_string() })?;
     }
     archive.finish().map_err(lost)
 }
 
-fn folder(archive: &mut Builder<impl Write>, path: &Path, owner: User) -> io::Result<()> {
+fn folder(archive: &mut Builder<impl Write>, path: &Path, owner: User, time: u64) -> io::Result<()> {
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Directory);
     header.set_mode(0o755);
     header.set_uid(owner.uid.into());
     header.set_gid(owner.gid.into());
-    header.set_mtime(0);
+    header.set_mtime(time);
     header.set_size(0);
     archive.append_data(&mut header, path, io::empty())
 }
@@ -75,6 +76,7 @@ fn copy_tree(
     root: &Path,
     tar: Box<dyn Read + Send>,
     owner: User,
+    time: u64,
 ) -> io::Result<()> {
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     let mut source = tar::Archive::new(tar);
@@ -93,7 +95,7 @@ fn copy_tree(
         let mut header = Header::new_gnu();
         header.set_uid(owner.uid.into());
         header.set_gid(owner.gid.into());
-        header.set_mtime(0);
+        header.set_mtime(time);
         header.set_size(0);
         header.set_entry_type(kind);
         // Folders that the archive does not name would belong to root.
@@ -101,7 +103,7 @@ fn copy_tree(
             let above = relative.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
             for path in above.collect::<Vec<_>>().into_iter().rev() {
                 if folders.insert(path.to_owned()) {
-                    folder(archive, &root.join(path), owner)?;
+                    folder(archive, &root.join(path), owner, time)?;
                 }
             }
         }
@@ -231,7 +233,7 @@ mod tests {
     fn rewritten(tar: Vec<u8>, at_input: bool) -> Result<Vec<String>, String> {
         let mut bytes = Vec::new();
         let inputs = vec![InputTree::new(path("/in/x"), io::Cursor::new(tar))];
-        write_inputs(inputs, &[], User { uid: 7, gid: 8 }, at_input, &mut bytes)
+        write_inputs(inputs, &[], User { uid: 7, gid: 8 }, at_input, 0, &mut bytes)
             .map_err(|fault| fault.why)?;
         let mut archive = tar::Archive::new(bytes.as_slice());
         let lines = archive.entries().unwrap().map(|entry| {
@@ -270,7 +272,7 @@ mod tests {
     #[test]
     fn outputs_belong_to_the_user() {
         let mut bytes = Vec::new();
-        write_inputs(Vec::new(), &[path("/out")], User { uid: 7, gid: 8 }, false, &mut bytes).unwrap();
+        write_inputs(Vec::new(), &[path("/out")], User { uid: 7, gid: 8 }, false, 0, &mut bytes).unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
         assert_eq!((entry.header().uid().unwrap(), entry.header().gid().unwrap()), (7, 8));

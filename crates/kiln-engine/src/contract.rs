@@ -5,7 +5,7 @@
 
 use crate::{
     ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, RunOutcome,
-    RunSpec, Session, Stream,
+    RunSpec, Session, Stream, Surroundings,
 };
 use kiln_record::Digest;
 use std::collections::BTreeMap;
@@ -523,6 +523,7 @@ pub fn spec(image: &str, words: &[&str]) -> RunSpec {
             output_bytes: 64 << 20,
             deadline: Duration::from_secs(60),
         },
+        surroundings: Surroundings::default(),
     }
 }
 

@@ -35,5 +35,5 @@ pub use health::{Health, HealthTest, Watched};
 pub use image::{ImageInfo, PullProgress};
 pub use info::EngineInfo;
 pub use lines::{Line, Stream};
-pub use run::{InputTree, Limits, RunOutcome, RunSpec};
+pub use run::{InputTree, Limits, RunOutcome, RunSpec, Surroundings};
 pub use settings::{EngineSettings, Session};

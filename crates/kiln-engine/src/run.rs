@@ -41,6 +41,26 @@ pub struct RunSpec {
     pub shared_memory: bool,
     /// What the program may use.
     pub limits: Limits,
+    /// What it can see of the machine, and should not depend on.
+    pub surroundings: Surroundings,
+}
+
+/// What a program can see of its container, and what no result should depend on: a build that is made again under other
+/// surroundings shows whether one does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The container's host name.
+    pub host_name: String,
+    /// The processors that it may run on, in the notation of cpuset(7); all of them if absent.
+    pub processors: Option<String>,
+    /// The time of every input, in seconds.
+    pub input_time: u64,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { host_name: "kiln".to_owned(), processors: None, input_time: 0 }
+    }
 }
 
 /// A tree for a container.
@@ -193,6 +213,7 @@ mod tests {
                 output_bytes: 1 << 20,
                 deadline: Duration::from_secs(1),
             },
+            surroundings: Surroundings::default(),
         }
     }
 

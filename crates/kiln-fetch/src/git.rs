@@ -141,6 +141,14 @@ impl Repository {
         Err(self.error(format!("it has no commit {commit} any more: its history was rewritten, or it moved")))
     }
 
+    /// Lets a repository that a commit was fetched into say that the commit's files are tracked, as a checkout would.
+    ///
+    /// # Errors
+    /// If git cannot do it.
+    pub async fn track(&self, commit: &str, repository: &Path) -> Result<(), FetchError> {
+        self.git(Some(repository), &["read-tree", commit]).await.map(drop)
+    }
+
     async fn has(&self, commit: &str, repository: &Path) -> bool {
         self.git(Some(repository), &["cat-file", "-e", &format!("{commit}^{{commit}}")]).await.is_ok()
     }

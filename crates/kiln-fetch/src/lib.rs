@@ -14,6 +14,7 @@
 
 mod apt_sources;
 mod attempt;
+mod checkout;
 mod client;
 mod crates;
 mod credentials;
@@ -36,13 +37,13 @@ mod transport;
 mod uv_config;
 
 pub use apt_sources::{Mirror, apt_mirrors};
+pub use checkout::{Checkout, StoredFile};
 pub use client::Client;
 pub use crates::{CratePlace, CrateSetting, cargo_config_paths, configured_crates, crate_url, downloads_of};
 pub use credentials::{redacted, without_credentials, without_queries};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;
 pub use git::{GitCommit, GitObject, Reference, Repository};
-pub use git_command::GIT_REPOSITORY_VARIABLES;
 pub use index::{Index, IndexFile, index_files};
 pub use index_setting::IndexSetting;
 pub use network_settings::NetworkSettings;

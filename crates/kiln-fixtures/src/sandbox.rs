@@ -6,7 +6,7 @@ use kiln_engine::{Engine, EngineSettings};
 use kiln_engine_memory::MemoryEngine;
 use kiln_fetch::{IndexSetting, NetworkSettings, Url};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{Environment, Events, Rules, lock, read_workspace};
+use kiln_invocation::{Environment, Events, Rules, Trial, lock, read_workspace};
 use kiln_plan::{
     ArtifactPlan, BASE_LOCK_FORMAT, BaseDefinition, BaseLock, PinnedBase, PlanInputs, PlatformLock,
     Workspace, plan,
@@ -156,6 +156,7 @@ impl Sandbox {
                 session,
             },
             tool_variables: BTreeMap::new(),
+            trial: Trial::default(),
             lock_wait: Duration::from_secs(1),
         }
     }

@@ -52,7 +52,10 @@ impl Bases {
         lock: WorkspaceLock,
     ) -> Result<Self, GuestError> {
         let run = Run::new(environment, events, lock);
-        let store = Store::open(&environment.store)?;
+        let store = match &environment.trial.results {
+            Some(results) => Store::open_afresh(&environment.store, results)?,
+            None => Store::open(&environment.store)?,
+        };
         Ok(Self {
             network: Network::new(environment, &run, &store),
             engine,

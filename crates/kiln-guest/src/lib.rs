@@ -12,6 +12,7 @@ mod program;
 mod runtime;
 mod saved_image;
 mod twice;
+mod varied;
 
 pub use base_image::{BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base};
 pub use bases::{Bases, EngineSlot, engine_name, of_registry};

@@ -1,7 +1,7 @@
 //! The one way to run a program in a base: what it is given, what it may use, how it ended, and what it said.
 
 use crate::{GuestError, Log};
-use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec};
+use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec, Surroundings};
 use kiln_invocation::{Event, Events};
 use kiln_record::{BaseName, Defect};
 use std::collections::BTreeMap;
@@ -48,6 +48,7 @@ impl Program {
                     output_bytes: 32 << 20,
                     deadline: Duration::from_secs(60),
                 },
+                surroundings: Surroundings::default(),
             },
         }
     }
@@ -125,6 +126,12 @@ impl Program {
     /// How long it may take.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.spec.limits.deadline = deadline;
+        self
+    }
+
+    /// Changes what it is run with, for a trial of what its results depend on.
+    pub(crate) fn changed(mut self, change: impl FnOnce(&mut RunSpec)) -> Self {
+        change(&mut self.spec);
         self
     }
 

@@ -1,6 +1,6 @@
 //! What a run is given: folders, time, settings. Nothing here reads the process's environment.
 
-use crate::{NamedIndexSetting, Rules, WORKSPACE_FILE};
+use crate::{NamedIndexSetting, Rules, Trial, WORKSPACE_FILE};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
@@ -48,6 +48,8 @@ pub struct Environment {
     pub engine: EngineSettings,
     /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
     pub tool_variables: BTreeMap<String, String>,
+    /// What is done otherwise where a build is made to be compared with another.
+    pub trial: Trial,
     /// How long to wait for another kiln in this workspace.
     pub lock_wait: Duration,
 }

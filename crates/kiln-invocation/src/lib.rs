@@ -10,6 +10,7 @@ mod message;
 mod network;
 mod rules;
 mod run;
+mod trial;
 mod workspace;
 
 pub use environment::Environment;
@@ -21,6 +22,7 @@ pub use message::{end_of_log, indented, listed};
 pub use network::Network;
 pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};
+pub use trial::{Trial, Variation};
 pub use workspace::{
     WORKSPACE_FILE, artifacts_of, find_workspace, known_names, read_usable_workspace, read_workspace,
     read_workspace_for_locking, read_workspace_for_pins, text_file,

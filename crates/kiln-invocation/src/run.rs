@@ -1,8 +1,9 @@
 //! One run: where and when it is, who is told of it, and whether it goes on.
 
-use crate::{Environment, Event, Events, InvocationError, Rules};
+use crate::{Environment, Event, Events, InvocationError, Rules, Variation};
 use kiln_record::Epoch;
 use kiln_store::{Ledger, WorkspaceLock};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ struct Shared {
     state: PathBuf,
     now: Epoch,
     source_date_epoch: Option<Epoch>,
+    variations: BTreeSet<Variation>,
     events: Events,
     stopped: AtomicBool,
     // Held while something is published: from its entry in the ledger until the index of `dist/` names it.
@@ -44,6 +46,7 @@ impl Run {
             state: environment.state.clone(),
             now: environment.now,
             source_date_epoch: environment.source_date_epoch,
+            variations: environment.trial.variations.clone(),
             events: events.clone(),
             stopped: AtomicBool::new(false),
             publishing: Mutex::new(()),
@@ -98,6 +101,12 @@ impl Run {
     #[must_use]
     pub fn source_date_epoch(&self) -> Option<Epoch> {
         self.0.source_date_epoch
+    }
+
+    /// What is other than usual around the programs that it runs; nothing, but for a trial.
+    #[must_use]
+    pub fn variations(&self) -> &BTreeSet<Variation> {
+        &self.0.variations
     }
 
     /// Who takes the events.

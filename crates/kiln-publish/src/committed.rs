@@ -3,12 +3,12 @@
 //! Whoever writes to `.kiln/` can make an entry, its record and `heads.json` fit each other. A commit that has `heads.json`
 //! says what the newest entries were then, and those must still be in the ledger.
 
-use crate::git_objects::{GitFailure, blob};
+use kiln_fetch::Checkout;
 use kiln_store::Heads;
 use std::path::Path;
 
 /// The largest `heads.json` of a commit that is read, in bytes.
-const MAX_HEADS: u64 = 16 << 20;
+const MAX_HEADS: usize = 16 << 20;
 
 /// What the newest commit says of the heads.
 pub(crate) enum Committed {
@@ -22,18 +22,13 @@ pub(crate) enum Committed {
 
 /// Reads `heads.json` of a state folder as the commit that is checked out has it.
 pub(crate) fn committed_heads(state: &Path) -> Committed {
-    if !state.ancestors().any(|folder| folder.join(".git").exists()) {
+    if Checkout::around(state).is_none() {
         return Committed::NoRepository;
     }
-    let object = format!("HEAD:./{}", Heads::FILE);
-    let bytes = match blob(state, &object, MAX_HEADS) {
-        Ok(bytes) => bytes,
-        Err(GitFailure::Nothing(_)) => return Committed::Unknown("git has no such file in HEAD".to_owned()),
-        Err(GitFailure::TooLarge(limit)) => {
-            return Committed::Unknown(format!("it has more than {limit} bytes in HEAD"));
-        }
-        Err(failure) => return Committed::Unknown(failure.to_string()),
-    };
-    Heads::from_json(&bytes, &state.join(Heads::FILE))
-        .map_or_else(|error| Committed::Unknown(format!("in HEAD: {error}")), Committed::Heads)
+    match Checkout::object(state, &format!("HEAD:./{}", Heads::FILE), MAX_HEADS) {
+        Ok(Some(bytes)) => Heads::from_json(&bytes, &state.join(Heads::FILE))
+            .map_or_else(|error| Committed::Unknown(format!("in HEAD: {error}")), Committed::Heads),
+        Ok(None) => Committed::Unknown("git has no such file in HEAD".to_owned()),
+        Err(reason) => Committed::Unknown(reason),
+    }
 }

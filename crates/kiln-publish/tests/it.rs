@@ -67,7 +67,7 @@ fn publish(sandbox: &Sandbox, text: &str) -> Record {
     }
     let sealed = publication.seal().unwrap();
     let ledger = Ledger::open(&environment.state.join("ledger"));
-    ledger.append(&record.artifact, &record, environment.now).unwrap();
+    ledger.append(&record.artifact, &record, environment.now, None).unwrap();
     sealed.place().unwrap();
     record
 }

@@ -81,6 +81,12 @@ exits! {
     NOT_REPRODUCIBLE = 11;
     /// A comparison found something that `--fail-on` names.
     DIFFERENCE_DENIED = 12;
+    /// A rebuild has the same files in another container (`kiln rebuild`, level E1).
+    REBUILT_E1 = 13;
+    /// A rebuild is the same but for what named rules bring into one form (`kiln rebuild`, level E2).
+    REBUILT_E2 = 14;
+    /// A rebuild is the same but for what an exception with a reason excuses (`kiln rebuild`, level E3).
+    REBUILT_E3 = 15;
     /// A step in a container failed.
     BUILD_STEP_FAILED = 20;
     /// The container engine cannot be reached, or refused a request.

@@ -101,7 +101,8 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, Step
         .memory(section.memory)
         .processes(PIDS)
         .output_bytes(OUTPUT_BYTES)
-        .deadline(Duration::from_secs(section.timeout.into()));
+        .deadline(Duration::from_secs(section.timeout.into()))
+        .varied(bases.run().variations(), base_of(job).definition.stated_python())?;
     let subject = format!("{artifact} {}", section.name);
     let ran = program.run(bases.engine().await?, bases.run().events(), &subject).await?;
     if !ran.ending.is_success() {

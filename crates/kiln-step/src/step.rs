@@ -22,7 +22,7 @@ use kiln_record::{
 use kiln_sbom::merge_embedded;
 use kiln_store::StatCache;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -57,6 +57,15 @@ impl StepFiles {
             steps.push(given);
         }
         Ok(Self(steps))
+    }
+
+    /// Every file of the workspace that a step is given.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let given = self.0.iter().flat_map(BTreeMap::values);
+        given.flat_map(|content| match content {
+            Content::Files(source) => Some(source.files.values()).into_iter().flatten(),
+            Content::Made(_) | Content::Crates(_) => None.into_iter().flatten(),
+        })
     }
 
     /// The step, path and tree digest of each.

@@ -65,6 +65,6 @@ impl Store {
         }
         let hex = key.hex();
         let (first, rest) = hex.split_at(2);
-        Ok(self.root().join("cache").join(kind).join(first).join(rest))
+        Ok(self.cache_folder(kind).join(first).join(rest))
     }
 }

@@ -9,7 +9,7 @@ use crate::atomic::{
     FOLDER_MODE, beside, create_private, names_in, read_bounded, remove_folder, sync_folder, write_synced,
 };
 use crate::lost::{Link, continues};
-use crate::{Head, HeadState, Heads, LostEntry, Result, StoreError};
+use crate::{Head, HeadState, Heads, LostEntry, Result, SourceLink, StoreError};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Epoch, FORMAT_VERSION, FormatVersion, Record, canonical_json};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,9 @@ pub struct LedgerEntry {
     /// The same of a whole image, the base included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_unpacked_size: Option<u64>,
+    /// The commit that it was built of. Absent where an older kiln entered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceLink>,
 }
 
 /// The history of all artifacts of a workspace.
@@ -92,7 +95,13 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::head`], if the newest entry cannot be built upon; [`StoreError::Io`].
-    pub fn append(&self, artifact: &ArtifactName, record: &Record, at: Epoch) -> Result<LedgerEntry> {
+    pub fn append(
+        &self,
+        artifact: &ArtifactName,
+        record: &Record,
+        at: Epoch,
+        source: Option<SourceLink>,
+    ) -> Result<LedgerEntry> {
         let record_json = record
             .to_json()
             .map_err(|source| StoreError::Serialize { what: format!("the record of {artifact}"), source })?;
@@ -118,6 +127,7 @@ impl Ledger {
                 archive_size: record.packed_size(),
                 unpacked_size: record.unpacked_size,
                 image_unpacked_size: record.image.as_ref().map(|image| image.unpacked_size),
+                source: source.clone(),
             };
             let entry_json = canonical_json(&entry).map_err(|source| StoreError::Serialize {
                 what: format!("an entry of {artifact}"),
@@ -200,6 +210,14 @@ impl Ledger {
             .map(|number| self.place(artifact, number))
             .transpose()?
             .and_then(|(place, _)| place.entry()))
+    }
+
+    /// One entry by its number; none if it is known to be lost. Only that one is read, as by [`Ledger::latest`].
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if it cannot be read.
+    pub fn at(&self, artifact: &ArtifactName, number: u64) -> Result<Option<LedgerEntry>> {
+        Ok(self.place(artifact, number)?.0.entry())
     }
 
     /// The number of the newest build of an artifact, whatever is left of it.

@@ -5,7 +5,7 @@
 //! never published.
 
 use crate::atomic::read_bounded;
-use crate::{Ledger, Result, StoreError, write_atomically};
+use crate::{Ledger, Result, SourceLink, StoreError, write_atomically};
 use kiln_record::{ArtifactName, Epoch, FormatVersion};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct RunDetails {
     pub at: Epoch,
     /// What the smoke check measured.
     pub smoke: Option<SmokeMeasure>,
+    /// The commit that this run was of: another than the entry's where later commits gave the same build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceLink>,
 }
 
 /// What the smoke check measured.
@@ -97,6 +100,7 @@ mod tests {
             format: RUN_DETAILS_FORMAT,
             at: Epoch::from_seconds(5).unwrap(),
             smoke: Some(SmokeMeasure { client: "kiln".to_owned(), events: Vec::new() }),
+            source: None,
         };
         ledger.put_run_details(&artifact, 1, &details).unwrap();
         details.smoke = None;

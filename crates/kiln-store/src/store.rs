@@ -18,6 +18,11 @@ pub const STORE_FORMAT: &str = "kiln-store 1";
 /// Permission bits of a blob: its content is its name, so nothing may write to it.
 const BLOB_MODE: u32 = 0o444;
 
+/// The kinds of cached values that tell what is in inputs with known digests: the same whoever asks, and no result of a
+/// build. A kind that is not listed is made anew by whoever wants all made anew.
+const OF_BLOBS: [&str; 6] =
+    ["base-layers", "image-contents", "interpreter", "registry-base", "upstream-tree", "wheel"];
+
 /// A folder of blobs and small cached values, shared by every workspace of a user. Cloning is cheap; a store may be used
 /// from many threads and processes at once.
 ///
@@ -31,6 +36,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    /// Where results are remembered that a program made; in the store's own cache if absent.
+    results: Option<PathBuf>,
     verified: Verified,
     // Made when the first file is written: a run that only reads leaves no trace.
     run: Mutex<Option<Arc<RunFolder>>>,
@@ -43,6 +50,21 @@ impl Store {
     /// [`StoreError::Format`] if a later kiln wrote it or the folder is something else; [`StoreError::Io`] if it cannot
     /// be created.
     pub fn open(root: &Path) -> Result<Self> {
+        Self::opened(root, None)
+    }
+
+    /// Opens a store for its blobs and for what is known of them, and remembers no result of an earlier run: what programs
+    /// made ([`crate::Memo`] and whatever else is not known to follow from blobs alone) is kept in the folder `results`,
+    /// which is on the store's disk.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_afresh(root: &Path, results: &Path) -> Result<Self> {
+        create_private(results)?;
+        Self::opened(root, Some(results.to_owned()))
+    }
+
+    fn opened(root: &Path, results: Option<PathBuf>) -> Result<Self> {
         create_private(root)?;
         for folder in ["blobs/sha256", "cache", "temp"] {
             let folder = root.join(folder);
@@ -52,7 +74,7 @@ impl Store {
         }
         let format = root.join("format");
         let (verified, run) = (Verified::new(&root.join("cache").join("verified")), Mutex::new(None));
-        let store = Self { inner: Arc::new(Inner { root: root.to_owned(), verified, run }) };
+        let store = Self { inner: Arc::new(Inner { root: root.to_owned(), results, verified, run }) };
         let line = format!("{STORE_FORMAT}\n");
         match read_bounded(&format, 4096)? {
             Some(text) if text == line.as_bytes() => {}
@@ -77,6 +99,14 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.inner.root
+    }
+
+    /// Where values of a kind are cached.
+    pub(crate) fn cache_folder(&self, kind: &str) -> PathBuf {
+        match &self.inner.results {
+            Some(results) if !OF_BLOBS.contains(&kind) => results.join(kind),
+            _ => self.inner.root.join("cache").join(kind),
+        }
     }
 
     /// Whether a blob is there and is what its name says: it is read the first time that it is asked for, and again only

@@ -7,6 +7,7 @@ mod bases;
 mod conformance;
 mod engine;
 mod engine_build;
+mod git;
 mod index;
 mod judges;
 mod kiln;

@@ -2,14 +2,14 @@
 
 use super::pack::{Archive, Packed};
 use super::standing::Standing;
-use crate::BuildError;
 use crate::recording::record;
+use crate::{BuildError, Expectation};
 use kiln_collect::judge;
 use kiln_guest::Bases;
 use kiln_invocation::{Ending, Event, Run, Stage, blocking};
 use kiln_publish::{documents, enter_in_index};
 use kiln_record::{Defect, Digest, Finding, Level, Record};
-use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails};
+use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SourceLink};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,17 +46,27 @@ pub(crate) struct Done {
 impl Packed {
     /// Writes record and documents, publishes everything at once and enters it in the ledger. Of what is published as it
     /// is, and is said to be what it was said to be, nothing is written.
-    pub(crate) async fn publish(self, bases: &Bases) -> Result<Done, BuildError> {
+    /// `expected` is what it must come to; `source` tells which commit it is of.
+    pub(crate) async fn publish(
+        self,
+        bases: &Bases,
+        expected: Option<Expectation>,
+        source: impl FnOnce() -> SourceLink + Send + 'static,
+    ) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
         blocking(move || {
             let (mut judgement, archive, outputs) = self.into_parts();
-            let measured = judgement.measured.take();
+            let smoke = judgement.measured.take();
+            let mut details = RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke, source: None };
             let findings = judge(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
                 Defect::new(format!("the record of {} is not one: {error}", record.artifact))
             })?;
+            if let Some(expected) = expected {
+                expected.meets(&record)?;
+            }
             let (ending, standing) = match archive {
                 Archive::Standing(standing) if standing.says(&record) => (Ending::Unchanged, *standing),
                 archive => {
@@ -65,12 +75,14 @@ impl Packed {
                         Archive::Written(publication) => publication,
                         Archive::Standing(standing) => standing.keep(&run)?,
                     };
-                    (Ending::Published, publish(&run, publication, record)?)
+                    let link = source();
+                    let published = publish(&run, publication, record, link.clone())?;
+                    details.source = Some(link);
+                    (Ending::Published, published)
                 }
             };
             let Standing { entry, record, files } = standing;
-            if measured.is_some() {
-                let details = RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke: measured };
+            if details.smoke.is_some() || details.source.is_some() {
                 run.ledger().put_run_details(&record.artifact, entry.number, &details)?;
             }
             let loud = findings.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
@@ -83,7 +95,12 @@ impl Packed {
 }
 
 /// Adds the documents to the archive, and publishes and enters all of it.
-fn publish(run: &Run, mut publication: Publication, record: Record) -> Result<Standing, BuildError> {
+fn publish(
+    run: &Run,
+    mut publication: Publication,
+    record: Record,
+    source: SourceLink,
+) -> Result<Standing, BuildError> {
     let outputs = record.outputs.iter().map(|output| (output.file_name.clone(), output.digest));
     let mut files: BTreeMap<String, Digest> = outputs.collect();
     for (file_name, bytes) in documents(&record)? {
@@ -93,7 +110,7 @@ fn publish(run: &Run, mut publication: Publication, record: Record) -> Result<St
     let sealed = publication.seal()?;
     // From here on nothing stops but the end of the process, and the next command does what is then left to do.
     let _turn = run.publishing_turn()?;
-    let entry = enter(run, &record, files.get("record.json"))?;
+    let entry = enter(run, &record, files.get("record.json"), source)?;
     sealed.place()?;
     // If the index cannot be written now, it cannot be at the end of the run either, which says so.
     let _ = enter_in_index(run.dist(), &record, entry.record);
@@ -102,10 +119,15 @@ fn publish(run: &Run, mut publication: Publication, record: Record) -> Result<St
 
 /// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result is
 /// no new build.
-fn enter(run: &Run, record: &Record, digest: Option<&Digest>) -> Result<LedgerEntry, BuildError> {
+fn enter(
+    run: &Run,
+    record: &Record,
+    digest: Option<&Digest>,
+    source: SourceLink,
+) -> Result<LedgerEntry, BuildError> {
     let ledger = run.ledger();
     match ledger.latest(&record.artifact)? {
         Some(latest) if Some(&latest.record) == digest => Ok(latest),
-        _ => Ok(ledger.append(&record.artifact, record, run.now())?),
+        _ => Ok(ledger.append(&record.artifact, record, run.now(), Some(source))?),
     }
 }

@@ -1,5 +1,6 @@
 //! `kiln build`.
 
+use super::again::read;
 use crate::args::{Build, Format};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -7,10 +8,11 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals, transformations};
 use kiln_audit::format_size;
-use kiln_build::{ArtifactResult, BuildReport, BuildRequest, build};
+use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Expectation, build};
 use kiln_invocation::Ending;
 use kiln_publish::IndexResult;
-use kiln_record::{Exit, Level, RunError, exit};
+use kiln_rebuild::Expected;
+use kiln_record::{ArtifactName, Exit, Level, RunError, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -24,8 +26,11 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     if let Some(jobs) = command.jobs {
         environment.jobs = usize::from(jobs);
     }
-    let request =
-        BuildRequest { artifacts: (!command.all).then(|| command.artifacts.clone()), force: command.force };
+    let request = BuildRequest {
+        artifacts: (!command.all).then(|| command.artifacts.clone()),
+        force: command.force,
+        expected: expected(command)?,
+    };
     let start = Instant::now();
     let progress = Progress::new(printer);
     let events = progress.events();
@@ -77,6 +82,25 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
         Failure::from(error).print(printer);
     }
     Ok(code)
+}
+
+/// What artifacts must come to.
+fn expected(command: &Build) -> Result<BTreeMap<ArtifactName, Expectation>, Failure> {
+    let mut all = BTreeMap::new();
+    for file in &command.expect {
+        let label = file.display().to_string();
+        let (expected, _) = read(file, &label)?;
+        let Expected { artifact, outputs, tree, record, .. } = expected;
+        if !command.all && !command.artifacts.contains(&artifact) {
+            return Err(Failure::usage(format!("{label} is of {artifact}, which is not to be built"))
+                .hint(format!("name it: kiln build {artifact} --expect {label}")));
+        }
+        let other = all.insert(artifact.clone(), Expectation { label: label.clone(), outputs, tree, record });
+        if let Some(other) = other {
+            return Err(Failure::usage(format!("{label} and {} are both of {artifact}", other.label)));
+        }
+    }
+    Ok(all)
 }
 
 /// The reason that a person would deal with first, as `docs/findings.md` says: what is wrong in a file that was written,

@@ -8,7 +8,7 @@ use crate::signals;
 use kiln_audit::format_size;
 use kiln_publish::{artifacts_with_history, history, read_histories, resolve};
 use kiln_record::{ArtifactName, Digest, Exit, Record, exit};
-use kiln_store::LedgerEntry;
+use kiln_store::{LedgerEntry, SourceLink};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -154,5 +154,10 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String
         entry.at,
         format_size(entry.archive_size),
         format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
-    )
+    ) + &entry
+        .source
+        .as_ref()
+        .and_then(SourceLink::commit)
+        .map(|commit| format!("        {commit}\n"))
+        .unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod again;
 pub(crate) mod approve;
 pub(crate) mod build;
 pub(crate) mod cross_check;
@@ -8,12 +9,15 @@ pub(crate) mod explain;
 pub(crate) mod explain_build;
 pub(crate) mod explain_document;
 pub(crate) mod export;
+pub(crate) mod find;
 pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod lock_artifact;
 pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod rebuild;
+pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;

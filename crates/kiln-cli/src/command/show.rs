@@ -11,7 +11,7 @@ use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
     ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Record, exit,
 };
-use kiln_store::RunDetails;
+use kiln_store::{RunDetails, SourceLink};
 use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<Exit, Failure> {
@@ -27,6 +27,7 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
     printer.data(&text(&build.record, build.known, command.files, printer));
     if let Some(run) = &build.run {
+        printer.data(&run.source.as_ref().map(|source| made_of(source, printer)).unwrap_or_default());
         printer.data(&measured(run, printer));
     }
     Ok(exit::SUCCESS)
@@ -301,6 +302,27 @@ fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&s
     if more > 0 {
         line("", &format!("and {more} more paths with another mode or owner, or removed: --format json"));
     }
+}
+
+/// The commit that the latest run was of; it is no part of the record.
+fn made_of(source: &SourceLink, printer: Printer) -> String {
+    let head = printer.on_stdout(Style::Strong, "made of (not part of the record)");
+    let mut text = format!("\n{head}\n  {source}\n");
+    let Some(commit) = source.commit() else { return text };
+    let repository = commit.repository.as_deref().unwrap_or("no remote");
+    text.push_str(&format!("  {repository}, folder {}\n  {}\n", commit.workspace, commit.commit));
+    for (folder, tree) in &commit.trees {
+        let held = if commit.source_is_committed { "is this tree" } else { "is not this tree" };
+        text.push_str(&format!("  {folder} {held} of the commit: {tree}\n"));
+    }
+    for path in &commit.changed_paths {
+        text.push_str(&format!("  differs: {path}\n"));
+    }
+    let more = commit.changed.saturating_sub(commit.changed_paths.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("  and {more} more\n"));
+    }
+    text
 }
 
 /// What the latest run measured; it is no part of the record.

@@ -11,7 +11,7 @@ use super::container::Container;
 use super::{Docker, status};
 use crate::archive::{stream_of_writer, write_inputs};
 use crate::lines::Capture;
-use crate::run::User;
+use crate::run::{Surroundings, User};
 use crate::{EngineError, GuestPath, InputTree, Limits, Line, RunOutcome, RunSpec, Stream};
 use bollard::container::LogOutput;
 use bollard::errors::Error as BollardError;
@@ -50,6 +50,7 @@ pub(super) struct Job {
     scratch: Vec<GuestPath>,
     shared_memory: bool,
     pub(super) limits: Limits,
+    surroundings: Surroundings,
     /// How the engine is to tell whether the program works; not at all if absent.
     pub(super) health: Option<HealthConfig>,
 }
@@ -89,6 +90,7 @@ impl Docker {
             scratch,
             shared_memory,
             limits,
+            surroundings,
             ..
         } = spec;
         let job = Job {
@@ -104,6 +106,7 @@ impl Docker {
             scratch,
             shared_memory,
             limits,
+            surroundings,
             health: None,
         };
         Ok((job, inputs))
@@ -173,9 +176,9 @@ impl Docker {
         outputs: Vec<GuestPath>,
         at_input: bool,
     ) -> Result<(), EngineError> {
-        let user = job.user;
+        let (user, time) = (job.user, job.surroundings.input_time);
         let (body, thread) =
-            stream_of_writer(move |writer| write_inputs(inputs, &outputs, user, at_input, writer));
+            stream_of_writer(move |writer| write_inputs(inputs, &outputs, user, at_input, time, writer));
         let options = UploadToContainerOptionsBuilder::new().path(to).build();
         let sent = self
             .shared
@@ -408,6 +411,7 @@ impl Job {
             // We read the output as it comes; a second copy in the engine's log would only fill its disk.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ulimits: Some(self.ulimits()),
+            cpuset_cpus: self.surroundings.processors.clone(),
             ..limited(&self.limits)
         };
         ContainerCreateBody {
@@ -450,7 +454,7 @@ impl Job {
     fn bare(&self, docker: &Docker, host: HostConfig) -> ContainerCreateBody {
         ContainerCreateBody {
             image: Some(self.image_id.clone()),
-            hostname: Some("kiln".to_owned()),
+            hostname: Some(self.surroundings.host_name.clone()),
             labels: Some(docker.labels(&self.name).into_iter().collect()),
             healthcheck: Some(untested()),
             host_config: Some(host),

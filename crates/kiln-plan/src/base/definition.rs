@@ -136,6 +136,12 @@ impl File {
 }
 
 impl BaseDefinition {
+    /// The path of its Python, if the definition says where that is.
+    #[must_use]
+    pub fn stated_python(&self) -> Option<&str> {
+        Some(self.image.python.as_str()).filter(|python| python.starts_with('/'))
+    }
+
     /// What the definition of a base may say.
     #[cfg(feature = "schema")]
     #[must_use]

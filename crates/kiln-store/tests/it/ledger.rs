@@ -52,7 +52,7 @@ pub(crate) fn record(archive: &[u8]) -> Record {
 pub(crate) fn ledger_of(folder: &Path, builds: &[&[u8]]) -> Ledger {
     let ledger = Ledger::open(&folder.join("ledger"));
     for (second, archive) in (0..).zip(builds) {
-        ledger.append(&artifact(), &record(archive), Epoch::from_seconds(second).unwrap()).unwrap();
+        ledger.append(&artifact(), &record(archive), Epoch::from_seconds(second).unwrap(), None).unwrap();
     }
     ledger
 }
@@ -97,7 +97,10 @@ fn a_killed_append_is_ignored_and_swept() {
     fs_err::create_dir(&unfinished).unwrap();
     fs_err::write(unfinished.join("entry.json"), b"{\"format\":").unwrap();
     assert_eq!(ledger.entries(&artifact()).unwrap().len(), 1);
-    assert_eq!(ledger.append(&artifact(), &record(b"2"), Epoch::from_seconds(9).unwrap()).unwrap().number, 2);
+    assert_eq!(
+        ledger.append(&artifact(), &record(b"2"), Epoch::from_seconds(9).unwrap(), None).unwrap().number,
+        2
+    );
     assert_eq!(ledger.sweep().unwrap(), 1);
     let expected = ["000001/entry.json", "000001/record.json", "000002/entry.json", "000002/record.json"];
     assert_eq!(files_below(&ledger.root().join("web")), expected);
@@ -111,7 +114,7 @@ fn appends_side_by_side_each_get_a_number() {
         for n in 0..4_u8 {
             let ledger = &ledger;
             scope.spawn(move || {
-                ledger.append(&artifact(), &record(&[n]), Epoch::from_seconds(0).unwrap()).unwrap()
+                ledger.append(&artifact(), &record(&[n]), Epoch::from_seconds(0).unwrap(), None).unwrap()
             });
         }
     });

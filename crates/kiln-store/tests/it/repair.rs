@@ -38,7 +38,7 @@ fn repaired(ledger: &Ledger, records: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Ve
 
 fn append(ledger: &Ledger, archive: &[u8]) -> Result<u64, StoreError> {
     let at = Epoch::from_seconds(50).unwrap();
-    ledger.append(&artifact(), &record(archive), at).map(|entry| entry.number)
+    ledger.append(&artifact(), &record(archive), at, None).map(|entry| entry.number)
 }
 
 #[test]

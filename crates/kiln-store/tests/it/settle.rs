@@ -30,7 +30,7 @@ fn written(dist: &Path, archive: &[u8]) -> Publication {
 }
 
 fn enter(ledger: &Ledger, archive: &[u8]) {
-    ledger.append(&artifact(), &record(archive), Epoch::from_seconds(NOW).unwrap()).unwrap();
+    ledger.append(&artifact(), &record(archive), Epoch::from_seconds(NOW).unwrap(), None).unwrap();
 }
 
 /// Publishes until a moment, at which the process ends.

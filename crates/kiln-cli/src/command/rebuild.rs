@@ -1,0 +1,251 @@
+//! `kiln rebuild`.
+
+use super::again::{Call, built};
+use crate::args::Format;
+use crate::args_again::Rebuild;
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use crate::progress::Progress;
+use crate::signals;
+use kiln_rebuild::{Comparison, EntryDifference, Level, RebuildError, Varied, compare, vary};
+use kiln_record::{Exit, exit};
+use kiln_store::Store;
+use serde::Serialize;
+
+/// How many differences are shown to a person.
+const SHOWN: usize = 20;
+
+pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Result<Exit, Failure> {
+    let named = call.named(&command.build)?;
+    let (source, scratch, remarks) = call.place(&named, command.source.as_deref())?;
+    for remark in &remarks {
+        printer.problem(&format!("{}: {remark}", printer.on_stderr(Style::Warn, "warning")));
+    }
+    printer.talk(&format!("building {} again from {source}", named.expected.label));
+    let progress = Progress::new(printer);
+    let (scratch, rebuilt) = built(scratch, &named.expected, &progress)?;
+    let published = command.against.as_deref().or(named.file.as_deref());
+    let store = Store::open(&scratch.environment().store).map_err(RebuildError::from)?;
+    let comparison = compare(&named.expected, published, &rebuilt, &store)?;
+    let varied = match command.vary {
+        true => {
+            let (events, expected) = (progress.events(), named.expected.clone());
+            let vary =
+                move |engine| async move { vary(&scratch, &expected, &rebuilt, &events, engine).await };
+            Some(signals::run(|engine| Box::pin(vary(engine)))?)
+        }
+        false => None,
+    };
+    drop(progress);
+    let document = Document {
+        format: "1.0",
+        build: &named.expected.label,
+        artifact: named.expected.artifact.as_str(),
+        against: published.map(|file| file.display().to_string()),
+        source: source.to_string(),
+        remarks: &remarks,
+        level: comparison.level.as_str(),
+        meaning: comparison.level.meaning(),
+        expected: comparison.expected.map(|digest| digest.to_string()),
+        found: comparison.found.map(|digest| digest.to_string()),
+        differences: comparison.differences.iter().map(Difference::from).collect(),
+        stabilised: comparison
+            .stabilised
+            .iter()
+            .map(|one| Stabilised { rule: one.rule, files: one.files })
+            .collect(),
+        record_keys: &comparison.record_keys,
+        not_compared: &comparison.not_compared,
+        varied: varied.as_ref().map(VariedDocument::from),
+    };
+    match call.global.format {
+        Format::Json => printer.data(&super::document(&document)?),
+        Format::Human => printer.data(&text(&document, &comparison, printer)),
+        Format::Markdown => printer.data(&markdown(&document)),
+    }
+    Ok(match varied {
+        Some(varied) if !varied.guilty.is_empty() && comparison.level == Level::E0 => exit::NOT_REPRODUCIBLE,
+        _ => comparison.level.exit(),
+    })
+}
+
+/// The document of `--format json`. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
+    format: &'static str,
+    /// What was named.
+    build: &'a str,
+    artifact: &'a str,
+    /// The file that was judged, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<String>,
+    /// What it was built from.
+    source: String,
+    /// What the source lacks of what was built.
+    remarks: &'a [String],
+    /// `E0` to `E3`, or `X`.
+    level: &'static str,
+    meaning: &'static str,
+    /// The digest of what was published.
+    expected: Option<String>,
+    /// The digest of what was built.
+    found: Option<String>,
+    differences: Vec<Difference<'a>>,
+    /// The rules that were needed, with the number of files.
+    stabilised: Vec<Stabilised>,
+    /// The keys in which the records differ.
+    record_keys: &'a [String],
+    not_compared: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    varied: Option<VariedDocument<'a>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Difference<'a> {
+    /// Empty for the container.
+    path: &'a str,
+    how: &'a str,
+    component: Option<&'a str>,
+    /// Why it does not count, if it does not.
+    excused: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Stabilised {
+    rule: &'static str,
+    files: usize,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct VariedDocument<'a> {
+    varied: Vec<&'static str>,
+    not_varied: Vec<NotVaried<'a>>,
+    /// What the result depends on.
+    depends_on: Vec<Guilty<'a>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct NotVaried<'a> {
+    what: &'a str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Guilty<'a> {
+    /// Several where only all of them together show; `time-or-chance` where nothing was varied.
+    variations: Vec<&'static str>,
+    first: Difference<'a>,
+    entries: usize,
+}
+
+impl<'a> From<&'a EntryDifference> for Difference<'a> {
+    fn from(one: &'a EntryDifference) -> Self {
+        Self {
+            path: &one.path,
+            how: &one.how,
+            component: one.component.as_deref(),
+            excused: one.excused.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Varied> for VariedDocument<'a> {
+    fn from(report: &'a Varied) -> Self {
+        let guilty = report.guilty.iter().map(|one| Guilty {
+            variations: match one.variations.as_slice() {
+                [] => vec!["time-or-chance"],
+                some => some.iter().map(|variation| variation.as_str()).collect(),
+            },
+            first: Difference::from(&one.first),
+            entries: one.entries,
+        });
+        Self {
+            varied: report.varied.iter().map(|variation| variation.as_str()).collect(),
+            not_varied: report.not_varied.iter().map(|(what, why)| NotVaried { what, why }).collect(),
+            depends_on: guilty.collect(),
+        }
+    }
+}
+
+fn text(document: &Document<'_>, comparison: &Comparison, printer: Printer) -> String {
+    let style = if comparison.level == Level::E0 { Style::Good } else { Style::Bad };
+    let level = printer.on_stdout(style, &comparison.level.to_string());
+    let mut text = format!("{}: {level}\n", document.build);
+    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+    line("source", &document.source);
+    if let Some(against) = &document.against {
+        line("judged", against);
+    }
+    line("published", document.expected.as_deref().unwrap_or("not known"));
+    line("rebuilt", document.found.as_deref().unwrap_or("nothing"));
+    if !document.record_keys.is_empty() {
+        line("record", &format!("differs in {}", document.record_keys.join(", ")));
+    }
+    for one in &document.stabilised {
+        line("rule", &format!("{} was needed for {} files", one.rule, one.files));
+    }
+    for one in document.differences.iter().take(SHOWN) {
+        line("differs", &difference(one));
+    }
+    if document.differences.len() > SHOWN {
+        line("", &format!("and {} more: --format json", document.differences.len() - SHOWN));
+    }
+    for one in document.not_compared {
+        line("not compared", one);
+    }
+    let Some(varied) = &document.varied else { return text };
+    line("varied", &varied.varied.join(", "));
+    for one in &varied.depends_on {
+        line("depends on", &format!("{}: {}", one.variations.join(" with "), difference(&one.first)));
+    }
+    if varied.depends_on.is_empty() && !varied.varied.is_empty() {
+        line("depends on", "none of these, and not on the time that passed");
+    }
+    for one in &varied.not_varied {
+        line("not varied", &format!("{}: {}", one.what, one.why));
+    }
+    text
+}
+
+fn difference(one: &Difference<'_>) -> String {
+    let path = if one.path.is_empty() { "the container" } else { one.path };
+    let component = one.component.map(|component| format!(" of {component}")).unwrap_or_default();
+    let excused = one.excused.map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("{path}{component}: {}{excused}", one.how)
+}
+
+fn markdown(document: &Document<'_>) -> String {
+    let code = |text: &str| format!("`{}`", text.replace(['`', '|', '\n', '\r'], " "));
+    let mut text = format!("### Rebuild of {}: {}\n\n", code(document.build), document.level);
+    text.push_str(&format!("{}, from {}.\n\n", document.meaning, code(&document.source)));
+    text.push_str("| | digest |\n|---|---|\n");
+    for (what, digest) in [("published", &document.expected), ("rebuilt", &document.found)] {
+        text.push_str(&format!("| {what} | {} |\n", code(digest.as_deref().unwrap_or("not known"))));
+    }
+    let mut list = |head: &str, items: Vec<String>| {
+        if !items.is_empty() {
+            let items: String = items.iter().map(|item| format!("- {item}\n")).collect();
+            text.push_str(&format!("\n**{head}**\n\n{items}"));
+        }
+    };
+    list("Differences", document.differences.iter().take(SHOWN).map(|one| code(&difference(one))).collect());
+    list("Not compared", document.not_compared.iter().map(|one| code(one)).collect());
+    if let Some(varied) = &document.varied {
+        let guilty = |one: &Guilty<'_>| {
+            format!("{}: {}", one.variations.join(" with "), code(&difference(&one.first)))
+        };
+        list("Varied", varied.varied.iter().map(|one| (*one).to_owned()).collect());
+        list("Depends on", varied.depends_on.iter().map(guilty).collect());
+        list(
+            "Not varied",
+            varied.not_varied.iter().map(|one| format!("{}: {}", one.what, one.why)).collect(),
+        );
+    }
+    text
+}

@@ -1,0 +1,309 @@
+//! How equal two builds are: byte for byte, or by which named rules.
+
+use crate::content::Contents;
+use crate::stabilise::{Rule, same_under};
+use crate::{Expected, RebuildError, Rebuilt};
+use kiln_collect::{how_differ, tree_of_archive};
+use kiln_record::{Code, Digest, Entry, Exit, Hasher, Level as FindingLevel, Record, Tree, TreePath, exit};
+use kiln_store::Store;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+
+/// How equal a rebuild is to what it was made after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every published file has the same bytes.
+    E0,
+    /// The same files, links and modes, in another container.
+    E1,
+    /// The same but for what named rules bring into one form.
+    E2,
+    /// The same but for files of which a policy's exception says, with a reason, that they are not reproducible.
+    E3,
+    /// Something differs that nothing explains.
+    X,
+}
+
+impl Level {
+    /// Its name in output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::E0 => "E0",
+            Self::E1 => "E1",
+            Self::E2 => "E2",
+            Self::E3 => "E3",
+            Self::X => "X",
+        }
+    }
+
+    /// What it means, as a clause.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::E0 => "identical bytes",
+            Self::E1 => "identical files in another container",
+            Self::E2 => "identical but for what named rules bring into one form",
+            Self::E3 => "identical but for what an exception with a reason excuses",
+            Self::X => "different",
+        }
+    }
+
+    /// The exit code of a command that found it.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::E0 => exit::SUCCESS,
+            Self::E1 => exit::REBUILT_E1,
+            Self::E2 => exit::REBUILT_E2,
+            Self::E3 => exit::REBUILT_E3,
+            Self::X => exit::NOT_REPRODUCIBLE,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.as_str(), self.meaning())
+    }
+}
+
+/// An entry that is not the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryDifference {
+    /// Its path; empty for the container itself.
+    pub path: String,
+    /// How it differs, as a clause: what was published comes first.
+    pub how: String,
+    /// What owns it in the rebuild, if it is there.
+    pub component: Option<String>,
+    /// The rule or the exception's reason by which it does not count.
+    pub excused: Option<String>,
+}
+
+/// A rule that was needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stabilised {
+    /// Its name.
+    pub rule: &'static str,
+    /// How many files it was needed for.
+    pub files: usize,
+}
+
+/// What a comparison told.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// How equal they are.
+    pub level: Level,
+    /// What was published, by its digest.
+    pub expected: Option<Digest>,
+    /// What was built, by its digest.
+    pub found: Option<Digest>,
+    /// What differs, in path order; what nothing excuses comes first.
+    pub differences: Vec<EntryDifference>,
+    /// The rules that were needed.
+    pub stabilised: Vec<Stabilised>,
+    /// The keys in which the records differ; none if they are the same or there is none.
+    pub record_keys: Vec<String>,
+    /// What was not compared, and why.
+    pub not_compared: Vec<String>,
+}
+
+/// Holds a rebuild against what was published. `published` is a file that is said to be that: it is judged by its own bytes.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn compare(
+    expected: &Expected,
+    published: Option<&Path>,
+    rebuilt: &Rebuilt,
+    store: &Store,
+) -> Result<Comparison, RebuildError> {
+    let record = &rebuilt.record;
+    let found = record.archive().map(|output| output.digest);
+    let of_expected = record.archive().and_then(|output| expected.outputs.get(&output.file_name)).copied();
+    let of_file = published.map(digest_of).transpose()?;
+    let mut comparison = Comparison {
+        level: Level::E0,
+        expected: of_file.or(of_expected),
+        found,
+        differences: Vec::new(),
+        stabilised: Vec::new(),
+        record_keys: expected.record.as_ref().map(|other| record_keys(other, record)).unwrap_or_default(),
+        not_compared: Vec::new(),
+    };
+    if expected.record.is_none() {
+        comparison.not_compared.push("the record: provenance does not have it".to_owned());
+    }
+    let same = match of_file {
+        Some(digest) => record.outputs.iter().any(|output| output.digest == digest),
+        None => {
+            record.outputs.len() == expected.outputs.len()
+                && record
+                    .outputs
+                    .iter()
+                    .all(|output| expected.outputs.get(&output.file_name) == Some(&output.digest))
+        }
+    };
+    if same {
+        return Ok(comparison);
+    }
+    let now = record.to_tree();
+    // What a file holds is what counts, and not what its record says of it; of an image only the record tells.
+    let known = of_file.is_none_or(|digest| expected.outputs.values().any(|known| *known == digest));
+    let before = match published.map(tree_of_archive) {
+        Some(Ok(tree)) => Some(tree),
+        _ => expected.record.as_ref().filter(|_| known).map(Record::to_tree),
+    };
+    let tree = before.as_ref().map(Tree::digest).or((known && of_file.is_none()).then_some(expected.tree));
+    let around_is_same = match (&expected.record, &record.image) {
+        (_, None) => true,
+        (Some(other), Some(image)) => other.image.as_ref().is_some_and(|other| {
+            (&other.base, &other.runs, &other.attributes, &other.removed)
+                == (&image.base, &image.runs, &image.attributes, &image.removed)
+        }),
+        (None, Some(_)) => false,
+    };
+    if tree == Some(now.digest()) && around_is_same {
+        comparison.level = Level::E1;
+        comparison.differences.push(container(published, &rebuilt.folder, record));
+        return Ok(comparison);
+    }
+    comparison.level = Level::X;
+    let Some(before) = before else {
+        let why = match tree {
+            Some(tree) => format!("its files have tree digest {tree} there and {} here", now.digest()),
+            None => "it is no zip, and no record describes it".to_owned(),
+        };
+        comparison
+            .not_compared
+            .push(format!("file by file: nothing lists the files that were published ({why})"));
+        return Ok(comparison);
+    };
+    let archive = record.archive().map(|output| rebuilt.folder.join(&output.file_name));
+    let mut then = Contents::new(published, store);
+    let mut here = Contents::new(archive.as_deref(), store);
+    let mut judge = Judge { record, rules: BTreeMap::new() };
+    let paths: BTreeSet<&TreePath> = before.iter().chain(now.iter()).map(|(path, _)| path).collect();
+    for path in paths {
+        let pair = (before.get(path), now.get(path));
+        if pair.0 != pair.1 {
+            comparison.differences.push(judge.difference(path, pair, &mut then, &mut here));
+        }
+    }
+    if !around_is_same {
+        comparison.differences.push(EntryDifference {
+            path: String::new(),
+            how: "the image has another base, or other settings, owners or modes".to_owned(),
+            component: None,
+            excused: None,
+        });
+    }
+    comparison.stabilised =
+        judge.rules.iter().map(|(rule, files)| Stabilised { rule: rule.as_str(), files: *files }).collect();
+    let ruled: usize = judge.rules.values().sum();
+    if comparison.differences.iter().all(|difference| difference.excused.is_some()) {
+        comparison.level = if ruled == comparison.differences.len() { Level::E2 } else { Level::E3 };
+    }
+    comparison.differences.sort_by_key(|difference| difference.excused.is_some());
+    Ok(comparison)
+}
+
+/// Judges entries that differ.
+struct Judge<'a> {
+    record: &'a Record,
+    /// How many files each rule was needed for.
+    rules: BTreeMap<Rule, usize>,
+}
+
+impl Judge<'_> {
+    fn difference(
+        &mut self,
+        path: &TreePath,
+        pair: (Option<&Entry>, Option<&Entry>),
+        then: &mut Contents<'_>,
+        here: &mut Contents<'_>,
+    ) -> EntryDifference {
+        let owner = self.record.files.iter().find(|file| file.path == *path).map(|file| &file.component);
+        let mut excused = owner.and_then(|owner| self.exception(owner.name()));
+        let how = match pair {
+            (Some(_), None) => "it is not in the rebuild".to_owned(),
+            (None, _) => "it is in the rebuild only".to_owned(),
+            (
+                Some(before @ Entry::File { digest, mode, .. }),
+                Some(after @ Entry::File { digest: other, mode: now, .. }),
+            ) => {
+                if digest == other {
+                    format!("its mode was {mode} and is {now}")
+                } else {
+                    match (then.of(path, before), here.of(path, after)) {
+                        (Some(a), Some(b)) => {
+                            if mode == now
+                                && let Some(rule) = same_under(path.as_str(), &a, &b)
+                            {
+                                *self.rules.entry(rule).or_default() += 1;
+                                excused = Some(format!("the rule {}", rule.as_str()));
+                            }
+                            how_differ(&a, &b)
+                        }
+                        _ => format!("its digest was {digest} and is {other} (what it was is not to be had)"),
+                    }
+                }
+            }
+            (Some(_), Some(_)) => "it is a link, or leads elsewhere, in one of them".to_owned(),
+        };
+        EntryDifference { path: path.to_string(), how, component: owner.map(ToString::to_string), excused }
+    }
+
+    /// The reason of an exception that says that what made this is not reproducible.
+    fn exception(&self, maker: &str) -> Option<String> {
+        let finding = self.record.findings.iter().find(|finding| {
+            matches!(finding.code, Code::StepNotReproducible | Code::SdistNotReproducible)
+                && finding.level == FindingLevel::Note
+                && finding.subject == maker
+        })?;
+        // What the policy adds when it excuses a finding; a level that was merely lowered has no reason.
+        finding.cause.split_once("; accepted").map(|(_, reason)| format!("accepted{reason}"))
+    }
+}
+
+/// The first byte in which two containers of one tree differ.
+fn container(published: Option<&Path>, folder: &Path, record: &Record) -> EntryDifference {
+    let ours = record.archive().and_then(|output| fs_err::read(folder.join(&output.file_name)).ok());
+    let theirs = published.and_then(|file| fs_err::read(file).ok());
+    let how = match (theirs, ours) {
+        (Some(a), Some(b)) => how_differ(&a, &b),
+        _ => "the container differs; where is not known without the file that was published".to_owned(),
+    };
+    EntryDifference {
+        path: String::new(),
+        how,
+        component: None,
+        excused: Some("the files are the same".to_owned()),
+    }
+}
+
+/// The keys of two records that differ.
+fn record_keys(a: &Record, b: &Record) -> Vec<String> {
+    let value = |record: &Record| match serde_json::to_value(record) {
+        Ok(serde_json::Value::Object(object)) => object,
+        _ => serde_json::Map::new(),
+    };
+    let (a, b) = (value(a), value(b));
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    keys.into_iter().filter(|key| a.get(*key) != b.get(*key)).cloned().collect()
+}
+
+fn digest_of(file: &Path) -> Result<Digest, RebuildError> {
+    let mut file = fs_err::File::open(file)?;
+    let mut hasher = Hasher::default();
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&piece[..length]),
+        }
+    }
+}

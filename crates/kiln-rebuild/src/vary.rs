@@ -1,0 +1,222 @@
+//! Builds again under other surroundings than usual, and finds those that a result depends on.
+//!
+//! Everything is varied at once first: where nothing shows, two builds tell it. Otherwise one build varies nothing but the
+//! time, and what differs in that depends on the clock or on chance. For the rest, sets of variations are halved until one
+//! remains, each half for itself, so that several causes are found.
+
+use crate::{EntryDifference, Expected, RebuildError, Rebuilt, Scratch, rebuild};
+use kiln_guest::EngineSlot;
+use kiln_invocation::{Events, Variation, read_usable_workspace};
+use kiln_plan::{BaseChoice, Manifest};
+use kiln_record::{ArtifactName, Entry, Record, TreePath};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A second build begins at least so much later, so that a clock in what is made shows.
+const PAUSE: Duration = Duration::from_millis(1100);
+
+/// Something that a result depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guilty {
+    /// The variation; several where only all of them together show; none for the time that passed.
+    pub variations: Vec<Variation>,
+    /// The first entry that differs.
+    pub first: EntryDifference,
+    /// How many entries differ.
+    pub entries: usize,
+}
+
+/// What varying told.
+#[derive(Clone, Debug)]
+pub struct Varied {
+    /// What was varied.
+    pub varied: Vec<Variation>,
+    /// What was not, and why.
+    pub not_varied: Vec<(String, String)>,
+    /// What the result depends on; nothing if it came out the same.
+    pub guilty: Vec<Guilty>,
+}
+
+/// What no run of this kiln varies, and why.
+const NEVER: [(&str, &str); 5] = [
+    (
+        "wall clock",
+        "the builds ran one after the other, at later times; no other date is set for the programs",
+    ),
+    ("build folder", "the folders of a step are part of its definition"),
+    ("engine and storage driver", "all builds used the one engine that is configured"),
+    ("kernel and processor", "all builds ran on this machine"),
+    ("kiln's own process", "it was one process; what it writes does not depend on its surroundings by rule"),
+];
+
+/// Builds an artifact under variations, and compares with `baseline`, which was built under none.
+///
+/// # Errors
+/// As [`rebuild`].
+pub async fn vary(
+    scratch: &Scratch,
+    expected: &Expected,
+    baseline: &Rebuilt,
+    events: &Events,
+    engine: EngineSlot,
+) -> Result<Varied, RebuildError> {
+    let (varied, not_varied) = applicable(scratch, &expected.artifact)?;
+    let trial = Trial { scratch, expected, baseline: &baseline.record, events, engine };
+    let all: BTreeSet<Variation> = varied.iter().copied().collect();
+    let mut report = Varied { varied, not_varied, guilty: Vec::new() };
+    tokio::time::sleep(PAUSE).await;
+    if trial.differing(&all, &BTreeSet::new()).await?.is_empty() {
+        return Ok(report);
+    }
+    let by_time = trial.differing(&BTreeSet::new(), &BTreeSet::new()).await?;
+    report.guilty.extend(guilty(Vec::new(), &by_time));
+    let known: BTreeSet<TreePath> = by_time.into_keys().collect();
+    let mut found = trial.halved(report.varied.clone(), &known, None).await?;
+    report.guilty.append(&mut found);
+    Ok(report)
+}
+
+type Differing = BTreeMap<TreePath, EntryDifference>;
+
+struct Trial<'a> {
+    scratch: &'a Scratch,
+    expected: &'a Expected,
+    baseline: &'a Record,
+    events: &'a Events,
+    engine: EngineSlot,
+}
+
+impl Trial<'_> {
+    /// The entries that differ from the baseline under some variations, but for those that differ anyway.
+    async fn differing(
+        &self,
+        variations: &BTreeSet<Variation>,
+        known: &BTreeSet<TreePath>,
+    ) -> Result<Differing, RebuildError> {
+        let engine = EngineSlot::clone(&self.engine);
+        let built = rebuild(self.scratch, self.expected, variations, self.events, engine).await?;
+        let mut differing = differences(self.baseline, &built.record);
+        differing.retain(|path, _| !known.contains(path));
+        // Each build has folders of its own, which nothing needs any more.
+        if let Some(folder) = built.folder.ancestors().nth(2) {
+            fs_err::remove_dir_all(folder)?;
+        }
+        Ok(differing)
+    }
+
+    /// What of a set the result depends on. `shown` is what differs under all of it, if that was tried.
+    fn halved<'f>(
+        &'f self,
+        set: Vec<Variation>,
+        known: &'f BTreeSet<TreePath>,
+        shown: Option<Differing>,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Guilty>, RebuildError>> + 'f>> {
+        Box::pin(async move {
+            let shown = match shown {
+                Some(shown) => shown,
+                None => self.differing(&set.iter().copied().collect(), known).await?,
+            };
+            if shown.is_empty() || set.len() <= 1 {
+                return Ok(guilty(set, &shown).into_iter().collect());
+            }
+            let mut found = Vec::new();
+            for half in set.chunks(set.len().div_ceil(2)) {
+                found.extend(self.halved(half.to_vec(), known, None).await?);
+            }
+            // Neither half shows it alone.
+            if found.is_empty() {
+                found.extend(guilty(set, &shown));
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn guilty(variations: Vec<Variation>, differing: &Differing) -> Option<Guilty> {
+    let first = differing.values().next()?.clone();
+    Some(Guilty { variations, first, entries: differing.len() })
+}
+
+fn differences(before: &Record, after: &Record) -> Differing {
+    let entries = |record: &Record| -> BTreeMap<TreePath, Entry> {
+        record.files.iter().map(|file| (file.path.clone(), file.entry.clone())).collect()
+    };
+    let (a, b) = (entries(before), entries(after));
+    let owner = |path: &TreePath| {
+        let all = before.files.iter().chain(&after.files);
+        all.into_iter().find(|file| file.path == *path).map(|file| file.component.to_string())
+    };
+    let paths: BTreeSet<&TreePath> = a.keys().chain(b.keys()).collect();
+    let differing = paths.into_iter().filter(|path| a.get(*path) != b.get(*path));
+    differing
+        .map(|path| {
+            let how = match (a.get(path), b.get(path)) {
+                (Some(_), None) => "it was not made".to_owned(),
+                (None, _) => "it was made only then".to_owned(),
+                (Some(Entry::File { digest, .. }), Some(Entry::File { digest: other, .. }))
+                    if digest != other =>
+                {
+                    "its content was another".to_owned()
+                }
+                _ => "its mode, its kind or where it leads was another".to_owned(),
+            };
+            let component = owner(path);
+            (path.clone(), EntryDifference { path: path.to_string(), how, component, excused: None })
+        })
+        .collect()
+}
+
+/// What can be varied for an artifact, and what cannot.
+fn applicable(
+    scratch: &Scratch,
+    artifact: &ArtifactName,
+) -> Result<(Vec<Variation>, Vec<(String, String)>), RebuildError> {
+    let workspace = read_usable_workspace(scratch.root())?;
+    let mut not_varied: Vec<(String, String)> =
+        NEVER.iter().map(|(what, why)| ((*what).to_owned(), (*why).to_owned())).collect();
+    let mut varied: Vec<Variation> = Variation::ALL.to_vec();
+    let Some(manifest) = workspace.manifests.get(artifact) else { return Ok((varied, not_varied)) };
+    if manifest.steps.is_empty() {
+        not_varied.push((
+            "everything else".to_owned(),
+            "the artifact has no steps, and only these run programs that are varied".to_owned(),
+        ));
+        return Ok((Vec::new(), not_varied));
+    }
+    if manifest.dockerfile().is_some() {
+        not_varied
+            .push(("its Dockerfile".to_owned(), "what it runs is run by the engine's builder".to_owned()));
+    }
+    if manifest.python.is_some() {
+        let why = "what builds source distributions is run without variations".to_owned();
+        not_varied.push(("source distributions".to_owned(), why));
+    }
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if processors == 1 {
+        varied.retain(|one| *one != Variation::Cores);
+        not_varied.push((Variation::Cores.to_string(), "this machine has one processor".to_owned()));
+    }
+    for base in without_python(manifest, &|base| {
+        workspace.bases.get(base).is_some_and(|(definition, _)| definition.stated_python().is_some())
+    }) {
+        let why = format!("the base {base} of a step does not say where its Python is");
+        for variation in varied.iter().filter(|one| one.needs_python()) {
+            not_varied.push((variation.to_string(), why.clone()));
+        }
+    }
+    Ok((varied, not_varied))
+}
+
+/// The bases of an artifact's steps whose Python is not known.
+fn without_python(
+    manifest: &Manifest,
+    has_python: &dyn Fn(&kiln_record::BaseName) -> bool,
+) -> BTreeSet<kiln_record::BaseName> {
+    let own = match &manifest.base {
+        BaseChoice::Named { name, .. } => Some(name),
+        BaseChoice::OfDockerfile(_) => None,
+    };
+    let bases = manifest.steps.iter().filter_map(|step| step.base.as_ref().or(own));
+    bases.filter(|base| !has_python(base)).cloned().collect()
+}
