@@ -54,3 +54,4 @@ pub use quantity::binary as format_size;
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
 };
+pub use report::cell as markdown_cell;

@@ -460,7 +460,8 @@ fn plain(text: &str) -> String {
 }
 
 /// A text that stays in its Markdown table cell and is only text there.
-fn cell(text: &str) -> String {
+#[must_use]
+pub fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
         match c {

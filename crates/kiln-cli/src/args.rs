@@ -45,6 +45,29 @@ pub(crate) enum Format {
     Json,
     /// For a review comment
     Markdown,
+    /// For code scanning: SARIF 2.1.0, with file and line
+    Sarif,
+    /// For CI systems: JUnit XML, with what was not run
+    Junit,
+    /// For GitHub Actions: annotations beside the code
+    Github,
+    /// For a browser: one page that loads nothing
+    Html,
+}
+
+impl Format {
+    /// The name on the command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+            Self::Markdown => "markdown",
+            Self::Sarif => "sarif",
+            Self::Junit => "junit",
+            Self::Github => "github",
+            Self::Html => "html",
+        }
+    }
 }
 
 /// When to use colour.
@@ -82,6 +105,28 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
+}
+
+impl Command {
+    /// Its name, and the forms that it can give. No form is passed over in silence.
+    pub(crate) fn formats(&self) -> (&'static str, &'static [Format]) {
+        use Format::{Github, Html, Human, Json, Junit, Markdown, Sarif};
+        match self {
+            Self::Build(_) => ("build", &[Human, Json, Markdown, Sarif, Junit, Github]),
+            Self::Verify(Verify { cross_check: Some(_), .. }) => ("verify --cross-check", &[Human, Json]),
+            Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
+            Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
+            Self::Pins => ("pins", &[Human, Json, Markdown]),
+            Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
+            Self::History(_) => ("history", &[Human, Json, Markdown]),
+            Self::Show(_) => ("show", &[Human, Json, Markdown]),
+            Self::Lock(_) => ("lock", &[Human, Json]),
+            Self::Push(_) => ("push", &[Human, Json]),
+            Self::Pull(_) => ("pull", &[Human, Json]),
+            // What reads an export decides its form.
+            Self::Export(_) => ("export", &[Human]),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_plan::{InvalidFiles, Problem};
-use kiln_record::{Exit, Hint, RunError, exit};
+use kiln_record::{Exit, Hint, Level as Judged, Place, RunError, exit};
+use kiln_report::github_annotation;
 use std::error::Error;
 use std::io::ErrorKind;
 
@@ -63,6 +64,28 @@ impl Failure {
         for hint in &self.hints {
             printer.problem(&format!("  {}: {hint}", printer.on_stderr(Style::Note, "help")));
         }
+        printer.annotations(&self.annotations());
+    }
+
+    /// The same for GitHub Actions, beside the lines that it is about.
+    fn annotations(&self) -> String {
+        let title = self.code.name().to_lowercase().replace('_', " ");
+        let with_hints = |message: &str, help: Option<&str>| {
+            let hints = help.into_iter().chain(self.hints.iter().map(Hint::as_str));
+            std::iter::once(message).chain(hints).collect::<Vec<_>>().join("\n")
+        };
+        let of_problem = |problem: &Problem| {
+            let place = match problem.line() {
+                Some(line) => Place::line(&problem.file, line),
+                None => Place::file(&problem.file),
+            };
+            let message = with_hints(&problem.message, problem.help.as_deref());
+            github_annotation(Judged::Deny, Some(&place), &title, &message)
+        };
+        match self.problems.is_empty() {
+            true => github_annotation(Judged::Deny, None, &title, &with_hints(&self.message, None)),
+            false => self.problems.iter().map(of_problem).collect(),
+        }
     }
 }
 
@@ -95,7 +118,7 @@ fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// An error with what caused it.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

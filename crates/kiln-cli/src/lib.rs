@@ -7,6 +7,7 @@ mod command;
 mod config_files;
 mod failure;
 mod findings;
+mod forms;
 mod indexes;
 mod printer;
 mod progress;
@@ -44,7 +45,8 @@ pub fn main() -> ExitCode {
         arguments.global.color,
         variables.is_set(variables::NO_COLOR),
         variables.is_set(variables::CI),
-    );
+    )
+    .annotating(variables.get(variables::GITHUB_ACTIONS) == Some("true"));
     match run(&arguments, &variables, printer) {
         Ok(code) => match printer.output_error() {
             None => ExitCode::from(code),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
+    has_format(arguments)?;
     // Only these need an index or a mirror, the last two to assemble a base that is to be asked; a broken setting of
     // either does not keep anyone from reading the ledger. Registries are reached as the network settings say.
     let fetches = match &arguments.command {
@@ -83,4 +86,16 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Export(command) => command::export::run(&settings, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings, command, printer),
     }
+}
+
+/// Whether the command gives the form that is asked for.
+fn has_format(arguments: &Arguments) -> Result<(), Failure> {
+    let (command, formats) = arguments.command.formats();
+    let asked = arguments.global.format;
+    if formats.contains(&asked) {
+        return Ok(());
+    }
+    let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
+    Err(Failure::usage(format!("kiln {command} has no form `{}`", asked.as_str()))
+        .hint(format!("it has: {}", names.join(", "))))
 }

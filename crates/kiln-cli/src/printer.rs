@@ -15,6 +15,8 @@ pub(crate) struct Printer {
     pub(crate) stderr_colour: bool,
     /// Whether stderr is a terminal on which lines may be redrawn.
     pub(crate) live: bool,
+    /// Whether GitHub Actions reads what is said.
+    annotates: bool,
 }
 
 /// What a piece of text is, where colour can say it.
@@ -41,6 +43,20 @@ impl Printer {
             stdout_colour: wanted(io::stdout().is_terminal()),
             stderr_colour: wanted(terminal),
             live: terminal && !ci && !quiet,
+            annotates: false,
+        }
+    }
+
+    /// The same in a job of GitHub Actions, or not.
+    pub(crate) fn annotating(self, annotates: bool) -> Self {
+        Self { annotates, ..self }
+    }
+
+    /// Commands for the runner of GitHub Actions, if it reads what is said. They are asked for by its variable, so that
+    /// `--quiet` does not hold them back.
+    pub(crate) fn annotations(&self, commands: &str) {
+        if self.annotates && !commands.is_empty() {
+            self.problem(commands.trim_end());
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn run(settings: &Settings, printer: Printer) -> Result<Exit, Failure
             let rows: Vec<Row<'_>> = pins.iter().map(|pin| Row::new(pin, now)).collect();
             printer.data(&super::document(&rows)?);
         }
-        Format::Human | Format::Markdown => print(&pins, now, printer),
+        _ => print(&pins, now, printer),
     }
     Ok(exit::SUCCESS)
 }
