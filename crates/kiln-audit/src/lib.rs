@@ -50,7 +50,7 @@ pub use names::{
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
 pub use packaging::{Packaging, Packagings};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
-pub use quantity::binary as format_size;
+pub use quantity::{binary as format_size, signed as format_change};
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
 };

@@ -68,7 +68,7 @@ impl Diff {
         }
         if !self.files.is_empty() {
             out.head(&format!("Files: {}", self.file_counts()));
-            for change in self.listed_files() {
+            for change in self.listed_files(LISTED_FILES) {
                 out.line(&format!("  {}", file(change)));
             }
             out.more(self.files.len(), LISTED_FILES, "files");
@@ -183,7 +183,7 @@ impl Diff {
         details.extend(
             self.sizes.iter().map(|s| format!("{}: {}; {}", s.measure, s.held_against(), s.spread())),
         );
-        details.extend(self.listed_files().map(file));
+        details.extend(self.listed_files(LISTED_FILES).map(file));
         if self.files.len() > LISTED_FILES {
             details.push(format!("and {} more files", self.files.len() - LISTED_FILES));
         }
@@ -209,7 +209,9 @@ impl Diff {
         if before == after { after.to_string() } else { format!("{before} -> {after}") }
     }
 
-    fn headline(&self) -> String {
+    /// What it comes to, in a line.
+    #[must_use]
+    pub fn headline(&self) -> String {
         match self.verdict {
             Verdict::Identical => format!("identical, {}", digest(&self.after)),
             Verdict::SameContent => match &self.container {
@@ -242,7 +244,8 @@ impl Diff {
     }
 
     /// Components in order of importance. Libraries inside a component that changes as a whole are part of it.
-    fn shown_components(&self) -> Vec<&ComponentChange> {
+    #[must_use]
+    pub fn shown_components(&self) -> Vec<&ComponentChange> {
         let mut shown: Vec<&ComponentChange> = self
             .components
             .iter()
@@ -258,7 +261,8 @@ impl Diff {
     }
 
     /// The bytes that came or went with a component, those of libraries inside it included.
-    fn bytes_with_parts(&self, change: &ComponentChange) -> i64 {
+    #[must_use]
+    pub fn bytes_with_parts(&self, change: &ComponentChange) -> i64 {
         self.components
             .iter()
             .filter(|c| c.id == change.id || c.within.as_ref() == Some(&change.id))
@@ -267,7 +271,7 @@ impl Diff {
 
     /// The files worth a line, most telling first: those of components that stay, then those that come or go as a whole
     /// with theirs; large ones before small ones.
-    fn listed_files(&self) -> impl Iterator<Item = &FileChange> {
+    pub fn listed_files(&self, most: usize) -> impl Iterator<Item = &FileChange> {
         let whole = |file: &FileChange| {
             self.components.iter().any(|c| {
                 c.id == file.component
@@ -277,7 +281,7 @@ impl Diff {
         let mut listed: Vec<(bool, Reverse<u64>, &FileChange)> =
             self.files.iter().map(|file| (whole(file), Reverse(step(file).unsigned_abs()), file)).collect();
         listed.sort_by(|a, b| (a.0, a.1, &a.2.path).cmp(&(b.0, b.1, &b.2.path)));
-        listed.into_iter().take(LISTED_FILES).map(|(_, _, file)| file)
+        listed.into_iter().take(most).map(|(_, _, file)| file)
     }
 
     fn byte_parts(&self) -> String {
@@ -299,7 +303,9 @@ impl Diff {
         format!("{} = {}", exact(self.bytes.total), parts.join(", "))
     }
 
-    fn file_counts(&self) -> String {
+    /// How many files differ in which way.
+    #[must_use]
+    pub fn file_counts(&self) -> String {
         let counts: Vec<String> = [
             (FileChangeKind::Added, "added"),
             (FileChangeKind::Removed, "removed"),

@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Push(Push),
     /// Brings an artifact, an image or an index, and what is attached to it, from a registry
     Pull(Pull),
+    /// Makes a page for a browser of builds: what is in them, why, and what was not checked
+    Report(Report),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
 }
@@ -120,6 +122,8 @@ impl Command {
             Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
             Self::History(_) => ("history", &[Human, Json, Markdown]),
             Self::Show(_) => ("show", &[Human, Json, Markdown]),
+            // The page is all that it gives, so that it need not be asked for.
+            Self::Report(_) => ("report", &[Human, Html]),
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Push(_) => ("push", &[Human, Json]),
             Self::Pull(_) => ("pull", &[Human, Json]),
@@ -277,6 +281,19 @@ fn fail_on() -> impl TypedValueParser<Value = FailOn> {
 pub(crate) struct History {
     /// The artifacts [default: all that were ever built here]
     pub(crate) artifacts: Vec<ArtifactName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The builds, in the forms of kiln show; the page goes to stdout
+    #[arg(required_unless_present = "site", conflicts_with = "site")]
+    pub(crate) builds: Vec<String>,
+    /// Writes a page for each artifact that is published, and a first page over them, to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) site: Option<PathBuf>,
+    /// The folder that artifacts are published in [default: dist in the workspace]
+    #[arg(long, value_name = "FOLDER", requires = "site")]
+    pub(crate) dist: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

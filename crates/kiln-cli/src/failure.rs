@@ -5,6 +5,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_plan::{InvalidFiles, Problem};
 use kiln_record::{Exit, Hint, Level as Judged, Place, RunError, exit};
 use kiln_report::github_annotation;
+use serde::Serialize;
 use std::error::Error;
 use std::io::ErrorKind;
 
@@ -67,6 +68,23 @@ impl Failure {
         printer.annotations(&self.annotations());
     }
 
+    /// The document of `--format json` for a command that failed. Keys are only ever added.
+    pub(crate) fn document(&self) -> Document<'_> {
+        let problems: Vec<InFile<'_>> = self.problems.iter().map(InFile::of).collect();
+        Document {
+            format: "1.0",
+            error: Told {
+                code: self.code.number(),
+                kind: self.code.name().to_lowercase().replace('_', "-"),
+                message: &self.message,
+                file: problems.first().map(|problem| problem.file),
+                line: problems.first().and_then(|problem| problem.line),
+                hints: self.hints.iter().map(Hint::as_str).collect(),
+                problems,
+            },
+        }
+    }
+
     /// The same for GitHub Actions, beside the lines that it is about.
     fn annotations(&self) -> String {
         let title = self.code.name().to_lowercase().replace('_', " ");
@@ -86,6 +104,51 @@ impl Failure {
             true => github_annotation(Judged::Deny, None, &title, &with_hints(&self.message, None)),
             false => self.problems.iter().map(of_problem).collect(),
         }
+    }
+}
+
+/// Why a command failed, for a program.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
+    format: &'static str,
+    error: Told<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Told<'a> {
+    /// The exit code.
+    code: u8,
+    /// Its name, such as `input-invalid`.
+    kind: String,
+    /// What went wrong, with its causes.
+    message: &'a str,
+    /// The file that the first problem is in, relative to the workspace.
+    file: Option<&'a str>,
+    /// The line of the first problem, counted from 1.
+    line: Option<usize>,
+    /// What to do, one way out each.
+    hints: Vec<&'a str>,
+    /// What is wrong in files that somebody wrote, if that is why.
+    problems: Vec<InFile<'a>>,
+}
+
+/// One thing that is wrong in a file.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct InFile<'a> {
+    file: &'a str,
+    line: Option<usize>,
+    message: &'a str,
+    /// What to do.
+    help: Option<&'a str>,
+}
+
+impl<'a> InFile<'a> {
+    fn of(problem: &'a Problem) -> Self {
+        let Problem { file, message, help, .. } = problem;
+        Self { file, line: problem.line(), message, help: help.as_deref() }
     }
 }
 

@@ -18,7 +18,7 @@ mod signals;
 mod transformations;
 mod variables;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, Format};
 use clap::Parser as _;
 use failure::Failure;
 use kiln_record::{Exit, exit};
@@ -58,6 +58,13 @@ pub fn main() -> ExitCode {
         },
         Err(failure) => {
             failure.print(printer);
+            // A document that was begun is not followed by another one.
+            if arguments.global.format == Format::Json && !printer.has_written() {
+                match command::document(&failure.document()) {
+                    Ok(document) => printer.data(&document),
+                    Err(failure) => failure.print(printer),
+                }
+            }
             ExitCode::from(failure.exit())
         }
     }
@@ -81,6 +88,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Diff(command) => command::diff::run(&settings, command, printer),
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
+        Command::Report(command) => command::report::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         Command::Push(command) => command::push::run(&settings, command, printer),
         Command::Export(command) => command::export::run(&settings, command, variables, printer),

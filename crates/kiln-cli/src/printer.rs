@@ -4,6 +4,7 @@ use crate::args::Colour;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes to both streams, with or without colour.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,7 @@ impl Printer {
     /// Writes data. A reader that went away ends the output, not the command; anything else that prevents it is
     /// remembered ([`Printer::output_error`]), because data that is cut off must not look like success.
     pub(crate) fn data(&self, text: &str) {
+        WRITTEN.store(true, Ordering::Relaxed);
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = written
@@ -70,6 +72,11 @@ impl Printer {
         {
             let _ = OUTPUT_ERROR.set(error.to_string());
         }
+    }
+
+    /// Whether anything was written as data.
+    pub(crate) fn has_written(&self) -> bool {
+        WRITTEN.load(Ordering::Relaxed)
     }
 
     /// Why data could not be written, if that happened.
@@ -98,6 +105,7 @@ impl Printer {
     }
 }
 
+static WRITTEN: AtomicBool = AtomicBool::new(false);
 static OUTPUT_ERROR: OnceLock<String> = OnceLock::new();
 
 /// Text that may hold what a record, a lock or a program said, with nothing in it that would act on a terminal: of all

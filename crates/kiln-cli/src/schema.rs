@@ -7,6 +7,7 @@ use crate::command::{
     build, cross_check, explain_document, export, lock, lock_artifact, pins, pull, push, show, verify,
     verify_workspace,
 };
+use crate::failure;
 use kiln_audit::Diff;
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
 use kiln_record::{ArtifactName, IndexRecord, Record};
@@ -64,9 +65,10 @@ fn written_by_kiln() -> [Named; 10] {
     ]
 }
 
-fn printed() -> [Named; 17] {
+fn printed() -> [Named; 18] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
+        titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
         json("output/build", "kiln build", of::<build::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
         json("output/pins", "kiln pins", of::<Vec<pins::Row<'_>>>()),

@@ -1,7 +1,7 @@
 //! Text for a review comment, in the Markdown of GitHub and GitLab. Everything that goes in is text and stays text.
 
 use crate::judgement::{CaseState, Judgement, Remark};
-use kiln_audit::markdown_cell as cell;
+use kiln_audit::markdown_cell;
 use kiln_record::Level;
 
 /// How a column of a table is set.
@@ -68,6 +68,11 @@ impl Markdown {
         )
     }
 
+    /// Another document, which was written with this, after what there is.
+    pub fn append(&mut self, other: &str) -> &mut Self {
+        if other.is_empty() { self } else { self.block(other.trim_end()) }
+    }
+
     /// The document.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -82,6 +87,11 @@ impl Markdown {
         self.text.push('\n');
         self
     }
+}
+
+/// A text that stays on its line and is only text there.
+fn cell(text: &str) -> String {
+    markdown_cell(&text.lines().collect::<Vec<_>>().join(" "))
 }
 
 /// Judgements for a comment: what is denied in full, then what is to be looked at, then what was not run.
@@ -142,9 +152,6 @@ mod tests {
         let mut out = Markdown::default();
         out.heading("a <b> @team")
             .table([("k", Align::Left), ("n", Align::Right)], [["x | y\n# z".to_owned(), "1".to_owned()]]);
-        assert_eq!(
-            out.text(),
-            "### a &lt;b&gt; &#64;team\n\n| k | n |\n|---|---:|\n| x \\| y\\u{a}\\# z | 1 |\n"
-        );
+        assert_eq!(out.text(), "### a &lt;b&gt; &#64;team\n\n| k | n |\n|---|---:|\n| x \\| y \\# z | 1 |\n");
     }
 }

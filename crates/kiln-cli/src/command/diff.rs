@@ -1,14 +1,14 @@
 //! `kiln diff`.
 
-use crate::args::{Diff as Arguments, Format};
+use super::history::samples;
+use crate::args::{Diff as Arguments, Format, VERSION};
 use crate::failure::Failure;
 use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_audit::{Diff, FailOn, Sample, Side, compare};
-use kiln_publish::{NamedBuild, history};
+use kiln_audit::{Diff, FailOn, Side, compare};
 use kiln_record::{Exit, Level, exit};
-use kiln_report::{Case, Judgement, Markdown, Remark, github_annotations};
+use kiln_report::{Case, Comparison, Judgement, Markdown, Remark, diff_page, github_annotations};
 use std::slice;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
@@ -17,12 +17,16 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
     let samples = samples(settings, &before)?;
     let mut diff = compare(&before.record, &after.record, &samples);
     (diff.before.build, diff.after.build) = (Some(before.label), Some(after.label));
+    let (before, after, history) = (&before.record, &after.record, &samples[..]);
     let exceeded = diff.exceeds(&command.fail_on);
     let judgement = judgement(&diff, &command.fail_on, &exceeded);
     match settings.format {
         Format::Human => printer.data(&diff.to_text()),
         Format::Markdown => printer.data(&diff.to_markdown()),
         Format::Json => printer.data(&super::document(&diff)?),
+        Format::Html => {
+            printer.data(&diff_page(VERSION, Comparison { diff: &diff, before, after, history }));
+        }
         format => printer.data(&forms::judged(format, slice::from_ref(&judgement), Markdown::default)?),
     }
     if settings.format != Format::Github {
@@ -57,21 +61,4 @@ fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement 
             .collect(),
         remarks: denied.chain(unusual).chain(diff.findings_new.iter().map(Remark::from)).collect(),
     }
-}
-
-/// The sizes of the builds up to the one before, oldest first: what a size is compared with.
-fn samples(settings: &Settings, before: &NamedBuild) -> Result<Vec<Sample>, Failure> {
-    let entries = history(&settings.environment, &before.record.artifact)?;
-    // A record from elsewhere counts up to its place in our own history, if it has one.
-    let digest = before.record.archive().map(|archive| archive.digest);
-    let last = before.number.or_else(|| entries.iter().rev().find(|e| e.archive == digest).map(|e| e.number));
-    Ok(entries
-        .iter()
-        .filter(|entry| last.is_some_and(|last| entry.number <= last))
-        .map(|entry| Sample {
-            number: entry.number,
-            archive: entry.archive_size,
-            unpacked: entry.unpacked_size,
-        })
-        .collect())
 }

@@ -12,7 +12,9 @@ pub(crate) mod lock_artifact;
 pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod report;
 pub(crate) mod show;
+pub(crate) mod show_markdown;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;
 
@@ -33,7 +35,7 @@ fn named(settings: &Settings, text: &str) -> Result<NamedBuild, Failure> {
 }
 
 /// A JSON document for stdout.
-fn document<T: Serialize>(value: &T) -> Result<String, Failure> {
+pub(crate) fn document<T: Serialize>(value: &T) -> Result<String, Failure> {
     let bytes = canonical_json(value).map_err(|error| Failure::unexpected(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| Failure::unexpected(error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! `kiln show`.
 
+use super::show_markdown;
 use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -11,6 +12,7 @@ use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
     ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Record, exit,
 };
+use kiln_report::{Align, Markdown};
 use kiln_store::RunDetails;
 use serde::Serialize;
 
@@ -21,6 +23,10 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     };
     if settings.format == Format::Json {
         printer.data(&super::document(&Document { record: &build.record, run: build.run.as_ref() })?);
+        return Ok(exit::SUCCESS);
+    }
+    if settings.format == Format::Markdown {
+        printer.data(show_markdown::build(&build.label, &build.record, command.files).text());
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
@@ -83,6 +89,14 @@ fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> R
         printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
+    if settings.format == Format::Markdown {
+        let mut out = Markdown::default();
+        let rows = index.platforms.iter();
+        let rows = rows.map(|(platform, digest)| [platform.clone(), digest.to_string()]);
+        let head = [("platform", Align::Left), ("manifest", Align::Left)];
+        printer.data(out.heading(&index.reference).table(head, rows).text());
+        return Ok(exit::SUCCESS);
+    }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &index.reference)));
     printer.data(&format!(
         "  an index over {} platforms; --platform shows one of them\n",
@@ -94,9 +108,10 @@ fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> R
     Ok(exit::SUCCESS)
 }
 
-fn text(record: &Record, files: bool, printer: Printer) -> String {
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<13} {value}\n"));
+/// What is said of a build as a whole, a key and a value each; the key of a line that goes on is empty.
+pub(crate) fn facts(record: &Record) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut line = |key: &str, value: &str| facts.push((key.to_owned(), value.to_owned()));
     line("kind", record.kind.as_str());
     line("target", &format!("{} on {}", record.target.runtime, record.target.architecture.lambda()));
     if let Some(handler) = &record.handler {
@@ -118,12 +133,29 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     }
     line("epoch", &record.epoch.to_string());
     line("plan", &record.plan.to_string());
+    facts
+}
+
+/// The components of a build, the largest first.
+pub(crate) fn by_size(record: &Record) -> Vec<&Component> {
+    let mut components: Vec<&Component> = record.components.iter().collect();
+    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
+    components
+}
+
+/// The part that an input plays, as the record writes it.
+pub(crate) fn role(input: &Input) -> String {
+    let value = serde_json::to_value(input.role).ok();
+    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn text(record: &Record, files: bool, printer: Printer) -> String {
+    let facts = facts(record);
+    let mut text: String = facts.iter().map(|(key, value)| format!("  {key:<13} {value}\n")).collect();
 
     let heading = |name: &str| format!("\n{}\n", printer.on_stdout(Style::Strong, name));
     text.push_str(&heading("components"));
-    let mut components: Vec<&Component> = record.components.iter().collect();
-    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
-    for component in components {
+    for component in by_size(record) {
         text.push_str(&format!(
             "  {:>9}  {:<40} {}\n",
             format_size(component.bytes),
@@ -155,10 +187,6 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
         }
     }
     text.push_str(&heading("inputs"));
-    let role = |input: &Input| {
-        let value = serde_json::to_value(input.role).ok();
-        value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    };
     let width = record.inputs.iter().map(|input| role(input).len()).max().unwrap_or_default().max(13);
     for input in &record.inputs {
         text.push_str(&format!("  {:<width$} {}  {}\n", role(input), input.digest, input.name));
