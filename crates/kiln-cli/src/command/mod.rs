@@ -14,6 +14,7 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod report;
 pub(crate) mod show;
+mod show_facts;
 pub(crate) mod show_markdown;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;

@@ -1,6 +1,6 @@
 //! `kiln show --format markdown`: a build as a comment has it.
 
-use super::show::{by_size, facts, role};
+use super::show_facts::{by_size, facts, role};
 use crate::transformations;
 use kiln_audit::format_size;
 use kiln_record::{CheckOutcome, Record};
