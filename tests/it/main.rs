@@ -52,6 +52,7 @@ mod push;
 mod python_lock;
 mod records;
 mod registry;
+mod reports;
 mod reproducible;
 mod schemas;
 mod sdists;

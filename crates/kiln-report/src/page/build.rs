@@ -5,7 +5,7 @@ use super::parts::{
     ROWS, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, not_run, row_id, table, tiles,
     verdict,
 };
-use super::treemap::{Part, treemap};
+use super::treemap::{Part, WHOLE, treemap};
 use super::{chart, page};
 use kiln_audit::{Sample, format_size};
 use kiln_record::{Component, Ecosystem, Importable, Level, Record};
@@ -71,7 +71,7 @@ fn article(number: usize, build: &BuildReport<'_>) -> Markup {
             h2 id=(section("size")) { "Bytes by component" }
             figure {
                 figcaption { "Unpacked, " (format_size(components.iter().map(|one| one.bytes).fold(0, u64::saturating_add))) ". Each area leads to its row." }
-                (treemap("Unpacked bytes by component; the table of components has the same numbers", areas(number, &components), 1.0))
+                (treemap("Unpacked bytes by component; the table of components has the same numbers", areas(number, &components), WHOLE, 1.0))
             }
             ul.legend {
                 @for (class, name) in [("application", "own code"), ("python", "Python distributions"), ("native", "native libraries"), ("debian", "packages of the system")] {
@@ -117,7 +117,7 @@ fn judged(record: &Record) -> (Tone, &'static str, String) {
     let (denied, warned, open) = (count(Level::Deny), count(Level::Warn), not_run(&record.checks));
     let ran = record.checks.len() - open;
     let said = format!(
-        "{} run, {open} not run; {}, {}. {} locked and not there, each with its reason.",
+        "{} run, {open} not run; {}, {}; {} locked and left out, each with its reason.",
         counted(ran, "check", "checks"),
         counted(warned, "warning", "warnings"),
         counted(count(Level::Note), "note", "notes"),
@@ -125,7 +125,7 @@ fn judged(record: &Record) -> (Tone, &'static str, String) {
     );
     match (denied, warned + open) {
         (0, 0) => (Tone::Good, "Nothing to look at", said),
-        (0, _) => (Tone::Warn, "Published, with things to look at", said),
+        (0, _) => (Tone::Warn, "Built, with things to look at", said),
         _ => (Tone::Bad, "Denied", said),
     }
 }

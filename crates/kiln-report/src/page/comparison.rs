@@ -6,7 +6,7 @@ use super::parts::{
     ROWS, Tile, Tone, bytes, change, checks, counted, findings, left_out, mark, not_run, row_id, table,
     tiles, verdict,
 };
-use super::treemap::{Part, treemap};
+use super::treemap::{HALF, Part, treemap};
 use super::{chart, page};
 use kiln_audit::{
     CauseKind, ComponentChange, ComponentChangeKind, Diff, FileChangeKind, FileState, Rule, Sample, Side,
@@ -96,7 +96,9 @@ fn judged(diff: &Diff) -> (Tone, &'static str, String) {
                 (0, _) => (Tone::Warn, "Different, with things to look at"),
                 _ => (Tone::Bad, "Different, and not all of it is explained"),
             };
-            (tone, word, capital(&diff.headline()))
+            let line = diff.headline();
+            let counts = line.strip_prefix("different (").and_then(|rest| rest.strip_suffix(')'));
+            (tone, word, capital(counts.unwrap_or(&line)))
         }
     }
 }
@@ -230,7 +232,7 @@ fn maps(before: &Record, after: &Record, shown: &[&ComponentChange]) -> Markup {
         html! {
             figure {
                 figcaption { (word) ", " (format_size(total(record))) }
-                (treemap(&label, parts.collect(), total(record) as f64 / largest as f64))
+                (treemap(&label, parts.collect(), HALF, total(record) as f64 / largest as f64))
             }
         }
     };

@@ -3,9 +3,17 @@
 use kiln_audit::format_size;
 use maud::{Markup, html};
 
-/// The area of a map, in units of its picture.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 400.0;
+/// How large the picture of a map is, in units that are as large as points of a screen where there is room.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Picture {
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
+/// One of two beside each other.
+pub(super) const HALF: Picture = Picture { width: 720.0, height: 400.0 };
+/// One alone.
+pub(super) const WHOLE: Picture = Picture { width: 1160.0, height: 420.0 };
 /// Parts that have an area of their own; smaller ones share one.
 const SHOWN: usize = 60;
 /// How wide a letter is, about, and how high a line.
@@ -34,7 +42,7 @@ struct Area {
 }
 
 /// The map of some parts. `scale` is the share of the picture that they fill, so that two maps can be compared.
-pub(super) fn treemap(label: &str, mut parts: Vec<Part<'_>>, scale: f64) -> Markup {
+pub(super) fn treemap(label: &str, mut parts: Vec<Part<'_>>, picture: Picture, scale: f64) -> Markup {
     parts.retain(|part| part.bytes > 0);
     parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(b.name)));
     let rest = parts.split_off(parts.len().min(SHOWN));
@@ -45,10 +53,10 @@ pub(super) fn treemap(label: &str, mut parts: Vec<Part<'_>>, scale: f64) -> Mark
         parts.push(Part { name: &others, bytes, class: "rest", row: None });
     }
     let side = scale.clamp(0.05, 1.0).sqrt();
-    let whole = Area { x: 0.0, y: 0.0, width: WIDTH * side, height: HEIGHT * side };
+    let whole = Area { x: 0.0, y: 0.0, width: picture.width * side, height: picture.height * side };
     let areas = squarified(&parts.iter().map(|part| part.bytes as f64).collect::<Vec<_>>(), whole);
     html! {
-        svg.map viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label=(label) {
+        svg.map viewBox={ "0 0 " (picture.width) " " (picture.height) } role="group" aria-label=(label) {
             @for (part, area) in parts.iter().zip(areas) {
                 @match &part.row {
                     Some(row) => a href={ "#" (row) } { (tile(part, area)) }
@@ -147,11 +155,11 @@ fn lay(row: &[f64], free: Area, areas: &mut Vec<Area>) -> Area {
 mod tests {
     use super::*;
 
-    const WHOLE: Area = Area { x: 0.0, y: 0.0, width: 600.0, height: 400.0 };
+    const AREA: Area = Area { x: 0.0, y: 0.0, width: 600.0, height: 400.0 };
 
     #[test]
     fn the_example_of_the_paper() {
-        let areas = squarified(&[6.0, 6.0, 4.0, 3.0, 2.0, 2.0, 1.0], WHOLE);
+        let areas = squarified(&[6.0, 6.0, 4.0, 3.0, 2.0, 2.0, 1.0], AREA);
         let first = areas[0];
         assert_eq!((first.x, first.y, first.width, first.height), (0.0, 0.0, 300.0, 200.0));
         assert_eq!((areas[1].y, areas[1].width), (200.0, 300.0));
@@ -162,19 +170,19 @@ mod tests {
     fn areas_are_as_their_values_and_fill_the_whole() {
         let values: Vec<f64> = (1..200).rev().map(|n| f64::from(n * n)).collect();
         let total: f64 = values.iter().sum();
-        let areas = squarified(&values, WHOLE);
+        let areas = squarified(&values, AREA);
         for (value, area) in values.iter().zip(&areas) {
-            let share = area.width * area.height / (WHOLE.width * WHOLE.height);
+            let share = area.width * area.height / (AREA.width * AREA.height);
             assert!((share - value / total).abs() < 1e-9);
-            assert!(area.x + area.width <= WHOLE.width + 1e-6 && area.y + area.height <= WHOLE.height + 1e-6);
+            assert!(area.x + area.width <= AREA.width + 1e-6 && area.y + area.height <= AREA.height + 1e-6);
         }
     }
 
     #[test]
     fn nothing_and_huge_sizes_have_a_map() {
-        assert!(treemap("empty", Vec::new(), 1.0).into_string().contains("<svg"));
+        assert!(treemap("empty", Vec::new(), HALF, 1.0).into_string().contains("<svg"));
         let part = |bytes| Part { name: "a", bytes, class: "same", row: None };
-        let text = treemap("huge", vec![part(u64::MAX), part(0), part(u64::MAX)], 0.0).into_string();
+        let text = treemap("huge", vec![part(u64::MAX), part(0), part(u64::MAX)], HALF, 0.0).into_string();
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
 }
