@@ -56,6 +56,7 @@ mod python_lock;
 mod rebuild;
 mod records;
 mod registry;
+mod reports;
 mod reproducible;
 mod restore;
 mod schemas;

@@ -59,7 +59,7 @@ pub use names::{
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
 pub use packaging::{Packaging, Packagings};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
-pub use quantity::binary as format_size;
+pub use quantity::{binary as format_size, signed as format_change};
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
 };
@@ -67,3 +67,4 @@ pub use security::{CheckChange, ImportChange};
 pub use workspace_diff::{
     ArtifactChange, ArtifactCounts, ArtifactState, WORKSPACE_DIFF_FORMAT, WorkspaceDiff,
 };
+pub use report_parts::cell as markdown_cell;

@@ -30,7 +30,8 @@ pub fn binary(n: u64) -> String {
 }
 
 /// A change of size with its sign: `+12.3 KiB`, `-832 B`, `0 B`.
-pub(crate) fn signed(delta: i64) -> String {
+#[must_use]
+pub fn signed(delta: i64) -> String {
     match delta {
         0 => "0 B".to_owned(),
         d if d > 0 => format!("+{}", binary(d.unsigned_abs())),

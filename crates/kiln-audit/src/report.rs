@@ -64,7 +64,7 @@ impl Diff {
         }
         if !self.files.is_empty() {
             out.head(&format!("Files: {}", self.file_counts()));
-            for change in self.listed_files() {
+            for change in self.listed_files(LISTED_FILES) {
                 out.line(&format!("  {}", file(change)));
                 file_difference(change).iter().for_each(|line| out.line(&format!("           {line}")));
             }

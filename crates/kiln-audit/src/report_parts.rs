@@ -31,7 +31,9 @@ impl Diff {
         self.before.known.max(self.after.known) == Known::Components
     }
 
-    pub(crate) fn headline(&self) -> String {
+    /// What it comes to, in a line.
+    #[must_use]
+    pub fn headline(&self) -> String {
         match self.verdict {
             Verdict::Identical => format!("identical, {}", digest(&self.after)),
             Verdict::SameContent => match &self.container {
@@ -80,7 +82,8 @@ impl Diff {
     }
 
     /// Components in order of importance. Libraries inside a component that changes as a whole are part of it.
-    pub(crate) fn shown_components(&self) -> Vec<&ComponentChange> {
+    #[must_use]
+    pub fn shown_components(&self) -> Vec<&ComponentChange> {
         let mut shown: Vec<&ComponentChange> = self
             .components
             .iter()
@@ -96,7 +99,8 @@ impl Diff {
     }
 
     /// The bytes that came or went with a component, those of libraries inside it included.
-    pub(crate) fn bytes_with_parts(&self, change: &ComponentChange) -> i64 {
+    #[must_use]
+    pub fn bytes_with_parts(&self, change: &ComponentChange) -> i64 {
         self.components
             .iter()
             .filter(|c| c.id == change.id || c.within.as_ref() == Some(&change.id))
@@ -105,7 +109,7 @@ impl Diff {
 
     /// The files worth a line, most telling first: the artifact's own, then those of components that stay, then those that
     /// come or go as a whole with theirs; large ones before small ones.
-    pub(crate) fn listed_files(&self) -> impl Iterator<Item = &FileChange> {
+    pub fn listed_files(&self, most: usize) -> impl Iterator<Item = &FileChange> {
         let whole: BTreeSet<&ComponentId> = self
             .components
             .iter()
@@ -120,7 +124,7 @@ impl Diff {
         let mut listed: Vec<(u8, Reverse<u64>, &FileChange)> =
             self.files.iter().map(|file| (rank(file), Reverse(step(file).unsigned_abs()), file)).collect();
         listed.sort_by(|a, b| (a.0, a.1, &a.2.path).cmp(&(b.0, b.1, &b.2.path)));
-        listed.into_iter().take(LISTED_FILES).map(|(_, _, file)| file)
+        listed.into_iter().take(most).map(|(_, _, file)| file)
     }
 
     /// What differs in the archive around the same content.
@@ -179,7 +183,8 @@ impl Diff {
         format!("{} = {}", exact(self.bytes.total), parts.join(", "))
     }
 
-    pub(crate) fn file_counts(&self) -> String {
+    #[must_use]
+    pub fn file_counts(&self) -> String {
         let counts: Vec<String> = [
             (FileChangeKind::Added, "added"),
             (FileChangeKind::Removed, "removed"),
@@ -383,7 +388,8 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// A text that stays in its Markdown table cell and is only text there.
-pub(crate) fn cell(text: &str) -> String {
+#[must_use]
+pub fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
         match c {

@@ -45,6 +45,29 @@ pub(crate) enum Format {
     Json,
     /// For a review comment
     Markdown,
+    /// For code scanning: SARIF 2.1.0, with file and line
+    Sarif,
+    /// For CI systems: JUnit XML, with what was not run
+    Junit,
+    /// For GitHub Actions: annotations beside the code
+    Github,
+    /// For a browser: one page that loads nothing
+    Html,
+}
+
+impl Format {
+    /// The name on the command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+            Self::Markdown => "markdown",
+            Self::Sarif => "sarif",
+            Self::Junit => "junit",
+            Self::Github => "github",
+            Self::Html => "html",
+        }
+    }
 }
 
 /// When to use colour.
@@ -88,8 +111,34 @@ pub(crate) enum Command {
     Push(Push),
     /// Brings an artifact, an image or an index, and what is attached to it, from a registry
     Pull(Pull),
+    /// Makes a page for a browser of builds: what is in them, why, and what was not checked
+    Report(Report),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
+}
+
+impl Command {
+    /// Its name, and the forms that it can give. No form is passed over in silence.
+    pub(crate) fn formats(&self) -> (&'static str, &'static [Format]) {
+        use Format::{Github, Html, Human, Json, Junit, Markdown, Sarif};
+        match self {
+            Self::Build(_) => ("build", &[Human, Json, Markdown, Sarif, Junit, Github]),
+            Self::Verify(Verify { cross_check: Some(_), .. }) => ("verify --cross-check", &[Human, Json]),
+            Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
+            Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
+            Self::Pins => ("pins", &[Human, Json, Markdown]),
+            Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
+            Self::History(_) => ("history", &[Human, Json, Markdown]),
+            Self::Show(_) => ("show", &[Human, Json, Markdown]),
+            // The page is all that it gives, so that it need not be asked for.
+            Self::Report(_) => ("report", &[Human, Html]),
+            Self::Lock(_) => ("lock", &[Human, Json]),
+            Self::Push(_) => ("push", &[Human, Json]),
+            Self::Pull(_) => ("pull", &[Human, Json]),
+            // What reads an export decides its form.
+            Self::Export(_) => ("export", &[Human]),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -270,6 +319,19 @@ pub(crate) struct History {
     /// The artifacts [default: all that were ever built here]; or records, folders of them and references to registries,
     /// oldest first, of which no workspace is needed
     pub(crate) artifacts: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The builds, in the forms of kiln show; the page goes to stdout
+    #[arg(required_unless_present = "site", conflicts_with = "site")]
+    pub(crate) builds: Vec<String>,
+    /// Writes a page for each artifact that is published, and a first page over them, to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) site: Option<PathBuf>,
+    /// The folder that artifacts are published in [default: dist in the workspace]
+    #[arg(long, value_name = "FOLDER", requires = "site")]
+    pub(crate) dist: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,9 @@
 use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_plan::{InvalidFiles, Problem};
-use kiln_record::{Exit, Hint, RunError, exit};
+use kiln_record::{Exit, Hint, Level as Judged, Place, RunError, exit};
+use kiln_report::github_annotation;
+use serde::Serialize;
 use std::error::Error;
 use std::io::ErrorKind;
 
@@ -63,6 +65,90 @@ impl Failure {
         for hint in &self.hints {
             printer.problem(&format!("  {}: {hint}", printer.on_stderr(Style::Note, "help")));
         }
+        printer.annotations(&self.annotations());
+    }
+
+    /// The document of `--format json` for a command that failed. Keys are only ever added.
+    pub(crate) fn document(&self) -> Document<'_> {
+        let problems: Vec<InFile<'_>> = self.problems.iter().map(InFile::of).collect();
+        Document {
+            format: "1.0",
+            error: Told {
+                code: self.code.number(),
+                kind: self.code.name().to_lowercase().replace('_', "-"),
+                message: &self.message,
+                file: problems.first().map(|problem| problem.file),
+                line: problems.first().and_then(|problem| problem.line),
+                hints: self.hints.iter().map(Hint::as_str).collect(),
+                problems,
+            },
+        }
+    }
+
+    /// The same for GitHub Actions, beside the lines that it is about.
+    fn annotations(&self) -> String {
+        let title = self.code.name().to_lowercase().replace('_', " ");
+        let with_hints = |message: &str, help: Option<&str>| {
+            let hints = help.into_iter().chain(self.hints.iter().map(Hint::as_str));
+            std::iter::once(message).chain(hints).collect::<Vec<_>>().join("\n")
+        };
+        let of_problem = |problem: &Problem| {
+            let place = match problem.line() {
+                Some(line) => Place::line(&problem.file, line),
+                None => Place::file(&problem.file),
+            };
+            let message = with_hints(&problem.message, problem.help.as_deref());
+            github_annotation(Judged::Deny, Some(&place), &title, &message)
+        };
+        match self.problems.is_empty() {
+            true => github_annotation(Judged::Deny, None, &title, &with_hints(&self.message, None)),
+            false => self.problems.iter().map(of_problem).collect(),
+        }
+    }
+}
+
+/// Why a command failed, for a program.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
+    format: &'static str,
+    error: Told<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Told<'a> {
+    /// The exit code.
+    code: u8,
+    /// Its name, such as `input-invalid`.
+    kind: String,
+    /// What went wrong, with its causes.
+    message: &'a str,
+    /// The file that the first problem is in, relative to the workspace.
+    file: Option<&'a str>,
+    /// The line of the first problem, counted from 1.
+    line: Option<usize>,
+    /// What to do, one way out each.
+    hints: Vec<&'a str>,
+    /// What is wrong in files that somebody wrote, if that is why.
+    problems: Vec<InFile<'a>>,
+}
+
+/// One thing that is wrong in a file.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct InFile<'a> {
+    file: &'a str,
+    line: Option<usize>,
+    message: &'a str,
+    /// What to do.
+    help: Option<&'a str>,
+}
+
+impl<'a> InFile<'a> {
+    fn of(problem: &'a Problem) -> Self {
+        let Problem { file, message, help, .. } = problem;
+        Self { file, line: problem.line(), message, help: help.as_deref() }
     }
 }
 
@@ -95,7 +181,7 @@ fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// An error with what caused it.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -8,6 +8,7 @@ mod command;
 mod config_files;
 mod failure;
 mod findings;
+mod forms;
 mod indexes;
 mod printer;
 mod progress;
@@ -18,7 +19,7 @@ mod signals;
 mod transformations;
 mod variables;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, Format};
 use clap::Parser as _;
 use failure::Failure;
 use kiln_record::{Exit, exit};
@@ -45,7 +46,8 @@ pub fn main() -> ExitCode {
         arguments.global.color,
         variables.is_set(variables::NO_COLOR),
         variables.is_set(variables::CI),
-    );
+    )
+    .annotating(variables.get(variables::GITHUB_ACTIONS) == Some("true"));
     match run(&arguments, &variables, printer) {
         Ok(code) => match printer.output_error() {
             None => ExitCode::from(code),
@@ -57,12 +59,20 @@ pub fn main() -> ExitCode {
         },
         Err(failure) => {
             failure.print(printer);
+            // A document that was begun is not followed by another one.
+            if arguments.global.format == Format::Json && !printer.has_written() {
+                match command::document(&failure.document()) {
+                    Ok(document) => printer.data(&document),
+                    Err(failure) => failure.print(printer),
+                }
+            }
             ExitCode::from(failure.exit())
         }
     }
 }
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
+    has_format(arguments)?;
     // These have a workspace of their own, or none.
     let call = command::again::Call { global: &arguments.global, variables };
     match &arguments.command {
@@ -82,6 +92,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Diff(command) => command::diff::run(&settings, command, printer),
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
+        Command::Report(command) => command::report::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         // They were run above.
         Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => Ok(exit::SUCCESS),
@@ -99,8 +110,26 @@ fn needs(command: &Command) -> Needs {
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
         Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
-        Command::Diff(_) | Command::History(_) | Command::Show(_) | Command::Verify(_) | Command::Pull(_) => {
-            Needs::Nothing
-        }
+        Command::Diff(_)
+        | Command::Find(_)
+        | Command::History(_)
+        | Command::Pull(_)
+        | Command::Rebuild(_)
+        | Command::Report(_)
+        | Command::Restore(_)
+        | Command::Show(_)
+        | Command::Verify(_) => Needs::Nothing,
     }
+}
+
+/// Whether the command gives the form that is asked for.
+fn has_format(arguments: &Arguments) -> Result<(), Failure> {
+    let (command, formats) = arguments.command.formats();
+    let asked = arguments.global.format;
+    if formats.contains(&asked) {
+        return Ok(());
+    }
+    let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
+    Err(Failure::usage(format!("kiln {command} has no form `{}`", asked.as_str()))
+        .hint(format!("it has: {}", names.join(", "))))
 }

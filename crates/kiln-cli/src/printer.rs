@@ -4,6 +4,7 @@ use crate::args::Colour;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes to both streams, with or without colour.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Printer {
     pub(crate) stderr_colour: bool,
     /// Whether stderr is a terminal on which lines may be redrawn.
     pub(crate) live: bool,
+    /// Whether GitHub Actions reads what is said.
+    annotates: bool,
 }
 
 /// What a piece of text is, where colour can say it.
@@ -41,12 +44,27 @@ impl Printer {
             stdout_colour: wanted(io::stdout().is_terminal()),
             stderr_colour: wanted(terminal),
             live: terminal && !ci && !quiet,
+            annotates: false,
+        }
+    }
+
+    /// The same in a job of GitHub Actions, or not.
+    pub(crate) fn annotating(self, annotates: bool) -> Self {
+        Self { annotates, ..self }
+    }
+
+    /// Commands for the runner of GitHub Actions, if it reads what is said. They are asked for by its variable, so that
+    /// `--quiet` does not hold them back.
+    pub(crate) fn annotations(&self, commands: &str) {
+        if self.annotates && !commands.is_empty() {
+            self.problem(commands.trim_end());
         }
     }
 
     /// Writes data. A reader that went away ends the output, not the command; anything else that prevents it is
     /// remembered ([`Printer::output_error`]), because data that is cut off must not look like success.
     pub(crate) fn data(&self, text: &str) {
+        WRITTEN.store(true, Ordering::Relaxed);
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = written
@@ -54,6 +72,11 @@ impl Printer {
         {
             let _ = OUTPUT_ERROR.set(error.to_string());
         }
+    }
+
+    /// Whether anything was written as data.
+    pub(crate) fn has_written(&self) -> bool {
+        WRITTEN.load(Ordering::Relaxed)
     }
 
     /// Why data could not be written, if that happened.
@@ -82,6 +105,7 @@ impl Printer {
     }
 }
 
+static WRITTEN: AtomicBool = AtomicBool::new(false);
 static OUTPUT_ERROR: OnceLock<String> = OnceLock::new();
 
 /// Text that may hold what a record, a lock or a program said, with nothing in it that would act on a terminal: of all

@@ -7,6 +7,7 @@ use crate::command::{
     build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins, pull,
     push, rebuild, restore, show, verify, verify_workspace,
 };
+use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
 use kiln_record::{ArtifactName, IndexRecord, Record};
@@ -65,9 +66,10 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 21] {
+fn printed() -> [Named; 26] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
+        titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
         json("output/build", "kiln build", of::<build::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
         json("output/pins", "kiln pins", of::<Vec<pins::Row<'_>>>()),

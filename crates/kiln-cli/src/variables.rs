@@ -41,6 +41,8 @@ pub(crate) const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
 /// Which builder of the engine builds Dockerfiles.
 pub(crate) const DOCKER_BUILDKIT: &str = "DOCKER_BUILDKIT";
 
+/// `true` in a job of GitHub Actions: what is found is told there as annotations, too.
+pub(crate) const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// The file that GitHub Actions reads a step's outputs from.
 pub(crate) const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
 /// The file that GitHub Actions reads a step's summary from.

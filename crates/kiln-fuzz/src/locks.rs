@@ -40,7 +40,7 @@ fn are_told(problems: &[InputProblem], texts: &[&str]) {
 fn chosen(lock: &Lock) {
     let target = target();
     for locked in &lock.distributions {
-        assert!(!lock.place(locked).is_empty());
+        assert!(lock.place(locked).line.is_some());
         let names: Vec<String> = locked.files.iter().filter_map(|file| file.file_name.clone()).collect();
         let _ = best_wheel(&names, |name| name, &target.environment);
         let _ = best_sdist(&names, |name| name);

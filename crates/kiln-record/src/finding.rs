@@ -287,6 +287,42 @@ pub struct Finding {
     pub detail: Vec<String>,
     /// What to do, one way out each.
     pub remedy: Vec<String>,
+    /// The place in the workspace that it is about, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A place in a file that somebody wrote or a tool made, such as a line of a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Place {
+    /// The file, relative to the workspace, with `/`.
+    pub file: String,
+    /// The line, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+impl fmt::Display for Place {
+    /// As compilers write it: `app/requirements.lock:12`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+impl Place {
+    /// A whole file.
+    #[must_use]
+    pub fn file(file: &str) -> Self {
+        Self { file: file.to_owned(), line: None }
+    }
+
+    /// A line of a file.
+    #[must_use]
+    pub fn line(file: &str, line: usize) -> Self {
+        Self { file: file.to_owned(), line: u32::try_from(line).ok() }
+    }
 }
 
 impl Finding {
@@ -300,7 +336,15 @@ impl Finding {
             cause: cause.into(),
             detail: Vec::new(),
             remedy: Vec::new(),
+            place: None,
         }
+    }
+
+    /// Says which file of the workspace it is about, and which line.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// Adds a line of detail.

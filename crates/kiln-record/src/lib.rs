@@ -34,7 +34,7 @@ pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};
 pub use excerpt::excerpt;
 pub use exit::Exit;
-pub use finding::{Code, Finding, Level, UnknownCode};
+pub use finding::{Code, Finding, Level, Place, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
 pub use image_index::{IndexRecord, IndexedPlatform};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};

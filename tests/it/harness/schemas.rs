@@ -33,6 +33,7 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
     }
     let document: Value = serde_json::from_str(stdout).ok()?;
     let name = match command {
+        _ if document.get("error").is_some_and(Value::is_object) => "error",
         "verify" if has("--cross-check") => "cross-check",
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",

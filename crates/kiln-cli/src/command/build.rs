@@ -2,7 +2,8 @@
 
 use super::again::read;
 use crate::args::{Build, Format};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
+use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -10,9 +11,11 @@ use crate::{findings, signals, transformations};
 use kiln_audit::format_size;
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Expectation, build};
 use kiln_invocation::Ending;
-use kiln_publish::IndexResult;
+use kiln_publish::{IndexResult, resolve};
 use kiln_rebuild::Expected;
-use kiln_record::{ArtifactName, Exit, Level, RunError, exit};
+use kiln_record::{Architecture, ArtifactName, Exit, Level, RunError, exit};
+use kiln_report::{Align, Case, Judgement, Markdown, Remark, github_annotations};
+use kiln_store::LedgerEntry;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -59,7 +62,11 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     let code = exit_code(&report);
     match settings.format {
         Format::Json => printer.data(&json(&report)?),
-        Format::Human | Format::Markdown => printer.data(&table(&report, printer)),
+        Format::Human => printer.data(&table(&report, printer)),
+        _ => printer.data(&form(settings, &report)?),
+    }
+    if settings.format != Format::Github {
+        printer.annotations(&github_annotations(&judgements(&report)));
     }
     printer.talk(&summary(&report, start, printer));
     if notes > 0 {
@@ -121,6 +128,92 @@ fn exit_code(report: &BuildReport) -> Exit {
         None if report.is_success() => exit::SUCCESS,
         None => exit::UNEXPECTED,
     }
+}
+
+/// The forms that others read.
+fn form(settings: &Settings, report: &BuildReport) -> Result<String, Failure> {
+    let mut judgements = judgements(report);
+    for (judgement, result) in judgements.iter_mut().zip(&report.results) {
+        judgement.cases.extend(checks(settings, result));
+    }
+    forms::judged(settings.format, &judgements, || markdown_table(report))
+}
+
+/// What came of each artifact, without its checks.
+fn judgements(report: &BuildReport) -> Vec<Judgement> {
+    let of_artifacts = report.results.iter().map(|result| Judgement {
+        name: result.artifact.to_string(),
+        declared_in: Some(manifest_of(&result.artifact)),
+        cases: vec![match (&result.error, &result.without) {
+            (Some(error), _) => Case::broken("build", chain(error)),
+            (None, Some(layer)) => Case::not_run("build", format!("for want of the layer {layer}")),
+            (None, None) => Case::ran("build"),
+        }],
+        remarks: result.findings.iter().map(Remark::from).collect(),
+    });
+    let of_indexes = report.indexes.iter().map(|index| Judgement {
+        name: index.artifact.to_string(),
+        declared_in: Some(manifest_of(&index.artifact)),
+        cases: vec![match (&index.error, &index.ending) {
+            (Some(error), _) => Case::broken("index", chain(error)),
+            (None, Ending::Skipped) => Case::not_run("index", "for want of a platform"),
+            (None, _) => Case::ran("index"),
+        }],
+        remarks: Vec::new(),
+    });
+    of_artifacts.chain(of_indexes).collect()
+}
+
+/// The manifest of an artifact; those of an image's platforms have one.
+fn manifest_of(artifact: &ArtifactName) -> String {
+    let name = artifact.as_str();
+    let image = name.rsplit_once('.').filter(|(_, end)| end.parse::<Architecture>().is_ok());
+    format!("manifests/{}.toml", image.map_or(name, |(image, _)| image))
+}
+
+/// The checks of an artifact, which its record has. What is not published has none.
+fn checks(settings: &Settings, result: &ArtifactResult) -> Vec<Case> {
+    let Some(entry) = &result.entry else {
+        let why =
+            "the artifact is not published, and what was checked is recorded of published artifacts alone";
+        return vec![Case::not_run("checks", why)];
+    };
+    match resolve(&settings.environment, &format!("{}@{}", result.artifact, entry.number)) {
+        Ok(build) => build.record.checks.iter().map(Case::from).collect(),
+        Err(error) => vec![Case::broken("checks", chain(&error))],
+    }
+}
+
+/// The artifacts as a table for a comment.
+fn markdown_table(report: &BuildReport) -> Markdown {
+    let mut out = Markdown::default();
+    let rows = report.results.iter().map(|result| {
+        let entry = result.entry.as_ref();
+        let size = |of: fn(&LedgerEntry) -> u64| entry.map(of).map(format_size).unwrap_or_default();
+        [
+            result.artifact.to_string(),
+            word(&result.ending).to_owned(),
+            entry.map(|entry| format!("{}@{}", result.artifact, entry.number)).unwrap_or_default(),
+            size(|entry| entry.archive_size),
+            size(|entry| entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
+            entry.and_then(|entry| entry.archive).map(|digest| digest.to_string()).unwrap_or_default(),
+        ]
+    });
+    let indexes = report.indexes.iter().map(|index| {
+        let digest = index.record.as_ref().map(|record| record.index.to_string()).unwrap_or_default();
+        let empty = String::new;
+        [index.artifact.to_string(), word(&index.ending).to_owned(), empty(), empty(), empty(), digest]
+    });
+    let head = [
+        ("artifact", Align::Left),
+        ("ending", Align::Left),
+        ("build", Align::Left),
+        ("packed", Align::Right),
+        ("unpacked", Align::Right),
+        ("digest", Align::Left),
+    ];
+    out.table(head, rows.chain(indexes));
+    out
 }
 
 fn table(report: &BuildReport, printer: Printer) -> String {

@@ -25,7 +25,7 @@ pub(crate) fn run(settings: &Settings, build: &str, printer: Printer) -> Result<
     findings::print(printer, &check.label, &check.findings);
     match settings.format {
         Format::Json => printer.data(&super::document(&Document::new(&check))?),
-        Format::Human | Format::Markdown => printer.data(&text(&check, printer)),
+        _ => printer.data(&text(&check, printer)),
     }
     Ok(if check.findings.is_empty() { exit::SUCCESS } else { exit::FINDINGS_DENIED })
 }

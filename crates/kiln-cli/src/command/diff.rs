@@ -1,13 +1,15 @@
 //! `kiln diff`.
 
-use crate::args::{Diff as Arguments, Format};
+use crate::args::{Diff as Arguments, Format, VERSION};
 use crate::failure::Failure;
+use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
-use kiln_audit::{ArtifactChange, ArtifactState, FailOn, Verdict, WorkspaceDiff};
+use kiln_audit::{ArtifactChange, ArtifactState, Diff, FailOn, Side, Verdict, WorkspaceDiff};
 use kiln_publish::{Histories, NamedBuild, NamedWorkspace, Operand, compared, read_histories};
-use kiln_record::{ArtifactName, Exit, exit};
+use kiln_record::{ArtifactName, Exit, Level, exit};
+use kiln_report::{Case, Comparison, Judgement, Markdown, Remark, diff_page, github_annotations};
 use std::collections::BTreeSet;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
@@ -18,20 +20,40 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         (Operand::Build(before), Operand::Build(after)) => {
             let history = histories.of(&settings.environment, &before)?;
             let diff = compared(&before, &after, &history)?;
+            let exceeded = diff.exceeds(&reasons(command));
+            let judgements = [judgement(&diff, &reasons(command), &exceeded)];
             match settings.format {
                 Format::Human => printer.data(&diff.to_text()),
                 Format::Markdown => printer.data(&diff.to_markdown()),
                 Format::Json => printer.data(&super::document(&diff)?),
+                Format::Html => {
+                    let (before, after, history) = (&before.record, &after.record, &history.samples[..]);
+                    printer.data(&diff_page(VERSION, Comparison { diff: &diff, before, after, history }));
+                }
+                format => printer.data(&forms::judged(format, &judgements, Markdown::default)?),
             }
-            diff.exceeds(&reasons(command))
+            annotate(settings, printer, &judgements);
+            exceeded
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
             let diff = workspaces(settings, &before, &after, &histories)?;
+            let judgements: Vec<Judgement> = diff
+                .artifacts
+                .iter()
+                .filter_map(|artifact| artifact.diff.as_ref())
+                .map(|diff| judgement(diff, &reasons(command), &diff.exceeds(&reasons(command))))
+                .collect();
             match settings.format {
                 Format::Human => printer.data(&diff.to_text(command.summary)),
                 Format::Markdown => printer.data(&diff.to_markdown(command.summary)),
                 Format::Json => printer.data(&super::document(&diff)?),
+                Format::Html => {
+                    return Err(Failure::usage("the difference of two workspaces has no form `html`")
+                        .hint("compare two of their artifacts, or make pages of one: kiln report --site FOLDER"));
+                }
+                format => printer.data(&forms::judged(format, &judgements, Markdown::default)?),
             }
+            annotate(settings, printer, &judgements);
             diff.exceeds(&reasons(command))
         }
         (Operand::Workspace(all), Operand::Build(one)) | (Operand::Build(one), Operand::Workspace(all)) => {
@@ -60,6 +82,13 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         ));
     }
     Ok(exit::DIFFERENCE_DENIED)
+}
+
+/// Tells a CI system of what was denied, where its annotations are not the output already.
+fn annotate(settings: &Settings, printer: Printer, judgements: &[Judgement]) {
+    if settings.format != Format::Github {
+        printer.annotations(&github_annotations(judgements));
+    }
 }
 
 /// What makes this comparison fail: what is named, and what nothing explains.
@@ -119,4 +148,25 @@ fn workspaces(
         });
     }
     Ok(WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts))
+/// What a comparison says that somebody has to deal with: what it was to be denied for, what is unusual, and findings
+/// that were not there before.
+fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement {
+    let name = |side: &Side| side.build.clone().unwrap_or_else(|| side.artifact.to_string());
+    let denied = exceeded.iter().map(|reason| {
+        Remark::new("diff-denied", Level::Deny, reason.to_string(), format!("--fail-on {reason} holds"))
+    });
+    let unusual = diff
+        .anomalies
+        .iter()
+        .map(|one| Remark::new(format!("diff-{}", one.rule.as_str()), one.level, &one.subject, &one.text));
+    Judgement {
+        name: format!("{} -> {}", name(&diff.before), name(&diff.after)),
+        declared_in: None,
+        cases: reasons
+            .iter()
+            .filter(|reason| !exceeded.contains(reason))
+            .map(|reason| Case::ran(format!("fail-on {reason}")))
+            .collect(),
+        remarks: denied.chain(unusual).chain(diff.findings_new.iter().map(Remark::from)).collect(),
+    }
 }

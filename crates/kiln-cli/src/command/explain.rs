@@ -12,6 +12,7 @@ use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::InvocationError;
 use kiln_record::{ArtifactName, Cause, DistributionName, Entry, Exit, Importable, Level, NameError, exit};
+use kiln_report::{Align, Judgement, Markdown, Remark};
 
 /// How many native files, and how many files that were not taken, are named to a person.
 const SHOWN: usize = 8;
@@ -29,10 +30,12 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
         Box::pin(async move { kiln_build::explain(&environment, &artifact, &events, engine).await })
     })?;
     drop(progress);
-    let json = settings.format == Format::Json;
+    let (json, markdown) = (settings.format == Format::Json, settings.format == Format::Markdown);
     let Some(subject) = &command.subject else {
         if json {
             printer.data(&super::document(&Overview::new(&explanation))?);
+        } else if markdown {
+            printer.data(markdown_overview(&explanation).text());
         } else {
             printer.data(&overview(&explanation, printer));
             // What is left out on purpose stands in the table; what stops a build needs its way out.
@@ -54,7 +57,8 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
             printer.data(&super::document(&rows)?);
         } else {
             for row in rows {
-                printer.data(&distribution(&explanation, row, printer));
+                let facts = distribution(&explanation, row);
+                printer.data(&told(&distribution_head(&explanation, row), &facts, settings.format, printer));
             }
         }
         return Ok(exit::SUCCESS);
@@ -62,7 +66,10 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
     let found = explanation.build.as_ref().and_then(|build| explain_path(&build.record, subject));
     match found {
         Some(found) if json => printer.data(&super::document(&Path::new(&found))?),
-        Some(found) => printer.data(&path(&explanation, &found, printer)),
+        Some(found) => {
+            let head = (found.path.clone(), format!("in {}", explanation.artifact));
+            printer.data(&told(&head, &path(&explanation, &found), settings.format, printer));
+        }
         None => return Err(nowhere(&explanation, subject).into()),
     }
     Ok(exit::SUCCESS)
@@ -115,18 +122,10 @@ fn overview(explanation: &Explanation, printer: Printer) -> String {
         rows.iter().partition(|row| row.gap.is_none() && row.locked.is_some());
     for row in inside.into_iter().chain(outside) {
         let mark = |yes: bool| if yes { "yes" } else { "-" };
-        let (installed, importable) = match (row.installed, &row.importable) {
-            (None, _) => ("not built", "not built"),
-            (Some(there), state) => (mark(there), importable_word(state.as_ref(), there)),
-        };
-        let reason = match (&row.gap, row.locked.is_some()) {
-            (Some(cause), _) => format!("  {}", because(row, &cause.to_string())),
-            (None, false) => "  declared, but not in the lock".to_owned(),
-            (None, true) => String::new(),
-        };
+        let ((installed, importable), reason) = (installed(row), reason(row));
         text.push_str(
             format!(
-                "  {:name$}  {:version$}  {:8}  {:6}  {:7}  {installed:9}  {importable:10}{reason}",
+                "  {:name$}  {:version$}  {:8}  {:6}  {:7}  {installed:9}  {importable:10}  {reason}",
                 row.name,
                 row.version.as_deref().unwrap_or("-"),
                 mark(!row.declared.is_empty()),
@@ -170,15 +169,91 @@ fn because(row: &ExplainedDistribution, cause: &str) -> String {
     }
 }
 
+/// What is asked about, and the rest of its headline.
+type Head = (String, String);
+/// A key and a value each; the key of a line that goes on is empty.
+type Facts = Vec<(String, String)>;
+
+/// Facts below their head.
+fn told((subject, rest): &Head, facts: &Facts, format: Format, printer: Printer) -> String {
+    if format == Format::Markdown {
+        let mut out = Markdown::default();
+        return out.heading(&format!("{subject} {rest}")).facts(facts).text().to_owned();
+    }
+    let lines: String = facts.iter().map(|(key, value)| format!("  {key:<12} {value}\n")).collect();
+    format!("{} {rest}\n{lines}", printer.on_stdout(Style::Strong, subject))
+}
+
+fn markdown_overview(explanation: &Explanation) -> Markdown {
+    let mut out = Markdown::default();
+    out.heading(&format!(
+        "{}: {} on {}, base {}",
+        explanation.artifact,
+        explanation.target.runtime,
+        explanation.target.architecture.lambda(),
+        explanation.base
+    ));
+    match &explanation.lock {
+        None => out.paragraph("The manifest has no [python] section: there are no distributions."),
+        Some(lock) => out.paragraph(&format!("Lock {lock}; {}.", build_line(explanation))),
+    };
+    let mark = |yes: bool| if yes { "yes" } else { "-" }.to_owned();
+    let rows = explanation.distributions.iter().map(|row| {
+        let (installed, importable) = installed(row);
+        [
+            row.name.clone(),
+            row.version.clone().unwrap_or_default(),
+            mark(!row.declared.is_empty()),
+            mark(row.locked.is_some()),
+            mark(row.wheel.is_some()),
+            installed.to_owned(),
+            importable.to_owned(),
+            reason(row),
+        ]
+    });
+    let head =
+        ["distribution", "version", "declared", "locked", "fetched", "installed", "importable", "why not"];
+    out.table(head.map(|name| (name, Align::Left)), rows);
+    let denials = Judgement {
+        name: "Denied".to_owned(),
+        remarks: explanation
+            .findings
+            .iter()
+            .filter(|finding| finding.level == Level::Deny)
+            .map(Remark::from)
+            .collect(),
+        ..Judgement::default()
+    };
+    out.append(&kiln_report::markdown(&[denials]));
+    out
+}
+
+/// Whether a distribution is installed and can be imported, in words.
+fn installed(row: &ExplainedDistribution) -> (&'static str, &'static str) {
+    match (row.installed, &row.importable) {
+        (None, _) => ("not built", "not built"),
+        (Some(there), state) => (if there { "yes" } else { "-" }, importable_word(state.as_ref(), there)),
+    }
+}
+
+/// Why a distribution is not in the artifact; nothing if it is.
+fn reason(row: &ExplainedDistribution) -> String {
+    match (&row.gap, row.locked.is_some()) {
+        (Some(cause), _) => because(row, &cause.to_string()),
+        (None, false) => "declared, but not in the lock".to_owned(),
+        (None, true) => String::new(),
+    }
+}
+
+fn distribution_head(explanation: &Explanation, row: &ExplainedDistribution) -> Head {
+    let version = row.version.as_deref().unwrap_or("(no version)");
+    (row.name.clone(), format!("{version} in {}", explanation.artifact))
+}
+
 /// Everything about one distribution.
-fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer: Printer) -> String {
-    let mut text = format!(
-        "{} {} in {}\n",
-        printer.on_stdout(Style::Strong, &row.name),
-        row.version.as_deref().unwrap_or("(no version)"),
-        explanation.artifact
-    );
-    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+fn distribution(explanation: &Explanation, row: &ExplainedDistribution) -> Facts {
+    let mut facts = Facts::new();
+    let mut line = |key: &str, value: &str| facts.push((key.to_owned(), value.to_owned()));
     // What is wrong with it as it is locked: until that is changed, no build has it.
     let mut denied = explanation.findings.iter();
     let denied = denied.find(|finding| finding.level == Level::Deny && finding.subject == row.name);
@@ -281,7 +356,7 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution, printer:
             None => line("importable", "not checked"),
         }
     }
-    text
+    facts
 }
 
 fn more(line: &mut impl FnMut(&str, &str), all: usize) {
@@ -298,9 +373,9 @@ fn marker_text(marker: &ExplainedMarker) -> String {
     }
 }
 
-fn path(explanation: &Explanation, found: &ExplainedPath, printer: Printer) -> String {
-    let mut text = format!("{} in {}\n", printer.on_stdout(Style::Strong, &found.path), explanation.artifact);
-    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+fn path(explanation: &Explanation, found: &ExplainedPath) -> Facts {
+    let mut facts = Facts::new();
+    let mut line = |key: &str, value: &str| facts.push((key.to_owned(), value.to_owned()));
     line("belongs to", &found.component);
     line("comes from", &found.origin);
     match &found.entry {
@@ -318,5 +393,5 @@ fn path(explanation: &Explanation, found: &ExplainedPath, printer: Printer) -> S
         }
     }
     line("as of", &build_line(explanation));
-    text
+    facts
 }

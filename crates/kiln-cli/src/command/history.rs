@@ -8,6 +8,7 @@ use crate::signals;
 use kiln_audit::format_size;
 use kiln_publish::{artifacts_with_history, history, read_histories, resolve};
 use kiln_record::{ArtifactName, Digest, Exit, Record, exit};
+use kiln_report::{Align, Markdown};
 use kiln_store::{LedgerEntry, SourceLink};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -50,6 +51,12 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
     }
     if all.is_empty() && broken.is_empty() {
         printer.talk("nothing was built in this workspace yet; build with: kiln build --all");
+    }
+    if settings.format == Format::Markdown {
+        let mut out = Markdown::default();
+        all.iter().for_each(|(artifact, entries)| add(&mut out, artifact, entries));
+        printer.data(out.text());
+        return told(broken, printer);
     }
     for (artifact, entries) in &all {
         printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, artifact.as_str())));
@@ -130,8 +137,32 @@ fn told(mut broken: Vec<Failure>, printer: Printer) -> Result<Exit, Failure> {
     last.map_or(Ok(exit::SUCCESS), Err)
 }
 
-fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String {
-    let step = match before {
+fn add(out: &mut Markdown, artifact: &ArtifactName, entries: &[LedgerEntry]) {
+    let before = std::iter::once(None).chain(entries.iter().map(Some));
+    let rows = entries.iter().zip(before).map(|(entry, before)| {
+        [
+            format!("{artifact}@{}", entry.number),
+            entry.at.to_string(),
+            format_size(entry.archive_size),
+            format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
+            entry.archive.map(|digest| digest.to_string()).unwrap_or_default(),
+            step(entry, before),
+        ]
+    });
+    let head = [
+        ("build", Align::Left),
+        ("when", Align::Left),
+        ("packed", Align::Right),
+        ("unpacked", Align::Right),
+        ("digest", Align::Left),
+        ("step", Align::Left),
+    ];
+    out.heading(artifact.as_str()).table(head, rows);
+}
+
+/// What changed since the build before, in words.
+fn step(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
+    match before {
         None => String::new(),
         Some(before) if before.archive == entry.archive => "same bytes".to_owned(),
         Some(before) if before.tree == entry.tree => "same content, other bytes".to_owned(),
@@ -146,7 +177,11 @@ fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String
                 format!("-{} unpacked", format_size(was - now))
             }
         }
-    };
+    }
+}
+
+fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String {
+    let step = step(entry, before);
     let digest = entry.archive.map(|digest| digest.hex()[..16].to_owned()).unwrap_or_default();
     format!(
         "  @{:<4} {}  {:>9} {word} {:>9} unpacked  {digest}  {step}\n",

@@ -17,8 +17,11 @@ pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rebuild;
+pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod show;
+mod show_facts;
+pub(crate) mod show_markdown;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;
 
@@ -47,7 +50,7 @@ fn operand(settings: &Settings, text: &str) -> Result<Operand, Failure> {
 }
 
 /// A JSON document for stdout.
-fn document<T: Serialize>(value: &T) -> Result<String, Failure> {
+pub(crate) fn document<T: Serialize>(value: &T) -> Result<String, Failure> {
     let bytes = canonical_json(value).map_err(|error| Failure::unexpected(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| Failure::unexpected(error.to_string()))
 }

@@ -6,6 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_lock::{Pin, pins};
 use kiln_record::{Epoch, Exit, exit};
+use kiln_report::{Align, Markdown};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -16,9 +17,45 @@ pub(crate) fn run(settings: &Settings, printer: Printer) -> Result<Exit, Failure
             let rows: Vec<Row<'_>> = pins.iter().map(|pin| Row::new(pin, now)).collect();
             printer.data(&super::document(&rows)?);
         }
-        Format::Human | Format::Markdown => print(&pins, now, printer),
+        Format::Markdown => printer.data(markdown(&pins, now).text()),
+        _ => print(&pins, now, printer),
     }
     Ok(exit::SUCCESS)
+}
+
+fn age(pin: &Pin, now: Epoch) -> String {
+    match pin.age(now) {
+        Some(1) => "1 day".to_owned(),
+        Some(days) => format!("{days} days"),
+        None => "-".to_owned(),
+    }
+}
+
+/// The day on which something was pinned.
+fn day(pin: &Pin) -> String {
+    pin.pinned.map_or_else(|| "-".to_owned(), |pinned| pinned.to_string()[..10].to_owned())
+}
+
+fn markdown(pins: &[Pin], now: Epoch) -> Markdown {
+    let mut out = Markdown::default();
+    let rows = pins.iter().map(|pin| {
+        let to: Vec<String> =
+            pin.pinned_to.iter().map(|(platform, digest)| format!("{platform} {digest}")).collect();
+        [
+            format!("{} {}", pin.thing.as_str(), pin.name),
+            pin.follows.clone(),
+            format!("{}, {}", day(pin), age(pin, now)),
+            to.join("; "),
+            pin.command.clone(),
+            pin.problem.clone().unwrap_or_default(),
+        ]
+    });
+    let head = ["pin", "follows", "since", "pinned to", "moved by", "problem"];
+    out.table(head.map(|name| (name, Align::Left)), rows);
+    if pins.is_empty() {
+        out.paragraph("Nothing is pinned here: this workspace has no bases and no tools.");
+    }
+    out
 }
 
 fn print(pins: &[Pin], now: Epoch, printer: Printer) {
@@ -30,12 +67,7 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
     let follows = pins.iter().map(|pin| pin.follows.len()).max().unwrap_or_default();
     let file = pins.iter().map(|pin| pin.file.len()).max().unwrap_or_default();
     for pin in pins {
-        let age = match pin.age(now) {
-            Some(1) => "1 day".to_owned(),
-            Some(days) => format!("{days} days"),
-            None => "-".to_owned(),
-        };
-        let when = pin.pinned.map_or_else(|| "-".to_owned(), |pinned| pinned.to_string()[..10].to_owned());
+        let (age, when) = (age(pin, now), day(pin));
         printer.data(&format!(
             "{}  {:name$}  {:follows$}  {when:>10}  {age:>9}  {:file$}  {}\n",
             pin.thing.as_str(),

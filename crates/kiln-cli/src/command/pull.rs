@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Settings, command: &Pull, printer: Printer) -> Resu
     };
     match settings.format {
         Format::Json => printer.data(&super::document(&Document::new(&pulled))?),
-        Format::Human | Format::Markdown => print(&pulled, printer),
+        _ => print(&pulled, printer),
     }
     Ok(exit::SUCCESS)
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Resu
             let rows: Vec<Row<'_>> = pushed.iter().map(Row::new).collect();
             printer.data(&super::document(&rows)?);
         }
-        Format::Human | Format::Markdown => pushed.iter().for_each(|one| print(one, printer)),
+        _ => pushed.iter().for_each(|one| print(one, printer)),
     }
     Ok(exit::SUCCESS)
 }

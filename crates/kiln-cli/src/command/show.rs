@@ -1,5 +1,7 @@
 //! `kiln show`.
 
+use super::show_facts::{by_size, facts, role};
+use super::show_markdown;
 use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -8,9 +10,8 @@ use crate::signals;
 use crate::transformations;
 use kiln_audit::{Known, format_size};
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
-use kiln_record::{
-    ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Record, exit,
-};
+use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Record, exit};
+use kiln_report::{Align, Markdown};
 use kiln_store::{RunDetails, SourceLink};
 use serde::Serialize;
 
@@ -22,6 +23,10 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     if settings.format == Format::Json {
         let document = Document { known: build.known, record: &build.record, run: build.run.as_ref() };
         printer.data(&super::document(&document)?);
+        return Ok(exit::SUCCESS);
+    }
+    if settings.format == Format::Markdown {
+        printer.data(show_markdown::build(&build.label, &build.record, command.files).text());
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
@@ -87,6 +92,14 @@ fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> R
         printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
+    if settings.format == Format::Markdown {
+        let mut out = Markdown::default();
+        let rows = index.platforms.iter();
+        let rows = rows.map(|(platform, digest)| [platform.clone(), digest.to_string()]);
+        let head = [("platform", Align::Left), ("manifest", Align::Left)];
+        printer.data(out.heading(&index.reference).table(head, rows).text());
+        return Ok(exit::SUCCESS);
+    }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &index.reference)));
     printer.data(&format!(
         "  an index over {} platforms; --platform shows one of them\n",
@@ -99,50 +112,21 @@ fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> R
 }
 
 fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String {
-    let mut text = String::new();
+    let heading = |name: &str| format!("\n{}\n", printer.on_stdout(Style::Strong, name));
     if let Some(lacks) = known.lacks() {
-        text.push_str(&format!("  {:<13} {lacks}\n", "not known:"));
+        let mut text = format!("  {:<13} {lacks}\n", "not known:");
         text.push_str(&read_lines(record, known));
-        text.push_str(&components(
-            record,
-            &format!("\n{}\n", printer.on_stdout(Style::Strong, "components")),
-        ));
+        text.push_str(&components(record, &heading("components")));
         if files {
             for file in &record.files {
-                text.push_str(&format!(
-                    "  {:>9}  {}  {}\n",
-                    format_size(file.entry.size()),
-                    file.path,
-                    file.component
-                ));
+                let size = format_size(file.entry.size());
+                text.push_str(&format!("  {size:>9}  {}  {}\n", file.path, file.component));
             }
         }
         return text;
     }
-    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<13} {value}\n"));
-    line("kind", record.kind.as_str());
-    line("target", &format!("{} on {}", record.target.runtime, record.target.architecture.lambda()));
-    if let Some(handler) = &record.handler {
-        line("handler", handler);
-    }
-    for layer in &record.layers {
-        line("layer", layer.as_str());
-    }
-    // Of a layout the manifest will do: the others are named in it.
-    for output in record.outputs.iter().take(1) {
-        line("file", &format!("{}  {}", output.file_name, format_size(output.size)));
-        line("sha256", &output.digest.hex());
-        line("", &output.sha256_base64);
-    }
-    line("tree", &record.tree.to_string());
-    line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
-    if let Some(image) = &record.image {
-        image_lines(record.kind, image, &mut line);
-    }
-    line("epoch", &record.epoch.to_string());
-    line("plan", &record.plan.to_string());
-
-    let heading = |name: &str| format!("\n{}\n", printer.on_stdout(Style::Strong, name));
+    let facts = facts(record);
+    let mut text: String = facts.iter().map(|(key, value)| format!("  {key:<13} {value}\n")).collect();
     text.push_str(&components(record, &heading("components")));
     if !record.transformations.is_empty() {
         text.push_str(&heading("changed by packing"));
@@ -168,10 +152,6 @@ fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String 
         }
     }
     text.push_str(&heading("inputs"));
-    let role = |input: &Input| {
-        let value = serde_json::to_value(input.role).ok();
-        value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    };
     let width = record.inputs.iter().map(|input| role(input).len()).max().unwrap_or_default().max(13);
     for input in &record.inputs {
         text.push_str(&format!("  {:<width$} {}  {}\n", role(input), input.digest, input.name));
@@ -234,74 +214,16 @@ fn read_lines(record: &Record, known: Known) -> String {
 
 /// The components, largest first.
 fn components(record: &Record, heading: &str) -> String {
-    let mut components: Vec<&Component> = record.components.iter().collect();
-    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
-    let line = |component: &Component| {
-        format!(
+    let mut text = heading.to_owned();
+    for component in by_size(record) {
+        text.push_str(&format!(
             "  {:>9}  {:<40} {}\n",
             format_size(component.bytes),
             component.id.as_str(),
             component.version.as_deref().unwrap_or_default()
-        )
-    };
-    std::iter::once(heading.to_owned()).chain(components.into_iter().map(line)).collect()
-}
-
-/// How many paths with another mode or owner are shown, and how many that were removed.
-const SHOWN_PATHS: usize = 10;
-
-/// What a record says of an image.
-fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&str, &str)) {
-    line("image", &image.manifest.to_string());
-    line("config", &image.config.to_string());
-    let base = &image.base;
-    line("base", &format!("{}  {} in {} files", base.reference, format_size(base.bytes), base.files));
-    line("", &base.manifest.to_string());
-    for layer in &image.layers {
-        line(
-            "image layer",
-            &format!("{:<12}  {:>9}  {}", layer.role.as_str(), format_size(layer.size), layer.digest),
-        );
+        ));
     }
-    line(
-        "all",
-        &format!("{} in a registry, {} unpacked", format_size(image.size), format_size(image.unpacked_size)),
-    );
-    let runs = &image.runs;
-    let words: Vec<&str> = runs.entrypoint.iter().chain(&runs.command).map(String::as_str).collect();
-    line("starts", &words.join(" "));
-    line(
-        "as",
-        match (kind, &runs.user) {
-            (ArtifactKind::LambdaImage, _) => "a user that Lambda chooses",
-            (_, Some(user)) => user,
-            (_, None) => "root",
-        },
-    );
-    line("in", runs.working_dir.as_deref().unwrap_or("/"));
-    for (name, value) in &runs.environment {
-        line("environment", &format!("{name}={value}"));
-    }
-    for port in &runs.ports {
-        line("port", port);
-    }
-    for volume in &runs.volumes {
-        line("volume", volume);
-    }
-    if let Some(health) = &runs.health_check {
-        line("health check", &format!("{}, every {} s", health.command.join(" "), health.interval));
-    }
-    for (path, of) in image.attributes.iter().take(SHOWN_PATHS) {
-        line("mode", &format!("{:04o} of {}:{}  /{path}", of.mode, of.user, of.group));
-    }
-    for path in image.removed.iter().take(SHOWN_PATHS) {
-        line("removed", &format!("/{path} of the base"));
-    }
-    let more =
-        image.attributes.len().saturating_sub(SHOWN_PATHS) + image.removed.len().saturating_sub(SHOWN_PATHS);
-    if more > 0 {
-        line("", &format!("and {more} more paths with another mode or owner, or removed: --format json"));
-    }
+    text
 }
 
 /// The commit that the latest run was of; it is no part of the record.

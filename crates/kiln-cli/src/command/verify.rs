@@ -1,13 +1,15 @@
 //! `kiln verify`.
 
 use super::{cross_check, verify_workspace};
-use crate::args::{Format, Verify};
+use crate::args::{Colour, Format, Verify};
 use crate::failure::Failure;
+use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
 use kiln_publish::{FileVerdict, LedgerVerdict, settle_for_reading, verify_file};
-use kiln_record::{Exit, exit};
+use kiln_record::{Exit, Level, exit};
+use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -28,10 +30,14 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
         printer.data(&super::document(
             &verdicts.iter().map(|(file, verdict)| Row::new(file, verdict)).collect::<Vec<_>>(),
         )?);
-    } else {
+    } else if settings.format == Format::Human {
         for (file, verdict) in &verdicts {
             printer.data(&text(file, verdict, printer));
         }
+    } else {
+        let judgements: Vec<Judgement> =
+            verdicts.iter().map(|(file, verdict)| judgement(file, verdict)).collect();
+        printer.data(&forms::judged(settings.format, &judgements, || markdown_table(&verdicts))?);
     }
     let all = verdicts.iter().all(|(_, verdict)| verdict.is_same());
     Ok(if all { exit::SUCCESS } else { exit::NOT_REPRODUCIBLE })
@@ -75,6 +81,48 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// What was held against a record, and what does not agree with it.
+fn judgement(file: &str, verdict: &FileVerdict) -> Judgement {
+    let plain = text(file, verdict, printer_without_colour());
+    let (said, detail) = plain.split_once('\n').unwrap_or((&plain, ""));
+    let remark = (!verdict.is_same()).then(|| {
+        let mut remark = Remark::new("verify-differs", Level::Deny, file, said);
+        remark.detail = detail.lines().map(|line| line.trim().to_owned()).collect();
+        remark
+    });
+    let mut cases = vec![match &verdict.record {
+        Some(_) => Case::ran("record"),
+        None => Case::not_run("record", "no record describes the file"),
+    }];
+    cases.push(match verdict.ledger {
+        LedgerVerdict::NotChecked => Case::not_run("ledger", "it has no such build"),
+        _ => Case::ran("ledger"),
+    });
+    Judgement { name: file.to_owned(), declared_in: None, cases, remarks: remark.into_iter().collect() }
+}
+
+fn printer_without_colour() -> Printer {
+    Printer::new(true, Colour::Never, true, true)
+}
+
+fn markdown_table(verdicts: &[(String, FileVerdict)]) -> Markdown {
+    let mut out = Markdown::default();
+    let rows = verdicts.iter().map(|(file, verdict)| {
+        let row = Row::new(file, verdict);
+        let word = match (verdict.is_same(), row.record) {
+            (true, _) => "same",
+            (false, Some(_)) => "differs",
+            (false, None) => "unknown",
+        };
+        let build = row.build.map(|number| format!("{} {number}", row.ledger));
+        let ledger = build.unwrap_or_else(|| row.ledger.to_owned());
+        [word.to_owned(), file.clone(), row.record.unwrap_or("none").to_owned(), ledger, row.digest.clone()]
+    });
+    let head = ["", "file", "record", "ledger", "digest"].map(|name| (name, Align::Left));
+    out.table(head, rows);
+    out
 }
 
 fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {

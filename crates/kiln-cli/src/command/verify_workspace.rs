@@ -2,10 +2,12 @@
 
 use crate::args::Format;
 use crate::failure::Failure;
+use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_publish::{Row, State, repair, settle_for_reading, verify_workspace};
-use kiln_record::{Exit, exit};
+use kiln_record::{Exit, Level, exit};
+use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use kiln_store::WorkspaceLock;
 use serde::Serialize;
 
@@ -33,6 +35,10 @@ pub(crate) fn run(settings: &Settings, repairs: bool, printer: Printer) -> Resul
         let document =
             Document { format: "1.0", success: is_whole(&rows), repaired: &done, rows: looked.collect() };
         printer.data(&super::document(&document)?);
+    } else if settings.format != Format::Human {
+        let judgement = judgement(&rows);
+        let table = || markdown_table(&rows, &done);
+        printer.data(&forms::judged(settings.format, &[judgement], table)?);
     } else {
         for line in &done {
             printer.data(&format!("{} {line}\n", printer.on_stdout(Style::Note, "repaired")));
@@ -45,6 +51,39 @@ pub(crate) fn run(settings: &Settings, repairs: bool, printer: Printer) -> Resul
 
 fn is_whole(rows: &[Row]) -> bool {
     rows.iter().all(|row| row.state != State::Differs)
+}
+
+/// What was looked at: a case for each, and a remark for what is wrong.
+fn judgement(rows: &[Row]) -> Judgement {
+    let said = |row: &Row| row.lines.join("; ");
+    let cases = rows.iter().filter(|row| row.state != State::Differs).map(|row| match row.state {
+        State::NotChecked => Case::not_run(&row.subject, said(row)),
+        _ => Case::ran(&row.subject),
+    });
+    let remarks = rows.iter().filter(|row| matches!(row.state, State::Differs | State::Noted)).map(|row| {
+        let (rule, level) = match row.state {
+            State::Differs => ("verify-differs", Level::Deny),
+            _ => ("verify-noted", Level::Note),
+        };
+        Remark::new(rule, level, &row.subject, said(row))
+    });
+    Judgement {
+        name: "published".to_owned(),
+        declared_in: None,
+        cases: cases.collect(),
+        remarks: remarks.collect(),
+    }
+}
+
+fn markdown_table(rows: &[Row], done: &[String]) -> Markdown {
+    let mut out = Markdown::default();
+    out.list(done.iter().map(|line| format!("repaired: {line}")));
+    let head = ["", "subject", "what"].map(|name| (name, Align::Left));
+    out.table(
+        head,
+        rows.iter().map(|row| [word(row.state).to_owned(), row.subject.clone(), row.lines.join("; ")]),
+    );
+    out
 }
 
 fn word(state: State) -> &'static str {

@@ -1,7 +1,7 @@
 //! A base that is pinned: its definition and its lock, which belong together.
 
 use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
-use kiln_record::{Architecture, BaseName, Code, Epoch, Finding, Platform};
+use kiln_record::{Architecture, BaseName, Code, Epoch, Finding, Place, Platform};
 use std::collections::BTreeMap;
 
 /// A base that is pinned: the only way to get one is from a lock that belongs to its definition.
@@ -127,6 +127,7 @@ fn source_version(version: &str) -> &str {
 #[must_use]
 pub fn base_not_pinned(definition: &BaseDefinition, cause: impl Into<String>) -> Finding {
     Finding::new(Code::BaseNotPinned, definition.name.as_str(), cause)
+        .at(Place::file(&definition.file))
         .detail(format!("base defined in {}", definition.file))
         .remedy(format!("pin it: kiln lock --base {}", definition.name))
 }

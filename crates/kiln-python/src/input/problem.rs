@@ -1,6 +1,6 @@
 //! What is wrong with a file that a user wrote, and what was passed over in it.
 
-use kiln_record::{Advice, Code, Finding, RunError, exit};
+use kiln_record::{Advice, Code, Finding, Place, RunError, exit};
 use std::fmt;
 
 /// Something that a user wrote, or did not write, and that has to change before a build can start.
@@ -46,10 +46,10 @@ impl InputProblem {
         self
     }
 
-    /// `file:line`, or the file alone.
+    /// The line, or the file alone.
     #[must_use]
-    pub fn place(&self) -> String {
-        self.line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file))
+    pub fn place(&self) -> Place {
+        self.line.map_or_else(|| Place::file(&self.file), |line| Place::line(&self.file, line))
     }
 
     /// The finding that this problem is, where a finding code exists for it: an incomplete or stale lock.
@@ -61,7 +61,7 @@ impl InputProblem {
             ProblemKind::LockStale => Code::LockStale,
             ProblemKind::Unsupported | ProblemKind::Invalid => return None,
         };
-        let mut finding = Finding::new(code, self.place(), self.message.clone());
+        let mut finding = Finding::new(code, self.place().to_string(), self.message.clone()).at(self.place());
         finding.remedy.clone_from(&self.remedy);
         Some(finding)
     }

@@ -5,7 +5,7 @@ use super::file_place::FilePlace;
 use crate::input::Remark;
 use crate::project::{Declared, RequiresPython};
 use crate::specifier::Constraint;
-use kiln_record::{Digest, DistributionName};
+use kiln_record::{Digest, DistributionName, Place};
 
 /// The formats that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,9 +179,9 @@ impl Lock {
         self.root == Some(index) || self.distributions.get(index).is_some_and(in_folder)
     }
 
-    /// Where a distribution of the lock is named: `file:line`.
+    /// Where a distribution of the lock is named.
     #[must_use]
-    pub fn place(&self, locked: &Locked) -> String {
-        format!("{}:{}", locked.file.as_ref().unwrap_or(&self.name), locked.line)
+    pub fn place(&self, locked: &Locked) -> Place {
+        Place::line(locked.file.as_ref().unwrap_or(&self.name), locked.line)
     }
 }

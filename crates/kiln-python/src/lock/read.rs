@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(problems.unwrap_err()[0].kind, ProblemKind::LockStale);
         for format in [LockFormat::Poetry, LockFormat::Uv] {
             let problems = read_lock(format, alone, None, &mut nothing).unwrap_err();
-            assert_eq!(problems[0].place(), "Pipfile.lock");
+            assert_eq!(problems[0].place().to_string(), "Pipfile.lock");
             assert!(problems[0].message.contains("project file"), "{problems:?}");
         }
     }

@@ -715,7 +715,7 @@ pub(crate) mod tests {
         )
         .unwrap();
         let places: Vec<(&str, String)> =
-            lock.distributions.iter().map(|d| (d.name.as_str(), lock.place(d))).collect();
+            lock.distributions.iter().map(|d| (d.name.as_str(), lock.place(d).to_string())).collect();
         assert_eq!(
             places,
             [
@@ -731,7 +731,7 @@ pub(crate) mod tests {
     #[test]
     fn circles_and_missing_files_end() {
         let found = read("-r b.txt", &[("reqs/b.txt", "\n-r main.txt")]).unwrap_err();
-        assert_eq!((found[0].place().as_str(), found.len()), ("reqs/b.txt:2", 1));
+        assert_eq!((found[0].place().to_string().as_str(), found.len()), ("reqs/b.txt:2", 1));
         assert!(found[0].message.contains("`reqs/main.txt` again"), "{found:?}");
         let found = read("x==1\n-c none.txt", &[]).unwrap_err();
         assert!(found[1].message.contains("`reqs/none.txt`") && found[1].line == Some(2), "{found:?}");

@@ -3,7 +3,7 @@
 use super::declaration::Declaration;
 use crate::interpreter::TargetEnvironment;
 use crate::lock::{Lock, LockHeader, LockTarget};
-use kiln_record::{Code, Finding};
+use kiln_record::{Code, Finding, Place};
 use pep440_rs::Version;
 use std::str::FromStr;
 
@@ -17,7 +17,7 @@ pub fn is_of_input(
     environment: &TargetEnvironment,
     command: &str,
 ) -> Vec<Finding> {
-    let stale = |cause: String| Finding::new(Code::LockStale, lock_file, cause);
+    let stale = |cause: String| Finding::new(Code::LockStale, lock_file, cause).at(Place::file(lock_file));
     let header = match (LockHeader::read(lock_text), declaration) {
         (None, None) => return Vec::new(),
         (None, Some(declaration)) => {
@@ -74,7 +74,8 @@ pub fn declared_not_locked(
     let mut findings = Vec::new();
     for wanted in &declaration.wanted {
         let declared = &wanted.declared;
-        let place = format!("`{}` ({}:{})", declared.text, declared.file, declared.line);
+        let at = Place::line(&declared.file, declared.line);
+        let place = format!("`{}` ({at})", declared.text);
         let applies = match &declared.marker {
             None => true,
             Some(marker) => match environment.evaluate(marker, &[]) {
@@ -106,6 +107,7 @@ pub fn declared_not_locked(
         };
         findings.push(
             Finding::new(Code::DeclaredNotInstalled, declared.name.as_str(), cause)
+                .at(at)
                 .detail("the lock was edited by hand, or damaged")
                 .remedy(format!("lock again: {command}")),
         );

@@ -9,7 +9,7 @@ use crate::error::PythonError;
 use crate::interpreter::{TargetEnvironment, Verdict as Holds};
 use crate::lock::{ConflictItem, Lock, LockFormat, Locked};
 use crate::specifier::{Marker, Variable, normal_extra, same_version};
-use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Runtime};
+use kiln_record::{ArtifactName, Cause, Code, DistributionName, Finding, Place, Runtime};
 use std::collections::BTreeSet;
 
 /// Collects findings about one lock and one target.
@@ -92,12 +92,12 @@ impl Judge<'_> {
                     Err(error) => {
                         let cause = format!("{} ({}): {error}", self.lock.place(locked), locked.name);
                         self.findings.push(
-                            Finding::new(Code::LockedNotInstalled, locked.name.as_str(), cause).remedy(
-                                format!(
+                            Finding::new(Code::LockedNotInstalled, locked.name.as_str(), cause)
+                                .at(self.lock.place(locked))
+                                .remedy(format!(
                                     "name {} in `exclude` under `[python]` of the manifest, if the target does not need it",
                                     locked.name
-                                ),
-                            ),
+                                )),
                         );
                     }
                 }
@@ -295,6 +295,7 @@ impl Judge<'_> {
             let is = if self.lock.format == LockFormat::Requirements { "declared" } else { "locked" };
             self.declared_not_installed(
                 &locked.name,
+                place.clone(),
                 format!(
                     "`{text}` ({place}) is {is}, but its marker `{}` is false: the target has {}",
                     verdicts.marker(index),
@@ -309,10 +310,11 @@ impl Judge<'_> {
     pub(crate) fn unreached(&mut self, reached: &Reached, verdicts: &Verdicts) {
         for index in &reached.missing_declared {
             let Some(declared) = self.lock.declared.get(*index) else { continue };
-            let place = format!("{}:{}", declared.file, declared.line);
+            let place = Place::line(&declared.file, declared.line);
             let (why, pythons) = self.why_not_applicable(&declared.name, verdicts);
             self.declared_not_installed(
                 &declared.name,
+                place.clone(),
                 format!("`{}` ({place}) is declared, but {why}", declared.text),
                 pythons.as_deref(),
             );
@@ -354,9 +356,16 @@ impl Judge<'_> {
         (why, pythons)
     }
 
-    fn declared_not_installed(&mut self, name: &DistributionName, cause: String, pythons: Option<&str>) {
+    fn declared_not_installed(
+        &mut self,
+        name: &DistributionName,
+        at: Place,
+        cause: String,
+        pythons: Option<&str>,
+    ) {
         let (major, minor) = self.environment.python();
         let finding = Finding::new(Code::DeclaredNotInstalled, name.as_str(), cause)
+            .at(at)
             .remedy(format!("lock again for Python {major}.{minor}: {}", self.relock()));
         self.findings.push(match pythons {
             Some(pythons) => finding.remedy(format!(

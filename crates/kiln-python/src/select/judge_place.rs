@@ -14,18 +14,21 @@ impl Judge<'_> {
             Some(FilePlace::Url(_)) if !locked.files.is_empty() => return,
             Some(FilePlace::Url(url)) => {
                 let cause = format!("{} ({place}) is locked from {url} without a sha256 hash", locked.name);
-                self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(
-                    format!(
-                        "lock it again with the hash of the file that you have checked: {}",
-                        self.relock()
+                self.findings.push(
+                    Finding::new(Code::LockMissing, locked.name.as_str(), cause).at(place.clone()).remedy(
+                        format!(
+                            "lock it again with the hash of the file that you have checked: {}",
+                            self.relock()
+                        ),
                     ),
-                ));
+                );
                 return;
             }
             Some(FilePlace::Refused { text, reason }) => {
                 let cause = format!("{} ({place}) is locked from `{text}`: {reason}", locked.name);
                 self.findings.push(
                     Finding::new(Code::LockMissing, locked.name.as_str(), cause)
+                        .at(place.clone())
                         .remedy("name a wheel by its URL, or a wheel or project by its path in the workspace")
                         .remedy(format!("or a version that an index has, and lock again: {}", self.relock())),
                 );
@@ -44,12 +47,14 @@ impl Judge<'_> {
                         "{what} of {} {} ({place}): kiln takes files by SHA-256, and a weaker hash is no proof",
                         locked.name, locked.version
                     );
-                    self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(
-                        format!(
-                            "lock again from an index that gives SHA-256, as the public one does: {}",
-                            self.relock()
-                        ),
-                    ));
+                    self.findings.push(
+                        Finding::new(Code::LockMissing, locked.name.as_str(), cause)
+                            .at(place.clone())
+                            .remedy(format!(
+                                "lock again from an index that gives SHA-256, as the public one does: {}",
+                                self.relock()
+                            )),
+                    );
                     return;
                 }
                 None if locked.files.is_empty() => {
@@ -58,11 +63,13 @@ impl Judge<'_> {
                 None => return,
             },
         };
-        self.findings.push(Finding::new(Code::LockMissing, locked.name.as_str(), cause).remedy(format!(
-            "let the project require a version of {} that an index has, and lock again: {}",
-            locked.name,
-            self.relock()
-        )));
+        self.findings.push(
+            Finding::new(Code::LockMissing, locked.name.as_str(), cause).at(place.clone()).remedy(format!(
+                "let the project require a version of {} that an index has, and lock again: {}",
+                locked.name,
+                self.relock()
+            )),
+        );
     }
 
     /// What of a distribution's files is locked by a weak hash alone, if the target would need that: all of them, or the

@@ -7,7 +7,7 @@ use super::reach::Reached;
 use super::relock::relock;
 use crate::interpreter::{Asked, PatchMatters, TargetEnvironment};
 use crate::lock::{Lock, LockFormat};
-use kiln_record::{Code, Finding, Level, runtimes};
+use kiln_record::{Code, Finding, Level, Place, runtimes};
 use pep440_rs::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -41,7 +41,8 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
         let matters = environment.releases_differ(accepts).filter(|matters| !matters.base)?;
         let subject =
             format!("{}:{} requires Python `{}`, which", required.file, required.line, required.text);
-        return Some(hangs_on_release("python", &subject, &matters, environment));
+        let at = Place::line(&required.file, required.line);
+        return Some(hangs_on_release("python", &subject, &matters, environment).at(at));
     }
     let cause = format!(
         "{}:{} requires Python `{}`, but {}",
@@ -50,7 +51,8 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
         required.text,
         environment.release_told()
     );
-    let mut finding = Finding::new(Code::RequiresPythonMismatch, "python", cause);
+    let mut finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
+        .at(Place::line(&required.file, required.line));
     if required.text.split('.').count() == 2 && required.text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
     {
         finding = finding
@@ -103,10 +105,10 @@ pub(super) fn patch_levels(
     let extras: Vec<String> = extras.iter().cloned().collect();
     let chosen = Asked { extras: &extras, groups: &groups };
     let mut found: BTreeMap<&str, Finding> = BTreeMap::new();
-    let see = |name: &'_ str, marker: &str, place: String, asked: &Asked<'_>| -> Option<Finding> {
+    let see = |name: &'_ str, marker: &str, (at, of): (Place, String), asked: &Asked<'_>| {
         let matters = environment.patch_matters(marker, asked)?;
-        let subject = format!("{name} ({place}) has the marker `{marker}`, which");
-        Some(hangs_on_release(name, &subject, &matters, environment))
+        let subject = format!("{name} ({at}{of}) has the marker `{marker}`, which");
+        Some(hangs_on_release(name, &subject, &matters, environment).at(at))
     };
     let mut note = |name, finding: Option<Finding>| {
         if let Some(finding) = finding {
@@ -118,7 +120,10 @@ pub(super) fn patch_levels(
     };
     for (index, locked) in lock.distributions.iter().enumerate() {
         for marker in &locked.markers {
-            note(locked.name.as_str(), see(locked.name.as_str(), marker, lock.place(locked), &chosen));
+            note(
+                locked.name.as_str(),
+                see(locked.name.as_str(), marker, (lock.place(locked), String::new()), &chosen),
+            );
         }
         let Some(asked) = reached.distributions.get(&index) else { continue };
         let own: Vec<String> = asked.iter().cloned().collect();
@@ -126,14 +131,17 @@ pub(super) fn patch_levels(
         for dependency in &locked.dependencies {
             let Some(marker) = &dependency.marker else { continue };
             let name = dependency.name.as_str();
-            note(name, see(name, marker, format!("{}, for {}", lock.place(locked), locked.name), &asked));
+            note(name, see(name, marker, (lock.place(locked), format!(", for {}", locked.name)), &asked));
         }
     }
     if lock.format == LockFormat::Poetry {
         for declared in &lock.declared {
             let Some(marker) = &declared.marker else { continue };
             let name = declared.name.as_str();
-            note(name, see(name, marker, format!("{}:{}", declared.file, declared.line), &chosen));
+            note(
+                name,
+                see(name, marker, (Place::line(&declared.file, declared.line), String::new()), &chosen),
+            );
         }
     }
     found.into_values().collect()

@@ -2,7 +2,7 @@
 
 use super::file_name::WheelName;
 use crate::interpreter::{TargetEnvironment, glibc_of_platform};
-use kiln_record::{Code, DistributionName, Finding};
+use kiln_record::{Code, DistributionName, Finding, Place};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub struct NoWheel {
 impl NoWheel {
     /// The finding for a distribution that cannot be installed. `place` is where the lock names it.
     #[must_use]
-    pub fn finding(&self, name: &DistributionName, version: &str, place: &str) -> Finding {
+    pub fn finding(&self, name: &DistributionName, version: &str, place: &Place) -> Finding {
         let mut finding = self.described(Code::NoCompatibleWheel, name, version, place);
         if let Some(source) = self.sources.first() {
             finding =
@@ -40,7 +40,7 @@ impl NoWheel {
         &self,
         name: &DistributionName,
         version: &str,
-        place: &str,
+        place: &Place,
         manifest: &str,
         listed: &[DistributionName],
     ) -> Finding {
@@ -69,7 +69,7 @@ impl NoWheel {
         }
     }
 
-    fn described(&self, code: Code, name: &DistributionName, version: &str, place: &str) -> Finding {
+    fn described(&self, code: Code, name: &DistributionName, version: &str, place: &Place) -> Finding {
         let cause = if self.exist.is_empty() {
             format!("{name} {version} ({place}) has no wheel among the files whose hashes the lock names")
         } else {
@@ -77,7 +77,7 @@ impl NoWheel {
                 "{name} {version} ({place}) has no wheel that both the base and the target runtime can load"
             )
         };
-        let mut finding = Finding::new(code, name.as_str(), cause);
+        let mut finding = Finding::new(code, name.as_str(), cause).at(place.clone());
         // What decides comes first: some releases have sixty wheels.
         for line in self.near.iter().take(NEAR_SHOWN) {
             finding = finding.detail(line.clone());
@@ -248,7 +248,10 @@ mod tests {
         assert_eq!(none.exist.len(), 3);
         assert_eq!(none.sources, ["a-1.tar.gz"]);
         let name: DistributionName = "a".parse().unwrap();
-        assert_eq!(none.finding(&name, "1", "requirements.txt:3").code, Code::NoCompatibleWheel);
+        assert_eq!(
+            none.finding(&name, "1", &Place::line("requirements.txt", 3)).code,
+            Code::NoCompatibleWheel
+        );
         let other = ["b".parse().unwrap()];
         let finding = none.not_listed(&name, "1", "requirements.txt:3", "manifests/app.toml", &other);
         assert_eq!(finding.code, Code::SdistNotListed);

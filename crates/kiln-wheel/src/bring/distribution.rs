@@ -12,7 +12,9 @@ use kiln_python::{
     FilePlace, Locked, NoWheel, PythonError, TargetEnvironment, Wheel, WheelMember, best_sdist, best_wheel,
     is_file_of, read_wheel, read_wheel_without_record,
 };
-use kiln_record::{BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, TreePath, digest_of_value};
+use kiln_record::{
+    BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, Place, TreePath, digest_of_value,
+};
 use kiln_sbom::{merge_embedded, read_embedded};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
@@ -208,7 +210,8 @@ pub(crate) async fn bring_from_url(
     locked: &Locked,
     target: &TargetEnvironment,
 ) -> Result<Found, WheelError> {
-    let lock = format!("{lock_file}:{}", locked.line);
+    let place = Place::line(lock_file, locked.line);
+    let lock = place.to_string();
     let bad = |why: String| WheelError::Fetch(FetchError::Setting { from: lock.clone(), why });
     let parsed: Url = url.parse().map_err(|error| bad(format!("its URL is none: {error}")))?;
     let mut shown = without_credentials(&parsed);
@@ -222,7 +225,7 @@ pub(crate) async fn bring_from_url(
         return Err(bad(format!("{file_name} is not a file of {} {}", locked.name, locked.version)));
     }
     if let Err(none) = best_wheel(&[&file_name], |name| name, target) {
-        return Ok(Found::Finding(Box::new(none.finding(&locked.name, &locked.version, &lock))));
+        return Ok(Found::Finding(Box::new(none.finding(&locked.name, &locked.version, &place))));
     }
     let there = hashes.iter().find(|digest| network.store().contains(digest)).copied();
     let digest = match there {

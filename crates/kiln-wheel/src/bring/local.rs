@@ -112,7 +112,7 @@ pub(crate) async fn bring(
 ) -> Result<Found, WheelError> {
     let at = lock.place(locked);
     let refuse = |message: String, help: &str| {
-        InvalidFiles(vec![Problem::in_file(&at, message).help(help.to_owned())]).into()
+        InvalidFiles(vec![Problem::in_file(&at.to_string(), message).help(help.to_owned())]).into()
     };
     let root = network.run().root();
     let (path, is_folder) = match place {

@@ -103,6 +103,7 @@ impl Question<'_> {
             let cause =
                 format!("{place} is locked from {stated}, but {FILE} binds the name to `{}`", claim.name);
             let finding = Finding::new(Code::IndexNotBound, name.as_str(), cause)
+                .at(self.lock.place(locked))
                 .remedy(format!("lock it from `{}`: {}", claim.name, self.relock))
                 .remedy(format!(
                     "or take the name out of `packages` of the index `{}` in {FILE}",
@@ -191,6 +192,7 @@ impl Question<'_> {
             shown.join(", ")
         );
         let mut finding = Finding::new(Code::IndexNotBound, first, cause)
+            .at(place)
             .detail("the lock names more than one index, and the default one stands in for one of them only")
             .remedy(format!(
                 "name it in {FILE}: [[index]] with a name, its url or url-env, and packages = [{}]",

@@ -13,7 +13,7 @@ use kiln_python::{
     Choice, Declaration, Interpreter, InvalidInput, LayerContent, Lock, LockFormat, Selection,
     TargetEnvironment, select,
 };
-use kiln_record::{Code, DistributionName, Finding, InputRole, Runtime};
+use kiln_record::{Code, DistributionName, Finding, InputRole, Place, Runtime};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ pub async fn select_for(
     };
     let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
-        let place = format!("{}:{}", remark.file, remark.line);
-        Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
+        let place = Place::line(&remark.file, remark.line);
+        Finding::new(Code::OptionPassedOver, place.to_string(), remark.message.clone()).at(place).remedy(
             "if files are to come from another index, name it in kiln.toml, with [[index]] for some names",
         )
     }));

@@ -12,7 +12,7 @@ use kiln_python::{
     Choice, InputProblem, Interpreter, InvalidInput, Locked, Selection, TargetEnvironment, Wheel,
     declare_requirements, is_of_input, parse_pylock, parse_requirements, requires, select,
 };
-use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Runtime};
+use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Place, Runtime};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -200,7 +200,7 @@ async fn wheel_of(
         Found::Wheel(wheel) => Ok(*wheel),
         Found::Finding(finding) | Found::IfAccepted(_, finding) => Err(finding),
         Found::NoWheel(found) => {
-            let place = format!("{lock_file}:{}", locked.line);
+            let place = Place::line(lock_file, locked.line);
             let finding = found.none.finding(&locked.name, &locked.version, &place);
             Err(Box::new(finding.detail("build requirements are installed from wheels alone")))
         }

@@ -24,7 +24,7 @@ use kiln_python::{
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Runtime,
+    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Place, Runtime,
     digest_of_value, excerpt,
 };
 use kiln_store::Memo;
@@ -100,7 +100,7 @@ impl Brought {
     }
 
     /// What came of a place that offers one file and nothing to build. `at` is where the lock names it.
-    pub fn of(found: Found, locked: &Locked, at: &str) -> Self {
+    pub fn of(found: Found, locked: &Locked, at: &Place) -> Self {
         match found {
             Found::Wheel(wheel) => Self { wheel: Some(*wheel), findings: Vec::new() },
             Found::IfAccepted(wheel, finding) => Self { wheel: Some(*wheel), findings: vec![*finding] },
@@ -156,7 +156,7 @@ impl<'a> Builder<'a> {
         locked: &Locked,
         target: &TargetEnvironment,
     ) -> Result<Brought, WheelError> {
-        let (bases, place) = (self.bases, format!("{lock_file}:{}", locked.line));
+        let (bases, place) = (self.bases, Place::line(lock_file, locked.line));
         if let Some(build) = self.build_of(locked)
             && let Some(chosen) = self.chosen(locked, target)?
         {
@@ -180,7 +180,7 @@ impl<'a> Builder<'a> {
                     let finding = none.not_listed(name, version, &place, manifest, self.listed());
                     return Ok(Brought::finding(finding));
                 };
-                let digest = bases.network().download(&file, &hashes, &place).await?;
+                let digest = bases.network().download(&file, &hashes, &place.to_string()).await?;
                 let store = bases.store().clone();
                 let (size, sha512) = blocking(move || distribution::measure(&store, &digest)).await?;
                 let chosen = ChosenSdist {
@@ -249,7 +249,7 @@ impl<'a> Builder<'a> {
     async fn wheel_of(
         &self,
         job: &Job<'_>,
-        place: &str,
+        place: &Place,
         target: &TargetEnvironment,
     ) -> Result<Brought, WheelError> {
         let _flight = self.bases.network().flight(&job.key).await;
@@ -267,6 +267,7 @@ impl<'a> Builder<'a> {
                 known.wheel.file_name
             );
             let finding = Finding::new(Code::NoCompatibleWheel, name.as_str(), cause)
+                .at(place.clone())
                 .detail(format!("built in base {} from {}", known.from.base, known.from.sdist.file_name))
                 .remedy(format!("name a base with the Python and machine of {}", self.runtime.name));
             return Ok(Brought::finding(finding));

@@ -1,0 +1,95 @@
+//! `kiln report`: pages for a browser.
+
+use crate::args::{Report, VERSION};
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::settings::Settings;
+use fs_err as fs;
+use kiln_audit::Sample;
+use kiln_publish::{Histories, NamedBuild};
+use kiln_record::{Exit, exit};
+use kiln_report::{BuildReport, SiteEntry, build_page, site_index};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The first page of a site.
+const INDEX: &str = "index.html";
+
+pub(crate) fn run(settings: &Settings, command: &Report, printer: Printer) -> Result<Exit, Failure> {
+    if let Some(folder) = &command.site {
+        return site(settings, command, folder, printer);
+    }
+    let mut builds = Vec::new();
+    for text in &command.builds {
+        let build = super::named(settings, text)?;
+        let history = earlier(settings, &build)?;
+        builds.push((build, history));
+    }
+    let reports: Vec<BuildReport<'_>> =
+        builds.iter().map(|(build, history)| report(build, history)).collect();
+    printer.data(&build_page(VERSION, &reports));
+    Ok(exit::SUCCESS)
+}
+
+fn report<'a>(build: &'a NamedBuild, history: &'a [Sample]) -> BuildReport<'a> {
+    BuildReport { name: &build.label, record: &build.record, history }
+}
+
+/// The sizes of the builds before one, as far as the ledger here has them.
+fn earlier(settings: &Settings, build: &NamedBuild) -> Result<Vec<Sample>, Failure> {
+    let mut history = Histories::default().of(&settings.environment, build)?.samples;
+    // It ends with the build itself.
+    history.pop();
+    Ok(history)
+}
+
+/// A page for each artifact that is published, and one over them.
+fn site(settings: &Settings, command: &Report, folder: &Path, printer: Printer) -> Result<Exit, Failure> {
+    let dist = match &command.dist {
+        Some(dist) => dist.clone(),
+        None => settings.environment.dist.clone(),
+    };
+    let mut published = Vec::new();
+    for name in folders(&dist)? {
+        let record = dist.join(&name).join("record.json");
+        if record.is_file() {
+            let mut build = super::named(settings, &record.to_string_lossy())?;
+            build.label.clone_from(&name);
+            published.push((format!("{name}.html"), build));
+        }
+    }
+    if published.is_empty() {
+        return Err(Failure::input(format!("no artifact is published in {}", dist.display()))
+            .hint("build first: kiln build --all")
+            .hint("or name the folder that has the artifacts: --dist FOLDER"));
+    }
+    let written = fs::create_dir_all(folder).map_err(Failure::from);
+    written?;
+    for (page, build) in &published {
+        let history = earlier(settings, build)?;
+        fs::write(folder.join(page), build_page(VERSION, &[report(build, &history)]))?;
+    }
+    let entries: Vec<SiteEntry<'_>> = published
+        .iter()
+        .map(|(page, build)| SiteEntry { name: &build.label, page, record: &build.record })
+        .collect();
+    fs::write(folder.join(INDEX), site_index(VERSION, &entries))?;
+    printer.data(&format!("{}\n", folder.join(INDEX).display()));
+    printer.talk(&format!("{} artifacts, a page each", published.len()));
+    Ok(exit::SUCCESS)
+}
+
+/// The names of the folders in a folder, sorted.
+fn folders(dist: &Path) -> Result<BTreeSet<String>, Failure> {
+    if !dist.is_dir() {
+        return Ok(BTreeSet::new());
+    }
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dist)? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            names.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}

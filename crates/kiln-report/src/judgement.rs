@@ -1,0 +1,125 @@
+//! What a command found out about its subjects, before it has a form: the cases that were tried, and what is to be said.
+
+use kiln_record::{Check, CheckOutcome, Finding, Level, Place};
+
+/// All that was found out about one subject: an artifact, a file, a pair of builds.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// The subject, such as the artifact's name.
+    pub name: String,
+    /// The file of the workspace that says what the subject is, where there is one: an artifact's manifest.
+    pub declared_in: Option<String>,
+    /// What was tried, in order.
+    pub cases: Vec<Case>,
+    /// What is to be said, the most important first.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Its name, such as that of a check.
+    pub name: String,
+    /// What came of it.
+    pub state: CaseState,
+}
+
+/// What came of something that was tried. What it found is in the remarks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaseState {
+    /// It was tried to its end.
+    Ran,
+    /// It was not tried, with the reason.
+    NotRun(String),
+    /// It broke off, with the reason.
+    Broken(String),
+}
+
+/// One thing to be said about a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The stable name of the rule behind it: a finding's code, or what a comparison or verification looks for.
+    pub rule: String,
+    /// How much it matters. [`Level::Deny`] is a failure.
+    pub level: Level,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong, in a sentence.
+    pub text: String,
+    /// Further lines.
+    pub detail: Vec<String>,
+    /// What to do, one way out each.
+    pub remedy: Vec<String>,
+    /// Where in the workspace.
+    pub place: Option<Place>,
+}
+
+impl Case {
+    /// A case that was tried to its end.
+    #[must_use]
+    pub fn ran(name: impl Into<String>) -> Self {
+        Self { name: name.into(), state: CaseState::Ran }
+    }
+
+    /// A case that was not tried.
+    #[must_use]
+    pub fn not_run(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), state: CaseState::NotRun(why.into()) }
+    }
+
+    /// A case that broke off.
+    #[must_use]
+    pub fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), state: CaseState::Broken(why.into()) }
+    }
+}
+
+impl From<&Check> for Case {
+    fn from(check: &Check) -> Self {
+        match &check.outcome {
+            CheckOutcome::Ran { .. } => Self::ran(check.name.as_str()),
+            CheckOutcome::NotChecked { reason } => Self::not_run(check.name.as_str(), reason),
+        }
+    }
+}
+
+impl Remark {
+    /// A remark without details.
+    #[must_use]
+    pub fn new(
+        rule: impl Into<String>,
+        level: Level,
+        subject: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            rule: rule.into(),
+            level,
+            subject: subject.into(),
+            text: text.into(),
+            detail: Vec::new(),
+            remedy: Vec::new(),
+            place: None,
+        }
+    }
+
+    /// All that it says, in lines.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        let ways = self.remedy.iter().map(|way| format!("→ {way}"));
+        let lines: Vec<String> =
+            std::iter::once(self.text.clone()).chain(self.detail.iter().cloned()).chain(ways).collect();
+        lines.join("\n")
+    }
+}
+
+impl From<&Finding> for Remark {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            detail: finding.detail.clone(),
+            remedy: finding.remedy.clone(),
+            place: finding.place.clone(),
+            ..Self::new(finding.code.as_str(), finding.level, &finding.subject, &finding.cause)
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What is in builds: a page with a part for each.
+
+use super::dependencies::Dependencies;
+use super::parts::{
+    ROWS, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, not_run, row_id, table, tiles,
+    verdict,
+};
+use super::treemap::{Part, WHOLE, treemap};
+use super::{chart, page};
+use kiln_audit::{Sample, format_size};
+use kiln_record::{Component, Ecosystem, Importable, Level, Record};
+use maud::{Markup, html};
+
+/// A build that is reported on.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildReport<'a> {
+    /// How it is called, such as `dashboard@7`.
+    pub name: &'a str,
+    /// What is known of it.
+    pub record: &'a Record,
+    /// The builds before it, oldest first, as far as they are known.
+    pub history: &'a [Sample],
+}
+
+/// The page on some builds, made by a version of kiln.
+#[must_use]
+pub fn build_page(kiln: &str, builds: &[BuildReport<'_>]) -> String {
+    let title = match builds {
+        [one] => one.name.to_owned(),
+        several => counted(several.len(), "build", "builds"),
+    };
+    let main = html! {
+        @if builds.len() > 1 {
+            nav.sections aria-label="Builds" {
+                @for (index, build) in builds.iter().enumerate() { a href={ "#build" (index) } { (build.name) } }
+            }
+        }
+        @for (index, build) in builds.iter().enumerate() {
+            article id={ "build" (index) } {
+                @if builds.len() > 1 { h2 { (build.name) } }
+                (article(index, build))
+            }
+        }
+    };
+    page(kiln, "Build report", &title, &main)
+}
+
+fn article(number: usize, build: &BuildReport<'_>) -> Markup {
+    let record = build.record;
+    let mut components: Vec<&Component> = record.components.iter().collect();
+    components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
+    let (tone, word, sentence) = judged(record);
+    let section = |name: &str| format!("{name}-{number}");
+    let newest = Sample { number: 0, archive: record.packed_size(), unpacked: record.unpacked_size };
+    html! {
+        (verdict(tone, word, &sentence))
+        (tiles(&numbers(record)))
+        nav.sections aria-label="Sections" {
+            a href={ "#" (section("findings")) } { "Findings" }
+            a href={ "#" (section("size")) } { "Size" }
+            a href={ "#" (section("components")) } { "Components" }
+            a href={ "#" (section("left-out")) } { "Left out" }
+            a href={ "#" (section("checks")) } { "Checks" }
+            a href={ "#" (section("identity")) } { "Identity and inputs" }
+        }
+        section aria-labelledby=(section("findings")) {
+            h2 id=(section("findings")) { "Findings" }
+            @if record.findings.is_empty() { p { "None." } } @else { (findings(&record.findings)) }
+        }
+        section aria-labelledby=(section("size")) {
+            h2 id=(section("size")) { "Bytes by component" }
+            figure {
+                figcaption { "Unpacked, " (format_size(components.iter().map(|one| one.bytes).fold(0, u64::saturating_add))) ". Each area leads to its row." }
+                (treemap("Unpacked bytes by component; the table of components has the same numbers", areas(number, &components), WHOLE, 1.0))
+            }
+            ul.legend {
+                @for (class, name) in [("application", "own code"), ("python", "Python distributions"), ("native", "native libraries"), ("debian", "packages of the system")] {
+                    li { svg viewBox="0 0 10 10" aria-hidden="true" { rect.(class) x="0" y="0" width="10" height="10" {} } (name) }
+                }
+            }
+            h3 { "From build to build" }
+            (chart::sizes(build.history, newest, build.name))
+        }
+        section aria-labelledby=(section("components")) {
+            h2 id=(section("components")) { "Components, and why they are there" }
+            (component_table(number, record, &components))
+        }
+        section aria-labelledby=(section("left-out")) {
+            h2 id=(section("left-out")) { "Locked, but not in it" }
+            @if record.gaps.is_empty() { p { "Nothing: all that is locked is there." } } @else { (gaps(&record.gaps)) }
+            @if let Some(imports) = &record.imports {
+                @let failed: Vec<_> = imports.distributions.iter().filter_map(|(name, state)| match state { Importable::No { reason } => Some((name, reason)), _ => None }).collect();
+                @if !failed.is_empty() {
+                    h3 { "There, but not importable" }
+                    ul { @for (name, reason) in failed { li { strong { (name) } ": " (reason) } } }
+                }
+                @if !imports.never_imported.is_empty() {
+                    h3 { "There, but not loaded by the handler" }
+                    p { (imports.never_imported.join(", ")) }
+                }
+            }
+        }
+        section aria-labelledby=(section("checks")) {
+            h2 id=(section("checks")) { "Checks" }
+            (checks(&record.checks))
+        }
+        section aria-labelledby=(section("identity")) {
+            h2 id=(section("identity")) { "Identity and inputs" }
+            (identity(record))
+        }
+    }
+}
+
+/// What a record comes to.
+fn judged(record: &Record) -> (Tone, &'static str, String) {
+    let count = |level| record.findings.iter().filter(|finding| finding.level == level).count();
+    let (denied, warned, open) = (count(Level::Deny), count(Level::Warn), not_run(&record.checks));
+    let ran = record.checks.len() - open;
+    let said = format!(
+        "{} run, {open} not run; {}, {}; {} locked and left out, each with its reason.",
+        counted(ran, "check", "checks"),
+        counted(warned, "warning", "warnings"),
+        counted(count(Level::Note), "note", "notes"),
+        counted(record.gaps.len(), "distribution", "distributions"),
+    );
+    match (denied, warned + open) {
+        (0, 0) => (Tone::Good, "Nothing to look at", said),
+        (0, _) => (Tone::Warn, "Built, with things to look at", said),
+        _ => (Tone::Bad, "Denied", said),
+    }
+}
+
+fn numbers(record: &Record) -> Vec<Tile> {
+    let of = |ecosystem| record.components.iter().filter(|one| one.ecosystem == ecosystem).count();
+    let unpacked = record.image.as_ref().map_or(record.unpacked_size, |image| image.unpacked_size);
+    vec![
+        Tile { name: "Packed", value: format_size(record.packed_size()), more: record.kind.to_string() },
+        Tile {
+            name: "Unpacked",
+            value: format_size(unpacked),
+            more: format!("{} of its own", counted(record.files.len(), "file", "files")),
+        },
+        Tile {
+            name: "Components",
+            value: record.components.len().to_string(),
+            more: format!("{} of Python", of(Ecosystem::Python)),
+        },
+        Tile {
+            name: "Runs on",
+            value: record.target.runtime.to_string(),
+            more: record.target.architecture.lambda().to_owned(),
+        },
+        Tile {
+            name: "Findings",
+            value: record.findings.len().to_string(),
+            more: format!(
+                "{} to look at",
+                record.findings.iter().filter(|one| one.level > Level::Note).count()
+            ),
+        },
+        Tile {
+            name: "Checks",
+            value: (record.checks.len() - not_run(&record.checks)).to_string(),
+            more: format!("{} not run", not_run(&record.checks)),
+        },
+    ]
+}
+
+fn areas<'a>(number: usize, components: &[&'a Component]) -> Vec<Part<'a>> {
+    let part = |(row, component): (usize, &&'a Component)| Part {
+        name: &component.name,
+        bytes: component.bytes,
+        class: component.ecosystem.as_str(),
+        row: (row < ROWS).then(|| row_id(number, row)),
+    };
+    components.iter().enumerate().map(part).collect()
+}
+
+fn component_table(number: usize, record: &Record, components: &[&Component]) -> Markup {
+    let dependencies = Dependencies::of(record);
+    let rows = html! {
+        @for (row, component) in components.iter().take(ROWS).enumerate() {
+            @let path = dependencies.path(&component.id);
+            @let others = dependencies.required_by(&component.id);
+            tr id=(row_id(number, row)) {
+                th scope="row" { (component.name) }
+                td { (component.version.as_deref().unwrap_or_default()) }
+                td { (component.ecosystem.as_str()) }
+                (bytes(component.bytes))
+                td.number data-value=(component.files) { (component.files) }
+                td { (licence(component)) }
+                td {
+                    @if let Some(within) = &component.within {
+                        "inside " (within.name())
+                    } @else if component.from_base {
+                        "the base brings it"
+                    } @else if path.len() > 1 {
+                        details {
+                            summary { (path[path.len() - 2]) }
+                            (path.join(" → "))
+                            @if others.len() > 1 { br; "required by " (others.join(", ")) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let columns = [
+        ("component", false),
+        ("version", false),
+        ("kind", false),
+        ("bytes", true),
+        ("files", true),
+        ("licence", false),
+        ("required by", false),
+    ];
+    html! {
+        (table("Components", &columns, &rows))
+        (left_out(components.len(), "components", "kiln show --format json"))
+    }
+}
+
+/// What a component says its licence is. Some put the whole text there.
+fn licence(component: &Component) -> String {
+    const LONGEST: usize = 60;
+    let metadata = &component.metadata;
+    let said = metadata.license_expression.clone().or_else(|| metadata.license.clone());
+    let said = said.unwrap_or_else(|| metadata.license_classifiers.join(", "));
+    let line = said.lines().next().unwrap_or_default();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+fn identity(record: &Record) -> Markup {
+    let mut facts = vec![("artifact", record.artifact.to_string())];
+    facts.extend(record.outputs.iter().take(1).map(|output| ("file", output.file_name.clone())));
+    facts.extend(record.outputs.iter().take(1).map(|output| ("archive", output.digest.to_string())));
+    facts.extend([
+        ("tree", record.tree.to_string()),
+        ("plan", record.plan.to_string()),
+        ("epoch", record.epoch.to_string()),
+    ]);
+    facts.extend(record.tools.iter().map(|(name, version)| (name.as_str(), version.clone())));
+    let rows = html! {
+        @for input in record.inputs.iter().take(ROWS) {
+            tr { td { (role(input.role)) } td { (input.name) } td.code { (input.digest) } }
+        }
+    };
+    html! {
+        div.scroll { table { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td.code { (value) } } } } } }
+        details {
+            summary { (counted(record.inputs.len(), "input", "inputs")) ", each with its digest" }
+            (table("Inputs", &[("role", false), ("name", false), ("digest", false)], &rows))
+            (left_out(record.inputs.len(), "inputs", "kiln show --format json"))
+        }
+    }
+}
+
+/// The part that an input plays, as records write it.
+pub(super) fn role(role: kiln_record::InputRole) -> String {
+    match serde_json::to_value(role) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}

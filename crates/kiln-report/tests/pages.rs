@@ -1,0 +1,203 @@
+//! Pages are well-formed, keep strangers' texts texts, load nothing, are the same each time, and stay small.
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its own input has failed")]
+
+mod sample;
+
+use html5gum::{DefaultEmitter, Token, Tokenizer};
+use kiln_audit::{Sample, compare};
+use kiln_record::{Digest, Record};
+use kiln_report::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index};
+use sample::{HOSTILE, Part, hostile, record};
+use std::collections::{BTreeMap, BTreeSet};
+
+const BEFORE: [Part<'static>; 5] = [
+    Part("boto3", "1.38.0", 40, 60_000),
+    Part("requests", "2.31.0", 20, 9_000),
+    Part("urllib3", "2.4.0", 36, 11_000),
+    Part("tabulate", "0.9.0", 3, 30_000),
+    Part("idna", "3.10", 10, 30_000),
+];
+const AFTER: [Part<'static>; 5] = [
+    Part("boto3", "1.38.0", 40, 60_000),
+    Part("requests", "2.32.0", 20, 9_400),
+    Part("urllib3", "2.5.0", 36, 11_700),
+    Part("idna", "3.10", 10, 30_000),
+    Part("pydantic", "2.11.0", 60, 41_000),
+];
+
+fn history() -> Vec<Sample> {
+    (1..9)
+        .map(|number| Sample {
+            number,
+            archive: 900_000 + number * 3_000,
+            unpacked: 3_100_000 + number * 9_000,
+        })
+        .collect()
+}
+
+fn page_of(before: &Record, after: &Record) -> String {
+    let history = history();
+    let diff = compare(before, after, &history);
+    diff_page("0.1.0", Comparison { diff: &diff, before, after, history: &history })
+}
+
+fn all_pages(before: &Record, after: &Record) -> [String; 3] {
+    let history = history();
+    let report = BuildReport { name: "shop@9", record: after, history: &history };
+    let entry = SiteEntry { name: "shop", page: "shop.html", record: after };
+    [
+        page_of(before, after),
+        build_page("0.1.0", &[report, BuildReport { name: "shop@8", ..report }]),
+        site_index("0.1.0", &[entry]),
+    ]
+}
+
+/// What a reader of HTML finds in a page.
+#[derive(Debug, Default)]
+struct Found {
+    elements: BTreeMap<String, usize>,
+    attributes: BTreeSet<String>,
+    ids: Vec<String>,
+    links: Vec<String>,
+    labels: Vec<String>,
+    policy: String,
+    texts: String,
+    raw: BTreeMap<String, String>,
+}
+
+/// Elements of HTML that have no end.
+const VOID: [&str; 3] = ["meta", "br", "input"];
+
+/// Reads a page as browsers do, and holds that every element ends where it should.
+fn read(page: &str) -> Found {
+    let mut found = Found::default();
+    let mut open: Vec<String> = Vec::new();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let mut emitter = DefaultEmitter::default();
+    // What is in script and style is no markup.
+    emitter.naively_switch_states(true);
+    for token in Tokenizer::new_with_emitter(page, emitter) {
+        match token.unwrap() {
+            Token::StartTag(tag) => {
+                let name = text(&tag.name);
+                for (key, value) in &tag.attributes {
+                    let (key, value) = (text(key), text(value));
+                    match key.as_str() {
+                        "id" => found.ids.push(value.clone()),
+                        "href" => found.links.push(value.clone()),
+                        "aria-labelledby" => found.labels.push(value.clone()),
+                        "content" if value.starts_with("default-src") => found.policy = value.clone(),
+                        _ => {}
+                    }
+                    found.attributes.insert(key);
+                }
+                *found.elements.entry(name.clone()).or_default() += 1;
+                if !VOID.contains(&name.as_str()) {
+                    open.push(name);
+                }
+            }
+            Token::EndTag(tag) => {
+                assert_eq!(open.pop().as_deref(), Some(text(&tag.name).as_str()), "elements end in order");
+            }
+            Token::String(bytes) => match open.last().map(String::as_str) {
+                Some(raw @ ("script" | "style")) => {
+                    found.raw.entry(raw.to_owned()).or_default().push_str(&text(&bytes))
+                }
+                _ => found.texts.push_str(&text(&bytes)),
+            },
+            Token::Error(error) => panic!("{error:?} in {open:?}"),
+            Token::Comment(_) | Token::Doctype(_) => {}
+        }
+    }
+    assert!(open.is_empty(), "{open:?} do not end");
+    found
+}
+
+/// What no page of ours has, whatever is in it.
+const LOADING: [&str; 9] = ["img", "iframe", "link", "object", "embed", "form", "base", "video", "image"];
+
+#[track_caller]
+fn is_sound(page: &str) -> Found {
+    let found = read(page);
+    let ids: BTreeSet<&String> = found.ids.iter().collect();
+    assert_eq!(ids.len(), found.ids.len(), "ids are unique");
+    for link in found
+        .links
+        .iter()
+        .filter_map(|link| link.strip_prefix('#'))
+        .chain(found.labels.iter().map(String::as_str))
+    {
+        assert!(ids.iter().any(|id| *id == link), "#{link} is somewhere");
+    }
+    for element in LOADING {
+        assert!(!found.elements.contains_key(element), "{element}");
+    }
+    assert_eq!((found.elements["script"], found.elements["style"], found.elements["main"]), (1, 1, 1));
+    assert_eq!(found.elements["h1"], 1);
+    assert!(!found.attributes.iter().any(|name| name.starts_with("on") || name == "style" || name == "src"));
+    for raw in ["script", "style"] {
+        let hash = Digest::of(found.raw[raw].as_bytes()).base64();
+        assert!(found.policy.contains(&format!("{raw}-src 'sha256-{hash}'")), "{}", found.policy);
+    }
+    assert!(found.policy.starts_with("default-src 'none'; "), "{}", found.policy);
+    found
+}
+
+#[test]
+fn pages_are_sound_and_the_same_each_time() {
+    let (before, after) = (record(&BEFORE), record(&AFTER));
+    let pages = all_pages(&before, &after);
+    pages.iter().for_each(|page| drop(is_sound(page)));
+    assert_eq!(pages, all_pages(&before, &after));
+    let texts = read(&pages[0]).texts;
+    for words in [
+        "tabulate",
+        "0.9.0",
+        "pydantic",
+        "no longer in the lock",
+        "the manifest states no event",
+        "shop → requests → urllib3",
+    ] {
+        let words = words.replace("shop → requests", "shop → boto3 → requests");
+        assert!(texts.contains(&words), "{words}");
+    }
+    assert!(pages[1].contains("shop → boto3 → requests → urllib3"));
+}
+
+#[test]
+fn what_strangers_write_stays_text() {
+    let before = record(&BEFORE);
+    let after = hostile(record(&AFTER));
+    let (plain, spoilt) = (all_pages(&before, &record(&AFTER)), all_pages(&before, &after));
+    for (plain, spoilt) in plain.iter().zip(&spoilt) {
+        let (plain, spoilt_found) = (is_sound(plain), is_sound(spoilt));
+        assert_eq!(plain.raw, spoilt_found.raw, "neither script nor style changes");
+        let mut attributes = spoilt_found.attributes.clone();
+        attributes.retain(|name| !plain.attributes.contains(name));
+        assert!(attributes.is_empty(), "{attributes:?}");
+        assert!(!spoilt.contains(['\u{202e}', '\u{1b}']), "nothing turns a line around");
+    }
+    let seen = HOSTILE.replace(['\u{202e}', '\u{1b}'], "\u{fffd}");
+    assert!(read(&spoilt[0]).texts.contains(&seen), "it is shown as what it is");
+}
+
+#[test]
+fn identical_builds_have_a_page() {
+    let one = record(&BEFORE);
+    let found = is_sound(&page_of(&one, &one));
+    assert!(found.texts.contains("Both builds are the same bytes."), "{}", found.texts);
+}
+
+#[test]
+fn a_page_on_two_builds_of_20_000_files_is_small() {
+    let names: Vec<String> = (0..200).map(|number| format!("distribution-{number}")).collect();
+    let parts = |version: &'static str, bytes| -> Vec<Part<'_>> {
+        names.iter().map(|name| Part(name, version, 100, bytes)).collect()
+    };
+    let (before, after) = (record(&parts("1.0", 700)), record(&parts("1.1", 800)));
+    assert!(before.files.len() > 20_000 && compare(&before, &after, &[]).files.len() > 19_000);
+    let page = page_of(&before, &after);
+    let found = is_sound(&page);
+    assert!(page.len() < 2_000_000, "{}", page.len());
+    assert!(found.texts.contains("and 19000 more files, which kiln diff --format json lists"));
+}

@@ -1,0 +1,178 @@
+//! What is found out in every form: for code scanning, CI systems, GitHub, comments, programs and browsers.
+
+use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, wheel};
+use fs_err as fs;
+use kiln_record::exit;
+use serde_json::Value;
+
+const CODE: &str = "import alpha\n\ndef handler(event, context):\n    return alpha.VALUE\n";
+
+fn alpha(version: &str) -> WheelFile {
+    wheel("alpha", version, "py3-none-any", &[], &[("alpha.py", b"VALUE = 1\n")])
+}
+
+fn run(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
+    sandbox.kiln().run(arguments)
+}
+
+/// A lock whose only distribution is not for the target: the build is denied at a line of the lock.
+fn denied() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, &alpha("1.0").requirement("python_version == \"3.12\""));
+    sandbox
+}
+
+const LOCK: &str = "manifests/app/requirements.txt";
+
+/// The line of the lock that names the distribution.
+fn line_of_alpha(sandbox: &Sandbox) -> u64 {
+    let text = String::from_utf8(sandbox.read(LOCK)).unwrap();
+    text.lines().zip(1..).find(|(line, _)| line.starts_with("alpha")).unwrap().1
+}
+
+#[test]
+fn a_denied_build_is_shown_at_its_line_in_every_form() {
+    let sandbox = denied();
+    let line = line_of_alpha(&sandbox);
+    let build = |format: &str| {
+        run(&sandbox, &["build", "app", "--format", format]).ends_with(exit::FINDINGS_DENIED).stdout
+    };
+    let log: Value = serde_json::from_str(&build("sarif")).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let result = results.iter().find(|one| one["ruleId"] == "declared-not-installed").unwrap();
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], LOCK);
+    assert_eq!(
+        (place["region"]["startLine"].as_u64(), result["level"].as_str()),
+        (Some(line), Some("error"))
+    );
+
+    let suite = build("junit");
+    for part in [
+        "<testsuite name=\"app\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\">",
+        "name=\"declared-not-installed: alpha\"",
+        &format!("file=\"{LOCK}\" line=\"{line}\""),
+    ] {
+        assert!(suite.contains(part), "{part}: {suite}");
+    }
+
+    let annotation = format!("::error file={LOCK},line={line},title=declared-not-installed app%3A alpha::");
+    assert!(build("github").lines().any(|line| line.starts_with(&annotation)), "{annotation}");
+
+    let markdown = build("markdown");
+    let row =
+        format!("| deny | declared-not-installed | alpha | {} |", LOCK.to_owned() + &format!(":{line}"));
+    assert!(markdown.contains("| app | denied |") && markdown.contains(&row), "{row}: {markdown}");
+
+    // In a job of GitHub Actions the same is said beside what a person reads.
+    let kiln = sandbox.kiln().with_variable("GITHUB_ACTIONS", "true");
+    let told = kiln.run(["build", "app"]).ends_with(exit::FINDINGS_DENIED);
+    assert!(told.stderr.lines().any(|line| line.starts_with(&annotation)), "{told}");
+    assert!(told.stdout.starts_with("app  denied"), "{told}");
+    let other = run(&sandbox, &["build", "app"]).ends_with(exit::FINDINGS_DENIED);
+    assert!(!other.stderr.contains("::error"), "{other}");
+}
+
+#[test]
+fn a_form_that_a_command_does_not_have_is_refused_with_those_that_it_has() {
+    let sandbox = denied();
+    for (arguments, has) in [
+        (&["pins", "--format", "sarif"][..], "it has: human, json, markdown"),
+        (&["build", "app", "--format", "html"], "it has: human, json, markdown, sarif, junit, github"),
+        (&["lock", "app", "--format", "markdown"], "it has: human, json"),
+        (&["export", "env", "--format", "markdown"], "it has: human"),
+        (&["report", "app", "--format", "json"], "it has: human, html"),
+    ] {
+        let refused = run(&sandbox, arguments).ends_with(exit::USAGE).says(&["has no form", has]);
+        assert!(arguments.contains(&"json") || refused.stdout.is_empty(), "{refused}");
+    }
+}
+
+#[test]
+fn an_error_is_a_document_where_one_was_asked_for() {
+    let sandbox = denied();
+    let error = |arguments: &[&str], code| run(&sandbox, arguments).ends_with(code).json()["error"].clone();
+    let nothing = error(&["show", "nothing", "--format", "json"], exit::INPUT_INVALID);
+    assert_eq!((nothing["kind"].as_str(), nothing["file"].as_str()), (Some("input-invalid"), None));
+    assert_eq!(nothing["code"], i32::from(exit::INPUT_INVALID));
+    assert!(nothing["message"].as_str().unwrap().contains("nothing"), "{nothing}");
+
+    sandbox.append("kiln.toml", "surprise = 1\n");
+    let lines = String::from_utf8(sandbox.read("kiln.toml")).unwrap().lines().count();
+    let broken = error(&["build", "app", "--format", "json"], exit::INPUT_INVALID);
+    assert_eq!((broken["file"].as_str(), broken["line"].as_u64()), (Some("kiln.toml"), Some(lines as u64)));
+    assert!(broken["problems"][0]["message"].as_str().unwrap().contains("surprise"), "{broken}");
+    let annotated = sandbox.kiln().with_variable("GITHUB_ACTIONS", "true").run(["build", "app"]);
+    let annotated = annotated.ends_with(exit::INPUT_INVALID);
+    let expected = format!("::error file=kiln.toml,line={lines},title=input invalid::");
+    assert!(annotated.stderr.lines().any(|line| line.starts_with(&expected)), "{annotated}");
+}
+
+#[test]
+fn builds_have_pages_and_every_command_a_form_for_comments() {
+    let (one, two) = (alpha("1.0"), alpha("2.0"));
+    let index = LocalIndex::serve(&[one.clone(), two.clone()]);
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", CODE, &one.requirement(""));
+    run(&sandbox, &["build", "app"]).ends_with(exit::SUCCESS);
+    sandbox.write(LOCK, two.requirement(""));
+    let built = run(&sandbox, &["build", "app", "--format", "junit"]).ends_with(exit::SUCCESS).stdout;
+    assert!(
+        built.contains("<testcase classname=\"app\" name=\"elf\">") && built.contains("failures=\"0\""),
+        "{built}"
+    );
+
+    let page = |arguments: &[&str]| run(&sandbox, arguments).ends_with(exit::SUCCESS).stdout;
+    let diff = page(&["diff", "app@1", "app@2", "--format", "html"]);
+    for part in [
+        "<title>app@1 → app@2</title>",
+        "Different, and each change has a cause",
+        "upgraded",
+        "default-src 'none'",
+    ] {
+        assert!(diff.contains(part), "{part}: {diff}");
+    }
+    assert_eq!(diff, page(&["diff", "app@1", "app@2", "--format", "html"]), "no clock is in it");
+    let report = page(&["report", "app", "app@1"]);
+    for part in ["<h1>2 builds</h1>", "app@2", "app → alpha", "not run"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    assert_eq!(
+        page(&["report", "dist/app/record.json"]),
+        page(&["report", "dist/app/record.json", "--format", "html"])
+    );
+
+    page(&["report", "--site", "site"]);
+    let first = fs::read_to_string(sandbox.path("site/index.html")).unwrap();
+    assert!(first.contains("<a href=\"app.html\">app</a>"), "{first}");
+    assert!(fs::read_to_string(sandbox.path("site/app.html")).unwrap().contains("<h1>app</h1>"));
+    run(&sandbox, &["report", "--site", "site", "--dist", "nowhere"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["no artifact is published in nowhere"]);
+
+    for (arguments, part) in [
+        (&["show", "app"][..], "| python/alpha | 2.0 |"),
+        (&["history", "app"], "| app&#64;1 |"),
+        (&["pins"], "| base python-3.13 |"),
+        (&["explain", "app"], "| alpha | 2.0 | yes | yes | yes | yes | yes |"),
+        (&["explain", "app", "alpha"], "| locked | manifests/app/requirements.txt:"),
+        (&["verify"], "| same | app |"),
+        (&["verify", "dist/app/app.zip"], "| same | dist/app/app.zip |"),
+        (&["diff", "app@1", "app@2"], "| alpha | upgraded | 1.0 | 2.0 |"),
+        (&["build", "app"], "| app | unchanged | app&#64;2 |"),
+    ] {
+        let markdown = page(&[arguments, &["--format", "markdown"]].concat());
+        assert!(markdown.contains(part), "{part}: {markdown}");
+    }
+    // What was altered is denied in each of them.
+    let mut zip = sandbox.read("dist/app/app.zip");
+    zip.push(0);
+    sandbox.write("dist/app/app.zip", zip);
+    let altered = |format: &str| {
+        run(&sandbox, &["verify", "--format", format]).ends_with(exit::NOT_REPRODUCIBLE).stdout
+    };
+    assert!(altered("sarif").contains("\"ruleId\": \"verify-differs\""));
+    assert!(altered("junit").contains("<failure type=\"verify-differs\""));
+    assert!(altered("github").starts_with("::error title=verify-differs "));
+    assert!(altered("markdown").contains("| differs | app |"));
+}
