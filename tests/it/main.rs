@@ -53,6 +53,7 @@ mod python_lock;
 mod records;
 mod registry;
 mod reproducible;
+mod runtime_client;
 mod schemas;
 mod sdists;
 mod smoke;

@@ -237,7 +237,12 @@ pub(crate) struct History {
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The build: ARTIFACT, ARTIFACT@N, a record.json, a published file, or REGISTRY/REPOSITORY with :TAG or @DIGEST
-    pub(crate) build: String,
+    #[arg(required_unless_present = "environment")]
+    pub(crate) build: Option<String>,
+    /// Shows what a function finds in Lambda and what a check does about it: for all runtimes, or those facts that hold for
+    /// a RUNTIME or a build in the place of BUILD
+    #[arg(long, conflicts_with_all = ["platform", "files"])]
+    pub(crate) environment: bool,
     /// The platform of an index in a registry, such as linux/arm64 [default: shows the index]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<Platform>,

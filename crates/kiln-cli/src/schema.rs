@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_document, export, lock, lock_artifact, pins, pull, push, show, verify,
-    verify_workspace,
+    build, cross_check, explain_document, export, lock, lock_artifact, pins, pull, push, show,
+    show_environment, verify, verify_workspace,
 };
 use kiln_audit::Diff;
 use kiln_plan::{ArtifactLockFile, BaseDefinition, BaseLock, Manifest, Settings, ToolsLock};
@@ -64,7 +64,7 @@ fn written_by_kiln() -> [Named; 10] {
     ]
 }
 
-fn printed() -> [Named; 17] {
+fn printed() -> [Named; 18] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         json("output/build", "kiln build", of::<build::Document<'_>>()),
@@ -81,6 +81,7 @@ fn printed() -> [Named; 17] {
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),
+        json("output/show-environment", "kiln show --environment", of::<Vec<show_environment::Row<'_>>>()),
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
         json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
         json("output/cross-check", "kiln verify --cross-check", of::<cross_check::Document<'_>>()),

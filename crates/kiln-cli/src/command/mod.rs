@@ -13,6 +13,7 @@ pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod show;
+pub(crate) mod show_environment;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;
 

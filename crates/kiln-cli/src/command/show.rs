@@ -1,5 +1,6 @@
 //! `kiln show`.
 
+use super::show_environment;
 use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -9,13 +10,17 @@ use crate::transformations;
 use kiln_audit::format_size;
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{
-    ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Record, exit,
+    ArtifactKind, CheckOutcome, Component, Exit, ImageRecord, ImportRecord, Importable, Input, Platform,
+    Record, exit,
 };
 use kiln_store::RunDetails;
 use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<Exit, Failure> {
-    let build = match looked_up(settings, command)? {
+    let Some(named) = command.build.as_deref().filter(|_| !command.environment) else {
+        return show_environment::run(settings, command.build.as_deref(), printer);
+    };
+    let build = match looked_up(settings, named, command.platform)? {
         InRegistry::Build(build) => build,
         InRegistry::Index(index) => return show_index(settings, &index, printer),
     };
@@ -32,18 +37,17 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
 }
 
 /// The build that is asked for, or an index of a registry, if no platform of it is named.
-fn looked_up(settings: &Settings, command: &Show) -> Result<InRegistry, Failure> {
-    if !is_registry_reference(&command.build) {
-        if let Some(platform) = command.platform {
+fn looked_up(settings: &Settings, named: &str, platform: Option<Platform>) -> Result<InRegistry, Failure> {
+    if !is_registry_reference(named) {
+        if let Some(platform) = platform {
             let message = format!("--platform {platform} chooses from an index in a registry");
             return Err(
                 Failure::usage(message).hint("name the artifact that is this platform, such as web.arm64")
             );
         }
-        return Ok(InRegistry::Build(Box::new(super::named(settings, &command.build)?)));
+        return Ok(InRegistry::Build(Box::new(super::named(settings, named)?)));
     }
-    let (environment, text, platform) =
-        (settings.environment.clone(), command.build.clone(), command.platform);
+    let (environment, text) = (settings.environment.clone(), named.to_owned());
     signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))
 }
 
@@ -104,6 +108,9 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
     }
     for layer in &record.layers {
         line("layer", layer.as_str());
+    }
+    for change in &record.environment {
+        line("environment", &format!("{} = {}: {}", change.fact, change.value, change.reason));
     }
     // Of a layout the manifest will do: the others are named in it.
     for output in record.outputs.iter().take(1) {
@@ -292,6 +299,9 @@ fn measured(run: &RunDetails, printer: Printer) -> String {
         for line in &event.lines {
             text.push_str(&format!("      {line}\n"));
         }
+    }
+    for note in &smoke.notes {
+        text.push_str(&format!("  {}\n", printer.on_stdout(Style::Warn, note)));
     }
     text
 }

@@ -71,6 +71,8 @@ pub struct SmokeRequest {
     pub init_seconds: u32,
     /// How long it may take for an event.
     pub seconds: u32,
+    /// The most bytes of an answer.
+    pub answer_bytes: u64,
     /// The user and group that the function runs as.
     pub user: (u32, u32),
     /// Variables that the function gets and the server must not start with.
