@@ -112,12 +112,12 @@ impl Fact {
     /// # Errors
     /// What is wrong with it, and what to write instead.
     pub fn check(&self, stated: &str) -> Result<(), (String, String)> {
+        let error = format!("`{}` is not to be changed", self.name);
+        if let Some(key) = &self.stated {
+            return Err((error, format!("state it as `{key}` under [check]")));
+        }
         let Some(bounds) = self.change else {
-            let error = format!("`{}` is not to be changed", self.name);
-            return Err(match &self.stated {
-                Some(key) => (error, format!("state it as `{key}` under [check]")),
-                None => (error, format!("these are: {}", changeable().join(", "))),
-            });
+            return Err((error, format!("these are: {}", changeable().join(", "))));
         };
         let (Some(least), Some(most)) = (bounds.least, bounds.most) else {
             return match stated.trim().is_empty() || stated.chars().any(char::is_control) {
@@ -154,7 +154,10 @@ impl Fact {
             false => format!("`{}`", self.value.join(separator)),
         };
         let value = value.replace("{python}", "X.Y");
-        text.replace("{value}", &value).replace("{checked}", self.checked.as_deref().unwrap_or_default())
+        let most = self.change.and_then(|change| change.most).map(|most| most.to_string());
+        text.replace("{value}", &value)
+            .replace("{checked}", self.checked.as_deref().unwrap_or_default())
+            .replace("{most}", most.as_deref().unwrap_or_default())
     }
 }
 
@@ -176,7 +179,15 @@ pub fn facts() -> &'static [Fact] {
 /// The names of the facts that a manifest may state another value of.
 #[must_use]
 pub fn changeable() -> Vec<&'static str> {
-    facts().iter().filter(|fact| fact.change.is_some()).map(|fact| fact.name.as_str()).collect()
+    let own = facts().iter().filter(|fact| fact.change.is_some() && fact.stated.is_none());
+    own.map(|fact| fact.name.as_str()).collect()
+}
+
+/// What Lambda's configuration lets a number be: the least and the most, in the unit of the table.
+#[must_use]
+pub fn bounds(fact: &str) -> Option<(u64, u64)> {
+    let bounds = facts().iter().find(|known| known.name == fact)?.change?;
+    bounds.least.zip(bounds.most)
 }
 
 /// What a function of one runtime finds, with the changes of its manifest.

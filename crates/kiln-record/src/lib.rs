@@ -31,7 +31,7 @@ pub use component::{
     MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
-pub use environment::{Environment, Fact, FactChange, Imitated, changeable, facts};
+pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};
 pub use excerpt::excerpt;

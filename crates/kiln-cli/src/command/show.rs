@@ -110,7 +110,7 @@ fn text(record: &Record, files: bool, printer: Printer) -> String {
         line("layer", layer.as_str());
     }
     for change in &record.environment {
-        line("environment", &format!("{} = {}: {}", change.fact, change.value, change.reason));
+        line("in Lambda", &format!("{} = {}: {}", change.fact, change.value, change.reason));
     }
     // Of a layout the manifest will do: the others are named in it.
     for output in record.outputs.iter().take(1) {

@@ -199,7 +199,7 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
     let before = "before its first event, while its modules are loaded";
     match event.outcome {
         EventOutcome::Answered => {
-            event.peak_kib.filter(|kib| kib / 1024 >= limits.memory).map(|kib| Failure {
+            event.peak_kib.filter(|kib| *kib > limits.memory * 1024).map(|kib| Failure {
                 error_type: "Runtime.OutOfMemory".to_owned(),
                 cause: format!("it needs more than {} MB of memory", limits.memory),
                 lines: vec![format!("it answered, and its process had had {} MB", kib / 1024)],
