@@ -2,7 +2,7 @@
 //!
 //! `KILN_TESTS_WRITE_GENERATED=1 cargo test -p kiln-tests generated` (`just generate`) writes it again.
 
-use crate::harness::repository;
+use crate::harness::{Sandbox, repository};
 use kiln_record::exit;
 use std::path::Path;
 
@@ -46,6 +46,15 @@ fn the_exit_codes_of_the_findings_page() {
     let path = "docs/findings.md";
     let page = fs_err::read_to_string(repository().join(path)).unwrap();
     holds(path, &with_block(&page, "exit codes", &exit::table()));
+}
+
+#[test]
+fn the_environment_of_lambda_on_the_python_page() {
+    let sandbox = Sandbox::bare();
+    let shown = sandbox.kiln().run(["show", "--environment", "--format", "markdown"]);
+    let path = "docs/python.md";
+    let page = fs_err::read_to_string(repository().join(path)).unwrap();
+    holds(path, &with_block(&page, "environment", &shown.ends_with(exit::SUCCESS).stdout));
 }
 
 /// The first sentence of a file's own documentation.

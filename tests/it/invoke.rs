@@ -152,7 +152,7 @@ fn endings_that_are_no_answer() {
         "connects",
         &handler("import socket\n    socket.create_connection(('192.0.2.1', 443), timeout=5)"),
     );
-    function(&sandbox, "greedy", &handler("data = bytearray(400 << 20)\n    return len(data)"));
+    function(&sandbox, "greedy", &handler("data = bytearray(900 << 20)\n    return len(data)"));
     sandbox.append("manifests/greedy.toml", "\n[check]\nmemory = \"128 MB\"\n");
     function(
         &sandbox,

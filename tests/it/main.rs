@@ -59,6 +59,7 @@ mod registry;
 mod reports;
 mod reproducible;
 mod restore;
+mod runtime_client;
 mod schemas;
 mod sdists;
 mod smoke;

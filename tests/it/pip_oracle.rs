@@ -23,7 +23,7 @@ const RUN_PIP: &str = "import glob, runpy, sys\nsys.path.insert(0, glob.glob('/u
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Installed {
     executable: bool,
-    content: Vec<u8>,
+    pub(crate) content: Vec<u8>,
 }
 
 pub(crate) type Files = BTreeMap<String, Installed>;

@@ -11,9 +11,6 @@ use crate::{ElfFacts, Libc};
 use kiln_record::{Code, Finding, Runtime};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where Lambda has the loader look besides the system's folders (its `LD_LIBRARY_PATH`), as far as an artifact or a layer
-/// can put something there.
-const SEARCHED: [&str; 3] = ["/var/task", "/var/task/lib", "/opt/lib"];
 /// The most links followed for one name.
 const MAX_LINKS: usize = 16;
 
@@ -37,6 +34,8 @@ pub struct NativeFiles<'a> {
     pub files: Vec<NativeFile<'a>>,
     /// Absolute paths of links with their targets as written.
     pub links: BTreeMap<String, String>,
+    /// Where Lambda has the loader look besides the system's folders (its `LD_LIBRARY_PATH`).
+    pub searched: Vec<String>,
 }
 
 /// Judges what the files need. Returns the findings and how many needs were looked at.
@@ -102,7 +101,7 @@ impl<'a> Search<'a> {
         let own =
             file.facts.runpath.as_deref().unwrap_or_default().split(':').filter(|entry| !entry.is_empty());
         let own = own.map(|entry| entry.replace("${ORIGIN}", folder).replace("$ORIGIN", folder));
-        for searched in own.chain(SEARCHED.map(str::to_owned)) {
+        for searched in own.chain(self.native.searched.iter().cloned()) {
             if self.is_at(&format!("{searched}/{name}")) {
                 return Place::Path;
             }
@@ -334,6 +333,7 @@ mod tests {
                 })
                 .collect(),
             links: links.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+            searched: ["/var/task", "/var/task/lib", "/opt/lib"].map(str::to_owned).to_vec(),
         };
         let (findings, _) = check_libraries(&native, Runtime::named(runtime).unwrap());
         findings.into_iter().map(|f| (f.code, f.cause)).collect()

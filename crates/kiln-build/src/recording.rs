@@ -43,6 +43,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
         target: plan.target.clone(),
         handler: plan.manifest.handler.clone(),
         layers: plan.manifest.layers.clone(),
+        environment: plan.manifest.environment.clone(),
         plan: plan.digest,
         epoch: plan.epoch,
         inputs,

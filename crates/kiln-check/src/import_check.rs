@@ -13,8 +13,8 @@ use kiln_python::{
     IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, scan_findings,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Ecosystem, Finding, ImportRecord,
-    Importable, Runtime, TreePath,
+    ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Ecosystem, Environment, Finding,
+    ImportRecord, Importable, Runtime, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,7 +71,8 @@ pub async fn import(
             .to_vec();
         return Ok(Imported { findings: vec![finding], checks, record: None });
     }
-    let place = Place::of(bases, plan, runtime, image).await?;
+    let lambda = Environment::of(runtime, &manifest.environment);
+    let place = Place::of(bases, plan, &lambda, image).await?;
     let layer_trees: Vec<Arc<Collection>> = match manifest.kind {
         ArtifactKind::LambdaLayer => vec![Arc::clone(collection)],
         _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
@@ -87,7 +88,8 @@ pub async fn import(
         inputs.push(tree("/opt", layer_trees.clone()).await?);
     }
 
-    let mut of_layers = layer_paths(runtime);
+    let mut of_layers = layer_paths(&lambda);
+    let in_order = of_layers.clone();
     let (task_root, layer_paths) = match manifest.kind {
         ArtifactKind::LambdaLayer => (of_layers.pop().unwrap_or_default(), of_layers),
         ArtifactKind::LambdaZip if !layers.is_empty() => ("/var/task".to_owned(), of_layers),
@@ -95,6 +97,11 @@ pub async fn import(
         // Where a Dockerfile starts its program is where that looks for modules first.
         ArtifactKind::Image if manifest.dockerfile().is_some() => (place.working_dir.clone(), Vec::new()),
         ArtifactKind::Image => (format!("/{}", manifest.source_folder().unwrap_or_default()), Vec::new()),
+    };
+    // Of its own two folders a layer's first is not the one that its code is in.
+    let search_path = match manifest.kind {
+        ArtifactKind::LambdaLayer => in_order,
+        _ => std::iter::once(&task_root).chain(&layer_paths).cloned().collect(),
     };
     let own = OwnCode::new(plan, collection, &task_root, &layer_paths);
     let interpreter = bases.interpreter(&plan.base).await?;
@@ -120,6 +127,7 @@ pub async fn import(
         seconds: MODULE_SECONDS,
         task_root,
         layer_paths,
+        search_path,
         // An image has what its base provides, and needs no stand-ins.
         runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
@@ -142,7 +150,7 @@ pub async fn import(
             .scratch(place.scratch)
             .memory(MEMORY)
             .deadline(DEADLINE);
-    let program = if is_lambda(manifest.kind) { program.as_in_lambda() } else { program };
+    let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
     let report = match ran.ending {
         Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
@@ -293,14 +301,14 @@ impl Place {
     async fn of(
         bases: &Bases,
         plan: &ArtifactPlan,
-        runtime: &Runtime,
+        lambda: &Environment,
         image: Option<&Loaded>,
     ) -> Result<Self, CheckError> {
         Ok(match image {
             Some(image) => Self {
                 image: image.id.clone(),
                 options: &["-B"],
-                env: environment_in_image(plan, runtime, &image.runs),
+                env: environment_in_image(plan, lambda, &image.runs),
                 working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
                 user: user_in_image(plan, image),
                 scratch: writable(&image.runs)?,
@@ -308,7 +316,7 @@ impl Place {
             None => Self {
                 image: bases.image(&plan.base).await?,
                 options: &["-I", "-S", "-B"],
-                env: environment(plan, runtime),
+                env: environment(plan, lambda),
                 working_dir: plan.manifest.mount().to_owned(),
                 user: NOBODY.to_owned(),
                 scratch: vec![guest("/tmp")?],

@@ -4,6 +4,7 @@
 mod against_base;
 mod environment;
 mod error;
+mod extensions;
 mod health;
 mod hygiene;
 mod import_check;
@@ -14,9 +15,11 @@ mod reach;
 mod smoke;
 mod supervised;
 mod text;
+mod variables;
 
 pub use against_base::against_base;
 pub use error::CheckError;
+pub use extensions::extensions;
 pub use health::health;
 pub use hygiene::hygiene;
 pub use import_check::{Imported, import};
@@ -25,3 +28,4 @@ pub use native::native;
 pub use pip::{PipWheel, below, pip_check, pip_install};
 pub use reach::reach;
 pub use smoke::{Smoke, smoke, smoke_file_missing, smoke_files};
+pub use variables::variables;

@@ -6,7 +6,9 @@ use kiln_audit::{
 };
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Finding, Runtime, TreePath};
+use kiln_record::{
+    ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Environment, Finding, Runtime, TreePath,
+};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 
@@ -51,7 +53,9 @@ pub fn native(
     let (own, bad) = own_files(store, collection)?;
     findings.extend(bad.iter().map(|(path, reason)| unreadable(path, &owner_of(path), reason)));
 
-    let mut native = NativeFiles::default();
+    let environment = Environment::of(runtime, &manifest.environment);
+    let searched = environment.library_path().into_iter().map(str::to_owned).collect();
+    let mut native = NativeFiles { searched, ..NativeFiles::default() };
     let all = collection.elf.iter().chain(&own);
     for (path, facts) in all {
         let owner = owner_of(path);

@@ -59,7 +59,8 @@ fn bootstrap(runtime: &str, tree: &Tree, layers: &[(&ArtifactName, &Tree)]) -> O
     let places = std::iter::once((None, tree)).chain(layers.iter().map(|(name, tree)| (Some(*name), *tree)));
     for (layer, tree) in places {
         let whose = layer.map_or_else(|| "the artifact".to_owned(), |name| format!("its layer {name}"));
-        match leads_to(tree, "bootstrap") {
+        let there = TreePath::new("bootstrap").ok().and_then(|path| leads_to(tree, &path));
+        match there.map(|(_, entry)| entry) {
             Some(Entry::File { mode: Mode::Executable, size, .. }) if *size > 0 => return None,
             Some(Entry::File { size: 0, .. }) => {
                 return Some(missing(format!("`bootstrap` of {whose} is empty")).remedy("ship the program"));
@@ -85,11 +86,12 @@ fn bootstrap(runtime: &str, tree: &Tree, layers: &[(&ArtifactName, &Tree)]) -> O
     })
 }
 
-/// What a path is, once links are followed; none for what is not in the tree.
-fn leads_to<'a>(tree: &'a Tree, path: &str) -> Option<&'a Entry> {
-    let mut at = TreePath::new(path).ok()?;
+/// What a path is, once links are followed, and where that is; none for what is not in the tree.
+pub(crate) fn leads_to<'a>(tree: &'a Tree, path: &TreePath) -> Option<(TreePath, &'a Entry)> {
+    let mut at = path.clone();
     for _ in 0..LINKS {
-        let Entry::Symlink { target } = tree.get(&at)? else { return tree.get(&at) };
+        let entry = tree.get(&at)?;
+        let Entry::Symlink { target } = entry else { return Some((at, entry)) };
         let mut parts: Vec<&str> = at.parent().split('/').filter(|part| !part.is_empty()).collect();
         for part in target.split('/') {
             match part {

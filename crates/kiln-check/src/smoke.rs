@@ -7,14 +7,15 @@ use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
 use kiln_engine::InputTree;
 use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, Ran, collections, input_tree};
-use kiln_invocation::Run;
+use kiln_invocation::{Event, Run};
 use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
 use kiln_python::{
     EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
     SmokeReport, SmokeRequest, function_script, smoke_outcome,
 };
 use kiln_record::{
-    ArtifactKind, Check, CheckName, Code, Defect, Digest, Finding, InputRole, Level, Mode, Runtime, TreePath,
+    ArtifactKind, Check, CheckName, Code, Defect, Digest, Environment, Finding, InputRole, Level, Mode,
+    Runtime, TreePath,
 };
 use kiln_store::{EventMeasure, SmokeMeasure, Store};
 use std::path::Path;
@@ -23,13 +24,6 @@ use std::time::Duration;
 
 /// Where the check's own files are in the container.
 const OWN: &str = "/kiln";
-/// How long a function may take until it asks for its first event: longer than Lambda's 10 s, as a loaded machine may be
-/// slow.
-const INIT_SECONDS: u32 = 60;
-/// How long it may take for an event where the manifest does not say.
-const SECONDS: u32 = 30;
-/// Its memory in MB where the manifest does not say.
-const MEMORY: u32 = 2048;
 /// What serving the API takes, in bytes.
 const OVERHEAD: u64 = 48 << 20;
 
@@ -109,13 +103,16 @@ pub async fn smoke(
         inputs.push(tree("/opt", trees).await?);
     }
     let python = &plan.base.definition.image.python;
+    let lambda = Environment::of(runtime, &manifest.environment);
     let env = match loaded {
-        Some(loaded) => environment_in_image(plan, runtime, &loaded.runs),
-        None => environment(plan, runtime),
+        Some(loaded) => environment_in_image(plan, &lambda, &loaded.runs),
+        None => environment(plan, &lambda),
     };
     let parted = Parted::new(env, manifest);
-    let seconds = manifest.check.timeout.unwrap_or(SECONDS);
-    let memory = manifest.check.memory.unwrap_or(MEMORY);
+    let seconds = manifest.check.timeout.unwrap_or_else(|| lambda.checked_timeout_seconds());
+    let init_seconds = lambda.checked_init_seconds();
+    let memory =
+        manifest.check.memory.map_or_else(|| lambda.checked_memory_bytes(), |mb| u64::from(mb) << 20);
     let request = SmokeRequest {
         argv: match (loaded, bootstrap) {
             // As Lambda starts it: by its entrypoint, which must have a client that asks for events.
@@ -125,7 +122,7 @@ pub async fn smoke(
                 let function = FunctionRequest {
                     handler: manifest.handler.clone().unwrap_or_default(),
                     task_root: "/var/task".to_owned(),
-                    layer_paths: if layers.is_empty() { Vec::new() } else { layer_paths(runtime) },
+                    layer_paths: if layers.is_empty() { Vec::new() } else { layer_paths(&lambda) },
                     runtime_modules: runtime
                         .provides
                         .iter()
@@ -143,8 +140,9 @@ pub async fn smoke(
             parted.own.get("AWS_REGION").map_or("us-east-1", String::as_str),
             manifest.name
         ),
-        init_seconds: INIT_SECONDS,
+        init_seconds,
         seconds,
+        answer_bytes: lambda.answer_bytes(),
         user: numbers(NOBODY)?,
         environment: parted.judged,
         events: events
@@ -159,15 +157,14 @@ pub async fn smoke(
     };
     // Every event might need a process of its own.
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-    let deadline = (u64::from(INIT_SECONDS) + u64::from(seconds) + 5).saturating_mul(count) + 60;
+    let deadline = (u64::from(init_seconds) + u64::from(seconds) + 5).saturating_mul(count) + 60;
     let argv = [python.as_str(), "-I", "-S", "-B", "-c", RUNTIME_API, &request.to_json()];
     let program = Program::new(format!("{} smoke", manifest.name), image, argv.map(str::to_owned).to_vec())
         .environment(parted.own)
         .working_dir("/var/task")
         .supervised()
         .inputs(inputs)
-        .memory((u64::from(memory) << 20) + OVERHEAD)
-        .as_in_lambda()
+        .as_in_lambda(&lambda, memory + OVERHEAD)
         .output_bytes(80 << 20)
         .deadline(Duration::from_secs(deadline));
     let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
@@ -188,19 +185,38 @@ pub async fn smoke(
     };
     let limits = SmokeLimits {
         timeout: seconds,
-        init: INIT_SECONDS,
-        memory: u64::from(memory),
+        init: init_seconds,
+        lambda_init: lambda.init_seconds(),
+        memory: memory >> 20,
         out_of_memory: ran.ending == Ending::OutOfMemory,
     };
     let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
     let judged = smoke_outcome(&report, &expected, runtime, &limits);
+    let notes: Vec<String> =
+        report.events.iter().filter_map(|event| slow_init(event, lambda.init_seconds())).collect();
+    for note in &notes {
+        bases.run().tell(Event::Measured { artifact: manifest.name.clone(), note: note.clone() });
+    }
     Ok(Smoke {
         measured: Some(SmokeMeasure {
             client: client(bootstrap.is_some(), loaded.is_some(), parts, layers),
             events: report.events.iter().map(|event| measure(event, &judged.problems)).collect(),
+            notes,
         }),
         findings: judged.problems.into_iter().map(|problem| finding(bases.run(), plan, problem)).collect(),
         checks: judged.checks,
+    })
+}
+
+/// What is told of a start that took longer than Lambda waits. It differs from run to run, so it is no finding.
+fn slow_init(event: &EventReport, lambda_waits: u64) -> Option<String> {
+    let took = Duration::try_from_secs_f64(event.init_ms? / 1000.0).ok()?;
+    (took > Duration::from_secs(lambda_waits)).then(|| {
+        format!(
+            "{}: {:.1} s until it asked for an event; Lambda stops an init after {lambda_waits} s, and starts it again within the time of the event",
+            event.name,
+            took.as_secs_f64()
+        )
     })
 }
 

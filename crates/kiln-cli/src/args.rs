@@ -132,6 +132,11 @@ impl Command {
             Self::Show(_) => ("show", &[Human, Json, Markdown]),
             // The page is all that it gives, so that it need not be asked for.
             Self::Report(_) => ("report", &[Human, Html]),
+            Self::Find(_) => ("find", &[Human, Json, Markdown]),
+            Self::Rebuild(_) => ("rebuild", &[Human, Json, Markdown]),
+            Self::Restore(_) => ("restore", &[Human, Json]),
+            Self::Approve(_) => ("approve", &[Human, Json]),
+            Self::Sbom(_) => ("sbom", &[Human, Json]),
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Push(_) => ("push", &[Human, Json]),
             Self::Pull(_) => ("pull", &[Human, Json]),
@@ -337,7 +342,12 @@ pub(crate) struct Report {
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The build, in one of the forms of kiln diff
-    pub(crate) build: String,
+    #[arg(required_unless_present = "environment")]
+    pub(crate) build: Option<String>,
+    /// Shows what a function finds in Lambda and what a check does about it: for all runtimes, or those facts that hold for
+    /// a RUNTIME or a build in the place of BUILD
+    #[arg(long, conflicts_with_all = ["platform", "files"])]
+    pub(crate) environment: bool,
     /// The platform of an index in a registry, such as linux/arm64 [default: shows the index]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<Platform>,

@@ -114,6 +114,10 @@ impl State {
             Event::Step { artifact, step, again } => {
                 self.say(&format!("{:>9}  {artifact} {step}{}", "step", if again { ", again" } else { "" }));
             }
+            Event::Measured { artifact, note } => {
+                let word = self.printer.on_stderr(Style::Warn, &format!("{:>9}", "measured"));
+                self.say(&format!("{word}  {artifact} {note}"));
+            }
             Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
         }

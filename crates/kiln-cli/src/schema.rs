@@ -5,7 +5,7 @@
 
 use crate::command::{
     build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins, pull,
-    push, rebuild, restore, show, verify, verify_workspace,
+    push, rebuild, restore, show, show_environment, verify, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -66,7 +66,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 26] {
+fn printed() -> [Named; 27] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -90,6 +90,7 @@ fn printed() -> [Named; 26] {
         json("output/history-records", "kiln history of records", of::<Vec<history::NamedRow<'_>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),
+        json("output/show-environment", "kiln show --environment", of::<Vec<show_environment::Row<'_>>>()),
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
         json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
         json("output/cross-check", "kiln verify --cross-check", of::<cross_check::Document<'_>>()),

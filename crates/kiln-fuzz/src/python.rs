@@ -125,6 +125,7 @@ pub fn guest_report(data: &[u8]) {
             seconds: 10,
             task_root: "/var/task".to_owned(),
             layer_paths: vec!["/opt/python".to_owned()],
+            search_path: Vec::new(),
             runtime_modules: vec!["boto3".to_owned()],
             as_it_is: false,
             lambda: true,
@@ -149,7 +150,7 @@ pub fn guest_report(data: &[u8]) {
                 matching: Match::Subset,
             })
             .collect();
-        let limits = SmokeLimits { timeout: 3, init: 10, memory: 128, out_of_memory: false };
+        let limits = SmokeLimits { timeout: 3, init: 10, lambda_init: 10, memory: 128, out_of_memory: false };
         let _ = smoke_outcome(&report, &expected, &target.runtime, &limits);
     }
 }

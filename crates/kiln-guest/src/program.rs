@@ -3,7 +3,7 @@
 use crate::{GuestError, Log};
 use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec, Surroundings};
 use kiln_invocation::{Event, Events};
-use kiln_record::{BaseName, Defect};
+use kiln_record::{BaseName, Defect, Environment};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -95,13 +95,14 @@ impl Program {
         self
     }
 
-    /// What it finds where Lambda runs functions: no `/dev/shm`, at most 512 MB in `/tmp`, 1,024 descriptors for each process,
-    /// 1,024 processes and threads (AWS documentation "Lambda quotas").
-    pub fn as_in_lambda(mut self) -> Self {
+    /// What it finds where Lambda runs functions: no `/dev/shm`, and the limits of that environment. `memory` is in bytes,
+    /// without what is written to `/tmp`: that is memory in a container, and none of the function's in Lambda.
+    pub fn as_in_lambda(mut self, environment: &Environment, memory: u64) -> Self {
         self.spec.shared_memory = false;
-        self.spec.limits.scratch_bytes = Some(512 << 20);
-        self.spec.limits.descriptors = Some(1024);
-        self.spec.limits.pids = 1024;
+        self.spec.limits.memory_bytes = memory.saturating_add(environment.tmp_bytes());
+        self.spec.limits.scratch_bytes = Some(environment.tmp_bytes());
+        self.spec.limits.descriptors = Some(environment.descriptors());
+        self.spec.limits.pids = environment.processes();
         self
     }
 

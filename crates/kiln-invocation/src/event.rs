@@ -139,6 +139,13 @@ pub enum Event {
         /// The line without its end.
         text: String,
     },
+    /// A check measured something that is worth a word, and that no record holds.
+    Measured {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// What, as a sentence without its end.
+        note: String,
+    },
     /// An artifact is done.
     Ended {
         /// Which artifact.

@@ -46,6 +46,7 @@ fn built(text: &str) -> (Vec<u8>, Record) {
         files: vec![FileRecord { path, entry, component }],
         components: vec![described],
         gaps: Vec::new(),
+        environment: Vec::new(),
         transformations: Vec::new(),
         findings: Vec::new(),
         checks: Vec::new(),

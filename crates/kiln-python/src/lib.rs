@@ -48,7 +48,7 @@ pub use guest::{
     ImportProblem, ImportReport, ImportRequest, LayerModule, Match, ModuleReport, RUNTIME_API,
     RequestedEvent, ScanReport, SdistReport, SdistRequest, SmokeLimits, SmokeOutcome, SmokeProblem,
     SmokeReport, SmokeRequest, StandInReport, Surroundings, Unreported, UnresolvedImport, differences,
-    function_script, import_findings, lambda_environment, scan_findings, smoke_outcome,
+    function_script, import_findings, scan_findings, smoke_outcome,
 };
 pub use input::{InputProblem, InvalidInput, ProblemKind, Remark};
 pub use install::{

@@ -136,6 +136,10 @@ codes! {
     NothingShipped = "nothing-shipped", Deny;
     /// A layer has files where its runtime does not look for them, or no file where it does.
     LayerOutOfReach = "layer-out-of-reach", Warn;
+    /// A program in a layer's `extensions` that Lambda cannot start.
+    ExtensionNotStartable = "extension-not-startable", Deny;
+    /// The variables of a function are larger than Lambda takes.
+    VariablesTooLarge = "variables-too-large", Deny;
     /// What is judged interfered with the process that judges it.
     CheckTampered = "check-tampered", Deny;
     /// The function did not handle an event as its manifest says.

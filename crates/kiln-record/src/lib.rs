@@ -7,6 +7,7 @@ mod canonical;
 mod check;
 mod component;
 mod digest;
+mod environment;
 mod epoch;
 mod error;
 mod excerpt;
@@ -30,6 +31,7 @@ pub use component::{
     MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
+pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};
 pub use excerpt::excerpt;

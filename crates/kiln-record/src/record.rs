@@ -4,8 +4,8 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, ImageRecord,
-    Transformation, Tree, TreePath, canonical_json,
+    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, FactChange, Finding,
+    ImageRecord, Transformation, Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -358,6 +358,9 @@ pub struct Record {
     pub handler: Option<String>,
     /// The layers it is used with, in order.
     pub layers: Vec<ArtifactName>,
+    /// What it was checked with otherwise than Lambda's environment is known to be, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<FactChange>,
     /// The digest of the plan: all inputs and settings that decide bytes or findings.
     pub plan: Digest,
     /// The time that stands for this build in every document.

@@ -38,6 +38,9 @@ pub struct SmokeMeasure {
     pub client: String,
     /// Each event, in order.
     pub events: Vec<EventMeasure>,
+    /// What is worth a word, such as a start that took longer than Lambda waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What was measured of one event. Times are in microseconds.
@@ -99,7 +102,7 @@ mod tests {
         let mut details = RunDetails {
             format: RUN_DETAILS_FORMAT,
             at: Epoch::from_seconds(5).unwrap(),
-            smoke: Some(SmokeMeasure { client: "kiln".to_owned(), events: Vec::new() }),
+            smoke: Some(SmokeMeasure { client: "kiln".to_owned(), events: Vec::new(), notes: Vec::new() }),
             source: None,
         };
         ledger.put_run_details(&artifact, 1, &details).unwrap();

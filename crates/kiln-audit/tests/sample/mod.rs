@@ -104,6 +104,7 @@ impl Build {
             image: None,
             files,
             components,
+            environment: Vec::new(),
             transformations: Vec::new(),
             gaps: Vec::new(),
             findings: Vec::new(),

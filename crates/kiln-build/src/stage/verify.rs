@@ -163,6 +163,8 @@ impl Still {
         let mut verdict = Verdict { findings, checks: vec![check] };
         verdict.extend(kiln_check::names(store, plan, runtime, collection, parts, stdlib)?);
         verdict.extend(kiln_check::reach(plan, runtime, &collection.tree, layers));
+        verdict.findings.extend(kiln_check::extensions(store, plan, collection)?);
+        verdict.findings.extend(kiln_check::variables(plan, runtime));
         verdict.extend(kiln_check::native(store, plan, runtime, collection, parts, layers)?);
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
         verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);

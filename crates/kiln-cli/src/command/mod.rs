@@ -20,6 +20,7 @@ pub(crate) mod rebuild;
 pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod show;
+pub(crate) mod show_environment;
 mod show_facts;
 pub(crate) mod show_markdown;
 pub(crate) mod verify;

@@ -1,7 +1,7 @@
 //! `kiln show`.
 
 use super::show_facts::{by_size, facts, role};
-use super::show_markdown;
+use super::{show_environment, show_markdown};
 use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -16,7 +16,10 @@ use kiln_store::{RunDetails, SourceLink};
 use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<Exit, Failure> {
-    let build = match looked_up(settings, command)? {
+    let Some(named) = command.build.as_deref().filter(|_| !command.environment) else {
+        return show_environment::run(settings, command.build.as_deref(), printer);
+    };
+    let build = match looked_up(settings, named, command.platform)? {
         InRegistry::Build(build) => build,
         InRegistry::Index(index) => return show_index(settings, &index, printer),
     };
@@ -39,18 +42,17 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
 }
 
 /// The build that is asked for, or an index of a registry, if no platform of it is named.
-fn looked_up(settings: &Settings, command: &Show) -> Result<InRegistry, Failure> {
-    if !is_registry_reference(&command.build) {
-        if let Some(platform) = command.platform {
+fn looked_up(settings: &Settings, named: &str, platform: Option<Platform>) -> Result<InRegistry, Failure> {
+    if !is_registry_reference(named) {
+        if let Some(platform) = platform {
             let message = format!("--platform {platform} chooses from an index in a registry");
             return Err(
                 Failure::usage(message).hint("name the artifact that is this platform, such as web.arm64")
             );
         }
-        return Ok(InRegistry::Build(Box::new(super::named(settings, &command.build)?)));
+        return Ok(InRegistry::Build(Box::new(super::named(settings, named)?)));
     }
-    let (environment, text, platform) =
-        (settings.environment.clone(), command.build.clone(), command.platform);
+    let (environment, text) = (settings.environment.clone(), named.to_owned());
     signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))
 }
 
@@ -279,6 +281,9 @@ fn measured(run: &RunDetails, printer: Printer) -> String {
         for line in &event.lines {
             text.push_str(&format!("      {line}\n"));
         }
+    }
+    for note in &smoke.notes {
+        text.push_str(&format!("  {}\n", printer.on_stdout(Style::Warn, note)));
     }
     text
 }

@@ -15,6 +15,9 @@ pub(super) fn facts(record: &Record) -> Vec<(String, String)> {
     for layer in &record.layers {
         line("layer", layer.as_str());
     }
+    for change in &record.environment {
+        line("in Lambda", &format!("{} = {}: {}", change.fact, change.value, change.reason));
+    }
     // Of a layout the manifest will do: the others are named in it.
     for output in record.outputs.iter().take(1) {
         line("file", &format!("{}  {}", output.file_name, format_size(output.size)));

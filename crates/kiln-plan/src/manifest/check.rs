@@ -3,7 +3,7 @@
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
-use kiln_record::excerpt;
+use kiln_record::{bounds, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,27 +58,32 @@ impl CheckSection {
     }
 }
 
-/// Reads a time in whole seconds: a number with `s` or `min`. Lambda takes 1 second to 15 minutes.
+/// Reads a time in whole seconds: a number with `s` or `min`, as long as Lambda takes.
 ///
 /// # Errors
 /// A message that says which forms are understood.
 fn parse_timeout(text: &str) -> Result<u32, String> {
-    parse_seconds(text, 900).ok_or_else(|| {
+    let (least, most) = bounds("timeout").unwrap_or_default();
+    parse_seconds(text, u32::try_from(most).unwrap_or(u32::MAX)).ok_or_else(|| {
+        let minutes = most / 60;
         format!(
-            "`{text}` is not a timeout that Lambda has: write 1 s to 900 s, or whole minutes up to 15 min"
+            "`{text}` is not a timeout that Lambda has: write {least} s to {most} s, or whole minutes up to {minutes} min"
         )
     })
 }
 
-/// Reads an amount of memory in whole MB, which Lambda counts as 1024 × 1024 bytes; 128 to 10,240 of them.
+/// Reads an amount of memory in whole MB, which Lambda counts as 1024 × 1024 bytes.
 ///
 /// # Errors
 /// A message that says which forms are understood.
 fn parse_memory(text: &str) -> Result<u32, String> {
     let number = text.trim().strip_suffix("MB").map(|number| number.trim().parse::<u32>());
+    let (least, most) = bounds("memory").unwrap_or_default();
     match number {
-        Some(Ok(megabytes)) if (128..=10_240).contains(&megabytes) => Ok(megabytes),
-        _ => Err(format!("`{text}` is not an amount of memory that Lambda has: write 128 MB to 10240 MB")),
+        Some(Ok(megabytes)) if (least..=most).contains(&u64::from(megabytes)) => Ok(megabytes),
+        _ => {
+            Err(format!("`{text}` is not an amount of memory that Lambda has: write {least} MB to {most} MB"))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod base;
 mod budget;
 mod check;
 mod dockerfile;
+mod environment;
 mod handler;
 mod image;
 mod kind;
@@ -40,8 +41,9 @@ use crate::spanned::Spanned;
 use budget::BudgetTable;
 use check::CheckTable;
 use dockerfile::DockerfileKey;
+use environment::EnvironmentTable;
 use image::ImageTable;
-use kiln_record::{Architecture, ArtifactKind, ArtifactName, Runtime};
+use kiln_record::{Architecture, ArtifactKind, ArtifactName, FactChange, Runtime};
 use serde::Deserialize;
 use smoke::SmokeTable;
 use std::sync::Arc;
@@ -84,6 +86,8 @@ pub struct Manifest {
     pub python: Option<PythonSection>,
     /// What the checks need.
     pub check: CheckSection,
+    /// What it finds in Lambda otherwise than kiln's table says.
+    pub environment: Vec<FactChange>,
     /// What it is as a container image, for the kinds that are one.
     pub image: Option<ImageSection>,
     /// What packing leaves out or changes, if the manifest has that section.
@@ -133,6 +137,9 @@ struct File {
     /// What the checks need.
     #[serde(default)]
     check: CheckTable,
+    /// What it finds in Lambda otherwise than kiln's table says.
+    #[serde(default)]
+    environment: Vec<EnvironmentTable>,
     /// Events that a function is handed when it is checked.
     #[serde(default)]
     smoke: Vec<SmokeTable>,
@@ -209,6 +216,7 @@ impl Manifest {
         let image = ImageSection::parse(parsed.image, kind, by_dockerfile, &mut problems);
         let package = parsed.package.map(|package| package.parse(by_dockerfile, &mut problems));
         let check = CheckSection::parse(parsed.check, &mut problems);
+        let environment = environment::parse(&parsed.environment, kind, &mut problems);
         let smoke = smoke::parse(parsed.smoke, kind, &mut problems);
         let budget = BudgetSection::parse(&parsed.budget, kind, &mut problems);
         if let Err(problem) = check_policy(file, &parsed.policy) {
@@ -235,6 +243,7 @@ impl Manifest {
             image,
             package,
             check,
+            environment,
             smoke,
             budget,
             policy: parsed.policy,

@@ -7,7 +7,7 @@ use crate::manifest::{
     SmokeEvent, SourceSection, StepSection, UpstreamSection,
 };
 use kiln_record::{
-    ArtifactKind, ArtifactName, Digest, Epoch, FORMAT_VERSION, Input, Target, digest_of_value,
+    ArtifactKind, ArtifactName, Digest, Epoch, FORMAT_VERSION, FactChange, Input, Target, digest_of_value,
 };
 use serde::Serialize;
 
@@ -65,6 +65,8 @@ pub(super) fn manifest_digest(manifest: &Manifest, target: &Target) -> Digest {
         upstreams: &'a [UpstreamSection],
         python: &'a Option<PythonSection>,
         check: &'a CheckSection,
+        #[serde(skip_serializing_if = "<[FactChange]>::is_empty")]
+        environment: &'a [FactChange],
         // Absent where the manifest has no such section, so that older manifests keep their digests.
         #[serde(skip_serializing_if = "Option::is_none")]
         package: &'a Option<PackageSection>,
@@ -89,6 +91,7 @@ pub(super) fn manifest_digest(manifest: &Manifest, target: &Target) -> Digest {
         upstreams: &manifest.upstreams,
         python: &manifest.python,
         check: &manifest.check,
+        environment: &manifest.environment,
         package: &manifest.package,
         smoke: &manifest.smoke,
         image: &manifest.image,

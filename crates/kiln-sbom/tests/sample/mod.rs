@@ -171,6 +171,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         image: None,
         files,
         components,
+        environment: Vec::new(),
         transformations: Vec::new(),
         gaps: Vec::new(),
         findings: Vec::new(),

@@ -33,6 +33,7 @@ pub(crate) fn record(archive: &[u8]) -> Record {
         image: None,
         files: vec![file],
         components: Vec::new(),
+        environment: Vec::new(),
         transformations: Vec::new(),
         gaps: Vec::new(),
         findings: Vec::new(),

@@ -2,7 +2,6 @@
 
 use crate::error::PythonError;
 use crate::guest::report::{LINES_SHOWN, clean_text, only_report};
-use kiln_record::{ArtifactName, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,6 +46,8 @@ pub struct ImportRequest {
     pub task_root: String,
     /// Folders of layers on the search path, such as `/opt/python`.
     pub layer_paths: Vec<String>,
+    /// Both, in the order in which modules are looked for.
+    pub search_path: Vec<String>,
     /// Top-level modules that the runtime provides; a stand-in is served for those that are nowhere else.
     pub runtime_modules: Vec<String>,
     /// Whether the interpreter searches where it would by itself, as in the artifact's own image, and not
@@ -70,46 +71,6 @@ impl ImportRequest {
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
-}
-
-/// The environment variables that Lambda itself sets for a function, as far as they are the same for every
-/// account (AWS documentation "Using Lambda environment variables"). The credentials are AWS's documented
-/// example and open nothing: with them, clients can be made as in Lambda. What the manifest states for the
-/// check comes on top.
-#[must_use]
-pub fn lambda_environment(
-    runtime: &Runtime,
-    function: &ArtifactName,
-    handler: Option<&str>,
-) -> BTreeMap<String, String> {
-    let execution = format!("AWS_Lambda_{}", runtime.name);
-    let log_group = format!("/aws/lambda/{function}");
-    [
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_EXECUTION_ENV", &execution),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-        ("AWS_LAMBDA_FUNCTION_NAME", function.as_str()),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", "1970/01/01/[$LATEST]0"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_SECRET_ACCESS_KEY", "kiln-check"),
-        ("AWS_SESSION_TOKEN", "kiln-check"),
-        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
-        ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000"),
-        ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
-        ("LAMBDA_TASK_ROOT", "/var/task"),
-        ("LD_LIBRARY_PATH", "/var/lang/lib:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"),
-        ("PATH", "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"),
-        ("TZ", ":UTC"),
-        ("_HANDLER", handler.unwrap_or_default()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect()
 }
 
 /// What the script reports.
@@ -418,6 +379,7 @@ mod tests {
             modules: vec!["m".to_owned()],
             task_root: "/var/task".to_owned(),
             layer_paths: vec!["/opt/python".to_owned()],
+            search_path: vec!["/var/task".to_owned(), "/opt/python".to_owned()],
             runtime_modules: vec!["boto3".to_owned()],
             as_it_is: false,
             lambda: true,
@@ -434,14 +396,5 @@ mod tests {
         assert_eq!(back["layer_paths"][0], "/opt/python");
         assert_eq!(back["handler"], "a.b");
         assert!(!request.to_json().contains('\n'));
-    }
-
-    #[test]
-    fn the_environment_names_the_function() {
-        let runtime = Runtime::named("python3.11").unwrap();
-        let environment = lambda_environment(runtime, &"demo".parse().unwrap(), Some("a.b"));
-        assert_eq!(environment["AWS_EXECUTION_ENV"], "AWS_Lambda_python3.11");
-        assert_eq!(environment["AWS_LAMBDA_FUNCTION_NAME"], "demo");
-        assert_eq!(environment["_HANDLER"], "a.b");
     }
 }

@@ -183,6 +183,7 @@ mod tests {
             seconds: 1,
             task_root: "/var/task".to_owned(),
             layer_paths: owned(&["/opt/python"]),
+            search_path: Vec::new(),
             runtime_modules: owned(&["boto3"]),
             as_it_is: false,
             lambda: true,

@@ -247,7 +247,7 @@ def judged(request, part, name):
     prepare(request, finder)
     use_compiled()
     root, code = request["task_root"], 0
-    roots = list(sys.path) if request["as_it_is"] else [root] + request["layer_paths"]
+    roots = list(sys.path) if request["as_it_is"] else request["search_path"]
     if part == "module":
         result = import_one(name)
         code = 0 if result is None else FAILED
@@ -332,7 +332,7 @@ def prepare(request, finder):
         sys.path[:] = [root] + [p for p in sys.path if p and p != root]
     else:
         standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
-        sys.path[:] = [root] + request["layer_paths"] + standard
+        sys.path[:] = request.get("search_path", [root] + request["layer_paths"]) + standard
         if "own_modules" in request:
             # What handles events does that itself.
             use_root_logger()

@@ -65,7 +65,7 @@ class Scanner:
     def __init__(self, request):
         self.root = request["task_root"]
         # In the artifact's own image modules are where its interpreter looks.
-        self.roots = searched(self.root) if request["as_it_is"] else [self.root] + request["layer_paths"]
+        self.roots = searched(self.root) if request["as_it_is"] else request["search_path"]
         self.known = set(request["stdlib"]) | set(sys.builtin_module_names) | set(request["runtime_modules"])
         self.own = request["sources"]
         self.files, self.imports = 0, 0

@@ -11,7 +11,7 @@ mod surroundings;
 
 pub use check::{
     FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
-    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport, lambda_environment,
+    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport,
 };
 pub use findings::import_findings;
 pub use scan::scan_findings;

@@ -13,6 +13,9 @@ const DIFFERENCES_SHOWN: usize = 12;
 /// What the function's script notes where it had to replace the native part of AWS's client.
 const NATIVE_CLIENT: &str = "awslambdaric.runtime_client";
 
+/// What helps where memory runs out.
+const MORE_MEMORY: &str = "if it needs more, in Lambda too, state it: `memory` under [check]";
+
 /// What must come of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
@@ -95,6 +98,8 @@ pub struct SmokeLimits {
     pub timeout: u32,
     /// Seconds until it asks for its first event.
     pub init: u32,
+    /// The same where it runs.
+    pub lambda_init: u64,
     /// Memory in MB.
     pub memory: u64,
     /// Whether the kernel killed a process because memory ran out.
@@ -193,7 +198,14 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
     };
     let before = "before its first event, while its modules are loaded";
     match event.outcome {
-        EventOutcome::Answered => None,
+        EventOutcome::Answered => {
+            event.peak_kib.filter(|kib| *kib > limits.memory * 1024).map(|kib| Failure {
+                error_type: "Runtime.OutOfMemory".to_owned(),
+                cause: format!("it needs more than {} MB of memory", limits.memory),
+                lines: vec![format!("it answered, and its process had had {} MB", kib / 1024)],
+                remedies: vec![MORE_MEMORY.to_owned()],
+            })
+        }
         EventOutcome::Failed | EventOutcome::InitFailed | EventOutcome::NotStarted => {
             let error = event.error.as_ref()?;
             let kind = &error.error_type;
@@ -234,7 +246,11 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
         ),
         EventOutcome::InitTimeout => make(
             "Sandbox.Timedout",
-            format!("it was not ready within {} {before}; Lambda waits 10 s", seconds(limits.init)),
+            format!(
+                "it was not ready within {} {before}; Lambda waits {} s",
+                seconds(limits.init),
+                limits.lambda_init
+            ),
             "do less while modules are loaded, or do it when an event needs it",
         ),
         EventOutcome::Exited | EventOutcome::InitExited => {
@@ -244,7 +260,7 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
                 Some(-9) if limits.out_of_memory => make(
                     "Runtime.OutOfMemory",
                     format!("it was killed {when}: it needs more than {} MB of memory", limits.memory),
-                    "if it needs more, in Lambda too, state it: `memory` under [check]",
+                    MORE_MEMORY,
                 ),
                 Some(code) if code < 0 => make(
                     "Runtime.ExitError",
@@ -387,7 +403,7 @@ mod tests {
     }
 
     fn causes(event: &EventReport, expectation: &Expectation, out_of_memory: bool) -> Vec<String> {
-        let limits = SmokeLimits { timeout: 3, init: 60, memory: 128, out_of_memory };
+        let limits = SmokeLimits { timeout: 3, init: 60, lambda_init: 10, memory: 128, out_of_memory };
         let report = SmokeReport { events: vec![event.clone()] };
         let runtime = Runtime::named("python3.13").unwrap();
         let outcome = smoke_outcome(&report, std::slice::from_ref(expectation), runtime, &limits);
@@ -454,7 +470,7 @@ mod tests {
             "[ERROR] NotInBase: boto3.client was called".to_owned(),
             "\u{a0}\u{a0}File \"/var/task/app.py\", line 3, in handler".to_owned(),
         ];
-        let limits = SmokeLimits { timeout: 3, init: 60, memory: 128, out_of_memory: false };
+        let limits = SmokeLimits { timeout: 3, init: 60, lambda_init: 10, memory: 128, out_of_memory: false };
         let report = SmokeReport { events: vec![event] };
         let runtime = Runtime::named("python3.13").unwrap();
         let outcome = smoke_outcome(&report, &[ok(), ok()], runtime, &limits);

@@ -71,6 +71,8 @@ pub struct SmokeRequest {
     pub init_seconds: u32,
     /// How long it may take for an event.
     pub seconds: u32,
+    /// The most bytes of an answer.
+    pub answer_bytes: u64,
     /// The user and group that the function runs as.
     pub user: (u32, u32),
     /// Variables that the function gets and the server must not start with.
@@ -225,8 +227,6 @@ const LINES: usize = 40;
 const LINE: usize = 400;
 const TEXT: usize = 4000;
 const STAND_INS: usize = 40;
-/// Lambda's limit for an answer, in characters that UTF-8 may have been replaced by.
-const ANSWER: usize = 6 * 1024 * 1024 + 100;
 
 impl SmokeReport {
     /// Holds the report against its request: the events in order, all of them or up to one that shows that the
@@ -255,7 +255,7 @@ impl SmokeReport {
             if index + 1 < self.events.len() && event.outcome.stops() {
                 return Err(format!("it goes on after event {}", event.name));
             }
-            event.hold()?;
+            event.hold(usize::try_from(request.answer_bytes).unwrap_or(usize::MAX))?;
         }
         match self.events.len() == request.events.len() {
             true => Ok(()),
@@ -265,7 +265,8 @@ impl SmokeReport {
 }
 
 impl EventReport {
-    fn hold(&self) -> Result<(), String> {
+    /// `answer` is how long an answer may be, in characters that UTF-8 may have been replaced by.
+    fn hold(&self, answer: usize) -> Result<(), String> {
         use EventOutcome::{Answered, Failed, InitFailed, NotStarted};
         let is_long = |text: &String, most: usize| text.chars().take(most + 1).count() > most;
         let error = self.error.iter();
@@ -275,7 +276,7 @@ impl EventReport {
             || self.stand_ins.len() > STAND_INS
             || error.clone().any(|error| error.trace.len() > LINES || is_long(&error.message, TEXT))
             || lines.chain(notes).chain(error.map(|error| &error.error_type)).any(|line| is_long(line, LINE))
-            || self.answer.as_ref().is_some_and(|answer| is_long(answer, ANSWER));
+            || self.answer.as_ref().is_some_and(|text| is_long(text, answer));
         if too_much {
             return Err(format!("it tells more of event {} than it may", self.name));
         }

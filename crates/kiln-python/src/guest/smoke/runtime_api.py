@@ -23,9 +23,9 @@ MARKER = "KILN-SMOKE-REPORT "
 LINES, LINE, TEXT, STAND_INS = 40, 400, 4000, 40
 # What is passed on of the function's output; more would only fill the terminal.
 PASSED_ON = 1 << 20
-# Lambda's limit for the answer of a synchronous invocation: 6 MB and 100 bytes.
-ANSWER_LIMIT = 6 * 1024 * 1024 + 100
 PREFIX = "/2018-06-01/runtime/"
+# How long a function may take after an answer until it asks for the next event, and its output until it is read, in seconds.
+SETTLES = 2
 # What is read of the function's notes at a time.
 NOTES = 1 << 18
 
@@ -61,6 +61,8 @@ class Sandbox:
         self.changed = threading.Condition()
         self.process = None
         self.reader = None
+        # What the function prints to, and who may read from it.
+        self.lines, self.reading = None, threading.Lock()
         # Which process a waiting connection belongs to: one of a process that is gone gets nothing.
         self.generation = 0
         self.asked = False
@@ -96,8 +98,7 @@ class Sandbox:
             self.start(result)
         if result["outcome"] == "answered":
             self.hand_over(number, body, result)
-        # The last lines are on their way through a pipe.
-        time.sleep(0.01 if result["outcome"] == "answered" else 0.1)
+        self.drain()
         result["log"] = list(self.log)
         result["stand_ins"] = self.take_notes()
         if result["outcome"] not in ("answered", "failed"):
@@ -147,7 +148,8 @@ class Sandbox:
             prefer_to_end("0")
             os.close(write)
             os.close(output)
-        self.reader = threading.Thread(target=self.read, args=(os.fdopen(lines, "rb"),), daemon=True)
+        self.lines = lines
+        self.reader = threading.Thread(target=self.read, args=(lines,), daemon=True)
         self.reader.start()
         what = self.wait(self.request["init_seconds"], lambda: self.asked or self.outcome is not None)
         if what == "changed" and self.outcome is None:
@@ -161,7 +163,7 @@ class Sandbox:
     def hand_over(self, number, body, result):
         with self.changed:
             identity = "00000000-0000-4000-8000-%012d" % number
-            self.current, self.outcome, self.waiting = identity, None, (identity, body)
+            self.asked, self.current, self.outcome, self.waiting = False, identity, None, (identity, body)
             self.sent = time.monotonic()
             self.changed.notify_all()
         what = self.wait(self.request["seconds"], lambda: self.outcome is not None)
@@ -178,6 +180,8 @@ class Sandbox:
             result["answer"] = value
         else:
             result["outcome"], result["error"] = "failed", value
+        # It is done with the event when it asks for another: until then it may print, or end.
+        self.wait(SETTLES, lambda: self.asked)
 
     def wait(self, seconds, condition):
         """`changed` when the condition holds, `exited` if the process ended before, `timeout` otherwise."""
@@ -215,14 +219,35 @@ class Sandbox:
             os.close(self.notes)
             self.notes = None
 
-    def read(self, stream):
-        for line in iter(lambda: stream.readline(1 << 16), b""):
-            text = line.decode("utf-8", "replace").replace("\r", "\n")
-            self.log.extend(part[:LINE] for part in text.split("\n") if part.strip())
-            if self.passed_on < PASSED_ON:
-                self.passed_on += len(line)
-                sys.stderr.buffer.write(line)
-                sys.stderr.buffer.flush()
+    def read(self, lines):
+        """Take what the function prints, line by line, until nobody can print any more."""
+        chunk, rest = b"-", b""
+        while chunk:
+            select.select([lines], [], [])
+            with self.reading:
+                chunk = os.read(lines, 1 << 16)
+                *whole, rest = (rest + chunk).split(b"\n")
+                if rest and (not chunk or len(rest) >= 1 << 16):
+                    whole, rest = whole + [rest], b""
+                for line in whole:
+                    text = line.decode("utf-8", "replace").replace("\r", "\n")
+                    self.log.extend(part[:LINE] for part in text.split("\n") if part.strip())
+                if self.passed_on < PASSED_ON:
+                    self.passed_on += len(chunk)
+                    sys.stderr.buffer.write(chunk)
+                    sys.stderr.buffer.flush()
+                if not chunk:
+                    self.lines = None if self.lines == lines else self.lines
+                    os.close(lines)
+
+    def drain(self):
+        """Wait until what the function has printed is read."""
+        until = time.monotonic() + SETTLES
+        while time.monotonic() < until:
+            with self.reading:
+                if self.lines is None or not select.select([self.lines], [], [], 0)[0]:
+                    return
+            time.sleep(0.001)
 
     def take_notes(self):
         """What the function's side noted of modules that the base does not have."""
@@ -306,7 +331,7 @@ def handler_of(sandbox):
             if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
                 body = self.chunks()
             else:
-                body = self.part(int(self.headers.get("Content-Length") or 0), ANSWER_LIMIT + 1)
+                body = self.part(int(self.headers.get("Content-Length") or 0), sandbox.request["answer_bytes"] + 1)
             parts = self.path[len(PREFIX):].split("/") if self.path.startswith(PREFIX) else []
             if parts == ["init", "error"]:
                 outcome = ("error", self.error(body))
@@ -318,8 +343,9 @@ def handler_of(sandbox):
                     outcome = ("error", self.error(body))
                 elif self.headers.get("Lambda-Runtime-Function-Error-Type"):
                     outcome = ("error", self.error(body))
-                elif len(body) > ANSWER_LIMIT:
-                    message = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+                elif len(body) > sandbox.request["answer_bytes"]:
+                    message = "Response payload size exceeded maximum allowed payload size (%d bytes)."
+                    message %= sandbox.request["answer_bytes"]
                     kind = "Function.ResponseSizeTooLarge"
                     if self.concluded(("error", {"type": kind, "message": message, "trace": []})):
                         self.refuse(413, "RequestEntityTooLarge", message)
@@ -362,7 +388,7 @@ def handler_of(sandbox):
                     while self.rfile.readline(65536).strip():
                         pass
                     return body
-                body += self.part(size, ANSWER_LIMIT + 1 - len(body))
+                body += self.part(size, sandbox.request["answer_bytes"] + 1 - len(body))
                 self.rfile.readline(1024)
 
         def error(self, body):

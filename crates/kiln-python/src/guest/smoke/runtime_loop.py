@@ -137,28 +137,33 @@ def run_loop(handler):
     except Exception as error:
         stop_at_init(api, error_document(error))
     while True:
-        body, headers = api.next()
-        identity = headers.get("lambda-runtime-aws-request-id", "")
-        LOGGED["request"], LOGGED["tenant"] = identity, headers.get("lambda-runtime-aws-tenant-id")
-        os.environ["_X_AMZN_TRACE_ID"] = headers.get("lambda-runtime-trace-id", "")
-        problem = None
-        INVOKING[0] = True
-        try:
-            event = unmarshal(body)
-            answer = marshal(function(event, LambdaContext(headers)))
-        except Fault as fault:
-            problem = fault.document(identity)
-        except Exception as error:
-            problem = error_document(error, identity)
-        finally:
-            INVOKING[0] = False
-        # What cannot be written or sent ends the process from here on: nothing is left to tell it to.
-        if problem is None:
-            answer = answer if isinstance(answer, bytes) else answer.encode("utf-8")
-            api.post("invocation/%s/response" % identity, answer, None)
-        else:
-            log_problem(problem)
-            api.post("invocation/%s/error" % identity, encode(problem, ()).encode("utf-8"), problem["errorType"])
+        handle(api, function, *api.next())
+
+
+def handle(api, function, body, headers):
+    identity = headers.get("lambda-runtime-aws-request-id", "")
+    LOGGED["request"], LOGGED["tenant"] = identity, headers.get("lambda-runtime-aws-tenant-id")
+    os.environ["_X_AMZN_TRACE_ID"] = headers.get("lambda-runtime-trace-id", "")
+    problem = None
+    INVOKING[0] = True
+    try:
+        event = unmarshal(body)
+        # It lives until the event is done with, as do warnings about what becomes of it.
+        value = function(event, LambdaContext(headers))
+        answer = marshal(value)
+    except Fault as fault:
+        problem = fault.document(identity)
+    except Exception as error:
+        problem = error_document(error, identity)
+    finally:
+        INVOKING[0] = False
+    # What cannot be written or sent ends the process from here on: nothing is left to tell it to.
+    if problem is None:
+        answer = answer if isinstance(answer, bytes) else answer.encode("utf-8")
+        api.post("invocation/%s/response" % identity, answer, None)
+    else:
+        log_problem(problem)
+        api.post("invocation/%s/error" % identity, encode(problem, ()).encode("utf-8"), problem["errorType"])
 
 
 # What AWS's client does: the rules and texts of `awslambdaric.bootstrap` and `.lambda_runtime_marshaller`.
@@ -284,20 +289,23 @@ def set_up_logging():
         def emit(self, record):
             sys.stdout.write(self.format(record))
 
+    class LambdaLoggerHandlerWithFrameType(LambdaLoggerHandler):
+        pass
+
     class JsonFormatter(logging.Formatter):
         def format(self, record):
             return json_record(self, record)
 
     logging.Formatter.converter = time.gmtime
-    handler = LambdaLoggerHandler()
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "")
+    level = "DEBUG" if level == "TRACE" else level.upper()
+    handler = LambdaLoggerHandlerWithFrameType() if LOGS_JSON or level else LambdaLoggerHandler()
     if LOGS_JSON:
         handler.setFormatter(JsonFormatter(datefmt=LOG_TIME))
     else:
         form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
         handler.setFormatter(logging.Formatter(form, "%Y-%m-%dT%H:%M:%S"))
     handler.addFilter(Filter())
-    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-    level = "DEBUG" if level == "TRACE" else level
     if level in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "NOTSET"):
         logging.getLogger().setLevel(level)
     logging.getLogger().addHandler(handler)
@@ -395,6 +403,9 @@ def marshal(answer):
         return answer
     try:
         return encode(answer, ())
+    except RecursionError:
+        text = "maximum recursion depth exceeded while calling a Python object"
+        raise Fault("Runtime.MarshalError", "Unable to marshal response: " + text) from None
     except Exception as error:
         raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error) from None
 
@@ -416,15 +427,20 @@ def encode(value, inside):
     if any(value is outer for outer in inside):
         raise ValueError("Circular reference detected")
     inside = inside + (value,)
-    if isinstance(value, tuple) and callable(getattr(value, "_asdict", None)):
+    # Of whatever type it is, but a list.
+    if not isinstance(value, list) and callable(getattr(value, "_asdict", None)):
         value = value._asdict()
+        if not isinstance(value, dict):
+            raise TypeError("_asdict() must return a dict, not %s" % type(value).__name__)
+    members = []
     if isinstance(value, dict):
-        members = []
         for key, member in value.items():
             members.append(json.dumps(key_of(key), ensure_ascii=ASCII) + ": " + encode(member, inside))
         return "{" + ", ".join(members) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(encode(member, inside) for member in value) + "]"
+        for member in value:
+            members.append(encode(member, inside))
+        return "[" + ", ".join(members) + "]"
     decimal = sys.modules.get("decimal")
     if decimal is not None and isinstance(value, decimal.Decimal):
         return "NaN" if value.is_nan() else str(value)
@@ -478,8 +494,10 @@ class Api:
         finally:
             connection.close()
         if len(status) < 2 or not status[1].startswith(b"2"):
-            if status[1:2] != [b"413"]:
-                raise RuntimeError("the Runtime API answered %r to %s %s" % (status[1:2], method, path))
+            if path.endswith("/response"):
+                # Too large, as a rule: the client ends with these words.
+                raise RuntimeError("Failed to post invocation response")
+            raise RuntimeError("the Runtime API answered %r to %s %s" % (status[1:2], method, path))
         return answer, found
 
 

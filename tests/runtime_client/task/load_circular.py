@@ -1,0 +1,1 @@
+import load_circular_too

@@ -1,0 +1,5 @@
+print("printed at import")
+
+
+def handler(event, context):
+    return 1

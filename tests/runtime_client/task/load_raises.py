@@ -1,0 +1,6 @@
+def work():
+    raise ValueError("at import")
+
+
+if True:
+    work()
