@@ -1,7 +1,9 @@
 //! What a requirements file without hashes asks for, with the files that it includes.
 
 use super::declaration::{Declaration, Wanted};
-use crate::input::{InputProblem, ProblemKind, Remark, included_path, too_large, without_credentials};
+use crate::input::{
+    InputProblem, NAME_INDEX, ProblemKind, Remark, included_path, too_large, without_credentials,
+};
 use crate::lock::{DEEPEST, MOST_FILES, logical_lines, without_comment, words};
 use crate::project::{Declared, specifier};
 use crate::specifier::{Constraint, Dependency};
@@ -158,7 +160,12 @@ impl Reader<'_> {
                     let message = format!(
                         "`{option}` is passed over: the index is the one that kiln is configured for"
                     );
-                    self.declaration.remarks.push(Remark { file, line, message });
+                    self.declaration.remarks.push(Remark {
+                        file,
+                        line,
+                        message,
+                        remedy: NAME_INDEX.to_owned(),
+                    });
                 }
                 "--only-binary" => drop(value.or_else(|| words.next())),
                 "--prefer-binary" | "--require-hashes" => {}

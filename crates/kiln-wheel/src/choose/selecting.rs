@@ -101,9 +101,7 @@ pub async fn select_for(
     let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = format!("{}:{}", remark.file, remark.line);
-        Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(
-            "if files are to come from another index, name it in kiln.toml, with [[index]] for some names",
-        )
+        Finding::new(Code::OptionPassedOver, place, remark.message.clone()).remedy(remark.remedy.clone())
     }));
     if let Some(declaration) = &declaration {
         selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
