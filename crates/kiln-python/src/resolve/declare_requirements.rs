@@ -93,7 +93,7 @@ impl Reader<'_> {
                 self.problem(ProblemKind::Unsupported, line, message, "remove them");
                 return;
             }
-            Err(error) if !requirement.contains('/') => {
+            Err(error) if !requirement.contains('/') && !requirement.starts_with("file:") => {
                 self.problem(
                     ProblemKind::Invalid,
                     line,
@@ -102,19 +102,7 @@ impl Reader<'_> {
                 );
                 return;
             }
-            _ => {
-                let message = format!(
-                    "not supported: `{}` is a path or URL, which no hash of an index pins",
-                    without_credentials(requirement.trim())
-                );
-                self.problem(
-                    ProblemKind::Unsupported,
-                    line,
-                    message,
-                    "name a distribution that an index has; own code belongs in [source]",
-                );
-                return;
-            }
+            _ => return self.place(line, requirement.trim()),
         };
         let file = self.open.last().cloned().unwrap_or_default();
         let declared = Declared {
@@ -133,6 +121,16 @@ impl Reader<'_> {
             Ok(specifier) => self.declaration.wanted.push(Wanted { declared, specifier, origin: file }),
             Err(message) => self.problem(ProblemKind::Unsupported, line, message, "write one range"),
         }
+    }
+
+    /// A requirement that names a place.
+    fn place(&mut self, line: usize, requirement: &str) {
+        let message = format!(
+            "not supported: `{}` is a path or URL, which no hash of an index pins",
+            without_credentials(requirement)
+        );
+        let remedy = "name a distribution that an index has; own code belongs in [source]";
+        self.problem(ProblemKind::Unsupported, line, message, remedy);
     }
 
     fn option(&mut self, line: usize, content: &str, narrows: bool) {
@@ -166,6 +164,10 @@ impl Reader<'_> {
                         message,
                         remedy: NAME_INDEX.to_owned(),
                     });
+                }
+                "-e" | "--editable" => {
+                    let reference = value.or_else(|| words.next()).unwrap_or_default();
+                    self.place(line, &format!("-e {reference}"));
                 }
                 "--only-binary" => drop(value.or_else(|| words.next())),
                 "--prefer-binary" | "--require-hashes" => {}

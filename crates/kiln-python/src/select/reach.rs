@@ -38,6 +38,8 @@ pub(crate) struct Reached {
     pub(crate) false_markers: BTreeMap<usize, String>,
     /// Markers that cannot be evaluated, with the distribution they are about.
     pub(crate) errors: BTreeMap<DistributionName, PythonError>,
+    /// The names that `uv.lock` gives to extras and groups that are asked for.
+    pub(crate) active: BTreeSet<String>,
     /// What each requirement accepts of the lock, with the distribution that has it; none for what the project declares.
     pub(crate) accepted: BTreeMap<DistributionName, Vec<(Option<usize>, Vec<usize>)>>,
 }
@@ -55,7 +57,7 @@ pub(crate) fn reach(question: &Question<'_>) -> Reached {
                 let reached = reach_from(question, root, &active);
                 let found = active_extras(question, root, &reached);
                 if found == active {
-                    return reached;
+                    return Reached { active, ..reached };
                 }
                 active = found;
             }
