@@ -501,7 +501,7 @@ pub(crate) mod tests {
         let finding = selection.findings.iter().find(|f| f.code == Code::RequiresPythonMismatch).unwrap();
         assert_eq!(
             finding.cause,
-            "pyproject.toml:7 requires Python `~3.12`, but python3.13 has Python 3.13.9 (seen on 2026-01-02)"
+            "pyproject.toml:7 requires Python `~3.12`, but python3.13 has Python 3.13.9 (seen on 2026-01-02 in a report about AWS's base image)"
         );
         let way = "kiln lock --base python-3.12 --runtime python3.12; then kiln build";
         assert!(finding.remedy[0].contains(way) && finding.remedy[1].contains("poetry lock"));
