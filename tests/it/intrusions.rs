@@ -135,6 +135,16 @@ fn no_library_of_the_artifact_is_loaded_by_what_judges_it() {
             ("preload", &["handler-missing app.handler"]),
         ],
     );
+    // What keeps an interpreter from starting is said in a sentence, and not in the loader's lines.
+    let told = sandbox.kiln().run(["build", "library-c", "--color", "never"]);
+    told.says(&[
+        "no interpreter starts beside `lib/libc.so.6` of the artifact: the dynamic loader takes it in place of the library",
+        "→ leave it out, with `exclude` under [source]",
+    ]);
+    assert!(
+        told.stderr.lines().filter(|line| line.contains("/var/task/lib/libc.so.6")).count() <= 1,
+        "{told}"
+    );
 }
 
 /// Startup files of the artifact's own and of a distribution. No interpreter that judges has their folder as a site folder.

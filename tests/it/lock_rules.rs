@@ -137,3 +137,118 @@ fn a_wheel_with_a_wrong_record_is_taken_by_a_reviewed_exception() {
     assert!(record.contains("record-mismatch") && record.contains("repacked by its publisher"), "{record}");
     assert_eq!(installed(&sandbox), ["odd"]);
 }
+
+/// uv#20238: one lock for a workspace whose top is no project, and a function for each of its members.
+#[test]
+fn a_member_of_a_workspace_is_chosen_by_its_project_file() {
+    let wheels = [module("one", "1.0", &[]), module("two", "1.0", &[])];
+    let index = LocalIndex::serve(&wheels);
+    let sandbox = Sandbox::new().with_index(&index);
+    let mut lock =
+        "version = 1\nrevision = 3\nrequires-python = \">=3.11\"\n\n[manifest]\nmembers = [\"orders\", \
+                    \"shared\", \"users\"]\n"
+            .to_owned();
+    for (name, folder, requires) in [
+        ("orders", "fns/orders", &["shared", "one"][..]),
+        ("users", "fns/users", &["shared", "two"]),
+        ("shared", "libs/shared", &[]),
+    ] {
+        let quoted: Vec<String> = requires.iter().map(|name| format!("\"{name}\"")).collect();
+        let project = format!(
+            "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \
+             \"{name}\"\nversion = \"0.1.0\"\nrequires-python = \">=3.11\"\ndependencies = [{}]\n\n[tool.uv.sources]\nshared = \
+             {{ workspace = true }}\n",
+            quoted.join(", ")
+        );
+        sandbox.write(&format!("repo/{folder}/pyproject.toml"), project);
+        let source = |required: &&str| match *required {
+            "shared" => "{ name = \"shared\", editable = \"libs/shared\" }".to_owned(),
+            other => format!("{{ name = \"{other}\" }}"),
+        };
+        lock.push_str(&format!(
+            "\n[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\nsource = {{ editable = \"{folder}\" \
+             }}\ndependencies = [{}]\n\n[package.metadata]\nrequires-dist = [{}]\n",
+            requires.iter().map(|name| format!("{{ name = \"{name}\" }}")).collect::<Vec<_>>().join(", "),
+            requires.iter().map(source).collect::<Vec<_>>().join(", "),
+        ));
+    }
+    for wheel in &wheels {
+        lock.push_str(&format!(
+            "\n[[package]]\nname = \"{}\"\nversion = \"1.0\"\nsource = {{ registry = \"https://index.example/simple\" \
+             }}\nwheels = [{{ url = \"https://index.example/{}\", hash = \"sha256:{}\" }}]\n",
+            wheel.name(),
+            wheel.file_name,
+            wheel.digest().hex()
+        ));
+    }
+    sandbox
+        .write("repo/uv.lock", lock)
+        .write("repo/pyproject.toml", "[tool.uv.workspace]\nmembers = [\"fns/*\", \"libs/*\"]\n")
+        .write("repo/libs/shared/shared/__init__.py", "NAME = \"shared\"\n");
+    let code = "import one\nimport shared\n\ndef handler(event, context):\n    return shared.NAME\n";
+    sandbox.function("app", "3.13", code, "");
+    sandbox.append("manifests/app.toml", "\n[python]\nlock = \"../repo/uv.lock\"\n");
+    let told = sandbox.denied().says(&[
+        "orders (../repo/fns/orders/pyproject.toml), shared (../repo/libs/shared/pyproject.toml), users",
+        "such as project = \"../repo/fns/orders/pyproject.toml\"",
+    ]);
+    told.documents("deny[nothing-selected] app: repo/uv.lock");
+    sandbox.append("manifests/app.toml", "project = \"../repo/fns/orders/pyproject.toml\"\n");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("nothing-selected");
+    assert_eq!(installed(&sandbox), ["one", "shared"]);
+}
+
+/// poetry#4825: the wheel that fits has a weak hash. Its source distribution is not advised: that is code to run.
+#[test]
+fn a_wheel_that_is_locked_by_md5_alone_is_denied_as_that() {
+    let plain = module("plain", "1.0", &[]);
+    let index = LocalIndex::serve(std::slice::from_ref(&plain));
+    let sandbox = Sandbox::new().with_index(&index);
+    let project = "[tool.poetry]\nname = \"app\"\npackage-mode = false\n\n[tool.poetry.dependencies]\npython = \
+                   \">=3.11\"\nplain = \"1.0\"\n";
+    let strong = format!("hash = \"sha256:{}\"}}", plain.digest().hex());
+    let weak = format!(
+        "hash = \"md5:37a41134cc8a13400234746942d5d180\"}}, {{file = \"plain-1.0.tar.gz\", hash = \"sha256:{}\"}}",
+        "0".repeat(64)
+    );
+    let lock = poetry_lock(project, &[(&plain, "groups = [\"main\"]")]).replace(&strong, &weak);
+    sandbox.poetry_function("app", "3.13", CODE, project, &lock);
+    let told = sandbox.denied().says(&[
+        "locked with md5 alone: plain-1.0-py3-none-any.whl, the wheel that fits",
+        "a weaker hash is no proof",
+        "lock again from an index that gives SHA-256",
+    ]);
+    told.does_not_say("from-source").documents("deny[lock-missing] app: plain");
+    assert_eq!(index.requests(), 0);
+}
+
+/// aws-sam-cli#3063: a library of the repository that only its setup.py describes.
+#[test]
+fn a_project_with_a_setup_py_alone_has_ways_out_that_work() {
+    let six = module("six", "1.17.0", &[]);
+    let index = LocalIndex::serve(std::slice::from_ref(&six));
+    let sandbox = Sandbox::new().with_index(&index);
+    let code = "from api_shared.utils import hi\n\ndef handler(event, context):\n    return hi()\n";
+    sandbox
+        .function("app", "3.13", code, &format!("../shared_pkg\n{}", six.requirement("")))
+        .write("manifests/shared_pkg/api_shared/__init__.py", "")
+        .write("manifests/shared_pkg/api_shared/utils.py", "def hi():\n    return 1\n")
+        .write(
+            "manifests/shared_pkg/setup.py",
+            "from setuptools import find_packages, setup\n\nsetup(name=\"api-shared\", version=\"0.1.0\", \
+             packages=find_packages(), install_requires=[\"six\"])\n",
+        );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::INPUT_INVALID).says(&[
+        "manifests/app/requirements.txt:1: the project in `manifests/shared_pkg` has a setup.py or setup.cfg alone",
+        "write what it is into manifests/shared_pkg/pyproject.toml",
+        "or make a wheel with its own tools",
+        "or ship its code as another folder of the artifact, with `[[source]]`",
+    ]);
+    sandbox.write(
+        "manifests/shared_pkg/pyproject.toml",
+        "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \
+         \"api-shared\"\nversion = \"0.1.0\"\ndependencies = [\"six\"]\n",
+    );
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    assert_eq!(installed(&sandbox), ["api-shared", "six"]);
+}

@@ -31,6 +31,7 @@ mod forgeries;
 mod generated;
 mod handler_names;
 mod harness;
+mod hints;
 mod imports;
 mod incidents;
 mod incremental;

@@ -304,6 +304,17 @@ fn what_is_skipped_is_neither_imported_nor_read() {
     let record = record(&sandbox);
     let told = serde_json::to_string(&record.checks).unwrap();
     assert!(told.contains("migrations.versions.0001_init (`skip` in the manifest)"), "{told}");
+    // Where somebody works is no matter of code that does not run; a credential is out all the same.
+    let text = "HOME = \"/home/alice/work\"\nKEY = \"AKIAQWERTYUIOPASDFGH\"\n";
+    for (name, codes) in
+        [("conftest", &["credential-leak"][..]), ("own", &["build-path-leak", "credential-leak"])]
+    {
+        sandbox.write(&format!("manifests/app/src/{name}.py"), text);
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+        let found = self::record(&sandbox).findings;
+        let found = found.iter().filter(|finding| finding.subject == format!("{name}.py"));
+        assert_eq!(found.map(|finding| finding.code.as_str()).collect::<Vec<_>>(), codes, "{name}");
+    }
 }
 
 /// serverless#3139: a folder that the code itself puts on `sys.path`.
@@ -366,4 +377,42 @@ fn an_empty_layer_is_not_published() {
              \"x86_64\"\n\n[python]\nlock = \"app/requirements.txt\"\nexclude = [\"pad\"]\n",
         );
     sandbox.denied().says(&["has no file in it"]).documents("deny[nothing-shipped] app");
+}
+
+/// pip has a list of what it carries along, other distributions have not even that: what they carry is in the record.
+#[test]
+fn vendored_code_without_metadata_is_named_with_what_is_known_of_it() {
+    let carrier = wheel(
+        "carrier",
+        "1.0",
+        "py3-none-any",
+        &[],
+        &[
+            ("carrier/__init__.py", b"from ._vendor import listed, plain"),
+            ("carrier/_vendor/__init__.py", b""),
+            ("carrier/_vendor/listed/__init__.py", b""),
+            ("carrier/_vendor/plain.py", b""),
+            ("carrier/_vendor/README.rst", b""),
+            ("carrier/_vendor/vendor.txt", b"Listed==3.2  # for us\nabsent==1\n"),
+        ],
+    );
+    let index = LocalIndex::serve(std::slice::from_ref(&carrier));
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function(
+        "app",
+        "3.13",
+        "import carrier\n\ndef handler(event, context):\n    return 1\n",
+        &carrier.requirement(""),
+    );
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let record = record(&sandbox);
+    let vendored: Vec<(&str, Option<&str>, u64)> = record
+        .components
+        .iter()
+        .filter(|component| component.within.is_some())
+        .map(|component| (component.name.as_str(), component.version.as_deref(), component.files))
+        .collect();
+    assert_eq!(vendored, [("listed", Some("3.2"), 1), ("plain", None, 1)]);
+    let sbom = String::from_utf8(sandbox.read("dist/app/app.cdx.json")).unwrap();
+    assert!(sbom.contains("pkg:pypi/listed@3.2") && sbom.contains("pkg:pypi/plain"), "{sbom}");
 }

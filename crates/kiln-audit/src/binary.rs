@@ -3,6 +3,7 @@
 //! The judgement is against the *target* runtime, not the base that built it: a base often has a newer glibc and would
 //! load what Lambda refuses.
 
+use crate::owner::way;
 use crate::{ElfFacts, Libc};
 use kiln_record::{Architecture, Code, Finding, Runtime, TreePath, runtimes};
 
@@ -58,8 +59,10 @@ fn check_machine(
             facts.machine,
             wanted.elf_machine()
         ))
-        .remedy(format!(
-            "lock a wheel of {owner} for {machine}: its file name ends in `{machine}.whl` or `any.whl`"
+        .remedy(way(
+            owner,
+            |_| format!("lock a wheel of {owner} for {machine}: its file name ends in `{machine}.whl` or `any.whl`"),
+            format!("build it for {machine}: in a [[step]], whose base has the target's platform"),
         ))
         .remedy("or change the architecture of the target in the manifest"),
     )
@@ -157,7 +160,11 @@ fn check_python(
     }
     Some(
         finding
-            .remedy(format!("lock a wheel of {owner} tagged cp{major}{minor}, abi3 or none, for {machine}"))
+            .remedy(way(
+                owner,
+                |_| format!("lock a wheel of {owner} tagged cp{major}{minor}, abi3 or none, for {machine}"),
+                format!("build it for Python {major}.{minor} on {machine}, in a [[step]] or as a project with a wheel of its own"),
+            ))
             .remedy(format!("or target the runtime that it is for, if Lambda has one: python{python}")),
     )
 }
@@ -175,7 +182,11 @@ fn check_glibc(path: &TreePath, owner: &str, facts: &ElfFacts, target: &BinaryTa
                     "`{path}` of {owner} is linked against musl, which does not load beside glibc; {has}"
                 ),
             )
-            .remedy(format!("lock a manylinux wheel of {owner} instead of the musllinux one")),
+            .remedy(way(
+                owner,
+                |_| format!("lock a manylinux wheel of {owner} instead of the musllinux one"),
+                format!("build it against glibc {major}.{minor} or older: in a [[step]] with such a base"),
+            )),
         );
     }
     let needed = facts.versions.get("GLIBC")?;
@@ -197,14 +208,22 @@ fn check_glibc(path: &TreePath, owner: &str, facts: &ElfFacts, target: &BinaryTa
         .filter(|r| r.system.glibc >= number && r.python.is_some() == target.runtime.python.is_some())
         .map(|r| r.name.as_str())
         .collect();
-    finding = finding.remedy(format!(
-        "lock a version of {owner} that has a wheel for glibc {major}.{minor} or older (manylinux_{major}_{minor} or lower)"
+    let build = format!("build it in a base with glibc {major}.{minor} or older");
+    finding = finding.remedy(way(
+        owner,
+        |_| {
+            format!(
+                "lock a version of {owner} that has a wheel for glibc {major}.{minor} or older (manylinux_{major}_{minor} or lower)"
+            )
+        },
+        build.as_str(),
     ));
     Some(if newer.is_empty() {
-        finding.remedy(format!(
-            "or build it in a base with glibc {major}.{minor}: no runtime that kiln knows has glibc {}.{}",
-            number.0, number.1
-        ))
+        let none = format!("no runtime that kiln knows has glibc {}.{}", number.0, number.1);
+        match finding.remedy.contains(&build) {
+            true => finding.detail(none),
+            false => finding.remedy(format!("or {build}: {none}")),
+        }
     } else {
         finding.remedy(format!("or target a runtime that has it: {}", newer.join(", ")))
     })
@@ -270,6 +289,27 @@ mod tests {
         }
         assert!(finding.detail[0].contains("sample_call"));
         assert!(finding.remedy[1].contains("python3.13"));
+    }
+
+    /// The application's own files have no wheel to lock.
+    #[test]
+    fn what_the_application_has_itself_is_built_and_not_locked() {
+        let runtime = Runtime::named("python3.11").unwrap();
+        let target = BinaryTarget { runtime, architecture: Architecture::Amd64, python: runtime.python };
+        for (name, machine, library, version) in [
+            ("m.so", 183, "libc.so.6", "GLIBC_2.17"),
+            ("m.cpython-312-x86_64-linux-gnu.so", 62, "libc.so.6", "GLIBC_2.17"),
+            ("m.so", 62, "libc.musl-x86_64.so.1", "X_1"),
+            ("m.so", 62, "libc.so.6", "GLIBC_2.28"),
+            ("m.so", 62, "libc.so.6", "GLIBC_2.99"),
+        ] {
+            let facts = inspect_elf(&shared_object(machine, library, version)).unwrap().unwrap();
+            let of = |owner: &str| check_binary(&TreePath::new(name).unwrap(), owner, &facts, &target);
+            let told = of("app")[0].remedy.join("; ");
+            assert!(told.contains("build it") && !told.contains("lock a"), "{name}: {told}");
+            let told = of("sample 1.0")[0].remedy.join("; ");
+            assert!(told.contains("lock a") && told.contains("sample 1.0"), "{name}: {told}");
+        }
     }
 
     #[test]

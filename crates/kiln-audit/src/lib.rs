@@ -22,6 +22,7 @@ mod libraries;
 mod limits;
 mod names;
 mod namespaces;
+mod owner;
 mod packaging;
 mod policy;
 mod quantity;

@@ -7,6 +7,7 @@
 //! extension first): whether they do is for the import check to see. What only the base has does not count: it is not there
 //! where the artifact runs.
 
+use crate::owner::{name_of, way};
 use crate::{ElfFacts, Libc};
 use kiln_record::{Code, Finding, Runtime};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,24 +157,21 @@ fn missing(file: &NativeFile<'_>, name: &str, runtime: &Runtime, search: &Search
         finding = finding.remedy(format!("use {other}, which is made for systems without a display"));
     }
     finding
-        .remedy(format!(
-            "use a wheel of {} that brings `{name}` along (manylinux wheels do)",
-            owner_name(&file.owner)
+        .remedy(way(
+            &file.owner,
+            |owner| format!("use a wheel of {owner} that brings `{name}` along (manylinux wheels do)"),
+            format!("link `{name}` into it statically"),
         ))
         .remedy(format!("or put `{name}` into `lib/` of the artifact or of a layer, built for the target"))
 }
 
 /// The variant of a distribution that needs no display, for those that are asked for most.
 fn headless(owner: &str) -> Option<&'static str> {
-    match owner_name(owner) {
+    match name_of(owner) {
         "opencv-python" => Some("opencv-python-headless"),
         "opencv-contrib-python" => Some("opencv-contrib-python-headless"),
         _ => None,
     }
-}
-
-fn owner_name(owner: &str) -> &str {
-    owner.split(' ').next().unwrap_or(owner)
 }
 
 fn loader_missing(file: &NativeFile<'_>, loader: &str, runtime: &Runtime) -> Finding {
@@ -222,9 +220,10 @@ fn newer_interfaces(file: &NativeFile<'_>, runtime: &Runtime, search: &Search<'_
         }
         findings.push(
             finding
-                .remedy(format!(
-                    "lock a version of {} whose wheel has an older manylinux tag",
-                    owner_name(&file.owner)
+                .remedy(way(
+                    &file.owner,
+                    |owner| format!("lock a version of {owner} whose wheel has an older manylinux tag"),
+                    "build it with an older compiler, in a [[step]]",
                 ))
                 .remedy(format!(
                     "or bring {} along, in `lib/` of the artifact or of a layer",

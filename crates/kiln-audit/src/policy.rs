@@ -76,7 +76,11 @@ impl Policy {
     fn level(&self, mut finding: Finding) -> Option<Finding> {
         match self.levels.get(&finding.code) {
             Some(PolicyLevel::Allow) => return None,
-            Some(PolicyLevel::Report(level)) => finding.level = *level,
+            Some(PolicyLevel::Report(level)) => {
+                finding.level = *level;
+                // Nobody is told to state a level who has stated one.
+                finding.remedy.retain(|remedy| !remedy.contains("[policy.levels]"));
+            }
             None => {}
         }
         Some(finding)

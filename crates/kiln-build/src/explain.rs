@@ -12,7 +12,7 @@ use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
 use kiln_publish::{NamedBuild, resolve};
-use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, holds, requires};
+use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, distance, holds, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, Code, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
     Importable, InputRole, Record, Target, TreePath,
@@ -302,31 +302,45 @@ fn distributions(
 
 /// What the lock says of one of its distributions.
 fn row(lock: &Lock, locked: &Locked, selecting: &Selecting) -> ExplainedDistribution {
-    let conditions = locked.markers.iter().cloned();
-    // Where the lock is a graph, the conditions stand at those who require it.
-    let asked = lock
-        .distributions
-        .iter()
-        .flat_map(|other| &other.dependencies)
-        .filter(|dependency| dependency.name == locked.name)
-        .filter_map(|dependency| dependency.marker.clone());
+    let Selecting { selection, target, .. } = selecting;
+    let asked = &selection.asked;
+    // A requirement is asked with the extras of whoever has it, and the project's own conditions with the project's.
+    let extras_of = |other: &Locked| match lock.distributions.iter().position(|one| std::ptr::eq(one, other))
+    {
+        Some(index) if lock.root == Some(index) => asked.extras.clone(),
+        _ => {
+            let wanted = selection.wanted.iter().find(|w| w.name == other.name && w.version == other.version);
+            wanted.map(|wanted| wanted.extras.clone()).unwrap_or_default()
+        }
+    };
+    let requirements = lock.distributions.iter().flat_map(|other| {
+        let of_name = other.dependencies.iter().filter(|dependency| dependency.name == locked.name);
+        of_name.filter_map(move |dependency| Some((dependency.marker.clone()?, other)))
+    });
     let declared = lock.declared.iter().filter(|d| d.name == locked.name).filter_map(|d| d.marker.clone());
-    let all: BTreeSet<String> = conditions.chain(asked).chain(declared).collect();
-    let extras: Vec<String> = locked.extras.iter().chain(&selecting.choice.extras).cloned().collect();
-    let groups: Vec<String> =
-        ["main".to_owned()].into_iter().chain(selecting.choice.groups.iter().cloned()).collect();
+    let of_project = locked.markers.iter().cloned().chain(declared);
+    let all = of_project
+        .map(|marker| (marker, asked.extras.clone()))
+        .chain(requirements.map(|(marker, other)| (marker, extras_of(other))));
+    let mut markers: BTreeMap<String, ExplainedMarker> = BTreeMap::new();
+    for (marker, extras) in all {
+        let extras: Vec<String> = extras.into_iter().chain(asked.conflicting.iter().cloned()).collect();
+        let explained = match holds(target, lock.format, &marker, &extras, &asked.groups) {
+            Ok(verdict) => ExplainedMarker { marker, value: Some(verdict.value), values: verdict.values },
+            Err(error) => ExplainedMarker { marker, value: None, values: vec![error.to_string()] },
+        };
+        // One that holds for anybody who asks under it holds.
+        let there = markers.get(&explained.marker).is_some_and(|there| there.value == Some(true));
+        if !there {
+            markers.insert(explained.marker.clone(), explained);
+        }
+    }
     ExplainedDistribution {
         name: locked.name.to_string(),
         version: Some(locked.version.clone()),
         declared: declarations(lock, &locked.name),
         locked: Some(format!("{}:{}", locked.file.as_deref().unwrap_or(&lock.name), locked.line)),
-        markers: all
-            .into_iter()
-            .map(|marker| match holds(&selecting.target, lock.format, &marker, &extras, &groups) {
-                Ok(verdict) => ExplainedMarker { marker, value: Some(verdict.value), values: verdict.values },
-                Err(error) => ExplainedMarker { marker, value: None, values: vec![error.to_string()] },
-            })
-            .collect(),
+        markers: markers.into_values().collect(),
         ..ExplainedDistribution::default()
     }
 }
@@ -380,7 +394,9 @@ fn other_files(
         };
         row.other_files.push((name.clone(), reason));
     }
-    row.other_files.sort();
+    // What decides comes first: some releases have sixty wheels.
+    row.other_files
+        .sort_by_key(|(name, reason)| (!reason.starts_with("it fits"), distance(reason), name.clone()));
 }
 
 /// That no locked wheel fits, where the lock names its files, so that this is known before anything is fetched.

@@ -3,6 +3,8 @@
 use crate::CheckError;
 use crate::environment::{environment, environment_in_image, is_lambda, layer_paths};
 use crate::reach::out_of_reach_in;
+use crate::replaced_library::explained;
+use crate::skipped::{dotted, is_named_by};
 use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{Collection, ReadyLayer, denied};
@@ -166,6 +168,13 @@ pub async fn import(
     };
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
     let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names, around);
+    if let Err(unreported) = &report {
+        let about = (manifest, runtime);
+        findings = findings
+            .into_iter()
+            .map(|finding| explained(finding, unreported, about, collection, layers))
+            .collect();
+    }
     let mut record = None;
     if let Ok(report) = &report {
         let (found, check) = scan_findings(report, around, &findings);
@@ -396,9 +405,9 @@ impl OwnCode {
                 break;
             }
             let dotted = dotted(source);
-            unused.retain(|pattern| !names(pattern, &dotted));
+            unused.retain(|pattern| !is_named_by(pattern, &dotted));
             // What is not the function's code is neither imported nor read for its imports.
-            if skip.iter().any(|pattern| names(pattern, &dotted)) {
+            if skip.iter().any(|pattern| is_named_by(pattern, &dotted)) {
                 skipped.insert(format!("{dotted} (`skip` in the manifest)"));
                 continue;
             }
@@ -453,20 +462,6 @@ fn own_module(path: &str) -> Option<String> {
             || part.ends_with("_test")
     };
     (!parts.is_empty() && parts.iter().all(is_name) && !parts.iter().any(is_program)).then(|| parts.join("."))
-}
-
-/// The name that a file would be imported by, if it can be.
-fn dotted(path: &str) -> String {
-    let module = path.strip_suffix(".py").unwrap_or(path);
-    module.strip_suffix("/__init__").unwrap_or(module).replace('/', ".")
-}
-
-/// Whether an entry of `skip` in the manifest is for a module: by its name, or by `package.*`.
-fn names(pattern: &str, module: &str) -> bool {
-    match pattern.strip_suffix(".*") {
-        Some(package) => module.strip_prefix(package).is_some_and(|rest| rest.starts_with('.')),
-        None => module == pattern,
-    }
 }
 
 /// What the report says of each distribution.

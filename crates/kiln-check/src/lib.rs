@@ -12,6 +12,8 @@ mod names;
 mod native;
 mod pip;
 mod reach;
+mod replaced_library;
+mod skipped;
 mod smoke;
 mod supervised;
 mod text;

@@ -368,14 +368,15 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
 /// Pulls a registry base by digest, from wherever its registry is mirrored.
 async fn pull(bases: &Bases, base: &PinnedBase, registry: &RegistryDefinition) -> Result<String, GuestError> {
     let reference = bases.place(&base.definition.name, registry)?.reference;
+    let is_mirror = reference.to_string() != registry.reference;
     let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
         return Err(Defect::new(format!("{reference} with a digest has none")).into());
     };
     tell(bases, &base.definition.name, "pull");
     let engine = bases.engine().await?;
     let credentials = engine.credentials(&pinned).await?;
-    let image =
-        engine.pull(&pinned, credentials, |_| {}).await.map_err(|e| of_registry(&base.definition.name, e))?;
+    let told = |error| of_registry(&base.definition.name, is_mirror, error);
+    let image = engine.pull(&pinned, credentials, |_| {}).await.map_err(told)?;
     if image.platform != base.platform {
         return Err(GuestError::EngineImageDiffers {
             base: base.definition.name.clone(),
@@ -386,13 +387,13 @@ async fn pull(bases: &Bases, base: &PinnedBase, registry: &RegistryDefinition) -
     Ok(image.id)
 }
 
-/// Tells what a registry did from what became of the engine.
-pub fn of_registry(base: &BaseName, error: EngineError) -> GuestError {
+/// Tells what a registry did from what became of the engine. `is_mirror` says that it stands in place of the one that is stated.
+pub fn of_registry(base: &BaseName, is_mirror: bool, error: EngineError) -> GuestError {
     match error {
         EngineError::PullFailed { .. }
         | EngineError::ResolveFailed { .. }
         | EngineError::DigestMismatch { .. } => {
-            GuestError::Registry { base: base.clone(), source: Box::new(error) }
+            GuestError::Registry { base: base.clone(), is_mirror, source: Box::new(error) }
         }
         other => other.into(),
     }

@@ -51,6 +51,8 @@ pub enum GuestError {
     Registry {
         /// The base.
         base: BaseName,
+        /// Whether it stands in place of the one that the base's definition states.
+        is_mirror: bool,
         /// What the engine says.
         source: Box<EngineError>,
     },
@@ -162,7 +164,10 @@ impl RunError for GuestError {
             Self::EngineImageDiffers { .. } => Advice::exit(exit::ENGINE_UNAVAILABLE),
             Self::Program { base, .. } => Advice::exit(exit::BUILD_STEP_FAILED)
                 .hint(format!("is image.python in images/{base}.toml a Python that runs in this base?")),
-            Self::Registry { .. } => Advice::exit(exit::FETCH_FAILED),
+            Self::Registry { is_mirror: true, .. } => Advice::exit(exit::FETCH_FAILED),
+            Self::Registry { is_mirror: false, .. } => Advice::exit(exit::FETCH_FAILED).hint(
+                "where another registry stands for this one, name it in kiln.toml: [[registry]] with prefix and mirror",
+            ),
             Self::Input(error) => Advice::of(error),
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
@@ -208,10 +213,20 @@ mod tests {
             (
                 GuestError::Registry {
                     base: "base".parse().unwrap(),
+                    is_mirror: true,
                     source: Box::new(EngineError::Stopped),
                 },
                 exit::FETCH_FAILED,
                 0,
+            ),
+            (
+                GuestError::Registry {
+                    base: "base".parse().unwrap(),
+                    is_mirror: false,
+                    source: Box::new(EngineError::Stopped),
+                },
+                exit::FETCH_FAILED,
+                1,
             ),
             (
                 GuestError::BaseDiffers {

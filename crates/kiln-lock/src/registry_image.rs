@@ -39,7 +39,7 @@ impl<'d> RegistryImage<'d> {
         let (digest, _media_type) = engine
             .resolve_digest(&text, credentials.clone())
             .await
-            .map_err(|error| of_registry(&definition.name, error))?;
+            .map_err(|error| of_registry(&definition.name, text != stated.reference, error))?;
         if let Some(stated) = reference.digest()
             && stated != digest
         {

@@ -70,9 +70,9 @@ pub use resolve::{
 pub use sdist::{
     BuildSystem, SdistMetadata, best_sdist, dependency_metadata, sdist_metadata, unmet_build_requirements,
 };
-pub use select::{Choice, LayerContent, Selection, holds, select, way_to_runtime};
+pub use select::{AskedOfLock, Choice, LayerContent, Selection, holds, select, way_to_runtime};
 pub use specifier::{Constraint, poetry_constraint};
 pub use wheel::{
-    FileSource, InstalledFile, NoWheel, Wheel, WheelMember, WheelName, best_wheel, is_file_of, read_wheel,
-    read_wheel_without_record, render_record, top_level_modules,
+    FileSource, InstalledFile, NoWheel, Wheel, WheelMember, WheelName, best_wheel, distance, is_file_of,
+    read_wheel, read_wheel_without_record, render_record, top_level_modules,
 };

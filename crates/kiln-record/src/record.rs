@@ -252,6 +252,9 @@ pub enum Cause {
     },
 }
 
+/// The most wheels that a clause names; those come first that come closest.
+const NAMED_WHEELS: usize = 5;
+
 impl fmt::Display for Cause {
     /// The reason as a clause: `marker … is false (python_version = "3.13")`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -274,7 +277,10 @@ impl fmt::Display for Cause {
                 write!(f, "no wheel: the lock names none (accepted: {accepted})")
             }
             Self::NoWheel { exist, accepted } => {
-                write!(f, "no wheel fits: there are {} (accepted: {accepted})", exist.join(", "))
+                let shown = exist[..exist.len().min(NAMED_WHEELS)].join(", ");
+                let more = exist.len().saturating_sub(NAMED_WHEELS);
+                let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+                write!(f, "no wheel fits: there are {shown}{rest} (accepted: {accepted})")
             }
         }
     }

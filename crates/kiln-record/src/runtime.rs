@@ -50,7 +50,7 @@ pub struct Runtime {
 pub struct PythonPatch {
     /// The third number of the version: 13 of 3.11.13.
     pub number: u32,
-    /// How it is known, as a clause: `seen on 2025-06-16`.
+    /// How it is known, as a clause: `seen on 2025-06-16 in a public write-up`.
     pub known: String,
 }
 
@@ -140,6 +140,19 @@ struct Patch {
     number: u32,
     /// The day of the report, or of the build that it quotes: `YYYY-MM-DD`.
     seen: String,
+    /// Where it was seen, as messages say it.
+    source: String,
+    /// Whether it is older than most releases of its Python.
+    #[serde(default)]
+    weak: bool,
+}
+
+impl Patch {
+    /// How it is known, as a clause.
+    fn known(&self) -> String {
+        let weak = if self.weak { ", long ago: it is weakly known, and likely later by now" } else { "" };
+        format!("seen on {} in {}{weak}", self.seen, self.source)
+    }
 }
 
 fn parse(text: &str) -> Vec<Arc<Runtime>> {
@@ -152,10 +165,9 @@ fn parse(text: &str) -> Vec<Arc<Runtime>> {
                 provides: provided(&file.python_provides, row.python),
                 name: row.name,
                 python: row.python,
-                python_patch: row.patch.map(|patch| PythonPatch {
-                    number: patch.number,
-                    known: format!("seen on {}", patch.seen),
-                }),
+                python_patch: row
+                    .patch
+                    .map(|patch| PythonPatch { known: patch.known(), number: patch.number }),
             })
         })
         .collect()
@@ -191,6 +203,15 @@ mod tests {
         assert!(python.has_library("libstdc++.so.6") && python.has_library("libpython3.11.so.1.0"));
         assert!(!python.has_library("libGL.so.1") && !python.has_library("libpython3.12.so.1.0"));
         assert_eq!(python.python_release().as_deref(), Some("3.11.13"));
+        let known = |name: &str| Runtime::named(name).unwrap().python_patch.as_ref().unwrap().known.clone();
+        assert_eq!(
+            known("python3.9"),
+            "seen on 2022-03-21 in a report about AWS's base image, long ago: it is weakly known, and likely later by now"
+        );
+        assert!(
+            known("python3.13").starts_with("seen on 2026-01-02 in ")
+                && !known("python3.13").contains("weakly")
+        );
         for runtime in runtimes() {
             assert_eq!(runtime.python.is_some(), runtime.python_patch.is_some(), "{}", runtime.name);
             let numbers =

@@ -8,6 +8,7 @@ mod toml_table;
 mod url;
 
 pub(crate) use path::{Unfollowed, included_path};
+pub(crate) use problem::NAME_INDEX;
 pub use problem::{InputProblem, InvalidInput, ProblemKind, Remark};
 pub(crate) use text::{Lines, too_large};
 pub(crate) use toml_table::{get_str, get_strings, get_table, parse_toml};

@@ -106,6 +106,10 @@ impl RunError for InvalidInput {
     }
 }
 
+/// What to do where an option that names an index is passed over.
+pub(crate) const NAME_INDEX: &str =
+    "if files are to come from another index, name it in kiln.toml, with [[index]] for some names";
+
 /// Something that a file says and that is passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
@@ -115,4 +119,6 @@ pub struct Remark {
     pub line: usize,
     /// What is passed over and why: a lower-case fragment. It never holds a URL, which may carry a password.
     pub message: String,
+    /// What to do, if that was not meant.
+    pub remedy: String,
 }

@@ -176,6 +176,12 @@ impl TargetEnvironment {
         }
     }
 
+    /// Whether the workspace states that release itself.
+    #[must_use]
+    pub fn is_release_stated(&self) -> bool {
+        self.release_known.as_deref().is_some_and(|known| known.starts_with("kiln.toml"))
+    }
+
     /// The target's name.
     #[must_use]
     pub fn runtime(&self) -> &str {

@@ -50,7 +50,8 @@ impl FilePlace {
             return refused("it has a `\\`, and paths are written with `/`");
         }
         match included_path(lock_file, path) {
-            Ok(path) if path.is_empty() => refused("it is the workspace itself"),
+            // Of a lock at the top of the workspace it is the project that the lock belongs to.
+            Ok(path) if path.is_empty() && lock_file.contains('/') => refused("it is the workspace itself"),
             Ok(path) if path.ends_with(".whl") => Self::File(path),
             Ok(path)
                 if [".tar.gz", ".zip", ".tar.bz2", ".tgz"].iter().any(|ending| path.ends_with(ending)) =>
@@ -91,6 +92,7 @@ mod tests {
         );
         assert_eq!(place("../../libs/own/"), FilePlace::Folder("libs/own".to_owned()));
         assert_eq!(place("file:../own"), FilePlace::Folder("functions/own".to_owned()));
+        assert_eq!(FilePlace::of("Pipfile.lock", "."), FilePlace::Folder(String::new()));
         for (reference, part) in [
             ("../../../own", "out of the workspace"),
             ("../..", "workspace itself"),

@@ -385,10 +385,14 @@ async = ["anyio"]
 pytest = "^8"
 "#;
 
+    /// The hash that Poetry writes for a project file.
+    pub(crate) fn content_hash_of(project: &str) -> String {
+        crate::lock::poetry_hash::content_hash(DeTable::parse(project).unwrap().get_ref())
+    }
+
     /// A lock of version 2.1 for [`PROJECT`], of which the hash fits.
     pub(crate) fn lock_2_1() -> String {
-        let project = DeTable::parse(PROJECT).unwrap();
-        let hash = crate::lock::poetry_hash::content_hash(project.get_ref());
+        let hash = content_hash_of(PROJECT);
         let file = |name: &str| {
             format!("{{file = \"{name}\", hash = \"sha256:{}\"}}", Digest::of(name.as_bytes()).hex())
         };
@@ -508,8 +512,7 @@ content-hash = "{hash}"
     #[test]
     fn files_in_the_metadata_of_version_1_1() {
         let project = "[tool.poetry.dependencies]\npython = \"^3.9\"\nsix = \"*\"\n";
-        let root = DeTable::parse(project).unwrap();
-        let hash = crate::lock::poetry_hash::content_hash(root.get_ref());
+        let hash = content_hash_of(project);
         let digest = Digest::of(b"").hex();
         let lock = format!(
             "[[package]]\nname = \"six\"\nversion = \"1.17.0\"\ncategory = \"main\"\noptional = false\n\n\

@@ -18,7 +18,8 @@ pub(crate) fn is_fresh(project: &DeTable<'_>, lock_version: (u64, u64), content_
         // Since 2.3, `[dependency-groups]` is part of it.
         vec![second(project, true), second(project, false)]
     } else if lock_version >= (2, 0) {
-        vec![first(project, true)]
+        // Poetry 2 reads it, too, and holds it against a project by its own rule.
+        vec![first(project, true), second(project, true), second(project, false)]
     } else {
         // Groups are a part of it since 1.2; 1.1 wrote the same lock version.
         vec![first(project, true), first(project, false)]
@@ -167,6 +168,7 @@ all = [{include-group = "lint"}, "certifi"]
     #[test]
     fn new_style_projects() {
         check(NEW_STYLE, (2, 1), "31f5b123b6bd4f5be842cd420042e41ec59af17c22f31ad2d0844607c29c510a");
+        check(NEW_STYLE, (2, 0), "31f5b123b6bd4f5be842cd420042e41ec59af17c22f31ad2d0844607c29c510a");
         check(NEW_STYLE, (2, 1), "4145cba6b84a764709583bb6a517dbefa24b0580dfaf9bd5043277d5e2fe4395");
     }
 }

@@ -6,7 +6,9 @@ use super::header::{LockHeader, made_by};
 use super::locked::{Lock, LockFormat, Locked, LockedFile, LockedIndex};
 use super::requirements_direct::{direct, without_hash};
 use super::requirements_lines::{DEEPEST, MOST_FILES, index_comment, logical_lines, without_comment, words};
-use crate::input::{InputProblem, ProblemKind, Remark, included_path, too_large, without_credentials};
+use crate::input::{
+    InputProblem, NAME_INDEX, ProblemKind, Remark, included_path, too_large, without_credentials,
+};
 use crate::project::Declared;
 use crate::specifier::{Dependency, normal_extra};
 use kiln_record::{Digest, DistributionName};
@@ -134,6 +136,10 @@ impl Reader<'_> {
         let mut problem = InputProblem::new(kind, &self.file, Some(line), message);
         problem.remedy = remedy.to_vec();
         self.problems.push(problem);
+    }
+
+    fn remark(&mut self, line: usize, message: String, remedy: &str) {
+        self.remarks.push(Remark { file: self.file.clone(), line, message, remedy: remedy.to_owned() });
     }
 
     /// Reads the text of one file, and of those that it includes.
@@ -515,8 +521,14 @@ impl Reader<'_> {
                 // The value may hold a password, so it is not repeated.
                 let message =
                     format!("`{option}` is passed over: the hashes pin every file, wherever it comes from");
-                self.remarks.push(Remark { file: self.file.clone(), line, message });
+                self.remark(line, message, NAME_INDEX);
                 return;
+            }
+            "--hash" => {
+                let message =
+                    "a hash in a line of its own belongs to no requirement, and is passed over as pip does";
+                let remedy = "end the line before it with ` \\`, if the hash belongs to that";
+                return self.remark(line, message.to_owned(), remedy);
             }
             "--no-binary" => {
                 for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -671,6 +683,17 @@ pub(crate) mod tests {
             let found = problems(&format!("{option}\nsix==1.17.0 --hash=sha256:{A}\n"));
             assert_eq!((found[0].kind, found[0].line), (ProblemKind::Unsupported, Some(1)), "{found:?}");
         }
+    }
+
+    /// pip passes such a line over: what stands there is in files that people have.
+    #[test]
+    fn a_hash_in_a_line_of_its_own_is_passed_over_and_told() {
+        let other = "b".repeat(64);
+        let text = format!("six==1.17.0 \\\n    --hash=sha256:{A}\n    --hash=sha256:{other}\n");
+        let lock = read(&text, &[]).unwrap();
+        assert_eq!(lock.distributions[0].files.len(), 1);
+        let remark = &lock.remarks[0];
+        assert!(remark.line == 3 && remark.remedy.contains("end the line before it"), "{remark:?}");
     }
 
     #[test]

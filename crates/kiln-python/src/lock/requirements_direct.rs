@@ -46,18 +46,24 @@ pub(crate) fn direct(
             (wheel.name, wheel.version)
         }
         FilePlace::Folder(folder) => {
-            let path = format!("{folder}/pyproject.toml");
+            let in_folder = |name: &str| match folder.as_str() {
+                "" => name.to_owned(),
+                folder => format!("{folder}/{name}"),
+            };
+            let path = in_folder("pyproject.toml");
             let Some(text) = read(&path) else {
-                if ["setup.py", "setup.cfg"].iter().any(|name| read(&format!("{folder}/{name}")).is_some()) {
+                if ["setup.py", "setup.cfg"].iter().any(|name| read(&in_folder(name)).is_some()) {
                     let message = format!(
-                        "the project in `{folder}` has a setup.py or setup.cfg alone, and kiln runs no code to learn what a project is"
+                        "the project in `{}` has a setup.py or setup.cfg alone, and kiln runs no code to learn what a project is",
+                        shown(folder)
                     );
                     return Err(problem(ProblemKind::Unsupported, message)
-                        .remedy(format!("write what it is into {folder}/pyproject.toml: [build-system] with requires = [\"setuptools\"] and build-backend = \"setuptools.build_meta\", and [project] with name, version and dependencies; packages are then found by setuptools' own rules"))
+                        .remedy(format!("write what it is into {path}: [build-system] with requires = [\"setuptools\"] and build-backend = \"setuptools.build_meta\", and [project] with name, version and dependencies; packages are then found by setuptools' own rules"))
                         .remedy("or make a wheel with its own tools (python -m build --wheel), keep it in the workspace, and name that in place of the folder: ./wheels/NAME.whl")
                         .remedy("or ship its code as another folder of the artifact, with `[[source]]`, and lock what it requires"));
                 }
-                let message = format!("the folder `{folder}` has no pyproject.toml that can be read");
+                let message =
+                    format!("the folder `{}` has no pyproject.toml that can be read", shown(folder));
                 return Err(problem(ProblemKind::Invalid, message).remedy(
                     "correct the path, which is relative to this file, or write the project's pyproject.toml",
                 ));
@@ -78,6 +84,11 @@ pub(crate) fn direct(
         None => None,
     };
     Ok(Direct { name, version, place, hash })
+}
+
+/// A folder of the workspace as messages name it.
+fn shown(folder: &str) -> &str {
+    if folder.is_empty() { "." } else { folder }
 }
 
 /// The problem of a URL without a hash.
@@ -140,6 +151,17 @@ mod tests {
             assert!(found[0].message.contains("setup.py or setup.cfg alone"), "{found:?}");
             assert!(found[0].remedy[0].contains("libs/old/pyproject.toml") && found[0].remedy.len() == 3);
         }
+    }
+
+    #[test]
+    fn a_project_at_the_top_of_the_workspace_has_its_file_there() {
+        let project = "[project]\nname = \"app\"\nversion = \"1\"\n";
+        let mut read = |path: &str| (path == "pyproject.toml").then(|| project.to_owned());
+        let lock = crate::parse_requirements("requirements.txt", "-e .\n", &mut read).unwrap();
+        assert_eq!(lock.distributions[0].name.as_str(), "app");
+        assert!(lock.is_own_project(0));
+        let found = crate::parse_requirements("requirements.txt", "-e .\n", &mut |_| None).unwrap_err();
+        assert!(found[0].message.starts_with("the folder `.` has no"), "{found:?}");
     }
 
     #[test]

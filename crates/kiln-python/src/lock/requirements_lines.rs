@@ -5,6 +5,8 @@
 pub(crate) fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;
+    // A carriage return alone ends a line, too, as it does for pip.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     for (index, line) in text.lines().enumerate() {
         let line = if index == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
         let comment = line.trim_start().starts_with('#');
@@ -83,6 +85,8 @@ mod tests {
         let lines: Vec<(usize, &str)> =
             lines.iter().map(|(line, text)| (*line, without_comment(text).trim())).collect();
         assert_eq!(lines, [(1, "a   b"), (3, ""), (4, "d"), (5, "f#g")]);
+        let texts = |text: &str| logical_lines(text).into_iter().map(|(_, line)| line).collect::<Vec<_>>();
+        assert_eq!(texts("a\r\nb\rc\r"), ["a", "b", "c"]);
     }
 
     #[test]

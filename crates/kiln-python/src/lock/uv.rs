@@ -516,6 +516,40 @@ pub(crate) mod tests {
         assert_eq!(stale[0].kind, ProblemKind::LockStale);
     }
 
+    /// uv writes an extra that names others as what those ask for; its first versions wrote the name.
+    #[test]
+    fn extras_of_the_project_that_name_others_are_compared_as_what_they_ask_for() {
+        let project = "[project]\nname = \"kit\"\nversion = \"1\"\nrequires-python = \">=3.11\"\n\n\
+                       [project.optional-dependencies]\nall = [\"kit[fast, more]\"]\nfast = [\"six\"]\n\
+                       more = [\"idna>=3 ; sys_platform == 'linux'\", \"Kit[fast, more]\"]\n";
+        let six = ["all", "fast", "more"]
+            .map(|extra| format!("{{ name = \"six\", marker = \"extra == '{extra}'\" }}"));
+        let idna = ["all", "more"].map(|extra| {
+            let marker = format!("sys_platform == 'linux' and extra == '{extra}'");
+            format!("{{ name = \"idna\", marker = \"{marker}\", specifier = \">=3\" }}")
+        });
+        let itself = ["all", "more"].map(|extra| {
+            format!("{{ name = \"kit\", extras = [\"fast\", \"more\"], marker = \"extra == '{extra}'\" }}")
+        });
+        let lock = |requires: &[String]| {
+            format!(
+                "version = 1\nrequires-python = \">=3.11\"\n\n[[package]]\nname = \"kit\"\nversion = \"1\"\nsource = \
+                 {{ virtual = \".\" }}\n\n[package.metadata]\nrequires-dist = [{}]\nprovides-extras = [\"all\", \
+                 \"fast\", \"more\"]\n",
+                requires.join(", ")
+            )
+        };
+        let flat = [six.as_slice(), idna.as_slice()].concat();
+        let written = [&six[1..2], &idna[1..], &itself].concat();
+        for fresh in [&flat, &written] {
+            assert_eq!(parse(&lock(fresh), project).map(|_| ()), Ok(()));
+        }
+        for stale in [&flat[1..], &flat[..4], &written[..3]] {
+            let found = parse(&lock(stale), project).unwrap_err();
+            assert_eq!(found[0].kind, ProblemKind::LockStale, "{found:?}");
+        }
+    }
+
     #[test]
     fn a_stale_lock_says_what_differs() {
         for (from, to, expect) in [

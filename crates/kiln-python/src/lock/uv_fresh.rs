@@ -50,8 +50,12 @@ impl Comparison<'_, '_> {
             && !self.is_dynamic("optional-dependencies")
         {
             let locked = metadata.and_then(|table| table.get("requires-dist"));
-            let declared = self.project.declared.iter().filter(|declared| declared.group == "main");
-            self.requirements(declared, locked.map(|l| l.get_ref()), "", &mut found);
+            self.compare(
+                self.asked_of_main(locked.map(|l| l.get_ref())),
+                locked.map(|l| l.get_ref()),
+                "",
+                &mut found,
+            );
             if let Some(locked) = metadata.filter(|table| table.get("provides-extras").is_some()) {
                 let locked: BTreeSet<String> =
                     get_strings(locked, "provides-extras").into_iter().map(normal_extra).collect();
@@ -116,7 +120,8 @@ impl Comparison<'_, '_> {
                 continue;
             }
             let place = format!(" of the group `{group}`");
-            self.requirements(declared.into_iter(), list.map(|l| l.get_ref()), &place, found);
+            let own = declared.into_iter().filter_map(|one| asked(&one.text, None)).collect();
+            self.compare(own, list.map(|l| l.get_ref()), &place, found);
         }
         for group in names.difference(&self.project.groups) {
             found.push((format!("the group `{group}` {}", appeared(false)), None));
@@ -160,20 +165,39 @@ impl Comparison<'_, '_> {
         }
     }
 
-    fn requirements<'d>(
-        &self,
-        declared: impl Iterator<Item = &'d Declared>,
-        locked: Option<&DeValue<'_>>,
-        place: &str,
-        found: &mut Vec<(String, Option<usize>)>,
-    ) {
-        let own = declared
-            .filter_map(|declared| {
-                let extra = declared.enabled_by.first();
-                asked(&declared.text, extra.map(|extra| format!("extra == '{extra}'")))
-            })
-            .collect();
-        self.compare(own, locked, place, found);
+    /// What the project asks for itself. uv writes `project[fast]` among its requirements as what the extra `fast` asks for;
+    /// its first versions wrote it as it stands.
+    fn asked_of_main(&self, locked: Option<&DeValue<'_>>) -> Vec<Asked> {
+        let name = self.package.and_then(|(_, package)| get_str(package, "name")).map(normal_extra);
+        let mut entries = locked.and_then(DeValue::as_array).into_iter().flat_map(|list| list.iter());
+        let is_flat = !entries.any(|entry| {
+            let entry = entry.get_ref().as_table().and_then(|entry| get_str(entry, "name")).map(normal_extra);
+            entry == name
+        });
+        let own = || self.project.declared.iter().filter(|declared| declared.group == "main");
+        let condition =
+            |declared: &Declared| declared.enabled_by.first().map(|extra| format!("extra == '{extra}'"));
+        let mut found: Vec<Asked> = Vec::new();
+        for declared in own() {
+            let mut open: Vec<Asked> = asked(&declared.text, condition(declared)).into_iter().collect();
+            let mut seen = BTreeSet::new();
+            while let Some(one) = open.pop() {
+                if !is_flat || Some(&one.name) != name.as_ref() || one.extras.is_empty() {
+                    found.push(one);
+                    continue;
+                }
+                for extra in one.extras {
+                    if found.len() + open.len() > MOST_REQUIREMENTS
+                        || !seen.insert((extra.clone(), one.marker.clone()))
+                    {
+                        continue;
+                    }
+                    let of_extra = own().filter(|declared| declared.enabled_by.first() == Some(&extra));
+                    open.extend(of_extra.filter_map(|declared| asked(&declared.text, one.marker.clone())));
+                }
+            }
+        }
+        found
     }
 
     fn compare(

@@ -1,7 +1,9 @@
 //! What a requirements file without hashes asks for, with the files that it includes.
 
 use super::declaration::{Declaration, Wanted};
-use crate::input::{InputProblem, ProblemKind, Remark, included_path, too_large, without_credentials};
+use crate::input::{
+    InputProblem, NAME_INDEX, ProblemKind, Remark, included_path, too_large, without_credentials,
+};
 use crate::lock::{DEEPEST, MOST_FILES, logical_lines, without_comment, words};
 use crate::project::{Declared, specifier};
 use crate::specifier::{Constraint, Dependency};
@@ -91,7 +93,7 @@ impl Reader<'_> {
                 self.problem(ProblemKind::Unsupported, line, message, "remove them");
                 return;
             }
-            Err(error) if !requirement.contains('/') => {
+            Err(error) if !requirement.contains('/') && !requirement.starts_with("file:") => {
                 self.problem(
                     ProblemKind::Invalid,
                     line,
@@ -100,19 +102,7 @@ impl Reader<'_> {
                 );
                 return;
             }
-            _ => {
-                let message = format!(
-                    "not supported: `{}` is a path or URL, which no hash of an index pins",
-                    without_credentials(requirement.trim())
-                );
-                self.problem(
-                    ProblemKind::Unsupported,
-                    line,
-                    message,
-                    "name a distribution that an index has; own code belongs in [source]",
-                );
-                return;
-            }
+            _ => return self.place(line, requirement.trim()),
         };
         let file = self.open.last().cloned().unwrap_or_default();
         let declared = Declared {
@@ -131,6 +121,16 @@ impl Reader<'_> {
             Ok(specifier) => self.declaration.wanted.push(Wanted { declared, specifier, origin: file }),
             Err(message) => self.problem(ProblemKind::Unsupported, line, message, "write one range"),
         }
+    }
+
+    /// A requirement that names a place.
+    fn place(&mut self, line: usize, requirement: &str) {
+        let message = format!(
+            "not supported: `{}` is a path or URL, which no hash of an index pins",
+            without_credentials(requirement)
+        );
+        let remedy = "name a distribution that an index has; own code belongs in [source]";
+        self.problem(ProblemKind::Unsupported, line, message, remedy);
     }
 
     fn option(&mut self, line: usize, content: &str, narrows: bool) {
@@ -158,7 +158,16 @@ impl Reader<'_> {
                     let message = format!(
                         "`{option}` is passed over: the index is the one that kiln is configured for"
                     );
-                    self.declaration.remarks.push(Remark { file, line, message });
+                    self.declaration.remarks.push(Remark {
+                        file,
+                        line,
+                        message,
+                        remedy: NAME_INDEX.to_owned(),
+                    });
+                }
+                "-e" | "--editable" => {
+                    let reference = value.or_else(|| words.next()).unwrap_or_default();
+                    self.place(line, &format!("-e {reference}"));
                 }
                 "--only-binary" => drop(value.or_else(|| words.next())),
                 "--prefer-binary" | "--require-hashes" => {}

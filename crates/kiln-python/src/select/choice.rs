@@ -22,6 +22,8 @@ pub struct Choice {
     pub overridden: BTreeSet<DistributionName>,
     /// Distributions that are left to the Lambda runtime.
     pub from_runtime: BTreeSet<DistributionName>,
+    /// A base of the workspace for each Python that one has, for messages.
+    pub bases: BTreeMap<(u32, u32), String>,
     /// The layers that the artifact is used with, in order: of two that hold one file, Lambda keeps the
     /// later.
     pub layers: Vec<LayerContent>,

@@ -16,7 +16,7 @@ pub use choice::{Choice, LayerContent};
 pub use holds::holds;
 pub(crate) use python_release::hangs_on_release;
 pub use python_release::way_to_runtime;
-pub use selection::{Selection, select};
+pub use selection::{AskedOfLock, Selection, select};
 
 #[cfg(test)]
 pub(crate) use selection::tests;

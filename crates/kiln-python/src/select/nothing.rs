@@ -70,14 +70,16 @@ pub(super) fn nothing_selected(lock: &Lock, gaps: &[Gap], findings: &[Finding]) 
 
 /// The projects of a workspace, with their project files relative to the folder of the manifests.
 fn members(lock: &Lock) -> Vec<(String, String)> {
-    let folder = lock.name.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let folder = folder.strip_prefix("manifests").map_or(folder, |rest| rest.trim_start_matches('/'));
+    let folder = match lock.name.strip_prefix("manifests/") {
+        Some(below) => below.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned()),
+        None => lock.name.rsplit_once('/').map_or("..".to_owned(), |(folder, _)| format!("../{folder}")),
+    };
     let mut members: Vec<(String, String)> = lock
         .distributions
         .iter()
         .filter_map(|locked| {
             let path = &locked.folder.as_ref()?.path;
-            let parts: Vec<&str> = [folder, path, "pyproject.toml"]
+            let parts: Vec<&str> = [folder.as_str(), path, "pyproject.toml"]
                 .into_iter()
                 .filter(|part| !part.is_empty() && *part != ".")
                 .collect();

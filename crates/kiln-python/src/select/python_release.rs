@@ -21,19 +21,23 @@ pub fn way_to_runtime(runtime: &str, (major, minor): (u32, u32)) -> String {
     )
 }
 
-/// How to state another bug-fix release.
-fn state_release(environment: &TargetEnvironment) -> String {
+/// How to state another bug-fix release; none where one is stated.
+fn state_release(environment: &TargetEnvironment) -> Option<String> {
     let (major, minor) = environment.python();
-    format!(
+    (!environment.is_release_stated()).then(|| format!(
         "if the function runs on another release, state it in kiln.toml: [[runtime]] with name = \"{}\", python = \"{major}.{minor}.N\" and a reason",
         environment.runtime()
-    )
+    ))
 }
 
 const CHECKS: &str = "what the checks run is the base's Python: what hangs on its release may fail here and not there, or the other way round";
 
 /// Whether the project is for the target's Python at all.
-pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> Option<Finding> {
+pub(super) fn requires_python(
+    lock: &Lock,
+    environment: &TargetEnvironment,
+    bases: &BTreeMap<(u32, u32), String>,
+) -> Option<Finding> {
     let required = lock.requires_python.as_ref()?;
     let accepts =
         |release: &str| Version::from_str(release).ok().map(|version| required.constraint.contains(&version));
@@ -63,7 +67,7 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
         (0..100).any(|patch| accepts(&format!("{major}.{minor}.{patch}")) == Some(true))
     };
     if of_minor((major, minor)) {
-        finding = finding.remedy(state_release(environment));
+        finding = state_release(environment).into_iter().fold(finding, Finding::remedy);
     }
     let mut fitting: Vec<(&str, (u32, u32))> = runtimes()
         .iter()
@@ -72,6 +76,8 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
         })
         .filter(|(_, python)| *python != (major, minor))
         .collect();
+    // What is there already comes before what would have to be made.
+    fitting.sort_by_key(|(_, python)| bases.contains_key(python));
     finding = match fitting.pop() {
         None => finding.remedy(
             "use a base and a runtime whose Python the constraint accepts (kiln knows no other such runtime)",
@@ -82,7 +88,13 @@ pub(super) fn requires_python(lock: &Lock, environment: &TargetEnvironment) -> O
                 true => String::new(),
                 false => format!(" (its Python fits, as do those of {})", others.join(", ")),
             };
-            finding.remedy(format!("{}{also}", way_to_runtime(newest, python)))
+            let way = match bases.get(&python) {
+                Some(base) => format!(
+                    "to use {newest}: base = \"{base}\" and runtime = \"{newest}\" in the manifest; then kiln build ARTIFACT"
+                ),
+                None => way_to_runtime(newest, python),
+            };
+            finding.remedy(format!("{way}{also}"))
         }
     };
     Some(finding.remedy(format!(
@@ -177,6 +189,6 @@ pub(crate) fn hangs_on_release(
     }
     match finding.level {
         Level::Note => finding,
-        _ => finding.remedy(state_release(environment)),
+        _ => state_release(environment).into_iter().fold(finding, Finding::remedy),
     }
 }

@@ -38,13 +38,17 @@ pub(crate) struct Reached {
     pub(crate) false_markers: BTreeMap<usize, String>,
     /// Markers that cannot be evaluated, with the distribution they are about.
     pub(crate) errors: BTreeMap<DistributionName, PythonError>,
+    /// The names that `uv.lock` gives to extras and groups that are asked for.
+    pub(crate) active: BTreeSet<String>,
+    /// What each requirement accepts of the lock, with the distribution that has it; none for what the project declares.
+    pub(crate) accepted: BTreeMap<DistributionName, Vec<(Option<usize>, Vec<usize>)>>,
 }
 
 /// Follows the requirements of a lock from what the project declares. Every (distribution, extra) pair is
 /// looked at once, so circles end.
 pub(crate) fn reach(question: &Question<'_>) -> Reached {
     match question.lock.root {
-        None => reach_declared(question),
+        None => reach_one_version_each(question),
         Some(root) => {
             // A condition can ask for an extra that another distribution is only found to need on the way, so
             // the way is gone until no further extra turns up; uv goes it twice.
@@ -53,13 +57,55 @@ pub(crate) fn reach(question: &Question<'_>) -> Reached {
                 let reached = reach_from(question, root, &active);
                 let found = active_extras(question, root, &reached);
                 if found == active {
-                    return reached;
+                    return Reached { active, ..reached };
                 }
                 active = found;
             }
             reach_from(question, root, &active)
         }
     }
+}
+
+/// Most names of which one version is chosen among several.
+const MOST_CHOICES: usize = 100;
+
+/// Follows the requirements of a lock that may hold several versions of one name without a word on when each is meant, as
+/// Poetry's did before 2.1: of those that are reached, the newest is taken that all who require it accept, as Poetry does.
+fn reach_one_version_each(question: &Question<'_>) -> Reached {
+    let mut applicable = question.applicable.clone();
+    let mut reached = reach_declared(question);
+    for _ in 0..MOST_CHOICES {
+        let Some((name, index)) = choice_of_version(question.lock, &reached) else { break };
+        let Some(versions) = applicable.get_mut(&name) else { break };
+        *versions = vec![index];
+        reached = reach_declared(&Question { applicable: &applicable, ..*question });
+    }
+    reached
+}
+
+/// A name of which several versions are reached, and the one to take. First come those that nothing requires of which the
+/// version is still open.
+fn choice_of_version(lock: &Lock, reached: &Reached) -> Option<(DistributionName, usize)> {
+    let mut versions: BTreeMap<&DistributionName, Vec<usize>> = BTreeMap::new();
+    for index in reached.distributions.keys() {
+        versions.entry(&lock.distributions.get(*index)?.name).or_default().push(*index);
+    }
+    let is_open = |index: &Option<usize>| {
+        let name = index.and_then(|index| Some(&lock.distributions.get(index)?.name));
+        name.and_then(|name| versions.get(name)).is_some_and(|versions| versions.len() > 1)
+    };
+    let mut chosen = Vec::new();
+    for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
+        let accepted = reached.accepted.get(*name)?;
+        let newest = versions
+            .iter()
+            .filter(|index| accepted.iter().all(|(_, accepted)| accepted.contains(index)))
+            .max_by_key(|index| Version::from_str(&lock.distributions[**index].version).ok());
+        if let Some(index) = newest {
+            chosen.push((accepted.iter().any(|(by, _)| is_open(by)), (*name).clone(), *index));
+        }
+    }
+    chosen.into_iter().min().map(|(_, name, index)| (name, index))
 }
 
 /// Most times that the way through a lock is gone.
@@ -154,6 +200,7 @@ fn reach_declared(question: &Question<'_>) -> Reached {
         if !holds(question, &mut reached, condition, &found, &BTreeSet::new()) {
             continue;
         }
+        reached.accepted.entry(declared.name.clone()).or_default().push((None, found.clone()));
         match found {
             found if found.is_empty() => {
                 reached.missing_declared.insert(index);
@@ -177,6 +224,7 @@ fn reach_declared(question: &Question<'_>) -> Reached {
             {
                 continue;
             }
+            reached.accepted.entry(dependency.name.clone()).or_default().push((Some(index), found.clone()));
             if found.is_empty() {
                 reached.missing_required.insert((dependency.name.clone(), locked.name.clone()));
             }
@@ -233,4 +281,46 @@ fn candidates(
     let fitting: Vec<usize> =
         all.iter().copied().filter(|index| version(index).is_some_and(|v| constraint.contains(&v))).collect();
     if fitting.is_empty() && source.is_none() { all } else { fitting }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Choice;
+    use crate::lock::poetry_tests::content_hash_of;
+    use crate::parse_poetry;
+    use crate::select::tests::{denied, select_on};
+
+    /// A lock of version 1.1, in which nothing but constraints tells two versions of one name apart.
+    fn versions(project: &str, packages: &[(&str, &str, &str)]) -> Vec<String> {
+        let mut lock = String::new();
+        for (name, version, requires) in packages {
+            lock.push_str(&format!(
+                "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\ncategory = \"main\"\noptional = false\n\n\
+                 [package.dependencies]\n{requires}\n\n"
+            ));
+        }
+        let project = format!("[tool.poetry.dependencies]\npython = \"^3.9\"\n{project}");
+        let hash = content_hash_of(&project);
+        lock.push_str(&format!(
+            "[metadata]\nlock-version = \"1.1\"\ncontent-hash = \"{hash}\"\n\n[metadata.files]\n"
+        ));
+        let lock = parse_poetry("poetry.lock", &lock, "pyproject.toml", &project).unwrap();
+        let selection = select_on(&lock, "3.13.5", &Choice::default());
+        let two = denied(&selection).into_iter().filter(|(code, _)| *code == "locked-not-installed");
+        let two = two.map(|(_, name)| format!("{name}: two versions"));
+        selection.wanted.iter().map(|one| format!("{} {}", one.name, one.version)).chain(two).collect()
+    }
+
+    #[test]
+    fn of_several_versions_the_newest_is_taken_that_everything_accepts() {
+        let b = [("b", "1.0", ""), ("b", "2.0", ""), ("b", "3.0", "")];
+        let of = |project: &str, more: &[(&str, &str, &str)]| versions(project, &[&b, more].concat());
+        assert_eq!(of("b = \">=1\"\n", &[]), ["b 3.0"]);
+        assert_eq!(of("b = \">=1\"\na = \"*\"\n", &[("a", "1.0", "b = \"<3\"")]), ["a 1.0", "b 2.0"]);
+        // Which one `a` is decides before what it requires does.
+        let a = [("a", "1.0", "b = \"<2\""), ("a", "2.0", "b = \"*\"")];
+        assert_eq!(of("a = \"*\"\n", &a), ["a 2.0", "b 3.0"]);
+        let apart = of("b = \"<2\"\na = \"*\"\n", &[("a", "1.0", "b = \">2\"")]);
+        assert!(apart.contains(&"b: two versions".to_owned()), "{apart:?}");
+    }
 }

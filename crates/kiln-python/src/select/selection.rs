@@ -23,6 +23,19 @@ pub struct Selection {
     pub findings: Vec<Finding>,
     /// How the lock names what is installed, for messages: `` `six==1.17.0` (requirements.txt:3)``.
     pub named: BTreeMap<DistributionName, String>,
+    /// What conditions of the lock are asked with.
+    pub asked: AskedOfLock,
+}
+
+/// What conditions of a lock are asked with: the extras and groups that are chosen, by the names that the lock has for them.
+#[derive(Clone, Debug, Default)]
+pub struct AskedOfLock {
+    /// Dependency groups, those among them that the lock chooses by itself.
+    pub groups: Vec<String>,
+    /// Extras of the project.
+    pub extras: Vec<String>,
+    /// The names that `uv.lock` gives to extras and groups that exclude each other, as far as they are asked for.
+    pub conflicting: Vec<String>,
 }
 
 /// Selects what an artifact needs from a lock.
@@ -34,7 +47,7 @@ pub struct Selection {
 #[must_use]
 pub fn select(lock: &Lock, environment: &TargetEnvironment, runtime: &Runtime, choice: &Choice) -> Selection {
     let mut judge = Judge { lock, environment, runtime, findings: Vec::new() };
-    judge.findings.extend(requires_python(lock, environment));
+    judge.findings.extend(requires_python(lock, environment, &choice.bases));
     judge.environments();
     judge.names_exist(choice);
 
@@ -115,6 +128,11 @@ pub fn select(lock: &Lock, environment: &TargetEnvironment, runtime: &Runtime, c
             selection.gaps.push(Gap { distribution: locked.name.to_string(), version, cause });
         }
     }
+    selection.asked = AskedOfLock {
+        groups: groups.iter().cloned().collect(),
+        extras: extras.iter().cloned().collect(),
+        conflicting: reached.active.iter().cloned().collect(),
+    };
     judge.no_own_project(choice);
     account_for_replaced(&mut selection);
     let named = selection.wanted.iter().map(|locked| {
@@ -483,7 +501,7 @@ pub(crate) mod tests {
         let finding = selection.findings.iter().find(|f| f.code == Code::RequiresPythonMismatch).unwrap();
         assert_eq!(
             finding.cause,
-            "pyproject.toml:7 requires Python `~3.12`, but python3.13 has Python 3.13.9 (seen on 2026-01-02)"
+            "pyproject.toml:7 requires Python `~3.12`, but python3.13 has Python 3.13.9 (seen on 2026-01-02 in a report about AWS's base image)"
         );
         let way = "kiln lock --base python-3.12 --runtime python3.12; then kiln build";
         assert!(finding.remedy[0].contains(way) && finding.remedy[1].contains("poetry lock"));

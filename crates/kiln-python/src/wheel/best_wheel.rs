@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Why none of a distribution's files can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoWheel {
-    /// The tag sets of the wheels that exist, sorted; none if there is no wheel.
+    /// The tag sets of the wheels that exist, those first that come closest; none if there is no wheel.
     pub exist: Vec<String>,
     /// Which tags would fit, in short.
     pub accepted: String,
@@ -128,23 +128,27 @@ pub fn best_wheel<'a, T>(
             .map(|c| file_name(c).to_owned())
             .filter(|f| [".tar.gz", ".zip", ".tar.bz2", ".tar.xz"].iter().any(|end| f.ends_with(end)))
             .collect();
-        let exist: BTreeSet<String> = wheels.iter().map(|(_, file, _)| tag_part(file).to_owned()).collect();
-        // By how little is missing: another C library, then another Python, then another machine.
-        let near: BTreeSet<(usize, String)> = wheels
-            .iter()
-            .filter_map(|(.., w)| environment.why_not(w))
-            .map(|why| {
-                let starts = ["one needs glibc", "one is for cp", "one is for pp"];
-                (starts.iter().position(|start| why.starts_with(start)).unwrap_or(starts.len()), why)
-            })
-            .collect();
+        let whys = wheels.iter().map(|(_, file, wheel)| (tag_part(file), environment.why_not(wheel)));
+        let whys: Vec<(&str, Option<String>)> = whys.collect();
+        let exist: BTreeSet<(usize, &str)> =
+            whys.iter().map(|(tags, why)| (distance(why.as_deref().unwrap_or_default()), *tags)).collect();
+        let near: BTreeSet<(usize, String)> =
+            whys.iter().filter_map(|(_, why)| why.clone()).map(|why| (distance(&why), why)).collect();
         NoWheel {
-            exist: exist.into_iter().collect(),
+            exist: exist.into_iter().map(|(_, tags)| tags.to_owned()).collect(),
             accepted: environment.summary(),
             sources: sources.into_iter().collect(),
             near: near.into_iter().map(|(_, why)| why).collect(),
         }
     })
+}
+
+/// By how little a wheel does not fit, by the reason that is told: another C library, then another Python, then another machine,
+/// then more than one of these.
+#[must_use]
+pub fn distance(reason: &str) -> usize {
+    const STARTS: [&str; 4] = ["one needs glibc", "one is for cp", "one is for pp", "one is for"];
+    STARTS.iter().position(|start| reason.starts_with(start)).unwrap_or(STARTS.len())
 }
 
 fn tag_part(file_name: &str) -> &str {
@@ -245,7 +249,8 @@ mod tests {
             "a-1.tar.gz",
         ])
         .unwrap_err();
-        assert_eq!(none.exist.len(), 3);
+        let platforms = none.exist.iter().map(|tags| tags.rsplit('-').next().unwrap()).collect::<Vec<_>>();
+        assert_eq!(platforms, ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux_2_17_aarch64"]);
         assert_eq!(none.sources, ["a-1.tar.gz"]);
         let name: DistributionName = "a".parse().unwrap();
         assert_eq!(

@@ -13,7 +13,7 @@ mod record;
 mod release_file;
 
 pub use archive::WheelMember;
-pub use best_wheel::{NoWheel, best_wheel};
+pub use best_wheel::{NoWheel, best_wheel, distance};
 pub use file_name::WheelName;
 pub use installed::{FileSource, InstalledFile, Wheel};
 pub(crate) use metadata::parse_metadata;

@@ -14,7 +14,7 @@ use kiln_python::{
     TargetEnvironment, select,
 };
 use kiln_record::{Code, DistributionName, Finding, InputRole, Place, Runtime};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,14 +96,13 @@ pub async fn select_for(
             .chain(declaration.iter().flat_map(Declaration::overridden))
             .collect(),
         from_runtime: section.from_runtime.iter().cloned().collect(),
+        bases: bases_by_python(&plan.base),
         layers,
     };
     let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = Place::line(&remark.file, remark.line);
-        Finding::new(Code::OptionPassedOver, place.to_string(), remark.message.clone()).at(place).remedy(
-            "if files are to come from another index, name it in kiln.toml, with [[index]] for some names",
-        )
+        Finding::new(Code::OptionPassedOver, place.to_string(), remark.message.clone()).at(place).remedy(remark.remedy.clone())
     }));
     if let Some(declaration) = &declaration {
         selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));
@@ -130,6 +129,11 @@ pub async fn select_for(
     let (bindings, findings) = question.bind(&selection.wanted);
     selection.findings.extend(findings);
     Ok(Ok(Some(Selecting { interpreter, target, lock, choice, selection, bindings, tells_declared })))
+}
+
+/// A base of the workspace for each Python that one says it has.
+fn bases_by_python(base: &PinnedBase) -> BTreeMap<(u32, u32), String> {
+    base.others.iter().filter_map(|(name, python)| Some(((*python)?, name.to_string()))).collect()
 }
 
 /// What the project asks for itself, under the groups and extras that are chosen.
