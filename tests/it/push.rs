@@ -209,6 +209,7 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
                 pids: 64,
                 cpus: None,
                 output_bytes: 1 << 20,
+                output_files: 1000,
                 deadline: std::time::Duration::from_secs(60),
             },
         };
