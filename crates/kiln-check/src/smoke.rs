@@ -113,7 +113,7 @@ pub async fn smoke(
         Some(loaded) => environment_in_image(plan, runtime, &loaded.runs),
         None => environment(plan, runtime),
     };
-    let parted = Parted::new(env, manifest);
+    let parted = Parted::new(env, manifest.mount());
     let seconds = manifest.check.timeout.unwrap_or(SECONDS);
     let memory = manifest.check.memory.unwrap_or(MEMORY);
     let request = SmokeRequest {

@@ -297,6 +297,25 @@ impl Repository {
     }
 }
 
+/// A file as the commit has it that is checked out around a folder. Only what is on this machine is asked, without any filter
+/// or program that attributes name.
+///
+/// # Errors
+/// Why it cannot be had, for people: git is not there, has no such file, is silent for half a minute, or has more than `most`
+/// bytes.
+pub async fn committed_file(folder: &Path, name: &str, most: usize) -> Result<Vec<u8>, String> {
+    let mut command = git(Some(folder), SILENCE, &["cat-file", "blob", &format!("HEAD:./{name}")]);
+    // Nothing is fetched for it: what is not here is not known.
+    command.env("GIT_NO_LAZY_FETCH", "1");
+    let bounds = Bounds { silence: SILENCE / 2, time: SILENCE, output: most, folder: u64::MAX };
+    match run(command, None, bounds).await {
+        Ok(said) if said.status.success() => Ok(said.output),
+        Ok(_) => Err("git has no such file in HEAD".to_owned()),
+        Err(GitFailure::NotStarted(error)) => Err(format!("git cannot be run: {error}")),
+        Err(GitFailure::Ended(why)) => Err(why),
+    }
+}
+
 fn redacted_address(address: &str) -> String {
     address.parse().map_or_else(|_| address.to_owned(), |url| redacted(&url))
 }

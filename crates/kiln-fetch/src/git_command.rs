@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// Variables of git that point at another repository: they are set where kiln runs in a hook, and no git that kiln runs may
 /// see them.
-pub const GIT_REPOSITORY_VARIABLES: [&str; 8] = [
+const GIT_REPOSITORY_VARIABLES: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",

@@ -41,8 +41,7 @@ pub use crates::{CratePlace, CrateSetting, cargo_config_paths, configured_crates
 pub use credentials::{redacted, without_credentials, without_queries};
 pub use debian::{Archive, ArchiveFile, SuiteFile};
 pub use error::FetchError;
-pub use git::{GitCommit, GitObject, Reference, Repository};
-pub use git_command::GIT_REPOSITORY_VARIABLES;
+pub use git::{GitCommit, GitObject, Reference, Repository, committed_file};
 pub use index::{Index, IndexFile, index_files};
 pub use index_setting::IndexSetting;
 pub use network_settings::NetworkSettings;

@@ -177,22 +177,22 @@ impl State {
         let mode = entry.header.mode().map_err(|_| bad_header())? & 0o7777;
         let content = match kind {
             EntryType::Directory => {
-                self.guard.add_folder(&path)?;
+                self.budget.count_more(self.guard.add_folder(&path)?.len())?;
                 TarContent::Folder
             }
             EntryType::Regular | EntryType::Continuous => {
-                self.guard.add_file(&path)?;
+                self.budget.count_more(self.guard.add_file(&path)?.len())?;
                 self.files.insert(path.clone());
                 TarContent::File(())
             }
             EntryType::Symlink => {
-                self.guard.add_file(&path)?;
+                self.budget.count_more(self.guard.add_file(&path)?.len())?;
                 let target = target.unwrap_or_default();
                 check_target(&path, &target)?;
                 TarContent::Symlink(target)
             }
             EntryType::Link => {
-                self.guard.add_file(&path)?;
+                self.budget.count_more(self.guard.add_file(&path)?.len())?;
                 let target = target.unwrap_or_default();
                 let target = TreePath::new(target.strip_prefix("./").unwrap_or(&target))?;
                 if !self.files.contains(&target) {

@@ -1,6 +1,8 @@
 //! What is published: the documents that follow from a record, `dist/`, registries, and references to builds.
 
+mod anchors;
 mod committed;
+mod continued;
 mod deployment;
 mod document;
 mod error;
@@ -16,10 +18,12 @@ mod push;
 mod reference;
 mod repair;
 mod repository;
+mod row;
 mod settle;
 mod space;
 mod whole;
 
+pub use anchors::Anchors;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};
@@ -37,5 +41,6 @@ pub use reference::{
     FileVerdict, LedgerVerdict, NamedBuild, artifacts_with_history, history, resolve, verify_file,
 };
 pub use repair::repair;
+pub use row::{Row, State};
 pub use settle::{settle_for_reading, settle_published};
-pub use whole::{Row, State, verify_workspace};
+pub use whole::verify_workspace;

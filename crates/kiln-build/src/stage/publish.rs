@@ -100,12 +100,12 @@ fn publish(run: &Run, mut publication: Publication, record: Record) -> Result<St
     Ok(Standing { entry, record, files })
 }
 
-/// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result is
-/// no new build.
+/// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result, to be
+/// published where it was, is no new build.
 fn enter(run: &Run, record: &Record, digest: Option<&Digest>) -> Result<LedgerEntry, BuildError> {
     let ledger = run.ledger();
     match ledger.latest(&record.artifact)? {
-        Some(latest) if Some(&latest.record) == digest => Ok(latest),
+        Some(latest) if Some(&latest.record) == digest && ledger.is_here(&latest) => Ok(latest),
         _ => Ok(ledger.append(&record.artifact, record, run.now())?),
     }
 }

@@ -121,7 +121,7 @@ mod tests {
             ("a.py", Plain, b"x = 1\n".as_slice()),
             ("a-1.dist-info/METADATA", Plain, b"Name: a\n".as_slice()),
         );
-        let mut a = wheel(&[module, metadata, ("a-1.dist-info/RECORD", Plain, b"in any order")]);
+        let mut a = wheel(&[metadata, ("a-1.dist-info/RECORD", Plain, b"in any order"), module]);
         let mut b = wheel(&[metadata, ("a-1.dist-info/RECORD", Executable, b"in another"), module]);
         assert_eq!(a.difference(&mut b).unwrap(), None);
         let form = a.normal_form(Vec::new()).unwrap();
