@@ -17,6 +17,7 @@ mod classes;
 #[expect(dead_code, reason = "the tests themselves use the rest")]
 mod index;
 mod measure;
+mod server;
 #[path = "../it/harness/wheel.rs"]
 #[expect(dead_code, reason = "the tests themselves use the rest")]
 mod wheel;
@@ -32,7 +33,7 @@ fn main() {
             continue;
         }
         let workspace = measure::Workspace::new();
-        let _served = (class.make)(&workspace);
-        println!("{}", workspace.measured(class));
+        let served = (class.make)(&workspace);
+        println!("{}", workspace.measured(class, &served));
     }
 }

@@ -1,7 +1,7 @@
 //! One run of the binary, with the most memory that it had and how long it took.
 
 use crate::WheelFile;
-use crate::classes::Class;
+use crate::classes::{Class, Served};
 use crate::index::LocalIndex;
 use fs_err as fs;
 use std::path::{Path, PathBuf};
@@ -61,11 +61,11 @@ impl Workspace {
     }
 
     /// A function that installs one wheel, which is served as long as what is returned lives.
-    pub(crate) fn installs(&self, wheel: WheelFile) -> Option<LocalIndex> {
+    pub(crate) fn installs(&self, wheel: WheelFile) -> Served {
         self.locked(&wheel.requirement(""));
         let index = LocalIndex::serve(&[wheel]);
         self.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url()));
-        Some(index)
+        Served::Index(index)
     }
 
     /// A function with hashed requirements.
@@ -75,7 +75,7 @@ impl Workspace {
     }
 
     /// Runs the binary for a class and gives its row of the table.
-    pub(crate) fn measured(&self, class: &Class) -> String {
+    pub(crate) fn measured(&self, class: &Class, served: &Served) -> String {
         if class.after_a_build {
             let built = self.command(&["build", "--all"]).stderr(Stdio::null()).status();
             assert!(built.expect("the binary starts").success(), "the workspace builds");
@@ -84,7 +84,13 @@ impl Workspace {
         let errors = self.folder.path().join("stderr");
         let file = fs::File::create(&errors).expect("a file").into_parts().0;
         let started = Instant::now();
-        let mut child = self.command(class.arguments).stderr(file).spawn().expect("the binary starts");
+        let address = match served {
+            Served::At(address) => address.to_string(),
+            _ => String::new(),
+        };
+        let arguments: Vec<String> =
+            class.arguments.iter().map(|word| word.replace("{address}", &address)).collect();
+        let mut child = self.command(&arguments).stderr(file).spawn().expect("the binary starts");
         let status = PathBuf::from(format!("/proc/{}/status", child.id()));
         let mut peak = 0;
         let ended = loop {
@@ -113,7 +119,7 @@ impl Workspace {
         )
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln-under-test"));
         command
             .env("HOME", self.folder.path().join("home"))

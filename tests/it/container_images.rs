@@ -275,6 +275,7 @@ fn two_cold_stores_give_one_digest_in_every_form() {
                 pids: 64,
                 cpus: None,
                 output_bytes: 1 << 20,
+                output_files: 1000,
                 deadline: Duration::from_secs(60),
             },
             surroundings: kiln_engine::Surroundings::default(),

@@ -23,7 +23,7 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
     let image = busybox();
     let fill = |script: &str| {
         let mut spec = contract::spec(&image, &["sh", "-c", script]);
-        spec.outputs = vec![GuestPath::new("/out").unwrap()];
+        spec.outputs = vec![contract::Kept::default().folder("/out")];
         spec.limits.output_bytes = 8 << 20;
         spec.limits.deadline = Duration::from_secs(60);
         spec
@@ -44,6 +44,23 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
         let mut spec = fill(one.trim_end_matches("; sleep 600"));
         spec.limits.output_bytes = 16 << 20;
         assert!(matches!(engine.run(spec, |_| ()).await, Err(EngineError::OutputTooLarge { .. })));
+        let mut files = fill("i=0; while true; do : > /out/$i; i=$((i+1)); done");
+        files.limits.output_files = 100;
+        files.limits.output_bytes = 1 << 30;
+        match engine.run(files, |_| ()).await {
+            Err(EngineError::TooManyFiles { limit: 100, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        // In memory, the kernel refuses the next file, and the program hears of it.
+        let mut scratch = contract::spec(
+            &image,
+            &["sh", "-c", "i=0; while [ $i -lt 200 ]; do : > /tmp/$i || exit 9; i=$((i+1)); done"],
+        );
+        scratch.scratch = vec![GuestPath::new("/tmp").unwrap()];
+        scratch.limits.output_files = 100;
+        let outcome = engine.run(scratch, |_| ()).await.unwrap();
+        let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert!(outcome.exit_code != 0 && said.contains("No space left"), "{outcome:?}");
     });
 }
 

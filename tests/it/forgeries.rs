@@ -309,6 +309,18 @@ fn no_handler_answers_for_the_check() {
         expected.push(((*name).to_owned(), format!("{finding} app.handler")));
     }
     all_denied(&sandbox, &expected);
+    // Who reads it is told what was done, and where to look.
+    for (name, why) in [
+        ("half-an-answer", "begins an answer that is none"),
+        ("answer-twice", "goes on after its answer"),
+        ("huge-length", "answers with more than 2097152 bytes"),
+    ] {
+        sandbox.kiln().run(["build", name, "--color", "never"]).ends_with(exit::FINDINGS_DENIED).says(&[
+            "deny[check-tampered] app.handler",
+            &format!("importing it interferes with the check: its process {why}"),
+            "see what runs when it is imported: it writes to descriptors, ends processes",
+        ]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What an artifact brings beside its modules to answer for the check: native code, libraries in the folders of the dynamic
 //! loader, startup files, clients of the Runtime API that outlive their event. None of it is believed, as in `forgeries`.
 
+use crate::container_images::service;
 use crate::harness::{LocalIndex, Sandbox, shared_object, wheel};
 use kiln_record::exit;
 use serde_json::Value;
@@ -160,9 +161,11 @@ fn no_startup_file_runs_in_what_judges() {
     let brought: Vec<(&str, &[u8])> =
         files[..1].iter().map(|(name, text)| (*name, text.as_bytes())).collect();
     let evil = wheel("evil", "1.0", "py3-none-any", &[], &brought);
-    let index = LocalIndex::serve(std::slice::from_ref(&evil));
+    let site = wheel("site-evil", "1.0", "py3-none-any", &[], &[("sitecustomize.py", code.as_bytes())]);
+    let index = LocalIndex::serve(&[evil.clone(), site.clone()]);
     let sandbox = Sandbox::new().with_index(&index);
     sandbox.function("brought", "3.13", "", &evil.requirement(""));
+    sandbox.function("brought-site", "3.13", "", &site.requirement(""));
     sandbox.function("own", "3.13", "", "");
     for (name, text) in files {
         sandbox.write(&format!("manifests/own/src/{name}"), text);
@@ -171,6 +174,7 @@ fn no_startup_file_runs_in_what_judges() {
         &sandbox,
         &[
             ("brought", &["handler-missing app.handler"]),
+            ("brought-site", &["handler-missing app.handler"]),
             (
                 "own",
                 &[
@@ -179,6 +183,43 @@ fn no_startup_file_runs_in_what_judges() {
                     "import-failed usercustomize",
                 ],
             ),
+        ],
+    );
+}
+
+/// An image that runs as root gives its code root's number, and none of root's capabilities: it cannot reach the program that
+/// judges, and ends the check at most, which is no pass.
+#[test]
+fn no_module_of_an_image_that_runs_as_root_answers_for_the_check() {
+    let forge = r#"
+import os, signal
+def framed(data):
+    return len(data).to_bytes(4, "big") + data
+FINE = framed(b'{"result": null, "loaded": [], "base": [], "asked": {}}')
+def others():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+"#;
+    let everywhere = "for p in others():\n    for fd in range(10):\n        try: os.write(os.open('/proc/%d/fd/%d' % (p, fd), os.O_WRONLY), FINE)\n        except OSError: pass\n        else: os._exit(0)\n";
+    let memory = "for p in others():\n    try: open('/proc/%d/mem' % p, 'r+b')\n    except OSError: pass\n    else: os._exit(0)\n";
+    let signals = "for p in others() + [os.getppid(), 1]:\n    try: os.kill(p, signal.SIGKILL)\n    except OSError: pass\n";
+    let sandbox = Sandbox::new();
+    for (name, code) in [
+        ("root-answers", "os.write(3, FINE)\nos.write(3, FINE)\nos._exit(0)\n"),
+        ("root-descriptors", everywhere),
+        ("root-memory", memory),
+        ("root-signals", signals),
+    ] {
+        service(&sandbox, name, "user = \"0:0\"\n");
+        sandbox
+            .write(&format!("manifests/{name}/evil.py"), format!("{forge}{code}raise OSError('broken')\n"));
+    }
+    all_denied(
+        &sandbox,
+        &[
+            ("root-answers", &["check-tampered evil"]),
+            ("root-descriptors", &["import-failed evil"]),
+            ("root-memory", &["import-failed evil"]),
+            ("root-signals", &["import-failed root-signals"]),
         ],
     );
 }

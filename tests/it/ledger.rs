@@ -124,6 +124,93 @@ fn fit(sandbox: &Sandbox) {
     sandbox.write(".kiln/heads.json", heads.to_string());
 }
 
+/// The same, held against a copy of the heads that is kept elsewhere. A ledger that was built upon since continues it.
+#[test]
+fn a_ledger_made_to_fit_is_held_against_a_copy_of_its_heads() {
+    let sandbox = built("one");
+    let kept = sandbox.home().join("heads.json");
+    fs::copy(sandbox.path(".kiln/heads.json"), &kept).unwrap();
+    let kiln = sandbox.kiln();
+    let verify = || kiln.run(["verify", "--heads", kept.to_str().unwrap()]);
+    verify().ends_with(exit::SUCCESS).prints(&["the ledger continues it, for 1 artifacts"]);
+    sandbox.function("app", "3.13", &code("two"), "");
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    verify().ends_with(exit::SUCCESS);
+    let entry = ".kiln/ledger/app/000001/entry.json";
+    let mut edited: serde_json::Value = serde_json::from_slice(&sandbox.read(entry)).unwrap();
+    edited["forged"] = true.into();
+    sandbox.write(entry, edited.to_string());
+    fs::remove_dir_all(sandbox.path(".kiln/ledger/app/000002")).unwrap();
+    fit(&sandbox);
+    built("one").dist().iter().for_each(|(path, bytes)| {
+        sandbox.write(&format!("dist/{path}"), bytes);
+    });
+    kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    verify()
+        .ends_with(exit::NOT_REPRODUCIBLE)
+        .prints(&["000001/entry.json: its digest is sha256:", "but it was"]);
+    let missing = kiln.run(["verify", "--heads", "nowhere.json"]);
+    assert_ne!(missing.code, Some(0), "an anchor that is not there holds nothing\n{missing}");
+}
+
+/// Where a build was published is part of its entry, so that building into another folder says nothing of `dist`.
+#[test]
+fn a_build_into_another_folder_leaves_dist_what_it_was() {
+    let sandbox = built("one");
+    let kiln = sandbox.kiln();
+    sandbox.function("app", "3.13", &code("two"), "");
+    kiln.run(["build", "app", "--dist", "elsewhere"]).ends_with(exit::SUCCESS);
+    kiln.run(["verify"]).ends_with(exit::SUCCESS).prints(&["build 1 of the ledger", "2 builds"]);
+    kiln.run(["export", "env", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["export", "env", "app", "--dist", "elsewhere"]).ends_with(exit::SUCCESS);
+    // What lies in one folder does not stand for what was published in the other.
+    let first = sandbox.dist();
+    for file in ["app.zip", "record.json", "app.cdx.json", "app.intoto.jsonl", "SHA256SUMS"] {
+        sandbox.write(&format!("dist/app/{file}"), sandbox.read(&format!("elsewhere/app/{file}")));
+    }
+    kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+    first.iter().for_each(|(path, bytes)| {
+        sandbox.write(&format!("dist/{path}"), bytes);
+    });
+    kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    // The same build, published here as well, is an entry of its own; and then nothing older passes for it.
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["verify"]).ends_with(exit::SUCCESS).prints(&["build 3 of the ledger"]);
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["verify"]).ends_with(exit::SUCCESS).prints(&["3 builds"]);
+    first.iter().for_each(|(path, bytes)| {
+        sandbox.write(&format!("dist/{path}"), bytes);
+    });
+    kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+}
+
+/// One archive of two artifacts, and one of two builds with different records: nothing is chosen without a word.
+#[test]
+fn an_archive_of_several_builds_is_said_to_be_that_of_all() {
+    let sandbox = built("one");
+    let kiln = sandbox.kiln();
+    sandbox.append("manifests/app.toml", "\n[budget]\nzip = \"1 MB\"\n");
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    fs::copy(sandbox.path("dist/app/app.zip"), sandbox.path("found.zip")).unwrap();
+    kiln.run(["verify", "found.zip"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["the file that app@2 describes", "app@1 has these bytes, too"]);
+    kiln.run(["show", "found.zip"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["found.zip (as app@2; its bytes are those of app@1, too)"]);
+    sandbox.function("other", "3.13", "", "");
+    let manifest = String::from_utf8(sandbox.read("manifests/app.toml")).unwrap();
+    sandbox.write("manifests/other.toml", manifest.replace("\"app/src\"", "\"other/src\""));
+    sandbox.write("manifests/other/src/app.py", code("one"));
+    kiln.run(["build", "other"]).ends_with(exit::SUCCESS);
+    assert!(sandbox.read("dist/other/other.zip") == sandbox.read("found.zip"), "one archive");
+    kiln.run(["show", "found.zip"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["its bytes are those of app@2 and app@1 and other@1: name one of these"]);
+    let document = kiln.run(["verify", "found.zip", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(document[0]["also"], serde_json::json!(["app@1", "other@1"]));
+}
+
 #[test]
 fn a_damaged_history_blocks_its_artifact_and_is_set_right() {
     let sandbox = built("one");

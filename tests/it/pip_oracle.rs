@@ -95,6 +95,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
         "/out",
     ];
     let path = |text: &str| GuestPath::new(text).unwrap();
+    let out = kiln_engine::contract::Kept::default();
     let spec = RunSpec {
         name: "pip oracle".to_owned(),
         image,
@@ -104,7 +105,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
         user: "1000:1000".to_owned(),
         supervised: false,
         inputs: vec![InputTree::new(path("/wheels"), Cursor::new(wheels))],
-        outputs: vec![path("/out")],
+        outputs: vec![out.folder("/out")],
         scratch: vec![path("/tmp")],
         shared_memory: true,
         limits: Limits {
@@ -114,6 +115,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
             pids: 64,
             cpus: None,
             output_bytes: 512 << 20,
+            output_files: 100_000,
             deadline: Duration::from_secs(600),
         },
         surroundings: kiln_engine::Surroundings::default(),
@@ -121,7 +123,7 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
     let outcome = block_on(async { engine("pip-oracle").await.run(spec, |_| {}).await }).unwrap();
     assert_eq!(outcome.exit_code, 0, "{}", String::from_utf8_lossy(&outcome.stderr));
     let mut files = Files::new();
-    read_tar(Cursor::new(&outcome.outputs[0].1), &ArchiveLimits::default(), |item| {
+    read_tar(Cursor::new(out.tar()), &ArchiveLimits::default(), |item| {
         match item.content {
             TarContent::File(content) => {
                 files

@@ -52,7 +52,7 @@ fn an_archive_and_its_documents_are_pushed_and_read_back() {
     let first = push(&["--tag", "v1"]).ends_with(exit::SUCCESS).json();
     let digest = digest_of(&first);
     assert_eq!(first[0]["list_under_tag"], true, "this registry has no list of its own");
-    assert_eq!(first[0]["documents"].as_array().unwrap().len(), 3);
+    assert_eq!(first[0]["documents"].as_array().unwrap().len(), 4);
 
     // What the tag names is a manifest, not an index: Lambda and older clients take nothing else.
     let (kind, manifest) = registry.document("team/app", "v1").unwrap();
@@ -66,6 +66,7 @@ fn an_archive_and_its_documents_are_pushed_and_read_back() {
     let expected = [
         "application/vnd.cyclonedx+json",
         "application/vnd.in-toto+json",
+        "application/vnd.kiln.ledger-head.v1+json",
         "application/vnd.kiln.record.v1+json",
     ];
     assert_eq!(kinds, expected.map(str::to_owned).into());
@@ -73,7 +74,7 @@ fn an_archive_and_its_documents_are_pushed_and_read_back() {
     // Again: nothing is sent, and nothing changes.
     let again = push(&["--tag", "v1"]).ends_with(exit::SUCCESS).json();
     assert_eq!((&again[0]["blobs_sent"], digest_of(&again)), (&0.into(), digest));
-    assert_eq!(listed(&registry, &digest).len(), 3);
+    assert_eq!(listed(&registry, &digest).len(), 4);
 
     let elsewhere = Sandbox::bare();
     let reference = format!("{to}/app:v1");
@@ -115,6 +116,55 @@ fn an_archive_and_its_documents_are_pushed_and_read_back() {
         .run(["diff", &format!("{to}/app@{digest}"), &reference])
         .ends_with(exit::SUCCESS)
         .prints(&["app.py", "source changed"]);
+}
+
+/// A ledger whose newest entry was written anew, with the heads and everything that is published made to fit, passes for whole in
+/// the workspace. What was stated of it when its build was pushed says otherwise.
+#[test]
+fn a_ledger_made_to_fit_is_held_against_what_was_pushed() {
+    let registry = Registry::start();
+    let to = format!("{}/team", registry.address());
+    let reference = format!("{to}/app:v1");
+    let sandbox = built(1);
+    let kiln = sandbox.kiln();
+    let verify = || kiln.run(["verify", "--registry", &reference]);
+    kiln.run(["push", "app", "--to", &to, "--tag", "v1"]).ends_with(exit::SUCCESS);
+    verify().ends_with(exit::SUCCESS).prints(&["it states build 1 of app"]);
+    let pull = |into: &str| kiln.run(["pull", &reference, "--into", into, "--format", "json"]);
+    let pulled = pull("before").ends_with(exit::SUCCESS).json();
+    assert_eq!(
+        (&pulled["departures"], pulled["files"].as_array().unwrap().len()),
+        (&serde_json::json!([]), 4)
+    );
+
+    let entry = ".kiln/ledger/app/000001/entry.json";
+    let mut edited: Value = serde_json::from_slice(&sandbox.read(entry)).unwrap();
+    edited["at"] = "2020-01-01T00:00:00Z".into();
+    sandbox.write(entry, edited.to_string());
+    let digest = Digest::of(&sandbox.read(entry)).to_string();
+    let mut heads: Value = serde_json::from_slice(&sandbox.read(".kiln/heads.json")).unwrap();
+    heads["artifacts"]["app"]["entry"] = digest.as_str().into();
+    sandbox.write(".kiln/heads.json", heads.to_string());
+    kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    verify().ends_with(exit::NOT_REPRODUCIBLE).prints(&["000001/entry.json", &digest, "but it was"]);
+    let departures = pull("after").ends_with(exit::SUCCESS).json();
+    assert_eq!(departures["departures"].as_array().unwrap().len(), 1, "{departures}");
+    let told = kiln.run(["pull", &reference, "--into", "after"]).ends_with(exit::SUCCESS);
+    told.says(&["the ledger of this workspace is not what it was when this was pushed", &digest]);
+    // A workspace that never built it has nothing to hold.
+    let elsewhere = Sandbox::bare();
+    let pulled = elsewhere.kiln().run(["pull", &reference, "--into", ".", "--format", "json"]);
+    assert_eq!(pulled.ends_with(exit::SUCCESS).json()["departures"], serde_json::json!([]));
+
+    // Another workspace that pushes the same archive states its own ledger beside it, and neither hides the other.
+    let other = built(1);
+    other.kiln().run(["push", "app", "--to", &to, "--tag", "v1"]).ends_with(exit::SUCCESS);
+    other
+        .kiln()
+        .run(["verify", "--registry", &reference])
+        .ends_with(exit::SUCCESS)
+        .prints(&["it states build 1 of app", "and another, of a ledger that is not this one"]);
+    verify().ends_with(exit::NOT_REPRODUCIBLE);
 }
 
 #[test]
@@ -183,7 +233,7 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
     let (kind, manifest) = registry.document("team/one", "v1").unwrap();
     assert_eq!(kind, "application/vnd.oci.image.manifest.v1+json", "no index");
     assert_eq!(Digest::of(&manifest), digest);
-    assert_eq!(pushed[0]["documents"].as_array().unwrap().len(), 3);
+    assert_eq!(pushed[0]["documents"].as_array().unwrap().len(), 4);
     assert_eq!(push("one")[0]["blobs_sent"], 0);
 
     let reference = format!("{to}/one@{digest}");
@@ -209,6 +259,7 @@ fn an_image_is_pushed_pulled_by_an_engine_and_run() {
                 pids: 64,
                 cpus: None,
                 output_bytes: 1 << 20,
+                output_files: 1000,
                 deadline: std::time::Duration::from_secs(60),
             },
             surroundings: kiln_engine::Surroundings::default(),

@@ -113,7 +113,7 @@ pub async fn import(
         ArtifactKind::LambdaLayer => modules.extend(manifest.check.modules.iter().cloned()),
         _ => own_modules.extend(manifest.check.modules.iter().cloned()),
     }
-    let parted = Parted::new(place.env, manifest);
+    let parted = Parted::new(place.env, manifest.mount());
     let python =
         image.and_then(|image| image.python.as_deref()).unwrap_or(&plan.base.definition.image.python);
     let trees = layer_trees.iter().map(|tree| ("/opt", &**tree));

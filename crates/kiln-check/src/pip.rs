@@ -11,7 +11,6 @@ use kiln_python::{InstalledFiles, InstallerFile, RUN_PIP, compare_installed, nee
 use kiln_record::{Check, CheckName, Component, Defect, Digest, Ecosystem, Entry, Mode, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
 use std::time::Duration;
 
 /// A wheel to install: its file in the store, and what it is.
@@ -135,7 +134,7 @@ pub async fn pip_install(
         .environment(env)
         .working_dir("/tmp")
         .inputs([wheel_folder(bases.store(), wheels).await?])
-        .outputs([guest("/out")?])
+        .outputs(bases.store(), [guest("/out")?])?
         .processes(64)
         .output_bytes(1 << 30)
         .deadline(Duration::from_secs(600));
@@ -143,17 +142,18 @@ pub async fn pip_install(
     if !ran.ending.is_success() {
         return Err(ran.failed("pip", &base.definition.name).into());
     }
-    let tar = ran.outputs.into_iter().next().map(|(_, tar)| tar).unwrap_or_default();
-    blocking(move || {
+    blocking::<_, CheckError>(move || {
         let mut files = InstalledFiles::new();
-        read_tar(Cursor::new(&tar), &Limits::default(), |item| {
-            if let TarContent::File(content) = item.content {
-                let path = item.path.to_string();
-                let file = InstallerFile::new(&path, item.mode & 0o100 != 0, content);
-                files.insert(path, file);
-            }
-            Ok::<(), PackError>(())
-        })?;
+        for (_, spool) in &ran.outputs {
+            read_tar(spool.reader()?, &Limits::default(), |item| {
+                if let TarContent::File(content) = item.content {
+                    let path = item.path.to_string();
+                    let file = InstallerFile::new(&path, item.mode & 0o100 != 0, content);
+                    files.insert(path, file);
+                }
+                Ok::<(), PackError>(())
+            })?;
+        }
         Ok(files)
     })
     .await

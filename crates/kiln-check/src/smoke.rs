@@ -108,7 +108,7 @@ pub async fn smoke(
         Some(loaded) => environment_in_image(plan, &lambda, &loaded.runs),
         None => environment(plan, &lambda),
     };
-    let parted = Parted::new(env, manifest);
+    let parted = Parted::new(env, manifest.mount());
     let seconds = manifest.check.timeout.unwrap_or_else(|| lambda.checked_timeout_seconds());
     let init_seconds = lambda.checked_init_seconds();
     let memory =

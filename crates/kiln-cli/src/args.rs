@@ -372,4 +372,14 @@ pub(crate) struct Verify {
     /// too, and compares
     #[arg(long, value_name = "BUILD", conflicts_with_all = ["files", "record"])]
     pub(crate) cross_check: Option<String>,
+    /// Holds the ledger against a copy of .kiln/heads.json that is kept elsewhere, too; may be given more than once
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "record", "cross_check"])]
+    pub(crate) heads: Vec<PathBuf>,
+    /// Holds the ledger against what was stated of it when this was pushed, too: REGISTRY/REPOSITORY:TAG or @DIGEST; may be
+    /// given more than once
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["files", "record", "cross_check"])]
+    pub(crate) registry: Vec<String>,
+    /// Connects without TLS; registries on this machine need no leave for that
+    #[arg(long, requires = "registry")]
+    pub(crate) plain_http: bool,
 }

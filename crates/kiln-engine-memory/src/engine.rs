@@ -5,15 +5,17 @@ use crate::filesystem::Mount;
 use crate::guest::Guest;
 use crate::image::{self, LoadedImage};
 use futures_util::future::{self, BoxFuture, FutureExt as _};
-use kiln_engine::backend::{Answer, Backend, Capture, OnLine, check_reference, pinned_digest, write_inputs};
+use kiln_engine::backend::{
+    Answer, Backend, Capture, Measured, OnLine, check_reference, pinned_digest, write_inputs,
+};
 use kiln_engine::{
-    BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, Health, HealthTest, ImageInfo,
-    Line, PullProgress, RunOutcome, RunSpec, Session, Stream, Watched,
+    BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, Health, HealthTest,
+    ImageInfo, Line, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream, Watched,
 };
 use kiln_record::{Architecture, Digest, Platform};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -192,13 +194,14 @@ impl MemoryEngine {
         env.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
         let mut files = image.files.clone();
         let mut archive = Vec::new();
+        let folders: Vec<GuestPath> = outputs.iter().map(|output| output.path.clone()).collect();
         let volumes =
-            inputs.iter().map(|input| &input.path).chain(&outputs).map(|path| (path, Mount::Volume));
+            inputs.iter().map(|input| &input.path).chain(&folders).map(|path| (path, Mount::Volume));
         let mounts = volumes.chain(scratch.iter().map(|path| (path, Mount::Scratch)));
         for (path, mount) in mounts {
             files.mount(path.as_str(), mount);
         }
-        write_inputs(inputs, &outputs, user, false, 0, &mut archive).map_err(|fault| match fault.path {
+        write_inputs(inputs, &folders, user, false, 0, &mut archive).map_err(|fault| match fault.path {
             Some(path) => EngineError::Input { name: name.clone(), path, why: fault.why },
             None => {
                 EngineError::Broken { action: format!("bring in the inputs of `{name}`"), why: fault.why }
@@ -251,22 +254,20 @@ impl MemoryEngine {
                 last: capture.last_lines(),
             });
         }
-        let mut left = limits.output_bytes;
-        let mut collected = Vec::new();
-        for path in outputs {
+        let mut measured = Measured::new(&name, &limits);
+        for OutputFolder { path, mut to } in outputs {
             let tar = guest.files.pack(path.as_str());
-            left = left.checked_sub(tar.len() as u64).ok_or_else(|| EngineError::OutputTooLarge {
-                name: name.clone(),
-                what: format!("output {path}"),
-                limit: limits.output_bytes,
+            measured.begin();
+            measured.count(&format!("output {path}"), &tar)?;
+            to.write_all(&tar).and_then(|()| to.flush()).map_err(|error| EngineError::Broken {
+                action: format!("collect {path} of `{name}`"),
+                why: error.to_string(),
             })?;
-            collected.push((path, tar));
         }
         Ok(RunOutcome {
             exit_code,
             stdout: capture.stdout,
             stderr: capture.stderr,
-            outputs: collected,
             oom_killed: guest.oom_killed,
         })
     }

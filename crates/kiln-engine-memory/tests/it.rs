@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kiln_engine::contract::{File, image_archive, spec, suite, tar_of};
-use kiln_engine::{Engine, GuestPath, InputTree, Line, RunOutcome, RunSpec, Session, Stream};
+use kiln_engine::contract::{File, Kept, image_archive, spec, suite, tar_of};
+use kiln_engine::{Engine, GuestPath, InputTree, Line, RunSpec, Session, Stream};
 use kiln_engine_memory::{Guest, MemoryEngine};
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::sync::Mutex;
 
 const IMAGE: &str = "kiln-contract/base:1";
@@ -62,21 +62,6 @@ fn python_run(words: &[&str]) -> RunSpec {
     spec
 }
 
-/// The files of a run's only output.
-fn left(outcome: &RunOutcome) -> Vec<(String, Vec<u8>)> {
-    let mut archive = tar::Archive::new(outcome.outputs[0].1.as_slice());
-    let mut files = Vec::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        if entry.header().entry_type() == tar::EntryType::Regular {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            files.push((entry.path().unwrap().display().to_string(), bytes));
-        }
-    }
-    files
-}
-
 #[tokio::test]
 async fn a_test_says_what_a_program_prints_exits_with_and_leaves_behind() {
     let engine = engine(memory().with_program("/usr/bin/python3", python), &[]).await;
@@ -87,7 +72,8 @@ async fn a_test_says_what_a_program_prints_exits_with_and_leaves_behind() {
     let mut compile = python_run(&["compile", "/in", "/out"]);
     let source = tar_of(&[("a.py", 0o644, b"A = 1\n"), ("b.py", 0o644, b"B = 2\n")]);
     compile.inputs = vec![InputTree::new(GuestPath::new("/in").unwrap(), Cursor::new(source))];
-    compile.outputs = vec![GuestPath::new("/out").unwrap()];
+    let kept = Kept::default();
+    compile.outputs = vec![kept.folder("/out")];
     let told = Mutex::new(Vec::new());
     let outcome = engine.run(compile, |line: Line| told.lock().unwrap().push(line)).await.unwrap();
     assert_eq!(outcome.exit_code, 0, "an input cannot be written");
@@ -96,10 +82,7 @@ async fn a_test_says_what_a_program_prints_exits_with_and_leaves_behind() {
     let compiled = |name: &str| (Stream::Stderr, format!("compiled {name}"));
     assert_eq!(told, [compiled("a.py"), compiled("b.py")]);
     let file = |path: &str, bytes: &[u8]| (path.to_owned(), bytes.to_vec());
-    assert_eq!(
-        left(&outcome),
-        [file("__pycache__/a.pyc", b"A = 1\n"), file("__pycache__/b.pyc", b"B = 2\n")]
-    );
+    assert_eq!(kept.files(), [file("__pycache__/a.pyc", b"A = 1\n"), file("__pycache__/b.pyc", b"B = 2\n")]);
 }
 
 /// A program is known in every image, and no other is: what a test has not written cannot run by accident.

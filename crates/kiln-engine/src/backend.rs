@@ -3,6 +3,7 @@
 pub use crate::archive::{InputFault, write_inputs};
 pub use crate::image::{check_reference, pinned_digest};
 pub use crate::lines::{Capture, Overflow};
+pub use crate::measured::Measured;
 pub use crate::run::User;
 
 use crate::{

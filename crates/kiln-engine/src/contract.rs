@@ -4,14 +4,14 @@
 //! same checks run on the engine in memory and on Docker.
 
 use crate::{
-    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, RunOutcome,
-    RunSpec, Session, Stream, Surroundings,
+    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, OutputFolder,
+    RunOutcome, RunSpec, Session, Stream, Surroundings,
 };
 use kiln_record::Digest;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{Cursor, Read as _};
-use std::sync::Mutex;
+use std::io::{self, Cursor, Read as _, Write};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -37,6 +37,7 @@ pub async fn suite(engine: Engine, image: &str) {
     deadlines_kill(&engine, image).await;
     memory_is_limited(&engine, image).await;
     output_is_limited(&engine, image).await;
+    collected_files_are_limited(&engine, image).await;
     dropping_a_run_removes_it(&engine, image).await;
     leftovers_are_swept(&engine, image).await;
     images_load_twice_alike(&engine).await;
@@ -215,7 +216,7 @@ pub async fn faulty_inputs_are_refused(engine: &Engine, image: &str) {
         let path = GuestPath::new("/in").expect("a path");
         spec.inputs = vec![InputTree::new(path.clone(), Cursor::new(vec![7; 2048]))];
         if !alone {
-            spec.outputs.push(GuestPath::new("/out").expect("a path"));
+            spec.outputs.push(Kept::default().folder("/out"));
         }
         match engine.run(spec, |_| ()).await {
             Err(EngineError::Input { path: named, .. }) => assert_eq!(named, path),
@@ -230,17 +231,21 @@ pub async fn outputs_are_collected(engine: &Engine, image: &str) {
     let with = |words: &[&str]| {
         let mut spec = spec(image, words);
         spec.inputs = vec![tree("/in", &[("a", 0o644, b"content")])];
-        spec.outputs = ["/out", "/kiln/deep/out"].map(|path| GuestPath::new(path).expect("a path")).to_vec();
-        spec
+        let kept = [Kept::default(), Kept::default()];
+        spec.outputs = vec![kept[0].folder("/out"), kept[1].folder("/kiln/deep/out")];
+        (spec, kept)
     };
-    let outcome = run(engine, with(&["cp", "/in/a", "/out/b"])).await;
+    let (spec, kept) = with(&["cp", "/in/a", "/out/b"]);
+    let outcome = run(engine, spec).await;
     assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
-    assert_eq!(outcome.outputs[0].0.as_str(), "/out");
-    assert_eq!(files_of(&outcome.outputs[0].1), [("b".to_owned(), b"content".to_vec())]);
-    assert_eq!(files_of(&outcome.outputs[1].1), []);
-    let outcome = run(engine, with(&["cp", "/in/a", "/kiln/deep/out/b"])).await;
-    assert_eq!(files_of(&outcome.outputs[1].1).len(), 1);
-    assert_eq!(run(engine, with(&["false"])).await.outputs.len(), 2);
+    assert_eq!(kept[0].files(), [("b".to_owned(), b"content".to_vec())]);
+    assert_eq!(kept[1].files(), []);
+    let (spec, kept) = with(&["cp", "/in/a", "/kiln/deep/out/b"]);
+    run(engine, spec).await;
+    assert_eq!(kept[1].files().len(), 1);
+    let (spec, kept) = with(&["false"]);
+    assert_ne!(run(engine, spec).await.exit_code, 0);
+    assert_eq!(kept.map(|kept| kept.files().len()), [0, 0], "a failed program leaves tars, too");
     none_left(engine).await;
 }
 
@@ -250,18 +255,21 @@ pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
         let mut spec = spec(image, words);
         spec.inputs =
             vec![tree("/given", &[("deep/a", 0o644, b"old")]), tree("/in", &[("b", 0o644, b"new")])];
-        spec.outputs = vec![GuestPath::new("/given").expect("a path")];
-        spec
+        let kept = Kept::default();
+        spec.outputs = vec![kept.folder("/given")];
+        (spec, kept)
     };
-    let outcome = run(engine, with(&["cp", "/in/b", "/given/deep/c"])).await;
+    let (spec, kept) = with(&["cp", "/in/b", "/given/deep/c"]);
+    let outcome = run(engine, spec).await;
     assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
-    let mut files = files_of(&outcome.outputs[0].1);
+    let mut files = kept.files();
     files.sort();
     let file = |path: &str, bytes: &[u8]| (path.to_owned(), bytes.to_vec());
     assert_eq!(files, [file("deep/a", b"old"), file("deep/c", b"new")]);
-    let outcome = run(engine, with(&["cp", "/in/b", "/given/deep/a"])).await;
-    assert_eq!(files_of(&outcome.outputs[0].1), [file("deep/a", b"new")]);
-    assert_ne!(run(engine, with(&["touch", "/in/c"])).await.exit_code, 0);
+    let (spec, kept) = with(&["cp", "/in/b", "/given/deep/a"]);
+    run(engine, spec).await;
+    assert_eq!(kept.files(), [file("deep/a", b"new")]);
+    assert_ne!(run(engine, with(&["touch", "/in/c"]).0).await.exit_code, 0);
     none_left(engine).await;
 }
 
@@ -279,10 +287,11 @@ pub async fn runs_do_not_mix(engine: &Engine, image: &str) {
         let content = format!("content {n}");
         let mut spec = spec(image, &["cp", "/in/a", "/out/b"]);
         spec.inputs = vec![tree("/in", &[("a", 0o644, content.as_bytes())])];
-        spec.outputs = vec![GuestPath::new("/out").expect("a path")];
+        let kept = Kept::default();
+        spec.outputs = vec![kept.folder("/out")];
         let outcome = run(engine, spec).await;
         assert_eq!(outcome.exit_code, 0, "{}", text(&outcome.stderr));
-        assert_eq!(files_of(&outcome.outputs[0].1), [("b".to_owned(), content.into_bytes())]);
+        assert_eq!(kept.files(), [("b".to_owned(), content.into_bytes())]);
     };
     futures_util::future::join_all((0..8).map(one)).await;
     none_left(engine).await;
@@ -343,12 +352,35 @@ pub async fn output_is_limited(engine: &Engine, image: &str) {
     none_left(engine).await;
 }
 
+/// A program may leave so many files, folders and links and no more, and what takes them may refuse.
+pub async fn collected_files_are_limited(engine: &Engine, image: &str) {
+    let with = |files: u64, folder: OutputFolder| {
+        let mut spec = spec(image, &["cp", "/in/a", "/out/b"]);
+        spec.inputs = vec![tree("/in", &[("a", 0o644, b"content")])];
+        spec.outputs = vec![folder];
+        // The folder itself is the first.
+        spec.limits.output_files = files;
+        engine.run(spec, |_| ())
+    };
+    assert!(with(2, Kept::default().folder("/out")).await.is_ok());
+    match with(1, Kept::default().folder("/out")).await {
+        Err(EngineError::TooManyFiles { limit: 1, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    let full = OutputFolder::new(GuestPath::new("/out").expect("a path"), Full);
+    match with(2, full).await {
+        Err(EngineError::Broken { why, .. }) if why == "enough" => {}
+        other => panic!("{other:?}"),
+    }
+    none_left(engine).await;
+}
+
 /// Dropping the future at any moment leaves no container.
 pub async fn dropping_a_run_removes_it(engine: &Engine, image: &str) {
     for delay in [0, 5, 20, 60, 120, 200, 300, 450, 700] {
         let mut spec = spec(image, &["sleep", "60"]);
         spec.inputs = vec![tree("/in", &[("a", 0o644, b"a")])];
-        spec.outputs = vec![GuestPath::new("/out").expect("a path")];
+        spec.outputs = vec![Kept::default().folder("/out")];
         let run = engine.run(spec, |_| ());
         let dropped = tokio::time::timeout(Duration::from_millis(delay), run).await;
         assert!(dropped.is_err(), "it was to sleep longer than {delay} ms");
@@ -521,6 +553,7 @@ pub fn spec(image: &str, words: &[&str]) -> RunSpec {
             pids: 32,
             cpus: Some(1.0),
             output_bytes: 64 << 20,
+            output_files: 1000,
             deadline: Duration::from_secs(60),
         },
         surroundings: Surroundings::default(),
@@ -538,6 +571,53 @@ fn run<'a>(engine: &'a Engine, spec: RunSpec) -> impl Future<Output = RunOutcome
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What is collected of an output, for the test to look at after the run.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    /// The folder that is collected into this.
+    #[must_use]
+    pub fn folder(&self, path: &str) -> OutputFolder {
+        OutputFolder::new(GuestPath::new(path).expect("a path"), self.clone())
+    }
+
+    /// The tar.
+    #[must_use]
+    pub fn tar(&self) -> Vec<u8> {
+        self.0.lock().expect("no test panics meanwhile").clone()
+    }
+
+    /// The files in it.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        files_of(&self.tar())
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics meanwhile").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes nothing.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::other("enough"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn files_of(tar: &[u8]) -> Vec<(String, Vec<u8>)> {

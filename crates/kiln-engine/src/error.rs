@@ -163,6 +163,16 @@ pub enum EngineError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The program left more files, folders and links than it may.
+    #[error(
+        "keep the outputs of `{name}`: more than {limit} files, folders and links; raise the limit if that many are expected"
+    )]
+    TooManyFiles {
+        /// The name of the run.
+        name: String,
+        /// How many there may be.
+        limit: u64,
+    },
     /// The engine answered a request with an error.
     #[error("{action}: the engine refused ({status}): {why}")]
     Refused {

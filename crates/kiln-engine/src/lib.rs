@@ -21,6 +21,7 @@ mod health;
 mod image;
 mod info;
 mod lines;
+mod measured;
 mod run;
 mod settings;
 
@@ -35,5 +36,5 @@ pub use health::{Health, HealthTest, Watched};
 pub use image::{ImageInfo, PullProgress};
 pub use info::EngineInfo;
 pub use lines::{Line, Stream};
-pub use run::{InputTree, Limits, RunOutcome, RunSpec, Surroundings};
+pub use run::{InputTree, Limits, OutputFolder, RunOutcome, RunSpec, Surroundings};
 pub use settings::{EngineSettings, Session};

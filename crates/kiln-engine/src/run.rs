@@ -4,7 +4,7 @@ use crate::{EngineError, GuestPath};
 use kiln_record::excerpt;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// One program to run once, in a fresh container, without a network and on a read-only root.
@@ -33,8 +33,8 @@ pub struct RunSpec {
     /// path of an output: that folder begins with this content, and both belong to the user.
     pub inputs: Vec<InputTree>,
     /// Folders that belong to the user and are collected after the end. They are empty at the start unless an input has
-    /// the same path.
-    pub outputs: Vec<GuestPath>,
+    /// the same path. They are collected however the program ended by itself.
+    pub outputs: Vec<OutputFolder>,
     /// Folders in memory, empty at the start, that the user can write and that are gone at the end, such as `/tmp`.
     pub scratch: Vec<GuestPath>,
     /// Whether there is a `/dev/shm`, which semaphores and shared memory of POSIX need.
@@ -85,6 +85,28 @@ impl fmt::Debug for InputTree {
     }
 }
 
+/// A folder that is collected.
+pub struct OutputFolder {
+    /// Where it is.
+    pub path: GuestPath,
+    /// Takes a tar whose entries are relative to it (`./a/b`), in pieces. It comes from an untrusted program: owners, times,
+    /// kinds and links in it are whatever the program made. It is whole only once the run has given an outcome.
+    pub to: Box<dyn Write + Send>,
+}
+
+impl OutputFolder {
+    /// A folder that goes to any writer.
+    pub fn new(path: GuestPath, to: impl Write + Send + 'static) -> Self {
+        Self { path, to: Box::new(to) }
+    }
+}
+
+impl fmt::Debug for OutputFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputFolder").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// What a program may use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -100,6 +122,8 @@ pub struct Limits {
     pub cpus: Option<f64>,
     /// The most bytes kept of stdout and stderr together, and again of all outputs together.
     pub output_bytes: u64,
+    /// The most files, folders and links in all outputs together, and in each scratch folder.
+    pub output_files: u64,
     /// Time from start to exit, after which the program is killed.
     pub deadline: Duration,
 }
@@ -113,9 +137,6 @@ pub struct RunOutcome {
     pub stdout: Vec<u8>,
     /// Everything written to stderr.
     pub stderr: Vec<u8>,
-    /// For each output, in the order of the request, a tar whose entries are relative to it (`./a/b`). It comes from
-    /// an untrusted program: owners, times, kinds and links in it are whatever the program made.
-    pub outputs: Vec<(GuestPath, Vec<u8>)>,
     /// Whether the kernel killed a process of the container because memory ran out. Known only for runs that failed.
     pub oom_killed: bool,
 }
@@ -154,8 +175,9 @@ impl RunSpec {
             ));
         }
         // An input at the path of an output is that output's first content.
-        let apart = self.inputs.iter().map(|input| &input.path).filter(|path| !self.outputs.contains(path));
-        let mounts = apart.chain(&self.outputs).chain(&self.scratch);
+        let outputs: Vec<&GuestPath> = self.outputs.iter().map(|output| &output.path).collect();
+        let apart = self.inputs.iter().map(|input| &input.path).filter(|path| !outputs.contains(path));
+        let mounts = apart.chain(outputs.iter().copied()).chain(&self.scratch);
         let mut seen: Vec<&GuestPath> = Vec::new();
         for path in mounts {
             // Nested mounts would be unpacked in an order that no engine promises.
@@ -211,6 +233,7 @@ mod tests {
                 pids: 16,
                 cpus: None,
                 output_bytes: 1 << 20,
+                output_files: 100,
                 deadline: Duration::from_secs(1),
             },
             surroundings: Surroundings::default(),
@@ -240,7 +263,7 @@ mod tests {
         assert!(refused(|s| s.limits.cpus = Some(f64::NAN)).contains("processor"));
         assert!(refused(|s| drop(s.env.insert("A=B".to_owned(), String::new()))).contains("A=B"));
         let overlap = refused(|s| {
-            s.outputs = vec![path("/a/out")];
+            s.outputs = vec![OutputFolder::new(path("/a/out"), Vec::new())];
             s.scratch = vec![path("/a")];
         });
         assert!(overlap.contains("/a and /a/out overlap"), "{overlap}");

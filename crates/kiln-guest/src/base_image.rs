@@ -9,7 +9,7 @@ use kiln_invocation::{Network, blocking};
 use kiln_pack::PackError;
 use kiln_plan::{DebianDefinition, PinnedBase};
 use kiln_record::{Digest, ImageRuns, Platform, TreePath, digest_of_value};
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader};
 
@@ -137,6 +137,7 @@ fn key(base: &PinnedBase) -> Result<Digest, GuestError> {
 /// Puts the layers of an image that an engine saved into the store.
 fn take_apart(store: &Store, saved: &SavedImage) -> Result<Vec<BaseLayer>, GuestError> {
     let mut layers = Vec::new();
+    has_room(store.root(), "the layers of a base that the engine saved", saved.size())?;
     for (index, diff_id) in saved.read.diff_ids.iter().enumerate() {
         let mut writer = store.writer()?;
         let size = io::copy(&mut saved.layer(index)?, &mut writer)?;

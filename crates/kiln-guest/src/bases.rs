@@ -11,7 +11,7 @@ use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run,
 use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
-use kiln_store::{Store, WorkspaceLock};
+use kiln_store::{Store, WorkspaceLock, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -339,6 +339,9 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     let archive = {
         let (bases, image, tag) = (bases.clone(), image.clone(), tag.clone());
         blocking::<_, GuestError>(move || {
+            // All of its layers once more, beside those that the store has.
+            let size = image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+            has_room(bases.store().root(), &format!("base {tag}, which the engine is given,"), size)?;
             let mut file = tempfile::tempfile_in(bases.store().root())?;
             let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
             write_archive(&mut writer, &image, Some(&tag), |digest| {

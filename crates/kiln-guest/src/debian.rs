@@ -8,7 +8,7 @@ use kiln_image::{Image, ImageSpec, Layer};
 use kiln_invocation::{Event, InvocationError, Network, blocking};
 use kiln_plan::{BaseDefinition, DebianDefinition, InvalidFiles, LockedPackage, PinnedBase};
 use kiln_record::{BaseName, Defect, Digest, Epoch, Platform};
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
 use tokio::task::JoinSet;
@@ -123,6 +123,8 @@ async fn bring_packages(
     if missing.is_empty() {
         return Ok(());
     }
+    let size = missing.iter().map(|package| package.size).fold(0, u64::saturating_add);
+    has_room(network.store().root(), &format!("the {} packages of base {base}", missing.len()), size)?;
     network.run().tell(Event::Base { base: base.clone(), activity: "download" });
     let archive = archive(network, base, debian)?;
     let client = network.client().await?;

@@ -1,15 +1,19 @@
 //! The one way to run a program in a base: what it is given, what it may use, how it ended, and what it said.
 
 use crate::{GuestError, Log};
-use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, RunSpec, Surroundings};
+use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, OutputFolder, RunSpec, Surroundings};
 use kiln_invocation::{Event, Events};
 use kiln_record::{BaseName, Defect, Environment};
+use kiln_store::{Spool, Store};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 /// Who programs run as where nothing else is said: the owner of no file, as in Lambda.
 pub const NOBODY: &str = "65534:65534";
+
+/// The most files, folders and links that a program may leave, and have in a scratch folder.
+const FILES: u64 = 500_000;
 
 /// What an engine answers if there is no such program, as shells do.
 const NOT_FOUND: i64 = 127;
@@ -20,6 +24,7 @@ const NOT_FOUND: i64 = 127;
 #[must_use = "it is run by `run`"]
 pub struct Program {
     spec: RunSpec,
+    outputs: Vec<(GuestPath, Spool)>,
 }
 
 impl Program {
@@ -46,10 +51,12 @@ impl Program {
                     pids: 256,
                     cpus: None,
                     output_bytes: 32 << 20,
+                    output_files: FILES,
                     deadline: Duration::from_secs(60),
                 },
                 surroundings: Surroundings::default(),
             },
+            outputs: Vec::new(),
         }
     }
 
@@ -83,10 +90,21 @@ impl Program {
         self
     }
 
-    /// Folders that are collected after its end.
-    pub fn outputs(mut self, outputs: impl IntoIterator<Item = GuestPath>) -> Self {
-        self.spec.outputs.extend(outputs);
-        self
+    /// Folders that are collected after its end, into files beside the store.
+    ///
+    /// # Errors
+    /// If there can be no such file.
+    pub fn outputs(
+        mut self,
+        store: &Store,
+        folders: impl IntoIterator<Item = GuestPath>,
+    ) -> Result<Self, GuestError> {
+        for path in folders {
+            let spool = store.spool()?;
+            self.spec.outputs.push(OutputFolder::new(path.clone(), spool.writer()?));
+            self.outputs.push((path, spool));
+        }
+        Ok(self)
     }
 
     /// The folders in memory that it may write to, instead of `/tmp` alone.
@@ -168,13 +186,14 @@ impl Program {
                     NOT_FOUND => Ending::NoSuchProgram,
                     code => Ending::Exit(code),
                 };
-                let (stdout, stderr, outputs) = (outcome.stdout, outcome.stderr, outcome.outputs);
-                Ok(Ran { stdout, stderr, outputs, ..ran(ending) })
+                let (stdout, stderr) = (outcome.stdout, outcome.stderr);
+                Ok(Ran { stdout, stderr, outputs: self.outputs, ..ran(ending) })
             }
             Err(EngineError::Deadline { seconds, .. }) => Ok(ran(Ending::TimedOut { seconds })),
             Err(EngineError::OutputTooLarge { what, limit, .. }) => {
                 Ok(ran(Ending::OutputTooLarge { what: what.to_string(), limit }))
             }
+            Err(EngineError::TooManyFiles { limit, .. }) => Ok(ran(Ending::TooManyFiles { limit })),
             Err(error) => Err(error.into()),
         }
     }
@@ -201,6 +220,11 @@ pub enum Ending {
         /// The most that it may write there, in bytes.
         limit: u64,
     },
+    /// It was ended because its outputs hold too much.
+    TooManyFiles {
+        /// How many files, folders and links it may leave.
+        limit: u64,
+    },
 }
 
 impl fmt::Display for Ending {
@@ -213,6 +237,9 @@ impl fmt::Display for Ending {
             Self::TimedOut { seconds } => write!(f, "as it was not done after {seconds} s, and was ended"),
             Self::OutputTooLarge { what, limit } => {
                 write!(f, "as it wrote more than {limit} bytes of {what}")
+            }
+            Self::TooManyFiles { limit } => {
+                write!(f, "as it left more than {limit} files, folders and links")
             }
         }
     }
@@ -232,7 +259,7 @@ impl Ending {
             Self::Exit(code) => Some(*code),
             Self::OutOfMemory => Some(137),
             Self::NoSuchProgram => Some(NOT_FOUND),
-            Self::TimedOut { .. } | Self::OutputTooLarge { .. } => None,
+            Self::TimedOut { .. } | Self::OutputTooLarge { .. } | Self::TooManyFiles { .. } => None,
         }
     }
 }
@@ -247,7 +274,7 @@ pub struct Ran {
     /// Everything that it wrote to stderr.
     pub stderr: Vec<u8>,
     /// For each output, in the order of the request, a tar whose entries are relative to it.
-    pub outputs: Vec<(GuestPath, Vec<u8>)>,
+    pub outputs: Vec<(GuestPath, Spool)>,
     /// The last lines of both streams, as they came.
     pub log: Log,
 }

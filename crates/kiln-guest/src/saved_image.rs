@@ -88,6 +88,11 @@ impl SavedImage {
         Ok(Self { file, config, read, layers })
     }
 
+    /// How long its layers are together, as the engine keeps them.
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|(_, size)| *size).fold(0, u64::saturating_add)
+    }
+
     /// The tar of a layer, unpacked if the engine keeps it compressed.
     pub fn layer(&self, index: usize) -> Result<Box<dyn Read + '_>, GuestError> {
         let place = *self

@@ -5,8 +5,9 @@ use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
 use kiln_record::Epoch;
+use kiln_store::Ledger;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that the command line hands to a run.
@@ -60,4 +61,30 @@ impl Environment {
     pub fn has_workspace(&self) -> bool {
         self.root.join(WORKSPACE_FILE).is_file()
     }
+
+    /// The history of the workspace's builds, for the folder that is published in.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        Ledger::open(&self.state.join("ledger")).publishing_in(self.published_in())
+    }
+
+    /// What the ledger calls the folder that is published in: its path from the workspace; none for the workspace's `dist`.
+    fn published_in(&self) -> Option<String> {
+        let (root, dist) = (real(&self.root), real(&self.dist));
+        if dist == real(&self.root.join("dist")) {
+            return None;
+        }
+        let shared = root.components().zip(dist.components()).take_while(|(a, b)| a == b).count();
+        let up = root.components().skip(shared).map(|_| Path::new("..").as_os_str());
+        let down = dist.components().skip(shared).map(|component| component.as_os_str());
+        Some(up.chain(down).collect::<PathBuf>().display().to_string())
+    }
+}
+
+/// A path without links, as far as there is something at it.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => real(parent).join(name),
+        _ => path.to_owned(),
+    })
 }

@@ -20,6 +20,7 @@ struct Shared {
     root: PathBuf,
     dist: PathBuf,
     state: PathBuf,
+    ledger: Ledger,
     now: Epoch,
     source_date_epoch: Option<Epoch>,
     variations: BTreeSet<Variation>,
@@ -44,6 +45,7 @@ impl Run {
             root: environment.root.clone(),
             dist: environment.dist.clone(),
             state: environment.state.clone(),
+            ledger: environment.ledger(),
             now: environment.now,
             source_date_epoch: environment.source_date_epoch,
             variations: environment.trial.variations.clone(),
@@ -88,7 +90,7 @@ impl Run {
     /// The history of the workspace's builds.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        Ledger::open(&self.0.state.join("ledger"))
+        self.0.ledger.clone()
     }
 
     /// The time of the run. It reaches the ledger and the pin times of locks, and no artifact.

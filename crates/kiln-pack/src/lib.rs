@@ -25,7 +25,7 @@ pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 pub use error::PackError;
 pub use layer::{BLOCK, LayerCodec, LayerSums, LayerWriter, layer_tar};
 pub use limits::Limits;
-pub use tar_reader::{TarContent, TarItem, read_tar};
+pub use tar_reader::{TarContent, TarFile, TarItem, read_tar, stream_tar};
 pub use tar_writer::TarWriter;
 pub use zip_reader::{Member, ZipReader, member_at, raw_stream_at};
 pub use zip_writer::ZipWriter;

@@ -44,10 +44,12 @@ impl PathGuard {
         }
     }
 
-    /// Adds a folder; one that is known already is fine. Returns whether it is new.
-    pub(crate) fn add_folder(&mut self, path: &TreePath) -> Result<bool> {
-        self.add_parents(path)?;
-        self.add_one_folder(path, path)
+    /// Adds a folder; one that is known already is fine. Returns the folders above it that appear with it, as
+    /// [`PathGuard::add_file`] does.
+    pub(crate) fn add_folder(&mut self, path: &TreePath) -> Result<Vec<TreePath>> {
+        let folders = self.add_parents(path)?;
+        self.add_one_folder(path, path)?;
+        Ok(folders)
     }
 
     fn add_parents(&mut self, path: &TreePath) -> Result<Vec<TreePath>> {

@@ -6,7 +6,7 @@ use crate::read_or::read_or;
 use crate::{PackError, Result};
 use kiln_record::TreePath;
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read, Take};
 use tar::{EntryType, Header};
 
 /// Everything in a tar comes in blocks of this many bytes.
@@ -16,28 +16,48 @@ const MAX_EXTENSION: u64 = 1 << 20;
 /// Extension headers before one entry: a long name, a long link, a local and a global extended header.
 const MAX_EXTENSIONS: usize = 8;
 
-/// One entry of a tar.
+/// One entry of a tar, with its content: whole, or as a [`TarFile`] to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TarItem {
+pub struct TarItem<F = Vec<u8>> {
     /// Where it is; the archive's root itself is not reported.
     pub path: TreePath,
     /// Permission bits, with set-user-id, set-group-id and sticky.
     pub mode: u32,
     /// What it is.
-    pub content: TarContent,
+    pub content: TarContent<F>,
 }
 
 /// What is at a path of a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TarContent {
+pub enum TarContent<F = Vec<u8>> {
     /// A regular file.
-    File(Vec<u8>),
+    File(F),
     /// A folder.
     Folder,
     /// A symbolic link with its target, which may lead anywhere.
     Symlink(String),
     /// Another name of a file that came before.
     HardLink(TreePath),
+}
+
+/// The content of a file of a tar. What is not read of it is passed over.
+pub struct TarFile<'a> {
+    rest: Take<&'a mut dyn Read>,
+    size: u64,
+}
+
+impl TarFile<'_> {
+    /// How long it is stated to be. Where the tar is cut off, fewer bytes come, and reading the tar fails after them.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Read for TarFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.rest.read(buffer)
+    }
 }
 
 /// Reads a tar (POSIX ustar and pax, GNU) and hands over its entries in order. Owners, times and extended attributes are
@@ -48,9 +68,41 @@ pub enum TarContent {
 /// twice, a path below a link, anything but files, folders and links, or exceeds a limit. Entries before the fault have
 /// been handed over by then.
 pub fn read_tar<R, E>(
-    mut reader: R,
+    reader: R,
     limits: &Limits,
     mut item: impl FnMut(TarItem) -> Result<(), E>,
+) -> Result<(), E>
+where
+    R: Read,
+    E: From<PackError>,
+{
+    stream_tar(reader, limits, |TarItem { path, mode, content }| {
+        let content = match content {
+            TarContent::File(file) => {
+                // Memory grows with what is really there, not with what is announced.
+                let mut bytes = Vec::with_capacity(usize::try_from(file.size.min(1 << 20)).unwrap_or(0));
+                file.read_to_end(&mut bytes).map_err(PackError::from)?;
+                if bytes.len() as u64 != file.size {
+                    return Err(cut_off(path.as_str()).into());
+                }
+                TarContent::File(bytes)
+            }
+            TarContent::Folder => TarContent::Folder,
+            TarContent::Symlink(target) => TarContent::Symlink(target),
+            TarContent::HardLink(first) => TarContent::HardLink(first),
+        };
+        item(TarItem { path, mode, content })
+    })
+}
+
+/// Reads a tar as [`read_tar`] does, and hands over files to be read instead of their bytes.
+///
+/// # Errors
+/// As [`read_tar`].
+pub fn stream_tar<R, E>(
+    mut reader: R,
+    limits: &Limits,
+    mut item: impl FnMut(TarItem<&mut TarFile<'_>>) -> Result<(), E>,
 ) -> Result<(), E>
 where
     R: Read,
@@ -59,9 +111,26 @@ where
     let mut state =
         State { budget: Budget::new(limits), guard: PathGuard::new(false), files: BTreeSet::new() };
     while let Some(entry) = read_entry(&mut reader)? {
-        if let Some(found) = state.accept(&mut reader, entry)? {
-            item(found)?;
-        }
+        let size = entry.size;
+        let Some(TarItem { path, mode, content }) = state.accept(entry)? else { continue };
+        let content = match content {
+            TarContent::File(()) => {
+                let name = path.clone();
+                let source: &mut dyn Read = &mut reader;
+                let mut file = TarFile { rest: source.take(size), size };
+                item(TarItem { path, mode, content: TarContent::File(&mut file) })?;
+                io::copy(&mut file, &mut io::sink()).map_err(PackError::from)?;
+                if file.rest.limit() != 0 {
+                    return Err(cut_off(name.as_str()).into());
+                }
+                skip_padding(&mut reader, size, name.as_str())?;
+                continue;
+            }
+            TarContent::Folder => TarContent::Folder,
+            TarContent::Symlink(target) => TarContent::Symlink(target),
+            TarContent::HardLink(first) => TarContent::HardLink(first),
+        };
+        item(TarItem { path, mode, content })?;
     }
     Ok(())
 }
@@ -82,8 +151,8 @@ struct State {
 }
 
 impl State {
-    /// Checks an entry and reads its content; none for the root.
-    fn accept<R: Read>(&mut self, reader: &mut R, entry: RawEntry) -> Result<Option<TarItem>> {
+    /// Checks an entry, whose content is still to be read; none for the root.
+    fn accept(&mut self, entry: RawEntry) -> Result<Option<TarItem<()>>> {
         let name = utf8(entry.name, "a name")?;
         let target =
             entry.target.map(|target| utf8(target, &format!("the target of `{name}`"))).transpose()?;
@@ -108,22 +177,22 @@ impl State {
         let mode = entry.header.mode().map_err(|_| bad_header())? & 0o7777;
         let content = match kind {
             EntryType::Directory => {
-                self.guard.add_folder(&path)?;
+                self.budget.count_more(self.guard.add_folder(&path)?.len())?;
                 TarContent::Folder
             }
             EntryType::Regular | EntryType::Continuous => {
-                self.guard.add_file(&path)?;
+                self.budget.count_more(self.guard.add_file(&path)?.len())?;
                 self.files.insert(path.clone());
-                TarContent::File(read_padded(reader, entry.size, &name)?)
+                TarContent::File(())
             }
             EntryType::Symlink => {
-                self.guard.add_file(&path)?;
+                self.budget.count_more(self.guard.add_file(&path)?.len())?;
                 let target = target.unwrap_or_default();
                 check_target(&path, &target)?;
                 TarContent::Symlink(target)
             }
             EntryType::Link => {
-                self.guard.add_file(&path)?;
+                self.budget.count_more(self.guard.add_file(&path)?.len())?;
                 let target = target.unwrap_or_default();
                 let target = TreePath::new(target.strip_prefix("./").unwrap_or(&target))?;
                 if !self.files.contains(&target) {
@@ -239,18 +308,26 @@ fn check_sum(header: &Header) -> Result<()> {
     if header.cksum().is_ok_and(|announced| announced == sum) { Ok(()) } else { Err(bad_header()) }
 }
 
-/// Reads content with its padding. Memory grows with what is really there, not with what is announced.
+/// Reads what an extension header says, with its padding.
 fn read_padded<R: Read>(reader: &mut R, size: u64, name: &str) -> Result<Vec<u8>> {
-    let cut_off = || PackError::malformed("the tar", format!("it is cut off within `{name}`"));
-    let mut content = Vec::with_capacity(usize::try_from(size.min(1 << 20)).unwrap_or(0));
+    let mut content = Vec::with_capacity(usize::try_from(size.min(MAX_EXTENSION)).unwrap_or(0));
     reader.by_ref().take(size).read_to_end(&mut content)?;
     if content.len() as u64 != size {
-        return Err(cut_off());
+        return Err(cut_off(name));
     }
+    skip_padding(reader, size, name)?;
+    Ok(content)
+}
+
+/// Passes over what fills the last block of a content.
+fn skip_padding<R: Read>(reader: &mut R, size: u64, name: &str) -> Result<()> {
     let mut padding = [0; BLOCK as usize];
     let length = usize::try_from((BLOCK - size % BLOCK) % BLOCK).unwrap_or(0);
-    read_or(reader, &mut padding[..length], cut_off)?;
-    Ok(content)
+    read_or(reader, &mut padding[..length], || cut_off(name))
+}
+
+fn cut_off(name: &str) -> PackError {
+    PackError::malformed("the tar", format!("it is cut off within `{name}`"))
 }
 
 fn until_zero(data: &[u8]) -> Vec<u8> {

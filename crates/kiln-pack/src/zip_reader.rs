@@ -97,11 +97,11 @@ impl<R: Read + Seek> ZipReader<R> {
         let mut guard = PathGuard::new(false);
         for entry in &directory.entries {
             budget.count(&entry.name, entry.size, entry.compressed_size)?;
-            if entry.is_folder() {
-                guard.add_folder(&entry.path)?;
-            } else {
-                guard.add_file(&entry.path)?;
-            }
+            let folders = match entry.is_folder() {
+                true => guard.add_folder(&entry.path)?,
+                false => guard.add_file(&entry.path)?,
+            };
+            budget.count_more(folders.len())?;
         }
         let data_offsets = check_headers(&mut reader, &directory)?;
         let members = directory

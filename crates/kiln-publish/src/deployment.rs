@@ -211,7 +211,7 @@ pub fn write_index(
         let bytes = fs::read(&file)?;
         let digest = Digest::of(&bytes);
         // What is wrong with the ledger is told by whoever builds upon it or verifies it.
-        if ledger.latest(name).ok().flatten().is_some_and(|newest| newest.record != digest) {
+        if ledger.published(name).ok().flatten().is_some_and(|newest| newest.record != digest) {
             continue;
         }
         match Record::from_json(&bytes) {
@@ -251,7 +251,7 @@ pub(crate) fn is_up_to_date(dist: &Path, ledger: &Ledger, workspace: &Workspace)
     let names = |name: &ArtifactName| {
         let there = index.artifacts.get(name).map(|there| there.record);
         let is_published = dist.join(name.as_str()).join("record.json").is_file();
-        match ledger.latest(name) {
+        match ledger.published(name) {
             Ok(Some(newest)) if is_published => there == Some(newest.record),
             _ => true,
         }

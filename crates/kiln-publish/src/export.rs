@@ -81,7 +81,7 @@ fn export_one(environment: &Environment, name: &ArtifactName) -> Result<Exported
     if let Some(index) = checked_index(&ledger, &environment.dist, name)? {
         return export_index(environment, &folder, &index);
     }
-    let record = newest_record(&ledger, &folder, name)?;
+    let (record, _) = newest_record(&ledger, &folder, name)?;
     for output in &record.outputs {
         published_file(&folder, &record, output)?;
     }

@@ -10,13 +10,13 @@ use std::path::Path;
 /// What the ledger says of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// It is that of the newest build, which has this number.
+    /// It is that of the newest build that was published there, which has this number.
     Newest(u64),
     /// There is no ledger here: what is published was built elsewhere, and could not be held against anything.
     NoLedger,
 }
 
-/// Holds the record in a folder of `dist/` against the newest build of the ledger.
+/// Holds the record in a folder of `dist/` against the newest build that the ledger says was published there.
 ///
 /// # Errors
 /// [`PublishError::NotInLedger`], [`PublishError::NeverBuilt`]; as [`Ledger::head`] if the newest entry itself is not what
@@ -25,7 +25,7 @@ pub(crate) fn held(ledger: &Ledger, folder: &Path, artifact: &ArtifactName) -> R
     let path = folder.join("record.json");
     let found = Digest::of(&fs::read(&path)?);
     ledger.head(artifact)?;
-    if let Some(newest) = ledger.latest(artifact)? {
+    if let Some(newest) = ledger.published(artifact)? {
         if newest.record == found {
             return Ok(Held::Newest(newest.number));
         }

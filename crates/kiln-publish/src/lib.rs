@@ -1,8 +1,10 @@
 //! What is published: the documents that follow from a record, `dist/`, registries, and references to builds.
 
+mod anchors;
 mod committed;
 mod compared;
 mod content;
+mod continued;
 mod deployment;
 mod document;
 mod error;
@@ -22,12 +24,14 @@ mod reference;
 mod repair;
 mod repository;
 mod scan;
+mod row;
 mod settle;
 mod size_history;
 mod space;
 mod whole;
 
 pub use compared::compared;
+pub use anchors::Anchors;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};
@@ -47,6 +51,7 @@ pub use reference::{
     FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, verify_file,
 };
 pub use repair::repair;
+pub use row::{Row, State};
 pub use settle::{settle_for_reading, settle_published};
 pub use size_history::{Histories, read_histories};
-pub use whole::{Row, State, verify_workspace};
+pub use whole::verify_workspace;

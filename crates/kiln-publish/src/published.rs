@@ -1,22 +1,23 @@
 //! What is published of an artifact, in its folder under `dist/`.
 
 use crate::PublishError;
-use crate::held::held;
+use crate::held::{Held, held};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Hasher, Output, Record};
 use kiln_store::Ledger;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The record of what is published of an artifact, which is the one that the ledger has as the newest.
+/// The record of what is published of an artifact, which is the one that the ledger has as the newest; and what the ledger
+/// says.
 pub(crate) fn newest_record(
     ledger: &Ledger,
     folder: &Path,
     artifact: &ArtifactName,
-) -> Result<Record, PublishError> {
+) -> Result<(Record, Held), PublishError> {
     let record = published_record(folder, artifact)?;
-    held(ledger, folder, artifact)?;
-    Ok(record)
+    let held = held(ledger, folder, artifact)?;
+    Ok((record, held))
 }
 
 /// The record of what is published of an artifact, in its folder under `dist/`.

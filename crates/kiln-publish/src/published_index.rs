@@ -57,7 +57,7 @@ pub(crate) fn checked_index(
         }
     }
     for one in &record.platforms {
-        let platform = newest_record(ledger, &dist.join(one.artifact.as_str()), &one.artifact)?;
+        let (platform, _) = newest_record(ledger, &dist.join(one.artifact.as_str()), &one.artifact)?;
         if !is_record(&platform, &one.record) {
             return Err(PublishError::NotUsable {
                 what: artifact.to_string(),

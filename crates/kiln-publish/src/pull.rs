@@ -1,12 +1,13 @@
 //! `kiln pull`: what was pushed, back as files; and the record of what a registry has.
 
 use crate::PublishError;
+use crate::continued::departures;
 use crate::document::documents;
 use crate::named_build::NamedBuild;
 use crate::published_index::index_bytes;
 use crate::pull_image::{pull_image_archive, pull_index_archive};
 use crate::repository::{
-    CYCLONEDX, Found, IN_TOTO, INDEX_RECORD, RECORD, Repository, connect, keep, without_login,
+    CYCLONEDX, Found, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, Repository, connect, keep, without_login,
 };
 use crate::space::ask_for_space;
 use fs_err as fs;
@@ -16,6 +17,7 @@ use kiln_image::{
 };
 use kiln_invocation::{Environment, Event, Events};
 use kiln_record::{Digest, IndexRecord, Platform, Record};
+use kiln_store::Heads;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,8 @@ pub struct Pulled {
     pub foreign: Vec<PathBuf>,
     /// The records of each manifest that has several which differ: nothing says which of them is true.
     pub contested: Vec<Contested>,
+    /// Where the ledger of this workspace, which has builds of it, is not what any statement there says that it was.
+    pub departures: Vec<String>,
 }
 
 /// Different records of one thing.
@@ -110,7 +114,11 @@ pub async fn pull(
     let (repository, named) = find(environment, reference, *platform, *plain_http).await?;
     fs::create_dir_all(into)?;
     match named {
-        Named::Manifest(found) => pull_one(&repository, found, into, reference, events).await,
+        Named::Manifest(found) => {
+            let (documents, stated) = documents_and_heads(&repository, &found.digest).await?;
+            let pulled = pull_one(&repository, found, &documents, (into, reference), events).await?;
+            Ok(Pulled { departures: departures(environment, &stated), ..pulled })
+        }
         Named::Index(digest, bytes, entries) => {
             let foreign = entries.iter().find(|entry| entry.descriptor.media_type != MANIFEST_MEDIA_TYPE);
             if let Some(foreign) = foreign {
@@ -136,14 +144,16 @@ pub async fn pull(
                 files: vec![archive],
                 foreign: Vec::new(),
                 contested: Vec::new(),
+                departures: Vec::new(),
             };
             let of_index = attached(&repository, &digest).await?;
             write_documents(&of_index, &described_by_index(&digest, &of_index), into, &mut pulled)?;
             for (entry, found) in entries.iter().zip(&manifests) {
                 let folder = into.join(folder_name(entry));
                 fs::create_dir_all(&folder)?;
-                let documents = attached(&repository, &found.digest).await?;
+                let (documents, stated) = documents_and_heads(&repository, &found.digest).await?;
                 let records = records(found, &documents);
+                pulled.departures.extend(departures(environment, &stated));
                 pulled.contested.extend(contested(&repository, found, &records));
                 write_documents(&documents, &described(&records)?, &folder, &mut pulled)?;
             }
@@ -156,14 +166,13 @@ pub async fn pull(
 async fn pull_one(
     repository: &Repository,
     found: Found,
-    into: &Path,
-    text: &str,
+    documents: &[Attached],
+    (into, text): (&Path, &str),
     events: &Events,
 ) -> Result<Pulled, PublishError> {
     let error = |reason: String| PublishError::NotUsable { what: text.to_owned(), reason };
     let artifact_type = found.manifest.artifact_type.clone();
-    let documents = attached(repository, &found.digest).await?;
-    let records = records(&found, &documents);
+    let records = records(&found, documents);
     let mut files = Vec::new();
     if artifact_type == CONFIG_MEDIA_TYPE {
         // What it is called where it was built is in its index's annotation, and so in the archive's bytes.
@@ -199,8 +208,9 @@ async fn pull_one(
         files,
         foreign: Vec::new(),
         contested: contested(repository, &found, &records).into_iter().collect(),
+        departures: Vec::new(),
     };
-    write_documents(&documents, &described(&records)?, into, &mut pulled)?;
+    write_documents(documents, &described(&records)?, into, &mut pulled)?;
     Ok(pulled)
 }
 
@@ -385,7 +395,7 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
     listed.sort();
     listed.dedup();
     let (mut all, mut total) = (Vec::new(), 0_u64);
-    let is_document = |kind: &str| [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD].contains(&kind);
+    let is_document = |kind: &str| [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD, LEDGER_HEAD].contains(&kind);
     for (digest, kind) in listed {
         // Signatures and the like are not asked for. A list may leave the kind out.
         if kind.is_some_and(|kind| !is_document(&kind)) {
@@ -412,6 +422,38 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
         all.push(Attached { manifest: digest, file_name, artifact_type: manifest.artifact_type, bytes });
     }
     Ok(all)
+}
+
+/// The same, and apart from them what is stated of ledgers. What cannot be understood states nothing.
+async fn documents_and_heads(
+    place: &Repository,
+    to: &Digest,
+) -> Result<(Vec<Attached>, Vec<Heads>), PublishError> {
+    let all = attached(place, to).await?;
+    let (heads, documents): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|document| document.artifact_type == LEDGER_HEAD);
+    let read = |document: Attached| Heads::from_json(&document.bytes, Path::new(&document.file_name)).ok();
+    Ok((documents, heads.into_iter().filter_map(read).collect()))
+}
+
+/// Everything that is stated of ledgers beside what a reference names, and beside the manifests of an index.
+pub(crate) async fn stated_in_registry(
+    environment: &Environment,
+    reference: &str,
+    plain_http: bool,
+) -> Result<Vec<Heads>, PublishError> {
+    let (repository, named) = find(environment, reference, None, plain_http).await?;
+    let manifests = match named {
+        Named::Manifest(found) => vec![found.digest],
+        Named::Index(_, _, entries) => {
+            entries.iter().take(MOST_PLATFORMS).map(|entry| entry.descriptor.digest).collect()
+        }
+    };
+    let mut stated = Vec::new();
+    for digest in manifests {
+        stated.extend(documents_and_heads(&repository, &digest).await?.1);
+    }
+    Ok(stated)
 }
 
 /// The records among the documents that describe what they refer to, by the digests of their bytes: one that was attached

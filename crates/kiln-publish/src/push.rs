@@ -2,11 +2,12 @@
 
 use crate::PublishError;
 use crate::document::{documents, written};
+use crate::held::Held;
 use crate::published::{newest_record, not_as_recorded, published_file};
 use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::published_index::{checked_index, index_bytes};
 use crate::reference::ledger_of;
-use crate::repository::{CYCLONEDX, IN_TOTO, INDEX_RECORD, RECORD, connect, without_login};
+use crate::repository::{CYCLONEDX, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, connect, without_login};
 use kiln_fetch::Registry;
 use kiln_image::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
@@ -14,7 +15,7 @@ use kiln_image::{
 };
 use kiln_invocation::{Environment, Event, Events, blocking};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, IndexRecord, Platform, Record};
-use kiln_store::Ledger;
+use kiln_store::{Heads, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -94,7 +95,8 @@ struct Document {
     annotations: BTreeMap<String, String>,
 }
 
-/// Pushes published artifacts with their bills of materials, provenance and records, side by side.
+/// Pushes published artifacts with their bills of materials, provenance and records, and with what the ledger says of the
+/// builds, side by side.
 ///
 /// What is pushed is what the records describe, and the records are those of the ledger's newest builds: what was changed
 /// since is refused, and the documents are made
@@ -166,7 +168,7 @@ fn pushable(
 /// The manifest of a published artifact, with its blobs and documents.
 fn part(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Part, PublishError> {
     let folder = &dist.join(artifact.as_str());
-    let record = newest_record(ledger, folder, artifact)?;
+    let (record, held) = newest_record(ledger, folder, artifact)?;
     let (manifest, blobs) = match &record.image {
         Some(image) => manifest_and_blobs(folder, &record, image)?,
         None => archive(folder, &record)?,
@@ -182,6 +184,11 @@ fn part(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Part, P
             _ => continue,
         };
         attached.push(Document::new(&file_name, bytes, artifact_type, &subject, record.epoch)?);
+    }
+    // Whoever changes this ledger afterwards cannot change what is stated there.
+    if let Held::Newest(number) = held {
+        let stated = ledger.head_at(artifact, number)?.to_json()?;
+        attached.push(Document::new(Heads::FILE, stated, LEDGER_HEAD, &subject, record.epoch)?);
     }
     Ok(Part { platform: None, media_type: MANIFEST_MEDIA_TYPE, manifest, blobs, documents: attached })
 }

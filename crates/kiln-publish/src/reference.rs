@@ -56,7 +56,7 @@ pub fn approve(
 
 /// The ledger of a workspace.
 pub(crate) fn ledger_of(environment: &Environment) -> Ledger {
-    Ledger::open(&environment.state.join("ledger"))
+    environment.ledger()
 }
 
 /// The build of the ledger that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous` or
@@ -122,12 +122,42 @@ pub(crate) fn build_of_ledger(environment: &Environment, text: &str) -> Result<N
     Ok(NamedBuild { number: Some(number), run, content, ..NamedBuild::recorded(record, label) })
 }
 
-/// Says which record describes a file, if any does.
-fn find_record(
+/// The build whose archive has this digest, if the ledger has one: of several builds of one artifact the newest, and an error where they
+/// are of several artifacts. Different records describe these bytes then, and what was chosen of them is said.
+pub(crate) fn build_of_archive(
     environment: &Environment,
-    file: &Path,
-    record: Option<&Path>,
-) -> Result<Option<(Record, String)>, PublishError> {
+    digest: Digest,
+    text: &str,
+) -> Result<Option<NamedBuild>, PublishError> {
+    let builds = builds_with(environment, digest)?;
+    let Some((newest, others)) = builds.split_first() else { return Ok(None) };
+    let named: Vec<String> = builds.iter().map(label_of).collect();
+    if others.iter().any(|build| build.artifact != newest.artifact) {
+        let reason = format!("its bytes are those of {}: name one of these", named.join(" and "));
+        return Err(PublishError::Reference { text: text.to_owned(), reason });
+    }
+    let record = ledger_of(environment).record(&newest.artifact, newest.number)?;
+    let label = match others.is_empty() {
+        true => text.to_owned(),
+        false => format!("{text} (as {}; its bytes are those of {}, too)", named[0], named[1..].join(" and ")),
+    };
+    Ok(Some(NamedBuild::recorded(record, label)))
+}
+
+/// What describes a file.
+enum Found {
+    /// The record that is given or lies beside it, and where that is.
+    Beside(Record, String),
+    /// The builds of the ledger whose archive it is.
+    InLedger(Vec<LedgerEntry>),
+}
+
+fn label_of(build: &LedgerEntry) -> String {
+    format!("{}@{}", build.artifact, build.number)
+}
+
+/// Says what describes a file.
+fn find_record(environment: &Environment, file: &Path, record: Option<&Path>) -> Result<Found, PublishError> {
     let digest = digest_of(file)?.0;
     let beside = record_beside(file);
     let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
@@ -137,9 +167,9 @@ fn find_record(
             reason: error.to_string(),
         })?;
         // The record beside a file says what that file should be, whatever else is known of these bytes.
-        return Ok(Some((found, candidate.display().to_string())));
+        return Ok(Found::Beside(found, candidate.display().to_string()));
     }
-    find_in_ledger(environment, digest)
+    Ok(Found::InLedger(builds_with(environment, digest)?))
 }
 
 /// The record beside a file; that of a file in a layout is beside the layout.
@@ -148,12 +178,10 @@ pub(crate) fn record_beside(file: &Path) -> PathBuf {
     inside.unwrap_or(file).with_file_name("record.json")
 }
 
-/// The newest build in the ledger with an archive of this digest.
-pub(crate) fn find_in_ledger(
-    environment: &Environment,
-    digest: Digest,
-) -> Result<Option<(Record, String)>, PublishError> {
+/// The builds in the ledger with an archive of this digest, one for each record, by artifact and the newest first.
+fn builds_with(environment: &Environment, digest: Digest) -> Result<Vec<LedgerEntry>, PublishError> {
     let ledger = ledger_of(environment);
+    let mut builds: Vec<LedgerEntry> = Vec::new();
     // A history that is broken keeps nobody from finding a file in another one.
     let mut broken = None;
     for artifact in ledger.artifacts()? {
@@ -164,14 +192,16 @@ pub(crate) fn find_in_ledger(
                 continue;
             }
         };
-        for entry in entries.into_iter().rev() {
-            if entry.archive == Some(digest) {
-                let label = format!("{artifact}@{}", entry.number);
-                return Ok(Some((ledger.record(&artifact, entry.number)?, label)));
+        for entry in entries.into_iter().rev().filter(|entry| entry.archive == Some(digest)) {
+            if builds.iter().all(|build| build.record != entry.record) {
+                builds.push(entry);
             }
         }
     }
-    broken.map_or(Ok(None), |error| Err(error.into()))
+    match broken {
+        Some(error) if builds.is_empty() => Err(error.into()),
+        _ => Ok(builds),
+    }
 }
 
 /// What the ledger of the workspace says of a record that a file was held against.
@@ -227,6 +257,8 @@ pub struct FileVerdict {
     pub ledger: LedgerVerdict,
     /// Paths that differ from the record's tree, at most twenty, with what is different.
     pub differences: Vec<String>,
+    /// Other builds of the ledger that have this archive under another record.
+    pub also: Vec<String>,
 }
 
 /// Holds a file against the record that is given or found: beside it, or in the ledger by digest.
@@ -248,12 +280,20 @@ pub fn verify_file(
         tree_equal: None,
         ledger: LedgerVerdict::NotChecked,
         differences: Vec::new(),
+        also: Vec::new(),
     };
     if record.is_none() && of_index(environment, file, &mut verdict)? {
         return Ok(verdict);
     }
     let given = record.map(Path::to_owned).unwrap_or_else(|| record_beside(file));
-    let Some((record, label)) = find_record(environment, file, record)? else { return Ok(verdict) };
+    let (record, label) = match find_record(environment, file, record)? {
+        Found::Beside(record, label) => (record, label),
+        Found::InLedger(builds) => {
+            let Some((newest, others)) = builds.split_first() else { return Ok(verdict) };
+            verdict.also = others.iter().map(label_of).collect();
+            (ledger_of(environment).record(&newest.artifact, newest.number)?, label_of(newest))
+        }
+    };
     verdict.ledger = in_ledger(environment, &record, &given)?;
     let documents = documents(&record)?;
     let document = file.file_name().and_then(|name| documents.get(name.to_str()?));
@@ -266,9 +306,7 @@ pub fn verify_file(
             verdict.differences = vec!["this document does not follow from the record".to_owned()];
         }
     } else if !verdict.bytes_equal && record.kind.is_image() {
-        if let Some((_, other)) = find_in_ledger(environment, digest)? {
-            verdict.differences.push(format!("these bytes are those of {other}"));
-        }
+        verdict.differences.extend(whose(environment, digest)?);
     } else if !verdict.bytes_equal {
         match tree_of_archive(file) {
             Ok(tree) => {
@@ -277,16 +315,20 @@ pub fn verify_file(
             }
             Err(error) => verdict.differences = vec![format!("it cannot be read as a zip: {error}")],
         }
-        if let Some((_, other)) = find_in_ledger(environment, digest)? {
-            verdict.differences.insert(0, format!("these bytes are those of {other}"));
-        }
+        verdict.differences.splice(0..0, whose(environment, digest)?);
     }
     verdict.record = Some(label);
     verdict.artifact = Some(record.artifact);
     Ok(verdict)
 }
 
-/// Holds a record against the ledger: what is published has to be the newest build; a copy elsewhere may be an older one, or
+/// A line for bytes that are those of other builds than the one asked about.
+fn whose(environment: &Environment, digest: Digest) -> Result<Option<String>, PublishError> {
+    let builds: Vec<String> = builds_with(environment, digest)?.iter().map(label_of).collect();
+    Ok((!builds.is_empty()).then(|| format!("these bytes are those of {}", builds.join(" and "))))
+}
+
+/// Holds a record against the ledger: what is published has to be the newest build that was published there; a copy elsewhere may be an older one, or
 /// come from elsewhere.
 fn in_ledger(environment: &Environment, record: &Record, file: &Path) -> Result<LedgerVerdict, PublishError> {
     let ledger = ledger_of(environment);
@@ -294,7 +336,7 @@ fn in_ledger(environment: &Environment, record: &Record, file: &Path) -> Result<
         Ok(bytes) => Digest::of(&bytes),
         Err(_) => Digest::of(&written(record.to_json())?),
     };
-    let newest = ledger.latest(&record.artifact)?;
+    let newest = ledger.published(&record.artifact)?;
     if is_in_dist(environment, file, &record.artifact)
         && let Some(newest) = newest
         && newest.record != found
@@ -328,7 +370,7 @@ fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -
     // An index follows from the records of its platforms, and these are what the ledger has.
     let ledger = ledger_of(environment);
     for one in &index.platforms {
-        let newest = ledger.latest(&one.artifact)?;
+        let newest = ledger.published(&one.artifact)?;
         if let Some(newest) = newest.filter(|_| is_in_dist(environment, &beside, &index.artifact)) {
             let (number, expected, found) = (newest.number, newest.record, one.record);
             verdict.ledger = LedgerVerdict::Build(number);

@@ -61,7 +61,7 @@ fn restore(
     artifact: &ArtifactName,
 ) -> Result<Option<String>, PublishError> {
     let folder = environment.dist.join(artifact.as_str());
-    let Ok(Some(newest)) = ledger.latest(artifact) else { return Ok(None) };
+    let Ok(Some(newest)) = ledger.published(artifact) else { return Ok(None) };
     let Ok(record) = ledger.record(artifact, newest.number) else {
         return match held(ledger, &folder, artifact) {
             Ok(_) => Ok(None),

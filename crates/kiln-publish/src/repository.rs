@@ -17,6 +17,8 @@ pub(crate) const IN_TOTO: &str = "application/vnd.in-toto+json";
 pub(crate) const RECORD: &str = "application/vnd.kiln.record.v1+json";
 /// The media type of what is published of an index.
 pub(crate) const INDEX_RECORD: &str = "application/vnd.kiln.index.v1+json";
+/// The media type of what is stated of the ledger that a build is in.
+pub(crate) const LEDGER_HEAD: &str = "application/vnd.kiln.ledger-head.v1+json";
 /// A repository of a registry.
 pub(crate) struct Repository {
     pub(crate) registry: Registry,

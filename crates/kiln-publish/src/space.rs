@@ -2,6 +2,7 @@
 
 use crate::PublishError;
 use kiln_image::Descriptor;
+use kiln_store::free_space;
 use std::path::Path;
 
 /// The most layers that a manifest may lead to: engines stack no more than 125 to 128.
@@ -35,13 +36,13 @@ pub(crate) fn room_for(
     what: &str,
 ) -> Result<(), PublishError> {
     let needed = sizes.fold(0_u64, u64::saturating_add).saturating_mul(copies);
-    let disk = rustix::fs::statvfs(into).map_err(std::io::Error::from)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if needed > free {
-        let (what, folder) = (what.to_owned(), into.display().to_string());
-        return Err(PublishError::NoSpace { what, folder, needed, free });
+    match free_space(into)? {
+        Some(free) if needed > free => {
+            let (what, folder) = (what.to_owned(), into.display().to_string());
+            Err(PublishError::NoSpace { what, folder, needed, free })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,56 +1,38 @@
 //! `kiln verify`: everything that is published, the index over it, and the ledger.
 
 use crate::PublishError;
-use crate::committed::{Committed, committed_heads};
+use crate::anchors::{Anchors, anchored};
 use crate::deployment::{Indexed, indexed};
 use crate::document::documents;
 use crate::held::{Held, held};
 use crate::published::{digest_of, published_record};
 use crate::published_index::checked_index;
 use crate::reference::ledger_of;
+use crate::row::{Row, State, in_workspace};
 use fs_err as fs;
-use kiln_invocation::Environment;
+use kiln_invocation::{Environment, blocking};
 use kiln_record::{ArtifactName, Digest, IndexRecord};
 use kiln_store::{HeadState, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// How something that was looked at is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// As it was built, published or entered.
-    Same,
-    /// Nothing is wrong with it, and there is something to know.
-    Noted,
-    /// It could not be held against anything.
-    NotChecked,
-    /// It is not what it should be.
-    Differs,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// What: a path, or an artifact's history.
-    pub subject: String,
-    /// How it is.
-    pub state: State,
-    /// What was looked at, or what is wrong with it.
-    pub lines: Vec<String>,
-}
-
-impl Row {
-    fn new(subject: impl Into<String>, state: State, line: impl Into<String>) -> Self {
-        Self { subject: subject.into(), state, lines: vec![line.into()] }
-    }
-}
-
-/// Looks at every folder of `dist/`, at its index, and at every entry and record of the ledger.
+/// Looks at every folder of `dist/`, at its index, and at every entry and record of the ledger; and holds the ledger against
+/// what is stated of it elsewhere.
 ///
 /// # Errors
-/// If a folder cannot be read. What is in it and is wrong is in the rows.
-pub fn verify_workspace(environment: &Environment) -> Result<Vec<Row>, PublishError> {
+/// If a folder cannot be read, or an anchor that was named. What is in it and is wrong is in the rows.
+pub async fn verify_workspace(
+    environment: &Environment,
+    anchors: &Anchors,
+) -> Result<Vec<Row>, PublishError> {
+    let (given, looked) = (environment.clone(), environment.ledger());
+    let mut rows = blocking(move || look(&given)).await?;
+    rows.extend(anchored(environment, &looked, anchors).await?);
+    Ok(rows)
+}
+
+fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
     let ledger = ledger_of(environment);
     let dist = &environment.dist;
     let mut rows = Vec::new();
@@ -206,7 +188,7 @@ fn index(dist: &Path, ledger: &Ledger, published: &BTreeMap<ArtifactName, Option
         match published.get(name) {
             None => wrong.push(format!("{name} is named, and dist/{name} is not there")),
             Some(Some(there)) if there == entry => {
-                let newest = ledger.latest(name).ok().flatten();
+                let newest = ledger.published(name).ok().flatten();
                 if let Some(newest) = newest.filter(|newest| newest.record != entry.of) {
                     wrong.push(format!(
                         "{name} is named with record {}, but build {} of the ledger has {}",
@@ -263,9 +245,6 @@ fn histories(
             Err(error) => Row::new(subject, State::Differs, error.to_string()),
         });
     }
-    if !artifacts.is_empty() {
-        rows.extend(commit(environment, ledger));
-    }
     for artifact in artifacts {
         let subject = format!("ledger of {artifact}");
         let mut survey = ledger.survey(&artifact)?;
@@ -301,30 +280,6 @@ fn histories(
         rows.push(Row { subject, state, lines });
     }
     Ok(rows)
-}
-
-/// The ledger against what the newest commit has of its heads; nothing where there is no repository.
-fn commit(environment: &Environment, ledger: &Ledger) -> Option<Row> {
-    let subject = format!("{} in HEAD", in_workspace(environment, &ledger.heads_path()));
-    match committed_heads(&environment.state) {
-        Committed::NoRepository => None,
-        Committed::Unknown(reason) => Some(Row::new(subject, State::NotChecked, reason)),
-        Committed::Heads(heads) => {
-            let departs = ledger.departs_from(&heads);
-            if departs.is_empty() {
-                let line = format!("the ledger continues it, for {} artifacts", heads.artifacts.len());
-                return Some(Row::new(subject, State::Same, line));
-            }
-            let line = |damage: &kiln_store::Damage| {
-                format!("{}: {}", in_workspace(environment, &damage.path), damage.reason)
-            };
-            Some(Row { subject, state: State::Differs, lines: departs.iter().map(line).collect() })
-        }
-    }
-}
-
-fn in_workspace(environment: &Environment, path: &Path) -> String {
-    path.strip_prefix(&environment.root).unwrap_or(path).display().to_string()
 }
 
 /// The names in a folder, sorted; none if it is not there.

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kiln_fixtures::{FUNCTION, Python, Sandbox};
+use kiln_invocation::Environment;
 use kiln_pack::{ZipWriter, compress};
 use kiln_publish::{
-    LedgerVerdict, PublishError, State, artifacts_with_history, described, documents, exported, history,
-    repair, resolve, settle_for_reading, verify_file, verify_workspace, write_index,
+    Anchors, LedgerVerdict, PublishError, Row, State, artifacts_with_history, described, documents, exported,
+    history, repair, resolve, settle_for_reading, verify_file, verify_workspace, write_index,
 };
 use kiln_record::{
     ArtifactKind, ComponentId, Digest, Ecosystem, Entry, FORMAT_VERSION, FileRecord, Mode, Record, Target,
@@ -196,9 +197,13 @@ fn rehash(sandbox: &Sandbox, text: &str) -> Record {
     record
 }
 
+async fn verified(environment: &Environment) -> Vec<Row> {
+    verify_workspace(environment, &Anchors::default()).await.unwrap()
+}
+
 /// What is wrong, and what it is wrong with.
-fn wrong(sandbox: &Sandbox) -> Vec<(String, String)> {
-    let rows = verify_workspace(&sandbox.environment()).unwrap();
+async fn wrong(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let rows = verified(&sandbox.environment()).await;
     let wrong = rows.into_iter().filter(|row| row.state == State::Differs);
     wrong.map(|row| (row.subject, row.lines.join("; "))).collect()
 }
@@ -209,7 +214,7 @@ async fn what_was_changed_so_that_all_of_it_fits_is_refused_by_the_ledger() {
     let environment = sandbox.environment();
     let built = publish(&sandbox, "one");
     settle_for_reading(&environment).unwrap();
-    assert_eq!(wrong(&sandbox), []);
+    assert_eq!(wrong(&sandbox).await, []);
     assert_eq!(exported(&environment, &[]).unwrap().len(), 1);
     let forged = rehash(&sandbox, "two");
     let digest = |record: &Record| Digest::of(&record.to_json().unwrap());
@@ -222,12 +227,12 @@ async fn what_was_changed_so_that_all_of_it_fits_is_refused_by_the_ledger() {
     let verdict = verify_file(&environment, &environment.dist.join("app/app.zip"), None).unwrap();
     assert_eq!(verdict.ledger, LedgerVerdict::Other { number: 1, expected, found });
     assert!(verdict.bytes_equal && !verdict.is_same());
-    let subjects: Vec<String> = wrong(&sandbox).into_iter().map(|(subject, _)| subject).collect();
+    let subjects: Vec<String> = wrong(&sandbox).await.into_iter().map(|(subject, _)| subject).collect();
     assert_eq!(subjects, ["dist/app", "dist/index.json"]);
     // Where there is no ledger it can only be said that nothing was held against it.
     fs_err::remove_dir_all(&environment.state).unwrap();
     assert_eq!(exported(&environment, &[]).unwrap().len(), 1);
-    let rows = verify_workspace(&environment).unwrap();
+    let rows = verified(&environment).await;
     let folder = rows.iter().find(|row| row.subject == "dist/app").unwrap();
     assert_eq!(folder.state, State::NotChecked);
 }
@@ -240,9 +245,9 @@ async fn a_kill_before_the_index_is_made_good_by_whoever_reads() {
     settle_for_reading(&environment).unwrap();
     // The next publication gets as far as its place, and not to the index.
     let second = publish(&sandbox, "two");
-    assert!(!wrong(&sandbox).is_empty());
+    assert!(!wrong(&sandbox).await.is_empty());
     settle_for_reading(&environment).unwrap();
-    assert_eq!(wrong(&sandbox), []);
+    assert_eq!(wrong(&sandbox).await, []);
     let index: serde_json::Value =
         serde_json::from_slice(&fs_err::read(environment.dist.join("index.json")).unwrap()).unwrap();
     assert_eq!(index["artifacts"]["app"]["tree"], second.tree.to_string());
@@ -274,14 +279,14 @@ async fn what_is_damaged_is_named_and_set_right_from_what_is_left() {
                 "garbage" => fs_err::write(&path, b"\x00nothing of ours").unwrap(),
                 _ => fs_err::remove_file(&path).unwrap(),
             }
-            let found = wrong(&sandbox);
+            let found = wrong(&sandbox).await;
             let name = path.file_name().unwrap().to_str().unwrap();
             let names = |(subject, lines): &(String, String)| subject.ends_with(name) || lines.contains(name);
             assert!(found.iter().any(names), "{told}: {found:?}");
             let lock = WorkspaceLock::try_acquire(&environment.state).unwrap().unwrap();
             let done = repair(&environment, &lock).unwrap();
             assert!(!done.is_empty(), "{told}");
-            assert_eq!(wrong(&sandbox), [], "{told}: {done:?}");
+            assert_eq!(wrong(&sandbox).await, [], "{told}: {done:?}");
             if !file.ends_with("entry.json") {
                 assert_eq!(fs_err::read(&path).unwrap(), before, "{told}");
             }

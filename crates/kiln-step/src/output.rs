@@ -7,10 +7,10 @@ use crate::StepError;
 use kiln_collect::{how_differ, link_stays_inside};
 use kiln_engine::GuestPath;
 use kiln_guest::Difference;
-use kiln_pack::{Limits, PackError, TarContent, read_tar};
+use kiln_pack::{Limits, PackError, TarContent, stream_tar};
 use kiln_plan::{StepOutput, StepSection};
-use kiln_record::{Digest, Entry, Mode, Tree, TreePath};
-use kiln_store::Store;
+use kiln_record::{Entry, Mode, Tree, TreePath};
+use kiln_store::{Batch, Spool, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,8 +18,8 @@ use std::fmt;
 /// What the folders of a step may hold. Whole build folders are read, of which little is taken.
 const LIMITS: Limits =
     Limits { max_members: 500_000, max_member_size: 1 << 30, max_total_size: 4 << 30, max_ratio: u64::MAX };
-/// As many bytes are stored at once.
-const BATCH: usize = 64 << 20;
+/// Files up to this size are looked into for what differs in them.
+const COMPARED: u64 = 64 << 20;
 
 /// A file of an output, under its path in the step's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +29,6 @@ pub(crate) struct MadeFile {
     pub(crate) entry: Entry,
     /// Whether the artifact takes it.
     pub(crate) shipped: bool,
-}
-
-/// An entry with its content.
-#[derive(Debug)]
-enum Found {
-    File { mode: Mode, content: Vec<u8> },
-    Symlink { target: String },
 }
 
 /// Why what a step left cannot be taken.
@@ -61,180 +54,187 @@ impl fmt::Display for Untaken {
     }
 }
 
-/// Everything that the outputs of a run hold, sorted.
-pub(crate) struct Outputs(BTreeMap<TreePath, (bool, Found)>);
-
-impl Outputs {
-    pub(crate) fn read(section: &StepSection, folders: &[(GuestPath, Vec<u8>)]) -> Result<Self, Untaken> {
-        let mut all = Self(BTreeMap::new());
-        let mut seen = vec![Seen::Nothing; section.outputs.len()];
-        for (folder, tar) in folders {
-            let each =
-                section.outputs.iter().enumerate().filter(|(_, output)| output.folder == folder.as_str());
-            let outputs: Vec<(usize, &StepOutput, &str)> = each
-                .map(|(index, output)| {
-                    let below = output.path.strip_prefix(folder.as_str()).unwrap_or_default();
-                    (index, output, below.trim_start_matches('/'))
-                })
-                .collect();
-            all.take(&outputs, tar, &mut seen)
-                .map_err(|error| Untaken::Unusable { folder: folder.to_string(), why: error.to_string() })?;
-        }
-        for (output, seen) in section.outputs.iter().zip(&seen) {
-            match seen {
-                Seen::Files => {}
-                Seen::Nothing => return Err(Untaken::NotMade(output.path.clone())),
-                Seen::Folder => return Err(Untaken::Empty(output.path.clone())),
+/// Takes what the outputs name out of the folders of a run, and puts its content into the store. Sorted by path.
+pub(crate) fn take(
+    section: &StepSection,
+    folders: &[(GuestPath, Spool)],
+    store: &Store,
+) -> Result<Result<Vec<MadeFile>, Untaken>, StepError> {
+    let mut taking = Taking {
+        batch: store.batch(),
+        files: BTreeMap::new(),
+        seen: vec![Seen::Nothing; section.outputs.len()],
+    };
+    for (folder, spool) in folders {
+        let each = section.outputs.iter().enumerate().filter(|(_, output)| output.folder == folder.as_str());
+        let outputs: Vec<Named<'_>> = each
+            .map(|(index, output)| {
+                let below = output.path.strip_prefix(folder.as_str()).unwrap_or_default();
+                Named { index, output, below: below.trim_start_matches('/') }
+            })
+            .collect();
+        match taking.folder(&outputs, spool) {
+            Ok(()) => {}
+            Err(Fault::Refused(error)) => {
+                return Ok(Err(Untaken::Unusable { folder: folder.to_string(), why: error.to_string() }));
             }
+            Err(Fault::Store(error)) => return Err(error.into()),
         }
-        Ok(all)
     }
+    for (output, seen) in section.outputs.iter().zip(&taking.seen) {
+        match seen {
+            Seen::Files => {}
+            Seen::Nothing => return Ok(Err(Untaken::NotMade(output.path.clone()))),
+            Seen::Folder => return Ok(Err(Untaken::Empty(output.path.clone()))),
+        }
+    }
+    taking.batch.commit()?;
+    let files = taking.files.into_iter();
+    Ok(Ok(files.map(|(path, (shipped, entry))| MadeFile { path, entry, shipped }).collect()))
+}
 
+/// An output, and where it is in its folder.
+struct Named<'a> {
+    index: usize,
+    output: &'a StepOutput,
+    below: &'a str,
+}
+
+/// Outputs on their way into the store.
+struct Taking {
+    batch: Batch,
+    files: BTreeMap<TreePath, (bool, Entry)>,
+    seen: Vec<Seen>,
+}
+
+/// Why taking ends early.
+enum Fault {
+    /// What the program left is no good.
+    Refused(PackError),
+    /// The store cannot take it.
+    Store(StoreError),
+}
+
+impl From<PackError> for Fault {
+    fn from(error: PackError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Taking {
     /// Takes what the outputs name out of one folder.
-    fn take(
-        &mut self,
-        outputs: &[(usize, &StepOutput, &str)],
-        tar: &[u8],
-        seen: &mut [Seen],
-    ) -> Result<(), PackError> {
+    fn folder(&mut self, outputs: &[Named<'_>], spool: &Spool) -> Result<(), Fault> {
         // A file that is taken may be another name of one that is not.
-        let mut linked: BTreeMap<TreePath, Option<(Mode, Vec<u8>)>> = BTreeMap::new();
-        read_tar(tar, &LIMITS, |item| {
+        let mut linked: BTreeMap<TreePath, Option<Entry>> = BTreeMap::new();
+        stream_tar(spool.reader()?, &LIMITS, |item| {
             if let TarContent::HardLink(first) = item.content {
                 linked.insert(first, None);
             }
             Ok::<(), PackError>(())
         })?;
-        read_tar(tar, &LIMITS, |item| {
-            let found = match item.content {
+        stream_tar(spool.reader()?, &LIMITS, |item| {
+            let path = item.path;
+            let named = outputs.iter().find(|named| path.is_within(named.below) || named.below.is_empty());
+            let entry = match item.content {
                 TarContent::Folder => {
-                    for (index, _, below) in outputs {
-                        if item.path.as_str() == *below {
-                            seen[*index] = seen[*index].max(Seen::Folder);
-                        }
+                    for named in outputs.iter().filter(|named| path.as_str() == named.below) {
+                        self.seen[named.index] = self.seen[named.index].max(Seen::Folder);
                     }
                     return Ok(());
                 }
                 TarContent::File(content) => {
-                    let mode = Mode::from_bits(item.mode);
-                    if let Some(kept) = linked.get_mut(&item.path) {
-                        *kept = Some((mode, content.clone()));
+                    let kept = linked.get_mut(&path);
+                    if named.is_none() && kept.is_none() {
+                        return Ok(());
                     }
-                    Found::File { mode, content }
+                    let (digest, size) = self.batch.put_from(content)?;
+                    let entry = Entry::File { digest, size, mode: Mode::from_bits(item.mode) };
+                    if let Some(kept) = kept {
+                        *kept = Some(entry.clone());
+                    }
+                    entry
                 }
-                TarContent::Symlink(target) => Found::Symlink { target },
+                TarContent::Symlink(target) => Entry::Symlink { target },
                 TarContent::HardLink(first) => match linked.get(&first) {
-                    Some(Some((mode, content))) => Found::File { mode: *mode, content: content.clone() },
-                    _ => return Err(refused(&item.path, "it is a link to what is not there")),
+                    Some(Some(entry)) => entry.clone(),
+                    _ => return Err(refused(&path, "it is a link to what is not there").into()),
                 },
             };
-            let Some((index, output, below)) =
-                outputs.iter().find(|(_, _, below)| item.path.is_within(below) || below.is_empty())
-            else {
-                return Ok(());
-            };
-            let inside = match item.path.as_str().strip_prefix(below).map(|rest| rest.trim_start_matches('/'))
-            {
-                Some("") | None => {
-                    if matches!(found, Found::Symlink { .. }) {
-                        return Err(refused(&item.path, "an output is a file or a folder, and it is a link"));
-                    }
-                    item.path.file_name()
-                }
-                Some(rest) => rest,
-            };
-            if let Found::Symlink { target } = &found {
-                link_stays_inside(inside, target).map_err(|_| {
-                    refused(&item.path, &format!("it is a link out of the output, to {target}"))
-                })?;
+            match named {
+                Some(named) => self.entry(named, &path, entry),
+                None => Ok(()),
             }
-            seen[*index] = Seen::Files;
-            let inside = TreePath::new(inside)?;
-            let path = match output.into.as_deref() {
-                None | Some(".") => inside,
-                Some(into) => inside.below(into)?,
-            };
-            if self.0.contains_key(&path) {
-                return Err(refused(&item.path, &format!("another output has `{path}` already")));
-            }
-            self.0.insert(path, (output.into.is_some(), found));
-            Ok(())
         })
     }
 
-    /// Puts the content into the store.
-    pub(crate) fn store(self, store: &Store) -> Result<Vec<MadeFile>, StepError> {
-        let mut files = Vec::new();
-        let mut batch: Vec<(TreePath, bool, Mode, Vec<u8>)> = Vec::new();
-        let mut pending = 0;
-        let flush = |batch: &mut Vec<(TreePath, bool, Mode, Vec<u8>)>, files: &mut Vec<MadeFile>| {
-            let contents: Vec<&Vec<u8>> = batch.iter().map(|(.., content)| content).collect();
-            let digests = store.put_all(&contents)?;
-            for ((path, shipped, mode, content), digest) in batch.drain(..).zip(digests) {
-                let entry = Entry::File { digest, size: content.len() as u64, mode };
-                files.push(MadeFile { path, entry, shipped });
+    /// Takes one file or link of an output.
+    fn entry(&mut self, named: &Named<'_>, path: &TreePath, entry: Entry) -> Result<(), Fault> {
+        let rest = path.as_str().strip_prefix(named.below).map(|rest| rest.trim_start_matches('/'));
+        let inside = match rest {
+            Some("") | None => {
+                if matches!(entry, Entry::Symlink { .. }) {
+                    return Err(refused(path, "an output is a file or a folder, and it is a link").into());
+                }
+                path.file_name()
             }
-            Ok::<(), StepError>(())
+            Some(rest) => rest,
         };
-        for (path, (shipped, found)) in self.0 {
-            match found {
-                Found::Symlink { target } => {
-                    files.push(MadeFile { path, entry: Entry::Symlink { target }, shipped });
-                }
-                Found::File { mode, content } => {
-                    pending += content.len();
-                    batch.push((path, shipped, mode, content));
-                }
-            }
-            if pending > BATCH {
-                pending = 0;
-                flush(&mut batch, &mut files)?;
-            }
+        if let Entry::Symlink { target } = &entry {
+            link_stays_inside(inside, target)
+                .map_err(|_| refused(path, &format!("it is a link out of the output, to {target}")))?;
         }
-        flush(&mut batch, &mut files)?;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
-    }
-
-    /// What differs from the files of an earlier run, whose content is in the store.
-    pub(crate) fn difference(
-        &self,
-        store: &Store,
-        first: &[MadeFile],
-    ) -> Result<Option<Difference>, StepError> {
-        let before: BTreeMap<&TreePath, &Entry> =
-            first.iter().map(|file| (&file.path, &file.entry)).collect();
-        let now: BTreeMap<&TreePath, Entry> =
-            self.0.iter().map(|(path, (_, found))| (path, found.entry())).collect();
-        let paths: BTreeSet<&TreePath> = before.keys().chain(now.keys()).copied().collect();
-        let differing: Vec<&TreePath> =
-            paths.into_iter().filter(|path| before.get(path).copied() != now.get(path)).collect();
-        let Some(path) = differing.first() else { return Ok(None) };
-        let how = match (before.get(path), self.0.get(*path).map(|(_, found)| found)) {
-            (Some(_), None) => "only the first run made it".to_owned(),
-            (None, _) => "only the second run made it".to_owned(),
-            (Some(Entry::File { digest, mode, .. }), Some(Found::File { mode: other, content })) => {
-                if *digest == Digest::of(content) {
-                    format!("it has mode {mode} once and {other} once")
-                } else {
-                    how_differ(&store.read_blob(digest)?, content)
-                }
-            }
-            (Some(_), Some(_)) => "it is a link, or leads elsewhere, in one of them".to_owned(),
+        self.seen[named.index] = Seen::Files;
+        let inside = TreePath::new(inside).map_err(PackError::from)?;
+        let made = match named.output.into.as_deref() {
+            None | Some(".") => inside,
+            Some(into) => inside.below(into).map_err(PackError::from)?,
         };
-        Ok(Some(Difference { path: path.to_string(), how, files: differing.len() }))
+        if self.files.contains_key(&made) {
+            return Err(refused(path, &format!("another output has `{made}` already")).into());
+        }
+        self.files.insert(made, (named.output.into.is_some(), entry));
+        Ok(())
     }
 }
 
-impl Found {
-    fn entry(&self) -> Entry {
-        match self {
-            Self::File { mode, content } => {
-                Entry::File { digest: Digest::of(content), size: content.len() as u64, mode: *mode }
-            }
-            Self::Symlink { target } => Entry::Symlink { target: target.clone() },
+/// What differs between the files of two runs, whose content is in the store.
+pub(crate) fn difference(
+    store: &Store,
+    first: &[MadeFile],
+    second: &[MadeFile],
+) -> Result<Option<Difference>, StepError> {
+    let by_path = |files: &[MadeFile]| -> BTreeMap<TreePath, Entry> {
+        files.iter().map(|file| (file.path.clone(), file.entry.clone())).collect()
+    };
+    let (before, now) = (by_path(first), by_path(second));
+    let paths: BTreeSet<&TreePath> = before.keys().chain(now.keys()).collect();
+    let differing: Vec<&TreePath> =
+        paths.into_iter().filter(|path| before.get(path) != now.get(path)).collect();
+    let Some(path) = differing.first() else { return Ok(None) };
+    let how = match (before.get(path), now.get(path)) {
+        (Some(_), None) => "only the first run made it".to_owned(),
+        (None, _) => "only the second run made it".to_owned(),
+        (Some(Entry::File { digest: a, mode, .. }), Some(Entry::File { digest: b, mode: other, .. }))
+            if a == b =>
+        {
+            format!("it has mode {mode} once and {other} once")
         }
-    }
+        (Some(Entry::File { digest: a, size, .. }), Some(Entry::File { digest: b, size: other, .. })) => {
+            match (*size).max(*other) {
+                0..=COMPARED => how_differ(&store.read_blob(a)?, &store.read_blob(b)?),
+                _ if size == other => format!("its {size} bytes are not the same"),
+                _ => format!("it has {size} bytes once and {other} bytes once"),
+            }
+        }
+        (Some(_), Some(_)) => "it is a link, or leads elsewhere, in one of them".to_owned(),
+    };
+    Ok(Some(Difference { path: path.to_string(), how, files: differing.len() }))
 }
 
 /// What was seen at the path of an output.
@@ -258,7 +258,8 @@ pub(crate) fn tree(files: &[MadeFile], only_shipped: bool) -> Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
+    use kiln_record::Digest;
+    use std::io::{self, Write as _};
     use tar::{Builder, EntryType, Header};
 
     /// An entry of a tar: path, kind, mode, and content or target.
@@ -306,12 +307,17 @@ mod tests {
             reproducible: kiln_plan::Reproducible::Check,
             spans: kiln_plan::StepSpans::default(),
         };
-        let folders = [(GuestPath::new("/out").unwrap(), archive.into_inner().unwrap())];
-        let all = Outputs::read(&section, &folders)?.0;
-        Ok(all
-            .into_iter()
-            .map(|(path, (shipped, found))| (path.to_string(), shipped, found.entry()))
-            .collect())
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let spool = store.spool().unwrap();
+        spool.writer().unwrap().write_all(&archive.into_inner().unwrap()).unwrap();
+        let taken = take(&section, &[(GuestPath::new("/out").unwrap(), spool)], &store).unwrap()?;
+        let stored = |entry: &Entry| match entry {
+            Entry::File { digest, .. } => store.contains(digest),
+            Entry::Symlink { .. } => true,
+        };
+        assert!(taken.iter().all(|file| stored(&file.entry)), "{taken:?}");
+        Ok(taken.into_iter().map(|file| (file.path.to_string(), file.shipped, file.entry)).collect())
     }
 
     fn file(text: &str, mode: Mode) -> Entry {
@@ -358,5 +364,30 @@ mod tests {
         let two = &[("/out/x", Some("d")), ("/out/y", Some("d"))];
         let items = [("x/f", Regular, 0o644, "1"), ("y/f", Regular, 0o644, "2")];
         assert!(told(two, &items).contains("another output has `d/f` already"));
+    }
+
+    #[test]
+    fn what_differs_between_two_runs_is_told_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let run = |files: &[(&str, &str)]| -> Vec<MadeFile> {
+            let made = files.iter().map(|(path, text)| MadeFile {
+                path: TreePath::new(path).unwrap(),
+                entry: Entry::File {
+                    digest: store.put(text.as_bytes()).unwrap(),
+                    size: text.len() as u64,
+                    mode: Mode::Plain,
+                },
+                shipped: true,
+            });
+            made.collect()
+        };
+        let first = run(&[("a", "1\n"), ("b", "2\n")]);
+        assert_eq!(difference(&store, &first, &first).unwrap(), None);
+        let told = |second: &[(&str, &str)]| difference(&store, &first, &run(second)).unwrap().unwrap();
+        let other = told(&[("a", "1\n"), ("b", "3\n"), ("c", "4\n")]);
+        assert_eq!((other.path.as_str(), other.files), ("b", 2));
+        assert!(other.how.contains("line 1 is `2` and then `3`"), "{}", other.how);
+        assert!(told(&[("b", "2\n")]).how.contains("only the first"));
     }
 }

@@ -1,8 +1,8 @@
 //! Running a step once or twice.
 
 use crate::job::{Content, Given, Job, Remembered};
-use crate::output::{Outputs, Untaken};
-use crate::{StepError, crates};
+use crate::output::{MadeFile, Untaken};
+use crate::{StepError, crates, output};
 use kiln_audit::format_size;
 use kiln_collect::CollectError;
 use kiln_engine::InputTree;
@@ -47,6 +47,9 @@ impl fmt::Display for Reason {
                 Ending::OutputTooLarge { what, limit } => {
                     write!(f, "wrote more than {limit} bytes of {what}")
                 }
+                Ending::TooManyFiles { limit } => {
+                    write!(f, "left more than {limit} files, folders and links")
+                }
                 Ending::Exit(code) => write!(f, "failed with exit code {code}"),
             },
         }
@@ -67,14 +70,12 @@ pub(crate) async fn make(bases: &Bases, job: &Job<'_>) -> Result<Remembered, Ste
         }
     }
     let _turn = bases.run().reading_turn().await?;
-    let outputs = once(bases, job, false).await?;
-    let store = bases.store().clone();
-    let files = blocking(move || outputs.store(&store)).await?;
+    let files = once(bases, job, false).await?;
     let mut difference = None;
     if job.section.reproducible == Reproducible::Check {
         let second = again(once(bases, job, true)).await?;
         let (store, first) = (bases.store().clone(), files.clone());
-        difference = blocking(move || second.difference(&store, &first)).await?;
+        difference = blocking(move || output::difference(&store, &first, &second)).await?;
     }
     Ok(Remembered { files, difference })
 }
@@ -83,7 +84,8 @@ fn base_of<'j>(job: &Job<'j>) -> &'j PinnedBase {
     &job.plan.steps[job.index].base
 }
 
-async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, StepError> {
+/// What one run made; its content is in the store.
+async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Vec<MadeFile>, StepError> {
     let (section, artifact) = (job.section, &job.plan.manifest.name);
     bases.run().tell(Event::Step { artifact: artifact.clone(), step: section.name.clone(), again });
     let mut inputs = Vec::new();
@@ -96,7 +98,7 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, Step
         .environment(job.env.clone())
         .working_dir(section.working_dir.as_str())
         .inputs(inputs)
-        .outputs(folders.into_iter().map(guest).collect::<Result<Vec<_>, _>>()?)
+        .outputs(bases.store(), folders.into_iter().map(guest).collect::<Result<Vec<_>, _>>()?)?
         .scratch(vec![guest(STEP_SCRATCH)?])
         .memory(section.memory)
         .processes(PIDS)
@@ -109,10 +111,10 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Outputs, Step
         let (program, memory) = (section.argv[0].clone(), section.memory);
         return Err(failed(job, &Reason::Ended { ending: ran.ending, program, memory }, &ran.log));
     }
-    let section = section.clone();
+    let (section, store) = (section.clone(), bases.store().clone());
     let (folders, log) = (ran.outputs, ran.log);
-    let outputs = blocking::<_, StepError>(move || Ok(Outputs::read(&section, &folders))).await?;
-    outputs.map_err(|untaken| failed(job, &Reason::Untaken(untaken), &log))
+    let files = blocking(move || output::take(&section, &folders, &store)).await?;
+    files.map_err(|untaken| failed(job, &Reason::Untaken(untaken), &log))
 }
 
 fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> StepError {

@@ -13,6 +13,9 @@ pub(crate) const FILE_MODE: u32 = 0o644;
 /// Permission bits of every folder meant for others, whatever the umask.
 pub(crate) const FOLDER_MODE: u32 = 0o755;
 
+/// Permission bits of a file that only this run reads.
+pub(crate) const PRIVATE_FILE: u32 = 0o600;
+
 /// Permission bits of a folder that kiln makes for itself: what a private index served is nobody else's.
 pub(crate) const PRIVATE_MODE: u32 = 0o700;
 

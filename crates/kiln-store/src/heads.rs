@@ -77,9 +77,16 @@ impl Heads {
         Ok(heads)
     }
 
+    /// Its one form as JSON.
+    ///
+    /// # Errors
+    /// [`StoreError::Serialize`].
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        canonical_json(self)
+            .map_err(|source| StoreError::Serialize { what: "the ledger's heads".to_owned(), source })
+    }
+
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let json = canonical_json(self)
-            .map_err(|source| StoreError::Serialize { what: "the ledger's heads".to_owned(), source })?;
-        write_atomically(path, &json)
+        write_atomically(path, &self.to_json()?)
     }
 }

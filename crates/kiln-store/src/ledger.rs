@@ -63,19 +63,31 @@ pub struct LedgerEntry {
     /// The commit that it was built of. Absent where an older kiln entered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceLink>,
+    /// The folder that it was published in, relative to the workspace; the workspace's `dist` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_in: Option<String>,
 }
 
 /// The history of all artifacts of a workspace.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     root: PathBuf,
+    /// As [`LedgerEntry::published_in`] calls the folder that builds are published in now.
+    folder: Option<String>,
 }
 
 impl Ledger {
     /// Names the ledger's folder. It need not exist: it is made by the first append.
     #[must_use]
     pub fn open(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), folder: None }
+    }
+
+    /// The same ledger for builds that are published in another folder than the workspace's `dist`, named as
+    /// [`LedgerEntry::published_in`] is.
+    #[must_use]
+    pub fn publishing_in(self, folder: Option<String>) -> Self {
+        Self { folder, ..self }
     }
 
     /// The ledger's folder.
@@ -128,6 +140,7 @@ impl Ledger {
                 unpacked_size: record.unpacked_size,
                 image_unpacked_size: record.image.as_ref().map(|image| image.unpacked_size),
                 source: source.clone(),
+                published_in: self.folder.clone(),
             };
             let entry_json = canonical_json(&entry).map_err(|source| StoreError::Serialize {
                 what: format!("an entry of {artifact}"),
@@ -218,6 +231,37 @@ impl Ledger {
     /// [`StoreError::LedgerBroken`] if it cannot be read.
     pub fn at(&self, artifact: &ArtifactName, number: u64) -> Result<Option<LedgerEntry>> {
         Ok(self.place(artifact, number)?.0.entry())
+    }
+
+    /// The newest entry among those that were published in the folder of this ledger: the build that is to be found there. Where
+    /// none was, the newest of all: what is there is a copy. None if the one looked for may be among the lost.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if an entry cannot be read.
+    pub fn published(&self, artifact: &ArtifactName) -> Result<Option<LedgerEntry>> {
+        for number in self.numbers(artifact)?.into_iter().rev() {
+            match self.place(artifact, number)?.0 {
+                Place::Entry(entry) if self.is_here(&entry) => return Ok(Some(entry)),
+                Place::Entry(_) => {}
+                Place::Lost(_) => return Ok(None),
+            }
+        }
+        self.latest(artifact)
+    }
+
+    /// Whether a build was published in the folder of this ledger.
+    #[must_use]
+    pub fn is_here(&self, entry: &LedgerEntry) -> bool {
+        entry.published_in == self.folder
+    }
+
+    /// What would be stated of an artifact if a build were its newest.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerBroken`] if the entry cannot be read.
+    pub fn head_at(&self, artifact: &ArtifactName, number: u64) -> Result<Heads> {
+        let head = Head { number, entry: self.place(artifact, number)?.1.digest };
+        Ok(Heads { format: Heads::FORMAT, artifacts: BTreeMap::from([(artifact.clone(), head)]) })
     }
 
     /// The number of the newest build of an artifact, whatever is left of it.

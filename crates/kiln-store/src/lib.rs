@@ -19,6 +19,7 @@ mod room;
 mod run_details;
 mod run_folder;
 mod source_link;
+mod spool;
 mod stat_cache;
 mod store;
 mod survey;
@@ -36,8 +37,9 @@ pub use publication::{Publication, Sealed, Settled, is_unsettled, settle};
 pub use room::{free_space, has_room};
 pub use run_details::{EventMeasure, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure};
 pub use source_link::{SourceCommit, SourceLink};
+pub use spool::{Spool, SpoolReader};
 pub use stat_cache::StatCache;
-pub use store::{BlobWriter, STORE_FORMAT, Store, TemporaryFolder};
+pub use store::{Batch, BlobWriter, STORE_FORMAT, Store, TemporaryFolder};
 pub use survey::{Damage, Survey};
 pub use workspace_lock::WorkspaceLock;
 

@@ -315,7 +315,7 @@ pub fn settle(dist: &Path, ledger: &Ledger) -> Result<Settled> {
 
 /// Whether a staged folder is complete and the newest build that the ledger has, while another one is published.
 fn is_newest(staging: &Path, artifact: &ArtifactName, ledger: &Ledger) -> Result<bool> {
-    let Some(newest) = ledger.latest(artifact).ok().flatten() else { return Ok(false) };
+    let Some(newest) = ledger.published(artifact).ok().flatten() else { return Ok(false) };
     let record = staging.join("record.json");
     Ok(record.is_file() && digest_of(&record)? == newest.record && is_complete(staging)?)
 }

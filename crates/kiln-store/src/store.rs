@@ -2,12 +2,13 @@
 
 use crate::atomic::{Unfinished, at, create_private, names_in, read_bounded, sync_folder, write_synced};
 use crate::run_folder::{self, RunFolder};
+use crate::spool::Spool;
 use crate::verified::{Look, Verified};
 use crate::{Result, StoreError};
 use fs_err as fs;
 use kiln_record::{Digest, HashingWriter, excerpt};
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub const STORE_FORMAT: &str = "kiln-store 1";
 
 /// Permission bits of a blob: its content is its name, so nothing may write to it.
 const BLOB_MODE: u32 = 0o444;
+/// What is read at once of a blob whose length is not known.
+const PIECE: u64 = 1 << 20;
 
 /// The kinds of cached values that tell what is in inputs with known digests: the same whoever asks, and no result of a
 /// build. A kind that is not listed is made anew by whoever wants all made anew.
@@ -220,33 +223,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`]. Some of the files may be in the store by then, each of them whole.
     pub fn put_all<B: AsRef<[u8]>>(&self, files: &[B]) -> Result<Vec<Digest>> {
-        let mut digests = Vec::with_capacity(files.len());
-        // Sorted, and each digest once.
-        let mut unnamed = BTreeMap::new();
-        let mut run = None;
-        for bytes in files {
-            let digest = Digest::of(bytes.as_ref());
-            digests.push(digest);
-            if unnamed.contains_key(&digest) || self.contains(&digest) {
-                continue;
-            }
-            let (folder, path) = self.temporary_path()?;
-            run = Some(folder);
-            let unfinished = Unfinished(path);
-            let mut file = crate::atomic::create_new(&unfinished.0)?;
-            file.write_all(bytes.as_ref())?;
-            file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
-            unnamed.insert(digest, (unfinished, bytes.as_ref().len() as u64));
-        }
-        if !unnamed.is_empty() {
-            sync_file_system(&self.inner.root)?;
-        }
-        for (digest, (unfinished, size)) in unnamed {
-            give_name(&unfinished, &self.path_of(&digest))?;
-            self.inner.verified.trust(digest, size);
-        }
-        drop(run);
+        let mut batch = self.batch();
+        let digests = files.iter().map(|bytes| batch.put(bytes.as_ref())).collect::<Result<_>>()?;
+        batch.commit()?;
         Ok(digests)
+    }
+
+    /// Begins a number of blobs that are waited for together.
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        Batch { store: self.clone(), run: None, unnamed: BTreeMap::new() }
+    }
+
+    /// A file without a name, for what is written and then read, once or more often. It is gone with the value, however
+    /// the run ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn spool(&self) -> Result<Spool> {
+        let (_run, path) = self.temporary_path()?;
+        Spool::create(&path)
     }
 
     /// Starts a blob whose digest may not be known yet.
@@ -376,6 +372,86 @@ impl Write for BlobWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+}
+
+/// Blobs on their way into a store; see [`Store::batch`]. They are in it once [`Batch::commit`] is done. Dropped before, it
+/// leaves nothing.
+#[derive(Debug)]
+pub struct Batch {
+    store: Store,
+    // Keeps the run's folder alive if the store is dropped first.
+    run: Option<Arc<RunFolder>>,
+    /// Sorted, and each digest once.
+    unnamed: BTreeMap<Digest, (Unfinished, u64)>,
+}
+
+impl Batch {
+    /// Adds bytes. Bytes that are there already are not written again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        if !self.has(&digest) {
+            let (unfinished, mut file) = self.begin()?;
+            file.write_all(bytes)?;
+            self.end(digest, (unfinished, bytes.len() as u64), &file)?;
+        }
+        Ok(digest)
+    }
+
+    /// Adds what a reader gives, and says how long it is. Only a piece of it is in memory at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], also if it is the reader that fails.
+    pub fn put_from(&mut self, reader: &mut impl Read) -> Result<(Digest, u64)> {
+        let mut first = Vec::new();
+        reader.by_ref().take(PIECE).read_to_end(&mut first)?;
+        if (first.len() as u64) < PIECE {
+            return Ok((self.put(&first)?, first.len() as u64));
+        }
+        let (unfinished, file) = self.begin()?;
+        let mut sink = HashingWriter::new(BufWriter::with_capacity(64 * 1024, file));
+        io::copy(&mut first.as_slice().chain(reader), &mut sink)?;
+        let (buffer, digest, size) = sink.finish();
+        let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        if !self.has(&digest) {
+            self.end(digest, (unfinished, size), &file)?;
+        }
+        Ok((digest, size))
+    }
+
+    /// Waits for the disk, and gives each blob its name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]. Some of the blobs may be in the store by then, each of them whole.
+    pub fn commit(self) -> Result<()> {
+        if !self.unnamed.is_empty() {
+            sync_file_system(self.store.root())?;
+        }
+        for (digest, (unfinished, size)) in self.unnamed {
+            give_name(&unfinished, &self.store.path_of(&digest))?;
+            self.store.inner.verified.trust(digest, size);
+        }
+        Ok(())
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        self.unnamed.contains_key(digest) || self.store.contains(digest)
+    }
+
+    fn begin(&mut self) -> Result<(Unfinished, fs::File)> {
+        let (folder, path) = self.store.temporary_path()?;
+        self.run = Some(folder);
+        let file = crate::atomic::create_new(&path)?;
+        Ok((Unfinished(path), file))
+    }
+
+    fn end(&mut self, digest: Digest, written: (Unfinished, u64), file: &fs::File) -> Result<()> {
+        file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
+        self.unnamed.insert(digest, written);
+        Ok(())
     }
 }
 

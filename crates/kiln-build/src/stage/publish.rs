@@ -117,8 +117,8 @@ fn publish(
     Ok(Standing { entry, record, files })
 }
 
-/// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result is
-/// no new build.
+/// Enters a build in the ledger, unless it is the newest one there already: what is built again with the same result, to be
+/// published where it was, is no new build.
 fn enter(
     run: &Run,
     record: &Record,
@@ -127,7 +127,7 @@ fn enter(
 ) -> Result<LedgerEntry, BuildError> {
     let ledger = run.ledger();
     match ledger.latest(&record.artifact)? {
-        Some(latest) if Some(&latest.record) == digest => Ok(latest),
+        Some(latest) if Some(&latest.record) == digest && ledger.is_here(&latest) => Ok(latest),
         _ => Ok(ledger.append(&record.artifact, record, run.now(), Some(source))?),
     }
 }

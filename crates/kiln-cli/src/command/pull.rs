@@ -44,6 +44,12 @@ fn print(pulled: &Pulled, printer: Printer) {
             path.display()
         ));
     }
+    for departure in &pulled.departures {
+        printer.problem(&format!(
+            "{}: the ledger of this workspace is not what it was when this was pushed: {departure}",
+            printer.on_stderr(Style::Warn, "warning"),
+        ));
+    }
     for contested in &pulled.contested {
         printer.problem(&format!(
             "{}: {}: it is described by different records, and nothing says which of them is true: {}",
@@ -63,6 +69,8 @@ pub(crate) struct Document<'a> {
     files: Vec<FileRow>,
     /// What is described by records that differ: none of them is to be believed before it was compared.
     contested: Vec<&'a str>,
+    /// Where the ledger of this workspace is not what it was when this was pushed.
+    departures: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -87,6 +95,7 @@ impl<'a> Document<'a> {
                     described: !pulled.foreign.contains(path),
                 })
                 .collect(),
+            departures: &pulled.departures,
             contested: pulled.contested.iter().map(|contested| contested.reference.as_str()).collect(),
         }
     }

@@ -7,7 +7,7 @@ use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
-use kiln_publish::{FileVerdict, LedgerVerdict, settle_for_reading, verify_file};
+use kiln_publish::{Anchors, FileVerdict, LedgerVerdict, settle_for_reading, verify_file};
 use kiln_record::{Exit, Level, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use serde::Serialize;
@@ -18,7 +18,12 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
         return cross_check::run(settings, build, printer);
     }
     if command.files.is_empty() {
-        return verify_workspace::run(settings, command.repair, printer);
+        let anchors = Anchors {
+            heads: command.heads.clone(),
+            registry: command.registry.clone(),
+            plain_http: command.plain_http,
+        };
+        return verify_workspace::run(settings, command.repair, anchors, printer);
     }
     settle_for_reading(&settings.environment)?;
     let mut verdicts = Vec::new();
@@ -167,6 +172,10 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
         }
         LedgerVerdict::NotChecked => String::new(),
     });
+    if !verdict.also.is_empty() {
+        let others = verdict.also.join(" and ");
+        text.push_str(&format!("  {others} has these bytes, too, under another record\n"));
+    }
     for difference in &verdict.differences {
         text.push_str(&format!("  {difference}\n"));
     }
@@ -189,6 +198,8 @@ pub(crate) struct Row<'a> {
     /// The build of the ledger that has the record, or the newest one if that is another.
     build: Option<u64>,
     differences: &'a [String],
+    /// Other builds of the ledger that have these bytes, under other records.
+    also: &'a [String],
 }
 
 impl<'a> Row<'a> {
@@ -210,6 +221,7 @@ impl<'a> Row<'a> {
             bytes_equal: verdict.bytes_equal,
             tree_equal: verdict.tree_equal,
             differences: &verdict.differences,
+            also: &verdict.also,
         }
     }
 }

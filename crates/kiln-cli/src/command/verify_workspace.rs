@@ -5,13 +5,19 @@ use crate::failure::Failure;
 use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_publish::{Row, State, repair, settle_for_reading, verify_workspace};
+use crate::signals;
+use kiln_publish::{Anchors, Row, State, repair, settle_for_reading, verify_workspace};
 use kiln_record::{Exit, Level, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use kiln_store::WorkspaceLock;
 use serde::Serialize;
 
-pub(crate) fn run(settings: &Settings, repairs: bool, printer: Printer) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    settings: &Settings,
+    repairs: bool,
+    anchors: Anchors,
+    printer: Printer,
+) -> Result<Exit, Failure> {
     let environment = &settings.environment;
     let mut done = Vec::new();
     if repairs {
@@ -25,7 +31,8 @@ pub(crate) fn run(settings: &Settings, repairs: bool, printer: Printer) -> Resul
             ));
         }
     }
-    let rows = verify_workspace(environment)?;
+    let given = environment.clone();
+    let rows = signals::run(|_| Box::pin(async move { verify_workspace(&given, &anchors).await }))?;
     if settings.format == Format::Json {
         let looked = rows.iter().map(|row| Looked {
             subject: &row.subject,

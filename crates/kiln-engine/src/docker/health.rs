@@ -22,7 +22,7 @@ impl Docker {
         test: HealthTest,
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<Watched, EngineError> {
-        let (mut job, inputs) = self.job(spec).await?;
+        let (mut job, inputs, _) = self.job(spec).await?;
         job.health = Some(config(&test));
         let (container, loader) = self.prepare(&job, inputs).await?;
         let result = self.follow_health(container.name(), &job, &on_line).await;

@@ -11,8 +11,9 @@ use super::container::Container;
 use super::{Docker, status};
 use crate::archive::{stream_of_writer, write_inputs};
 use crate::lines::Capture;
+use crate::measured::{Measured, too_large};
 use crate::run::{Surroundings, User};
-use crate::{EngineError, GuestPath, InputTree, Limits, Line, RunOutcome, RunSpec, Stream};
+use crate::{EngineError, GuestPath, InputTree, Limits, Line, OutputFolder, RunOutcome, RunSpec, Stream};
 use bollard::container::LogOutput;
 use bollard::errors::Error as BollardError;
 use bollard::models::{
@@ -25,6 +26,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -62,8 +64,8 @@ impl Docker {
         spec: RunSpec,
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<RunOutcome, EngineError> {
-        let (job, inputs) = self.job(spec).await?;
-        match self.prepare_and_follow(&job, inputs, &on_line).await {
+        let (job, inputs, outputs) = self.job(spec).await?;
+        match self.prepare_and_follow(&job, inputs, outputs, &on_line).await {
             // Whatever failed, it failed because its container was taken away.
             Err(_) if self.live.is_stopping() => Err(EngineError::Stopped),
             result => result,
@@ -71,7 +73,10 @@ impl Docker {
     }
 
     /// Checks a description and finds its image.
-    pub(super) async fn job(&self, spec: RunSpec) -> Result<(Job, Vec<InputTree>), EngineError> {
+    pub(super) async fn job(
+        &self,
+        spec: RunSpec,
+    ) -> Result<(Job, Vec<InputTree>, Vec<OutputFolder>), EngineError> {
         let user = spec.check()?;
         if self.live.is_stopping() {
             return Err(EngineError::Stopped);
@@ -102,24 +107,28 @@ impl Docker {
             working_dir,
             user,
             supervised,
-            outputs,
+            outputs: outputs.iter().map(|output| output.path.clone()).collect(),
             scratch,
             shared_memory,
             limits,
             surroundings,
             health: None,
         };
-        Ok((job, inputs))
+        Ok((job, inputs, outputs))
     }
 
     async fn prepare_and_follow(
         &self,
         job: &Job,
         inputs: Vec<InputTree>,
+        outputs: Vec<OutputFolder>,
         on_line: &(impl Fn(Line) + Send + Sync),
     ) -> Result<RunOutcome, EngineError> {
         let (container, mut loader) = self.prepare(job, inputs).await?;
-        let result = self.follow(&container, &mut loader, job, on_line).await;
+        let result = match self.follow(&container, &mut loader, job, on_line).await {
+            Ok(outcome) => self.collect(&container, job, outputs).await.map(|()| outcome),
+            Err(error) => Err(error),
+        };
         container.remove().await;
         if let Some(loader) = loader {
             loader.remove().await;
@@ -248,11 +257,10 @@ impl Docker {
             }
         };
         if exit_code == TOO_LARGE_FILE && !job.outputs.is_empty() {
-            return Err(too_large(job, "a file of its outputs"));
+            return Err(too_large(&job.name, "a file of its outputs", limits));
         }
         let oom_killed = exit_code != 0 && self.was_oom_killed(container, job).await?;
-        let outputs = self.download(container, job).await?;
-        Ok(RunOutcome { exit_code, stdout: capture.stdout, stderr: capture.stderr, outputs, oom_killed })
+        Ok(RunOutcome { exit_code, stdout: capture.stdout, stderr: capture.stderr, oom_killed })
     }
 
     pub(super) async fn read(
@@ -295,8 +303,8 @@ impl Docker {
         }
     }
 
-    /// Watches the outputs of a program that runs, and gives an error once they are larger than they may be. No engine limits
-    /// the size of a volume, so they are measured again and again; one large file is stopped by the kernel before that.
+    /// Watches the outputs of a program that runs, and gives an error once they hold more than they may. No engine limits
+    /// what is in a volume, so they are measured again and again; one large file is stopped by the kernel before that.
     async fn outgrown(&self, container: &Container, job: &Job) -> EngineError {
         if job.outputs.is_empty() {
             return std::future::pending().await;
@@ -306,15 +314,16 @@ impl Docker {
         loop {
             tokio::time::sleep(pause).await;
             let began = tokio::time::Instant::now();
-            let mut left = job.limits.output_bytes;
+            let mut measured = Measured::new(&job.name, &job.limits);
             for path in &job.outputs {
+                measured.begin();
+                let what = format!("output {path}");
                 let mut chunks = self.archive(container, path);
                 // What changes while it is read may break the stream; the next look sees it.
                 while let Some(Ok(chunk)) = chunks.next().await {
-                    let Some(rest) = left.checked_sub(chunk.len() as u64) else {
-                        return too_large(job, &format!("output {path}"));
-                    };
-                    left = rest;
+                    if let Err(error) = measured.count(&what, &chunk) {
+                        return error;
+                    }
                 }
             }
             pause = (began.elapsed() * 8).clamp(first, longest);
@@ -350,39 +359,35 @@ impl Docker {
         }
     }
 
-    async fn download(
+    /// Hands over what the program left, piece by piece.
+    async fn collect(
         &self,
         container: &Container,
         job: &Job,
-    ) -> Result<Vec<(GuestPath, Vec<u8>)>, EngineError> {
-        let mut outputs = Vec::new();
-        let mut left = job.limits.output_bytes;
-        for path in &job.outputs {
-            let mut chunks = self.archive(container, path);
-            let mut tar = Vec::new();
+        outputs: Vec<OutputFolder>,
+    ) -> Result<(), EngineError> {
+        let mut measured = Measured::new(&job.name, &job.limits);
+        for OutputFolder { path, mut to } in outputs {
+            measured.begin();
+            let (what, action) = (format!("output {path}"), format!("collect {path} of `{}`", job.name));
+            let mut chunks = self.archive(container, &path);
             while let Some(chunk) = chunks.next().await {
                 let chunk = match chunk {
                     Ok(chunk) => chunk,
                     Err(error) if status(&error) == Some(404) => return Err(removed(job)),
-                    Err(error) => return Err(self.failed(format!("collect {path} of `{}`", job.name), error)),
+                    Err(error) => return Err(self.failed(action, error)),
                 };
-                left = left
-                    .checked_sub(chunk.len() as u64)
-                    .ok_or_else(|| too_large(job, &format!("output {path}")))?;
-                tar.extend_from_slice(&chunk);
+                measured.count(&what, &chunk)?;
+                to.write_all(&chunk).map_err(|error| untaken(&action, &error))?;
             }
-            outputs.push((path.clone(), tar));
+            to.flush().map_err(|error| untaken(&action, &error))?;
         }
-        Ok(outputs)
+        Ok(())
     }
 }
 
-fn too_large(job: &Job, what: &str) -> EngineError {
-    EngineError::OutputTooLarge {
-        name: job.name.clone(),
-        what: what.to_owned(),
-        limit: job.limits.output_bytes,
-    }
+fn untaken(action: &str, error: &io::Error) -> EngineError {
+    EngineError::Broken { action: action.to_owned(), why: error.to_string() }
 }
 
 pub(super) fn removed(job: &Job) -> EngineError {
@@ -466,7 +471,8 @@ impl Job {
     fn scratch_options(&self) -> String {
         let (User { uid, gid }, memory) = (self.user, self.limits.memory_bytes);
         let size = self.limits.scratch_bytes.unwrap_or(memory).min(memory);
-        format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size}")
+        let files = self.limits.output_files;
+        format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size},nr_inodes={files}")
     }
 
     /// The environment asked for, and a removal (a name without `=`) for everything that the image or the engine

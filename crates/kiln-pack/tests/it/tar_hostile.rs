@@ -147,6 +147,11 @@ fn sizes_are_bounded_before_anything_is_allocated() {
     let limits = Limits { max_members: 2, ..Limits::default() };
     assert!(matches!(read(&files, &limits), Err(PackError::Limit { found: 3, limit: 2, .. })));
     assert_eq!(read(&files, &Limits::default()).unwrap().len(), 3);
+    // Folders that only paths name are made as well.
+    let deep: Vec<Vec<u8>> = ["a/b/c/1", "a/b/c/2"].map(|name| entry(b'0', name, "", b"")).into();
+    assert_eq!(read(&deep, &Limits { max_members: 5, ..Limits::default() }).unwrap().len(), 2);
+    let limits = Limits { max_members: 4, ..Limits::default() };
+    assert!(matches!(read(&deep, &limits), Err(PackError::Limit { found: 5, limit: 4, .. })));
 }
 
 /// The caller's own error comes through, and ends the reading.

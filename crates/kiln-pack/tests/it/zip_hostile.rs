@@ -117,6 +117,9 @@ fn bombs_are_refused_before_they_are_unpacked() {
     assert!(refusal(&all, &limits).to_string().contains("compressed bytes"));
     let limits = Limits { max_members: 2, ..Limits::default() };
     assert_eq!(refusal(&all, &limits).to_string(), "number of members: 3 where at most 2 are allowed");
+    let deep = forge(&[stored("a/b/c/1", b""), stored("a/b/c/2", b"")]);
+    let text = refusal(&deep, &limits).to_string();
+    assert_eq!(text, "number of members and folders: 4 where at most 2 are allowed");
 
     // A size that the stream cannot have, announced to provoke an allocation.
     let liar = Forged { size: 1 << 30, local_size: 1 << 30, ..bomb("a") };

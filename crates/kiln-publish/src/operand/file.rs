@@ -5,7 +5,7 @@ use crate::content::{Content, content_at, content_beside};
 use crate::named_build::{NamedBuild, Operand};
 use crate::operand::workspace::workspace;
 use crate::published::digest_of;
-use crate::reference::find_in_ledger;
+use crate::reference::build_of_archive;
 use crate::scan::{Found, ImagePlace, image_files, listed_record, record_of, zip_files};
 use fs_err as fs;
 use kiln_audit::Known;
@@ -91,11 +91,8 @@ fn described(
             return Ok(Some(NamedBuild { content, ..NamedBuild::recorded(record, text) }));
         }
     }
-    let found = if environment.has_workspace() { find_in_ledger(environment, digest)? } else { None };
-    Ok(found.map(|(record, _)| {
-        let content = content(&record);
-        NamedBuild { content, ..NamedBuild::recorded(record, text) }
-    }))
+    let found = if environment.has_workspace() { build_of_archive(environment, digest, text)? } else { None };
+    Ok(found.map(|build| NamedBuild { content: content(&build.record), ..build }))
 }
 
 fn of_json(path: &Path, text: &str) -> Result<Operand, PublishError> {

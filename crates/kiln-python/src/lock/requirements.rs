@@ -49,9 +49,11 @@ pub fn parse_requirements(
         declared: Vec::new(),
     };
     reader.text(file.to_owned(), text, Role::Requirements);
-    reader.finish();
-    reader.check_repeated_names();
-    reader.problems.extend(too_large(file, 0, reader.lock.len()));
+    // What names too many is not looked into.
+    if reader.too_many().is_none() {
+        reader.finish();
+        reader.check_repeated_names();
+    }
     if reader.problems.is_empty() {
         Ok(Lock {
             format: LockFormat::Requirements,
@@ -163,6 +165,12 @@ impl Reader<'_> {
                 self.line(line, content, role);
                 own.end = self.asked.len();
             }
+            if let Some(problem) = self.too_many() {
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+                break;
+            }
             // What kiln writes stands in a line of its own after the requirement.
             if let (Some(name), Some(asked)) = (index_comment(&whole), self.asked.get_mut(own.clone())) {
                 asked.iter_mut().for_each(|asked| asked.index = Some(name.to_owned()));
@@ -170,6 +178,11 @@ impl Reader<'_> {
         }
         self.open.pop();
         self.file = including;
+    }
+
+    /// The problem of more lines than a lock may have.
+    fn too_many(&self) -> Option<InputProblem> {
+        too_large(self.main, 0, self.asked.len() + self.constraints.len())
     }
 
     fn include(&mut self, line: usize, option: &str, reference: &str, role: Role) {
@@ -630,6 +643,15 @@ pub(crate) mod tests {
         assert_eq!(lock.declared.len(), 3);
         assert_eq!(lock.declared[0].text, "certifi==2025.1.31");
         assert_eq!(lock.made_by.as_deref(), Some("pip-compile --generate-hashes requirements.in"));
+    }
+
+    #[test]
+    fn a_lock_of_too_many_is_refused_at_the_first_that_is_too_much() {
+        let line = |number: usize| format!("d{number}==1 --hash=sha256:{}\n", "0".repeat(64));
+        let text: String = (0..=20_000).map(line).collect();
+        let said = problems(&(text + "this line is not looked at: it is no requirement\n"));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].message.contains("more than 20000 distributions"), "{said:?}");
     }
 
     #[test]

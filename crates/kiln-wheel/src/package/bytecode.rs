@@ -6,7 +6,7 @@ use crate::WheelError;
 use kiln_collect::{Collection, Content};
 use kiln_guest::{Bases, Program, Ran, collections, guest};
 use kiln_invocation::{Events, blocking};
-use kiln_pack::{PackError, TarContent, read_tar};
+use kiln_pack::{TarContent, stream_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{COMPILE, CompileReport, CompileRequest};
 use kiln_record::{
@@ -16,6 +16,7 @@ use kiln_record::{
 use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,15 +112,6 @@ pub(super) async fn compile(
         blocking::<_, WheelError>(move || {
             let prefix = folder.as_deref();
             let (bytecode, report) = first;
-            let paths: Vec<&String> = bytecode.keys().collect();
-            let contents: Vec<&Vec<u8>> = bytecode.values().collect();
-            let digests = bases.store().put_all(&contents)?;
-            let by_path: BTreeMap<&str, (Digest, u64)> = paths
-                .iter()
-                .zip(digests)
-                .zip(&contents)
-                .map(|((path, digest), bytes)| (path.as_str(), (digest, bytes.len() as u64)))
-                .collect();
             let mut remembered = Remembered::default();
             for (path, entry) in collection.tree.iter() {
                 let Some(module) = without_prefix(path, prefix) else { continue };
@@ -132,7 +124,7 @@ pub(super) async fn compile(
                     continue;
                 }
                 let file = report.bytecode_path(module.as_str());
-                if let Some((digest, size)) = by_path.get(file.as_str())
+                if let Some(Pyc { digest, size, .. }) = bytecode.get(file.as_str())
                     && let Ok(file) = TreePath::new(&file)
                     && let Ok(made) = kiln_collect::below(&file, prefix)
                 {
@@ -152,11 +144,11 @@ pub(super) async fn compile(
 fn refused(first: &Bytecode, second: &Bytecode, report: &CompileReport) -> Option<Finding> {
     let differing: Vec<&String> = first
         .iter()
-        .filter(|(path, bytes)| second.get(*path) != Some(bytes))
+        .filter(|(path, pyc)| second.get(*path) != Some(pyc))
         .map(|(path, _)| path)
         .chain(second.keys().filter(|path| !first.contains_key(*path)))
         .collect();
-    let foreign = first.iter().find(|(_, bytes)| !report.is_used_unchecked(bytes)).map(|(path, _)| path);
+    let foreign = first.iter().find(|(_, pyc)| !report.is_used_unchecked(&pyc.head)).map(|(path, _)| path);
     if differing.is_empty() && foreign.is_none() {
         return None;
     }
@@ -210,7 +202,19 @@ pub(super) fn add(
     bytecode
 }
 
-type Bytecode = BTreeMap<String, Vec<u8>>;
+/// What was compiled, by its path; its content is in the store.
+type Bytecode = BTreeMap<String, Pyc>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pyc {
+    digest: Digest,
+    size: u64,
+    /// Its first bytes, which say who uses it and when.
+    head: Vec<u8>,
+}
+
+/// As much of bytecode is its header (PEP 552).
+const HEAD: u64 = 16;
 
 async fn run(
     bases: &Bases,
@@ -233,7 +237,7 @@ async fn run(
     let program = Program::new(label, bases.image(&plan.base).await?, argv.map(str::to_owned).to_vec())
         .environment(env)
         .inputs([input])
-        .outputs([guest(OUT)?])
+        .outputs(bases.store(), [guest(OUT)?])?
         .processes(64)
         .output_bytes(512 << 20)
         .deadline(Duration::from_secs(600));
@@ -243,18 +247,24 @@ async fn run(
     if !outcome.ending.is_success() {
         return Err(outcome.failed("compiling to bytecode", &base).into());
     }
-    blocking(move || {
+    let store = bases.store().clone();
+    blocking::<_, WheelError>(move || {
         let report = CompileReport::from_stdout(&outcome.stdout)
             .map_err(|error| failed(&base, &outcome, &error.to_string()))?;
         let mut bytecode = Bytecode::new();
-        for (_, tar) in &outcome.outputs {
-            read_tar(tar.as_slice(), &kiln_pack::Limits::default(), |item| {
-                if let TarContent::File(bytes) = item.content {
-                    bytecode.insert(item.path.to_string(), bytes);
+        let mut batch = store.batch();
+        for (_, spool) in &outcome.outputs {
+            stream_tar(spool.reader()?, &kiln_pack::Limits::default(), |item| {
+                if let TarContent::File(file) = item.content {
+                    let mut head = Vec::new();
+                    file.by_ref().take(HEAD).read_to_end(&mut head)?;
+                    let (digest, size) = batch.put_from(&mut head.as_slice().chain(file))?;
+                    bytecode.insert(item.path.to_string(), Pyc { digest, size, head });
                 }
-                Ok::<(), PackError>(())
+                Ok::<(), WheelError>(())
             })?;
         }
+        batch.commit()?;
         Ok((bytecode, report))
     })
     .await
@@ -272,7 +282,11 @@ mod tests {
     const USED: &[u8] = b"\xa7\x0d\x0d\x0a\x01\0\0\0";
 
     fn bytecode(files: &[(&str, &[u8])]) -> Bytecode {
-        files.iter().map(|(path, rest)| ((*path).to_owned(), [USED, rest].concat())).collect()
+        let pyc = |rest: &[u8]| {
+            let bytes = [USED, rest].concat();
+            Pyc { digest: Digest::of(&bytes), size: bytes.len() as u64, head: bytes }
+        };
+        files.iter().map(|(path, rest)| ((*path).to_owned(), pyc(rest))).collect()
     }
 
     #[test]

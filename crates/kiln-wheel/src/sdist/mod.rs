@@ -17,19 +17,20 @@ use crate::choose::Bindings;
 use environment::BuildEnvironment;
 use kiln_guest::{Bases, Difference, Ending, Log, Program, Ran, again, collections, guest};
 use kiln_invocation::{Event, blocking};
-use kiln_pack::{COMPRESSOR, PackError, TarContent, read_tar};
+use kiln_pack::{COMPRESSOR, PackError, TarContent, stream_tar};
 use kiln_plan::{ArtifactPlan, BuildPlan, Manifest};
 use kiln_python::{
     BUILD_SDIST, BuildSystem, INSTALLER_RULES, Locked, SdistReport, SdistRequest, TargetEnvironment,
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Digest, DistributionName, Finding, Origin, OriginSource, Place, Runtime,
+    Architecture, BuiltFrom, Code, Defect, Digest, DistributionName, Finding, Origin, OriginSource, Place, Runtime,
     digest_of_value, excerpt,
 };
-use kiln_store::Memo;
+use kiln_store::{Memo, SpoolReader};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -326,8 +327,8 @@ impl<'a> Builder<'a> {
             }
         }
         drop(turn);
-        let difference = wheels[0].difference(&wheels[1]);
-        let wheel = wheels.swap_remove(0);
+        let [mut wheel, mut second] = <[_; 2]>::try_from(wheels)
+            .map_err(|_| Defect::new("a build that was made twice gave two wheels"))?;
         let from = BuiltFrom {
             sdist: Origin {
                 file_name: file,
@@ -343,14 +344,16 @@ impl<'a> Builder<'a> {
             backend: system.backend,
             requirements: environment.requirements(),
             rules: SDIST_RULES,
-            reproducible: difference.is_none(),
+            // Said once both are compared.
+            reproducible: true,
         };
         let (store, key, native_source) = (bases.store().clone(), job.key, source.native_source());
         blocking(move || {
-            let digest = store.put(&wheel.normal_form()?)?;
+            let difference = wheel.difference(&mut second)?;
+            let (digest, _) = wheel.normal_form(store.writer()?)?.commit(None)?;
             let remembered = Remembered {
                 wheel: Chosen { file_name: wheel.file_name, digest },
-                from,
+                from: BuiltFrom { reproducible: difference.is_none(), ..from },
                 difference,
                 native_source,
             };
@@ -368,7 +371,7 @@ impl<'a> Builder<'a> {
         system: &BuildSystem,
         source: &Arc<UnpackedSource>,
         reverse: bool,
-    ) -> Result<(SdistReport, Option<BuiltWheel>), WheelError> {
+    ) -> Result<(SdistReport, Option<BuiltWheel<SpoolReader>>), WheelError> {
         let bases = self.bases;
         let epoch = self.plan.epoch.seconds();
         let request = SdistRequest {
@@ -407,7 +410,7 @@ impl<'a> Builder<'a> {
                 source.input(store, SOURCE, epoch).await?,
                 collections(store, REQUIREMENTS, vec![collection], false, epoch).await?,
             ])
-            .outputs([guest(OUT)?])
+            .outputs(store, [guest(OUT)?])?
             .scratch(vec![guest("/tmp")?, guest(WORK)?])
             .memory(MEMORY)
             .processes(512)
@@ -417,7 +420,11 @@ impl<'a> Builder<'a> {
         self.outcome(job, &ran)
     }
 
-    fn outcome(&self, job: &Job<'_>, ran: &Ran) -> Result<(SdistReport, Option<BuiltWheel>), WheelError> {
+    fn outcome(
+        &self,
+        job: &Job<'_>,
+        ran: &Ran,
+    ) -> Result<(SdistReport, Option<BuiltWheel<SpoolReader>>), WheelError> {
         let log = &ran.log;
         match &ran.ending {
             Ending::Exit(0) => {}
@@ -430,6 +437,10 @@ impl<'a> Builder<'a> {
             }
             Ending::OutputTooLarge { what, limit } => {
                 return Err(self.failed(job, format!("wrote more than {limit} bytes of {what}"), log));
+            }
+            Ending::TooManyFiles { limit } => {
+                let reason = format!("left more than {limit} files, folders and links");
+                return Err(self.failed(job, reason, log));
             }
             Ending::Exit(_) | Ending::NoSuchProgram => {
                 let code = ran.ending.code().unwrap_or_default();
@@ -446,15 +457,23 @@ impl<'a> Builder<'a> {
         }
         let mut wheel = None;
         for (_, tar) in &ran.outputs {
-            read_tar(tar.as_slice(), &kiln_pack::Limits::default(), |item| {
-                if let TarContent::File(bytes) = item.content
+            let spool = self.bases.store().spool()?;
+            let (mut whole, mut found) = (spool.writer()?, false);
+            let unreadable =
+                |error| self.failed(job, format!("made a wheel that cannot be read: {error}"), log);
+            stream_tar(tar.reader()?, &kiln_pack::Limits::default(), |item| {
+                if let TarContent::File(file) = item.content
                     && item.path.as_str() == name
                 {
-                    wheel = Some(BuiltWheel::read(name, &bytes)?);
+                    io::copy(file, &mut whole)?;
+                    found = true;
                 }
                 Ok::<(), PackError>(())
             })
-            .map_err(|error| self.failed(job, format!("made a wheel that cannot be read: {error}"), log))?;
+            .map_err(unreadable)?;
+            if found {
+                wheel = Some(BuiltWheel::read(name, spool.reader()?).map_err(unreadable)?);
+            }
         }
         Ok((report, wheel))
     }
