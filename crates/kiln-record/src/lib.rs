@@ -14,6 +14,7 @@ pub mod exit;
 mod finding;
 mod image;
 mod image_index;
+mod license;
 mod name;
 mod platform;
 mod record;
@@ -27,7 +28,7 @@ pub use canonical::{canonical_json, digest_of_value};
 pub use check::{Check, CheckName, CheckOutcome};
 pub use component::{
     BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Distribution, Ecosystem, Embedded,
-    MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
+    EmbeddedScope, MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use epoch::{Epoch, EpochError};
@@ -37,6 +38,7 @@ pub use exit::Exit;
 pub use finding::{Code, Finding, Level, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
 pub use image_index::{IndexRecord, IndexedPlatform};
+pub use license::{is_license_expression, license_expression};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use platform::{Architecture, Platform, PlatformError};
 pub use record::{

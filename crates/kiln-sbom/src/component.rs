@@ -1,7 +1,6 @@
 //! One component of the record as a CycloneDX component.
 
 use crate::SbomError;
-use crate::embedded;
 use crate::license;
 use crate::model::{
     Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityEvidence, IdentityMethod,
@@ -133,7 +132,7 @@ pub(crate) fn describe_embedded(holder: &record::ComponentId, part: &record::Emb
 
 /// The bom-ref of such a part: two wheels may link the same one.
 pub(crate) fn embedded_reference(holder: &record::ComponentId, part: &record::Embedded) -> String {
-    text::line(&format!("{holder}/embedded/{}", embedded::reference(part)))
+    text::line(&format!("{holder}/embedded/{}", part.identity()))
 }
 
 /// How a wheel came from a source distribution, as properties.

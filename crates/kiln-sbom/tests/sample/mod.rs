@@ -75,11 +75,13 @@ fn with_library(library: &[u8]) -> Record {
         ..Metadata::default()
     };
     second.embedded = vec![Embedded {
-        name: "org.odd/aes".to_owned(),
         version: Some("0.8.4".to_owned()),
         purl: Some("pkg:cargo/aes@0.8.4".to_owned()),
         sha256: Some(Digest::of(b"aes")),
-        stated_in: TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap(),
+        license: Some("MIT OR Apache-2.0".to_owned()),
+        author: Some("The odd people".to_owned()),
+        scope: Some(EmbeddedScope::Excluded),
+        ..Embedded::named("org.odd/aes".to_owned(), TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap())
     }];
     second.unread_sboms = BTreeMap::from([(
         TreePath::new("odd-1.0.dist-info/sboms/odd.spdx.json").unwrap(),
