@@ -16,6 +16,7 @@ mod layering;
 mod leaks;
 mod libraries;
 mod limits;
+mod linkage;
 mod names;
 mod namespaces;
 mod packaging;

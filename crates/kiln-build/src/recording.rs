@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The record of a build by one kiln. It follows from the inputs alone.
 pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> Result<Record, BuildError> {
-    let Judgement { plan, collection, parts, layers, gaps, verdict, imports, assembled, measured: _ } =
+    let Judgement { plan, collection, parts, layers, gaps, verdict, imports, binaries, assembled, measured: _ } =
         judgement;
     let Verdict { findings, checks } = verdict;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
@@ -58,6 +58,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
             })
             .collect(),
         components,
+        binaries,
         gaps,
         transformations: collection.transformations.clone(),
         findings,

@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types: digests, names, platforms, trees, inventories, findings, records,
 //! format versions and exit codes. Nothing here touches disk, network, terminal, environment or clock.
 
+mod binary;
 mod canonical;
 mod check;
 mod component;
@@ -24,6 +25,7 @@ mod schema;
 mod transformation;
 mod tree;
 
+pub use binary::{Binary, LinkEvidence, Linked};
 pub use canonical::{canonical_json, digest_of_value};
 pub use check::{Check, CheckName, CheckOutcome};
 pub use component::{

@@ -4,7 +4,7 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, ImageRecord,
+    Architecture, ArtifactName, Binary, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, ImageRecord,
     Transformation, Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
@@ -375,6 +375,9 @@ pub struct Record {
     pub files: Vec<FileRecord>,
     /// What it is made of, sorted by id.
     pub components: Vec<Component>,
+    /// Its native files, with what is linked into them as far as their bytes tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub binaries: BTreeMap<TreePath, Binary>,
     /// Locked distributions that are not in it, sorted by name.
     pub gaps: Vec<Gap>,
     /// What packing left out or changed, in the order in which the rules were applied.

@@ -3,13 +3,13 @@
 use crate::SbomError;
 use crate::license;
 use crate::model::{
-    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityEvidence, IdentityMethod,
+    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityMethod,
     Occurrence, Organization, Property,
 };
 use crate::spec_version::SpecVersion;
 use crate::text;
 use kiln_record as record;
-use kiln_record::{Ecosystem, Entry, FileRecord, OriginSource};
+use kiln_record::{Ecosystem, EmbeddedScope, Entry, FileRecord, OriginSource};
 use packageurl::PackageUrl;
 
 /// Places of files listed as evidence for one component; the record lists all.
@@ -107,7 +107,7 @@ pub(crate) fn describe(
         description: component.metadata.summary.as_deref().map(text::line),
         hashes,
         licenses: license::declared(&component.metadata, version),
-        evidence: evidence(component, files, purl.is_some(), version),
+        evidence: evidence(component, files, purl.is_some()),
         purl,
         external_references: references,
         properties,
@@ -115,8 +115,14 @@ pub(crate) fn describe(
     })
 }
 
-/// A part that a wheel's own bill of materials names. It is its publisher's word, and says so.
-pub(crate) fn describe_embedded(holder: &record::ComponentId, part: &record::Embedded) -> Component {
+/// A part that a component's own bill of materials names. It is its publisher's word, and says so; what the bytes confirm is
+/// linked.
+pub(crate) fn describe_embedded(
+    holder: &record::ComponentId,
+    part: &record::Embedded,
+    is_linked: bool,
+    version: SpecVersion,
+) -> Component {
     let sha256 = part.sha256.map(|digest| Hash { alg: "SHA-256", content: digest.hex() });
     Component {
         kind: "library",
@@ -125,7 +131,17 @@ pub(crate) fn describe_embedded(holder: &record::ComponentId, part: &record::Emb
         version: part.version.as_deref().map(text::line),
         hashes: sha256.into_iter().collect(),
         purl: part.purl.clone(),
-        properties: vec![Property::new("kiln:stated-in", text::line(part.stated_in.as_str()))],
+        supplier: part.author.as_deref().map(|name| Organization { name: Some(text::line(name)), contact: Vec::new() }),
+        licenses: part.license.as_deref().map(|license| license::of_words(license, version)).unwrap_or_default(),
+        scope: part.scope.map(|scope| match scope {
+            EmbeddedScope::Required => "required",
+            EmbeddedScope::Optional => "optional",
+            EmbeddedScope::Excluded => "excluded",
+        }),
+        properties: vec![
+            Property::new("kiln:state", if is_linked { "linked" } else { "given" }),
+            Property::new("kiln:stated-in", text::line(part.stated_in.as_str())),
+        ],
         ..Component::default()
     }
 }
@@ -219,11 +235,9 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
     let architecture = component
         .origin
         .as_ref()
+        .filter(|_| component.ecosystem == Ecosystem::Debian)
         .and_then(|origin| origin.file_name.strip_suffix(".deb")?.rsplit_once('_'))
         .map(|(_, architecture)| architecture.to_owned());
-    if let (Ecosystem::Debian, Some(architecture)) = (component.ecosystem, architecture) {
-        purl.add_qualifier("arch", architecture).map_err(error)?;
-    }
     // An epoch is no part of a version in package URLs of rpm (purl types, "rpm").
     let stated = component.version.as_deref();
     let (epoch, version) = match stated.and_then(|version| version.split_once(':')) {
@@ -235,8 +249,23 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         Some(version) => format!("{}-{version}", distribution.id),
         None => distribution.id.clone(),
     });
-    let architecture = system.map(|package| package.architecture.clone()).filter(|text| !text.is_empty());
-    for (name, value) in [("arch", architecture), ("distro", distro), ("epoch", epoch.map(str::to_owned))] {
+    let stated = system.map(|package| package.architecture.clone()).filter(|text| !text.is_empty());
+    let architecture = stated.or(architecture);
+    // By which advisories know it: `upstream` is what scanners write for it.
+    let upstream = system.and_then(|package| {
+        let source = package.source.clone()?;
+        Some(match &package.source_version {
+            Some(version) => format!("{source}@{version}"),
+            None => source,
+        })
+    });
+    let qualifiers = [
+        ("arch", architecture),
+        ("distro", distro),
+        ("epoch", epoch.map(str::to_owned)),
+        ("upstream", upstream),
+    ];
+    for (name, value) in qualifiers {
         if let Some(value) = value {
             purl.add_qualifier(name, value).map_err(error)?;
         }
@@ -306,7 +335,6 @@ fn evidence(
     component: &record::Component,
     files: &[&FileRecord],
     has_purl: bool,
-    version: SpecVersion,
 ) -> Option<Evidence> {
     let metadata =
         files.iter().find(|f| f.path.file_name() == "METADATA" && f.path.parent().ends_with(".dist-info"));
@@ -318,12 +346,8 @@ fn evidence(
     };
     let identity = identity.map(|(field, technique, confidence, file)| {
         let method = IdentityMethod { technique, confidence, value: file.path.to_string() };
-        let identity = Identity { field, confidence, methods: vec![method] };
-        if version >= SpecVersion::V1_6 {
-            IdentityEvidence::Many(vec![identity])
-        } else {
-            IdentityEvidence::One(identity)
-        }
+        // From 1.6 on it may be a list, which some readers cannot read.
+        Identity { field, confidence, methods: vec![method] }
     });
     let occurrences: Vec<Occurrence> = match metadata {
         Some(file) => vec![Occurrence { location: file.path.parent().to_owned() }],

@@ -9,7 +9,7 @@ use kiln_image::{Image, OsPackage, Stated};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
-    Component, ComponentId, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
+    Component, ComponentId, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
     Origin, Supplier, SystemPackage, is_license_expression,
 };
 use kiln_store::Store;
