@@ -198,7 +198,8 @@ impl<'a> Sections<'a> {
             return this;
         }
         for section in sections.iter() {
-            let (Ok(name), Ok(data)) = (sections.section_name(endian, section), section.data(endian, bytes)) else {
+            let (Ok(name), Ok(data)) = (sections.section_name(endian, section), section.data(endian, bytes))
+            else {
                 continue;
             };
             match name {

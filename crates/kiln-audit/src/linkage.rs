@@ -56,7 +56,12 @@ static LOOKED_FOR: LazyLock<Option<AhoCorasick>> =
 
 /// The parts that the bytes of a file tell of. `auditable` is its section `.dep-v0`; `needed` are the libraries that it loads, which
 /// therefore are not linked in.
-pub(crate) fn linked(bytes: &[u8], auditable: Option<&[u8]>, needed: &[String], own: Option<&str>) -> Vec<Linked> {
+pub(crate) fn linked(
+    bytes: &[u8],
+    auditable: Option<&[u8]>,
+    needed: &[String],
+    own: Option<&str>,
+) -> Vec<Linked> {
     let mut parts: BTreeSet<Linked> = auditable.map(listed).unwrap_or_default();
     let looked_for = LOOKED_FOR.as_ref();
     for found in looked_for.into_iter().flat_map(|signs| signs.find_iter(bytes)) {
@@ -68,7 +73,8 @@ pub(crate) fn linked(bytes: &[u8], auditable: Option<&[u8]>, needed: &[String], 
             Sign::Version { name, end } => version(rest, end).map(|version| library(name, Some(version))),
             Sign::Symbol { name } => {
                 // A library that loads it has the name, too.
-                let loads = needed.iter().map(String::as_str).chain(own).any(|library| library.starts_with(name));
+                let loads =
+                    needed.iter().map(String::as_str).chain(own).any(|library| library.starts_with(name));
                 (!loads).then(|| library(name, None))
             }
             Sign::Crate { beneath } => folder_of_crate(rest, beneath),
@@ -105,8 +111,9 @@ fn version(rest: &[u8], end: &[u8]) -> Option<String> {
     }
     let text = str::from_utf8(text).ok()?;
     let mut numbers = text.split('.');
-    let is_version = numbers.next().is_some_and(|first| !first.is_empty() && first.bytes().all(|c| c.is_ascii_digit()))
-        && numbers.next().is_some_and(|second| second.starts_with(|c: char| c.is_ascii_digit()));
+    let is_version =
+        numbers.next().is_some_and(|first| !first.is_empty() && first.bytes().all(|c| c.is_ascii_digit()))
+            && numbers.next().is_some_and(|second| second.starts_with(|c: char| c.is_ascii_digit()));
     (is_version && end.contains(&after)).then(|| text.to_owned())
 }
 
@@ -124,7 +131,9 @@ fn folder_of_crate(rest: &[u8], beneath: bool) -> Option<Linked> {
 
 /// `gimli-0.29.0` and `wasi-0.11.0+wasi-snapshot-preview1`: the version begins after the last hyphen that a digit and a dot follow.
 fn named_with_version(folder: &str) -> Option<Linked> {
-    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_+.".contains(&c));
+    let is_word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_+.".contains(&c))
+    };
     let at = folder.match_indices('-').map(|(at, _)| at).find(|at| {
         let version = &folder[at + 1..];
         let major = version.split('.').next().unwrap_or_default();
@@ -139,7 +148,8 @@ fn named_with_version(folder: &str) -> Option<Linked> {
 fn of_rust(rest: &[u8]) -> Option<Linked> {
     let mut folders = rest.get(..rest.len().min(2 * LONGEST))?.split(|byte| *byte == b'/');
     let version = str::from_utf8(folders.next()?).ok()?;
-    let is_version = version.split('.').count() == 3 && version.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let is_version =
+        version.split('.').count() == 3 && version.bytes().all(|c| c.is_ascii_digit() || c == b'.');
     if !is_version {
         return None;
     }
@@ -239,7 +249,9 @@ mod tests {
 
     #[test]
     fn words_that_only_look_like_it_tell_nothing() {
-        for text in ["OpenSSL error", "OpenSSL 3", "OpenSSL 3.0.13", " deflate 1.2\0", "libcurl/\0", "expat_2", ""] {
+        for text in
+            ["OpenSSL error", "OpenSSL 3", "OpenSSL 3.0.13", " deflate 1.2\0", "libcurl/\0", "expat_2", ""]
+        {
             assert_eq!(told(text.as_bytes()), [""; 0], "{text}");
         }
     }
@@ -282,7 +294,10 @@ mod tests {
         let told: Vec<(&str, LinkEvidence)> = parts.iter().map(|p| (p.purl.as_str(), p.evidence)).collect();
         assert_eq!(
             told,
-            [("pkg:cargo/a@1.0.0", LinkEvidence::Auditable), ("pkg:generic/own@0.1.0", LinkEvidence::Auditable)]
+            [
+                ("pkg:cargo/a@1.0.0", LinkEvidence::Auditable),
+                ("pkg:generic/own@0.1.0", LinkEvidence::Auditable)
+            ]
         );
         assert_eq!(linked(b"", Some(b"not zlib"), &[], None), []);
     }

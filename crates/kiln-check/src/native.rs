@@ -6,7 +6,9 @@ use kiln_audit::{
 };
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, Binary, Check, CheckName, Code, Ecosystem, Entry, Finding, Runtime, TreePath};
+use kiln_record::{
+    ArtifactKind, Binary, Check, CheckName, Code, Ecosystem, Entry, Finding, Runtime, TreePath,
+};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 

@@ -17,6 +17,7 @@ mod image;
 mod image_index;
 mod license;
 mod name;
+mod organization;
 mod platform;
 mod record;
 mod runtime;
@@ -42,6 +43,7 @@ pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, Ima
 pub use image_index::{IndexRecord, IndexedPlatform};
 pub use license::{is_license_expression, license_expression};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
+pub use organization::Organization;
 pub use platform::{Architecture, Platform, PlatformError};
 pub use record::{
     ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,

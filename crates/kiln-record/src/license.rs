@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_means_one_licence_is_its_expression() {
-        let same = ["MIT", "MIT OR AFL-2.1", "Apache-2.0 WITH LLVM-exception", "LicenseRef-own AND BSD-3-Clause"];
+        let same =
+            ["MIT", "MIT OR AFL-2.1", "Apache-2.0 WITH LLVM-exception", "LicenseRef-own AND BSD-3-Clause"];
         for text in same {
             assert_eq!(license_expression(text).as_deref(), Some(text));
         }
@@ -174,7 +175,9 @@ mod tests {
 
     #[test]
     fn what_means_several_or_none_is_left_as_it_is() {
-        for text in ["BSD License", "Apache Software License", "Dual License", "", "see LICENSE", "MIT AND", "BSD"] {
+        for text in
+            ["BSD License", "Apache Software License", "Dual License", "", "see LICENSE", "MIT AND", "BSD"]
+        {
             assert_eq!(license_expression(text), None, "{text}");
         }
         assert_eq!(license_expression(&"(".repeat(4000)), None);

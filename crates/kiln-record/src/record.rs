@@ -4,8 +4,8 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Binary, Check, Component, ComponentId, Digest, Entry, Epoch, Finding, ImageRecord,
-    Transformation, Tree, TreePath, canonical_json,
+    Architecture, ArtifactName, Binary, Check, Component, ComponentId, Digest, Entry, Epoch, Finding,
+    ImageRecord, Organization, Transformation, Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -362,6 +362,9 @@ pub struct Record {
     pub plan: Digest,
     /// The time that stands for this build in every document.
     pub epoch: Epoch,
+    /// Who makes it, if the workspace says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
     /// All inputs, sorted.
     pub inputs: Vec<Input>,
     /// The digest of the tree ([`Tree::digest`]).

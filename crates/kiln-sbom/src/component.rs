@@ -3,8 +3,8 @@
 use crate::SbomError;
 use crate::license;
 use crate::model::{
-    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityMethod,
-    Occurrence, Organization, Property,
+    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityMethod, Occurrence,
+    Organization, Property,
 };
 use crate::spec_version::SpecVersion;
 use crate::text;
@@ -131,8 +131,16 @@ pub(crate) fn describe_embedded(
         version: part.version.as_deref().map(text::line),
         hashes: sha256.into_iter().collect(),
         purl: part.purl.clone(),
-        supplier: part.author.as_deref().map(|name| Organization { name: Some(text::line(name)), contact: Vec::new() }),
-        licenses: part.license.as_deref().map(|license| license::of_words(license, version)).unwrap_or_default(),
+        supplier: part.author.as_deref().map(|name| Organization {
+            name: Some(text::line(name)),
+            url: Vec::new(),
+            contact: Vec::new(),
+        }),
+        licenses: part
+            .license
+            .as_deref()
+            .map(|license| license::of_words(license, version))
+            .unwrap_or_default(),
         scope: part.scope.map(|scope| match scope {
             EmbeddedScope::Required => "required",
             EmbeddedScope::Optional => "optional",
@@ -328,14 +336,10 @@ fn organization(supplier: &record::Supplier) -> Option<Organization> {
         return None;
     }
     let contact = email.map(|email| Contact { name: name.clone(), email: Some(email) });
-    Some(Organization { name, contact: contact.into_iter().collect() })
+    Some(Organization { name, url: Vec::new(), contact: contact.into_iter().collect() })
 }
 
-fn evidence(
-    component: &record::Component,
-    files: &[&FileRecord],
-    has_purl: bool,
-) -> Option<Evidence> {
+fn evidence(component: &record::Component, files: &[&FileRecord], has_purl: bool) -> Option<Evidence> {
     let metadata =
         files.iter().find(|f| f.path.file_name() == "METADATA" && f.path.parent().ends_with(".dist-info"));
     let identity = match (component.ecosystem, metadata) {

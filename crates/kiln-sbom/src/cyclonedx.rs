@@ -2,8 +2,9 @@
 
 use crate::graph::Graph;
 use crate::model::{Bom, Component, Hash, Lifecycle, Metadata, Property, Tools};
+use crate::organization::{own_license, package_url};
 use crate::spec_version::SpecVersion;
-use crate::{SbomError, recipe, text};
+use crate::{SbomError, organization, recipe, text};
 use kiln_record::{Gap, Record, canonical_json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -23,6 +24,7 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
     let archive =
         record.archive().ok_or_else(|| SbomError::NoArchive { artifact: record.artifact.to_string() })?;
     let graph = Graph::new(record);
+    let maker = record.organization.as_ref().map(organization::maker);
     let primary = graph.primary.clone();
     let mut bom = Bom {
         schema: version.schema(),
@@ -37,6 +39,10 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
             component: Component {
                 kind: if record.image.is_some() { "container" } else { "application" },
                 bom_ref: Some(primary.clone()),
+                supplier: maker.clone(),
+                manufacturer: maker.clone().filter(|_| version >= SpecVersion::V1_6),
+                licenses: own_license(record, version),
+                purl: Some(package_url(record)?),
                 name: record.artifact.to_string(),
                 // An artifact has no version of its own: its bytes are.
                 version: Some(archive.digest.to_string()),
@@ -44,6 +50,9 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
                 properties: primary_properties(record),
                 ..Component::default()
             },
+            authors: record.organization.as_ref().map(organization::author).into_iter().collect(),
+            manufacturer: maker.clone().filter(|_| version >= SpecVersion::V1_6),
+            supplier: maker,
             properties: record.gaps.iter().map(gap_property).collect::<BTreeSet<_>>().into_iter().collect(),
         },
         components: graph.components(version)?,

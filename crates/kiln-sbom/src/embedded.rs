@@ -104,9 +104,7 @@ impl Bill<'_> {
     fn walk(&mut self, json: &Value, depth: usize) -> Result<(), EmbeddedError> {
         let Some(components) = json.get("components").and_then(Value::as_array) else { return Ok(()) };
         for component in components {
-            if let Some(part) =
-                part(component, self.stated_in).filter(|part| !is_holder(part, self.holder))
-            {
+            if let Some(part) = part(component, self.stated_in).filter(|part| !is_holder(part, self.holder)) {
                 if let Some(reference) = component.get("bom-ref").and_then(Value::as_str) {
                     self.by_reference.insert(reference.to_owned(), self.parts.len());
                 }
@@ -184,15 +182,21 @@ fn license(component: &Value) -> Option<String> {
     let mut all = Vec::new();
     for choice in component.get("licenses").and_then(Value::as_array)?.iter().take(MOST_LICENSES) {
         let license = choice.get("license");
-        let stated = [choice.get("expression"), license.and_then(|l| l.get("id")), license.and_then(|l| l.get("name"))];
+        let stated = [
+            choice.get("expression"),
+            license.and_then(|l| l.get("id")),
+            license.and_then(|l| l.get("name")),
+        ];
         all.extend(stated.into_iter().find_map(words));
     }
     let expressions: Option<Vec<String>> = all.iter().map(|one| license_expression(one)).collect();
     let joined = match expressions {
         Some(mut one) if one.len() == 1 => one.pop()?,
-        Some(several) if !several.is_empty() => {
-            several.iter().map(|one| if one.contains(' ') { format!("({one})") } else { one.clone() }).collect::<Vec<_>>().join(" AND ")
-        }
+        Some(several) if !several.is_empty() => several
+            .iter()
+            .map(|one| if one.contains(' ') { format!("({one})") } else { one.clone() })
+            .collect::<Vec<_>>()
+            .join(" AND "),
         _ => all.join(", "),
     };
     (!joined.is_empty()).then_some(joined)

@@ -7,9 +7,12 @@ use crate::SbomError;
 use crate::component::{describe, describe_embedded, embedded_reference};
 use crate::linkage::{LinkedPart, linked_parts};
 use crate::model::{Component, Composition, Dependency, Property};
+use crate::organization::{maker, own_license};
 use crate::spec_version::SpecVersion;
 use crate::text;
-use kiln_record::{ArtifactKind, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord, Record};
+use kiln_record::{
+    ArtifactKind, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord, Record,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A record as a graph.
@@ -54,7 +57,12 @@ impl<'a> Graph<'a> {
             record,
             runtime: Outside::of(record),
             system: record.components.iter().find_map(|component| {
-                component.package.as_ref()?.distribution.as_ref().filter(|_| component.ecosystem.is_of_system())
+                component
+                    .package
+                    .as_ref()?
+                    .distribution
+                    .as_ref()
+                    .filter(|_| component.ecosystem.is_of_system())
             }),
             linked: linked_parts(record, &by_id),
             by_id,
@@ -67,6 +75,11 @@ impl<'a> Graph<'a> {
     fn describe(&self, id: &ComponentId, version: SpecVersion) -> Result<Component, SbomError> {
         let files = self.files.get(id).map_or(&[][..], Vec::as_slice);
         let mut component = describe(self.by_id[id], files, version)?;
+        if id.ecosystem() == Ecosystem::Application && self.by_id[id].upstream.is_none() {
+            component.supplier = self.record.organization.as_ref().map(maker);
+            component.manufacturer = component.supplier.clone().filter(|_| version >= SpecVersion::V1_6);
+            component.licenses = own_license(self.record, version);
+        }
         component.properties.extend(files.iter().filter_map(|file| self.binary(file)).take(MAX_BINARIES));
         component.properties.sort();
         Ok(component)
@@ -84,7 +97,10 @@ impl<'a> Graph<'a> {
         if !binary.compilers.is_empty() {
             said.push(format!("made by {}", binary.compilers.join(", ")));
         }
-        Some(Property::new(&format!("kiln:binary:{}", text::line(file.path.as_str())), text::line(&said.join("; "))))
+        Some(Property::new(
+            &format!("kiln:binary:{}", text::line(file.path.as_str())),
+            text::line(&said.join("; ")),
+        ))
     }
 
     pub(crate) fn components(&self, version: SpecVersion) -> Result<Vec<Component>, SbomError> {
@@ -104,7 +120,8 @@ impl<'a> Graph<'a> {
         // The first thing outside of what is delivered is named too (BSI TR-03183-2), and marked as outside.
         let Some(outside) = &self.runtime else { return Ok(components) };
         let external = version >= SpecVersion::V1_7;
-        let mut properties = vec![Property::new("kiln:architecture", self.record.target.architecture.lambda())];
+        let mut properties =
+            vec![Property::new("kiln:architecture", self.record.target.architecture.lambda())];
         if !external {
             properties.push(Property::new("kiln:external", "true"));
         }
@@ -172,7 +189,12 @@ impl<'a> Graph<'a> {
 
     /// The parts that a component's own bills name: what none of them needs hangs from the component, and so does whatever hangs
     /// from nothing that does.
-    fn embedded_edges(&self, id: &ComponentId, component: &Recorded, edges: &mut BTreeMap<String, BTreeSet<String>>) {
+    fn embedded_edges(
+        &self,
+        id: &ComponentId,
+        component: &Recorded,
+        edges: &mut BTreeMap<String, BTreeSet<String>>,
+    ) {
         let by_identity: BTreeMap<String, &kiln_record::Embedded> =
             component.embedded.iter().map(|part| (part.identity(), part)).collect();
         let needed: BTreeSet<&String> = component.embedded.iter().flat_map(|part| &part.requires).collect();
@@ -188,7 +210,9 @@ impl<'a> Graph<'a> {
             while let Some(identity) = next.pop() {
                 if reached.insert(identity) {
                     let requires = by_identity[identity].requires.iter();
-                    next.extend(requires.filter_map(|other| by_identity.get_key_value(other).map(|(key, _)| key)));
+                    next.extend(
+                        requires.filter_map(|other| by_identity.get_key_value(other).map(|(key, _)| key)),
+                    );
                 }
             }
         }
@@ -218,14 +242,17 @@ impl<'a> Graph<'a> {
                 Ecosystem::Rpm | Ecosystem::Native => unknown_needs.push(reference),
                 _ => known.push(reference),
             }
-            let children = self.inside.get(id).into_iter().flatten().filter(|c| c.ecosystem() == Ecosystem::Native);
+            let children =
+                self.inside.get(id).into_iter().flatten().filter(|c| c.ecosystem() == Ecosystem::Native);
             for child in children.map(|child| text::line(child.as_str())) {
                 assemblies.entry(Aggregate::Unknown).or_default().push(child.clone());
                 unknown_needs.push(child);
             }
         }
-        let embedded =
-            self.top.iter().flat_map(|id| self.by_id[id].embedded.iter().map(|part| embedded_reference(id, part)));
+        let embedded = self
+            .top
+            .iter()
+            .flat_map(|id| self.by_id[id].embedded.iter().map(|part| embedded_reference(id, part)));
         let linked = self.linked.iter().filter(|part| part.stated.is_none()).map(LinkedPart::reference);
         let outside = self.runtime.iter().map(|outside| outside.reference.clone());
         let system = self.system.map(system_reference);
@@ -252,11 +279,7 @@ impl<'a> Graph<'a> {
                 Composition { aggregate: aggregate.as_str(), assemblies, dependencies: Vec::new() }
             })
             .collect();
-        compositions.push(Composition {
-            aggregate: "complete",
-            assemblies: Vec::new(),
-            dependencies: known,
-        });
+        compositions.push(Composition { aggregate: "complete", assemblies: Vec::new(), dependencies: known });
         compositions.push(Composition {
             aggregate: "unknown",
             assemblies: Vec::new(),

@@ -13,6 +13,7 @@ mod graph;
 mod license;
 mod linkage;
 mod model;
+mod organization;
 mod provenance;
 mod recipe;
 mod spec_version;

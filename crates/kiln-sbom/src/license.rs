@@ -12,8 +12,8 @@ use kiln_record::{Metadata, is_license_expression, license_expression};
 /// classifiers.
 pub(crate) fn declared(metadata: &Metadata, version: SpecVersion) -> Vec<LicenseChoice> {
     let acknowledgement = (version >= SpecVersion::V1_6).then_some("declared");
-    let license = |id: Option<String>, name: Option<String>, text: Option<Attachment>| LicenseChoice::License {
-        license: License { id, name, acknowledgement, text },
+    let license = |id: Option<String>, name: Option<String>, text: Option<Attachment>| {
+        LicenseChoice::License { license: License { id, name, acknowledgement, text } }
     };
     // A field for expressions may hold anything: what is none is carried in its own words.
     let stated = non_empty(metadata.license_expression.as_deref());
@@ -50,7 +50,8 @@ pub(crate) fn of_words(words: &str, version: SpecVersion) -> Vec<LicenseChoice> 
 
 /// An expression; one that is a single licence of SPDX's list is that licence, which more readers understand.
 fn expressed(expression: String, acknowledgement: Option<&'static str>) -> LicenseChoice {
-    let is_one = !expression.contains([' ', '(']) && !expression.contains("LicenseRef-") && !expression.ends_with('+');
+    let is_one =
+        !expression.contains([' ', '(']) && !expression.contains("LicenseRef-") && !expression.ends_with('+');
     if is_one && is_license_expression(&expression) {
         let license = License { id: Some(expression), name: None, acknowledgement, text: None };
         return LicenseChoice::License { license };
@@ -61,4 +62,3 @@ fn expressed(expression: String, acknowledgement: Option<&'static str>) -> Licen
 fn non_empty(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|t| !t.is_empty() && *t != "UNKNOWN")
 }
-

@@ -39,7 +39,8 @@ impl LinkedPart<'_> {
             Property::new("kiln:state", if self.silent.is_empty() { "linked" } else { "contradicted" }),
         ];
         properties.extend(self.paths.iter().map(|path| Property::new("kiln:linked-into", text::line(path))));
-        properties.extend(self.silent.iter().map(|bill| Property::new("kiln:not-stated-in", text::line(bill))));
+        properties
+            .extend(self.silent.iter().map(|bill| Property::new("kiln:not-stated-in", text::line(bill))));
         properties.sort();
         Component {
             kind: "library",
@@ -65,7 +66,8 @@ pub(crate) fn linked_parts<'a>(
         let holder = component.within.as_ref().and_then(|holder| by_id.get(holder)).unwrap_or(component);
         for linked in &binary.linked {
             let part = parts.entry((*owner, linked.purl.as_str())).or_insert_with(|| {
-                let stated = holder.embedded.iter().find(|part| is_same(part, linked)).map(|part| (&holder.id, part));
+                let stated =
+                    holder.embedded.iter().find(|part| is_same(part, linked)).map(|part| (&holder.id, part));
                 // A list of crates says nothing of what is no crate.
                 let silent = match stated {
                     None if linked.purl.starts_with("pkg:cargo/") => bills_of_crates(holder),
@@ -87,7 +89,10 @@ fn is_same(stated: &Embedded, linked: &Linked) -> bool {
 
 /// The bills of a component that list crates.
 fn bills_of_crates(holder: &Recorded) -> Vec<&str> {
-    let crates = holder.embedded.iter().filter(|part| part.purl.as_deref().is_some_and(|p| p.starts_with("pkg:cargo/")));
+    let crates = holder
+        .embedded
+        .iter()
+        .filter(|part| part.purl.as_deref().is_some_and(|p| p.starts_with("pkg:cargo/")));
     let mut bills: Vec<&str> = crates.map(|part| part.stated_in.as_str()).collect();
     bills.sort_unstable();
     bills.dedup();

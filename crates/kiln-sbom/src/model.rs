@@ -29,6 +29,13 @@ pub(crate) struct Metadata {
     pub(crate) tools: Tools,
     pub(crate) component: Component,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) authors: Vec<Contact>,
+    // 1.6 and later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) manufacturer: Option<Organization>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) supplier: Option<Organization>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) properties: Vec<Property>,
 }
 
@@ -82,6 +89,8 @@ pub(crate) struct Component {
 pub(crate) struct Organization {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) url: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) contact: Vec<Contact>,
 }

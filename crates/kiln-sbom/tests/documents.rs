@@ -53,10 +53,11 @@ fn bom(record: &Record, version: SpecVersion) -> Value {
 
 fn component<'a>(bom: &'a Value, reference: &str) -> &'a Value {
     let all = bom["components"].as_array().unwrap();
-    assert!(all.iter().all(|component| component.get("components").is_none()), "not every reader knows nesting");
-    all.iter()
-        .find(|c| c["bom-ref"] == reference)
-        .unwrap_or_else(|| panic!("no component {reference}"))
+    assert!(
+        all.iter().all(|component| component.get("components").is_none()),
+        "not every reader knows nesting"
+    );
+    all.iter().find(|c| c["bom-ref"] == reference).unwrap_or_else(|| panic!("no component {reference}"))
 }
 
 #[test]
@@ -141,6 +142,28 @@ fn components_carry_identity_hashes_supplier_licence_and_size() {
 }
 
 #[test]
+fn who_makes_it_is_stated_for_the_document_the_artifact_and_its_own_code() {
+    for version in VERSIONS {
+        let bom = bom(&rich(), version);
+        assert_eq!(bom["metadata"]["supplier"]["name"], "Example Observatory");
+        assert_eq!(bom["metadata"]["authors"][0]["email"], "builds@example.org");
+        assert_eq!(
+            bom["metadata"]["tools"]["components"][0]["name"], "kiln",
+            "readers call the first the generator"
+        );
+        let own = component(&bom, "application/sample");
+        for one in [&bom["metadata"]["component"], own] {
+            assert_eq!(one["supplier"]["url"][0], "https://example.org");
+            assert_eq!(one["licenses"][0]["expression"], "Apache-2.0 OR MIT");
+        }
+        let purl = bom["metadata"]["component"]["purl"].as_str().unwrap();
+        assert!(purl.starts_with("pkg:generic/sample@sha256:"), "{purl}");
+    }
+    let silent = bom(&minimal(), SpecVersion::V1_6);
+    assert!(silent["metadata"].get("supplier").is_none(), "nothing is guessed");
+}
+
+#[test]
 fn hostile_metadata_stays_text() {
     let bom = bom(&rich(), SpecVersion::V1_6);
     let odd = component(&bom, "python/odd");
@@ -163,7 +186,10 @@ fn dependencies_list_leaves_and_only_known_components() {
     assert_eq!(of("python/numpy"), serde_json::json!(["native/numpy/libgfortran-040039e1.so.5.0.0"]));
     assert_eq!(
         of("python/odd"),
-        serde_json::json!(["python/odd/embedded/pkg:cargo/aes@0.8.4", "python/odd/linked/pkg:cargo/gimli@0.31.1"])
+        serde_json::json!([
+            "python/odd/embedded/pkg:cargo/aes@0.8.4",
+            "python/odd/linked/pkg:cargo/gimli@0.31.1"
+        ])
     );
     assert_eq!(
         of("python/odd/embedded/pkg:cargo/aes@0.8.4"),
@@ -187,7 +213,11 @@ fn completeness_is_not_claimed_over_an_unidentified_library() {
     let rich = bom(&rich(), SpecVersion::V1_6);
     assert_eq!(aggregate_of(&rich, "python/numpy").as_deref(), Some("incomplete"));
     assert_eq!(aggregate_of(&rich, "artifact/sample").as_deref(), Some("incomplete"));
-    assert_eq!(aggregate_of(&rich, "python/odd").as_deref(), Some("incomplete"), "one of its bills was not read");
+    assert_eq!(
+        aggregate_of(&rich, "python/odd").as_deref(),
+        Some("incomplete"),
+        "one of its bills was not read"
+    );
     let mut read = sample::rich();
     for component in &mut read.components {
         component.unread_sboms.clear();
@@ -218,9 +248,15 @@ fn what_a_wheels_own_bill_names_is_inside_the_wheel_and_marked_as_its_word() {
         assert_eq!(aes["supplier"]["name"], "The odd people");
         assert_eq!(aes["scope"], "excluded");
         let cipher = component(&bom, "python/odd/embedded/pkg:cargo/cipher@0.4.4");
-        assert_eq!(cipher["properties"][0]["value"], "given", "its publisher says so, and the bytes do not tell");
+        assert_eq!(
+            cipher["properties"][0]["value"], "given",
+            "its publisher says so, and the bytes do not tell"
+        );
         let gimli = component(&bom, "python/odd/linked/pkg:cargo/gimli@0.31.1");
-        assert_eq!(gimli["properties"][3], serde_json::json!({ "name": "kiln:state", "value": "contradicted" }));
+        assert_eq!(
+            gimli["properties"][3],
+            serde_json::json!({ "name": "kiln:state", "value": "contradicted" })
+        );
         let unread = serde_json::json!({
             "name": "kiln:sbom-not-read",
             "value": "odd-1.0.dist-info/sboms/odd.spdx.json: it is not a CycloneDX document",

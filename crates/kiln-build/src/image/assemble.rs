@@ -9,8 +9,8 @@ use kiln_image::{Image, OsPackage, Stated};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
-    Component, ComponentId, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
-    Origin, Supplier, SystemPackage, is_license_expression,
+    Component, ComponentId, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata, Origin, Supplier,
+    SystemPackage, is_license_expression,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;

@@ -137,10 +137,8 @@ fn with_minor(short: &str) -> String {
 
 /// A name that SPDX's list lacks.
 fn reference(short: &str) -> String {
-    let name: String = short
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-        .collect();
+    let name: String =
+        short.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
     format!("LicenseRef-Debian-{}", name.trim_matches('-'))
 }
 

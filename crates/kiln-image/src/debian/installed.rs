@@ -18,7 +18,9 @@ const PACKAGE_LIMIT: usize = 20_000;
 
 /// Whether a path is where a package says what its licence is (Debian policy 12.5).
 pub(crate) fn is_copyright(path: &str) -> bool {
-    path.strip_prefix(DOCUMENTS).and_then(|rest| rest.strip_suffix("/copyright")).is_some_and(|p| !p.contains('/'))
+    path.strip_prefix(DOCUMENTS)
+        .and_then(|rest| rest.strip_suffix("/copyright"))
+        .is_some_and(|p| !p.contains('/'))
 }
 
 /// Reads the database, and counts what each package accounts for; none if there is no database.

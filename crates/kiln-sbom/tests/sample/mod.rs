@@ -3,7 +3,7 @@
 use kiln_record::{
     Architecture, ArtifactKind, Binary, Cause, Component, ComponentId, Digest, Ecosystem, Embedded,
     EmbeddedScope, Entry, Epoch, FORMAT_VERSION, FileRecord, Gap, Input, InputRole, LinkEvidence, Linked,
-    Metadata, Mode, Origin, Output, Record, Supplier, Target, Tree, TreePath,
+    Metadata, Mode, Organization, Origin, Output, Record, Supplier, Target, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,7 +82,10 @@ fn with_library(library: &[u8]) -> Record {
         author: Some("The odd people".to_owned()),
         scope: Some(EmbeddedScope::Excluded),
         requires: BTreeSet::from(["pkg:cargo/cipher@0.4.4".to_owned()]),
-        ..Embedded::named("org.odd/aes".to_owned(), TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap())
+        ..Embedded::named(
+            "org.odd/aes".to_owned(),
+            TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap(),
+        )
     }];
     second.embedded.push(Embedded {
         version: Some("0.4.4".to_owned()),
@@ -122,6 +125,12 @@ fn with_library(library: &[u8]) -> Record {
             ..Binary::default()
         },
     )]);
+    record.organization = Some(Organization {
+        name: "Example Observatory".to_owned(),
+        url: Some("https://example.org".to_owned()),
+        contact: Some("builds@example.org".to_owned()),
+        license: Some("Apache-2.0 OR MIT".to_owned()),
+    });
     record.handler = Some("app.handler".to_owned());
     record.layers = vec!["powertools-layer".parse().unwrap()];
     record.gaps = vec![Gap {
@@ -188,6 +197,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         layers: Vec::new(),
         plan: Digest::of(b"plan"),
         epoch: Epoch::from_seconds(1_780_000_000).unwrap(),
+        organization: None,
         inputs: Vec::new(),
         tree: tree.digest(),
         unpacked_size: tree.size(),
