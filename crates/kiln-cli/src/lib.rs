@@ -78,6 +78,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Diff(command) => command::diff::run(&settings, command, printer),
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
+        Command::Sbom(command) => command::sbom::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         Command::Push(command) => command::push::run(&settings, command, printer),
         Command::Export(command) => command::export::run(&settings, command, variables, printer),

@@ -199,7 +199,7 @@ fn made_by(step: &record::MadeBy) -> Vec<Property> {
 }
 
 /// A package URL of the index, with a file of it where one is meant.
-fn pypi_url(name: &str, version: Option<&str>, file: Option<&str>) -> Result<String, SbomError> {
+pub(crate) fn pypi_url(name: &str, version: Option<&str>, file: Option<&str>) -> Result<String, SbomError> {
     let error = |reason: packageurl::Error| SbomError::PackageUrl {
         component: format!("python/{name}"),
         reason: reason.to_string(),

@@ -300,7 +300,38 @@ fn provenance_is_one_deterministic_line_that_names_subject_and_inputs() {
     assert_eq!(inputs.len(), rich().inputs.len());
     let source = inputs.iter().find(|d| d["annotations"]["role"] == "source").unwrap();
     assert!(source["digest"].get("sha256").is_none(), "a tree digest is no sha256 of bytes");
+    let wheel = inputs.iter().find(|d| d["annotations"]["role"] == "distribution").unwrap();
+    assert_eq!(wheel["uri"], "pkg:pypi/odd@1.0%2Blocal.1?file_name=odd-1.0%2Blocal.1-py3-none-any.whl");
     assert!(value["predicate"]["runDetails"].get("metadata").is_none());
+}
+
+#[test]
+fn spdx_has_every_component_with_its_package_url_licence_and_needs() {
+    let bytes = kiln_sbom::spdx(&rich()).unwrap();
+    assert_eq!(bytes, kiln_sbom::spdx(&rich()).unwrap());
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(document["spdxVersion"], "SPDX-2.3");
+    let packages = document["packages"].as_array().unwrap();
+    let cyclonedx = bom(&rich(), SpecVersion::V1_6);
+    assert_eq!(packages.len(), cyclonedx["components"].as_array().unwrap().len() + 1);
+    let named = |name: &str| packages.iter().find(|package| package["name"] == name).unwrap();
+    assert_eq!(named("numpy")["externalRefs"][0]["referenceLocator"], "pkg:pypi/numpy@2.2.6");
+    assert_eq!(named("numpy")["licenseDeclared"], "BSD-3-Clause AND MIT");
+    assert_eq!(named("numpy")["checksums"][0]["algorithm"], "SHA256");
+    let own_words = named("odd")["licenseDeclared"].as_str().unwrap();
+    let extracted = document["hasExtractedLicensingInfos"].as_array().unwrap();
+    let words = extracted.iter().find(|one| one["licenseId"] == own_words).unwrap();
+    assert!(words["extractedText"].as_str().unwrap().contains("may be odd"));
+    let (numpy, library) = (&named("numpy")["SPDXID"], &named("libgfortran-040039e1.so.5.0.0")["SPDXID"]);
+    assert!(
+        document["relationships"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|edge| { edge["spdxElementId"] == *numpy && edge["relatedSpdxElement"] == *library })
+    );
+    let ids: BTreeSet<&str> = packages.iter().map(|package| package["SPDXID"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), packages.len(), "ids are unique");
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(crate) mod lock_artifact;
 pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod sbom;
 pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod verify_workspace;
