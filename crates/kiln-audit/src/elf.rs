@@ -1,14 +1,16 @@
 //! What an ELF file says about where it can be loaded.
 //!
 //! Only the tables that the dynamic loader itself uses are read: program headers, the dynamic segment, and through it
-//! string table, version needs and symbols (System V ABI, chapter 5; LSB core, symbol versioning). Section headers are
-//! ignored: `strip` may remove them without changing what is loaded, and they may say anything. Every table is
-//! bounded, because wheels are hostile until checked.
+//! string table, version needs and symbols (System V ABI, chapter 5; LSB core, symbol versioning). What is judged
+//! ignores section headers: `strip` may remove them without changing what is loaded, and they may say anything. A few of them are
+//! kept as claims. Every table is bounded, because wheels are hostile until checked.
 
 use crate::AuditError;
+use crate::linkage::linked;
+use kiln_record::{Binary, Linked};
 use object::elf;
 use object::endian::Endian;
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,6 +57,29 @@ pub struct ElfFacts {
     pub versions: BTreeMap<String, NeededVersion>,
     /// The C library it was linked against.
     pub libc: Libc,
+    /// What its linker called this build of it (`.note.gnu.build-id`), in hexadecimal.
+    #[serde(default)]
+    pub build_id: Option<String>,
+    /// What compilers and linkers say of themselves (`.comment`).
+    #[serde(default)]
+    pub compilers: Vec<String>,
+    /// What is linked into it, as far as its bytes tell.
+    #[serde(default)]
+    pub linked: Vec<Linked>,
+}
+
+impl ElfFacts {
+    /// What a record says of the file.
+    #[must_use]
+    pub fn to_binary(&self) -> Binary {
+        Binary {
+            soname: self.soname.clone(),
+            needed: self.needed.clone(),
+            build_id: self.build_id.clone(),
+            compilers: self.compilers.clone(),
+            linked: self.linked.clone(),
+        }
+    }
 }
 
 /// A version of an interface that an ELF file needs.
@@ -83,6 +108,7 @@ pub enum Libc {
 
 // Bounds, each far above what linkers write, so that a hostile file costs a bounded amount of work.
 const MAX_SEGMENTS: usize = 1024;
+const MAX_SECTIONS: usize = 65_536;
 const MAX_DYNAMIC: usize = 65_536;
 const MAX_NEEDED: usize = 4096;
 const MAX_VERSIONS: usize = 8192;
@@ -136,6 +162,9 @@ fn inspect<H: FileHeader>(bytes: &[u8]) -> Result<ElfFacts, AuditError> {
     let needed = dynamic.needed.iter().map(|at| string(*at)).collect::<Result<Vec<String>, AuditError>>()?;
     let versions = image.needed_versions(&dynamic, &string, header.is_class_64())?;
     let libc = libc(interpreter.as_deref(), &needed, &versions);
+    let soname = dynamic.soname.map(string).transpose()?;
+    let sections = Sections::read(header, endian, bytes);
+    let linked = linked(bytes, sections.auditable, &needed, soname.as_deref());
     Ok(ElfFacts {
         machine: header.e_machine(endian).0,
         class64: header.is_class_64(),
@@ -143,11 +172,69 @@ fn inspect<H: FileHeader>(bytes: &[u8]) -> Result<ElfFacts, AuditError> {
         shared_object: header.e_type(endian) == elf::ET_DYN,
         interpreter,
         needed,
-        soname: dynamic.soname.map(string).transpose()?,
+        soname,
         runpath: dynamic.runpath.or(dynamic.rpath).map(string).transpose()?,
         versions,
         libc,
+        build_id: sections.build_id,
+        compilers: sections.compilers,
+        linked,
     })
+}
+
+/// What sections say that no loader reads: claims, of which nothing is judged. A table that does not fit is passed over.
+#[derive(Default)]
+struct Sections<'a> {
+    build_id: Option<String>,
+    compilers: Vec<String>,
+    auditable: Option<&'a [u8]>,
+}
+
+impl<'a> Sections<'a> {
+    fn read<H: FileHeader>(header: &H, endian: H::Endian, bytes: &'a [u8]) -> Self {
+        let mut this = Self::default();
+        let Ok(sections) = header.sections(endian, bytes) else { return this };
+        if sections.len() > MAX_SECTIONS {
+            return this;
+        }
+        for section in sections.iter() {
+            let (Ok(name), Ok(data)) = (sections.section_name(endian, section), section.data(endian, bytes))
+            else {
+                continue;
+            };
+            match name {
+                b".note.gnu.build-id" => this.build_id = build_id(endian.is_big_endian(), data),
+                b".comment" => this.compilers = texts(data),
+                b".dep-v0" => this.auditable = Some(data),
+                _ => {}
+            }
+        }
+        this
+    }
+}
+
+/// The note's content: three lengths and kinds, `GNU` and a zero, then the id.
+fn build_id(big: bool, note: &[u8]) -> Option<String> {
+    let word = |at: usize| {
+        let raw: [u8; 4] = note.get(at..at + 4)?.try_into().ok()?;
+        Some(if big { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) })
+    };
+    let length = usize::try_from(word(4)?).ok().filter(|length| (4..=64).contains(length))?;
+    let is_gnu = word(0)? == 4 && note.get(12..16)? == b"GNU\0";
+    let id = note.get(16..16 + length).filter(|_| is_gnu)?;
+    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Different texts with a zero after each.
+fn texts(data: &[u8]) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for text in data.split(|byte| *byte == 0).filter(|text| !text.is_empty() && text.len() <= 256).take(64) {
+        let text = String::from_utf8_lossy(text).into_owned();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts
 }
 
 fn libc(interpreter: Option<&str>, needed: &[String], versions: &BTreeMap<String, NeededVersion>) -> Libc {

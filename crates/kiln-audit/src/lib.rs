@@ -20,6 +20,7 @@ mod layering;
 mod leaks;
 mod libraries;
 mod limits;
+mod linkage;
 mod names;
 mod namespaces;
 mod owner;
@@ -64,8 +65,8 @@ pub use quantity::{binary as format_size, signed as format_change};
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
 };
+pub use report_parts::cell as markdown_cell;
 pub use security::{CheckChange, ImportChange};
 pub use workspace_diff::{
     ArtifactChange, ArtifactCounts, ArtifactState, WORKSPACE_DIFF_FORMAT, WorkspaceDiff,
 };
-pub use report_parts::cell as markdown_cell;

@@ -317,6 +317,9 @@ mod tests {
             runpath: runpath.map(str::to_owned),
             versions: BTreeMap::new(),
             libc: Libc::Glibc,
+            build_id: None,
+            compilers: Vec::new(),
+            linked: Vec::new(),
         }
     }
 

@@ -102,7 +102,8 @@ impl Diff {
         );
         details.extend(self.size_history.iter().map(|source| format!("history of sizes from {source}")));
         details.extend(
-            self.listed_files(LISTED_FILES).map(|one| [vec![file(one)], file_difference(one)].concat().join("; ")),
+            self.listed_files(LISTED_FILES)
+                .map(|one| [vec![file(one)], file_difference(one)].concat().join("; ")),
         );
         if self.files.len() > LISTED_FILES {
             details.push(format!("and {} more files", self.files.len() - LISTED_FILES));

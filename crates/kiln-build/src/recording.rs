@@ -9,8 +9,18 @@ use std::collections::BTreeMap;
 
 /// The record of a build by one kiln. It follows from the inputs alone.
 pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> Result<Record, BuildError> {
-    let Judgement { plan, collection, parts, layers, gaps, verdict, imports, assembled, measured: _ } =
-        judgement;
+    let Judgement {
+        plan,
+        collection,
+        parts,
+        layers,
+        gaps,
+        verdict,
+        imports,
+        binaries,
+        assembled,
+        measured: _,
+    } = judgement;
     let Verdict { findings, checks } = verdict;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
     let findings = judge(&plan, &findings, plan.epoch);
@@ -46,6 +56,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
         environment: plan.manifest.environment.clone(),
         plan: plan.digest,
         epoch: plan.epoch,
+        organization: plan.organization.clone(),
         inputs,
         tree: collection.tree.digest(),
         unpacked_size: collection.tree.size(),
@@ -59,6 +70,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
             })
             .collect(),
         components,
+        binaries,
         gaps,
         transformations: collection.transformations.clone(),
         findings,

@@ -7,13 +7,15 @@ use kiln_audit::{
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{
-    ArtifactKind, Check, CheckName, Code, Ecosystem, Entry, Environment, Finding, Runtime, TreePath,
+    ArtifactKind, Binary, Check, CheckName, Code, Ecosystem, Entry, Environment, Finding, Runtime, TreePath,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;
 
 /// Judges every ELF file: those of wheels by the facts remembered, the application's own by reading them. What they need is
 /// looked for in the artifact, its layers and the runtime.
+///
+/// Also gives what each of them says of itself, for the record.
 ///
 /// # Errors
 /// If a file cannot be read any more.
@@ -24,7 +26,7 @@ pub fn native(
     collection: &Collection,
     parts: &[Part],
     layers: &[ReadyLayer],
-) -> Result<Verdict, CheckError> {
+) -> Result<(Verdict, BTreeMap<TreePath, Binary>), CheckError> {
     let manifest = &plan.manifest;
     let target = BinaryTarget { runtime, architecture: manifest.target.architecture, python: runtime.python };
     let versions: BTreeMap<&str, &str> = parts
@@ -63,6 +65,8 @@ pub fn native(
         native.files.push(NativeFile { path: mounted(manifest.mount(), path), owner, facts, judged: true });
     }
     let files = native.files.len();
+    let binaries =
+        collection.elf.iter().chain(&own).map(|(path, facts)| (path.clone(), facts.to_binary())).collect();
     native.links.extend(links(manifest.mount(), collection));
     // What layers hold helps, and was judged when they were built.
     let mut of_layers = Vec::new();
@@ -92,7 +96,8 @@ pub fn native(
     if runtime.system.libraries.is_empty() {
         findings.retain(|finding| finding.code != Code::NeededLibraryMissing);
     }
-    Ok(Verdict { findings, checks: vec![Check::ran(CheckName::Elf, files, "ELF files"), libraries] })
+    let checks = vec![Check::ran(CheckName::Elf, files, "ELF files"), libraries];
+    Ok((Verdict { findings, checks }, binaries))
 }
 
 type Facts = BTreeMap<TreePath, ElfFacts>;

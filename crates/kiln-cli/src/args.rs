@@ -4,6 +4,7 @@ use crate::args_again::{Find, Rebuild, Restore};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kiln_audit::FailOn;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
+use kiln_sbom::SpecVersion;
 use std::path::PathBuf;
 
 /// The version of this kiln, with the commit that it was built from where that is known (`build.rs`).
@@ -99,6 +100,8 @@ pub(crate) enum Command {
     History(History),
     /// Shows one build: its inputs, parts, findings and checks
     Show(Show),
+    /// Writes the bill of materials of a build, as CycloneDX or SPDX
+    Sbom(Sbom),
     /// Says whether what is published, or a file, is what was built
     Verify(Verify),
     /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
@@ -354,6 +357,27 @@ pub(crate) struct Show {
     /// Lists every file with its size and owner
     #[arg(long)]
     pub(crate) files: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sbom {
+    /// The build: ARTIFACT, ARTIFACT@N, a record.json, a published file, or REGISTRY/REPOSITORY with :TAG or @DIGEST
+    pub(crate) build: String,
+    /// The standard that it follows
+    #[arg(long = "as", value_enum, default_value_t = BillFormat::Cyclonedx, value_name = "STANDARD")]
+    pub(crate) form: BillFormat,
+    /// The version of CycloneDX: 1.5, 1.6 or 1.7 [default: 1.6, which most readers take]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) spec_version: Option<SpecVersion>,
+}
+
+/// A standard for bills of materials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BillFormat {
+    /// CycloneDX, as under dist/
+    Cyclonedx,
+    /// SPDX 2.3
+    Spdx,
 }
 
 #[derive(Debug, Args)]

@@ -93,6 +93,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::History(command) => command::history::run(&settings, command, printer),
         Command::Show(command) => command::show::run(&settings, command, printer),
         Command::Report(command) => command::report::run(&settings, command, printer),
+        Command::Sbom(command) => command::sbom::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         // They were run above.
         Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => Ok(exit::SUCCESS),
@@ -117,6 +118,7 @@ fn needs(command: &Command) -> Needs {
         | Command::Rebuild(_)
         | Command::Report(_)
         | Command::Restore(_)
+        | Command::Sbom(_)
         | Command::Show(_)
         | Command::Verify(_) => Needs::Nothing,
     }

@@ -60,10 +60,16 @@ pub struct OsPackage {
     pub summary: Option<String>,
     /// Its home page.
     pub homepage: Option<String>,
-    /// Its licence in the database's own words, where that has one.
+    /// Its licence in the words of the database, or as an expression that its copyright file makes; none where neither tells.
     pub license: Option<String>,
     /// The source package that it was built from, where the database says so.
     pub source: Option<String>,
+    /// The version of that source package, where the database says one: it is another than the package's own.
+    #[serde(default)]
+    pub source_version: Option<String>,
+    /// Packages of the same system that it depends on, by name; empty where the database was not asked.
+    #[serde(default)]
+    pub requires: BTreeSet<String>,
     /// Bytes of the files that it accounts for.
     pub bytes: u64,
     /// Number of files and links that it accounts for.

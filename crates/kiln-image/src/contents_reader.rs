@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 4;
+pub const CONTENTS_RULES: u32 = 5;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -208,6 +208,7 @@ fn is_looked_at(path: &str) -> bool {
     path == "var/lib/dpkg/status"
         || path.starts_with("var/lib/dpkg/status.d/")
         || (path.starts_with("var/lib/dpkg/info/") && path.ends_with(".list"))
+        || debian::is_copyright(path)
         || rpm::is_database(path)
         || path == "etc/os-release"
         || path == "usr/lib/os-release"

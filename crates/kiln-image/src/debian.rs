@@ -5,6 +5,7 @@
 //! deterministic layer. No maintainer script ever runs.
 
 mod control;
+mod copyright;
 mod deb;
 mod generated;
 mod installed;
@@ -23,7 +24,7 @@ mod signature;
 mod version;
 mod xz;
 
-pub(crate) use installed::installed_packages;
+pub(crate) use installed::{installed_packages, is_copyright};
 pub use keyring::Keyring;
 pub use packages::{Package, PackageIndex};
 pub use relation::{Alternatives, Relation, VersionOperator};

@@ -23,15 +23,15 @@ mod push;
 mod reference;
 mod repair;
 mod repository;
-mod scan;
 mod row;
+mod scan;
 mod settle;
 mod size_history;
 mod space;
 mod whole;
 
-pub use compared::compared;
 pub use anchors::Anchors;
+pub use compared::compared;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};

@@ -139,7 +139,9 @@ pub(crate) fn build_of_archive(
     let record = ledger_of(environment).record(&newest.artifact, newest.number)?;
     let label = match others.is_empty() {
         true => text.to_owned(),
-        false => format!("{text} (as {}; its bytes are those of {}, too)", named[0], named[1..].join(" and ")),
+        false => {
+            format!("{text} (as {}; its bytes are those of {}, too)", named[0], named[1..].join(" and "))
+        }
     };
     Ok(Some(NamedBuild::recorded(record, label)))
 }

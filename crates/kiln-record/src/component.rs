@@ -137,7 +137,7 @@ pub struct Component {
     pub files: u64,
     /// The file it was taken from (a wheel, a `.deb`).
     pub origin: Option<Origin>,
-    /// What its system's database says of it beyond name and version, for a package of rpm.
+    /// What its system's database says of it beyond name and version, for a package of an operating system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<SystemPackage>,
     /// The repository that it was taken from, for an upstream source.
@@ -187,6 +187,59 @@ pub struct Embedded {
     pub sha256: Option<Digest>,
     /// The bill of materials that says so, relative to the installation folder; or the lock, relative to the workspace.
     pub stated_in: TreePath,
+    /// Its licence, if stated: an SPDX expression, or a name in the publisher's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// Who made it, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Whether it is said to be at work where the component runs; absent where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<EmbeddedScope>,
+    /// Parts of the same component that it needs, by what identifies them ([`Embedded::identity`]).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<String>,
+}
+
+impl Embedded {
+    /// A part of which only this is known.
+    #[must_use]
+    pub fn named(name: String, stated_in: TreePath) -> Self {
+        Self {
+            name,
+            version: None,
+            purl: None,
+            sha256: None,
+            stated_in,
+            license: None,
+            author: None,
+            scope: None,
+            requires: BTreeSet::new(),
+        }
+    }
+
+    /// What identifies a part among those of one component: its package URL, else name and version.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match (&self.purl, &self.version) {
+            (Some(purl), _) => purl.clone(),
+            (None, Some(version)) => format!("{}@{version}", self.name),
+            (None, None) => self.name.clone(),
+        }
+    }
+}
+
+/// Whether a part is at work where its component runs (CycloneDX, `component.scope`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum EmbeddedScope {
+    /// It is.
+    Required,
+    /// It may be.
+    Optional,
+    /// It took part in making the component and is not in it, or only where tests or documents are.
+    Excluded,
 }
 
 /// The archive that a component was installed from.
@@ -243,6 +296,9 @@ pub struct SystemPackage {
     pub architecture: String,
     /// The source package that it was built from, if the database says so.
     pub source: Option<String>,
+    /// The version of that source package, if the database says one: it is another than the package's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<String>,
     /// The distribution whose package it is, if the system says what it is.
     pub distribution: Option<Distribution>,
 }

@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types: digests, names, platforms, trees, inventories, findings, records,
 //! format versions and exit codes. Nothing here touches disk, network, terminal, environment or clock.
 
+mod binary;
 mod canonical;
 mod check;
 mod component;
@@ -15,7 +16,9 @@ pub mod exit;
 mod finding;
 mod image;
 mod image_index;
+mod license;
 mod name;
+mod organization;
 mod platform;
 mod record;
 mod runtime;
@@ -24,11 +27,12 @@ mod schema;
 mod transformation;
 mod tree;
 
+pub use binary::{Binary, LinkEvidence, Linked};
 pub use canonical::{canonical_json, digest_of_value};
 pub use check::{Check, CheckName, CheckOutcome};
 pub use component::{
     BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Distribution, Ecosystem, Embedded,
-    MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
+    EmbeddedScope, MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
@@ -39,7 +43,9 @@ pub use exit::Exit;
 pub use finding::{Code, Finding, Level, Place, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
 pub use image_index::{IndexRecord, IndexedPlatform};
+pub use license::{is_license_expression, license_expression};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
+pub use organization::Organization;
 pub use platform::{Architecture, Platform, PlatformError};
 pub use record::{
     ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,

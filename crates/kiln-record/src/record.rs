@@ -4,8 +4,8 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Check, Component, ComponentId, Digest, Entry, Epoch, FactChange, Finding,
-    ImageRecord, Transformation, Tree, TreePath, canonical_json,
+    Architecture, ArtifactName, Binary, Check, Component, ComponentId, Digest, Entry, Epoch, FactChange,
+    Finding, ImageRecord, Organization, Transformation, Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -371,6 +371,9 @@ pub struct Record {
     pub plan: Digest,
     /// The time that stands for this build in every document.
     pub epoch: Epoch,
+    /// Who makes it, if the workspace says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
     /// All inputs, sorted.
     pub inputs: Vec<Input>,
     /// The digest of the tree ([`Tree::digest`]).
@@ -384,6 +387,9 @@ pub struct Record {
     pub files: Vec<FileRecord>,
     /// What it is made of, sorted by id.
     pub components: Vec<Component>,
+    /// Its native files, with what is linked into them as far as their bytes tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub binaries: BTreeMap<TreePath, Binary>,
     /// Locked distributions that are not in it, sorted by name.
     pub gaps: Vec<Gap>,
     /// What packing left out or changed, in the order in which the rules were applied.

@@ -1,16 +1,15 @@
 //! One component of the record as a CycloneDX component.
 
 use crate::SbomError;
-use crate::embedded;
 use crate::license;
 use crate::model::{
-    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityEvidence, IdentityMethod,
-    Occurrence, Organization, Property,
+    Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityMethod, Occurrence,
+    Organization, Property,
 };
 use crate::spec_version::SpecVersion;
 use crate::text;
 use kiln_record as record;
-use kiln_record::{Ecosystem, Entry, FileRecord, OriginSource};
+use kiln_record::{Ecosystem, EmbeddedScope, Entry, FileRecord, OriginSource};
 use packageurl::PackageUrl;
 
 /// Places of files listed as evidence for one component; the record lists all.
@@ -108,7 +107,7 @@ pub(crate) fn describe(
         description: component.metadata.summary.as_deref().map(text::line),
         hashes,
         licenses: license::declared(&component.metadata, version),
-        evidence: evidence(component, files, purl.is_some(), version),
+        evidence: evidence(component, files, purl.is_some()),
         purl,
         external_references: references,
         properties,
@@ -116,8 +115,14 @@ pub(crate) fn describe(
     })
 }
 
-/// A part that a wheel's own bill of materials names. It is its publisher's word, and says so.
-pub(crate) fn describe_embedded(holder: &record::ComponentId, part: &record::Embedded) -> Component {
+/// A part that a component's own bill of materials names. It is its publisher's word, and says so; what the bytes confirm is
+/// linked.
+pub(crate) fn describe_embedded(
+    holder: &record::ComponentId,
+    part: &record::Embedded,
+    is_linked: bool,
+    version: SpecVersion,
+) -> Component {
     let sha256 = part.sha256.map(|digest| Hash { alg: "SHA-256", content: digest.hex() });
     Component {
         kind: "library",
@@ -126,14 +131,32 @@ pub(crate) fn describe_embedded(holder: &record::ComponentId, part: &record::Emb
         version: part.version.as_deref().map(text::line),
         hashes: sha256.into_iter().collect(),
         purl: part.purl.clone(),
-        properties: vec![Property::new("kiln:stated-in", text::line(part.stated_in.as_str()))],
+        supplier: part.author.as_deref().map(|name| Organization {
+            name: Some(text::line(name)),
+            url: Vec::new(),
+            contact: Vec::new(),
+        }),
+        licenses: part
+            .license
+            .as_deref()
+            .map(|license| license::of_words(license, version))
+            .unwrap_or_default(),
+        scope: part.scope.map(|scope| match scope {
+            EmbeddedScope::Required => "required",
+            EmbeddedScope::Optional => "optional",
+            EmbeddedScope::Excluded => "excluded",
+        }),
+        properties: vec![
+            Property::new("kiln:state", if is_linked { "linked" } else { "given" }),
+            Property::new("kiln:stated-in", text::line(part.stated_in.as_str())),
+        ],
         ..Component::default()
     }
 }
 
 /// The bom-ref of such a part: two wheels may link the same one.
 pub(crate) fn embedded_reference(holder: &record::ComponentId, part: &record::Embedded) -> String {
-    text::line(&format!("{holder}/embedded/{}", embedded::reference(part)))
+    text::line(&format!("{holder}/embedded/{}", part.identity()))
 }
 
 /// How a wheel came from a source distribution, as properties.
@@ -176,7 +199,7 @@ fn made_by(step: &record::MadeBy) -> Vec<Property> {
 }
 
 /// A package URL of the index, with a file of it where one is meant.
-fn pypi_url(name: &str, version: Option<&str>, file: Option<&str>) -> Result<String, SbomError> {
+pub(crate) fn pypi_url(name: &str, version: Option<&str>, file: Option<&str>) -> Result<String, SbomError> {
     let error = |reason: packageurl::Error| SbomError::PackageUrl {
         component: format!("python/{name}"),
         reason: reason.to_string(),
@@ -220,11 +243,9 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
     let architecture = component
         .origin
         .as_ref()
+        .filter(|_| component.ecosystem == Ecosystem::Debian)
         .and_then(|origin| origin.file_name.strip_suffix(".deb")?.rsplit_once('_'))
         .map(|(_, architecture)| architecture.to_owned());
-    if let (Ecosystem::Debian, Some(architecture)) = (component.ecosystem, architecture) {
-        purl.add_qualifier("arch", architecture).map_err(error)?;
-    }
     // An epoch is no part of a version in package URLs of rpm (purl types, "rpm").
     let stated = component.version.as_deref();
     let (epoch, version) = match stated.and_then(|version| version.split_once(':')) {
@@ -236,8 +257,23 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         Some(version) => format!("{}-{version}", distribution.id),
         None => distribution.id.clone(),
     });
-    let architecture = system.map(|package| package.architecture.clone()).filter(|text| !text.is_empty());
-    for (name, value) in [("arch", architecture), ("distro", distro), ("epoch", epoch.map(str::to_owned))] {
+    let stated = system.map(|package| package.architecture.clone()).filter(|text| !text.is_empty());
+    let architecture = stated.or(architecture);
+    // By which advisories know it: `upstream` is what scanners write for it.
+    let upstream = system.and_then(|package| {
+        let source = package.source.clone()?;
+        Some(match &package.source_version {
+            Some(version) => format!("{source}@{version}"),
+            None => source,
+        })
+    });
+    let qualifiers = [
+        ("arch", architecture),
+        ("distro", distro),
+        ("epoch", epoch.map(str::to_owned)),
+        ("upstream", upstream),
+    ];
+    for (name, value) in qualifiers {
         if let Some(value) = value {
             purl.add_qualifier(name, value).map_err(error)?;
         }
@@ -300,15 +336,10 @@ fn organization(supplier: &record::Supplier) -> Option<Organization> {
         return None;
     }
     let contact = email.map(|email| Contact { name: name.clone(), email: Some(email) });
-    Some(Organization { name, contact: contact.into_iter().collect() })
+    Some(Organization { name, url: Vec::new(), contact: contact.into_iter().collect() })
 }
 
-fn evidence(
-    component: &record::Component,
-    files: &[&FileRecord],
-    has_purl: bool,
-    version: SpecVersion,
-) -> Option<Evidence> {
+fn evidence(component: &record::Component, files: &[&FileRecord], has_purl: bool) -> Option<Evidence> {
     let metadata =
         files.iter().find(|f| f.path.file_name() == "METADATA" && f.path.parent().ends_with(".dist-info"));
     let identity = match (component.ecosystem, metadata) {
@@ -319,12 +350,8 @@ fn evidence(
     };
     let identity = identity.map(|(field, technique, confidence, file)| {
         let method = IdentityMethod { technique, confidence, value: file.path.to_string() };
-        let identity = Identity { field, confidence, methods: vec![method] };
-        if version >= SpecVersion::V1_6 {
-            IdentityEvidence::Many(vec![identity])
-        } else {
-            IdentityEvidence::One(identity)
-        }
+        // From 1.6 on it may be a list, which some readers cannot read.
+        Identity { field, confidence, methods: vec![method] }
     });
     let occurrences: Vec<Occurrence> = match metadata {
         Some(file) => vec![Occurrence { location: file.path.parent().to_owned() }],

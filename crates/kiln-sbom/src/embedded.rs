@@ -1,13 +1,14 @@
 //! Bills of materials that a wheel carries inside (PEP 770): what its publisher says is linked into it or bundled.
 //!
-//! They come from many tools, in many versions and qualities, and they overlap. So only names, versions, package URLs
-//! and hashes are taken from them, duplicates are joined, and what is taken stays marked as its publisher's word.
+//! They come from many tools, in many versions and qualities, and they overlap. So what is taken from them (names, versions,
+//! package URLs, hashes, licences, authors, scopes, and which part needs which) is bounded and joined, and stays marked as
+//! its publisher's word.
 
 use crate::text;
-use kiln_record::{Digest, DistributionName, Embedded, TreePath};
+use kiln_record::{Digest, DistributionName, Embedded, EmbeddedScope, TreePath, license_expression};
 use packageurl::PackageUrl;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// The largest bill that is read, in bytes; the largest seen has 200 kB.
@@ -17,6 +18,10 @@ const MOST: usize = 20_000;
 const DEEPEST: usize = 16;
 /// The longest name, version or URL in bytes; what is longer is no name.
 const LONGEST: usize = 1024;
+/// The most edges taken from one bill.
+const MOST_EDGES: usize = 200_000;
+/// The most licences, and authors, taken of one part.
+const MOST_LICENSES: usize = 16;
 
 /// Why a bill of materials inside a wheel is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,20 +60,27 @@ pub fn read_embedded(
     if json.get("bomFormat").and_then(Value::as_str) != Some("CycloneDX") {
         return Err(EmbeddedError::NotCycloneDx);
     }
-    let mut parts = Vec::new();
-    walk(&json, holder, stated_in, 0, &mut parts)?;
-    Ok(parts)
+    let mut bill = Bill { holder, stated_in, parts: Vec::new(), by_reference: BTreeMap::new() };
+    bill.walk(&json, 0)?;
+    bill.link(&json);
+    Ok(bill.parts)
 }
 
 /// Joins the parts of several bills: of those with one identity (package URL, else name and version) the first stays, and
-/// takes the hash of another if it has none. Sorted.
+/// takes from another what it does not say itself. Sorted.
 #[must_use]
 pub fn merge_embedded(parts: impl IntoIterator<Item = Embedded>) -> Vec<Embedded> {
     let mut merged: BTreeMap<String, Embedded> = BTreeMap::new();
     for part in parts {
-        let key = reference(&part);
+        let key = part.identity();
         match merged.get_mut(&key) {
-            Some(there) => there.sha256 = there.sha256.or(part.sha256),
+            Some(there) => {
+                there.sha256 = there.sha256.or(part.sha256);
+                there.license = there.license.take().or(part.license);
+                there.author = there.author.take().or(part.author);
+                there.scope = there.scope.or(part.scope);
+                there.requires.extend(part.requires);
+            }
             None => {
                 merged.insert(key, part);
             }
@@ -79,44 +91,63 @@ pub fn merge_embedded(parts: impl IntoIterator<Item = Embedded>) -> Vec<Embedded
     merged
 }
 
-/// What identifies a part among those of one component.
-pub(crate) fn reference(part: &Embedded) -> String {
-    match (&part.purl, &part.version) {
-        (Some(purl), _) => purl.clone(),
-        (None, Some(version)) => format!("{}@{version}", part.name),
-        (None, None) => part.name.clone(),
-    }
+/// A document while it is read.
+struct Bill<'a> {
+    holder: &'a DistributionName,
+    stated_in: &'a TreePath,
+    parts: Vec<Embedded>,
+    /// The place of a part by the document's own reference to it (`bom-ref`).
+    by_reference: BTreeMap<String, usize>,
 }
 
-fn walk(
-    json: &Value,
-    holder: &DistributionName,
-    stated_in: &TreePath,
-    depth: usize,
-    parts: &mut Vec<Embedded>,
-) -> Result<(), EmbeddedError> {
-    let Some(components) = json.get("components").and_then(Value::as_array) else { return Ok(()) };
-    for component in components {
-        if let Some(part) = part(component, stated_in).filter(|part| !is_holder(part, holder)) {
-            parts.push(part);
+impl Bill<'_> {
+    fn walk(&mut self, json: &Value, depth: usize) -> Result<(), EmbeddedError> {
+        let Some(components) = json.get("components").and_then(Value::as_array) else { return Ok(()) };
+        for component in components {
+            if let Some(part) = part(component, self.stated_in).filter(|part| !is_holder(part, self.holder)) {
+                if let Some(reference) = component.get("bom-ref").and_then(Value::as_str) {
+                    self.by_reference.insert(reference.to_owned(), self.parts.len());
+                }
+                self.parts.push(part);
+            }
+            if self.parts.len() > MOST {
+                return Err(EmbeddedError::TooMany);
+            }
+            if depth < DEEPEST {
+                self.walk(component, depth + 1)?;
+            }
         }
-        if parts.len() > MOST {
-            return Err(EmbeddedError::TooMany);
-        }
-        if depth < DEEPEST {
-            walk(component, holder, stated_in, depth + 1, parts)?;
+        Ok(())
+    }
+
+    /// Takes over which part needs which. What the document's subject or the wheel needs is not said of a part.
+    fn link(&mut self, json: &Value) {
+        let dependencies = json.get("dependencies").and_then(Value::as_array);
+        let mut edges = 0;
+        for dependency in dependencies.into_iter().flatten() {
+            let reference = dependency.get("ref").and_then(Value::as_str);
+            let Some(from) = reference.and_then(|r| self.by_reference.get(r)).copied() else { continue };
+            let needed = dependency.get("dependsOn").and_then(Value::as_array);
+            let needed: BTreeSet<String> = needed
+                .into_iter()
+                .flatten()
+                .take(MOST)
+                .filter_map(|to| self.by_reference.get(to.as_str()?))
+                .filter(|to| **to != from)
+                .map(|to| self.parts[*to].identity())
+                .collect();
+            edges += needed.len();
+            if edges > MOST_EDGES {
+                return;
+            }
+            self.parts[from].requires.extend(needed);
         }
     }
-    Ok(())
 }
 
 fn part(component: &Value, stated_in: &TreePath) -> Option<Embedded> {
-    let field = |name: &str| {
-        let text = text::line(component.get(name)?.as_str()?);
-        (!text.is_empty() && text.len() <= LONGEST).then_some(text)
-    };
-    let name = field("name")?;
-    let name = match field("group") {
+    let name = words(component.get("name"))?;
+    let name = match words(component.get("group")) {
         Some(group) => format!("{group}/{name}"),
         None => name,
     };
@@ -125,12 +156,65 @@ fn part(component: &Value, stated_in: &TreePath) -> Option<Embedded> {
         .filter(|hash| hash.get("alg").and_then(Value::as_str) == Some("SHA-256"))
         .find_map(|hash| Digest::from_hex(&hash.get("content")?.as_str()?.to_ascii_lowercase()).ok());
     Some(Embedded {
-        name,
-        version: field("version"),
-        purl: field("purl").filter(|purl| PackageUrl::from_str(purl).is_ok()),
+        version: words(component.get("version")),
+        purl: words(component.get("purl")).filter(|purl| PackageUrl::from_str(purl).is_ok()),
         sha256,
-        stated_in: stated_in.clone(),
+        license: license(component),
+        author: author(component),
+        scope: component.get("scope").and_then(Value::as_str).and_then(|scope| match scope {
+            "required" => Some(EmbeddedScope::Required),
+            "optional" => Some(EmbeddedScope::Optional),
+            "excluded" => Some(EmbeddedScope::Excluded),
+            _ => None,
+        }),
+        ..Embedded::named(name, stated_in.clone())
     })
+}
+
+/// A text of the document on one line, if it is one and no longer than names are.
+fn words(value: Option<&Value>) -> Option<String> {
+    let text = text::line(value?.as_str()?);
+    (!text.is_empty() && text.len() <= LONGEST).then_some(text)
+}
+
+/// The licence: an expression where all that is stated makes one, else the names in the document's words.
+fn license(component: &Value) -> Option<String> {
+    let mut all = Vec::new();
+    for choice in component.get("licenses").and_then(Value::as_array)?.iter().take(MOST_LICENSES) {
+        let license = choice.get("license");
+        let stated = [
+            choice.get("expression"),
+            license.and_then(|l| l.get("id")),
+            license.and_then(|l| l.get("name")),
+        ];
+        all.extend(stated.into_iter().find_map(words));
+    }
+    let expressions: Option<Vec<String>> = all.iter().map(|one| license_expression(one)).collect();
+    let joined = match expressions {
+        Some(mut one) if one.len() == 1 => one.pop()?,
+        Some(several) if !several.is_empty() => several
+            .iter()
+            .map(|one| if one.contains(' ') { format!("({one})") } else { one.clone() })
+            .collect::<Vec<_>>()
+            .join(" AND "),
+        _ => all.join(", "),
+    };
+    (!joined.is_empty()).then_some(joined)
+}
+
+/// Who made a part: its authors in the form of either version, else its supplier or publisher.
+fn author(component: &Value) -> Option<String> {
+    let authors = component.get("authors").and_then(Value::as_array);
+    let names: Vec<String> =
+        authors.into_iter().flatten().take(MOST_LICENSES).filter_map(|one| words(one.get("name"))).collect();
+    if !names.is_empty() {
+        return Some(names.join(", "));
+    }
+    let named = |field: &str| words(component.get(field)?.get("name"));
+    words(component.get("author"))
+        .or_else(|| named("manufacturer"))
+        .or_else(|| named("supplier"))
+        .or_else(|| words(component.get("publisher")))
 }
 
 /// Whether a part is the wheel that carries the bill: tools list their subject among its own parts.
@@ -195,11 +279,10 @@ mod tests {
     #[test]
     fn bills_that_overlap_are_joined_in_one_order() {
         let part = |name: &str, version: &str, purl: Option<&str>, file: &str| Embedded {
-            name: name.to_owned(),
             version: Some(version.to_owned()),
             purl: purl.map(str::to_owned),
             sha256: (file == "b").then(|| Digest::of(b"x")),
-            stated_in: TreePath::new(file).unwrap(),
+            ..Embedded::named(name.to_owned(), TreePath::new(file).unwrap())
         };
         let both = [
             part("openssl", "4.0.3", Some("pkg:generic/openssl@4.0.3"), "a"),

@@ -1,4 +1,4 @@
-//! Documents about an artifact: a CycloneDX bill of materials and an in-toto statement with SLSA provenance.
+//! Documents about an artifact: a bill of materials as CycloneDX or SPDX, and an in-toto statement with SLSA provenance.
 //!
 //! Both are projections of the record: equal records give equal bytes, and nothing reads them back. What is read here are
 //! bills of materials of others, those inside wheels (`embedded`). The CycloneDX
@@ -9,11 +9,15 @@ mod component;
 mod cyclonedx;
 mod embedded;
 mod error;
+mod graph;
 mod license;
+mod linkage;
 mod listed;
 mod model;
+mod organization;
 mod provenance;
 mod recipe;
+mod spdx;
 mod spec_version;
 mod text;
 
@@ -22,4 +26,5 @@ pub use embedded::{EMBEDDED_LIMIT, EmbeddedError, merge_embedded, read_embedded}
 pub use error::SbomError;
 pub use listed::{LISTED_LIMIT, Listed, ListedError, read_listed};
 pub use provenance::{BUILD_TYPE, BUILDER_ID, PREDICATE_TYPE, STATEMENT_TYPE, provenance};
+pub use spdx::{SPDX_MEDIA_TYPE, spdx};
 pub use spec_version::{SpecVersion, UnknownSpecVersion};

@@ -29,6 +29,13 @@ pub(crate) struct Metadata {
     pub(crate) tools: Tools,
     pub(crate) component: Component,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) authors: Vec<Contact>,
+    // 1.6 and later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) manufacturer: Option<Organization>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) supplier: Option<Organization>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) properties: Vec<Property>,
 }
 
@@ -72,8 +79,6 @@ pub(crate) struct Component {
     pub(crate) purl: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) external_references: Vec<ExternalReference>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) components: Vec<Component>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) evidence: Option<Evidence>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +89,8 @@ pub(crate) struct Component {
 pub(crate) struct Organization {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) url: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) contact: Vec<Contact>,
 }
@@ -147,17 +154,9 @@ pub(crate) struct ExternalReference {
 #[derive(Serialize)]
 pub(crate) struct Evidence {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) identity: Option<IdentityEvidence>,
+    pub(crate) identity: Option<Identity>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) occurrences: Vec<Occurrence>,
-}
-
-/// One object in 1.5, a list from 1.6 on.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum IdentityEvidence {
-    One(Identity),
-    Many(Vec<Identity>),
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,9 @@
 //! Provenance: an in-toto statement (v1) with a SLSA provenance predicate (v1), on one line.
 
+use crate::component::pypi_url;
 use crate::recipe::{digest_is_of_bytes, role};
 use crate::{SbomError, text};
-use kiln_record::{ComponentId, Ecosystem, Input, InputRole, Record, canonical_json};
+use kiln_record::{ComponentId, Ecosystem, Input, InputRole, OriginSource, Record, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
                         .map(|rule| (rule.rule.as_str(), rule.version))
                         .collect(),
                 },
-                resolved_dependencies: record.inputs.iter().map(|input| dependency(record, input)).collect(),
+                resolved_dependencies: dependencies(record)?,
             },
             run_details: RunDetails { builder: Builder { id: BUILDER_ID, version: &record.tools } },
         },
@@ -86,11 +87,38 @@ fn subjects(record: &Record) -> Vec<Descriptor> {
     files.chain(image).collect()
 }
 
-fn dependency(record: &Record, input: &Input) -> Descriptor {
+fn dependencies(record: &Record) -> Result<Vec<Descriptor>, SbomError> {
+    let mut packages: BTreeMap<&str, String> = BTreeMap::new();
+    for component in &record.components {
+        if component.ecosystem != Ecosystem::Python {
+            continue;
+        }
+        let built = component.built_from.as_ref();
+        let file = built.map(|built| &built.sdist).or(component.origin.as_ref());
+        // What a folder of the workspace gave is in no index.
+        if let Some(file) = file.filter(|file| !matches!(file.source, Some(OriginSource::Folder { .. }))) {
+            let purl = pypi_url(&component.name, component.version.as_deref(), Some(&file.file_name))?;
+            packages.insert(&file.file_name, purl);
+        }
+        for one in built.iter().flat_map(|built| &built.requirements) {
+            packages.insert(&one.file_name, pypi_url(&one.name, Some(&one.version), Some(&one.file_name))?);
+        }
+    }
+    Ok(record.inputs.iter().map(|input| dependency(record, &packages, input)).collect())
+}
+
+/// Something that went in, with where it is to be had: a package URL, or the address of a repository.
+fn dependency(record: &Record, packages: &BTreeMap<&str, String>, input: &Input) -> Descriptor {
     // in-toto lets a digest of another kind have its own name, so that nobody checks it with sha256sum in vain.
     let algorithm = if digest_is_of_bytes(input.role) { "sha256" } else { "kilnCanonical1" };
     let mut digest = BTreeMap::from([(algorithm, input.digest.hex())]);
-    let mut uri = None;
+    let mut uri = match input.role {
+        InputRole::Distribution | InputRole::Sdist | InputRole::BuildRequirement => {
+            packages.get(input.name.as_str()).cloned()
+        }
+        InputRole::Crate => crate_url(&input.name),
+        _ => None,
+    };
     if input.role == InputRole::Upstream {
         let id = ComponentId::new(Ecosystem::Application, &input.name);
         let component = record.components.iter().find(|component| component.id == id);
@@ -107,6 +135,16 @@ fn dependency(record: &Record, input: &Input) -> Descriptor {
         media_type: None,
         annotations: Some(BTreeMap::from([("role", role(input.role))])),
     }
+}
+
+/// The package URL of a crate by the name of its archive: `gimli-0.31.1.crate`.
+fn crate_url(file_name: &str) -> Option<String> {
+    let stem = file_name.strip_suffix(".crate")?;
+    let at = stem.match_indices('-').map(|(at, _)| at).find(|at| {
+        let major = stem[at + 1..].split('.').next().unwrap_or_default();
+        !major.is_empty() && major.bytes().all(|c| c.is_ascii_digit()) && stem[at + 1..].contains('.')
+    })?;
+    Some(format!("pkg:cargo/{}@{}", &stem[..at], stem[at + 1..].replace('+', "%2B")))
 }
 
 #[derive(Serialize)]

@@ -53,10 +53,11 @@ fn bom(record: &Record, version: SpecVersion) -> Value {
 
 fn component<'a>(bom: &'a Value, reference: &str) -> &'a Value {
     let all = bom["components"].as_array().unwrap();
-    all.iter()
-        .chain(all.iter().filter_map(|c| c["components"].as_array()).flatten())
-        .find(|c| c["bom-ref"] == reference)
-        .unwrap_or_else(|| panic!("no component {reference}"))
+    assert!(
+        all.iter().all(|component| component.get("components").is_none()),
+        "not every reader knows nesting"
+    );
+    all.iter().find(|c| c["bom-ref"] == reference).unwrap_or_else(|| panic!("no component {reference}"))
 }
 
 #[test]
@@ -87,7 +88,11 @@ fn the_standards_own_crate_reads_and_accepts_version_1_5() {
         assert!(result.passed(), "{:?}", result.errors().collect::<Vec<_>>());
         let names: Vec<String> = bom.components.unwrap().0.iter().map(|c| c.name.to_string()).collect();
         assert!(names.contains(&record.target.runtime));
-        assert_eq!(names.len(), record.components.iter().filter(|c| c.within.is_none()).count() + 1);
+        let embedded: usize = record.components.iter().map(|c| c.embedded.len()).sum();
+        let linked: usize = record.binaries.values().map(|binary| binary.linked.len()).sum();
+        // One of those that are linked is one of the parts that a bill names.
+        let both = usize::from(linked > 0);
+        assert_eq!(names.len(), record.components.len() + embedded + linked - both + 1);
     }
 }
 
@@ -105,7 +110,7 @@ fn equal_records_give_equal_bytes_and_one_changed_byte_another_serial() {
             .filter(|c| !after["components"].as_array().unwrap().contains(c))
             .map(|c| c["name"].as_str().unwrap())
             .collect();
-        assert_eq!(changed, ["numpy"], "the changed file is in a library of numpy's wheel");
+        assert_eq!(changed, ["libgfortran-040039e1.so.5.0.0"], "the changed file is this library");
     }
     let serials: BTreeSet<String> =
         VERSIONS.iter().map(|v| bom(&rich(), *v)["serialNumber"].to_string()).collect();
@@ -137,6 +142,28 @@ fn components_carry_identity_hashes_supplier_licence_and_size() {
 }
 
 #[test]
+fn who_makes_it_is_stated_for_the_document_the_artifact_and_its_own_code() {
+    for version in VERSIONS {
+        let bom = bom(&rich(), version);
+        assert_eq!(bom["metadata"]["supplier"]["name"], "Example Observatory");
+        assert_eq!(bom["metadata"]["authors"][0]["email"], "builds@example.org");
+        assert_eq!(
+            bom["metadata"]["tools"]["components"][0]["name"], "kiln",
+            "readers call the first the generator"
+        );
+        let own = component(&bom, "application/sample");
+        for one in [&bom["metadata"]["component"], own] {
+            assert_eq!(one["supplier"]["url"][0], "https://example.org");
+            assert_eq!(one["licenses"][0]["expression"], "Apache-2.0 OR MIT");
+        }
+        let purl = bom["metadata"]["component"]["purl"].as_str().unwrap();
+        assert!(purl.starts_with("pkg:generic/sample@sha256:"), "{purl}");
+    }
+    let silent = bom(&minimal(), SpecVersion::V1_6);
+    assert!(silent["metadata"].get("supplier").is_none(), "nothing is guessed");
+}
+
+#[test]
 fn hostile_metadata_stays_text() {
     let bom = bom(&rich(), SpecVersion::V1_6);
     let odd = component(&bom, "python/odd");
@@ -157,9 +184,20 @@ fn dependencies_list_leaves_and_only_known_components() {
     assert_eq!(of("artifact/sample"), serde_json::json!(["application/sample", "runtime/python3.13"]));
     assert_eq!(of("application/sample"), serde_json::json!(["python/numpy", "python/odd"]));
     assert_eq!(of("python/numpy"), serde_json::json!(["native/numpy/libgfortran-040039e1.so.5.0.0"]));
-    assert_eq!(of("python/odd"), serde_json::json!(["python/odd/embedded/pkg:cargo/aes@0.8.4"]));
-    assert_eq!(of("python/odd/embedded/pkg:cargo/aes@0.8.4"), serde_json::json!([]));
-    assert_eq!(edges.len(), 7);
+    assert_eq!(
+        of("python/odd"),
+        serde_json::json!([
+            "python/odd/embedded/pkg:cargo/aes@0.8.4",
+            "python/odd/linked/pkg:cargo/gimli@0.31.1"
+        ])
+    );
+    assert_eq!(
+        of("python/odd/embedded/pkg:cargo/aes@0.8.4"),
+        serde_json::json!(["python/odd/embedded/pkg:cargo/cipher@0.4.4"]),
+        "what the bill says that a part needs"
+    );
+    assert_eq!(of("python/odd/linked/pkg:cargo/gimli@0.31.1"), serde_json::json!([]));
+    assert_eq!(edges.len(), 9);
 }
 
 #[test]
@@ -175,7 +213,17 @@ fn completeness_is_not_claimed_over_an_unidentified_library() {
     let rich = bom(&rich(), SpecVersion::V1_6);
     assert_eq!(aggregate_of(&rich, "python/numpy").as_deref(), Some("incomplete"));
     assert_eq!(aggregate_of(&rich, "artifact/sample").as_deref(), Some("incomplete"));
-    assert_eq!(aggregate_of(&rich, "python/odd").as_deref(), Some("complete"));
+    assert_eq!(
+        aggregate_of(&rich, "python/odd").as_deref(),
+        Some("incomplete"),
+        "one of its bills was not read"
+    );
+    let mut read = sample::rich();
+    for component in &mut read.components {
+        component.unread_sboms.clear();
+    }
+    let read = bom(&read, SpecVersion::V1_6);
+    assert_eq!(aggregate_of(&read, "python/odd").as_deref(), Some("incomplete_third_party_only"));
     assert_eq!(aggregate_of(&rich, "runtime/python3.13").as_deref(), Some("unknown"));
     let minimal = bom(&minimal(), SpecVersion::V1_6);
     assert_eq!(aggregate_of(&minimal, "artifact/tiny").as_deref(), Some("complete"));
@@ -187,12 +235,27 @@ fn what_a_wheels_own_bill_names_is_inside_the_wheel_and_marked_as_its_word() {
         let bom = bom(&rich(), version);
         let odd = component(&bom, "python/odd");
         let aes = component(&bom, "python/odd/embedded/pkg:cargo/aes@0.8.4");
-        assert_eq!(odd["components"], serde_json::json!([aes]), "{version}");
         assert_eq!(aes["purl"], "pkg:cargo/aes@0.8.4");
         assert_eq!(aes["hashes"][0]["content"], kiln_record::Digest::of(b"aes").hex());
         assert_eq!(
             aes["properties"],
-            serde_json::json!([{ "name": "kiln:stated-in", "value": "odd-1.0.dist-info/sboms/odd.cdx.json" }])
+            serde_json::json!([
+                { "name": "kiln:state", "value": "linked" },
+                { "name": "kiln:stated-in", "value": "odd-1.0.dist-info/sboms/odd.cdx.json" }
+            ])
+        );
+        assert_eq!(aes["licenses"][0]["expression"], "MIT OR Apache-2.0");
+        assert_eq!(aes["supplier"]["name"], "The odd people");
+        assert_eq!(aes["scope"], "excluded");
+        let cipher = component(&bom, "python/odd/embedded/pkg:cargo/cipher@0.4.4");
+        assert_eq!(
+            cipher["properties"][0]["value"], "given",
+            "its publisher says so, and the bytes do not tell"
+        );
+        let gimli = component(&bom, "python/odd/linked/pkg:cargo/gimli@0.31.1");
+        assert_eq!(
+            gimli["properties"][3],
+            serde_json::json!({ "name": "kiln:state", "value": "contradicted" })
         );
         let unread = serde_json::json!({
             "name": "kiln:sbom-not-read",
@@ -237,7 +300,38 @@ fn provenance_is_one_deterministic_line_that_names_subject_and_inputs() {
     assert_eq!(inputs.len(), rich().inputs.len());
     let source = inputs.iter().find(|d| d["annotations"]["role"] == "source").unwrap();
     assert!(source["digest"].get("sha256").is_none(), "a tree digest is no sha256 of bytes");
+    let wheel = inputs.iter().find(|d| d["annotations"]["role"] == "distribution").unwrap();
+    assert_eq!(wheel["uri"], "pkg:pypi/odd@1.0%2Blocal.1?file_name=odd-1.0%2Blocal.1-py3-none-any.whl");
     assert!(value["predicate"]["runDetails"].get("metadata").is_none());
+}
+
+#[test]
+fn spdx_has_every_component_with_its_package_url_licence_and_needs() {
+    let bytes = kiln_sbom::spdx(&rich()).unwrap();
+    assert_eq!(bytes, kiln_sbom::spdx(&rich()).unwrap());
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(document["spdxVersion"], "SPDX-2.3");
+    let packages = document["packages"].as_array().unwrap();
+    let cyclonedx = bom(&rich(), SpecVersion::V1_6);
+    assert_eq!(packages.len(), cyclonedx["components"].as_array().unwrap().len() + 1);
+    let named = |name: &str| packages.iter().find(|package| package["name"] == name).unwrap();
+    assert_eq!(named("numpy")["externalRefs"][0]["referenceLocator"], "pkg:pypi/numpy@2.2.6");
+    assert_eq!(named("numpy")["licenseDeclared"], "BSD-3-Clause AND MIT");
+    assert_eq!(named("numpy")["checksums"][0]["algorithm"], "SHA256");
+    let own_words = named("odd")["licenseDeclared"].as_str().unwrap();
+    let extracted = document["hasExtractedLicensingInfos"].as_array().unwrap();
+    let words = extracted.iter().find(|one| one["licenseId"] == own_words).unwrap();
+    assert!(words["extractedText"].as_str().unwrap().contains("may be odd"));
+    let (numpy, library) = (&named("numpy")["SPDXID"], &named("libgfortran-040039e1.so.5.0.0")["SPDXID"]);
+    assert!(
+        document["relationships"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|edge| { edge["spdxElementId"] == *numpy && edge["relatedSpdxElement"] == *library })
+    );
+    let ids: BTreeSet<&str> = packages.iter().map(|package| package["SPDXID"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), packages.len(), "ids are unique");
 }
 
 #[test]

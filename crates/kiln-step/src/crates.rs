@@ -122,12 +122,11 @@ fn malformed(path: &TreePath, reason: &str) -> PackError {
 pub(super) fn parts(lock: &str, crates: &[LockedCrate]) -> Vec<Embedded> {
     let Ok(stated_in) = TreePath::new(lock) else { return Vec::new() };
     let part = |locked: &LockedCrate| Embedded {
-        name: locked.name.clone(),
         version: Some(locked.version.clone()),
         // Names and versions of crates need no escape but for the `+` of build metadata.
         purl: Some(format!("pkg:cargo/{}@{}", locked.name, locked.version.replace('+', "%2B"))),
         sha256: Some(locked.checksum),
-        stated_in: stated_in.clone(),
+        ..Embedded::named(locked.name.clone(), stated_in.clone())
     };
     crates.iter().map(part).collect()
 }

@@ -93,6 +93,7 @@ impl Build {
             layers: Vec::new(),
             plan: Digest::of(b"plan"),
             epoch: Epoch::from_seconds(1_780_000_000).unwrap(),
+            organization: None,
             inputs: vec![
                 input(InputRole::Manifest, "manifests/sample.toml", self.manifest),
                 input(InputRole::Base, "python-3.13", self.base),
@@ -105,6 +106,7 @@ impl Build {
             files,
             components,
             environment: Vec::new(),
+            binaries: BTreeMap::new(),
             transformations: Vec::new(),
             gaps: Vec::new(),
             findings: Vec::new(),

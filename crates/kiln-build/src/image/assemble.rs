@@ -9,8 +9,8 @@ use kiln_image::{Image, OsPackage, Stated};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
-    Component, ComponentId, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
-    Origin, Supplier, SystemPackage,
+    Component, ComponentId, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata, Origin, Supplier,
+    SystemPackage, is_license_expression,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -159,9 +159,11 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<Bas
             bytes: package.bytes,
             files: package.files,
             origin,
-            package: system_package(package, base),
+            package: Some(system_package(package, base)),
+            requires: package.requires.iter().map(|name| ComponentId::new(package.ecosystem, name)).collect(),
             metadata: Metadata {
-                license: package.license.clone(),
+                license_expression: package.license.clone().filter(|license| is_license_expression(license)),
+                license: package.license.clone().filter(|license| !is_license_expression(license)),
                 supplier: package.maintainer.as_deref().map(supplier),
                 summary: package.summary.clone(),
                 homepage: package.homepage.clone(),
@@ -175,13 +177,14 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<Bas
     components.into_values().collect()
 }
 
-/// What identifies a package of rpm beyond its version. The file name of a `.deb` says the same of Debian's.
-fn system_package(package: &OsPackage, image: &BaseImage) -> Option<SystemPackage> {
-    (package.ecosystem == Ecosystem::Rpm).then(|| SystemPackage {
+/// What identifies a package of a system beyond its name and version.
+fn system_package(package: &OsPackage, image: &BaseImage) -> SystemPackage {
+    SystemPackage {
         architecture: package.architecture.clone(),
         source: package.source.clone(),
+        source_version: package.source_version.clone(),
         distribution: image.contents.distribution.clone(),
-    })
+    }
 }
 
 /// `Name <address>`, as Debian writes it.

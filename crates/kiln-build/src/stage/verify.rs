@@ -10,12 +10,16 @@ use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded};
 use kiln_invocation::{Event, Stage, blocking};
 use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
-use kiln_record::{Ecosystem, Gap, ImportRecord, Runtime};
+use kiln_record::{Binary, Ecosystem, Gap, ImportRecord, Runtime, TreePath};
 use kiln_store::{SmokeMeasure, Store};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The tree was judged, and nothing denies it.
 pub(crate) struct Verified(Judgement);
+
+/// Native files by path.
+pub(crate) type Binaries = BTreeMap<TreePath, Binary>;
 
 /// Everything that is known of an artifact once it was judged.
 pub(crate) struct Judgement {
@@ -26,6 +30,7 @@ pub(crate) struct Judgement {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) verdict: Verdict,
     pub(crate) imports: Option<ImportRecord>,
+    pub(crate) binaries: Binaries,
     /// The image around the tree, if it is to be one: what was checked is what is packed.
     pub(crate) assembled: Option<AssembledImage>,
     /// What the smoke check measured, for the run details alone.
@@ -77,7 +82,8 @@ impl Collected {
             base: base.clone(),
             made: made.clone(),
         };
-        verdict.extend(blocking(move || still.judge(&wanted)).await?);
+        let (judged, binaries) = blocking(move || still.judge(&wanted)).await?;
+        verdict.extend(judged);
         // Nothing is put together from what cannot be started, or would break its base.
         if base.is_some()
             && let Some(denied) = denied(&plan, &verdict.findings, now)
@@ -129,6 +135,7 @@ impl Collected {
             gaps,
             verdict,
             imports,
+            binaries,
             assembled,
             measured,
         })))
@@ -150,7 +157,8 @@ struct Still {
 }
 
 impl Still {
-    fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<Verdict, BuildError> {
+    /// The judgement, and what native files say of themselves.
+    fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<(Verdict, Binaries), BuildError> {
         let Self { store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
         let (findings, check) = if plan.recipe.is_some() {
             let there = kiln_dockerfile::found_distributions(store, collection)?;
@@ -165,7 +173,8 @@ impl Still {
         verdict.extend(kiln_check::reach(plan, runtime, &collection.tree, layers));
         verdict.findings.extend(kiln_check::extensions(store, plan, collection)?);
         verdict.findings.extend(kiln_check::variables(plan, runtime));
-        verdict.extend(kiln_check::native(store, plan, runtime, collection, parts, layers)?);
+        let (native, binaries) = kiln_check::native(store, plan, runtime, collection, parts, layers)?;
+        verdict.extend(native);
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
         verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);
         if let Some(base) = base {
@@ -174,7 +183,7 @@ impl Still {
                 None => kiln_check::against_base(plan, collection, parts, base)?,
             });
         }
-        Ok(verdict)
+        Ok((verdict, binaries))
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod push;
 pub(crate) mod rebuild;
 pub(crate) mod report;
 pub(crate) mod restore;
+pub(crate) mod sbom;
 pub(crate) mod show;
 pub(crate) mod show_environment;
 mod show_facts;

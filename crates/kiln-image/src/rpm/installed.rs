@@ -6,7 +6,7 @@ use crate::contents::{ImageContents, OsPackage};
 use crate::package_files::PackageFiles;
 use kiln_record::{Ecosystem, TreePath};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders that the database was in: that of most systems, of those with an `/usr` that is an image, of SUSE.
 const FOLDERS: [&str; 3] = ["var/lib/rpm", "usr/share/rpm", "usr/lib/sysimage/rpm"];
@@ -96,6 +96,9 @@ fn package(header: Header, files: &mut PackageFiles<'_>) -> OsPackage {
         homepage: header.url,
         license: header.license,
         source: header.source_rpm,
+        source_version: None,
+        // What rpm requires are capabilities, and which package has one is not looked up.
+        requires: BTreeSet::new(),
         name: header.name,
         bytes: 0,
         files: 0,

@@ -6,7 +6,14 @@ use super::read::PlanInputs;
 use crate::base::PinnedBase;
 use crate::manifest::Manifest;
 use crate::settings::{NamedIndex, PolicySection};
-use kiln_record::{Digest, Input, InputRole, Target};
+use kiln_record::{Digest, Input, InputRole, Organization, Target};
+
+/// What the workspace states that bears on an artifact.
+pub(super) struct Stated<'a> {
+    pub(super) policy: &'a PolicySection,
+    pub(super) indexes: &'a [NamedIndex],
+    pub(super) organization: Option<&'a Organization>,
+}
 
 /// Lists them, sorted, each once.
 pub(super) fn inputs(
@@ -14,9 +21,9 @@ pub(super) fn inputs(
     target: &Target,
     read: &PlanInputs,
     parts: &Parts,
-    policy: &PolicySection,
-    indexes: &[NamedIndex],
+    stated: Stated<'_>,
 ) -> Vec<Input> {
+    let Stated { policy, indexes, organization } = stated;
     let input = |role, name: &str, digest: &Digest| Input { role, name: name.to_owned(), digest: *digest };
     let file = |role| move |(name, digest): &(String, Digest)| input(role, name, digest);
     let base = |role, base: &PinnedBase| {
@@ -28,6 +35,7 @@ pub(super) fn inputs(
         input(InputRole::Settings, "policy", &value_digest(policy)),
         base(InputRole::Base, &parts.base),
     ];
+    inputs.extend(organization.map(|one| input(InputRole::Settings, "organization", &value_digest(one))));
     if manifest.python.is_some() && !indexes.is_empty() {
         // Which name is bound to which index decides findings; where an index is decides nothing.
         let stated: Vec<_> = indexes.iter().map(NamedIndex::stated).collect();

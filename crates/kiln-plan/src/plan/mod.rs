@@ -14,8 +14,8 @@ use crate::manifest::Manifest;
 use crate::settings::{NamedIndex, PolicySection};
 use crate::workspace::Workspace;
 use digest::plan_digest;
-use inputs::inputs;
-use kiln_record::{Digest, Epoch, Finding, Input, Target};
+use inputs::{Stated, inputs};
+use kiln_record::{Digest, Epoch, Finding, Input, Organization, Target};
 use parts::Parts;
 
 /// An artifact with every input pinned.
@@ -35,6 +35,8 @@ pub struct ArtifactPlan {
     pub recipe: Option<RecipePlan>,
     /// The workspace's policy with the manifest's laid over it.
     pub policy: PolicySection,
+    /// Who makes it, if the workspace says so.
+    pub organization: Option<Organization>,
     /// The package indexes that the workspace names.
     pub indexes: Vec<NamedIndex>,
     /// The time that stands for the build.
@@ -72,7 +74,8 @@ pub fn plan(
         },
         architecture: manifest.target.architecture,
     };
-    let inputs = inputs(manifest, &target, read, &parts, &policy, indexes);
+    let organization = workspace.settings.organization.as_ref();
+    let inputs = inputs(manifest, &target, read, &parts, Stated { policy: &policy, indexes, organization });
     let digest = plan_digest(&parts, read, &inputs, epoch);
     let Parts { base, build, steps, recipe, upstreams, .. } = parts;
     Ok(ArtifactPlan {
@@ -83,6 +86,7 @@ pub fn plan(
         steps,
         recipe,
         policy,
+        organization: workspace.settings.organization.clone(),
         indexes: indexes.clone(),
         epoch,
         upstreams,

@@ -1,6 +1,7 @@
 //! `kiln.toml`: what holds for the whole workspace.
 
 mod index;
+mod organization;
 mod policy;
 mod registry;
 mod runtime;
@@ -13,7 +14,7 @@ pub use registry::RegistryMirrorSetting;
 use crate::Problem;
 use crate::spanned::Spanned;
 use index::{IndexTable, named_indexes, no_password};
-use kiln_record::Runtime;
+use kiln_record::{Organization, Runtime};
 use runtime::{RuntimeTable, own_runtimes};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub debian_mirror: Option<String>,
     /// Mirrors of container registries.
     pub registries: Vec<RegistryMirrorSetting>,
+    /// Who makes the artifacts, if the workspace says so.
+    pub organization: Option<Organization>,
     /// Levels and exceptions for findings.
     pub policy: PolicySection,
     /// Targets that the workspace adds to Lambda's runtimes.
@@ -48,6 +51,8 @@ struct File {
     /// Where packages come from.
     #[serde(default)]
     debian: DebianTable,
+    /// Who makes the artifacts: what bills of materials name.
+    organization: Option<Spanned<Organization>>,
     /// Levels and exceptions for findings.
     #[serde(default)]
     policy: PolicySection,
@@ -108,6 +113,7 @@ impl Settings {
             python_index: parsed.python.index,
             debian_mirror: parsed.debian.mirror,
             registries: parsed.registry,
+            organization: organization::checked(file, text, parsed.organization)?,
             runtimes: own_runtimes(file, text, parsed.runtime)?,
             policy: parsed.policy,
         })

@@ -1,9 +1,9 @@
 //! Records to make documents from.
 
 use kiln_record::{
-    Architecture, ArtifactKind, Cause, Component, ComponentId, Digest, Ecosystem, Embedded, Entry, Epoch,
-    FORMAT_VERSION, FileRecord, Gap, Input, InputRole, Metadata, Mode, Origin, Output, Record, Supplier,
-    Target, Tree, TreePath,
+    Architecture, ArtifactKind, Binary, Cause, Component, ComponentId, Digest, Ecosystem, Embedded,
+    EmbeddedScope, Entry, Epoch, FORMAT_VERSION, FileRecord, Gap, Input, InputRole, LinkEvidence, Linked,
+    Metadata, Mode, Organization, Origin, Output, Record, Supplier, Target, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,12 +75,23 @@ fn with_library(library: &[u8]) -> Record {
         ..Metadata::default()
     };
     second.embedded = vec![Embedded {
-        name: "org.odd/aes".to_owned(),
         version: Some("0.8.4".to_owned()),
         purl: Some("pkg:cargo/aes@0.8.4".to_owned()),
         sha256: Some(Digest::of(b"aes")),
-        stated_in: TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap(),
+        license: Some("MIT OR Apache-2.0".to_owned()),
+        author: Some("The odd people".to_owned()),
+        scope: Some(EmbeddedScope::Excluded),
+        requires: BTreeSet::from(["pkg:cargo/cipher@0.4.4".to_owned()]),
+        ..Embedded::named(
+            "org.odd/aes".to_owned(),
+            TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap(),
+        )
     }];
+    second.embedded.push(Embedded {
+        version: Some("0.4.4".to_owned()),
+        purl: Some("pkg:cargo/cipher@0.4.4".to_owned()),
+        ..Embedded::named("cipher".to_owned(), TreePath::new("odd-1.0.dist-info/sboms/odd.cdx.json").unwrap())
+    });
     second.unread_sboms = BTreeMap::from([(
         TreePath::new("odd-1.0.dist-info/sboms/odd.spdx.json").unwrap(),
         "it is not a CycloneDX document".to_owned(),
@@ -97,8 +108,29 @@ fn with_library(library: &[u8]) -> Record {
             file("numpy.libs/libgfortran-040039e1.so.5.0.0", library, &native),
             file("numpy/__init__.py", b"", &numpy),
             file("odd.py", b"pass", &odd),
+            file("odd.so", b"ELF", &odd),
         ],
     );
+    let linked = |name: &str, version: &str| Linked {
+        name: name.to_owned(),
+        version: Some(version.to_owned()),
+        purl: format!("pkg:cargo/{name}@{version}"),
+        evidence: LinkEvidence::SourcePath,
+    };
+    record.binaries = BTreeMap::from([(
+        TreePath::new("odd.so").unwrap(),
+        Binary {
+            needed: vec!["libc.so.6".to_owned()],
+            linked: vec![linked("aes", "0.8.4"), linked("gimli", "0.31.1")],
+            ..Binary::default()
+        },
+    )]);
+    record.organization = Some(Organization {
+        name: "Example Observatory".to_owned(),
+        url: Some("https://example.org".to_owned()),
+        contact: Some("builds@example.org".to_owned()),
+        license: Some("Apache-2.0 OR MIT".to_owned()),
+    });
     record.handler = Some("app.handler".to_owned());
     record.layers = vec!["powertools-layer".parse().unwrap()];
     record.gaps = vec![Gap {
@@ -165,6 +197,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         layers: Vec::new(),
         plan: Digest::of(b"plan"),
         epoch: Epoch::from_seconds(1_780_000_000).unwrap(),
+        organization: None,
         inputs: Vec::new(),
         tree: tree.digest(),
         unpacked_size: tree.size(),
@@ -172,6 +205,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         files,
         components,
         environment: Vec::new(),
+        binaries: BTreeMap::new(),
         transformations: Vec::new(),
         gaps: Vec::new(),
         findings: Vec::new(),

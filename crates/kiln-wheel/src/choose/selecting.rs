@@ -102,7 +102,9 @@ pub async fn select_for(
     let mut selection = select(&lock, &target, runtime, &choice);
     selection.findings.extend(lock.remarks.iter().map(|remark| {
         let place = Place::line(&remark.file, remark.line);
-        Finding::new(Code::OptionPassedOver, place.to_string(), remark.message.clone()).at(place).remedy(remark.remedy.clone())
+        Finding::new(Code::OptionPassedOver, place.to_string(), remark.message.clone())
+            .at(place)
+            .remedy(remark.remedy.clone())
     }));
     if let Some(declaration) = &declaration {
         selection.findings.extend(declarations::not_locked(plan, declaration, &lock, &target));

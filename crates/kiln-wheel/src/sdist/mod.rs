@@ -24,8 +24,8 @@ use kiln_python::{
     WheelName, is_file_of, unmet_build_requirements,
 };
 use kiln_record::{
-    Architecture, BuiltFrom, Code, Defect, Digest, DistributionName, Finding, Origin, OriginSource, Place, Runtime,
-    digest_of_value, excerpt,
+    Architecture, BuiltFrom, Code, Defect, Digest, DistributionName, Finding, Origin, OriginSource, Place,
+    Runtime, digest_of_value, excerpt,
 };
 use kiln_store::{Memo, SpoolReader};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,388 @@
+//! Who is inside whom and who needs whom, by bom-ref.
+//!
+//! Components are listed flat, and what is inside what is an edge: readers that know nesting read this, and those that do not read
+//! it, too. A record from elsewhere may point anywhere, so only references between its own components count.
+
+use crate::SbomError;
+use crate::component::{describe, describe_embedded, embedded_reference};
+use crate::linkage::{LinkedPart, linked_parts};
+use crate::model::{Component, Composition, Dependency, Property};
+use crate::organization::{maker, own_license};
+use crate::spec_version::SpecVersion;
+use crate::text;
+use kiln_record::{
+    ArtifactKind, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord, Record,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A record as a graph.
+pub(crate) struct Graph<'a> {
+    /// The bom-ref of the artifact itself.
+    pub(crate) primary: String,
+    record: &'a Record,
+    /// The first thing outside of what is delivered, if one is known.
+    runtime: Option<Outside>,
+    /// The operating system of an image's base, if it says which it is.
+    system: Option<&'a Distribution>,
+    by_id: BTreeMap<&'a ComponentId, &'a Recorded>,
+    files: BTreeMap<&'a ComponentId, Vec<&'a FileRecord>>,
+    /// Components inside a top-level component.
+    inside: BTreeMap<&'a ComponentId, Vec<&'a ComponentId>>,
+    top: Vec<&'a ComponentId>,
+    /// What the bytes of native files tell is linked into them.
+    linked: Vec<LinkedPart<'a>>,
+}
+
+impl<'a> Graph<'a> {
+    pub(crate) fn new(record: &'a Record) -> Self {
+        let by_id: BTreeMap<_, _> = record.components.iter().map(|c| (&c.id, c)).collect();
+        let mut files: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for file in &record.files {
+            files.entry(&file.component).or_default().push(file);
+        }
+        let (mut inside, mut top): (BTreeMap<_, Vec<_>>, _) = (BTreeMap::new(), Vec::new());
+        for (id, component) in &by_id {
+            // One level only: a parent that is itself inside something would hide its children.
+            let parent = component.within.as_ref().and_then(|p| by_id.get_key_value(p));
+            match parent {
+                Some((parent, holder)) if holder.within.is_none() && parent != id => {
+                    inside.entry(*parent).or_default().push(*id);
+                }
+                _ => top.push(*id),
+            }
+        }
+        Self {
+            // A slash cannot be in an artifact's name, and ids of components begin with their ecosystem.
+            primary: format!("artifact/{}", record.artifact),
+            record,
+            runtime: Outside::of(record),
+            system: record.components.iter().find_map(|component| {
+                component
+                    .package
+                    .as_ref()?
+                    .distribution
+                    .as_ref()
+                    .filter(|_| component.ecosystem.is_of_system())
+            }),
+            linked: linked_parts(record, &by_id),
+            by_id,
+            files,
+            inside,
+            top,
+        }
+    }
+
+    fn describe(&self, id: &ComponentId, version: SpecVersion) -> Result<Component, SbomError> {
+        let files = self.files.get(id).map_or(&[][..], Vec::as_slice);
+        let mut component = describe(self.by_id[id], files, version)?;
+        if id.ecosystem() == Ecosystem::Application && self.by_id[id].upstream.is_none() {
+            component.supplier = self.record.organization.as_ref().map(maker);
+            component.manufacturer = component.supplier.clone().filter(|_| version >= SpecVersion::V1_6);
+            component.licenses = own_license(self.record, version);
+        }
+        component.properties.extend(files.iter().filter_map(|file| self.binary(file)).take(MAX_BINARIES));
+        component.properties.sort();
+        Ok(component)
+    }
+
+    /// What a native file says of itself.
+    fn binary(&self, file: &FileRecord) -> Option<Property> {
+        let binary = self.record.binaries.get(&file.path)?;
+        let mut said = Vec::new();
+        said.extend(binary.soname.as_ref().map(|name| format!("is {name}")));
+        if !binary.needed.is_empty() {
+            said.push(format!("needs {}", binary.needed.join(" ")));
+        }
+        said.extend(binary.build_id.as_ref().map(|id| format!("build-id {id}")));
+        if !binary.compilers.is_empty() {
+            said.push(format!("made by {}", binary.compilers.join(", ")));
+        }
+        Some(Property::new(
+            &format!("kiln:binary:{}", text::line(file.path.as_str())),
+            text::line(&said.join("; ")),
+        ))
+    }
+
+    pub(crate) fn components(&self, version: SpecVersion) -> Result<Vec<Component>, SbomError> {
+        let mut components = Vec::with_capacity(self.by_id.len() + self.linked.len() + 2);
+        components.extend(self.system.map(operating_system));
+        for id in &self.top {
+            components.push(self.describe(id, version)?);
+            for child in self.inside.get(id).into_iter().flatten() {
+                components.push(self.describe(child, version)?);
+            }
+            for part in &self.by_id[id].embedded {
+                let is_linked = self.linked.iter().any(|linked| linked.is_named_by(id, part));
+                components.push(describe_embedded(id, part, is_linked, version));
+            }
+        }
+        components.extend(self.linked.iter().filter(|part| part.stated.is_none()).map(LinkedPart::describe));
+        // The first thing outside of what is delivered is named too (BSI TR-03183-2), and marked as outside.
+        let Some(outside) = &self.runtime else { return Ok(components) };
+        let external = version >= SpecVersion::V1_7;
+        let mut properties =
+            vec![Property::new("kiln:architecture", self.record.target.architecture.lambda())];
+        if !external {
+            properties.push(Property::new("kiln:external", "true"));
+        }
+        components.push(Component {
+            kind: "platform",
+            bom_ref: Some(outside.reference.clone()),
+            name: outside.name.clone(),
+            description: Some(outside.description.to_owned()),
+            scope: Some("required"),
+            is_external: external.then_some(true),
+            properties,
+            ..Component::default()
+        });
+        Ok(components)
+    }
+
+    pub(crate) fn dependencies(&self) -> Vec<Dependency> {
+        let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut required: BTreeSet<&ComponentId> = BTreeSet::new();
+        for (id, component) in &self.by_id {
+            let own = edges.entry(text::line(id.as_str())).or_default();
+            for needed in component.requires.iter().filter(|n| n != id && self.by_id.contains_key(n)) {
+                own.insert(text::line(needed.as_str()));
+                required.insert(needed);
+            }
+            for child in self.inside.get(id).into_iter().flatten() {
+                own.insert(text::line(child.as_str()));
+            }
+        }
+        for (id, component) in &self.by_id {
+            self.embedded_edges(id, component, &mut edges);
+        }
+        for part in &self.linked {
+            let holder = edges.entry(text::line(part.owner.as_str())).or_default();
+            if part.stated.is_none() {
+                holder.insert(part.reference());
+                edges.entry(part.reference()).or_default();
+            }
+        }
+        // What nobody requires hangs from the artifact itself, or from its operating system, and the application always does.
+        let (mut roots, mut of_system) = (BTreeSet::new(), BTreeSet::new());
+        for id in &self.top {
+            if !required.contains(id) || id.ecosystem() == Ecosystem::Application {
+                let is_of_system = self.system.is_some() && id.ecosystem().is_of_system();
+                if is_of_system { &mut of_system } else { &mut roots }.insert(text::line(id.as_str()));
+            }
+        }
+        if let Some(system) = self.system {
+            roots.insert(system_reference(system));
+            edges.insert(system_reference(system), of_system);
+        }
+        roots.extend(self.runtime.iter().map(|outside| outside.reference.clone()));
+        edges.insert(self.primary.clone(), roots);
+        if let Some(outside) = &self.runtime {
+            edges.entry(outside.reference.clone()).or_default();
+        }
+        edges
+            .into_iter()
+            .map(|(reference, depends_on)| Dependency {
+                reference,
+                depends_on: depends_on.into_iter().collect(),
+            })
+            .collect()
+    }
+
+    /// The parts that a component's own bills name: what none of them needs hangs from the component, and so does whatever hangs
+    /// from nothing that does.
+    fn embedded_edges(
+        &self,
+        id: &ComponentId,
+        component: &Recorded,
+        edges: &mut BTreeMap<String, BTreeSet<String>>,
+    ) {
+        let by_identity: BTreeMap<String, &kiln_record::Embedded> =
+            component.embedded.iter().map(|part| (part.identity(), part)).collect();
+        let needed: BTreeSet<&String> = component.embedded.iter().flat_map(|part| &part.requires).collect();
+        let mut reached: BTreeSet<&String> = BTreeSet::new();
+        let mut own = BTreeSet::new();
+        let roots = by_identity.keys().filter(|identity| !needed.contains(identity));
+        for start in roots.chain(by_identity.keys()) {
+            if reached.contains(start) {
+                continue;
+            }
+            own.insert(embedded_reference(id, by_identity[start]));
+            let mut next = vec![start];
+            while let Some(identity) = next.pop() {
+                if reached.insert(identity) {
+                    let requires = by_identity[identity].requires.iter();
+                    next.extend(
+                        requires.filter_map(|other| by_identity.get_key_value(other).map(|(key, _)| key)),
+                    );
+                }
+            }
+        }
+        for part in by_identity.values() {
+            let requires = part.requires.iter().filter_map(|other| by_identity.get(other));
+            let requires = requires.map(|other| embedded_reference(id, other));
+            edges.entry(embedded_reference(id, part)).or_default().extend(requires);
+        }
+        edges.entry(text::line(id.as_str())).or_default().extend(own);
+    }
+
+    /// What is known to be whole and what is not. A native file may be linked from others that no list names, so whatever holds
+    /// one is not complete: where its publisher or kiln's lock lists what is inside, it is so for what others made, as far as their
+    /// word goes; else it is incomplete. And so is the artifact.
+    pub(crate) fn compositions(&self) -> Vec<Composition> {
+        let mut assemblies: BTreeMap<Aggregate, Vec<String>> = BTreeMap::new();
+        let mut known: Vec<String> = Vec::new();
+        let mut unknown_needs: Vec<String> = Vec::new();
+        let mut whole = Aggregate::Complete;
+        for id in &self.top {
+            let reference = text::line(id.as_str());
+            let aggregate = self.aggregate(id);
+            whole = whole.max(aggregate);
+            assemblies.entry(aggregate).or_default().push(reference.clone());
+            match id.ecosystem() {
+                // What a package of rpm requires are capabilities that were not looked up.
+                Ecosystem::Rpm | Ecosystem::Native => unknown_needs.push(reference),
+                _ => known.push(reference),
+            }
+            let children =
+                self.inside.get(id).into_iter().flatten().filter(|c| c.ecosystem() == Ecosystem::Native);
+            for child in children.map(|child| text::line(child.as_str())) {
+                assemblies.entry(Aggregate::Unknown).or_default().push(child.clone());
+                unknown_needs.push(child);
+            }
+        }
+        let embedded = self
+            .top
+            .iter()
+            .flat_map(|id| self.by_id[id].embedded.iter().map(|part| embedded_reference(id, part)));
+        let linked = self.linked.iter().filter(|part| part.stated.is_none()).map(LinkedPart::reference);
+        let outside = self.runtime.iter().map(|outside| outside.reference.clone());
+        let system = self.system.map(system_reference);
+        for reference in embedded.chain(linked).chain(outside).chain(system) {
+            assemblies.entry(Aggregate::Unknown).or_default().push(reference.clone());
+            unknown_needs.push(reference);
+        }
+        let has_unowned = self.record.image.as_ref().is_some_and(|image| image.base.unowned_bytes > 0);
+        let whole = match whole {
+            Aggregate::Complete if !has_unowned => Aggregate::Complete,
+            _ => Aggregate::Incomplete,
+        };
+        assemblies.entry(whole).or_default().insert(0, self.primary.clone());
+        known.insert(0, self.primary.clone());
+        unknown_needs.sort();
+        unknown_needs.dedup();
+        let mut compositions: Vec<Composition> = assemblies
+            .into_iter()
+            .map(|(aggregate, mut assemblies)| {
+                if aggregate == Aggregate::Unknown {
+                    assemblies.sort();
+                    assemblies.dedup();
+                }
+                Composition { aggregate: aggregate.as_str(), assemblies, dependencies: Vec::new() }
+            })
+            .collect();
+        compositions.push(Composition { aggregate: "complete", assemblies: Vec::new(), dependencies: known });
+        compositions.push(Composition {
+            aggregate: "unknown",
+            assemblies: Vec::new(),
+            dependencies: unknown_needs,
+        });
+        compositions.retain(|c| !c.assemblies.is_empty() || !c.dependencies.is_empty());
+        compositions
+    }
+
+    /// How much of what is inside a component is known.
+    fn aggregate(&self, id: &ComponentId) -> Aggregate {
+        let component = self.by_id[id];
+        if component.ecosystem == Ecosystem::Native || component.from_base {
+            // What a package of the base is made of is not established.
+            return Aggregate::Unknown;
+        }
+        let children = self.inside.get(id).into_iter().flatten().copied();
+        let mut binaries = std::iter::once(*self.by_id.get_key_value(id).map_or(&id, |(id, _)| id))
+            .chain(children)
+            .flat_map(|id| self.files.get(id).into_iter().flatten())
+            .filter_map(|file| self.record.binaries.get(&file.path))
+            .peekable();
+        let has_native_parts =
+            self.inside.get(id).into_iter().flatten().any(|child| child.ecosystem() == Ecosystem::Native);
+        if !component.unread_sboms.is_empty() {
+            return Aggregate::Incomplete;
+        }
+        if binaries.peek().is_none() && !has_native_parts {
+            return Aggregate::Complete;
+        }
+        if has_native_parts && component.embedded.is_empty() {
+            return Aggregate::Incomplete;
+        }
+        if !component.embedded.is_empty() || binaries.all(kiln_record::Binary::is_explained) {
+            return Aggregate::ThirdPartyOnly;
+        }
+        Aggregate::Incomplete
+    }
+}
+
+/// How much of something is listed (CycloneDX, `aggregate`), best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Aggregate {
+    Complete,
+    ThirdPartyOnly,
+    Incomplete,
+    Unknown,
+}
+
+impl Aggregate {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ThirdPartyOnly => "incomplete_third_party_only",
+            Self::Incomplete => "incomplete",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Native files that are described for one component; the record has all.
+const MAX_BINARIES: usize = 64;
+
+/// The operating system whose packages an image has: what scanners tell a package's advisories by.
+fn operating_system(system: &Distribution) -> Component {
+    Component {
+        kind: "operating-system",
+        bom_ref: Some(system_reference(system)),
+        name: text::line(&system.id),
+        version: system.version.as_deref().map(text::line),
+        ..Component::default()
+    }
+}
+
+fn system_reference(system: &Distribution) -> String {
+    let version = system.version.as_deref().map(|version| format!("-{version}")).unwrap_or_default();
+    text::line(&format!("operating-system/{}{version}", system.id))
+}
+
+/// What an artifact runs on or under and does not hold.
+struct Outside {
+    reference: String,
+    name: String,
+    description: &'static str,
+}
+
+impl Outside {
+    fn of(record: &Record) -> Option<Self> {
+        let named =
+            |reference: String, name: String, description| Some(Self { reference, name, description });
+        match record.kind {
+            ArtifactKind::LambdaZip | ArtifactKind::LambdaLayer => named(
+                format!("runtime/{}", text::line(&record.target.runtime)),
+                text::line(&record.target.runtime),
+                "AWS Lambda runtime, expected where the artifact runs and not part of it",
+            ),
+            ArtifactKind::LambdaImage => named(
+                "runtime/aws-lambda".to_owned(),
+                "AWS Lambda".to_owned(),
+                "starts the image and gives it events; not part of it",
+            ),
+            // An engine of any make, on any Linux.
+            ArtifactKind::Image => None,
+        }
+    }
+}
