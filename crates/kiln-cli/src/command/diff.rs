@@ -48,8 +48,9 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 Format::Markdown => printer.data(&diff.to_markdown(command.summary)),
                 Format::Json => printer.data(&super::document(&diff)?),
                 Format::Html => {
-                    return Err(Failure::usage("the difference of two workspaces has no form `html`")
-                        .hint("compare two of their artifacts, or make pages of one: kiln report --site FOLDER"));
+                    return Err(Failure::usage("the difference of two workspaces has no form `html`").hint(
+                        "compare two of their artifacts, or make pages of one: kiln report --site FOLDER",
+                    ));
                 }
                 format => printer.data(&forms::judged(format, &judgements, Markdown::default)?),
             }
@@ -148,6 +149,8 @@ fn workspaces(
         });
     }
     Ok(WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts))
+}
+
 /// What a comparison says that somebody has to deal with: what it was to be denied for, what is unusual, and findings
 /// that were not there before.
 fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement {
