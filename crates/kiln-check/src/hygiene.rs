@@ -2,6 +2,7 @@
 
 use crate::CheckError;
 use crate::against_base::leads_into_base;
+use crate::source_place::in_workspace;
 use kiln_audit::{
     LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
     check_links, check_namespaces, check_unowned, may_name_build_paths,
@@ -12,12 +13,14 @@ use kiln_plan::ArtifactPlan;
 use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, Entry, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
+use std::path::Path;
 
-/// Judges the tree.
+/// Judges the tree. `root` is the workspace, in which findings have their places.
 ///
 /// # Errors
 /// If a file cannot be read any more.
 pub fn hygiene(
+    root: &Path,
     store: &Store,
     plan: &ArtifactPlan,
     collection: &Collection,
@@ -50,7 +53,8 @@ pub fn hygiene(
             continue;
         }
         texts += 1;
-        findings.extend(check_leaks(path, is_own, &collection.read(store, path)?));
+        let found = check_leaks(path, is_own, &collection.read(store, path)?);
+        findings.extend(found.into_iter().map(|finding| in_workspace(root, collection, finding)));
     }
     let mut checks = vec![
         Check::ran(CheckName::Tree, collection.tree.len(), "files"),

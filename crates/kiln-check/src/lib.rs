@@ -12,6 +12,7 @@ mod native;
 mod pip;
 mod reach;
 mod smoke;
+mod source_place;
 mod supervised;
 mod text;
 

@@ -12,6 +12,7 @@ use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
 use kiln_record::{Ecosystem, Gap, ImportRecord, Runtime};
 use kiln_store::{SmokeMeasure, Store};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The tree was judged, and nothing denies it.
@@ -67,6 +68,7 @@ impl Collected {
             false => Vec::new(),
         };
         let still = Still {
+            root: bases.run().root().to_owned(),
             stdlib,
             store: bases.store().clone(),
             plan: Arc::clone(&plan),
@@ -137,6 +139,8 @@ impl Collected {
 
 /// What can be judged without running anything.
 struct Still {
+    /// The workspace.
+    root: PathBuf,
     store: Store,
     plan: Arc<ArtifactPlan>,
     runtime: Arc<Runtime>,
@@ -151,7 +155,7 @@ struct Still {
 
 impl Still {
     fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<Verdict, BuildError> {
-        let Self { store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
+        let Self { root, store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
         let (findings, check) = if plan.recipe.is_some() {
             let there = kiln_dockerfile::found_distributions(store, collection)?;
             kiln_dockerfile::reconciled(plan, wanted, &there)
@@ -165,7 +169,7 @@ impl Still {
         verdict.extend(kiln_check::reach(plan, runtime, &collection.tree, layers));
         verdict.extend(kiln_check::native(store, plan, runtime, collection, parts, layers)?);
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
-        verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);
+        verdict.extend(kiln_check::hygiene(root, store, plan, collection, parts, layers, around)?);
         if let Some(base) = base {
             verdict.extend(match made {
                 Some(made) => kiln_dockerfile::judge(plan, runtime, made),
