@@ -25,6 +25,11 @@ generate:
 bench:
     cargo bench -p kiln-tests --profile dist
 
+# Clicks through pages of this workspace in Chromium; needs Debian's chromium and chromium-driver, and builds.
+look:
+    cargo run --release -- report --site target/look/site
+    tests/browser/look.py --into target/look target/look/site/*.html
+
 # Fuzzes every parser for a minute each, or one for as long as it says: just fuzz, just fuzz zip 600. Needs cargo-fuzz.
 fuzz TARGET='all' SECONDS='60':
     fuzz/run {{TARGET}} {{SECONDS}}

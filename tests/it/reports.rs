@@ -64,6 +64,13 @@ fn a_denied_build_is_shown_at_its_line_in_every_form() {
         format!("| deny | declared-not-installed | alpha | {} |", LOCK.to_owned() + &format!(":{line}"));
     assert!(markdown.contains("| app | denied |") && markdown.contains(&row), "{row}: {markdown}");
 
+    // What the code itself does wrong is shown in the code.
+    let code = Sandbox::new();
+    code.function("app", "3.13", "def handler(event, context):\n    import nowhere\n", "");
+    let told = run(&code, &["build", "app", "--format", "github"]).ends_with(exit::FINDINGS_DENIED).stdout;
+    let at = "::error file=manifests/app/src/app.py,line=2,title=import-unresolved app%3A nowhere::";
+    assert!(told.lines().any(|line| line.starts_with(at)), "{told}");
+
     // In a job of GitHub Actions the same is said beside what a person reads.
     let kiln = sandbox.kiln().with_variable("GITHUB_ACTIONS", "true");
     let told = kiln.run(["build", "app"]).ends_with(exit::FINDINGS_DENIED);
@@ -156,7 +163,7 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
         (&["pins"], "| base python-3.13 |"),
         (&["explain", "app"], "| alpha | 2.0 | yes | yes | yes | yes | yes |"),
         (&["explain", "app", "alpha"], "| locked | manifests/app/requirements.txt:"),
-        (&["verify"], "| same | app |"),
+        (&["verify"], "| same | dist/app |"),
         (&["verify", "dist/app/app.zip"], "| same | dist/app/app.zip |"),
         (&["diff", "app@1", "app@2"], "| alpha | upgraded | 1.0 | 2.0 |"),
         (&["build", "app"], "| app | unchanged | app&#64;2 |"),
@@ -174,5 +181,5 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
     assert!(altered("sarif").contains("\"ruleId\": \"verify-differs\""));
     assert!(altered("junit").contains("<failure type=\"verify-differs\""));
     assert!(altered("github").starts_with("::error title=verify-differs "));
-    assert!(altered("markdown").contains("| differs | app |"));
+    assert!(altered("markdown").contains("| differs | dist/app |"));
 }

@@ -334,6 +334,8 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unexplained => "unexplained",
+            Self::Privileged => "privileged",
+            Self::Check => "check",
             Self::Step => "step",
             Self::Creep => "creep",
             Self::Component => "component",

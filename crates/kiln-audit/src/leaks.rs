@@ -3,7 +3,7 @@
 //! Only what can be acted upon is looked at: the artifact's own text files, and the few text files of distributions that
 //! are made where they are installed. Native code and the documentation of others are full of paths that mean nothing.
 
-use kiln_record::{Code, Finding, TreePath};
+use kiln_record::{Code, Finding, Place, TreePath};
 
 /// Larger files are data.
 pub const LEAK_SIZE_LIMIT: u64 = 1 << 20;
@@ -16,7 +16,7 @@ pub fn may_name_build_paths(path: &TreePath) -> bool {
     name.ends_with(".pth") || name.ends_with(".egg-link") || matches!(path.parent(), "bin" | "python/bin")
 }
 
-/// Looks through a text file. `own` says whether it is the artifact's own: credentials are looked for in those alone.
+/// Looks through a text file; the places of findings are in it, by its path in the tree. `own` says whether it is the artifact's own: credentials are looked for in those alone.
 #[must_use]
 pub fn check_leaks(path: &TreePath, own: bool, content: &[u8]) -> Vec<Finding> {
     if content.len() as u64 > LEAK_SIZE_LIMIT || content.iter().take(8192).any(|byte| *byte == 0) {
@@ -32,6 +32,7 @@ pub fn check_leaks(path: &TreePath, own: bool, content: &[u8]) -> Vec<Finding> {
                 path.as_str(),
                 format!("line {line} names `{found}`, a folder of the machine that it was made on"),
             )
+            .at(Place::line(path.as_str(), line))
             .remedy("make it without the path: in Lambda there is nothing at it, and it says who built where")
             .remedy("or accept it in the policy, if it is meant"),
         );
@@ -42,6 +43,7 @@ pub fn check_leaks(path: &TreePath, own: bool, content: &[u8]) -> Vec<Finding> {
         if let Some((line, what)) = found {
             findings.push(
                 Finding::new(Code::CredentialLeak, path.as_str(), format!("line {line} holds {what}"))
+                    .at(Place::line(path.as_str(), line))
                     .remedy("take it out, and give it to the function at run time: an environment variable, a secret store, a role")
                     .remedy("revoke it if it was real: whoever can read the artifact has it")
                     .remedy("or accept it in the policy, if it is no secret"),

@@ -3,6 +3,7 @@
 use crate::CheckError;
 use crate::against_base::leads_into_base;
 use crate::skipped::is_skipped;
+use crate::source_place::in_workspace;
 use kiln_audit::{
     LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
     check_links, check_namespaces, check_unowned, may_name_build_paths,
@@ -13,12 +14,14 @@ use kiln_plan::ArtifactPlan;
 use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, Entry, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
+use std::path::Path;
 
-/// Judges the tree.
+/// Judges the tree. `root` is the workspace, in which findings have their places.
 ///
 /// # Errors
 /// If a file cannot be read any more.
 pub fn hygiene(
+    root: &Path,
     store: &Store,
     plan: &ArtifactPlan,
     collection: &Collection,
@@ -56,7 +59,7 @@ pub fn hygiene(
             // A path of somebody's machine does nothing in code that does not run; a credential is out all the same.
             found.retain(|finding| finding.code != Code::BuildPathLeak);
         }
-        findings.extend(found);
+        findings.extend(found.into_iter().map(|finding| in_workspace(root, collection, finding)));
     }
     let mut checks = vec![
         Check::ran(CheckName::Tree, collection.tree.len(), "files"),

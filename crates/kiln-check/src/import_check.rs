@@ -5,6 +5,7 @@ use crate::environment::{environment, environment_in_image, is_lambda, layer_pat
 use crate::reach::out_of_reach_in;
 use crate::replaced_library::explained;
 use crate::skipped::{dotted, is_named_by};
+use crate::source_place::in_workspace;
 use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{Collection, ReadyLayer, denied};
@@ -182,7 +183,8 @@ pub async fn import(
         findings.extend(
             found
                 .into_iter()
-                .filter(|finding| finding.code != Code::ImportUnresolved || !there.has(&finding.subject)),
+                .filter(|finding| finding.code != Code::ImportUnresolved || !there.has(&finding.subject))
+                .map(|finding| in_workspace(bases.run().root(), collection, finding)),
         );
         checks.push(check);
         record = Some(import_record(report, around, collection, manifest));

@@ -15,6 +15,7 @@ mod reach;
 mod replaced_library;
 mod skipped;
 mod smoke;
+mod source_place;
 mod supervised;
 mod text;
 mod variables;

@@ -256,7 +256,9 @@ async fn what_should_not_be_in_an_artifact_is_found() {
         }));
         let parts = [part];
         let collection = Collection::new("app", &parts);
-        let verdict = hygiene(bases.store(), &function.plan, &collection, &parts, &[], None).unwrap();
+        let verdict =
+            hygiene(bases.run().root(), bases.store(), &function.plan, &collection, &parts, &[], None)
+                .unwrap();
         assert_eq!(codes(&verdict.findings), expect.iter().copied().collect(), "{:?}", verdict.findings);
         assert!(verdict.checks.iter().any(|check| check.name == CheckName::Tree));
     };

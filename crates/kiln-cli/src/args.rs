@@ -143,7 +143,13 @@ impl Command {
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Push(_) => ("push", &[Human, Json]),
             Self::Pull(_) => ("pull", &[Human, Json]),
-            // What reads an export decides its form.
+            // What reads an export decides its form, which is JSON for some.
+            Self::Export(Export { what: ExportFormat::Terraform, .. }) => {
+                ("export terraform", &[Human, Json])
+            }
+            Self::Export(Export { what: ExportFormat::Cloudformation, .. }) => {
+                ("export cloudformation", &[Human, Json])
+            }
             Self::Export(_) => ("export", &[Human]),
         }
     }

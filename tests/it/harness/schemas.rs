@@ -24,6 +24,13 @@ pub(crate) fn refusals(name: &str, document: &Value) -> Result<(), String> {
 pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
     let has = |word: &str| words.iter().any(|known| known == word);
     let command = words.first()?.as_str();
+    let is_error = |stdout: &str| {
+        let document: Option<Value> = serde_json::from_str(stdout).ok();
+        document.is_some_and(|document| document.get("error").is_some_and(Value::is_object))
+    };
+    if is_error(stdout) {
+        return Some("output/error".to_owned());
+    }
     if command == "export" {
         let what = ["terraform", "cloudformation"].into_iter().find(|what| has(what))?;
         return Some(format!("output/export-{what}"));
@@ -33,7 +40,6 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
     }
     let document: Value = serde_json::from_str(stdout).ok()?;
     let name = match command {
-        _ if document.get("error").is_some_and(Value::is_object) => "error",
         "verify" if has("--cross-check") => "cross-check",
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",

@@ -13,6 +13,7 @@ use kiln_python::Surroundings;
 use kiln_record::{Binary, Ecosystem, Gap, ImportRecord, Runtime, TreePath};
 use kiln_store::{SmokeMeasure, Store};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The tree was judged, and nothing denies it.
@@ -72,6 +73,7 @@ impl Collected {
             false => Vec::new(),
         };
         let still = Still {
+            root: bases.run().root().to_owned(),
             stdlib,
             store: bases.store().clone(),
             plan: Arc::clone(&plan),
@@ -144,6 +146,8 @@ impl Collected {
 
 /// What can be judged without running anything.
 struct Still {
+    /// The workspace.
+    root: PathBuf,
     store: Store,
     plan: Arc<ArtifactPlan>,
     runtime: Arc<Runtime>,
@@ -159,7 +163,7 @@ struct Still {
 impl Still {
     /// The judgement, and what native files say of themselves.
     fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<(Verdict, Binaries), BuildError> {
-        let Self { store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
+        let Self { root, store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
         let (findings, check) = if plan.recipe.is_some() {
             let there = kiln_dockerfile::found_distributions(store, collection)?;
             kiln_dockerfile::reconciled(plan, wanted, &there)
@@ -176,7 +180,7 @@ impl Still {
         let (native, binaries) = kiln_check::native(store, plan, runtime, collection, parts, layers)?;
         verdict.extend(native);
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
-        verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);
+        verdict.extend(kiln_check::hygiene(root, store, plan, collection, parts, layers, around)?);
         if let Some(base) = base {
             verdict.extend(match made {
                 Some(made) => kiln_dockerfile::judge(plan, runtime, made),

@@ -2,7 +2,7 @@
 
 use super::check::{ImportReport, UnresolvedImport};
 use super::surroundings::Surroundings;
-use kiln_record::{Check, CheckName, Code, Finding, Level};
+use kiln_record::{Check, CheckName, Code, Finding, Level, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The way out for a module of which nothing is known: the same words for each, so that they are told together.
@@ -64,6 +64,9 @@ fn unresolved(module: &str, places: &[&UnresolvedImport]) -> Finding {
     if conditional {
         finding.level = Level::Warn;
     }
+    if let Some(place) = places.first() {
+        finding = finding.at(Place { file: place.file.clone(), line: Some(place.line) });
+    }
     for place in places.iter().take(5) {
         finding = finding.detail(format!("imported at {}:{}", place.file, place.line));
     }
@@ -94,17 +97,21 @@ fn not_declared(report: &ImportReport, around: &Surroundings) -> Vec<Finding> {
         if declared.contains(owner) || !told.insert(owner) {
             continue;
         }
-        findings.push(
-            Finding::new(
-                Code::ImportedNotDeclared,
-                owner.as_str(),
-                format!(
-                    "`{}` is imported at {}, but {owner} is here only because another distribution requires it",
-                    first.module, first.at
-                ),
-            )
-            .remedy(format!("add {owner} to the project's dependencies, so that it stays when the other one goes")),
-        );
+        let place =
+            first.at.rsplit_once(':').and_then(|(file, line)| Some(Place::line(file, line.parse().ok()?)));
+        let mut finding = Finding::new(
+            Code::ImportedNotDeclared,
+            owner.as_str(),
+            format!(
+                "`{}` is imported at {}, but {owner} is here only because another distribution requires it",
+                first.module, first.at
+            ),
+        )
+        .remedy(format!(
+            "add {owner} to the project's dependencies, so that it stays when the other one goes"
+        ));
+        finding.place = place;
+        findings.push(finding);
     }
     findings
 }
