@@ -183,6 +183,7 @@ impl Diff {
         format!("{} = {}", exact(self.bytes.total), parts.join(", "))
     }
 
+    /// How many files differ in which way.
     #[must_use]
     pub fn file_counts(&self) -> String {
         let counts: Vec<String> = [

@@ -135,6 +135,19 @@ impl Checkout {
         ask(folder, &["cat-file", "blob", name], most)
     }
 
+    /// The files that a revision has below a folder, by paths relative to `folder`; none if git has no such revision.
+    ///
+    /// # Errors
+    /// If git cannot be asked.
+    pub fn files_at(folder: &Path, revision: &str, below: &str) -> Result<Option<Vec<String>>, String> {
+        let arguments = ["ls-tree", "-r", "-z", "--name-only", revision, "--", below];
+        let listed = ask(folder, &arguments, LARGEST_LIST)?;
+        Ok(listed.map(|bytes| {
+            let names = bytes.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+        }))
+    }
+
     fn ask(&self, arguments: &[&str]) -> Result<Option<Vec<u8>>, String> {
         ask(&self.root, arguments, LARGEST_LIST)
     }

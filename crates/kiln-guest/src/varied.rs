@@ -82,7 +82,7 @@ fn put_aside(
     moved: &mut Vec<(String, String)>,
 ) -> Result<(), GuestError> {
     for (number, input) in spec.inputs.iter_mut().enumerate() {
-        if spec.outputs.contains(&input.path) {
+        if spec.outputs.iter().any(|output| output.path == input.path) {
             continue;
         }
         let place = aside(number)?;

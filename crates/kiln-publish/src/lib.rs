@@ -9,7 +9,6 @@ mod deployment;
 mod document;
 mod error;
 mod export;
-mod git_objects;
 mod held;
 mod named_build;
 mod operand;

@@ -66,13 +66,15 @@ pub async fn vary(
     let all: BTreeSet<Variation> = varied.iter().copied().collect();
     let mut report = Varied { varied, not_varied, guilty: Vec::new() };
     tokio::time::sleep(PAUSE).await;
-    if trial.differing(&all, &BTreeSet::new()).await?.is_empty() {
+    let mut together = trial.differing(&all, &BTreeSet::new()).await?;
+    if together.is_empty() {
         return Ok(report);
     }
     let by_time = trial.differing(&BTreeSet::new(), &BTreeSet::new()).await?;
     report.guilty.extend(guilty(Vec::new(), &by_time));
     let known: BTreeSet<TreePath> = by_time.into_keys().collect();
-    let mut found = trial.halved(report.varied.clone(), &known, None).await?;
+    together.retain(|path, _| !known.contains(path));
+    let mut found = trial.halved(report.varied.clone(), &known, Some(together)).await?;
     report.guilty.append(&mut found);
     Ok(report)
 }

@@ -1,14 +1,14 @@
 //! Revisions of git: what a commit has of published records, or of the ledger.
 
 use crate::PublishError;
-use crate::git_objects::{GitFailure, blob, files_of};
 use crate::named_build::{NamedBuild, NamedWorkspace, Operand};
+use kiln_fetch::Checkout;
 use kiln_invocation::Environment;
 use kiln_record::{ArtifactName, Record};
 use std::collections::BTreeMap;
 
 /// The largest record that is read, in bytes.
-const LARGEST_RECORD: u64 = 256 << 20;
+const LARGEST_RECORD: usize = 256 << 20;
 
 /// What `git:REVISION` or `git:REVISION:ARTIFACT` names.
 pub(super) fn operand(environment: &Environment, named: &str, text: &str) -> Result<Operand, PublishError> {
@@ -23,8 +23,11 @@ pub(super) fn operand(environment: &Environment, named: &str, text: &str) -> Res
         return Err(error("it names no revision: git:REVISION or git:REVISION:ARTIFACT".to_owned()));
     }
     let root = &environment.root;
-    let told = |failure: GitFailure| error(failure.to_string());
-    let published = files_of(root, revision, "dist").map_err(told)?;
+    let files_of = |below: &str| {
+        let files = Checkout::files_at(root, revision, below).map_err(error)?;
+        files.ok_or_else(|| error(format!("git has no `{revision}` here")))
+    };
+    let published = files_of("dist")?;
     let mut paths: BTreeMap<ArtifactName, (String, Option<u64>)> = BTreeMap::new();
     for path in &published {
         if let Some(name) = path.strip_prefix("dist/").and_then(|rest| rest.strip_suffix("/record.json"))
@@ -35,7 +38,7 @@ pub(super) fn operand(environment: &Environment, named: &str, text: &str) -> Res
     }
     if paths.is_empty() {
         // The newest build of each artifact comes last.
-        for path in files_of(root, revision, ".kiln/ledger").map_err(told)? {
+        for path in files_of(".kiln/ledger")? {
             let parts: Vec<&str> = path.split('/').collect();
             if let [_, _, name, number, "record.json"] = parts[..]
                 && let (Ok(name), Ok(number)) = (name.parse(), number.parse())
@@ -52,8 +55,8 @@ pub(super) fn operand(environment: &Environment, named: &str, text: &str) -> Res
         )));
     }
     let read = |path: &str, number: Option<u64>, name: &ArtifactName| -> Result<NamedBuild, String> {
-        let bytes = blob(root, &format!("{revision}:./{path}"), LARGEST_RECORD)
-            .map_err(|failure| failure.to_string())?;
+        let bytes = Checkout::object(root, &format!("{revision}:./{path}"), LARGEST_RECORD)?
+            .ok_or_else(|| format!("git has no `{path}` at {revision}"))?;
         let record = Record::from_json(&bytes).map_err(|reason| reason.to_string())?;
         Ok(NamedBuild { number, ..NamedBuild::recorded(record, format!("git:{revision}:{name}")) })
     };

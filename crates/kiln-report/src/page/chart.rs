@@ -34,7 +34,7 @@ pub(super) fn sizes(history: &[Sample], newest: Sample, newest_name: &str) -> Ma
 
 fn chart(measure: Measure, history: &[Sample], newest: Sample, newest_name: &str) -> Markup {
     let before = history.last().map_or(0, |sample| measure.of(sample));
-    let step = size_step(measure, history, before, measure.of(&newest));
+    let step = size_step(measure, history, None, before, measure.of(&newest));
     let bands = usual(&step);
     let names =
         history.iter().map(|sample| format!("build {}", sample.number)).chain([newest_name.to_owned()]);
@@ -137,7 +137,7 @@ mod tests {
             let history: Vec<Sample> = samples(&sizes.iter().map(|size| size * MIB).collect::<Vec<_>>());
             let before = history.last().unwrap().unpacked;
             for after in (0..60).map(|half| half * MIB / 2 + 7) {
-                let step = size_step(Measure::Unpacked, &history, before, after);
+                let step = size_step(Measure::Unpacked, &history, None, before, after);
                 let inside = usual(&step).iter().any(|(low, high)| (*low..=*high).contains(&(after as f64)));
                 assert_eq!(inside, step.verdict == StepVerdict::Usual, "{sizes:?} {after}: {step:?}");
             }

@@ -89,6 +89,10 @@ fn judged(diff: &Diff) -> (Tone, &'static str, String) {
                 format!("Paths, modes and content are the same; only the archive around them differs{why}.");
             (Tone::Good, "Same content", said)
         }
+        Verdict::SameComponents => {
+            let said = "Both list the same components; files were not compared, as one of them lists none.".to_owned();
+            (Tone::Plain, "Same components", said)
+        }
         Verdict::Different => {
             let unexplained = unexplained(diff);
             let (tone, word) = match (unexplained, diff.anomalies.len()) {
