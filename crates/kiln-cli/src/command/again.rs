@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::settings::{Settings, store};
+use crate::settings::{Needs, Settings, store};
 use crate::signals;
 use crate::variables::{HOME, Variables};
 use fs_err as fs;
@@ -33,7 +33,7 @@ pub(crate) struct Named {
 impl Call<'_> {
     /// The workspace here, if there is one; else why there is none.
     fn here(&self) -> Result<Settings, Failure> {
-        Settings::new(self.global, self.variables, false)
+        Settings::new(self.global, self.variables, Needs::Workspace)
     }
 
     /// Where the store is.
@@ -86,7 +86,7 @@ impl Call<'_> {
         let (place, store) = (source.clone(), self.store()?);
         let place = signals::run(|_| Box::pin(async move { Place::of(&place, &store).await }))?;
         let global = Global { workspace: Some(place.root().to_owned()), ..self.global.clone() };
-        let settings = Settings::new(&global, self.variables, true)?;
+        let settings = Settings::new(&global, self.variables, Needs::Servers)?;
         Ok((source, Scratch::new(place, settings.environment), remarks))
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Settings, command: &Approve, printer: Printer) -> R
     let approval = approve(environment, &build.record.artifact, number, &command.reason, &lock)?;
     match settings.format {
         Format::Json => printer.data(&super::document(&approval)?),
-        Format::Human | Format::Markdown => printer.data(&format!(
+        _ => printer.data(&format!(
             "{}@{} is approved: growth is counted from it\n  record {}\n  {}\n",
             approval.artifact, approval.number, approval.record, approval.reason
         )),

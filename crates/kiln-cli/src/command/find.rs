@@ -5,7 +5,7 @@ use crate::args::Format;
 use crate::args_again::Find;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
-use crate::settings::Settings;
+use crate::settings::{Needs, Settings};
 use crate::signals;
 use kiln_find::{Found, Hit, Query, records_below, search_ledger, search_records};
 use kiln_publish::pull_record;
@@ -30,7 +30,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Find, printer: Printer) -> Result<E
     }
     let elsewhere = !(command.ledger.is_empty() && command.places.is_empty() && command.registry.is_empty());
     if !command.registry.is_empty() || !elsewhere {
-        let settings = Settings::new(call.global, call.variables, false).map_err(|failure| {
+        let settings = Settings::new(call.global, call.variables, if elsewhere { Needs::Nothing } else { Needs::Workspace }).map_err(|failure| {
             failure
                 .hint("without a workspace, name where to look: kiln find QUERY FOLDER, or --ledger FOLDER")
         })?;
@@ -57,8 +57,8 @@ pub(crate) fn run(call: &Call<'_>, command: &Find, printer: Printer) -> Result<E
     };
     match call.global.format {
         Format::Json => printer.data(&super::document(&document)?),
-        Format::Human => printer.data(&text(&document, printer)),
         Format::Markdown => printer.data(&markdown(&document)),
+        _ => printer.data(&text(&document, printer)),
     }
     Ok(exit::SUCCESS)
 }

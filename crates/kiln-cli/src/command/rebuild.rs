@@ -60,8 +60,8 @@ pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Resul
     };
     match call.global.format {
         Format::Json => printer.data(&super::document(&document)?),
-        Format::Human => printer.data(&text(&document, &comparison, printer)),
         Format::Markdown => printer.data(&markdown(&document)),
+        _ => printer.data(&text(&document, &comparison, printer)),
     }
     Ok(match varied {
         Some(varied) if !varied.guilty.is_empty() && comparison.level == Level::E0 => exit::NOT_REPRODUCIBLE,

@@ -6,7 +6,7 @@ use crate::args_again::Restore;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
-use crate::settings::Settings;
+use crate::settings::{Needs, Settings};
 use crate::signals;
 use kiln_rebuild::{RebuildError, RestoreRequest, Restored, keep_rebuilt, restore};
 use kiln_record::{Exit, exit};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 pub(crate) fn run(call: &Call<'_>, command: &Restore, printer: Printer) -> Result<Exit, Failure> {
-    let settings = Settings::new(call.global, call.variables, false)?;
+    let settings = Settings::new(call.global, call.variables, Needs::Nothing)?;
     let named = call.named(&command.build)?;
     let label = named.expected.label.clone();
     let Some(record) = named.expected.record.clone() else {

@@ -10,7 +10,7 @@ use crate::signals;
 use crate::transformations;
 use kiln_audit::{Known, format_size};
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
-use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Record, exit};
+use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Platform, Record, exit};
 use kiln_report::{Align, Markdown};
 use kiln_store::{RunDetails, SourceLink};
 use serde::Serialize;

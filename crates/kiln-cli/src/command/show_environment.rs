@@ -29,7 +29,7 @@ pub(crate) fn run(settings: &Settings, of: Option<&str>, printer: Printer) -> Re
     printer.data(&match settings.format {
         Format::Json => document(&rows)?,
         Format::Markdown => markdown(&rows),
-        Format::Human => rows.iter().map(|row| row.text(printer)).collect(),
+        _ => rows.iter().map(|row| row.text(printer)).collect(),
     });
     Ok(exit::SUCCESS)
 }
