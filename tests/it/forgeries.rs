@@ -316,7 +316,7 @@ fn no_handler_answers_for_the_check() {
         ("huge-length", "answers with more than 2097152 bytes"),
     ] {
         sandbox.kiln().run(["build", name, "--color", "never"]).ends_with(exit::FINDINGS_DENIED).says(&[
-            "deny[check-tampered] app.handler",
+            &format!("deny[check-tampered] {name}: app.handler"),
             &format!("importing it interferes with the check: its process {why}"),
             "see what runs when it is imported: it writes to descriptors, ends processes",
         ]);

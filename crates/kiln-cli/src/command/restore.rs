@@ -58,7 +58,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Restore, printer: Printer) -> Resul
     };
     match call.global.format {
         Format::Json => printer.data(&super::document(&document)?),
-        Format::Human | Format::Markdown => {
+        _ => {
             let from = printer.on_stdout(Style::Good, &restored.from);
             printer.data(&format!("{label}: from {from}\n  in {}\n", document.folder));
             for one in &restored.tried {

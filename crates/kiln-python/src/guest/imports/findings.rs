@@ -26,7 +26,9 @@ pub fn import_findings(
     let report = match report {
         Ok(report) => report,
         Err(unreported) => {
-            let subject = request.handler.clone().unwrap_or_else(|| request.modules.join(", "));
+            let all = || request.modules.iter().chain(&request.own_modules);
+            let all = || all().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let subject = request.handler.clone().unwrap_or_else(all);
             if let Some(why) = &unreported.tampered {
                 let mut finding = tampered(&subject, why);
                 finding.detail.clone_from(&unreported.stderr);
