@@ -153,7 +153,7 @@ fn a_manifest_states_another_value_with_its_reason() {
          [[environment]]\nfact = \"init-time\"\nvalue = \"1 s\"\nreason = \"so that a slow start is told\"\n",
     );
     let told = "s until it asked for an event; Lambda stops an init after 1 s";
-    build(&sandbox).ends_with(exit::SUCCESS).says(&["measured  app call: ", told]);
+    build(&sandbox).ends_with(exit::SUCCESS).says(&["measured app call: ", told]);
     // What was measured differs from run to run: it is in no record.
     for (name, content) in sandbox.dist() {
         assert!(!String::from_utf8_lossy(&content).contains(told), "{name}");

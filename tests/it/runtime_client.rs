@@ -59,6 +59,7 @@ fn handlers() -> Files {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how much was compared is worth a line")]
 fn handlers_do_the_same_under_kilns_loop_as_under_the_client_of_lambdas_runtimes() {
     let sandbox = Sandbox::new();
     sandbox.function("client", "3.13", "def handler(event, context):\n    return 1\n", &locked(&CLIENT));

@@ -383,6 +383,8 @@ fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {
         if let Some(image) = &record.image {
             all.extend(of_image(image));
         }
+        let stated = record.environment.iter();
+        all.extend(stated.map(|change| (format!("in Lambda, {}", change.fact), change.value.clone())));
         all.extend(record.tools.iter().map(|(name, version)| (format!("tool {name}"), version.clone())));
         all
     };

@@ -195,7 +195,7 @@ pub struct Diff {
     pub container_fields: Vec<ContainerField>,
     /// Inputs that differ.
     pub inputs: Vec<InputChange>,
-    /// Target, handler, layers, format and tools, where they differ.
+    /// Target, handler, layers, what is stated of Lambda's environment, format and tools, where they differ.
     pub properties: Vec<PropertyChange>,
     /// Locked distributions whose absence, or reason for it, is new or gone.
     pub gaps: Vec<GapChange>,

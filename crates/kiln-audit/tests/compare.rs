@@ -8,8 +8,8 @@ use kiln_audit::{
     compare,
 };
 use kiln_record::{
-    Cause, Code, Component, ComponentId, Digest, Ecosystem, Entry, Finding, Gap, Level, Mode, Record,
-    TreePath, canonical_json,
+    Cause, Code, Component, ComponentId, Digest, Ecosystem, Entry, FactChange, Finding, Gap, Level, Mode,
+    Record, TreePath, canonical_json,
 };
 use sample::{Build, build};
 
@@ -39,6 +39,20 @@ fn a_build_is_identical_to_itself() {
     assert_eq!(diff.exceeds(&FailOn::ALL), []);
     assert!(diff.to_text().starts_with("sample: identical, sha256:"));
     assert_eq!(diff.to_text().lines().count(), 1);
+}
+
+#[test]
+fn what_is_stated_of_lambdas_environment_is_compared() {
+    let diff = diff_records(|record| {
+        let change = FactChange {
+            fact: "tmp-size".to_owned(),
+            value: "1024 MB".to_owned(),
+            reason: "it unpacks a model".to_owned(),
+        };
+        record.environment.push(change);
+    });
+    let [property] = &diff.properties[..] else { panic!("{:?}", diff.properties) };
+    assert_eq!((property.name.as_str(), property.after.as_deref()), ("in Lambda, tmp-size", Some("1024 MB")));
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 use kiln_collect::{ReadyLayer, Verdict};
 use kiln_plan::ArtifactPlan;
-use kiln_record::{ArtifactKind, ArtifactName, Code, Entry, Finding, Mode, Runtime, Tree, TreePath};
+use kiln_record::{
+    ArtifactKind, ArtifactName, Code, Entry, Environment, Finding, Mode, Runtime, Tree, TreePath,
+};
 use std::collections::BTreeMap;
 
 /// Links that are followed one after the other.
@@ -118,8 +120,9 @@ fn only_program(tree: &Tree) -> Option<&TreePath> {
 
 /// The folders of a layer in which a runtime's Python looks for modules.
 fn python_folders(runtime: &Runtime) -> Option<[String; 2]> {
-    let (major, minor) = runtime.python?;
-    Some([format!("python/lib/python{major}.{minor}/site-packages"), "python".to_owned()])
+    let lambda = Environment::of(runtime, &[]);
+    let mut folders = lambda.search_path().iter().filter_map(|path| path.strip_prefix("/opt/"));
+    Some([folders.next()?.to_owned(), folders.next()?.to_owned()])
 }
 
 /// Whether Python finds a file of a layer below one of its folders. What lies in `python/lib/python3.12` is another Python's.

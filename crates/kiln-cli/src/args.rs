@@ -353,16 +353,16 @@ pub(crate) struct Show {
     /// The build, in one of the forms of kiln diff
     #[arg(required_unless_present = "environment")]
     pub(crate) build: Option<String>,
-    /// Shows what a function finds in Lambda and what a check does about it: for all runtimes, or those facts that hold for
-    /// a RUNTIME or a build in the place of BUILD
-    #[arg(long, conflicts_with_all = ["platform", "files"])]
-    pub(crate) environment: bool,
     /// The platform of an index in a registry, such as linux/arm64 [default: shows the index]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<Platform>,
     /// Lists every file with its size and owner
     #[arg(long)]
     pub(crate) files: bool,
+    /// Shows what a function finds in Lambda and what a check does about it: for all runtimes, or those facts that hold for
+    /// a RUNTIME or a build in the place of BUILD
+    #[arg(long, conflicts_with_all = ["platform", "files"])]
+    pub(crate) environment: bool,
 }
 
 #[derive(Debug, Args)]
