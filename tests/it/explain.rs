@@ -1,6 +1,6 @@
 //! Why something is in an artifact, and why it is not: what `kiln explain` says before and after a build.
 
-use crate::harness::{LocalIndex, Sandbox, WheelFile, wheel};
+use crate::harness::{LocalIndex, Sandbox, WheelFile, poetry_lock, wheel};
 use kiln_record::exit;
 use serde_json::Value;
 
@@ -190,4 +190,61 @@ fn one_version_stands_for_another() {
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     let told = sandbox.kiln().run(["explain", "app"]).ends_with(exit::SUCCESS).stdout;
     assert!(told.contains("replaced by 2.0: marker `python_version < '3.13'` is false"), "{told}");
+}
+
+/// Conditions are asked with what a build asks them with: groups that the lock chooses by itself, and the extras of whoever
+/// requires something.
+#[test]
+fn conditions_hold_for_explain_as_they_do_for_a_build() {
+    let wheels = [wheel("grouped", "1.0", "py3-none-any", &[], &[("grouped.py", b"")])];
+    let index = LocalIndex::serve(&wheels);
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    sandbox.append("manifests/app.toml", "\n[python]\nlock = \"app/pylock.toml\"\n");
+    sandbox.write(
+        "manifests/app/pylock.toml",
+        format!(
+            "lock-version = \"1.0\"\ncreated-by = \"test\"\ndependency-groups = [\"base\"]\ndefault-groups = \
+             [\"base\"]\n\n[[packages]]\nname = \"grouped\"\nversion = \"1.0\"\nmarker = \"'base' in \
+             dependency_groups\"\nwheels = [{{ name = \"{}\", hashes = {{ sha256 = \"{}\" }} }}]\n",
+            wheels[0].file_name,
+            wheels[0].digest().hex()
+        ),
+    );
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let told =
+        sandbox.kiln().run(["explain", "app", "grouped", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(told[0]["markers"][0]["value"], true, "{told}");
+}
+
+/// Some releases have sixty wheels: the one that is for another C library alone comes first, wherever its name sorts.
+#[test]
+fn of_many_wheels_those_come_first_that_come_closest() {
+    let sandbox = Sandbox::new();
+    let mut files = String::new();
+    for (number, tags) in
+        (0..)
+            .zip((8..14).flat_map(|minor| {
+                ["macosx_11_0_arm64", "win_amd64", "musllinux_1_2_x86_64"].map(|p| (minor, p))
+            }))
+            .map(|(number, (minor, platform))| (number, format!("cp3{minor}-cp3{minor}-{platform}")))
+            .chain([(90, "cp313-cp313-manylinux_2_39_x86_64".to_owned())])
+    {
+        files.push_str(&format!(
+            "{{file = \"many-1.0-{tags}.whl\", hash = \"sha256:{}\"}},\n",
+            format!("{number:02}").repeat(32)
+        ));
+    }
+    let project = "[tool.poetry]\nname = \"app\"\npackage-mode = false\n\n[tool.poetry.dependencies]\npython = \
+                   \">=3.11\"\nmany = \"1.0\"\n";
+    let lock = poetry_lock(project, &[]);
+    let lock = format!(
+        "[[package]]\nname = \"many\"\nversion = \"1.0\"\noptional = false\npython-versions = \">=3.8\"\ngroups = \
+         [\"main\"]\nfiles = [\n{files}]\n\n{lock}"
+    );
+    sandbox.poetry_function("app", "3.13", "def handler(event, context):\n    return 1\n", project, &lock);
+    let told = sandbox.kiln().run(["explain", "app", "many"]).ends_with(exit::SUCCESS);
+    let place = |tags: &str| told.stdout.find(tags).unwrap_or(usize::MAX);
+    assert!(place("manylinux_2_39") < place("macosx_11_0"), "{told}");
+    told.prints(&["and 14 more", "one needs glibc 2.39"]);
 }

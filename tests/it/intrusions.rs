@@ -138,7 +138,7 @@ fn no_library_of_the_artifact_is_loaded_by_what_judges_it() {
     );
     // What keeps an interpreter from starting is said in a sentence, and not in the loader's lines.
     let told = sandbox.kiln().run(["build", "library-c", "--color", "never"]);
-    told.says(&[
+    let told = told.says(&[
         "no interpreter starts beside `lib/libc.so.6` of the artifact: the dynamic loader takes it in place of the library",
         "→ leave it out, with `exclude` under [source]",
     ]);

@@ -192,7 +192,7 @@ fn a_member_of_a_workspace_is_chosen_by_its_project_file() {
         "orders (../repo/fns/orders/pyproject.toml), shared (../repo/libs/shared/pyproject.toml), users",
         "such as project = \"../repo/fns/orders/pyproject.toml\"",
     ]);
-    told.documents("deny[nothing-selected] app: repo/uv.lock");
+    drop(told.says(&["deny[nothing-selected] app: repo/uv.lock"]));
     sandbox.append("manifests/app.toml", "project = \"../repo/fns/orders/pyproject.toml\"\n");
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("nothing-selected");
     assert_eq!(installed(&sandbox), ["one", "shared"]);
@@ -218,7 +218,7 @@ fn a_wheel_that_is_locked_by_md5_alone_is_denied_as_that() {
         "a weaker hash is no proof",
         "lock again from an index that gives SHA-256",
     ]);
-    told.does_not_say("from-source").documents("deny[lock-missing] app: plain");
+    drop(told.does_not_say("from-source").says(&["deny[lock-missing] app: plain"]));
     assert_eq!(index.requests(), 0);
 }
 
@@ -241,6 +241,7 @@ fn a_project_with_a_setup_py_alone_has_ways_out_that_work() {
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::INPUT_INVALID).says(&[
         "manifests/app/requirements.txt:1: the project in `manifests/shared_pkg` has a setup.py or setup.cfg alone",
         "write what it is into manifests/shared_pkg/pyproject.toml",
+        "then remove setup.py and setup.cfg, or what they say",
         "or make a wheel with its own tools",
         "or ship its code as another folder of the artifact, with `[[source]]`",
     ]);
@@ -249,6 +250,7 @@ fn a_project_with_a_setup_py_alone_has_ways_out_that_work() {
         "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \
          \"api-shared\"\nversion = \"0.1.0\"\ndependencies = [\"six\"]\n",
     );
+    sandbox.write("manifests/shared_pkg/setup.py", "from setuptools import setup\n\nsetup()\n");
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
     assert_eq!(installed(&sandbox), ["api-shared", "six"]);
 }

@@ -394,9 +394,10 @@ fn other_files(
         };
         row.other_files.push((name.clone(), reason));
     }
-    // What decides comes first: some releases have sixty wheels.
-    row.other_files
-        .sort_by_key(|(name, reason)| (!reason.starts_with("it fits"), distance(reason), name.clone()));
+    // What decides comes first, as some releases have sixty wheels; what may be taken yet comes last.
+    let may_be_taken = |reason: &str| ready.is_none() && reason.starts_with("it fits");
+    let is_close = |reason: &str| if reason.starts_with("it fits") { 0 } else { 1 + distance(reason) };
+    row.other_files.sort_by_key(|(name, reason)| (may_be_taken(reason), is_close(reason), name.clone()));
 }
 
 /// That no locked wheel fits, where the lock names its files, so that this is known before anything is fetched.

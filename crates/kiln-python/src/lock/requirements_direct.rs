@@ -58,7 +58,7 @@ pub(crate) fn direct(
                         shown(folder)
                     );
                     return Err(problem(ProblemKind::Unsupported, message)
-                        .remedy(format!("write what it is into {path}: [build-system] with requires = [\"setuptools\"] and build-backend = \"setuptools.build_meta\", and [project] with name, version and dependencies; packages are then found by setuptools' own rules"))
+                        .remedy(format!("write what it is into {path}: [build-system] with requires = [\"setuptools\"] and build-backend = \"setuptools.build_meta\", and [project] with name, version and dependencies; then remove setup.py and setup.cfg, or what they say: packages are found by setuptools' own rules"))
                         .remedy("or make a wheel with its own tools (python -m build --wheel), keep it in the workspace, and name that in place of the folder: ./wheels/NAME.whl")
                         .remedy("or ship its code as another folder of the artifact, with `[[source]]`, and lock what it requires"));
                 }
