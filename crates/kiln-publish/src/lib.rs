@@ -3,6 +3,7 @@
 mod committed;
 mod compared;
 mod content;
+mod declaration;
 mod deployment;
 mod document;
 mod error;
@@ -28,6 +29,7 @@ mod space;
 mod whole;
 
 pub use compared::compared;
+pub use declaration::name_declarations;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};
