@@ -86,6 +86,13 @@ fn images_in_archives_and_layouts_are_read_without_an_engine() {
         "usr/lib/libc.so.6  debian/libc6",
     ]);
 
+    // Equal files of other owners in another order: the tars of the layers tell.
+    let mut turned = files(0o755);
+    turned.reverse();
+    fs::write(at.join("turned.tar"), image_archive(&turned, &[], "example:3")).unwrap();
+    let told = audit(at, &["diff", "saved.tar", "turned.tar"]).ends_with(exit::SUCCESS);
+    told.prints(&["only these fields of the container differ: order of layer 1"]);
+
     let mut other = files(0o4755);
     other[0].2 = b"Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.41-1\n";
     other[3].2 = b"\x7fELF another c library";

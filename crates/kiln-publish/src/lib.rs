@@ -2,6 +2,7 @@
 
 mod committed;
 mod compared;
+mod container;
 mod content;
 mod declaration;
 mod deployment;
@@ -46,7 +47,7 @@ pub use pull::{
 };
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use reference::{
-    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, verify_file,
+    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, newest_build, verify_file,
 };
 pub use repair::repair;
 pub use settle::{settle_for_reading, settle_published};
