@@ -139,7 +139,7 @@ fn zips_of_other_tools_have_the_same_content_in_another_container() {
         "python/beta",
         "2.0",
         "application/by-zip",
-        "not known: it was read from its files",
+        "it was read from its files: inputs, causes",
     ]);
 
     // Another version in the zip of another tool.

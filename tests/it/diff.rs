@@ -1,6 +1,6 @@
 //! `kiln diff`: what a person, a program and a review are told about two builds.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, wheel};
+use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, audit, wheel};
 use fs_err as fs;
 use kiln_record::exit;
 use std::os::unix::fs::PermissionsExt as _;
@@ -126,6 +126,18 @@ fn diff_after_removing_one_dependency() {
     let markdown = diff(&sandbox, &["app@1", "app@2", "--format", "markdown"]).ends_with(exit::SUCCESS);
     let row = format!("| beta-codec | removed | 2.1.0 | | {} | {CAUSE} |", exact(taken));
     shows(&markdown, &["### app: different", "| | app&#64;1 | app&#64;2 | change |", &row]);
+
+    // The archive alone, without record and ledger, tells the same components and owners: it is scanned as it was built.
+    let alone = tempfile::tempdir().unwrap();
+    fs::copy(sandbox.path("dist/app/app.zip"), alone.path().join("app.zip")).unwrap();
+    let published = sandbox.path("dist/app");
+    let scanned = audit(alone.path(), &["diff", published.to_str().unwrap(), "app.zip", "--format", "json"]);
+    let scanned = scanned.ends_with(exit::SUCCESS).json();
+    assert_eq!(
+        (scanned["verdict"].as_str(), scanned["after"]["known"].as_str()),
+        (Some("identical"), Some("content"))
+    );
+    assert_eq!(scanned["components"], serde_json::json!([]));
 
     for reason in ["removed", "any", "size,removed"] {
         let denied = diff(&sandbox, &["app@1", "app", "--fail-on", reason])
@@ -313,8 +325,12 @@ fn builds_are_named_by_number_record_or_file() {
     ] {
         let other = diff(&sandbox, &[before, after]).ends_with(exit::SUCCESS);
         shows(&other, &["app: different (own code changed; +1 B unpacked)", before, "changed app.py (+1 B)"]);
-        // But for what the two are called.
-        let rest = |outcome: &Outcome| outcome.stdout.lines().skip(3).map(str::to_owned).collect::<Vec<_>>();
+        // But for what the two are called, and for the archives, of which a number of the ledger has the newest only.
+        let rest = |outcome: &Outcome| {
+            let lines =
+                outcome.stdout.lines().skip(3).filter(|line| !line.trim_start().starts_with("first at "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
         assert_eq!(rest(&other), rest(&by_number), "{other}");
     }
     let same = diff(&sandbox, &["app@2", "dist/app/app.zip", "--fail-on", "any"]).ends_with(exit::SUCCESS);

@@ -8,8 +8,11 @@
 
 mod architecture;
 mod arm64;
+mod audit_approvals;
+mod audit_images;
 mod audit_operands;
 mod audit_pairs;
+mod audit_walk;
 mod aws_bases;
 mod bases;
 mod binaries;

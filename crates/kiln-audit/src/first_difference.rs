@@ -3,7 +3,6 @@
 //! Files may come from anybody: every format is read within bounds, and what cannot be read is compared as bytes.
 
 use crate::elf::inspect_elf;
-use kiln_record::excerpt;
 use object::{Object as _, ObjectSection as _};
 use serde::Serialize;
 use serde_json::Value;
@@ -29,6 +28,11 @@ pub struct FirstDifference {
     /// What else the two tell by their format, such as a library that is needed now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// A short text without anything that a terminal would act on. Quotes need no escape here.
+fn excerpt(text: &str) -> String {
+    kiln_record::excerpt(text).replace("\\'", "'").replace("\\\"", "\"")
 }
 
 impl FirstDifference {

@@ -44,8 +44,11 @@ pub async fn cross_check(
 ) -> Result<CrossCheck, BuildError> {
     let lock = lock(environment, events).await?;
     let named = resolve(environment, build)?;
-    let record = named.record;
     let error = |reason: String| PublishError::NotUsable { what: build.to_owned(), reason }.into();
+    if let Some(lacks) = named.known.lacks() {
+        return Err(error(format!("its wheels are not known, since it has no record: {lacks}")));
+    }
+    let record = named.record;
     if record.kind.is_image() {
         return Err(error(format!(
             "it is {} {}; with install = \"pip\" under [python], its wheels are compared while it is built",

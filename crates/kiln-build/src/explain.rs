@@ -11,7 +11,7 @@ use kiln_fetch::without_queries;
 use kiln_guest::{Bases, EngineSlot, target_runtime};
 use kiln_invocation::{Environment, Events, lock};
 use kiln_plan::ArtifactPlan;
-use kiln_publish::{NamedBuild, resolve};
+use kiln_publish::{NamedBuild, newest_build};
 use kiln_python::{FilePlace, LayerContent, Lock, Locked, Wheel, best_wheel, distance, holds, requires};
 use kiln_record::{
     ArtifactName, BuiltFrom, Cause, Code, ComponentId, Digest, DistributionName, Ecosystem, Entry, Finding,
@@ -144,7 +144,7 @@ pub async fn explain(
         Err(finding) => return Err(BuildError::Denied(finding.clone())),
     };
     let runtime = target_runtime(&bases, &plan.manifest, &plan.base).await?;
-    let build = resolve(environment, artifact.as_str()).ok();
+    let build = newest_build(environment, artifact).ok();
     let build_is_current = build.as_ref().is_some_and(|build| build.record.plan == plan.digest);
     let mut explanation = Explanation {
         artifact: artifact.clone(),

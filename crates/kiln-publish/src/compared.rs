@@ -1,20 +1,17 @@
 //! Comparing what was named: the records, and the archives where these are at hand.
 
 use crate::PublishError;
+use crate::container::container_fields;
 use crate::content::Content;
 use crate::named_build::NamedBuild;
 use crate::operand::image;
 use crate::scan::{Found, folder_files, image_files, zip_files};
-use fs_err as fs;
 use kiln_audit::{
-    ContainerField, Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict,
-    compare_subjects, first_difference,
+    Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict, compare_subjects,
+    first_difference,
 };
-use kiln_pack::{Limits, zip_differences};
 use kiln_record::{ArtifactKind, Digest, Ecosystem, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Read as _};
-use std::path::Path;
 
 /// The most files whose first difference is looked for.
 const EXPLAINED_FILES: usize = 40;
@@ -32,7 +29,7 @@ pub fn compared(
     let mut diff = compare_subjects(&before.subject(), &after.subject(), history);
     (diff.before.build, diff.after.build) = (Some(before.label.clone()), Some(after.label.clone()));
     if diff.verdict == Verdict::SameContent {
-        diff.container_fields = container(&before, &after)?;
+        diff.container_fields = container_fields(&before, &after)?;
     }
     explain_files(&before, &after, &mut diff)?;
     Ok(diff)
@@ -52,58 +49,6 @@ fn on_one_footing(build: &NamedBuild, other: &NamedBuild) -> Result<NamedBuild, 
         return Ok(NamedBuild { known: Known::Components, ..build.clone() });
     }
     Ok(build.clone())
-}
-
-/// The fields in which two archives of the same content differ.
-fn container(before: &NamedBuild, after: &NamedBuild) -> Result<Vec<ContainerField>, PublishError> {
-    let (Some(Content::Zip(a)), Some(Content::Zip(b))) = (&before.content, &after.content) else {
-        return Ok(Vec::new());
-    };
-    let open = |path: &Path| Ok::<_, std::io::Error>(BufReader::new(fs::File::open(path)?));
-    let differences = zip_differences(open(a)?, open(b)?, &Limits::default()).map_err(|reason| {
-        PublishError::NotUsable {
-            what: format!("{} and {}", a.display(), b.display()),
-            reason: format!("their containers cannot be compared: {reason}"),
-        }
-    })?;
-    let mut fields: Vec<ContainerField> = differences
-        .into_iter()
-        .map(|one| ContainerField {
-            field: one.field.to_owned(),
-            members: one.members,
-            example: one.example,
-            before: one.before,
-            after: one.after,
-        })
-        .collect();
-    if fields.is_empty() {
-        fields.extend(first_byte(a, b)?);
-    }
-    Ok(fields)
-}
-
-/// Where two files differ first, where no field of the directory says so: headers before members, or what compressors made.
-fn first_byte(a: &Path, b: &Path) -> Result<Option<ContainerField>, PublishError> {
-    let (mut a, mut b) =
-        (BufReader::new(fs::File::open(a)?).bytes(), BufReader::new(fs::File::open(b)?).bytes());
-    for offset in 0_u64.. {
-        match (a.next().transpose()?, b.next().transpose()?) {
-            (None, None) => break,
-            (x, y) if x == y => {}
-            (x, y) => {
-                let shown =
-                    |byte: Option<u8>| byte.map_or("its end".to_owned(), |byte| format!("{byte:02x}"));
-                return Ok(Some(ContainerField {
-                    field: format!("bytes that no field of the directory names, first at {offset}"),
-                    members: 0,
-                    example: None,
-                    before: shown(x),
-                    after: shown(y),
-                }));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// Says of files with other content where that differs first: own files before others.

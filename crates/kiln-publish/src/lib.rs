@@ -3,8 +3,10 @@
 mod anchors;
 mod committed;
 mod compared;
+mod container;
 mod content;
 mod continued;
+mod declaration;
 mod deployment;
 mod document;
 mod error;
@@ -31,6 +33,7 @@ mod whole;
 
 pub use anchors::Anchors;
 pub use compared::compared;
+pub use declaration::name_declarations;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};
@@ -47,7 +50,7 @@ pub use pull::{
 };
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use reference::{
-    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, verify_file,
+    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, newest_build, verify_file,
 };
 pub use repair::repair;
 pub use row::{Row, State};

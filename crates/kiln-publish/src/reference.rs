@@ -59,6 +59,14 @@ pub(crate) fn ledger_of(environment: &Environment) -> Ledger {
     environment.ledger()
 }
 
+/// The newest build of an artifact in the ledger.
+///
+/// # Errors
+/// As the ledger, and if there is none.
+pub fn newest_build(environment: &Environment, artifact: &ArtifactName) -> Result<NamedBuild, PublishError> {
+    build_of_ledger(environment, artifact.as_str())
+}
+
 /// The build of the ledger that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous` or
 /// `artifact@baseline`, the one that was approved last.
 ///

@@ -7,7 +7,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::{ArtifactChange, ArtifactState, Diff, FailOn, Side, Verdict, WorkspaceDiff};
-use kiln_publish::{Histories, NamedBuild, NamedWorkspace, Operand, compared, read_histories};
+use kiln_publish::{Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories};
 use kiln_record::{ArtifactName, Exit, Level, exit};
 use kiln_report::{Case, Comparison, Judgement, Markdown, Remark, diff_page, github_annotations};
 use std::collections::BTreeSet;
@@ -19,7 +19,8 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
     let exceeded = match (before, after) {
         (Operand::Build(before), Operand::Build(after)) => {
             let history = histories.of(&settings.environment, &before)?;
-            let diff = compared(&before, &after, &history)?;
+            let mut diff = compared(&before, &after, &history)?;
+            name_declarations(&settings.environment, &after.record, &mut diff);
             let exceeded = diff.exceeds(&reasons(command));
             let judgements = [judgement(&diff, &reasons(command), &exceeded)];
             match settings.format {
@@ -127,7 +128,8 @@ fn workspaces(
         let unpacked = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.unpacked_size);
         let (state, diff) = match (unread, old, new) {
             (None, Some(old), Some(new)) => {
-                let diff = compared(old, new, &histories.of(&settings.environment, old)?)?;
+                let mut diff = compared(old, new, &histories.of(&settings.environment, old)?)?;
+                name_declarations(&settings.environment, &new.record, &mut diff);
                 let state = match diff.verdict {
                     Verdict::Identical => ArtifactState::Unchanged,
                     Verdict::SameContent | Verdict::SameComponents => ArtifactState::SameContent,

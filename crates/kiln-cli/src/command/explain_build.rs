@@ -15,9 +15,10 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-/// Whether a text names a build, and no artifact of a workspace.
+/// Whether a text names a build, and no artifact of a workspace: a file, a folder with a record, or what cannot be a name.
 pub(crate) fn is_operand(text: &str) -> bool {
-    text.parse::<ArtifactName>().is_err() || Path::new(text).is_file()
+    let path = Path::new(text);
+    text.parse::<ArtifactName>().is_err() || path.is_file() || path.join("record.json").is_file()
 }
 
 pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {

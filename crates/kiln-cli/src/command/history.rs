@@ -6,7 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
-use kiln_publish::{artifacts_with_history, history, read_histories, resolve};
+use kiln_publish::{artifacts_with_history, history, newest_build, read_histories};
 use kiln_record::{ArtifactName, Digest, Exit, Record, exit};
 use kiln_report::{Align, Markdown};
 use kiln_store::{LedgerEntry, SourceLink};
@@ -61,7 +61,7 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
     for (artifact, entries) in &all {
         printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, artifact.as_str())));
         // An entry does not say what it is of; the newest record does.
-        let newest = resolve(&settings.environment, artifact.as_str()).ok();
+        let newest = newest_build(&settings.environment, artifact).ok();
         let word = if newest.is_some_and(|build| build.record.kind.is_image()) { "image" } else { "zip" };
         let mut before: Option<&LedgerEntry> = None;
         for entry in entries {

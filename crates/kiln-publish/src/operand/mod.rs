@@ -27,14 +27,13 @@ pub fn operand(environment: &Environment, text: &str) -> Result<Operand, Publish
     if path.is_file() {
         return file::operand(environment, path, text);
     }
-    // A folder with the name of an artifact may be its source: what the ledger knows comes first, unless a build is in it.
-    let is_artifact = || {
-        text.parse::<ArtifactName>().is_ok_and(|name| {
-            environment.has_workspace()
-                && ledger_of(environment).newest(&name).is_ok_and(|newest| newest.is_some())
-        })
+    // In a workspace, a folder with the name of an artifact may be its source: what the ledger knows comes first, and a folder without
+    // a build in it is not meant.
+    let name = text.parse::<ArtifactName>().ok().filter(|_| environment.has_workspace());
+    let is_built = || {
+        name.as_ref().is_some_and(|name| ledger_of(environment).newest(name).is_ok_and(|one| one.is_some()))
     };
-    if path.is_dir() && (folder::is_build(path) || !is_artifact()) {
+    if path.is_dir() && !is_built() && (name.is_none() || folder::is_build(path)) {
         return folder::operand(path, text);
     }
     crate::reference::build_of_ledger(environment, text).map(|build| Operand::Build(Box::new(build)))

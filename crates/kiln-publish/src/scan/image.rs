@@ -105,18 +105,7 @@ pub(crate) fn image_files(
     wanted: &BTreeSet<TreePath>,
 ) -> Result<ImageFiles, PublishError> {
     let error = |reason: String| PublishError::NotUsable { what: what.to_owned(), reason };
-    let laid = read_laid_out(wanted_manifest, &mut |name| place.document(name))?;
-    let LaidOut { manifest, config, layers } = match laid {
-        Laid::Image(image) => image,
-        Laid::Several(all) => {
-            let all: Vec<String> =
-                all.iter().map(|(platform, digest)| format!("{platform} {digest}")).collect();
-            return Err(error(format!(
-                "it holds an image for each of several platforms, and one is compared: {}",
-                all.join(", ")
-            )));
-        }
-    };
+    let LaidOut { manifest, config, layers } = documents(place, what, wanted_manifest)?;
     let config = BaseConfig::read(&config)?;
     if config.diff_ids.len() != layers.len() {
         return Err(error("its config and its list of layers do not agree".to_owned()));
@@ -164,6 +153,35 @@ pub(crate) fn image_files(
     files.metadata.retain(|path, _| tree.get(path).is_some());
     files.elf.retain(|path| tree.get(path).is_some());
     Ok(ImageFiles { files, contents: contents.finish()?, config, manifest, size })
+}
+
+/// The documents of the one image that is there, or that is asked for.
+fn documents(place: &ImagePlace, what: &str, wanted: Option<&Digest>) -> Result<LaidOut, PublishError> {
+    match read_laid_out(wanted, &mut |name| place.document(name))? {
+        Laid::Image(image) => Ok(image),
+        Laid::Several(all) => {
+            let all: Vec<String> =
+                all.iter().map(|(platform, digest)| format!("{platform} {digest}")).collect();
+            Err(PublishError::NotUsable {
+                what: what.to_owned(),
+                reason: format!(
+                    "it holds an image for each of several platforms, and one is compared: {}",
+                    all.join(", ")
+                ),
+            })
+        }
+    }
+}
+
+/// The tars of the layers of an image, bottom first.
+pub(crate) fn layer_tars(
+    place: &ImagePlace,
+    what: &str,
+    wanted: Option<&Digest>,
+) -> Result<Vec<Box<dyn Read>>, PublishError> {
+    let error = |reason: String| PublishError::NotUsable { what: what.to_owned(), reason };
+    let documents = documents(place, what, wanted)?;
+    documents.layers.iter().map(|name| Ok(layer(place, name, &error)?.0)).collect()
 }
 
 /// The tar of a layer, and how many bytes are kept of it.
