@@ -47,16 +47,16 @@ fn what_builds_hold_is_found_by_version_digest_base_and_library() {
     let expected = vec![("1.0".to_owned(), json!([[1, 1]])), ("1.5".to_owned(), json!([[2, 3]]))];
     assert_eq!(found(&letters), expected);
     let second = &letters["found"][1];
-    assert_eq!((&second["via"], &second["in_newest"]), (&json!(["words"]), &json!(false)));
+    assert_eq!((&second["via"], &second["in_newest"]), (&json!(["app", "words"]), &json!(false)));
     let history = sandbox.kiln().run(["history", "--format", "json"]).json();
     assert_eq!(second["since"], history["app"][1]["at"]);
     assert_eq!(letters["builds"], 4);
     assert_eq!(found(&find("pkg:pypi/letters@2.0")), [("2.0".to_owned(), json!([[4, 4]]))]);
     assert_eq!(found(&find("letters>=3")), []);
     let text = sandbox.kiln().run(["find", "words"]).ends_with(exit::SUCCESS);
-    text.prints(&["python      words 1.0  @1-4 since ", "the newest among them", "required by nothing else"]);
+    text.prints(&["python      words 1.0  @1-4 since ", "the newest among them", "through app"]);
     let markdown = sandbox.kiln().run(["find", "letters", "--format", "markdown"]);
-    markdown.prints(&["| app | python letters | 2.0 | @4 since", "| yes | through words |"]);
+    markdown.prints(&["| app | python letters | 2.0 | @4 since", "| yes | through app > words |"]);
 
     // By digest: a wheel, a file, a published zip; by base.
     let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
@@ -66,12 +66,8 @@ fn what_builds_hold_is_found_by_version_digest_base_and_library() {
     assert_eq!(find(&format!("file:{wheel}"))["found"][0]["builds"], json!([[2, 3]]));
     let file = record.files.iter().find(|file| file.path.as_str() == "words.py").unwrap();
     let kiln_record::Entry::File { digest, .. } = &file.entry else { panic!("{file:?}") };
-    let row = find(&digest.to_string())["found"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|row| row["kind"] == "file")
-        .cloned();
+    let rows = find(&digest.to_string())["found"].as_array().unwrap().clone();
+    let row = rows.into_iter().find(|row| row["kind"] == "file" && row["name"] == "words.py");
     let row = row.unwrap();
     assert_eq!((&row["builds"], &row["via"]), (&json!([[1, 4]]), &json!(["python/words"])));
     assert_eq!(find("base:python-3.13")["found"][0]["builds"], json!([[1, 4]]));

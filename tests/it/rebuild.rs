@@ -188,10 +188,11 @@ told('zone', time.tzname)
 #[test]
 fn each_thing_that_a_step_depends_on_is_named() {
     let sandbox = Sandbox::new();
-    sandbox.function("app", "3.13", CODE, "");
-    let rest =
-        "inputs = [{ path = \"app/data\", at = \"/src\" }]\noutputs = [{ path = \"/out\", into = \"seen\" }]";
-    sandbox.append(MANIFEST, &step("nosy", NOSY, rest));
+    // A layer, as nothing else is run for it.
+    let layer = "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\n\
+                 architecture = \"x86_64\"\n";
+    let rest = "inputs = [{ path = \"app/data\", at = \"/src\" }]\noutputs = [{ path = \"/out\", into = \"lib/seen\" }]";
+    sandbox.write(MANIFEST, format!("{layer}{}", step("nosy", NOSY, rest)));
     for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
         sandbox.write(&format!("manifests/app/data/{name}"), name);
     }
@@ -208,13 +209,14 @@ fn each_thing_that_a_step_depends_on_is_named() {
             assert_eq!(one["variations"].as_array().unwrap().len(), 1, "{one:#}");
             assert_eq!(one["entries"], 1, "{one:#}");
             let text = |value: &Value| value.as_str().unwrap().to_owned();
+            assert!(text(&one["first"]["how"]).starts_with("line 1 is `"), "{one:#}");
             (text(&one["variations"][0]), text(&one["first"]["path"]))
         })
         .collect();
-    let mut expected = vec![("time-or-chance".to_owned(), "seen/time".to_owned())];
+    let mut expected = vec![("time-or-chance".to_owned(), "lib/seen/time".to_owned())];
     for name in varied["varied"].as_array().unwrap() {
         let name = name.as_str().unwrap();
-        expected.push((name.to_owned(), format!("seen/{name}")));
+        expected.push((name.to_owned(), format!("lib/seen/{name}")));
     }
     assert_eq!(guilty, expected);
     assert!(expected.len() >= 10, "{expected:?}");
@@ -225,7 +227,12 @@ fn each_thing_that_a_step_depends_on_is_named() {
 #[test]
 fn what_depends_on_nothing_is_told_after_two_builds() {
     let (sandbox, _) = built();
-    let again = sandbox.kiln().run(["rebuild", "app", "--vary"]).ends_with(exit::SUCCESS);
+    // The same engine by its address stands for a second one.
+    let stated = std::env::vars().find(|(name, _)| name == "DOCKER_HOST").map(|(_, host)| host);
+    let host = stated.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+    let words = ["rebuild", "app", "--vary", "--second-engine", &host];
+    let again = sandbox.kiln().run(words).ends_with(exit::SUCCESS);
+    again.clone().prints(&["host-name, engine\n"]);
     again.prints(&[
         "E0 (identical bytes)",
         "none of these, and not on the time that passed",

@@ -1,7 +1,8 @@
 //! An earlier artifact is given back, from wherever it is to be had.
 
-use crate::harness::Sandbox;
+use crate::harness::{Kiln, Registry, Sandbox};
 use kiln_record::exit;
+use kiln_store::Store;
 
 const CODE: &str = "def handler(event, context):\n    return None\n";
 
@@ -42,10 +43,37 @@ fn an_earlier_build_is_given_back_and_says_from_where() {
     let verified = ["verify", "restored/app@1/app.zip", "restored/app@1/app.cdx.json"];
     sandbox.kiln().run(verified).ends_with(exit::SUCCESS);
 
+    let second = sandbox.read("dist/app/app.zip");
+    let registry = Registry::start();
+    let to = format!("{}/team", registry.address());
+    sandbox.kiln().run(["push", "app", "--to", &to, "--tag", "v2"]).ends_with(exit::SUCCESS);
+
     // The second one is of no commit: another build of the commit is not taken for it.
     sandbox.append("manifests/app/src/app.py", "# again\n");
     build();
     let refused = sandbox.kiln().run(["restore", "app@2"]).ends_with(exit::INPUT_INVALID);
     refused.says(&["app@2 cannot be given back", "built again from git:", "its app.zip has digest"]);
     assert!(!sandbox.path("restored/app@2").exists());
+
+    // A registry that has it gives it, and one that has another build does not.
+    let reference = format!("{to}/app:v2");
+    let of_registry = ["restore", "app@2", "--registry", &reference];
+    sandbox
+        .kiln()
+        .run(of_registry)
+        .ends_with(exit::SUCCESS)
+        .prints(&["from the registry: ", "not from the store"]);
+    assert_eq!(sandbox.read("restored/app@2/app.zip"), second);
+    let other = ["restore", "app@1", "--registry", &reference, "--output", "other", "--format", "json"];
+    let other = sandbox.kiln().run(other).ends_with(exit::SUCCESS).json();
+    assert!(other["from"].as_str().unwrap().starts_with("built again from git:"), "{other:#}");
+    assert!(other["tried"][2].as_str().unwrap().contains("it does not have app.zip"), "{other:#}");
+    let found = sandbox.kiln().run(["find", "app", "--registry", &reference]).ends_with(exit::SUCCESS);
+    found.prints(&["application app", "1 artifact, in 1 build looked at"]);
+
+    // So does the store, if something put it there.
+    Store::open(&Kiln::shared_store()).unwrap().put(&second).unwrap();
+    let stored = sandbox.kiln().run(["restore", "app@2", "--output", "stored"]).ends_with(exit::SUCCESS);
+    stored.prints(&["from the store "]);
+    assert_eq!(sandbox.read("stored/app.zip"), second);
 }

@@ -16,6 +16,9 @@ pub(crate) struct Rebuild {
     /// Builds under other users, zones, file orders and so on as well, and names what the result depends on
     #[arg(long)]
     pub(crate) vary: bool,
+    /// Varies the engine as well: another one, as DOCKER_HOST names it
+    #[arg(long, value_name = "HOST", requires = "vary")]
+    pub(crate) second_engine: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -50,7 +50,7 @@ impl Program {
                     Variation::InputTimes => spec.surroundings.input_time = TIME,
                     Variation::Cores => spec.surroundings.processors = Some("0".to_owned()),
                     Variation::HostName => spec.surroundings.host_name = "kiln-other-host".to_owned(),
-                    Variation::Umask | Variation::FileOrder => {}
+                    Variation::Umask | Variation::FileOrder | Variation::Engine => {}
                 }
             }
         });

@@ -36,10 +36,12 @@ pub enum Variation {
     Cores,
     /// The name of its machine.
     HostName,
+    /// The engine that runs it, and with it the storage driver; only where there is a second one.
+    Engine,
 }
 
 impl Variation {
-    /// Every variation.
+    /// Every variation that one engine will do for.
     pub const ALL: [Self; 10] = [
         Self::User,
         Self::Umask,
@@ -67,23 +69,7 @@ impl Variation {
             Self::FileOrder => "file-order",
             Self::Cores => "cores",
             Self::HostName => "host-name",
-        }
-    }
-
-    /// What is other than usual, as a clause.
-    #[must_use]
-    pub fn what(self) -> &'static str {
-        match self {
-            Self::User => "it ran as another user and group",
-            Self::Umask => "its umask was 077",
-            Self::Home => "HOME was another folder",
-            Self::Path => "PATH had one more folder",
-            Self::Zone => "TZ was fourteen hours ahead of UTC",
-            Self::Locale => "LANG, LANGUAGE and LC_ALL were others",
-            Self::InputTimes => "its inputs had other modification times",
-            Self::FileOrder => "its folders of inputs listed their files in another order",
-            Self::Cores => "it could run on one processor only",
-            Self::HostName => "its machine had another name",
+            Self::Engine => "engine",
         }
     }
 

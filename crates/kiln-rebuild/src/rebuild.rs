@@ -16,6 +16,8 @@ pub struct Scratch {
     place: Place,
     /// What the command line hands to a run in the place's workspace.
     environment: Environment,
+    /// Another engine to build with, as `DOCKER_HOST` names one.
+    second_engine: Option<String>,
     runs: AtomicUsize,
 }
 
@@ -32,7 +34,19 @@ impl Scratch {
     /// Builds in a place are given `environment`, which is that of the place's workspace.
     #[must_use]
     pub fn new(place: Place, environment: Environment) -> Self {
-        Self { place, environment, runs: AtomicUsize::new(0) }
+        Self { place, environment, second_engine: None, runs: AtomicUsize::new(0) }
+    }
+
+    /// Builds with another engine, too, where engines are varied.
+    #[must_use]
+    pub fn with_second_engine(self, second_engine: Option<String>) -> Self {
+        Self { second_engine, ..self }
+    }
+
+    /// Whether there is another engine.
+    #[must_use]
+    pub fn has_second_engine(&self) -> bool {
+        self.second_engine.is_some()
     }
 
     /// The workspace that is built.
@@ -47,19 +61,18 @@ impl Scratch {
         &self.environment
     }
 
-    /// How many builds were made.
-    #[must_use]
-    pub fn runs(&self) -> usize {
-        self.runs.load(Ordering::Relaxed)
-    }
-
     /// The environment of the next build: with an empty ledger and output folder, and with nothing remembered.
     fn next(&self, epoch: kiln_record::Epoch, variations: &BTreeSet<Variation>) -> Environment {
         let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         let folder = self.place.scratch().join(number.to_string());
+        let mut engine = self.environment.engine.clone();
+        if variations.contains(&Variation::Engine) {
+            engine.docker_host.clone_from(&self.second_engine);
+        }
         Environment {
             dist: folder.join("dist"),
             state: folder.join("state"),
+            engine,
             source_date_epoch: Some(epoch),
             trial: Trial { results: Some(folder.join("results")), variations: variations.clone() },
             ..self.environment.clone()

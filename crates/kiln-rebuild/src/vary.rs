@@ -4,11 +4,14 @@
 //! time, and what differs in that depends on the clock or on chance. For the rest, sets of variations are halved until one
 //! remains, each half for itself, so that several causes are found.
 
+use crate::content::Contents;
 use crate::{EntryDifference, Expected, RebuildError, Rebuilt, Scratch, rebuild};
+use kiln_collect::how_differ;
 use kiln_guest::EngineSlot;
 use kiln_invocation::{Events, Variation, read_usable_workspace};
 use kiln_plan::{BaseChoice, Manifest};
 use kiln_record::{ArtifactName, Entry, Record, TreePath};
+use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Duration;
@@ -39,13 +42,12 @@ pub struct Varied {
 }
 
 /// What no run of this kiln varies, and why.
-const NEVER: [(&str, &str); 5] = [
+const NEVER: [(&str, &str); 4] = [
     (
         "wall clock",
         "the builds ran one after the other, at later times; no other date is set for the programs",
     ),
     ("build folder", "the folders of a step are part of its definition"),
-    ("engine and storage driver", "all builds used the one engine that is configured"),
     ("kernel and processor", "all builds ran on this machine"),
     ("kiln's own process", "it was one process; what it writes does not depend on its surroundings by rule"),
 ];
@@ -62,21 +64,15 @@ pub async fn vary(
     engine: EngineSlot,
 ) -> Result<Varied, RebuildError> {
     let (varied, not_varied) = applicable(scratch, &expected.artifact)?;
-    let trial = Trial { scratch, expected, baseline: &baseline.record, events, engine };
-    let all: BTreeSet<Variation> = varied.iter().copied().collect();
+    let store = Store::open(&scratch.environment().store)?;
+    let trial =
+        Trial { scratch, expected, baseline, store: &store, events, engine, second: EngineSlot::default() };
     let mut report = Varied { varied, not_varied, guilty: Vec::new() };
-    tokio::time::sleep(PAUSE).await;
-    let mut together = trial.differing(&all, &BTreeSet::new()).await?;
-    if together.is_empty() {
-        return Ok(report);
+    let looked = trial.look(&mut report).await;
+    if let Some(second) = trial.second.get() {
+        second.shutdown().await;
     }
-    let by_time = trial.differing(&BTreeSet::new(), &BTreeSet::new()).await?;
-    report.guilty.extend(guilty(Vec::new(), &by_time));
-    let known: BTreeSet<TreePath> = by_time.into_keys().collect();
-    together.retain(|path, _| !known.contains(path));
-    let mut found = trial.halved(report.varied.clone(), &known, Some(together)).await?;
-    report.guilty.append(&mut found);
-    Ok(report)
+    looked.map(|()| report)
 }
 
 type Differing = BTreeMap<TreePath, EntryDifference>;
@@ -84,27 +80,59 @@ type Differing = BTreeMap<TreePath, EntryDifference>;
 struct Trial<'a> {
     scratch: &'a Scratch,
     expected: &'a Expected,
-    baseline: &'a Record,
+    baseline: &'a Rebuilt,
+    store: &'a Store,
     events: &'a Events,
     engine: EngineSlot,
+    second: EngineSlot,
 }
 
 impl Trial<'_> {
+    /// Varies everything, and halves what shows.
+    async fn look(&self, report: &mut Varied) -> Result<(), RebuildError> {
+        let all: BTreeSet<Variation> = report.varied.iter().copied().collect();
+        tokio::time::sleep(PAUSE).await;
+        let mut together = self.differing(&all, &BTreeSet::new()).await?;
+        if together.is_empty() {
+            return Ok(());
+        }
+        let by_time = self.differing(&BTreeSet::new(), &BTreeSet::new()).await?;
+        report.guilty.extend(guilty(Vec::new(), &by_time));
+        let known: BTreeSet<TreePath> = by_time.into_keys().collect();
+        together.retain(|path, _| !known.contains(path));
+        if report.varied.is_empty() {
+            return Ok(());
+        }
+        let mut found = self.halved(report.varied.clone(), &known, Some(together)).await?;
+        report.guilty.append(&mut found);
+        Ok(())
+    }
+
     /// The entries that differ from the baseline under some variations, but for those that differ anyway.
     async fn differing(
         &self,
         variations: &BTreeSet<Variation>,
         known: &BTreeSet<TreePath>,
     ) -> Result<Differing, RebuildError> {
-        let engine = EngineSlot::clone(&self.engine);
+        let is_second = variations.contains(&Variation::Engine);
+        let engine = EngineSlot::clone(if is_second { &self.second } else { &self.engine });
         let built = rebuild(self.scratch, self.expected, variations, self.events, engine).await?;
-        let mut differing = differences(self.baseline, &built.record);
+        let (mut was, mut is) = (self.contents(self.baseline), self.contents(&built));
+        let mut content = |path: &TreePath, before: &Entry, after: &Entry| {
+            Some(how_differ(&was.of(path, before)?, &is.of(path, after)?))
+        };
+        let mut differing = differences(&self.baseline.record, &built.record, &mut content);
         differing.retain(|path, _| !known.contains(path));
         // Each build has folders of its own, which nothing needs any more.
         if let Some(folder) = built.folder.ancestors().nth(2) {
             fs_err::remove_dir_all(folder)?;
         }
         Ok(differing)
+    }
+
+    fn contents(&self, of: &Rebuilt) -> Contents<'_> {
+        let archive = of.record.archive().map(|output| of.folder.join(&output.file_name));
+        Contents::new(archive.as_deref(), self.store)
     }
 
     /// What of a set the result depends on. `shown` is what differs under all of it, if that was tried.
@@ -140,7 +168,12 @@ fn guilty(variations: Vec<Variation>, differing: &Differing) -> Option<Guilty> {
     Some(Guilty { variations, first, entries: differing.len() })
 }
 
-fn differences(before: &Record, after: &Record) -> Differing {
+/// `content` tells how two contents of one path differ, if they are to be had.
+fn differences(
+    before: &Record,
+    after: &Record,
+    content: &mut dyn FnMut(&TreePath, &Entry, &Entry) -> Option<String>,
+) -> Differing {
     let entries = |record: &Record| -> BTreeMap<TreePath, Entry> {
         record.files.iter().map(|file| (file.path.clone(), file.entry.clone())).collect()
     };
@@ -156,10 +189,10 @@ fn differences(before: &Record, after: &Record) -> Differing {
             let how = match (a.get(path), b.get(path)) {
                 (Some(_), None) => "it was not made".to_owned(),
                 (None, _) => "it was made only then".to_owned(),
-                (Some(Entry::File { digest, .. }), Some(Entry::File { digest: other, .. }))
+                (Some(was @ Entry::File { digest, .. }), Some(is @ Entry::File { digest: other, .. }))
                     if digest != other =>
                 {
-                    "its content was another".to_owned()
+                    content(path, was, is).unwrap_or_else(|| "its content was another".to_owned())
                 }
                 _ => "its mode, its kind or where it leads was another".to_owned(),
             };
@@ -178,13 +211,21 @@ fn applicable(
     let mut not_varied: Vec<(String, String)> =
         NEVER.iter().map(|(what, why)| ((*what).to_owned(), (*why).to_owned())).collect();
     let mut varied: Vec<Variation> = Variation::ALL.to_vec();
+    match scratch.has_second_engine() {
+        true => varied.push(Variation::Engine),
+        false => not_varied.push((
+            "engine and storage driver".to_owned(),
+            "all builds used the one engine that is configured: --second-engine names another".to_owned(),
+        )),
+    }
     let Some(manifest) = workspace.manifests.get(artifact) else { return Ok((varied, not_varied)) };
     if manifest.steps.is_empty() {
         not_varied.push((
             "everything else".to_owned(),
             "the artifact has no steps, and only these run programs that are varied".to_owned(),
         ));
-        return Ok((Vec::new(), not_varied));
+        varied.retain(|one| *one == Variation::Engine);
+        return Ok((varied, not_varied));
     }
     if manifest.dockerfile().is_some() {
         not_varied

@@ -164,8 +164,8 @@ fn text(document: &Document<'_>, printer: Printer) -> String {
     let artifacts: std::collections::BTreeSet<&str> = document.found.iter().map(|row| row.artifact).collect();
     text.push_str(&match artifacts.len() {
         0 => format!("nothing in {builds}\n"),
-        1 => format!("1 artifact, in {builds} that were looked at\n"),
-        count => format!("{count} artifacts, in {builds} that were looked at\n"),
+        1 => format!("1 artifact, in {builds} looked at\n"),
+        count => format!("{count} artifacts, in {builds} looked at\n"),
     });
     for row in &document.undecided {
         text.push_str(&format!(

@@ -23,6 +23,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Resul
     }
     printer.talk(&format!("building {} again from {source}", named.expected.label));
     let progress = Progress::new(printer);
+    let scratch = scratch.with_second_engine(command.second_engine.clone());
     let (scratch, rebuilt) = built(scratch, &named.expected, &progress)?;
     let published = command.against.as_deref().or(named.file.as_deref());
     let store = Store::open(&scratch.environment().store).map_err(RebuildError::from)?;
