@@ -229,7 +229,7 @@ async fn native_code_of_the_artifact_is_read_and_judged() {
         let part = own(&[("x.so", bytes), ("app.py", b"pass")]);
         let collection = Collection::new("app", std::slice::from_ref(&part));
         let parts = [part];
-        let verdict: Verdict =
+        let (verdict, _): (Verdict, _) =
             native(bases.store(), &function.plan, &function.runtime, &collection, &parts, &[]).unwrap();
         assert_eq!(codes(&verdict.findings), expect.iter().copied().collect());
         verdict

@@ -7,7 +7,9 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::{ArtifactChange, ArtifactState, Diff, FailOn, Side, Verdict, WorkspaceDiff};
-use kiln_publish::{Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories};
+use kiln_publish::{
+    Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories,
+};
 use kiln_record::{ArtifactName, Exit, Level, exit};
 use kiln_report::{Case, Comparison, Judgement, Markdown, Remark, diff_page, github_annotations};
 use std::collections::BTreeSet;

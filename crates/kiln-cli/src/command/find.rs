@@ -30,7 +30,12 @@ pub(crate) fn run(call: &Call<'_>, command: &Find, printer: Printer) -> Result<E
     }
     let elsewhere = !(command.ledger.is_empty() && command.places.is_empty() && command.registry.is_empty());
     if !command.registry.is_empty() || !elsewhere {
-        let settings = Settings::new(call.global, call.variables, if elsewhere { Needs::Nothing } else { Needs::Workspace }).map_err(|failure| {
+        let settings = Settings::new(
+            call.global,
+            call.variables,
+            if elsewhere { Needs::Nothing } else { Needs::Workspace },
+        )
+        .map_err(|failure| {
             failure
                 .hint("without a workspace, name where to look: kiln find QUERY FOLDER, or --ledger FOLDER")
         })?;

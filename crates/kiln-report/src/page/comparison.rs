@@ -90,7 +90,8 @@ fn judged(diff: &Diff) -> (Tone, &'static str, String) {
             (Tone::Good, "Same content", said)
         }
         Verdict::SameComponents => {
-            let said = "Both list the same components; files were not compared, as one of them lists none.".to_owned();
+            let said = "Both list the same components; files were not compared, as one of them lists none."
+                .to_owned();
             (Tone::Plain, "Same components", said)
         }
         Verdict::Different => {

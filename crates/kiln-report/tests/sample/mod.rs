@@ -41,6 +41,9 @@ pub(crate) fn record(parts: &[Part<'_>]) -> Record {
     let tree: Tree = files.iter().map(|file| (file.path.clone(), file.entry.clone())).collect();
     let archive = Digest::of(tree.digest().to_string().as_bytes());
     Record {
+        binaries: BTreeMap::new(),
+        organization: None,
+        environment: Vec::new(),
         format: FORMAT_VERSION,
         artifact: "shop".parse().unwrap(),
         kind: ArtifactKind::LambdaZip,

@@ -19,6 +19,8 @@ pub(crate) fn record(archive: &[u8]) -> Record {
     };
     let tree: Tree = [(file.path.clone(), file.entry.clone())].into_iter().collect();
     Record {
+        binaries: BTreeMap::new(),
+        organization: None,
         format: FORMAT_VERSION,
         artifact: artifact(),
         kind: ArtifactKind::LambdaZip,
