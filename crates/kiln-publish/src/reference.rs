@@ -107,7 +107,7 @@ fn from_file(environment: &Environment, path: &Path, text: &str) -> Result<Named
             .map_err(|error| PublishError::NotUsable { what: text.to_owned(), reason: error.to_string() })?
     } else {
         match find_record(environment, path, None)? {
-            Found::Beside(record, _) => record,
+            Found::Beside(record, _) => *record,
             Found::InLedger(builds) if builds.len() > 1 => return in_several(environment, text, &builds),
             Found::InLedger(builds) if !builds.is_empty() => {
                 ledger_of(environment).record(&builds[0].artifact, builds[0].number)?
@@ -146,7 +146,7 @@ fn in_several(
 /// What describes a file.
 enum Found {
     /// The record that is given or lies beside it, and where that is.
-    Beside(Record, String),
+    Beside(Box<Record>, String),
     /// The builds of the ledger whose archive it is.
     InLedger(Vec<LedgerEntry>),
 }
@@ -166,7 +166,7 @@ fn find_record(environment: &Environment, file: &Path, record: Option<&Path>) ->
             reason: error.to_string(),
         })?;
         // The record beside a file says what that file should be, whatever else is known of these bytes.
-        return Ok(Found::Beside(found, candidate.display().to_string()));
+        return Ok(Found::Beside(Box::new(found), candidate.display().to_string()));
     }
     Ok(Found::InLedger(builds_with(environment, digest)?))
 }
@@ -286,7 +286,7 @@ pub fn verify_file(
     }
     let given = record.map(Path::to_owned).unwrap_or_else(|| record_beside(file));
     let (record, label) = match find_record(environment, file, record)? {
-        Found::Beside(record, label) => (record, label),
+        Found::Beside(record, label) => (*record, label),
         Found::InLedger(builds) => {
             let Some((newest, others)) = builds.split_first() else { return Ok(verdict) };
             verdict.also = others.iter().map(label_of).collect();
