@@ -52,7 +52,7 @@ const fn asked(
 }
 
 const PULL: &[&str] = &["pull", "{address}/evil:1", "--into", "there"];
-const LOCK_BASE: &[&str] = &["lock", "--base", "python-3.13", "--upgrade"];
+const LOCK_BASE: &[&str] = &["lock", "--base", "python-3.13"];
 const LOCK: &[&str] = &["lock", "app"];
 
 const fn verified(name: &'static str, what: &'static str, then: fn(&Path)) -> Class {

@@ -157,7 +157,7 @@ pub(crate) fn build_of_archive(
 /// What describes a file.
 enum Found {
     /// The record that is given or lies beside it, and where that is.
-    Beside(Record, String),
+    Beside(Box<Record>, String),
     /// The builds of the ledger whose archive it is.
     InLedger(Vec<LedgerEntry>),
 }
@@ -177,7 +177,7 @@ fn find_record(environment: &Environment, file: &Path, record: Option<&Path>) ->
             reason: error.to_string(),
         })?;
         // The record beside a file says what that file should be, whatever else is known of these bytes.
-        return Ok(Found::Beside(found, candidate.display().to_string()));
+        return Ok(Found::Beside(Box::new(found), candidate.display().to_string()));
     }
     Ok(Found::InLedger(builds_with(environment, digest)?))
 }
@@ -297,7 +297,7 @@ pub fn verify_file(
     }
     let given = record.map(Path::to_owned).unwrap_or_else(|| record_beside(file));
     let (record, label) = match find_record(environment, file, record)? {
-        Found::Beside(record, label) => (record, label),
+        Found::Beside(record, label) => (*record, label),
         Found::InLedger(builds) => {
             let Some((newest, others)) = builds.split_first() else { return Ok(verdict) };
             verdict.also = others.iter().map(label_of).collect();
