@@ -40,8 +40,16 @@ pub(crate) struct Reached {
     pub(crate) errors: BTreeMap<DistributionName, PythonError>,
     /// The names that `uv.lock` gives to extras and groups that are asked for.
     pub(crate) active: BTreeSet<String>,
-    /// What each requirement accepts of the lock, with the distribution that has it; none for what the project declares.
-    pub(crate) accepted: BTreeMap<DistributionName, Vec<(Option<usize>, Vec<usize>)>>,
+    /// What each requirement accepts of the lock.
+    pub(crate) accepted: BTreeMap<DistributionName, Vec<Accepted>>,
+}
+
+/// What one requirement accepts, as indices into the lock's distributions.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// The distribution that has the requirement; none for what the project declares.
+    by: Option<usize>,
+    versions: Vec<usize>,
 }
 
 /// Follows the requirements of a lock from what the project declares. Every (distribution, extra) pair is
@@ -90,7 +98,7 @@ fn choice_of_version(lock: &Lock, reached: &Reached) -> Option<(DistributionName
     for index in reached.distributions.keys() {
         versions.entry(&lock.distributions.get(*index)?.name).or_default().push(*index);
     }
-    let is_open = |index: &Option<usize>| {
+    let is_open = |index: Option<usize>| {
         let name = index.and_then(|index| Some(&lock.distributions.get(index)?.name));
         name.and_then(|name| versions.get(name)).is_some_and(|versions| versions.len() > 1)
     };
@@ -99,10 +107,10 @@ fn choice_of_version(lock: &Lock, reached: &Reached) -> Option<(DistributionName
         let accepted = reached.accepted.get(*name)?;
         let newest = versions
             .iter()
-            .filter(|index| accepted.iter().all(|(_, accepted)| accepted.contains(index)))
+            .filter(|index| accepted.iter().all(|accepted| accepted.versions.contains(index)))
             .max_by_key(|index| Version::from_str(&lock.distributions[**index].version).ok());
         if let Some(index) = newest {
-            chosen.push((accepted.iter().any(|(by, _)| is_open(by)), (*name).clone(), *index));
+            chosen.push((accepted.iter().any(|accepted| is_open(accepted.by)), (*name).clone(), *index));
         }
     }
     chosen.into_iter().min().map(|(_, name, index)| (name, index))
@@ -200,7 +208,11 @@ fn reach_declared(question: &Question<'_>) -> Reached {
         if !holds(question, &mut reached, condition, &found, &BTreeSet::new()) {
             continue;
         }
-        reached.accepted.entry(declared.name.clone()).or_default().push((None, found.clone()));
+        reached
+            .accepted
+            .entry(declared.name.clone())
+            .or_default()
+            .push(Accepted { by: None, versions: found.clone() });
         match found {
             found if found.is_empty() => {
                 reached.missing_declared.insert(index);
@@ -224,7 +236,11 @@ fn reach_declared(question: &Question<'_>) -> Reached {
             {
                 continue;
             }
-            reached.accepted.entry(dependency.name.clone()).or_default().push((Some(index), found.clone()));
+            reached
+                .accepted
+                .entry(dependency.name.clone())
+                .or_default()
+                .push(Accepted { by: Some(index), versions: found.clone() });
             if found.is_empty() {
                 reached.missing_required.insert((dependency.name.clone(), locked.name.clone()));
             }
