@@ -98,6 +98,8 @@ def sorts_and_filters(browser, page):
         columns = browser.run("return arguments[0].tHead.rows[0].cells.length", table)
         for column in range(columns):
             head = browser.run("return arguments[0].tHead.rows[0].cells[arguments[1]].querySelector('button')", table, column)
+            if head is None:
+                sys.exit(f"{page}: its script did not run")
             # What is folded together cannot be clicked; it is unfolded first, as a person would.
             browser.run("for (let e = arguments[0]; e; e = e.parentElement) if (e.tagName === 'DETAILS') e.open = true", head)
             directions = []

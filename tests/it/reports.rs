@@ -108,6 +108,7 @@ fn an_error_is_a_document_where_one_was_asked_for() {
     let lines = String::from_utf8(sandbox.read("kiln.toml")).unwrap().lines().count();
     let broken = error(&["build", "app", "--format", "json"], exit::INPUT_INVALID);
     assert_eq!((broken["file"].as_str(), broken["line"].as_u64()), (Some("kiln.toml"), Some(lines as u64)));
+    assert_eq!(broken["key"], "surprise");
     assert!(broken["problems"][0]["message"].as_str().unwrap().contains("surprise"), "{broken}");
     let annotated = sandbox.kiln().with_variable("GITHUB_ACTIONS", "true").run(["build", "app"]);
     let annotated = annotated.ends_with(exit::INPUT_INVALID);

@@ -328,21 +328,6 @@ pub enum Rule {
     Component,
 }
 
-impl Rule {
-    /// The name in documents.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unexplained => "unexplained",
-            Self::Privileged => "privileged",
-            Self::Check => "check",
-            Self::Step => "step",
-            Self::Creep => "creep",
-            Self::Component => "component",
-        }
-    }
-}
-
 /// Something that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -79,6 +79,7 @@ impl Failure {
                 message: &self.message,
                 file: problems.first().map(|problem| problem.file),
                 line: problems.first().and_then(|problem| problem.line),
+                key: problems.first().and_then(|problem| problem.key),
                 hints: self.hints.iter().map(Hint::as_str).collect(),
                 problems,
             },
@@ -128,6 +129,8 @@ struct Told<'a> {
     file: Option<&'a str>,
     /// The line of the first problem, counted from 1.
     line: Option<usize>,
+    /// The key that this line of a TOML file sets.
+    key: Option<&'a str>,
     /// What to do, one way out each.
     hints: Vec<&'a str>,
     /// What is wrong in files that somebody wrote, if that is why.
@@ -140,6 +143,7 @@ struct Told<'a> {
 struct InFile<'a> {
     file: &'a str,
     line: Option<usize>,
+    key: Option<&'a str>,
     message: &'a str,
     /// What to do.
     help: Option<&'a str>,
@@ -147,9 +151,24 @@ struct InFile<'a> {
 
 impl<'a> InFile<'a> {
     fn of(problem: &'a Problem) -> Self {
-        let Problem { file, message, help, .. } = problem;
-        Self { file, line: problem.line(), message, help: help.as_deref() }
+        let Problem { file, message, help, text, .. } = problem;
+        let line = problem.line();
+        let of_toml = text.as_deref().filter(|_| file.ends_with(".toml"));
+        let key = of_toml.zip(line).and_then(|(text, line)| key_of(text.lines().nth(line - 1)?));
+        Self { file, line, key, message, help: help.as_deref() }
     }
+}
+
+/// The key that a line of a TOML file sets, dotted as it is written; of a table its name.
+fn key_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let key = match line.strip_prefix('[') {
+        Some(table) => table.trim_start_matches('[').split(']').next()?,
+        None => line.split_once('=')?.0,
+    };
+    let key = key.trim();
+    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'');
+    (!key.is_empty() && key.chars().all(is_key)).then_some(key)
 }
 
 impl<E: RunError + 'static> From<E> for Failure {
@@ -227,7 +246,7 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, render_problem};
+    use super::{cut, key_of, render_problem};
     use crate::args::Colour;
     use crate::printer::Printer;
     use kiln_plan::Problem;
@@ -248,6 +267,20 @@ mod tests {
         // Several lines, up to the end of the file.
         let several = shown("a = 1\nb = [\n  2,\n]", "[\n  2,\n]");
         assert!(several.contains("--> kiln.toml:2:5") && several.contains("4 | | ]"), "{several}");
+    }
+
+    #[test]
+    fn the_key_of_a_line_is_what_it_sets() {
+        for (line, key) in [
+            ("  format = \"1\"", Some("format")),
+            ("[[index]] # x", Some("index")),
+            ("python.index=1", Some("python.index")),
+            ("  \"a = b\",", None),
+            ("]", None),
+            ("", None),
+        ] {
+            assert_eq!(key_of(line), key, "{line}");
+        }
     }
 
     #[test]

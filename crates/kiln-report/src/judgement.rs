@@ -1,5 +1,7 @@
 //! What a command found out about its subjects, before it has a form: the cases that were tried, and what is to be said.
 
+use crate::word::word;
+use kiln_audit::Anomaly;
 use kiln_record::{Check, CheckOutcome, Finding, Level, Place};
 
 /// All that was found out about one subject: an artifact, a file, a pair of builds.
@@ -121,5 +123,12 @@ impl From<&Finding> for Remark {
             place: finding.place.clone(),
             ..Self::new(finding.code.as_str(), finding.level, &finding.subject, &finding.cause)
         }
+    }
+}
+
+impl From<&Anomaly> for Remark {
+    fn from(anomaly: &Anomaly) -> Self {
+        let rule = format!("diff-{}", word(anomaly.rule));
+        Self::new(rule, anomaly.level, &anomaly.subject, &anomaly.text)
     }
 }

@@ -11,6 +11,7 @@ mod markdown;
 mod page;
 mod rules;
 mod sarif;
+mod word;
 
 pub use annotations::{github_annotation, github_annotations};
 pub use judgement::{Case, CaseState, Judgement, Remark};

@@ -181,6 +181,60 @@ fn what_strangers_write_stays_text() {
     assert!(read(&spoilt[0]).texts.contains(&seen), "it is shown as what it is");
 }
 
+/// How far two colours are apart, from 1 to 21, as WCAG 2 counts.
+fn contrast(a: &str, b: &str) -> f64 {
+    let luminance = |colour: &str| {
+        let channel = |start: usize| {
+            let value = f64::from(u8::from_str_radix(&colour[start..start + 2], 16).unwrap()) / 255.0;
+            if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    };
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+#[test]
+fn every_text_can_be_read_on_what_is_behind_it() {
+    let style = &read(&page_of(&record(&BEFORE), &record(&AFTER))).raw["style"];
+    let schemes: Vec<BTreeMap<&str, &str>> = style
+        .split(":root {")
+        .skip(1)
+        .take(2)
+        .map(|rest| {
+            rest.split('}').next().unwrap().split(';').filter_map(|one| one.trim().split_once(": ")).collect()
+        })
+        .collect();
+    assert_eq!(schemes.len(), 2, "light and dark");
+    for scheme in schemes {
+        let on = |texts: &[&str], behind: &[&str]| {
+            for (text, behind) in
+                texts.iter().flat_map(|text| behind.iter().map(move |behind| (text, behind)))
+            {
+                let ratio = contrast(scheme[text], scheme[behind]);
+                assert!(ratio >= 4.5, "{text} on {behind}: {ratio:.2}");
+            }
+        };
+        on(&["--ink", "--faint", "--accent"], &["--paper", "--card"]);
+        on(&["--ink", "--good"], &["--good-soft"]);
+        on(&["--ink", "--warn"], &["--warn-soft"]);
+        on(&["--ink", "--bad"], &["--bad-soft"]);
+        on(
+            &["--map-ink"],
+            &[
+                "--map-same",
+                "--map-added",
+                "--map-removed",
+                "--map-changed",
+                "--own",
+                "--python",
+                "--system",
+                "--native",
+            ],
+        );
+    }
+}
+
 #[test]
 fn identical_builds_have_a_page() {
     let one = record(&BEFORE);

@@ -162,10 +162,7 @@ fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement 
     let denied = exceeded.iter().map(|reason| {
         Remark::new("diff-denied", Level::Deny, reason.to_string(), format!("--fail-on {reason} holds"))
     });
-    let unusual = diff
-        .anomalies
-        .iter()
-        .map(|one| Remark::new(format!("diff-{}", one.rule.as_str()), one.level, &one.subject, &one.text));
+    let unusual = diff.anomalies.iter().map(Remark::from);
     Judgement {
         name: format!("{} -> {}", name(&diff.before), name(&diff.after)),
         declared_in: None,

@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use fs_err as fs;
 use kiln_audit::Sample;
 use kiln_publish::{Histories, NamedBuild};
-use kiln_record::{Exit, exit};
+use kiln_record::{ArtifactName, Exit, exit};
 use kiln_report::{BuildReport, SiteEntry, build_page, site_index};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn site(settings: &Settings, command: &Report, folder: &Path, printer: Printer) 
     Ok(exit::SUCCESS)
 }
 
-/// The names of the folders in a folder, sorted.
+/// The names of the artifacts that have a folder in a folder, sorted.
 fn folders(dist: &Path) -> Result<BTreeSet<String>, Failure> {
     if !dist.is_dir() {
         return Ok(BTreeSet::new());
@@ -87,8 +87,10 @@ fn folders(dist: &Path) -> Result<BTreeSet<String>, Failure> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(dist)? {
         let entry = entry?;
-        if entry.path().is_dir() {
-            names.insert(entry.file_name().to_string_lossy().into_owned());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What has another name is nothing that kiln published.
+        if entry.path().is_dir() && name.parse::<ArtifactName>().is_ok() {
+            names.insert(name);
         }
     }
     Ok(names)

@@ -258,7 +258,8 @@ mod tests {
             Code::NoCompatibleWheel
         );
         let other = ["b".parse().unwrap()];
-        let finding = none.not_listed(&name, "1", &Place::line("requirements.txt", 3), "manifests/app.toml", &other);
+        let finding =
+            none.not_listed(&name, "1", &Place::line("requirements.txt", 3), "manifests/app.toml", &other);
         assert_eq!(finding.code, Code::SdistNotListed);
         assert!(finding.remedy[0].contains("sdists = [\"a\", \"b\"]"), "{finding:?}");
         let text = format!("{finding:?}");

@@ -7,6 +7,7 @@ use super::parts::{
 };
 use super::treemap::{Part, WHOLE, treemap};
 use super::{chart, page};
+use crate::word::word;
 use kiln_audit::{Sample, format_size};
 use kiln_record::{Component, Ecosystem, Importable, Level, Record};
 use maud::{Markup, html};
@@ -171,7 +172,7 @@ fn areas<'a>(number: usize, components: &[&'a Component]) -> Vec<Part<'a>> {
         name: &component.name,
         bytes: component.bytes,
         class: component.ecosystem.as_str(),
-        row: (row < ROWS).then(|| row_id(number, row)),
+        leads_to: (row < ROWS).then(|| format!("#{}", row_id(number, row))),
     };
     components.iter().enumerate().map(part).collect()
 }
@@ -245,7 +246,7 @@ fn identity(record: &Record) -> Markup {
     facts.extend(record.tools.iter().map(|(name, version)| (name.as_str(), version.clone())));
     let rows = html! {
         @for input in record.inputs.iter().take(ROWS) {
-            tr { td { (role(input.role)) } td { (input.name) } td.code { (input.digest) } }
+            tr { td { (word(input.role)) } td { (input.name) } td.code { (input.digest) } }
         }
     };
     html! {
@@ -255,13 +256,5 @@ fn identity(record: &Record) -> Markup {
             (table("Inputs", &[("role", false), ("name", false), ("digest", false)], &rows))
             (left_out(record.inputs.len(), "inputs", "kiln show --format json"))
         }
-    }
-}
-
-/// The part that an input plays, as records write it.
-pub(super) fn role(role: kiln_record::InputRole) -> String {
-    match serde_json::to_value(role) {
-        Ok(serde_json::Value::String(text)) => text,
-        _ => String::new(),
     }
 }

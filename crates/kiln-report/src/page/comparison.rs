@@ -1,6 +1,5 @@
 //! What changed between two builds: what a release is decided by in ten seconds, and then everything.
 
-use super::build::role;
 use super::dependencies::Dependencies;
 use super::parts::{
     ROWS, Tile, Tone, bytes, change, checks, counted, findings, left_out, mark, not_run, row_id, table,
@@ -8,6 +7,7 @@ use super::parts::{
 };
 use super::treemap::{HALF, Part, treemap};
 use super::{chart, page};
+use crate::word::word;
 use kiln_audit::{
     CauseKind, ComponentChange, ComponentChangeKind, Diff, FileChangeKind, FileState, Rule, Sample, Side,
     Verdict, format_change, format_size,
@@ -163,7 +163,7 @@ fn look_at(diff: &Diff) -> Markup {
             ul.plain {
                 @for anomaly in &diff.anomalies {
                     li {
-                        (mark(if anomaly.rule == Rule::Unexplained { Tone::Bad } else { Tone::of(anomaly.level) }, anomaly.rule.as_str()))
+                        (mark(if anomaly.rule == Rule::Unexplained { Tone::Bad } else { Tone::of(anomaly.level) }, &word(anomaly.rule)))
                         " " (anomaly.text)
                     }
                 }
@@ -231,7 +231,12 @@ fn maps(before: &Record, after: &Record, shown: &[&ComponentChange]) -> Markup {
                 (true, Some(_)) => "changed",
                 (true, None) => "same",
             };
-            Part { name: &one.name, bytes: one.bytes, class, row: row.map(|row| row_id(0, row)) }
+            Part {
+                name: &one.name,
+                bytes: one.bytes,
+                class,
+                leads_to: row.map(|row| format!("#{}", row_id(0, row))),
+            }
         });
         let label = format!("{word}: unpacked bytes by component; the table of components has what changed");
         html! {
@@ -301,7 +306,7 @@ fn inputs(diff: &Diff) -> Markup {
         |digest: &Option<kiln_record::Digest>| digest.map_or_else(String::new, |digest| digest.to_string());
     let rows = html! {
         @for input in diff.inputs.iter().take(ROWS) {
-            tr { td { (role(input.role)) } td { (input.name) } td.code { (digest(&input.before)) } td.code { (digest(&input.after)) } }
+            tr { td { (word(input.role)) } td { (input.name) } td.code { (digest(&input.before)) } td.code { (digest(&input.after)) } }
         }
         @for one in &diff.properties {
             tr {
@@ -347,16 +352,5 @@ fn files(diff: &Diff) -> Markup {
             (table("Files that differ", &columns, &rows))
             (left_out(diff.files.len(), "files", "kiln diff --format json"))
         }
-    }
-}
-
-fn word(kind: FileChangeKind) -> &'static str {
-    match kind {
-        FileChangeKind::Added => "added",
-        FileChangeKind::Removed => "removed",
-        FileChangeKind::Content => "changed",
-        FileChangeKind::Mode => "mode",
-        FileChangeKind::Kind => "kind",
-        FileChangeKind::Moved => "moved",
     }
 }

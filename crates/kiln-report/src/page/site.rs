@@ -2,6 +2,7 @@
 
 use super::page;
 use super::parts::{Tile, Tone, bytes, mark, not_run, table, tiles};
+use super::treemap::{Part, WHOLE, treemap};
 use kiln_audit::format_size;
 use kiln_record::{Level, Record};
 use maud::html;
@@ -62,6 +63,25 @@ pub fn site_index(kiln: &str, entries: &[SiteEntry<'_>]) -> String {
         ("warnings", false),
         ("checks not run", true),
     ];
-    let main = html! { (tiles(&numbers)) (table("Artifacts", &columns, &rows)) };
+    let areas = entries.iter().map(|entry| Part {
+        name: entry.name,
+        bytes: entry.record.unpacked_size,
+        class: "application",
+        leads_to: Some(entry.page.to_owned()),
+    });
+    let main = html! {
+        (tiles(&numbers))
+        section aria-labelledby="artifacts" {
+            h2 #artifacts { "Each of them" }
+            (table("Artifacts", &columns, &rows))
+        }
+        section aria-labelledby="size" {
+            h2 #size { "Bytes by artifact" }
+            figure {
+                figcaption { "Unpacked. Each area leads to its page." }
+                (treemap("Unpacked bytes by artifact; the table has the same numbers", areas.collect(), WHOLE, 1.0))
+            }
+        }
+    };
     page(kiln, "Artifacts", "What is published", &main)
 }

@@ -29,8 +29,8 @@ pub(super) struct Part<'a> {
     pub(super) bytes: u64,
     /// What decides its colour: a class of the style.
     pub(super) class: &'static str,
-    /// The row that says more, as the id of an element.
-    pub(super) row: Option<String>,
+    /// What says more, as the target of a link.
+    pub(super) leads_to: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +50,7 @@ pub(super) fn treemap(label: &str, mut parts: Vec<Part<'_>>, picture: Picture, s
     let mut parts: Vec<Part<'_>> = parts;
     if !rest.is_empty() {
         let bytes = rest.iter().map(|part| part.bytes).fold(0, u64::saturating_add);
-        parts.push(Part { name: &others, bytes, class: "rest", row: None });
+        parts.push(Part { name: &others, bytes, class: "rest", leads_to: None });
     }
     let side = scale.clamp(0.05, 1.0).sqrt();
     let whole = Area { x: 0.0, y: 0.0, width: picture.width * side, height: picture.height * side };
@@ -58,8 +58,8 @@ pub(super) fn treemap(label: &str, mut parts: Vec<Part<'_>>, picture: Picture, s
     html! {
         svg.map viewBox={ "0 0 " (picture.width) " " (picture.height) } role="group" aria-label=(label) {
             @for (part, area) in parts.iter().zip(areas) {
-                @match &part.row {
-                    Some(row) => a href={ "#" (row) } { (tile(part, area)) }
+                @match &part.leads_to {
+                    Some(target) => a href=(target) { (tile(part, area)) }
                     None => g { (tile(part, area)) }
                 }
             }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn nothing_and_huge_sizes_have_a_map() {
         assert!(treemap("empty", Vec::new(), HALF, 1.0).into_string().contains("<svg"));
-        let part = |bytes| Part { name: "a", bytes, class: "same", row: None };
+        let part = |bytes| Part { name: "a", bytes, class: "same", leads_to: None };
         let text = treemap("huge", vec![part(u64::MAX), part(0), part(u64::MAX)], HALF, 0.0).into_string();
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
