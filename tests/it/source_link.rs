@@ -47,19 +47,21 @@ fn a_build_knows_its_commit_and_what_differs_from_it() {
     sandbox.write("manifests/app/src/new.py", "");
     fs_err::remove_file(sandbox.path("manifests/app/src/more.py")).unwrap();
     sandbox.append("manifests/app.toml", "\n# a remark\n");
+    sandbox.append("images/python-3.13.toml", "\n# a remark\n");
     build(&sandbox);
     let found = link(&sandbox);
     assert_eq!(found["source_is_committed"], false);
     assert_eq!(
         found["changed_paths"],
         json!([
+            "images/python-3.13.toml",
             "manifests/app.toml",
             "manifests/app/src/app.py",
             "manifests/app/src/more.py",
             "manifests/app/src/new.py"
         ])
     );
-    sandbox.kiln().run(["history"]).prints(&["dirty: 4 files are not as it has them"]);
+    sandbox.kiln().run(["history"]).prints(&["dirty: 5 files are not as it has them"]);
     sandbox.kiln().run(["show", "app"]).prints(&["is not this tree", "differs: manifests/app/src/more.py"]);
 
     // Without git nothing is known, and nothing fails.

@@ -61,7 +61,9 @@ impl FilesRead {
                     stated.insert(input.name.clone());
                 }
                 InputRole::Base | InputRole::BuildBase | InputRole::StepBase => {
-                    stated.extend(["toml", "lock"].map(|ending| format!("images/{}.{ending}", input.name)));
+                    // They are named with their platform.
+                    let name = input.name.split(' ').next().unwrap_or_default();
+                    stated.extend(["toml", "lock"].map(|ending| format!("images/{name}.{ending}")));
                 }
                 _ => {}
             }

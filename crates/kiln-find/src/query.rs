@@ -64,7 +64,10 @@ impl Query {
                 let words = license.split([' ', '(', ')', ',']).filter(|word| !word.is_empty());
                 glob.is_match(license) || words.into_iter().any(|word| glob.is_match(word))
             })),
-            Wanted::BaseName(name) => Some(fact.kind == FactKind::Base && fact.name == *name),
+            // Inputs name a base with its platform.
+            Wanted::BaseName(name) => {
+                Some(fact.kind == FactKind::Base && fact.name.split(' ').next() == Some(name.as_str()))
+            }
             Wanted::BaseDigest(digest) if fact.kind == FactKind::Base => has(digest),
             Wanted::BaseDigest(_) => Some(false),
             Wanted::Digest(digest) => has(digest),
@@ -192,7 +195,10 @@ mod tests {
         let library = fact(FactKind::File, "numpy.libs/libgfortran-0.so.5.0", None);
         assert_eq!(matches("library:libgfortran*", &library), Some(true));
         assert_eq!(matches("library:libssl*", &library), Some(false));
-        assert_eq!(matches("base:python-3.13", &fact(FactKind::Base, "python-3.13", None)), Some(true));
+        assert_eq!(
+            matches("base:python-3.13", &fact(FactKind::Base, "python-3.13 linux/amd64", None)),
+            Some(true)
+        );
         for wrong in ["", "<2", "license:", "base:x:y", "file:abc", "pkg:x", "two words", "a<"] {
             assert!(Query::parse(wrong).is_err(), "{wrong:?}");
         }

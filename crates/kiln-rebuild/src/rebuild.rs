@@ -73,6 +73,8 @@ impl Scratch {
             dist: folder.join("dist"),
             state: folder.join("state"),
             engine,
+            // An exception that has ended since held when it was built.
+            now: epoch,
             source_date_epoch: Some(epoch),
             trial: Trial { results: Some(folder.join("results")), variations: variations.clone() },
             ..self.environment.clone()
