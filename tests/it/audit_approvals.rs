@@ -27,7 +27,7 @@ fn growth_is_counted_from_the_approved_build_and_told_once() {
     for bytes in [10_000_000, 10_400_000, 10_800_000, 11_200_000, 11_200_000, 11_200_100, 12_200_000] {
         at += 1;
         let (_, record) = release(bytes).made();
-        ledger.append(&name, &record, Epoch::from_seconds(at).unwrap()).unwrap();
+        ledger.append(&name, &record, Epoch::from_seconds(at).unwrap(), None).unwrap();
     }
     let diff = |before: u64, after: u64| {
         let (before, after) = (format!("app@{before}"), format!("app@{after}"));

@@ -5,7 +5,7 @@
 
 use crate::harness::{Sandbox, block_on, engine, locked, repository};
 use crate::pip_oracle::kilns;
-use kiln_engine::{GuestPath, InputTree, Limits, RunSpec};
+use kiln_engine::{GuestPath, InputTree, Limits, RunSpec, Surroundings};
 use kiln_pack::TarWriter;
 use kiln_python::{RUNTIME_API, function_script};
 use kiln_record::{InputRole, Mode, TreePath, exit};
@@ -102,8 +102,10 @@ fn handlers_do_the_same_under_kilns_loop_as_under_the_client_of_lambdas_runtimes
             pids: 256,
             cpus: None,
             output_bytes: 16 << 20,
+            output_files: 1000,
             deadline: Duration::from_secs(420),
         },
+        surroundings: Surroundings::default(),
     };
     let outcome = block_on(async { engine("runtime-client").await.run(spec, |_| {}).await }).unwrap();
     assert_eq!(outcome.exit_code, 0, "{}", String::from_utf8_lossy(&outcome.stderr));

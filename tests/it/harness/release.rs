@@ -187,6 +187,9 @@ impl Release {
         let tree: Tree = files.iter().map(|file| (file.path.clone(), file.entry.clone())).collect();
         let digest = Digest::of(&archive);
         let record = Record {
+            binaries: BTreeMap::new(),
+            environment: Vec::new(),
+            organization: None,
             format: FORMAT_VERSION,
             artifact: self.name.parse().unwrap(),
             kind: if self.image.is_some() { ArtifactKind::Image } else { ArtifactKind::LambdaZip },
