@@ -202,11 +202,11 @@ fn differences(
         .collect()
 }
 
+/// What can be varied, and what cannot, with the reason.
+type Applicable = (Vec<Variation>, Vec<(String, String)>);
+
 /// What can be varied for an artifact, and what cannot.
-fn applicable(
-    scratch: &Scratch,
-    artifact: &ArtifactName,
-) -> Result<(Vec<Variation>, Vec<(String, String)>), RebuildError> {
+fn applicable(scratch: &Scratch, artifact: &ArtifactName) -> Result<Applicable, RebuildError> {
     let workspace = read_usable_workspace(scratch.root())?;
     let mut not_varied: Vec<(String, String)> =
         NEVER.iter().map(|(what, why)| ((*what).to_owned(), (*why).to_owned())).collect();

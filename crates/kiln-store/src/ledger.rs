@@ -465,7 +465,7 @@ impl Ledger {
             return Ok((Place::Lost(lost), link));
         }
         let (entry, digest) = self.entry(artifact, number)?;
-        Ok((Place::Entry(entry), Link { digest, stated: None }))
+        Ok((Place::Entry(Box::new(entry)), Link { digest, stated: None }))
     }
 
     /// Reads one entry, with the digest of its file.
@@ -493,13 +493,13 @@ impl Ledger {
 
 /// What is at one place of the chain.
 pub(crate) enum Place {
-    Entry(LedgerEntry),
+    Entry(Box<LedgerEntry>),
     Lost(LostEntry),
 }
 
 impl Place {
     fn entry(self) -> Option<LedgerEntry> {
-        if let Self::Entry(entry) = self { Some(entry) } else { None }
+        if let Self::Entry(entry) = self { Some(*entry) } else { None }
     }
 
     pub(crate) fn previous(&self) -> Option<Digest> {
