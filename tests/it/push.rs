@@ -1,6 +1,6 @@
 //! Published artifacts in a registry: Debian's `docker-registry`, which keeps no list of referrers.
 
-use crate::harness::{LyingProxy, Registry, Sandbox, block_on, engine, forget};
+use crate::harness::{LyingProxy, Registry, Sandbox, audit, block_on, engine, forget};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
@@ -92,6 +92,19 @@ fn an_archive_and_its_documents_are_pushed_and_read_back() {
         "lambda-zip",
         &Digest::of(&zip).hex(),
     ]);
+    // Whoever has no workspace, no home and no program reads it all the same.
+    let nowhere = tempfile::tempdir().unwrap();
+    audit(nowhere.path(), &["pull", &reference, "--into", "there"]).ends_with(exit::SUCCESS);
+    for other in ["there", "there/app.zip", "there/app.cdx.json"] {
+        let told = audit(nowhere.path(), &["diff", &reference, other]).ends_with(exit::SUCCESS);
+        assert!(
+            told.stdout.contains("app: identical") || told.stdout.contains("app: the same components"),
+            "{told}"
+        );
+    }
+    audit(nowhere.path(), &["verify", "there"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["same there/app.zip", "same there/app.cdx.json"]);
     elsewhere.write("other/app.zip", "another file");
     elsewhere
         .kiln()
