@@ -241,7 +241,7 @@ impl Ledger {
     pub fn published(&self, artifact: &ArtifactName) -> Result<Option<LedgerEntry>> {
         for number in self.numbers(artifact)?.into_iter().rev() {
             match self.place(artifact, number)?.0 {
-                Place::Entry(entry) if self.is_here(&entry) => return Ok(Some(entry)),
+                Place::Entry(entry) if self.is_here(&entry) => return Ok(Some(*entry)),
                 Place::Entry(_) => {}
                 Place::Lost(_) => return Ok(None),
             }
