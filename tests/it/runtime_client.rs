@@ -102,7 +102,7 @@ fn handlers_do_the_same_under_kilns_loop_as_under_the_client_of_lambdas_runtimes
             pids: 256,
             cpus: None,
             output_bytes: 16 << 20,
-            deadline: Duration::from_secs(420),
+            deadline: Duration::from_secs(900),
         },
     };
     let outcome = block_on(async { engine("runtime-client").await.run(spec, |_| {}).await }).unwrap();
