@@ -103,7 +103,7 @@ fn handlers_do_the_same_under_kilns_loop_as_under_the_client_of_lambdas_runtimes
             cpus: None,
             output_bytes: 16 << 20,
             output_files: 1000,
-            deadline: Duration::from_secs(420),
+            deadline: Duration::from_secs(900),
         },
         surroundings: Surroundings::default(),
     };

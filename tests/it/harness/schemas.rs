@@ -43,6 +43,7 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
         "verify" if has("--cross-check") => "cross-check",
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",
+        "show" if has("--environment") => "show-environment",
         "show" if document.get("artifact").is_none() => "show-index",
         "diff" if document.get("artifacts").is_some() => "diff-workspace",
         "history" if document.is_array() => "history-records",
