@@ -168,7 +168,10 @@ fn key_of(line: &str) -> Option<&str> {
     };
     let key = key.trim();
     let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'');
-    (!key.is_empty() && key.chars().all(is_key)).then_some(key)
+    // A text that goes on behind the sign is no key.
+    let is_whole = |quote: char| key.matches(quote).count().is_multiple_of(2);
+    let is_one = !key.is_empty() && key.chars().all(is_key) && is_whole('"') && is_whole('\'');
+    is_one.then_some(key)
 }
 
 impl<E: RunError + 'static> From<E> for Failure {
