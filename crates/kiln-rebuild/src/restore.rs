@@ -2,7 +2,7 @@
 //!
 //! Whatever a place gives is held against the digests of the record before it gets its name.
 
-use crate::{Expected, RebuildError, Rebuilt};
+use crate::{RebuildError, Rebuilt};
 use fs_err as fs;
 use kiln_invocation::{Environment, Events};
 use kiln_publish::{PullRequest, documents, pull};
@@ -10,6 +10,7 @@ use kiln_record::{Digest, HashingWriter, Record};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// What to give back, and where to.
@@ -111,10 +112,7 @@ pub fn keep_rebuilt(
         Err(reason) => {
             let mut reasons = tried;
             reasons.push(format!("built again from {source}: {reason}"));
-            Err(RebuildError::NotToBeHad {
-                what: Expected::of_record(request.record.clone(), &request.label).label,
-                reasons,
-            })
+            Err(RebuildError::NotToBeHad { what: request.label.clone(), reasons })
         }
     }
 }
@@ -167,10 +165,10 @@ fn write(
         fs::write(temporary.path().join(&name), &bytes)?;
         files.push((request.output.join(name), Digest::of(&bytes)));
     }
-    let kept = temporary.keep();
-    fs::rename(&kept, &request.output)?;
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(&request.output, std::fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
+    fs::rename(temporary.path(), &request.output)?;
+    // It has another name now: nothing is removed.
+    let _ = temporary.keep();
     files.sort();
     Ok(Ok(Restored { from, folder: request.output.clone(), files, tried: tried.to_vec() }))
 }
