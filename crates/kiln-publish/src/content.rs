@@ -29,7 +29,8 @@ pub(crate) fn content_beside(folder: &Path, record: &Record) -> Option<Content> 
     let output = record.archive()?;
     if output.file_name.starts_with("oci/") {
         let layout = folder.join("oci");
-        return layout.is_dir().then(|| Content::Image(ImagePlace::Folder(layout)));
+        let is_there = layout.is_dir();
+        return is_there.then_some(Content::Image(ImagePlace::Folder(layout)));
     }
     let path: PathBuf = folder.join(&output.file_name);
     let is_it = path.is_file() && digest_of(&path).is_ok_and(|found| found == (output.digest, output.size));

@@ -125,7 +125,7 @@ impl Entries {
                 components.insert(id.clone(), component(id, entry));
             }
         }
-        let subject = subject.map(|name| excerpt(name));
+        let subject = subject.map(excerpt);
         Listed {
             format,
             subject,

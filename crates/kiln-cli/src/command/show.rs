@@ -24,7 +24,11 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
         InRegistry::Index(index) => return show_index(settings, &index, printer),
     };
     if settings.format == Format::Json {
-        let document = Document { known: build.known, record: &build.record, run: build.run.as_ref() };
+        let document = Document {
+            known: Some(build.known).filter(|known| *known != Known::Record),
+            record: &build.record,
+            run: build.run.as_ref(),
+        };
         printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
@@ -60,8 +64,9 @@ fn looked_up(settings: &Settings, named: &str, platform: Option<Platform>) -> Re
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Document<'a> {
-    /// How much is known of it. Where that is not all, what a record would say besides is not to be believed.
-    known: Known,
+    /// How much is known of it, if that is not all: what a record would say besides is not to be believed then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<Known>,
     #[serde(flatten)]
     record: &'a Record,
     /// No part of the record: it differs from run to run.

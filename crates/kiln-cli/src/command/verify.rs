@@ -54,7 +54,10 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     for path in named {
         if !path.is_dir() {
             if !path.is_file() {
-                return Err(Failure::input(format!("there is no file or folder {}", path.display())));
+                return Err(Failure::input(format!(
+                    "{} is not a file, and not a folder either",
+                    path.display()
+                )));
             }
             files.push(path.clone());
             continue;
