@@ -255,7 +255,7 @@ mod tests {
     fn what_cannot_be_locked_is_refused_with_its_line() {
         for (text, part) in [
             ("six==1 --hash=sha256:00", "a lock already"),
-            ("-e .", "`-e`"),
+            ("-e .", "`-e .` is a path or URL"),
             ("./own.whl", "path or URL"),
             ("own @ https://me:secret@example.org/own.whl", "path or URL"),
             ("git+https://me:secret@example.org/own", "path or URL"),
