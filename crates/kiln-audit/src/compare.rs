@@ -10,6 +10,7 @@ use crate::components::{
 use crate::components::{component_changes, is_application};
 use crate::files::{self, FileChange};
 use crate::known::{Known, SizeHistory, Subject};
+use crate::native_changes::{LinkedChange, NeedChange, linked_changes, need_changes};
 use crate::packaging::Packagings;
 use crate::quantity::{delta, signed};
 use crate::security::{self, CheckChange, ImportChange};
@@ -104,6 +105,8 @@ pub fn compare_subjects(before: &Subject<'_>, after: &Subject<'_>, history: &Siz
         findings_gone: of_records(new_findings, after_record, before_record),
         checks,
         imports: security::import_changes(before_record, after_record),
+        needs: need_changes(before, after),
+        linked: linked_changes(before, after),
         privileged,
         executables: security::new_executables(&files),
         files,
@@ -207,6 +210,10 @@ pub struct Diff {
     pub checks: Vec<CheckChange>,
     /// Distributions whose modules can be imported on one side only.
     pub imports: Vec<ImportChange>,
+    /// Libraries that native files need on one side only.
+    pub needs: Vec<NeedChange>,
+    /// What is linked into native files in other versions, as far as their bytes tell.
+    pub linked: Vec<LinkedChange>,
     /// Paths that run as their owner or group now, and did not before.
     pub privileged: Vec<TreePath>,
     /// Files that can be executed now, and were not there or could not be.

@@ -23,6 +23,7 @@ mod limits;
 mod linkage;
 mod names;
 mod namespaces;
+mod native_changes;
 mod owner;
 mod packaging;
 mod policy;
@@ -59,6 +60,7 @@ pub use names::{
     Bringing, LARGEST_PTH, check_file_count, check_file_names, check_module_names, check_startup, may_start,
 };
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
+pub use native_changes::{LinkedChange, NeedChange};
 pub use packaging::{Packaging, Packagings};
 pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
 pub use quantity::{binary as format_size, signed as format_change};

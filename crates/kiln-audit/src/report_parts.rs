@@ -145,6 +145,26 @@ impl Diff {
         if more > 0 {
             lines.push(format!("and {more} more executables"));
         }
+        lines.extend(self.needs.iter().map(|need| {
+            let file = need.files.first().map(ToString::to_string).unwrap_or_default();
+            plain(&match (need.after, need.files.len()) {
+                (false, _) => format!("{} is needed by nothing any more", need.library),
+                (true, 1) => format!("{} is needed now, by {file}", need.library),
+                (true, files) => format!("{} is needed now, by {file} and {} more", need.library, files - 1),
+            })
+        }));
+        lines.extend(self.linked.iter().map(|linked| {
+            let versions = |versions: &BTreeSet<String>| match versions.is_empty() {
+                true => "none".to_owned(),
+                false => versions
+                    .iter()
+                    .map(|one| if one.is_empty() { "some" } else { one })
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            };
+            let (before, after) = (versions(&linked.before), versions(&linked.after));
+            plain(&format!("linked in: {} {before} -> {after}", linked.name))
+        }));
         lines.extend(self.checks.iter().map(|check| match (check.after, &check.reason) {
             (true, _) => format!("check {}: made now, and not before", check.name),
             (false, None) => format!("check {}: made before, and not now", check.name),

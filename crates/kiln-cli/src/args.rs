@@ -1,7 +1,9 @@
 //! The command line.
 
-use crate::args_again::{Find, Rebuild, Restore};
+pub(crate) mod earlier;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use earlier::{Find, Rebuild, Restore};
 use kiln_audit::FailOn;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use kiln_sbom::SpecVersion;

@@ -3,7 +3,6 @@
 //! This is the only crate that reads the process's environment, home, clock and terminal.
 
 mod args;
-mod args_again;
 mod command;
 mod config_files;
 mod failure;
@@ -74,7 +73,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
     has_format(arguments)?;
     // These have a workspace of their own, or none.
-    let call = command::again::Call { global: &arguments.global, variables };
+    let call = command::earlier::Call { global: &arguments.global, variables };
     match &arguments.command {
         Command::Find(command) => return command::find::run(&call, command, printer),
         Command::Rebuild(command) => return command::rebuild::run(&call, command, printer),

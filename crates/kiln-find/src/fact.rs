@@ -42,7 +42,7 @@ pub enum FactKind {
     Rpm,
     /// A native library that a wheel carries.
     Native,
-    /// A part that a component's own bill of materials states, such as a crate.
+    /// A part that a component's own bill of materials states, such as a crate, or that its bytes show.
     Embedded,
     /// A base image.
     Base,
@@ -117,6 +117,26 @@ pub(crate) fn parts_of(record: &Record) -> BTreeSet<Fact> {
             licenses,
             via,
         });
+    }
+    let owners: BTreeMap<_, _> = match record.binaries.is_empty() {
+        true => BTreeMap::new(),
+        false => record.files.iter().map(|file| (&file.path, &file.component)).collect(),
+    };
+    for (path, binary) in &record.binaries {
+        let via = owners.get(path).map(|owner| way_with(&ways, owner)).unwrap_or_default();
+        let native = |kind, name: &str, version, purl| Fact {
+            kind,
+            name: name.to_owned(),
+            version,
+            digest: None,
+            purl,
+            licenses: Vec::new(),
+            via: via.clone(),
+        };
+        facts.extend(binary.soname.iter().map(|name| native(FactKind::Native, name, None, None)));
+        facts.extend(binary.linked.iter().map(|part| {
+            native(FactKind::Embedded, &part.name, part.version.clone(), Some(part.purl.clone()))
+        }));
     }
     let plain = |kind, name: &str, digest| Fact {
         kind,

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The version of the files.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How many records are read before they are put in.
 const BATCH: u64 = 256;
 /// The folder of the index, beside the ledger's.

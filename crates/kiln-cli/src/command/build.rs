@@ -1,6 +1,6 @@
 //! `kiln build`.
 
-use super::again::read;
+use super::earlier::read;
 use crate::args::{Build, Format};
 use crate::failure::{Failure, chain};
 use crate::forms;

@@ -1,8 +1,8 @@
 //! `kiln find`.
 
-use super::again::Call;
+use super::earlier::Call;
 use crate::args::Format;
-use crate::args_again::Find;
+use crate::args::earlier::Find;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::{Needs, Settings};

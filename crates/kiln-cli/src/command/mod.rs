@@ -1,10 +1,10 @@
 //! The commands, one file each.
 
-pub(crate) mod again;
 pub(crate) mod approve;
 pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
+pub(crate) mod earlier;
 pub(crate) mod explain;
 pub(crate) mod explain_build;
 pub(crate) mod explain_document;

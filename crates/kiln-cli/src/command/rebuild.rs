@@ -1,8 +1,8 @@
 //! `kiln rebuild`.
 
-use super::again::{Call, built};
+use super::earlier::{Call, built};
 use crate::args::Format;
-use crate::args_again::Rebuild;
+use crate::args::earlier::Rebuild;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;

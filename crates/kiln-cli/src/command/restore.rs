@@ -1,8 +1,8 @@
 //! `kiln restore`.
 
-use super::again::{Call, built};
+use super::earlier::{Call, built};
 use crate::args::Format;
-use crate::args_again::Restore;
+use crate::args::earlier::Restore;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
@@ -73,7 +73,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Restore, printer: Printer) -> Resul
 fn again(
     call: &Call<'_>,
     command: &Restore,
-    named: &super::again::Named,
+    named: &super::earlier::Named,
     request: &RestoreRequest,
     mut tried: Vec<String>,
     progress: &Progress,
