@@ -107,22 +107,25 @@ pub(crate) fn build_of_ledger(environment: &Environment, text: &str) -> Result<N
         };
         return Err(error(format!("`{name}` has no build in the ledger; {known}")));
     };
-    let number =
-        match which {
-            "latest" => newest,
-            "baseline" => baseline(environment, &name)?
+    let number = match which {
+        "latest" => newest,
+        "baseline" => {
+            baseline(environment, &name)?
                 .ok_or_else(|| {
                     error(format!(
                         "no build of `{name}` is approved; approve one: kiln approve {name}@N --reason TEXT"
                     ))
                 })?
-                .number,
-            "previous" if newest > 1 => newest - 1,
-            "previous" => return Err(error(format!("`{name}` has one build only"))),
-            number => number.parse().ok().filter(|n| (1..=newest).contains(n)).ok_or_else(|| {
-                error(format!("`{name}` has builds 1 to {newest}, latest, previous and baseline"))
-            })?,
-        };
+                .number
+        }
+        "previous" if newest > 1 => newest - 1,
+        "previous" => return Err(error(format!("`{name}` has one build only"))),
+        number => number.parse().ok().filter(|n| (1..=newest).contains(n)).ok_or_else(|| {
+            error(format!(
+                "`{name}` has builds 1 to {newest}, latest and previous, and baseline once one is approved"
+            ))
+        })?,
+    };
     let record = ledger.record(&name, number)?;
     let content = content_beside(&environment.dist.join(name.as_str()), &record);
     let run = ledger.run_details(&name, number)?;
