@@ -80,7 +80,7 @@ fn a_poetry_project_for_python_3_12_builds_in_two_commands() {
     let openssl =
         record.components.iter().find(|component| component.id.as_str() == "rpm/openssl-libs").unwrap();
     assert_eq!(openssl.version.as_deref(), Some("1:3.0.8-1.amzn2023.0.12"));
-    assert_eq!(openssl.metadata.license.as_deref(), Some("Apache-2.0"));
+    assert_eq!(openssl.metadata.license_expression.as_deref(), Some("Apache-2.0"));
     let bom = text("dist/served/served.cdx.json");
     assert!(
         bom.contains("pkg:rpm/amzn/openssl-libs@3.0.8-1.amzn2023.0.12?arch=noarch&distro=amzn-2023&epoch=1"),

@@ -135,7 +135,26 @@ fn a_record_of_an_image_says_what_is_in_it_and_how_it_starts() {
     let libc = bom["components"].as_array().unwrap().iter().find(|c| c["bom-ref"] == "debian/libc6").unwrap();
     let version = libc["version"].as_str().unwrap();
     let purl = libc["purl"].as_str().unwrap();
-    assert!(purl.starts_with("pkg:deb/debian/libc6@") && purl.ends_with("?arch=amd64"), "{purl} {version}");
+    assert!(
+        purl.starts_with("pkg:deb/debian/libc6@")
+            && purl.ends_with("?arch=amd64&distro=debian-13&upstream=glibc"),
+        "{purl} {version}"
+    );
+    let of = |reference: &str| {
+        let edges = bom["dependencies"].as_array().unwrap();
+        let found = edges.iter().find(|edge| edge["ref"] == reference).unwrap();
+        let needs = found["dependsOn"].as_array().unwrap();
+        needs.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(of("artifact/dashboard-image").contains(&"operating-system/debian-13".to_owned()));
+    assert!(of("debian/libstdc++6").contains(&"debian/libc6".to_owned()), "what a package depends on");
+    let licensed = debian.iter().filter(|package| package.metadata.license_expression.is_some()).count();
+    assert!(
+        licensed * 2 > debian.len(),
+        "{licensed} of {} say their licence as machines read it",
+        debian.len()
+    );
+    assert!(record.binaries.values().any(|binary| binary.linked.iter().any(|part| part.name == "curl")));
 
     let index: Value = serde_json::from_slice(&sandbox.read("dist/index.json")).unwrap();
     let entry = &index["artifacts"]["dashboard-image"];

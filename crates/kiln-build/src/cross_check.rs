@@ -6,7 +6,7 @@ use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{Environment, Events, blocking, lock, read_usable_workspace};
 use kiln_pack::{Limits, ZipReader};
 use kiln_plan::PinnedBase;
-use kiln_publish::{PublishError, resolve};
+use kiln_publish::{PublishError, claimed};
 use kiln_python::{InstalledFiles, InstallerComparison, InstallerFile, Rule, compare_installed};
 use kiln_record::{ArtifactKind, Digest, Ecosystem, Finding, InputRole, Platform, Record};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub struct CrossCheck {
 
 /// Installs the distributions of a build with the pip of its base, and holds the result against the artifact.
 ///
-/// `build` is a reference as [`resolve`] takes it, or a file that a record describes. The wheels are those of the store.
+/// `build` is a reference as [`claimed`] takes it, or a file that a record describes. The wheels are those of the store.
 ///
 /// # Errors
 /// If the build, its archive, its base or its wheels cannot be had, or pip fails.
@@ -43,7 +43,7 @@ pub async fn cross_check(
     engine: EngineSlot,
 ) -> Result<CrossCheck, BuildError> {
     let lock = lock(environment, events).await?;
-    let named = resolve(environment, build)?;
+    let named = claimed(environment, build)?;
     let error = |reason: String| PublishError::NotUsable { what: build.to_owned(), reason }.into();
     if let Some(lacks) = named.known.lacks() {
         return Err(error(format!("its wheels are not known, since it has no record: {lacks}")));

@@ -42,7 +42,7 @@ pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
 pub use held::Held;
 pub use named_build::{NamedBuild, NamedWorkspace, Operand};
-pub use operand::{operand, resolve};
+pub use operand::{claimed, operand, resolve};
 pub use platforms::{IndexResult, publish_index};
 pub use pull::{
     Contested, InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull,

@@ -10,9 +10,10 @@ pub(crate) use file::image;
 
 use crate::PublishError;
 use crate::named_build::{NamedBuild, Operand};
-use crate::reference::ledger_of;
+use crate::reference::{ledger_of, record_beside};
+use fs_err as fs;
 use kiln_invocation::Environment;
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, Record};
 use std::path::Path;
 
 /// Finds what a text names, other than in a registry ([`crate::is_registry_reference`]).
@@ -37,6 +38,23 @@ pub fn operand(environment: &Environment, text: &str) -> Result<Operand, Publish
         return folder::operand(path, text);
     }
     crate::reference::build_of_ledger(environment, text).map(|build| Operand::Build(Box::new(build)))
+}
+
+/// The build that a file is said to be by the record beside it, whether or not that describes these bytes; of all else the one that the
+/// text names. For who holds a file against what it should be.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn claimed(environment: &Environment, text: &str) -> Result<NamedBuild, PublishError> {
+    let beside = record_beside(Path::new(text));
+    if !Path::new(text).is_file() || !beside.is_file() {
+        return resolve(environment, text);
+    }
+    let record = Record::from_json(&fs::read(&beside)?).map_err(|error| PublishError::NotUsable {
+        what: beside.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(NamedBuild::recorded(record, text))
 }
 
 /// The one build that a text names: `artifact`, `artifact@n`, `artifact@latest`, `artifact@previous`, `artifact@baseline`, a record,
