@@ -82,6 +82,7 @@ fn fill(root: &Path, artifact: &ArtifactName, builds: u64) {
         let record = record(artifact, number);
         let bytes = record.to_json().expect("JSON");
         let entry = LedgerEntry {
+            published_in: None,
             format: FORMAT_VERSION,
             artifact: artifact.clone(),
             number,

@@ -77,20 +77,29 @@ pub(crate) struct Changed {
     locks: Vec<String>,
     /// Whether the inputs of both are known.
     known: bool,
+    /// Whether a Dockerfile made it: what it says, and the files that it is given, account for anything in it.
+    by_dockerfile: bool,
 }
 
 impl Changed {
     pub(crate) fn between(before: &Subject<'_>, after: &Subject<'_>) -> Self {
         let mut properties = attributes(before, after);
         if before.known != Known::Record || after.known != Known::Record {
-            return Self { inputs: Vec::new(), properties, locks: Vec::new(), known: false };
+            return Self {
+                inputs: Vec::new(),
+                properties,
+                locks: Vec::new(),
+                known: false,
+                by_dockerfile: false,
+            };
         }
         let (before, after) = (before.record, after.record);
         let locks =
             after.inputs.iter().filter(|i| i.role == InputRole::Lock).map(|i| i.name.clone()).collect();
         properties.extend(self::properties(before, after));
         properties.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { inputs: inputs(before, after), properties, locks, known: true }
+        let by_dockerfile = after.inputs.iter().any(|input| input.role == InputRole::Dockerfile);
+        Self { inputs: inputs(before, after), properties, locks, known: true, by_dockerfile }
     }
 
     /// Why a component of an ecosystem came, went or has another version.
@@ -165,7 +174,8 @@ impl Changed {
                 text: "cause not known: one of the two has no record".to_owned(),
             };
         }
-        kinds.iter().find_map(|kind| self.changed(*kind)).unwrap_or_else(|| ChangeCause {
+        let kinds = kinds.iter().chain(self.by_dockerfile.then_some(&CauseKind::Source));
+        kinds.copied().find_map(|kind| self.changed(kind)).unwrap_or_else(|| ChangeCause {
             kind: CauseKind::Unexplained,
             inputs: Vec::new(),
             text: "no input that could account for it has changed".to_owned(),
