@@ -243,8 +243,8 @@ fn an_index_is_pushed_and_read_back() {
         let list: Value = serde_json::from_slice(&list).unwrap();
         assert_eq!(
             list["manifests"].as_array().unwrap().len(),
-            3,
-            "SBOM, provenance and record of {platform}"
+            4,
+            "SBOM, provenance, record and entry of the ledger of {platform}"
         );
     }
     let layers: Vec<Digest> = ["web.amd64", "web.arm64"]
@@ -254,8 +254,8 @@ fn an_index_is_pushed_and_read_back() {
         .collect();
     let distinct: std::collections::BTreeSet<&Digest> = layers.iter().collect();
     assert!(distinct.len() < layers.len(), "the own files are one layer of both");
-    // Layers, two configs, three documents for each platform and one for the index, and the empty config.
-    assert_eq!(pushed[0]["blobs_sent"], distinct.len() + 2 + 7 + 1, "each blob is sent once: {pushed}");
+    // Layers, two configs, four documents for each platform and one for the index, and the empty config.
+    assert_eq!(pushed[0]["blobs_sent"], distinct.len() + 2 + 9 + 1, "each blob is sent once: {pushed}");
     assert_eq!(push()[0]["blobs_sent"], 0, "nothing is sent twice");
     needs_image_tools();
     let place = format!("docker://{to}/web:v1");
