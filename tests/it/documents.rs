@@ -1,7 +1,7 @@
 //! The documents of this repository's own artifacts, judged by others: official schemas, digests, another zip reader.
 
 use crate::harness::{Sandbox, published_repository};
-use kiln_record::{Digest, Ecosystem, Entry, InputRole, Mode, Record};
+use kiln_record::{Digest, Ecosystem, Entry, InputRole, Mode, Record, exit};
 use serde_json::Value;
 use std::io::{Cursor, Read as _};
 
@@ -108,6 +108,32 @@ fn what_a_real_wheel_says_to_have_inside_is_in_the_bill() {
     assert!(inside.iter().all(|purl| !purl.starts_with("pkg:pypi/pydantic-core")), "{inside:?}");
     let distinct: std::collections::BTreeSet<&&str> = inside.iter().collect();
     assert_eq!(distinct.len(), inside.len(), "each once");
+}
+
+#[test]
+fn bills_are_written_in_each_form_that_a_reader_takes() {
+    let sandbox = published_repository();
+    let kiln = sandbox.kiln();
+    let published = sandbox.read("dist/dashboard/dashboard.cdx.json");
+    for build in ["dashboard", "dist/dashboard/dashboard.zip", "dist/dashboard/record.json"] {
+        let told = kiln.run(["sbom", build]).ends_with(exit::SUCCESS);
+        assert!(told.stdout.as_bytes() == published, "{build}: the same as is published");
+    }
+    let components = |bom: &Value| bom["components"].as_array().unwrap().len();
+    let newest: Value = serde_json::from_slice(&published).unwrap();
+    for version in ["1.5", "1.7"] {
+        let told = kiln.run(["sbom", "dashboard", "--spec-version", version]).ends_with(exit::SUCCESS).json();
+        assert_eq!((told["specVersion"].as_str(), components(&told)), (Some(version), components(&newest)));
+    }
+    let spdx = kiln.run(["sbom", "dashboard", "--as", "spdx"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
+    assert_eq!(spdx["packages"].as_array().unwrap().len(), components(&newest) + 1);
+    kiln.run(["sbom", "dashboard", "--as", "spdx", "--spec-version", "1.5"])
+        .ends_with(exit::USAGE)
+        .says(&["a version of CycloneDX", "leave one of the two out"]);
+    kiln.run(["sbom", "dashboard", "--spec-version", "1.4"])
+        .ends_with(exit::USAGE)
+        .says(&["1.5, 1.6 or 1.7"]);
 }
 
 #[test]
