@@ -77,6 +77,12 @@ impl Versions {
                 // The build's part does not count in semver.
                 self.ordered(|other| Some(version.cmp_precedence(&padded(other)?)))
             }
+            // C libraries that bytes tell of: dotted numbers, of OpenSSL with a letter (1.0.2k).
+            FactKind::Embedded if purl.is_some_and(|purl| purl.starts_with("pkg:generic/")) => {
+                let own = numbers(version);
+                let ordered = own.and_then(|own| self.ordered(|other| Some(own.cmp(&numbers(other)?))));
+                ordered.or_else(|| self.equal(version))
+            }
             _ => self.equal(version),
         }
     }
@@ -112,6 +118,21 @@ impl Versions {
     }
 }
 
+/// A version of dotted numbers, each with at most one letter behind it; trailing zeros do not count. None for any other text.
+fn numbers(text: &str) -> Option<Vec<(u64, Option<char>)>> {
+    let mut numbers = Vec::new();
+    for part in text.split('.') {
+        let letter = part.chars().last().filter(char::is_ascii_lowercase);
+        let digits = letter.map_or(part, |letter| part.strip_suffix(letter).unwrap_or(part));
+        let is_number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+        numbers.push((is_number.then(|| digits.parse().ok()).flatten()?, letter));
+    }
+    while numbers.last() == Some(&(0, None)) {
+        numbers.pop();
+    }
+    Some(numbers)
+}
+
 /// A version of semver of which the last numbers may be missing.
 fn padded(text: &str) -> Option<semver::Version> {
     [text.to_owned(), format!("{text}.0"), format!("{text}.0.0")]
@@ -145,6 +166,18 @@ mod tests {
         let crates = Some("pkg:cargo/ring@0.17.8");
         assert_eq!(accept("<0.17.12", FactKind::Embedded, crates, "0.17.8"), Some(true));
         assert_eq!(accept("<0.17", FactKind::Embedded, crates, "0.17.8"), Some(false));
+        let linked = Some("pkg:generic/openssl@1.0.2k");
+        for (text, version, expected) in [
+            ("<8", "7.83.1", Some(true)),
+            ("<1.0.2l", "1.0.2k", Some(true)),
+            (">1.0.2", "1.0.2k", Some(true)),
+            ("==3.0", "3.0.0", Some(true)),
+            ("<3.0.14", "3.0.2", Some(true)),
+            ("<3", "nightly", None),
+            ("==nightly", "nightly", Some(true)),
+        ] {
+            assert_eq!(accept(text, FactKind::Embedded, linked, version), expected, "{text} {version}");
+        }
         // Whose order nobody here knows.
         assert_eq!(accept("<2", FactKind::Rpm, None, "1.0-1"), None);
         assert_eq!(accept("==1.0-1", FactKind::Rpm, None, "1.0-1"), Some(true));
