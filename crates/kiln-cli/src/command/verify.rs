@@ -105,7 +105,7 @@ fn judgement(file: &str, verdict: &FileVerdict) -> Judgement {
         None => Case::not_run("record", "no record describes the file"),
     }];
     cases.push(match verdict.ledger {
-        LedgerVerdict::NotChecked => Case::not_run("ledger", "it has no such build"),
+        LedgerVerdict::NotChecked => Case::not_run("ledger", "no ledger here has such a build"),
         _ => Case::ran("ledger"),
     });
     Judgement { name: file.to_owned(), declared_in: None, cases, remarks: remark.into_iter().collect() }
@@ -171,7 +171,7 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
             format!("  over build {number} of a platform, which has build {newest} by now\n")
         }
         LedgerVerdict::NotChecked if verdict.record.is_some() => {
-            "  not held against the ledger: it has no such build\n".to_owned()
+            "  not held against a ledger: none here has such a build\n".to_owned()
         }
         LedgerVerdict::NotChecked => String::new(),
     });
