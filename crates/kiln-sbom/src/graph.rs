@@ -290,14 +290,14 @@ impl<'a> Graph<'a> {
     }
 
     /// How much of what is inside a component is known.
-    fn aggregate(&self, id: &ComponentId) -> Aggregate {
+    fn aggregate(&self, id: &'a ComponentId) -> Aggregate {
         let component = self.by_id[id];
         if component.ecosystem == Ecosystem::Native || component.from_base {
             // What a package of the base is made of is not established.
             return Aggregate::Unknown;
         }
         let children = self.inside.get(id).into_iter().flatten().copied();
-        let mut binaries = std::iter::once(*self.by_id.get_key_value(id).map_or(&id, |(id, _)| id))
+        let mut binaries = std::iter::once(id)
             .chain(children)
             .flat_map(|id| self.files.get(id).into_iter().flatten())
             .filter_map(|file| self.record.binaries.get(&file.path))
