@@ -23,7 +23,8 @@ pub struct NeedChange {
 pub struct LinkedChange {
     /// Its name.
     pub name: String,
-    /// Its versions before, sorted; one that is not told is empty. None: it was not linked in, as far as the bytes tell.
+    /// Its versions before, sorted; one that the bytes do not tell is an empty text. Without any, it was not linked in, as far as they
+    /// tell.
     pub before: BTreeSet<String>,
     /// Its versions now.
     pub after: BTreeSet<String>,
