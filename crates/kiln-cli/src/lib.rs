@@ -95,7 +95,9 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Sbom(command) => command::sbom::run(&settings, command, printer),
         Command::Verify(command) => command::verify::run(&settings, command, printer),
         // They were run above.
-        Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => Ok(exit::SUCCESS),
+        Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => {
+            Err(Failure::unexpected("a command that needs no settings was to be run with some"))
+        }
         Command::Push(command) => command::push::run(&settings, command, printer),
         Command::Export(command) => command::export::run(&settings, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings, command, printer),
