@@ -72,35 +72,28 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer) -> Result<Exit, Failure> {
     has_format(arguments)?;
-    // These have a workspace of their own, or none.
-    let call = command::earlier::Call { global: &arguments.global, variables };
-    match &arguments.command {
-        Command::Find(command) => return command::find::run(&call, command, printer),
-        Command::Rebuild(command) => return command::rebuild::run(&call, command, printer),
-        Command::Restore(command) => return command::restore::run(&call, command, printer),
-        _ => {}
-    }
-    let needs = needs(&arguments.command);
-    let settings = Settings::new(&arguments.global, variables, needs)?;
-    match &arguments.command {
-        Command::Build(command) => command::build::run(&settings, command, printer),
-        Command::Lock(command) => command::lock::run(&settings, command, printer),
-        Command::Explain(command) => command::explain::run(&settings, command, printer),
-        Command::Pins => command::pins::run(&settings, printer),
-        Command::Approve(command) => command::approve::run(&settings, command, printer),
-        Command::Diff(command) => command::diff::run(&settings, command, printer),
-        Command::History(command) => command::history::run(&settings, command, printer),
-        Command::Show(command) => command::show::run(&settings, command, printer),
-        Command::Report(command) => command::report::run(&settings, command, printer),
-        Command::Sbom(command) => command::sbom::run(&settings, command, printer),
-        Command::Verify(command) => command::verify::run(&settings, command, printer),
-        // They were run above.
-        Command::Find(_) | Command::Rebuild(_) | Command::Restore(_) => {
-            Err(Failure::unexpected("a command that needs no settings was to be run with some"))
-        }
-        Command::Push(command) => command::push::run(&settings, command, printer),
-        Command::Export(command) => command::export::run(&settings, command, variables, printer),
-        Command::Pull(command) => command::pull::run(&settings, command, printer),
+    let (global, command) = (&arguments.global, &arguments.command);
+    let settings = || Settings::new(global, variables, needs(command));
+    // Some have a workspace of their own, or none.
+    let call = command::earlier::Call { global, variables };
+    match command {
+        Command::Build(command) => command::build::run(&settings()?, command, printer),
+        Command::Lock(command) => command::lock::run(&settings()?, command, printer),
+        Command::Explain(command) => command::explain::run(&settings()?, command, printer),
+        Command::Pins => command::pins::run(&settings()?, printer),
+        Command::Approve(command) => command::approve::run(&settings()?, command, printer),
+        Command::Diff(command) => command::diff::run(&settings()?, command, printer),
+        Command::History(command) => command::history::run(&settings()?, command, printer),
+        Command::Show(command) => command::show::run(&settings()?, command, printer),
+        Command::Report(command) => command::report::run(&settings()?, command, printer),
+        Command::Sbom(command) => command::sbom::run(&settings()?, command, printer),
+        Command::Verify(command) => command::verify::run(&settings()?, command, printer),
+        Command::Find(command) => command::find::run(&call, command, printer),
+        Command::Rebuild(command) => command::rebuild::run(&call, command, printer),
+        Command::Restore(command) => command::restore::run(&call, command, printer),
+        Command::Push(command) => command::push::run(&settings()?, command, printer),
+        Command::Export(command) => command::export::run(&settings()?, command, variables, printer),
+        Command::Pull(command) => command::pull::run(&settings()?, command, printer),
     }
 }
 

@@ -35,6 +35,15 @@ const SET_BY_ENGINES: [&str; 2] = ["PATH", "HOSTNAME"];
 const CPU_PERIOD: i64 = 100_000;
 /// 128 and the number of the signal that ends a program whose file passes the limit (`SIGXFSZ`, signal(7)).
 const TOO_LARGE_FILE: i64 = 128 + 25;
+/// 128 and the number of the signal that the kernel ends a program with when its memory is used up (`SIGKILL`).
+const KILLED: i64 = 128 + 9;
+/// How long after a killed program's end it is asked once more whether its memory was the reason.
+const OOM_LOOKS: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
 /// How long nobody looks at outputs that grow: at first, and at most. Looking costs as much as collecting them.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
@@ -259,7 +268,7 @@ impl Docker {
         if exit_code == TOO_LARGE_FILE && !job.outputs.is_empty() {
             return Err(too_large(&job.name, "a file of its outputs", limits));
         }
-        let oom_killed = exit_code != 0 && self.was_oom_killed(container, job).await?;
+        let oom_killed = exit_code != 0 && self.oom_killed(container, job, exit_code).await?;
         Ok(RunOutcome { exit_code, stdout: capture.stdout, stderr: capture.stderr, oom_killed })
     }
 
@@ -339,6 +348,28 @@ impl Docker {
         // `/.` makes entries relative to the folder instead of to its parent.
         let options = DownloadFromContainerOptionsBuilder::new().path(&format!("{path}/.")).build();
         Box::pin(self.shared.client.download_from_container(container.name(), Some(options)))
+    }
+
+    /// Whether the kernel ended the program for the memory it took. containerd tells the engine of that and of the end
+    /// in two events that no order is promised for, so a program that was killed is asked about again before it is
+    /// believed that memory was not the reason.
+    async fn oom_killed(
+        &self,
+        container: &Container,
+        job: &Job,
+        exit_code: i64,
+    ) -> Result<bool, EngineError> {
+        let mut oom_killed = self.was_oom_killed(container, job).await?;
+        if exit_code == KILLED {
+            for pause in OOM_LOOKS {
+                if oom_killed {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                oom_killed = self.was_oom_killed(container, job).await?;
+            }
+        }
+        Ok(oom_killed)
     }
 
     async fn was_oom_killed(&self, container: &Container, job: &Job) -> Result<bool, EngineError> {
