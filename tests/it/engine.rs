@@ -12,6 +12,9 @@ fn docker_passes_the_contract() {
     block_on(async {
         let engine = engine("contract").await;
         contract::a_supervised_run_starts_as_root(&engine, &image).await;
+        let folder = tempfile::tempdir().unwrap();
+        let reads = contract::a_folder_is_seen_like_a_tree(&engine, &image, folder.path()).await;
+        assert!(reads, "it is on this machine");
         contract::suite(engine, &image).await;
     });
 }
@@ -73,6 +76,9 @@ fn a_newer_docker_passes_the_contract() {
         block_on(async {
             let engine = engine_at(other.host(), "contract").await.unwrap();
             contract::a_supervised_run_starts_as_root(&engine, &image).await;
+            let folder = tempfile::tempdir().unwrap();
+            let reads = contract::a_folder_is_seen_like_a_tree(&engine, &image, folder.path()).await;
+            assert!(reads, "it has a namespace of its own, in which this folder is too");
             contract::suite(engine, &image).await;
         });
     }

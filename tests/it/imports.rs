@@ -159,7 +159,7 @@ fn code_that_acts_while_it_is_imported() {
         "deny[import-failed] configured: app importing it raises KeyError: 'TABLE_NAME'",
         "give the check a value for it with `env = { TABLE_NAME = \"…\" }` under `[check]` of the manifest",
         "deny[import-failed] connects: app importing it raises OSError: [Errno 101] Network is unreachable",
-        "deny[import-failed] writes: app importing it raises PermissionError: [Errno 13] Permission denied: '/var/task/state'",
+        "deny[import-failed] writes: app importing it raises OSError: [Errno 30] Read-only file system: '/var/task/state'",
         "→ in Lambda, code can write to `/tmp` alone: write there",
         "6 denied",
     ]);

@@ -81,7 +81,7 @@ pub async fn import(
         _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
     };
     let tree = |path: &'static str, trees| {
-        collections(bases.store(), path, trees, manifest.kind == ArtifactKind::Image, plan.epoch.seconds())
+        collections(bases, &place.image, path, trees, manifest.kind == ArtifactKind::Image)
     };
     let mut inputs = Vec::new();
     if manifest.kind == ArtifactKind::LambdaZip {

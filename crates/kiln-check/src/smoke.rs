@@ -92,8 +92,7 @@ pub async fn smoke(
     let bootstrap =
         (loaded.is_none() && runtime.python.is_none()).then(|| bootstrap(collection, layers)).transpose()?;
 
-    let tree =
-        |path: &'static str, trees| collections(bases.store(), path, trees, false, plan.epoch.seconds());
+    let tree = |path: &'static str, trees| collections(bases, &image, path, trees, false);
     let mut inputs = vec![own_files(bases.store(), &events).await?];
     if loaded.is_none() {
         inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);

@@ -237,6 +237,20 @@ impl Collection {
         }
     }
 
+    /// Writes the content of a path, unpacked. A large one is never in memory as a whole.
+    ///
+    /// # Errors
+    /// As [`Collection::read`], or if `to` takes no more.
+    pub fn write_to(&self, store: &Store, path: &TreePath, to: &mut dyn Write) -> Result<(), CollectError> {
+        match self.tree.get(path) {
+            Some(Entry::File { size, .. }) if *size > HELD_AT_ONCE => {
+                io::copy(&mut self.open(store, path)?, to)?;
+            }
+            _ => to.write_all(&self.read(store, path)?)?,
+        }
+        Ok(())
+    }
+
     /// The content of a path, unpacked while it is read.
     fn open<'a>(&'a self, store: &Store, path: &TreePath) -> Result<Box<dyn Read + 'a>, CollectError> {
         Ok(match self.content.get(path) {

@@ -16,6 +16,7 @@ use kiln_record::{Architecture, Digest, Platform};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -440,6 +441,11 @@ impl Backend for MemoryEngine {
 
     fn credentials<'a>(&'a self, _: &'a str) -> Answer<'a, Option<Credentials>> {
         future::ready(Ok(None)).boxed()
+    }
+
+    /// It is of this machine.
+    fn reads_folder<'a>(&'a self, folder: &'a Path, _: &'a str) -> Answer<'a, bool> {
+        future::ready(Ok(folder.is_dir())).boxed()
     }
 
     fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {

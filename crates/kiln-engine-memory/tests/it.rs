@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kiln_engine::contract::{File, Kept, image_archive, spec, suite, tar_of};
+use kiln_engine::contract::{File, Kept, a_folder_is_seen_like_a_tree, image_archive, spec, suite, tar_of};
 use kiln_engine::{Engine, GuestPath, InputTree, Line, RunSpec, Session, Stream};
 use kiln_engine_memory::{Guest, MemoryEngine};
 use std::io::Cursor;
@@ -31,7 +31,10 @@ async fn engine(memory: MemoryEngine, files: &[File<'_>]) -> Engine {
 async fn it_passes_the_contract() {
     let files: [File<'_>; 3] =
         [("bin/busybox", 0o755, b"stands for busybox"), ("etc/.keep", 0o644, b""), ("tmp/.keep", 0o644, b"")];
-    suite(engine(memory(), &files).await, IMAGE).await;
+    let engine = engine(memory(), &files).await;
+    let folder = tempfile::tempdir().unwrap();
+    assert!(a_folder_is_seen_like_a_tree(&engine, IMAGE, folder.path()).await);
+    suite(engine, IMAGE).await;
 }
 
 /// Stands for an interpreter: answers a question about itself, and compiles what it is given.

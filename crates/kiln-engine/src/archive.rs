@@ -2,11 +2,13 @@
 //! writer to a request body.
 
 use crate::run::User;
-use crate::{GuestPath, InputTree};
+use crate::{GuestPath, InputContent, InputTree};
 use bytes::Bytes;
+use fs_err as fs;
 use futures_util::stream::{self, Stream};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
@@ -48,14 +50,17 @@ pub fn write_inputs(
     for output in outputs {
         folder(&mut archive, Path::new(output.below_root()), user, time).map_err(lost)?;
     }
-    for InputTree { path, tar } in inputs {
+    for InputTree { path, content } in inputs {
         let root = if at_input { PathBuf::new() } else { PathBuf::from(path.below_root()) };
         let owner = if outputs.contains(&path) { user } else { ROOT };
         if !at_input {
             folder(&mut archive, &root, owner, time).map_err(lost)?;
         }
-        copy_tree(&mut archive, &root, tar, owner, time)
-            .map_err(|why| InputFault { path: Some(path), why: why.to_string() })?;
+        match content {
+            InputContent::Tar(tar) => copy_tree(&mut archive, &root, tar, owner, time),
+            InputContent::Folder(folder) => copy_folder(&mut archive, &root, &folder, owner, time),
+        }
+        .map_err(|why| InputFault { path: Some(path), why: why.to_string() })?;
     }
     archive.finish().map_err(lost)
 }
@@ -69,6 +74,44 @@ fn folder(archive: &mut Builder<impl Write>, path: &Path, owner: User, time: u64
     header.set_mtime(time);
     header.set_size(0);
     archive.append_data(&mut header, path, io::empty())
+}
+
+/// Copies a folder of this machine, in the order of its names.
+fn copy_folder(
+    archive: &mut Builder<impl Write>,
+    root: &Path,
+    from: &Path,
+    owner: User,
+    time: u64,
+) -> io::Result<()> {
+    let mut names =
+        fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    for name in names {
+        let (path, from) = (root.join(&name), from.join(&name));
+        let metadata = fs::symlink_metadata(&from)?;
+        let mut header = Header::new_gnu();
+        header.set_uid(owner.uid.into());
+        header.set_gid(owner.gid.into());
+        header.set_mtime(time);
+        header.set_size(0);
+        if metadata.is_dir() {
+            folder(archive, &path, owner, time)?;
+            copy_folder(archive, &path, &from, owner, time)?;
+        } else if metadata.is_symlink() {
+            header.set_entry_type(EntryType::Symlink);
+            header.set_mode(0o777);
+            archive.append_link(&mut header, &path, fs::read_link(&from)?)?;
+        } else if metadata.is_file() {
+            header.set_entry_type(EntryType::Regular);
+            header.set_mode(metadata.mode() & 0o755);
+            header.set_size(metadata.len());
+            archive.append_data(&mut header, &path, fs::File::open(&from)?)?;
+        } else {
+            return Err(io::Error::other(format!("{} is neither file, folder nor link", from.display())));
+        }
+    }
+    Ok(())
 }
 
 fn copy_tree(

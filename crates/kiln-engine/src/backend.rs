@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use kiln_record::Digest;
 use std::fmt;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a request ends with.
@@ -68,6 +69,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ) -> Answer<'a, (Digest, String)>;
     /// See [`Engine::credentials`](crate::Engine::credentials).
     fn credentials<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Credentials>>;
+    /// See [`Engine::reads_folder`](crate::Engine::reads_folder).
+    fn reads_folder<'a>(&'a self, folder: &'a Path, image: &'a str) -> Answer<'a, bool>;
     /// See [`Engine::run`](crate::Engine::run).
     fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome>;
     /// See [`Engine::watch`](crate::Engine::watch).

@@ -11,6 +11,7 @@ use kiln_record::Digest;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, Cursor, Read as _, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -207,6 +208,47 @@ pub async fn one_input_needs_nothing_else(engine: &Engine, image: &str) {
     spec.inputs = vec![tree("/var/task", &[("deep/er/file", 0o644, b"found")])];
     assert_eq!(run(engine, spec).await.stdout, b"found");
     none_left(engine).await;
+}
+
+/// A folder of this machine is the same tree whether it is sent or bound, and the program writes to neither. Says whether the
+/// engine reads it where it is. The folder is empty, and nobody else's.
+pub async fn a_folder_is_seen_like_a_tree(engine: &Engine, image: &str, folder: &Path) -> bool {
+    let no_time = || std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+    let tree = folder.join("tree");
+    std::fs::create_dir_all(tree.join("a")).expect("a folder");
+    std::fs::write(tree.join("a/b.txt"), b"hello").expect("a file");
+    std::os::unix::fs::symlink("a/b.txt", tree.join("link")).expect("a link");
+    for (path, mode) in [("a/b.txt", 0o644), ("a", 0o755), ("", 0o755)] {
+        let path = tree.join(path);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).expect("a mode");
+        std::fs::File::open(path).expect("it is there").set_times(no_time()).expect("a time");
+    }
+    let with = |words: &[&str]| {
+        let mut spec = spec(image, words);
+        spec.inputs = vec![InputTree::folder(GuestPath::new("/var/task").expect("a path"), &tree)];
+        spec
+    };
+    let mut answers = Vec::new();
+    let mut reads = false;
+    for _ in 0..2 {
+        let seen =
+            run(engine, with(&["stat", "-c", "%a %n", "/var/task/a", "/var/task/link", "/var/task/a/b.txt"]));
+        let seen = seen.await.stdout;
+        let read = run(engine, with(&["cat", "/var/task/link"])).await.stdout;
+        assert_ne!(run(engine, with(&["touch", "/var/task/a/new"])).await.exit_code, 0);
+        answers.push((text(&seen), text(&read)));
+        // The first time it was sent, as nobody had asked.
+        reads = engine.reads_folder(folder, image).await.expect("an answer");
+    }
+    let modes = "755 /var/task/a\n777 /var/task/link\n644 /var/task/a/b.txt\n";
+    let expected = (modes.to_owned(), "hello".to_owned());
+    assert_eq!(answers, [expected.clone(), expected]);
+    assert!(!tree.join("a/new").exists());
+    let left = std::fs::read_dir(folder).expect("a folder").count();
+    assert_eq!(left, 1, "whatever the question left there");
+    none_left(engine).await;
+    reads
 }
 
 /// An archive that lies is an error that names the input, and leaves nothing behind.

@@ -8,6 +8,7 @@ use crate::{
 };
 use kiln_record::Digest;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A container engine. Cloning is cheap, and clones are the same engine; all methods can be called side by side.
@@ -156,6 +157,16 @@ impl Engine {
     /// [`EngineError::Credentials`] if Docker's configuration or a credential helper fails.
     pub async fn credentials(&self, reference: &str) -> Result<Option<Credentials>, EngineError> {
         self.0.credentials(reference).await
+    }
+
+    /// Whether containers see a folder of this machine, and what is below it: something that nobody can know is written there
+    /// and read through a container of an image. Asked once for each folder; [`crate::InputContent::Folder`] trees below one that
+    /// was seen are bound from then on.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to, or the engine does not answer. That it refuses is an answer.
+    pub async fn reads_folder(&self, folder: &Path, image: &str) -> Result<bool, EngineError> {
+        self.0.reads_folder(folder, image).await
     }
 
     /// Runs one program to its end in a fresh container: no network but loopback, read-only root, no capability, no new

@@ -36,5 +36,5 @@ pub use health::{Health, HealthTest, Watched};
 pub use image::{ImageInfo, PullProgress};
 pub use info::EngineInfo;
 pub use lines::{Line, Stream};
-pub use run::{InputTree, Limits, OutputFolder, RunOutcome, RunSpec, Surroundings};
+pub use run::{InputContent, InputTree, Limits, OutputFolder, RunOutcome, RunSpec, Surroundings};
 pub use settings::{EngineSettings, Session};

@@ -5,6 +5,7 @@ use kiln_record::excerpt;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One program to run once, in a fresh container, without a network and on a read-only root.
@@ -65,17 +66,32 @@ impl Default for Surroundings {
 
 /// A tree for a container.
 pub struct InputTree {
-    /// Where it is unpacked. It hides what the image has there.
+    /// Where it is in the container. It hides what the image has there.
     pub path: GuestPath,
-    /// An uncompressed tar of files, folders and links relative to `path`. Owners and times in it are ignored; modes
+    /// What is there.
+    pub content: InputContent,
+}
+
+/// Where the content of a tree comes from.
+pub enum InputContent {
+    /// An uncompressed tar of files, folders and links relative to the place. Owners and times in it are ignored; modes
     /// lose write permission for group and others.
-    pub tar: Box<dyn Read + Send>,
+    Tar(Box<dyn Read + Send>),
+    /// A folder of this machine with files, folders and links that nobody writes to meanwhile, everything of the beginning of
+    /// 1970. It is bound, read-only, where the engine was seen to read it ([`crate::Engine::reads_folder`]) and inputs
+    /// have that time; else it is sent like a tar. Bound files belong to whom they belong to here.
+    Folder(PathBuf),
 }
 
 impl InputTree {
     /// A tree from any reader of tar bytes.
     pub fn new(path: GuestPath, tar: impl Read + Send + 'static) -> Self {
-        Self { path, tar: Box::new(tar) }
+        Self { path, content: InputContent::Tar(Box::new(tar)) }
+    }
+
+    /// A tree that is a folder of this machine.
+    pub fn folder(path: GuestPath, folder: impl Into<PathBuf>) -> Self {
+        Self { path, content: InputContent::Folder(folder.into()) }
     }
 }
 

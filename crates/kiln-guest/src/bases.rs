@@ -37,6 +37,7 @@ struct ReadyBases {
     interpreters: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Interpreter>>>>>,
     runnable: Mutex<BTreeMap<Digest, Arc<OnceCell<bool>>>>,
     contents: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<BaseImage>>>>>,
+    reads_store: OnceCell<bool>,
 }
 
 impl Bases {
@@ -115,6 +116,18 @@ impl Bases {
                 Ok(engine)
             })
             .await
+    }
+
+    /// Whether containers of the engine see what is unpacked in the store. Found out once, through a container of an image.
+    ///
+    /// # Errors
+    /// If the engine does not answer, or the store cannot be written to.
+    pub async fn engine_reads_store(&self, image: &str) -> Result<bool, GuestError> {
+        let read = self.ready.reads_store.get_or_try_init(|| async {
+            let folder = self.store().unpacked()?;
+            Ok::<_, GuestError>(self.engine().await?.reads_folder(&folder, image).await?)
+        });
+        Ok(*read.await?)
     }
 
     /// The base's image in the engine, by the id to run it with.

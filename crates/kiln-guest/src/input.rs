@@ -1,15 +1,15 @@
-//! What a program is given, as tars: the one writer of them.
+//! What a program is given: tars, of which this is the one writer, and folders of the store.
 
-use crate::{GuestError, guest};
+use crate::{Bases, GuestError, guest};
 use kiln_collect::Collection;
 use kiln_engine::InputTree;
 use kiln_invocation::{InvocationError, blocking};
 use kiln_pack::TarWriter;
-use kiln_record::{Entry, TreePath};
+use kiln_record::{Defect, Entry, Tree, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IntoInnerError, Seek as _, SeekFrom};
+use std::io::{BufReader, BufWriter, IntoInnerError, Seek as _, SeekFrom, Write};
 use std::sync::Arc;
 
 /// Tars are written and read in pieces of this many bytes.
@@ -58,34 +58,88 @@ pub async fn input_tree<E: From<GuestError> + From<InvocationError> + Send + 'st
 /// Collected trees at `path` as one, later ones over earlier ones, as Lambda unpacks layers. Of a tree that begins at the
 /// root of the file system only what is below `path` is given: `from_root` says that it does.
 ///
+/// They are for a container of an image of the engine. Where that reads this machine's disk they are unpacked in the store,
+/// once, and sent to nobody.
+///
 /// # Errors
-/// If a file cannot be read any more.
+/// If a file cannot be read any more, or the engine cannot be asked.
 pub async fn collections(
-    store: &Store,
+    bases: &Bases,
+    image: &str,
     path: &str,
     trees: Vec<Arc<Collection>>,
     from_root: bool,
-    time: u64,
 ) -> Result<InputTree, GuestError> {
     let folder = if from_root { path.trim_start_matches('/').to_owned() } else { String::new() };
-    let reading = store.clone();
-    input_tree(store, path, time, move |tar| {
-        let inside = |path: &TreePath| match folder.as_str() {
+    let merged = Merged::new(trees, &folder);
+    let store = bases.store().clone();
+    match merged.tree() {
+        Some(tree) if bases.engine_reads_store(image).await? => {
+            let place = guest(path)?;
+            let content = move |path: &TreePath, to: &mut dyn Write| merged.write(&store, path, to);
+            let store = bases.store().clone();
+            let folder = blocking(move || store.unpack(&tree, content)).await?;
+            Ok(InputTree::folder(place, folder))
+        }
+        _ => input_tree(bases.store(), path, 0, move |tar| merged.add_to(tar, &store)).await,
+    }
+}
+
+/// Trees over each other.
+struct Merged {
+    trees: Vec<Arc<Collection>>,
+    /// For each path the tree that it is of, and its path there.
+    places: BTreeMap<TreePath, (usize, TreePath)>,
+}
+
+impl Merged {
+    fn new(trees: Vec<Arc<Collection>>, folder: &str) -> Self {
+        let inside = |path: &TreePath| match folder {
             "" => Some(path.clone()),
             folder => TreePath::new(path.as_str().strip_prefix(folder)?.strip_prefix('/')?).ok(),
         };
-        let mut merged: BTreeMap<&TreePath, (&Entry, &Collection)> = BTreeMap::new();
-        for collection in &trees {
-            merged.extend(collection.tree.iter().map(|(path, entry)| (path, (entry, collection.as_ref()))));
+        let mut places = BTreeMap::new();
+        for (number, collection) in trees.iter().enumerate() {
+            for (path, _) in collection.tree.iter() {
+                if let Some(place) = inside(path) {
+                    places.insert(place, (number, path.clone()));
+                }
+            }
         }
-        for (path, (entry, collection)) in merged {
-            let Some(place) = inside(path) else { continue };
+        Self { trees, places }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&TreePath, &Collection, &TreePath, &Entry)> {
+        self.places.iter().filter_map(|(place, (number, path))| {
+            let collection = self.trees.get(*number)?.as_ref();
+            Some((place, collection, path, collection.tree.get(path)?))
+        })
+    }
+
+    /// All as one; none if a file of one tree is a folder of another, which no folder can have.
+    fn tree(&self) -> Option<Tree> {
+        let mut tree = Tree::new();
+        for (place, _, _, entry) in self.entries() {
+            tree.insert(place.clone(), entry.clone()).ok()?;
+        }
+        tree.check_folders().is_ok().then_some(tree)
+    }
+
+    /// Writes the file at a path.
+    fn write(&self, store: &Store, place: &TreePath, to: &mut dyn Write) -> Result<(), GuestError> {
+        let of = self.places.get(place).and_then(|(number, path)| Some((self.trees.get(*number)?, path)));
+        let (collection, path) =
+            of.ok_or_else(|| Defect::new(format!("`{place}` is in no tree that is unpacked")))?;
+        Ok(collection.write_to(store, path, to)?)
+    }
+
+    fn add_to(&self, tar: &mut InputTar<'_>, store: &Store) -> Result<(), GuestError> {
+        for (place, collection, path, entry) in self.entries() {
             match entry {
-                Entry::File { .. } => collection.add_to(tar, &reading, path, &place)?,
-                Entry::Symlink { target } => tar.add_symlink(&place, target)?,
+                Entry::File { .. } => collection.add_to(tar, store, path, place)?,
+                Entry::Symlink { target } => tar.add_symlink(place, target)?,
             }
         }
         Ok(())
-    })
-    .await
+    }
 }

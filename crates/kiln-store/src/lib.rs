@@ -23,6 +23,7 @@ mod spool;
 mod stat_cache;
 mod store;
 mod survey;
+mod unpacked;
 mod verified;
 mod workspace_lock;
 

@@ -30,7 +30,7 @@ const OF_BLOBS: [&str; 6] =
 /// from many threads and processes at once.
 ///
 /// Layout: `format`, `blobs/sha256/<2 digits>/<62 digits>`, `cache/<kind>/<2 digits>/<62 digits>`, `cache/verified`,
-/// `temp/`. A store that is made here can be looked into by its owner only: what a private index served is in it.
+/// `unpacked/` ([`Store::unpack`]), `temp/`. A store that is made here can be looked into by its owner only: what a private index served is in it.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -271,11 +271,13 @@ impl Store {
     }
 
     /// Removes unfinished files that killed runs left, and returns how many runs there were. Living runs are spared.
+    /// Unpacked trees that were not used for two weeks go, too.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn sweep(&self) -> Result<usize> {
         crate::sweep_unfinished(&self.inner.root.join("cache"))?;
+        self.sweep_unpacked()?;
         Ok(run_folder::sweep(&self.inner.root.join("temp"))?)
     }
 

@@ -9,6 +9,7 @@ use crate::{
 use futures_util::future::BoxFuture;
 use kiln_record::Digest;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 impl Backend for Docker {
@@ -79,6 +80,10 @@ impl Backend for Docker {
 
     fn credentials<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Credentials>> {
         Box::pin(self.credentials(reference))
+    }
+
+    fn reads_folder<'a>(&'a self, folder: &'a Path, image: &'a str) -> Answer<'a, bool> {
+        Box::pin(self.reads_folder(folder, image))
     }
 
     fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {

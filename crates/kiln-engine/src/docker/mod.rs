@@ -4,6 +4,7 @@
 
 mod account;
 mod backend;
+mod bound;
 mod build;
 mod build_limits;
 mod connect;
@@ -52,6 +53,8 @@ struct Shared {
     config_dir: Option<PathBuf>,
     /// Whether BuildKit is asked for, or refused.
     buildkit: Option<bool>,
+    /// The folders of this machine that containers see.
+    seen: bound::Seen,
 }
 
 impl Docker {

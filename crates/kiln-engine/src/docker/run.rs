@@ -5,8 +5,10 @@
 //! owner, so an output could never belong to the program's user; and each upload mounts the container anew, which takes
 //! longer than the upload itself. Both are solved by a second container, the loader, which is never started: its root
 //! is writable, so one archive for `/` brings every input and sets the owner of every output, while the engine already
-//! creates the real container on the loader's volumes. A run with a single input and no output needs no loader.
+//! creates the real container on the loader's volumes. A run with a single input and no output needs no loader, and inputs
+//! that the engine reads where they are ([`super::bound`]) need none of this.
 
+use super::bound::{Bound, bind};
 use super::container::Container;
 use super::{Docker, status};
 use crate::archive::{stream_of_writer, write_inputs};
@@ -58,6 +60,8 @@ pub(super) struct Job {
     user: User,
     supervised: bool,
     outputs: Vec<GuestPath>,
+    /// Inputs that are not sent.
+    bound: Vec<Bound>,
     scratch: Vec<GuestPath>,
     shared_memory: bool,
     pub(super) limits: Limits,
@@ -107,6 +111,8 @@ impl Docker {
             surroundings,
             ..
         } = spec;
+        let folders: Vec<GuestPath> = outputs.iter().map(|output| output.path.clone()).collect();
+        let (bound, inputs) = self.bound(inputs, &folders, &surroundings);
         let job = Job {
             name,
             image_id,
@@ -116,7 +122,8 @@ impl Docker {
             working_dir,
             user,
             supervised,
-            outputs: outputs.iter().map(|output| output.path.clone()).collect(),
+            outputs: folders,
+            bound,
             scratch,
             shared_memory,
             limits,
@@ -439,7 +446,7 @@ impl Job {
             // Without `KILL`, `SYS_PTRACE` and `DAC_OVERRIDE` its root is nobody to other users; with these two it becomes one.
             cap_add: self.supervised.then(|| ["SETGID", "SETUID"].map(str::to_owned).to_vec()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
-            mounts: Some(mounts(volumes)),
+            mounts: Some(mounts(volumes).into_iter().chain(self.bound.iter().map(bind)).collect()),
             volumes_from: loader.map(|name| vec![name.to_owned()]),
             tmpfs: Some(self.scratch.iter().map(|path| (path.to_string(), self.scratch_options())).collect()),
             // What else is shared between processes is so in a namespace of the container's own in either case.

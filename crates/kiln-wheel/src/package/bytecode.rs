@@ -232,9 +232,9 @@ async fn run(
     let label = format!("{} bytecode", plan.manifest.name);
     let from_root = plan.manifest.kind == ArtifactKind::Image;
     let tree = vec![Arc::clone(collection)];
-    let input =
-        collections(bases.store(), &place_of_tree(plan), tree, from_root, plan.epoch.seconds()).await?;
-    let program = Program::new(label, bases.image(&plan.base).await?, argv.map(str::to_owned).to_vec())
+    let image = bases.image(&plan.base).await?;
+    let input = collections(bases, &image, &place_of_tree(plan), tree, from_root).await?;
+    let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
         .environment(env)
         .inputs([input])
         .outputs(bases.store(), [guest(OUT)?])?

@@ -402,14 +402,12 @@ impl<'a> Builder<'a> {
         let label = format!("{} build of {}", self.plan.manifest.name, job.chosen.file.file_name);
         let image = bases.image(&job.build.base).await?;
         let store = bases.store();
+        let requirements = collections(bases, &image, REQUIREMENTS, vec![collection], false).await?;
         let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
             .environment(env)
             .user(format!("{}:{}", BUILDER.0, BUILDER.1))
             .supervised()
-            .inputs([
-                source.input(store, SOURCE, epoch).await?,
-                collections(store, REQUIREMENTS, vec![collection], false, epoch).await?,
-            ])
+            .inputs([source.input(store, SOURCE, epoch).await?, requirements])
             .outputs(store, [guest(OUT)?])?
             .scratch(vec![guest("/tmp")?, guest(WORK)?])
             .memory(MEMORY)
