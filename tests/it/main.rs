@@ -66,6 +66,7 @@ mod restore;
 mod runtime_client;
 mod schemas;
 mod sdists;
+mod shards;
 mod smoke;
 mod source_folders;
 mod source_link;

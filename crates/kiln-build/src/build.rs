@@ -3,7 +3,7 @@
 use crate::prepare::{Prepared, choose, prepare, read_files};
 use crate::source_link::{FilesRead, SourceLinks};
 use crate::stage::{Collected, Done, Planned, Published, Standing};
-use crate::{BuildError, Expectation, Judged};
+use crate::{BuildError, Expectation, Judged, Shard};
 use futures_util::FutureExt as _;
 use kiln_collect::{Denied, ReadyLayer, has_ended};
 use kiln_guest::{Bases, EngineSlot, GuestError};
@@ -29,6 +29,8 @@ use tokio::task::JoinSet;
 pub struct BuildRequest {
     /// The artifacts; all of the workspace if absent. Layers they use come with them.
     pub artifacts: Option<Vec<ArtifactName>>,
+    /// The part of the workspace that is built, where all of it was asked for; everything if absent.
+    pub shard: Option<Shard>,
     /// Whether to build what has not changed, too.
     pub force: bool,
     /// What artifacts must come to; of one that comes to something else, nothing is published.
@@ -100,7 +102,9 @@ pub async fn build(
     // The lock comes first: what another kiln is still pinning must not be read half-way.
     let lock = lock(environment, events).await?;
     let workspace = Arc::new(read_usable_workspace(&environment.root)?);
-    let chosen = choose(&workspace, request.artifacts.as_deref())?;
+    let of_shard = request.shard.map(|shard| shard.names(&workspace));
+    let names = of_shard.as_deref().or(request.artifacts.as_deref());
+    let chosen = choose(&workspace, names)?;
     let bases = Bases::open(environment, events, Arc::clone(&engine), lock)?;
     let _stop = bases.run().stop_on_drop();
     settle_published(environment, &workspace)?;
@@ -118,7 +122,7 @@ pub async fn build(
         links: Arc::new(SourceLinks::new(&environment.root)),
         progress: Arc::new(chosen.iter().map(|name| (name.clone(), Progress::default())).collect()),
     };
-    let sets = chosen_sets(&workspace, request.artifacts.as_deref());
+    let sets = chosen_sets(&workspace, names);
     events.send(Event::Started { artifacts: chosen.len() + sets.len() });
 
     let mut tasks = JoinSet::new();

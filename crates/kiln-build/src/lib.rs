@@ -10,6 +10,7 @@ mod image;
 mod prepare;
 mod recording;
 mod rules;
+mod shard;
 mod source_link;
 mod stage;
 
@@ -22,3 +23,4 @@ pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
 pub use rules::rules;
+pub use shard::{Shard, ShardError};

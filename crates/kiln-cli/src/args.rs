@@ -5,6 +5,7 @@ pub(crate) mod earlier;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use earlier::{Find, Rebuild, Restore};
 use kiln_audit::FailOn;
+use kiln_build::Shard;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use kiln_sbom::SpecVersion;
 use std::path::PathBuf;
@@ -112,6 +113,8 @@ pub(crate) enum Command {
     Rebuild(Rebuild),
     /// Gives the files of an earlier build back
     Restore(Restore),
+    /// Makes one of what several machines built: dist/, its index, and the ledger
+    Gather(Gather),
     /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
     Push(Push),
     /// Brings an artifact, an image or an index, and what is attached to it, from a registry
@@ -141,6 +144,7 @@ impl Command {
             Self::Rebuild(_) => ("rebuild", &[Human, Json, Markdown]),
             Self::Restore(_) => ("restore", &[Human, Json]),
             Self::Approve(_) => ("approve", &[Human, Json]),
+            Self::Gather(_) => ("gather", &[Human, Json]),
             Self::Sbom(_) => ("sbom", &[Human, Json]),
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Push(_) => ("push", &[Human, Json]),
@@ -235,6 +239,10 @@ pub(crate) struct Build {
     /// Builds every artifact of the workspace
     #[arg(long)]
     pub(crate) all: bool,
+    /// Builds the third of eight parts of the workspace, as 3/8 says; the name of an artifact decides which part it is in, so
+    /// that machines need not ask each other. kiln gather makes one of all parts
+    #[arg(long, requires = "all", value_name = "NUMBER/OF")]
+    pub(crate) shard: Option<Shard>,
     /// How many artifacts are built side by side [default: the processor cores]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
@@ -328,6 +336,16 @@ pub(crate) struct Approve {
     /// Why its size and content are accepted
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gather {
+    /// What each shard built: a copy of this workspace after its build, or the dist of one
+    #[arg(required = true)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Lets artifacts be missing that come later
+    #[arg(long)]
+    pub(crate) partial: bool,
 }
 
 #[derive(Debug, Args)]

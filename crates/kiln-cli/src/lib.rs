@@ -91,6 +91,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Find(command) => command::find::run(&call, command, printer),
         Command::Rebuild(command) => command::rebuild::run(&call, command, printer),
         Command::Restore(command) => command::restore::run(&call, command, printer),
+        Command::Gather(command) => command::gather::run(&settings()?, command, printer),
         Command::Push(command) => command::push::run(&settings()?, command, printer),
         Command::Export(command) => command::export::run(&settings()?, command, variables, printer),
         Command::Pull(command) => command::pull::run(&settings()?, command, printer),
@@ -104,7 +105,9 @@ fn needs(command: &Command) -> Needs {
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
-        Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
+        Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) | Command::Gather(_) => {
+            Needs::Workspace
+        }
         Command::Diff(_)
         | Command::Find(_)
         | Command::History(_)

@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins,
-    pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
+    build, cross_check, explain_build, explain_document, export, find, gather, history, lock, lock_artifact,
+    pins, pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -66,7 +66,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 25] {
+fn printed() -> [Named; 26] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -94,6 +94,7 @@ fn printed() -> [Named; 25] {
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
         json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
         json("output/cross-check", "kiln verify --cross-check", of::<cross_check::Document<'_>>()),
+        json("output/gather", "kiln gather", of::<gather::Document<'_>>()),
         json("output/push", "kiln push", of::<Vec<push::Row<'_>>>()),
         json("output/pull", "kiln pull", of::<pull::Document<'_>>()),
         titled("output/export-terraform", "kiln export terraform", of::<export::TerraformDocument<'_>>()),

@@ -56,6 +56,12 @@ pub enum PublishError {
         /// Its digest.
         found: Digest,
     },
+    /// What several machines built does not come to one.
+    #[error("what is to be gathered does not fit, and nothing was changed:\n  {}", problems.join("\n  "))]
+    Gathering {
+        /// What is wrong, with folders.
+        problems: Vec<String>,
+    },
     /// A tag of a registry names something else.
     #[error("{reference} names {there} already, not {ours}")]
     TagTaken {
@@ -155,6 +161,8 @@ impl RunError for PublishError {
                     .hint("what else is not as it was built: kiln verify")
                     .hint(format!("build it again: kiln build {artifact}"))
             }
+            Self::Gathering { .. } => Advice::exit(exit::NOT_REPRODUCIBLE)
+                .hint("build what does not fit again where it was built, and gather once more"),
             Self::TagTaken { .. } => Advice::exit(exit::INPUT_INVALID)
                 .hint("nothing was sent: whoever uses the tag would get something else")
                 .hint("push under another tag with --tag, or move this one with --move-tag"),
@@ -201,6 +209,7 @@ mod tests {
                 exit::INPUT_INVALID,
                 0,
             ),
+            (PublishError::Gathering { problems: vec!["x".to_owned()] }, exit::NOT_REPRODUCIBLE, 1),
             (
                 PublishError::NotAsRecorded { artifact: "app".parse().unwrap(), path: "x".to_owned() },
                 exit::NOT_REPRODUCIBLE,

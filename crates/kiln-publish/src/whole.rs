@@ -282,8 +282,26 @@ fn histories(
     Ok(rows)
 }
 
+/// The folder of an artifact, looked at by itself.
+pub(crate) fn verify_folder(ledger: &Ledger, path: &Path, artifact: &ArtifactName) -> Row {
+    row(path, folder(ledger, path, artifact))
+}
+
+/// The folder of an image for several platforms, looked at with theirs.
+pub(crate) fn verify_platforms(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Row {
+    row(&dist.join(artifact.as_str()), platforms(ledger, dist, artifact))
+}
+
+fn row(path: &Path, looked: Result<Looked, PublishError>) -> Row {
+    let (state, lines) = match looked {
+        Ok((state, lines, _)) => (state, lines),
+        Err(error) => (State::Differs, vec![error.to_string()]),
+    };
+    Row { subject: path.display().to_string(), state, lines }
+}
+
 /// The names in a folder, sorted; none if it is not there.
-fn names_in(folder: &Path) -> Result<Vec<String>, PublishError> {
+pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, PublishError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }

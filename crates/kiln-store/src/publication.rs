@@ -195,6 +195,12 @@ impl Publication {
 pub struct Sealed(Publication);
 
 impl Sealed {
+    /// Where its files are until it is placed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.staging
+    }
+
     /// Replaces the published folder. A reader sees the old folder or the new one; after a crash one of the two is there.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     }
     let request = BuildRequest {
         artifacts: (!command.all).then(|| command.artifacts.clone()),
+        shard: command.shard,
         force: command.force,
         expected: expected(command)?,
     };

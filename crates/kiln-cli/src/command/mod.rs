@@ -10,6 +10,7 @@ pub(crate) mod explain_build;
 pub(crate) mod explain_document;
 pub(crate) mod export;
 pub(crate) mod find;
+pub(crate) mod gather;
 pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod lock_artifact;
