@@ -29,14 +29,18 @@ fn workspace() -> Sandbox {
 fn parts_that_are_gathered_are_what_one_machine_builds() {
     let whole = workspace();
     whole.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
-    let parts: Vec<Sandbox> = ["1/2", "2/2"].iter().map(|shard| {
-        let part = whole.copy();
-        std::fs::remove_dir_all(part.path("dist")).unwrap();
-        std::fs::remove_dir_all(part.path(".kiln")).unwrap();
-        part.kiln().run(["build", "--all", "--shard", shard]).ends_with(exit::SUCCESS);
-        part
-    }).collect();
-    let built = |part: &Sandbox| FUNCTIONS.map(|name| part.path(&format!("dist/{name}/record.json")).is_file());
+    let parts: Vec<Sandbox> = ["1/2", "2/2"]
+        .iter()
+        .map(|shard| {
+            let part = whole.copy();
+            std::fs::remove_dir_all(part.path("dist")).unwrap();
+            std::fs::remove_dir_all(part.path(".kiln")).unwrap();
+            part.kiln().run(["build", "--all", "--shard", shard]).ends_with(exit::SUCCESS);
+            part
+        })
+        .collect();
+    let built =
+        |part: &Sandbox| FUNCTIONS.map(|name| part.path(&format!("dist/{name}/record.json")).is_file());
     assert_eq!(built(&parts[0]), [false, false, true, true]);
     assert_eq!(built(&parts[1]), [true, true, false, false]);
 
@@ -44,10 +48,17 @@ fn parts_that_are_gathered_are_what_one_machine_builds() {
     let folders: Vec<String> = parts.iter().map(|part| part.root().display().to_string()).collect();
     // One part is not the whole.
     let partial = gathered.kiln().run(["gather", &folders[0]]).ends_with(exit::INPUT_INVALID);
-    partial.prints(&["published orders", "missing   app", "missing   mail"]);
-    partial.says(&["2 of the workspace were built by none of these"]);
+    partial
+        .prints(&["published orders", "missing   app", "missing   mail"])
+        .says(&["2 of the workspace were built by none of these"]);
     let all = gathered.kiln().run(["gather", &folders[0], &folders[1]]).ends_with(exit::SUCCESS);
-    all.prints(&["published app", "published mail", "unchanged orders", "unchanged report", "unchanged shared"]);
+    all.prints(&[
+        "published app",
+        "published mail",
+        "unchanged orders",
+        "unchanged report",
+        "unchanged shared",
+    ]);
     assert_eq!(gathered.dist(), whole.dist());
     gathered.kiln().run(["verify"]).ends_with(exit::SUCCESS).says(&["nothing is wrong"]);
     // What was gathered is known as built: its commit came along, and nothing is built again.
@@ -77,8 +88,12 @@ fn parts_that_are_gathered_are_what_one_machine_builds() {
 #[test]
 fn what_is_no_shard_or_no_part_is_refused() {
     let sandbox = workspace();
-    sandbox.kiln().run(["build", "--all", "--shard", "3/2"]).ends_with(exit::USAGE).says(&["a shard is NUMBER/OF"]);
-    sandbox.kiln().run(["build", "app", "--shard", "1/2"]).ends_with(exit::USAGE).says(&["--all"]);
+    sandbox
+        .kiln()
+        .run(["build", "--all", "--shard", "3/2"])
+        .ends_with(exit::USAGE)
+        .says(&["a shard is NUMBER/OF"]);
+    sandbox.kiln().run(["build", "app", "--shard", "1/2"]).ends_with(exit::USAGE).says(&["--shard"]);
     let foreign = Sandbox::new();
     foreign.function("elsewhere", "3.13", CODE, "");
     foreign.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);

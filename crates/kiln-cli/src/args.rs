@@ -241,7 +241,7 @@ pub(crate) struct Build {
     pub(crate) all: bool,
     /// Builds the third of eight parts of the workspace, as 3/8 says; the name of an artifact decides which part it is in, so
     /// that machines need not ask each other. kiln gather makes one of all parts
-    #[arg(long, requires = "all", value_name = "NUMBER/OF")]
+    #[arg(long, requires = "all", conflicts_with = "artifacts", value_name = "NUMBER/OF")]
     pub(crate) shard: Option<Shard>,
     /// How many artifacts are built side by side [default: the processor cores]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

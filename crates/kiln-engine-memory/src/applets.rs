@@ -54,7 +54,10 @@ pub(crate) fn run(guest: &mut Guest) -> i64 {
             Ok(()) => 0,
             Err(why) => complain(guest, "cp", to, &why),
         },
-        ("stat", ["-c", "%a %u %g %n", paths @ ..]) => each(guest, paths, stat),
+        ("stat", ["-c", "%a %u %g %n", paths @ ..]) => {
+            each(guest, paths, |guest, path| stat(guest, path, true))
+        }
+        ("stat", ["-c", "%a %n", paths @ ..]) => each(guest, paths, |guest, path| stat(guest, path, false)),
         ("dd", arguments) => dd(guest, arguments),
         (applet, _) => complain(guest, applet, "", "applet not found"),
     }
@@ -86,10 +89,11 @@ fn seq(guest: &mut Guest, last: &str) -> i64 {
     0
 }
 
-fn stat(guest: &mut Guest, path: &str) -> i64 {
+fn stat(guest: &mut Guest, path: &str, with_owner: bool) -> i64 {
     match guest.files.find(path, guest.working_dir()) {
         Ok((_, node)) => {
-            let line = format!("{:o} {} {} {path}", node.mode, node.uid, node.gid);
+            let owner = if with_owner { format!("{} {} ", node.uid, node.gid) } else { String::new() };
+            let line = format!("{:o} {owner}{path}", node.mode);
             say(guest, &line)
         }
         Err(fault) => complain(guest, "stat", path, &fault.to_string()),
