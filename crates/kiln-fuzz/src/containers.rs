@@ -9,8 +9,8 @@ use kiln_record::Digest;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom};
 
-/// More than any text that a difference is told in has, in characters: quotes are cut at 200, and a place names one.
-const TOLD: usize = 512;
+/// More than any text that a difference is told in has, in characters: quotes are cut at 200, each of which may be written in ten.
+const TOLD: usize = 2_200;
 
 /// Two parts of one input: its first two bytes say how many of those that follow are the first one's.
 fn halves(data: &[u8]) -> Option<(&[u8], &[u8])> {
