@@ -4,7 +4,8 @@
 //! Not here, because a build cannot follow them and still be told: what says to correct code, to build or publish a file again,
 //! to use another release, machine, base or mirror, or to wait; `smoke`, `health` and Dockerfiles, whose words follow from what
 //! ran; and errors that end a run at a line of a file, which are gone with the line. Those of Python's pure parts are rows of
-//! their own tests: `kiln-python/guest/imports/surroundings.rs`, `kiln-plan/base/known.rs`, `kiln-audit/binary.rs`.
+//! their own tests: `kiln-python/guest/imports/surroundings.rs`, `kiln-plan/base/known.rs`, `kiln-audit/binary.rs`. Every place that
+//! advises something is in the list of `hint_places.rs`.
 
 use crate::harness::{LocalIndex, Sandbox, WheelFile, poetry_lock, wheel};
 
@@ -142,6 +143,11 @@ const ROWS: &[Row] = &[
         ..PLAIN
     },
 ];
+
+/// The names of the rows, for the list of what advises.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
+}
 
 const PROJECT: &str = "[tool.poetry]\nname = \"app\"\npackage-mode = false\n\n[tool.poetry.dependencies]\npython = \
                        \">=3.11\"\n\n[tool.poetry.group.dev.dependencies]\npad = \"^1\"\n";

@@ -34,6 +34,7 @@ mod forgeries;
 mod generated;
 mod handler_names;
 mod harness;
+mod hint_places;
 mod hints;
 mod imports;
 mod incidents;

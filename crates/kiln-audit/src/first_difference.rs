@@ -105,7 +105,8 @@ fn json(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
     let shown =
         |value: Option<&Value>| value.map_or("nothing".to_owned(), |value| excerpt(&value.to_string()));
     let (place, a, b) = json_place(&a, &b, String::new(), 0)?;
-    Some(FirstDifference::at(if place.is_empty() { "/".to_owned() } else { place }, shown(a), shown(b)))
+    let place = if place.is_empty() { "/".to_owned() } else { excerpt(&place) };
+    Some(FirstDifference::at(place, shown(a), shown(b)))
 }
 
 type Place<'a> = (String, Option<&'a Value>, Option<&'a Value>);

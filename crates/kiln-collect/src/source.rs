@@ -6,10 +6,10 @@ mod rules;
 
 use crate::CollectError;
 use fs_err as fs;
-use git_index::{Tracked, WorkTree};
+use git_index::WorkTree;
 use gitignore::GitIgnores;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use kiln_plan::{InvalidFiles, Problem, SourceSection};
+use kiln_plan::{InvalidFiles, Problem, SourceSection, Tracked};
 use kiln_record::{Defect, Entry, Mode, Tree, TreePath};
 use kiln_store::StatCache;
 use rules::{Candidate, SourceRules, names_it};

@@ -4,7 +4,8 @@ use crate::invariant::holds;
 use crate::sections::{sections, text_of};
 use kiln_image::{
     ArtifactManifest, BaseConfig, Change, ContentsReader, FileSystem, Image, NodeContent, Reference,
-    manifest_blobs, read_image_index, read_referrers, with_referrers, write_changes,
+    image_config, index_layout_documents, manifest_blobs, read_image_index, read_referrers, with_referrers,
+    write_changes,
 };
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_record::{
@@ -38,7 +39,8 @@ pub fn oci_document(data: &[u8]) {
         assert_eq!(holds(again.to_json(), "a manifest is written"), json);
         holds(manifest_blobs(&json), "what was written is a manifest");
     }
-    let _ = (manifest_blobs(data), read_image_index(data), BaseConfig::read(data));
+    let _ = (manifest_blobs(data), image_config(data), read_image_index(data), BaseConfig::read(data));
+    let _ = (BaseConfig::stated_platform(data), index_layout_documents(data, "demo:1"));
     let Ok(referrers) = read_referrers(data) else { return };
     if let Ok(Some(index)) = with_referrers(Some(data), &referrers) {
         let again = holds(read_referrers(&index), "what was written is read");

@@ -8,7 +8,9 @@
 //! Inputs of more than one file are text, in sections (see `sections`), so that a person can read and write them.
 
 mod archives;
+mod containers;
 mod debian;
+mod descriptions;
 mod images;
 mod invariant;
 mod locks;
@@ -17,16 +19,20 @@ mod python;
 mod records;
 mod sections;
 mod servers;
+mod state;
 mod wheels;
 
 pub use archives::{elf, tar, zip};
+pub use containers::{container_fields, file_difference, laid_out};
 pub use debian::{deb, debian_index, debian_version, openpgp};
+pub use descriptions::{dpkg_files, file_text, find_query, license, linkage, listed, rpm_database};
 pub use images::{image_layers, names, oci_document};
 pub use locks::{lock_files, pipfile_lock, poetry_lock, pylock, pyproject, requirements, uv_lock};
 pub use plans::{dockerfile, dockerignore, workspace};
 pub use python::{constraint, guest_report, marker};
-pub use records::{ledger, record, sbom};
+pub use records::{record, sbom};
 pub use servers::{host_settings, index_page};
+pub use state::{approvals, git_index, heads, ledger};
 pub use wheels::wheel;
 
 macro_rules! targets {
@@ -37,18 +43,30 @@ macro_rules! targets {
 }
 
 targets! {
+    approvals,
     constraint,
+    container_fields,
     deb,
     debian_index,
     debian_version,
     dockerfile,
     dockerignore,
+    dpkg_files,
     elf,
+    file_difference,
+    file_text,
+    find_query,
+    git_index,
     guest_report,
+    heads,
     host_settings,
     image_layers,
     index_page,
+    laid_out,
     ledger,
+    license,
+    linkage,
+    listed,
     lock_files,
     marker,
     names,
@@ -60,6 +78,7 @@ targets! {
     pyproject,
     record,
     requirements,
+    rpm_database,
     sbom,
     tar,
     uv_lock,

@@ -1,12 +1,9 @@
-//! Records, the ledger, and bills of materials inside wheels.
+//! Records, and bills of materials inside wheels.
 
 use crate::invariant::holds;
 use kiln_audit::compare;
-use kiln_record::{ArtifactName, DistributionName, IndexRecord, Record, TreePath, canonical_json};
-use kiln_sbom::{SpecVersion, cyclonedx, merge_embedded, provenance, read_embedded};
-use kiln_store::{Ledger, LedgerEntry};
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use kiln_record::{DistributionName, IndexRecord, Record, TreePath, canonical_json};
+use kiln_sbom::{SpecVersion, cyclonedx, merge_embedded, provenance, read_embedded, spdx};
 
 /// Records: what is written is read back equal, and everything that is made of one can be made of any.
 pub fn record(data: &[u8]) {
@@ -39,6 +36,9 @@ pub fn record(data: &[u8]) {
         if let Ok(bom) = cyclonedx(&record, version) {
             let _: serde_json::Value = holds(serde_json::from_slice(&bom), "a bill of materials is JSON");
         }
+    }
+    if let Ok(bom) = spdx(&record) {
+        let _: serde_json::Value = holds(serde_json::from_slice(&bom), "a bill of materials is JSON");
     }
     if let Ok(statement) = provenance(&record) {
         let _: serde_json::Value = holds(serde_json::from_slice(&statement), "provenance is JSON");
@@ -74,27 +74,6 @@ fn consistent(mut record: Record) -> Record {
         output.sha256_base64 = output.digest.base64();
     }
     record
-}
-
-/// The newest entry of a ledger: what is read from the disk is what it says, and is at its place.
-pub fn ledger(data: &[u8]) {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        // Kept for all inputs of the process.
-        let folder = tempfile::tempdir().ok()?.keep();
-        std::fs::create_dir_all(folder.join("demo/000001")).ok()?;
-        Some(folder)
-    });
-    let Some(folder) = folder else { panic!("there is no temporary folder") };
-    let Ok(artifact) = "demo".parse::<ArtifactName>() else { return };
-    holds(fs_err::write(folder.join("demo/000001/entry.json"), data), "an entry is written");
-    let ledger = Ledger::open(folder);
-    let Ok(entries) = ledger.entries(&artifact) else { return };
-    let [entry] = entries.as_slice() else { panic!("one entry, {} read", entries.len()) };
-    assert_eq!((&entry.artifact, entry.number, entry.previous), (&artifact, 1, None));
-    let json = holds(canonical_json(entry), "an entry is written");
-    assert_eq!(&holds(serde_json::from_slice::<LedgerEntry>(&json), "what was written is read"), entry);
-    assert!(ledger.record(&artifact, 1).is_err(), "there is no record");
 }
 
 /// Bills of materials: what is taken from one is joined once and for all.

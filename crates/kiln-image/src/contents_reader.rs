@@ -3,6 +3,7 @@
 use crate::ImageError;
 use crate::contents::{ContentEntry, ImageContents, LIBRARY_FOLDERS};
 use crate::{debian, rpm};
+use kiln_pack::BoundedTar;
 use kiln_record::{Distribution, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -44,7 +45,7 @@ impl ContentsReader {
     /// [`ImageError::Image`] if the tar is damaged, names paths outside of the root, or has more entries than any base.
     pub fn add(&mut self, tar: impl Read) -> Result<(), ImageError> {
         let error = |reason: String| ImageError::Image { reason: format!("a layer of the base: {reason}") };
-        let mut archive = tar::Archive::new(tar);
+        let mut archive = BoundedTar::new(tar);
         let mut opaque = BTreeSet::new();
         let mut folders = BTreeMap::new();
         let mut layer: BTreeMap<TreePath, (ContentEntry, Option<Vec<u8>>)> = BTreeMap::new();

@@ -3,6 +3,7 @@
 
 use crate::ImageError;
 use crate::contents_reader::layer_path;
+use kiln_pack::BoundedTar;
 use kiln_record::{Digest, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,8 @@ use tar::{Builder, EntryType, Header};
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
+/// The largest sparse file in bytes: a few bytes of a tar can say any size.
+const SPARSE_LIMIT: u64 = 4 << 30;
 /// The prefix of a whiteout (OCI image specification, "Whiteouts").
 const WHITEOUT: &str = ".wh.";
 /// The name of the whiteout that hides all that lower layers have in a folder.
@@ -106,7 +109,7 @@ impl FileSystem {
         mut keep: impl FnMut(&TreePath, &mut dyn Read) -> io::Result<(Digest, u64)>,
     ) -> Result<(), ImageError> {
         let error = |reason: String| ImageError::Image { reason: format!("a layer: {reason}") };
-        let mut archive = tar::Archive::new(tar);
+        let mut archive = BoundedTar::new(tar);
         let mut layer: BTreeMap<TreePath, Node> = BTreeMap::new();
         let (mut gone, mut opaque) = (BTreeSet::new(), BTreeSet::new());
         for entry in archive.entries().map_err(|e| error(e.to_string()))? {
@@ -137,6 +140,12 @@ impl FileSystem {
             };
             node.content = match header.entry_type() {
                 EntryType::Directory => NodeContent::Folder,
+                EntryType::GNUSparse if entry.size() > SPARSE_LIMIT => {
+                    return Err(error(format!(
+                        "`{path}` is a sparse file of {} bytes, more than {SPARSE_LIMIT}",
+                        entry.size()
+                    )));
+                }
                 EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                     let (digest, size) =
                         keep(&path, &mut entry).map_err(|e| error(format!("`{path}`: {e}")))?;

@@ -2,6 +2,7 @@
 
 use crate::media_type::{INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE};
 use crate::{ImageError, blob_path, manifest_blobs, read_image_index};
+use kiln_pack::BoundedTar;
 use kiln_record::Digest;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,6 +12,9 @@ use std::io;
 const DOCUMENT_LIMIT: usize = 8 << 20;
 /// Indexes that lead to indexes.
 const DEEPEST: usize = 4;
+/// Files of an archive, and the longest name of one in bytes, as on Linux.
+const MOST_FILES: usize = 1_000_000;
+const LONGEST_NAME: usize = 4096;
 
 /// An image in a layout or archive: its documents, and the files that hold its layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,16 +125,21 @@ fn leads_to(
 /// name.
 ///
 /// # Errors
-/// [`ImageError::Io`] if it cannot be read, or is no archive.
+/// [`ImageError::Io`] if it cannot be read, or is no archive; [`ImageError::Image`] if it names more than an image has.
 pub fn archived_files<R: io::Read + io::Seek>(
     archive: R,
 ) -> Result<BTreeMap<String, (u64, u64)>, ImageError> {
     let failed = || ImageError::io("read the archive");
-    let mut archive = tar::Archive::new(archive);
+    let mut archive = BoundedTar::new(archive);
     let (mut places, mut links) = (BTreeMap::new(), BTreeMap::new());
     for entry in archive.entries_with_seek().map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let name = entry.path().map_err(failed())?.to_string_lossy().trim_start_matches("./").to_owned();
+        if name.len() > LONGEST_NAME || places.len() + links.len() == MOST_FILES {
+            let reason =
+                format!("it has more than {MOST_FILES} files, or a name of more than {LONGEST_NAME} bytes");
+            return Err(ImageError::Image { reason });
+        }
         match entry.link_name().map_err(failed())? {
             // Docker writes equal layers once, and leads from `<id>/layer.tar` to the other one.
             Some(target) => {

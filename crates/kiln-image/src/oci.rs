@@ -2,6 +2,7 @@
 
 use crate::media_type::{CONFIG_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE};
 use crate::{BaseConfig, ImageError, manifest_blobs};
+use kiln_pack::BoundedTar;
 use kiln_record::{Digest, Epoch, HealthCheck, ImageRuns, Platform, canonical_json, excerpt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -450,7 +451,7 @@ pub fn blob_path(digest: &Digest) -> String {
 /// # Errors
 /// [`ImageError::Io`] if it cannot be read, or is no archive.
 pub fn archived_blobs<R: Read + io::Seek>(archive: R) -> Result<BTreeMap<Digest, (u64, u64)>, ImageError> {
-    let mut archive = tar::Archive::new(archive);
+    let mut archive = BoundedTar::new(archive);
     let mut blobs = BTreeMap::new();
     for entry in archive.entries_with_seek().map_err(ImageError::io("read the archive"))? {
         let entry = entry.map_err(ImageError::io("read the archive"))?;

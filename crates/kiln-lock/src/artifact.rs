@@ -373,7 +373,7 @@ async fn lock_one(
         ])
         .into());
     };
-    check_python(base, declaration, &environment)?;
+    check_python(base, declaration, &environment, manifest.target.runtime.is_none())?;
 
     let root = bases.run().root();
     let file = asked.file;
@@ -468,7 +468,7 @@ fn says_the_same(before: &str, after: &str) -> bool {
     without_tool(before) == without_tool(after)
 }
 
-/// How a base for another runtime comes to be.
+/// How a base for another Python comes to be.
 const ANOTHER_RUNTIME: &str =
     "kiln makes and pins a base for each runtime of Lambda: kiln lock --base NAME --runtime RUNTIME";
 
@@ -476,6 +476,7 @@ fn check_python(
     base: &BaseName,
     declaration: &Declaration,
     target: &TargetEnvironment,
+    runs_on_base: bool,
 ) -> Result<(), LockError> {
     let Some(requires) = &declaration.requires_python else { return Ok(()) };
     if requires.accepts(target.release()) {
@@ -489,7 +490,10 @@ fn check_python(
         target.release_told()
     );
     let finding = Finding::new(Code::RequiresPythonMismatch, "python", cause)
-        .remedy("use a base and a runtime whose Python the constraint accepts")
+        .remedy(match runs_on_base {
+            true => "use a base whose Python the constraint accepts",
+            false => "use a base and a runtime whose Python the constraint accepts",
+        })
         .remedy(ANOTHER_RUNTIME)
         .remedy(format!("or let {}:{} accept it", requires.file, requires.line));
     Err(LockError::Denied(Box::new(finding)))

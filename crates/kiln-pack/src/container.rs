@@ -3,9 +3,12 @@
 use crate::deflate::Method;
 use crate::limits::Limits;
 use crate::zip_directory::{Directory, DirectoryEntry};
-use crate::{PackError, Result};
+use crate::{BoundedTar, PackError, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
+
+/// The longest name in a tar in bytes, as on Linux.
+const LONGEST_NAME: usize = 4096;
 
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +142,7 @@ struct TarHeader {
 }
 
 fn tar_headers(reader: impl Read, limits: &Limits) -> Result<Vec<TarHeader>> {
-    let mut archive = tar::Archive::new(reader);
+    let mut archive = BoundedTar::new(reader);
     let mut headers = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -152,10 +155,14 @@ fn tar_headers(reader: impl Read, limits: &Limits) -> Result<Vec<TarHeader>> {
             Some(all) => {
                 let keys: Vec<String> =
                     all.flatten().map(|one| String::from_utf8_lossy(one.key_bytes()).into_owned()).collect();
-                keys.join(" ")
+                kiln_record::excerpt(&keys.join(" "))
             }
         };
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_owned();
+        if name.len() > LONGEST_NAME {
+            let what = "bytes of a name".to_owned();
+            return Err(PackError::Limit { what, found: name.len() as u64, limit: LONGEST_NAME as u64 });
+        }
         let header = entry.header();
         let text =
             |bytes: Option<&[u8]>| bytes.map_or(String::new(), |b| String::from_utf8_lossy(b).into_owned());

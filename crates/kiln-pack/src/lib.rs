@@ -4,6 +4,7 @@
 //! same bytes on every host, forever within one format version; [`COMPRESSOR`] is part of that version and goes into
 //! every record.
 
+mod bounded_tar;
 mod container;
 mod deflate;
 mod elf_strip;
@@ -19,6 +20,7 @@ mod zip_format;
 mod zip_reader;
 mod zip_writer;
 
+pub use bounded_tar::{BoundedEntries, BoundedReader, BoundedTar};
 pub use container::{FieldDifference, tar_differences, zip_differences};
 pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
 pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};

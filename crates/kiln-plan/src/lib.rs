@@ -17,6 +17,7 @@ mod settings;
 mod size;
 mod spanned;
 mod tools_lock;
+mod tracked;
 mod workspace;
 mod workspace_path;
 
@@ -45,4 +46,5 @@ pub use settings::{
 };
 pub use size::parse_size;
 pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
+pub use tracked::Tracked;
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

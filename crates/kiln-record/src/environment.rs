@@ -330,6 +330,15 @@ impl Environment {
         all
     }
 
+    /// A variable that is the same for every function; none if Lambda sets none of the name, or another for each function.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.facts.iter().find_map(|fact| match fact.variables.get(name) {
+            Some(value) => Some(value.clone()).filter(|value| !value.contains('{')),
+            None => (fact.variable.as_deref() == Some(name)).then(|| fact.value.join(":")),
+        })
+    }
+
     fn fact(&self, name: &str) -> Option<&Fact> {
         self.facts.iter().find(|fact| fact.name == name)
     }
@@ -409,6 +418,11 @@ mod tests {
             variables["PATH"].ends_with(":/opt/bin") && variables["LD_LIBRARY_PATH"].contains(":/lib64:/usr")
         );
         assert!(!variables.contains_key("HOME") && !variables.contains_key("LANG"));
+        let environment = of("python3.11", &[]);
+        for name in ["PATH", "LD_LIBRARY_PATH", "LAMBDA_TASK_ROOT"] {
+            assert_eq!(environment.variable(name).as_ref(), variables.get(name), "{name}");
+        }
+        assert_eq!((environment.variable("_HANDLER"), environment.variable("HOME")), (None, None));
         assert!(variables.values().all(|value| !value.contains(['{', '}'])), "{variables:?}");
     }
 

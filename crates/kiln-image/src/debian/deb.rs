@@ -3,6 +3,7 @@
 use super::control::single;
 use super::xz::xz_reader;
 use flate2::read::GzDecoder;
+use kiln_pack::BoundedTar;
 use kiln_record::{Mode, TreePath, excerpt};
 use std::io::{self, Read};
 
@@ -124,7 +125,7 @@ fn decompressor<'r>(
 
 /// The `control` file of the control tarball; maintainer scripts and the rest are not read.
 fn read_control(tarball: impl Read) -> Result<String, String> {
-    let mut archive = tar::Archive::new(tarball);
+    let mut archive = BoundedTar::new(tarball);
     for entry in archive.entries().map_err(|e| e.to_string())? {
         let mut entry = entry.map_err(|e| format!("the control tarball is damaged: {e}"))?;
         if entry.header().entry_type().is_file() && matches!(&*entry.path_bytes(), b"./control" | b"control")
@@ -148,7 +149,7 @@ fn read_data(
     let mut entries = Vec::new();
     let mut privileged = Vec::new();
     let mut count = 0;
-    let mut archive = tar::Archive::new(tarball);
+    let mut archive = BoundedTar::new(tarball);
     for entry in archive.entries().map_err(|e| e.to_string())? {
         let mut entry = entry.map_err(|e| format!("the data tarball is damaged: {e}"))?;
         count += 1;

@@ -126,3 +126,46 @@ fn paths_that_leave_the_root_are_refused() {
     let error = FileSystem::new().add(tar.as_slice(), |_, _| Ok((Digest::of(b""), 0))).unwrap_err();
     assert!(error.to_string().contains("`..`"), "{error}");
 }
+
+/// What few compressed bytes say: a name of megabytes, and a sparse file of terabytes.
+#[test]
+fn headers_and_sparse_files_of_a_layer_are_bounded() {
+    let long = tar_of(tar::EntryType::GNULongName, &vec![b'a'; 2 << 20], None);
+    let sparse = tar_of(tar::EntryType::GNUSparse, b"", Some(1 << 42));
+    let keep = |_: &TreePath, content: &mut dyn Read| -> io::Result<(Digest, u64)> {
+        let size = io::copy(content, &mut io::sink())?;
+        Ok((Digest::of(b""), size))
+    };
+    for (layer, says) in [(&long, "headers before an entry"), (&sparse, "is a sparse file of 4398046511104")]
+    {
+        let error = FileSystem::new().add(layer.as_slice(), keep).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let error = crate::ContentsReader::new().add(long.as_slice()).unwrap_err().to_string();
+    assert!(error.contains("headers before an entry"), "{error}");
+    let error = crate::archived_files(io::Cursor::new(&long)).unwrap_err().to_string();
+    assert!(error.contains("read the archive"), "{error}");
+}
+
+/// A tar of one entry that says `content`, and of one file after it; `real` is the size of a sparse file.
+fn tar_of(kind: tar::EntryType, content: &[u8], real: Option<u64>) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (kind, path, content, real) in
+        [(kind, "x", content, real), (tar::EntryType::Regular, "y", &b""[..], None)]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        if let (Some(real), Some(gnu)) = (real, header.as_gnu_mut()) {
+            gnu.set_real_size(real);
+            // One block of nothing at its end.
+            gnu.sparse[0].set_offset(real);
+            gnu.sparse[0].set_length(0);
+        }
+        header.set_cksum();
+        builder.append(&header, content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}

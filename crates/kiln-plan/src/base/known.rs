@@ -5,7 +5,7 @@
 //! ("Deploy Python Lambda functions with container images"; the Dockerfiles of `aws/aws-lambda-base-images`).
 
 use super::BaseDefinition;
-use kiln_record::{BaseName, Platform, Runtime};
+use kiln_record::{BaseName, Environment, Platform, Runtime};
 use std::collections::BTreeMap;
 
 /// Where the definitions of Debian bases say that the archive's public keys are, relative to the workspace.
@@ -23,14 +23,10 @@ const DEBIAN_PLATFORMS: &str = "platforms = [\"linux/amd64\"]";
 
 /// The repository of AWS's images for Lambda.
 const AWS: &str = "public.ecr.aws/lambda";
-/// The variables that AWS's images set, so that the interpreter finds its library. Programs in a base get no others.
-const AWS_ENVIRONMENT: &str = r#"LANG = "en_US.UTF-8"
-TZ = ":/etc/localtime"
-PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
-LD_LIBRARY_PATH = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-LAMBDA_TASK_ROOT = "/var/task"
-LAMBDA_RUNTIME_DIR = "/var/runtime"
-"#;
+/// The variables that AWS's images set otherwise than Lambda does.
+const AWS_OWN: [(&str, &str); 2] = [("LANG", "en_US.UTF-8"), ("TZ", ":/etc/localtime")];
+/// Those that they set as Lambda does, so that the interpreter finds its library. Programs in a base get no others.
+const AWS_AS_LAMBDA: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"];
 
 /// A base that kiln knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +57,20 @@ pub fn known_base(runtime: &Runtime, platforms: &[Platform]) -> Option<KnownBase
         "# AWS's own image for {} ({}), with the runtime in /var/lang and /var/runtime. To bring it from a mirror, see\n\
          # [[registry]] in kiln.toml: the reference stays as it is.\n\
          kind = \"registry\"\n{platforms}\n\n[registry]\nreference = \"{AWS}/{image}\"\n\n[image]\n{interpreter}\n\
-         [image.env]\n{AWS_ENVIRONMENT}",
-        runtime.name, runtime.system.name
+         [image.env]\n{}",
+        runtime.name,
+        runtime.system.name,
+        aws_environment(runtime)
     );
     Some(KnownBase { text, keyring: None })
+}
+
+/// What the images of AWS set, one variable to a line.
+fn aws_environment(runtime: &Runtime) -> String {
+    let lambda = Environment::of(runtime, &[]);
+    let as_lambda = AWS_AS_LAMBDA.into_iter().filter_map(|name| Some((name, lambda.variable(name)?)));
+    let own = AWS_OWN.into_iter().map(|(name, value)| (name, value.to_owned()));
+    own.chain(as_lambda).map(|(name, value)| format!("{name} = \"{value}\"\n")).collect()
 }
 
 /// `nodejs20.x` is `nodejs:20`, `provided.al2023` is `provided:al2023`.
@@ -155,6 +161,15 @@ mod tests {
                     let image = registry.reference.strip_prefix("public.ecr.aws/lambda/").unwrap();
                     assert_eq!(image.split_once(':').map(|(_, tag)| tag.is_empty()), Some(false), "{image}");
                     assert_eq!(known.keyring, None);
+                    let environment = &definition.image.env;
+                    let set: Vec<&str> = environment.keys().map(String::as_str).collect();
+                    let expected =
+                        ["LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "LANG", "LD_LIBRARY_PATH", "PATH", "TZ"];
+                    assert_eq!(set, expected, "{}", runtime.name);
+                    let lambda = Environment::of(runtime, &[]);
+                    for name in AWS_AS_LAMBDA {
+                        assert_eq!(environment.get(name).cloned(), lambda.variable(name), "{name}");
+                    }
                 }
                 BaseKind::Scratch => panic!("{}", runtime.name),
             }

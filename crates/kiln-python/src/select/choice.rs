@@ -24,6 +24,8 @@ pub struct Choice {
     pub from_runtime: BTreeSet<DistributionName>,
     /// A base of the workspace for each Python that one has, for messages.
     pub bases: BTreeMap<(u32, u32), String>,
+    /// Whether the artifact runs on its base, as an image does that is for no runtime of Lambda's: its manifest states none.
+    pub runs_on_base: bool,
     /// The layers that the artifact is used with, in order: of two that hold one file, Lambda keeps the
     /// later.
     pub layers: Vec<LayerContent>,

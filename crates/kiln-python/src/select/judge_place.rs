@@ -42,9 +42,14 @@ impl Judge<'_> {
                 locked.name, locked.version
             ),
             None => match self.weak_alone(locked) {
-                Some(what) => {
+                Some((what, algorithm)) => {
+                    // A longer hash is as good a proof; but indexes and kiln's store know files by SHA-256.
+                    let why = match algorithm {
+                        "sha384" | "sha512" => "as indexes and its store name them",
+                        _ => "and a weaker hash is no proof",
+                    };
                     let cause = format!(
-                        "{what} of {} {} ({place}): kiln takes files by SHA-256, and a weaker hash is no proof",
+                        "{what} of {} {} ({place}): kiln takes files by SHA-256, {why}",
                         locked.name, locked.version
                     );
                     self.findings.push(
@@ -72,12 +77,12 @@ impl Judge<'_> {
         );
     }
 
-    /// What of a distribution's files is locked by a weak hash alone, if the target would need that: all of them, or the
-    /// wheels that fit.
-    fn weak_alone(&self, locked: &Locked) -> Option<String> {
+    /// What of a distribution's files is locked by another hash than SHA-256 alone, if the target would need that: all of them,
+    /// or the wheels that fit. Beside it, by which.
+    fn weak_alone<'l>(&self, locked: &'l Locked) -> Option<(String, &'l str)> {
         let first = locked.weak.first()?;
         if locked.files.is_empty() {
-            return Some(format!("locked with {} alone: the files", first.algorithm));
+            return Some((format!("locked with {} alone: the files", first.algorithm), &first.algorithm));
         }
         let fits = |name: &Option<String>| {
             name.as_deref().is_some_and(|name| self.environment.fitting_tag(name).is_ok())
@@ -86,7 +91,8 @@ impl Judge<'_> {
         // Where the format does not name files, one of those with SHA-256 may be the wheel.
         let other = locked.files.iter().any(|file| file.file_name.is_none() || fits(&file.file_name));
         let name = weak.file_name.as_deref().unwrap_or_default();
-        (!other).then(|| format!("locked with {} alone: {name}, the wheel that fits,", weak.algorithm))
+        let what = || format!("locked with {} alone: {name}, the wheel that fits,", weak.algorithm);
+        (!other).then(|| (what(), weak.algorithm.as_str()))
     }
 
     /// The project that the lock belongs to: none of its distributions, unless the manifest says so.

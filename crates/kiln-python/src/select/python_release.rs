@@ -3,6 +3,7 @@
 //! A base is a stand-in: its bug-fix release is a fact about itself. What a lock says is judged for the target, and where
 //! the two differ, or a later release would decide otherwise, a finding says so.
 
+use super::choice::Choice;
 use super::reach::Reached;
 use super::relock::relock;
 use crate::interpreter::{Asked, PatchMatters, TargetEnvironment};
@@ -21,6 +22,14 @@ pub fn way_to_runtime(runtime: &str, (major, minor): (u32, u32)) -> String {
     )
 }
 
+/// What leads to a base with another Python, for what runs on its base, as commands.
+fn way_to_base(runtime: &str, (major, minor): (u32, u32)) -> String {
+    let base = format!("python-{major}.{minor}");
+    format!(
+        "to use Python {major}.{minor}: kiln lock --base {base} --runtime {runtime}; then kiln build ARTIFACT, with base = \"{base}\" in its manifest"
+    )
+}
+
 /// How to state another bug-fix release; none where one is stated.
 fn state_release(environment: &TargetEnvironment) -> Option<String> {
     let (major, minor) = environment.python();
@@ -36,7 +45,7 @@ const CHECKS: &str = "what the checks run is the base's Python: what hangs on it
 pub(super) fn requires_python(
     lock: &Lock,
     environment: &TargetEnvironment,
-    bases: &BTreeMap<(u32, u32), String>,
+    choice: &Choice,
 ) -> Option<Finding> {
     let required = lock.requires_python.as_ref()?;
     let accepts =
@@ -66,7 +75,8 @@ pub(super) fn requires_python(
     let of_minor = |(major, minor): (u32, u32)| {
         (0..100).any(|patch| accepts(&format!("{major}.{minor}.{patch}")) == Some(true))
     };
-    if of_minor((major, minor)) {
+    // What an image is built on is what it runs on: its release is no question of what is stated.
+    if of_minor((major, minor)) && !choice.runs_on_base {
         finding = state_release(environment).into_iter().fold(finding, Finding::remedy);
     }
     let mut fitting: Vec<(&str, (u32, u32))> = runtimes()
@@ -77,8 +87,9 @@ pub(super) fn requires_python(
         .filter(|(_, python)| *python != (major, minor))
         .collect();
     // What is there already comes before what would have to be made.
-    fitting.sort_by_key(|(_, python)| bases.contains_key(python));
+    fitting.sort_by_key(|(_, python)| choice.bases.contains_key(python));
     finding = match fitting.pop() {
+        None if choice.runs_on_base => finding.remedy("use a base whose Python the constraint accepts"),
         None => finding.remedy(
             "use a base and a runtime whose Python the constraint accepts (kiln knows no other such runtime)",
         ),
@@ -88,7 +99,12 @@ pub(super) fn requires_python(
                 true => String::new(),
                 false => format!(" (its Python fits, as do those of {})", others.join(", ")),
             };
-            let way = match bases.get(&python) {
+            let way = match choice.bases.get(&python) {
+                Some(base) if choice.runs_on_base => format!(
+                    "to use Python {}.{}: base = \"{base}\" in the manifest; then kiln build ARTIFACT",
+                    python.0, python.1
+                ),
+                None if choice.runs_on_base => way_to_base(newest, python),
                 Some(base) => format!(
                     "to use {newest}: base = \"{base}\" and runtime = \"{newest}\" in the manifest; then kiln build ARTIFACT"
                 ),

@@ -47,7 +47,7 @@ pub struct AskedOfLock {
 #[must_use]
 pub fn select(lock: &Lock, environment: &TargetEnvironment, runtime: &Runtime, choice: &Choice) -> Selection {
     let mut judge = Judge { lock, environment, runtime, findings: Vec::new() };
-    judge.findings.extend(requires_python(lock, environment, &choice.bases));
+    judge.findings.extend(requires_python(lock, environment, choice));
     judge.environments();
     judge.names_exist(choice);
 
@@ -463,6 +463,13 @@ pub(crate) mod tests {
             "{}",
             finding.cause
         );
+        assert!(finding.cause.ends_with("and a weaker hash is no proof"), "{}", finding.cause);
+        // A longer one is no weaker one.
+        lock.distributions[six].weak[0].algorithm = "sha512".to_owned();
+        let selection = select_on(&lock, "3.12.9", &Choice::default());
+        let finding = selection.findings.iter().find(|f| f.code == Code::LockMissing).unwrap();
+        let says = ["locked with sha512 alone: six-1.17.0", "by SHA-256, as indexes and its store name them"];
+        assert!(says.iter().all(|says| finding.cause.contains(says)), "{}", finding.cause);
         // A wheel for another platform with a weak hash is of no concern.
         lock.distributions[six].weak = vec![weak("six-1.17.0-cp312-cp312-win_amd64.whl")];
         assert_eq!(denied(&select_on(&lock, "3.12.9", &Choice::default())), []);
@@ -506,6 +513,29 @@ pub(crate) mod tests {
         let way = "kiln lock --base python-3.12 --runtime python3.12; then kiln build";
         assert!(finding.remedy[0].contains(way) && finding.remedy[1].contains("poetry lock"));
         assert_eq!(denied(&select_on(&poetry(), "3.12.9", &Choice::default())), []);
+    }
+
+    #[test]
+    fn an_image_that_is_for_no_runtime_is_advised_another_base() {
+        let remedies = |choice: &Choice| {
+            let selection = select_on(&poetry(), "3.13.5", choice);
+            let found = selection.findings.iter().find(|f| f.code == Code::RequiresPythonMismatch).unwrap();
+            found.remedy.clone()
+        };
+        let on_base = Choice { runs_on_base: true, ..Choice::default() };
+        let made = remedies(&on_base);
+        assert!(
+            made[0].contains("kiln lock --base python-3.12 --runtime python3.12; then kiln build"),
+            "{made:?}"
+        );
+        let there = Choice { bases: BTreeMap::from([((3, 12), "own-3.12".to_owned())]), ..on_base.clone() };
+        let there = remedies(&there);
+        assert!(there[0].contains("to use Python 3.12: base = \"own-3.12\" in the manifest"), "{there:?}");
+        for remedy in made.iter().chain(&there) {
+            assert!(!remedy.contains("runtime =") && !remedy.contains("[[runtime]]"), "{remedy}");
+        }
+        let function = remedies(&Choice { runs_on_base: false, ..on_base });
+        assert!(function[0].contains("runtime = \"python3.12\""), "{function:?}");
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub async fn select_for(
             .collect(),
         from_runtime: section.from_runtime.iter().cloned().collect(),
         bases: bases_by_python(&plan.base),
+        runs_on_base: plan.manifest.target.runtime.is_none(),
         layers,
     };
     let mut selection = select(&lock, &target, runtime, &choice);
