@@ -3,18 +3,24 @@
 
 use crate::checkpoint::{hash, number};
 use crate::{AttestError, Checkpoint, PublicKey, SignedNote, verify_consistency, verify_inclusion};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kiln_record::Digest;
 
 /// The first line of a proof of inclusion.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// The most hashes of a path: a log has fewer than 2^63 entries.
 const MAX_PATH: usize = 63;
+/// The longest proof that is read, in bytes.
+const MAX_PROOF: usize = 256 << 10;
 
 /// That an entry is in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InclusionProof {
     /// Its place, from 0.
     pub index: u64,
+    /// What its leaf was made of, or more: nothing vouches for it but a leaf that fits.
+    pub extra: Option<Vec<u8>>,
     /// The hashes from its sibling up.
     pub path: Vec<Digest>,
     /// The log.
@@ -52,28 +58,35 @@ impl InclusionProof {
     /// The proof as a `.tlog-proof` file.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{HEADER}\nindex {}\n{}\n{}", self.index, lines(&self.path), self.checkpoint.to_text())
+        let extra = self.extra.as_ref().map(|bytes| format!("extra {}\n", STANDARD.encode(bytes)));
+        let (extra, path) = (extra.unwrap_or_default(), lines(&self.path));
+        format!("{HEADER}\n{extra}index {}\n{path}\n{}", self.index, self.checkpoint.to_text())
     }
 
-    /// Reads a proof. What it may carry besides (`extra`) is not authenticated and passed over.
+    /// Reads a proof.
     ///
     /// # Errors
     /// [`AttestError::Malformed`].
     pub fn parse(text: &str) -> Result<Self, AttestError> {
         let malformed = |reason: &str| AttestError::malformed("a proof of inclusion", reason);
+        if text.len() > MAX_PROOF {
+            return Err(malformed("it is too long"));
+        }
         let (above, note) = text.split_once("\n\n").ok_or_else(|| malformed("it has no checkpoint"))?;
         let mut lines = above.split('\n');
         if lines.next() != Some(HEADER) {
             return Err(malformed("its first line is another one"));
         }
         let mut line = lines.next().unwrap_or_default();
-        if line.starts_with("extra ") {
+        let mut extra = None;
+        if let Some(encoded) = line.strip_prefix("extra ") {
+            extra = Some(STANDARD.decode(encoded).map_err(|_| malformed("what it carries is not base64"))?);
             line = lines.next().unwrap_or_default();
         }
         let index = line.strip_prefix("index ").and_then(number);
         let index = index.ok_or_else(|| malformed("it does not say the place of the entry"))?;
         let path = path_of(lines).map_err(malformed)?;
-        Ok(Self { index, path, checkpoint: SignedNote::parse(note)? })
+        Ok(Self { index, extra, path, checkpoint: SignedNote::parse(note)? })
     }
 
     /// The checkpoint of a log that one of the keys signed and that this entry is in.
@@ -100,6 +113,9 @@ impl ConsistencyProof {
     /// [`AttestError::Malformed`].
     pub fn parse(text: &str) -> Result<Self, AttestError> {
         let malformed = |reason: &str| AttestError::malformed("a proof of consistency", reason);
+        if text.len() > MAX_PROOF {
+            return Err(malformed("it is too long"));
+        }
         let (above, note) = text.split_once("\n\n").ok_or_else(|| malformed("it has no checkpoint"))?;
         let mut lines = above.split('\n');
         let old = lines.next().and_then(|line| line.strip_prefix("old ")).and_then(number);

@@ -4,8 +4,9 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins,
-    pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
+    build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, log,
+    pins, pull, push, rebuild, restore, show, show_environment, sign, verify, verify_release,
+    verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -66,7 +67,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 25] {
+fn printed() -> [Named; 28] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -93,6 +94,9 @@ fn printed() -> [Named; 25] {
         json("output/show-environment", "kiln show --environment", of::<Vec<show_environment::Row<'_>>>()),
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
         json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
+        json("output/verify-release", "kiln verify --key", of::<verify_release::Document<'_>>()),
+        json("output/sign", "kiln sign", of::<sign::Document<'_>>()),
+        json("output/log", "kiln log", of::<log::Document>()),
         json("output/cross-check", "kiln verify --cross-check", of::<cross_check::Document<'_>>()),
         json("output/push", "kiln push", of::<Vec<push::Row<'_>>>()),
         json("output/pull", "kiln pull", of::<pull::Document<'_>>()),

@@ -13,6 +13,7 @@ pub(crate) mod find;
 pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod lock_artifact;
+pub(crate) mod log;
 pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -24,7 +25,9 @@ pub(crate) mod show;
 pub(crate) mod show_environment;
 mod show_facts;
 pub(crate) mod show_markdown;
+pub(crate) mod sign;
 pub(crate) mod verify;
+pub(crate) mod verify_release;
 pub(crate) mod verify_workspace;
 
 use crate::failure::Failure;
