@@ -169,6 +169,12 @@ impl Envelope {
         format!("no signature is by {}: {by}", tried.join(" or "))
     }
 
+    /// Whether the payload has these bytes somewhere, whoever signed it: to find an envelope, and not to believe it.
+    #[must_use]
+    pub fn mentions(&self, bytes: &[u8]) -> bool {
+        !bytes.is_empty() && self.payload.windows(bytes.len()).any(|window| window == bytes)
+    }
+
     /// The payload's type, as the envelope has it.
     #[must_use]
     pub fn payload_type(&self) -> &str {

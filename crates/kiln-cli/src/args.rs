@@ -135,9 +135,7 @@ impl Command {
         match self {
             Self::Build(_) => ("build", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Verify(Verify { cross_check: Some(_), .. }) => ("verify --cross-check", &[Human, Json]),
-            Self::Verify(Verify { signed: SignedBy { key, .. }, .. }) if !key.is_empty() => {
-                ("verify --key", &[Human, Json, Markdown])
-            }
+            Self::Verify(verify) if verify.signed.is_asked() => ("verify --key", &[Human, Json, Markdown]),
             Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
             Self::Pins => ("pins", &[Human, Json, Markdown]),

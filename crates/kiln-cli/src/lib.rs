@@ -104,7 +104,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
 fn needs(command: &Command) -> Needs {
     match command {
         Command::Verify(verify) if verify.cross_check.is_some() => Needs::Servers,
-        Command::Verify(verify) if !verify.signed.key.is_empty() => Needs::Nothing,
+        Command::Verify(verify) if verify.signed.is_asked() => Needs::Nothing,
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,

@@ -1,6 +1,7 @@
 //! The command line of signatures.
 
 use clap::Args;
+use kiln_publish::Threshold;
 use std::path::PathBuf;
 
 /// What to sign with: a file, a variable, or a program that keeps the key.
@@ -76,4 +77,20 @@ pub(crate) struct SignedBy {
     /// The proof that it does, as kiln log --since prints it
     #[arg(long, value_name = "FILE", requires = "since")]
     pub(crate) proof: Option<PathBuf>,
+    /// How many rebuilders of how many must have come to the same bytes, such as 2/3
+    #[arg(long, value_name = "N/M", requires = "keys", conflicts_with_all = ["record", "repair", "cross_check", "heads", "registry"])]
+    pub(crate) require: Option<Threshold>,
+    /// The public keys of the rebuilders, in PEM, or folders of them
+    #[arg(long, value_name = "FILE|FOLDER", requires = "require", num_args = 1..)]
+    pub(crate) keys: Vec<PathBuf>,
+    /// Verdicts of rebuilders, or folders of them, besides those that lie beside the artifacts
+    #[arg(long, value_name = "FILE|FOLDER", requires = "require", num_args = 1..)]
+    pub(crate) verdicts: Vec<PathBuf>,
+}
+
+impl SignedBy {
+    /// Whether signatures are to be looked at.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.key.is_empty() || self.require.is_some()
+    }
 }

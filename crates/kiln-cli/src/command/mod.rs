@@ -18,6 +18,7 @@ pub(crate) mod pins;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rebuild;
+mod rebuild_verdict;
 pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod sbom;

@@ -17,7 +17,7 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
     if let Some(build) = &command.cross_check {
         return cross_check::run(settings, build, printer);
     }
-    if !command.signed.key.is_empty() {
+    if command.signed.is_asked() {
         return verify_release::run(settings, command, printer);
     }
     if command.files.is_empty() {

@@ -6,11 +6,12 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use crate::signing::{public_keys, text};
-use kiln_attest::{ConsistencyProof, SignedNote};
+use fs_err as fs;
+use kiln_attest::{ConsistencyProof, PublicKey, SignedNote};
 use kiln_invocation::Events;
 use kiln_publish::{
-    Aspect, CheckRequest, CheckedRelease, PublishError, PullRequest, RELEASE, State, check_release,
-    is_registry_reference, pull,
+    Aspect, CheckRequest, CheckedRelease, PublishError, PullRequest, RELEASE, RebuildersRequest, State,
+    check_release, is_registry_reference, pull, rebuilt_by,
 };
 use kiln_record::{Exit, exit};
 use kiln_report::{Align, Markdown};
@@ -24,8 +25,15 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
         Some(path) => Some(known(path, command.signed.proof.as_deref(), &keys)?),
     };
     let (folder, _pulled) = folder(settings, command)?;
-    let request = CheckRequest { folder, keys, kiln: settings.environment.kiln.clone(), since };
-    let checked = check_release(&request)?;
+    let mut checked = CheckedRelease::default();
+    if !keys.is_empty() {
+        let (folder, kiln) = (folder.clone(), settings.environment.kiln.clone());
+        checked = check_release(&CheckRequest { folder, keys, kiln, since })?;
+    }
+    if let Some(require) = command.signed.require {
+        let (keys, verdicts) = (rebuilders(&command.signed.keys)?, command.signed.verdicts.clone());
+        checked.aspects.push(rebuilt_by(&folder, &RebuildersRequest { require, keys, verdicts })?);
+    }
     match settings.format {
         Format::Json => printer.data(&super::document(&Document::new(&checked))?),
         Format::Markdown => printer.data(markdown(&checked).text()),
@@ -37,11 +45,30 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
     Ok(if checked.holds() { exit::SUCCESS } else { exit::SIGNATURE_REFUSED })
 }
 
+/// The keys of rebuilders, in files and in folders.
+fn rebuilders(named: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        for entry in fs::read_dir(path).map_err(|error| Failure::input(error.to_string()))? {
+            let file = entry.map_err(|error| Failure::input(error.to_string()))?.path();
+            if file.extension().is_some_and(|end| end == "pem") {
+                files.push(file);
+            }
+        }
+    }
+    files.sort();
+    public_keys(&files)
+}
+
 /// The checkpoint that is known, which has to be signed as well, and the proof.
 fn known(
     path: &Path,
     proof: Option<&Path>,
-    keys: &[kiln_attest::PublicKey],
+    keys: &[PublicKey],
 ) -> Result<(kiln_attest::Checkpoint, Option<ConsistencyProof>), Failure> {
     let note = SignedNote::parse(&text(path)?).map_err(PublishError::from)?;
     let checkpoint = note.verify(keys).map_err(PublishError::from)?.0.clone();

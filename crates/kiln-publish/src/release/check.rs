@@ -9,7 +9,7 @@ use fs_err as fs;
 use kiln_attest::{
     AttestError, Checkpoint, ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, PublicKey, Release, Statement,
 };
-use kiln_record::{ArtifactName, Digest, Epoch, Record, excerpt};
+use kiln_record::{ArtifactName, Digest, Record, excerpt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -56,12 +56,10 @@ impl Aspect {
 }
 
 /// What was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CheckedRelease {
     /// What the statement says, if it is signed by a key that is believed.
     pub release: Option<Release>,
-    /// When it was signed, by the clock of whoever signed.
-    pub signed_at: Option<Epoch>,
     /// The keys that signed.
     pub keys: BTreeSet<String>,
     /// What was looked at, in order.
@@ -97,8 +95,7 @@ pub(crate) struct Signed<'a> {
 /// # Errors
 /// If a file cannot be read. What is in it and is wrong is in the aspects.
 pub fn check_release(request: &CheckRequest) -> Result<CheckedRelease, PublishError> {
-    let mut checked =
-        CheckedRelease { release: None, signed_at: None, keys: BTreeSet::new(), aspects: Vec::new() };
+    let mut checked = CheckedRelease::default();
     let statement = match statement(request)? {
         Ok((statement, keys)) => {
             let algorithm = |id: &str| {
@@ -127,7 +124,6 @@ pub fn check_release(request: &CheckRequest) -> Result<CheckedRelease, PublishEr
         }
     };
     checked.aspects.push(said(&release));
-    checked.signed_at = Some(release.signed_at);
     checked.release = Some(release.clone());
     let subjects: BTreeMap<String, Digest> =
         statement.subjects.into_iter().map(|one| (one.name, one.digest)).collect();
