@@ -146,3 +146,48 @@ fn checkpoints_are_signed_notes() {
     let name = Checkpoint { origin: "two words".to_owned(), size: 0, root: leaf_hash(b"") };
     name.sign(&signer(ED25519)).unwrap_err();
 }
+
+/// The order of P-256: of a signature (r, s), (r, order - s) is one, too.
+const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// A number in DER: without zeroes before it, but for one that says that it is positive.
+fn der_number(bytes: &[u8]) -> Vec<u8> {
+    let at = bytes.iter().position(|byte| *byte != 0).unwrap();
+    let sign = if bytes[at] & 0x80 == 0 { vec![] } else { vec![0] };
+    let content = [sign.as_slice(), &bytes[at..]].concat();
+    [&[2, u8::try_from(content.len()).unwrap()], content.as_slice()].concat()
+}
+
+#[test]
+fn the_twin_of_an_ecdsa_signature_is_by_the_same_key_and_counts_once() {
+    let signer = signer(P256);
+    let message = pre_authentication_encoding(IN_TOTO_PAYLOAD, b"{}");
+    let signature = signer.sign(&message).unwrap();
+    let length = usize::from(signature[3]);
+    let (r, s) = (&signature[4..4 + length], &signature[6 + length..]);
+    let mut padded = vec![0; 32_usize.saturating_sub(s.len())];
+    padded.extend(&s[s.len().saturating_sub(32)..]);
+    let (mut twin, mut borrow) = ([0_u8; 32], 0_i16);
+    for at in (0..32).rev() {
+        let difference = i16::from(P256_ORDER[at]) - i16::from(padded[at]) - borrow;
+        borrow = i16::from(difference < 0);
+        twin[at] = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    let body = [der_number(r), der_number(&twin)].concat();
+    let twin = [&[0x30, u8::try_from(body.len()).unwrap()], body.as_slice()].concat();
+    assert_ne!(twin, signature);
+    assert!(signer.public().verifies(&message, &twin), "anybody can compute it");
+    use base64::Engine as _;
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let both = format!(
+        r#"{{"payload":"e30=","payloadType":"{IN_TOTO_PAYLOAD}","signatures":[{{"sig":"{}"}},{{"sig":"{}"}}]}}"#,
+        encode(&signature),
+        encode(&twin)
+    );
+    let verified =
+        Envelope::from_json(both.as_bytes()).unwrap().verify(IN_TOTO_PAYLOAD, &[signer.public().clone()]);
+    assert_eq!(verified.unwrap().keys.len(), 1);
+}

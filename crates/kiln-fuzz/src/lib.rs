@@ -8,6 +8,7 @@
 //! Inputs of more than one file are text, in sections (see `sections`), so that a person can read and write them.
 
 mod archives;
+mod attestations;
 mod debian;
 mod images;
 mod invariant;
@@ -20,6 +21,7 @@ mod servers;
 mod wheels;
 
 pub use archives::{elf, tar, zip};
+pub use attestations::{checkpoint, envelope, log_proof};
 pub use debian::{deb, debian_index, debian_version, openpgp};
 pub use images::{image_layers, names, oci_document};
 pub use locks::{lock_files, pipfile_lock, poetry_lock, pylock, pyproject, requirements, uv_lock};
@@ -37,6 +39,7 @@ macro_rules! targets {
 }
 
 targets! {
+    checkpoint,
     constraint,
     deb,
     debian_index,
@@ -44,12 +47,14 @@ targets! {
     dockerfile,
     dockerignore,
     elf,
+    envelope,
     guest_report,
     host_settings,
     image_layers,
     index_page,
     ledger,
     lock_files,
+    log_proof,
     marker,
     names,
     oci_document,

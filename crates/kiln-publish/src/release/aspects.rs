@@ -3,12 +3,11 @@
 use crate::PublishError;
 use crate::deployment::indexed;
 use crate::document::documents;
-use crate::release::check::{Aspect, Signed, verified_line};
-use crate::release::files::{CHECKPOINT, proof, signature_file, signed_provenance};
-use crate::release::history::read_note;
+use crate::release::files::{CHECKPOINT, proof, signature_files, signed_provenance};
+use crate::release::signed::{Aspect, Signed, verified_line};
 use crate::row::State;
 use fs_err as fs;
-use kiln_attest::{AttestError, Checkpoint, InclusionProof, Statement, leaf_hash};
+use kiln_attest::{AttestError, Checkpoint, InclusionProof, PublicKey, SignedNote, Statement, leaf_hash};
 use kiln_collect::tree_of_archive;
 use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, Level, Record, excerpt};
 use kiln_store::{LedgerEntry, LogLine};
@@ -150,16 +149,27 @@ pub(crate) fn provenance(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             Follows::OtherKiln(kiln) => unchecked.push(other_kiln(name, &file, &kiln)),
         }
         let envelope = signed_provenance(name);
-        match signature_file(&folder.join(&envelope))? {
-            None => wrong.push(format!("{envelope} is missing: kiln sign writes it")),
-            Some(line) => match verified_line(&line, &signed.request.keys) {
-                Ok((other, _)) if other == statement => {}
-                Ok(_) => wrong.push(format!("{envelope} is about something else than {file}")),
-                Err(error) => wrong.push(format!("{envelope}: {error}")),
-            },
-        }
+        let tried = signature_files(folder, &envelope)?;
+        let tried = tried.iter().map(|line| match verified_line(line, &signed.request.keys) {
+            Ok((other, _)) if other == statement => Ok(()),
+            Ok(_) => Err(format!("{envelope} is about something else than {file}")),
+            Err(error) => Err(format!("{envelope}: {error}")),
+        });
+        wrong.extend(first_that_fits(tried, &envelope).err());
     }
     Ok(signed.told("provenance", wrong, unchecked, || format!("{inputs} inputs, each pinned by a digest")))
+}
+
+/// What fits of several files of one name; why the first does not, if none does.
+fn first_that_fits<T>(tried: impl Iterator<Item = Result<T, String>>, name: &str) -> Result<T, String> {
+    let mut reason = None;
+    for one in tried {
+        match one {
+            Ok(found) => return Ok(found),
+            Err(why) => drop(reason.get_or_insert(why)),
+        }
+    }
+    Err(reason.unwrap_or_else(|| format!("{name} is missing: kiln sign writes it")))
 }
 
 /// How many inputs a provenance names, each by a digest, and those of the record; it is about the archive.
@@ -261,24 +271,9 @@ pub(crate) fn ledger(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
     let log = &stated.log;
     let checkpoint = Checkpoint { origin: log.origin.clone(), size: log.size, root: log.root };
     let mut wrong = Vec::new();
-    let note = match read_note(&signed.request.folder.join(CHECKPOINT)) {
-        Ok(note) => note,
-        Err(PublishError::Attest(error)) => {
-            wrong.push(format!("{CHECKPOINT}: {error}"));
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    match note.as_ref().map(|note| note.verify(keys)) {
-        Some(Ok((there, _))) if *there == checkpoint => {}
-        Some(Ok((there, _))) => wrong.push(format!(
-            "{CHECKPOINT} is over {} entries with root {}, and the statement says {} with {}",
-            there.size, there.root, log.size, log.root
-        )),
-        Some(Err(error)) => wrong.push(format!("{CHECKPOINT}: {error}")),
-        None if wrong.is_empty() => wrong.push(format!("{CHECKPOINT} is missing: kiln sign writes it")),
-        None => {}
-    }
+    let tried = signature_files(&signed.request.folder, CHECKPOINT)?;
+    let tried = tried.iter().map(|bytes| is_checkpoint(bytes, &checkpoint, keys));
+    wrong.extend(first_that_fits(tried, CHECKPOINT).err());
     let mut proven = 0;
     for (name, folder) in &signed.here {
         let (file, artifact) = (proof(name), &signed.release.artifacts[name]);
@@ -286,11 +281,15 @@ pub(crate) fn ledger(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             wrong.push(format!("{name}: the statement names no build of the ledger"));
             continue;
         };
-        match in_log(signed, &folder.join(&file), name, number, &checkpoint) {
-            Ok(record) if record == artifact.record => proven += 1,
-            Ok(_) => wrong.push(format!("{file} is about another record of {name}")),
-            Err(PublishError::Attest(error)) => wrong.push(format!("{file}: {error}")),
-            Err(error) => return Err(error),
+        let tried = signature_files(folder, &file)?;
+        let tried = tried.iter().map(|bytes| match in_log(signed, bytes, name, number, &checkpoint) {
+            Ok(record) if record == artifact.record => Ok(()),
+            Ok(_) => Err(format!("{file} is about another record of {name}")),
+            Err(error) => Err(format!("{file}: {error}")),
+        });
+        match first_that_fits(tried, &file) {
+            Ok(()) => proven += 1,
+            Err(reason) => wrong.push(reason),
         }
     }
     wrong.extend(continued(signed, &checkpoint));
@@ -309,30 +308,43 @@ pub(crate) fn ledger(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
     }))
 }
 
+/// Whether a file is a signed checkpoint of the log that the statement names.
+fn is_checkpoint(bytes: &[u8], stated: &Checkpoint, keys: &[PublicKey]) -> Result<(), String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{CHECKPOINT} is not UTF-8"))?;
+    let note = SignedNote::parse(text).map_err(|error| format!("{CHECKPOINT}: {error}"))?;
+    let (there, _) = note.verify(keys).map_err(|error| format!("{CHECKPOINT}: {error}"))?;
+    match there == stated {
+        true => Ok(()),
+        false => Err(format!(
+            "{CHECKPOINT} is over {} entries with root {}, and the statement says {} with {}",
+            there.size, there.root, stated.size, stated.root
+        )),
+    }
+}
+
 /// The digest of the record that a proof shows to be in the log as a build of an artifact.
 fn in_log(
     signed: &Signed<'_>,
-    path: &Path,
+    bytes: &[u8],
     artifact: &ArtifactName,
     number: u64,
     checkpoint: &Checkpoint,
-) -> Result<Digest, PublishError> {
+) -> Result<Digest, AttestError> {
     let unproven = |reason: &str| AttestError::Unproven { reason: reason.to_owned() };
     let malformed =
         |reason: &str| AttestError::Malformed { expected: "a proof of inclusion", reason: reason.to_owned() };
-    let bytes = signature_file(path)?.ok_or_else(|| malformed("it is missing: kiln sign writes it"))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| malformed("it is not UTF-8"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
     let proof = InclusionProof::parse(text)?;
     let entry = proof.extra.as_deref().ok_or_else(|| malformed("it does not carry the entry"))?;
     let line = LogLine { artifact: artifact.clone(), number, entry: Digest::of(entry) };
     let there = proof.verify(&leaf_hash(line.to_string().as_bytes()), &signed.request.keys)?;
     if there != checkpoint {
-        return Err(unproven("it is about another checkpoint than the statement").into());
+        return Err(unproven("it is about another checkpoint than the statement"));
     }
     let entry: LedgerEntry =
         serde_json::from_slice(entry).map_err(|error| malformed(&excerpt(&error.to_string())))?;
     if entry.artifact != *artifact || entry.number != number {
-        return Err(unproven("the entry that it carries is of another build").into());
+        return Err(unproven("the entry that it carries is of another build"));
     }
     Ok(entry.record)
 }

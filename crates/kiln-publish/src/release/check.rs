@@ -3,92 +3,17 @@
 
 use crate::PublishError;
 use crate::release::aspects::{bills, index, ledger, policy, provenance, trees};
-use crate::release::files::{RELEASE, digests, files_below, signature_file};
+use crate::release::files::{RELEASE, digests, files_below, signature_files};
+use crate::release::signed::{Aspect, CheckRequest, CheckedRelease, Signed, verified_line};
 use crate::row::State;
 use fs_err as fs;
-use kiln_attest::{
-    AttestError, Checkpoint, ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, PublicKey, Release, Statement,
-};
+use kiln_attest::{Release, Statement};
 use kiln_record::{ArtifactName, Digest, Record, excerpt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// How many files are named of those that are not as they were signed.
 const SHOWN: usize = 20;
-
-/// What to look at, and by whom it has to be signed.
-#[derive(Clone, Debug)]
-pub struct CheckRequest {
-    /// A release, or the folder of one artifact with the statement of its release.
-    pub folder: PathBuf,
-    /// The keys that are believed: one of them must have signed.
-    pub keys: Vec<PublicKey>,
-    /// The version of this kiln, as records name it.
-    pub kiln: String,
-    /// A checkpoint of the ledger that is known from before, and the proof that the release's ledger continues it.
-    pub since: Option<(Checkpoint, Option<ConsistencyProof>)>,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aspect {
-    /// What: `signature`, `files` and so on.
-    pub name: &'static str,
-    /// How it is.
-    pub state: State,
-    /// What was found, or what is wrong.
-    pub lines: Vec<String>,
-}
-
-impl Aspect {
-    pub(crate) fn new(name: &'static str, state: State, line: impl Into<String>) -> Self {
-        Self { name, state, lines: vec![line.into()] }
-    }
-
-    /// As it should be, or everything that is wrong.
-    pub(crate) fn of(name: &'static str, wrong: Vec<String>, right: impl FnOnce() -> String) -> Self {
-        if wrong.is_empty() {
-            Self::new(name, State::Same, right())
-        } else {
-            Self { name, state: State::Differs, lines: wrong }
-        }
-    }
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default)]
-pub struct CheckedRelease {
-    /// What the statement says, if it is signed by a key that is believed.
-    pub release: Option<Release>,
-    /// The keys that signed.
-    pub keys: BTreeSet<String>,
-    /// What was looked at, in order.
-    pub aspects: Vec<Aspect>,
-}
-
-impl CheckedRelease {
-    /// Whether nothing is wrong.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.aspects.iter().all(|aspect| aspect.state != State::Differs)
-    }
-}
-
-/// A release whose statement is signed, and whose files were read.
-pub(crate) struct Signed<'a> {
-    pub(crate) request: &'a CheckRequest,
-    pub(crate) release: Release,
-    /// What was signed, by the name in the statement.
-    pub(crate) subjects: BTreeMap<String, Digest>,
-    /// Where the artifacts are that are here.
-    pub(crate) here: BTreeMap<ArtifactName, PathBuf>,
-    /// The records of those that are what was signed.
-    pub(crate) records: BTreeMap<ArtifactName, Record>,
-    /// Artifacts of the release that are not in the folder.
-    pub(crate) elsewhere: Vec<ArtifactName>,
-    /// Whether the folder is that of one artifact.
-    pub(crate) is_part: bool,
-}
 
 /// Looks at a release.
 ///
@@ -144,29 +69,26 @@ fn nothing_else(mut checked: CheckedRelease) -> CheckedRelease {
     checked
 }
 
-/// The signed statement with the keys that signed it; or why there is none.
-#[expect(clippy::type_complexity, reason = "an error of the disk outside, and a reason to be told inside")]
-fn statement(request: &CheckRequest) -> Result<Result<(Statement, BTreeSet<String>), String>, PublishError> {
-    let path = request.folder.join(RELEASE);
-    let Some(bytes) = signature_file(&path)? else {
-        return Ok(Err(format!("{RELEASE} is missing: nobody signed this (kiln sign writes it)")));
-    };
-    Ok(verified_line(&bytes, &request.keys).map_err(|error| format!("{RELEASE}: {error}")))
-}
+/// A statement with the keys that signed it; or why there is none.
+type Stated = Result<(Statement, BTreeSet<String>), String>;
 
-/// The statement of a file that holds one envelope on one line.
-pub(crate) fn verified_line(
-    bytes: &[u8],
-    keys: &[PublicKey],
-) -> Result<(Statement, BTreeSet<String>), AttestError> {
-    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    if line.contains(&b'\n') {
-        let reason = "it has more than one line".to_owned();
-        return Err(AttestError::Malformed { expected: "one DSSE envelope", reason });
+/// The signed statement. Where a registry has several, the one that was signed last of those that are signed by a key that is
+/// believed.
+fn statement(request: &CheckRequest) -> Result<Stated, PublishError> {
+    let mut newest: Option<(Statement, BTreeSet<String>)> = None;
+    let mut reason = format!("{RELEASE} is missing: nobody signed this (kiln sign writes it)");
+    let at = |statement: &Statement| Release::of(statement).ok().map(|release| release.signed_at);
+    for (number, bytes) in signature_files(&request.folder, RELEASE)?.iter().enumerate() {
+        match verified_line(bytes, &request.keys) {
+            Ok(found) if newest.as_ref().is_none_or(|(known, _)| at(known) < at(&found.0)) => {
+                newest = Some(found)
+            }
+            Ok(_) => {}
+            Err(error) if number == 0 => reason = format!("{RELEASE}: {error}"),
+            Err(_) => {}
+        }
     }
-    let verified = Envelope::from_json(line)?.verify(IN_TOTO_PAYLOAD, keys)?;
-    let statement = Statement::from_json(&verified.payload)?;
-    Ok((statement, verified.keys.iter().map(ToString::to_string).collect()))
+    Ok(newest.ok_or(reason))
 }
 
 /// What the statement says of itself: a release that is older than the one that was meant is told by its time and commits.
@@ -237,6 +159,8 @@ fn files(
     let mut wrong = Vec::new();
     for (name, digest) in &expected {
         match found.get(*name) {
+            // A registry has none: the digests are in its manifests.
+            None if part.is_some() && *name == "SHA256SUMS" => {}
             None => wrong.push(format!("{} is missing", excerpt(name))),
             Some(there) if there != *digest => {
                 let whose = names.get(there).map_or_else(

@@ -23,6 +23,8 @@ pub(crate) const VERDICT: &str = ".vsa.intoto.jsonl";
 const MAX_FILES: usize = 1_000_000;
 /// How deep folders may be: layouts have four levels.
 const MAX_DEPTH: usize = 8;
+/// The most files of one name that are tried.
+const MAX_OF_ONE_NAME: usize = 64;
 /// The largest signature file that is read, in bytes.
 const MAX_SIGNATURE_FILE: u64 = 64 << 20;
 
@@ -40,6 +42,7 @@ pub(crate) fn proof(artifact: &ArtifactName) -> String {
 /// no record describes it.
 #[must_use]
 pub fn is_signature(name: &str) -> bool {
+    let name = without_prefix(name);
     name == RELEASE
         || name == CHECKPOINT
         || [SIGNED_PROVENANCE, PROOF, VERDICT].iter().any(|end| name.ends_with(end))
@@ -91,4 +94,33 @@ pub(crate) fn signature_file(path: &Path) -> Result<Option<Vec<u8>>, PublishErro
         return Err(PublishError::NotUsable { what: path.display().to_string(), reason });
     }
     Ok(Some(bytes))
+}
+
+/// The name of a file without what `kiln pull` puts before it where a registry has several of one name: twelve digits.
+fn without_prefix(name: &str) -> &str {
+    let rest = name.split_once('-').filter(|(prefix, _)| {
+        prefix.len() == 12 && prefix.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+    });
+    rest.map_or(name, |(_, rest)| rest)
+}
+
+/// The files with signatures that have a name in a folder, in order: several where a registry had several, as anybody who may
+/// push can attach one.
+pub(crate) fn signature_files(folder: &Path, name: &str) -> Result<Vec<Vec<u8>>, PublishError> {
+    let mut paths = vec![folder.join(name)];
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let found = entry.file_name();
+            if found.to_str().is_some_and(|found| found != name && without_prefix(found) == name) {
+                paths.push(entry.path());
+            }
+        }
+    }
+    paths[1..].sort();
+    let mut files = Vec::new();
+    for path in paths.into_iter().take(MAX_OF_ONE_NAME) {
+        files.extend(signature_file(&path)?);
+    }
+    Ok(files)
 }

@@ -82,7 +82,7 @@ fn last(ledger: &Ledger) -> Result<Option<SignedNote>, PublishError> {
 }
 
 /// The note in a file; none if there is no file.
-pub(crate) fn read_note(path: &Path) -> Result<Option<SignedNote>, PublishError> {
+fn read_note(path: &Path) -> Result<Option<SignedNote>, PublishError> {
     let Some(bytes) = signature_file(path)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| AttestError::Malformed {
         expected: "a signed checkpoint",
@@ -122,12 +122,13 @@ pub(crate) fn signed_log(
 ) -> Result<(Log, SignedNote), PublishError> {
     let ledger = environment.ledger();
     let last_path = last_path(&ledger);
-    let log = Log::of(ledger.extend_log()?);
+    let log = Log::of(ledger.log()?);
     if let Some(note) = last(&ledger)? {
         let forked = |reason| PublishError::Forked { checkpoint: last_path.display().to_string(), reason };
         log.continues(note.unverified()).map_err(forked)?;
     }
     let note = log.checkpoint(origin).sign(signer)?;
+    ledger.extend_log()?;
     write_atomically(&last_path, note.to_text().as_bytes())?;
     Ok((log, note))
 }

@@ -2,8 +2,8 @@
 
 use crate::PublishError;
 use crate::published::digest_of;
-use crate::release::check::{Aspect, verified_line};
 use crate::release::files::{VERDICT, signature_file};
+use crate::release::signed::{Aspect, verified_line};
 use crate::row::State;
 use fs_err as fs;
 use kiln_attest::{PublicKey, Summary, SummaryResult};
