@@ -1,4 +1,5 @@
 //! Envelopes and notes: the vectors of their standards, and what is refused.
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its own input has failed")]
 
 use kiln_attest::{
     AttestError, Checkpoint, Envelope, IN_TOTO_PAYLOAD, PrivateKey, PublicKey, SignedNote, Signer, leaf_hash,

@@ -166,7 +166,7 @@ fn first_that_fits<T>(tried: impl Iterator<Item = Result<T, String>>, name: &str
     for one in tried {
         match one {
             Ok(found) => return Ok(found),
-            Err(why) => drop(reason.get_or_insert(why)),
+            Err(why) => reason = reason.or(Some(why)),
         }
     }
     Err(reason.unwrap_or_else(|| format!("{name} is missing: kiln sign writes it")))

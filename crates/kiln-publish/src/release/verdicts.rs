@@ -86,7 +86,9 @@ pub fn rebuilt_by(folder: &Path, request: &RebuildersRequest) -> Result<Aspect, 
                     let votes = votes.entry(digest).or_default();
                     for key in &keys {
                         match summary.verification_result {
-                            SummaryResult::Passed => drop(votes.passed.insert(key.clone())),
+                            SummaryResult::Passed => {
+                                votes.passed.insert(key.clone());
+                            }
                             SummaryResult::Failed => {
                                 let how = format!("{} at {}", summary.equality, summary.time_verified);
                                 votes.failed.insert(key.clone(), excerpt(&how));
