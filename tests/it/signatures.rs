@@ -25,7 +25,9 @@ read = Envelope.from_dict(line)
 assert list(read.verify([key], 1)) == [keyid]
 statement = json.loads(read.payload)
 assert statement["_type"] == "https://in-toto.io/Statement/v1", statement
-changed = Envelope.from_dict({**line, "payload": line["payload"][:-8] + "AAAA" + line["payload"][-4:]})
+other = json.load(open(envelope))
+other["payload"] = other["payload"][:-8] + "AAAA" + other["payload"][-4:]
+changed = Envelope.from_dict(other)
 try:
     changed.verify([key], 1)
 except Exception:

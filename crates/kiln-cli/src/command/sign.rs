@@ -51,12 +51,7 @@ fn print(signed: &SignedRelease, key: &str, algorithm: &str, printer: Printer) {
     line("key", &format!("{key} ({algorithm})"));
     line("at", &release.signed_at.to_string());
     match &release.ledger {
-        Some(ledger) => {
-            line(
-                "ledger",
-                &format!("{}: {} builds, root {}", ledger.log.origin, ledger.log.size, ledger.log.root),
-            );
-        }
+        Some(ledger) => line("ledger", &format!("{}: {} builds", ledger.log.origin, ledger.log.size)),
         None => line("ledger", "none here: nothing was held against one"),
     }
     if let Some(path) = signed.written.last() {

@@ -110,12 +110,12 @@ fn said(release: &Release) -> Aspect {
         };
         commits.entry(of).or_default().push(name.as_str());
     }
-    let mut lines = vec![format!(
-        "signed at {}, {} artifacts, kiln {}",
-        release.signed_at,
-        release.artifacts.len(),
-        excerpt(&release.kiln)
-    )];
+    // The whole version is in the statement; its commit is told by as much as tells it from others.
+    let (version, commit) = release.kiln.split_once('+').unwrap_or((&release.kiln, ""));
+    let commit: String = commit.chars().take(12).collect();
+    let kiln = if commit.is_empty() { version.to_owned() } else { format!("{version}+{commit}") };
+    let (at, count) = (release.signed_at, release.artifacts.len());
+    let mut lines = vec![format!("signed at {at}, {count} artifacts, kiln {}", excerpt(&kiln))];
     let all = commits.len() == 1;
     lines.extend(commits.into_iter().map(|(of, names)| match all {
         true => of,
