@@ -1,5 +1,6 @@
 //! The auditor's walk of `docs/audit.md`: every command of the page, in a folder with two releases and nothing else.
 
+use crate::harness::signed::{copy, key, published, sign};
 use crate::harness::{Release, audit, repository};
 use fs_err as fs;
 use kiln_record::InputRole;
@@ -45,6 +46,12 @@ fn the_walk_of_the_page() {
     let bill = serde_json::json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [
         {"type": "library", "name": "alpha", "version": "1.2", "purl": "pkg:pypi/alpha@1.2"}]});
     fs::write(at.join("theirs.cdx.json"), bill.to_string()).unwrap();
+
+    // A release that is signed, with the key that its maker publishes.
+    let (signed, (private, public)) = (published(), key(at, "release", "ed25519"));
+    sign(&signed, &private);
+    copy(&signed.path("dist"), &at.join("wednesday"));
+    assert!(public.ends_with("release.pub.pem"));
 
     let commands = commands();
     assert!(commands.len() >= 10, "{commands:?}");

@@ -1,5 +1,6 @@
 //! Building again what was published, from its commit or a folder, and saying how equal it is.
 
+use crate::harness::signed::key;
 use crate::harness::{Outcome, Sandbox};
 use kiln_pack::{Limits, ZipReader};
 use kiln_record::exit;
@@ -260,4 +261,54 @@ fn an_exception_with_a_reason_excuses_what_it_names() {
         document["differences"][0]["excused"].as_str().unwrap().contains("a build number"),
         "{document:#}"
     );
+}
+
+/// The statement in an envelope.
+fn statement(path: &std::path::Path) -> Value {
+    use base64::Engine as _;
+    let envelope: Value = serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap();
+    let payload = envelope["payload"].as_str().unwrap();
+    let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
+#[test]
+fn a_verdict_is_signed_and_counted() {
+    let (sandbox, _) = built();
+    let (private, public) = key(sandbox.folder(), "anna", "ed25519");
+    let private = private.to_str().unwrap();
+    let verdict = sandbox.path("dist/app/app.anna.vsa.intoto.jsonl");
+    let file = verdict.to_str().unwrap();
+    let kiln = sandbox.kiln();
+    // Without a key nothing is built.
+    kiln.run(["rebuild", "app@1", "--attest", file]).ends_with(exit::USAGE);
+    kiln.run(["rebuild", "app@1", "--attest", file, "--key-file", private]).ends_with(exit::SUCCESS);
+    let said = statement(&verdict);
+    assert_eq!(said["predicate"]["verificationResult"], "PASSED");
+    assert_eq!(said["predicate"]["urn:kiln:equality"], "E0");
+    let archive = kiln_record::Digest::of(&sandbox.read("dist/app/app.zip")).hex();
+    assert_eq!(said["subject"][0]["digest"]["sha256"], archive.as_str());
+    let record = kiln_record::Digest::of(&sandbox.read("dist/app/record.json")).hex();
+    assert_eq!(said["predicate"]["inputAttestations"][0]["digest"]["sha256"], record.as_str());
+    let verify = ["verify", "--require", "1/1", "--keys", public.to_str().unwrap(), "--", "dist"];
+    kiln.run(verify).ends_with(exit::SUCCESS).prints(&["by 1 of 1 rebuilders"]);
+    // Another container around the same files is judged by its own bytes, and fails.
+    let other = rezipped(&sandbox, None);
+    let failed = sandbox.folder().join("failed.vsa.intoto.jsonl");
+    let words = [
+        "rebuild",
+        "app@1",
+        "--against",
+        &other,
+        "--attest",
+        failed.to_str().unwrap(),
+        "--key-file",
+        private,
+    ];
+    kiln.run(words).ends_with(exit::REBUILT_E1);
+    let said = statement(&failed);
+    assert_eq!(said["predicate"]["verificationResult"], "FAILED");
+    assert_eq!(said["predicate"]["urn:kiln:equality"], "E1");
+    let judged = kiln_record::Digest::of(&fs_err::read(&other).unwrap()).hex();
+    assert_eq!(said["subject"][0]["digest"]["sha256"], judged.as_str());
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod earlier;
+pub(crate) mod signing;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use earlier::{Find, Rebuild, Restore};
@@ -8,6 +9,7 @@ use kiln_audit::FailOn;
 use kiln_build::Shard;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use kiln_sbom::SpecVersion;
+use signing::{Log, Sign, SignedBy};
 use std::path::PathBuf;
 
 /// The version of this kiln, with the commit that it was built from where that is known (`build.rs`).
@@ -107,6 +109,10 @@ pub(crate) enum Command {
     Sbom(Sbom),
     /// Says whether what is published, or a file, is what was built
     Verify(Verify),
+    /// Signs all that is published as one release, with the provenance of each artifact and the ledger's checkpoint
+    Sign(Sign),
+    /// Shows the ledger as a log, signs its checkpoint, and says whether it continues an older one
+    Log(Log),
     /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
     Find(Find),
     /// Builds again what was published, and says how equal it is
@@ -132,6 +138,7 @@ impl Command {
         match self {
             Self::Build(_) => ("build", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Verify(Verify { cross_check: Some(_), .. }) => ("verify --cross-check", &[Human, Json]),
+            Self::Verify(verify) if verify.signed.is_asked() => ("verify --key", &[Human, Json, Markdown]),
             Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
             Self::Pins => ("pins", &[Human, Json, Markdown]),
@@ -147,6 +154,8 @@ impl Command {
             Self::Gather(_) => ("gather", &[Human, Json]),
             Self::Sbom(_) => ("sbom", &[Human, Json]),
             Self::Lock(_) => ("lock", &[Human, Json]),
+            Self::Sign(_) => ("sign", &[Human, Json]),
+            Self::Log(_) => ("log", &[Human, Json]),
             Self::Push(_) => ("push", &[Human, Json]),
             Self::Pull(_) => ("pull", &[Human, Json]),
             // What reads an export decides its form, which is JSON for some.
@@ -409,7 +418,7 @@ pub(crate) enum BillFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// Published files, folders of an artifact or of a workspace, or files elsewhere that are said to be one [default:
-    /// everything under dist/, its index, and the ledger]
+    /// everything under dist/, its index, and the ledger]; with --key the folder of a release or a reference to a registry
     pub(crate) files: Vec<PathBuf>,
     /// Sets what is damaged right from what is left, says what it did, and looks at everything again; what cannot be had
     /// any more is recorded as lost
@@ -430,6 +439,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["files", "record", "cross_check"])]
     pub(crate) registry: Vec<String>,
     /// Connects without TLS; registries on this machine need no leave for that
-    #[arg(long, requires = "registry")]
+    #[arg(long)]
     pub(crate) plain_http: bool,
+    #[command(flatten)]
+    pub(crate) signed: SignedBy,
 }

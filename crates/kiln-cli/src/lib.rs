@@ -15,6 +15,7 @@ mod progress;
 mod schema;
 mod settings;
 mod signals;
+mod signing;
 mod transformations;
 mod variables;
 
@@ -88,6 +89,8 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Report(command) => command::report::run(&settings()?, command, printer),
         Command::Sbom(command) => command::sbom::run(&settings()?, command, printer),
         Command::Verify(command) => command::verify::run(&settings()?, command, printer),
+        Command::Sign(command) => command::sign::run(&settings()?, command, variables, printer),
+        Command::Log(command) => command::log::run(&settings()?, command, variables, printer),
         Command::Find(command) => command::find::run(&call, command, printer),
         Command::Rebuild(command) => command::rebuild::run(&call, command, printer),
         Command::Restore(command) => command::restore::run(&call, command, printer),
@@ -102,12 +105,17 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
 fn needs(command: &Command) -> Needs {
     match command {
         Command::Verify(verify) if verify.cross_check.is_some() => Needs::Servers,
+        Command::Verify(verify) if verify.signed.is_asked() => Needs::Nothing,
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
-        Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) | Command::Gather(_) => {
-            Needs::Workspace
-        }
+        Command::Pins
+        | Command::Push(_)
+        | Command::Export(_)
+        | Command::Approve(_)
+        | Command::Gather(_)
+        | Command::Sign(_)
+        | Command::Log(_) => Needs::Workspace,
         Command::Diff(_)
         | Command::Find(_)
         | Command::History(_)

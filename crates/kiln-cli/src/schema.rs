@@ -5,7 +5,8 @@
 
 use crate::command::{
     build, cross_check, explain_build, explain_document, export, find, gather, history, lock, lock_artifact,
-    pins, pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
+    log, pins, pull, push, rebuild, restore, show, show_environment, sign, verify, verify_release,
+    verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -66,7 +67,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 26] {
+fn printed() -> [Named; 29] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -93,6 +94,9 @@ fn printed() -> [Named; 26] {
         json("output/show-environment", "kiln show --environment", of::<Vec<show_environment::Row<'_>>>()),
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
         json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
+        json("output/verify-release", "kiln verify --key", of::<verify_release::Document<'_>>()),
+        json("output/sign", "kiln sign", of::<sign::Document<'_>>()),
+        json("output/log", "kiln log", of::<log::Document>()),
         json("output/cross-check", "kiln verify --cross-check", of::<cross_check::Document<'_>>()),
         json("output/gather", "kiln gather", of::<gather::Document<'_>>()),
         json("output/push", "kiln push", of::<Vec<push::Row<'_>>>()),

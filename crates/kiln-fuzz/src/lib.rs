@@ -9,6 +9,7 @@
 
 mod archives;
 mod containers;
+mod attestations;
 mod debian;
 mod descriptions;
 mod images;
@@ -24,6 +25,7 @@ mod wheels;
 
 pub use archives::{elf, tar, zip};
 pub use containers::{container_fields, file_difference, laid_out};
+pub use attestations::{checkpoint, envelope, log_proof};
 pub use debian::{deb, debian_index, debian_version, openpgp};
 pub use descriptions::{dpkg_files, file_text, find_query, license, linkage, listed, rpm_database};
 pub use images::{image_layers, names, oci_document};
@@ -44,6 +46,7 @@ macro_rules! targets {
 
 targets! {
     approvals,
+    checkpoint,
     constraint,
     container_fields,
     deb,
@@ -57,6 +60,7 @@ targets! {
     file_text,
     find_query,
     git_index,
+    envelope,
     guest_report,
     heads,
     host_settings,
@@ -68,6 +72,7 @@ targets! {
     linkage,
     listed,
     lock_files,
+    log_proof,
     marker,
     names,
     oci_document,

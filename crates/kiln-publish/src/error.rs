@@ -1,5 +1,6 @@
 //! Why something cannot be published, found again, pushed or pulled.
 
+use kiln_attest::AttestError;
 use kiln_collect::CollectError;
 use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
@@ -136,6 +137,23 @@ pub enum PublishError {
     /// Documents.
     #[error(transparent)]
     Sbom(#[from] SbomError),
+    /// What is published is not to be signed.
+    #[error("nothing was signed, as what is published is not what was built: {}", reasons.join("; "))]
+    NotSignable {
+        /// What is wrong, one thing each.
+        reasons: Vec<String>,
+    },
+    /// The ledger is not what it was when a checkpoint of it was signed.
+    #[error("{checkpoint} is of another ledger than this: {reason}")]
+    Forked {
+        /// Where the checkpoint is from.
+        checkpoint: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Keys, signatures, proofs.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
     /// The store and the ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -174,6 +192,16 @@ impl RunError for PublishError {
             Self::NoSpace { .. } => Advice::exit(exit::STORE_FAILURE)
                 .hint("nothing was written; name a folder on a larger disk with --into"),
             Self::ReferrersNotListed { .. } => Advice::exit(exit::FETCH_FAILED),
+            Self::NotSignable { .. } => {
+                Advice::exit(exit::NOT_REPRODUCIBLE).hint("all that is wrong: kiln verify")
+            }
+            Self::Forked { .. } => Advice::exit(exit::SIGNATURE_REFUSED)
+                .hint("entries of the ledger were changed, removed or put in another order since, or it is another one")
+                .hint("the ledger as it was is where it was copied to; nothing was signed"),
+            Self::Attest(AttestError::Key { .. } | AttestError::Passphrase { .. } | AttestError::Signing { .. }) => {
+                Advice::exit(exit::INPUT_INVALID)
+            }
+            Self::Attest(_) => Advice::exit(exit::SIGNATURE_REFUSED),
             Self::Invocation(error) => Advice::of(error),
             Self::Collect(error) => Advice::of(error),
             Self::Fetch(error) => Advice::of(error),
@@ -254,6 +282,14 @@ mod tests {
                 exit::STORE_FAILURE,
                 1,
             ),
+            (PublishError::NotSignable { reasons: vec![] }, exit::NOT_REPRODUCIBLE, 1),
+            (
+                PublishError::Forked { checkpoint: "x".to_owned(), reason: "x".to_owned() },
+                exit::SIGNATURE_REFUSED,
+                2,
+            ),
+            (AttestError::Signing { reason: "x".to_owned() }.into(), exit::INPUT_INVALID, 0),
+            (AttestError::Unproven { reason: "x".to_owned() }.into(), exit::SIGNATURE_REFUSED, 0),
             (PublishError::ReferrersNotListed { repository: "x".to_owned() }, exit::FETCH_FAILED, 0),
             (Defect::new("x").into(), exit::UNEXPECTED, 1),
             (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),

@@ -23,6 +23,7 @@ mod pull;
 mod pull_image;
 mod push;
 mod reference;
+mod release;
 mod repair;
 mod repository;
 mod row;
@@ -53,6 +54,11 @@ pub use pull::{
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use reference::{
     FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, newest_build, verify_file,
+};
+pub use release::{
+    Aspect, CHECKPOINT, CheckRequest, CheckedRelease, LogState, RELEASE, RebuildersRequest, SignedRelease,
+    Threshold, check_release, checkpoint_of, consistency_proof, hold_log, is_signature, log_state, origin_of,
+    rebuilt_by, require_signable, sign_release,
 };
 pub use repair::repair;
 pub use row::{Row, State};

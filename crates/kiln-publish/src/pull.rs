@@ -7,7 +7,8 @@ use crate::named_build::NamedBuild;
 use crate::published_index::index_bytes;
 use crate::pull_image::{pull_image_archive, pull_index_archive};
 use crate::repository::{
-    CYCLONEDX, Found, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, Repository, connect, keep, without_login,
+    CYCLONEDX, DSSE, Found, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, Repository, SIGNED_NOTE, connect,
+    keep, without_login,
 };
 use crate::space::ask_for_space;
 use fs_err as fs;
@@ -231,7 +232,9 @@ fn write_documents(
         let mut temporary = tempfile::NamedTempFile::new_in(into)?;
         std::io::Write::write_all(&mut temporary, &document.bytes)?;
         let path = keep(temporary, &path, &digest)?;
-        if !described.contains_key(&digest) {
+        // No record describes a signature: whose it is, is told by the key.
+        let is_signature = [DSSE, SIGNED_NOTE].contains(&document.artifact_type.as_str());
+        if !is_signature && !described.contains_key(&digest) {
             pulled.foreign.push(path.clone());
         }
         pulled.files.push((path, digest));
@@ -395,9 +398,11 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
     listed.sort();
     listed.dedup();
     let (mut all, mut total) = (Vec::new(), 0_u64);
-    let is_document = |kind: &str| [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD, LEDGER_HEAD].contains(&kind);
+    let is_document = |kind: &str| {
+        [RECORD, CYCLONEDX, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, DSSE, SIGNED_NOTE].contains(&kind)
+    };
     for (digest, kind) in listed {
-        // Signatures and the like are not asked for. A list may leave the kind out.
+        // What others attach is not asked for. A list may leave the kind out.
         if kind.is_some_and(|kind| !is_document(&kind)) {
             continue;
         }

@@ -7,7 +7,10 @@ use crate::published::{newest_record, not_as_recorded, published_file};
 use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::published_index::{checked_index, index_bytes};
 use crate::reference::ledger_of;
-use crate::repository::{CYCLONEDX, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, connect, without_login};
+use crate::release::signatures;
+use crate::repository::{
+    CYCLONEDX, DSSE, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, SIGNED_NOTE, connect, without_login,
+};
 use kiln_fetch::Registry;
 use kiln_image::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
@@ -189,6 +192,10 @@ fn part(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Part, P
     if let Held::Newest(number) = held {
         let stated = ledger.head_at(artifact, number)?.to_json()?;
         attached.push(Document::new(Heads::FILE, stated, LEDGER_HEAD, &subject, record.epoch)?);
+    }
+    for (file_name, bytes) in signatures(dist, artifact, &record)? {
+        let artifact_type = if file_name.ends_with(".jsonl") { DSSE } else { SIGNED_NOTE };
+        attached.push(Document::new(&file_name, bytes, artifact_type, &subject, record.epoch)?);
     }
     Ok(Part { platform: None, media_type: MANIFEST_MEDIA_TYPE, manifest, blobs, documents: attached })
 }

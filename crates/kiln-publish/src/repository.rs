@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 pub(crate) const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 /// The media type of a provenance statement.
 pub(crate) const IN_TOTO: &str = "application/vnd.in-toto+json";
+/// The media type of a DSSE envelope.
+pub(crate) const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+/// The media type of a checkpoint, and of a proof with one below it.
+pub(crate) const SIGNED_NOTE: &str = "application/vnd.kiln.signed-note.v1+text";
 /// The media type of a record.
 pub(crate) const RECORD: &str = "application/vnd.kiln.record.v1+json";
 /// The media type of what is published of an index.

@@ -8,6 +8,7 @@ use crate::held::{Held, held};
 use crate::published::{digest_of, published_record};
 use crate::published_index::checked_index;
 use crate::reference::ledger_of;
+use crate::release::{RELEASE, is_signature};
 use crate::row::{Row, State, in_workspace};
 use fs_err as fs;
 use kiln_invocation::{Environment, blocking};
@@ -39,7 +40,11 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
     let mut published: BTreeMap<ArtifactName, Option<Indexed>> = BTreeMap::new();
     for name in names_in(dist)? {
         let path = dist.join(&name);
-        if name == "index.json" {
+        if name == RELEASE {
+            let line = "signed; by whom, and whether it still fits: kiln verify --key PUBLIC.pem";
+            rows.push(Row::new(format!("dist/{name}"), State::Noted, line));
+        }
+        if name == "index.json" || is_signature(&name) {
             continue;
         }
         let artifact = name.parse::<ArtifactName>().ok().filter(|_| path.is_dir());
@@ -159,7 +164,8 @@ fn files(
     }
     for name in names_in(folder)? {
         let is_layout = name == "oci" && expected.keys().any(|file| file.starts_with("oci/"));
-        if !expected.contains_key(&name) && !is_layout {
+        // A signature is judged by its key: kiln verify --key.
+        if !expected.contains_key(&name) && !is_layout && !is_signature(&name) {
             wrong.push(format!("{name} is there, and its record does not describe it"));
         }
     }

@@ -87,6 +87,8 @@ exits! {
     REBUILT_E2 = 14;
     /// A rebuild is the same but for what an exception with a reason excuses (`kiln rebuild`, level E3).
     REBUILT_E3 = 15;
+    /// A signature, or what it vouches for, does not hold (`kiln verify --key`, `kiln log`).
+    SIGNATURE_REFUSED = 16;
     /// A step in a container failed.
     BUILD_STEP_FAILED = 20;
     /// The container engine cannot be reached, or refused a request.

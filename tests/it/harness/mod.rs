@@ -23,6 +23,7 @@ mod sandbox;
 pub(crate) mod schemas;
 mod sdist;
 mod server;
+pub(crate) mod signed;
 mod wheel;
 
 pub(crate) use assembled::{assembled, busybox, debian_base};

@@ -41,6 +41,7 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
     let document: Value = serde_json::from_str(stdout).ok()?;
     let name = match command {
         "verify" if has("--cross-check") => "cross-check",
+        "verify" if document.get("aspects").is_some() => "verify-release",
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",
         "show" if has("--environment") => "show-environment",

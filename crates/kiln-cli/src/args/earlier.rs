@@ -1,5 +1,6 @@
 //! The command line of what looks at earlier builds and makes them again.
 
+use super::signing::SigningKey;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -19,6 +20,12 @@ pub(crate) struct Rebuild {
     /// Varies the engine as well: another one, as DOCKER_HOST names it
     #[arg(long, value_name = "HOST", requires = "vary")]
     pub(crate) second_engine: Option<String>,
+    /// Writes what was found as a signed verification summary to this file, such as ARTIFACT.NAME.vsa.intoto.jsonl; needs
+    /// a key
+    #[arg(long, value_name = "FILE", requires = "signing-key")]
+    pub(crate) attest: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: SigningKey,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,14 @@
 //! `kiln rebuild`.
 
 use super::earlier::{Call, built};
+use super::rebuild_verdict;
 use crate::args::Format;
 use crate::args::earlier::Rebuild;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::signals;
+use crate::signing::signer;
 use kiln_rebuild::{Comparison, EntryDifference, Level, RebuildError, Varied, compare, vary};
 use kiln_record::{Exit, exit};
 use kiln_store::Store;
@@ -16,6 +18,15 @@ use serde::Serialize;
 const SHOWN: usize = 20;
 
 pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Result<Exit, Failure> {
+    // A key that cannot be read is told before anything is built.
+    let attest = match &command.attest {
+        Some(file) => {
+            let signer =
+                signer(&command.key, call.variables, printer)?.ok_or_else(rebuild_verdict::no_key)?;
+            Some((file, signer))
+        }
+        None => None,
+    };
     let named = call.named(&command.build)?;
     let (source, scratch, remarks) = call.place(&named, command.source.as_deref())?;
     for remark in &remarks {
@@ -63,6 +74,11 @@ pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Resul
         Format::Json => printer.data(&super::document(&document)?),
         Format::Markdown => printer.data(&markdown(&document)),
         _ => printer.data(&text(&document, &comparison, printer)),
+    }
+    if let Some((file, signer)) = attest {
+        let is_equal = varied.as_ref().is_none_or(|varied| varied.guilty.is_empty());
+        rebuild_verdict::attest(call, &signer, &named.expected, &comparison, is_equal, file)?;
+        printer.talk(&format!("the verdict is signed by key {}: {}", signer.public().id(), file.display()));
     }
     Ok(match varied {
         Some(varied) if !varied.guilty.is_empty() && comparison.level == Level::E0 => exit::NOT_REPRODUCIBLE,

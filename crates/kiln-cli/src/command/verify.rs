@@ -1,13 +1,13 @@
 //! `kiln verify`.
 
-use super::{cross_check, verify_workspace};
+use super::{cross_check, verify_release, verify_workspace};
 use crate::args::{Colour, Format, Verify};
 use crate::failure::Failure;
 use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
-use kiln_publish::{Anchors, FileVerdict, LedgerVerdict, settle_for_reading, verify_file};
+use kiln_publish::{Anchors, FileVerdict, LedgerVerdict, is_signature, settle_for_reading, verify_file};
 use kiln_record::{Exit, Level, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use serde::Serialize;
@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Result<Exit, Failure> {
     if let Some(build) = &command.cross_check {
         return cross_check::run(settings, build, printer);
+    }
+    if command.signed.is_asked() {
+        return verify_release::run(settings, command, printer);
     }
     if command.files.is_empty() {
         let anchors = Anchors {
@@ -65,7 +68,7 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let before = files.len();
         let folders = [path.clone()].into_iter().chain(entries(path)?);
         for folder in folders.filter(|folder| folder.join("record.json").is_file()) {
-            files.extend(entries(&folder)?.into_iter().filter(|file| file.is_file()));
+            files.extend(entries(&folder)?.into_iter().filter(|file| file.is_file() && !is_signed(file)));
         }
         if files.len() == before {
             return Err(Failure::input(format!(
@@ -78,6 +81,11 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     Ok(files)
+}
+
+/// Whether a file is one with signatures, which no record describes: they are judged by `--key`.
+fn is_signed(file: &Path) -> bool {
+    file.file_name().and_then(|name| name.to_str()).is_some_and(is_signature)
 }
 
 /// What is in a folder, in order.

@@ -1,0 +1,228 @@
+//! `kiln verify --key`: a release in any folder, without a workspace. First who signed it, then whether every file is the one
+//! that was signed, and only then what the files say.
+
+use crate::PublishError;
+use crate::release::aspects::{bills, index, ledger, policy, provenance, trees};
+use crate::release::files::{RELEASE, digests, files_below, signature_files};
+use crate::release::signed::{Aspect, CheckRequest, CheckedRelease, Signed, verified_line};
+use crate::row::State;
+use fs_err as fs;
+use kiln_attest::{Release, Statement};
+use kiln_record::{ArtifactName, Digest, Record, excerpt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// How many files are named of those that are not as they were signed.
+const SHOWN: usize = 20;
+
+/// Looks at a release.
+///
+/// # Errors
+/// If a file cannot be read. What is in it and is wrong is in the aspects.
+pub fn check_release(request: &CheckRequest) -> Result<CheckedRelease, PublishError> {
+    let mut checked = CheckedRelease::default();
+    let statement = match statement(request)? {
+        Ok((statement, keys)) => {
+            let algorithm = |id: &str| {
+                let key = request.keys.iter().find(|key| key.id().to_string() == id);
+                key.map_or(String::new(), |key| key.algorithm().to_string())
+            };
+            let by: Vec<String> = keys.iter().map(|id| format!("{} key {id}", algorithm(id))).collect();
+            checked.keys = keys;
+            checked.aspects.push(Aspect::new(
+                "signature",
+                State::Same,
+                format!("by the {}", by.join(" and the ")),
+            ));
+            statement
+        }
+        Err(reason) => {
+            checked.aspects.push(Aspect::new("signature", State::Differs, reason));
+            return Ok(nothing_else(checked));
+        }
+    };
+    let release = match Release::of(&statement) {
+        Ok(release) => release,
+        Err(error) => {
+            checked.aspects.push(Aspect::new("release", State::Differs, error.to_string()));
+            return Ok(nothing_else(checked));
+        }
+    };
+    checked.aspects.push(said(&release));
+    checked.release = Some(release.clone());
+    let subjects: BTreeMap<String, Digest> =
+        statement.subjects.into_iter().map(|one| (one.name, one.digest)).collect();
+    let (signed, files) = files(request, release, subjects)?;
+    checked.aspects.push(files);
+    for look in [trees, bills, provenance, policy, index, ledger] {
+        checked.aspects.push(look(&signed)?);
+    }
+    Ok(checked)
+}
+
+/// That the rest was not looked at, as nobody vouches for it.
+fn nothing_else(mut checked: CheckedRelease) -> CheckedRelease {
+    let reason = "nobody who is believed vouches for the release";
+    for name in ["files", "trees", "sbom", "provenance", "policy", "index", "ledger"] {
+        checked.aspects.push(Aspect::new(name, State::NotChecked, reason));
+    }
+    checked
+}
+
+/// A statement with the keys that signed it; or why there is none.
+type Stated = Result<(Statement, BTreeSet<String>), String>;
+
+/// The signed statement. Where a registry has several, the one that was signed last of those that are signed by a key that is
+/// believed.
+fn statement(request: &CheckRequest) -> Result<Stated, PublishError> {
+    let mut newest: Option<(Statement, BTreeSet<String>)> = None;
+    let mut reason = format!("{RELEASE} is missing: nobody signed this (kiln sign writes it)");
+    let at = |statement: &Statement| Release::of(statement).ok().map(|release| release.signed_at);
+    for (number, bytes) in signature_files(&request.folder, RELEASE)?.iter().enumerate() {
+        match verified_line(bytes, &request.keys) {
+            Ok(found) if newest.as_ref().is_none_or(|(known, _)| at(known) < at(&found.0)) => {
+                newest = Some(found)
+            }
+            Ok(_) => {}
+            Err(error) if number == 0 => reason = format!("{RELEASE}: {error}"),
+            Err(_) => {}
+        }
+    }
+    Ok(newest.ok_or(reason))
+}
+
+/// What the statement says of itself: a release that is older than the one that was meant is told by its time and commits.
+fn said(release: &Release) -> Aspect {
+    let mut commits: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, artifact) in &release.artifacts {
+        let of = match &artifact.source {
+            None => "no known commit".to_owned(),
+            Some(source) => {
+                let short: String = excerpt(&source.commit).chars().take(12).collect();
+                let tags = if source.tags.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", excerpt(&source.tags.join(", ")))
+                };
+                let state = if source.changed == 0 { "clean" } else { "dirty" };
+                format!("commit {short}{tags}, {state}")
+            }
+        };
+        commits.entry(of).or_default().push(name.as_str());
+    }
+    // The whole version is in the statement; its commit is told by as much as tells it from others.
+    let (version, commit) = release.kiln.split_once('+').unwrap_or((&release.kiln, ""));
+    let commit: String = commit.chars().take(12).collect();
+    let kiln = if commit.is_empty() { version.to_owned() } else { format!("{version}+{commit}") };
+    let (at, count) = (release.signed_at, release.artifacts.len());
+    let mut lines = vec![format!("signed at {at}, {count} artifacts, kiln {}", excerpt(&kiln))];
+    let all = commits.len() == 1;
+    lines.extend(commits.into_iter().map(|(of, names)| match all {
+        true => of,
+        false => format!("{of}: {}", names.join(", ")),
+    }));
+    Aspect { name: "release", state: State::Same, lines }
+}
+
+/// Whether every file that was signed is here with its bytes, and no other.
+fn files(
+    request: &CheckRequest,
+    release: Release,
+    subjects: BTreeMap<String, Digest>,
+) -> Result<(Signed<'_>, Aspect), PublishError> {
+    let folder = &request.folder;
+    // A folder of one artifact, as a registry gives it, has the files without the artifact's name before them.
+    let part = part(folder, &release);
+    let prefix = part.as_ref().map_or_else(String::new, |name| format!("{name}/"));
+    let found = match files_below(folder) {
+        Ok(files) => digests(&files)?,
+        Err(PublishError::NotUsable { what, reason }) => {
+            let aspect = Aspect::new("files", State::Differs, format!("{what}: {reason}"));
+            let signed = Signed {
+                request,
+                release,
+                subjects,
+                here: BTreeMap::new(),
+                records: BTreeMap::new(),
+                elsewhere: Vec::new(),
+                is_part: part.is_some(),
+            };
+            return Ok((signed, aspect));
+        }
+        Err(error) => return Err(error),
+    };
+    let expected: BTreeMap<&str, &Digest> = subjects
+        .iter()
+        .filter_map(|(name, digest)| Some((name.strip_prefix(prefix.as_str())?, digest)))
+        .collect();
+    let names: BTreeMap<&Digest, &str> = expected.iter().map(|(name, digest)| (*digest, *name)).collect();
+    let mut wrong = Vec::new();
+    for (name, digest) in &expected {
+        match found.get(*name) {
+            // A registry has none: the digests are in its manifests.
+            None if part.is_some() && *name == "SHA256SUMS" => {}
+            None => wrong.push(format!("{} is missing", excerpt(name))),
+            Some(there) if there != *digest => {
+                let whose = names.get(there).map_or_else(
+                    || format!("it has {there}, and {digest} was signed"),
+                    |other| format!("it is what was signed as {other}"),
+                );
+                wrong.push(format!("{} was changed: {whose}", excerpt(name)));
+            }
+            Some(_) => {}
+        }
+    }
+    let strangers: Vec<&String> = found.keys().filter(|name| !expected.contains_key(name.as_str())).collect();
+    let mut beside = Vec::new();
+    for name in strangers {
+        // What a registry has beside an artifact was never in the folder that was signed.
+        if part.is_some() {
+            beside.push(excerpt(name));
+        } else {
+            wrong.push(format!("{} is not in the release", excerpt(name)));
+        }
+    }
+    let more = wrong.len().saturating_sub(SHOWN);
+    if more > 0 {
+        wrong.truncate(SHOWN);
+        wrong.push(format!("and {more} more"));
+    }
+    let mut aspect =
+        Aspect::of("files", wrong, || format!("{} files, each as it was signed", expected.len()));
+    if !beside.is_empty() {
+        aspect.lines.push(format!("not part of the release: {}", beside.join(", ")));
+    }
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        release.artifacts.keys().cloned().partition(|name| part.as_ref().is_none_or(|part| part == name));
+    let here: BTreeMap<ArtifactName, PathBuf> = here
+        .into_iter()
+        .map(|name| {
+            let at = if part.is_some() { folder.clone() } else { folder.join(name.as_str()) };
+            (name, at)
+        })
+        .collect();
+    let mut records = BTreeMap::new();
+    for (name, at) in &here {
+        let as_signed = release.artifacts.get(name).map(|one| one.record);
+        if let Ok(bytes) = fs::read(at.join("record.json"))
+            && as_signed == Some(Digest::of(&bytes))
+        {
+            match Record::from_json(&bytes) {
+                Ok(record) => drop(records.insert(name.clone(), record)),
+                Err(error) => {
+                    aspect.state = State::Differs;
+                    aspect.lines.push(format!("the record of {name} cannot be used: {error}"));
+                }
+            }
+        }
+    }
+    let is_part = part.is_some();
+    Ok((Signed { request, release, subjects, here, records, elsewhere, is_part }, aspect))
+}
+
+/// The artifact that a folder is of, if it is the folder of one.
+fn part(folder: &Path, release: &Release) -> Option<ArtifactName> {
+    let bytes = fs::read(folder.join("record.json")).ok()?;
+    let named = Record::from_json(&bytes).ok()?.artifact;
+    release.artifacts.contains_key(&named).then_some(named)
+}

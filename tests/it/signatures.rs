@@ -1,0 +1,235 @@
+//! Keys from wherever, and envelopes between kiln, openssl and another implementation of DSSE.
+
+use crate::harness::signed::{key, published, sign};
+use crate::harness::{audit, runs};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fs_err as fs;
+use kiln_record::exit;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The other implementation: reads what kiln signed, and signs the same statement anew with a key of its own.
+const OTHER: &str = r#"
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+envelope, public, private, out = sys.argv[1:]
+line = json.load(open(envelope))
+keyid = line["signatures"][0]["keyid"]
+key = SSlibKey.from_crypto(load_pem_public_key(open(public, "rb").read()), keyid=keyid)
+read = Envelope.from_dict(line)
+assert list(read.verify([key], 1)) == [keyid]
+statement = json.loads(read.payload)
+assert statement["_type"] == "https://in-toto.io/Statement/v1", statement
+other = json.load(open(envelope))
+other["payload"] = other["payload"][:-8] + "AAAA" + other["payload"][-4:]
+changed = Envelope.from_dict(other)
+try:
+    changed.verify([key], 1)
+except Exception:
+    pass
+else:
+    raise SystemExit("a changed payload was verified")
+signer = CryptoSigner(load_pem_private_key(open(private, "rb").read(), None))
+again = Envelope(read.payload, read.payload_type, {})
+again.sign(signer)
+open(out, "w").write(json.dumps(again.to_dict()) + "\n")
+print(len(statement["subject"]))
+"#;
+
+/// A Python that has the other implementation, made once for all tests.
+fn python() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("securesystemslib");
+    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("securesystemslib.lock");
+    let lock = fs::File::create(lock).unwrap().into_file();
+    lock.lock().unwrap();
+    let python = folder.join("bin/python");
+    let has = || Command::new(&python).args(["-c", "import securesystemslib, cryptography"]).output();
+    if !has().is_ok_and(|output| output.status.success()) {
+        runs("python3", &["-m", "venv", folder.to_str().unwrap()]);
+        let pip = ["-m", "pip", "install", "-q", "securesystemslib[crypto]>=1.1,<2"];
+        runs(python.to_str().unwrap(), &pip);
+    }
+    python
+}
+
+#[test]
+fn another_implementation_reads_ours_and_we_read_its() {
+    for kind in ["ed25519", "p256"] {
+        let sandbox = published();
+        let (private, public) = key(sandbox.folder(), "mine", kind);
+        let (other, other_public) = key(sandbox.folder(), "other", kind);
+        sign(&sandbox, &private);
+        let statement = sandbox.path("dist/release.intoto.jsonl");
+        let script = sandbox.folder().join("other.py");
+        fs::write(&script, OTHER).unwrap();
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let out = sandbox.folder().join("again.jsonl");
+        let words = [&script, &statement, &public, &other, &out].map(|one| path(one));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(runs(python().to_str().unwrap(), &words).trim(), "11", "{kind}");
+        // Its envelope in the place of ours, by its key: only what else is signed is by another.
+        fs::copy(&out, &statement).unwrap();
+        let (public, other_public) = (path(&public), path(&other_public));
+        let dist = path(&sandbox.path("dist"));
+        let words = ["verify", "--key", &other_public, "--key", &public, &dist];
+        audit(sandbox.folder(), &words).ends_with(exit::SUCCESS).prints(&["ok          signature"]);
+        let alone = audit(sandbox.folder(), &["verify", "--key", &public, &dist]);
+        alone.ends_with(exit::SIGNATURE_REFUSED).prints(&["failed      signature"]);
+    }
+}
+
+#[test]
+fn openssl_verifies_what_was_signed() {
+    for kind in ["ed25519", "p256"] {
+        let sandbox = published();
+        let (private, public) = key(sandbox.folder(), "mine", kind);
+        sign(&sandbox, &private);
+        let line: serde_json::Value =
+            serde_json::from_slice(&sandbox.read("dist/orders/orders.signed.intoto.jsonl")).unwrap();
+        let text = |value: &serde_json::Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+        let payload = text(&line["payload"]);
+        let mut message = format!("DSSEv1 28 application/vnd.in-toto+json {} ", payload.len()).into_bytes();
+        message.extend(payload);
+        let (message_file, signature) =
+            (sandbox.folder().join("message"), sandbox.folder().join("signature"));
+        fs::write(&message_file, message).unwrap();
+        fs::write(&signature, text(&line["signatures"][0]["sig"])).unwrap();
+        let mut words = vec!["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", public.to_str().unwrap()];
+        words.extend(["-in", message_file.to_str().unwrap(), "-sigfile", signature.to_str().unwrap()]);
+        if kind == "p256" {
+            words.extend(["-digest", "sha256"]);
+        }
+        assert!(runs("openssl", &words).contains("Signature Verified Successfully"));
+        // The name of the key is what openssl and sha256sum make of it.
+        let der = sandbox.folder().join("key.der");
+        runs(
+            "openssl",
+            &[
+                "pkey",
+                "-pubin",
+                "-in",
+                public.to_str().unwrap(),
+                "-outform",
+                "DER",
+                "-out",
+                der.to_str().unwrap(),
+            ],
+        );
+        let sum = runs("sha256sum", &[der.to_str().unwrap()]);
+        assert_eq!(sum.split(' ').next(), line["signatures"][0]["keyid"].as_str());
+    }
+}
+
+#[test]
+fn keys_come_from_encrypted_files_variables_and_programs() {
+    let sandbox = published();
+    let (private, public) = key(sandbox.folder(), "mine", "p256");
+    let (private, public) = (private.to_str().unwrap(), public.to_str().unwrap());
+    let dist = sandbox.path("dist");
+    let dist = dist.to_str().unwrap();
+    let holds = || drop(audit(sandbox.folder(), &["verify", "--key", public, dist]).ends_with(exit::SUCCESS));
+    // Encrypted, by a passphrase in a file and in a variable.
+    let (locked, secret) = (sandbox.folder().join("locked.pem"), sandbox.folder().join("secret"));
+    let (locked, secret) = (locked.to_str().unwrap(), secret.to_str().unwrap());
+    runs("openssl", &["pkcs8", "-topk8", "-in", private, "-out", locked, "-passout", "pass:correct horse"]);
+    fs::write(secret, "correct horse\n").unwrap();
+    let kiln = sandbox.kiln();
+    kiln.run(["sign", "--key-file", locked]).ends_with(exit::INPUT_INVALID).says(&["--passphrase-file"]);
+    kiln.run(["sign", "--key-file", locked, "--passphrase-file", secret]).ends_with(exit::SUCCESS);
+    holds();
+    let wrong = sandbox.kiln().with_variable("SECRET", "wrong");
+    let words = ["sign", "--key-file", locked, "--passphrase-env", "SECRET"];
+    wrong.run(words).ends_with(exit::INPUT_INVALID).says(&["its passphrase is another one"]);
+    sandbox.kiln().with_variable("SECRET", "correct horse").run(words).ends_with(exit::SUCCESS);
+    // A variable.
+    let pem = fs::read_to_string(private).unwrap();
+    sandbox.kiln().with_variable("KEY", &pem).run(["sign", "--key-env", "KEY"]).ends_with(exit::SUCCESS);
+    holds();
+    // A program that keeps it, and answers in bytes or in base64.
+    for end in ["", " | base64"] {
+        let program = sandbox.folder().join("sign.sh");
+        fs::write(&program, format!("#!/bin/sh\nopenssl dgst -sha256 -sign '{private}'{end}\n")).unwrap();
+        fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let words = ["sign", "--key-command", program.to_str().unwrap(), "--public-key", public];
+        kiln.run(words).ends_with(exit::SUCCESS);
+        holds();
+    }
+    // One that signs something else, and one that fails.
+    for program in ["true", "false"] {
+        let words = ["sign", "--key-command", program, "--public-key", public];
+        kiln.run(words).ends_with(exit::INPUT_INVALID).says(&["nothing was signed"]);
+    }
+    // Others can read it.
+    fs::set_permissions(private, std::fs::Permissions::from_mode(0o644)).unwrap();
+    kiln.run(["sign", "--key-file", private]).ends_with(exit::SUCCESS).says(&["warning", "chmod go="]);
+}
+
+/// A verdict over a file's digest, as `kiln rebuild --attest` writes it, signed by openssl.
+fn verdict(folder: &Path, name: &str, private: &Path, digest: &str, equality: &str) {
+    let statement = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "orders.zip", "digest": {"sha256": digest}}],
+        "predicateType": "https://slsa.dev/verification_summary/v1",
+        "predicate": {
+            "verifier": {"id": "urn:kiln:rebuilder", "version": {"kiln": "1"}},
+            "timeVerified": "2026-11-10T00:00:00Z", "resourceUri": "urn:kiln:artifact:orders",
+            "policy": {"uri": "urn:kiln:rebuild:1"}, "inputAttestations": [],
+            "verificationResult": if equality == "E0" { "PASSED" } else { "FAILED" },
+            "verifiedLevels": [], "urn:kiln:equality": equality,
+        },
+    })
+    .to_string();
+    let message = format!("DSSEv1 28 application/vnd.in-toto+json {} {statement}", statement.len());
+    let (message_file, signature) = (folder.join("message"), folder.join("signature"));
+    fs::write(&message_file, message).unwrap();
+    let (input, key) = (message_file.to_str().unwrap(), private.to_str().unwrap());
+    let words =
+        ["pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", input, "-out", signature.to_str().unwrap()];
+    runs("openssl", &words);
+    let line = serde_json::json!({
+        "payload": STANDARD.encode(&statement), "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{"sig": STANDARD.encode(fs::read(signature).unwrap())}],
+    });
+    fs::write(folder.join("release/orders").join(format!("{name}.vsa.intoto.jsonl")), format!("{line}\n"))
+        .unwrap();
+}
+
+#[test]
+fn distinct_rebuilders_are_counted_over_the_bytes_that_are_there() {
+    let sandbox = published();
+    let folder = sandbox.folder();
+    crate::harness::signed::copy(&sandbox.path("dist/orders"), &folder.join("release/orders"));
+    let keys = ["anna", "ben", "cleo"].map(|name| key(folder, name, "ed25519"));
+    let digest = kiln_record::Digest::of(&sandbox.read("dist/orders/orders.zip")).hex();
+    let verify = || {
+        let words = ["verify", "--require", "2/3", "--keys", "anna.pub.pem", "ben.pub.pem", "cleo.pub.pem"];
+        audit(folder, &[&words[..], &["--", "release"]].concat())
+    };
+    let refused = |says: &str| drop(verify().ends_with(exit::SIGNATURE_REFUSED).prints(&[says]));
+    refused("by 0 of 3 rebuilders, and 2 are required");
+    verdict(folder, "anna", &keys[0].0, &digest, "E0");
+    // The same rebuilder twice is one; somebody unknown is none; another archive is nothing.
+    verdict(folder, "anna-again", &keys[0].0, &digest, "E0");
+    let (stranger, _) = key(folder, "stranger", "ed25519");
+    verdict(folder, "stranger", &stranger, &digest, "E0");
+    verdict(folder, "cleo", &keys[2].0, &"ab".repeat(32), "E0");
+    refused("by 1 of 3 rebuilders, and 2 are required");
+    refused("not counted: ");
+    verdict(folder, "ben", &keys[1].0, &digest, "E0");
+    verify().ends_with(exit::SUCCESS).prints(&["by 2 of 3 rebuilders"]);
+    // Who failed counts against, also against an own pass.
+    verdict(folder, "ben-again", &keys[1].0, &digest, "E1");
+    refused("orders: failed by key ");
+    // The bytes that are there count, and not what a record says of them.
+    fs::remove_file(folder.join("release/orders/ben-again.vsa.intoto.jsonl")).unwrap();
+    verify().ends_with(exit::SUCCESS);
+    fs::write(folder.join("release/orders/orders.zip"), "another").unwrap();
+    refused("by 0 of 3 rebuilders");
+    let few = ["verify", "--require", "2/3", "--keys", "anna.pub.pem", "--", "release"];
+    audit(folder, &few).ends_with(exit::INPUT_INVALID).says(&["1 different keys"]);
+}

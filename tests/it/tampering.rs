@@ -1,0 +1,326 @@
+//! What somebody may do to a signed release, and what `kiln verify --key` says of it, in an empty folder without a workspace.
+
+use crate::harness::signed::{answering, copy, index, key, publish, published, sign, write};
+use crate::harness::{Outcome, audit};
+use fs_err as fs;
+use kiln_record::exit;
+use std::path::{Path, PathBuf};
+
+/// A release in an empty folder, with the public key beside it.
+struct Given {
+    folder: tempfile::TempDir,
+}
+
+impl Given {
+    /// What was signed with an Ed25519 key.
+    fn new() -> (crate::harness::Sandbox, Self) {
+        let sandbox = published();
+        let (private, public) = key(sandbox.folder(), "mine", "ed25519");
+        sign(&sandbox, &private);
+        let given = Self::of(&sandbox.path("dist"), &public);
+        (sandbox, given)
+    }
+
+    fn of(dist: &Path, public: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(dist, &folder.path().join("release"));
+        fs::copy(public, folder.path().join("public.pem")).unwrap();
+        Self { folder }
+    }
+
+    fn again(&self) -> Self {
+        Self::of(&self.release(), &self.folder.path().join("public.pem"))
+    }
+
+    fn release(&self) -> PathBuf {
+        self.folder.path().join("release")
+    }
+
+    fn verify(&self) -> Outcome {
+        audit(self.folder.path(), &["verify", "--key", "public.pem", "release"])
+    }
+
+    /// Refused, and the line of the aspect that says why.
+    #[track_caller]
+    fn is_refused(&self, aspect: &str, says: &str) {
+        let outcome = self.verify().ends_with(exit::SIGNATURE_REFUSED);
+        let lines: Vec<&str> = outcome.stdout.lines().collect();
+        let at = lines.iter().position(|line| line.starts_with("failed") && line.contains(aspect));
+        let at = at.unwrap_or_else(|| panic!("{aspect} did not fail:\n{outcome}"));
+        let rest = lines[at + 1..].iter().take_while(|line| line.starts_with(' '));
+        let told = std::iter::once(&lines[at]).chain(rest).copied().collect::<Vec<_>>().join("\n");
+        assert!(told.contains(says), "{aspect} does not say `{says}`:\n{outcome}");
+    }
+}
+
+fn edit(path: &Path, change: impl FnOnce(String) -> String) {
+    let text = fs::read_to_string(path).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(text, changed, "{} is changed", path.display());
+    fs::write(path, changed).unwrap();
+}
+
+fn files_below(folder: &Path, prefix: &str, all: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            files_below(&entry.path(), &format!("{name}/"), all);
+        } else {
+            all.push(name);
+        }
+    }
+}
+
+#[test]
+fn what_is_intact_holds_and_says_by_whom() {
+    let (_sandbox, given) = Given::new();
+    let outcome = given.verify().ends_with(exit::SUCCESS);
+    for line in [
+        "ok          signature   by the Ed25519 key ",
+        "ok          files       11 files, each as it was signed",
+        "ok          trees       8 files unpacked",
+        "ok          sbom        4 components",
+        "ok          provenance  8 inputs, each pinned by a digest",
+        "ok          policy      no finding is denied",
+        "ok          index       2 artifacts",
+        "ok          ledger      2 builds proven in the log kiln/ledger of 2 entries",
+    ] {
+        assert!(outcome.stdout.contains(line), "{line}\n{outcome}");
+    }
+    assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 110), "{outcome}");
+    let document =
+        audit(given.folder.path(), &["verify", "--key", "public.pem", "release", "--format", "json"]);
+    assert_eq!(document.ends_with(exit::SUCCESS).json()["success"], true);
+}
+
+#[test]
+fn a_changed_byte_in_any_file_is_named() {
+    let (_sandbox, given) = Given::new();
+    let mut all = Vec::new();
+    files_below(&given.release(), "", &mut all);
+    // Five published files and two with signatures of each artifact, the index, the checkpoint and the statement.
+    assert_eq!(all.len(), 17, "{all:?}");
+    for name in &all {
+        let path = given.release().join(name);
+        let bytes = fs::read(&path).unwrap();
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
+        let short = name.rsplit('/').next().unwrap();
+        assert!(outcome.stdout.contains(short), "{name} is named:\n{outcome}");
+        // The same without the file.
+        fs::remove_file(&path).unwrap();
+        let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
+        assert!(outcome.stdout.contains(short) && outcome.stdout.contains("missing"), "{name}:\n{outcome}");
+        fs::write(&path, bytes).unwrap();
+    }
+    given.verify().ends_with(exit::SUCCESS);
+}
+
+/// What is done to a release, the aspect that fails, and what it says.
+type Case = (fn(&Path), &'static str, &'static str);
+
+const CASES: &[Case] = &[
+    (|at| copy(&at.join("orders"), &at.join("refunds")), "files", "refunds/orders.zip is not in the release"),
+    (
+        |at| fs::write(at.join("orders/notes.txt"), "x").unwrap(),
+        "files",
+        "orders/notes.txt is not in the release",
+    ),
+    (|at| fs::remove_dir_all(at.join("payments")).unwrap(), "files", "payments/payments.zip is missing"),
+    (
+        swapped_archives,
+        "files",
+        "orders/orders.zip was changed: it is what was signed as payments/payments.zip",
+    ),
+    (swapped_folders, "files", "orders/orders.zip is missing"),
+    (linked, "files", "is neither a file nor a folder"),
+    (rehashed, "files", "orders/record.json was changed"),
+    (
+        |at| edit(&at.join("release.intoto.jsonl"), |text| text[..text.len() / 2].to_owned()),
+        "signature",
+        "not a DSSE envelope",
+    ),
+    (
+        |at| edit(&at.join("release.intoto.jsonl"), |text| text.replacen('{', "{\"payload\":\"e30=\",", 1)),
+        "signature",
+        "the key `payload` comes twice",
+    ),
+    (
+        |at| edit(&at.join("release.intoto.jsonl"), |text| format!("{text}{text}")),
+        "signature",
+        "it has more than one line",
+    ),
+    (
+        |at| {
+            fs::copy(at.join("orders/orders.intoto.jsonl"), at.join("release.intoto.jsonl")).unwrap();
+        },
+        "signature",
+        "which nobody signed",
+    ),
+    (
+        |at| {
+            fs::copy(at.join("orders/orders.signed.intoto.jsonl"), at.join("release.intoto.jsonl")).unwrap();
+        },
+        "release",
+        "its predicate type is `https://slsa.dev/provenance/v1`",
+    ),
+    (
+        |at| {
+            swap(
+                &at.join("orders/orders.signed.intoto.jsonl"),
+                &at.join("payments/payments.signed.intoto.jsonl"),
+            )
+        },
+        "provenance",
+        "orders.signed.intoto.jsonl is about something else than orders.intoto.jsonl",
+    ),
+    (
+        |at| swap(&at.join("orders/orders.tlog-proof"), &at.join("payments/payments.tlog-proof")),
+        "ledger",
+        "orders.tlog-proof: the proof does not hold",
+    ),
+    (
+        |at| edit(&at.join("orders/orders.tlog-proof"), |text| text.replacen("index 0", "index 1", 1)),
+        "ledger",
+        "the proof does not hold: it leads to another root",
+    ),
+    (
+        |at| edit(&at.join("ledger.checkpoint"), |text| text.replacen("\n2\n", "\n3\n", 1)),
+        "ledger",
+        "it was changed after it was signed",
+    ),
+];
+
+fn swap(one: &Path, other: &Path) {
+    let (a, b) = (fs::read(one).unwrap(), fs::read(other).unwrap());
+    fs::write(one, b).unwrap();
+    fs::write(other, a).unwrap();
+}
+
+fn swapped_archives(at: &Path) {
+    swap(&at.join("orders/orders.zip"), &at.join("payments/payments.zip"));
+}
+
+fn swapped_folders(at: &Path) {
+    fs::rename(at.join("orders"), at.join("other")).unwrap();
+    fs::rename(at.join("payments"), at.join("orders")).unwrap();
+    fs::rename(at.join("other"), at.join("payments")).unwrap();
+}
+
+fn linked(at: &Path) {
+    let path = at.join("orders/orders.zip");
+    fs::rename(&path, at.join("../elsewhere.zip")).unwrap();
+    std::os::unix::fs::symlink("../../elsewhere.zip", path).unwrap();
+}
+
+/// Everything made anew around another archive, so that all of it fits: zip, record, SBOM, provenance, sums and index.
+fn rehashed(at: &Path) {
+    let records = ["orders", "payments"]
+        .map(|name| write(&at.join(name), &answering(name, if name == "orders" { "theirs" } else { name })));
+    index(at, &records);
+}
+
+#[test]
+fn the_table() {
+    let (_sandbox, given) = Given::new();
+    for (change, aspect, says) in CASES {
+        let given = given.again();
+        change(&given.release());
+        given.is_refused(aspect, says);
+    }
+}
+
+#[test]
+fn a_release_that_is_made_anew_and_signed_by_another_is_refused() {
+    let (_sandbox, given) = Given::new();
+    // The whole of it, the ledger too, by somebody with a key of their own.
+    let theirs = crate::harness::Sandbox::bare();
+    let records = ["orders", "payments"]
+        .map(|name| publish(&theirs, &answering(name, "theirs"), "2026-11-02T10:00:00Z"));
+    index(&theirs.path("dist"), &records);
+    let (private, _) = key(theirs.folder(), "theirs", "ed25519");
+    sign(&theirs, &private);
+    let mine = given.folder.path().join("public.pem");
+    Given::of(&theirs.path("dist"), &mine).is_refused("signature", "no signature is by");
+    // And in the name of the key that is believed.
+    let forged = Given::of(&theirs.path("dist"), &mine);
+    let named = |text: &str| {
+        serde_json::from_str::<serde_json::Value>(text).unwrap()["signatures"][0]["keyid"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let id = named(&fs::read_to_string(given.release().join("release.intoto.jsonl")).unwrap());
+    edit(&forged.release().join("release.intoto.jsonl"), |text| text.replace(&named(&text), &id));
+    forged.is_refused("signature", "whose signature it is not");
+    // Their signatures around what was signed.
+    let mixed = given.again();
+    let signed = "orders/orders.signed.intoto.jsonl";
+    fs::copy(theirs.path("dist").join(signed), mixed.release().join(signed)).unwrap();
+    mixed.is_refused("provenance", "no signature is by");
+}
+
+#[test]
+fn an_older_release_says_when_it_was_signed_and_is_refused_after_a_newer_checkpoint() {
+    let (sandbox, old) = Given::new();
+    let (private, _) = (sandbox.folder().join("mine.pem"), ());
+    let first = fs::read_to_string(old.release().join("ledger.checkpoint")).unwrap();
+    let orders = publish(&sandbox, &answering("orders", "newer"), "2026-11-09T10:00:00Z");
+    let payments = kiln_record::Record::from_json(&sandbox.read("dist/payments/record.json")).unwrap();
+    index(&sandbox.path("dist"), &[orders, payments]);
+    sign(&sandbox, &private);
+    let new = Given::of(&sandbox.path("dist"), &sandbox.folder().join("mine.pub.pem"));
+    // Alone, the older one is what it was: it says when, and which builds.
+    let outcome = old.verify().ends_with(exit::SUCCESS);
+    assert!(outcome.stdout.contains("signed at 20") && outcome.stdout.contains("of 2 entries"), "{outcome}");
+    // Who has the newer checkpoint knows better.
+    fs::copy(new.release().join("ledger.checkpoint"), old.folder.path().join("known")).unwrap();
+    let outcome = audit(old.folder.path(), &["verify", "--key", "public.pem", "--since", "known", "release"]);
+    outcome.ends_with(exit::SIGNATURE_REFUSED).prints(&["this is an older release"]);
+    // And the newer one continues the older, which takes a proof.
+    fs::write(new.folder.path().join("known"), &first).unwrap();
+    let words = ["verify", "--key", "public.pem", "--since", "known", "release"];
+    audit(new.folder.path(), &words).ends_with(exit::SIGNATURE_REFUSED).prints(&["needs a proof"]);
+    let known = new.folder.path().join("known");
+    let proof = sandbox.kiln().run(["log", "--since", known.to_str().unwrap()]).ends_with(exit::SUCCESS);
+    fs::write(new.folder.path().join("proof"), &proof.stdout).unwrap();
+    let words = ["verify", "--key", "public.pem", "--since", "known", "--proof", "proof", "release"];
+    audit(new.folder.path(), &words).ends_with(exit::SUCCESS).prints(&["which continues the one of 2"]);
+}
+
+#[test]
+fn what_is_not_as_it_was_built_is_not_signed() {
+    let sandbox = published();
+    let (private, _) = key(sandbox.folder(), "mine", "p256");
+    rehashed(&sandbox.path("dist"));
+    let outcome = sandbox.kiln().run(["sign", "--key-file", private.to_str().unwrap()]);
+    outcome.ends_with(exit::NOT_REPRODUCIBLE).says(&["nothing was signed", "orders"]);
+    assert!(!sandbox.path("dist/release.intoto.jsonl").exists());
+}
+
+#[test]
+fn a_rewritten_ledger_is_not_signed_again_and_is_found_by_an_older_checkpoint() {
+    let (sandbox, given) = Given::new();
+    let private = sandbox.folder().join("mine.pem");
+    let checkpoint = given.release().join("ledger.checkpoint");
+    let log = ["log", "--checkpoint", checkpoint.to_str().unwrap()];
+    sandbox.kiln().run(log).ends_with(exit::SUCCESS).prints(&["of 2 entries is continued"]);
+    // Both builds entered anew, with other times: chain, heads and dist fit, and so would a log that is made anew.
+    for gone in [".kiln/ledger", ".kiln/heads.json", ".kiln/log"] {
+        let path = sandbox.path(gone);
+        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+    }
+    let records =
+        ["orders", "payments"].map(|name| publish(&sandbox, &answering(name, name), "2026-11-03T10:00:00Z"));
+    index(&sandbox.path("dist"), &records);
+    let says = ["are not those that it was signed over"];
+    sandbox.kiln().run(log).ends_with(exit::SIGNATURE_REFUSED).says(&says);
+    sandbox
+        .kiln()
+        .run(["sign", "--key-file", private.to_str().unwrap()])
+        .ends_with(exit::SIGNATURE_REFUSED)
+        .says(&says);
+}
