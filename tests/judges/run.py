@@ -75,10 +75,10 @@ def judge(tools, given, name):
     components = document["components"]
     purls = {component["purl"] for component in components if "purl" in component}
     found = {"components": len(components)}
-    for title, standard in STANDARDS.items():
-        told = json.loads(run([tools.sbom_tools, "validate", bill, "--standard", standard, "-o", "json"], codes=(0, 1)))
-        verdicts = told if isinstance(told, list) else [told]
-        errors = [one for verdict in verdicts for one in verdict["violations"] if one["severity"].lower() == "error"]
+    standards = ",".join(STANDARDS.values())
+    verdicts = json.loads(run([tools.sbom_tools, "validate", bill, "--standard", standards, "-o", "json"], codes=(0, 1)))
+    for title, verdict in zip(STANDARDS, verdicts, strict=True):
+        errors = [one for one in verdict["violations"] if one["severity"] == "Error"]
         found[title] = len(errors)
         rules = {}
         for error in errors:
@@ -101,14 +101,14 @@ def judge(tools, given, name):
         found["trivy misses"] = len(known) - found["trivy reads"]
         converted = json.loads(run([tools.syft, "convert", "--quiet", scratch / "bill.cdx.json", "-o", "syft-json"]))
         found["syft reads"] = len(converted["artifacts"])
-        versions = [(version, ["--spec-version", version]) for version in ("1.5", "1.6", "1.7")]
-        for version, options in versions:
-            written = scratch / f"{version}.json"
-            written.write_text(run([given.kiln, "sbom", given.dist / name / "record.json", *options]))
-            found[f"invalid {version}"] = int(run([tools.python, HERE / "strict.py", version, written]))
-        spdx = scratch / "bill.spdx.json"
-        spdx.write_text(run([given.kiln, "sbom", given.dist / name / "record.json", "--as", "spdx"]))
-        found["invalid SPDX"] = int(run([tools.python, HERE / "strict.py", "spdx", spdx]))
+        forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")} | {"spdx": ["--as", "spdx"]}
+        for form, options in forms.items():
+            # The library for SPDX tells forms by their file's ending.
+            written = run([given.kiln, "sbom", given.dist / name / "record.json", *options])
+            (scratch / f"{form}.spdx.json").write_text(written)
+        numbers = run([tools.python, HERE / "strict.py", *(f"{form}={scratch}/{form}.spdx.json" for form in forms)])
+        for form, number in zip(forms, numbers.split(), strict=True):
+            found[f"mistakes {form}"] = int(number)
     return found
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints how many mistakes the libraries of the standards' makers find in a document: strict.py 1.5|1.6|1.7|spdx FILE.
+"""Prints how many mistakes the libraries of the standards' makers find in documents: strict.py FORM=FILE..., of the forms 1.5,
+1.6, 1.7 and spdx; a number for each.
 
 What they find is said on standard error. Runs in the environment of `run.py`.
 """
@@ -9,7 +10,15 @@ import sys
 
 
 def main():
-    form, path = sys.argv[1:]
+    for argument in sys.argv[1:]:
+        mistakes = judge(*argument.split("=", 1))
+        for mistake in mistakes[:20]:
+            print(str(mistake)[:300], file=sys.stderr)
+        print(len(mistakes))
+
+
+def judge(form, path):
+    """The mistakes in a document."""
     if form == "spdx":
         from spdx_tools.spdx.parser.error import SPDXParsingError
         from spdx_tools.spdx.parser.parse_anything import parse_file
@@ -26,9 +35,7 @@ def main():
         version = SchemaVersion.from_version(form)
         mistake = JsonStrictValidator(version).validate_str(pathlib.Path(path).read_text())
         mistakes = [] if mistake is None else [mistake]
-    for mistake in mistakes[:20]:
-        print(str(mistake)[:300], file=sys.stderr)
-    print(len(mistakes))
+    return mistakes
 
 
 if __name__ == "__main__":
