@@ -34,6 +34,10 @@ look:
 fuzz TARGET='all' SECONDS='60':
     fuzz/run {{TARGET}} {{SECONDS}}
 
+# Lets tools of others judge the bills of materials, against the committed table; needs builds, network and cargo.
+judges:
+    tests/judges/run.py
+
 # What changed between the last two builds of an artifact: just diff dashboard.
 diff ARTIFACT:
     cargo run --release -- diff {{ARTIFACT}}@previous {{ARTIFACT}}@latest

@@ -413,6 +413,8 @@ pub(crate) enum BillFormat {
     Cyclonedx,
     /// SPDX 2.3
     Spdx,
+    /// CycloneDX 1.6 with the properties by which GitLab knows where components are from
+    Gitlab,
 }
 
 #[derive(Debug, Args)]

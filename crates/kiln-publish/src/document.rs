@@ -24,7 +24,8 @@ pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, PublishEr
 /// An output with its digest in both forms.
 #[must_use]
 pub fn described(file_name: String, media_type: &str, size: u64, digest: Digest) -> Output {
-    Output { file_name, media_type: media_type.to_owned(), size, digest, sha256_base64: digest.base64() }
+    let media_type = media_type.to_owned();
+    Output { file_name, media_type, size, digest, sha256_base64: digest.base64(), sha512: None }
 }
 
 /// The JSON of something that kiln writes, which has one.

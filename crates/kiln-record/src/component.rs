@@ -185,6 +185,9 @@ pub struct Embedded {
     pub purl: Option<String>,
     /// The SHA-256 of what was taken in, if stated.
     pub sha256: Option<Digest>,
+    /// The SHA-512 of the same, in lower-case hexadecimal, if stated or taken from the archive itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<String>,
     /// The bill of materials that says so, relative to the installation folder; or the lock, relative to the workspace.
     pub stated_in: TreePath,
     /// Its licence, if stated: an SPDX expression, or a name in the publisher's words.
@@ -210,6 +213,7 @@ impl Embedded {
             version: None,
             purl: None,
             sha256: None,
+            sha512: None,
             stated_in,
             license: None,
             author: None,

@@ -346,6 +346,9 @@ pub struct Output {
     pub digest: Digest,
     /// The same digest in base64, as Lambda and Terraform write it.
     pub sha256_base64: String,
+    /// Its SHA-512 in lower-case hexadecimal, of what has one file: what BSI TR-03183-2 asks an SBOM to state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<String>,
 }
 
 /// Everything about one build that follows from its inputs.

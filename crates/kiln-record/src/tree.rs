@@ -338,15 +338,17 @@ impl Tree {
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
-        hasher.update(b"kiln-tree 1\n");
-        for (path, entry) in &self.entries {
-            let line = match entry {
-                Entry::File { digest, size, mode } => format!("file {mode} {size} {digest} {path}\n"),
-                Entry::Symlink { target } => format!("link {} {target} {path}\n", target.len()),
-            };
-            hasher.update(line.as_bytes());
-        }
+        self.lines().for_each(|line| hasher.update(line.as_bytes()));
         hasher.finish()
+    }
+
+    /// The text that [`Tree::digest`] hashes, line by line, for who needs another digest of it.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        let entries = self.entries.iter().map(|(path, entry)| match entry {
+            Entry::File { digest, size, mode } => format!("file {mode} {size} {digest} {path}\n"),
+            Entry::Symlink { target } => format!("link {} {target} {path}\n", target.len()),
+        });
+        std::iter::once("kiln-tree 1\n".to_owned()).chain(entries)
     }
 }
 

@@ -1,11 +1,13 @@
 //! One component of the record as a CycloneDX component.
 
 use crate::SbomError;
+use crate::embedded::is_sha512;
 use crate::license;
 use crate::model::{
     Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityMethod, Occurrence,
     Organization, Property,
 };
+use crate::organization::generic_url;
 use crate::spec_version::SpecVersion;
 use crate::text;
 use kiln_record as record;
@@ -21,7 +23,11 @@ pub(crate) fn describe(
     files: &[&FileRecord],
     version: SpecVersion,
 ) -> Result<Component, SbomError> {
-    let purl = package_url(component)?;
+    let only = match files {
+        [FileRecord { entry: Entry::File { digest, .. }, .. }] => Some(digest),
+        _ => None,
+    };
+    let purl = package_url(component, only)?;
     let supplier = component.metadata.supplier.as_ref().and_then(organization);
     let mut properties = vec![
         Property::new("kiln:bytes", component.bytes),
@@ -74,9 +80,7 @@ pub(crate) fn describe(
                 hashes: hashes.clone(),
             });
         }
-    } else if let [file] = files
-        && let Entry::File { digest, .. } = &file.entry
-    {
+    } else if let Some(digest) = only {
         hashes.push(Hash { alg: "SHA-256", content: digest.hex() });
     }
     if let Some(built) = &component.built_from {
@@ -124,18 +128,20 @@ pub(crate) fn describe_embedded(
     version: SpecVersion,
 ) -> Component {
     let sha256 = part.sha256.map(|digest| Hash { alg: "SHA-256", content: digest.hex() });
+    let author = part.author.as_deref().map(|name| Organization {
+        name: Some(text::line(name)),
+        url: Vec::new(),
+        contact: Vec::new(),
+    });
     Component {
         kind: "library",
         bom_ref: Some(embedded_reference(holder, part)),
         name: text::line(&part.name),
         version: part.version.as_deref().map(text::line),
-        hashes: sha256.into_iter().collect(),
+        hashes: sha256.into_iter().chain(sha512(part.sha512.as_deref())).collect(),
         purl: part.purl.clone(),
-        supplier: part.author.as_deref().map(|name| Organization {
-            name: Some(text::line(name)),
-            url: Vec::new(),
-            contact: Vec::new(),
-        }),
+        manufacturer: author.clone().filter(|_| version >= SpecVersion::V1_6),
+        supplier: author,
         licenses: part
             .license
             .as_deref()
@@ -214,8 +220,12 @@ pub(crate) fn pypi_url(name: &str, version: Option<&str>, file: Option<&str>) ->
     Ok(purl.to_string())
 }
 
-/// The package URL, by the rules of its type. Of what was built from a source distribution it names that file. Native libraries have none: their file names are no identity.
-fn package_url(component: &record::Component) -> Result<Option<String>, SbomError> {
+/// The package URL, by the rules of its type. Of what was built from a source distribution it names that file. A native library is
+/// known by its bytes: its file name alone is no identity.
+fn package_url(
+    component: &record::Component,
+    file: Option<&record::Digest>,
+) -> Result<Option<String>, SbomError> {
     let error = |reason: packageurl::Error| SbomError::PackageUrl {
         component: component.id.to_string(),
         reason: reason.to_string(),
@@ -233,7 +243,10 @@ fn package_url(component: &record::Component) -> Result<Option<String>, SbomErro
         Ecosystem::Rpm => ("rpm", distribution(component).map(|distribution| distribution.id.as_str())),
         // What no registry has is a generic package, told by where its source is (purl types, "generic").
         Ecosystem::Application if component.upstream.is_some() => ("generic", None),
-        Ecosystem::Application | Ecosystem::Native => return Ok(None),
+        Ecosystem::Native => {
+            return file.map(|digest| generic_url(&component.name, None, Some(digest))).transpose();
+        }
+        Ecosystem::Application => return Ok(None),
     };
     let mut purl = PackageUrl::new(kind, component.name.clone()).map_err(error)?;
     if let Some(namespace) = namespace {
@@ -315,13 +328,14 @@ fn source_properties(source: &OriginSource) -> Vec<Property> {
 
 fn origin_hashes(origin: &record::Origin) -> Vec<Hash> {
     let mut hashes = vec![Hash { alg: "SHA-256", content: origin.digest.hex() }];
-    if let Some(sha512) = &origin.sha512
-        && sha512.len() == 128
-        && sha512.bytes().all(|b| b.is_ascii_hexdigit())
-    {
-        hashes.push(Hash { alg: "SHA-512", content: sha512.to_ascii_lowercase() });
-    }
+    hashes.extend(sha512(origin.sha512.as_deref()));
     hashes
+}
+
+/// A SHA-512 that is one.
+pub(crate) fn sha512(stated: Option<&str>) -> Option<Hash> {
+    let hex = stated.filter(|text| is_sha512(text))?;
+    Some(Hash { alg: "SHA-512", content: hex.to_ascii_lowercase() })
 }
 
 fn organization(supplier: &record::Supplier) -> Option<Organization> {

@@ -1,16 +1,21 @@
 //! The CycloneDX document of an artifact (ECMA-424; JSON schemas 1.5 to 1.7).
 
+use crate::component::sha512;
 use crate::graph::Graph;
 use crate::model::{Bom, Component, Hash, Lifecycle, Metadata, Property, Tools};
 use crate::organization::{own_license, package_url};
 use crate::spec_version::SpecVersion;
-use crate::{SbomError, organization, recipe, text};
-use kiln_record::{Gap, Record, canonical_json};
+use crate::unknown::say_unknown;
+use crate::{SbomError, license, organization, recipe, text};
+use kiln_record::{Gap, Output, Record, canonical_json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The document's media type (IANA).
 pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
+
+/// The licence of the document, as of every SPDX document: what it says may be passed on.
+pub(crate) const DATA_LICENSE: &str = "CC0-1.0";
 
 /// Writes the bill of materials of a recorded artifact as canonical JSON.
 ///
@@ -21,6 +26,15 @@ pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
 /// [`SbomError::NoArchive`] if the record lists no output; [`SbomError::PackageUrl`] for a component whose name cannot
 /// be one.
 pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomError> {
+    document(record, version, Vec::new())
+}
+
+/// The same document with properties of whoever it is written for beside its own.
+pub(crate) fn document(
+    record: &Record,
+    version: SpecVersion,
+    properties: Vec<Property>,
+) -> Result<Vec<u8>, SbomError> {
     let archive =
         record.archive().ok_or_else(|| SbomError::NoArchive { artifact: record.artifact.to_string() })?;
     let graph = Graph::new(record);
@@ -36,7 +50,7 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
             timestamp: record.epoch.to_string(),
             lifecycles: vec![Lifecycle { phase: "build" }],
             tools: Tools { components: tools(record) },
-            component: Component {
+            component: known_or_not(Component {
                 kind: if record.image.is_some() { "container" } else { "application" },
                 bom_ref: Some(primary.clone()),
                 supplier: maker.clone(),
@@ -46,14 +60,22 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
                 name: record.artifact.to_string(),
                 // An artifact has no version of its own: its bytes are.
                 version: Some(archive.digest.to_string()),
-                hashes: vec![Hash { alg: "SHA-256", content: archive.digest.hex() }],
+                hashes: archive_hashes(archive),
                 properties: primary_properties(record),
                 ..Component::default()
-            },
+            }),
             authors: record.organization.as_ref().map(organization::author).into_iter().collect(),
             manufacturer: maker.clone().filter(|_| version >= SpecVersion::V1_6),
             supplier: maker,
-            properties: record.gaps.iter().map(gap_property).collect::<BTreeSet<_>>().into_iter().collect(),
+            licenses: license::of_words(DATA_LICENSE, SpecVersion::V1_5),
+            properties: record
+                .gaps
+                .iter()
+                .map(gap_property)
+                .chain(properties)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         },
         components: graph.components(version)?,
         dependencies: graph.dependencies(),
@@ -65,6 +87,17 @@ pub fn cyclonedx(record: &Record, version: SpecVersion) -> Result<Vec<u8>, SbomE
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, MEDIA_TYPE.as_bytes());
     bom.serial_number = Some(format!("urn:uuid:{}", Uuid::new_v5(&namespace, &name)));
     Ok(canonical_json(&bom)?)
+}
+
+/// The digests of what is delivered.
+pub(crate) fn archive_hashes(archive: &Output) -> Vec<Hash> {
+    let sha256 = Hash { alg: "SHA-256", content: archive.digest.hex() };
+    std::iter::once(sha256).chain(sha512(archive.sha512.as_deref())).collect()
+}
+
+fn known_or_not(mut component: Component) -> Component {
+    say_unknown(&mut component);
+    component
 }
 
 /// What made the document, first, and what took part: readers call the first the generator.

@@ -76,6 +76,7 @@ pub fn merge_embedded(parts: impl IntoIterator<Item = Embedded>) -> Vec<Embedded
         match merged.get_mut(&key) {
             Some(there) => {
                 there.sha256 = there.sha256.or(part.sha256);
+                there.sha512 = there.sha512.take().or(part.sha512);
                 there.license = there.license.take().or(part.license);
                 there.author = there.author.take().or(part.author);
                 there.scope = there.scope.or(part.scope);
@@ -151,14 +152,18 @@ fn part(component: &Value, stated_in: &TreePath) -> Option<Embedded> {
         Some(group) => format!("{group}/{name}"),
         None => name,
     };
-    let hashes = component.get("hashes").and_then(Value::as_array).into_iter().flatten();
-    let sha256 = hashes
-        .filter(|hash| hash.get("alg").and_then(Value::as_str) == Some("SHA-256"))
-        .find_map(|hash| Digest::from_hex(&hash.get("content")?.as_str()?.to_ascii_lowercase()).ok());
+    let hash = |algorithm: &str| {
+        let hashes = component.get("hashes").and_then(Value::as_array).into_iter().flatten();
+        let mut found = hashes.filter(|hash| hash.get("alg").and_then(Value::as_str) == Some(algorithm));
+        found.find_map(|hash| Some(hash.get("content")?.as_str()?.to_ascii_lowercase()))
+    };
+    let sha256 = hash("SHA-256").and_then(|hex| Digest::from_hex(&hex).ok());
+    let sha512 = hash("SHA-512").filter(|hex| is_sha512(hex));
     Some(Embedded {
         version: words(component.get("version")),
         purl: words(component.get("purl")).filter(|purl| PackageUrl::from_str(purl).is_ok()),
         sha256,
+        sha512,
         license: license(component),
         author: author(component),
         scope: component.get("scope").and_then(Value::as_str).and_then(|scope| match scope {
@@ -169,6 +174,11 @@ fn part(component: &Value, stated_in: &TreePath) -> Option<Embedded> {
         }),
         ..Embedded::named(name, stated_in.clone())
     })
+}
+
+/// Whether a text is a SHA-512 in hexadecimal.
+pub(crate) fn is_sha512(text: &str) -> bool {
+    text.len() == 128 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// A text of the document on one line, if it is one and no longer than names are.

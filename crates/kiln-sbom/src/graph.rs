@@ -6,13 +6,15 @@
 use crate::SbomError;
 use crate::component::{describe, describe_embedded, embedded_reference};
 use crate::linkage::{LinkedPart, linked_parts};
-use crate::model::{Component, Composition, Dependency, Property};
-use crate::organization::{maker, own_license};
+use crate::model::{Component, Composition, Dependency, Hash, Organization, Property};
+use crate::organization::{generic_url, maker, own_license};
 use crate::spec_version::SpecVersion;
 use crate::text;
+use crate::unknown::{UNKNOWN, say_unknown};
 use kiln_record::{
-    ArtifactKind, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord, Record,
+    ArtifactKind, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord, Record, Tree,
 };
+use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A record as a graph.
@@ -79,10 +81,36 @@ impl<'a> Graph<'a> {
             component.supplier = self.record.organization.as_ref().map(maker);
             component.manufacturer = component.supplier.clone().filter(|_| version >= SpecVersion::V1_6);
             component.licenses = own_license(self.record, version);
+            self.identify_own_code(&mut component, files)?;
         }
         component.properties.extend(files.iter().filter_map(|file| self.binary(file)).take(MAX_BINARIES));
         component.properties.sort();
         Ok(component)
+    }
+
+    /// Own code has no version and is in no registry: what identifies it are its files. The digests of several are those of their
+    /// list, as the record's trees have it.
+    fn identify_own_code(&self, component: &mut Component, files: &[&FileRecord]) -> Result<(), SbomError> {
+        let mut tree = Tree::new();
+        for file in files {
+            // Paths are unique in a record that kiln wrote; one that is not from it is held against itself elsewhere.
+            let _ = tree.insert(file.path.clone(), file.entry.clone());
+        }
+        let listing: String = tree.lines().collect();
+        let digest = tree.digest();
+        component.version.get_or_insert_with(|| digest.to_string());
+        if component.hashes.is_empty() && !files.is_empty() {
+            let sha512 = hex::encode(Sha512::digest(listing.as_bytes()));
+            component.hashes = vec![
+                Hash { alg: "SHA-256", content: digest.hex() },
+                Hash { alg: "SHA-512", content: sha512 },
+            ];
+            component.properties.push(Property::new("kiln:hash-of", "list of files"));
+        }
+        if component.purl.is_none() {
+            component.purl = Some(generic_url(&component.name, component.version.as_deref(), None)?);
+        }
+        Ok(())
     }
 
     /// What a native file says of itself.
@@ -103,30 +131,73 @@ impl<'a> Graph<'a> {
         ))
     }
 
+    /// The operating system whose packages an image has: what scanners tell a package's advisories by. It comes as the base, whose
+    /// manifest identifies its bytes.
+    fn operating_system(&self, system: &Distribution) -> Result<Component, SbomError> {
+        let maker = DISTRIBUTORS.iter().find(|(id, _)| *id == system.id).map(|(_, name)| named(name));
+        let base = self.record.image.as_ref().map(|image| image.base.manifest);
+        Ok(Component {
+            kind: "operating-system",
+            bom_ref: Some(system_reference(system)),
+            name: text::line(&system.id),
+            version: system.version.as_deref().map(text::line),
+            supplier: maker,
+            properties: base
+                .map(|manifest| Property::new("kiln:image:base:manifest", manifest))
+                .into_iter()
+                .collect(),
+            purl: Some(generic_url(&system.id, system.version.as_deref(), None)?),
+            ..Component::default()
+        })
+    }
+
     pub(crate) fn components(&self, version: SpecVersion) -> Result<Vec<Component>, SbomError> {
         let mut components = Vec::with_capacity(self.by_id.len() + self.linked.len() + 2);
-        components.extend(self.system.map(operating_system));
+        if let Some(system) = self.system {
+            components.push(self.operating_system(system)?);
+        }
+        let mut suppliers: BTreeMap<&ComponentId, Option<Organization>> = BTreeMap::new();
         for id in &self.top {
-            components.push(self.describe(id, version)?);
+            let holder = self.describe(id, version)?;
+            let supplier = holder.supplier.clone();
+            components.push(holder);
             for child in self.inside.get(id).into_iter().flatten() {
-                components.push(self.describe(child, version)?);
+                components.push(supplied_by(supplier.as_ref(), self.describe(child, version)?));
+                suppliers.insert(child, supplier.clone());
             }
             for part in &self.by_id[id].embedded {
                 let is_linked = self.linked.iter().any(|linked| linked.is_named_by(id, part));
-                components.push(describe_embedded(id, part, is_linked, version));
+                let part = describe_embedded(id, part, is_linked, version);
+                components.push(supplied_by(supplier.as_ref(), part));
             }
+            suppliers.insert(id, supplier);
         }
-        components.extend(self.linked.iter().filter(|part| part.stated.is_none()).map(LinkedPart::describe));
-        // The first thing outside of what is delivered is named too (BSI TR-03183-2), and marked as outside.
-        let Some(outside) = &self.runtime else { return Ok(components) };
+        let linked = self.linked.iter().filter(|part| part.stated.is_none());
+        components.extend(linked.map(|part| {
+            let supplier = suppliers.get(part.owner).and_then(Option::as_ref);
+            supplied_by(supplier, part.describe())
+        }));
+        components.extend(self.outside(version)?);
+        components.iter_mut().for_each(say_unknown);
+        Ok(components)
+    }
+
+    /// The first thing outside of what is delivered is named too (BSI TR-03183-2), and marked as outside.
+    fn outside(&self, version: SpecVersion) -> Result<Option<Component>, SbomError> {
+        let Some(outside) = &self.runtime else { return Ok(None) };
         let external = version >= SpecVersion::V1_7;
         let mut properties =
             vec![Property::new("kiln:architecture", self.record.target.architecture.lambda())];
         if !external {
             properties.push(Property::new("kiln:external", "true"));
         }
-        components.push(Component {
+        let supplier = named("Amazon Web Services");
+        Ok(Some(Component {
             kind: "platform",
+            manufacturer: Some(supplier.clone()).filter(|_| version >= SpecVersion::V1_6),
+            supplier: Some(supplier),
+            version: Some(outside.version.clone()),
+            purl: Some(generic_url(&outside.package, Some(&outside.version), None)?),
             bom_ref: Some(outside.reference.clone()),
             name: outside.name.clone(),
             description: Some(outside.description.to_owned()),
@@ -134,8 +205,7 @@ impl<'a> Graph<'a> {
             is_external: external.then_some(true),
             properties,
             ..Component::default()
-        });
-        Ok(components)
+        }))
     }
 
     pub(crate) fn dependencies(&self) -> Vec<Dependency> {
@@ -343,15 +413,27 @@ impl Aggregate {
 /// Native files that are described for one component; the record has all.
 const MAX_BINARIES: usize = 64;
 
-/// The operating system whose packages an image has: what scanners tell a package's advisories by.
-fn operating_system(system: &Distribution) -> Component {
-    Component {
-        kind: "operating-system",
-        bom_ref: Some(system_reference(system)),
-        name: text::line(&system.id),
-        version: system.version.as_deref().map(text::line),
-        ..Component::default()
+/// Who makes a distribution of Linux, by its `ID` in os-release(5).
+const DISTRIBUTORS: [(&str, &str); 4] = [
+    ("al2023", "Amazon Web Services"),
+    ("amzn", "Amazon Web Services"),
+    ("debian", "Debian"),
+    ("ubuntu", "Canonical"),
+];
+
+fn named(name: &str) -> Organization {
+    Organization { name: Some(name.to_owned()), url: Vec::new(), contact: Vec::new() }
+}
+
+/// What is inside something comes from whoever supplies that, unless it names somebody itself: a supplier "may also be a
+/// distributor or repackager" (CycloneDX, `component.supplier`). Who made it stays unsaid.
+fn supplied_by(holder: Option<&Organization>, mut component: Component) -> Component {
+    if let (None, Some(holder)) = (&component.supplier, holder) {
+        component.supplier = Some(holder.clone());
+        component.properties.push(Property::new("kiln:supplied-within", "true"));
+        component.properties.sort();
     }
+    component
 }
 
 fn system_reference(system: &Distribution) -> String {
@@ -363,24 +445,36 @@ fn system_reference(system: &Distribution) -> String {
 struct Outside {
     reference: String,
     name: String,
+    /// The name and version in its package URL.
+    package: String,
+    version: String,
     description: &'static str,
 }
 
 impl Outside {
     fn of(record: &Record) -> Option<Self> {
-        let named =
-            |reference: String, name: String, description| Some(Self { reference, name, description });
         match record.kind {
-            ArtifactKind::LambdaZip | ArtifactKind::LambdaLayer => named(
-                format!("runtime/{}", text::line(&record.target.runtime)),
-                text::line(&record.target.runtime),
-                "AWS Lambda runtime, expected where the artifact runs and not part of it",
-            ),
-            ArtifactKind::LambdaImage => named(
-                "runtime/aws-lambda".to_owned(),
-                "AWS Lambda".to_owned(),
-                "starts the image and gives it events; not part of it",
-            ),
+            ArtifactKind::LambdaZip | ArtifactKind::LambdaLayer => {
+                let name = text::line(&record.target.runtime);
+                // `python3.13`, `provided.al2023`: a name and its version.
+                let split = name.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(name.len());
+                let version = name[split..].trim_start_matches('.').to_owned();
+                Some(Self {
+                    reference: format!("runtime/{name}"),
+                    package: format!("aws-lambda-{}", &name[..split]),
+                    version: if version.is_empty() { UNKNOWN.to_owned() } else { version },
+                    name,
+                    description: "AWS Lambda runtime, expected where the artifact runs and not part of it",
+                })
+            }
+            ArtifactKind::LambdaImage => Some(Self {
+                reference: "runtime/aws-lambda".to_owned(),
+                name: "AWS Lambda".to_owned(),
+                package: "aws-lambda-runtime-api".to_owned(),
+                // What the image speaks with it, and the one version that it has.
+                version: "2018-06-01".to_owned(),
+                description: "starts the image and gives it events by its Runtime API; not part of it",
+            }),
             // An engine of any make, on any Linux.
             ArtifactKind::Image => None,
         }

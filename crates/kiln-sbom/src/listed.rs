@@ -4,6 +4,7 @@
 //! Only names, versions, package URLs and licences are taken, within bounds. What has no name is passed over and counted.
 
 use crate::text;
+use crate::unknown;
 use kiln_record::{Component, ComponentId, DistributionName, Ecosystem, Metadata, excerpt};
 use packageurl::PackageUrl;
 use serde_json::Value;
@@ -187,7 +188,7 @@ fn spdx(json: &Value, all: &mut Entries) -> Result<(), ListedError> {
         let mut purls = references
             .filter(|one| one.get("referenceType").and_then(Value::as_str) == Some("purl"))
             .filter_map(|one| line(one, "referenceLocator"));
-        let stated = |name: &str| line(package, name).filter(|text| text != "NOASSERTION" && text != "NONE");
+        let stated = |name: &str| line(package, name).filter(|text| text != "NONE");
         all.put(line(package, "name").map(|name| Entry {
             name,
             version: stated("versionInfo"),
@@ -204,7 +205,7 @@ fn spdx(json: &Value, all: &mut Entries) -> Result<(), ListedError> {
 /// A field as one line, if it is one.
 fn line(value: &Value, name: &str) -> Option<String> {
     let text = text::line(value.get(name)?.as_str()?);
-    (!text.is_empty() && text.len() <= LONGEST).then_some(text)
+    (!text.is_empty() && text.len() <= LONGEST && unknown::known(&text).is_some()).then_some(text)
 }
 
 /// What identifies an entry: its package URL without version and qualifiers, else its name. Ecosystems that kiln has no word for

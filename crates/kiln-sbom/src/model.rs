@@ -35,6 +35,8 @@ pub(crate) struct Metadata {
     pub(crate) manufacturer: Option<Organization>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) supplier: Option<Organization>,
+    // Of the document, not of what it is about.
+    pub(crate) licenses: Vec<LicenseChoice>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) properties: Vec<Property>,
 }

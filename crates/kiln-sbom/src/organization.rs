@@ -2,6 +2,7 @@
 
 use crate::model::{Contact, LicenseChoice, Organization};
 use crate::spec_version::SpecVersion;
+use crate::unknown::known;
 use crate::{SbomError, license, text};
 use kiln_record as record;
 use packageurl::PackageUrl;
@@ -48,6 +49,26 @@ pub(crate) fn package_url(record: &record::Record) -> Result<String, SbomError> 
     }
     if record.image.is_some() {
         purl.add_qualifier("arch", record.target.architecture.oci().to_owned()).map_err(error)?;
+    }
+    Ok(purl.to_string())
+}
+
+/// The package URL of what is in no registry, with the digest of its file where it has one (purl types, "generic").
+pub(crate) fn generic_url(
+    name: &str,
+    version: Option<&str>,
+    sha256: Option<&record::Digest>,
+) -> Result<String, SbomError> {
+    let error = |reason: packageurl::Error| SbomError::PackageUrl {
+        component: name.to_owned(),
+        reason: reason.to_string(),
+    };
+    let mut purl = PackageUrl::new("generic", name.to_owned()).map_err(error)?;
+    if let Some(version) = version.and_then(known) {
+        purl.with_version(version.to_owned()).map_err(error)?;
+    }
+    if let Some(digest) = sha256 {
+        purl.add_qualifier("checksum", digest.to_string()).map_err(error)?;
     }
     Ok(purl.to_string())
 }

@@ -3,11 +3,13 @@
 //! It says less than the CycloneDX document, which it is made from: files, evidence and completeness have their places there.
 
 use crate::SbomError;
+use crate::cyclonedx::{DATA_LICENSE, archive_hashes};
 use crate::graph::Graph;
-use crate::model::{Component, Hash, LicenseChoice, Organization};
+use crate::model::{Component, LicenseChoice, Organization};
 use crate::organization::{maker, own_license, package_url};
 use crate::spec_version::SpecVersion;
 use crate::text;
+use crate::unknown::{UNKNOWN, known};
 use kiln_record::{Record, canonical_json, is_license_expression};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,7 +19,6 @@ use uuid::Uuid;
 pub const SPDX_MEDIA_TYPE: &str = "application/spdx+json";
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
-const UNKNOWN: &str = "NOASSERTION";
 
 /// Writes the document as canonical JSON. Its namespace follows from the archive's digest, so that equal records give equal bytes.
 ///
@@ -33,7 +34,7 @@ pub fn spdx(record: &Record) -> Result<Vec<u8>, SbomError> {
         supplier: record.organization.as_ref().map(maker),
         name: record.artifact.to_string(),
         version: Some(archive.digest.to_string()),
-        hashes: vec![Hash { alg: "SHA-256", content: archive.digest.hex() }],
+        hashes: archive_hashes(archive),
         licenses: own_license(record, SpecVersion::default()),
         purl: Some(package_url(record)?),
         ..Component::default()
@@ -60,7 +61,7 @@ pub fn spdx(record: &Record) -> Result<Vec<u8>, SbomError> {
     let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, archive.digest.as_bytes());
     let document = Document {
         spdx_version: "SPDX-2.3",
-        data_license: "CC0-1.0",
+        data_license: DATA_LICENSE,
         id: DOCUMENT,
         name: record.artifact.to_string(),
         document_namespace: format!("urn:uuid:{name}"),
@@ -93,8 +94,9 @@ fn package(
     Package {
         id: ids.get(&reference).cloned().unwrap_or_default(),
         name: component.name.clone(),
-        version: component.version.clone(),
-        supplier: component.supplier.as_ref().map_or_else(|| UNKNOWN.to_owned(), organization_text),
+        version: component.version.clone().filter(|version| known(version).is_some()),
+        supplier: organization(component.supplier.as_ref()),
+        originator: component.manufacturer.as_ref().map(|maker| organization(Some(maker))),
         download_location: UNKNOWN,
         files_analyzed: false,
         checksums: component
@@ -129,6 +131,7 @@ fn license(choices: &[LicenseChoice], extracted: &mut BTreeMap<String, Extracted
             LicenseChoice::Expression { expression, .. } => expression.clone(),
             LicenseChoice::License { license } => match (&license.id, &license.name) {
                 (Some(id), _) => id.clone(),
+                (None, Some(name)) if known(name).is_none() => return UNKNOWN.to_owned(),
                 (None, name) => {
                     let words =
                         license.text.as_ref().map(|text| text.content.clone()).or_else(|| name.clone());
@@ -157,6 +160,12 @@ fn reference(name: &str, words: Option<&str>, extracted: &mut BTreeMap<String, E
     let id = format!("LicenseRef-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, words.as_bytes()));
     extracted.entry(id.clone()).or_insert_with(|| Extracted::new(&id, words));
     id
+}
+
+/// Who, or that nobody is known.
+fn organization(organization: Option<&Organization>) -> String {
+    let is_known = |one: &&Organization| one.name.as_deref().is_none_or(|name| known(name).is_some());
+    organization.filter(is_known).map_or_else(|| UNKNOWN.to_owned(), organization_text)
 }
 
 fn organization_text(organization: &Organization) -> String {
@@ -199,6 +208,8 @@ struct Package {
     #[serde(rename = "versionInfo", skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     supplier: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    originator: Option<String>,
     download_location: &'static str,
     files_analyzed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -138,7 +138,59 @@ fn components_carry_identity_hashes_supplier_licence_and_size() {
     );
     let native = component(&bom, "native/numpy/libgfortran-040039e1.so.5.0.0");
     assert_eq!(native["hashes"][0]["content"], kiln_record::Digest::of(b"fortran").hex());
-    assert!(native.get("purl").is_none());
+    let purl = native["purl"].as_str().unwrap();
+    assert!(purl.starts_with("pkg:generic/libgfortran-040039e1.so.5.0.0?checksum=sha256"), "{purl}");
+    assert_eq!(native["supplier"], numpy["supplier"], "it comes inside numpy");
+    assert_eq!(native.get("manufacturer"), None, "who made it is not known");
+    assert_eq!(native["version"], "NOASSERTION");
+}
+
+#[test]
+fn own_code_is_identified_by_its_files() {
+    let bom = bom(&minimal(), SpecVersion::V1_6);
+    let own = component(&bom, "application/tiny");
+    let version = own["version"].as_str().unwrap();
+    assert!(version.starts_with("sha256:") && version.len() == 71, "{version}");
+    assert_eq!(own["purl"], format!("pkg:generic/tiny@{version}"));
+    let mut several = minimal();
+    let mut other = several.files[0].clone();
+    other.path = kiln_record::TreePath::new("other.py").unwrap();
+    several.files.push(other);
+    let bom = self::bom(&several, SpecVersion::V1_6);
+    let own = component(&bom, "application/tiny");
+    let lengths: Vec<usize> = own["hashes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hash| hash["content"].as_str().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [64, 128], "of the list of files, by both algorithms");
+    assert_eq!(own["version"], format!("sha256:{}", own["hashes"][0]["content"].as_str().unwrap()));
+}
+
+#[test]
+fn what_is_not_known_is_said_to_be_unknown() {
+    for version in VERSIONS {
+        let bom = bom(&minimal(), version);
+        assert_eq!(bom["metadata"]["licenses"][0]["license"]["id"], "CC0-1.0");
+        let own = component(&bom, "application/tiny");
+        assert_eq!(own["supplier"]["name"], "NOASSERTION");
+        assert_eq!(own["licenses"], serde_json::json!([{ "license": { "name": "NOASSERTION" } }]));
+        let runtime = component(&bom, "runtime/python3.13");
+        assert_eq!(
+            (&runtime["version"], &runtime["purl"], &runtime["supplier"]["name"]),
+            (&"3.13".into(), &"pkg:generic/aws-lambda-python@3.13".into(), &"Amazon Web Services".into())
+        );
+        let unknown = serde_json::json!({ "name": "kiln:unknown", "value": "hash" });
+        assert!(runtime["properties"].as_array().unwrap().contains(&unknown));
+    }
+    // Who reads a bill of kiln's does not take the word for a name.
+    let listed = kiln_sbom::read_listed(&bom(&minimal(), SpecVersion::V1_6)).unwrap().unwrap();
+    assert!(listed.components.iter().all(|one| one.metadata.license.as_deref() != Some("NOASSERTION")));
+    let spdx: Value = serde_json::from_slice(&kiln_sbom::spdx(&minimal()).unwrap()).unwrap();
+    let packages = spdx["packages"].as_array().unwrap();
+    assert!(packages.iter().all(|package| package["versionInfo"] != "NOASSERTION"));
+    assert!(packages.iter().all(|package| package["supplier"] != "Organization: NOASSERTION"));
 }
 
 #[test]
@@ -340,4 +392,22 @@ fn a_record_without_archive_is_refused() {
     record.outputs.clear();
     assert!(cyclonedx(&record, SpecVersion::V1_6).unwrap_err().to_string().contains("`tiny`"));
     assert!(provenance(&record).is_err());
+}
+
+#[test]
+fn gitlab_is_told_where_components_are_from() {
+    let document: Value = serde_json::from_slice(&kiln_sbom::gitlab(&rich()).unwrap()).unwrap();
+    assert_eq!(violations(&document, SpecVersion::V1_6), [""; 0]);
+    let properties = document["metadata"]["properties"].as_array().unwrap();
+    for (name, value) in [
+        ("gitlab:meta:schema_version", "1"),
+        ("gitlab:dependency_scanning:input_file:path", "requirements.txt"),
+        ("gitlab:dependency_scanning:language:name", "Python"),
+        ("gitlab:dependency_scanning:package_manager:name", "pip"),
+    ] {
+        let property = serde_json::json!({ "name": name, "value": value });
+        assert!(properties.contains(&property), "{name}: {properties:?}");
+    }
+    let published = bom(&rich(), SpecVersion::V1_6).to_string();
+    assert!(!published.contains("gitlab:"), "what is published is for everybody");
 }

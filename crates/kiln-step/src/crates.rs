@@ -5,15 +5,24 @@
 use crate::StepError;
 use flate2::bufread::MultiGzDecoder;
 use kiln_fetch::{CratePlace, IndexFile, Url, crate_url, downloads_of};
-use kiln_invocation::{InvocationError, Network};
+use kiln_invocation::{InvocationError, Network, blocking};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::LockedCrate;
-use kiln_record::{Digest, Embedded, Mode, TreePath};
-use kiln_store::Store;
+use kiln_record::{Digest, Embedded, Mode, TreePath, digest_of_value, license_expression};
+use kiln_store::{Memo, Store};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
 use std::collections::BTreeMap;
 
 /// The version of the rules by which crates are laid out.
 pub(super) const CRATE_RULES: u32 = 1;
+/// The version of the rules by which is read what a crate states.
+const STATED_RULES: u32 = 1;
+/// The largest `Cargo.toml` that is read, in bytes.
+const MANIFEST_BYTES: usize = 1 << 20;
+/// The longest licence or name that is taken from one, in bytes, and the most authors.
+const LONGEST: usize = 1024;
+const MOST_AUTHORS: usize = 16;
 /// What a crate may ask for; the registry takes at most 10 MB packed.
 const LIMITS: Limits = Limits {
     max_members: 50_000,
@@ -118,15 +127,148 @@ fn malformed(path: &TreePath, reason: &str) -> PackError {
     PackError::Malformed { place: format!("`{path}`"), reason: reason.to_owned() }
 }
 
+/// What the archive of a crate says of the crate: what a bill of materials must name, and a lock does not.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Stated {
+    /// `package.license`, as an expression where it means one.
+    license: Option<String>,
+    /// `package.authors`, without their addresses.
+    authors: Option<String>,
+    /// The SHA-512 of the archive, in lower-case hexadecimal.
+    sha512: String,
+}
+
+/// What all crates of a lock state, in the order of the lock. It is remembered, so that a step whose result is remembered, too,
+/// needs no archive.
+#[derive(Serialize, Deserialize)]
+struct AllStated(Vec<Stated>);
+
+impl Memo for AllStated {
+    const KIND: &'static str = "crates";
+
+    fn content(&self) -> Vec<Digest> {
+        Vec::new()
+    }
+}
+
 /// The crates as parts of what was made with them. That they were given is known; which of them are linked is not.
-pub(super) fn parts(lock: &str, crates: &[LockedCrate]) -> Vec<Embedded> {
-    let Ok(stated_in) = TreePath::new(lock) else { return Vec::new() };
-    let part = |locked: &LockedCrate| Embedded {
+pub(super) async fn parts(
+    network: &Network,
+    lock: &str,
+    crates: &[LockedCrate],
+) -> Result<Vec<Embedded>, StepError> {
+    let Ok(stated_in) = TreePath::new(lock) else { return Ok(Vec::new()) };
+    let key = digest_of_value(&(STATED_RULES, crates))?;
+    let known = network.store().recall::<AllStated>(&key)?.filter(|known| known.0.len() == crates.len());
+    let stated = match known {
+        Some(known) => known,
+        None => {
+            bring(network, lock, crates).await?;
+            let (store, crates) = (network.store().clone(), crates.to_vec());
+            blocking::<_, StepError>(move || {
+                let read = |locked: &LockedCrate| Ok(stated(locked, &store.read_blob(&locked.checksum)?));
+                let all = AllStated(crates.iter().map(read).collect::<Result<_, StepError>>()?);
+                store.remember(&key, &all)?;
+                Ok(all)
+            })
+            .await?
+        }
+    };
+    let part = |(locked, stated): (&LockedCrate, Stated)| Embedded {
         version: Some(locked.version.clone()),
         // Names and versions of crates need no escape but for the `+` of build metadata.
         purl: Some(format!("pkg:cargo/{}@{}", locked.name, locked.version.replace('+', "%2B"))),
         sha256: Some(locked.checksum),
+        sha512: Some(stated.sha512),
+        license: stated.license,
+        author: stated.authors,
         ..Embedded::named(locked.name.clone(), stated_in.clone())
     };
-    crates.iter().map(part).collect()
+    Ok(crates.iter().zip(stated.0).map(part).collect())
+}
+
+/// Reads what an archive states. One that cannot be read states nothing here: the step that is given it says why.
+fn stated(locked: &LockedCrate, bytes: &[u8]) -> Stated {
+    let manifest = format!("{}-{}/Cargo.toml", locked.name, locked.version);
+    let mut text = None;
+    let read: Result<(), PackError> = read_tar(MultiGzDecoder::new(bytes), &LIMITS, |item| {
+        if let TarContent::File(content) = item.content
+            && item.path.as_str() == manifest
+            && content.len() <= MANIFEST_BYTES
+        {
+            text = String::from_utf8(content).ok();
+        }
+        Ok(())
+    });
+    if read.is_err() {
+        text = None;
+    }
+    let manifest = text.and_then(|text: String| text.parse::<toml::Table>().ok()).unwrap_or_default();
+    let package = manifest.get("package").and_then(toml::Value::as_table);
+    let field = |name: &str| package.and_then(|package| package.get(name));
+    let words = |text: &str| {
+        let words = text.split(|c: char| c.is_control() || c.is_whitespace());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let license = field("license").and_then(toml::Value::as_str).map(words);
+    let authors: Vec<String> = field("authors")
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|author| author.as_str()?.split('<').next())
+        .map(words)
+        .filter(|name| !name.is_empty() && name.len() <= LONGEST)
+        .take(MOST_AUTHORS)
+        .collect();
+    Stated {
+        license: license
+            .filter(|license| !license.is_empty() && license.len() <= LONGEST)
+            .map(|license| license_expression(&license).unwrap_or(license)),
+        authors: (!authors.is_empty()).then(|| authors.join(", ")),
+        sha512: hex::encode(Sha512::digest(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn archive(manifest: &str) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(manifest.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "demo-1.0.0/Cargo.toml", manifest.as_bytes()).unwrap();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&tar.into_inner().unwrap()).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Stated {
+        let locked =
+            LockedCrate { name: "demo".to_owned(), version: "1.0.0".to_owned(), checksum: Digest::of(bytes) };
+        stated(&locked, bytes)
+    }
+
+    #[test]
+    fn a_crate_states_its_licence_and_authors() {
+        let bytes = archive(
+            "[package]\nname = \"demo\"\nlicense = \"MIT/Apache-2.0\"\nauthors = [\"A B <a@example.org>\", \"C\"]\n",
+        );
+        let found = read(&bytes);
+        assert_eq!(found.license.as_deref(), Some("MIT OR Apache-2.0"));
+        assert_eq!(found.authors.as_deref(), Some("A B, C"));
+        assert_eq!(found.sha512, hex::encode(Sha512::digest(&bytes)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_states_nothing_but_its_digest() {
+        let deep = format!("[package]\nlicense = {}", "[".repeat(100_000));
+        for bytes in [b"no archive".to_vec(), archive("[package"), archive("package = 1"), archive(&deep)] {
+            let found = read(&bytes);
+            assert_eq!((found.license, found.authors), (None, None));
+            assert_eq!(found.sha512.len(), 128);
+        }
+    }
 }

@@ -225,7 +225,7 @@ impl Steps<'_> {
         let mut crates: Vec<Embedded> = needs.iter().flat_map(|other| other.crates.iter().cloned()).collect();
         for given in &given {
             if let Content::Crates(locked) = &given.content {
-                crates.extend(crates::parts(&given.name, locked));
+                crates.extend(crates::parts(self.bases.network(), &given.name, locked).await?);
             }
         }
         let job = self.job(section, index, given)?;

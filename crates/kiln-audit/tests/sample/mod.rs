@@ -119,6 +119,7 @@ impl Build {
                 size: self.archive,
                 digest: archive,
                 sha256_base64: archive.base64(),
+                sha512: None,
             }],
         }
     }

@@ -2,6 +2,7 @@
 
 use super::layers::read_back;
 use crate::BuildError;
+use crate::stage::sha512;
 use kiln_collect::Collection;
 use kiln_guest::AssembledImage;
 use kiln_image::{
@@ -76,7 +77,9 @@ fn tar(
     write(&mut writer, &mut content)?;
     let (mut buffer, digest, size) = writer.finish();
     buffer.flush()?;
-    Ok(described(file_name.to_owned(), "application/x-tar", size, digest))
+    let file = buffer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    let sha512 = Some(sha512(file.path())?);
+    Ok(Output { sha512, ..described(file_name.to_owned(), "application/x-tar", size, digest) })
 }
 
 /// The files of a layout, the manifest first: its digest is the image's.

@@ -11,6 +11,7 @@ mod verify;
 
 pub(crate) use collect::Collected;
 pub(crate) use fetch::{ArtifactFiles, Planned};
+pub(crate) use pack::sha512;
 pub(crate) use publish::{Done, Published};
 pub(crate) use standing::Standing;
 pub(crate) use verify::Judgement;

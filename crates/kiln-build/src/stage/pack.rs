@@ -12,7 +12,8 @@ use kiln_pack::ZipWriter;
 use kiln_publish::described;
 use kiln_record::{ArtifactName, Check, Entry, Finding, HashingWriter, Output};
 use kiln_store::{Publication, Store};
-use std::io::{BufWriter, Write as _};
+use sha2::{Digest as _, Sha512};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::Path;
 
 /// The archive is there and within its limits; nothing is published yet.
@@ -124,5 +125,19 @@ fn write_archive(
     if found != expected {
         return Err(BuildError::ArchiveDiffers { artifact: name.clone(), expected, found });
     }
-    Ok((publication, vec![described(file_name, "application/zip", size, digest)]))
+    let sha512 = Some(sha512(file.path())?);
+    Ok((publication, vec![Output { sha512, ..described(file_name, "application/zip", size, digest) }]))
+}
+
+/// The SHA-512 of a file that was written, in lower-case hexadecimal.
+pub(crate) fn sha512(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha512::new();
+    let mut file = fs_err::File::open(path)?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
 }

@@ -65,6 +65,7 @@ pub(crate) fn record_of(found: Found, files: &Files, image: Option<&ImageFiles>)
                 size,
                 digest,
                 sha256_base64: digest.base64(),
+                sha512: None,
             })
             .into_iter()
             .collect(),

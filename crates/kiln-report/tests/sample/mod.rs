@@ -65,6 +65,7 @@ pub(crate) fn record(parts: &[Part<'_>]) -> Record {
             size: tree.size() / 3,
             digest: archive,
             sha256_base64: archive.base64(),
+            sha512: None,
         }],
         files,
         components,

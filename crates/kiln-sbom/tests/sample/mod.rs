@@ -221,6 +221,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
             size: 500,
             digest: archive,
             sha256_base64: archive.base64(),
+            sha512: None,
         }],
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn record(archive: &[u8]) -> Record {
             size: archive.len() as u64,
             digest: Digest::of(archive),
             sha256_base64: Digest::of(archive).base64(),
+            sha512: None,
         }],
     }
 }
