@@ -61,6 +61,7 @@ mod python_lock;
 mod rebuild;
 mod records;
 mod registry;
+mod registry_history;
 mod reports;
 mod reproducible;
 mod restore;

@@ -359,8 +359,8 @@ pub(crate) struct Gather {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// The artifacts [default: all that were ever built here]; or records, folders of them and references to registries,
-    /// oldest first, of which no workspace is needed
+    /// The artifacts [default: all that were ever built here]; or records, folders of them, references to registries and
+    /// whole repositories of them, oldest first, of which no workspace is needed
     pub(crate) artifacts: Vec<String>,
 }
 

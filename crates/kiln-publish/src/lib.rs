@@ -31,6 +31,7 @@ mod scan;
 mod settle;
 mod size_history;
 mod space;
+mod tagged;
 mod whole;
 
 pub use anchors::Anchors;
@@ -63,5 +64,6 @@ pub use release::{
 pub use repair::repair;
 pub use row::{Row, State};
 pub use settle::{settle_for_reading, settle_published};
-pub use size_history::{Histories, read_histories};
+pub use size_history::{HistoricRecord, Histories, read_histories};
+pub use tagged::{Tagged, TaggedBuild, is_registry_repository, tagged_records};
 pub use whole::verify_workspace;

@@ -5,6 +5,7 @@ use crate::named_build::{NamedBuild, Operand};
 use crate::operand::operand;
 use crate::pull::{is_registry_reference, pull_record};
 use crate::reference::{baseline, history};
+use crate::tagged::{is_registry_repository, tagged_records};
 use fs_err as fs;
 use kiln_audit::{Known, Sample, SizeHistory};
 use kiln_invocation::Environment;
@@ -19,28 +20,57 @@ const MOST_RECORDS: usize = 10_000;
 /// Records that were named as history, oldest first, with where they are from.
 #[derive(Clone, Debug, Default)]
 pub struct Histories {
-    records: Vec<Record>,
+    records: Vec<HistoricRecord>,
     sources: Vec<String>,
+    unread: Vec<String>,
+}
+
+/// A record of a history.
+#[derive(Clone, Debug)]
+pub struct HistoricRecord {
+    /// The record.
+    pub record: Record,
+    /// The tags under which a registry has it; none where it came from elsewhere.
+    pub tags: Vec<String>,
+}
+
+impl From<Record> for HistoricRecord {
+    fn from(record: Record) -> Self {
+        Self { record, tags: Vec::new() }
+    }
 }
 
 /// Reads the records that stand for the history of sizes, in the order in which they are named: those of a folder in the order of
-/// their paths, and each build that is named otherwise.
+/// their paths, all that a repository of a registry has under tags ([`tagged_records`]), and each build that is named otherwise.
 ///
 /// # Errors
-/// If something is named that is neither a folder with records nor a build.
+/// If something is named that is neither a folder with records, a repository with some, nor a build.
 pub async fn read_histories(environment: &Environment, named: &[String]) -> Result<Histories, PublishError> {
     let mut histories = Histories::default();
     for text in named {
         let before = histories.records.len();
         if is_registry_reference(text) {
-            histories.records.push(pull_record(environment, text, None, false).await?.record);
+            histories.records.push(pull_record(environment, text, None, false).await?.record.into());
+        } else if is_registry_repository(text) {
+            let tagged = tagged_records(environment, text, false).await?;
+            let unread = tagged.unread.iter().map(|(tag, reason)| format!("{text}:{tag}: {reason}"));
+            histories.unread.extend(unread);
+            let builds = tagged.builds.into_iter();
+            histories.records.extend(builds.map(|one| HistoricRecord { record: one.record, tags: one.tags }));
+            if histories.records.len() == before {
+                let reason = match histories.unread.last() {
+                    Some(unread) => format!("none of its tags gives a record: {unread}"),
+                    None => "it has no tags".to_owned(),
+                };
+                return Err(PublishError::Reference { text: text.clone(), reason });
+            }
         } else if Path::new(text).is_dir() {
             let mut paths = Vec::new();
             records_below(Path::new(text), 0, &mut paths)?;
             for path in paths {
                 // Other documents lie beside records.
                 if let Ok(record) = Record::from_json(&fs::read(path)?) {
-                    histories.records.push(record);
+                    histories.records.push(record.into());
                 }
             }
             if histories.records.len() == before {
@@ -49,13 +79,15 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
             }
         } else {
             match operand(environment, text)? {
-                Operand::Build(build) if build.known == Known::Record => histories.records.push(build.record),
+                Operand::Build(build) if build.known == Known::Record => {
+                    histories.records.push(build.record.into())
+                }
                 Operand::Build(_) => {
                     let reason = "it has no record, and a history is one of records".to_owned();
                     return Err(PublishError::Reference { text: text.clone(), reason });
                 }
                 Operand::Workspace(all) => {
-                    histories.records.extend(all.artifacts.into_values().map(|build| build.record));
+                    histories.records.extend(all.artifacts.into_values().map(|build| build.record.into()));
                 }
             }
         }
@@ -84,8 +116,14 @@ fn records_below(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Resul
 impl Histories {
     /// The records, oldest first.
     #[must_use]
-    pub fn records(&self) -> &[Record] {
+    pub fn records(&self) -> &[HistoricRecord] {
         &self.records
+    }
+
+    /// Tags of repositories that gave no record, each with its reason.
+    #[must_use]
+    pub fn unread(&self) -> &[String] {
+        &self.unread
     }
 
     /// What the size of a build is held against: what was named, else the ledger up to that build; and the build that was approved
@@ -108,10 +146,13 @@ impl Histories {
                     && other.target.architecture == record.target.architecture
             };
             let samples: Vec<Sample> = (1..)
-                .zip(self.records.iter().filter(like))
+                .zip(self.records.iter().map(|one| &one.record).filter(like))
                 .map(|(number, one)| sample(number, one.packed_size(), one.unpacked_size))
                 .collect();
-            let source = format!("{} records of {}", samples.len(), self.sources.join(", "));
+            let mut source = format!("{} records of {}", samples.len(), self.sources.join(", "));
+            if !self.unread.is_empty() {
+                source.push_str(&format!("; tags without a record: {}", self.unread.len()));
+            }
             return Ok(SizeHistory { samples, baseline, source: Some(source) });
         }
         // A record from elsewhere counts up to its place in our own history, if it has one.

@@ -56,7 +56,7 @@ pub(crate) struct Find {
     /// A ledger to look in; may be given more than once
     #[arg(long, value_name = "FOLDER")]
     pub(crate) ledger: Vec<PathBuf>,
-    /// A reference in a registry whose record to look in; may be given more than once
+    /// A reference in a registry whose record to look in, or a repository, of which all tags are; may be given more than once
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) registry: Vec<String>,
     /// Connects without TLS; registries on this machine need no leave for that

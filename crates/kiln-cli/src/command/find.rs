@@ -8,7 +8,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::{Needs, Settings};
 use crate::signals;
 use kiln_find::{Found, Hit, Query, records_below, search_ledger, search_records};
-use kiln_publish::pull_record;
+use kiln_publish::{is_registry_repository, pull_record, tagged_records};
 use kiln_record::{Exit, exit};
 use kiln_store::Ledger;
 use serde::Serialize;
@@ -42,6 +42,18 @@ pub(crate) fn run(call: &Call<'_>, command: &Find, printer: Printer) -> Result<E
         for reference in &command.registry {
             let (environment, text, plain) =
                 (settings.environment.clone(), reference.clone(), command.plain_http);
+            if is_registry_repository(reference) {
+                let tagged = signals::run(|_| {
+                    Box::pin(async move { tagged_records(&environment, &text, plain).await })
+                })?;
+                let label = |label: &str, tags: &[String]| format!("{label} ({})", tags.join(", "));
+                let builds = tagged.builds.into_iter();
+                let builds: Vec<_> = builds.map(|one| (label(&one.label, &one.tags), one.record)).collect();
+                search_records(&query, &builds, &mut found);
+                let unread = tagged.unread.into_iter();
+                found.unread.extend(unread.map(|(tag, reason)| format!("{reference}:{tag}: {reason}")));
+                continue;
+            }
             let build = signals::run(|_| {
                 Box::pin(async move { pull_record(&environment, &text, None, plain).await })
             })?;

@@ -6,8 +6,8 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
-use kiln_publish::{artifacts_with_history, history, newest_build, read_histories};
-use kiln_record::{ArtifactName, Digest, Exit, Record, exit};
+use kiln_publish::{HistoricRecord, artifacts_with_history, history, newest_build, read_histories};
+use kiln_record::{ArtifactName, Digest, Exit, exit};
 use kiln_report::{Align, Markdown};
 use kiln_store::{LedgerEntry, SourceLink};
 use serde::Serialize;
@@ -77,13 +77,16 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
     let (environment, named) = (settings.environment.clone(), named.to_vec());
     let histories = signals::run(|_| Box::pin(async move { read_histories(&environment, &named).await }))?;
     let records = histories.records();
+    for unread in histories.unread() {
+        printer.talk(&format!("not read: {unread}"));
+    }
     if settings.format == Format::Json {
         let rows: Vec<NamedRow<'_>> = records.iter().map(NamedRow::new).collect();
         printer.data(&super::document(&rows)?);
         return Ok(exit::SUCCESS);
     }
     let mut before: BTreeMap<&ArtifactName, u64> = BTreeMap::new();
-    for record in records {
+    for HistoricRecord { record, tags } in records {
         let step = match before.insert(&record.artifact, record.unpacked_size) {
             None => String::new(),
             Some(was) if record.unpacked_size >= was => {
@@ -93,11 +96,13 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
         };
         let digest =
             record.archive().map(|archive| archive.digest.hex()[..16].to_owned()).unwrap_or_default();
+        let tags = tags.join(", ");
         let line = format!(
-            "{}  {:>9} packed {:>9} unpacked  {digest}  {step}",
+            "{}  {:>9} packed {:>9} unpacked  {digest}  {tags}{}{step}",
             printer.on_stdout(Style::Strong, record.artifact.as_str()),
             format_size(record.packed_size()),
             format_size(record.unpacked_size),
+            if tags.is_empty() || step.is_empty() { "" } else { "  " },
         );
         printer.data(&format!("{}\n", line.trim_end()));
     }
@@ -115,10 +120,12 @@ pub(crate) struct NamedRow<'a> {
     archive: Option<Digest>,
     packed_size: u64,
     unpacked_size: u64,
+    /// The tags under which a registry has it.
+    tags: &'a [String],
 }
 
 impl<'a> NamedRow<'a> {
-    fn new(record: &'a Record) -> Self {
+    fn new(HistoricRecord { record, tags }: &'a HistoricRecord) -> Self {
         Self {
             artifact: &record.artifact,
             plan: record.plan,
@@ -126,6 +133,7 @@ impl<'a> NamedRow<'a> {
             archive: record.archive().map(|archive| archive.digest),
             packed_size: record.packed_size(),
             unpacked_size: record.unpacked_size,
+            tags,
         }
     }
 }

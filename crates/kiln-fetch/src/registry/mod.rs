@@ -30,6 +30,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LARGEST_MANIFEST: u64 = 4 << 20;
 /// The most manifests that may refer to one. Each is read, and what it leads to.
 const MOST_REFERRERS: usize = 1_000;
+/// The most tags that a repository may have to be read as a whole: each leads to a manifest and a record.
+const MOST_TAGS: usize = 1_000;
 /// What manifests may be.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                         application/vnd.docker.distribution.manifest.v2+json, \
@@ -269,6 +271,30 @@ impl Registry {
         Ok(all)
     }
 
+    /// The tags of a repository, as the registry lists them (distribution specification, "Listing Tags"). `None` if it has no
+    /// such repository.
+    ///
+    /// # Errors
+    /// [`FetchError::Registry`] if it cannot be asked, or if there are more than 1,000.
+    pub async fn tags(&self, repository: &str) -> Result<Option<Vec<String>>, FetchError> {
+        let action = "list tags";
+        let mut all = Vec::new();
+        let mut next = Some(self.url(repository, &["tags", "list"])?);
+        let mut pages = 0;
+        while let Some(url) = next.take() {
+            pages += 1;
+            let (bytes, link) = self.document(repository, action, url.clone(), "application/json").await?;
+            let Some(bytes) = bytes else { return Ok((pages > 1).then_some(all)) };
+            all.extend(tags_in(&bytes).map_err(|why| self.error(repository, action, &why))?);
+            if all.len() > MOST_TAGS || pages > MOST_TAGS {
+                let why = format!("it has more than {MOST_TAGS} tags: name those that are meant");
+                return Err(self.error(repository, action, &why));
+            }
+            next = link.and_then(|link| next_page(&link, &url));
+        }
+        Ok(Some(all))
+    }
+
     /// Brings a blob into a sink. What comes must have the digest and the size, neither fewer bytes nor more.
     ///
     /// # Errors
@@ -450,6 +476,17 @@ fn listed(bytes: &[u8]) -> Result<Vec<(Digest, Option<String>)>, String> {
     Ok(entries.filter_map(|entry| Some((entry.digest.parse().ok()?, entry.artifact_type))).collect())
 }
 
+/// The tags of a list; `null` stands for none in registries that are written in Go.
+fn tags_in(bytes: &[u8]) -> Result<Vec<String>, String> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        tags: Option<Vec<String>>,
+    }
+    let list: List = serde_json::from_slice(bytes)
+        .map_err(|error| format!("the list is not one of tags: {}", excerpt(&error.to_string())))?;
+    Ok(list.tags.unwrap_or_default())
+}
+
 /// The next page of a list (RFC 8288: `<url>; rel="next"`), if it is one of the same registry.
 fn next_page(link: &str, page: &Url) -> Option<Url> {
     let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
@@ -499,6 +536,15 @@ mod tests {
             &format!("<{page}>; rel=next"),
         ] {
             assert_eq!(next(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_tags_is_one_or_an_error() {
+        assert_eq!(tags_in(br#"{"name":"a","tags":["v1","v2"]}"#).unwrap(), ["v1", "v2"]);
+        assert_eq!(tags_in(br#"{"name":"a","tags":null}"#).unwrap(), [""; 0]);
+        for wrong in [&b"["[..], br#"{"tags":[1]}"#, br#"{"tags":"v1"}"#] {
+            assert!(tags_in(wrong).unwrap_err().starts_with("the list is not one of tags"));
         }
     }
 
