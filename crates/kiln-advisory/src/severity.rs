@@ -62,6 +62,11 @@ impl Rating {
             return Severity::of_word(&self.value).map(|severity| (severity, None));
         }
         let vector = Cvss::from_str(&self.value).ok()?;
+        // A vector that lacks a metric would come to a score of 0.
+        let stated: Vec<&str> = self.value.split('/').filter_map(|part| Some(part.split_once(':')?.0)).collect();
+        if !mandatory(&vector).iter().all(|metric| stated.contains(metric)) {
+            return None;
+        }
         let severity = match vector.severity() {
             cvss::Severity::None => Severity::None,
             cvss::Severity::Low => Severity::Low,
@@ -72,6 +77,15 @@ impl Rating {
         // One digit behind the point is all that a score has.
         let tenths = format!("{:.1}", vector.score()).replace('.', "").parse().ok();
         Some((severity, tenths))
+    }
+}
+
+/// The metrics that a vector must have (the base metrics of each specification).
+fn mandatory(vector: &Cvss) -> &'static [&'static str] {
+    match vector {
+        Cvss::CvssV20(_) => &["AV", "AC", "Au", "C", "I", "A"],
+        Cvss::CvssV30(_) | Cvss::CvssV31(_) => &["AV", "AC", "PR", "UI", "S", "C", "I", "A"],
+        _ => &["AV", "AC", "AT", "PR", "UI", "VC", "VI", "VA", "SC", "SI", "SA"],
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod audit;
 pub(crate) mod earlier;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -108,6 +109,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
     Find(Find),
+    /// Says which known vulnerabilities builds have, by an export of advisories that lies here
+    Audit(audit::Audit),
     /// Builds again what was published, and says how equal it is
     Rebuild(Rebuild),
     /// Gives the files of an earlier build back
@@ -138,6 +141,7 @@ impl Command {
             // The page is all that it gives, so that it need not be asked for.
             Self::Report(_) => ("report", &[Human, Html]),
             Self::Find(_) => ("find", &[Human, Json, Markdown]),
+            Self::Audit(_) => ("audit", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Rebuild(_) => ("rebuild", &[Human, Json, Markdown]),
             Self::Restore(_) => ("restore", &[Human, Json]),
             Self::Approve(_) => ("approve", &[Human, Json]),

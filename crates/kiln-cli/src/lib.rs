@@ -88,6 +88,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Report(command) => command::report::run(&settings()?, command, printer),
         Command::Sbom(command) => command::sbom::run(&settings()?, command, printer),
         Command::Verify(command) => command::verify::run(&settings()?, command, printer),
+        Command::Audit(command) => command::audit::run(&settings()?, command, printer),
         Command::Find(command) => command::find::run(&call, command, printer),
         Command::Rebuild(command) => command::rebuild::run(&call, command, printer),
         Command::Restore(command) => command::restore::run(&call, command, printer),
@@ -105,7 +106,8 @@ fn needs(command: &Command) -> Needs {
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
         Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
-        Command::Diff(_)
+        Command::Audit(_)
+        | Command::Diff(_)
         | Command::Find(_)
         | Command::History(_)
         | Command::Pull(_)

@@ -4,7 +4,7 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins,
+    audit, build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins,
     pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
 };
 use crate::failure;
@@ -66,7 +66,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 25] {
+fn printed() -> [Named; 26] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -84,6 +84,7 @@ fn printed() -> [Named; 25] {
         json("output/diff", "kiln diff", of::<Diff>()),
         json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
         json("output/find", "kiln find", of::<find::Document<'_>>()),
+        json("output/audit", "kiln audit", of::<audit::Document<'_>>()),
         json("output/rebuild", "kiln rebuild", of::<rebuild::Document<'_>>()),
         json("output/restore", "kiln restore", of::<restore::Document<'_>>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),

@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 pub(crate) mod approve;
+pub(crate) mod audit;
+mod audit_text;
 pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
