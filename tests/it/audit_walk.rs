@@ -46,6 +46,11 @@ fn the_walk_of_the_page() {
         {"type": "library", "name": "alpha", "version": "1.2", "purl": "pkg:pypi/alpha@1.2"}]});
     fs::write(at.join("theirs.cdx.json"), bill.to_string()).unwrap();
 
+    let advisory = serde_json::json!({"id": "CVE-2026-1", "modified": "2026-01-02T03:04:05Z", "affected": [
+        {"package": {"ecosystem": "PyPI", "name": "alpha"}, "versions": ["1.2"]}]});
+    fs::create_dir_all(at.join("advisories")).unwrap();
+    fs::write(at.join("advisories/CVE-2026-1.json"), advisory.to_string()).unwrap();
+
     let commands = commands();
     assert!(commands.len() >= 10, "{commands:?}");
     for (command, code) in &commands {

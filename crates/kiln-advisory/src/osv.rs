@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn what_is_no_advisory_says_why() {
         for (document, reason) in [
-            (json!([]).to_string(), "invalid type"),
+            (json!([]).to_string(), "invalid length"),
             (json!({"id": "a b"}).to_string(), "no id of an advisory"),
             (json!({"id": "A", "affected": 1}).to_string(), "invalid type"),
             ("[".repeat(100_000), "invalid type"),

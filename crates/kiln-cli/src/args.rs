@@ -316,6 +316,9 @@ pub(crate) struct Diff {
     /// Of whole workspaces, shows the table of artifacts and no more
     #[arg(long)]
     pub(crate) summary: bool,
+    /// Writes the difference of two builds to this file, too, as an in-toto statement that can be signed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) statement: Option<PathBuf>,
 }
 
 /// What is let pass.
@@ -369,6 +372,9 @@ pub(crate) struct Show {
     /// a RUNTIME or a build in the place of BUILD
     #[arg(long, conflicts_with_all = ["platform", "files"])]
     pub(crate) environment: bool,
+    /// Writes what was checked and what was not to this file, too, as an in-toto statement that can be signed
+    #[arg(long, value_name = "FILE", conflicts_with = "environment")]
+    pub(crate) statement: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@
 //!
 //! Inputs of more than one file are text, in sections (see `sections`), so that a person can read and write them.
 
+mod advisories;
 mod archives;
 mod debian;
 mod images;
@@ -19,6 +20,7 @@ mod sections;
 mod servers;
 mod wheels;
 
+pub use advisories::{osv, vex};
 pub use archives::{elf, tar, zip};
 pub use debian::{deb, debian_index, debian_version, openpgp};
 pub use images::{image_layers, names, oci_document};
@@ -54,6 +56,7 @@ targets! {
     names,
     oci_document,
     openpgp,
+    osv,
     pipfile_lock,
     poetry_lock,
     pylock,
@@ -63,6 +66,7 @@ targets! {
     sbom,
     tar,
     uv_lock,
+    vex,
     wheel,
     workspace,
     zip,
