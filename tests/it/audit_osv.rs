@@ -1,6 +1,6 @@
 //! Known vulnerabilities of releases, from an export of advisories that is made here: no workspace, no engine, no network.
 
-use crate::harness::{Release, audit};
+use crate::harness::{Release, audit, repository};
 use fs_err as fs;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -90,6 +90,25 @@ fn place() -> tempfile::TempDir {
 fn found(document: &Value) -> Vec<(&str, Option<&str>, &str)> {
     let findings = document["builds"].as_array().unwrap().iter().flat_map(|build| build["findings"].as_array().unwrap());
     findings.map(|one| (one["id"].as_str().unwrap(), one["severity"].as_str(), one["name"].as_str().unwrap())).collect()
+}
+
+/// What the schema of CycloneDX 1.6 has against a document.
+fn violations(document: &Value) -> Vec<String> {
+    let schema = |name: &str| -> Value {
+        let path = repository().join(format!("tests/schema/{name}.SNAPSHOT.schema.json"));
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let base = "http://cyclonedx.org/schema/";
+    let registry = jsonschema::Registry::new()
+        .add(format!("{base}spdx.SNAPSHOT.schema.json"), schema("spdx"))
+        .unwrap()
+        .add(format!("{base}jsf-0.82.SNAPSHOT.schema.json"), schema("jsf-0.82"))
+        .unwrap()
+        .prepare()
+        .unwrap();
+    let schema = schema("bom-1.6");
+    let validator = jsonschema::options().with_registry(&registry).should_validate_formats(true).build(&schema).unwrap();
+    validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
 #[test]
@@ -204,6 +223,7 @@ fn statements_silence_until_they_end_and_gates_count_what_is_not_known() {
     fs::write(at.join("draft.json"), &draft.stdout).unwrap();
     assert_eq!(gate(&["--vex", "draft.json", "--fail-on", "any"]).code, Some(12));
     let cyclonedx = gate(&["--vex", "vex.toml", "--as", "cyclonedx"]).json();
+    assert_eq!(violations(&cyclonedx), [""; 0]);
     assert_eq!(cyclonedx["vulnerabilities"].as_array().unwrap().len(), 5);
     assert_eq!(cyclonedx["vulnerabilities"][1]["analysis"]["state"], "not_affected");
 
