@@ -26,23 +26,48 @@ fn export(folder: &Path) {
     rated["severity"] = critical;
     rated["database_specific"] = json!({"severity": "CRITICAL"});
     let same = advisory("PYSEC-2026-1", &["CVE-2026-1"], "PyPI", "alpha", "ECOSYSTEM", until_fixed("1.3"));
-    let unrated = advisory("PYSEC-2026-2", &["CVE-2026-2"], "PyPI", "beta", "ECOSYSTEM", json!([{"introduced": "0"}]));
-    let mut withdrawn = advisory("PYSEC-2026-3", &[], "PyPI", "beta", "ECOSYSTEM", json!([{"introduced": "0"}]));
+    let unrated =
+        advisory("PYSEC-2026-2", &["CVE-2026-2"], "PyPI", "beta", "ECOSYSTEM", json!([{"introduced": "0"}]));
+    let mut withdrawn =
+        advisory("PYSEC-2026-3", &[], "PyPI", "beta", "ECOSYSTEM", json!([{"introduced": "0"}]));
     withdrawn["withdrawn"] = json!("2026-02-01T00:00:00Z");
     let commits = advisory("OSV-2026-4", &[], "PyPI", "beta", "GIT", json!([{"introduced": "0"}]));
     let fixed = advisory("PYSEC-2026-5", &[], "PyPI", "alpha", "ECOSYSTEM", until_fixed("1.2"));
     let absent = advisory("CVE-2026-6", &[], "PyPI", "gone", "ECOSYSTEM", until_fixed("9"));
-    let linked = advisory("RUSTSEC-2026-7", &["CVE-2026-7"], "crates.io", "ring", "SEMVER",
-        json!([{"introduced": "0.0.0-0"}, {"fixed": "0.17.12"}]));
-    let mut system = advisory("DEBIAN-CVE-2026-8", &[], "Debian:13", "openssl", "ECOSYSTEM", until_fixed("3.5.1-1+deb13u2"));
+    let linked = advisory(
+        "RUSTSEC-2026-7",
+        &["CVE-2026-7"],
+        "crates.io",
+        "ring",
+        "SEMVER",
+        json!([{"introduced": "0.0.0-0"}, {"fixed": "0.17.12"}]),
+    );
+    let mut system = advisory(
+        "DEBIAN-CVE-2026-8",
+        &[],
+        "Debian:13",
+        "openssl",
+        "ECOSYSTEM",
+        until_fixed("3.5.1-1+deb13u2"),
+    );
     system["upstream"] = json!(["CVE-2026-8"]);
-    let older = advisory("DEBIAN-CVE-2026-9", &[], "Debian:12", "openssl", "ECOSYSTEM", json!([{"introduced": "0"}]));
+    let older =
+        advisory("DEBIAN-CVE-2026-9", &[], "Debian:12", "openssl", "ECOSYSTEM", json!([{"introduced": "0"}]));
     let elsewhere = advisory("GHSA-bbbb", &[], "npm", "alpha", "SEMVER", json!([{"introduced": "0"}]));
-    for document in [rated, same, unrated, withdrawn, commits, fixed, absent, linked, system, older, elsewhere] {
-        let ecosystem = document["affected"][0]["package"]["ecosystem"].as_str().unwrap().split(':').next().unwrap().to_owned();
+    for document in
+        [rated, same, unrated, withdrawn, commits, fixed, absent, linked, system, older, elsewhere]
+    {
+        let ecosystem = document["affected"][0]["package"]["ecosystem"]
+            .as_str()
+            .unwrap()
+            .split(':')
+            .next()
+            .unwrap()
+            .to_owned();
         let folder = folder.join(ecosystem);
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("{}.json", document["id"].as_str().unwrap())), document.to_string()).unwrap();
+        fs::write(folder.join(format!("{}.json", document["id"].as_str().unwrap())), document.to_string())
+            .unwrap();
     }
 }
 
@@ -88,8 +113,11 @@ fn place() -> tempfile::TempDir {
 }
 
 fn found(document: &Value) -> Vec<(&str, Option<&str>, &str)> {
-    let findings = document["builds"].as_array().unwrap().iter().flat_map(|build| build["findings"].as_array().unwrap());
-    findings.map(|one| (one["id"].as_str().unwrap(), one["severity"].as_str(), one["name"].as_str().unwrap())).collect()
+    let findings =
+        document["builds"].as_array().unwrap().iter().flat_map(|build| build["findings"].as_array().unwrap());
+    findings
+        .map(|one| (one["id"].as_str().unwrap(), one["severity"].as_str(), one["name"].as_str().unwrap()))
+        .collect()
 }
 
 /// What the schema of CycloneDX 1.6 has against a document.
@@ -107,7 +135,8 @@ fn violations(document: &Value) -> Vec<String> {
         .prepare()
         .unwrap();
     let schema = schema("bom-1.6");
-    let validator = jsonschema::options().with_registry(&registry).should_validate_formats(true).build(&schema).unwrap();
+    let validator =
+        jsonschema::options().with_registry(&registry).should_validate_formats(true).build(&schema).unwrap();
     validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
@@ -126,10 +155,16 @@ fn a_release_is_held_against_an_export() {
         ("CVE-2026-8", None, "openssl"),
     ];
     assert_eq!(found(&document), expected);
-    let [first, second, third, fourth, ..] = &document["builds"][0]["findings"].as_array().unwrap()[..] else { panic!() };
+    let [first, second, third, fourth, ..] = &document["builds"][0]["findings"].as_array().unwrap()[..]
+    else {
+        panic!()
+    };
     assert_eq!((&first["fixed"], &first["score"]), (&json!(["1.3"]), &json!("9.8")));
     assert_eq!(first["advisories"], json!(["GHSA-aaaa", "PYSEC-2026-1"]));
-    assert_eq!((&second["via"], &second["files"][0]), (&json!(["orders", "alpha"]), &json!("beta-0.9.dist-info/METADATA")));
+    assert_eq!(
+        (&second["via"], &second["files"][0]),
+        (&json!(["orders", "alpha"]), &json!("beta-0.9.dist-info/METADATA"))
+    );
     assert!(second["draft"].as_str().unwrap().starts_with("vulnerable_code_not_in_execute_path"), "{second}");
     assert_eq!((&third["via"], &third["component"]), (&json!(["orders", "alpha"]), &json!("python/alpha")));
     assert!(fourth["undecided"].as_str().unwrap().contains("commits"), "{fourth}");
@@ -145,7 +180,8 @@ fn a_release_is_held_against_an_export() {
     assert_eq!(stated["newest"], "2026-03-04T05:06:07Z");
 
     // A zip of the same documents is the same export, and bytes that are no document are told.
-    let zipped = Command::new("zip").args(["-q", "-r", "../osv.zip", "."]).current_dir(at.join("osv")).status();
+    let zipped =
+        Command::new("zip").args(["-q", "-r", "../osv.zip", "."]).current_dir(at.join("osv")).status();
     assert!(zipped.unwrap().success());
     let zipped = audit(at, &["audit", "orders", "--osv", "osv.zip", "--format", "json"]).json();
     assert_eq!(zipped["export"], document["export"]);
@@ -176,16 +212,25 @@ fn statements_silence_until_they_end_and_gates_count_what_is_not_known() {
     let gate = |more: &[&str]| audit(at, &[&["audit", "orders", "--osv", "osv"][..], more].concat());
     let denied = gate(&["--fail-on", "critical"]);
     assert_eq!(denied.code, Some(12), "{denied}");
-    assert!(denied.stderr.contains("3 vulnerabilities, 2 of which nobody rated") && denied.stderr.contains("1 that cannot be told"), "{denied}");
+    assert!(
+        denied.stderr.contains("3 vulnerabilities, 2 of which nobody rated")
+            && denied.stderr.contains("1 that cannot be told"),
+        "{denied}"
+    );
 
     let statement = |vulnerability: &str, product: &str, until: &str| {
-        format!("[[statement]]\nvulnerability = \"{vulnerability}\"\nproduct = \"{product}\"\nstatus = \"not_affected\"\njustification = \"vulnerable_code_not_present\"\nreason = \"built without\"\nauthor = \"Sam\"\nuntil = \"{until}\"\n")
+        format!(
+            "[[statement]]\nvulnerability = \"{vulnerability}\"\nproduct = \"{product}\"\nstatus = \"not_affected\"\njustification = \"vulnerable_code_not_present\"\nreason = \"built without\"\nauthor = \"Sam\"\nuntil = \"{until}\"\n"
+        )
     };
     let all = |until: &str| {
         let mut text = "format = \"1\"\n".to_owned();
-        for (vulnerability, product) in [("GHSA-aaaa", "pkg:pypi/alpha@1.2"), ("CVE-2026-2", "pkg:pypi/beta"),
-            ("OSV-2026-4", "pkg:pypi/beta"), ("CVE-2026-7", "pkg:cargo/ring")]
-        {
+        for (vulnerability, product) in [
+            ("GHSA-aaaa", "pkg:pypi/alpha@1.2"),
+            ("CVE-2026-2", "pkg:pypi/beta"),
+            ("OSV-2026-4", "pkg:pypi/beta"),
+            ("CVE-2026-7", "pkg:cargo/ring"),
+        ] {
             text += &statement(vulnerability, product, until);
         }
         text + &statement("CVE-1999-1", "pkg:pypi/alpha", until)
@@ -193,9 +238,11 @@ fn statements_silence_until_they_end_and_gates_count_what_is_not_known() {
     fs::write(at.join("vex.toml"), all("2999-01-01")).unwrap();
     let passed = gate(&["--vex", "vex.toml", "--fail-on", "any"]);
     assert_eq!(passed.code, Some(0), "{passed}");
-    for part in ["0 vulnerabilities, 4 silenced", "not_affected (vulnerable_code_not_present), by Sam in vex.toml:2, until 2999-01-01: built without",
-        "about nothing that was found: vex.toml:34"]
-    {
+    for part in [
+        "0 vulnerabilities, 4 silenced",
+        "not_affected (vulnerable_code_not_present), by Sam in vex.toml:2, until 2999-01-01: built without",
+        "about nothing that was found: vex.toml:34",
+    ] {
         assert!(passed.stdout.contains(part), "{part}\n{passed}");
     }
     fs::write(at.join("ended.toml"), all("2026-01-01")).unwrap();
@@ -210,16 +257,24 @@ fn statements_silence_until_they_end_and_gates_count_what_is_not_known() {
     // What is written is read back, by who knows the artifact alone.
     let written = gate(&["--vex", "vex.toml", "--as", "openvex"]);
     let document = written.json();
-    let count = |status: &str| document["statements"].as_array().unwrap().iter().filter(|one| one["status"] == status).count();
+    let count = |status: &str| {
+        document["statements"].as_array().unwrap().iter().filter(|one| one["status"] == status).count()
+    };
     assert_eq!((count("not_affected"), count("under_investigation")), (5, 0), "{written}");
     let absent = &document["statements"][0];
-    assert_eq!((&absent["vulnerability"]["name"], &absent["justification"]), (&json!("CVE-2026-6"), &json!("component_not_present")));
+    assert_eq!(
+        (&absent["vulnerability"]["name"], &absent["justification"]),
+        (&json!("CVE-2026-6"), &json!("component_not_present"))
+    );
     fs::write(at.join("vex.json"), &written.stdout).unwrap();
     let again = gate(&["--vex", "vex.json", "--fail-on", "any"]);
     assert_eq!(again.code, Some(0), "{again}");
     // A draft silences nothing.
     let draft = gate(&["--as", "openvex"]);
-    assert!(draft.stdout.contains("draft, which a person has to confirm: vulnerable_code_not_in_execute_path"), "{draft}");
+    assert!(
+        draft.stdout.contains("draft, which a person has to confirm: vulnerable_code_not_in_execute_path"),
+        "{draft}"
+    );
     fs::write(at.join("draft.json"), &draft.stdout).unwrap();
     assert_eq!(gate(&["--vex", "draft.json", "--fail-on", "any"]).code, Some(12));
     let cyclonedx = gate(&["--vex", "vex.toml", "--as", "cyclonedx"]).json();
@@ -243,7 +298,8 @@ fn what_was_found_checked_and_changed_is_stated() {
         assert_eq!(text.lines().count(), 1, "{text}");
         let statement: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
-        let record: Value = serde_json::from_slice(&fs::read(at.join("orders/record.json")).unwrap()).unwrap();
+        let record: Value =
+            serde_json::from_slice(&fs::read(at.join("orders/record.json")).unwrap()).unwrap();
         let digest = record["outputs"][0]["digest"].as_str().unwrap();
         assert_eq!(statement["subject"][0]["digest"]["sha256"], digest.trim_start_matches("sha256:"));
         statement
@@ -252,7 +308,10 @@ fn what_was_found_checked_and_changed_is_stated() {
     let vulns = statement("vulns.json");
     assert_eq!(vulns["predicateType"], "https://in-toto.io/attestation/vulns/v0.2");
     let scanner = &vulns["predicate"]["scanner"];
-    assert_eq!((&scanner["result"][0]["id"], scanner["result"].as_array().unwrap().len()), (&json!("CVE-2026-1"), 4));
+    assert_eq!(
+        (&scanner["result"][0]["id"], scanner["result"].as_array().unwrap().len()),
+        (&json!("CVE-2026-1"), 4)
+    );
     assert_eq!(scanner["db"]["lastUpdate"], "2026-03-04T05:06:07Z");
     assert!(vulns["predicate"]["metadata"]["scanStartedOn"].is_string());
     let several = audit(at, &["audit", "orders", "web", "--osv", "osv", "--statement", "no.json"]);
@@ -275,5 +334,8 @@ fn what_was_found_checked_and_changed_is_stated() {
     assert_eq!(unexplained > 0, diff.code == Some(12), "{diff}");
     assert!(unexplained > 0, "no input changed, and components did");
     let same = audit(at, &["diff", "orders", "orders", "--statement", "change.json"]);
-    assert_eq!((same.code, statement("change.json")["predicate"]["unexplained"].as_u64()), (Some(0), Some(0)));
+    assert_eq!(
+        (same.code, statement("change.json")["predicate"]["unexplained"].as_u64()),
+        (Some(0), Some(0))
+    );
 }

@@ -100,7 +100,9 @@ pub fn audit(record: &Record, export: &Export, statements: &[Statement], now: Ep
         judge(finding, statements, &artifact, now, &mut used);
     }
     findings.sort_by(|a, b| {
-        let key = |one: &Finding| (one.silenced.is_some(), std::cmp::Reverse(one.severity), one.undecided.is_some());
+        let key = |one: &Finding| {
+            (one.silenced.is_some(), std::cmp::Reverse(one.severity), one.undecided.is_some())
+        };
         key(a).cmp(&key(b)).then_with(|| (&a.id, &a.subject).cmp(&(&b.id, &b.subject)))
     });
     let absent = absent.into_iter().flat_map(|(subject, reason)| {
@@ -171,7 +173,8 @@ fn found(subject: &Subject, by_name: &ByName<'_>) -> Vec<Finding> {
             told: Vec::new(),
         };
         // What shares a name with several joins them.
-        let (same, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|known| !known.names.is_disjoint(&one.names));
+        let (same, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|known| !known.names.is_disjoint(&one.names));
         all = others;
         for known in same {
             one = joined(known, one);
@@ -226,7 +229,12 @@ fn judge(
         }
         used.insert(index);
         if let Some(until) = statement.until.filter(|_| statement.has_ended(now)) {
-            finding.told.push(format!("{}: `{}` ended on {}", statement.place, statement.status.as_str(), day(until)));
+            finding.told.push(format!(
+                "{}: `{}` ended on {}",
+                statement.place,
+                statement.status.as_str(),
+                day(until)
+            ));
             continue;
         }
         if newest.is_none_or(|known| known.at <= statement.at) {
@@ -344,7 +352,10 @@ mod tests {
         assert!(newer.is_open());
         assert_eq!(newer.told, ["vex.json: Sam says that it affects it: looked at"]);
         let ended = judged(&[statement(not, old, Some("2026-05-31T23:59:59Z"))]);
-        assert_eq!((ended.is_open(), &ended.told[..]), (true, &["vex.json: `not_affected` ended on 2026-05-31".to_owned()][..]));
+        assert_eq!(
+            (ended.is_open(), &ended.told[..]),
+            (true, &["vex.json: `not_affected` ended on 2026-05-31".to_owned()][..])
+        );
         // One that ended does not hide an older one that goes on.
         assert!(!judged(&[statement(not, old, None), statement(affected, new, Some(new))]).is_open());
         assert!(judged(&[statement(Status::UnderInvestigation, old, None)]).is_open());

@@ -14,7 +14,12 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// [`AdvisoryError::Document`] if the record names no published file.
-pub fn cyclonedx_vex(record: &Record, audit: &Audit, kiln: &str, now: Epoch) -> Result<Vec<u8>, AdvisoryError> {
+pub fn cyclonedx_vex(
+    record: &Record,
+    audit: &Audit,
+    kiln: &str,
+    now: Epoch,
+) -> Result<Vec<u8>, AdvisoryError> {
     let error = |reason: String| AdvisoryError::Document { artifact: record.artifact.to_string(), reason };
     let archive = record.archive().ok_or_else(|| error("the record names no published file".to_owned()))?;
     let artifact = format!("artifact/{}", record.artifact);
@@ -30,7 +35,8 @@ pub fn cyclonedx_vex(record: &Record, audit: &Audit, kiln: &str, now: Epoch) -> 
         }));
     }
     for finding in &audit.findings {
-        let (subject, place) = (&finding.subject, format!("{}/{}", finding.subject.component, finding.subject.purl));
+        let (subject, place) =
+            (&finding.subject, format!("{}/{}", finding.subject.component, finding.subject.purl));
         components.entry(place.clone()).or_insert_with(|| {
             json!({"type": "library", "bom-ref": place, "name": subject.name, "version": subject.version, "purl": subject.purl})
         });
@@ -106,7 +112,9 @@ fn analysis(finding: &Finding) -> Value {
     };
     let mut one = json!({"state": state(said), "detail": detail(said)});
     let justification = said.justification.and_then(|justification| match justification {
-        Justification::ComponentNotPresent | Justification::VulnerableCodeNotPresent => Some("code_not_present"),
+        Justification::ComponentNotPresent | Justification::VulnerableCodeNotPresent => {
+            Some("code_not_present")
+        }
         Justification::VulnerableCodeNotInExecutePath => Some("code_not_reachable"),
         Justification::InlineMitigationsAlreadyExist => Some("protected_by_mitigating_control"),
         // CycloneDX has no word for it: it is in the detail.

@@ -92,7 +92,15 @@ enum Waiting {
 /// # Errors
 /// [`AdvisoryError::Export`] if there is no document in it, or more than is read; [`AdvisoryError::Io`].
 pub fn read_export(path: &Path, wanted: &Wanted) -> Result<Export, AdvisoryError> {
-    let mut reading = Reading { root: path, wanted, waiting: Vec::new(), bytes: 0, seen: Vec::new(), kept: 0, passed_over: 0 };
+    let mut reading = Reading {
+        root: path,
+        wanted,
+        waiting: Vec::new(),
+        bytes: 0,
+        seen: Vec::new(),
+        kept: 0,
+        passed_over: 0,
+    };
     if path.is_dir() {
         reading.folder(path, "", 0)?;
     } else if path.is_file() {
@@ -180,7 +188,8 @@ impl Reading<'_> {
         let waiting = std::mem::take(&mut self.waiting);
         self.bytes = 0;
         let wanted = self.wanted;
-        let seen: Result<Vec<Seen>, std::io::Error> = waiting.into_par_iter().map(|one| look_at(one, wanted)).collect();
+        let seen: Result<Vec<Seen>, std::io::Error> =
+            waiting.into_par_iter().map(|one| look_at(one, wanted)).collect();
         let seen = seen?;
         self.kept += seen.iter().filter(|one| matches!(one.result, Ok(Some(_)))).count();
         self.seen.extend(seen);
@@ -188,7 +197,8 @@ impl Reading<'_> {
             return Err(self.error(format!("it has more than {MOST} documents")));
         }
         if self.kept > MOST_KEPT {
-            return Err(self.error(format!("more than {MOST_KEPT} of its documents are about what is in these builds")));
+            return Err(self
+                .error(format!("more than {MOST_KEPT} of its documents are about what is in these builds")));
         }
         Ok(())
     }
@@ -254,7 +264,9 @@ fn look_at(document: Waiting, wanted: &Wanted) -> std::io::Result<Seen> {
     let digest = Digest::of(&bytes);
     let head = match Head::read(&bytes) {
         Ok(head) => head,
-        Err(reason) => return Ok(Seen { path, digest, modified: None, withdrawn: false, result: Err(reason) }),
+        Err(reason) => {
+            return Ok(Seen { path, digest, modified: None, withdrawn: false, result: Err(reason) });
+        }
     };
     let (modified, withdrawn) = (head.modified(), head.is_withdrawn());
     let is_wanted = !withdrawn && head.packages().any(|(ecosystem, name)| wanted.has(ecosystem, name));
@@ -293,7 +305,11 @@ mod tests {
         let at = folder.path();
         write(at, "PyPI/A.json", &document("A", "Some.Words", "2025-01-01T00:00:00Z"));
         write(at, "PyPI/B.json", &document("B", "other", "2026-01-01T00:00:00.5Z"));
-        let withdrawn = document("C", "some-words", "2024-01-01T00:00:00Z").replacen('{', "{\"withdrawn\": \"2024-01-02T00:00:00Z\",", 1);
+        let withdrawn = document("C", "some-words", "2024-01-01T00:00:00Z").replacen(
+            '{',
+            "{\"withdrawn\": \"2024-01-02T00:00:00Z\",",
+            1,
+        );
         write(at, "PyPI/C.json", &withdrawn);
         write(at, "README", "no document");
         write(at, "broken.json", "{");

@@ -85,10 +85,13 @@ pub fn read_openvex(path: &str, bytes: &[u8]) -> Result<Vec<Statement>, Advisory
     if bytes.len() > LARGEST {
         return Err(error(format!("it has {} bytes, and {LARGEST} are read", bytes.len())));
     }
-    let document: Document =
-        serde_json::from_slice(bytes).map_err(|wrong| error(format!("no OpenVEX document: {}", excerpt(&wrong.to_string()))))?;
+    let document: Document = serde_json::from_slice(bytes)
+        .map_err(|wrong| error(format!("no OpenVEX document: {}", excerpt(&wrong.to_string()))))?;
     if !document.context.starts_with(CONTEXTS) {
-        return Err(error(format!("its context is `{}`, and OpenVEX's is {CONTEXTS}", excerpt(&document.context))));
+        return Err(error(format!(
+            "its context is `{}`, and OpenVEX's is {CONTEXTS}",
+            excerpt(&document.context)
+        )));
     }
     if document.statements.len() > MOST {
         return Err(error(format!("it has more than {MOST} statements")));
@@ -112,7 +115,10 @@ fn statement(stated: Stated, author: &str, said: Option<&str>, place: String) ->
     if stated.products.len() > MOST_OF_ONE {
         return Err(format!("it is about more than {MOST_OF_ONE} products"));
     }
-    if stated.status == Status::NotAffected && stated.justification.is_none() && stated.impact_statement.is_none() {
+    if stated.status == Status::NotAffected
+        && stated.justification.is_none()
+        && stated.impact_statement.is_none()
+    {
         return Err("`not_affected` needs a justification or an impact statement".to_owned());
     }
     let reason = stated.impact_statement.or(stated.status_notes);
@@ -133,9 +139,16 @@ fn product(stated: StatedProduct) -> Product {
     match stated {
         StatedProduct::Name(id) => Product { purl: Some(id), ..Product::default() },
         StatedProduct::Described { id, mut identifiers, hashes, subcomponents } => Product {
-            sha256: hashes.get("sha-256").or_else(|| hashes.get("sha256")).and_then(|hex| Digest::from_hex(hex).ok()),
+            sha256: hashes
+                .get("sha-256")
+                .or_else(|| hashes.get("sha256"))
+                .and_then(|hex| Digest::from_hex(hex).ok()),
             purl: identifiers.remove("purl").or(id),
-            parts: subcomponents.into_iter().take(MOST_OF_ONE).filter_map(|part| product(part).purl).collect(),
+            parts: subcomponents
+                .into_iter()
+                .take(MOST_OF_ONE)
+                .filter_map(|part| product(part).purl)
+                .collect(),
         },
     }
 }
@@ -234,7 +247,10 @@ mod tests {
         let statements = read_openvex("vex.json", document.to_string().as_bytes()).unwrap();
         let about = |name: &str| {
             let names = BTreeSet::from([name.to_owned()]);
-            statements.iter().filter(|one| one.is_about(&names, &python("words", "1.0"), &BTreeSet::new())).count()
+            statements
+                .iter()
+                .filter(|one| one.is_about(&names, &python("words", "1.0"), &BTreeSet::new()))
+                .count()
         };
         assert_eq!(["CVE-1", "GHSA-1", "CVE-2", "CVE-3"].map(about), [1, 1, 1, 0]);
         assert_eq!(statements[0].at.unwrap().to_string(), "2023-01-17T01:07:16Z");
@@ -248,7 +264,10 @@ mod tests {
             ("{".to_owned(), "no OpenVEX document"),
             (json!({"@context": "https://example.org"}).to_string(), "its context is `https://example.org`"),
             (document(json!({"vulnerability": "CVE-1", "status": "fine"})), "unknown variant `fine`"),
-            (document(json!({"vulnerability": "CVE-1", "status": "not_affected"})), "statement 1: `not_affected` needs"),
+            (
+                document(json!({"vulnerability": "CVE-1", "status": "not_affected"})),
+                "statement 1: `not_affected` needs",
+            ),
         ] {
             let error = read_openvex("vex.json", text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");

@@ -89,8 +89,9 @@ pub enum Event {
 /// What decides whether the rest of a document is looked at.
 #[derive(Deserialize)]
 pub(crate) struct Head<'a> {
+    #[expect(dead_code, reason = "it must be there: what has no id is no advisory")]
     #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+    id: Cow<'a, str>,
     #[serde(default)]
     modified: Option<String>,
     #[serde(default)]
@@ -129,7 +130,10 @@ impl<'a> Head<'a> {
 
     /// The packages that it is about, each with its ecosystem.
     pub(crate) fn packages(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.affected.iter().filter_map(|one| one.package.as_ref()).map(|package| (&*package.ecosystem, &*package.name))
+        self.affected
+            .iter()
+            .filter_map(|one| one.package.as_ref())
+            .map(|package| (&*package.ecosystem, &*package.name))
     }
 }
 
@@ -198,7 +202,9 @@ struct DocumentEvent {
 }
 
 /// What writers of Go put for an empty list is `null`.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 

@@ -63,7 +63,8 @@ impl Rating {
         }
         let vector = Cvss::from_str(&self.value).ok()?;
         // A vector that lacks a metric would come to a score of 0.
-        let stated: Vec<&str> = self.value.split('/').filter_map(|part| Some(part.split_once(':')?.0)).collect();
+        let stated: Vec<&str> =
+            self.value.split('/').filter_map(|part| Some(part.split_once(':')?.0)).collect();
         if !mandatory(&vector).iter().all(|metric| stated.contains(metric)) {
             return None;
         }
@@ -95,8 +96,9 @@ mod tests {
 
     #[test]
     fn vectors_are_scored_and_words_are_words() {
-        let judged =
-            |method: &str, value: &str| Rating { method: method.to_owned(), value: value.to_owned() }.judged();
+        let judged = |method: &str, value: &str| {
+            Rating { method: method.to_owned(), value: value.to_owned() }.judged()
+        };
         let v3 = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
         assert_eq!(judged("CVSS_V3", v3), Some((Severity::Critical, Some(98))));
         let v4 = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N";

@@ -31,7 +31,10 @@ pub fn vulnerability_statement(
         .map(|output| json!({"name": output.file_name, "digest": {"sha256": output.digest.hex()}}))
         .collect();
     subject.extend(
-        record.image.iter().map(|image| json!({"name": record.artifact, "digest": {"sha256": image.manifest.hex()}})),
+        record
+            .image
+            .iter()
+            .map(|image| json!({"name": record.artifact, "digest": {"sha256": image.manifest.hex()}})),
     );
     let not_checked = audit.not_checked.iter().map(|one| {
         json!({"component": one.component, "name": one.name, "version": one.version, "reason": one.reason})

@@ -125,11 +125,14 @@ pub struct Subjects {
 pub fn subjects(record: &Record) -> Subjects {
     let (ways, files) = (ways_to(record), Files::of(record));
     let mut all = Subjects::default();
-    let unused: BTreeSet<&str> = record.imports.iter().flat_map(|imports| {
-        let lazily: BTreeSet<&str> = imports.imported_lazily.iter().map(String::as_str).collect();
-        imports.never_imported.iter().map(String::as_str).filter(move |name| !lazily.contains(name))
-    })
-    .collect();
+    let unused: BTreeSet<&str> = record
+        .imports
+        .iter()
+        .flat_map(|imports| {
+            let lazily: BTreeSet<&str> = imports.imported_lazily.iter().map(String::as_str).collect();
+            imports.never_imported.iter().map(String::as_str).filter(move |name| !lazily.contains(name))
+        })
+        .collect();
     let computes = record.imports.as_ref().is_some_and(|imports| !imports.computed.is_empty());
     for component in &record.components {
         let via = match &component.within {
@@ -164,7 +167,8 @@ pub fn subjects(record: &Record) -> Subjects {
     }
     linked(record, &ways, &mut all);
     for gap in &record.gaps {
-        let is_elsewhere = matches!(gap.cause, Cause::Runtime { .. } | Cause::Layer { .. } | Cause::OwnProject);
+        let is_elsewhere =
+            matches!(gap.cause, Cause::Runtime { .. } | Cause::Layer { .. } | Cause::OwnProject);
         let id = ComponentId::new(Ecosystem::Python, &gap.distribution);
         if is_elsewhere {
             all.unchecked.push(NotChecked {
@@ -190,9 +194,13 @@ fn registered(component: &Component) -> Result<(Registry, String, String), &'sta
     let version = component.version.clone().ok_or("it has no version");
     let source = component.built_from.as_ref().map_or(component.origin.as_ref(), |built| Some(&built.sdist));
     match component.ecosystem {
-        Ecosystem::Application if component.upstream.is_some() => Err("a source from a repository, known by its commit alone"),
+        Ecosystem::Application if component.upstream.is_some() => {
+            Err("a source from a repository, known by its commit alone")
+        }
         Ecosystem::Application => Err("the artifact's own code"),
-        Ecosystem::Python if matches!(source.and_then(|one| one.source.as_ref()), Some(OriginSource::Folder { .. })) => {
+        Ecosystem::Python
+            if matches!(source.and_then(|one| one.source.as_ref()), Some(OriginSource::Folder { .. })) =>
+        {
             Err("a project of the workspace, which is in no index")
         }
         Ecosystem::Python => Ok((Registry::PyPi, normalised("PyPI", &component.name), version?)),
@@ -203,14 +211,17 @@ fn registered(component: &Component) -> Result<(Registry, String, String), &'sta
                 .filter(|distribution| distribution.id == "debian")
                 .and_then(|distribution| distribution.version.clone())
                 .ok_or("a package of Debian or its kin, of which it is not known which release")?;
-            let name = package.and_then(|package| package.source.clone()).unwrap_or_else(|| component.name.clone());
+            let name =
+                package.and_then(|package| package.source.clone()).unwrap_or_else(|| component.name.clone());
             let source_version = package.and_then(|package| package.source_version.clone());
             Ok((Registry::Debian { release }, name, source_version.map_or(version, Ok)?))
         }
         Ecosystem::Rpm => Err("a package of rpm, whose advisories are not in this form"),
         Ecosystem::Native => match component.id.name().split_once('/') {
             // Lists of components of others have what kiln has no word for by the type of its package URL.
-            Some(("cargo", name)) => Ok((Registry::CratesIo, name.split('/').next().unwrap_or(name).to_owned(), version?)),
+            Some(("cargo", name)) => {
+                Ok((Registry::CratesIo, name.split('/').next().unwrap_or(name).to_owned(), version?))
+            }
             _ => Err("a native library, which no ecosystem names"),
         },
     }
@@ -374,9 +385,13 @@ pub(crate) mod tests {
     #[test]
     fn an_ecosystem_is_compared_with_its_release() {
         let debian = Registry::Debian { release: "13".to_owned() };
-        for (ecosystem, expected) in
-            [("Debian:13", true), ("Debian", true), ("Debian:12", false), ("PyPI", false), ("debian:13", false)]
-        {
+        for (ecosystem, expected) in [
+            ("Debian:13", true),
+            ("Debian", true),
+            ("Debian:12", false),
+            ("PyPI", false),
+            ("debian:13", false),
+        ] {
             assert_eq!(debian.is_of(ecosystem), expected, "{ecosystem}");
         }
         assert!(Registry::PyPi.is_of("PyPI") && !Registry::PyPi.is_of("PyPI:1"));

@@ -22,8 +22,12 @@ pub(crate) enum Outcome {
 pub(crate) fn outcome(registry: &Registry, version: &str, affected: &Affected) -> Outcome {
     match registry {
         Registry::PyPi => decide(version, affected, |text| PythonVersion::from_str(text).ok()),
-        Registry::CratesIo => decide(version, affected, |text| semver::Version::parse(text).ok().map(Precedence)),
-        Registry::Debian { .. } => decide(version, affected, |text| kiln_image::debian::Version::from_str(text).ok()),
+        Registry::CratesIo => {
+            decide(version, affected, |text| semver::Version::parse(text).ok().map(Precedence))
+        }
+        Registry::Debian { .. } => {
+            decide(version, affected, |text| kiln_image::debian::Version::from_str(text).ok())
+        }
     }
 }
 
@@ -54,7 +58,8 @@ impl Ord for Precedence {
 fn decide<V: Ord>(version: &str, affected: &Affected, parse: impl Fn(&str) -> Option<V>) -> Outcome {
     let own = parse(version);
     let is_listed = affected.versions.iter().any(|listed| {
-        listed == version || own.as_ref().is_some_and(|own| parse(listed).is_some_and(|listed| listed == *own))
+        listed == version
+            || own.as_ref().is_some_and(|own| parse(listed).is_some_and(|listed| listed == *own))
     });
     let mut fixed: Vec<(V, String)> = Vec::new();
     let (mut is_in_range, mut undecided, mut are_ordered) = (false, None, false);
@@ -98,7 +103,9 @@ fn decide<V: Ord>(version: &str, affected: &Affected, parse: impl Fn(&str) -> Op
 /// Whether a version is in a range.
 fn within<V: Ord>(own: &V, range: &Range, parse: &impl Fn(&str) -> Option<V>) -> Result<bool, String> {
     let parsed = |text: &str| {
-        parse(text).ok_or_else(|| format!("the advisory's `{}` is no version by its ecosystem's rules", excerpt(text)))
+        parse(text).ok_or_else(|| {
+            format!("the advisory's `{}` is no version by its ecosystem's rules", excerpt(text))
+        })
     };
     // `0` is before all versions (OSV schema, "introduced").
     let introduced = |text: &str| if text == "0" { Ok(None) } else { parsed(text).map(Some) };
@@ -155,7 +162,8 @@ mod tests {
     #[test]
     fn each_ecosystem_has_its_order() {
         let debian = Registry::Debian { release: "13".to_owned() };
-        let fixed = |fixed: &[&str]| Outcome::Affected { fixed: fixed.iter().map(|one| (*one).to_owned()).collect() };
+        let fixed =
+            |fixed: &[&str]| Outcome::Affected { fixed: fixed.iter().map(|one| (*one).to_owned()).collect() };
         let ecosystem = RangeKind::Ecosystem;
         let two = [("introduced", "1.0"), ("fixed", "1.5"), ("introduced", "2.0"), ("fixed", "2.1")];
         for (registry, version, versions, events, expected) in [
@@ -167,9 +175,21 @@ mod tests {
             (&Registry::PyPi, "1.11", &[], &[("introduced", "0"), ("last", "1.10")], Outcome::NotAffected),
             (&Registry::PyPi, "1.0", &["1.0.0"], &[], fixed(&[])),
             (&Registry::PyPi, "3", &[], &[("introduced", "0"), ("limit", "2")], Outcome::NotAffected),
-            (&debian, "3.0.14-1~deb12u1", &[], &[("introduced", "0"), ("fixed", "3.0.14-1")], fixed(&["3.0.14-1"])),
+            (
+                &debian,
+                "3.0.14-1~deb12u1",
+                &[],
+                &[("introduced", "0"), ("fixed", "3.0.14-1")],
+                fixed(&["3.0.14-1"]),
+            ),
             (&debian, "1:1.0-1", &[], &[("introduced", "0"), ("fixed", "2.0-1")], Outcome::NotAffected),
-            (&Registry::CratesIo, "0.17.8", &[], &[("introduced", "0.0.0-0"), ("fixed", "0.17.12")], fixed(&["0.17.12"])),
+            (
+                &Registry::CratesIo,
+                "0.17.8",
+                &[],
+                &[("introduced", "0.0.0-0"), ("fixed", "0.17.12")],
+                fixed(&["0.17.12"]),
+            ),
             (&Registry::CratesIo, "1.0.0-rc.1", &[], &[("introduced", "1.0.0")], Outcome::NotAffected),
         ] {
             let affected = affected(versions, ecosystem, events);
@@ -182,7 +202,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_not_decided() {
-        let undecided = |version: &str, affected: &Affected| match outcome(&Registry::PyPi, version, affected) {
+        let undecided = |version: &str, affected: &Affected| match outcome(&Registry::PyPi, version, affected)
+        {
             Outcome::Undecided(reason) => reason,
             other => panic!("{other:?}"),
         };
@@ -194,6 +215,9 @@ mod tests {
         assert!(undecided("1", &commits).contains("commits"));
         assert!(undecided("1", &affected(&[], RangeKind::Git, &[])).contains("no versions"));
         // A list beside commits decides.
-        assert_eq!(outcome(&Registry::PyPi, "1", &affected(&["2"], RangeKind::Git, &[("introduced", "0")])), Outcome::NotAffected);
+        assert_eq!(
+            outcome(&Registry::PyPi, "1", &affected(&["2"], RangeKind::Git, &[("introduced", "0")])),
+            Outcome::NotAffected
+        );
     }
 }

@@ -64,7 +64,9 @@ impl Justification {
             Self::ComponentNotPresent => "component_not_present",
             Self::VulnerableCodeNotPresent => "vulnerable_code_not_present",
             Self::VulnerableCodeNotInExecutePath => "vulnerable_code_not_in_execute_path",
-            Self::VulnerableCodeCannotBeControlledByAdversary => "vulnerable_code_cannot_be_controlled_by_adversary",
+            Self::VulnerableCodeCannotBeControlledByAdversary => {
+                "vulnerable_code_cannot_be_controlled_by_adversary"
+            }
             Self::InlineMitigationsAlreadyExist => "inline_mitigations_already_exist",
         }
     }
@@ -125,10 +127,14 @@ impl Product {
         match (&self.purl, self.sha256) {
             // A component, by what it is called and what it is.
             (Some(purl), digest) if is_same(purl, &subject.purl) => {
-                is_part && digest.is_none_or(|digest| Some(digest) == subject.digest || artifact.contains(&digest))
+                is_part
+                    && digest
+                        .is_none_or(|digest| Some(digest) == subject.digest || artifact.contains(&digest))
             }
             // The artifact, whatever it is called.
-            (_, Some(digest)) => artifact.contains(&digest) && is_part && (self.purl.is_none() || !self.parts.is_empty()),
+            (_, Some(digest)) => {
+                artifact.contains(&digest) && is_part && (self.purl.is_none() || !self.parts.is_empty())
+            }
             _ => false,
         }
     }
@@ -140,7 +146,9 @@ fn is_same(stated: &str, actual: &str) -> bool {
     let (Ok(stated), Ok(actual)) = (PackageUrl::from_str(stated), PackageUrl::from_str(actual)) else {
         return false;
     };
-    let name = |purl: &PackageUrl<'_>| crate::subject::normalised(if purl.ty() == "pypi" { "PyPI" } else { "" }, purl.name());
+    let name = |purl: &PackageUrl<'_>| {
+        crate::subject::normalised(if purl.ty() == "pypi" { "PyPI" } else { "" }, purl.name())
+    };
     stated.ty() == actual.ty()
         && stated.namespace() == actual.namespace()
         && name(&stated) == name(&actual)

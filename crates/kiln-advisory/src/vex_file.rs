@@ -54,7 +54,8 @@ pub fn read_vex_file(path: &str, text: &str) -> Result<Vec<Statement>, AdvisoryE
     }
     let statements = file.statement.into_iter().map(|stated| {
         let line = line(text, &stated.span());
-        statement(stated.into_inner(), format!("{path}:{line}")).map_err(|reason| error(format!("line {line}: {reason}")))
+        statement(stated.into_inner(), format!("{path}:{line}"))
+            .map_err(|reason| error(format!("line {line}: {reason}")))
     });
     statements.collect()
 }
@@ -64,11 +65,9 @@ fn line(text: &str, span: &Range<usize>) -> usize {
 }
 
 fn statement(stated: Stated, place: String) -> Result<Statement, String> {
-    for (key, value) in [
-        ("vulnerability", &stated.vulnerability),
-        ("reason", &stated.reason),
-        ("author", &stated.author),
-    ] {
+    for (key, value) in
+        [("vulnerability", &stated.vulnerability), ("reason", &stated.reason), ("author", &stated.author)]
+    {
         if value.trim().is_empty() {
             return Err(format!("`{key}` is empty"));
         }
@@ -95,7 +94,11 @@ fn statement(stated: Stated, place: String) -> Result<Statement, String> {
         .map_err(|_| format!("`until = \"{}\"` is not a date, such as 2027-01-31", excerpt(&stated.until)))?;
     Ok(Statement {
         names: BTreeSet::from([stated.vulnerability]),
-        products: vec![Product { sha256: digest.transpose()?, purl: product.transpose()?, parts: Vec::new() }],
+        products: vec![Product {
+            sha256: digest.transpose()?,
+            purl: product.transpose()?,
+            parts: Vec::new(),
+        }],
         status: stated.status,
         justification: stated.justification,
         reason: Some(stated.reason),

@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    audit, build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact, pins,
-    pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
+    audit, build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact,
+    pins, pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};

@@ -112,7 +112,9 @@ fn configuration(input: &Input) -> Option<Value> {
         InputRole::Base | InputRole::Check => "sha256",
         _ => return None,
     };
-    Some(json!({"name": input.name, "digest": {algorithm: input.digest.hex()}, "annotations": {"role": input.role}}))
+    Some(
+        json!({"name": input.name, "digest": {algorithm: input.digest.hex()}, "annotations": {"role": input.role}}),
+    )
 }
 
 /// One line, with sorted keys.

@@ -4,7 +4,8 @@ use crate::component::pypi_url;
 use crate::recipe::{digest_is_of_bytes, role};
 use crate::{SbomError, text};
 use kiln_record::{
-    ComponentId, Ecosystem, ImageRuns, Input, InputRole, MadeBy, MadeFrom, OriginSource, Record, canonical_json,
+    ComponentId, Ecosystem, ImageRuns, Input, InputRole, MadeBy, MadeFrom, OriginSource, Record,
+    canonical_json,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -159,7 +160,9 @@ fn place(input: &Input) -> String {
     let mut urn = format!("urn:kiln:{kind}:");
     for byte in input.name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => urn.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                urn.push(char::from(byte))
+            }
             other => urn.push_str(&format!("%{other:02X}")),
         }
     }

@@ -27,15 +27,18 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
     let builds = builds(settings, &command.builds)?;
     let one = (command.form.is_some() || command.statement.is_some()) && builds.len() != 1;
     if one {
-        return Err(Failure::usage(format!("--as and --statement are about one build, and there are {}", builds.len()))
-            .hint("name one artifact, such as dist/orders, and run it for each"));
+        return Err(Failure::usage(format!(
+            "--as and --statement are about one build, and there are {}",
+            builds.len()
+        ))
+        .hint("name one artifact, such as dist/orders, and run it for each"));
     }
     let statements = statements(&command.vex)?;
     let started = settings.environment.now;
     let wanted: Vec<_> = builds.iter().map(|build| subjects(&build.record)).collect();
-    let wanted = Wanted::of(wanted.iter().flat_map(|all| {
-        all.checked.iter().chain(all.absent.iter().map(|(subject, _)| subject))
-    }));
+    let wanted = Wanted::of(
+        wanted.iter().flat_map(|all| all.checked.iter().chain(all.absent.iter().map(|(subject, _)| subject))),
+    );
     let export = read_export(&command.osv, &wanted)?;
     let audits: Vec<(&NamedBuild, Audit)> =
         builds.iter().map(|build| (build, audit(&build.record, &export, &statements, started))).collect();
@@ -45,8 +48,12 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         write_atomically(path, &line)?;
     }
     let used: BTreeSet<usize> = audits.iter().flat_map(|(_, audit)| audit.used.iter().copied()).collect();
-    let idle: Vec<&str> =
-        statements.iter().enumerate().filter(|(at, _)| !used.contains(at)).map(|(_, one)| one.place.as_str()).collect();
+    let idle: Vec<&str> = statements
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !used.contains(at))
+        .map(|(_, one)| one.place.as_str())
+        .collect();
     let document = Document::of(&export, &audits, idle, denied.clone());
     match (command.form, audits.first()) {
         (Some(form), Some((build, audit))) => {
@@ -60,8 +67,10 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             Format::Json => printer.data(&super::document(&document)?),
             Format::Human => printer.data(&text(&document, printer)),
             format => {
-                let judgements: Vec<Judgement> =
-                    audits.iter().map(|(build, audit)| judgement(command, &build.label, &export, audit)).collect();
+                let judgements: Vec<Judgement> = audits
+                    .iter()
+                    .map(|(build, audit)| judgement(command, &build.label, &export, audit))
+                    .collect();
                 printer.data(&match format {
                     Format::Markdown => markdown(&document),
                     format => forms::judged(format, &judgements, Default::default)?,
@@ -88,12 +97,16 @@ fn builds(settings: &Settings, named: &[String]) -> Result<Vec<NamedBuild>, Fail
             Operand::Build(build) => builds.push(*build),
             Operand::Workspace(workspace) => {
                 if let Some((name, reason)) = workspace.unread.first_key_value() {
-                    return Err(Failure::input(format!("{}: {name} cannot be read: {reason}", workspace.label))
-                        .hint("name the folders of the other artifacts, to audit those alone"));
+                    return Err(Failure::input(format!(
+                        "{}: {name} cannot be read: {reason}",
+                        workspace.label
+                    ))
+                    .hint("name the folders of the other artifacts, to audit those alone"));
                 }
-                builds.extend(workspace.artifacts.into_iter().map(|(name, build)| NamedBuild {
-                    label: format!("{}/{name}", workspace.label.trim_end_matches("/index.json")),
-                    ..build
+                let folder = workspace.label.trim_end_matches("/index.json").to_owned();
+                builds.extend(workspace.artifacts.into_iter().map(|(name, mut build)| {
+                    build.label = format!("{folder}/{name}");
+                    build
                 }));
             }
         }
@@ -107,7 +120,8 @@ fn statements(files: &[std::path::PathBuf]) -> Result<Vec<Statement>, Failure> {
         let name = path.display().to_string();
         let bytes = read_bounded(path)?;
         if path.extension().is_some_and(|ending| ending == "toml") {
-            let text = String::from_utf8(bytes).map_err(|_| Failure::input(format!("{name}: it is no UTF-8")))?;
+            let text =
+                String::from_utf8(bytes).map_err(|_| Failure::input(format!("{name}: it is no UTF-8")))?;
             all.extend(read_vex_file(&name, &text)?);
         } else {
             all.extend(read_openvex(&name, &bytes)?);
@@ -131,12 +145,20 @@ fn denied(command: &Arguments, export: &Export, audits: &[(&NamedBuild, Audit)])
     let Some(least) = command.fail_on else { return Vec::new() };
     let mut denied = Vec::new();
     for (build, audit) in audits {
-        let (undecided, found): (Vec<&Finding>, Vec<&Finding>) =
-            audit.findings.iter().filter(|one| one.reaches(least.severity())).partition(|one| one.undecided.is_some());
+        let (undecided, found): (Vec<&Finding>, Vec<&Finding>) = audit
+            .findings
+            .iter()
+            .filter(|one| one.reaches(least.severity()))
+            .partition(|one| one.undecided.is_some());
         if !found.is_empty() {
             let unrated = found.iter().filter(|one| one.severity.is_none()).count();
-            let unrated = if unrated == 0 { String::new() } else { format!(", {unrated} of which nobody rated") };
-            denied.push(format!("{}: {}{unrated}", build.label, super::audit_text::vulnerabilities(found.len())));
+            let unrated =
+                if unrated == 0 { String::new() } else { format!(", {unrated} of which nobody rated") };
+            denied.push(format!(
+                "{}: {}{unrated}",
+                build.label,
+                super::audit_text::vulnerabilities(found.len())
+            ));
         }
         if !undecided.is_empty() {
             denied.push(format!("{}: {} that cannot be told", build.label, undecided.len()));
@@ -156,11 +178,15 @@ fn judgement(command: &Arguments, label: &str, export: &Export, audit: &Audit) -
         let summary = finding.summary.as_deref().unwrap_or("a known vulnerability");
         let mut remark = Remark::new(&finding.id, level, finding.subject.label(), summary);
         remark.detail.extend(super::audit_text::details(&finding.into()));
-        remark.remedy.extend((!finding.fixed.is_empty()).then(|| format!("fixed in {}", finding.fixed.join(", "))));
+        remark
+            .remedy
+            .extend((!finding.fixed.is_empty()).then(|| format!("fixed in {}", finding.fixed.join(", "))));
         remark
     };
     let mut cases = vec![Case::ran(format!("advisories of {} parts", audit.checked))];
-    cases.extend(audit.not_checked.iter().map(|one| Case::not_run(format!("advisories of {}", one.name), &one.reason)));
+    cases.extend(
+        audit.not_checked.iter().map(|one| Case::not_run(format!("advisories of {}", one.name), &one.reason)),
+    );
     cases.extend(export.unread.iter().map(|one| Case::broken(format!("document {}", one.path), &one.reason)));
     Judgement {
         name: label.to_owned(),
@@ -297,7 +323,12 @@ pub(crate) struct NotCheckedRow<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(export: &'a Export, audits: &'a [(&NamedBuild, Audit)], idle: Vec<&'a str>, denied: Vec<String>) -> Self {
+    fn of(
+        export: &'a Export,
+        audits: &'a [(&NamedBuild, Audit)],
+        idle: Vec<&'a str>,
+        denied: Vec<String>,
+    ) -> Self {
         let unread = |one: &'a Unread| UnreadRow { path: &one.path, reason: &one.reason };
         Self {
             format: "1.0",

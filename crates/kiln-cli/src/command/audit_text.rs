@@ -55,7 +55,8 @@ pub(super) fn text(document: &Document<'_>, printer: Printer) -> String {
 
 fn summary(build: &BuildRow<'_>) -> String {
     let open = build.findings.iter().filter(|one| one.silenced.is_none() && one.undecided.is_none()).count();
-    let undecided = build.findings.iter().filter(|one| one.silenced.is_none() && one.undecided.is_some()).count();
+    let undecided =
+        build.findings.iter().filter(|one| one.silenced.is_none() && one.undecided.is_some()).count();
     let silenced = build.findings.len() - open - undecided;
     let mut words = vec![vulnerabilities(open)];
     words.extend((undecided > 0).then(|| format!("{undecided} that cannot be told")));
@@ -98,7 +99,9 @@ pub(super) fn details(finding: &FindingRow<'_>) -> Vec<String> {
         format!("{}{why}, by {} in {}{until}{reason}", said.status, said.author, said.place)
     }));
     lines.extend(finding.told.iter().cloned());
-    lines.extend(finding.draft.filter(|_| finding.silenced.is_none()).map(|draft| format!("to be confirmed: {draft}")));
+    lines.extend(
+        finding.draft.filter(|_| finding.silenced.is_none()).map(|draft| format!("to be confirmed: {draft}")),
+    );
     lines
 }
 
@@ -129,7 +132,12 @@ pub(super) fn markdown(document: &Document<'_>) -> String {
                 [rank(one), one.id.to_owned(), what, one.fixed.join(", "), details(one).join("; ")]
             }),
         );
-        page.list(build.absent.iter().map(|one| format!("{} is not in it: {} {}: {}", one.id, one.name, one.version, one.reason)));
+        page.list(
+            build
+                .absent
+                .iter()
+                .map(|one| format!("{} is not in it: {} {}: {}", one.id, one.name, one.version, one.reason)),
+        );
         page.list(
             by_reason(&build.not_checked)
                 .into_iter()
