@@ -323,7 +323,7 @@ fn what_was_found_checked_and_changed_is_stated() {
     let predicate = &checks["predicate"];
     assert_eq!(predicate["result"], "WARNED", "one was not made");
     assert_eq!(predicate["warnedTests"], json!(["smoke: not checked"]));
-    assert_eq!(predicate["passedTests"], json!(["import of alpha", "import of beta"]));
+    assert_eq!(predicate["passedTests"], json!(["elf", "import of alpha", "import of beta"]));
 
     let mut before = Release::new("orders");
     before.distribution("alpha", "1.1", "alpha.py", b"0").write(&at.join("before"));

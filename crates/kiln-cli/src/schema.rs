@@ -4,8 +4,8 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    audit, build, cross_check, explain_build, explain_document, export, find, history, lock, lock_artifact,
-    pins, pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
+    audit_document, build, cross_check, explain_build, explain_document, export, find, history, lock,
+    lock_artifact, pins, pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -84,7 +84,7 @@ fn printed() -> [Named; 26] {
         json("output/diff", "kiln diff", of::<Diff>()),
         json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
         json("output/find", "kiln find", of::<find::Document<'_>>()),
-        json("output/audit", "kiln audit", of::<audit::Document<'_>>()),
+        json("output/audit", "kiln audit", of::<audit_document::Document<'_>>()),
         json("output/rebuild", "kiln rebuild", of::<rebuild::Document<'_>>()),
         json("output/restore", "kiln restore", of::<restore::Document<'_>>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),

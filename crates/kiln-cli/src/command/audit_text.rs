@@ -1,6 +1,6 @@
 //! What `kiln audit` found, for a person and for a review comment.
 
-use super::audit::{BuildRow, Document, FindingRow, NotCheckedRow};
+use super::audit_document::{BuildRow, Document, FindingRow, NotCheckedRow};
 use crate::printer::{Printer, Style};
 use kiln_report::{Align, Markdown};
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod audit;
+pub(crate) mod audit_document;
 mod audit_text;
 pub(crate) mod build;
 pub(crate) mod cross_check;
