@@ -52,6 +52,10 @@ fn the_walk_of_the_page() {
     sign(&signed, &private);
     copy(&signed.path("dist"), &at.join("wednesday"));
     assert!(public.ends_with("release.pub.pem"));
+    let advisory = serde_json::json!({"id": "CVE-2026-1", "modified": "2026-01-02T03:04:05Z", "affected": [
+        {"package": {"ecosystem": "PyPI", "name": "alpha"}, "versions": ["1.2"]}]});
+    fs::create_dir_all(at.join("advisories")).unwrap();
+    fs::write(at.join("advisories/CVE-2026-1.json"), advisory.to_string()).unwrap();
 
     let commands = commands();
     assert!(commands.len() >= 10, "{commands:?}");

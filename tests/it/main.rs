@@ -11,6 +11,7 @@ mod arm64;
 mod audit_approvals;
 mod audit_images;
 mod audit_operands;
+mod audit_osv;
 mod audit_pairs;
 mod audit_walk;
 mod aws_bases;

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod audit;
 pub(crate) mod earlier;
 pub(crate) mod signing;
 
@@ -115,6 +116,8 @@ pub(crate) enum Command {
     Log(Log),
     /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
     Find(Find),
+    /// Says which known vulnerabilities builds have, by an export of advisories that lies here
+    Audit(audit::Audit),
     /// Builds again what was published, and says how equal it is
     Rebuild(Rebuild),
     /// Gives the files of an earlier build back
@@ -148,6 +151,7 @@ impl Command {
             // The page is all that it gives, so that it need not be asked for.
             Self::Report(_) => ("report", &[Human, Html]),
             Self::Find(_) => ("find", &[Human, Json, Markdown]),
+            Self::Audit(_) => ("audit", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Rebuild(_) => ("rebuild", &[Human, Json, Markdown]),
             Self::Restore(_) => ("restore", &[Human, Json]),
             Self::Approve(_) => ("approve", &[Human, Json]),
@@ -329,6 +333,9 @@ pub(crate) struct Diff {
     /// Of whole workspaces, shows the table of artifacts and no more
     #[arg(long)]
     pub(crate) summary: bool,
+    /// Writes the difference of two builds to this file, too, as an in-toto statement that can be signed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) statement: Option<PathBuf>,
 }
 
 /// What is let pass.
@@ -392,6 +399,9 @@ pub(crate) struct Show {
     /// a RUNTIME or a build in the place of BUILD
     #[arg(long, conflicts_with_all = ["platform", "files"])]
     pub(crate) environment: bool,
+    /// Writes what was checked and what was not to this file, too, as an in-toto statement that can be signed
+    #[arg(long, value_name = "FILE", conflicts_with = "environment")]
+    pub(crate) statement: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -91,6 +91,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Verify(command) => command::verify::run(&settings()?, command, printer),
         Command::Sign(command) => command::sign::run(&settings()?, command, variables, printer),
         Command::Log(command) => command::log::run(&settings()?, command, variables, printer),
+        Command::Audit(command) => command::audit::run(&settings()?, command, printer),
         Command::Find(command) => command::find::run(&call, command, printer),
         Command::Rebuild(command) => command::rebuild::run(&call, command, printer),
         Command::Restore(command) => command::restore::run(&call, command, printer),
@@ -116,8 +117,7 @@ fn needs(command: &Command) -> Needs {
         | Command::Gather(_)
         | Command::Sign(_)
         | Command::Log(_) => Needs::Workspace,
-        Command::Diff(_)
-        | Command::Find(_)
+        Command::Find(_)
         | Command::History(_)
         | Command::Pull(_)
         | Command::Rebuild(_)

@@ -4,9 +4,9 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, explain_build, explain_document, export, find, gather, history, lock, lock_artifact,
-    log, pins, pull, push, rebuild, restore, show, show_environment, sign, verify, verify_release,
-    verify_workspace,
+    audit_document, build, cross_check, explain_build, explain_document, export, find, gather, history, lock,
+    lock_artifact, log, pins, pull, push, rebuild, restore, show, show_environment, sign, verify,
+    verify_release, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -67,7 +67,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 29] {
+fn printed() -> [Named; 30] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -85,6 +85,7 @@ fn printed() -> [Named; 29] {
         json("output/diff", "kiln diff", of::<Diff>()),
         json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
         json("output/find", "kiln find", of::<find::Document<'_>>()),
+        json("output/audit", "kiln audit", of::<audit_document::Document<'_>>()),
         json("output/rebuild", "kiln rebuild", of::<rebuild::Document<'_>>()),
         json("output/restore", "kiln restore", of::<restore::Document<'_>>()),
         json("output/history", "kiln history", of::<BTreeMap<ArtifactName, Vec<LedgerEntry>>>()),

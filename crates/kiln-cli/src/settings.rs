@@ -135,7 +135,7 @@ fn workspace_root(given: Option<&Path>, needs: Needs) -> Result<PathBuf, Failure
     }
 }
 
-fn now() -> Result<Epoch, Failure> {
+pub(crate) fn now() -> Result<Epoch, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the command line is where the clock comes in")]
     let now = SystemTime::now();
     let seconds =

@@ -86,7 +86,7 @@ impl FactKind {
 
 /// What a record holds but for files: parts, bases, inputs, outputs.
 pub(crate) fn parts_of(record: &Record) -> BTreeSet<Fact> {
-    let ways = ways(record);
+    let ways = ways_to(record);
     let mut facts = BTreeSet::new();
     for component in &record.components {
         let mut licenses: Vec<String> = component.metadata.license_expression.iter().cloned().collect();
@@ -181,8 +181,9 @@ pub(crate) fn files_of(record: &Record) -> BTreeSet<Fact> {
     files.collect()
 }
 
-/// For each component that others require, a shortest way to it from one that nothing requires.
-fn ways(record: &Record) -> BTreeMap<ComponentId, Vec<String>> {
+/// For each component that others require, a shortest way to it from one that nothing requires: the names on it, without its own.
+#[must_use]
+pub fn ways_to(record: &Record) -> BTreeMap<ComponentId, Vec<String>> {
     let required: BTreeSet<&ComponentId> =
         record.components.iter().flat_map(|component| &component.requires).collect();
     let by_id: BTreeMap<&ComponentId, &Component> =

@@ -12,6 +12,6 @@ mod search;
 mod versions;
 
 pub use error::FindError;
-pub use fact::{Fact, FactKind};
+pub use fact::{Fact, FactKind, ways_to};
 pub use query::Query;
 pub use search::{Found, Hit, records_below, search_ledger, search_records};

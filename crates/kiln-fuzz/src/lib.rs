@@ -7,9 +7,10 @@
 //!
 //! Inputs of more than one file are text, in sections (see `sections`), so that a person can read and write them.
 
+mod advisories;
 mod archives;
-mod containers;
 mod attestations;
+mod containers;
 mod debian;
 mod descriptions;
 mod images;
@@ -23,9 +24,10 @@ mod servers;
 mod state;
 mod wheels;
 
+pub use advisories::{osv, vex};
 pub use archives::{elf, tar, zip};
-pub use containers::{container_fields, file_difference, laid_out};
 pub use attestations::{checkpoint, envelope, log_proof};
+pub use containers::{container_fields, file_difference, laid_out};
 pub use debian::{deb, debian_index, debian_version, openpgp};
 pub use descriptions::{dpkg_files, file_text, find_query, license, linkage, listed, rpm_database};
 pub use images::{image_layers, names, oci_document};
@@ -77,6 +79,7 @@ targets! {
     names,
     oci_document,
     openpgp,
+    osv,
     pipfile_lock,
     poetry_lock,
     pylock,
@@ -87,6 +90,7 @@ targets! {
     sbom,
     tar,
     uv_lock,
+    vex,
     wheel,
     workspace,
     zip,

@@ -11,6 +11,7 @@ mod markdown;
 mod page;
 mod rules;
 mod sarif;
+mod statement;
 mod word;
 
 pub use annotations::{github_annotation, github_annotations};
@@ -19,3 +20,4 @@ pub use junit::junit;
 pub use markdown::{Align, Markdown, markdown};
 pub use page::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index};
 pub use sarif::sarif;
+pub use statement::{CHANGE_PREDICATE, CHECKS_PREDICATE, change_statement, checks_statement};

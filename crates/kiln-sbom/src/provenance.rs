@@ -3,7 +3,10 @@
 use crate::component::pypi_url;
 use crate::recipe::{digest_is_of_bytes, role};
 use crate::{SbomError, text};
-use kiln_record::{ComponentId, Ecosystem, Input, InputRole, OriginSource, Record, canonical_json};
+use kiln_record::{
+    ComponentId, Ecosystem, ImageRuns, Input, InputRole, MadeBy, MadeFrom, OriginSource, Record,
+    canonical_json,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -41,6 +44,9 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
                     runtime: &record.target.runtime,
                     architecture: record.target.architecture.lambda(),
                     handler: record.handler.as_deref(),
+                    manifest: named(record, InputRole::Manifest).next(),
+                    source: named(record, InputRole::Source).collect(),
+                    runs: record.image.as_ref().map(|image| &image.runs),
                     layers: record.layers.iter().map(ToString::to_string).collect(),
                 },
                 internal_parameters: Internal {
@@ -49,6 +55,7 @@ pub fn provenance(record: &Record) -> Result<Vec<u8>, SbomError> {
                     epoch: record.epoch.to_string(),
                     tree: record.tree.to_string(),
                     tools: &record.tools,
+                    steps: steps(record),
                     transformations: record
                         .transformations
                         .iter()
@@ -130,11 +137,51 @@ fn dependency(record: &Record, packages: &BTreeMap<&str, String>, input: &Input)
     }
     Descriptor {
         name: text::line(&input.name),
-        uri,
+        uri: Some(uri.unwrap_or_else(|| place(input))),
         digest,
         media_type: None,
         annotations: Some(BTreeMap::from([("role", role(input.role))])),
     }
+}
+
+/// The names of the inputs of a role.
+fn named(record: &Record, role: InputRole) -> impl Iterator<Item = String> {
+    record.inputs.iter().filter(move |input| input.role == role).map(|input| text::line(&input.name))
+}
+
+/// Where an input is that no registry has: in the workspace, by its path from there; a base, by the name of its definition and lock
+/// in `images/`; another artifact of the workspace.
+fn place(input: &Input) -> String {
+    let kind = match input.role {
+        InputRole::Base | InputRole::BuildBase | InputRole::StepBase => "base",
+        InputRole::Layer => "artifact",
+        _ => "workspace",
+    };
+    let mut urn = format!("urn:kiln:{kind}:");
+    for byte in input.name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                urn.push(char::from(byte))
+            }
+            other => urn.push_str(&format!("%{other:02X}")),
+        }
+    }
+    urn
+}
+
+/// What ran in containers to make files, each once.
+fn steps(record: &Record) -> Vec<Step<'_>> {
+    let made = record.components.iter().filter_map(|component| component.made_by.as_ref());
+    let by_digest: BTreeMap<_, &MadeBy> = made.map(|step| (step.digest, step)).collect();
+    let steps = by_digest.into_values().map(|step| Step {
+        digest: step.digest.to_string(),
+        base: &step.base,
+        base_digest: step.base_digest.to_string(),
+        argv: &step.argv,
+        inputs: &step.inputs,
+        rules: step.rules,
+    });
+    steps.collect()
 }
 
 /// The package URL of a crate by the name of its archive: `gimli-0.31.1.crate`.
@@ -195,6 +242,11 @@ struct External<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     handler: Option<&'a str>,
     layers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
+    source: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<&'a ImageRuns>,
 }
 
 #[derive(Serialize)]
@@ -204,9 +256,22 @@ struct Internal<'a> {
     epoch: String,
     tree: String,
     tools: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step<'a>>,
     // The rules by which packing left out or changed something, with their versions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     transformations: BTreeMap<&'a str, u32>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Step<'a> {
+    digest: String,
+    base: &'a str,
+    base_digest: String,
+    argv: &'a [String],
+    inputs: &'a BTreeMap<String, MadeFrom>,
+    rules: u32,
 }
 
 #[derive(Serialize)]

@@ -354,6 +354,9 @@ fn provenance_is_one_deterministic_line_that_names_subject_and_inputs() {
     assert!(source["digest"].get("sha256").is_none(), "a tree digest is no sha256 of bytes");
     let wheel = inputs.iter().find(|d| d["annotations"]["role"] == "distribution").unwrap();
     assert_eq!(wheel["uri"], "pkg:pypi/odd@1.0%2Blocal.1?file_name=odd-1.0%2Blocal.1-py3-none-any.whl");
+    assert!(inputs.iter().all(|one| one["uri"].is_string()), "each says where it is to be had: {inputs:?}");
+    assert!(source["uri"].as_str().unwrap().starts_with("urn:kiln:workspace:"), "{source}");
+    assert_eq!(definition["externalParameters"]["source"][0], source["name"]);
     assert!(value["predicate"]["runDetails"].get("metadata").is_none());
 }
 

@@ -11,7 +11,10 @@ use kiln_publish::{
     Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories,
 };
 use kiln_record::{ArtifactName, Exit, Level, exit};
-use kiln_report::{Case, Comparison, Judgement, Markdown, Remark, diff_page, github_annotations};
+use kiln_report::{
+    Case, Comparison, Judgement, Markdown, Remark, change_statement, diff_page, github_annotations,
+};
+use kiln_store::write_atomically;
 use std::collections::BTreeSet;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
@@ -24,6 +27,11 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             let mut diff = compared(&before, &after, &history)?;
             name_declarations(&settings.environment, &after.record, &mut diff);
             let exceeded = diff.exceeds(&reasons(command));
+            if let Some(path) = &command.statement {
+                let line = change_statement(&diff, &before.record, &after.record)
+                    .map_err(|error| Failure::unexpected(error.to_string()))?;
+                write_atomically(path, &line)?;
+            }
             let judgements = [judgement(&diff, &reasons(command), &exceeded)];
             match settings.format {
                 Format::Human => printer.data(&diff.to_text()),
@@ -37,6 +45,10 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             }
             annotate(settings, printer, &judgements);
             exceeded
+        }
+        (Operand::Workspace(_), Operand::Workspace(_)) if command.statement.is_some() => {
+            return Err(Failure::usage("--statement is about two builds, and these are workspaces")
+                .hint("compare two of their artifacts"));
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
             let diff = workspaces(settings, &before, &after, &histories)?;

@@ -1,6 +1,9 @@
 //! The commands, one file each.
 
 pub(crate) mod approve;
+pub(crate) mod audit;
+pub(crate) mod audit_document;
+mod audit_text;
 pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;

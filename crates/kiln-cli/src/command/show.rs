@@ -11,8 +11,8 @@ use crate::transformations;
 use kiln_audit::{Known, format_size};
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
 use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Platform, Record, exit};
-use kiln_report::{Align, Markdown};
-use kiln_store::{RunDetails, SourceLink};
+use kiln_report::{Align, Markdown, checks_statement};
+use kiln_store::{RunDetails, SourceLink, write_atomically};
 use serde::Serialize;
 
 pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Result<Exit, Failure> {
@@ -21,8 +21,20 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     };
     let build = match looked_up(settings, named, command.platform)? {
         InRegistry::Build(build) => build,
+        InRegistry::Index(_) if command.statement.is_some() => {
+            return Err(Failure::usage("--statement is about one build, and this is an index of several")
+                .hint("choose one: --platform linux/arm64"));
+        }
         InRegistry::Index(index) => return show_index(settings, &index, printer),
     };
+    if let Some(path) = &command.statement {
+        if build.known != Known::Record {
+            return Err(Failure::input(format!("{} has no record, and so no checks to state", build.label))
+                .hint("name a build with its record.json beside it"));
+        }
+        let line = checks_statement(&build.record).map_err(|error| Failure::unexpected(error.to_string()))?;
+        write_atomically(path, &line)?;
+    }
     if settings.format == Format::Json {
         let document = Document {
             known: Some(build.known).filter(|known| *known != Known::Record),
