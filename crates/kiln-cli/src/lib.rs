@@ -117,6 +117,8 @@ fn needs(command: &Command) -> Needs {
         | Command::Gather(_)
         | Command::Sign(_)
         | Command::Log(_) => Needs::Workspace,
+        Command::Audit(_)
+        | Command::Diff(_)
         Command::Find(_)
         | Command::History(_)
         | Command::Pull(_)
