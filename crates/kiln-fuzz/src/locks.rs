@@ -27,10 +27,13 @@ fn locked(data: &[u8], format: LockFormat) {
     }
 }
 
-/// Problems say where: at a line that the file has.
+/// Problems say where: at a line that the file has. Lines of requirements are Python's, as pip counts them: more than a line
+/// feed ends one.
 fn are_told(problems: &[InputProblem], texts: &[&str]) {
     assert!(!problems.is_empty(), "who refuses says why");
-    let lines = texts.iter().map(|text| text.lines().count() + 1).max().unwrap_or(1);
+    let is_end =
+        |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let lines = texts.iter().map(|text| text.split(is_end).count() + 1).max().unwrap_or(1);
     for problem in problems {
         assert!(!problem.message.is_empty());
         assert!(problem.line.is_none_or(|line| (1..=lines).contains(&line)), "{problem:?}");

@@ -158,6 +158,8 @@ fn tar_of(kind: tar::EntryType, content: &[u8], real: Option<u64>) -> Vec<u8> {
         header.set_entry_type(kind);
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         if let (Some(real), Some(gnu)) = (real, header.as_gnu_mut()) {
             gnu.set_real_size(real);
             // One block of nothing at its end.
