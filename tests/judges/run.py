@@ -11,7 +11,6 @@ Errors may only fall and qualities only rise; `--write` takes what was found as 
 import argparse
 import json
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -115,8 +114,8 @@ def judge(tools, given, name):
 
 
 def plain(purl):
-    """A package URL as both write it: without qualifiers, among which Trivy has the epoch, and without escapes."""
-    return urllib.parse.unquote(re.sub(r"@[0-9]+:", "@", purl.split("?")[0]))
+    """A package URL as both write it: without qualifiers and escapes, of which each has its own."""
+    return urllib.parse.unquote(purl.split("?")[0])
 
 
 def run(command, codes=(0,)):
