@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import venv
 
 HERE = pathlib.Path(__file__).parent
@@ -95,10 +96,10 @@ def judge(tools, given, name):
                                  "--list-all-pkgs", "--scanners", "license", "--format", "json", scratch / "bill.cdx.json"]))
         packages = [one for result in listed.get("Results", []) for one in result.get("Packages", [])]
         # Those whose type Trivy knows; a generic package is no package of any registry.
-        known = {purl for purl in purls if purl.split("/")[0] in ("pkg:pypi", "pkg:deb", "pkg:rpm", "pkg:cargo")}
-        read = {one["Identifier"]["PURL"].split("?")[0] for one in packages if "PURL" in one.get("Identifier", {})}
-        found["trivy reads"] = len({purl for purl in known if purl.split("?")[0] in read})
-        found["trivy misses"] = len(known) - found["trivy reads"]
+        known = {plain(purl) for purl in purls if purl.split("/")[0] in ("pkg:pypi", "pkg:deb", "pkg:rpm", "pkg:cargo")}
+        read = {plain(one["Identifier"]["PURL"]) for one in packages if "PURL" in one.get("Identifier", {})}
+        found["trivy reads"] = len(known & read)
+        found["trivy misses"] = len(known - read)
         converted = json.loads(run([tools.syft, "convert", "--quiet", scratch / "bill.cdx.json", "-o", "syft-json"]))
         found["syft reads"] = len(converted["artifacts"])
         forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")} | {"spdx": ["--as", "spdx"]}
@@ -110,6 +111,11 @@ def judge(tools, given, name):
         for form, number in zip(forms, numbers.split(), strict=True):
             found[f"mistakes {form}"] = int(number)
     return found
+
+
+def plain(purl):
+    """A package URL as both write it: without qualifiers and escapes, of which each has its own."""
+    return urllib.parse.unquote(purl.split("?")[0])
 
 
 def run(command, codes=(0,)):

@@ -423,7 +423,7 @@ pub(crate) enum BillFormat {
     Cyclonedx,
     /// SPDX 2.3
     Spdx,
-    /// CycloneDX 1.6 with the properties by which GitLab knows where components are from
+    /// CycloneDX 1.6 with the properties that GitLab reads
     Gitlab,
 }
 
