@@ -52,6 +52,8 @@ mod lock_artifact;
 mod lock_formats;
 mod lock_rules;
 mod mistakes;
+mod other_differs;
+mod other_packers;
 mod packaging;
 mod packagings;
 mod pip_oracle;

@@ -88,8 +88,15 @@ fn bytecode(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
         .or_else(|| bytes("code of the module, ", before.get(16..)?, after.get(16..)?))
 }
 
-/// RECORD: the first line that differs, by the path that it is about.
+/// RECORD: the first line that differs, by the path that it is about; and whether it is only that lines are in another order, as
+/// installers do not agree on one.
 fn record(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
+    let sorted = |bytes| {
+        let mut lines: Vec<&str> = std::str::from_utf8(bytes).ok()?.lines().collect();
+        lines.sort_unstable();
+        Some(lines)
+    };
+    let is_order = sorted(before)? == sorted(after)?;
     let mut found = text(before, after)?;
     let path = [&found.before, &found.after]
         .into_iter()
@@ -97,6 +104,9 @@ fn record(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
         .and_then(|line| line.split(',').next())?
         .to_owned();
     found.place = format!("{} of RECORD, about {path}", found.place);
+    if is_order {
+        found.place = format!("the order of its lines alone, {}", found.place);
+    }
     Some(found)
 }
 
@@ -259,6 +269,10 @@ mod tests {
         assert_eq!(
             found("x-1.dist-info/RECORD", b"x.py,sha256=a,1\n", b"x.py,sha256=b,1\n"),
             is("line 1 of RECORD, about x.py", "x.py,sha256=a,1", "x.py,sha256=b,1")
+        );
+        assert_eq!(
+            found("x-1.dist-info/RECORD", b"x.py,,1\ny.py,,2\n", b"y.py,,2\nx.py,,1\n"),
+            is("the order of its lines alone, line 1 of RECORD, about x.py", "x.py,,1", "y.py,,2")
         );
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its own input has failed")]
 
 mod sample;
+mod size_steps;
 
 use kiln_audit::{
     CauseKind, ComponentChange, ComponentChangeKind, Diff, FailOn, FileChangeKind, Rule, Sample, Verdict,
