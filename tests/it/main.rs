@@ -38,6 +38,7 @@ mod hints;
 mod imports;
 mod incidents;
 mod incremental;
+mod init;
 mod indexes;
 mod intrusions;
 mod invoke;

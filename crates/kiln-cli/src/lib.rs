@@ -77,6 +77,10 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     // Some have a workspace of their own, or none.
     let call = command::earlier::Call { global, variables };
     match command {
+        Command::Init(command) => command::init::run(&call, command, printer),
+        Command::Doctor => command::doctor::run(&call, printer),
+        Command::New(command) => command::new::run(&settings()?, command, printer),
+        Command::Util(command) => command::util::run(command, printer),
         Command::Build(command) => command::build::run(&settings()?, command, printer),
         Command::Lock(command) => command::lock::run(&settings()?, command, printer),
         Command::Explain(command) => command::explain::run(&settings()?, command, printer),
@@ -102,12 +106,16 @@ fn needs(command: &Command) -> Needs {
     match command {
         Command::Verify(verify) if verify.cross_check.is_some() => Needs::Servers,
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
+        Command::Explain(explain) if command::explain_code::of(&explain.artifact).is_some() => Needs::Nothing,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
-        Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
+        Command::New(_) | Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
         Command::Diff(_)
+        | Command::Doctor
         | Command::Find(_)
         | Command::History(_)
+        | Command::Init(_)
+        | Command::Util(_)
         | Command::Pull(_)
         | Command::Rebuild(_)
         | Command::Report(_)

@@ -13,6 +13,7 @@ mod rules;
 mod sarif;
 mod word;
 
+pub use rules::{Rule, is_rule, rule};
 pub use annotations::{github_annotation, github_annotations};
 pub use judgement::{Case, CaseState, Judgement, Remark};
 pub use junit::junit;

@@ -21,7 +21,7 @@ pub(crate) enum Part {
 const DEPENDENCIES: &str = "Cargo.lock";
 
 /// What does not make. All else does, so that a new file is never forgotten; what is in doubt is not listed.
-pub(crate) const LISTED: [(&str, Part); 17] = [
+pub(crate) const LISTED: [(&str, Part); 18] = [
     // The first that fits counts: one form for Dockerfiles is made with its help.
     ("crates/kiln-audit/src/reconcile.rs", Part::Makes),
     ("crates/kiln-audit/", Part::Judges),
@@ -46,6 +46,8 @@ pub(crate) const LISTED: [(&str, Part); 17] = [
     ("crates/kiln-rebuild/", Part::Neither),
     // Locks are inputs.
     ("crates/kiln-lock/", Part::Neither),
+    // What it writes is read like anything that a person writes.
+    ("crates/kiln-init/", Part::Neither),
 ];
 
 /// What a file decides, by its path in the repository.
