@@ -25,7 +25,8 @@ fn three_commands(sandbox: &Sandbox, index: Option<&LocalIndex>, artifacts: &[&s
     if let Some(index) = index {
         kiln = kiln.with_variable("UV_DEFAULT_INDEX", &index.url());
     }
-    let first = kiln.run(["init"]).ends_with(exit::SUCCESS).says(&["next: kiln lock --all, then kiln build --all"]);
+    let first =
+        kiln.run(["init"]).ends_with(exit::SUCCESS).says(&["next: kiln lock --all, then kiln build --all"]);
     kiln.run(["lock", "--all"]).ends_with(exit::SUCCESS).prints(&["images/python-3.13.lock: written"]);
     kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).published_only(artifacts);
     for artifact in artifacts {
@@ -81,16 +82,25 @@ Outputs:
 fn a_sam_project_in_three_commands() {
     let sandbox = project(&[
         ("template.yaml", TEMPLATE),
-        ("src/orders/app.py", "import idna\nimport shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n"),
+        (
+            "src/orders/app.py",
+            "import idna\nimport shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n",
+        ),
         ("src/orders/requirements.txt", "idna>=3\n"),
-        ("src/notify/app.py", "import os\n\nLEVEL = os.environ[\"LEVEL\"]\n\ndef handler(event, context):\n    return LEVEL\n"),
+        (
+            "src/notify/app.py",
+            "import os\n\nLEVEL = os.environ[\"LEVEL\"]\n\ndef handler(event, context):\n    return LEVEL\n",
+        ),
         ("src/notify/tests/test_app.py", "import pytest\n"),
         ("layers/shared/python/shared.py", "NAME = \"shared\"\n"),
         (".gitignore", ".venv"),
     ]);
     three_commands(&sandbox, None, &["NotifyFunction", "Orders_Fn", "SharedLayer"]);
     let manifest = text(&sandbox, "manifests/Orders_Fn.toml");
-    assert!(manifest.contains("layers = [\"SharedLayer\"]") && manifest.contains("timeout = \"12 s\""), "{manifest}");
+    assert!(
+        manifest.contains("layers = [\"SharedLayer\"]") && manifest.contains("timeout = \"12 s\""),
+        "{manifest}"
+    );
     assert!(manifest.contains("TABLE") && manifest.contains("env = { \"LEVEL\" = \"info\" }"), "{manifest}");
     assert_eq!(
         text(&sandbox, ".gitignore"),
@@ -114,15 +124,21 @@ fn a_poetry_monorepo_in_three_commands() {
         ("services/ingest/pyproject.toml", ingest),
         ("services/ingest/poetry.lock", &lock),
         ("services/ingest/src/ingest/__init__.py", ""),
-        ("services/ingest/src/ingest/main.py", "import acme_shared, pad\n\ndef handler(event, context):\n    return pad.VALUE\n"),
+        (
+            "services/ingest/src/ingest/main.py",
+            "import acme_shared, pad\n\ndef handler(event, context):\n    return pad.VALUE\n",
+        ),
         ("services/ingest/tests/test_main.py", "def handler(event, context): ...\n"),
         ("libs/shared/pyproject.toml", shared),
         ("libs/shared/acme_shared/__init__.py", "NAME = 1\n"),
     ]);
     three_commands(&sandbox, Some(&index), &["ingest"]);
     let manifest = text(&sandbox, "manifests/ingest.toml");
-    for line in ["handler = \"ingest.main.handler\"", "path = \"../services/ingest/src\"", "lock = \"../services/ingest/poetry.lock\""]
-    {
+    for line in [
+        "handler = \"ingest.main.handler\"",
+        "path = \"../services/ingest/src\"",
+        "lock = \"../services/ingest/poetry.lock\"",
+    ] {
         assert!(manifest.contains(line), "{line}: {manifest}");
     }
 }
@@ -138,7 +154,10 @@ fn a_uv_project_in_three_commands() {
         index.file_url(&mangum)
     );
     let sandbox = project(&[
-        ("pyproject.toml", "[project]\nname = \"forecast\"\nversion = \"0.1.0\"\nrequires-python = \">=3.13\"\ndependencies = [\"mangum>=1\"]\n"),
+        (
+            "pyproject.toml",
+            "[project]\nname = \"forecast\"\nversion = \"0.1.0\"\nrequires-python = \">=3.13\"\ndependencies = [\"mangum>=1\"]\n",
+        ),
         ("uv.lock", &lock),
         (".python-version", "3.13\n"),
         ("main.py", "from mangum import Mangum\n\nfrom api import app\n\nhandler = Mangum(app)\n"),
@@ -183,8 +202,12 @@ resource "aws_lambda_function" "web" {
   runtime = "nodejs20.x"
 }
 "#;
-    let plan = planned(&[("infra/main.tf", terraform), ("src/orders/app.py", "def handler(event, context): ...\n")], &[]);
-    let names: Vec<&Value> = plan["artifacts"].as_array().unwrap().iter().map(|one| &one["artifact"]).collect();
+    let plan = planned(
+        &[("infra/main.tf", terraform), ("src/orders/app.py", "def handler(event, context): ...\n")],
+        &[],
+    );
+    let names: Vec<&Value> =
+        plan["artifacts"].as_array().unwrap().iter().map(|one| &one["artifact"]).collect();
     assert_eq!(names, ["elsewhere", "orders_fn"]);
     assert_eq!(plan["artifacts"][1]["untold"], json!([]));
     assert_eq!(plan["artifacts"][0]["untold"].as_array().unwrap().len(), 2, "{plan}");
@@ -192,7 +215,10 @@ resource "aws_lambda_function" "web" {
     assert!(plan["files"].to_string().contains("images/python-3.12.toml"), "{plan}");
 
     let serverless = "service: s\nprovider:\n  name: aws\n  runtime: python3.13\nfunctions:\n  hello:\n    handler: src/hello.handler\n    environment:\n      A: ${env:A}\n  other:\n    handler: ${self:custom.h}\n";
-    let plan = planned(&[("serverless.yml", serverless), ("src/hello.py", "def handler(event, context): ...\n")], &[]);
+    let plan = planned(
+        &[("serverless.yml", serverless), ("src/hello.py", "def handler(event, context): ...\n")],
+        &[],
+    );
     assert_eq!(plan["artifacts"][0]["untold"], json!([]));
     assert_eq!(plan["artifacts"][1]["untold"].as_array().unwrap().len(), 1, "{plan}");
 
@@ -201,13 +227,20 @@ resource "aws_lambda_function" "web" {
     let plan = planned(&plain, &[]);
     assert!(plan["artifacts"][0]["untold"].to_string().contains("runtime: no file tells it"), "{plan}");
     let plan = planned(&plain, &["--runtime", "python3.13"]);
-    assert_eq!((&plan["artifacts"][0]["artifact"], &plan["artifacts"][0]["untold"]), (&json!("fn"), &json!([])));
+    assert_eq!(
+        (&plan["artifacts"][0]["artifact"], &plan["artifacts"][0]["untold"]),
+        (&json!("fn"), &json!([]))
+    );
 }
 
 #[test]
 fn what_states_nothing_is_an_error_and_an_empty_workspace_is_no_green_build() {
     let sandbox = project(&[("notes.txt", "x\n"), ("template.yaml", "Resources: [\n")]);
-    sandbox.kiln().run(["init"]).ends_with(exit::INPUT_INVALID).says(&["states an artifact", "template.yaml"]);
+    sandbox
+        .kiln()
+        .run(["init"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["states an artifact", "template.yaml"]);
     assert!(!sandbox.path("kiln.toml").exists());
 
     sandbox.write("kiln.toml", "format = \"1\"\n");
@@ -227,7 +260,11 @@ fn what_states_nothing_is_an_error_and_an_empty_workspace_is_no_green_build() {
         .ends_with(exit::INPUT_INVALID)
         .says(&["manifests/Orders_Fn.tml reads like a manifest and is none"]);
     let push = ["push", "--all", "--to", "registry.example.org/team"];
-    sandbox.kiln().run(push).ends_with(exit::INPUT_INVALID).says(&["nothing is published", "kiln build --all"]);
+    sandbox
+        .kiln()
+        .run(push)
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["nothing is published", "kiln build --all"]);
 }
 
 /// The commands of the page's blocks for a shell.
@@ -272,7 +309,10 @@ fn a_doctor_without_workspace_and_engine_says_what_it_did_not_check() {
         .ends_with(exit::ENGINE_UNAVAILABLE)
         .json();
     let problems = rows(&sick, "problem");
-    assert!(["engine", "index", "mirror", "certificates"].iter().all(|one| problems.contains(&(*one).to_owned())), "{sick}");
+    assert!(
+        ["engine", "index", "mirror", "certificates"].iter().all(|one| problems.contains(&(*one).to_owned())),
+        "{sick}"
+    );
     let not_checked = rows(&sick, "not-checked");
     assert!(["workspace", "builder"].iter().all(|one| not_checked.contains(&(*one).to_owned())), "{sick}");
     for row in sick["rows"].as_array().unwrap() {
@@ -285,13 +325,28 @@ fn a_doctor_without_workspace_and_engine_says_what_it_did_not_check() {
 #[test]
 fn codes_are_explained_and_shells_are_helped_without_a_workspace() {
     let sandbox = project(&[]);
-    sandbox.kiln().run(["explain", "smoke-failed"]).ends_with(exit::SUCCESS).prints(&["usually deny", "did not handle", "→"]);
-    sandbox.kiln().run(["explain", "12"]).ends_with(exit::SUCCESS).prints(&["DIFFERENCE_DENIED", "--fail-on"]);
+    sandbox.kiln().run(["explain", "smoke-failed"]).ends_with(exit::SUCCESS).prints(&[
+        "usually deny",
+        "did not handle",
+        "→",
+    ]);
+    sandbox
+        .kiln()
+        .run(["explain", "12"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["DIFFERENCE_DENIED", "--fail-on"]);
     sandbox.kiln().run(["help", "lock"]).ends_with(exit::SUCCESS).prints(&["--upgrade-package"]);
     for shell in ["bash", "zsh", "fish"] {
-        sandbox.kiln().run(["util", "completions", shell]).ends_with(exit::SUCCESS).prints(&["doctor", "fail-on"]);
+        sandbox
+            .kiln()
+            .run(["util", "completions", shell])
+            .ends_with(exit::SUCCESS)
+            .prints(&["doctor", "fail-on"]);
     }
     sandbox.kiln().run(["util", "man", "man1"]).ends_with(exit::SUCCESS).prints(&["pages written"]);
     assert!(text(&sandbox, "man1/kiln-build.1").contains(".TH kiln-build 1"));
-    assert!(text(&sandbox, "man1/kiln.1").contains("reproduc") || text(&sandbox, "man1/kiln.1").contains("bit for bit"));
+    assert!(
+        text(&sandbox, "man1/kiln.1").contains("reproduc")
+            || text(&sandbox, "man1/kiln.1").contains("bit for bit")
+    );
 }

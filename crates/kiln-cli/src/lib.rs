@@ -109,7 +109,9 @@ fn needs(command: &Command) -> Needs {
         Command::Explain(explain) if command::explain_code::of(&explain.artifact).is_some() => Needs::Nothing,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
-        Command::New(_) | Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => Needs::Workspace,
+        Command::New(_) | Command::Pins | Command::Push(_) | Command::Export(_) | Command::Approve(_) => {
+            Needs::Workspace
+        }
         Command::Diff(_)
         | Command::Doctor
         | Command::Find(_)

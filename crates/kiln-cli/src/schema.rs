@@ -4,8 +4,9 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    build, cross_check, doctor, explain_build, explain_code, explain_document, export, find, history, init, lock, lock_artifact, pins,
-    pull, push, rebuild, restore, show, show_environment, verify, verify_workspace,
+    build, cross_check, doctor, explain_build, explain_code, explain_document, export, find, history, init,
+    lock, lock_artifact, pins, pull, push, rebuild, restore, show, show_environment, verify,
+    verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};

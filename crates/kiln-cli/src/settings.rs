@@ -129,7 +129,9 @@ fn workspace_root(given: Option<&Path>, needs: Needs) -> Result<PathBuf, Failure
             }
             Err(Failure::usage(format!("{} holds no {WORKSPACE_FILE}", folder.display())))
         }
-        None if matches!(needs, Needs::Nothing | Needs::ServersIfAny) => Ok(find_workspace(&current).unwrap_or(current)),
+        None if matches!(needs, Needs::Nothing | Needs::ServersIfAny) => {
+            Ok(find_workspace(&current).unwrap_or(current))
+        }
         None => find_workspace(&current).ok_or_else(|| {
             Failure::usage(format!("there is no {WORKSPACE_FILE} in {} or above it", current.display()))
                 .hint("change to a workspace, or name one with --workspace FOLDER")

@@ -60,12 +60,17 @@ pub(crate) fn lock(folder: &Folder, code: &str, alone: bool, name: &ArtifactName
             }
         }
     }
-    let project_file = upwards(code).find(|path| project(folder, path).is_some_and(|table| needs_something(&table)))?;
+    let project_file =
+        upwards(code).find(|path| project(folder, path).is_some_and(|table| needs_something(&table)))?;
     Some(made(at(project_file, "pyproject.toml"), name))
 }
 
 fn made(requirements: String, name: &ArtifactName) -> Lock {
-    Lock { path: format!("manifests/{name}.requirements.txt"), requirements: Some(requirements), project: None }
+    Lock {
+        path: format!("manifests/{name}.requirements.txt"),
+        requirements: Some(requirements),
+        project: None,
+    }
 }
 
 fn of_requirements(file: &str, text: &str, name: &ArtifactName) -> Lock {
@@ -123,23 +128,29 @@ pub(crate) fn runtime(folder: &Folder, code: &str) -> Told<String> {
 
 /// Whether a constraint, of PEP 440 or as Poetry writes them, admits a release of a Python.
 fn admits(constraint: &str, major: u32, minor: u32) -> bool {
-    let parts = constraint.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "*").map(|part| {
-        if let Some(version) = part.strip_prefix('^') {
-            let next = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0) + 1;
-            return format!(">={version},<{next}");
-        }
-        match part.strip_prefix('~').filter(|rest| !rest.starts_with('=')) {
-            Some(version) => {
-                let short: Vec<&str> = version.trim().split('.').take(2).collect();
-                format!(">={},=={}.*", version.trim(), short.join("."))
+    let parts =
+        constraint.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "*").map(|part| {
+            if let Some(version) = part.strip_prefix('^') {
+                let next =
+                    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0) + 1;
+                return format!(">={version},<{next}");
             }
-            None if part.starts_with(|c: char| c.is_ascii_digit()) => format!("=={part}"),
-            None => part.to_owned(),
-        }
-    });
-    let Ok(specifiers) = VersionSpecifiers::from_str(&parts.collect::<Vec<_>>().join(",")) else { return false };
+            match part.strip_prefix('~').filter(|rest| !rest.starts_with('=')) {
+                Some(version) => {
+                    let short: Vec<&str> = version.trim().split('.').take(2).collect();
+                    format!(">={},=={}.*", version.trim(), short.join("."))
+                }
+                None if part.starts_with(|c: char| c.is_ascii_digit()) => format!("=={part}"),
+                None => part.to_owned(),
+            }
+        });
+    let Ok(specifiers) = VersionSpecifiers::from_str(&parts.collect::<Vec<_>>().join(",")) else {
+        return false;
+    };
     // Some release of it: the first, and one that is later than any.
-    [0, 60].iter().any(|patch| specifiers.contains(&Version::new([u64::from(major), u64::from(minor), *patch])))
+    [0, 60]
+        .iter()
+        .any(|patch| specifiers.contains(&Version::new([u64::from(major), u64::from(minor), *patch])))
 }
 
 #[cfg(test)]

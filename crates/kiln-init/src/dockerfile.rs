@@ -49,7 +49,8 @@ pub(crate) fn images(text: &str) -> Vec<String> {
         }
         let words: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();
         if let [image, rest @ ..] = words.as_slice() {
-            let is_new = !stages.contains(image) && *image != "scratch" && !images.iter().any(|one| one == image);
+            let is_new =
+                !stages.contains(image) && *image != "scratch" && !images.iter().any(|one| one == image);
             if is_new {
                 images.push((*image).to_owned());
             }

@@ -14,9 +14,13 @@ pub(crate) fn handlers_of(code: &str) -> Vec<&'static str> {
     let named = |name: &str| {
         code.lines().any(|line| match line.strip_prefix("def ").and_then(|line| line.strip_prefix(name)) {
             // A signature that goes on in the next line is one, too.
-            Some(rest) => rest.starts_with('(') && rest.split(')').next().is_some_and(|signature| {
-                !rest.contains(')') || signature.split(',').filter(|one| !one.trim().is_empty()).count() == 2
-            }),
+            Some(rest) => {
+                rest.starts_with('(')
+                    && rest.split(')').next().is_some_and(|signature| {
+                        !rest.contains(')')
+                            || signature.split(',').filter(|one| !one.trim().is_empty()).count() == 2
+                    })
+            }
             None => line
                 .strip_prefix(name)
                 .map(str::trim_start)

@@ -38,7 +38,12 @@ pub(crate) fn read(folder: &Folder, reading: &mut Reading) {
                 (true, Some(own)) => own,
                 (true, None) if !project.is_empty() => name_of(&project).to_owned(),
                 (true, None) => reading.folder_name.clone(),
-                (false, _) if matches!(stem.as_str(), "app" | "main" | "handler" | "lambda_function" | "index") && root != project => below,
+                (false, _)
+                    if matches!(stem.as_str(), "app" | "main" | "handler" | "lambda_function" | "index")
+                        && root != project =>
+                {
+                    below
+                }
                 (false, _) => stem,
             };
             let Some(name) = reading.named(&path, artifact_name(&name)) else { continue };

@@ -72,10 +72,16 @@ impl Reading {
     }
 
     /// A name that no other artifact has. Two that differ in case alone would be one file on some systems.
-    pub(crate) fn named(&mut self, file: &str, name: Result<ArtifactName, NameError>) -> Option<ArtifactName> {
+    pub(crate) fn named(
+        &mut self,
+        file: &str,
+        name: Result<ArtifactName, NameError>,
+    ) -> Option<ArtifactName> {
         match name {
             Ok(name) if self.is_taken(name.as_str()) => {
-                self.remark(format!("{file}: {name} is another artifact's name already, and was passed over"));
+                self.remark(format!(
+                    "{file}: {name} is another artifact's name already, and was passed over"
+                ));
                 None
             }
             Ok(name) => Some(name),
@@ -189,7 +195,8 @@ fn layers(artifacts: &mut [Artifact], remarks: &mut Vec<String>) {
         artifact.layers.retain(|layer| {
             let is_known = known.contains(layer);
             if !is_known {
-                remarks.push(format!("{}: its layer {layer} has no code here, and was left out", artifact.name));
+                remarks
+                    .push(format!("{}: its layer {layer} has no code here, and was left out", artifact.name));
             }
             is_known
         });
@@ -218,7 +225,10 @@ fn layers(artifacts: &mut [Artifact], remarks: &mut Vec<String>) {
 fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> Result<InitPlan, InitError> {
     let mut plan = InitPlan { remarks, ..InitPlan::default() };
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    files.insert("kiln.toml".to_owned(), b"# The workspace. Every key is optional but this one.\nformat = \"1\"\n".to_vec());
+    files.insert(
+        "kiln.toml".to_owned(),
+        b"# The workspace. Every key is optional but this one.\nformat = \"1\"\n".to_vec(),
+    );
     let mut bases: BTreeMap<String, (&Runtime, BTreeSet<Platform>)> = BTreeMap::new();
     for mut artifact in artifacts {
         if let Some((file, _)) = &artifact.dockerfile {
@@ -255,8 +265,7 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     }
     for (name, (runtime, platforms)) in bases {
         let platforms: Vec<Platform> = platforms.into_iter().collect();
-        let known =
-            known_base(runtime, &platforms).ok_or_else(|| InitError::NoBase(runtime.name.clone()))?;
+        let known = known_base(runtime, &platforms).ok_or_else(|| InitError::NoBase(runtime.name.clone()))?;
         files.insert(format!("images/{name}.toml"), known.text.into_bytes());
         if let Some((path, keys)) = known.keyring {
             files.insert(path.to_owned(), keys.to_vec());
@@ -276,16 +285,20 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
 /// What git is told to leave alone, unless it is.
 fn ignored(folder: &Folder) -> Option<PlannedFile> {
     let there = folder.text(".gitignore");
-    let is_named = |name: &str| {
-        there.unwrap_or_default().lines().any(|line| line.trim().trim_matches('/') == name)
-    };
-    let lines: Vec<String> =
-        [".kiln", "dist"].into_iter().filter(|name| !is_named(name)).map(|name| format!("/{name}/\n")).collect();
+    let is_named =
+        |name: &str| there.unwrap_or_default().lines().any(|line| line.trim().trim_matches('/') == name);
+    let lines: Vec<String> = [".kiln", "dist"]
+        .into_iter()
+        .filter(|name| !is_named(name))
+        .map(|name| format!("/{name}/\n"))
+        .collect();
     if lines.is_empty() {
         return None;
     }
-    let break_before = if there.is_some_and(|text| !text.is_empty() && !text.ends_with('\n')) { "\n" } else { "" };
-    let content = format!("{break_before}# kiln: what it builds, and its history on this machine\n{}", lines.concat());
+    let break_before =
+        if there.is_some_and(|text| !text.is_empty() && !text.ends_with('\n')) { "\n" } else { "" };
+    let content =
+        format!("{break_before}# kiln: what it builds, and its history on this machine\n{}", lines.concat());
     Some(PlannedFile {
         path: ".gitignore".to_owned(),
         content: content.into_bytes(),

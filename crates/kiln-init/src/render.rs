@@ -70,7 +70,8 @@ pub fn manifest(artifact: &Artifact) -> String {
             let _ = writeln!(text, "context = {}", quoted(&relative(context)));
         }
         if !artifact.bases.is_empty() {
-            let pairs = artifact.bases.iter().map(|(image, base)| format!("{} = {}", quoted(image), quoted(base)));
+            let pairs =
+                artifact.bases.iter().map(|(image, base)| format!("{} = {}", quoted(image), quoted(base)));
             let _ = writeln!(text, "bases = {{ {} }}", pairs.collect::<Vec<_>>().join(", "));
         }
         text += "# There is no network in a build. Distributions come from a lock, as files of the context:\n# wheels = \"wheels\"\n";

@@ -104,7 +104,8 @@ impl Resource<'_> {
         artifact.source = self.code(code);
         artifact.timeout = self.property("Timeout").and_then(Yaml::number);
         artifact.memory = self.property("MemorySize").and_then(Yaml::number);
-        for environment in [self.globals.and_then(|globals| globals.get("Environment")), self.properties.get("Environment")]
+        for environment in
+            [self.globals.and_then(|globals| globals.get("Environment")), self.properties.get("Environment")]
         {
             let variables = environment.and_then(|environment| environment.get("Variables"));
             for (name, value) in variables.map(Yaml::entries).unwrap_or_default() {
@@ -114,7 +115,9 @@ impl Resource<'_> {
         for layer in self.property("Layers").map(Yaml::items).unwrap_or_default() {
             match layer.reference().and_then(|id| artifact_name(id).ok()) {
                 Some(name) => artifact.layers.push(name),
-                None => reading.remark(format!("{stated}: one of its layers is not in the template; what it brings is not known here")),
+                None => reading.remark(format!(
+                    "{stated}: one of its layers is not in the template; what it brings is not known here"
+                )),
             }
         }
         reading.add(artifact);
@@ -124,7 +127,8 @@ impl Resource<'_> {
         let metadata = self.resource.get("Metadata");
         let text = |key: &str| metadata.and_then(|metadata| metadata.get(key)).and_then(Yaml::text);
         let context = text("DockerContext").and_then(|context| resolve(parent(self.path), context));
-        let file = context.as_ref().and_then(|context| resolve(context, text("Dockerfile").unwrap_or("Dockerfile")));
+        let file =
+            context.as_ref().and_then(|context| resolve(context, text("Dockerfile").unwrap_or("Dockerfile")));
         let (Some(context), Some(file)) = (context, file) else {
             return reading.remark(format!("{stated}: an image without a DockerContext in this project"));
         };
@@ -170,7 +174,11 @@ impl Resource<'_> {
         };
         match resolve(parent(self.path), text).filter(|path| self.folder.has_folder(path)) {
             Some(path) => Told::Is(Source { path, include: Vec::new(), exclude: Vec::new() }),
-            None => not(format!("`{}` in {} is no folder here", text.chars().take(200).collect::<String>(), self.path)),
+            None => not(format!(
+                "`{}` in {} is no folder here",
+                text.chars().take(200).collect::<String>(),
+                self.path
+            )),
         }
     }
 }

@@ -32,14 +32,17 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
         let of = |key: &str| function.get(key).or_else(|| provider?.get(key));
         let stated = format!("{id} in {path}");
         if function.get("image").is_some() {
-            reading.remark(format!("{stated}: an image; write its manifest with: kiln new artifact {id} --kind lambda-image"));
+            reading.remark(format!(
+                "{stated}: an image; write its manifest with: kiln new artifact {id} --kind lambda-image"
+            ));
             continue;
         }
         let told = |key: &str, such_as: &str| match of(key).map(|value| (value, written_out(value))) {
             Some((_, Some(text))) => Told::Is(text.to_owned()),
-            Some((_, None)) => {
-                Told::Not { why: format!("{key} in {path} is made when it is deployed"), such_as: such_as.to_owned() }
-            }
+            Some((_, None)) => Told::Not {
+                why: format!("{key} in {path} is made when it is deployed"),
+                such_as: such_as.to_owned(),
+            },
             None => Told::Not { why: format!("{path} has no {key}"), such_as: such_as.to_owned() },
         };
         let runtime = told("runtime", "python3.13");
@@ -56,7 +59,9 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
         if let Some(known) = of("architecture").and_then(written_out).and_then(architecture) {
             (artifact.architecture, artifact.architecture_is_stated) = (known, true);
         }
-        for environment in [provider.and_then(|provider| provider.get("environment")), function.get("environment")] {
+        for environment in
+            [provider.and_then(|provider| provider.get("environment")), function.get("environment")]
+        {
             for (name, value) in environment.map(Yaml::entries).unwrap_or_default() {
                 artifact.env.insert(name.clone(), written_out(value).map(str::to_owned));
             }
@@ -65,7 +70,9 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
         let below = function.get("module").and_then(written_out).unwrap_or(".");
         artifact.source = match resolve(parent(path), below).filter(|path| folder.has_folder(path)) {
             Some(path) => Told::Is(Source { path, include: Vec::new(), exclude: Vec::new() }),
-            None => Told::Not { why: format!("`module` of {id} is no folder here"), such_as: "../src".to_owned() },
+            None => {
+                Told::Not { why: format!("`module` of {id} is no folder here"), such_as: "../src".to_owned() }
+            }
         };
         reading.add(artifact);
     }

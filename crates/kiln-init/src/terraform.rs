@@ -64,18 +64,27 @@ fn archived(folder: &Folder, path: &str, body: &Body) -> Told<Source> {
     not("the archive is of no folder that is written out")
 }
 
-fn function(path: &str, id: &str, body: &Body, archives: &BTreeMap<String, Told<Source>>, reading: &mut Reading) {
+fn function(
+    path: &str,
+    id: &str,
+    body: &Body,
+    archives: &BTreeMap<String, Told<Source>>,
+    reading: &mut Reading,
+) {
     let stated = format!("{id} in {path}");
     let value = |key: &str| body.get_attribute(key).map(|attribute| &attribute.value);
     let told = |key: &str, such_as: &str| match value(key).map(text) {
         Some(Some(text)) => Told::Is(text),
-        Some(None) => {
-            Told::Not { why: format!("{key} in {path} is made when it is deployed"), such_as: such_as.to_owned() }
-        }
+        Some(None) => Told::Not {
+            why: format!("{key} in {path} is made when it is deployed"),
+            such_as: such_as.to_owned(),
+        },
         None => Told::Not { why: format!("{path} has no {key}"), such_as: such_as.to_owned() },
     };
     if value("package_type").and_then(text).as_deref() == Some("Image") {
-        return reading.remark(format!("{stated}: an image; write its manifest with: kiln new artifact {id} --kind lambda-image"));
+        return reading.remark(format!(
+            "{stated}: an image; write its manifest with: kiln new artifact {id} --kind lambda-image"
+        ));
     }
     let runtime = told("runtime", "python3.13");
     if let Some(name) = runtime.value().filter(|name| !name.starts_with("python")) {
@@ -85,23 +94,31 @@ fn function(path: &str, id: &str, body: &Body, archives: &BTreeMap<String, Told<
     let mut artifact = Artifact::new(name, Kind::Zip, stated);
     artifact.runtime = runtime;
     artifact.handler = told("handler", "app.handler");
-    artifact.source = value("filename").and_then(archive_named).and_then(|name| archives.get(name).cloned()).unwrap_or_else(
-        || Told::Not {
-            why: format!("its archive is of no archive_file in {}", if parent(path).is_empty() { "this folder" } else { parent(path) }),
+    artifact.source = value("filename")
+        .and_then(archive_named)
+        .and_then(|name| archives.get(name).cloned())
+        .unwrap_or_else(|| Told::Not {
+            why: format!(
+                "its archive is of no archive_file in {}",
+                if parent(path).is_empty() { "this folder" } else { parent(path) }
+            ),
             such_as: "../src".to_owned(),
-        },
-    );
+        });
     let number = |key: &str| value(key)?.as_number()?.as_u64()?.try_into().ok();
-    (artifact.timeout, artifact.memory) = (number("timeout").or(Some(3)), number("memory_size").or(Some(128)));
+    (artifact.timeout, artifact.memory) =
+        (number("timeout").or(Some(3)), number("memory_size").or(Some(128)));
     let mut architectures = value("architectures").and_then(|value| value.as_array()).into_iter().flatten();
     if let (Some(one), None) = (architectures.next(), architectures.next())
         && let Some(known) = text(one).as_deref().and_then(architecture)
     {
         (artifact.architecture, artifact.architecture_is_stated) = (known, true);
     }
-    let variables = body.get_blocks("environment").next().and_then(|block| block.body.get_attribute("variables"));
+    let variables =
+        body.get_blocks("environment").next().and_then(|block| block.body.get_attribute("variables"));
     for (key, value) in variables.and_then(|variables| variables.value.as_object()).into_iter().flatten() {
-        if let Some(name) = key.as_ident().map(|ident| ident.as_str().to_owned()).or_else(|| text(key.as_expr()?)) {
+        if let Some(name) =
+            key.as_ident().map(|ident| ident.as_str().to_owned()).or_else(|| text(key.as_expr()?))
+        {
             artifact.env.insert(name, text(value.expr()));
         }
     }
@@ -120,7 +137,9 @@ fn archive_named(value: &Expression) -> Option<&str> {
         })
         .collect();
     match (traversal.expr.as_variable()?.as_str(), attributes.as_slice()) {
-        ("data", ["archive_file", name, "output_path"]) | ("archive_file", [name, "output_path"]) => Some(name),
+        ("data", ["archive_file", name, "output_path"]) | ("archive_file", [name, "output_path"]) => {
+            Some(name)
+        }
         _ => None,
     }
 }

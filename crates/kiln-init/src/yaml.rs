@@ -31,13 +31,20 @@ impl Yaml {
         let mut values = 0;
         for event in Parser::new_from_str(text) {
             let (event, _) = event.map_err(|error| {
-                format!("line {}: {}", error.marker().line(), error.info().chars().take(200).collect::<String>())
+                format!(
+                    "line {}: {}",
+                    error.marker().line(),
+                    error.info().chars().take(200).collect::<String>()
+                )
             })?;
             let value = match event {
                 Event::Scalar(text, style, _, tag) => Self::Scalar {
                     text: text.into_owned(),
                     plain: style == ScalarStyle::Plain,
-                    tag: tag.map(Cow::into_owned).filter(|tag| !tag.is_yaml_core_schema()).map(|tag| tag.suffix),
+                    tag: tag
+                        .map(Cow::into_owned)
+                        .filter(|tag| !tag.is_yaml_core_schema())
+                        .map(|tag| tag.suffix),
                 },
                 Event::Alias(_) => Self::Other,
                 Event::SequenceStart(_, tag) => {
@@ -103,7 +110,9 @@ impl Yaml {
     /// The text that is written there, in which no function has a say.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
-            Self::Scalar { text, plain, tag: None } if !(*plain && matches!(text.as_str(), "" | "~" | "null")) => {
+            Self::Scalar { text, plain, tag: None }
+                if !(*plain && matches!(text.as_str(), "" | "~" | "null")) =>
+            {
                 Some(text)
             }
             _ => None,

@@ -117,15 +117,19 @@ fn stray_manifests(root: &Path) -> Result<Vec<String>, InvocationError> {
             names.insert(entry.file_name().to_string_lossy().into_owned());
         }
     }
-    let is_copy = |name: &str| names.iter().any(|other| other.ends_with(".toml") && name.starts_with(other.as_str()));
+    let is_copy =
+        |name: &str| names.iter().any(|other| other.ends_with(".toml") && name.starts_with(other.as_str()));
     let mut stray = Vec::new();
-    for name in names.iter().filter(|name| !name.ends_with(".toml") && !name.starts_with('.') && !is_copy(name)) {
+    for name in
+        names.iter().filter(|name| !name.ends_with(".toml") && !name.starts_with('.') && !is_copy(name))
+    {
         let mut head = Vec::new();
         fs::File::open(folder.join(name))?.take(HEAD).read_to_end(&mut head)?;
         let head = String::from_utf8_lossy(&head);
         // Keys come before tables.
         let keys = head.lines().map(str::trim).take_while(|line| !line.starts_with('['));
-        let is_kind = |line: &str| line.strip_prefix("kind").is_some_and(|rest| rest.trim_start().starts_with('='));
+        let is_kind =
+            |line: &str| line.strip_prefix("kind").is_some_and(|rest| rest.trim_start().starts_with('='));
         if keys.into_iter().any(is_kind) {
             stray.push(format!("manifests/{name}"));
         }

@@ -11,10 +11,9 @@ use std::path::Path;
 /// What is wrong with the definitions.
 pub fn unpinned_bases(root: &Path) -> Result<Vec<BaseName>, LockError> {
     let workspace = read_workspace_for_pins(root)?;
-    let unpinned = workspace
-        .bases
-        .into_iter()
-        .filter(|(_, (definition, lock))| lock.as_ref().is_none_or(|lock| lock.definition != definition.digest));
+    let unpinned = workspace.bases.into_iter().filter(|(_, (definition, lock))| {
+        lock.as_ref().is_none_or(|lock| lock.definition != definition.digest)
+    });
     Ok(unpinned.map(|(name, _)| name).collect())
 }
 

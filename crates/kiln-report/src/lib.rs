@@ -13,10 +13,10 @@ mod rules;
 mod sarif;
 mod word;
 
-pub use rules::{Rule, is_rule, rule};
 pub use annotations::{github_annotation, github_annotations};
 pub use judgement::{Case, CaseState, Judgement, Remark};
 pub use junit::junit;
 pub use markdown::{Align, Markdown, markdown};
 pub use page::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index};
+pub use rules::{Rule, is_rule, rule};
 pub use sarif::sarif;

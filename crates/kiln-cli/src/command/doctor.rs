@@ -143,10 +143,18 @@ fn workspace(environment: &Environment) -> Row {
     match read {
         Ok(workspace) => Row::ok(
             "workspace",
-            format!("{}: {} artifacts, {} bases", environment.root.display(), workspace.manifests.len(), workspace.bases.len()),
+            format!(
+                "{}: {} artifacts, {} bases",
+                environment.root.display(),
+                workspace.manifests.len(),
+                workspace.bases.len()
+            ),
         ),
         Err(error) => {
-            let hint = error.hints().first().map_or_else(|| "kiln build --all shows each problem".to_owned(), |hint| hint.as_str().to_owned());
+            let hint = error.hints().first().map_or_else(
+                || "kiln build --all shows each problem".to_owned(),
+                |hint| hint.as_str().to_owned(),
+            );
             Row::problem("workspace", first_line(&error.to_string()), hint)
         }
     }
@@ -155,7 +163,11 @@ fn workspace(environment: &Environment) -> Row {
 /// Whether the store can be written, whose it is, and what room there is.
 fn store(folder: &Path) -> Vec<Row> {
     let Some(there) = folder.ancestors().find(|folder| folder.is_dir()) else {
-        return vec![Row::problem("store", format!("{} has no folder above it", folder.display()), "set KILN_STORE")];
+        return vec![Row::problem(
+            "store",
+            format!("{} has no folder above it", folder.display()),
+            "set KILN_STORE",
+        )];
     };
     let shown = folder.display();
     let writable = fs::metadata(there).and_then(|metadata| {
@@ -166,13 +178,17 @@ fn store(folder: &Path) -> Vec<Row> {
         Ok((metadata.uid(), ours))
     });
     let row = match writable {
-        Ok((owner, user)) if owner == user || folder != there => Row::ok("store", format!("{shown}, writable")),
+        Ok((owner, user)) if owner == user || folder != there => {
+            Row::ok("store", format!("{shown}, writable"))
+        }
         Ok((owner, user)) => Row::problem(
             "store",
             format!("{shown} belongs to user {owner}, and this is user {user}"),
             "give each user a store of its own: KILN_STORE=FOLDER",
         ),
-        Err(error) => Row::problem("store", error.to_string(), "make it writable, or name another: KILN_STORE=FOLDER"),
+        Err(error) => {
+            Row::problem("store", error.to_string(), "make it writable, or name another: KILN_STORE=FOLDER")
+        }
     };
     let disk = match free_space(there) {
         Ok(Some(free)) if free < LITTLE_ROOM => Row::problem(
@@ -219,7 +235,12 @@ async fn engine(environment: &Environment) -> Vec<Row> {
                 "engine",
                 format!(
                     "{} at {}, API {}, {}, storage {}, {} processors",
-                    info.version, info.endpoint, info.api_version, info.platform, info.storage_driver, info.cpus
+                    info.version,
+                    info.endpoint,
+                    info.api_version,
+                    info.platform,
+                    info.storage_driver,
+                    info.cpus
                 ),
             ),
             of_builder(builder, &info),
@@ -229,7 +250,11 @@ async fn engine(environment: &Environment) -> Vec<Row> {
             Row::not_checked("builder", "there is no engine to ask"),
         ],
         Err(_) => vec![
-            Row::problem("engine", format!("no answer within {} s", PATIENCE.as_secs()), "look at the daemon, or point DOCKER_HOST at another"),
+            Row::problem(
+                "engine",
+                format!("no answer within {} s", PATIENCE.as_secs()),
+                "look at the daemon, or point DOCKER_HOST at another",
+            ),
             Row::not_checked("builder", "there is no engine to ask"),
         ],
     }
@@ -256,7 +281,10 @@ fn of_builder(builder: Builder, info: &EngineInfo) -> Row {
         ),
         Builder::Classic if !info.classic_keeps_removals => Row::problem(
             "builder",
-            format!("the classic builder is not to be trusted with the storage driver {}", info.storage_driver),
+            format!(
+                "the classic builder is not to be trusted with the storage driver {}",
+                info.storage_driver
+            ),
             "build Dockerfiles with BuildKit: unset DOCKER_BUILDKIT",
         ),
         builder => Row::ok("builder", format!("{builder}, for Dockerfiles")),
@@ -265,7 +293,8 @@ fn of_builder(builder: Builder, info: &EngineInfo) -> Row {
 
 async fn git() -> Row {
     let remedy = "install git; it is needed for [[upstream]] sources and to know a build's commit";
-    let version = tokio::process::Command::new("git").arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+    let version =
+        tokio::process::Command::new("git").arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
     match tokio::time::timeout(PATIENCE, version).await {
         Ok(Ok(output)) if output.status.success() => {
             Row::ok("git", first_line(&String::from_utf8_lossy(&output.stdout)))
@@ -280,13 +309,15 @@ async fn git() -> Row {
 async fn server(environment: &Environment, url: &str) -> Result<&'static str, (String, String)> {
     let check_proxy = "look at the proxy and the certificates below, and at the address";
     let parsed = url.parse().map_err(|error| (format!("not a URL: {error}"), "correct it".to_owned()))?;
-    let client = Client::new(&environment.network).map_err(|error| (first_line(&error.to_string()), check_proxy.to_owned()))?;
+    let client = Client::new(&environment.network)
+        .map_err(|error| (first_line(&error.to_string()), check_proxy.to_owned()))?;
     match tokio::time::timeout(PATIENCE, client.get(&parsed, ANSWER, None)).await {
         Ok(Ok(_)) => Ok("answers"),
         Ok(Err(FetchError::NotFound { .. })) => Ok("answers"),
-        Ok(Err(FetchError::Forbidden { why, .. })) => {
-            Err((format!("it refuses access: {why}"), "give it a login: docs/manifests.md#where-downloads-come-from".to_owned()))
-        }
+        Ok(Err(FetchError::Forbidden { why, .. })) => Err((
+            format!("it refuses access: {why}"),
+            "give it a login: docs/manifests.md#where-downloads-come-from".to_owned(),
+        )),
         Ok(Err(error)) => Err((first_line(&error.to_string()), check_proxy.to_owned())),
         Err(_) => Err((format!("no answer within {} s", PATIENCE.as_secs()), check_proxy.to_owned())),
     }
@@ -303,7 +334,10 @@ async fn index(environment: &Environment) -> Vec<Row> {
         Err((why, remedy)) => Row::problem("index", format!("{shown}: {why}"), remedy),
     };
     let named = environment.indexes.iter().map(|(name, named)| match &named.setting {
-        Ok(_) => Row::not_checked("index", format!("{name} of kiln.toml: asked when something is locked or fetched")),
+        Ok(_) => Row::not_checked(
+            "index",
+            format!("{name} of kiln.toml: asked when something is locked or fetched"),
+        ),
         Err(why) => Row::problem("index", format!("{name} of kiln.toml: {why}"), "set what it names"),
     });
     std::iter::once(first).chain(named).collect()
@@ -311,7 +345,10 @@ async fn index(environment: &Environment) -> Vec<Row> {
 
 async fn mirror(environment: &Environment) -> Row {
     let Some(mirror) = environment.debian_mirrors.first() else {
-        return Row::not_checked("mirror", "no Debian mirror is configured: debian.mirror in kiln.toml, or KILN_DEBIAN_MIRROR");
+        return Row::not_checked(
+            "mirror",
+            "no Debian mirror is configured: debian.mirror in kiln.toml, or KILN_DEBIAN_MIRROR",
+        );
     };
     let shown = format!("{} ({})", redacted(&mirror.url), mirror.from);
     let url = format!("{}/dists/stable/InRelease", mirror.url.as_str().trim_end_matches('/'));
@@ -323,15 +360,23 @@ async fn mirror(environment: &Environment) -> Row {
 
 async fn registries(environment: &Environment) -> Row {
     match environment.registry_mirrors.len() {
-        0 => Row::not_checked("registry", "no mirror of a registry is configured; which registries are used, bases and kiln push say"),
-        many => Row::not_checked("registry", format!("{many} mirrors are configured; kiln lock --base asks them")),
+        0 => Row::not_checked(
+            "registry",
+            "no mirror of a registry is configured; which registries are used, bases and kiln push say",
+        ),
+        many => {
+            Row::not_checked("registry", format!("{many} mirrors are configured; kiln lock --base asks them"))
+        }
     }
 }
 
 /// uv is no program of the host: it is pinned, and comes from the index.
 fn uv(environment: &Environment) -> Row {
     match environment.root.join(kiln_plan::TOOLS_LOCK).is_file() {
-        true => Row::ok("uv", format!("pinned in {}; it comes from the index when something is locked", kiln_plan::TOOLS_LOCK)),
+        true => Row::ok(
+            "uv",
+            format!("pinned in {}; it comes from the index when something is locked", kiln_plan::TOOLS_LOCK),
+        ),
         false => Row::not_checked("uv", "not pinned yet: kiln lock does it where it resolves"),
     }
 }
@@ -359,11 +404,19 @@ fn certificates(variables: &Variables) -> Row {
         let path = Path::new(value);
         let is_there = if *name == "SSL_CERT_FILE" { path.is_file() } else { path.is_dir() };
         if !is_there {
-            return Row::problem("certificates", format!("{name}={value} is not there"), "correct it or unset it");
+            return Row::problem(
+                "certificates",
+                format!("{name}={value} is not there"),
+                "correct it or unset it",
+            );
         }
         let count = fs::read_to_string(path).map_or(0, |text| text.matches("BEGIN CERTIFICATE").count());
         if *name == "SSL_CERT_FILE" && count == 0 {
-            return Row::problem("certificates", format!("{name}={value} holds no certificate"), "name a file in PEM, or unset it");
+            return Row::problem(
+                "certificates",
+                format!("{name}={value} holds no certificate"),
+                "name a file in PEM, or unset it",
+            );
         }
         return Row::ok("certificates", format!("{name}={value}"));
     }

@@ -46,11 +46,8 @@ pub(crate) fn upstreams(
     artifacts: &[ArtifactName],
     printer: Printer,
 ) -> Result<(Vec<Value>, bool), Failure> {
-    let request = UpstreamLockRequest {
-        artifacts: artifacts.to_vec(),
-        upgrade: command.upgrade,
-        check: command.check,
-    };
+    let request =
+        UpstreamLockRequest { artifacts: artifacts.to_vec(), upgrade: command.upgrade, check: command.check };
     let locks = {
         let progress = Progress::new(printer);
         let events = progress.events();

@@ -46,7 +46,8 @@ pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Resu
 /// What is published: the folders that hold a record, or the description of an index.
 fn published(dist: &Path) -> Result<Vec<ArtifactName>, Failure> {
     let nothing = || {
-        Failure::input(format!("nothing is published in {}", dist.display())).hint("build it: kiln build --all")
+        Failure::input(format!("nothing is published in {}", dist.display()))
+            .hint("build it: kiln build --all")
     };
     let mut platforms = BTreeSet::new();
     let mut names = BTreeSet::new();
