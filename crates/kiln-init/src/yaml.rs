@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// How deep values are in each other.
 const DEEPEST: usize = 64;
 /// How many values a file has.
-const MOST_VALUES: usize = 200_000;
+const MOST_VALUES: usize = 20_000;
 
 /// A value. What an alias stands for is not looked up, so that no file is larger than it is.
 #[derive(Clone, Debug, PartialEq)]
