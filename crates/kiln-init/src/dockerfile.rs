@@ -1,14 +1,9 @@
 //! Dockerfiles: which images they start from, and what has to stand for these.
 
 use crate::artifact::{Artifact, Kind};
-use crate::folder::{Folder, name_of, parent};
+use crate::folder::{Folder, is_dockerfile, name_of, parent};
 use crate::handler::artifact_name;
-use crate::plan::Reading;
-
-/// Whether a file is one, by its name.
-pub(crate) fn is_dockerfile(name: &str) -> bool {
-    name == "Dockerfile" || name.starts_with("Dockerfile.") && !name.ends_with(".dockerignore")
-}
+use crate::reading::Reading;
 
 /// Reads the Dockerfiles that no other file of the project names.
 pub(crate) fn read(folder: &Folder, reading: &mut Reading) {

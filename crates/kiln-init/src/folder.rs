@@ -133,7 +133,12 @@ fn is_read(path: &str) -> bool {
         || (ending == "json" && name.contains("template"))
         || (ending == "txt" && name.contains("requirements"))
         || matches!(name, "Pipfile" | "Pipfile.lock" | ".python-version" | ".gitignore")
-        || crate::dockerfile::is_dockerfile(name)
+        || is_dockerfile(name)
+}
+
+/// Whether a file is a Dockerfile, by its name.
+pub(crate) fn is_dockerfile(name: &str) -> bool {
+    name == "Dockerfile" || name.starts_with("Dockerfile.") && !name.ends_with(".dockerignore")
 }
 
 fn is_made(name: &str) -> bool {

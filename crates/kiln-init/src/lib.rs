@@ -12,6 +12,7 @@ mod folder;
 mod handler;
 mod plain;
 mod plan;
+mod reading;
 mod render;
 mod sam;
 mod serverless;

@@ -4,7 +4,7 @@ use crate::artifact::{Artifact, Kind, Source, Told};
 use crate::dependencies::{has_project, project_name};
 use crate::folder::{Folder, name_of, upwards};
 use crate::handler::{artifact_name, handlers_of, import_root, is_of_tests, module_name};
-use crate::plan::Reading;
+use crate::reading::Reading;
 use std::collections::BTreeMap;
 
 /// Finds handlers in code, and takes those of one project together.

@@ -3,7 +3,7 @@
 use crate::artifact::{Artifact, Kind, Source, Told};
 use crate::folder::{Folder, name_of, parent, resolve};
 use crate::handler::artifact_name;
-use crate::plan::Reading;
+use crate::reading::Reading;
 use crate::yaml::Yaml;
 use kiln_record::Architecture;
 

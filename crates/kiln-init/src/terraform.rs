@@ -3,7 +3,7 @@
 use crate::artifact::{Artifact, Kind, Source, Told};
 use crate::folder::{Folder, parent, resolve};
 use crate::handler::artifact_name;
-use crate::plan::Reading;
+use crate::reading::Reading;
 use crate::sam::architecture;
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::{Block, Body};
