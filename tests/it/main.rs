@@ -41,6 +41,7 @@ mod imports;
 mod incidents;
 mod incremental;
 mod indexes;
+mod init;
 mod intrusions;
 mod invoke;
 mod killed;

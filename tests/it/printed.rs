@@ -66,7 +66,7 @@ fn help_of_every_command() {
     let help = shown("help", &kiln, &["--help"], &[]).ends_with(exit::SUCCESS).stdout;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != "help").collect();
     assert!(names.len() > 10 && names.contains(&"build"), "{names:?}");
     for name in names {
         shown(&format!("help-{name}"), &kiln, &[name, "--help"], &[]).ends_with(exit::SUCCESS);

@@ -9,7 +9,8 @@ use kiln_collect::{Denied, ReadyLayer, has_ended};
 use kiln_guest::{Bases, EngineSlot, GuestError};
 use kiln_image::ImageError;
 use kiln_invocation::{
-    Ending, Environment, Event, Events, InvocationError, Stage, blocking, lock, read_usable_workspace,
+    Ending, Environment, Event, Events, InvocationError, Stage, all_stated, blocking, lock,
+    read_usable_workspace,
 };
 use kiln_pack::PackError;
 use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Workspace};
@@ -105,6 +106,10 @@ pub async fn build(
     let of_shard = request.shard.map(|shard| shard.names(&workspace));
     let names = of_shard.as_deref().or(request.artifacts.as_deref());
     let chosen = choose(&workspace, names)?;
+    if request.artifacts.is_none() {
+        all_stated(&environment.root, &workspace)?;
+    }
+    let chosen = choose(&workspace, request.artifacts.as_deref())?;
     let bases = Bases::open(environment, events, Arc::clone(&engine), lock)?;
     let _stop = bases.run().stop_on_drop();
     settle_published(environment, &workspace)?;

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod earlier;
 pub(crate) mod signing;
+pub(crate) mod start;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use earlier::{Find, Rebuild, Restore};
@@ -11,6 +12,7 @@ use kiln_build::Shard;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use kiln_sbom::SpecVersion;
 use signing::{Log, Sign, SignedBy};
+use start::{Init, New, Util};
 use std::path::PathBuf;
 
 /// The version of this kiln, with the commit that it was built from where that is known (`build.rs`).
@@ -18,7 +20,7 @@ pub(crate) const VERSION: &str = env!("KILN_VERSION");
 
 /// Builds AWS Lambda zips, layers and container images that anyone can rebuild bit for bit, says what is inside, and tells what changed.
 #[derive(Debug, Parser)]
-#[command(name = "kiln", version = VERSION, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "kiln", version = VERSION, max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -90,6 +92,10 @@ pub(crate) enum Colour {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Makes a workspace of a project: finds what it states, and writes kiln.toml, manifests and bases
+    Init(Init),
+    /// Writes a new file of a workspace
+    New(New),
     /// Builds, verifies and publishes artifacts under dist/
     Build(Build),
     /// Pins what a build uses
@@ -132,6 +138,10 @@ pub(crate) enum Command {
     Report(Report),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
+    /// Says whether this machine has what kiln needs, and what to do where it has not
+    Doctor,
+    /// Completions for shells, and manual pages
+    Util(Util),
 }
 
 impl Command {
@@ -157,6 +167,10 @@ impl Command {
             Self::Approve(_) => ("approve", &[Human, Json]),
             Self::Gather(_) => ("gather", &[Human, Json]),
             Self::Sbom(_) => ("sbom", &[Human, Json]),
+            Self::Init(_) => ("init", &[Human, Json]),
+            Self::Doctor => ("doctor", &[Human, Json]),
+            Self::New(_) => ("new", &[Human]),
+            Self::Util(_) => ("util", &[Human]),
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Sign(_) => ("sign", &[Human, Json]),
             Self::Log(_) => ("log", &[Human, Json]),
@@ -210,8 +224,11 @@ pub(crate) enum ExportFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Push {
     /// The artifacts; each must be published under dist/
-    #[arg(required = true)]
+    #[arg(required_unless_present = "all")]
     pub(crate) artifacts: Vec<ArtifactName>,
+    /// Sends everything that is published under dist/
+    #[arg(long, conflicts_with = "artifacts")]
+    pub(crate) all: bool,
     /// Registry and path: an artifact goes to REGISTRY/PATH/ARTIFACT
     #[arg(long, value_name = "REGISTRY/PATH")]
     pub(crate) to: String,
@@ -273,8 +290,11 @@ pub(crate) struct Build {
 #[derive(Debug, Args)]
 pub(crate) struct Lock {
     /// Makes the locks of these artifacts, from what `requirements` in their manifests names
-    #[arg(required_unless_present_any = ["bases", "tools"])]
+    #[arg(required_unless_present_any = ["bases", "tools", "all"])]
     pub(crate) artifacts: Vec<ArtifactName>,
+    /// Pins every base that is not pinned, and makes the locks of all artifacts that have something to lock
+    #[arg(long, conflicts_with_all = ["artifacts", "bases", "tools", "check"])]
+    pub(crate) all: bool,
     /// Pins a base: its packages or its image digest; may be given more than once
     #[arg(long = "base", value_name = "NAME")]
     pub(crate) bases: Vec<BaseName>,
@@ -291,7 +311,7 @@ pub(crate) struct Lock {
     #[arg(long, requires = "tools", value_name = "uv==VERSION")]
     pub(crate) tool: Option<String>,
     /// Moves everything to the newest version that fits; without it, what is locked stays where it fits
-    #[arg(long, short = 'U', requires = "artifacts")]
+    #[arg(long, short = 'U', conflicts_with_all = ["bases", "tools"])]
     pub(crate) upgrade: bool,
     /// Moves this distribution only; may be given more than once
     #[arg(long, short = 'P', requires = "artifacts", value_name = "NAME", conflicts_with = "upgrade")]
@@ -303,8 +323,8 @@ pub(crate) struct Lock {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The artifact, which need not have been built; or a build in one of the forms of kiln show, of which no workspace is
-    /// needed
+    /// The artifact, which need not have been built; a build in one of the forms of kiln show; or the code of a finding or
+    /// an exit code. Neither of the last two needs a workspace
     pub(crate) artifact: String,
     /// A distribution, a path in the artifact, or a module [default: an overview of all distributions]
     pub(crate) subject: Option<String>,

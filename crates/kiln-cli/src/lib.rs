@@ -78,6 +78,10 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     // Some have a workspace of their own, or none.
     let call = command::earlier::Call { global, variables };
     match command {
+        Command::Init(command) => command::init::run(&call, command, printer),
+        Command::Doctor => command::doctor::run(&call, printer),
+        Command::New(command) => command::new::run(&settings()?, command, printer),
+        Command::Util(command) => command::util::run(command, printer),
         Command::Build(command) => command::build::run(&settings()?, command, printer),
         Command::Lock(command) => command::lock::run(&settings()?, command, printer),
         Command::Explain(command) => command::explain::run(&settings()?, command, printer),
@@ -108,6 +112,7 @@ fn needs(command: &Command) -> Needs {
         Command::Verify(verify) if verify.cross_check.is_some() => Needs::Servers,
         Command::Verify(verify) if verify.signed.is_asked() => Needs::Nothing,
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
+        Command::Explain(explain) if command::explain_code::of(&explain.artifact).is_some() => Needs::Nothing,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
         Command::Pins
@@ -116,11 +121,11 @@ fn needs(command: &Command) -> Needs {
         | Command::Approve(_)
         | Command::Gather(_)
         | Command::Sign(_)
-        | Command::Log(_) => Needs::Workspace,
-        Command::Audit(_)
-        | Command::Diff(_)
-        Command::Find(_)
+        | Command::Log(_)
+        | Command::New(_) => Needs::Workspace,
         | Command::History(_)
+        | Command::Init(_)
+        | Command::Util(_)
         | Command::Pull(_)
         | Command::Rebuild(_)
         | Command::Report(_)

@@ -4,9 +4,9 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    audit_document, build, cross_check, explain_build, explain_document, export, find, gather, history, lock,
-    lock_artifact, log, pins, pull, push, rebuild, restore, show, show_environment, sign, verify,
-    verify_release, verify_workspace,
+    audit_document, build, cross_check, doctor, explain_build, explain_code, explain_document, export, find,
+    gather, history, init, lock, lock_artifact, log, pins, pull, push, rebuild, restore, show,
+    show_environment, sign, verify, verify_release, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -67,10 +67,11 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 30] {
+fn printed() -> [Named; 33] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
+        json("output/init", "kiln init", of::<init::Document<'_>>()),
         json("output/build", "kiln build", of::<build::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
         json("output/pins", "kiln pins", of::<Vec<pins::Row<'_>>>()),
@@ -82,6 +83,8 @@ fn printed() -> [Named; 30] {
         ),
         json("output/explain-path", "kiln explain ARTIFACT PATH", of::<explain_document::Path<'_>>()),
         json("output/explain-build", "kiln explain of a build", of::<explain_build::Document<'_>>()),
+        json("output/doctor", "kiln doctor", of::<doctor::Document<'_>>()),
+        json("output/explain-code", "kiln explain CODE", of::<explain_code::Document>()),
         json("output/diff", "kiln diff", of::<Diff>()),
         json("output/diff-workspace", "kiln diff of workspaces", of::<WorkspaceDiff>()),
         json("output/find", "kiln find", of::<find::Document<'_>>()),

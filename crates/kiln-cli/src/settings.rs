@@ -30,6 +30,8 @@ pub(crate) enum Needs {
     Workspace,
     /// A workspace, and the indexes and mirrors that it names. A broken setting of these keeps nobody from reading the ledger.
     Servers,
+    /// The same where there is a workspace; else what the machine is configured for.
+    ServersIfAny,
 }
 
 /// What a command gets.
@@ -41,7 +43,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(global: &Global, variables: &Variables, needs: Needs) -> Result<Self, Failure> {
-        let fetches = needs == Needs::Servers;
+        let fetches = matches!(needs, Needs::Servers | Needs::ServersIfAny);
+        let anywhere = matches!(needs, Needs::Nothing | Needs::ServersIfAny);
         let root = workspace_root(global.workspace.as_deref(), needs)?;
         let home = variables.get(var::HOME).map(PathBuf::from);
         let source_date_epoch = match variables.get(var::SOURCE_DATE_EPOCH) {
@@ -80,7 +83,7 @@ impl Settings {
             state: root.join(".kiln"),
             store: match store(variables, home.as_deref()) {
                 // Whoever only reads uses no store, and needs no home for one.
-                Err(_) if needs == Needs::Nothing => root.join(".kiln/store"),
+                Err(_) if anywhere => root.join(".kiln/store"),
                 store => store?,
             },
             jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
@@ -126,11 +129,13 @@ fn workspace_root(given: Option<&Path>, needs: Needs) -> Result<PathBuf, Failure
             }
             Err(Failure::usage(format!("{} holds no {WORKSPACE_FILE}", folder.display())))
         }
-        None if needs == Needs::Nothing => Ok(find_workspace(&current).unwrap_or(current)),
+        None if matches!(needs, Needs::Nothing | Needs::ServersIfAny) => {
+            Ok(find_workspace(&current).unwrap_or(current))
+        }
         None => find_workspace(&current).ok_or_else(|| {
             Failure::usage(format!("there is no {WORKSPACE_FILE} in {} or above it", current.display()))
                 .hint("change to a workspace, or name one with --workspace FOLDER")
-                .hint(format!("a new workspace begins with a {WORKSPACE_FILE} that says: format = \"1\""))
+                .hint("kiln init makes one of a project")
         }),
     }
 }

@@ -198,7 +198,8 @@ impl Job<'_> {
     async fn build_once(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
         static BUILDS: AtomicU64 = AtomicU64::new(0);
         let engine = bases.engine().await?;
-        let name = &self.plan.manifest.name;
+        // References have no capitals.
+        let name = self.plan.manifest.name.as_str().to_ascii_lowercase().replace('_', "-");
         let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
         let number = BUILDS.fetch_add(1, Ordering::Relaxed);
         let tag = format!("localhost/kiln-build/{name}:{session}-{number}");

@@ -52,7 +52,8 @@ impl Loaded {
         if engine.info().await?.platform.architecture != plan.manifest.target.architecture {
             return Ok(None);
         }
-        let name = &plan.manifest.name;
+        // References have no capitals.
+        let name = plan.manifest.name.as_str().to_ascii_lowercase().replace('_', "-");
         // Another kiln may check an equal image at the same time: each takes only its own name away.
         let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
         let tag = format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);

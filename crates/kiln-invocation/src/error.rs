@@ -31,6 +31,18 @@ pub enum InvocationError {
         /// Its platforms.
         artifacts: Vec<ArtifactName>,
     },
+    /// All of a workspace was asked for, and there is nothing in it.
+    #[error("there is no artifact in {folder}: no file manifests/NAME.toml")]
+    NoArtifacts {
+        /// The workspace.
+        folder: String,
+    },
+    /// What reads like a manifest has a name that no manifest has.
+    #[error("{} reads like a manifest and is none: the names of manifests end in .toml", .files.join(", "))]
+    StrayManifests {
+        /// The files, relative to the workspace.
+        files: Vec<String>,
+    },
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]
     NoIndex,
@@ -115,10 +127,22 @@ impl RunError for InvocationError {
                     "kiln makes one for a runtime of Lambda, such as python3.12: kiln lock --base {name} --runtime RUNTIME"
                 ))
             }
-            Self::Unknown { known, .. } if !known.is_empty() => {
-                Advice::exit(exit::INPUT_INVALID).hint(format!("there are: {}", known.join(", ")))
+            Self::Unknown { known, name, .. } if !known.is_empty() => {
+                let advice = Advice::exit(exit::INPUT_INVALID);
+                let advice = match nearest(name, known) {
+                    Some(nearest) => advice.hint(format!("did you mean `{nearest}`?")),
+                    None => advice,
+                };
+                advice.hint(format!("there are: {}", known.join(", ")))
             }
+            Self::Unknown { kind: "artifact", name, .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint(format!("it would be stated in manifests/{name}.toml: kiln new artifact {name} writes that")),
             Self::Unknown { .. } | Self::Index { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::NoArtifacts { .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint("kiln init writes the manifests of a project that states its functions elsewhere")
+                .hint("kiln new artifact NAME writes one"),
+            Self::StrayManifests { .. } => Advice::exit(exit::INPUT_INVALID)
+                .hint("name it manifests/NAME.toml, or move it to another folder"),
             Self::SeveralPlatforms { .. } => Advice::exit(exit::INPUT_INVALID).hint("name one of them"),
             Self::NoIndex => Advice::exit(exit::FETCH_FAILED)
                 .hint("name one in kiln.toml: [python] index = \"https://…\"")
@@ -146,9 +170,25 @@ impl RunError for InvocationError {
     }
 }
 
+/// What a name was probably meant to be: the most similar one, if it is as similar as a slip of the finger makes it.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    const SIMILAR: f64 = 0.8;
+    let similar = |other: &str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
+    let best = known.iter().map(|other| (similar(other), other)).filter(|(score, _)| *score >= SIMILAR);
+    best.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, other)| other.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_told_from_another_name() {
+        let known = ["orders".to_owned(), "NotifyFunction".to_owned()];
+        assert_eq!(nearest("ordes", &known), Some("orders"));
+        assert_eq!(nearest("notifyfunction", &known), Some("NotifyFunction"));
+        assert_eq!(nearest("waf", &known), None);
+    }
 
     #[test]
     fn each_says_its_exit_code_and_what_to_do() {
@@ -168,6 +208,8 @@ mod tests {
                 exit::INPUT_INVALID,
                 1,
             ),
+            (InvocationError::NoArtifacts { folder: "x".to_owned() }, exit::INPUT_INVALID, 2),
+            (InvocationError::StrayManifests { files: Vec::new() }, exit::INPUT_INVALID, 1),
             (InvocationError::NoIndex, exit::FETCH_FAILED, 2),
             (
                 InvocationError::Index { index: "x".to_owned(), reason: "x".to_owned() },

@@ -5,6 +5,7 @@ use fs_err as fs;
 use kiln_plan::{InvalidFiles, Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
 use kiln_record::ArtifactName;
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The file that marks the root of a workspace.
@@ -82,6 +83,58 @@ pub fn artifacts_of(workspace: &Workspace, names: &[ArtifactName]) -> Vec<Artifa
         None => vec![name.clone()],
     };
     names.iter().flat_map(one).collect()
+}
+
+/// How much of a file is read to see whether it reads like a manifest.
+const HEAD: u64 = 16 << 10;
+
+/// Holds that all that is stated in a workspace is what its manifests state: that there is one, and that none has a name by which
+/// it would be passed over.
+///
+/// # Errors
+/// [`InvocationError::NoArtifacts`] and [`InvocationError::StrayManifests`].
+pub fn all_stated(root: &Path, workspace: &Workspace) -> Result<(), InvocationError> {
+    let files = stray_manifests(root)?;
+    if !files.is_empty() {
+        return Err(InvocationError::StrayManifests { files });
+    }
+    if workspace.manifests.is_empty() && workspace.broken.is_empty() && workspace.platform_sets.is_empty() {
+        return Err(InvocationError::NoArtifacts { folder: root.display().to_string() });
+    }
+    Ok(())
+}
+
+/// Files right in `manifests/` that begin like a manifest under another name, but for copies of one that editors keep.
+fn stray_manifests(root: &Path) -> Result<Vec<String>, InvocationError> {
+    let folder = root.join("manifests");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            names.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    let is_copy =
+        |name: &str| names.iter().any(|other| other.ends_with(".toml") && name.starts_with(other.as_str()));
+    let mut stray = Vec::new();
+    for name in
+        names.iter().filter(|name| !name.ends_with(".toml") && !name.starts_with('.') && !is_copy(name))
+    {
+        let mut head = Vec::new();
+        fs::File::open(folder.join(name))?.take(HEAD).read_to_end(&mut head)?;
+        let head = String::from_utf8_lossy(&head);
+        // Keys come before tables.
+        let keys = head.lines().map(str::trim).take_while(|line| !line.starts_with('['));
+        let is_kind =
+            |line: &str| line.strip_prefix("kind").is_some_and(|rest| rest.trim_start().starts_with('='));
+        if keys.into_iter().any(is_kind) {
+            stray.push(format!("manifests/{name}"));
+        }
+    }
+    Ok(stray)
 }
 
 /// What can be named where artifacts are asked for, sorted.

@@ -142,7 +142,8 @@ fn pushable(
     if to.contains('@') {
         return Err(refused(format!("it holds a digest or a login; {help}")));
     }
-    let parsed = format!("{to}/{artifact}").parse::<Reference>();
+    // Registries have no capitals.
+    let parsed = format!("{to}/{}", artifact.as_str().to_ascii_lowercase()).parse::<Reference>();
     let repository = parsed.map_err(|reason| refused(format!("{reason}; {help}")))?;
     let artifact = artifact.clone();
     let Some(index) = checked_index(ledger, dist, &artifact)? else {

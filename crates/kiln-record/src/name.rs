@@ -7,11 +7,16 @@ use std::str::FromStr;
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Artifact and base names become file names and image tags.
+    /// The names of bases become file names and image tags.
     #[error(
         "`{0}` is not a valid name: use lower-case letters, digits, `.` and `-`, starting with a letter or digit, at most 64 characters"
     )]
     Invalid(String),
+    /// The name of an artifact becomes a file name.
+    #[error(
+        "`{0}` is not a valid name: use letters, digits, `.`, `_` and `-`, starting with a letter or digit, at most 64 characters"
+    )]
+    Artifact(String),
     /// Not a distribution name by the packaging specifications.
     #[error(
         "`{0}` is not a valid distribution name: letters, digits, `.`, `_` and `-`, starting and ending with a letter or digit"
@@ -68,9 +73,10 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of an artifact: the stem of its manifest's file name.
+    /// The name of an artifact: the stem of its manifest's file name. Functions are called in capitals and with underscores where
+    /// they come from, and keep that.
     ArtifactName,
-    file_name
+    artifact_name
 );
 name!(
     /// The name of a base: the stem of its definition's file name.
@@ -90,6 +96,14 @@ fn file_name(text: &str) -> Result<String, NameError> {
         && !text.ends_with('.')
         && !text.contains("..");
     if valid { Ok(text.to_owned()) } else { Err(NameError::Invalid(text.to_owned())) }
+}
+
+fn artifact_name(text: &str) -> Result<String, NameError> {
+    let plain: String = text.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
+    match file_name(&plain) {
+        Ok(_) if !text.starts_with('_') => Ok(text.to_owned()),
+        _ => Err(NameError::Artifact(text.to_owned())),
+    }
 }
 
 fn distribution(text: &str) -> Result<String, NameError> {
@@ -128,8 +142,13 @@ mod tests {
     #[test]
     fn artifact_names_are_file_names() {
         assert!("waf-log-parser".parse::<ArtifactName>().is_ok());
-        for bad in ["", "Upper", "../x", ".hidden", "a/b", "a..b", "-a"] {
+        for good in ["OrdersFunction", "orders_fn", "Orders_Fn-2", "a.b"] {
+            assert_eq!(good.parse::<ArtifactName>().unwrap().as_str(), good);
+            assert_eq!(good.parse::<BaseName>().is_ok(), good == "a.b", "{good}");
+        }
+        for bad in ["", "../x", ".hidden", "a/b", "a..b", "-a", "_a", "a.", "a b", "é", "a\n"] {
             assert!(bad.parse::<ArtifactName>().is_err(), "{bad}");
+            assert!(bad.parse::<BaseName>().is_err(), "{bad}");
         }
     }
 }

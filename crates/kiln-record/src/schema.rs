@@ -25,7 +25,7 @@ texts! {
     Architecture, "A processor architecture: `x86_64` (or `amd64`), `arm64` (or `aarch64`).",
         "^(x86_64|amd64|arm64|aarch64)$";
     ArtifactName, "The name of an artifact: the stem of its manifest's file name.",
-        r"^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*$";
+        r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$";
     BaseName, "The name of a base: the stem of its definition's file name.",
         r"^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*$";
     ComponentId, "What identifies a component within one artifact: its ecosystem, a slash, and its name.",

@@ -7,13 +7,13 @@ const PAGE: &str = include_str!("../../../docs/findings.md");
 
 /// What a rule looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// What it means where it holds, as text.
-    pub(crate) meaning: String,
+    pub meaning: String,
     /// What usually helps, as text.
-    pub(crate) way_out: String,
+    pub way_out: String,
     /// Its usual level.
-    pub(crate) level: Level,
+    pub level: Level,
 }
 
 /// Rules of comparisons and verifications, which are no findings.
@@ -57,8 +57,10 @@ const OTHERS: [(&str, Level, &str, &str); 7] = [
     ("verify-noted", Level::Note, "Something is as it should be, and worth knowing.", ""),
 ];
 
-/// The rule of a name. What has no page of its own says no more than its name.
-pub(crate) fn rule(name: &str) -> Rule {
+/// The rule of a name: the code of a finding, or what comparisons and verifications hold. What has no page of its own says no more
+/// than its name.
+#[must_use]
+pub fn rule(name: &str) -> Rule {
     if let Some((_, level, meaning, way_out)) = OTHERS.iter().find(|(known, ..)| *known == name) {
         return Rule { meaning: (*meaning).to_owned(), way_out: (*way_out).to_owned(), level: *level };
     }
@@ -68,6 +70,12 @@ pub(crate) fn rule(name: &str) -> Rule {
     let mut cells = row.unwrap_or_default().split(" | ").skip(2).map(text_of);
     let mut next = || cells.next().filter(|cell| !cell.is_empty());
     Rule { meaning: next().unwrap_or_else(|| name.to_owned()), way_out: next().unwrap_or_default(), level }
+}
+
+/// Whether there is a rule of this name.
+#[must_use]
+pub fn is_rule(name: &str) -> bool {
+    name.parse::<Code>().is_ok() || OTHERS.iter().any(|(known, ..)| *known == name)
 }
 
 /// A cell of a table in Markdown without its links, which lead nowhere from elsewhere.

@@ -47,6 +47,8 @@ pub(crate) const LISTED: [(&str, Part); 18] = [
     ("crates/kiln-rebuild/", Part::Neither),
     // Locks are inputs.
     ("crates/kiln-lock/", Part::Neither),
+    // What it writes is read like anything that a person writes.
+    ("crates/kiln-init/", Part::Neither),
 ];
 
 /// What a file decides, by its path in the repository.

@@ -18,6 +18,9 @@ use kiln_report::{Align, Judgement, Markdown, Remark};
 const SHOWN: usize = 8;
 
 pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {
+    if let (Some(code), None) = (super::explain_code::of(&command.artifact), &command.subject) {
+        return super::explain_code::run(&code, settings.format, printer);
+    }
     if explain_build::is_operand(&command.artifact) {
         return explain_build::run(settings, command, printer);
     }

@@ -7,7 +7,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_lock::{BaseMove, LockReport, WantedBase, lock_base};
+use kiln_lock::{BaseMove, LockReport, WantedBase, lock_base, lockable_artifacts, unpinned_bases};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
 
@@ -22,7 +22,9 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         .runtime
         .as_ref()
         .map(|runtime| WantedBase { runtime: runtime.clone(), platforms: command.platforms.clone() });
-    for base in &command.bases {
+    let root = &settings.environment.root;
+    let bases = if command.all { unpinned_bases(root)? } else { command.bases.clone() };
+    for base in &bases {
         let report = {
             let wanted = wanted.clone();
             let progress = Progress::new(printer);
@@ -40,10 +42,14 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         documents.push(super::json(&BaseDocument::new(&report))?);
     }
     let mut code = exit::SUCCESS;
-    if !command.artifacts.is_empty() {
-        let (upstreams, moved) = lock_artifact::upstreams(settings, command, printer)?;
+    let artifacts = if command.all { lockable_artifacts(root)? } else { command.artifacts.clone() };
+    if command.all && bases.is_empty() && artifacts.is_empty() {
+        printer.talk("every base is pinned, and no artifact has requirements or sources that kiln locks");
+    }
+    if !artifacts.is_empty() {
+        let (upstreams, moved) = lock_artifact::upstreams(settings, command, &artifacts, printer)?;
         documents.extend(upstreams);
-        let (more, differs) = lock_artifact::artifacts(settings, command, printer)?;
+        let (more, differs) = lock_artifact::artifacts(settings, command, &artifacts, printer)?;
         documents.extend(more);
         if command.check && (differs || moved) {
             code = exit::NOT_REPRODUCIBLE;

@@ -10,6 +10,7 @@ use kiln_lock::{
     ArtifactLock, ArtifactLockRequest, ToolReport, UpstreamLock, UpstreamLockRequest, lock_artifacts,
     lock_tools, lock_upstreams,
 };
+use kiln_record::ArtifactName;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -42,13 +43,11 @@ pub(crate) fn tools(settings: &Settings, wanted: Option<String>, printer: Printe
 pub(crate) fn upstreams(
     settings: &Settings,
     command: &Lock,
+    artifacts: &[ArtifactName],
     printer: Printer,
 ) -> Result<(Vec<Value>, bool), Failure> {
-    let request = UpstreamLockRequest {
-        artifacts: command.artifacts.clone(),
-        upgrade: command.upgrade,
-        check: command.check,
-    };
+    let request =
+        UpstreamLockRequest { artifacts: artifacts.to_vec(), upgrade: command.upgrade, check: command.check };
     let locks = {
         let progress = Progress::new(printer);
         let events = progress.events();
@@ -90,10 +89,11 @@ fn print_upstream(lock: &UpstreamLock, printer: Printer) {
 pub(crate) fn artifacts(
     settings: &Settings,
     command: &Lock,
+    artifacts: &[ArtifactName],
     printer: Printer,
 ) -> Result<(Vec<Value>, bool), Failure> {
     let request = ArtifactLockRequest {
-        artifacts: command.artifacts.clone(),
+        artifacts: artifacts.to_vec(),
         upgrade: command.upgrade,
         upgrade_packages: command.upgrade_package.clone(),
         check: command.check,

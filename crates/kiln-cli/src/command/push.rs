@@ -6,10 +6,13 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
+use fs_err as fs;
 use kiln_audit::format_size;
 use kiln_publish::{PushRequest, Pushed, push, settle_for_reading};
-use kiln_record::{Exit, exit};
+use kiln_record::{ArtifactName, Exit, IndexRecord, exit};
 use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Result<Exit, Failure> {
     let mut environment = settings.environment.clone();
@@ -17,8 +20,9 @@ pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Resu
         environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
     }
     settle_for_reading(&environment)?;
+    let artifacts = if command.all { published(&environment.dist)? } else { command.artifacts.clone() };
     let request = PushRequest {
-        artifacts: command.artifacts.clone(),
+        artifacts,
         to: command.to.trim_end_matches('/').to_owned(),
         tag: command.tag.clone(),
         move_tag: command.move_tag,
@@ -37,6 +41,32 @@ pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Resu
         _ => pushed.iter().for_each(|one| print(one, printer)),
     }
     Ok(exit::SUCCESS)
+}
+
+/// What is published: the folders that hold a record, or the description of an index.
+fn published(dist: &Path) -> Result<Vec<ArtifactName>, Failure> {
+    let nothing = || {
+        Failure::input(format!("nothing is published in {}", dist.display()))
+            .hint("build it: kiln build --all")
+    };
+    let mut platforms = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dist).map_err(|_| nothing())?.flatten() {
+        let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<ArtifactName>().ok()) else {
+            continue;
+        };
+        if entry.path().join(IndexRecord::FILE).is_file() {
+            let text = fs::read(entry.path().join(IndexRecord::FILE));
+            let record = text.ok().and_then(|text| IndexRecord::from_json(&text).ok());
+            // Its platforms go with it.
+            platforms.extend(record.into_iter().flat_map(|record| record.platforms).map(|one| one.artifact));
+            names.insert(name);
+        } else if entry.path().join("record.json").is_file() {
+            names.insert(name);
+        }
+    }
+    names.retain(|name| !platforms.contains(name));
+    if names.is_empty() { Err(nothing()) } else { Ok(names.into_iter().collect()) }
 }
 
 fn print(pushed: &Pushed, printer: Printer) {

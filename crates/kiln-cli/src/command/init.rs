@@ -1,0 +1,177 @@
+//! `kiln init`: a project that kiln does not know yet becomes a workspace.
+
+use super::earlier::Call;
+use crate::args::Format;
+use crate::args::start::Init;
+use crate::failure::Failure;
+use crate::printer::{Printer, Style};
+use fs_err as fs;
+use kiln_init::{InitPlan, Options, PlannedFile, plan};
+use kiln_record::{Exit, exit};
+use kiln_store::write_atomically;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(call: &Call<'_>, command: &Init, printer: Printer) -> Result<Exit, Failure> {
+    let root = folder(call.global.workspace.as_deref())?;
+    let options =
+        Options { runtime: command.runtime.clone(), architecture: command.architecture.map(Into::into) };
+    let plan = plan(&root, &options).map_err(|error| Failure::input(error.to_string()))?;
+    if plan.found.is_empty() {
+        let mut failure = Failure::input(format!("nothing in {} states an artifact", root.display()))
+            .hint("a function is found in a template of SAM, a serverless.yml, Terraform's aws_lambda_function, a Dockerfile, or by its code: def handler(event, context)")
+            .hint("or write one manifest: kiln new artifact NAME");
+        for remark in &plan.remarks {
+            failure = failure.hint(remark.clone());
+        }
+        return Err(failure);
+    }
+    if !command.dry_run {
+        for file in &plan.files {
+            write(&root, file)?;
+        }
+    }
+    match call.global.format {
+        Format::Json => printer.data(&super::document(&Document::new(&plan, command.dry_run))?),
+        _ => print(&plan, command.dry_run, printer),
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// The folder that is to become a workspace; unlike for other commands it need not be one.
+pub(crate) fn folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the command line is where the current folder comes in")]
+    let current = std::env::current_dir()
+        .map_err(|error| Failure::usage(format!("the current folder cannot be read: {error}")))?;
+    let folder = given.map_or_else(|| current.clone(), |given| current.join(given));
+    fs::canonicalize(folder).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Writes one file. What is there is never replaced, be it made in this very moment.
+fn write(root: &Path, file: &PlannedFile) -> Result<(), Failure> {
+    let place = root.join(&file.path);
+    let broken = |error: std::io::Error| Failure::store(error.to_string());
+    if let Some(folder) = place.parent() {
+        fs::create_dir_all(folder).map_err(broken)?;
+    }
+    let mut content = Vec::new();
+    match file.appends {
+        true => content = fs::read(&place).map_err(broken)?,
+        false if place.symlink_metadata().is_ok() => {
+            return Err(Failure::store(format!("{} came into being, and was not replaced", place.display())));
+        }
+        false => {}
+    }
+    content.extend_from_slice(&file.content);
+    write_atomically(&place, &content).map_err(|error| Failure::store(error.to_string()))
+}
+
+fn print(plan: &InitPlan, dry_run: bool, printer: Printer) {
+    for found in &plan.found {
+        printer.data(&format!(
+            "{}  {}, {}\n",
+            printer.on_stdout(Style::Strong, found.artifact.as_str()),
+            found.kind,
+            found.stated_by
+        ));
+        for untold in &found.untold {
+            printer.data(&format!("  {} {untold}\n", printer.on_stdout(Style::Warn, "not told:")));
+        }
+    }
+    printer.data("\n");
+    for PlannedFile { path, appends, .. } in &plan.files {
+        let done = match (dry_run, appends) {
+            (false, false) => "written",
+            (false, true) => "lines added",
+            (true, false) => "would be written",
+            (true, true) => "lines would be added",
+        };
+        printer.data(&format!("{}: {done}\n", printer.on_stdout(Style::Good, path)));
+    }
+    for path in &plan.kept {
+        printer.data(&format!("{path}: there already, left as it is\n"));
+    }
+    for remark in &plan.remarks {
+        printer.problem(&format!("{}: {remark}", printer.on_stderr(Style::Warn, "warning")));
+    }
+    printer.talk(&next(plan, dry_run));
+}
+
+/// What to do after it.
+fn next(plan: &InitPlan, dry_run: bool) -> String {
+    if dry_run {
+        return "\nnothing was written; next: kiln init".to_owned();
+    }
+    let open: Vec<String> = plan
+        .found
+        .iter()
+        .filter(|found| !found.untold.is_empty())
+        .map(|found| format!("manifests/{}.toml", found.artifact))
+        .collect();
+    match open.as_slice() {
+        [] => "\nnext: kiln lock --all, then kiln build --all".to_owned(),
+        files => format!(
+            "\nnext: fill in the commented lines of {}; then kiln lock --all, and kiln build --all",
+            files.join(", ")
+        ),
+    }
+}
+
+/// What `kiln init` did. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
+    format: &'static str,
+    /// Whether nothing was written.
+    dry_run: bool,
+    artifacts: Vec<ArtifactRow<'a>>,
+    files: Vec<FileRow<'a>>,
+    /// Files that are there and were left as they are.
+    kept: &'a [String],
+    /// What was passed over, and why.
+    remarks: &'a [String],
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct ArtifactRow<'a> {
+    artifact: &'a str,
+    kind: &'a str,
+    stated_by: &'a str,
+    /// The keys that no file tells, each with the reason.
+    untold: &'a [String],
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct FileRow<'a> {
+    path: &'a str,
+    /// Whether lines are added to a file that is there.
+    appends: bool,
+}
+
+impl<'a> Document<'a> {
+    fn new(plan: &'a InitPlan, dry_run: bool) -> Self {
+        Self {
+            format: "1.0",
+            dry_run,
+            artifacts: plan
+                .found
+                .iter()
+                .map(|found| ArtifactRow {
+                    artifact: found.artifact.as_str(),
+                    kind: found.kind,
+                    stated_by: &found.stated_by,
+                    untold: &found.untold,
+                })
+                .collect(),
+            files: plan
+                .files
+                .iter()
+                .map(|file| FileRow { path: &file.path, appends: file.appends })
+                .collect(),
+            kept: &plan.kept,
+            remarks: &plan.remarks,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A manifest as text: what is told as keys, what is not as comments.
+
+use crate::artifact::{Artifact, Kind, Told};
+use kiln_plan::usual_base_name;
+use kiln_record::{Architecture, Runtime};
+use std::fmt::Write as _;
+
+/// A text as TOML writes it.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::String(text.chars().take(4000).collect()).to_string()
+}
+
+/// A path of the workspace, relative to `manifests/`.
+fn relative(path: &str) -> String {
+    match (path, path.strip_prefix("manifests/")) {
+        ("", _) => "..".to_owned(),
+        (_, Some(below)) => below.to_owned(),
+        (path, None) => format!("../{path}"),
+    }
+}
+
+fn list(values: &[String]) -> String {
+    values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")
+}
+
+/// A comment of one line, whatever is in the text.
+fn comment(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The base of a runtime that is told.
+pub(crate) fn base_of(artifact: &Artifact) -> Option<String> {
+    Some(usual_base_name(Runtime::named(artifact.runtime.value()?)?))
+}
+
+/// The text of an artifact's manifest. What no file tells is a commented line.
+#[must_use]
+pub fn manifest(artifact: &Artifact) -> String {
+    let mut text = format!("# {}.\nkind = \"{}\"\n", comment(&artifact.stated_by), artifact.kind.as_str());
+    let told = |key: &str, value: &Told<String>| match value {
+        Told::Is(value) => format!("{key} = {}\n", quoted(value)),
+        Told::Not { why, such_as } => format!("# {}:\n# {key} = {}\n", comment(why), quoted(such_as)),
+    };
+    if artifact.dockerfile.is_none() {
+        text += &match base_of(artifact) {
+            Some(base) => format!("base = {}\n", quoted(&base)),
+            None => "# the base of the runtime below:\n# base = \"python-3.13\"\n".to_owned(),
+        };
+        if artifact.kind.is_function() {
+            text += &told("handler", &artifact.handler);
+        }
+    }
+    if !artifact.layers.is_empty() {
+        let names: Vec<String> = artifact.layers.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "layers = [{}]", list(&names));
+    }
+    text += "\n[target]\n";
+    if matches!(artifact.kind, Kind::Zip | Kind::Layer) {
+        text += &told("runtime", &artifact.runtime);
+    }
+    let architecture = match artifact.architecture {
+        Architecture::Amd64 => "x86_64",
+        Architecture::Arm64 => "arm64",
+    };
+    let default = if artifact.architecture_is_stated { "" } else { "   # Lambda's default; or \"arm64\"" };
+    let _ = writeln!(text, "architecture = \"{architecture}\"{default}");
+    if let Some((file, context)) = &artifact.dockerfile {
+        let _ = write!(text, "\n[dockerfile]\npath = {}\n", quoted(&relative(file)));
+        if context != crate::folder::parent(file) {
+            let _ = writeln!(text, "context = {}", quoted(&relative(context)));
+        }
+        if !artifact.bases.is_empty() {
+            let pairs =
+                artifact.bases.iter().map(|(image, base)| format!("{} = {}", quoted(image), quoted(base)));
+            let _ = writeln!(text, "bases = {{ {} }}", pairs.collect::<Vec<_>>().join(", "));
+        }
+        text += "# There is no network in a build. Distributions come from a lock, as files of the context:\n# wheels = \"wheels\"\n";
+        return text;
+    }
+    source(&mut text, artifact);
+    if let Some(lock) = &artifact.lock {
+        let _ = write!(text, "\n[python]\nlock = {}\n", quoted(&relative(&lock.path)));
+        if let Some(requirements) = &lock.requirements {
+            let _ = writeln!(text, "requirements = {}", quoted(&relative(requirements)));
+        }
+        if let Some(project) = &lock.project {
+            let _ = writeln!(text, "project = {}", quoted(&relative(project)));
+        }
+    }
+    check(&mut text, artifact);
+    text
+}
+
+fn source(text: &mut String, artifact: &Artifact) {
+    match &artifact.source {
+        Told::Is(source) => {
+            let _ = write!(text, "\n[source]\npath = {}\n", quoted(&relative(&source.path)));
+            if !source.include.is_empty() {
+                let _ = writeln!(text, "include = [{}]", list(&source.include));
+            }
+            if !source.exclude.is_empty() {
+                let _ = writeln!(text, "exclude = [{}]", list(&source.exclude));
+            }
+        }
+        Told::Not { why, such_as } => {
+            let _ = write!(text, "\n# {}:\n# [source]\n# path = {}\n", comment(why), quoted(such_as));
+        }
+    }
+}
+
+fn check(text: &mut String, artifact: &Artifact) {
+    if !artifact.kind.is_function() {
+        return;
+    }
+    let timeout = artifact.timeout.filter(|seconds| (1..=900).contains(seconds));
+    let memory = artifact.memory.filter(|megabytes| (128..=10240).contains(megabytes));
+    if timeout.is_none() && memory.is_none() && artifact.env.is_empty() {
+        return;
+    }
+    *text += "\n[check]\n";
+    if let Some(seconds) = timeout {
+        let _ = writeln!(text, "timeout = \"{seconds} s\"");
+    }
+    if let Some(megabytes) = memory {
+        let _ = writeln!(text, "memory = \"{megabytes} MB\"");
+    }
+    let known: Vec<String> = artifact
+        .env
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{} = {}", quoted(name), quoted(value.as_ref()?))))
+        .collect();
+    let unknown: Vec<String> =
+        artifact.env.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| comment(name)).collect();
+    if !unknown.is_empty() {
+        let _ = writeln!(
+            text,
+            "# Made when it is deployed; the code may need a value in order to be imported: {}",
+            unknown.join(", ")
+        );
+    }
+    if !known.is_empty() {
+        let _ = writeln!(text, "env = {{ {} }}", known.join(", "));
+    } else if !unknown.is_empty() {
+        let _ = writeln!(text, "# env = {{ {} = \"…\" }}", quoted(&unknown[0]));
+    }
+}

@@ -1,0 +1,360 @@
+//! `kiln init`: three ordinary projects, each from its files to a verified archive in three commands.
+
+use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, poetry_lock, repository, wheel};
+use fs_err as fs;
+use kiln_record::exit;
+use serde_json::{Value, json};
+
+/// A project: a folder without any file of kiln's.
+fn project(files: &[(&str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::bare();
+    fs::remove_file(sandbox.path("kiln.toml")).unwrap();
+    for (path, text) in files {
+        sandbox.write(path, text);
+    }
+    sandbox
+}
+
+fn text(sandbox: &Sandbox, path: &str) -> String {
+    String::from_utf8(sandbox.read(path)).unwrap()
+}
+
+/// The three commands. Each artifact must be published and verified; gives what the first printed.
+fn three_commands(sandbox: &Sandbox, index: Option<&LocalIndex>, artifacts: &[&str]) -> Outcome {
+    let mut kiln = sandbox.kiln();
+    if let Some(index) = index {
+        kiln = kiln.with_variable("UV_DEFAULT_INDEX", &index.url());
+    }
+    let first =
+        kiln.run(["init"]).ends_with(exit::SUCCESS).says(&["next: kiln lock --all, then kiln build --all"]);
+    kiln.run(["lock", "--all"]).ends_with(exit::SUCCESS).prints(&["images/python-3.13.lock: written"]);
+    kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).published_only(artifacts);
+    for artifact in artifacts {
+        let record: Value =
+            serde_json::from_slice(&sandbox.read(&format!("dist/{artifact}/record.json"))).unwrap();
+        let checks = record["checks"].as_array().unwrap();
+        let imported = |check: &Value| {
+            ["import", "import-own"].iter().any(|name| check["name"] == *name)
+                && check["outcome"]["state"] == "ran"
+        };
+        assert!(checks.iter().any(imported), "{artifact} is verified: {checks:?}");
+    }
+    // What is there is left alone, and nothing of it is to be locked again.
+    let again = kiln.run(["init"]).ends_with(exit::SUCCESS);
+    again.prints(&["kiln.toml: there already, left as it is"]).does_not_say(": written");
+    kiln.run(["lock", "--all"]).ends_with(exit::SUCCESS);
+    let again = kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS);
+    // Where the workspace itself is the source, the first build adds dist/ to what the record says was left out.
+    if artifacts != ["forecast"] {
+        again.published_only(&[]);
+    }
+    first
+}
+
+const TEMPLATE: &str = "AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    Runtime: python3.13
+    Timeout: 12
+    MemorySize: 256
+    Environment:
+      Variables:
+        TABLE: !Ref Table
+        LEVEL: info
+Resources:
+  Orders_Fn:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src/orders/
+      Handler: app.lambda_handler
+      Policies: !If [Prod, a, !Sub 'b${AWS::Region}']
+      Layers: [!Ref SharedLayer]
+  NotifyFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src/notify
+      Handler: app.handler
+      Role: !GetAtt Role.Arn
+  SharedLayer:
+    Type: AWS::Serverless::LayerVersion
+    Properties:
+      ContentUri: layers/shared
+      CompatibleRuntimes: [python3.13]
+  Table: {Type: AWS::DynamoDB::Table}
+Outputs:
+  Arn: {Value: !GetAtt NotifyFunction.Arn}
+";
+
+#[test]
+fn a_sam_project_in_three_commands() {
+    let sandbox = project(&[
+        ("template.yaml", TEMPLATE),
+        (
+            "src/orders/app.py",
+            "import idna\nimport shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n",
+        ),
+        ("src/orders/requirements.txt", "idna>=3\n"),
+        (
+            "src/notify/app.py",
+            "import os\n\nLEVEL = os.environ[\"LEVEL\"]\n\ndef handler(event, context):\n    return LEVEL\n",
+        ),
+        ("src/notify/tests/test_app.py", "import pytest\n"),
+        ("layers/shared/python/shared.py", "NAME = \"shared\"\n"),
+        (".gitignore", ".venv"),
+    ]);
+    three_commands(&sandbox, None, &["NotifyFunction", "Orders_Fn", "SharedLayer"]);
+    let manifest = text(&sandbox, "manifests/Orders_Fn.toml");
+    assert!(
+        manifest.contains("layers = [\"SharedLayer\"]") && manifest.contains("timeout = \"12 s\""),
+        "{manifest}"
+    );
+    assert!(manifest.contains("TABLE") && manifest.contains("env = { \"LEVEL\" = \"info\" }"), "{manifest}");
+    assert_eq!(
+        text(&sandbox, ".gitignore"),
+        ".venv\n# kiln: what it builds, and its history on this machine\n/.kiln/\n/dist/\n"
+    );
+}
+
+fn module(name: &str) -> WheelFile {
+    wheel(name, "1.0", "py3-none-any", &[], &[(&format!("{name}.py"), b"VALUE = 1\n")])
+}
+
+#[test]
+fn a_poetry_monorepo_in_three_commands() {
+    let pad = module("pad");
+    let index = LocalIndex::serve(std::slice::from_ref(&pad));
+    let ingest = "[tool.poetry]\nname = \"ingest\"\nversion = \"1\"\ndescription = \"\"\nauthors = []\n\n[tool.poetry.dependencies]\npython = \"~3.13\"\npad = \"^1\"\nacme-shared = {path = \"../../libs/shared\", develop = true}\n";
+    let shared = "[build-system]\nrequires = [\"poetry-core\"]\nbuild-backend = \"poetry.core.masonry.api\"\n\n[tool.poetry]\nname = \"acme-shared\"\nversion = \"2.1\"\ndescription = \"\"\nauthors = []\npackages = [{include = \"acme_shared\"}]\n\n[tool.poetry.dependencies]\npython = \"~3.13\"\n";
+    let directory = "[[package]]\nname = \"acme-shared\"\nversion = \"2.1\"\ndescription = \"\"\noptional = false\npython-versions = \"~3.13\"\ngroups = [\"main\"]\nfiles = []\ndevelop = true\n\n[package.source]\ntype = \"directory\"\nurl = \"../../libs/shared\"\n\n";
+    let lock = format!("{directory}{}", poetry_lock(ingest, &[(&pad, "groups = [\"main\"]\n")]));
+    let sandbox = project(&[
+        ("services/ingest/pyproject.toml", ingest),
+        ("services/ingest/poetry.lock", &lock),
+        ("services/ingest/src/ingest/__init__.py", ""),
+        (
+            "services/ingest/src/ingest/main.py",
+            "import acme_shared, pad\n\ndef handler(event, context):\n    return pad.VALUE\n",
+        ),
+        ("services/ingest/tests/test_main.py", "def handler(event, context): ...\n"),
+        ("libs/shared/pyproject.toml", shared),
+        ("libs/shared/acme_shared/__init__.py", "NAME = 1\n"),
+    ]);
+    three_commands(&sandbox, Some(&index), &["ingest"]);
+    let manifest = text(&sandbox, "manifests/ingest.toml");
+    for line in [
+        "handler = \"ingest.main.handler\"",
+        "path = \"../services/ingest/src\"",
+        "lock = \"../services/ingest/poetry.lock\"",
+    ] {
+        assert!(manifest.contains(line), "{line}: {manifest}");
+    }
+}
+
+#[test]
+fn a_uv_project_in_three_commands() {
+    let mangum = wheel("mangum", "1.0", "py3-none-any", &[], &[("mangum.py", b"class Mangum:\n    def __init__(self, app): self.app = app\n    def __call__(self, event, context): return 1\n")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&mangum));
+    let hash = mangum.digest().hex();
+    let lock = format!(
+        "version = 1\nrequires-python = \">=3.13\"\n\n[[package]]\nname = \"forecast\"\nversion = \"0.1.0\"\nsource = {{ virtual = \".\" }}\ndependencies = [{{ name = \"mangum\" }}]\n\n[package.metadata]\nrequires-dist = [{{ name = \"mangum\", specifier = \">=1\" }}]\n\n[[package]]\nname = \"mangum\"\nversion = \"1.0\"\nsource = {{ registry = \"{}\" }}\nwheels = [{{ url = \"{}\", hash = \"sha256:{hash}\" }}]\n",
+        index.url(),
+        index.file_url(&mangum)
+    );
+    let sandbox = project(&[
+        (
+            "pyproject.toml",
+            "[project]\nname = \"forecast\"\nversion = \"0.1.0\"\nrequires-python = \">=3.13\"\ndependencies = [\"mangum>=1\"]\n",
+        ),
+        ("uv.lock", &lock),
+        (".python-version", "3.13\n"),
+        ("main.py", "from mangum import Mangum\n\nfrom api import app\n\nhandler = Mangum(app)\n"),
+        ("api/__init__.py", "app = 1\n"),
+        ("tests/test_main.py", "import pytest\n"),
+        ("README.md", "# forecast\n"),
+    ]);
+    three_commands(&sandbox, Some(&index), &["forecast"]);
+    let manifest = text(&sandbox, "manifests/forecast.toml");
+    assert!(manifest.contains("include = [\"api/**\", \"main.py\"]"), "{manifest}");
+}
+
+/// What is planned for some files, without an engine, a network or a change.
+fn planned(files: &[(&str, &str)], arguments: &[&str]) -> Value {
+    let sandbox = project(files);
+    let words = ["init", "--dry-run", "--format", "json"].iter().chain(arguments);
+    let plan = sandbox.kiln().run(words).ends_with(exit::SUCCESS).json();
+    assert!(!sandbox.path("kiln.toml").exists() && !sandbox.path("manifests").exists(), "nothing is written");
+    plan
+}
+
+#[test]
+fn terraform_and_serverless_are_read_and_nothing_is_guessed() {
+    let terraform = r#"data "archive_file" "orders" {
+  type = "zip"
+  source_dir = "${path.module}/../src/orders"
+  output_path = "${path.module}/orders.zip"
+}
+resource "aws_lambda_function" "orders_fn" {
+  filename = data.archive_file.orders.output_path
+  handler = "app.handler"
+  runtime = "python3.12"
+  architectures = ["arm64"]
+  environment { variables = { TABLE = aws_dynamodb_table.t.name, LEVEL = "info" } }
+}
+resource "aws_lambda_function" "elsewhere" {
+  s3_bucket = "b"
+  handler = var.handler
+  runtime = "python3.12"
+}
+resource "aws_lambda_function" "web" {
+  runtime = "nodejs20.x"
+}
+"#;
+    let plan = planned(
+        &[("infra/main.tf", terraform), ("src/orders/app.py", "def handler(event, context): ...\n")],
+        &[],
+    );
+    let names: Vec<&Value> =
+        plan["artifacts"].as_array().unwrap().iter().map(|one| &one["artifact"]).collect();
+    assert_eq!(names, ["elsewhere", "orders_fn"]);
+    assert_eq!(plan["artifacts"][1]["untold"], json!([]));
+    assert_eq!(plan["artifacts"][0]["untold"].as_array().unwrap().len(), 2, "{plan}");
+    assert!(plan["remarks"].to_string().contains("`nodejs20.x` is no Python"), "{plan}");
+    assert!(plan["files"].to_string().contains("images/python-3.12.toml"), "{plan}");
+
+    let serverless = "service: s\nprovider:\n  name: aws\n  runtime: python3.13\nfunctions:\n  hello:\n    handler: src/hello.handler\n    environment:\n      A: ${env:A}\n  other:\n    handler: ${self:custom.h}\n";
+    let plan = planned(
+        &[("serverless.yml", serverless), ("src/hello.py", "def handler(event, context): ...\n")],
+        &[],
+    );
+    assert_eq!(plan["artifacts"][0]["untold"], json!([]));
+    assert_eq!(plan["artifacts"][1]["untold"].as_array().unwrap().len(), 1, "{plan}");
+
+    // Which Python, nothing tells; an option does.
+    let plain = [("fn/app.py", "def handler(event, context): ...\n")];
+    let plan = planned(&plain, &[]);
+    assert!(plan["artifacts"][0]["untold"].to_string().contains("runtime: no file tells it"), "{plan}");
+    let plan = planned(&plain, &["--runtime", "python3.13"]);
+    assert_eq!(
+        (&plan["artifacts"][0]["artifact"], &plan["artifacts"][0]["untold"]),
+        (&json!("fn"), &json!([]))
+    );
+}
+
+#[test]
+fn what_states_nothing_is_an_error_and_an_empty_workspace_is_no_green_build() {
+    let sandbox = project(&[("notes.txt", "x\n"), ("template.yaml", "Resources: [\n")]);
+    sandbox
+        .kiln()
+        .run(["init"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["states an artifact", "template.yaml"]);
+    assert!(!sandbox.path("kiln.toml").exists());
+
+    sandbox.write("kiln.toml", "format = \"1\"\n");
+    for command in [["build", "--all"], ["lock", "--all"]] {
+        let outcome = sandbox.kiln().run(command).ends_with(exit::INPUT_INVALID);
+        outcome.says(&["there is no artifact in", "kiln init", "kiln new artifact NAME"]);
+    }
+    let new = ["new", "artifact", "Orders_Fn", "--runtime", "python3.13", "--handler", "app.handler"];
+    sandbox.kiln().run(new).ends_with(exit::SUCCESS).prints(&["manifests/Orders_Fn.toml: written"]);
+    sandbox.kiln().run(new).ends_with(exit::INPUT_INVALID).says(&["is there already"]);
+    assert!(text(&sandbox, "manifests/Orders_Fn.toml").contains("# [source]\n# path = \"../src\""));
+    let stray = sandbox.path("manifests/Orders_Fn.tml");
+    fs::rename(sandbox.path("manifests/Orders_Fn.toml"), stray).unwrap();
+    sandbox
+        .kiln()
+        .run(["build", "--all"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["manifests/Orders_Fn.tml reads like a manifest and is none"]);
+    let push = ["push", "--all", "--to", "registry.example.org/team"];
+    sandbox
+        .kiln()
+        .run(push)
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["nothing is published", "kiln build --all"]);
+}
+
+/// The commands of the page's blocks for a shell.
+fn documented() -> Vec<Vec<String>> {
+    let page = fs::read_to_string(repository().join("docs/start.md")).unwrap();
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let words = |line: &str| {
+        let quoted = line.split('"').enumerate().flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        });
+        quoted.skip(1).collect()
+    };
+    blocks.flat_map(str::lines).map(words).collect()
+}
+
+#[test]
+fn the_page_for_the_first_day_holds() {
+    let template = "Resources:\n  HelloFunction:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: python3.13\n      CodeUri: src/hello\n      Handler: app.handler\n";
+    let code = "def handler(event, context):\n    return 1\n";
+    let sandbox = project(&[("template.yaml", template), ("src/hello/app.py", code)]);
+    let commands = documented();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for command in commands {
+        sandbox.kiln().run(&command).ends_with(exit::SUCCESS);
+    }
+}
+
+#[test]
+fn a_doctor_without_workspace_and_engine_says_what_it_did_not_check() {
+    let sandbox = project(&[]);
+    let rows = |outcome: &Value, state: &str| -> Vec<String> {
+        let rows = outcome["rows"].as_array().unwrap().iter().filter(|row| row["state"] == state);
+        rows.map(|row| row["subject"].as_str().unwrap().to_owned()).collect()
+    };
+    let sick = sandbox
+        .kiln()
+        .with_variable("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .with_variable("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .with_network_only_at("http://127.0.0.1:9")
+        .run(["doctor", "--format", "json"])
+        .ends_with(exit::ENGINE_UNAVAILABLE)
+        .json();
+    let problems = rows(&sick, "problem");
+    assert!(
+        ["engine", "index", "mirror", "certificates"].iter().all(|one| problems.contains(&(*one).to_owned())),
+        "{sick}"
+    );
+    let not_checked = rows(&sick, "not-checked");
+    assert!(["workspace", "builder"].iter().all(|one| not_checked.contains(&(*one).to_owned())), "{sick}");
+    for row in sick["rows"].as_array().unwrap() {
+        assert_eq!(row["state"] == "problem", row["remedy"].is_string(), "{row}");
+    }
+    let well = sandbox.kiln().run(["doctor", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert!(rows(&well, "ok").contains(&"engine".to_owned()) && rows(&well, "problem").is_empty(), "{well}");
+}
+
+#[test]
+fn codes_are_explained_and_shells_are_helped_without_a_workspace() {
+    let sandbox = project(&[]);
+    sandbox.kiln().run(["explain", "smoke-failed"]).ends_with(exit::SUCCESS).prints(&[
+        "usually deny",
+        "did not handle",
+        "→",
+    ]);
+    sandbox
+        .kiln()
+        .run(["explain", "12"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["DIFFERENCE_DENIED", "--fail-on"]);
+    sandbox.kiln().run(["help", "lock"]).ends_with(exit::SUCCESS).prints(&["--upgrade-package"]);
+    for shell in ["bash", "zsh", "fish"] {
+        sandbox
+            .kiln()
+            .run(["util", "completions", shell])
+            .ends_with(exit::SUCCESS)
+            .prints(&["doctor", "fail-on"]);
+    }
+    sandbox.kiln().run(["util", "man", "man1"]).ends_with(exit::SUCCESS).prints(&["pages written"]);
+    assert!(text(&sandbox, "man1/kiln-build.1").contains(".TH kiln-build 1"));
+    assert!(
+        text(&sandbox, "man1/kiln.1").contains("reproduc")
+            || text(&sandbox, "man1/kiln.1").contains("bit for bit")
+    );
+}
