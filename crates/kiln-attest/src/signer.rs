@@ -101,6 +101,7 @@ impl PrivateKey {
 type Outside = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, String>>;
 
 /// What signs.
+#[expect(clippy::large_enum_variant, reason = "a run makes one")]
 pub enum Signer {
     /// A key that is at hand.
     Key(PrivateKey),

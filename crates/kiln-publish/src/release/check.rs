@@ -187,8 +187,11 @@ fn files(
         wrong.truncate(SHOWN);
         wrong.push(format!("and {more} more"));
     }
-    let mut aspect =
-        Aspect::of("files", wrong, || format!("{} files, each as it was signed", expected.len()));
+    let present = expected.keys().filter(|name| found.contains_key(**name)).count();
+    let mut aspect = Aspect::of("files", wrong, || format!("{present} files, each as it was signed"));
+    if part.is_some() && !found.contains_key("SHA256SUMS") {
+        aspect.lines.push("not here: SHA256SUMS, which no registry has".to_owned());
+    }
     if !beside.is_empty() {
         aspect.lines.push(format!("not part of the release: {}", beside.join(", ")));
     }
