@@ -330,7 +330,7 @@ mod tests {
             (json!({"id": "a b"}).to_string(), "no id of an advisory"),
             (json!({"id": "A", "affected": 1}).to_string(), "invalid type"),
             ("[".repeat(100_000), "invalid type"),
-            ("{\"id\":\"A\",\"x\":".to_owned() + &"[".repeat(100_000), "recursion limit"),
+            ("{\"id\":\"A\",\"x\":".to_owned() + &"[".repeat(100_000), "EOF while parsing"),
         ] {
             let error = read_advisory(document.as_bytes()).unwrap_err();
             assert!(error.contains(reason) && error.len() < 400, "{error}");
