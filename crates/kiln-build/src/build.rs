@@ -103,13 +103,12 @@ pub async fn build(
     // The lock comes first: what another kiln is still pinning must not be read half-way.
     let lock = lock(environment, events).await?;
     let workspace = Arc::new(read_usable_workspace(&environment.root)?);
-    let of_shard = request.shard.map(|shard| shard.names(&workspace));
-    let names = of_shard.as_deref().or(request.artifacts.as_deref());
-    let chosen = choose(&workspace, names)?;
     if request.artifacts.is_none() {
         all_stated(&environment.root, &workspace)?;
     }
-    let chosen = choose(&workspace, request.artifacts.as_deref())?;
+    let of_shard = request.shard.map(|shard| shard.names(&workspace));
+    let names = of_shard.as_deref().or(request.artifacts.as_deref());
+    let chosen = choose(&workspace, names)?;
     let bases = Bases::open(environment, events, Arc::clone(&engine), lock)?;
     let _stop = bases.run().stop_on_drop();
     settle_published(environment, &workspace)?;

@@ -123,6 +123,10 @@ fn needs(command: &Command) -> Needs {
         | Command::Sign(_)
         | Command::Log(_)
         | Command::New(_) => Needs::Workspace,
+        Command::Audit(_)
+        | Command::Diff(_)
+        | Command::Doctor
+        | Command::Find(_)
         | Command::History(_)
         | Command::Init(_)
         | Command::Util(_)
