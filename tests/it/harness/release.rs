@@ -220,6 +220,7 @@ impl Release {
             tools: BTreeMap::new(),
             outputs: vec![Output {
                 file_name: format!("{}.zip", self.name),
+                sha512: None,
                 media_type: "application/zip".to_owned(),
                 size: archive.len() as u64,
                 digest,
