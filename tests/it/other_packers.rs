@@ -81,7 +81,8 @@ fn tools() -> PathBuf {
 #[track_caller]
 fn ran(at: &Path, program: &Path, arguments: &[&str]) -> String {
     let mut path = vec![program.parent().unwrap().to_owned()];
-    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let given = std::env::vars_os().find(|(name, _)| name == "PATH").unwrap().1;
+    path.extend(std::env::split_paths(&given));
     let output = Command::new(program)
         .args(arguments)
         .current_dir(at)

@@ -44,13 +44,15 @@ fn both_kinds_of_keys_sign_and_verify() {
         let (signer, key) = (signer(private), public(key));
         assert_eq!(*signer.public(), key);
         let line = Envelope::sign(IN_TOTO_PAYLOAD, b"{}", &signer).unwrap().to_line();
-        let verified =
-            Envelope::from_json(line.as_bytes()).unwrap().verify(IN_TOTO_PAYLOAD, &[key.clone()]).unwrap();
+        let verified = Envelope::from_json(line.as_bytes())
+            .unwrap()
+            .verify(IN_TOTO_PAYLOAD, std::slice::from_ref(&key))
+            .unwrap();
         assert_eq!((verified.payload.as_slice(), verified.keys.first()), (b"{}".as_slice(), Some(&key.id())));
         // The same signature of another type, and of other bytes.
         for (from, to) in [("in-toto", "in-tota"), ("e30=", "e31=")] {
             if let Ok(envelope) = Envelope::from_json(line.replace(from, to).as_bytes()) {
-                envelope.verify(IN_TOTO_PAYLOAD, &[key.clone()]).unwrap_err();
+                envelope.verify(IN_TOTO_PAYLOAD, std::slice::from_ref(&key)).unwrap_err();
             }
         }
     }
@@ -129,14 +131,17 @@ fn checkpoints_are_signed_notes() {
         let text = checkpoint.sign(&signer).unwrap().to_text();
         let note = SignedNote::parse(&text).unwrap();
         assert_eq!(note.to_text(), text);
-        assert_eq!(note.verify(&[key.clone()]).unwrap(), (&checkpoint, key.id()));
+        assert_eq!(note.verify(std::slice::from_ref(&key)).unwrap(), (&checkpoint, key.id()));
         // A line of another key, such as a witness's, is passed over.
         let witnessed = format!("{text}\u{2014} witness.example mJirIg==\n");
         assert!(SignedNote::parse(&witnessed).is_err());
         let witnessed = format!("{text}\u{2014} witness.example mJirIkljmJirIklj\n");
-        SignedNote::parse(&witnessed).unwrap().verify(&[key.clone()]).unwrap();
+        SignedNote::parse(&witnessed).unwrap().verify(std::slice::from_ref(&key)).unwrap();
         for (from, to) in [("\n7\n", "\n8\n"), ("example.org", "example.net")] {
-            SignedNote::parse(&text.replace(from, to)).unwrap().verify(&[key.clone()]).unwrap_err();
+            SignedNote::parse(&text.replace(from, to))
+                .unwrap()
+                .verify(std::slice::from_ref(&key))
+                .unwrap_err();
         }
         for (from, to) in [("\n7\n", "\n07\n"), ("\n\n", "\n"), ("\n7", "\n7\r"), ("\u{2014} ", "- ")] {
             SignedNote::parse(&text.replace(from, to)).unwrap_err();

@@ -10,6 +10,7 @@ mod image;
 mod prepare;
 mod recording;
 mod rules;
+mod sha512;
 mod shard;
 mod source_link;
 mod stage;

@@ -134,7 +134,9 @@ impl Ruling<'_> {
         let in_git = self.in_repository(relative);
         let is_tracked = self.tracked.as_ref().map(|tracked| tracked.has_below(&in_git));
         let silent = matches!(rule, SourceRule::Bytecode)
-            || rule == SourceRule::VersionControl && (folder || relative.ends_with(".git"));
+            || rule == SourceRule::VersionControl && (folder || relative.ends_with(".git"))
+            // What kiln itself makes is not there in the first build, and is in the second.
+            || rule == SourceRule::Workspace && is_tracked.is_none() && matches!(relative, "dist" | ".kiln");
         if !silent && is_tracked != Some(false) {
             let name = format!("{relative}{}", if folder { "/" } else { "" });
             let expected =

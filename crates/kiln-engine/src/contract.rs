@@ -215,14 +215,14 @@ pub async fn one_input_needs_nothing_else(engine: &Engine, image: &str) {
 pub async fn a_folder_is_seen_like_a_tree(engine: &Engine, image: &str, folder: &Path) -> bool {
     let no_time = || std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
     let tree = folder.join("tree");
-    std::fs::create_dir_all(tree.join("a")).expect("a folder");
-    std::fs::write(tree.join("a/b.txt"), b"hello").expect("a file");
-    std::os::unix::fs::symlink("a/b.txt", tree.join("link")).expect("a link");
+    fs_err::create_dir_all(tree.join("a")).expect("a folder");
+    fs_err::write(tree.join("a/b.txt"), b"hello").expect("a file");
+    fs_err::os::unix::fs::symlink("a/b.txt", tree.join("link")).expect("a link");
     for (path, mode) in [("a/b.txt", 0o644), ("a", 0o755), ("", 0o755)] {
         let path = tree.join(path);
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        std::fs::set_permissions(&path, mode).expect("a mode");
-        std::fs::File::open(path).expect("it is there").set_times(no_time()).expect("a time");
+        fs_err::set_permissions(&path, mode).expect("a mode");
+        fs_err::File::open(path).expect("it is there").file().set_times(no_time()).expect("a time");
     }
     let with = |words: &[&str]| {
         let mut spec = spec(image, words);
@@ -244,7 +244,7 @@ pub async fn a_folder_is_seen_like_a_tree(engine: &Engine, image: &str, folder: 
     let expected = (modes.to_owned(), "hello".to_owned());
     assert_eq!(answers, [expected.clone(), expected]);
     assert!(!tree.join("a/new").exists());
-    let left = std::fs::read_dir(folder).expect("a folder").count();
+    let left = fs_err::read_dir(folder).expect("a folder").count();
     assert_eq!(left, 1, "whatever the question left there");
     none_left(engine).await;
     reads

@@ -2,8 +2,8 @@
 
 use crate::invariant::holds;
 use kiln_attest::{
-    ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, InclusionProof, PublicKey, Release, SignedNote, Statement,
-    Summary, leaf_hash, strict_json, verify_consistency, verify_inclusion,
+    ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, InclusionProof, PrivateKey, PublicKey, Release, SignedNote,
+    Statement, Summary, leaf_hash, strict_json, verify_consistency, verify_inclusion,
 };
 use kiln_record::Digest;
 use std::sync::OnceLock;
@@ -42,11 +42,12 @@ pub fn envelope(data: &[u8]) {
     if strict_json(data).is_ok() {
         holds(serde_json::from_slice::<serde_json::Value>(data), "what is strict is JSON");
     }
-    if let Ok(text) = std::str::from_utf8(data)
-        && let Ok(key) = PublicKey::from_pem(text, "a key")
-    {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(key) = PublicKey::from_pem(text, "a key") {
         assert!(!key.verifies(b"a message", &[0; 64]), "nobody signed it");
     }
+    // How long one that is encrypted takes is whatever it says, and it is the user's own: without a passphrase it is refused.
+    let _ = PrivateKey::from_pem(text, None, "a key");
 }
 
 /// Checkpoints: what is read is written as it was.

@@ -2,7 +2,7 @@
 
 use super::layers::read_back;
 use crate::BuildError;
-use crate::stage::sha512;
+use crate::sha512::sha512;
 use kiln_collect::Collection;
 use kiln_guest::AssembledImage;
 use kiln_image::{

@@ -11,7 +11,6 @@ mod verify;
 
 pub(crate) use collect::Collected;
 pub(crate) use fetch::{ArtifactFiles, Planned};
-pub(crate) use pack::sha512;
 pub(crate) use publish::{Done, Published};
 pub(crate) use standing::Standing;
 pub(crate) use verify::Judgement;

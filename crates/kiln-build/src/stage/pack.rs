@@ -3,6 +3,7 @@
 
 use super::standing::Standing;
 use super::verify::{Judgement, Verified};
+use crate::sha512::sha512;
 use crate::{BuildError, Judged, image};
 use kiln_audit::{Budget, ImageSizes, check_image_limits, check_limits};
 use kiln_collect::{OpenArchives, denied, tree_of_archive};
@@ -12,8 +13,7 @@ use kiln_pack::ZipWriter;
 use kiln_publish::described;
 use kiln_record::{ArtifactName, Check, Entry, Finding, HashingWriter, Output};
 use kiln_store::{Publication, Store};
-use sha2::{Digest as _, Sha512};
-use std::io::{BufWriter, Read as _, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 /// The archive is there and within its limits; nothing is published yet.
@@ -127,17 +127,4 @@ fn write_archive(
     }
     let sha512 = Some(sha512(file.path())?);
     Ok((publication, vec![Output { sha512, ..described(file_name, "application/zip", size, digest) }]))
-}
-
-/// The SHA-512 of a file that was written, in lower-case hexadecimal.
-pub(crate) fn sha512(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Sha512::new();
-    let mut file = fs_err::File::open(path)?;
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex::encode(hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
 }

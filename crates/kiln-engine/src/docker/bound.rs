@@ -11,10 +11,8 @@ use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use fs_err as fs;
 use futures_util::StreamExt as _;
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 /// Where the folder is bound that is tried.
 const PLACE: &str = "/kiln-seen";
@@ -24,25 +22,6 @@ const NONCE: usize = 32;
 const MOST: usize = 64 << 10;
 /// What an engine's security options have if its containers see other owners, or may not read every folder that is bound.
 const OTHERWISE: [&str; 3] = ["name=userns", "name=rootless", "name=selinux"];
-
-/// The folders that were tried, and whether containers see them.
-#[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<BTreeMap<PathBuf, bool>>);
-
-impl Seen {
-    fn get(&self, folder: &Path) -> Option<bool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(folder).copied()
-    }
-
-    fn set(&self, folder: &Path, seen: bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), seen);
-    }
-
-    /// Whether a folder, or one that it is in, was seen.
-    fn has(&self, folder: &Path) -> bool {
-        folder.ancestors().any(|folder| self.get(folder) == Some(true))
-    }
-}
 
 /// A folder of this machine at a path of a container.
 pub(super) type Bound = (GuestPath, PathBuf);

@@ -53,7 +53,7 @@ impl Docker {
             api_version: version.to_string(),
             config_dir: settings.config_dir.clone(),
             buildkit: settings.buildkit,
-            seen: super::bound::Seen::default(),
+            seen: super::seen::Seen::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -15,6 +15,7 @@ mod images;
 mod live;
 mod pull;
 mod run;
+mod seen;
 mod sweep;
 
 pub use credentials::registry_credentials;
@@ -54,7 +55,7 @@ struct Shared {
     /// Whether BuildKit is asked for, or refused.
     buildkit: Option<bool>,
     /// The folders of this machine that containers see.
-    seen: bound::Seen,
+    seen: seen::Seen,
 }
 
 impl Docker {
