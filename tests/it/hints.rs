@@ -2,8 +2,7 @@
 //! already. There the advice does not appear again.
 //!
 //! Not here, because a build cannot follow them and still be told: what says to correct code, to build or publish a file again,
-//! to use another release, machine, base or mirror, or to wait; `smoke`, `health` and Dockerfiles, whose words follow from what
-//! ran; and errors that end a run at a line of a file, which are gone with the line. Those of Python's pure parts are rows of
+//! to use another release, machine, base or mirror, or to wait; and errors that end a run at a line of a file, which are gone with the line. Those of Python's pure parts are rows of
 //! their own tests: `kiln-python/guest/imports/surroundings.rs`, `kiln-plan/base/known.rs`, `kiln-audit/binary.rs`. Every place that
 //! advises something is in the list of `hint_places.rs`.
 
@@ -14,6 +13,8 @@ const CODE: &str = "def handler(event, context):\n    return None\n";
 /// One way out that is advised.
 struct Row {
     name: &'static str,
+    /// The manifest, where it is no function's as `Sandbox::function` writes it.
+    whole: &'static str,
     /// The code of the function, and the lock beside it, if there is one.
     code: &'static str,
     lock: fn(&[WheelFile]) -> String,
@@ -38,6 +39,7 @@ fn pad(wheels: &[WheelFile]) -> String {
 
 const PLAIN: Row = Row {
     name: "",
+    whole: "",
     code: CODE,
     lock: none,
     manifest: ("", ""),
@@ -142,6 +144,138 @@ const ROWS: &[Row] = &[
         advice: "state it in kiln.toml: [[runtime]]",
         ..PLAIN
     },
+    // What is stated and too little is to be raised, not to be stated.
+    Row {
+        name: "timeout",
+        code: "import time\n\ndef handler(event, context):\n    time.sleep(6)\n",
+        files: &[("../event.json", "{}")],
+        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"timeout/event.json\"\n"),
+        advice: "state its timeout: `timeout` under [check]",
+        done: ("", "\n[check]\ntimeout = \"2 s\"\n"),
+        ..PLAIN
+    },
+    Row {
+        name: "memory",
+        code: "def handler(event, context):\n    return len(b'x' * (400 << 20))\n",
+        files: &[("../event.json", "{}")],
+        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"memory/event.json\"\n"),
+        advice: "state it: `memory` under [check]",
+        done: ("", "\n[check]\nmemory = \"192 MB\"\n"),
+        ..PLAIN
+    },
+    // With the variable, it is another key that is missing.
+    Row {
+        name: "environ",
+        code: "import os\n\ndef handler(event, context):\n    return {}[os.environ['STAGE']]\n",
+        files: &[("../event.json", "{}")],
+        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"environ/event.json\"\n"),
+        advice: "give the checks a value under `[check] env`",
+        done: ("", "\n[check]\nenv = { STAGE = \"test\" }\n"),
+        ..PLAIN
+    },
+    Row {
+        name: "ship",
+        code: "import boto3\n\ndef handler(event, context):\n    return boto3.client('s3')\n",
+        files: &[("../event.json", "{}")],
+        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"ship/event.json\"\n"),
+        advice: "or ship it, which AWS recommends: add `boto3`",
+        done_files: &[("boto3/__init__.py", "def client(name):\n    raise RuntimeError(name)\n")],
+        ..PLAIN
+    },
+    Row {
+        name: "network",
+        code: "import socket\n\ndef handler(event, context):\n    if event:\n        \
+               socket.create_connection(('192.0.2.1', 443), timeout=2)\n",
+        files: &[("../event.json", "1")],
+        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"network/event.json\"\n"),
+        advice: "use an event that the function answers without it",
+        done_files: &[("../event.json", "0")],
+        ..PLAIN
+    },
+    Row {
+        name: "error-type",
+        code: "import os\n\ndef handler(event, context):\n    os._exit(3)\n",
+        files: &[("../event.json", "{}")],
+        manifest: (
+            "",
+            "\n[[smoke]]\nname = \"call\"\nevent = \"error-type/event.json\"\nstatus = \"error\"\n",
+        ),
+        advice: "if this is meant, say so: error-type = \"Runtime.ExitError\"",
+        done: ("status = \"error\"\n", "status = \"error\"\nerror-type = \"Runtime.ExitError\"\n"),
+        ..PLAIN
+    },
+    Row {
+        name: "status",
+        files: &[("../event.json", "{}")],
+        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"status/event.json\"\nstatus = \"error\"\n"),
+        advice: "or the `status` of the event",
+        done: ("status = \"error\"\n", ""),
+        ..PLAIN
+    },
+    Row {
+        name: "expect",
+        files: &[("../event.json", "{}"), ("../expected.json", "1")],
+        manifest: (
+            "",
+            "\n[[smoke]]\nname = \"call\"\nevent = \"expect/event.json\"\nexpect = \"expect/expected.json\"\n",
+        ),
+        advice: "or manifests/expect/expected.json if this is right",
+        done_files: &[("../expected.json", "null")],
+        ..PLAIN
+    },
+    Row {
+        name: "health",
+        whole: "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \
+                \"health/src\"\n\n[image]\nentrypoint = [\"/usr/bin/python3.13\", \"server.py\"]\nhealth-check = { command = \
+                [\"/usr/bin/python3.13\", \"-c\", \"open('/tmp/ready')\"], interval = \"1 s\", timeout = \"5 s\" }\n",
+        files: &[(
+            "server.py",
+            "import os, time\n\nif __name__ == '__main__':\n    open('/tmp/' + os.environ['READY'], 'w').close()\n    \
+             time.sleep(600)\n",
+        )],
+        advice: "give it what it needs under [image] (`environment`, `volumes`) or [check] (`env`)",
+        done: ("", "\n[check]\nenv = { READY = \"ready\" }\n"),
+        ..PLAIN
+    },
+    // It declares the variable, and is another each time all the same.
+    Row {
+        name: "epoch",
+        whole: "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"epoch/Dockerfile\"\n",
+        files: &[(
+            "../Dockerfile",
+            "FROM localhost/kiln/python-3.13\nRUN [\"/usr/bin/python3.13\", \"-c\", \"import os; open('/token', \
+             'w').write(os.urandom(8).hex())\"]\n",
+        )],
+        advice: "SOURCE_DATE_EPOCH (declare it with ARG)",
+        done_files: &[(
+            "../Dockerfile",
+            "FROM localhost/kiln/python-3.13\nARG SOURCE_DATE_EPOCH\nRUN [\"/usr/bin/python3.13\", \"-c\", \"import os; \
+             open('/token', 'w').write(os.urandom(8).hex())\"]\n",
+        )],
+        ..PLAIN
+    },
+    // It has the wheels, and its network all the same.
+    Row {
+        name: "wheels",
+        whole: "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \
+                \"wheels/Dockerfile\"\nnetwork = true\n",
+        files: &[("../Dockerfile", "FROM localhost/kiln/python-3.13\nUSER 65534:65534\n")],
+        advice: "`wheels` under [dockerfile] gives the locked wheels",
+        done: (
+            "network = true\n",
+            "network = true\nwheels = \"wheels\"\n\n[python]\nlock = \"wheels/requirements.txt\"\n",
+        ),
+        done_files: &[("requirements.txt", "pad")],
+        ..PLAIN
+    },
+    Row {
+        name: "user",
+        whole: "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"user/Dockerfile\"\n",
+        files: &[("../Dockerfile", "FROM localhost/kiln/python-3.13\nUSER nosuch\n")],
+        advice: "or state it in numbers: USER 65534:65534",
+        done_files: &[("../Dockerfile", "FROM localhost/kiln/python-3.13\nUSER 65534:65534\n")],
+        ..PLAIN
+    },
 ];
 
 /// The names of the rows, for the list of what advises.
@@ -190,7 +324,11 @@ fn nothing_is_advised_that_is_done() {
     );
     sandbox.write("manifests/tools/toolbox.py", "");
     for row in ROWS {
-        sandbox.function(row.name, "3.13", row.code, &(row.lock)(&wheels));
+        if row.whole.is_empty() {
+            sandbox.function(row.name, "3.13", row.code, &(row.lock)(&wheels));
+        } else {
+            sandbox.write(&format!("manifests/{}.toml", row.name), row.whole);
+        }
         write(&sandbox, row, &wheels, row.files);
         sandbox.append(&format!("manifests/{}.toml", row.name), row.manifest.1);
     }

@@ -88,10 +88,11 @@ const FINDS: &str = r#"{"logging": 1, "home": [null, null, false], "read-only": 
 "region": ["us-east-1", "us-east-1"], "function": ["app", "128"], "handler": "app.handler", "memory": "128"}"#;
 
 /// What a function does not observe from inside, with the test that shows it.
-const SHOWN_ELSEWHERE: [(&str, &str); 3] = [
+const SHOWN_ELSEWHERE: [(&str, &str); 4] = [
     ("timeout", "invoke: functions that cannot be handled"),
     ("variables-size", "below"),
     ("answer-size", "runtime_client: the event `too large`"),
+    ("shutdown", "below: it is ended without a word"),
 ];
 
 fn layer(sandbox: &Sandbox, name: &str, into: &str, files: &[(&str, &str)]) {
@@ -138,6 +139,36 @@ fn every_fact_that_is_imitated_is_observed() {
         let elsewhere = SHOWN_ELSEWHERE.iter().any(|(name, _)| *name == fact.name);
         assert!(elsewhere || observed.get(&fact.name).is_some(), "{} is observed", fact.name);
     }
+    for (name, _) in SHOWN_ELSEWHERE {
+        assert!(facts().iter().any(|fact| fact.name == name), "{name} is a fact");
+    }
+}
+
+/// What it would say at `SIGTERM` or at its end stays in `/tmp`, where the next process of the function finds it.
+#[test]
+fn a_function_that_is_not_used_any_more_is_ended_without_a_word() {
+    let sandbox = Sandbox::new();
+    let code = "import atexit, os, signal\n\n\ndef say(word, frame=None):\n    with open('/tmp/said', 'a') as file:\n        \
+                file.write(f'{word} ')\n\n\nsignal.signal(signal.SIGTERM, say)\natexit.register(say, 'end')\n\n\n\
+                def handler(event, context):\n    if event == 'ask':\n        os.kill(os.getpid(), signal.SIGTERM)\n    \
+                say('called')\n    return open('/tmp/said').read()\n";
+    sandbox.function("app", "3.13", code, "");
+    let events = [
+        ("first", "", "{}", "called "),
+        ("anew", "cold = true\n", "{}", "called called "),
+        ("asked", "", "\"ask\"", "called called 15 called "),
+    ];
+    for (name, more, event, said) in events {
+        sandbox.append(
+            "manifests/app.toml",
+            &format!(
+                "\n[[smoke]]\nname = \"{name}\"\nevent = \"app/{name}.json\"\nexpect = \"app/{name}.said.json\"\n{more}"
+            ),
+        );
+        sandbox.write(&format!("manifests/app/{name}.json"), event);
+        sandbox.write(&format!("manifests/app/{name}.said.json"), serde_json::json!(said).to_string());
+    }
+    build(&sandbox).ends_with(exit::SUCCESS);
 }
 
 #[test]

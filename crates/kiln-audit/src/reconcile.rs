@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kiln_record::{
-    Check, CheckName, Code, Digest, DistributionName, Entry, Finding, Tree, TreePath, excerpt,
+    Check, CheckName, Code, Digest, DistributionName, Entry, Finding, MetadataFields, Tree, TreePath, excerpt,
 };
 use pep440_rs::Version;
 use std::collections::BTreeMap;
@@ -201,9 +201,9 @@ fn describe(
     match metadata {
         Some(bytes) => {
             let text = String::from_utf8_lossy(bytes);
-            let stated = header(&text, "Name");
-            name = stated.and_then(|n| n.parse::<DistributionName>().ok());
-            version = header(&text, "Version").filter(|v| !v.is_empty()).map(str::to_owned);
+            let fields = MetadataFields::read(&text);
+            name = fields.one("Name").and_then(|n| n.parse::<DistributionName>().ok());
+            version = fields.one("Version").map(str::to_owned);
             if name.is_none() {
                 problems.add(|| format!("`{dist_info}/METADATA` has no valid Name"));
             }
@@ -262,10 +262,7 @@ fn hollow(
     if !named.is_empty() && !has_python && !named.iter().any(is_there) {
         return Some(format!("none of the modules that it names is there: {}", named.join(", ")));
     }
-    let requires = metadata
-        .lines()
-        .take_while(|line| !line.is_empty())
-        .any(|line| line.to_ascii_lowercase().starts_with("requires-dist:"));
+    let requires = MetadataFields::read(&metadata).one("Requires-Dist").is_some();
     (listed.is_empty() && !requires).then(|| "no file beside it, and it requires nothing".to_owned())
 }
 
@@ -274,14 +271,6 @@ fn nearest_name(folder: &str) -> DistributionName {
     let kept: String = folder.chars().filter(char::is_ascii_alphanumeric).collect();
     let unnamed = || DistributionName::from_str("unnamed").expect("a constant of letters is a valid name");
     folder.parse().or_else(|_| kept.parse()).unwrap_or_else(|_| unnamed())
-}
-
-/// A header of core metadata: before the first empty line, name without regard to case.
-fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().take_while(|line| !line.is_empty()).find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }
 
 fn check_record(tree: &Tree, prefix: &str, dist_info: &TreePath, text: &str, problems: &mut Problems) {

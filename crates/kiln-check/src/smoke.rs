@@ -188,6 +188,8 @@ pub async fn smoke(
         lambda_init: lambda.init_seconds(),
         memory: memory >> 20,
         out_of_memory: ran.ending == Ending::OutOfMemory,
+        timeout_stated: manifest.check.timeout.is_some(),
+        memory_stated: manifest.check.memory.is_some(),
     };
     let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
     let judged = smoke_outcome(&report, &expected, runtime, &limits);

@@ -5,7 +5,7 @@
 
 use crate::DockerfileError;
 use crate::context::BuildContext;
-use crate::made::Made;
+use crate::made::{Made, brought};
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
@@ -103,7 +103,7 @@ pub async fn make(
 }
 
 /// The variable by which build programs are told the one time of a build (reproducible-builds.org, "SOURCE_DATE_EPOCH").
-const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// The name that an engine has a base by.
 fn in_engine(base: &PinnedBase) -> String {
@@ -289,10 +289,10 @@ impl Job<'_> {
         let log = Log::of_lines(std::iter::once(why).chain(last.iter().map(String::as_str)));
         let mut hints = Vec::new();
         if !self.section.network && log.asked_for_a_network() {
-            hints.push(
-                "a Dockerfile has no network: bring what it needs into its context (`wheels` under [dockerfile] gives the locked wheels; [[upstream]] and [[step]] bring the rest)"
-                    .to_owned(),
-            );
+            hints.push(format!(
+                "a Dockerfile has no network: bring what it needs into its context ({})",
+                brought(self.section)
+            ));
             hints.push(
                 "or say network = true under [dockerfile]: the build is then reported as not hermetic"
                     .to_owned(),

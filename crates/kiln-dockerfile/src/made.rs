@@ -2,6 +2,7 @@
 //! what in that.
 
 use crate::DockerfileError;
+use crate::build::SOURCE_DATE_EPOCH;
 use crate::container::CAPABILITY;
 use crate::normal::AppliedRules;
 use crate::remembered::{DOCKERFILE_RULES, Remembered};
@@ -11,7 +12,7 @@ use kiln_guest::{BaseImage, Difference, contents, finds};
 use kiln_image::{
     BaseConfig, Change, ContentEntry, ImageError, LAMBDA_ENTRYPOINT, NodeContent, RUNTIME_CLIENT,
 };
-use kiln_plan::{ArtifactPlan, Reproducible};
+use kiln_plan::{ArtifactPlan, DockerfileSection, Reproducible};
 use kiln_record::{
     ArtifactKind, Attributes, Check, CheckName, Code, Component, ComponentId, DistributionName, Ecosystem,
     Entry, Finding, Mode, Runtime, Transformation, TransformedComponent, Tree, TreePath,
@@ -324,7 +325,7 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
                 "its programs have a network: what they fetched is in no lock, and may be something else tomorrow",
             )
             .detail(format!("`network = true` under [dockerfile] in {}", plan.manifest.file))
-            .remedy("bring what it needs into its context: `wheels` gives the locked wheels, [[upstream]] and [[step]] the rest")
+            .remedy(format!("bring what it needs into its context: {}", brought(section)))
             .remedy("or except it in the policy, with the reason"),
         );
     }
@@ -338,7 +339,10 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
         findings.push(
             finding
                 .detail("times, order, package-manager logs and caches are brought into one form before")
-                .remedy("let it take times from SOURCE_DATE_EPOCH (declare it with ARG), and use no random numbers")
+                .remedy(match plan.recipe.as_ref().is_some_and(|recipe| recipe.dockerfile.declared.contains(SOURCE_DATE_EPOCH)) {
+                    true => "let it take times from SOURCE_DATE_EPOCH, which it declares, and use no random numbers",
+                    false => "let it take times from SOURCE_DATE_EPOCH (declare it with ARG), and use no random numbers",
+                })
                 .remedy("or leave the file out: remove it in the RUN that makes it"),
         );
     }
@@ -387,6 +391,14 @@ pub fn judge(plan: &ArtifactPlan, runtime: &Runtime, made: &Made) -> Verdict {
     }
     checks.push(made.whole.contents.package_check("packages of the image", "the image"));
     Verdict { findings, checks }
+}
+
+/// What brings things into a context that its programs would fetch, but for what the manifest has already.
+pub(crate) fn brought(section: &DockerfileSection) -> &'static str {
+    match section.wheels {
+        None => "`wheels` under [dockerfile] gives the locked wheels, [[upstream]] and [[step]] the rest",
+        Some(_) => "[[upstream]] and [[step]] bring what the locked wheels are not",
+    }
 }
 
 /// A file that gives whoever starts it the rights of another user, or some of root's.

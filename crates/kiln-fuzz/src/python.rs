@@ -150,7 +150,15 @@ pub fn guest_report(data: &[u8]) {
                 matching: Match::Subset,
             })
             .collect();
-        let limits = SmokeLimits { timeout: 3, init: 10, lambda_init: 10, memory: 128, out_of_memory: false };
+        let limits = SmokeLimits {
+            timeout: 3,
+            init: 10,
+            lambda_init: 10,
+            memory: 128,
+            out_of_memory: false,
+            timeout_stated: false,
+            memory_stated: false,
+        };
         let _ = smoke_outcome(&report, &expected, &target.runtime, &limits);
     }
 }

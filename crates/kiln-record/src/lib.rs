@@ -7,6 +7,7 @@ mod binary;
 mod canonical;
 mod check;
 mod component;
+mod core_metadata;
 mod digest;
 mod environment;
 mod epoch;
@@ -34,6 +35,7 @@ pub use component::{
     BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Distribution, Ecosystem, Embedded,
     EmbeddedScope, MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
+pub use core_metadata::MetadataFields;
 pub use digest::{Digest, DigestError, Hasher, HashingWriter};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};

@@ -7,7 +7,7 @@ use kiln_collect::component;
 use kiln_image::OsPackage;
 use kiln_record::{
     Architecture, ArtifactKind, ArtifactName, Component, ComponentId, Digest, Ecosystem, Epoch,
-    FORMAT_VERSION, FileRecord, Metadata, Output, Record, Target, Tree, TreePath,
+    FORMAT_VERSION, FileRecord, Metadata, MetadataFields, Output, Record, Target, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -273,13 +273,10 @@ fn first_field(line: &str) -> String {
 
 /// The licence that METADATA states.
 fn licenses(metadata: &str) -> Metadata {
+    let fields = MetadataFields::read(metadata);
     let all = |name: &'static str| {
-        metadata.lines().take_while(|line| !line.is_empty()).filter_map(move |line| {
-            let (key, value) = line.split_once(':')?;
-            let value = value.trim();
-            (key.eq_ignore_ascii_case(name) && !value.is_empty() && value != "UNKNOWN")
-                .then(|| value.chars().take(LONGEST_LICENSE).collect::<String>())
-        })
+        let stated = fields.all(name).filter(|value| !value.is_empty() && *value != "UNKNOWN");
+        stated.map(|value| value.chars().take(LONGEST_LICENSE).collect::<String>())
     };
     let classifiers = all("Classifier").filter_map(|text| {
         let rest = text.strip_prefix("License ::")?.trim();

@@ -1,11 +1,11 @@
 //! The archive of a wheel: its members, what they must agree on, and where each belongs.
 
 use super::file_name::WheelName;
-use super::metadata::{CoreMetadata, parse_headers};
+use super::metadata::CoreMetadata;
 use super::record::{RecordHash, parse_record};
 use crate::error::PythonError;
 use crate::specifier::same_version;
-use kiln_record::{Digest, DistributionName, TreePath, excerpt};
+use kiln_record::{Digest, DistributionName, MetadataFields, TreePath, excerpt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -139,9 +139,8 @@ impl<'a> Archive<'a> {
 
     /// Refuses a format version that this code does not know, as the specification demands.
     pub(crate) fn check_format(&self, wheel: &str) -> Result<(), PythonError> {
-        let headers = parse_headers(wheel);
-        let version = headers.iter().find(|(key, _)| key == "wheel-version").map(|(_, value)| value.as_str());
-        match version.map(|v| (v, v.split('.').next())) {
+        let fields = MetadataFields::read(wheel);
+        match fields.one("Wheel-Version").map(|v| (v, v.split('.').next())) {
             Some((_, Some("1"))) => Ok(()),
             Some((version, _)) => {
                 let version = excerpt(version);

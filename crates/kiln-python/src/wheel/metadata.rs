@@ -1,6 +1,6 @@
 //! Core metadata: what a distribution says about itself in METADATA (PEP 241 to PEP 794).
 
-use kiln_record::{Metadata, Supplier};
+use kiln_record::{Metadata, MetadataFields, Supplier};
 
 /// The most that is kept of a field that only people read, in bytes.
 const LONGEST_ABOUT: usize = 4 << 10;
@@ -28,16 +28,10 @@ pub(crate) struct CoreMetadata {
 
 /// Reads METADATA. The format is a mail header: unknown fields are passed over, and nothing in it can fail.
 pub(crate) fn parse_metadata(text: &str) -> CoreMetadata {
-    let headers = parse_headers(text);
-    let all = |name: &'static str| {
-        headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    };
-    // Old builders wrote `UNKNOWN` for what their setup file left out.
-    let one = |name: &'static str| {
-        all(name).map(str::trim).find(|value| !value.is_empty() && *value != "UNKNOWN").map(str::to_owned)
-    };
-    let list =
-        |name: &'static str| all(name).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).collect();
+    let fields = MetadataFields::read(text);
+    let all = |name: &'static str| fields.all(name);
+    let one = |name: &'static str| fields.one(name).map(str::to_owned);
+    let list = |name: &'static str| all(name).filter(|v| !v.is_empty()).map(str::to_owned).collect();
     let expression = one("license-expression");
     let (license_expression, stray) = match expression {
         Some(text) if text.len() <= LONGEST_ABOUT && is_spdx_shaped(&text) => (Some(text), None),
@@ -76,32 +70,6 @@ fn kept(mut text: String, limit: usize) -> String {
         text.push('…');
     }
     text
-}
-
-/// Header fields up to the first empty line: names in lower case, continuation lines joined by line feeds.
-pub(crate) fn parse_headers(text: &str) -> Vec<(String, String)> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for line in text.trim_start_matches('\u{feff}').lines() {
-        if line.is_empty() {
-            break;
-        }
-        if let Some(rest) = line.strip_prefix([' ', '\t']) {
-            if let Some((_, value)) = headers.last_mut() {
-                value.push('\n');
-                value.push_str(unindented(rest));
-            }
-        } else if let Some((key, value)) = line.split_once(':') {
-            headers.push((key.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        }
-    }
-    headers
-}
-
-/// Builders indent continuation lines by eight spaces, or by seven and a `|`; one space is gone already.
-fn unindented(rest: &str) -> &str {
-    let spaces = rest.bytes().take(7).take_while(|c| *c == b' ').count();
-    let rest = &rest[spaces..];
-    if spaces == 6 { rest.strip_prefix('|').unwrap_or(rest) } else { rest }
 }
 
 /// Whether a text has only what an SPDX expression consists of; whether its names are known is not judged

@@ -13,12 +13,12 @@ pub(crate) use unused::unused;
 
 use crate::WheelError;
 use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
-use crate::choose::Bindings;
+use crate::choose::{Bindings, command};
 use environment::BuildEnvironment;
 use kiln_guest::{Bases, Difference, Ending, Log, Program, Ran, again, collections, guest};
 use kiln_invocation::{Event, blocking};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, stream_tar};
-use kiln_plan::{ArtifactPlan, BuildPlan, Manifest};
+use kiln_plan::{ArtifactPlan, BuildPlan, LockKind, Manifest};
 use kiln_python::{
     BUILD_SDIST, BuildSystem, INSTALLER_RULES, Locked, SdistReport, SdistRequest, TargetEnvironment,
     WheelName, is_file_of, unmet_build_requirements,
@@ -145,6 +145,24 @@ impl<'a> Builder<'a> {
         self.plan.manifest.python.as_ref().map_or(&[], |python| &python.sdists)
     }
 
+    /// Says how the lock gets the wheels of the target, where kiln can make that lock.
+    fn lockable(&self, finding: Finding) -> Finding {
+        let manifest = &self.plan.manifest;
+        let first = match &manifest.python {
+            Some(python) if python.requirements.is_some() => String::new(),
+            Some(python) if python.lock_kind() == LockKind::Requirements => {
+                format!("name what you want with `requirements` under [python] in {}, then ", manifest.file)
+            }
+            _ => return finding,
+        };
+        finding.remedy(format!(
+            "to lock the wheels that {} loads: {first}{}; then kiln build {}",
+            self.runtime.name,
+            command(manifest),
+            manifest.stated_name()
+        ))
+    }
+
     /// What building needs, if the manifest lets this distribution be built.
     fn build_of(&self, locked: &Locked) -> Option<&'a BuildPlan> {
         self.plan.build.as_ref().filter(|_| self.listed().contains(&locked.name))
@@ -174,7 +192,7 @@ impl<'a> Builder<'a> {
                 let NoWheelFound { none, sdist, hashes } = *no_wheel;
                 let (name, version) = (&locked.name, &locked.version);
                 let Some(file) = sdist else {
-                    return Ok(Brought::finding(none.finding(name, version, &place)));
+                    return Ok(Brought::finding(self.lockable(none.finding(name, version, &place))));
                 };
                 let Some(build) = self.build_of(locked) else {
                     let manifest = &self.plan.manifest.file;

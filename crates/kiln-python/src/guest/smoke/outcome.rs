@@ -3,7 +3,7 @@
 use super::answer::{Match, differences};
 use super::report::{EventOutcome, EventReport, SmokeReport};
 use crate::guest::report::{LINES_SHOWN, clean_text};
-use kiln_record::{Check, CheckName, Code, Finding, Runtime};
+use kiln_record::{Check, CheckName, Code, Finding, Runtime, bounds};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -12,9 +12,6 @@ const DIFFERENCES_SHOWN: usize = 12;
 
 /// What the function's script notes where it had to replace the native part of AWS's client.
 const NATIVE_CLIENT: &str = "awslambdaric.runtime_client";
-
-/// What helps where memory runs out.
-const MORE_MEMORY: &str = "if it needs more, in Lambda too, state it: `memory` under [check]";
 
 /// What must come of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +101,38 @@ pub struct SmokeLimits {
     pub memory: u64,
     /// Whether the kernel killed a process because memory ran out.
     pub out_of_memory: bool,
+    /// Whether the manifest states the timeout.
+    pub timeout_stated: bool,
+    /// Whether the manifest states the memory.
+    pub memory_stated: bool,
+}
+
+impl SmokeLimits {
+    /// What helps where time runs out.
+    fn longer(&self) -> String {
+        let most = bounds("timeout").map_or(u64::MAX, |(_, most)| most);
+        match self.timeout_stated {
+            _ if u64::from(self.timeout) >= most => {
+                format!("Lambda gives no function more than {most} s: let it do less in one event")
+            }
+            true => "if it needs longer, in Lambda too, raise `timeout` under [check]".to_owned(),
+            false => {
+                "if it needs longer, in Lambda too, state its timeout: `timeout` under [check]".to_owned()
+            }
+        }
+    }
+
+    /// What helps where memory runs out.
+    fn more_memory(&self) -> String {
+        let most = bounds("memory").map_or(u64::MAX, |(_, most)| most);
+        match self.memory_stated {
+            _ if self.memory >= most => {
+                format!("Lambda gives no function more than {most} MB: let it hold less at once")
+            }
+            true => "if it needs more, in Lambda too, raise `memory` under [check]".to_owned(),
+            false => "if it needs more, in Lambda too, state it: `memory` under [check]".to_owned(),
+        }
+    }
 }
 
 type Judgement = (String, Vec<String>, Vec<String>);
@@ -203,7 +232,7 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
                 error_type: "Runtime.OutOfMemory".to_owned(),
                 cause: format!("it needs more than {} MB of memory", limits.memory),
                 lines: vec![format!("it answered, and its process had had {} MB", kib / 1024)],
-                remedies: vec![MORE_MEMORY.to_owned()],
+                remedies: vec![limits.more_memory()],
             })
         }
         EventOutcome::Failed | EventOutcome::InitFailed | EventOutcome::NotStarted => {
@@ -229,7 +258,7 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
             } else if kind == "Runtime.MarshalError" {
                 remedies
                     .push("answer with texts, numbers, booleans, lists and dictionaries of them".to_owned());
-            } else if kind == "KeyError" && error.trace.iter().any(|line| line.contains("environ")) {
+            } else if kind == "KeyError" && error.trace.iter().any(|line| is_of_environ(line)) {
                 remedies.push(
                     "if it is an environment variable, give the checks a value under `[check] env` of the manifest"
                         .to_owned(),
@@ -242,7 +271,7 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
         EventOutcome::Timeout => make(
             "Sandbox.Timedout",
             format!("it did not answer within {}", seconds(limits.timeout)),
-            "if it needs longer, in Lambda too, state its timeout: `timeout` under [check]",
+            &limits.longer(),
         ),
         EventOutcome::InitTimeout => make(
             "Sandbox.Timedout",
@@ -260,7 +289,7 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
                 Some(-9) if limits.out_of_memory => make(
                     "Runtime.OutOfMemory",
                     format!("it was killed {when}: it needs more than {} MB of memory", limits.memory),
-                    MORE_MEMORY,
+                    &limits.more_memory(),
                 ),
                 Some(code) if code < 0 => make(
                     "Runtime.ExitError",
@@ -279,6 +308,11 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
 
 fn seconds(count: u32) -> String {
     format!("{count} s")
+}
+
+/// Whether a line of a trace is in `os.environ` itself: a line that only uses it may lack a key of something else.
+fn is_of_environ(line: &str) -> bool {
+    (line.contains("\"<frozen os>\"") || line.contains("/os.py\"")) && line.contains("in __getitem__")
 }
 
 fn wants_network(message: &str) -> bool {
@@ -363,6 +397,16 @@ mod tests {
     use crate::{AskedOfStandIn, FunctionError};
     use serde_json::json;
 
+    const LIMITS: SmokeLimits = SmokeLimits {
+        timeout: 3,
+        init: 60,
+        lambda_init: 10,
+        memory: 128,
+        out_of_memory: false,
+        timeout_stated: false,
+        memory_stated: false,
+    };
+
     fn event(outcome: EventOutcome) -> EventReport {
         EventReport {
             name: "health".to_owned(),
@@ -403,7 +447,7 @@ mod tests {
     }
 
     fn causes(event: &EventReport, expectation: &Expectation, out_of_memory: bool) -> Vec<String> {
-        let limits = SmokeLimits { timeout: 3, init: 60, lambda_init: 10, memory: 128, out_of_memory };
+        let limits = SmokeLimits { out_of_memory, ..LIMITS };
         let report = SmokeReport { events: vec![event.clone()] };
         let runtime = Runtime::named("python3.13").unwrap();
         let outcome = smoke_outcome(&report, std::slice::from_ref(expectation), runtime, &limits);
@@ -461,6 +505,38 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_advised_that_is_stated_or_that_lambda_does_not_have() {
+        let advised = |event: &EventReport, limits: SmokeLimits| -> String {
+            let report = SmokeReport { events: vec![event.clone()] };
+            let runtime = Runtime::named("python3.13").unwrap();
+            smoke_outcome(&report, &[ok()], runtime, &limits).problems[0].finding.remedy.join("\n")
+        };
+        let slow = event(EventOutcome::Timeout);
+        assert!(advised(&slow, LIMITS).contains("state its timeout"));
+        let stated = SmokeLimits { timeout: 30, timeout_stated: true, ..LIMITS };
+        assert!(advised(&slow, stated).contains("raise `timeout`"));
+        let most = SmokeLimits { timeout: 900, timeout_stated: true, ..LIMITS };
+        assert!(!advised(&slow, most).contains("[check]"));
+        let large = EventReport { exit: Some(-9), ..event(EventOutcome::Exited) };
+        let limits = SmokeLimits { out_of_memory: true, ..LIMITS };
+        assert!(advised(&large, limits).contains("state it: `memory`"));
+        assert!(advised(&large, SmokeLimits { memory_stated: true, ..limits }).contains("raise `memory`"));
+        let most = SmokeLimits { memory: 10_240, memory_stated: true, ..limits };
+        assert!(!advised(&large, most).contains("[check]"));
+        let mut absent = failed("KeyError", "'TABLE'");
+        let trace = &mut absent.error.as_mut().unwrap().trace;
+        trace[0].push_str("\n    return NAMES[os.environ['STAGE']]");
+        assert!(!advised(&absent, LIMITS).contains("[check] env"), "the variable is there");
+        absent
+            .error
+            .as_mut()
+            .unwrap()
+            .trace
+            .push("  File \"<frozen os>\", line 685, in __getitem__".to_owned());
+        assert!(advised(&absent, LIMITS).contains("[check] env"));
+    }
+
+    #[test]
     fn what_a_run_saw_is_apart_from_the_finding() {
         let mut event = failed("NotInBase", "boto3.client was called");
         event.stand_ins =
@@ -470,10 +546,9 @@ mod tests {
             "[ERROR] NotInBase: boto3.client was called".to_owned(),
             "\u{a0}\u{a0}File \"/var/task/app.py\", line 3, in handler".to_owned(),
         ];
-        let limits = SmokeLimits { timeout: 3, init: 60, lambda_init: 10, memory: 128, out_of_memory: false };
         let report = SmokeReport { events: vec![event] };
         let runtime = Runtime::named("python3.13").unwrap();
-        let outcome = smoke_outcome(&report, &[ok(), ok()], runtime, &limits);
+        let outcome = smoke_outcome(&report, &[ok(), ok()], runtime, &LIMITS);
         let [problem] = &outcome.problems[..] else { panic!("{outcome:?}") };
         assert!(problem.finding.detail[0].contains("boto3 is provided by runtime python3.13"), "{problem:?}");
         assert_eq!(
