@@ -16,7 +16,7 @@ static struct { long count; void *type, *init; long index; void *copy; const cha
 void *PyInit_native(void) { CALL; return PyModule_Create2(&definition, 1013); }
 "#;
 
-fn extension(call: &str) -> String {
+pub(crate) fn extension(call: &str) -> String {
     EXTENSION.replace("CALL", call)
 }
 

@@ -56,7 +56,7 @@ fn what_builds_hold_is_found_by_version_digest_base_and_library() {
     let text = sandbox.kiln().run(["find", "words"]).ends_with(exit::SUCCESS);
     text.prints(&["python      words 1.0  @1-4 since ", "the newest among them", "through app"]);
     let markdown = sandbox.kiln().run(["find", "letters", "--format", "markdown"]);
-    markdown.prints(&["| app | python letters | 2.0 | @4 since", "| yes | through app > words |"]);
+    markdown.prints(&["| app | python letters | 2.0 | &#64;4 since", "| yes | through app &gt; words |"]);
 
     // By digest: a wheel, a file, a published zip; by base.
     let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();

@@ -144,25 +144,6 @@ const ROWS: &[Row] = &[
         advice: "state it in kiln.toml: [[runtime]]",
         ..PLAIN
     },
-    // What is stated and too little is to be raised, not to be stated.
-    Row {
-        name: "timeout",
-        code: "import time\n\ndef handler(event, context):\n    time.sleep(6)\n",
-        files: &[("../event.json", "{}")],
-        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"timeout/event.json\"\n"),
-        advice: "state its timeout: `timeout` under [check]",
-        done: ("", "\n[check]\ntimeout = \"2 s\"\n"),
-        ..PLAIN
-    },
-    Row {
-        name: "memory",
-        code: "def handler(event, context):\n    return len(b'x' * (400 << 20))\n",
-        files: &[("../event.json", "{}")],
-        manifest: ("", "\n[[smoke]]\nname = \"call\"\nevent = \"memory/event.json\"\n"),
-        advice: "state it: `memory` under [check]",
-        done: ("", "\n[check]\nmemory = \"192 MB\"\n"),
-        ..PLAIN
-    },
     // With the variable, it is another key that is missing.
     Row {
         name: "environ",

@@ -1,6 +1,8 @@
 //! Incidents of other packagers that no other test of ours is about, and the page that lists all of them.
 
-use crate::harness::{LocalIndex, Sandbox, repository, wheel};
+use crate::binaries::extension;
+use crate::harness::{LocalIndex, Sandbox, repository, shared_object, wheel};
+use crate::lock_artifact::tools;
 use kiln_record::{Cause, Record, exit};
 use std::collections::BTreeSet;
 
@@ -70,6 +72,51 @@ fn terraform_aws_lambda_266_functions_that_are_built_side_by_side() {
     let together = zips(&sandbox);
     sandbox.kiln().run(["build", "--all", "--force", "--jobs", "1"]).ends_with(exit::SUCCESS);
     assert_eq!(zips(&sandbox), together, "one after the other, they are the same");
+}
+
+/// `pip --platform manylinux2014_x86_64` of another Python brings a wheel whose extension module nothing finds in Lambda. It is
+/// told where it was copied into the source folder and where only its hash is locked; the two commands end it.
+#[test]
+fn pydantic_core_of_another_python_is_told_and_ends_in_two_commands() {
+    let object = shared_object(&extension("(void)0").replace("PyInit_native", "PyInit__pydantic_core"));
+    let package = b"from ._pydantic_core import __doc__ as VALUE\n";
+    let [older, fits] = [312, 313].map(|python| {
+        let module = format!("pydantic_core/_pydantic_core.cpython-{python}-x86_64-linux-gnu.so");
+        let files: [(&str, &[u8]); 2] = [("pydantic_core/__init__.py", package), (&module, &object)];
+        let tag = format!("cp{python}-cp{python}-manylinux2014_x86_64");
+        wheel("pydantic_core", "2.33.2", &tag, &[], &files)
+    });
+    let code = "import pydantic_core\n\n\ndef handler(event, context):\n    return pydantic_core.VALUE\n";
+
+    // Copied beside the code, as `pip install --target` does.
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", code, "");
+    let module = "pydantic_core/_pydantic_core.cpython-312-x86_64-linux-gnu.so";
+    sandbox.write("manifests/app/src/pydantic_core/__init__.py", package);
+    sandbox.write(&format!("manifests/app/src/{module}"), &object);
+    sandbox.denied().says(&[
+        &format!("deny[wrong-python-abi] app: {module}"),
+        "is compiled for Python 3.12, but python3.13 runs Python 3.13",
+        "No module named 'pydantic_core._pydantic_core'",
+    ]);
+
+    // Locked by the hash of the one wheel that pip brought.
+    let index = LocalIndex::serve(&[older.clone(), fits.clone()]);
+    let sandbox = Sandbox::new().with_index(&index);
+    sandbox.function("app", "3.13", code, &older.requirement("")).write("kiln.lock", tools());
+    sandbox.denied().says(&[
+        "deny[no-compatible-wheel] app: pydantic-core",
+        "one is for cp312-cp312, python3.13 has Python 3.13",
+        "name what you want with `requirements` under [python] in manifests/app.toml, then kiln lock app -P pydantic-core; then kiln build app",
+    ]);
+    sandbox.write("manifests/app/requirements.in", "pydantic-core\n");
+    let lock = "lock = \"app/requirements.txt\"\n";
+    sandbox.replace("manifests/app.toml", lock, &format!("{lock}requirements = \"app/requirements.in\"\n"));
+    sandbox.kiln().run(["lock", "app", "-P", "pydantic-core"]).ends_with(exit::SUCCESS);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let record = Record::from_json(&sandbox.read("dist/app/record.json")).unwrap();
+    let shipped = "pydantic_core/_pydantic_core.cpython-313-x86_64-linux-gnu.so";
+    assert!(record.files.iter().any(|file| file.path.as_str() == shipped), "{record:?}");
 }
 
 /// Every test that `docs/incidents.md` names is there, so that no line of it outlives what holds it.

@@ -233,6 +233,25 @@ fn a_damaged_history_blocks_its_artifact_and_is_set_right() {
     assert_eq!(numbers.collect::<Vec<_>>(), [1, 3]);
 }
 
+/// Whoever deploys reads the index, and not the records.
+#[test]
+fn what_the_index_says_follows_from_the_records() {
+    let sandbox = built("1");
+    let kiln = sandbox.kiln();
+    let index = sandbox.read("dist/index.json");
+    for (old, new) in
+        [("app.handler", "app.other"), ("\"x86_64\"", "\"arm64\""), ("app/app.zip", "app/bad.zip")]
+    {
+        sandbox.replace("dist/index.json", old, new);
+        let told = kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+        told.prints(&["what it says of app does not follow from its record"]);
+        kiln.run(["verify", "--repair"])
+            .ends_with(exit::SUCCESS)
+            .prints(&["dist/index.json is written anew"]);
+        assert_eq!(sandbox.read("dist/index.json"), index);
+    }
+}
+
 #[test]
 fn a_full_disk_is_told_with_folder_and_remedy_and_changes_nothing() {
     let sandbox = built("one");

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 const CODE: &str = "def handler(event, context):\n    return None\n";
 
 /// The pin of uv that the index has today, made once for all tests.
-fn tools() -> &'static str {
+pub(crate) fn tools() -> &'static str {
     static TOOLS: OnceLock<String> = OnceLock::new();
     TOOLS.get_or_init(|| {
         let sandbox = Sandbox::new();

@@ -44,6 +44,8 @@ fn parts_that_are_gathered_are_what_one_machine_builds() {
     assert_eq!(built(&parts[0]), [false, false, true, true]);
     assert_eq!(built(&parts[1]), [true, true, false, false]);
 
+    // What was signed of a part is about a ledger that is not the whole one's.
+    parts[0].write("dist/ledger.checkpoint", "signed").write("dist/orders/orders.tlog-proof", "signed");
     let gathered = workspace();
     let folders: Vec<String> = parts.iter().map(|part| part.root().display().to_string()).collect();
     // One part is not the whole.

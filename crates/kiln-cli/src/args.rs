@@ -1,16 +1,20 @@
 //! The command line.
 
 pub(crate) mod audit;
-pub(crate) mod earlier;
+pub(crate) mod find;
+pub(crate) mod rebuild;
+pub(crate) mod restore;
 pub(crate) mod signing;
 pub(crate) mod start;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use earlier::{Find, Rebuild, Restore};
+use find::Find;
 use kiln_audit::FailOn;
 use kiln_build::Shard;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
 use kiln_sbom::SpecVersion;
+use rebuild::Rebuild;
+use restore::Restore;
 use signing::{Log, Sign, SignedBy};
 use start::{Init, New, Util};
 use std::path::PathBuf;

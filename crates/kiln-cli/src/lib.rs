@@ -76,7 +76,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     let (global, command) = (&arguments.global, &arguments.command);
     let settings = || Settings::new(global, variables, needs(command));
     // Some have a workspace of their own, or none.
-    let call = command::earlier::Call { global, variables };
+    let call = settings::Call { global, variables };
     match command {
         Command::Init(command) => command::init::run(&call, command, printer),
         Command::Doctor => command::doctor::run(&call, printer),

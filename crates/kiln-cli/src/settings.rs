@@ -41,6 +41,12 @@ pub(crate) struct Settings {
     pub(crate) format: Format,
 }
 
+/// What a command is called with.
+pub(crate) struct Call<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) variables: &'a Variables,
+}
+
 impl Settings {
     pub(crate) fn new(global: &Global, variables: &Variables, needs: Needs) -> Result<Self, Failure> {
         let fetches = matches!(needs, Needs::Servers | Needs::ServersIfAny);

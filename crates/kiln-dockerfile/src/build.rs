@@ -5,7 +5,7 @@
 
 use crate::DockerfileError;
 use crate::context::BuildContext;
-use crate::made::{Made, brought};
+use crate::made::{Made, SOURCE_DATE_EPOCH, brought};
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
 use kiln_collect::{Part, SourceTree};
@@ -101,9 +101,6 @@ pub async fn make(
     let syntax = dockerfile.syntax.clone();
     blocking(move || Ok(Some(Arc::new(Made::new(&store, base, made, syntax)?)))).await
 }
-
-/// The variable by which build programs are told the one time of a build (reproducible-builds.org, "SOURCE_DATE_EPOCH").
-pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// The name that an engine has a base by.
 fn in_engine(base: &PinnedBase) -> String {

@@ -2,7 +2,6 @@
 //! what in that.
 
 use crate::DockerfileError;
-use crate::build::SOURCE_DATE_EPOCH;
 use crate::container::CAPABILITY;
 use crate::normal::AppliedRules;
 use crate::remembered::{DOCKERFILE_RULES, Remembered};
@@ -21,6 +20,8 @@ use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// The variable by which build programs are told the one time of a build (reproducible-builds.org, "SOURCE_DATE_EPOCH").
+pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// The folder of dpkg's lists of files.
 const DPKG_INFO: &str = "var/lib/dpkg/info/";
 

@@ -270,6 +270,32 @@ pub(crate) struct Indexed {
     pub(crate) digest: Digest,
     /// The digest of the record, or of the index of the platforms.
     pub(crate) of: Digest,
+    /// The digest of all that the index says of it.
+    pub(crate) said: Digest,
+}
+
+impl Indexed {
+    /// What the index is to say of an artifact; nothing if it has no archive. `digest` is that of its record.
+    pub(crate) fn of_record(record: &Record, digest: Digest) -> Result<Option<Self>, PublishError> {
+        Deployable::of(record, digest).map(|one| Self::of_artifact(&one)).transpose()
+    }
+
+    /// The same of an image for several platforms.
+    pub(crate) fn of_platforms(record: &IndexRecord) -> Result<Option<Self>, PublishError> {
+        DeployableIndex::of(record).map(|one| Self::of_index(&one)).transpose()
+    }
+
+    fn of_artifact(one: &Deployable) -> Result<Self, PublishError> {
+        Ok(Self { digest: one.digest, of: one.record, said: said(one)? })
+    }
+
+    fn of_index(one: &DeployableIndex) -> Result<Self, PublishError> {
+        Ok(Self { digest: one.digest, of: one.index, said: said(one)? })
+    }
+}
+
+fn said(one: &impl Serialize) -> Result<Digest, PublishError> {
+    Ok(Digest::of(&written(canonical_json(one))?))
 }
 
 /// Everything that the index says is published; none if there is no index.
@@ -283,12 +309,12 @@ pub(crate) fn indexed(dist: &Path) -> Result<Option<BTreeMap<ArtifactName, Index
     }
     let bytes = fs::read(&path).map_err(|error| error.to_string())?;
     let index: Index = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let artifacts = index.artifacts.into_iter();
-    let all = artifacts.map(|(name, one)| (name, Indexed { digest: one.digest, of: one.record }));
-    let indexes = index.indexes.into_iter();
-    Ok(Some(
-        all.chain(indexes.map(|(name, one)| (name, Indexed { digest: one.digest, of: one.index }))).collect(),
-    ))
+    let artifacts = index.artifacts.iter().map(|(name, one)| (name, Indexed::of_artifact(one)));
+    let indexes = index.indexes.iter().map(|(name, one)| (name, Indexed::of_index(one)));
+    let all = artifacts.chain(indexes);
+    all.map(|(name, one)| Ok((name.clone(), one.map_err(|error| error.to_string())?)))
+        .collect::<Result<_, String>>()
+        .map(Some)
 }
 
 /// Whether an index names the builds that are published. One that a killed run could not write any more does not.

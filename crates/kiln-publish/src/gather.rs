@@ -8,6 +8,7 @@ use crate::deployment::write_index;
 use crate::published::digest_of;
 use crate::published_index::published_index;
 use crate::reference::ledger_of;
+use crate::release::{files_below, is_signature};
 use crate::row::{Row, State};
 use crate::settle::settle_published;
 use crate::whole::{names_in, verify_folder, verify_platforms};
@@ -113,7 +114,7 @@ fn look(
     let (artifacts, indexes) = (workspace.artifact_names(), workspace.index_names());
     for name in names_in(&dist)? {
         let path = dist.join(&name);
-        if name == "index.json" {
+        if name == "index.json" || is_signature(&name) {
             continue;
         }
         let Some(artifact) = name.parse::<ArtifactName>().ok().filter(|_| path.is_dir()) else {
@@ -182,8 +183,9 @@ fn bring(
         return Ok(false);
     }
     let mut publication = Publication::begin(&environment.dist, artifact)?;
-    for name in files(&offer.folder)? {
-        io::copy(&mut fs::File::open(offer.folder.join(&name))?, &mut publication.create(&name)?)?;
+    // What was signed of it is about another ledger.
+    for (name, path) in files_below(&offer.folder)? {
+        io::copy(&mut fs::File::open(path)?, &mut publication.create(&name)?)?;
     }
     let sealed = publication.seal()?;
     let changed = |path: &Path| PublishError::NotAsRecorded {
@@ -215,22 +217,4 @@ fn bring(
     }
     sealed.place()?;
     Ok(true)
-}
-
-/// The files of a published folder, those of a layout among them, by their paths in it.
-fn files(folder: &Path) -> Result<Vec<String>, PublishError> {
-    let mut all = Vec::new();
-    let mut rest = vec![String::new()];
-    while let Some(inside) = rest.pop() {
-        for name in names_in(&folder.join(&inside))? {
-            let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
-            if fs::symlink_metadata(folder.join(&path))?.is_dir() {
-                rest.push(path);
-            } else {
-                all.push(path);
-            }
-        }
-    }
-    all.sort();
-    Ok(all)
 }

@@ -67,10 +67,17 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
         } else if Path::new(text).is_dir() {
             let mut paths = Vec::new();
             records_below(Path::new(text), 0, &mut paths)?;
+            if paths.len() == MOST_RECORDS {
+                histories.unread.push(format!("{text}: of its files no more than {MOST_RECORDS} were read"));
+            }
             for path in paths {
-                // Other documents lie beside records.
-                if let Ok(record) = Record::from_json(&fs::read(path)?) {
-                    histories.records.push(record.into());
+                match Record::from_json(&fs::read(&path)?) {
+                    Ok(record) => histories.records.push(record.into()),
+                    // Other documents lie beside records.
+                    Err(error) if path.file_name().is_some_and(|name| name == "record.json") => {
+                        histories.unread.push(format!("{}: {error}", path.display()));
+                    }
+                    Err(_) => {}
                 }
             }
             if histories.records.len() == before {
@@ -120,7 +127,7 @@ impl Histories {
         &self.records
     }
 
-    /// Tags of repositories that gave no record, each with its reason.
+    /// Tags of repositories and files called `record.json` that gave no record, each with its reason.
     #[must_use]
     pub fn unread(&self) -> &[String] {
         &self.unread
@@ -151,7 +158,7 @@ impl Histories {
                 .collect();
             let mut source = format!("{} records of {}", samples.len(), self.sources.join(", "));
             if !self.unread.is_empty() {
-                source.push_str(&format!("; tags without a record: {}", self.unread.len()));
+                source.push_str(&format!("; without what could not be read: {}", self.unread.len()));
             }
             return Ok(SizeHistory { samples, baseline, source: Some(source) });
         }

@@ -107,7 +107,7 @@ fn folder(ledger: &Ledger, folder: &Path, artifact: &ArtifactName) -> Result<Loo
             None
         }
     };
-    let indexed = record.archive().map(|archive| Indexed { digest: archive.digest, of: digest });
+    let indexed = Indexed::of_record(&record, digest)?;
     let told = match (wrong.is_empty(), held) {
         (true, Some(Held::Newest(number))) => {
             (State::Same, vec![format!("{} files, build {number} of the ledger", expected.len())])
@@ -137,7 +137,7 @@ fn platforms(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Lo
     }
     let mut wrong = Vec::new();
     files(&folder, &expected, &mut wrong)?;
-    let indexed = record.archive().map(|archive| Indexed { digest: archive.digest, of: record.index });
+    let indexed = Indexed::of_platforms(&record)?;
     if !wrong.is_empty() {
         return Ok((State::Differs, wrong, indexed));
     }
@@ -202,6 +202,9 @@ fn index(dist: &Path, ledger: &Ledger, published: &BTreeMap<ArtifactName, Option
                     ));
                 }
             }
+            Some(Some(there)) if (there.digest, there.of) == (entry.digest, entry.of) => wrong.push(format!(
+                "what it says of {name} does not follow from its record: kiln verify --repair writes it anew"
+            )),
             Some(Some(there)) => wrong.push(format!(
                 "{name} is named with {} and record {}, but dist/{name} has {} and {}",
                 entry.digest, entry.of, there.digest, there.of

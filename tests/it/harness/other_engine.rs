@@ -138,6 +138,13 @@ impl OtherEngine {
         format!("unix://{}", self.folder.path().join("socket").display())
     }
 
+    /// A new folder that the engine sees at the same path.
+    pub(crate) fn shared_folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    }
+
     /// What it says of itself.
     pub(crate) fn info(&self) -> EngineInfo {
         block_on(async { self.connect().await.unwrap().info().await.unwrap() })

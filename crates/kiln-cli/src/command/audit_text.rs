@@ -61,7 +61,8 @@ fn summary(build: &BuildRow<'_>) -> String {
     let mut words = vec![vulnerabilities(open)];
     words.extend((undecided > 0).then(|| format!("{undecided} that cannot be told")));
     words.extend((silenced > 0).then(|| format!("{silenced} silenced")));
-    format!("{}; {} parts looked up, {} not", words.join(", "), build.checked, build.not_checked.len())
+    let parts = if build.checked == 1 { "part" } else { "parts" };
+    format!("{}; {} {parts} looked up, {} not", words.join(", "), build.checked, build.not_checked.len())
 }
 
 /// How severe it is, or why that does not matter.

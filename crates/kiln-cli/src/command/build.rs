@@ -1,6 +1,6 @@
 //! `kiln build`.
 
-use super::earlier::read;
+use super::expected_build::read;
 use crate::args::{Build, Format};
 use crate::failure::{Failure, chain};
 use crate::forms;

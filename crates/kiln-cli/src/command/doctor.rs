@@ -1,10 +1,9 @@
 //! `kiln doctor`: what kiln needs of this machine, line by line, with what to do.
 
-use super::earlier::Call;
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
-use crate::settings::{Needs, Settings};
+use crate::settings::{Call, Needs, Settings};
 use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_audit::format_size;

@@ -1,15 +1,15 @@
 //! `kiln find`.
 
-use super::earlier::Call;
 use crate::args::Format;
-use crate::args::earlier::Find;
+use crate::args::find::Find;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
-use crate::settings::{Needs, Settings};
+use crate::settings::{Call, Needs, Settings};
 use crate::signals;
 use kiln_find::{Found, Hit, Query, records_below, search_ledger, search_records};
 use kiln_publish::{is_registry_repository, pull_record, tagged_records};
 use kiln_record::{Exit, exit};
+use kiln_report::{Align, Markdown};
 use kiln_store::Ledger;
 use serde::Serialize;
 
@@ -74,10 +74,17 @@ pub(crate) fn run(call: &Call<'_>, command: &Find, printer: Printer) -> Result<E
     };
     match call.global.format {
         Format::Json => printer.data(&super::document(&document)?),
-        Format::Markdown => printer.data(&markdown(&document)),
+        Format::Markdown => printer.data(markdown(&document).text()),
         _ => printer.data(&text(&document, printer)),
     }
-    Ok(exit::SUCCESS)
+    // Whoever asks where something is must not take silence for an answer.
+    match found.unread.len() {
+        0 => Ok(exit::SUCCESS),
+        count => {
+            printer.talk(&format!("{count} could not be looked at: what they hold is not known"));
+            Ok(exit::INPUT_INVALID)
+        }
+    }
 }
 
 /// The document of `--format json`. Keys are only ever added.
@@ -202,28 +209,29 @@ fn text(document: &Document<'_>, printer: Printer) -> String {
     text
 }
 
-fn markdown(document: &Document<'_>) -> String {
-    let cell = |text: &str| text.replace(['|', '\n', '\r', '`'], " ");
-    let mut text = format!("### `{}`\n\n", cell(document.query));
-    text.push_str(
-        "| artifact | what | version | builds | in the newest | brought in |\n|---|---|---|---|---|---|\n",
-    );
-    for row in &document.found {
-        text.push_str(&format!(
-            "| {} | {} {} | {} | {} | {} | {} |\n",
-            cell(row.artifact),
-            row.kind,
-            cell(row.name),
-            cell(row.version.unwrap_or_default()),
-            cell(&row.builds()),
-            if row.in_newest { "yes" } else { "no" },
-            cell(&row.brought())
-        ));
-    }
-    let (undecided, unread) = (document.undecided.len(), document.not_looked_at.len());
-    text.push_str(&format!(
-        "\n{} builds were looked at; {undecided} findings were not decided, {unread} builds not looked at.\n",
-        document.builds
-    ));
-    text
+fn markdown(document: &Document<'_>) -> Markdown {
+    let mut out = Markdown::default();
+    out.heading(document.query);
+    let row = |row: &Row<'_>| {
+        let newest = if row.in_newest { "yes" } else { "no" };
+        [
+            row.artifact.to_owned(),
+            format!("{} {}", row.kind, row.name),
+            row.version.unwrap_or_default().to_owned(),
+            row.builds(),
+            newest.to_owned(),
+            row.brought(),
+        ]
+    };
+    let head = ["artifact", "what", "version", "builds", "in the newest", "brought in"]
+        .map(|name| (name, Align::Left));
+    out.table(head, document.found.iter().map(row));
+    out.paragraph(&format!("{} builds were looked at", document.builds));
+    let undecided = document
+        .undecided
+        .iter()
+        .map(|row| format!("not decided: {} {} {}", row.artifact, row.what(), row.builds()));
+    out.list(undecided);
+    out.list(document.not_looked_at.iter().map(|one| format!("not looked at: {one}")));
+    out
 }

@@ -1,10 +1,10 @@
 //! `kiln init`: a project that kiln does not know yet becomes a workspace.
 
-use super::earlier::Call;
 use crate::args::Format;
 use crate::args::start::Init;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
+use crate::settings::Call;
 use fs_err as fs;
 use kiln_init::{InitPlan, Options, PlannedFile, plan};
 use kiln_record::{Exit, exit};

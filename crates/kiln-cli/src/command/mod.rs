@@ -8,7 +8,7 @@ pub(crate) mod build;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
 pub(crate) mod doctor;
-pub(crate) mod earlier;
+pub(crate) mod expected_build;
 pub(crate) mod explain;
 pub(crate) mod explain_build;
 pub(crate) mod explain_code;

@@ -1,12 +1,13 @@
 //! `kiln rebuild`.
 
-use super::earlier::{Call, built};
+use super::expected_build::built;
 use super::rebuild_verdict;
 use crate::args::Format;
-use crate::args::earlier::Rebuild;
+use crate::args::rebuild::Rebuild;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
+use crate::settings::Call;
 use crate::signals;
 use crate::signing::signer;
 use kiln_rebuild::{Comparison, EntryDifference, Level, RebuildError, Varied, compare, vary};

@@ -1,8 +1,7 @@
 //! `kiln rebuild --attest`: what was found, signed.
 
-use super::earlier::Call;
 use crate::failure::Failure;
-use crate::settings::{Needs, Settings};
+use crate::settings::{Call, Needs, Settings};
 use kiln_attest::{
     AttestError, Envelope, IN_TOTO_PAYLOAD, InputAttestation, Policy, Signer, Subject, Summary,
     SummaryResult, Verifier,

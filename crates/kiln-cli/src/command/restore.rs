@@ -1,12 +1,12 @@
 //! `kiln restore`.
 
-use super::earlier::{Call, built};
+use super::expected_build::built;
 use crate::args::Format;
-use crate::args::earlier::Restore;
+use crate::args::restore::Restore;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
-use crate::settings::{Needs, Settings};
+use crate::settings::{Call, Needs, Settings};
 use crate::signals;
 use kiln_rebuild::{RebuildError, RestoreRequest, Restored, keep_rebuilt, restore};
 use kiln_record::{Exit, exit};
@@ -73,7 +73,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Restore, printer: Printer) -> Resul
 fn again(
     call: &Call<'_>,
     command: &Restore,
-    named: &super::earlier::Named,
+    named: &super::expected_build::Named,
     request: &RestoreRequest,
     mut tried: Vec<String>,
     progress: &Progress,

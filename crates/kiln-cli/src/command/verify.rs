@@ -8,7 +8,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
 use kiln_publish::{Anchors, FileVerdict, LedgerVerdict, is_signature, settle_for_reading, verify_file};
-use kiln_record::{Exit, Level, exit};
+use kiln_record::{Exit, IndexRecord, Level, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
         let before = files.len();
         let folders = [path.clone()].into_iter().chain(entries(path)?);
-        for folder in folders.filter(|folder| folder.join("record.json").is_file()) {
+        for folder in folders.filter(|folder| has_record(folder)) {
             files.extend(entries(&folder)?.into_iter().filter(|file| file.is_file() && !is_signed(file)));
         }
         if files.len() == before {
@@ -81,6 +81,11 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     Ok(files)
+}
+
+/// Whether a folder is that of an artifact, or of an image for several platforms.
+fn has_record(folder: &Path) -> bool {
+    ["record.json", IndexRecord::FILE].iter().any(|name| folder.join(name).is_file())
 }
 
 /// Whether a file is one with signatures, which no record describes: they are judged by `--key`.

@@ -11,6 +11,7 @@ mod verdicts;
 
 pub(crate) use attached::signatures;
 pub use check::check_release;
+pub(crate) use files::files_below;
 pub use files::{CHECKPOINT, RELEASE, is_signature};
 pub use history::{LogState, checkpoint_of, consistency_proof, hold_log, log_state, origin_of};
 pub use sign::{SignedRelease, require_signable, sign_release};

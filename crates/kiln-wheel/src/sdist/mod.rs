@@ -145,8 +145,9 @@ impl<'a> Builder<'a> {
         self.plan.manifest.python.as_ref().map_or(&[], |python| &python.sdists)
     }
 
-    /// Says how the lock gets the wheels of the target, where kiln can make that lock.
-    fn lockable(&self, finding: Finding) -> Finding {
+    /// Says how the lock gets the wheels of the target, where kiln can make that lock. What is locked stays so, with its hashes,
+    /// unless it is named.
+    fn lockable(&self, name: &DistributionName, finding: Finding) -> Finding {
         let manifest = &self.plan.manifest;
         let first = match &manifest.python {
             Some(python) if python.requirements.is_some() => String::new(),
@@ -156,7 +157,7 @@ impl<'a> Builder<'a> {
             _ => return finding,
         };
         finding.remedy(format!(
-            "to lock the wheels that {} loads: {first}{}; then kiln build {}",
+            "to lock the wheels that {} loads: {first}{} -P {name}; then kiln build {}",
             self.runtime.name,
             command(manifest),
             manifest.stated_name()
@@ -192,7 +193,7 @@ impl<'a> Builder<'a> {
                 let NoWheelFound { none, sdist, hashes } = *no_wheel;
                 let (name, version) = (&locked.name, &locked.version);
                 let Some(file) = sdist else {
-                    return Ok(Brought::finding(self.lockable(none.finding(name, version, &place))));
+                    return Ok(Brought::finding(self.lockable(name, none.finding(name, version, &place))));
                 };
                 let Some(build) = self.build_of(locked) else {
                     let manifest = &self.plan.manifest.file;

@@ -3,21 +3,15 @@
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::settings::{Needs, Settings, store};
+use crate::settings::{Call, Needs, Settings, store};
 use crate::signals;
-use crate::variables::{HOME, Variables};
+use crate::variables::HOME;
 use fs_err as fs;
 use kiln_publish::{history, resolve};
 use kiln_rebuild::{Expected, Place, RebuildError, Rebuilt, Scratch, Source, linked_source};
 use kiln_record::{Digest, Record};
 use kiln_store::SourceLink;
 use std::path::{Path, PathBuf};
-
-/// What a command is called with.
-pub(crate) struct Call<'a> {
-    pub(crate) global: &'a Global,
-    pub(crate) variables: &'a Variables,
-}
 
 /// A build that is named.
 pub(crate) struct Named {
