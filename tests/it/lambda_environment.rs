@@ -80,7 +80,7 @@ def handler(event, context):
     }
 "#;
 
-const FINDS: &str = r#"{"logging": 1, "home": [null, null, false], "read-only": ["PermissionError", 13], "tmp-size": [536870912, 300],
+const FINDS: &str = r#"{"logging": 1, "home": [null, null, false], "read-only": ["OSError", 30], "tmp-size": [536870912, 300],
 "shared-memory": [false, ["OSError", 38], true], "path": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
 "library-path": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
 "search-path": ["/var/task", "/opt/python/lib/python3.13/site-packages", "/opt/python"], "descriptors": 1024,

@@ -444,7 +444,7 @@ impl Backend for MemoryEngine {
     }
 
     /// It is of this machine.
-    fn reads_folder<'a>(&'a self, folder: &'a Path, _: &'a str) -> Answer<'a, bool> {
+    fn reads_folder<'a>(&'a self, folder: &'a Path, _: &'a Path, _: &'a str) -> Answer<'a, bool> {
         future::ready(Ok(folder.is_dir())).boxed()
     }
 

@@ -70,7 +70,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// See [`Engine::credentials`](crate::Engine::credentials).
     fn credentials<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Credentials>>;
     /// See [`Engine::reads_folder`](crate::Engine::reads_folder).
-    fn reads_folder<'a>(&'a self, folder: &'a Path, image: &'a str) -> Answer<'a, bool>;
+    fn reads_folder<'a>(&'a self, folder: &'a Path, inside: &'a Path, image: &'a str) -> Answer<'a, bool>;
     /// See [`Engine::run`](crate::Engine::run).
     fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome>;
     /// See [`Engine::watch`](crate::Engine::watch).

@@ -238,7 +238,7 @@ pub async fn a_folder_is_seen_like_a_tree(engine: &Engine, image: &str, folder: 
         assert_ne!(run(engine, with(&["touch", "/var/task/a/new"])).await.exit_code, 0);
         answers.push((text(&seen), text(&read)));
         // The first time it was sent, as nobody had asked.
-        reads = engine.reads_folder(folder, image).await.expect("an answer");
+        reads = engine.reads_folder(folder, folder, image).await.expect("an answer");
     }
     let modes = "755 /var/task/a\n644 /var/task/a/b.txt\n";
     let expected = (modes.to_owned(), "hello".to_owned());

@@ -159,14 +159,15 @@ impl Engine {
         self.0.credentials(reference).await
     }
 
-    /// Whether containers see a folder of this machine, and what is below it: something that nobody can know is written there
-    /// and read through a container of an image. Asked once for each folder; [`crate::InputContent::Folder`] trees below one that
+    /// Whether containers see a folder of this machine, and what is below it: something that nobody can know is written to
+    /// `inside`, which is the folder or below it and whose leftovers the caller removes, and read through a container of an
+    /// image that has the folder. Asked once for each folder; [`crate::InputContent::Folder`] trees below one that
     /// was seen are bound from then on.
     ///
     /// # Errors
     /// If the folder cannot be written to, or the engine does not answer. That it refuses is an answer.
-    pub async fn reads_folder(&self, folder: &Path, image: &str) -> Result<bool, EngineError> {
-        self.0.reads_folder(folder, image).await
+    pub async fn reads_folder(&self, folder: &Path, inside: &Path, image: &str) -> Result<bool, EngineError> {
+        self.0.reads_folder(folder, inside, image).await
     }
 
     /// Runs one program to its end in a fresh container: no network but loopback, read-only root, no capability, no new

@@ -124,8 +124,10 @@ impl Bases {
     /// If the engine does not answer, or the store cannot be written to.
     pub async fn engine_reads_store(&self, image: &str) -> Result<bool, GuestError> {
         let read = self.ready.reads_store.get_or_try_init(|| async {
-            let folder = self.store().unpacked()?;
-            Ok::<_, GuestError>(self.engine().await?.reads_folder(&folder, image).await?)
+            // What a killed run leaves of the question is swept with its folder.
+            let inside = self.store().temporary_folder()?;
+            let engine = self.engine().await?;
+            Ok::<_, GuestError>(engine.reads_folder(self.store().root(), inside.path(), image).await?)
         });
         Ok(*read.await?)
     }

@@ -29,11 +29,8 @@ const NO_TIME: Timestamps = Timestamps {
 };
 
 impl Store {
-    /// The folder that unpacked trees are in. It is there, and on one file system with them.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if it cannot be made.
-    pub fn unpacked(&self) -> Result<PathBuf> {
+    /// The folder that unpacked trees are in, which is made where it is not there.
+    fn unpacked(&self) -> Result<PathBuf> {
         let folder = self.root().join(FOLDER);
         for part in ["trees", "files/0644", "files/0755"] {
             let part = folder.join(part);

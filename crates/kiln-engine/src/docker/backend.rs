@@ -82,8 +82,8 @@ impl Backend for Docker {
         Box::pin(self.credentials(reference))
     }
 
-    fn reads_folder<'a>(&'a self, folder: &'a Path, image: &'a str) -> Answer<'a, bool> {
-        Box::pin(self.reads_folder(folder, image))
+    fn reads_folder<'a>(&'a self, folder: &'a Path, inside: &'a Path, image: &'a str) -> Answer<'a, bool> {
+        Box::pin(self.reads_folder(folder, inside, image))
     }
 
     fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {

@@ -28,30 +28,35 @@ pub(super) type Bound = (GuestPath, PathBuf);
 
 impl Docker {
     /// See [`crate::Engine::reads_folder`].
-    pub(crate) async fn reads_folder(&self, folder: &Path, image: &str) -> Result<bool, EngineError> {
+    pub(crate) async fn reads_folder(
+        &self,
+        folder: &Path,
+        inside: &Path,
+        image: &str,
+    ) -> Result<bool, EngineError> {
         if let Some(seen) = self.shared.seen.get(folder) {
             return Ok(seen);
         }
-        let seen = self.sees(folder, image).await?;
+        let seen = self.sees(folder, inside, image).await?;
         self.shared.seen.set(folder, seen);
         Ok(seen)
     }
 
-    async fn sees(&self, folder: &Path, image: &str) -> Result<bool, EngineError> {
+    async fn sees(&self, folder: &Path, inside: &Path, image: &str) -> Result<bool, EngineError> {
+        let Ok(below) = inside.strip_prefix(folder) else { return Ok(false) };
         let info =
             self.shared.client.info().await.map_err(|e| self.failed("ask the engine about itself", e))?;
         let options = info.security_options.unwrap_or_default();
         if options.iter().any(|option| OTHERWISE.iter().any(|other| option.starts_with(other))) {
             return Ok(false);
         }
-        let (name, nonce) = nonce_file(folder).map_err(|error| EngineError::Broken {
+        let (name, nonce) = nonce_file(inside).map_err(|error| EngineError::Broken {
             action: format!("find out whether the engine reads {}", folder.display()),
             why: error.to_string(),
         })?;
-        let path = folder.join(&name);
-        let found = self.read_through_container(folder, &name, image).await;
+        let found = self.read_through_container(folder, &below.join(&name), image).await;
         // It means nothing to anybody, and the next try has another name.
-        let _ = fs::remove_file(&path);
+        let _ = fs::remove_file(inside.join(&name));
         Ok(found?.is_some_and(|found| found == nonce))
     }
 
@@ -59,7 +64,7 @@ impl Docker {
     async fn read_through_container(
         &self,
         folder: &Path,
-        name: &str,
+        file: &Path,
         image: &str,
     ) -> Result<Option<Vec<u8>>, EngineError> {
         let never = || Some(vec!["never-started".to_owned()]);
@@ -85,7 +90,8 @@ impl Docker {
             Err(EngineError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let options = DownloadFromContainerOptionsBuilder::new().path(&format!("{PLACE}/{name}")).build();
+        let options =
+            DownloadFromContainerOptionsBuilder::new().path(&format!("{PLACE}/{}", file.display())).build();
         let mut chunks = self.shared.client.download_from_container(container.name(), Some(options));
         let mut archive = Vec::new();
         let mut result = Ok(Some(()));
