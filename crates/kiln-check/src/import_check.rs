@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer than any import that Lambda would wait for (its init phase ends after 10 s), as a loaded machine may be slow.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 /// How long one module may take, in seconds; Lambda's init phase ends after 10 s, and a loaded machine may be slow.
 const MODULE_SECONDS: u32 = 40;
 /// The most bytes that the names of own files take in the request, which is one argument of a program (at most 128 KiB).
