@@ -65,6 +65,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-cli/src/failure.rs", 3, Ends),
     ("kiln-cli/src/lib.rs", 1, Ends),
     ("kiln-cli/src/settings.rs", 2, Ends),
+    ("kiln-cli/src/signing.rs", 2, Ends),
     ("kiln-collect/src/collection.rs", 7, Ends),
     ("kiln-collect/src/error.rs", 1, Ends),
     ("kiln-collect/src/source.rs", 3, Ends),

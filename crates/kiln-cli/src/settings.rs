@@ -120,6 +120,16 @@ impl Settings {
         };
         Ok(Self { environment, format: global.format })
     }
+
+    /// The environment of a command that may be given another folder with `--dist` than the workspace's.
+    pub(crate) fn published_in(&self, dist: Option<&Path>) -> Result<Environment, Failure> {
+        let mut environment = self.environment.clone();
+        if let Some(dist) = dist {
+            environment.dist = std::path::absolute(dist)
+                .map_err(|error| Failure::usage(format!("--dist {}: {error}", dist.display())))?;
+        }
+        Ok(environment)
+    }
 }
 
 /// The folder of the workspace; for a command that needs none, the current folder where there is none.

@@ -113,3 +113,12 @@ fn ask(words: &[String], message: &[u8]) -> Result<Vec<u8>, String> {
         false => Err(format!("`{program}` ended with {status}")),
     }
 }
+
+/// That something is to be signed and no key is named, which is known before hours are spent.
+pub(crate) fn no_key() -> Failure {
+    Failure::usage("no key to sign with is named")
+        .hint(
+            "name one: --key-file FILE, --key-env VARIABLE, or --key-command COMMAND with --public-key FILE",
+        )
+        .hint("make one: openssl genpkey -algorithm ed25519 -out release.pem")
+}

@@ -21,11 +21,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Result<Exit, Failure> {
-    let mut environment = settings.environment.clone();
-    if let Some(dist) = &command.dist {
-        environment.dist = std::path::absolute(dist)
-            .map_err(|error| Failure::usage(format!("--dist {}: {error}", dist.display())))?;
-    }
+    let mut environment = settings.published_in(command.dist.as_deref())?;
     if let Some(jobs) = command.jobs {
         environment.jobs = usize::from(jobs);
     }

@@ -19,10 +19,7 @@ pub(crate) fn run(
     variables: &Variables,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    let mut environment = settings.environment.clone();
-    if let Some(dist) = &command.dist {
-        environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
-    }
+    let environment = settings.published_in(command.dist.as_deref())?;
     settle_for_reading(&environment)?;
     let artifacts = exported(&environment, &command.artifacts)?;
     let naming = Naming {

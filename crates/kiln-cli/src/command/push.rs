@@ -15,10 +15,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(crate) fn run(settings: &Settings, command: &Push, printer: Printer) -> Result<Exit, Failure> {
-    let mut environment = settings.environment.clone();
-    if let Some(dist) = &command.dist {
-        environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
-    }
+    let environment = settings.published_in(command.dist.as_deref())?;
     settle_for_reading(&environment)?;
     let artifacts = if command.all { published(&environment.dist)? } else { command.artifacts.clone() };
     let request = PushRequest {

@@ -9,7 +9,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Call;
 use crate::signals;
-use crate::signing::signer;
+use crate::signing::{no_key, signer};
 use kiln_rebuild::{Comparison, EntryDifference, Level, RebuildError, Varied, compare, vary};
 use kiln_record::{Exit, exit};
 use kiln_store::Store;
@@ -22,8 +22,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Resul
     // A key that cannot be read is told before anything is built.
     let attest = match &command.attest {
         Some(file) => {
-            let signer =
-                signer(&command.key, call.variables, printer)?.ok_or_else(rebuild_verdict::no_key)?;
+            let signer = signer(&command.key, call.variables, printer)?.ok_or_else(no_key)?;
             Some((file, signer))
         }
         None => None,

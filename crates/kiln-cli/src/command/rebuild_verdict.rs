@@ -3,8 +3,7 @@
 use crate::failure::Failure;
 use crate::settings::{Call, Needs, Settings};
 use kiln_attest::{
-    AttestError, Envelope, IN_TOTO_PAYLOAD, InputAttestation, Policy, Signer, Subject, Summary,
-    SummaryResult, Verifier,
+    Envelope, IN_TOTO_PAYLOAD, InputAttestation, Policy, Signer, Subject, Summary, SummaryResult, Verifier,
 };
 use kiln_publish::PublishError;
 use kiln_rebuild::{Comparison, Expected, Level};
@@ -69,11 +68,4 @@ fn subjects(expected: &Expected, comparison: &Comparison) -> Vec<Subject> {
             .map(|(name, digest)| Subject { name: name.clone(), digest: *digest })
             .collect(),
     }
-}
-
-/// That a verdict was asked for and no key given is known before hours are spent.
-pub(crate) fn no_key() -> Failure {
-    Failure::from(PublishError::from(AttestError::Signing {
-        reason: "no key to sign with is named".to_owned(),
-    }))
 }

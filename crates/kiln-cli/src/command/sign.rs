@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
-use crate::signing::signer;
+use crate::signing::{no_key, signer};
 use crate::variables::Variables;
 use kiln_invocation::read_usable_workspace;
 use kiln_publish::{SignedRelease, origin_of, require_signable, settle_published, sign_release};
@@ -20,12 +20,8 @@ pub(crate) fn run(
     variables: &Variables,
     printer: Printer,
 ) -> Result<Exit, Failure> {
-    let mut environment = settings.environment.clone();
-    if let Some(dist) = &command.dist {
-        environment.dist = std::path::absolute(dist).map_err(|error| Failure::usage(error.to_string()))?;
-    }
-    let signer = signer(&command.key, variables, printer)?
-        .ok_or_else(|| Failure::usage("no key to sign with is named"))?;
+    let environment = settings.published_in(command.dist.as_deref())?;
+    let signer = signer(&command.key, variables, printer)?.ok_or_else(no_key)?;
     let lock = WorkspaceLock::acquire(&environment.state, environment.lock_wait)?;
     settle_published(&environment, &read_usable_workspace(&environment.root)?)?;
     let given = environment.clone();
