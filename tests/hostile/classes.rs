@@ -81,6 +81,11 @@ pub(crate) const ALL: &[Class] = &[
     asked("registry-endless", "registry whose manifest has no end", registry_endless, PULL),
     asked("registry-silent", "registry that never answers", registry_silent, PULL),
     asked("registry-trickling", "registry that gives a byte a second", registry_trickling, PULL),
+    asked("registry-headers", "registry whose headers have no end", registry_headers, PULL),
+    asked("registry-redirects", "registry that sends on without an end", registry_redirects, PULL),
+    built("index-endless", "package index whose page has no end", index_endless),
+    built("index-headers", "package index whose headers have no end", index_headers),
+    asked("debian-headers", "Debian mirror whose headers have no end", debian_headers, LOCK_BASE),
     asked("debian-endless", "Debian mirror whose `InRelease` has no end", debian_endless, LOCK_BASE),
     asked("debian-silent", "Debian mirror that never answers", debian_silent, LOCK_BASE),
     asked("git-endless", "git server whose answer has no end", git_endless, LOCK),
@@ -262,12 +267,42 @@ fn registry_trickling(workspace: &Workspace) -> Served {
     at(Manner::Trickling)
 }
 
+fn registry_headers(workspace: &Workspace) -> Served {
+    workspace.function("");
+    at(Manner::Headers)
+}
+
+fn registry_redirects(workspace: &Workspace) -> Served {
+    workspace.function("");
+    at(Manner::Redirects)
+}
+
+/// A function with a lock whose index is that server.
+fn index(workspace: &Workspace, manner: Manner) -> Served {
+    let address = serve(manner);
+    workspace.locked(&wheel("evil", "1.0", "py3-none-any", &[], &[OK]).requirement(""));
+    workspace.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"http://{address}/simple/\"\n"));
+    Served::At(address)
+}
+
+fn index_endless(workspace: &Workspace) -> Served {
+    index(workspace, Manner::Endless)
+}
+
+fn index_headers(workspace: &Workspace) -> Served {
+    index(workspace, Manner::Headers)
+}
+
 /// A workspace whose Debian mirror is that server.
 fn debian(workspace: &Workspace, manner: Manner) -> Served {
     let address = serve(manner);
     workspace
         .write("kiln.toml", format!("format = \"1\"\n[debian]\nmirror = \"http://{address}/debian/\"\n"));
     Served::At(address)
+}
+
+fn debian_headers(workspace: &Workspace) -> Served {
+    debian(workspace, Manner::Headers)
 }
 
 fn debian_endless(workspace: &Workspace) -> Served {

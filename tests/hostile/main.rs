@@ -1,4 +1,4 @@
-//! What hostile input costs: the peak memory and the time of the real binary for each class of it, as the table of
+//! What hostile input costs: the peak memory, the processor time and the time of the real binary for each class of it, as the table of
 //! docs/security.md. Prints; never fails for being slow.
 //!
 //! Run with `cargo bench -p kiln-tests --bench hostile --profile dist`, which measures what users install. It needs Docker.
@@ -26,8 +26,8 @@ use wheel::WheelFile;
 
 fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    println!("| class | peak memory | time | exit | what kiln says |");
-    println!("|---|---:|---:|---:|---|");
+    println!("| class | peak memory | processor | time | exit | what kiln says |");
+    println!("|---|---:|---:|---:|---:|---|");
     for class in classes::ALL {
         if !chosen.is_empty() && !chosen.iter().any(|word| word == class.name) {
             continue;

@@ -92,12 +92,14 @@ impl Workspace {
             class.arguments.iter().map(|word| word.replace("{address}", &address)).collect();
         let mut child = self.command(&arguments).stderr(file).spawn().expect("the binary starts");
         let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-        let mut peak = 0;
+        let times = PathBuf::from(format!("/proc/{}/stat", child.id()));
+        let (mut peak, mut busy) = (0, 0.0);
         let ended = loop {
             if let Some(ended) = child.try_wait().expect("the binary is waited for") {
                 break Some(ended);
             }
             peak = peak.max(high_water(&status).unwrap_or(0));
+            busy = processor_time(&times).unwrap_or(busy);
             if started.elapsed() > PATIENCE {
                 child.kill().expect("the binary is ended");
                 child.wait().expect("the binary is waited for");
@@ -111,7 +113,7 @@ impl Workspace {
         });
         let said = fs::read(&errors).expect("what was said");
         format!(
-            "| {} | {} MiB | {:.1} s | {code} | {} |",
+            "| {} | {} MiB | {busy:.1} s | {:.1} s | {code} | {} |",
             class.what,
             peak.div_ceil(1024),
             took.as_secs_f64(),
@@ -137,6 +139,15 @@ fn high_water(status: &Path) -> Option<u64> {
     let text = fs::read_to_string(status).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// The processor time that a process took, with that of the children that it waited for, in seconds; none once it has ended.
+fn processor_time(stat: &Path) -> Option<f64> {
+    let text = fs::read_to_string(stat).ok()?;
+    // The second field is a name in parentheses, in which there may be anything. Linux tells hundredths.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<f64>().ok()).sum::<Option<f64>>()?;
+    Some(ticks / 100.0)
 }
 
 /// The line that tells what was wrong, cut, as a cell of a table.

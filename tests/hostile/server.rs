@@ -13,6 +13,10 @@ pub(crate) enum Manner {
     Silent,
     /// It begins an answer, and then gives one byte a second.
     Trickling,
+    /// It answers every request with headers without an end.
+    Headers,
+    /// It sends whoever asks on to another path of its own.
+    Redirects,
 }
 
 /// A server, until the end of the process.
@@ -35,6 +39,23 @@ fn treat(mut stream: TcpStream, manner: Manner) -> std::io::Result<()> {
     }
     let mut request = [0; 1 << 12];
     let _ = stream.read(&mut request)?;
+    match manner {
+        Manner::Headers => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            loop {
+                stream.write_all(b"X-More: 0123456789abcdef0123456789abcdef\r\n")?;
+            }
+        }
+        Manner::Redirects => {
+            // Every connection has another port.
+            let next = stream.peer_addr()?.port();
+            let answer = format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: /v2/evil/manifests/{next}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            return stream.write_all(answer.as_bytes());
+        }
+        Manner::Endless | Manner::Silent | Manner::Trickling => {}
+    }
     stream
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\n\r\n")?;
     let piece = match manner {

@@ -113,6 +113,18 @@ fn syntax_ok_but_import_fails() {
 }
 
 #[test]
+fn a_file_that_python_never_runs_is_not_said_to_be_imported() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "app", "import json\nhandler = lambda event, context: json.dumps(event)");
+    sandbox.write("manifests/app/src/json.py", "raise SystemExit(0)\n");
+    sandbox.denied().says(&[
+        "deny[import-failed] app: json",
+        "`json` is Python's own, from /usr/lib/python3.13/json/__init__.py",
+        "→ Python gives its own module under that name, and this file is never run: give the file another name",
+    ]);
+}
+
+#[test]
 fn handlers_that_lambda_would_not_find() {
     let sandbox = Sandbox::new();
     for name in ["attribute", "module", "value"] {

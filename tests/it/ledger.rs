@@ -231,6 +231,18 @@ fn a_damaged_history_blocks_its_artifact_and_is_set_right() {
     let history = kiln.run(["history", "app", "--format", "json"]).ends_with(exit::SUCCESS).json();
     let numbers = history["app"].as_array().unwrap().iter().map(|entry| entry["number"].as_u64().unwrap());
     assert_eq!(numbers.collect::<Vec<_>>(), [1, 3]);
+    // What cannot be an entry is damage, too; a pipe is not waited for.
+    let entry = sandbox.path(".kiln/ledger/app/000003/entry.json");
+    fs::write(&entry, vec![b'['; 1 << 20]).unwrap();
+    let large = kiln.run(["build", "app"]).ends_with(exit::STORE_FAILURE);
+    large.says(&["000003/entry.json", "it is larger than", "kiln verify --repair"]);
+    fs::remove_file(&entry).unwrap();
+    assert!(Command::new("mkfifo").arg(&entry).status().unwrap().success());
+    let pipe = kiln.run(["build", "app"]).ends_with(exit::STORE_FAILURE);
+    pipe.says(&["000003/entry.json", "it is no regular file", "kiln verify --repair"]);
+    let repaired = kiln.run(["verify", "--repair"]);
+    assert!(repaired.stdout.contains("build 3 of app is recorded as lost"), "{repaired}");
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
 }
 
 /// Whoever deploys reads the index, and not the records.
@@ -269,6 +281,20 @@ fn a_full_disk_is_told_with_folder_and_remedy_and_changes_nothing() {
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     let known = sandbox.kiln().run(["build", "app", "--force", "--dist", other.to_str().unwrap()]);
     known.ends_with(exit::STORE_FAILURE).says(&[other.to_str().unwrap(), "nothing was begun"]);
+}
+
+#[test]
+fn a_context_that_has_no_room_is_not_begun() {
+    let sandbox = Sandbox::new();
+    let manifest =
+        "kind = \"image\"\n[target]\narchitecture = \"x86_64\"\n[dockerfile]\npath = \"app/Dockerfile\"\n";
+    sandbox.write("manifests/app.toml", manifest);
+    sandbox.write("manifests/app/Dockerfile", "FROM localhost/kiln/python-3.13\nCOPY large /large\n");
+    fs::File::create(sandbox.path("manifests/app/large")).unwrap().set_len(600 << 20).unwrap();
+    let small = Tmpfs::mount(512 << 20);
+    let store = small.0.path().join("store");
+    let full = sandbox.kiln().with_store(&store).run(["build", "app"]).ends_with(exit::STORE_FAILURE);
+    full.says(&[store.to_str().unwrap(), "the context of a Dockerfile", "nothing was begun"]);
 }
 
 #[test]

@@ -6,10 +6,11 @@ use fs_err as fs;
 use kiln_collect::{BroughtBy, CollectError, Content, Part, SourceTree, read_context as read_folder};
 use kiln_guest::tar_file;
 use kiln_plan::{ArtifactPlan, DockerfileSection, Ignore, InvalidFiles, Manifest, Problem};
-use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath};
-use kiln_store::{StatCache, Store};
+use kiln_record::{Defect, Digest, Entry, Hasher, Mode, Tree, TreePath};
+use kiln_store::{StatCache, Store, has_room};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,6 +41,20 @@ fn ignore_file(root: &Path, section: &DockerfileSection) -> Result<Ignore, Docke
         return Ignore::parse(&path, &text).map_err(|problem| InvalidFiles(vec![problem]).into());
     }
     Ok(Ignore::default())
+}
+
+/// Hashes what is read through it.
+struct Hashed<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
 }
 
 /// A context: its tree, and where the content of each file is.
@@ -125,23 +140,32 @@ impl BuildContext {
 
     /// The context as a tar, every entry of one time.
     pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, DockerfileError> {
+        has_room(store.root(), "the context of a Dockerfile", self.tree.size())?;
         tar_file(store, time, |tar| {
             for (path, entry) in self.tree.iter() {
                 match entry {
                     Entry::Symlink { target } => tar.add_symlink(path, target)?,
-                    Entry::File { mode, digest, .. } => {
-                        let bytes = match self.content.get(path) {
-                            Some(Content::File(file)) => fs::read(file)?,
-                            Some(Content::Stored(digest)) => store.read_blob(digest)?,
-                            Some(Content::Made(bytes)) => bytes.to_vec(),
+                    Entry::File { mode, digest, size } => {
+                        let changed = || CollectError::SourceChanged { path: path.to_string() };
+                        let content: Box<dyn Read> = match self.content.get(path) {
+                            Some(Content::File(file)) => {
+                                let file = fs::File::open(file)?;
+                                if file.metadata()?.len() != *size {
+                                    return Err(changed().into());
+                                }
+                                Box::new(file)
+                            }
+                            Some(Content::Stored(digest)) => Box::new(store.open_blob(digest)?),
+                            Some(Content::Made(bytes)) => Box::new(&bytes[..]),
                             Some(Content::Member { .. }) | None => {
                                 return Err(Defect::new(format!("{path} has no content of its own")).into());
                             }
                         };
-                        if Digest::of(&bytes) != *digest {
-                            return Err(CollectError::SourceChanged { path: path.to_string() }.into());
+                        let mut hashed = Hashed { inner: content, hasher: Hasher::default() };
+                        tar.copy_file(path, *mode, *size, &mut hashed)?;
+                        if hashed.hasher.finish() != *digest {
+                            return Err(changed().into());
                         }
-                        tar.add_file(path, *mode, &bytes)?;
                     }
                 }
             }

@@ -98,6 +98,7 @@ pub(crate) fn read(archive: impl Read) -> io::Result<Vec<(LoadedImage, Vec<Strin
             config_env: config.config.unwrap_or_default().env.unwrap_or_default(),
             on_build: Vec::new(),
             shell: Vec::new(),
+            size: u64::try_from(whole.len()).ok(),
         };
         images
             .push((LoadedImage { info, files, archive: Arc::clone(&whole) }, entry.tags.unwrap_or_default()));

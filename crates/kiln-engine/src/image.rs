@@ -21,6 +21,8 @@ pub struct ImageInfo {
     pub on_build: Vec<String>,
     /// The shell of a `RUN` in a Dockerfile that starts from it, if it names one (`SHELL`).
     pub shell: Vec<String>,
+    /// How many bytes it takes in the engine, if that says so.
+    pub size: Option<u64>,
 }
 
 /// How far the pull of one layer is.

@@ -17,6 +17,7 @@ mod images;
 mod invariant;
 mod locks;
 mod plans;
+mod projects;
 mod python;
 mod records;
 mod sections;
@@ -33,6 +34,7 @@ pub use descriptions::{dpkg_files, file_text, find_query, license, linkage, list
 pub use images::{image_layers, names, oci_document};
 pub use locks::{lock_files, pipfile_lock, poetry_lock, pylock, pyproject, requirements, uv_lock};
 pub use plans::{dockerfile, dockerignore, workspace};
+pub use projects::project;
 pub use python::{constraint, guest_report, marker};
 pub use records::{record, sbom};
 pub use servers::{host_settings, index_page};
@@ -82,6 +84,7 @@ targets! {
     osv,
     pipfile_lock,
     poetry_lock,
+    project,
     pylock,
     pyproject,
     record,

@@ -6,7 +6,7 @@ use kiln_engine::InputTree;
 use kiln_invocation::{InvocationError, blocking};
 use kiln_pack::TarWriter;
 use kiln_record::{Defect, Entry, Tree, TreePath};
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IntoInnerError, Seek as _, SeekFrom, Write};
@@ -81,7 +81,11 @@ pub async fn collections(
             let folder = blocking(move || store.unpack(&tree, content)).await?;
             Ok(InputTree::folder(place, folder))
         }
-        _ => input_tree(bases.store(), path, 0, move |tar| merged.add_to(tar, &store)).await,
+        _ => {
+            let size = merged.entries().map(|(.., entry)| entry.size()).fold(0, u64::saturating_add);
+            has_room(store.root(), &format!("what a container has at {path}"), size)?;
+            input_tree(bases.store(), path, 0, move |tar| merged.add_to(tar, &store)).await
+        }
     }
 }
 

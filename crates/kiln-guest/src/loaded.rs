@@ -7,7 +7,7 @@ use kiln_invocation::blocking;
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_record::{Component, Digest, ImageRecord, ImageRuns};
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 
 /// An image whose layers are in the store and whose documents are made.
@@ -104,6 +104,8 @@ fn archive(store: &Store, assembled: &AssembledImage, tag: &str) -> Result<std::
             };
         }
     }
+    let size = image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+    has_room(store.root(), &format!("image {tag}, which the engine is given,"), size)?;
     let mut file = tempfile::tempfile_in(store.root())?;
     let mut writer = BufWriter::with_capacity(1 << 18, &mut file);
     write_archive(&mut writer, &image, Some(tag), |digest| -> io::Result<Box<dyn Read>> {

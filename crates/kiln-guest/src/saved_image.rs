@@ -6,7 +6,7 @@ use kiln_engine::{Engine, EngineError};
 use kiln_image::BaseConfig;
 use kiln_invocation::blocking;
 use kiln_record::Defect;
-use kiln_store::Store;
+use kiln_store::{Store, has_room};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,7 +29,7 @@ pub struct SavedImage {
 impl SavedImage {
     /// Takes an image out of the engine.
     pub async fn export(engine: &Engine, store: &Store, image: &str) -> Result<Self, GuestError> {
-        let mut file = tempfile::tempfile_in(store.root())?;
+        let mut file = room_for(engine, store, image).await?;
         engine.export(image, |chunk| file.write_all(chunk)).await?;
         let image = image.to_owned();
         blocking(move || Self::open(&image, file)).await
@@ -109,10 +109,18 @@ impl SavedImage {
 
 /// The files that a container of an image has, as a tar on disk until the file is closed.
 pub async fn container_files(engine: &Engine, store: &Store, image: &str) -> Result<File, GuestError> {
-    let mut file = tempfile::tempfile_in(store.root())?;
+    let mut file = room_for(engine, store, image).await?;
     engine.file_system(image, |chunk| file.write_all(chunk)).await?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file)
+}
+
+/// A file for what the engine has of an image, once there is room for as much as it says that this is.
+async fn room_for(engine: &Engine, store: &Store, image: &str) -> Result<File, GuestError> {
+    if let Some(size) = engine.image(image).await?.and_then(|info| info.size) {
+        has_room(store.root(), &format!("image {image}, which the engine gives,"), size)?;
+    }
+    Ok(tempfile::tempfile_in(store.root())?)
 }
 
 /// A part of a file. Parts share the place at which they read, so one is read after the other.

@@ -3,7 +3,8 @@
 //! Layout: `<ledger>/<artifact>/approvals/<number>.json`, numbers from 000001. Each names the digest of the one before it and of the
 //! record that was approved, so that one that was changed, lost or reordered is noticed.
 
-use crate::atomic::{names_in, read_bounded};
+use crate::atomic::names_in;
+use crate::ledger::read_part;
 use crate::{Ledger, Result, StoreError, write_atomically};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Epoch, FormatVersion, canonical_json};
@@ -81,8 +82,7 @@ impl Ledger {
             if number != all.len() + 1 {
                 return Err(broken(format!("approval {} before it is missing", all.len() + 1)));
             }
-            let bytes =
-                read_bounded(&path, MAX_APPROVAL)?.ok_or_else(|| broken("it is missing".to_owned()))?;
+            let bytes = read_part(&path, MAX_APPROVAL)?;
             let approval: Approval =
                 serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
             if approval.format.major != FORMAT.major {

@@ -113,20 +113,23 @@ pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
 
 /// Reads a whole file of at most `limit` bytes; `None` if there is none.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    read_or_reason(path, limit)?
+        .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {reason}", path.display())))
+}
+
+/// The same, with a reason, as a clause, where what is there cannot be such a file. A pipe is not waited for.
+pub(crate) fn read_or_reason(path: &Path, limit: u64) -> io::Result<Result<Option<Vec<u8>>, String>> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() => return Ok(Err("it is no regular file".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(None)),
+        other => other?,
     };
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{} is larger than the {limit} bytes that such a file may have", path.display()),
-        ));
-    }
-    Ok(Some(bytes))
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(match bytes.len() as u64 > limit {
+        true => Err(format!("it is larger than the {limit} bytes that such a file may have")),
+        false => Ok(Some(bytes)),
+    })
 }
 
 /// The names in a folder, sorted; none if the folder is not there. Names that are not UTF-8 are never kiln's.

@@ -6,7 +6,7 @@
 //! ([`crate::Heads`]), and an entry that cannot be had any more has a [`LostEntry`] in its place.
 
 use crate::atomic::{
-    FOLDER_MODE, beside, create_private, names_in, read_bounded, remove_folder, sync_folder, write_synced,
+    FOLDER_MODE, beside, create_private, names_in, read_or_reason, remove_folder, sync_folder, write_synced,
 };
 use crate::lost::{Link, continues};
 use crate::{Head, HeadState, Heads, LostEntry, Result, SourceLink, StoreError};
@@ -375,10 +375,7 @@ impl Ledger {
             }
         };
         let path = self.record_path(artifact, number);
-        let bytes = read_bounded(&path, MAX_RECORD)?.ok_or_else(|| StoreError::LedgerBroken {
-            path: path.clone(),
-            reason: "it is missing".to_owned(),
-        })?;
+        let bytes = read_part(&path, MAX_RECORD)?;
         let found = Digest::of(&bytes);
         if found != entry.record {
             let reason = format!("its digest is {found}, but its entry names {}", entry.record);
@@ -472,7 +469,7 @@ impl Ledger {
     fn entry(&self, artifact: &ArtifactName, number: u64) -> Result<(LedgerEntry, Digest)> {
         let path = self.entry_path(artifact, number);
         let broken = |reason: String| StoreError::LedgerBroken { path: path.clone(), reason };
-        let bytes = read_bounded(&path, MAX_ENTRY)?.ok_or_else(|| broken("it is missing".to_owned()))?;
+        let bytes = read_part(&path, MAX_ENTRY)?;
         let entry: LedgerEntry = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
         if entry.format.major != FORMAT_VERSION.major {
             return Err(StoreError::Format {
@@ -489,6 +486,12 @@ impl Ledger {
         }
         Ok((entry, Digest::of(&bytes)))
     }
+}
+
+/// Reads a file that the ledger has to have.
+pub(crate) fn read_part(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let read = read_or_reason(path, limit)?.and_then(|bytes| bytes.ok_or_else(|| "it is missing".to_owned()));
+    read.map_err(|reason| StoreError::LedgerBroken { path: path.to_owned(), reason })
 }
 
 /// What is at one place of the chain.

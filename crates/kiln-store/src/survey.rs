@@ -1,6 +1,6 @@
 //! Whether a history is whole, entry by entry, and setting it right from what is left.
 
-use crate::atomic::{FOLDER_MODE, read_bounded, sync_folder};
+use crate::atomic::{FOLDER_MODE, read_bounded, read_or_reason, sync_folder};
 use crate::ledger::{MAX_RECORD, Place};
 use crate::lost::{Link, continues};
 use crate::{Head, HeadState, Heads, Ledger, LostEntry, Result, StoreError, write_atomically};
@@ -226,13 +226,10 @@ impl Ledger {
         number: u64,
         expected: &Digest,
     ) -> Result<std::result::Result<(), String>> {
-        let bytes = match read_bounded(&self.record_path(artifact, number), MAX_RECORD) {
+        let bytes = match read_or_reason(&self.record_path(artifact, number), MAX_RECORD)? {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Err("it is missing".to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                return Ok(Err(error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
+            Err(reason) => return Ok(Err(reason)),
         };
         let found = Digest::of(&bytes);
         if found == *expected {

@@ -148,6 +148,7 @@ fn described(reference: &str, image: ImageInspect) -> Result<ImageInfo, EngineEr
         config_env: config.env.unwrap_or_default(),
         on_build: config.on_build.unwrap_or_default(),
         shell: config.shell.unwrap_or_default(),
+        size: image.size.and_then(|size| size.try_into().ok()),
     })
 }
 

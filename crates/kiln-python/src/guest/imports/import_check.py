@@ -11,6 +11,7 @@ handler is imported in one, and each other module in one, none of which has seen
 import builtins
 import faulthandler
 import importlib
+import importlib.machinery
 import json
 import os
 import select
@@ -248,14 +249,15 @@ def judged(request, part, name):
     use_compiled()
     root, code = request["task_root"], 0
     roots = list(sys.path) if request["as_it_is"] else request["search_path"]
+    own = [root] if request["as_it_is"] else request["search_path"]
     if part == "module":
-        result = import_one(name)
+        result = import_one(name, own)
         code = 0 if result is None else FAILED
     else:
         result = check_handler(request["handler"], root)
         code = 0 if result["outcome"] == "found" else FAILED
     if part == "again":
-        result, code = [import_forked(module, request["seconds"]) for module in name], 0
+        result, code = [import_forked(module, request["seconds"], own) for module in name], 0
     files = within(sorted(set(loaded_files(roots)))[:FILES], ANSWER_BYTES // 2)
     base = within(sorted(set(loaded_files(["/"])) - set(files))[:FILES], ANSWER_BYTES // 8)
     asked = {top: finder.asked[top] for top in sorted(finder.asked)[:NAMES]}
@@ -316,12 +318,28 @@ def within(texts, size):
     return taken
 
 
-def import_one(name):
+def import_one(name, roots):
     try:
+        there = instead_of(name, roots)
+        if there is not None:
+            raise ImportError("`%s` is Python's own, from %s" % (name, there))
         importlib.import_module(name)
     except BaseException as error:
         return describe(error)
     return None
+
+
+def instead_of(name, roots):
+    """Where the interpreter has a module from that it gives for a file of this name in these folders: built into it, or loaded
+    before any of the artifact's code. The file itself is never run then."""
+    here = sys.modules.get(name)
+    if here is None and name not in sys.builtin_module_names:
+        return None
+    file = getattr(importlib.machinery.PathFinder.find_spec(name, roots), "origin", None)
+    there = getattr(getattr(here, "__spec__", None), "origin", None)
+    if file is None or file == there:
+        return None
+    return "the interpreter" if there in (None, "built-in", "frozen") else there
 
 
 def prepare(request, finder):
@@ -451,14 +469,14 @@ def below(layers, loaded):
     return [{"name": name, "file": file} for name, file in sorted(found.items())]
 
 
-def import_forked(name, seconds):
+def import_forked(name, seconds, roots):
     """Import a module in a process that is forked off from this one, which it cannot spoil, and tell what came of it."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(read)
-            problem = import_one(name)
+            problem = import_one(name, roots)
             data = json.dumps(problem).encode("ascii")
             while data:
                 data = data[os.write(write, data) :]
