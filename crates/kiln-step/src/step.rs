@@ -296,7 +296,7 @@ fn not_reproducible(plan: &ArtifactPlan, step: &ReadyStep, difference: &Differen
         finding = finding.detail(format!("{} files differ", difference.files));
     }
     finding
-        .detail("the second run began later, in a container of its own")
+        .detail("the second run began later, in a container of its own, and its input files are a day younger")
         .remedy(format!(
             "let it take times from SOURCE_DATE_EPOCH, sort what it reads from folders, and use no random numbers ({})",
             plan.manifest.file
