@@ -73,6 +73,7 @@ mod runtime_client;
 mod schemas;
 mod sdists;
 mod shards;
+mod shared_cache;
 mod signatures;
 mod smoke;
 mod source_folders;

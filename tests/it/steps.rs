@@ -184,6 +184,22 @@ fn what_differs_from_run_to_run_is_named_with_its_first_line() {
 }
 
 #[test]
+fn what_takes_the_times_of_its_inputs_is_found() {
+    let program = "import os\nopen('/out/when', 'w').write(str(int(os.stat('/src/in').st_mtime)))\n";
+    let sandbox = function(&step(
+        "when",
+        program,
+        "inputs = [{ path = \"app/data\", at = \"/src\" }]\noutputs = [{ path = \"/out/when\", into = \".\" }]",
+    ));
+    sandbox.write("manifests/app/data/in", "in");
+    sandbox.denied().says(&[
+        "deny[step-not-reproducible] app: when",
+        "line 1 is `",
+        "files are a day younger",
+    ]);
+}
+
+#[test]
 fn a_step_sees_what_is_stated_and_nothing_else() {
     let seen = "import os, socket, time\nfound = repr([sorted(os.environ.items()), os.getcwd(), os.getuid(), time.tzname, \
                 socket.gethostname(), [name for name in os.listdir('/sys/class/net') if name != 'lo']])\n\

@@ -11,6 +11,7 @@ mod forms;
 mod indexes;
 mod printer;
 mod progress;
+mod remote;
 #[cfg(feature = "schema")]
 mod schema;
 mod settings;

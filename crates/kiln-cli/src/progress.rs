@@ -118,6 +118,14 @@ impl State {
                 let word = self.printer.on_stderr(Style::Warn, &format!("{:>9}", "measured"));
                 self.say(&format!("{word}  {artifact} {note}"));
             }
+            Event::Told { artifact, what, from } => {
+                self.say(&format!("{:>9}  {artifact} {what}, by the word of {from}", "told"));
+            }
+            Event::CacheLost { why, still_read } => {
+                let word = self.printer.on_stderr(Style::Warn, &format!("{:>9}", "warning"));
+                let then = if still_read { "nothing more is sent to it" } else { "everything is made here" };
+                self.say(&format!("{word}  {why}; {then}"));
+            }
             Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
         }

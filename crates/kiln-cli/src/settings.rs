@@ -4,6 +4,7 @@ use crate::args::{Format, Global, VERSION};
 use crate::config_files::texts;
 use crate::failure::Failure;
 use crate::indexes::{IndexSettings, index_settings};
+use crate::remote::remote_settings;
 use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_engine::{EngineSettings, Session};
@@ -108,6 +109,7 @@ impl Settings {
                 true => registry_mirrors(&settings.registries, variables)?,
                 false => Vec::new(),
             },
+            remote: if fetches { remote_settings(&settings.remote, variables)? } else { None },
             crates: crates(variables, home.as_deref()),
             engine: engine(variables, home.as_deref()),
             tool_variables: var::FOR_TOOLS

@@ -8,6 +8,14 @@ pub(crate) const KILN_STORE: &str = "KILN_STORE";
 pub(crate) const KILN_DEBIAN_MIRROR: &str = "KILN_DEBIAN_MIRROR";
 /// Mirrors of container registries, as `PREFIX=MIRROR` with a space between two.
 pub(crate) const KILN_REGISTRY_MIRRORS: &str = "KILN_REGISTRY_MIRRORS";
+/// The address of a cache that machines share, or `off`.
+pub(crate) const KILN_REMOTE: &str = "KILN_REMOTE";
+/// Whether what is made here is sent there: `true` or `false`.
+pub(crate) const KILN_REMOTE_WRITE: &str = "KILN_REMOTE_WRITE";
+/// The file with the token for the address in `KILN_REMOTE`.
+pub(crate) const KILN_REMOTE_TOKEN_FILE: &str = "KILN_REMOTE_TOKEN_FILE";
+/// The program that says how to log in to a shared cache.
+pub(crate) const KILN_REMOTE_CREDENTIAL_HELPER: &str = "KILN_REMOTE_CREDENTIAL_HELPER";
 /// Where the archives of crates are, as the `dl` of a registry's `config.json`.
 pub(crate) const KILN_CRATES: &str = "KILN_CRATES";
 /// The folder of cargo's configuration and caches.

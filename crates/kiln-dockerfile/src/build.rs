@@ -8,13 +8,14 @@ use crate::context::BuildContext;
 use crate::made::{Made, SOURCE_DATE_EPOCH, brought};
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
+use crate::told::fits;
 use kiln_collect::{Part, SourceTree};
 use kiln_engine::{BuildSpec, Builder, EngineError, EngineInfo};
 use kiln_guest::{
     BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, container_files, engine_name,
 };
 use kiln_image::Reference;
-use kiln_invocation::{Event, blocking};
+use kiln_invocation::{Asked, Event, blocking};
 use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
 use kiln_record::digest_of_value;
 use std::collections::BTreeMap;
@@ -77,24 +78,20 @@ pub async fn make(
     ))?;
     let job = Job { plan, section, recipe, base, context: files, instructions, args };
     let _flight = bases.network().flight(&key).await;
+    let shared = bases.network().shared();
+    let asked = Asked { artifact: &plan.manifest.name, what: "the Dockerfile", key: &key };
     let known = match section.network {
         // What came over the network then may be something else now.
         true => None,
-        false => bases.store().recall(&key)?,
+        false => {
+            let base = Arc::clone(&job.base);
+            shared.recall(&asked, move |store, told| fits(store, &base, told)).await?
+        }
     };
     let made = match known {
         Some(known) => known,
-        None => {
-            let made = job.build(bases).await?;
-            let (store, network) = (bases.store().clone(), section.network);
-            blocking::<_, DockerfileError>(move || {
-                if !network {
-                    store.remember(&key, &made)?;
-                }
-                Ok(made)
-            })
-            .await?
-        }
+        None if section.network => job.build(bases).await?,
+        None => shared.remember(&key, job.build(bases).await?).await?,
     };
     let store = bases.store().clone();
     let base = Arc::clone(&job.base);

@@ -8,6 +8,7 @@ mod made;
 mod normal;
 mod remembered;
 mod taken_apart;
+mod told;
 
 pub use build::make;
 pub use context::read_context;

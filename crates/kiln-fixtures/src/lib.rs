@@ -1,14 +1,17 @@
 //! What tests of several crates stand on: a workspace on disk whose one base is pinned and in an engine in memory
-//! ([`Sandbox`]), a Python that a test scripts ([`Python`]), and distributions made on the spot ([`wheel`], [`sdist`]).
+//! ([`Sandbox`]), a Python that a test scripts ([`Python`]), distributions made on the spot ([`wheel`], [`sdist`]), and a cache
+//! that machines share ([`CacheServer`]).
 //!
 //! Nothing here reaches a network, an engine of the machine, or its clock. Nothing but tests depends on this crate.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that meets the unexpected fails the test where it does")]
 
+mod cache_server;
 mod distribution;
 mod python;
 mod sandbox;
 
+pub use cache_server::{CacheServer, Lie};
 pub use distribution::{Distribution, sdist, wheel};
 pub use python::{PYTHON, Python, imported, interpreter, report};
 pub use sandbox::{BASE, FUNCTION, Sandbox, base_layer};

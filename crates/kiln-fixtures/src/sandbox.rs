@@ -12,6 +12,7 @@ use kiln_plan::{
     Workspace, plan,
 };
 use kiln_record::{Architecture, BaseName, Digest, Platform};
+use kiln_remote::{Limits, Login, RemoteSettings};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -44,6 +45,7 @@ pub struct Sandbox {
     folder: TempDir,
     engine: MemoryEngine,
     slot: EngineSlot,
+    cache: Option<RemoteSettings>,
 }
 
 /// The one layer of a base with these files beside its Python.
@@ -65,7 +67,7 @@ impl Sandbox {
         let archive = image_archive(&base_files(files), &["PATH=/usr/bin"], "fixture/python:1");
         connected.load(Cursor::new(archive)).await.unwrap();
         let image: Digest = connected.image("fixture/python:1").await.unwrap().unwrap().id.parse().unwrap();
-        let this = Self { folder: tempfile::tempdir().unwrap(), engine, slot };
+        let this = Self { folder: tempfile::tempdir().unwrap(), engine, slot, cache: None };
         let definition = format!(
             "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n[registry]\nreference = \"{REFERENCE}\"\n\
              [image]\npython = \"{PYTHON}\"\n"
@@ -93,6 +95,17 @@ impl Sandbox {
         this.write("images/python.toml", &definition);
         this.write("images/python.lock", lock.to_toml().unwrap());
         this
+    }
+
+    /// Lets the next runs use a shared cache, and perhaps tell it what they make.
+    pub fn share(&mut self, address: &str, write: bool) {
+        let (login, limits) = (Login::None, Limits::default());
+        self.cache = Some(RemoteSettings { address: address.parse().unwrap(), write, login, limits });
+    }
+
+    /// Lets the next runs use no shared cache.
+    pub fn share_nothing(&mut self) {
+        self.cache = None;
     }
 
     /// The workspace's folder.
@@ -145,6 +158,7 @@ impl Sandbox {
             further_indexes: Vec::new(),
             debian_mirrors: Vec::new(),
             registry_mirrors: Vec::new(),
+            remote: self.cache.clone(),
             crates: Ok(None),
             engine: EngineSettings {
                 docker_host: None,

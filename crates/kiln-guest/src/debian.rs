@@ -135,6 +135,9 @@ async fn bring_packages(
         if network.store().contains(&package.digest) {
             return Ok::<_, GuestError>(());
         }
+        if network.shared().fetch(&package.digest, package.size).await? {
+            return Ok(());
+        }
         network.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });
         let store = network.store().clone();
         let mut sink = Reopened::new(move || store.writer().map_err(io::Error::other));
@@ -153,7 +156,7 @@ async fn bring_packages(
         };
         let digest = package.digest;
         blocking::<_, GuestError>(move || Ok(writer.commit(Some(&digest))?)).await?;
-        Ok(())
+        Ok(network.shared().send(&digest).await?)
     });
     futures_util::future::try_join_all(each).await?;
     Ok(())

@@ -5,6 +5,7 @@ use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
 use kiln_record::Epoch;
+use kiln_remote::RemoteSettings;
 use kiln_store::Ledger;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ pub struct Environment {
     pub debian_mirrors: Vec<Mirror>,
     /// Mirrors of container registries, those of the workspace first.
     pub registry_mirrors: Vec<RegistryMirror>,
+    /// The cache that machines share, if there is one.
+    pub remote: Option<RemoteSettings>,
     /// The crates registry that the environment's cargo is configured for, if any; or why that cannot be told.
     pub crates: Result<Option<CrateSetting>, String>,
     /// How to reach the engine.

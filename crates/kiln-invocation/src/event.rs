@@ -146,6 +146,22 @@ pub enum Event {
         /// What, as a sentence without its end.
         note: String,
     },
+    /// A result was not made here, but taken on the word of a shared cache.
+    Told {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// What it is of, in words: `the step site`.
+        what: String,
+        /// The address of the cache.
+        from: String,
+    },
+    /// A shared cache is not used in the rest of the run, or not written to. Everything is made here then.
+    CacheLost {
+        /// Why.
+        why: String,
+        /// Whether it is still read.
+        still_read: bool,
+    },
     /// An artifact is done.
     Ended {
         /// Which artifact.

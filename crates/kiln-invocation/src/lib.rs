@@ -10,6 +10,7 @@ mod message;
 mod network;
 mod rules;
 mod run;
+mod shared;
 mod trial;
 mod workspace;
 
@@ -18,10 +19,12 @@ pub use error::InvocationError;
 pub use event::{Ending, Event, Events, Stage};
 pub use index_setting::NamedIndexSetting;
 pub use kiln_image::RegistryMirror;
+pub use kiln_remote::RemoteSettings;
 pub use message::{end_of_log, indented, listed};
 pub use network::Network;
 pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};
+pub use shared::{Asked, Shared};
 pub use trial::{Trial, Variation};
 pub use workspace::{
     WORKSPACE_FILE, all_stated, artifacts_of, find_workspace, known_names, read_usable_workspace,

@@ -1,6 +1,7 @@
 //! Reaching servers: one client for a run, the indexes and registries it may ask, and downloads into the store that are
 //! held against a digest.
 
+use crate::shared::Shared;
 use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blocking};
 use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
 use kiln_image::RegistryMirror;
@@ -20,6 +21,7 @@ const FILE: &str = "kiln.toml";
 pub struct Network {
     run: Run,
     store: Store,
+    shared: Shared,
     reached: Arc<Reached>,
 }
 
@@ -44,9 +46,12 @@ impl Network {
     /// Takes what the environment says of servers. Nothing is connected yet.
     #[must_use]
     pub fn new(environment: &Environment, run: &Run, store: &Store) -> Self {
+        // Nothing that anybody made is taken where all is made anew, to be compared.
+        let remote = environment.remote.clone().filter(|_| environment.trial.results.is_none());
         Self {
             run: run.clone(),
             store: store.clone(),
+            shared: Shared::new(remote, run, store),
             reached: Arc::new(Reached {
                 settings: environment.network.clone(),
                 index: environment.index.clone(),
@@ -109,6 +114,12 @@ impl Network {
     #[must_use]
     pub fn tool_variables(&self) -> &BTreeMap<String, String> {
         &self.reached.tool_variables
+    }
+
+    /// Results and blobs, those of a cache that machines share among them.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The crates registry that the environment's cargo is configured for.
@@ -221,6 +232,12 @@ impl Network {
         {
             return Ok(digest);
         }
+        if let (Some(digest), Some(size)) = (file.digest, file.size)
+            && accept(digest).is_ok()
+            && self.shared.fetch(&digest, size).await?
+        {
+            return Ok(digest);
+        }
         if let Some(size) = file.size {
             has_room(self.store.root(), &file.file_name, size)?;
         }
@@ -238,6 +255,7 @@ impl Network {
             return Err(Defect::new("a download ended well and nothing was written").into());
         };
         blocking::<_, InvocationError>(move || Ok(writer.commit(Some(&digest))?)).await?;
+        self.shared.send(&digest).await?;
         Ok(digest)
     }
 }

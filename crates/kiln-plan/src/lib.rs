@@ -42,7 +42,7 @@ pub use platforms::PlatformSet;
 pub use problem::{InvalidFiles, Problem};
 pub use settings::{
     IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
-    Settings,
+    RemoteSetting, Settings,
 };
 pub use size::parse_size;
 pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};

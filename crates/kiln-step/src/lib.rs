@@ -7,6 +7,7 @@ mod job;
 mod output;
 mod run;
 mod step;
+mod told;
 pub mod upstream;
 
 pub use error::StepError;

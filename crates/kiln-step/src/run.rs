@@ -18,6 +18,8 @@ use std::time::Duration;
 /// The most bytes of everything that a step wrote, as a tar.
 const OUTPUT_BYTES: u64 = 1 << 30;
 const PIDS: u32 = 1024;
+/// By how much later the inputs of a second run are from, in seconds: what depends on their times differs then.
+const LATER: u64 = 86_400;
 /// Where programs are looked for if neither the base nor the manifest says so.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -88,9 +90,10 @@ fn base_of<'j>(job: &Job<'j>) -> &'j PinnedBase {
 async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Vec<MadeFile>, StepError> {
     let (section, artifact) = (job.section, &job.plan.manifest.name);
     bases.run().tell(Event::Step { artifact: artifact.clone(), step: section.name.clone(), again });
+    let time = job.plan.epoch.seconds() + if again { LATER } else { 0 };
     let mut inputs = Vec::new();
     for given in &job.given {
-        inputs.push(input(bases.store(), given, job.plan.epoch.seconds()).await?);
+        inputs.push(input(bases.store(), given, time).await?);
     }
     let folders: BTreeSet<&str> = section.outputs.iter().map(|output| output.folder.as_str()).collect();
     let label = format!("{artifact} step {}", section.name);

@@ -7,10 +7,11 @@
 use crate::job::{Content, Given, Job, Remembered};
 use crate::output::tree;
 use crate::run;
+use crate::told::fits;
 use crate::{StepError, crates};
 use kiln_collect::{BroughtBy, Part, component, read_given};
 use kiln_guest::{Bases, Difference};
-use kiln_invocation::blocking;
+use kiln_invocation::Asked;
 use kiln_plan::{
     ArtifactPlan, InvalidFiles, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection,
     parse_cargo_lock,
@@ -230,17 +231,12 @@ impl Steps<'_> {
         }
         let job = self.job(section, index, given)?;
         let _flight = self.bases.network().flight(&job.digest).await;
-        let made = match self.bases.store().recall(&job.digest)? {
+        let what = format!("the step {}", section.name);
+        let asked = Asked { artifact: &self.plan.manifest.name, what: &what, key: &job.digest };
+        let (shared, of) = (self.bases.network().shared(), section.clone());
+        let made = match shared.recall(&asked, move |store, made| fits(&of, store, made)).await? {
             Some(known) => known,
-            None => {
-                let made = run::make(self.bases, &job).await?;
-                let (store, digest) = (self.bases.store().clone(), job.digest);
-                blocking::<_, StepError>(move || {
-                    store.remember(&digest, &made)?;
-                    Ok(made)
-                })
-                .await?
-            }
+            None => shared.remember(&job.digest, run::make(self.bases, &job).await?).await?,
         };
         Ok(ready(&job, made, merge_embedded(crates)))
     }
@@ -300,7 +296,7 @@ fn not_reproducible(plan: &ArtifactPlan, step: &ReadyStep, difference: &Differen
         finding = finding.detail(format!("{} files differ", difference.files));
     }
     finding
-        .detail("the second run began later, in a container of its own")
+        .detail("the second run began later, in a container of its own, and its input files are a day younger")
         .remedy(format!(
             "let it take times from SOURCE_DATE_EPOCH, sort what it reads from folders, and use no random numbers ({})",
             plan.manifest.file

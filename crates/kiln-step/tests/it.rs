@@ -3,15 +3,16 @@
 use kiln_collect::BroughtBy;
 use kiln_engine::contract::tar_of;
 use kiln_engine_memory::Guest;
-use kiln_fixtures::{FUNCTION, Python, Sandbox};
+use kiln_fixtures::{CacheServer, FUNCTION, Lie, Python, Sandbox};
+use kiln_invocation::{Event, Events};
 use kiln_plan::PlanInputs;
 use kiln_record::{Digest, Entry, InputRole};
 use kiln_step::StepError;
 use kiln_step::{ReadyStep, StepFiles, checks, crate_inputs, findings, make_all};
 use kiln_store::StatCache;
 use std::io::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A workspace whose function has steps, of which `/make` is the program.
@@ -214,4 +215,106 @@ async fn crates_are_laid_out_as_cargo_reads_them_and_are_inputs() {
     let inputs: Vec<_> = crate_inputs(&part.component).collect();
     assert_eq!((inputs[0].role, inputs[0].name.as_str()), (InputRole::Crate, "tiny-1.0.0.crate"));
     assert_eq!((inputs.len(), inputs[0].digest), (1, Digest::of(&archive)));
+}
+
+/// A step that counts its runs, and writes what it is given.
+async fn counting() -> (Sandbox, Arc<AtomicUsize>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let step = "[[step]]\nname = \"make\"\nargv = [\"/make\"]\ninputs = [{ path = \"web\", at = \"/src\" }]\n\
+                outputs = [{ path = \"/out/site\", into = \"static\" }]\n";
+    let sandbox = sandbox(step, move |guest| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let page = guest.read("/src/page").unwrap();
+        guest.make_folders("/out/site").unwrap();
+        write(guest, "/out/site/page", &page)
+    })
+    .await;
+    sandbox.write("manifests/web/page", "hello");
+    (sandbox, runs)
+}
+
+/// Makes the steps, and says what was told of a shared cache.
+async fn made_telling(sandbox: &Sandbox) -> (Vec<ReadyStep>, Vec<String>) {
+    let plan = sandbox.plan("app", &PlanInputs::default());
+    let stat = StatCache::load(&sandbox.root().join("stat"));
+    let files = StepFiles::read(sandbox.root(), &plan.manifest, &stat).unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let saying = Arc::clone(&said);
+    let events = Events::new(move |event| match event {
+        Event::Told { what, .. } => saying.lock().unwrap().push(what),
+        Event::CacheLost { why, .. } => saying.lock().unwrap().push(why),
+        _ => {}
+    });
+    let bases = sandbox.bases_telling(&events).await;
+    let steps = make_all(&bases, &plan, &files).await.unwrap();
+    let told = bases.network().shared().told(&plan.manifest.name);
+    let said = said.lock().unwrap().clone();
+    assert_eq!(
+        told.iter().map(|told| told.what.clone()).collect::<Vec<_>>(),
+        said.iter().filter(|said| *said == "the step make").cloned().collect::<Vec<_>>()
+    );
+    (steps, said)
+}
+
+#[tokio::test]
+async fn what_another_machine_made_is_taken_on_its_word_and_only_while_that_is_wanted() {
+    let server = CacheServer::start().await;
+    let (mut first, runs) = counting().await;
+    first.share(&server.address(), true);
+    let (made_there, said) = made_telling(&first).await;
+    assert_eq!((runs.load(Ordering::SeqCst), server.results(), said.len()), (2, 1, 0));
+
+    let (mut second, runs) = counting().await;
+    second.share(&server.address(), false);
+    let (taken, said) = made_telling(&second).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 0, "it was made elsewhere");
+    assert_eq!((&taken[0].made_by, &taken[0].shipped), (&made_there[0].made_by, &made_there[0].shipped));
+    assert_eq!(said, ["the step make"]);
+    let calls = server.calls();
+    let (_, said) = made_telling(&second).await;
+    assert_eq!(
+        (runs.load(Ordering::SeqCst), server.calls(), said.len()),
+        (0, calls, 1),
+        "it is in the store now"
+    );
+    // Whoever takes no word makes it.
+    second.share_nothing();
+    made_telling(&second).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    second.share(&server.address(), false);
+    let (_, said) = made_telling(&second).await;
+    assert_eq!((runs.load(Ordering::SeqCst), said.len()), (2, 0), "what was made here comes first");
+    assert_eq!(server.results(), 1);
+}
+
+#[tokio::test]
+async fn what_a_cache_cannot_have_of_a_step_is_refused_and_made_here() {
+    let server = CacheServer::start().await;
+    let (mut first, _) = counting().await;
+    first.share(&server.address(), true);
+    made_telling(&first).await;
+    server.poison("static/page", "app.py");
+    let (mut second, runs) = counting().await;
+    second.share(&server.address(), true);
+    let (steps, said) = made_telling(&second).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert!(steps[0].shipped.iter().all(|(path, _)| path.as_str() == "static/page"));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("has `app.py`, which is in no output of the step"), "{said:?}");
+
+    // A server that is gone is said once, and costs nothing but that.
+    let (mut third, runs) = counting().await;
+    third.share("grpc://127.0.0.1:1", true);
+    let (_, said) = made_telling(&third).await;
+    assert_eq!((runs.load(Ordering::SeqCst), said.len()), (2, 1), "{said:?}");
+    assert!(said[0].contains("does not answer"), "{said:?}");
+
+    // One that takes nothing is still read.
+    let server = CacheServer::start().await;
+    server.lies(Lie::ReadOnly);
+    let (mut fourth, runs) = counting().await;
+    fourth.share(&server.address(), true);
+    let (_, said) = made_telling(&fourth).await;
+    assert_eq!((runs.load(Ordering::SeqCst), server.results(), said.len()), (2, 0, 1), "{said:?}");
 }

@@ -6,11 +6,11 @@
 
 use crate::atomic::read_bounded;
 use crate::{Ledger, Result, SourceLink, StoreError, write_atomically};
-use kiln_record::{ArtifactName, Epoch, FormatVersion};
+use kiln_record::{ArtifactName, Digest, Epoch, FormatVersion};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file's format.
-pub const RUN_DETAILS_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+pub const RUN_DETAILS_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// The largest file that is read, in bytes.
 const MAX_DETAILS: u64 = 4 << 20;
@@ -28,6 +28,22 @@ pub struct RunDetails {
     /// The commit that this run was of: another than the entry's where later commits gave the same build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceLink>,
+    /// What this run did not make and took on the word of a shared cache, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<ToldResult>,
+}
+
+/// A result that a run took on another's word. That its files are those that were told is certain; that they are what
+/// running it here would have made is not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ToldResult {
+    /// What it is of, in words: `the step site`.
+    pub what: String,
+    /// The digest of everything that decides it: what it is kept by.
+    pub key: Digest,
+    /// The address of the cache, whose word it is.
+    pub from: String,
 }
 
 /// What the smoke check measured.
@@ -104,6 +120,7 @@ mod tests {
             at: Epoch::from_seconds(5).unwrap(),
             smoke: Some(SmokeMeasure { client: "kiln".to_owned(), events: Vec::new(), notes: Vec::new() }),
             source: None,
+            told: Vec::new(),
         };
         ledger.put_run_details(&artifact, 1, &details).unwrap();
         details.smoke = None;

@@ -153,6 +153,14 @@ impl Store {
         }
     }
 
+    /// The length of a blob in bytes, verified as by [`Store::contains`].
+    ///
+    /// # Errors
+    /// As [`Store::open_blob`].
+    pub fn size_of(&self, digest: &Digest) -> Result<u64> {
+        Ok(self.open_blob(digest)?.metadata()?.len())
+    }
+
     /// Reads a blob and verifies it.
     ///
     /// # Errors

@@ -54,10 +54,13 @@ impl Packed {
         source: impl FnOnce() -> SourceLink + Send + 'static,
     ) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
+        let shared = bases.network().shared().clone();
         blocking(move || {
             let (mut judgement, archive, outputs) = self.into_parts();
             let smoke = judgement.measured.take();
-            let mut details = RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke, source: None };
+            let told = shared.told(&judgement.plan.manifest.name);
+            let mut details =
+                RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke, source: None, told };
             let findings = judge(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
@@ -82,7 +85,7 @@ impl Packed {
                 }
             };
             let Standing { entry, record, files } = standing;
-            if details.smoke.is_some() || details.source.is_some() {
+            if details.smoke.is_some() || details.source.is_some() || !details.told.is_empty() {
                 run.ledger().put_run_details(&record.artifact, entry.number, &details)?;
             }
             let loud = findings.iter().filter(|finding| finding.level > Level::Note).cloned().collect();

@@ -268,8 +268,9 @@ fn made_of(source: &SourceLink, printer: Printer) -> String {
 
 /// What the latest run measured; it is no part of the record.
 fn measured(run: &RunDetails, printer: Printer) -> String {
-    let Some(smoke) = &run.smoke else { return String::new() };
-    let mut text = format!(
+    let mut text = told(run, printer);
+    let Some(smoke) = &run.smoke else { return text };
+    text += &format!(
         "\n{}\n",
         printer.on_stdout(
             Style::Strong,
@@ -301,6 +302,20 @@ fn measured(run: &RunDetails, printer: Printer) -> String {
     }
     for note in &smoke.notes {
         text.push_str(&format!("  {}\n", printer.on_stdout(Style::Warn, note)));
+    }
+    text
+}
+
+/// What the latest run did not make.
+fn told(run: &RunDetails, printer: Printer) -> String {
+    if run.told.is_empty() {
+        return String::new();
+    }
+    let head =
+        format!("not made on {}, but taken on the word of a shared cache (not part of the record)", run.at);
+    let mut text = format!("\n{}\n", printer.on_stdout(Style::Strong, &head));
+    for told in &run.told {
+        text.push_str(&format!("  {} ({}), from {}\n", told.what, told.key, told.from));
     }
     text
 }

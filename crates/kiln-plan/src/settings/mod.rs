@@ -4,12 +4,14 @@ mod index;
 mod organization;
 mod policy;
 mod registry;
+mod remote;
 mod runtime;
 
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub(crate) use policy::check_policy;
 pub use policy::{PolicyException, PolicyLevel, PolicySection};
 pub use registry::RegistryMirrorSetting;
+pub use remote::RemoteSetting;
 
 use crate::Problem;
 use crate::spanned::Spanned;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub debian_mirror: Option<String>,
     /// Mirrors of container registries.
     pub registries: Vec<RegistryMirrorSetting>,
+    /// The cache that its machines share, if it names one.
+    pub remote: RemoteSetting,
     /// Who makes the artifacts, if the workspace says so.
     pub organization: Option<Organization>,
     /// Levels and exceptions for findings.
@@ -62,6 +66,9 @@ struct File {
     /// Mirrors of container registries.
     #[serde(default)]
     registry: Vec<RegistryMirrorSetting>,
+    /// A cache that machines share.
+    #[serde(default)]
+    remote: RemoteSetting,
     /// Further package indexes.
     #[serde(default)]
     index: Vec<Spanned<IndexTable>>,
@@ -108,11 +115,14 @@ impl Settings {
             let url = url.as_deref().unwrap_or_default();
             no_password(file, what, url, "a netrc file can hold it, or the variable that names the address")?;
         }
+        let login = "KILN_REMOTE_TOKEN_FILE and KILN_REMOTE_CREDENTIAL_HELPER say where it is had from";
+        no_password(file, "`remote.cache`", parsed.remote.cache.as_deref().unwrap_or_default(), login)?;
         Ok(Self {
             indexes: named_indexes(file, text, parsed.index, parsed.python.index.is_some())?,
             python_index: parsed.python.index,
             debian_mirror: parsed.debian.mirror,
             registries: parsed.registry,
+            remote: parsed.remote,
             organization: organization::checked(file, text, parsed.organization)?,
             runtimes: own_runtimes(file, text, parsed.runtime)?,
             policy: parsed.policy,

@@ -5,7 +5,7 @@ use super::place::{place_of_tree, python_root, without_prefix};
 use crate::WheelError;
 use kiln_collect::{Collection, Content};
 use kiln_guest::{Bases, Program, Ran, collections, guest};
-use kiln_invocation::{Events, blocking};
+use kiln_invocation::{Asked, Events, blocking};
 use kiln_pack::{TarContent, stream_tar};
 use kiln_plan::ArtifactPlan;
 use kiln_python::{COMPILE, CompileReport, CompileRequest};
@@ -13,9 +13,9 @@ use kiln_record::{
     ArtifactKind, BaseName, Check, CheckName, Code, Digest, Entry, Finding, Mode, Runtime, Transformation,
     TreePath, digest_of_value,
 };
-use kiln_store::Memo;
+use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,45 @@ impl Memo for Remembered {
     fn content(&self) -> Vec<Digest> {
         self.files.values().map(|made| made.digest).collect()
     }
+}
+
+impl Remembered {
+    /// Whether this can be what another machine compiled of some modules; else what is wrong with it, as what follows "its
+    /// result". That the bytecode is of these modules cannot be told without compiling them.
+    fn fits(&self, store: &Store, modules: &BTreeSet<TreePath>) -> Result<(), String> {
+        for (module, made) in &self.files {
+            if !modules.contains(module) || !is_bytecode_of(made.path.as_str(), module.as_str()) {
+                return Err(format!("has {}, which is no bytecode of a module of the artifact", made.path));
+            }
+            let mut head = Vec::new();
+            let file = store.open_blob(&made.digest).map_err(|error| error.to_string())?;
+            let length = file.metadata().map_err(|error| error.to_string())?.len();
+            file.take(HEAD).read_to_end(&mut head).map_err(|error| error.to_string())?;
+            if length != made.size || head.get(4..8) != Some(&[1, 0, 0, 0]) {
+                return Err(format!("has {}, which an interpreter would not use unchecked", made.path));
+            }
+        }
+        let strange = |reason: &String| reason.chars().any(char::is_control);
+        match self.left.iter().find(|(module, why)| !modules.contains(*module) || strange(why)) {
+            Some((module, _)) => Err(format!("says of {module} what it cannot say")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a path is where some interpreter has the bytecode of a module: `a/__pycache__/b.cpython-313.pyc` of `a/b.py`.
+fn is_bytecode_of(path: &str, module: &str) -> bool {
+    let (folder, name) = module.rsplit_once('/').map_or(("", module), |(folder, name)| (folder, name));
+    let inside = if folder.is_empty() {
+        Some(path)
+    } else {
+        path.strip_prefix(folder).and_then(|p| p.strip_prefix('/'))
+    };
+    let name = name.strip_suffix(".py").unwrap_or(name);
+    let tag = inside.and_then(|path| {
+        path.strip_prefix("__pycache__/")?.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".pyc")
+    });
+    tag.is_some_and(|tag| !tag.is_empty() && !tag.contains('/'))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,7 +125,11 @@ pub(super) async fn compile(
         (plan.base.lock.manifest, plan.base.platform, &image.python, &image.env),
         &modules,
     ))?;
-    if let Some(known) = bases.store().recall::<Remembered>(&key)? {
+    let asked = Asked { artifact: &manifest.name, what: "the bytecode", key: &key };
+    let shared = bases.network().shared();
+    let own: BTreeSet<TreePath> = modules.iter().map(|(path, _)| (*path).clone()).collect();
+    let known = shared.recall::<Remembered>(&asked, move |store, told| told.fits(store, &own)).await?;
+    if let Some(known) = known {
         let check = Some(Check::ran(CheckName::Bytecode, known.files.len(), "modules compiled twice"));
         return Ok(Compiled { files: known.files, left: known.left, findings: Vec::new(), check });
     }
@@ -107,7 +150,7 @@ pub(super) async fn compile(
         return Ok(Compiled { findings: vec![finding], ..Compiled::default() });
     }
     let remembered = {
-        let (bases, collection) = (bases.clone(), Arc::clone(collection));
+        let collection = Arc::clone(collection);
         let folder = manifest.python_folder().map(str::to_owned);
         blocking::<_, WheelError>(move || {
             let prefix = folder.as_deref();
@@ -131,11 +174,11 @@ pub(super) async fn compile(
                     remembered.files.insert(path.clone(), Made { path: made, digest: *digest, size: *size });
                 }
             }
-            bases.store().remember(&key, &remembered)?;
             Ok(remembered)
         })
         .await?
     };
+    let remembered = shared.remember(&key, remembered).await?;
     let check = Some(Check::ran(CheckName::Bytecode, remembered.files.len(), "modules compiled twice"));
     Ok(Compiled { files: remembered.files, left: remembered.left, findings: Vec::new(), check })
 }
@@ -287,6 +330,37 @@ mod tests {
             Pyc { digest: Digest::of(&bytes), size: bytes.len() as u64, head: bytes }
         };
         files.iter().map(|(path, rest)| ((*path).to_owned(), pyc(rest))).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_bytecode_of_a_module_is_refused() {
+        for (path, module, is) in [
+            ("a/__pycache__/b.cpython-311.pyc", "a/b.py", true),
+            ("__pycache__/b.cpython-311.pyc", "b.py", true),
+            ("__pycache__/b.cpython-311.pyc", "a/b.py", false),
+            ("a/__pycache__/bc.cpython-311.pyc", "a/b.py", false),
+            ("a/__pycache__/b..pyc/x.pyc", "a/b.py", false),
+            ("a/b.pyc", "a/b.py", false),
+        ] {
+            assert_eq!(is_bytecode_of(path, module), is, "{path} of {module}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let path = |path: &str| TreePath::new(path).unwrap();
+        let told = |bytes: &[u8], size: u64| Remembered {
+            files: BTreeMap::from([(
+                path("b.py"),
+                Made { path: path("__pycache__/b.cpython-311.pyc"), digest: store.put(bytes).unwrap(), size },
+            )]),
+            left: BTreeMap::new(),
+        };
+        let own = BTreeSet::from([path("b.py")]);
+        assert_eq!(told(USED, 8).fits(&store, &own), Ok(()));
+        assert!(told(USED, 9).fits(&store, &own).is_err());
+        assert!(told(b"\xa7\x0d\x0d\x0a\0\0\0\0", 8).fits(&store, &own).is_err(), "it would be checked");
+        assert!(told(USED, 8).fits(&store, &BTreeSet::from([path("c.py")])).is_err());
+        let left = BTreeMap::from([(path("c.py"), "no".to_owned())]);
+        assert!(Remembered { left, ..told(USED, 8) }.fits(&store, &own).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
 use crate::choose::{Bindings, command};
 use environment::BuildEnvironment;
 use kiln_guest::{Bases, Difference, Ending, Log, Program, Ran, again, collections, guest};
-use kiln_invocation::{Event, blocking};
+use kiln_invocation::{Asked, Event, blocking};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, stream_tar};
 use kiln_plan::{ArtifactPlan, BuildPlan, LockKind, Manifest};
 use kiln_python::{
@@ -88,6 +88,31 @@ impl Memo for ChosenSdist {
     }
 }
 
+impl Remembered {
+    /// Whether this can be what another machine made of a source distribution, of which `expected` says what is known before
+    /// it is built; else what is wrong with it, as what follows "its result". That the wheel is the one that building it
+    /// here would give cannot be told.
+    fn fits(&self, expected: &BuiltFrom, locked: &Locked) -> Result<(), String> {
+        let name = &self.wheel.file_name;
+        if WheelName::parse(name).is_err() || !is_file_of(name, &locked.name, &locked.version) {
+            return Err(format!(
+                "is {}, which is no wheel of {} {}",
+                excerpt(name),
+                locked.name,
+                locked.version
+            ));
+        }
+        let said = BuiltFrom {
+            reason: self.from.reason.clone(),
+            backend: self.from.backend.clone(),
+            requirements: self.from.requirements.clone(),
+            reproducible: self.difference.is_none(),
+            ..expected.clone()
+        };
+        if said == self.from { Ok(()) } else { Err("tells of another build".to_owned()) }
+    }
+}
+
 /// What came of bringing a distribution.
 #[derive(Default)]
 pub struct Brought {
@@ -128,6 +153,34 @@ struct Job<'a> {
     chosen: ChosenSdist,
     variables: BTreeMap<String, String>,
     key: Digest,
+}
+
+impl Job<'_> {
+    /// What it is in words.
+    fn what(&self) -> String {
+        format!("the wheel of {}", self.chosen.file.file_name)
+    }
+
+    /// What is known before it is built: all but the backend, its requirements and what came of the second time.
+    fn built_from(&self) -> BuiltFrom {
+        BuiltFrom {
+            sdist: Origin {
+                file_name: self.chosen.file.file_name.clone(),
+                size: self.chosen.size,
+                digest: self.chosen.file.digest,
+                sha512: Some(self.chosen.sha512.clone()),
+                // The lock says where it is from, and not what is remembered of it.
+                source: None,
+            },
+            reason: self.chosen.reason.clone(),
+            base: self.build.base.definition.name.to_string(),
+            base_digest: self.build.base.lock.manifest,
+            backend: String::new(),
+            requirements: Vec::new(),
+            rules: SDIST_RULES,
+            reproducible: true,
+        }
+    }
 }
 
 impl<'a> Builder<'a> {
@@ -228,7 +281,7 @@ impl<'a> Builder<'a> {
         let Some(build) = self.build_of(locked) else { return Ok(None) };
         let Some(chosen) = self.chosen(locked, target)? else { return Ok(None) };
         let job = self.job(build, locked, chosen)?;
-        match self.bases.store().recall::<Remembered>(&job.key)? {
+        match self.bases.network().shared().known(&self.asked(&job, &job.what()))? {
             Some(known) => Ok(Some(self.ready(&job, known).await?)),
             None => Ok(None),
         }
@@ -257,6 +310,10 @@ impl<'a> Builder<'a> {
         Ok(Job { build, locked, chosen, variables, key })
     }
 
+    fn asked<'j>(&'j self, job: &'j Job<'_>, what: &'j str) -> Asked<'j> {
+        Asked { artifact: &self.plan.manifest.name, what, key: &job.key }
+    }
+
     async fn ready(&self, job: &Job<'_>, known: Remembered) -> Result<ReadyWheel, WheelError> {
         let ready = distribution::read(self.bases.network(), known.wheel).await?;
         let mut from = BuiltFrom { reason: job.chosen.reason.clone(), ..known.from };
@@ -273,10 +330,15 @@ impl<'a> Builder<'a> {
         target: &TargetEnvironment,
     ) -> Result<Brought, WheelError> {
         let _flight = self.bases.network().flight(&job.key).await;
-        let known = match self.bases.store().recall::<Remembered>(&job.key)? {
+        let shared = self.bases.network().shared();
+        let (expected, of) = (job.built_from(), job.locked.clone());
+        let what = job.what();
+        let asked = self.asked(job, &what);
+        let known = match shared.recall(&asked, move |_, told: &Remembered| told.fits(&expected, &of)).await?
+        {
             Some(known) => known,
             None => match self.build(job).await? {
-                Ok(built) => built,
+                Ok(built) => shared.remember(&job.key, built).await?,
                 Err(findings) => return Ok(Brought { wheel: None, findings }),
             },
         };
@@ -348,36 +410,18 @@ impl<'a> Builder<'a> {
         drop(turn);
         let [mut wheel, mut second] = <[_; 2]>::try_from(wheels)
             .map_err(|_| Defect::new("a build that was made twice gave two wheels"))?;
-        let from = BuiltFrom {
-            sdist: Origin {
-                file_name: file,
-                size: job.chosen.size,
-                digest,
-                sha512: Some(job.chosen.sha512.clone()),
-                // The lock says where it is from, and not what is remembered of it.
-                source: None,
-            },
-            reason: job.chosen.reason.clone(),
-            base: job.build.base.definition.name.to_string(),
-            base_digest: job.build.base.lock.manifest,
-            backend: system.backend,
-            requirements: environment.requirements(),
-            rules: SDIST_RULES,
-            // Said once both are compared.
-            reproducible: true,
-        };
-        let (store, key, native_source) = (bases.store().clone(), job.key, source.native_source());
+        let (backend, requirements) = (system.backend, environment.requirements());
+        let from = BuiltFrom { backend, requirements, ..job.built_from() };
+        let (store, native_source) = (bases.store().clone(), source.native_source());
         blocking(move || {
             let difference = wheel.difference(&mut second)?;
             let (digest, _) = wheel.normal_form(store.writer()?)?.commit(None)?;
-            let remembered = Remembered {
+            Ok(Ok(Remembered {
                 wheel: Chosen { file_name: wheel.file_name, digest },
                 from: BuiltFrom { reproducible: difference.is_none(), ..from },
                 difference,
                 native_source,
-            };
-            store.remember(&key, &remembered)?;
-            Ok(Ok(remembered))
+            }))
         })
         .await
     }

@@ -1,0 +1,213 @@
+//! Results and blobs of a cache that machines share, for one run: the store first, the cache behind it, and nothing lost with
+//! either.
+//!
+//! What was made here and what was told by others are kept apart. Whoever stops naming a cache no longer takes its word, for
+//! what it told earlier either.
+
+use crate::{Event, InvocationError, Run, blocking};
+use kiln_record::{ArtifactName, Digest};
+use kiln_remote::{Remote, RemoteError, RemoteSettings};
+use kiln_store::{Memo, Store, ToldResult};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Something whose result is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// For which artifact.
+    pub artifact: &'a ArtifactName,
+    /// What it is of, in words: `the step site`.
+    pub what: &'a str,
+    /// The digest of everything that decides it.
+    pub key: &'a Digest,
+}
+
+/// The results and blobs of a run. Cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    run: Run,
+    store: Store,
+    cache: Option<Arc<Cache>>,
+}
+
+/// A shared cache, as long as it is one.
+struct Cache {
+    remote: Remote,
+    is_lost: AtomicBool,
+    is_written: AtomicBool,
+    told: Mutex<BTreeMap<ArtifactName, BTreeSet<ToldResult>>>,
+}
+
+impl Cache {
+    /// The server, unless it was lost.
+    fn reading(&self) -> Option<&Remote> {
+        (!self.is_lost.load(Ordering::Acquire)).then_some(&self.remote)
+    }
+
+    /// The server, if it is to be told what is made here.
+    fn writing(&self) -> Option<&Remote> {
+        self.reading().filter(|_| self.is_written.load(Ordering::Acquire))
+    }
+
+    /// What the server gave, or nothing from now on. Told once.
+    fn given<T>(&self, run: &Run, answer: Result<T, RemoteError>) -> Result<Option<T>, InvocationError> {
+        match answer {
+            Ok(given) => Ok(Some(given)),
+            Err(RemoteError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                if !self.is_lost.swap(true, Ordering::AcqRel) {
+                    run.tell(Event::CacheLost { why: error.to_string(), still_read: false });
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same where something was sent: a server that refuses that may still be read.
+    fn sent(&self, run: &Run, answer: Result<(), RemoteError>) -> Result<(), InvocationError> {
+        match answer {
+            Err(error @ (RemoteError::Refused { .. } | RemoteError::Unfit { .. })) => {
+                if self.is_written.swap(false, Ordering::AcqRel) {
+                    run.tell(Event::CacheLost { why: error.to_string(), still_read: true });
+                }
+                Ok(())
+            }
+            answer => self.given(run, answer).map(drop),
+        }
+    }
+}
+
+impl Shared {
+    /// Those of a run with the settings of its cache, if there is one. Nothing is connected yet.
+    pub(crate) fn new(settings: Option<RemoteSettings>, run: &Run, store: &Store) -> Self {
+        let cache = settings.map(|settings| {
+            Arc::new(Cache {
+                is_written: AtomicBool::new(settings.write),
+                remote: Remote::new(settings),
+                is_lost: AtomicBool::new(false),
+                told: Mutex::default(),
+            })
+        });
+        Self { run: run.clone(), store: store.clone(), cache }
+    }
+
+    fn reading(&self) -> Option<(&Cache, &Remote)> {
+        let cache = self.cache.as_deref()?;
+        Some((cache, cache.reading()?))
+    }
+
+    fn writing(&self) -> Option<(&Cache, &Remote)> {
+        let cache = self.cache.as_deref()?;
+        Some((cache, cache.writing()?))
+    }
+
+    /// The result of a key: what was made here, what the shared cache told earlier, or what it tells now. What it tells is used
+    /// only if `fits` finds nothing wrong with it; its content is in the store by then.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written. A cache that cannot be used is told once, and counts as empty.
+    pub async fn recall<M: Memo + Send + 'static>(
+        &self,
+        asked: &Asked<'_>,
+        fits: impl FnOnce(&Store, &M) -> Result<(), String> + Send + 'static,
+    ) -> Result<Option<M>, InvocationError> {
+        if let Some(known) = self.known(asked)? {
+            return Ok(Some(known));
+        }
+        let Some((cache, remote)) = self.reading() else { return Ok(None) };
+        let told = remote.recall::<M>(&self.store, asked.key).await;
+        let Some(memo) = cache.given(&self.run, told)?.flatten() else { return Ok(None) };
+        let (store, key, from) = (self.store.clone(), *asked.key, remote.address());
+        let fitting = blocking::<_, InvocationError>(move || {
+            if let Err(why) = fits(&store, &memo) {
+                let why = format!("its result of {key} {why}");
+                return Ok(Err(RemoteError::Wrong { address: from, why }));
+            }
+            store.remember_told(&key, &from, &memo)?;
+            Ok(Ok(memo))
+        });
+        let memo = cache.given(&self.run, fitting.await?)?;
+        if memo.is_some() {
+            self.note(cache, asked);
+        }
+        Ok(memo)
+    }
+
+    /// The result of a key that is on this machine: what was made here, or what the shared cache told earlier.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn known<M: Memo>(&self, asked: &Asked<'_>) -> Result<Option<M>, InvocationError> {
+        if let Some(known) = self.store.recall(asked.key)? {
+            return Ok(Some(known));
+        }
+        let Some(cache) = self.cache.as_deref() else { return Ok(None) };
+        let told = self.store.recall_told(asked.key, &cache.remote.address())?;
+        if told.is_some() {
+            self.note(cache, asked);
+        }
+        Ok(told)
+    }
+
+    /// Remembers what was made here, and tells the shared cache if that is to be done.
+    ///
+    /// # Errors
+    /// If the store cannot be written. A cache that cannot be written is told once.
+    pub async fn remember<M: Memo + Send + Sync + 'static>(
+        &self,
+        key: &Digest,
+        memo: M,
+    ) -> Result<M, InvocationError> {
+        let (store, of) = (self.store.clone(), *key);
+        let memo = blocking::<_, InvocationError>(move || {
+            store.remember(&of, &memo)?;
+            Ok(memo)
+        })
+        .await?;
+        if let Some((cache, remote)) = self.writing() {
+            cache.sent(&self.run, remote.remember(&self.store, key, &memo).await)?;
+        }
+        Ok(memo)
+    }
+
+    /// Brings a blob of a known digest and size, in bytes, out of the shared cache into the store, and says whether that was
+    /// possible.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn fetch(&self, digest: &Digest, size: u64) -> Result<bool, InvocationError> {
+        let Some((cache, remote)) = self.reading() else { return Ok(false) };
+        let fetched = remote.fetch(&self.store, digest, size).await;
+        Ok(cache.given(&self.run, fetched)?.unwrap_or_default())
+    }
+
+    /// Sends a blob of the store to the shared cache, if that is to be done.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn send(&self, digest: &Digest) -> Result<(), InvocationError> {
+        match self.writing() {
+            Some((cache, remote)) => cache.sent(&self.run, remote.send(&self.store, digest).await),
+            None => Ok(()),
+        }
+    }
+
+    /// What this run took on the word of the shared cache for an artifact, sorted.
+    #[must_use]
+    pub fn told(&self, artifact: &ArtifactName) -> Vec<ToldResult> {
+        let Some(cache) = self.cache.as_deref() else { return Vec::new() };
+        let told = cache.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(artifact).into_iter().flatten().cloned().collect()
+    }
+
+    fn note(&self, cache: &Cache, asked: &Asked<'_>) {
+        let from = cache.remote.address();
+        let result = ToldResult { what: asked.what.to_owned(), key: *asked.key, from: from.clone() };
+        let mut told = cache.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.entry(asked.artifact.clone()).or_default().insert(result) {
+            let (artifact, what) = (asked.artifact.clone(), asked.what.to_owned());
+            self.run.tell(Event::Told { artifact, what, from });
+        }
+    }
+}

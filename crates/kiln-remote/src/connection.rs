@@ -1,0 +1,200 @@
+//! One connection to a server: what it can do, and calls that end.
+
+use crate::login::Headers;
+use crate::settings::RemoteSettings;
+use crate::{RemoteError, Result};
+use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
+use kiln_record::{Digest, excerpt};
+use reapi::capabilities_client::CapabilitiesClient;
+use std::error::Error;
+use std::time::Duration;
+use tonic::transport::{Channel, ClientTlsConfig};
+use tonic::{Code, Request, Response, Status};
+
+/// The most bytes of blobs in one message. gRPC's own limit is 4 MiB with all that is around them.
+const BATCH: u64 = 3 << 20;
+/// How long to wait before a call is made once more that the server had no ear for.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A server that was asked what it can do.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) settings: RemoteSettings,
+    pub(crate) address: String,
+    pub(crate) channel: Channel,
+    headers: Headers,
+    /// The most bytes of blobs in one message.
+    pub(crate) batch: u64,
+    /// Whether it takes results.
+    pub(crate) takes_results: bool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Connects, and asks what the server can do.
+    pub(crate) async fn open(settings: &RemoteSettings) -> Result<Self> {
+        let address = settings.address.to_string();
+        let unreachable = |error: &(dyn Error + 'static)| RemoteError::Unreachable {
+            address: settings.address.to_string(),
+            why: chain(error),
+        };
+        let headers = settings.login.headers(&settings.address).await?;
+        let mut endpoint = Channel::from_shared(settings.address.http())
+            .map_err(|error| unreachable(&error))?
+            .connect_timeout(settings.limits.connect);
+        if settings.address.is_tls() {
+            let tls = ClientTlsConfig::new().with_native_roots();
+            endpoint = endpoint.tls_config(tls).map_err(|error| unreachable(&error))?;
+        }
+        // The limit of a connection knows nothing of TLS, nor of HTTP/2.
+        let connecting = tokio::time::timeout(settings.limits.connect, endpoint.connect()).await;
+        let channel = connecting
+            .map_err(|_| RemoteError::Unreachable {
+                address: address.clone(),
+                why: format!("no connection was made within {:?}", settings.limits.connect),
+            })?
+            .map_err(|error| unreachable(&error))?;
+        let mut this = Self {
+            settings: settings.clone(),
+            address,
+            channel,
+            headers,
+            batch: BATCH,
+            takes_results: false,
+        };
+        let asked = reapi::GetCapabilitiesRequest { instance_name: this.instance() };
+        let capabilities = this
+            .call("say what it can do", 0, || {
+                let (mut client, request) =
+                    (CapabilitiesClient::new(this.channel.clone()), this.request(asked.clone()));
+                async move { client.get_capabilities(request).await }
+            })
+            .await?;
+        let unfit = |why: &str| RemoteError::Unfit { address: this.address.clone(), why: why.to_owned() };
+        let cache = capabilities.cache_capabilities.ok_or_else(|| unfit("it has no cache"))?;
+        if !cache.digest_functions.contains(&SHA256) {
+            return Err(unfit("it does not keep blobs by their SHA-256"));
+        }
+        if capabilities.high_api_version.is_some_and(|version| version.major < 2) {
+            return Err(unfit("it speaks an older version than 2 of the Remote Execution API"));
+        }
+        if let Ok(stated @ 1..) = u64::try_from(cache.max_batch_total_size_bytes) {
+            this.batch = this.batch.min(stated);
+        }
+        this.takes_results = cache.action_cache_update_capabilities.is_some_and(|can| can.update_enabled);
+        Ok(this)
+    }
+
+    pub(crate) fn instance(&self) -> String {
+        self.settings.address.instance().to_owned()
+    }
+
+    /// A message with the login.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        for (name, value) in &self.headers {
+            request.metadata_mut().append(name.clone(), value.clone());
+        }
+        request
+    }
+
+    /// Makes a call that ends in the time that so many bytes may take. One that the server had no ear for, as it was
+    /// restarted or busy, is made once more.
+    pub(crate) async fn call<T, F: Future<Output = Result<Response<T>, Status>>>(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        let answer = self.answer(what, bytes, call).await?;
+        answer.map_err(|status| self.refused(what, &status))
+    }
+
+    /// The same for what the server may not have.
+    pub(crate) async fn call_for<T, F: Future<Output = Result<Response<T>, Status>>>(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        call: impl Fn() -> F,
+    ) -> Result<Option<T>> {
+        match self.answer(what, bytes, call).await? {
+            Ok(message) => Ok(Some(message)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(self.refused(what, &status)),
+        }
+    }
+
+    async fn answer<T, F: Future<Output = Result<Response<T>, Status>>>(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        call: impl Fn() -> F,
+    ) -> Result<Result<T, Status>> {
+        let limit = self.settings.limits.time_for(bytes);
+        let attempt = async || match tokio::time::timeout(limit, call()).await {
+            Ok(answer) => Ok(answer.map(Response::into_inner)),
+            Err(_) => Err(self.late(what, limit)),
+        };
+        match attempt().await? {
+            Err(status) if status.code() == Code::Unavailable => {
+                tokio::time::sleep(PAUSE).await;
+                attempt().await
+            }
+            first => Ok(first),
+        }
+    }
+
+    pub(crate) fn late(&self, what: &str, limit: Duration) -> RemoteError {
+        self.unreachable(format!("asked to {what}, it was not done after {limit:?}"))
+    }
+
+    fn unreachable(&self, why: String) -> RemoteError {
+        RemoteError::Unreachable { address: self.address.clone(), why }
+    }
+
+    /// What a status means.
+    pub(crate) fn refused(&self, what: &'static str, status: &Status) -> RemoteError {
+        match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+                self.unreachable(excerpt(status.message()))
+            }
+            code => {
+                let why = format!("{} ({code:?})", excerpt(status.message()));
+                RemoteError::Refused { address: self.address.clone(), what, why }
+            }
+        }
+    }
+
+    /// What the server gave is not what it says.
+    pub(crate) fn wrong(&self, why: impl Into<String>) -> RemoteError {
+        RemoteError::Wrong { address: self.address.clone(), why: why.into() }
+    }
+}
+
+/// The number of SHA-256 among the digest functions.
+pub(crate) const SHA256: i32 = reapi::digest_function::Value::Sha256 as i32;
+
+/// A digest as the API has it.
+pub(crate) fn with_size(digest: &Digest, size: u64) -> reapi::Digest {
+    reapi::Digest { hash: digest.hex(), size_bytes: i64::try_from(size).unwrap_or(i64::MAX) }
+}
+
+/// A digest of the API, if it is one.
+pub(crate) fn read_digest(digest: Option<&reapi::Digest>) -> Option<(Digest, u64)> {
+    let digest = digest?;
+    Some((Digest::from_hex(&digest.hash).ok()?, u64::try_from(digest.size_bytes).ok()?))
+}
+
+/// A chain of errors as one line: its first message says little ("transport error").
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    excerpt(&deepest.to_string())
+}

