@@ -43,6 +43,7 @@ mod incremental;
 mod indexes;
 mod init;
 mod intrusions;
+mod invocations;
 mod invoke;
 mod killed;
 mod lacking;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod find;
+pub(crate) mod invoke;
 pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod signing;
@@ -102,6 +103,8 @@ pub(crate) enum Command {
     New(New),
     /// Builds, verifies and publishes artifacts under dist/
     Build(Build),
+    /// Gives one event to a function as it is published, in its base and with its layers
+    Invoke(invoke::Invoke),
     /// Pins what a build uses
     Lock(Lock),
     /// Lists everything outside the workspace that it has pinned, and how old each pin is
@@ -175,6 +178,7 @@ impl Command {
             Self::Doctor => ("doctor", &[Human, Json]),
             Self::New(_) => ("new", &[Human]),
             Self::Util(_) => ("util", &[Human]),
+            Self::Invoke(_) => ("invoke", &[Human, Json]),
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Sign(_) => ("sign", &[Human, Json]),
             Self::Log(_) => ("log", &[Human, Json]),

@@ -5,7 +5,7 @@
 
 use crate::command::{
     audit_document, build, cross_check, doctor, explain_build, explain_code, explain_document, export, find,
-    gather, history, init, lock, lock_artifact, log, pins, pull, push, rebuild, restore, show,
+    gather, history, init, invoke, lock, lock_artifact, log, pins, pull, push, rebuild, restore, show,
     show_environment, sign, verify, verify_release, verify_workspace,
 };
 use crate::failure;
@@ -67,12 +67,13 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 33] {
+fn printed() -> [Named; 34] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
         json("output/init", "kiln init", of::<init::Document<'_>>()),
         json("output/build", "kiln build", of::<build::Document<'_>>()),
+        json("output/invoke", "kiln invoke", of::<invoke::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
         json("output/pins", "kiln pins", of::<Vec<pins::Row<'_>>>()),
         json("output/explain", "kiln explain ARTIFACT", of::<explain_document::Overview<'_>>()),

@@ -18,6 +18,7 @@ pub(crate) mod find;
 pub(crate) mod gather;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod invoke;
 pub(crate) mod lock;
 pub(crate) mod lock_artifact;
 pub(crate) mod log;
