@@ -79,6 +79,7 @@ mod smoke;
 mod source_folders;
 mod source_link;
 mod steps;
+mod store;
 mod tampering;
 mod tree;
 mod upstream;

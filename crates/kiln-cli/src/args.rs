@@ -7,6 +7,7 @@ pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod signing;
 pub(crate) mod start;
+pub(crate) mod store;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use find::Find;
@@ -145,6 +146,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
+    /// Looks after the store, which keeps what builds use: how large it is, what of it is not needed, whether it is intact
+    Store(store::StoreCommand),
     /// Says whether this machine has what kiln needs, and what to do where it has not
     Doctor,
     /// Completions for shells, and manual pages
@@ -176,6 +179,7 @@ impl Command {
             Self::Sbom(_) => ("sbom", &[Human, Json]),
             Self::Init(_) => ("init", &[Human, Json]),
             Self::Doctor => ("doctor", &[Human, Json]),
+            Self::Store(_) => ("store", &[Human, Json]),
             Self::New(_) => ("new", &[Human]),
             Self::Util(_) => ("util", &[Human]),
             Self::Invoke(_) => ("invoke", &[Human, Json]),

@@ -80,6 +80,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     match command {
         Command::Init(command) => command::init::run(&call, command, printer),
         Command::Doctor => command::doctor::run(&call, printer),
+        Command::Store(command) => command::store::run(&settings()?, command, printer),
         Command::New(command) => command::new::run(&settings()?, command, printer),
         Command::Util(command) => command::util::run(command, printer),
         Command::Build(command) => command::build::run(&settings()?, command, printer),
@@ -137,6 +138,7 @@ fn needs(command: &Command) -> Needs {
         | Command::Restore(_)
         | Command::Sbom(_)
         | Command::Show(_)
+        | Command::Store(_)
         | Command::Verify(_) => Needs::Nothing,
     }
 }

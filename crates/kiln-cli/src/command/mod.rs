@@ -36,6 +36,7 @@ pub(crate) mod show_environment;
 mod show_facts;
 pub(crate) mod show_markdown;
 pub(crate) mod sign;
+pub(crate) mod store;
 pub(crate) mod util;
 pub(crate) mod verify;
 pub(crate) mod verify_release;
