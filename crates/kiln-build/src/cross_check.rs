@@ -1,17 +1,17 @@
 //! A build's distributions, installed again by the pip of its base, and held against its archive.
 
 use crate::BuildError;
+use crate::built::{archive, pinned_base};
 use kiln_check::{PipWheel, below, pip_install};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{Environment, Events, blocking, lock, read_usable_workspace};
 use kiln_pack::{Limits, ZipReader};
-use kiln_plan::PinnedBase;
 use kiln_publish::{PublishError, claimed};
 use kiln_python::{InstalledFiles, InstallerComparison, InstallerFile, Rule, compare_installed};
-use kiln_record::{ArtifactKind, Digest, Ecosystem, Finding, InputRole, Platform, Record};
+use kiln_record::{ArtifactKind, Ecosystem, Finding, Record};
 use std::collections::BTreeSet;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What cross-checking a build told.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub async fn cross_check(
     })?;
     let bases = Bases::open(environment, events, engine, lock)?;
     let _stop = bases.run().stop_on_drop();
-    let base = pinned_base(environment, &record)?.map_err(error)?;
+    let base = pinned_base(&read_usable_workspace(&environment.root)?, &record)?.map_err(error)?;
     let wheels: Vec<PipWheel> = record
         .components
         .iter()
@@ -147,45 +147,6 @@ fn explain_packaging(
 /// The folder of a zip that distributions are in.
 fn python_folder(record: &Record) -> Option<&'static str> {
     (record.kind == ArtifactKind::LambdaLayer).then_some("python")
-}
-
-/// The zip of a build: the file that was named, or the published one if it is still the build's.
-fn archive(environment: &Environment, build: &str, record: &Record) -> Option<PathBuf> {
-    let file = Path::new(build);
-    let output = record.archive()?;
-    let zip = output.file_name.rsplit_once('.').map(|(_, ending)| ending);
-    if file.is_file() && file.extension().and_then(std::ffi::OsStr::to_str) == zip {
-        return Some(file.to_owned());
-    }
-    let published = if file.is_file() {
-        file.with_file_name(&output.file_name)
-    } else {
-        environment.dist.join(record.artifact.as_str()).join(&output.file_name)
-    };
-    let bytes = fs_err::read(&published).ok()?;
-    (Digest::of(&bytes) == output.digest).then_some(published)
-}
-
-/// The base that a build was made with, or why the workspace does not have it any more.
-fn pinned_base(environment: &Environment, record: &Record) -> Result<Result<PinnedBase, String>, BuildError> {
-    let workspace = read_usable_workspace(&environment.root)?;
-    let Some(input) = record.inputs.iter().find(|input| input.role == InputRole::Base) else {
-        return Ok(Err("its record names no base".to_owned()));
-    };
-    let name = input.name.split(' ').next().unwrap_or_default();
-    let platform = Platform { architecture: record.target.architecture };
-    let base = workspace.bases.iter().find(|(known, _)| known.as_str() == name).map(|(_, base)| base);
-    let Some((definition, lock)) = base else {
-        return Ok(Err(format!("its base {name} is not in this workspace")));
-    };
-    let base = PinnedBase::new(definition, lock.as_ref(), platform).map_err(BuildError::Denied)?;
-    if base.lock.manifest != input.digest {
-        return Ok(Err(format!(
-            "it was built with {name} as {}, which is now pinned as {}: build it again",
-            input.digest, base.lock.manifest
-        )));
-    }
-    Ok(Ok(base))
 }
 
 /// What a zip holds of distributions. The application's own files are left out, unless pip brings the same path.

@@ -1,12 +1,14 @@
-//! Orders the stages of a build, and answers what a build would do: [`build`], [`explain()`], [`cross_check()`]; and knows
+//! Orders the stages of a build, and answers what a build would do, and runs what was built: [`build`], [`explain()`], [`cross_check()`], [`invoke()`]; and knows
 //! which code does all that: [`rules()`]. It does not know how to resolve anything: that is `kiln-lock`'s.
 
 mod build;
+mod built;
 mod cross_check;
 mod error;
 mod expectation;
 mod explain;
 mod image;
+mod invoke;
 mod prepare;
 mod recording;
 mod rules;
@@ -23,5 +25,6 @@ pub use expectation::Expectation;
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
+pub use invoke::{InvokeRequest, Invoked, invoke};
 pub use rules::rules;
 pub use shard::{Shard, ShardError};

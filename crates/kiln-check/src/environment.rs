@@ -1,6 +1,6 @@
 //! What a function finds where it is checked: the variables that Lambda sets.
 
-use kiln_plan::ArtifactPlan;
+use kiln_plan::{Manifest, PinnedBase};
 use kiln_record::{ArtifactKind, Environment, ImageRuns};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) fn is_lambda(kind: ArtifactKind) -> bool {
 
 /// The variables of an image's config, then those that Lambda sets for a function in an image, then the manifest's.
 pub(crate) fn environment_in_image(
-    plan: &ArtifactPlan,
+    manifest: &Manifest,
     lambda: &Environment,
     runs: &ImageRuns,
 ) -> BTreeMap<String, String> {
@@ -29,10 +29,9 @@ pub(crate) fn environment_in_image(
         "PATH",
         "_HANDLER",
     ];
-    let manifest = &plan.manifest;
     let mut environment = runs.environment.clone();
     if manifest.kind == ArtifactKind::LambdaImage {
-        let mut own = variables(plan, lambda);
+        let mut own = variables(manifest, lambda);
         own.retain(|name, _| !OF_RUNTIME.contains(&name.as_str()));
         environment.extend(own);
     }
@@ -41,14 +40,17 @@ pub(crate) fn environment_in_image(
 }
 
 /// The variables that Lambda always sets and that code may look at while it is imported, then the manifest's.
-pub(crate) fn environment(plan: &ArtifactPlan, lambda: &Environment) -> BTreeMap<String, String> {
-    let mut environment = plan.base.definition.image.env.clone();
-    environment.extend(variables(plan, lambda));
-    environment.extend(plan.manifest.check.env.clone());
+pub(crate) fn environment(
+    manifest: &Manifest,
+    base: &PinnedBase,
+    lambda: &Environment,
+) -> BTreeMap<String, String> {
+    let mut environment = base.definition.image.env.clone();
+    environment.extend(variables(manifest, lambda));
+    environment.extend(manifest.check.env.clone());
     environment
 }
 
-fn variables(plan: &ArtifactPlan, lambda: &Environment) -> BTreeMap<String, String> {
-    let manifest = &plan.manifest;
+fn variables(manifest: &Manifest, lambda: &Environment) -> BTreeMap<String, String> {
     lambda.variables(&manifest.name, manifest.handler.as_deref(), manifest.check.memory)
 }

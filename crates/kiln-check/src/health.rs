@@ -70,7 +70,9 @@ pub async fn health(
     let watched = bases
         .engine()
         .await?
-        .watch(spec, test, move |line| events.send(Event::Line { subject: subject.clone(), text: line.text }))
+        .watch(spec, test, move |line| {
+            events.send(Event::Line { subject: subject.clone(), stream: line.stream, text: line.text })
+        })
         .await?;
     let check = Check::ran(CHECK, 1, "services");
     let cause = match &watched.health {

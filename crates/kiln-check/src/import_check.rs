@@ -319,7 +319,7 @@ impl Place {
             Some(image) => Self {
                 image: image.id.clone(),
                 options: &["-B"],
-                env: environment_in_image(plan, lambda, &image.runs),
+                env: environment_in_image(&plan.manifest, lambda, &image.runs),
                 working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
                 user: user_in_image(plan, image),
                 scratch: writable(&image.runs)?,
@@ -327,7 +327,7 @@ impl Place {
             None => Self {
                 image: bases.image(&plan.base).await?,
                 options: &["-I", "-S", "-B"],
-                env: environment(plan, lambda),
+                env: environment(&plan.manifest, &plan.base, lambda),
                 working_dir: plan.manifest.mount().to_owned(),
                 user: NOBODY.to_owned(),
                 scratch: vec![guest("/tmp")?],

@@ -1,10 +1,11 @@
 //! Checks of what was collected, whoever made it: native code, hygiene, what an image stands on, imports, events, health, and
-//! pip's own opinion. None of them knows the makers of parts.
+//! pip's own opinion. [`Function`] is what runs a function in its base. None of them knows the makers of parts.
 
 mod against_base;
 mod environment;
 mod error;
 mod extensions;
+mod function;
 mod health;
 mod hygiene;
 mod import_check;
@@ -23,6 +24,7 @@ mod variables;
 pub use against_base::against_base;
 pub use error::CheckError;
 pub use extensions::extensions;
+pub use function::{Function, FunctionEvent, Served, bootstrap_path};
 pub use health::health;
 pub use hygiene::hygiene;
 pub use import_check::{Imported, import};

@@ -1,31 +1,20 @@
 //! The smoke check: the artifact handles events in its base, under the Lambda Runtime API.
 
 use crate::CheckError;
-use crate::environment::{environment, environment_in_image, layer_paths};
-use crate::supervised::{Parted, numbers};
+use crate::function::{Function, FunctionEvent, Served, bootstrap_path};
 use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
-use kiln_engine::InputTree;
-use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, Ran, collections, input_tree};
+use kiln_guest::{Bases, Loaded, collections};
 use kiln_invocation::{Event, Run};
-use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
-use kiln_python::{
-    EventReport, Expectation, FunctionRequest, Match, RUNTIME_API, RequestedEvent, SmokeLimits, SmokeProblem,
-    SmokeReport, SmokeRequest, function_script, smoke_outcome,
-};
+use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeMatch, SmokeStatus};
+use kiln_python::{EventReport, Expectation, Match, SmokeProblem, smoke_outcome};
 use kiln_record::{
-    ArtifactKind, Check, CheckName, Code, Defect, Digest, Environment, Finding, InputRole, Level, Mode,
-    Runtime, TreePath,
+    ArtifactKind, Check, CheckName, Code, Defect, Digest, Finding, InputRole, Level, Runtime, TreePath,
 };
-use kiln_store::{EventMeasure, SmokeMeasure, Store};
+use kiln_store::{EventMeasure, SmokeMeasure};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Where the check's own files are in the container.
-const OWN: &str = "/kiln";
-/// What serving the API takes, in bytes.
-const OVERHEAD: u64 = 48 << 20;
 
 /// What the smoke check found and measured.
 #[derive(Debug, Default)]
@@ -72,7 +61,6 @@ pub async fn smoke(
     if manifest.smoke.is_empty() {
         return not_checked("the manifest has no [[smoke]]".to_owned());
     }
-    let engine = bases.engine().await?;
     if !bases.can_run(&plan.base).await? {
         let architecture = manifest.target.architecture.lambda();
         let finding = Finding::new(
@@ -91,110 +79,38 @@ pub async fn smoke(
     let events = read_events(bases.run().root(), plan)?;
     let bootstrap =
         (loaded.is_none() && runtime.python.is_none()).then(|| bootstrap(collection, layers)).transpose()?;
-
     let tree = |path: &'static str, trees| collections(bases, &image, path, trees, false);
-    let mut inputs = vec![own_files(bases.store(), &events).await?];
+    let mut trees = Vec::new();
     if loaded.is_none() {
-        inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
+        trees.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
     }
     if !layers.is_empty() {
-        let trees = layers.iter().map(|layer| Arc::clone(&layer.collection)).collect();
-        inputs.push(tree("/opt", trees).await?);
+        let of_layers = layers.iter().map(|layer| Arc::clone(&layer.collection)).collect();
+        trees.push(tree("/opt", of_layers).await?);
     }
-    let python = &plan.base.definition.image.python;
-    let lambda = Environment::of(runtime, &manifest.environment);
-    let env = match loaded {
-        Some(loaded) => environment_in_image(plan, &lambda, &loaded.runs),
-        None => environment(plan, &lambda),
+    let function = Function {
+        manifest,
+        base: &plan.base,
+        runtime,
+        image: &image,
+        runs: loaded.map(|loaded| &loaded.runs),
+        trees,
+        bootstrap,
     };
-    let parted = Parted::new(env, manifest.mount());
-    let seconds = manifest.check.timeout.unwrap_or_else(|| lambda.checked_timeout_seconds());
-    let init_seconds = lambda.checked_init_seconds();
-    let memory =
-        manifest.check.memory.map_or_else(|| lambda.checked_memory_bytes(), |mb| u64::from(mb) << 20);
-    let request = SmokeRequest {
-        argv: match (loaded, bootstrap) {
-            // As Lambda starts it: by its entrypoint, which must have a client that asks for events.
-            (Some(loaded), _) => loaded.runs.entrypoint.iter().chain(&loaded.runs.command).cloned().collect(),
-            (None, Some(program)) => vec![program.to_owned()],
-            (None, None) => {
-                let function = FunctionRequest {
-                    handler: manifest.handler.clone().unwrap_or_default(),
-                    task_root: "/var/task".to_owned(),
-                    layer_paths: if layers.is_empty() { Vec::new() } else { layer_paths(&lambda) },
-                    runtime_modules: runtime
-                        .provides
-                        .iter()
-                        .flat_map(|p| p.modules.iter().cloned())
-                        .collect(),
-                };
-                let script = format!("{OWN}/function.py");
-                let words = [python.as_str(), "-I", "-S", "-B", "-u", &script];
-                words.map(str::to_owned).into_iter().chain([function.to_json()]).collect()
-            }
-        },
-        working_dir: "/var/task".to_owned(),
-        arn: format!(
-            "arn:aws:lambda:{}:123456789012:function:{}",
-            parted.own.get("AWS_REGION").map_or("us-east-1", String::as_str),
-            manifest.name
-        ),
-        init_seconds,
-        seconds,
-        answer_bytes: lambda.answer_bytes(),
-        user: numbers(NOBODY)?,
-        environment: parted.judged,
-        events: events
-            .iter()
-            .enumerate()
-            .map(|(number, event)| RequestedEvent {
-                name: event.stated.name.clone(),
-                file: format!("{OWN}/events/{number:03}.json"),
-                cold: event.stated.cold,
-            })
-            .collect(),
-    };
-    // Every event might need a process of its own.
-    let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-    let deadline = (u64::from(init_seconds) + u64::from(seconds) + 5).saturating_mul(count) + 60;
-    let argv = [python.as_str(), "-I", "-S", "-B", "-c", RUNTIME_API, &request.to_json()];
-    let program = Program::new(format!("{} smoke", manifest.name), image, argv.map(str::to_owned).to_vec())
-        .environment(parted.own)
-        .working_dir("/var/task")
-        .supervised()
-        .inputs(inputs)
-        .as_in_lambda(&lambda, memory + OVERHEAD)
-        .output_bytes(80 << 20)
-        .deadline(Duration::from_secs(deadline));
-    let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
-    let report = match SmokeReport::from_stdout(&ran.stdout) {
-        // Where memory ran out, the kernel ended the function, and the server told of it and ended with 3.
-        Ok(report) => match report.hold(&request, if ran.ending.is_success() { 0 } else { ended_with(&ran) })
-        {
-            Ok(()) => report,
-            Err(why) => return Ok(tampered(manifest, &why)),
-        },
-        Err(_) if ran.ending == Ending::NoSuchProgram => {
+    let (events, expected): (Vec<FunctionEvent>, Vec<Expectation>) = events.into_iter().unzip();
+    let (report, limits) = match function.serve(bases, "smoke", &events).await? {
+        Served::Handled { report, limits } => (report, limits),
+        Served::NoServer => {
             return not_checked(format!(
                 "base {} has no Python, which serves the Runtime API",
                 plan.base.definition.name
             ));
         }
-        Err(_) => return Err(ran.failed("the smoke check", &plan.base.definition.name).into()),
+        Served::Tampered(why) => return Ok(tampered(manifest, &why)),
     };
-    let limits = SmokeLimits {
-        timeout: seconds,
-        init: init_seconds,
-        lambda_init: lambda.init_seconds(),
-        memory: memory >> 20,
-        out_of_memory: ran.ending == Ending::OutOfMemory,
-        timeout_stated: manifest.check.timeout.is_some(),
-        memory_stated: manifest.check.memory.is_some(),
-    };
-    let expected: Vec<Expectation> = events.into_iter().map(|event| event.expectation).collect();
+    let lambda_init = limits.lambda_init;
     let judged = smoke_outcome(&report, &expected, runtime, &limits);
-    let notes: Vec<String> =
-        report.events.iter().filter_map(|event| slow_init(event, lambda.init_seconds())).collect();
+    let notes: Vec<String> = report.events.iter().filter_map(|event| slow_init(event, lambda_init)).collect();
     for note in &notes {
         bases.run().tell(Event::Measured { artifact: manifest.name.clone(), note: note.clone() });
     }
@@ -221,14 +137,6 @@ fn slow_init(event: &EventReport, lambda_waits: u64) -> Option<String> {
     })
 }
 
-/// What the server ended with: the engine says that memory ran out instead, where it did.
-fn ended_with(ran: &Ran) -> i64 {
-    match ran.ending {
-        Ending::OutOfMemory => 3,
-        _ => ran.ending.code().unwrap_or(-1),
-    }
-}
-
 /// What comes of a report that is none of the server's.
 fn tampered(manifest: &Manifest, why: &str) -> Smoke {
     let cause = format!("what came of its events is not what the server of the check reports: {why}");
@@ -239,15 +147,8 @@ fn tampered(manifest: &Manifest, why: &str) -> Smoke {
     Smoke { findings: vec![finding], checks: vec![check], measured: None }
 }
 
-/// An event with what its files hold.
-struct ReadEvent<'a> {
-    stated: &'a SmokeEvent,
-    content: Vec<u8>,
-    expectation: Expectation,
-}
-
 /// Reads the files of the events. They must be what was planned, and JSON.
-fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<'a>>, CheckError> {
+fn read_events(root: &Path, plan: &ArtifactPlan) -> Result<Vec<(FunctionEvent, Expectation)>, CheckError> {
     let read = |path: &str| -> Result<(Vec<u8>, serde_json::Value), CheckError> {
         let bytes = fs_err::read(root.join(path))?;
         let planned = plan.inputs.iter().find(|input| input.role == InputRole::Check && input.name == path);
@@ -283,23 +184,10 @@ fn read_events<'a>(root: &Path, plan: &'a ArtifactPlan) -> Result<Vec<ReadEvent<
                     SmokeMatch::Shape => Match::Shape,
                 },
             };
-            Ok(ReadEvent { stated, content, expectation })
+            let event = FunctionEvent { name: stated.name.clone(), content, cold: stated.cold };
+            Ok((event, expectation))
         })
         .collect()
-}
-
-/// The function's script and the events, as files.
-async fn own_files(store: &Store, events: &[ReadEvent<'_>]) -> Result<InputTree, CheckError> {
-    let contents: Vec<Vec<u8>> = events.iter().map(|event| event.content.clone()).collect();
-    input_tree(store, OWN, 0, move |tar| {
-        let path = |text: &str| TreePath::new(text).map_err(|error| Defect::new(error.to_string()));
-        for (number, content) in contents.iter().enumerate() {
-            tar.add_file(&path(&format!("events/{number:03}.json"))?, Mode::Plain, content)?;
-        }
-        tar.add_file(&path("function.py")?, Mode::Plain, function_script().as_bytes())?;
-        Ok(())
-    })
-    .await
 }
 
 /// The program of a runtime without a language, where Lambda looks for it.
@@ -307,7 +195,7 @@ fn bootstrap(collection: &Collection, layers: &[ReadyLayer]) -> Result<&'static 
     let name = TreePath::new("bootstrap").map_err(|error| Defect::new(error.to_string()))?;
     let in_layer = layers.iter().any(|layer| layer.collection.tree.get(&name).is_some());
     let in_task = collection.tree.get(&name).is_some();
-    Ok(if in_layer && !in_task { "/opt/bootstrap" } else { "/var/task/bootstrap" })
+    Ok(bootstrap_path(in_task, in_layer))
 }
 
 /// What ran the handler.

@@ -2,10 +2,12 @@
 
 pub(crate) mod audit;
 pub(crate) mod find;
+pub(crate) mod invoke;
 pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod signing;
 pub(crate) mod start;
+pub(crate) mod store;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use find::Find;
@@ -102,6 +104,8 @@ pub(crate) enum Command {
     New(New),
     /// Builds, verifies and publishes artifacts under dist/
     Build(Build),
+    /// Gives one event to a function as it is published, in its base and with its layers
+    Invoke(invoke::Invoke),
     /// Pins what a build uses
     Lock(Lock),
     /// Lists everything outside the workspace that it has pinned, and how old each pin is
@@ -142,6 +146,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Tells deployment tools what was published: paths, hashes, keys and image digests
     Export(Export),
+    /// Looks after the store, which keeps what builds use: how large it is, what of it is not needed, whether it is intact
+    Store(store::StoreCommand),
     /// Says whether this machine has what kiln needs, and what to do where it has not
     Doctor,
     /// Completions for shells, and manual pages
@@ -173,8 +179,10 @@ impl Command {
             Self::Sbom(_) => ("sbom", &[Human, Json]),
             Self::Init(_) => ("init", &[Human, Json]),
             Self::Doctor => ("doctor", &[Human, Json]),
+            Self::Store(_) => ("store", &[Human, Json]),
             Self::New(_) => ("new", &[Human]),
             Self::Util(_) => ("util", &[Human]),
+            Self::Invoke(_) => ("invoke", &[Human, Json]),
             Self::Lock(_) => ("lock", &[Human, Json]),
             Self::Sign(_) => ("sign", &[Human, Json]),
             Self::Log(_) => ("log", &[Human, Json]),

@@ -81,9 +81,11 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
     match command {
         Command::Init(command) => command::init::run(&call, command, printer),
         Command::Doctor => command::doctor::run(&call, printer),
+        Command::Store(command) => command::store::run(&settings()?, command, printer),
         Command::New(command) => command::new::run(&settings()?, command, printer),
         Command::Util(command) => command::util::run(command, printer),
         Command::Build(command) => command::build::run(&settings()?, command, printer),
+        Command::Invoke(command) => command::invoke::run(&settings()?, command, printer),
         Command::Lock(command) => command::lock::run(&settings()?, command, printer),
         Command::Explain(command) => command::explain::run(&settings()?, command, printer),
         Command::Pins => command::pins::run(&settings()?, printer),
@@ -115,7 +117,7 @@ fn needs(command: &Command) -> Needs {
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
         Command::Explain(explain) if command::explain_code::of(&explain.artifact).is_some() => Needs::Nothing,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
-        Command::Build(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
+        Command::Build(_) | Command::Invoke(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
         Command::Pins
         | Command::Push(_)
         | Command::Export(_)
@@ -137,6 +139,7 @@ fn needs(command: &Command) -> Needs {
         | Command::Restore(_)
         | Command::Sbom(_)
         | Command::Show(_)
+        | Command::Store(_)
         | Command::Verify(_) => Needs::Nothing,
     }
 }

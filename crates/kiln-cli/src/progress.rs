@@ -2,6 +2,7 @@
 
 use crate::printer::{Printer, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_engine::Stream;
 use kiln_invocation::{Ending, Event, Events};
 use kiln_record::ArtifactName;
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ struct State {
     bases: BTreeMap<String, &'static str>,
     downloads: Option<ProgressBar>,
     files: BTreeMap<String, u64>,
+    /// Whether what a function prints is shown.
+    shows_lines: bool,
 }
 
 impl Progress {
@@ -35,8 +38,16 @@ impl Progress {
             bases: BTreeMap::new(),
             downloads: None,
             files: BTreeMap::new(),
+            shows_lines: false,
         };
         Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Of a function that is run for somebody: what it prints is shown as it comes.
+    pub(crate) fn of_function(printer: Printer) -> Self {
+        let progress = Self::new(printer);
+        progress.state.lock().unwrap_or_else(PoisonError::into_inner).shows_lines = true;
+        progress
     }
 
     /// Where to send events.
@@ -126,6 +137,7 @@ impl State {
                 let then = if still_read { "nothing more is sent to it" } else { "everything is made here" };
                 self.say(&format!("{word}  {why}; {then}"));
             }
+            Event::Line { stream: Stream::Stderr, text, .. } if self.shows_lines => self.say(&text),
             Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),
         }

@@ -5,8 +5,8 @@
 
 use crate::command::{
     audit_document, build, cross_check, doctor, explain_build, explain_code, explain_document, export, find,
-    gather, history, init, lock, lock_artifact, log, pins, pull, push, rebuild, restore, show,
-    show_environment, sign, verify, verify_release, verify_workspace,
+    gather, history, init, invoke, lock, lock_artifact, log, pins, pull, push, rebuild, restore, show,
+    show_environment, sign, store, verify, verify_release, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -67,12 +67,13 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 33] {
+fn printed() -> [Named; 37] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
         json("output/init", "kiln init", of::<init::Document<'_>>()),
         json("output/build", "kiln build", of::<build::Document<'_>>()),
+        json("output/invoke", "kiln invoke", of::<invoke::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
         json("output/pins", "kiln pins", of::<Vec<pins::Row<'_>>>()),
         json("output/explain", "kiln explain ARTIFACT", of::<explain_document::Overview<'_>>()),
@@ -83,6 +84,9 @@ fn printed() -> [Named; 33] {
         ),
         json("output/explain-path", "kiln explain ARTIFACT PATH", of::<explain_document::Path<'_>>()),
         json("output/explain-build", "kiln explain of a build", of::<explain_build::Document<'_>>()),
+        json("output/store-du", "kiln store du", of::<store::Disk>()),
+        json("output/store-gc", "kiln store gc", of::<store::Collected>()),
+        json("output/store-check", "kiln store check", of::<store::Checked>()),
         json("output/doctor", "kiln doctor", of::<doctor::Document<'_>>()),
         json("output/explain-code", "kiln explain CODE", of::<explain_code::Document>()),
         json("output/diff", "kiln diff", of::<Diff>()),

@@ -218,7 +218,9 @@ impl Job<'_> {
         let subject = name.to_string();
         let events = bases.run().events().clone();
         let built = engine
-            .build(spec, move |line| events.send(Event::Line { subject: subject.clone(), text: line.text }))
+            .build(spec, move |line| {
+                events.send(Event::Line { subject: subject.clone(), stream: line.stream, text: line.text })
+            })
             .await;
         let built = match built {
             Ok(image) => self.take(bases, &tag, image.platform).await,

@@ -57,6 +57,9 @@ impl Bases {
             Some(results) => Store::open_afresh(&environment.store, results)?,
             None => Store::open(&environment.store)?,
         };
+        if environment.trial.results.is_none() {
+            store.note_workspace(&environment.root)?;
+        }
         Ok(Self {
             network: Network::new(environment, &run, &store),
             engine,

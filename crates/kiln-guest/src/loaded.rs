@@ -5,7 +5,7 @@ use kiln_engine::{Engine, GuestPath};
 use kiln_image::{Image, LAYER_MEDIA_TYPE, Layer, write_archive};
 use kiln_invocation::blocking;
 use kiln_pack::{LayerCodec, layer_tar};
-use kiln_plan::ArtifactPlan;
+use kiln_plan::{Manifest, PinnedBase};
 use kiln_record::{Component, Digest, ImageRecord, ImageRuns};
 use kiln_store::{Store, has_room};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
@@ -45,15 +45,16 @@ impl Loaded {
     /// Brings an image into the engine; none if the engine's containers are of another architecture.
     pub async fn new(
         bases: &Bases,
-        plan: &ArtifactPlan,
+        manifest: &Manifest,
+        base: &PinnedBase,
         assembled: &AssembledImage,
     ) -> Result<Option<Self>, GuestError> {
         let engine = bases.engine().await?;
-        if engine.info().await?.platform.architecture != plan.manifest.target.architecture {
+        if engine.info().await?.platform.architecture != manifest.target.architecture {
             return Ok(None);
         }
         // References have no capitals.
-        let name = plan.manifest.name.as_str().to_ascii_lowercase().replace('_', "-");
+        let name = manifest.name.as_str().to_ascii_lowercase().replace('_', "-");
         // Another kiln may check an equal image at the same time: each takes only its own name away.
         let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
         let tag = format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
@@ -73,7 +74,7 @@ impl Loaded {
                 runs: assembled.record.runs.clone(),
             })),
             other => Err(GuestError::EngineImageDiffers {
-                base: plan.base.definition.name.clone(),
+                base: base.definition.name.clone(),
                 expected: assembled.image.config_digest.to_string(),
                 found: other.map_or_else(|| "none".to_owned(), |found| found.id),
             }),

@@ -169,7 +169,7 @@ impl Program {
         let (kept, events, subject) = (log.clone(), events.clone(), subject.to_owned());
         let told = move |line: kiln_engine::Line| {
             kept.push(&line.text);
-            events.send(Event::Line { subject: subject.clone(), text: line.text });
+            events.send(Event::Line { subject: subject.clone(), stream: line.stream, text: line.text });
         };
         let ran = |ending| Ran {
             ending,

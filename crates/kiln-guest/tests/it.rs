@@ -76,7 +76,7 @@ async fn a_program_has_what_it_is_given_and_nothing_else() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&told);
         let events = Events::new(move |event| {
-            if let Event::Line { subject, text } = event {
+            if let Event::Line { subject, text, .. } = event {
                 kept.lock().unwrap().push(format!("{subject}: {text}"));
             }
         });

@@ -1,5 +1,6 @@
 //! What happens during a build, told as it happens.
 
+use kiln_engine::Stream;
 use kiln_record::{ArtifactName, BaseName};
 use std::fmt;
 use std::sync::Arc;
@@ -136,6 +137,8 @@ pub enum Event {
     Line {
         /// For which artifact or base.
         subject: String,
+        /// Where to.
+        stream: Stream,
         /// The line without its end.
         text: String,
     },

@@ -1,12 +1,14 @@
 //! What a run is given and shares: folders, time and settings ([`Environment`]), which code it is made of
 //! ([`Rules`]), where it is and whether it goes on
-//! ([`Run`]), servers ([`Network`]), what happens ([`Event`]), and the workspace on disk.
+//! ([`Run`]), servers ([`Network`]), what happens ([`Event`]), the workspace on disk, and what workspaces need of a
+//! store ([`needed()`]).
 
 mod environment;
 mod error;
 mod event;
 mod index_setting;
 mod message;
+mod needed;
 mod network;
 mod rules;
 mod run;
@@ -21,6 +23,7 @@ pub use index_setting::NamedIndexSetting;
 pub use kiln_image::RegistryMirror;
 pub use kiln_remote::RemoteSettings;
 pub use message::{end_of_log, indented, listed};
+pub use needed::{NamedBy, Needed, needed};
 pub use network::Network;
 pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};

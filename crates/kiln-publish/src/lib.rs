@@ -48,6 +48,7 @@ pub use held::Held;
 pub use named_build::{NamedBuild, NamedWorkspace, Operand};
 pub use operand::{claimed, operand, resolve};
 pub use platforms::{IndexResult, publish_index};
+pub use published_image::stored_image;
 pub use pull::{
     Contested, InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull,
     pull_record,

@@ -3,8 +3,9 @@
 use crate::PublishError;
 use crate::published::{not_as_recorded, published_file};
 use fs_err as fs;
-use kiln_image::{CONFIG_MEDIA_TYPE, archived_blobs};
+use kiln_image::{CONFIG_MEDIA_TYPE, Image, archived_blobs};
 use kiln_record::{Digest, ImageRecord, Record};
+use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -79,4 +80,31 @@ pub(crate) fn manifest_and_blobs(
     let layers = image.layers.iter().map(|layer| blob(layer.digest, &layer.media_type));
     let blobs = layers.chain([blob(image.config, CONFIG_MEDIA_TYPE)]).collect::<Result<_, _>>()?;
     Ok((manifest, blobs))
+}
+
+/// A published image, with its layers in the store. Every file must still be what the record says.
+///
+/// # Errors
+/// [`PublishError::NotAsRecorded`]; what is wrong with its documents; [`PublishError::Store`].
+pub fn stored_image(
+    folder: &Path,
+    record: &Record,
+    image: &ImageRecord,
+    store: &Store,
+) -> Result<Image, PublishError> {
+    let (manifest, blobs) = manifest_and_blobs(folder, record, image)?;
+    let mut config = Vec::new();
+    for blob in blobs {
+        if blob.digest == image.config {
+            blob.open()?.read_to_end(&mut config)?;
+        } else if !store.contains(&blob.digest) {
+            let mut writer = store.writer()?;
+            io::copy(&mut blob.open()?, &mut writer)?;
+            writer.commit(Some(&blob.digest))?;
+        }
+    }
+    if Digest::of(&config) != image.config {
+        return Err(not_as_recorded(record, &folder.join("record.json")));
+    }
+    Ok(Image::read(manifest, config)?)
 }

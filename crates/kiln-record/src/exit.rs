@@ -89,6 +89,8 @@ exits! {
     REBUILT_E3 = 15;
     /// A signature, or what it vouches for, does not hold (`kiln verify --key`, `kiln log`).
     SIGNATURE_REFUSED = 16;
+    /// A function did not answer its event: an error, no end in time, the end of its process (`kiln invoke`).
+    FUNCTION_FAILED = 17;
     /// A step in a container failed.
     BUILD_STEP_FAILED = 20;
     /// The container engine cannot be reached, or refused a request.

@@ -7,6 +7,7 @@ use crate::atomic::{Unfinished, create_new, read_bounded};
 use crate::{Result, Store, StoreError};
 use fs_err as fs;
 use kiln_record::{Digest, excerpt};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Write as _;
@@ -14,6 +15,20 @@ use std::path::PathBuf;
 
 /// The largest value that is read back, in bytes: an installed tree of 50,000 files is about 15 MB.
 const MAX_VALUE: u64 = 256 << 20;
+
+/// The kernel's time.
+const NOW: Timestamps = Timestamps {
+    last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+};
+
+/// The value in a file of the cache, if it is what was written.
+pub(crate) fn intact(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().take(80).position(|byte| *byte == b'\n')?;
+    let (head, value) = (&bytes[..end], &bytes[end + 1..]);
+    let digest: Digest = std::str::from_utf8(head).ok()?.parse().ok()?;
+    (digest == Digest::of(value)).then_some(value)
+}
 
 impl Store {
     /// Looks up a value of a kind (`probe`, `wheel`, `step`) by the digest of what it was computed from. A value that is
@@ -23,14 +38,12 @@ impl Store {
     /// [`StoreError::CacheKind`] if the kind is not lower-case letters, digits and `-`; [`StoreError::Io`] if the file is
     /// there but cannot be opened.
     pub fn cache_get<T: DeserializeOwned>(&self, kind: &str, key: &Digest) -> Result<Option<T>> {
-        let Some(bytes) = read_bounded(&self.cache_path(kind, key)?, MAX_VALUE)? else { return Ok(None) };
-        let Some(end) = bytes.iter().take(80).position(|byte| *byte == b'\n') else { return Ok(None) };
-        let (head, value) = (&bytes[..end], &bytes[end + 1..]);
-        let intact = std::str::from_utf8(head)
-            .ok()
-            .and_then(|text| text.parse::<Digest>().ok())
-            .is_some_and(|digest| digest == Digest::of(value));
-        Ok(if intact { serde_json::from_slice(value).ok() } else { None })
+        let path = self.cache_path(kind, key)?;
+        let Some(bytes) = read_bounded(&path, MAX_VALUE)? else { return Ok(None) };
+        let Some(value) = intact(&bytes) else { return Ok(None) };
+        // What is asked for is needed; that this cannot be noted keeps nobody from using it.
+        let _ = utimensat(CWD, &path, &NOW, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(serde_json::from_slice(value).ok())
     }
 
     /// Stores a value, replacing what was there.

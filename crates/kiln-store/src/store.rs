@@ -1,6 +1,7 @@
 //! Content-addressed blobs.
 
 use crate::atomic::{Unfinished, at, create_private, names_in, read_bounded, sync_folder, write_synced};
+use crate::presence::{Company, Presence};
 use crate::run_folder::{self, RunFolder};
 use crate::spool::Spool;
 use crate::verified::{Look, Verified};
@@ -12,12 +13,15 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What the `format` file of a store says. A store with another line is refused.
 pub const STORE_FORMAT: &str = "kiln-store 1";
 
 /// Permission bits of a blob: its content is its name, so nothing may write to it.
 const BLOB_MODE: u32 = 0o444;
+/// How long whoever removes from a store is waited for.
+const REMOVAL: Duration = Duration::from_secs(600);
 /// What is read at once of a blob whose length is not known.
 const PIECE: u64 = 1 << 20;
 
@@ -30,7 +34,7 @@ const OF_BLOBS: [&str; 6] =
 /// from many threads and processes at once.
 ///
 /// Layout: `format`, `blobs/sha256/<2 digits>/<62 digits>`, `cache/<kind>/<2 digits>/<62 digits>`, `cache/verified`,
-/// `unpacked/` ([`Store::unpack`]), `temp/`. A store that is made here can be looked into by its owner only: what a private index served is in it.
+/// `unpacked/` ([`Store::unpack`]), `workspaces/` ([`Store::note_workspace`]), `in-use`, `temp/`. A store that is made here can be looked into by its owner only: what a private index served is in it.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -44,6 +48,7 @@ struct Inner {
     verified: Verified,
     // Made when the first file is written: a run that only reads leaves no trace.
     run: Mutex<Option<Arc<RunFolder>>>,
+    _presence: Presence,
 }
 
 impl Store {
@@ -53,7 +58,7 @@ impl Store {
     /// [`StoreError::Format`] if a later kiln wrote it or the folder is something else; [`StoreError::Io`] if it cannot
     /// be created.
     pub fn open(root: &Path) -> Result<Self> {
-        Self::opened(root, None)
+        Self::opened(root, None, Company::Others, REMOVAL)
     }
 
     /// Opens a store for its blobs and for what is known of them, and remembers no result of an earlier run: what programs
@@ -64,11 +69,17 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_afresh(root: &Path, results: &Path) -> Result<Self> {
         create_private(results)?;
-        Self::opened(root, Some(results.to_owned()))
+        Self::opened(root, Some(results.to_owned()), Company::Others, REMOVAL)
     }
 
-    fn opened(root: &Path, results: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn opened(
+        root: &Path,
+        results: Option<PathBuf>,
+        company: Company,
+        wait: Duration,
+    ) -> Result<Self> {
         create_private(root)?;
+        let presence = Presence::begin(root, company, wait)?;
         for folder in ["blobs/sha256", "cache", "temp"] {
             let folder = root.join(folder);
             if !folder.is_dir() {
@@ -77,7 +88,9 @@ impl Store {
         }
         let format = root.join("format");
         let (verified, run) = (Verified::new(&root.join("cache").join("verified")), Mutex::new(None));
-        let store = Self { inner: Arc::new(Inner { root: root.to_owned(), results, verified, run }) };
+        let store = Self {
+            inner: Arc::new(Inner { root: root.to_owned(), results, verified, run, _presence: presence }),
+        };
         let line = format!("{STORE_FORMAT}\n");
         match read_bounded(&format, 4096)? {
             Some(text) if text == line.as_bytes() => {}

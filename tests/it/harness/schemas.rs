@@ -44,6 +44,9 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
         "verify" if document.get("aspects").is_some() => "verify-release",
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",
+        "store" if has("du") => "store-du",
+        "store" if has("gc") => "store-gc",
+        "store" => "store-check",
         "show" if has("--environment") => "show-environment",
         "show" if document.get("artifact").is_none() => "show-index",
         "diff" if document.get("artifacts").is_some() => "diff-workspace",

@@ -107,7 +107,7 @@ impl Collected {
             None => None,
         };
         let loaded = match &assembled {
-            Some(assembled) => Loaded::new(bases, &plan, assembled).await?,
+            Some(assembled) => Loaded::new(bases, &plan.manifest, &plan.base, assembled).await?,
             None => None,
         };
         let trial = Trial {

@@ -234,6 +234,8 @@ class Sandbox:
                     self.log.extend(part[:LINE] for part in text.split("\n") if part.strip())
                 if self.passed_on < PASSED_ON:
                     self.passed_on += len(chunk)
+                    if self.passed_on >= PASSED_ON:
+                        chunk += b"\n(what it prints beyond %d bytes is not passed on)\n" % self.passed_on
                     sys.stderr.buffer.write(chunk)
                     sys.stderr.buffer.flush()
                 if not chunk:
