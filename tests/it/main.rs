@@ -66,6 +66,7 @@ mod rebuild;
 mod records;
 mod registry;
 mod registry_history;
+mod remembered;
 mod reports;
 mod reproducible;
 mod restore;

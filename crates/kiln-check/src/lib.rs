@@ -8,6 +8,7 @@ mod extensions;
 mod health;
 mod hygiene;
 mod import_check;
+mod import_report;
 mod names;
 mod native;
 mod pip;

@@ -6,7 +6,7 @@ use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
 use kiln_engine::InputTree;
-use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, Ran, collections, input_tree};
+use kiln_guest::{Bases, Ending, Given, Loaded, NOBODY, Program, Ran, input_tree};
 use kiln_invocation::{Event, Run};
 use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeEvent, SmokeMatch, SmokeStatus};
 use kiln_python::{
@@ -85,14 +85,14 @@ pub async fn smoke(
         return Ok(Smoke { findings: vec![finding], checks, ..Smoke::default() });
     }
     let image = match loaded {
-        Some(loaded) => loaded.id.clone(),
+        Some(loaded) => loaded.id().await?.to_owned(),
         None => bases.image(&plan.base).await?,
     };
     let events = read_events(bases.run().root(), plan)?;
     let bootstrap =
         (loaded.is_none() && runtime.python.is_none()).then(|| bootstrap(collection, layers)).transpose()?;
 
-    let tree = |path: &'static str, trees| collections(bases, &image, path, trees, false);
+    let tree = |path: &'static str, trees| Given::new(path, trees, false).bring(bases, &image);
     let mut inputs = vec![own_files(bases.store(), &events).await?];
     if loaded.is_none() {
         inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
