@@ -71,6 +71,7 @@ mod reports;
 mod reproducible;
 mod restore;
 mod runtime_client;
+mod scale;
 mod schemas;
 mod sdists;
 mod shards;
