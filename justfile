@@ -25,6 +25,10 @@ generate:
 bench:
     cargo bench -p kiln-tests --profile dist
 
+# The same beside pip, uv, zip, syft and diffoscope, each where it can be had, into docs/benchmarks.md; needs Docker and an index.
+bench-peers:
+    cargo build --locked --profile dist -p kiln-cli && tests/peers/run.py --write
+
 # Clicks through pages of this workspace in Chromium; needs Debian's chromium and chromium-driver, and builds.
 look:
     cargo run --release -- report --site target/look/site

@@ -6,6 +6,10 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod finding;
+#[path = "../it/harness/many.rs"]
+mod many;
+mod measured;
+mod work;
 
 use kiln_pack::{Limits, ZipReader, ZipWriter, compress_all};
 use kiln_record::{Digest, Entry, FileRecord, Mode, Record};
@@ -18,13 +22,25 @@ fn main() {
     let repository =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the repository").to_owned();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // `cargo bench -p kiln-tests --bench peers -- find` measures that alone.
-    if !std::env::args().any(|argument| argument == "find") {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let load = fs_err::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("{cores} cores, load {}", load.split(' ').next().unwrap_or("not known"));
+    // `cargo bench -p kiln-tests --bench peers -- work` measures what needs no engine alone, `-- find` finding.
+    let asked = |what: &str| {
+        let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+        words.is_empty() || words.iter().any(|word| word == what)
+    };
+    if asked("work") {
+        work::work(folder.path());
+    }
+    if asked("workspace") {
         whole_workspace(&repository, folder.path());
         packing(folder.path());
         pages(&repository, folder.path());
     }
-    finding::finding(folder.path());
+    if asked("find") {
+        finding::finding(folder.path());
+    }
 }
 
 /// The shortest of a few runs: what else the machine does only ever adds time.

@@ -273,7 +273,7 @@ impl Place<'_> {
             manifest: self.manifest,
             base: self.base,
             runtime: self.runtime,
-            image: &loaded.id,
+            image: loaded.id().await?,
             runs: Some(&loaded.runs),
             trees: Vec::new(),
             bootstrap: None,

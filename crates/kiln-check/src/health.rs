@@ -46,7 +46,7 @@ pub async fn health(
     };
     let mut env = runs.environment.clone();
     env.extend(plan.manifest.check.env.clone());
-    let spec = Program::new(format!("{} health", plan.manifest.name), &loaded.id, argv)
+    let spec = Program::new(format!("{} health", plan.manifest.name), loaded.id().await?, argv)
         .environment(env)
         .working_dir(runs.working_dir.as_deref().unwrap_or("/"))
         .user(user)

@@ -2,6 +2,7 @@
 
 use crate::CheckError;
 use crate::environment::{environment, environment_in_image, is_lambda, layer_paths};
+use crate::import_report::{Asked, InParts};
 use crate::reach::out_of_reach_in;
 use crate::replaced_library::explained;
 use crate::skipped::{dotted, is_named_by};
@@ -10,13 +11,11 @@ use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use kiln_collect::{Collection, ReadyLayer, denied};
 use kiln_engine::GuestPath;
-use kiln_guest::{Bases, Ending, Loaded, NOBODY, Program, collections, guest, writable};
+use kiln_guest::{Bases, Given, Loaded, NOBODY, Program, Question, guest, writable};
 use kiln_plan::{ArtifactPlan, Manifest};
-use kiln_python::{
-    IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, Unreported, import_findings, scan_findings,
-};
+use kiln_python::{IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, import_findings, scan_findings};
 use kiln_record::{
-    ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Ecosystem, Environment, Finding,
+    ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Digest, Ecosystem, Environment, Finding,
     ImportRecord, Importable, Runtime, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,36 +59,19 @@ pub async fn import(
             Check::not_checked(CheckName::Import, format!("{} has no Python", of_runtime(manifest, runtime)));
         return Ok(Imported { checks: vec![check], ..Imported::default() });
     }
-    let engine = bases.engine().await?;
-    if !bases.can_run(&plan.base).await? {
-        let architecture = manifest.target.architecture.lambda();
-        let finding = Finding::new(
-            Code::NotChecked,
-            "import",
-            format!("nothing was imported: there is no {architecture} engine here"),
-        )
-        .remedy(format!("build on a machine, or with an engine, of {architecture}"));
-        let checks = [CheckName::Import, CheckName::ImportOwn, CheckName::ImportsRead]
-            .map(|check| Check::not_checked(check, format!("no {architecture} engine")))
-            .to_vec();
-        return Ok(Imported { findings: vec![finding], checks, record: None });
-    }
     let lambda = Environment::of(runtime, &manifest.environment);
-    let place = Place::of(bases, plan, &lambda, image).await?;
+    let place = Place::of(plan, &lambda, image)?;
     let layer_trees: Vec<Arc<Collection>> = match manifest.kind {
         ArtifactKind::LambdaLayer => vec![Arc::clone(collection)],
         _ => layers.iter().map(|layer| Arc::clone(&layer.collection)).collect(),
     };
-    let tree = |path: &'static str, trees| {
-        collections(bases, &place.image, path, trees, manifest.kind == ArtifactKind::Image)
+    let given = || {
+        let tree = |path, trees| Given::new(path, trees, manifest.kind == ArtifactKind::Image);
+        let task = (manifest.kind == ArtifactKind::LambdaZip)
+            .then(|| tree("/var/task", vec![Arc::clone(collection)]));
+        let opt = (!layer_trees.is_empty()).then(|| tree("/opt", layer_trees.clone()));
+        (task, opt)
     };
-    let mut inputs = Vec::new();
-    if manifest.kind == ArtifactKind::LambdaZip {
-        inputs.push(tree("/var/task", vec![Arc::clone(collection)]).await?);
-    }
-    if !layer_trees.is_empty() {
-        inputs.push(tree("/opt", layer_trees.clone()).await?);
-    }
 
     let mut of_layers = layer_paths(&lambda);
     let in_order = of_layers.clone();
@@ -142,34 +124,59 @@ pub async fn import(
         }),
         environment: parted.judged,
     };
-    let argv = [python, "-I", "-S", "-B", "-c", IMPORT_CHECK, &request.to_json()];
-    let program =
-        Program::new(format!("{} import", manifest.name), place.image, argv.map(str::to_owned).to_vec())
-            .environment(parted.own)
-            .working_dir(place.working_dir)
-            .user(place.user)
+    let question = |request: &ImportRequest, given: Vec<Given>| {
+        let argv = [python, "-I", "-S", "-B", "-c", IMPORT_CHECK, &request.to_json()];
+        let program = Program::new(format!("{} import", manifest.name), "", argv.map(str::to_owned).to_vec())
+            .environment(parted.own.clone())
+            .working_dir(place.working_dir.clone())
+            .user(place.user.clone())
             .supervised()
-            .inputs(inputs)
-            .scratch(place.scratch)
+            .scratch(place.scratch.clone())
             .memory(MEMORY)
             .deadline(DEADLINE);
-    let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
-    let ran = program.run(engine, bases.run().events(), manifest.name.as_str()).await?;
-    let report = match ran.ending {
-        Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
-        Ending::Exit(0) => match ImportReport::from_stdout(&ran.stdout) {
-            Ok(report) => match report.hold(&request) {
-                Ok(()) => Ok(report),
-                Err(why) => Err(Unreported::tampered(why, &ran.stderr)),
-            },
-            Err(_) => Err(Unreported::new(Some(0), &ran.stderr)),
-        },
-        // A report counts for nothing where its program did not end as one that reports.
-        ending => Err(Unreported::new(ending.code(), &ran.stderr)),
+        let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
+        Question::new(bases, &place.content, program, given)
     };
+    let ask = async |request: &ImportRequest, question: Question| -> Result<Option<Asked>, CheckError> {
+        if let Some(recalled) = Asked::recalled(bases, &question, request)? {
+            return Ok(Some(recalled));
+        }
+        if !bases.can_run(&plan.base).await? {
+            return Ok(None);
+        }
+        let id = match image {
+            Some(image) => image.id().await?.to_owned(),
+            None => bases.image(&plan.base).await?,
+        };
+        Ok(Some(Asked::of(bases, &id, question, request, manifest.name.as_str()).await?))
+    };
+    let mut told = None;
+    if manifest.kind == ArtifactKind::LambdaZip
+        && let Some(parts) = InParts::of(&request, collection, layers)
+    {
+        let (task, opt) = given();
+        let without =
+            question(&parts.distributions, task.map(InParts::without_own).into_iter().chain(opt).collect())?;
+        let (task, opt) = given();
+        let whole = question(&parts.own, task.into_iter().chain(opt).collect())?;
+        let asked = tokio::try_join!(ask(&parts.distributions, without), ask(&parts.own, whole))?;
+        let (Some(distributions), Some(own)) = asked else { return Ok(not_run(manifest)) };
+        told = InParts::joined(&request, distributions, own);
+    }
+    let told = match told {
+        Some(told) => told,
+        None => {
+            let (task, opt) = given();
+            match ask(&request, question(&request, task.into_iter().chain(opt).collect())?).await? {
+                Some(asked) => asked.into(),
+                None => return Ok(not_run(manifest)),
+            }
+        }
+    };
+    let report = &told.report;
     let names: Vec<ArtifactName> = layers.iter().map(|layer| layer.name.clone()).collect();
     let (mut findings, mut checks) = import_findings(report.as_ref(), &request, runtime, &names, around);
-    if let Err(unreported) = &report {
+    if let Err(unreported) = report {
         let about = (manifest, runtime);
         findings = findings
             .into_iter()
@@ -177,7 +184,7 @@ pub async fn import(
             .collect();
     }
     let mut record = None;
-    if let Ok(report) = &report {
+    if let Ok(report) = report {
         let (found, check) = scan_findings(report, around, &findings);
         let there = Vendored::of(report, manifest, collection, layers);
         findings.extend(
@@ -200,7 +207,26 @@ pub async fn import(
         let texts = std::iter::once(&mut finding.cause).chain(&mut finding.detail);
         texts.for_each(|text| *text = without_addresses(text));
     }
+    // What is denied is asked again, as somebody who tries again expects.
+    if denied(plan, &findings, bases.run().now()).is_none() {
+        told.remember(bases)?;
+    }
     Ok(Imported { findings, checks, record })
+}
+
+/// What is told where no engine runs the base.
+fn not_run(manifest: &Manifest) -> Imported {
+    let architecture = manifest.target.architecture.lambda();
+    let finding = Finding::new(
+        Code::NotChecked,
+        "import",
+        format!("nothing was imported: there is no {architecture} engine here"),
+    )
+    .remedy(format!("build on a machine, or with an engine, of {architecture}"));
+    let checks = [CheckName::Import, CheckName::ImportOwn, CheckName::ImportsRead]
+        .map(|check| Check::not_checked(check, format!("no {architecture} engine")))
+        .to_vec();
+    Imported { findings: vec![finding], checks, record: None }
 }
 
 /// Where the code was seen to find modules besides the usual folders: it put such a folder on `sys.path` itself.
@@ -298,7 +324,8 @@ fn told_where(
 
 /// Where and as whom the artifact is imported.
 struct Place {
-    image: String,
+    /// What the image has, whatever the engine calls it.
+    content: Digest,
     /// The interpreter's options.
     options: &'static [&'static str],
     env: BTreeMap<String, String>,
@@ -309,15 +336,10 @@ struct Place {
 
 impl Place {
     /// In its own image as that is started, or in the base as Lambda has it.
-    async fn of(
-        bases: &Bases,
-        plan: &ArtifactPlan,
-        lambda: &Environment,
-        image: Option<&Loaded>,
-    ) -> Result<Self, CheckError> {
+    fn of(plan: &ArtifactPlan, lambda: &Environment, image: Option<&Loaded>) -> Result<Self, CheckError> {
         Ok(match image {
             Some(image) => Self {
-                image: image.id.clone(),
+                content: image.content,
                 options: &["-B"],
                 env: environment_in_image(&plan.manifest, lambda, &image.runs),
                 working_dir: image.runs.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
@@ -325,7 +347,7 @@ impl Place {
                 scratch: writable(&image.runs)?,
             },
             None => Self {
-                image: bases.image(&plan.base).await?,
+                content: plan.base.content()?,
                 options: &["-I", "-S", "-B"],
                 env: environment(&plan.manifest, &plan.base, lambda),
                 working_dir: plan.manifest.mount().to_owned(),

@@ -9,6 +9,7 @@ mod function;
 mod health;
 mod hygiene;
 mod import_check;
+mod import_report;
 mod names;
 mod native;
 mod pip;

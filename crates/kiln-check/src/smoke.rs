@@ -4,7 +4,7 @@ use crate::CheckError;
 use crate::function::{Function, FunctionEvent, Served, bootstrap_path};
 use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
-use kiln_guest::{Bases, Loaded, collections};
+use kiln_guest::{Bases, Given, Loaded};
 use kiln_invocation::{Event, Run};
 use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeMatch, SmokeStatus};
 use kiln_python::{EventReport, Expectation, Match, SmokeProblem, smoke_outcome};
@@ -73,13 +73,13 @@ pub async fn smoke(
         return Ok(Smoke { findings: vec![finding], checks, ..Smoke::default() });
     }
     let image = match loaded {
-        Some(loaded) => loaded.id.clone(),
+        Some(loaded) => loaded.id().await?.to_owned(),
         None => bases.image(&plan.base).await?,
     };
     let events = read_events(bases.run().root(), plan)?;
     let bootstrap =
         (loaded.is_none() && runtime.python.is_none()).then(|| bootstrap(collection, layers)).transpose()?;
-    let tree = |path: &'static str, trees| collections(bases, &image, path, trees, false);
+    let tree = |path: &'static str, trees| Given::new(path, trees, false).bring(bases, &image);
     let mut trees = Vec::new();
     if loaded.is_none() {
         trees.push(tree("/var/task", vec![Arc::clone(collection)]).await?);

@@ -6,14 +6,16 @@ use kiln_check::CheckError;
 use kiln_check::{Imported, PipWheel, Smoke, health, hygiene, import, native, pip_check, pip_install, smoke};
 use kiln_collect::{BroughtBy, Collection, Content, Part, PartFile, Verdict, component};
 use kiln_fixtures::{FUNCTION, Python, Sandbox, imported, report, wheel};
+use kiln_guest::Bases;
+use kiln_invocation::Events;
 use kiln_plan::{ArtifactPlan, PlanInputs};
 use kiln_python::{IMPORT_CHECK, RUN_PIP, RUNTIME_API, Surroundings};
 use kiln_record::{
-    Check, CheckName, Code, ComponentId, Digest, Ecosystem, Entry, Finding, Mode, Runtime, TreePath,
+    Check, CheckName, Code, ComponentId, Digest, Ecosystem, Entry, Epoch, Finding, Mode, Runtime, TreePath,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 fn path(text: &str) -> TreePath {
     TreePath::new(text).unwrap()
@@ -296,4 +298,173 @@ async fn pip_installs_from_the_wheels_of_the_lock_alone() {
     let function = Function::new(pip()).await;
     let verdict = pip_check(&function.sandbox.bases().await, &function.plan, &function.collection, &[]).await;
     assert_eq!(verdict.unwrap(), Verdict::default(), "only where the manifest says so");
+}
+
+/// Distributions by name, with the modules that they offer.
+fn around(installed: &[(&str, &[&str])]) -> Surroundings {
+    let offered = |modules: &[&str]| modules.iter().map(|name| (*name).to_owned()).collect();
+    let installed =
+        installed.iter().map(|(name, modules)| (name.parse().unwrap(), offered(modules))).collect();
+    Surroundings { installed, declared: None, gaps: Vec::new() }
+}
+
+/// A distribution's files as a part.
+fn distribution(name: &str, files: &[(&str, &[u8])]) -> Part {
+    let mut part = own(files);
+    part.component = component(ComponentId::new(Ecosystem::Python, name), Ecosystem::Python, name);
+    part
+}
+
+/// How a run differs from the others of a test.
+#[derive(Clone, Copy)]
+struct Asking {
+    recalls: bool,
+    later: u64,
+}
+
+const AS_USUAL: Asking = Asking { recalls: true, later: 0 };
+
+impl Function {
+    async fn import_with(&self, parts: &[Part], around: &Surroundings, asking: Asking) -> Imported {
+        let mut environment = self.sandbox.environment();
+        environment.recalls = asking.recalls;
+        environment.now = Epoch::from_seconds(environment.now.seconds() + asking.later).unwrap();
+        let lock = kiln_invocation::lock(&environment, &Events::none()).await.unwrap();
+        let bases = Bases::open(&environment, &Events::none(), self.sandbox.engine(), lock).unwrap();
+        let collection = Arc::new(Collection::new("app", parts));
+        import(&bases, &self.plan, &self.runtime, &collection, around, &[], None).await.unwrap()
+    }
+}
+
+/// A Python that says of each import check what it was asked: the handler and modules of each question.
+fn telling(asked: &Arc<Mutex<Vec<String>>>, problem: Option<&'static str>) -> Python {
+    let asked = Arc::clone(asked);
+    Python::new().answering(IMPORT_CHECK, move |guest, request| {
+        let names = |key: &str| request[key].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+        let modules: Vec<&str> = names("modules").chain(names("own_modules")).collect();
+        let own = if guest.read("/var/task/app.py").is_ok() { "with" } else { "without" };
+        let handler = request["handler"].as_str().unwrap_or("none");
+        asked.lock().unwrap().push(format!("{handler}: {} {own} its own code", modules.join(" ")));
+        let mut told = imported(request);
+        for module in told["modules"].as_array_mut().unwrap() {
+            if problem == module["name"].as_str() && own == "without" {
+                module["problem"] = json!({ "error": "E", "message": "", "missing": null, "exit": null, "stand_in": false,
+                    "traceback": [], "ended": null });
+            }
+        }
+        report(guest, "KILN-IMPORT-REPORT", &told);
+        0
+    })
+}
+
+#[tokio::test]
+async fn an_answer_is_remembered_by_all_that_was_given() {
+    let asked = Arc::default();
+    let function = Function::new(telling(&asked, None)).await;
+    let parts = |code: &[u8]| [own(&[("app.py", code)])];
+    let nothing = around(&[]);
+    let count = || std::mem::take(&mut *asked.lock().unwrap()).len();
+    let first = function.import_with(&parts(b"1"), &nothing, AS_USUAL).await;
+    assert_eq!(count(), 1);
+    let second = function.import_with(&parts(b"1"), &nothing, AS_USUAL).await;
+    assert_eq!(count(), 0, "nothing changed");
+    let again = function.import_with(&parts(b"1"), &nothing, Asking { recalls: false, later: 0 }).await;
+    assert_eq!(count(), 1, "it is asked for anew");
+    for other in [&second, &again] {
+        let said = |imported: &Imported| format!("{:?} {:?}", imported.findings, imported.record);
+        assert_eq!(said(&first), said(other));
+        let texts = |imported: &Imported| imported.checks.iter().map(text).collect::<Vec<_>>();
+        assert_eq!(texts(&first), texts(other));
+    }
+    function.import_with(&parts(b"2"), &nothing, AS_USUAL).await;
+    assert_eq!(count(), 1, "a file changed");
+    function.import_with(&[own(&[("app.py", b"1"), ("data", b"")])], &nothing, AS_USUAL).await;
+    assert_eq!(count(), 1, "a file came");
+    let day = 24 * 3600;
+    function.import_with(&parts(b"2"), &nothing, Asking { recalls: true, later: day - 1 }).await;
+    assert_eq!(count(), 0, "an answer stands for a day");
+    function.import_with(&parts(b"2"), &nothing, Asking { recalls: true, later: day }).await;
+    assert_eq!(count(), 1, "and no longer, as what is imported may look at the clock");
+    function.import_with(&parts(b"2"), &nothing, AS_USUAL).await;
+    assert_eq!(count(), 1, "an answer of a time to come is none");
+
+    let changed = |manifest: &'static str| {
+        let asked = Arc::clone(&asked);
+        async move { Function::with(telling(&asked, None), manifest, &PlanInputs::default()).await }
+    };
+    let mut other = changed("[check]\nenv = { A = \"1\" }\n").await;
+    other.import_with(&parts(b"1"), &nothing, AS_USUAL).await;
+    other.plan.manifest.check.env.insert("A".to_owned(), "2".to_owned());
+    other.import_with(&parts(b"1"), &nothing, AS_USUAL).await;
+    assert_eq!(count(), 2, "a variable changed");
+    other.plan.base.lock.manifest = Digest::of(b"another base");
+    let elsewhere = Arc::new(Collection::new("app", &parts(b"1")));
+    let bases = other.sandbox.bases().await;
+    let imported = import(&bases, &other.plan, &other.runtime, &elsewhere, &nothing, &[], None).await;
+    assert!(imported.is_err(), "the base changed: it is brought, and there is none");
+}
+
+#[tokio::test]
+async fn a_changed_answer_in_the_store_answers_nothing() {
+    let asked = Arc::default();
+    let function = Function::new(telling(&asked, None)).await;
+    let parts = [own(&[("app.py", b"1")])];
+    let nothing = around(&[]);
+    function.import_with(&parts, &nothing, AS_USUAL).await;
+    let answers = function.sandbox.environment().store.join("cache/answer");
+    let file = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let file = file(&file(&answers));
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let (_, value) = whole.split_once('\n').unwrap();
+    let forged = value.replace("app.handler", "app.other").replace(r#"\"handler\""#, r#"\"other\""#);
+    assert_ne!(forged, value);
+    for content in [
+        whole.replace("found", "fount"),
+        format!("{}\n{forged}", Digest::of(forged.as_bytes())),
+        String::new(),
+    ] {
+        asked.lock().unwrap().clear();
+        std::fs::write(&file, content).unwrap();
+        let imported = function.import_with(&parts, &nothing, AS_USUAL).await;
+        assert_eq!((imported.findings.len(), asked.lock().unwrap().len()), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_own_code_asks_no_distribution_again() {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let function = Function::new(telling(&asked, None)).await;
+    let parts = |code: &[u8]| [own(&[("app.py", code)]), distribution("shapes", &[("shapes.py", b"")])];
+    let shapes = around(&[("shapes", &["shapes"])]);
+    let taken = || {
+        let mut all = std::mem::take(&mut *asked.lock().unwrap());
+        all.sort();
+        all
+    };
+    let (apart, rest) = ("none: shapes without its own code", "app.handler: app with its own code");
+    function.import_with(&parts(b"1"), &shapes, AS_USUAL).await;
+    assert_eq!(taken(), [rest, apart]);
+    function.import_with(&parts(b"2"), &shapes, AS_USUAL).await;
+    assert_eq!(taken(), [rest], "the distributions are as they were");
+    let other = [own(&[("app.py", b"2")]), distribution("shapes", &[("shapes.py", b"more")])];
+    function.import_with(&other, &shapes, AS_USUAL).await;
+    assert_eq!(taken(), [rest, apart], "a distribution changed");
+    // What is found by one name by both is asked as a whole.
+    let shadows = [
+        own(&[("app.py", b"1"), ("shapes/more.py", b"")]),
+        distribution("shapes", &[("shapes/__init__.py", b"")]),
+    ];
+    function.import_with(&shadows, &shapes, AS_USUAL).await;
+    let [question] = &taken()[..] else { panic!("one question") };
+    assert!(question.contains("with its own") && question.contains("shapes"), "{question}");
+}
+
+#[tokio::test]
+async fn what_fails_without_own_code_is_asked_with_it() {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let function = Function::new(telling(&asked, Some("plugs"))).await;
+    let parts = [own(&[("app.py", b"1")]), distribution("plugs", &[("plugs.py", b"")])];
+    let imported = function.import_with(&parts, &around(&[("plugs", &["plugs"])]), AS_USUAL).await;
+    assert_eq!(imported.findings, [], "with its own code it can be imported");
+    assert_eq!(asked.lock().unwrap().len(), 3);
 }

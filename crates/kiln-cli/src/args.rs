@@ -291,6 +291,9 @@ pub(crate) struct Build {
     /// Builds again even where nothing changed
     #[arg(long)]
     pub(crate) force: bool,
+    /// Runs every check again whose answer is remembered, and so builds again even where nothing changed
+    #[arg(long)]
+    pub(crate) check_again: bool,
     /// Publishes an artifact only if it comes to what this record.json or .intoto.jsonl says; may be given more than once
     #[arg(long, value_name = "RECORD")]
     pub(crate) expect: Vec<PathBuf>,

@@ -117,6 +117,7 @@ impl Settings {
                 .filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())))
                 .collect(),
             trial: Trial::default(),
+            recalls: true,
             lock_wait,
             root,
         };

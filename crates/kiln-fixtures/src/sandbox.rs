@@ -171,6 +171,7 @@ impl Sandbox {
             },
             tool_variables: BTreeMap::new(),
             trial: Trial::default(),
+            recalls: true,
             lock_wait: Duration::from_secs(1),
         }
     }

@@ -131,7 +131,7 @@ impl BaseImage {
 }
 
 fn key(base: &PinnedBase) -> Result<Digest, GuestError> {
-    Ok(digest_of_value(&(base.lock.manifest, base.platform))?)
+    Ok(base.content()?)
 }
 
 /// Puts the layers of an image that an engine saved into the store.

@@ -137,7 +137,7 @@ impl Bases {
 
     /// The base's image in the engine, by the id to run it with.
     pub async fn image(&self, base: &PinnedBase) -> Result<String, GuestError> {
-        let cell = slot(&self.ready.images, digest_of_value(&(base.lock.manifest, base.platform))?);
+        let cell = slot(&self.ready.images, base.content()?);
         cell.get_or_try_init(|| async {
             match &base.definition.kind {
                 BaseKind::Debian(debian) => load(self, base, debian).await,
@@ -161,7 +161,7 @@ impl Bases {
         if engine.info().await?.platform == base.platform {
             return Ok(true);
         }
-        let cell = slot(&self.ready.runnable, digest_of_value(&(base.lock.manifest, base.platform))?);
+        let cell = slot(&self.ready.runnable, base.content()?);
         cell.get_or_try_init(|| async {
             let program = self.question(base, "trial", &["-I", "-S", "-c", "pass"]).await?;
             match program.run(engine, &Events::none(), "").await {
@@ -265,7 +265,7 @@ impl Bases {
 
     /// The base as something to build on.
     pub async fn base_image(&self, base: &PinnedBase) -> Result<Arc<BaseImage>, GuestError> {
-        let cell = slot(&self.ready.contents, digest_of_value(&(base.lock.manifest, base.platform))?);
+        let cell = slot(&self.ready.contents, base.content()?);
         cell.get_or_try_init(|| async {
             let image = match &base.definition.kind {
                 BaseKind::Scratch => BaseImage::scratch(base.platform),

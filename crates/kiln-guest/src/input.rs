@@ -5,7 +5,7 @@ use kiln_collect::Collection;
 use kiln_engine::InputTree;
 use kiln_invocation::{InvocationError, blocking};
 use kiln_pack::TarWriter;
-use kiln_record::{Defect, Entry, Tree, TreePath};
+use kiln_record::{Defect, Digest, Entry, Tree, TreePath};
 use kiln_store::{Store, has_room};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -55,41 +55,72 @@ pub async fn input_tree<E: From<GuestError> + From<InvocationError> + Send + 'st
     .await
 }
 
-/// Collected trees at `path` as one, later ones over earlier ones, as Lambda unpacks layers. Of a tree that begins at the
-/// root of the file system only what is below `path` is given: `from_root` says that it does.
-///
-/// They are for a container of an image of the engine. Where that reads this machine's disk they are unpacked in the store,
-/// once, and sent to nobody.
-///
-/// # Errors
-/// If a file cannot be read any more, or the engine cannot be asked.
-pub async fn collections(
-    bases: &Bases,
-    image: &str,
-    path: &str,
-    trees: Vec<Arc<Collection>>,
-    from_root: bool,
-) -> Result<InputTree, GuestError> {
-    let folder = if from_root { path.trim_start_matches('/').to_owned() } else { String::new() };
-    let merged = Merged::new(trees, &folder);
-    let store = bases.store().clone();
-    match merged.tree() {
-        Some(tree) if bases.engine_reads_store(image).await? => {
-            let place = guest(path)?;
-            let content = move |path: &TreePath, to: &mut dyn Write| merged.write(&store, path, to);
-            let store = bases.store().clone();
-            let folder = blocking(move || store.unpack(&tree, content)).await?;
-            Ok(InputTree::folder(place, folder))
-        }
-        _ => {
-            let size = merged.entries().map(|(.., entry)| entry.size()).fold(0, u64::saturating_add);
-            has_room(store.root(), &format!("what a container has at {path}"), size)?;
-            input_tree(bases.store(), path, 0, move |tar| merged.add_to(tar, &store)).await
+/// Collected trees at a place of a container as one. They are known before they are brought there.
+#[derive(Debug)]
+pub struct Given {
+    path: String,
+    merged: Merged,
+    tree: Option<Tree>,
+}
+
+impl Given {
+    /// Trees at `path`, later ones over earlier ones, as Lambda unpacks layers. Of a tree that begins at the root of the
+    /// file system only what is below `path` is given: `from_root` says that it does.
+    #[must_use]
+    pub fn new(path: impl Into<String>, trees: Vec<Arc<Collection>>, from_root: bool) -> Self {
+        let path = path.into();
+        let merged = Merged::new(trees, if from_root { path.trim_start_matches('/') } else { "" });
+        Self { path, tree: merged.tree(), merged }
+    }
+
+    /// The same without some paths, as the container would have them.
+    #[must_use]
+    pub fn without(mut self, is_left_out: impl Fn(&Collection, &TreePath) -> bool) -> Self {
+        let Merged { trees, places } = &mut self.merged;
+        places.retain(|_, (number, path)| trees.get(*number).is_some_and(|tree| !is_left_out(tree, path)));
+        self.tree = self.merged.tree();
+        self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.path
+    }
+
+    /// What it is; none if it is none that a file system can hold.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.tree.as_ref().map(Tree::digest)
+    }
+
+    /// Brings it to a container of an image of the engine. Where that reads this machine's disk it is unpacked in the store,
+    /// once, and sent to nobody.
+    ///
+    /// # Errors
+    /// If a file cannot be read any more, or the engine cannot be asked.
+    pub async fn bring(self, bases: &Bases, image: &str) -> Result<InputTree, GuestError> {
+        let Self { path, merged, tree } = self;
+        let store = bases.store().clone();
+        match tree {
+            Some(tree) if bases.engine_reads_store(image).await? => {
+                let place = guest(&path)?;
+                let content = move |path: &TreePath, to: &mut dyn Write| merged.write(&store, path, to);
+                let store = bases.store().clone();
+                let folder = blocking(move || store.unpack(&tree, content)).await?;
+                Ok(InputTree::folder(place, folder))
+            }
+            _ => {
+                let size = merged.entries().map(|(.., entry)| entry.size()).fold(0, u64::saturating_add);
+                has_room(store.root(), &format!("what a container has at {path}"), size)?;
+                input_tree(bases.store(), &path, 0, move |tar| merged.add_to(tar, &store)).await
+            }
         }
     }
 }
 
 /// Trees over each other.
+#[derive(Debug)]
 struct Merged {
     trees: Vec<Arc<Collection>>,
     /// For each path the tree that it is of, and its path there.

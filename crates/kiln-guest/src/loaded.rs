@@ -1,14 +1,15 @@
 //! An assembled image in the engine, as it will run: loaded for the checks and taken away again.
 
 use crate::{Bases, GuestError, guest};
-use kiln_engine::{Engine, GuestPath};
+use kiln_engine::GuestPath;
 use kiln_image::{Image, LAYER_MEDIA_TYPE, Layer, write_archive};
 use kiln_invocation::blocking;
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_plan::{Manifest, PinnedBase};
-use kiln_record::{Component, Digest, ImageRecord, ImageRuns};
+use kiln_record::{BaseName, Component, Digest, ImageRecord, ImageRuns};
 use kiln_store::{Store, has_room};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use tokio::sync::OnceCell;
 
 /// An image whose layers are in the store and whose documents are made.
 #[derive(Clone)]
@@ -27,12 +28,15 @@ pub struct AssembledImage {
     pub python: Option<String>,
 }
 
-/// An image in the engine. It goes away with [`Loaded::remove`].
+/// An image for the engine, which gets it when something first needs it there. It goes away with [`Loaded::remove`].
 pub struct Loaded {
-    engine: Engine,
+    bases: Bases,
+    base: BaseName,
+    assembled: AssembledImage,
     tag: String,
-    /// What the engine calls it.
-    pub id: String,
+    id: OnceCell<String>,
+    /// What it is, whatever the engine calls it: the digest of its config, which names its layers.
+    pub content: Digest,
     /// How it is started.
     pub runs: ImageRuns,
     /// As whom, in numbers; none if only the image knows who that is.
@@ -42,7 +46,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Brings an image into the engine; none if the engine's containers are of another architecture.
+    /// Makes an image known; none if the engine's containers are of another architecture.
     pub async fn new(
         bases: &Bases,
         manifest: &Manifest,
@@ -58,32 +62,53 @@ impl Loaded {
         // Another kiln may check an equal image at the same time: each takes only its own name away.
         let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
         let tag = format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
-        let archive = {
-            let (store, assembled, tag) = (bases.store().clone(), assembled.clone(), tag.clone());
-            blocking(move || archive(&store, &assembled, &tag)).await?
-        };
-        engine.load(BufReader::with_capacity(1 << 18, archive)).await?;
-        let diff_ids: Vec<Digest> = assembled.image.layers.iter().map(|layer| layer.diff_id).collect();
-        match engine.image(&tag).await? {
-            Some(found) if found.diff_ids == diff_ids => Ok(Some(Self {
-                engine: engine.clone(),
-                tag,
-                id: found.id,
-                user: assembled.user.clone(),
-                python: assembled.python.clone(),
-                runs: assembled.record.runs.clone(),
-            })),
-            other => Err(GuestError::EngineImageDiffers {
-                base: base.definition.name.clone(),
-                expected: assembled.image.config_digest.to_string(),
-                found: other.map_or_else(|| "none".to_owned(), |found| found.id),
-            }),
-        }
+        Ok(Some(Self {
+            bases: bases.clone(),
+            base: base.definition.name.clone(),
+            assembled: assembled.clone(),
+            tag,
+            id: OnceCell::new(),
+            content: assembled.image.config_digest,
+            user: assembled.user.clone(),
+            python: assembled.python.clone(),
+            runs: assembled.record.runs.clone(),
+        }))
+    }
+
+    /// What the engine calls it. The first call brings it there.
+    ///
+    /// # Errors
+    /// If it cannot be brought, or is another one then.
+    pub async fn id(&self) -> Result<&str, GuestError> {
+        let id = self.id.get_or_try_init(|| async {
+            let engine = self.bases.engine().await?;
+            let archive = {
+                let (store, assembled) = (self.bases.store().clone(), self.assembled.clone());
+                let tag = self.tag.clone();
+                blocking(move || archive(&store, &assembled, &tag)).await?
+            };
+            engine.load(BufReader::with_capacity(1 << 18, archive)).await?;
+            let image = &self.assembled.image;
+            let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+            match engine.image(&self.tag).await? {
+                Some(found) if found.diff_ids == diff_ids => Ok(found.id),
+                other => Err(GuestError::EngineImageDiffers {
+                    base: self.base.clone(),
+                    expected: image.config_digest.to_string(),
+                    found: other.map_or_else(|| "none".to_owned(), |found| found.id),
+                }),
+            }
+        });
+        Ok(id.await?)
     }
 
     /// Takes the image away again. It is only a copy, and what the engine does not let go is loaded over by the next run.
     pub async fn remove(self) {
-        let _ = self.engine.remove_image(&self.tag).await;
+        if self.id.initialized()
+            && let Ok(engine) = self.bases.engine().await
+        {
+            let _ = engine.remove_image(&self.tag).await;
+        }
     }
 }
 

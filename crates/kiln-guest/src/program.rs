@@ -154,6 +154,11 @@ impl Program {
         self
     }
 
+    /// The description as it is so far.
+    pub(crate) fn spec(&self) -> &RunSpec {
+        &self.spec
+    }
+
     /// The description for an engine that is asked to watch it rather than to wait for its end.
     #[must_use]
     pub fn into_spec(self) -> RunSpec {

@@ -7,7 +7,7 @@ use kiln_engine::contract::tar_of;
 use kiln_engine::{Engine, InputContent, InputTree};
 use kiln_engine_memory::Guest;
 use kiln_fixtures::{PYTHON, Python, Sandbox, interpreter};
-use kiln_guest::{Bases, Ending, Program, assemble, collections, guest, target_runtime};
+use kiln_guest::{Bases, Ending, Given, Program, assemble, guest, target_runtime};
 use kiln_invocation::{Event, Events};
 use kiln_plan::{BaseDefinition, BaseKind, LockedPackage, PinnedBase, PlatformLock};
 use kiln_python::PROBE;
@@ -128,7 +128,7 @@ async fn trees_are_laid_over_each_other_as_lambda_lays_layers() {
     let check = async |trees: &[&Arc<Collection>], from_root, words: &[&str], expect: &[&str]| {
         let trees = trees.iter().map(|tree| Arc::clone(tree)).collect();
         // It is asked of the engine whether a container of the image reads the store; the one in memory does.
-        let input: InputTree = collections(&bases, "any", "/opt", trees, from_root).await.unwrap();
+        let input: InputTree = Given::new("/opt", trees, from_root).bring(&bases, "any").await.unwrap();
         assert!(matches!(input.content, InputContent::Folder(_)));
         let program = program(&bases, &sandbox, &[&["/bin/busybox"], words].concat()).await.inputs([input]);
         let ran = program.run(bases.engine().await.unwrap(), &Events::none(), "").await.unwrap();

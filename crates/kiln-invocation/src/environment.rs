@@ -54,6 +54,8 @@ pub struct Environment {
     pub tool_variables: BTreeMap<String, String>,
     /// What is done otherwise where a build is made to be compared with another.
     pub trial: Trial,
+    /// Whether answers of checks are taken that an earlier run was given for the same question.
+    pub recalls: bool,
     /// How long to wait for another kiln in this workspace.
     pub lock_wait: Duration,
 }

@@ -24,6 +24,7 @@ struct Shared {
     now: Epoch,
     source_date_epoch: Option<Epoch>,
     variations: BTreeSet<Variation>,
+    recalls: bool,
     events: Events,
     stopped: AtomicBool,
     // Held while something is published: from its entry in the ledger until the index of `dist/` names it.
@@ -49,6 +50,7 @@ impl Run {
             now: environment.now,
             source_date_epoch: environment.source_date_epoch,
             variations: environment.trial.variations.clone(),
+            recalls: environment.recalls,
             events: events.clone(),
             stopped: AtomicBool::new(false),
             publishing: Mutex::new(()),
@@ -109,6 +111,12 @@ impl Run {
     #[must_use]
     pub fn variations(&self) -> &BTreeSet<Variation> {
         &self.0.variations
+    }
+
+    /// Whether answers of checks are taken that an earlier run was given for the same question.
+    #[must_use]
+    pub fn recalls(&self) -> bool {
+        self.0.recalls
     }
 
     /// Who takes the events.

@@ -12,6 +12,7 @@ mod git;
 mod index;
 mod judges;
 mod kiln;
+pub(crate) mod many;
 mod messages;
 mod mirror;
 mod other_engine;

@@ -25,10 +25,11 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     if let Some(jobs) = command.jobs {
         environment.jobs = usize::from(jobs);
     }
+    environment.recalls = !command.check_again;
     let request = BuildRequest {
         artifacts: (!command.all).then(|| command.artifacts.clone()),
         shard: command.shard,
-        force: command.force,
+        force: command.force || command.check_again,
         expected: expected(command)?,
     };
     let start = Instant::now();

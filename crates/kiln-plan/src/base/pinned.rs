@@ -1,7 +1,9 @@
 //! A base that is pinned: its definition and its lock, which belong together.
 
 use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
-use kiln_record::{Architecture, BaseName, Code, Epoch, Finding, Place, Platform};
+use kiln_record::{
+    Architecture, BaseName, Code, Defect, Digest, Epoch, Finding, Place, Platform, digest_of_value,
+};
 use std::collections::BTreeMap;
 
 /// A base that is pinned: the only way to get one is from a lock that belongs to its definition.
@@ -22,6 +24,14 @@ pub struct PinnedBase {
 }
 
 impl PinnedBase {
+    /// A digest of what its image has, whatever engines call that.
+    ///
+    /// # Errors
+    /// A defect alone.
+    pub fn content(&self) -> Result<Digest, Defect> {
+        digest_of_value(&(self.lock.manifest, self.platform))
+    }
+
     /// Joins a definition with its lock for one platform.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use super::place::{place_of_tree, python_root, without_prefix};
 use crate::WheelError;
 use kiln_collect::{Collection, Content};
-use kiln_guest::{Bases, Program, Ran, collections, guest};
+use kiln_guest::{Bases, Given, Program, Ran, guest};
 use kiln_invocation::{Asked, Events, blocking};
 use kiln_pack::{TarContent, stream_tar};
 use kiln_plan::ArtifactPlan;
@@ -276,7 +276,7 @@ async fn run(
     let from_root = plan.manifest.kind == ArtifactKind::Image;
     let tree = vec![Arc::clone(collection)];
     let image = bases.image(&plan.base).await?;
-    let input = collections(bases, &image, &place_of_tree(plan), tree, from_root).await?;
+    let input = Given::new(place_of_tree(plan), tree, from_root).bring(bases, &image).await?;
     let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
         .environment(env)
         .inputs([input])

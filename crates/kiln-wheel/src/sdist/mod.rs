@@ -15,7 +15,7 @@ use crate::WheelError;
 use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
 use crate::choose::{Bindings, command};
 use environment::BuildEnvironment;
-use kiln_guest::{Bases, Difference, Ending, Log, Program, Ran, again, collections, guest};
+use kiln_guest::{Bases, Difference, Ending, Given, Log, Program, Ran, again, guest};
 use kiln_invocation::{Asked, Event, blocking};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, stream_tar};
 use kiln_plan::{ArtifactPlan, BuildPlan, LockKind, Manifest};
@@ -465,7 +465,7 @@ impl<'a> Builder<'a> {
         let label = format!("{} build of {}", self.plan.manifest.name, job.chosen.file.file_name);
         let image = bases.image(&job.build.base).await?;
         let store = bases.store();
-        let requirements = collections(bases, &image, REQUIREMENTS, vec![collection], false).await?;
+        let requirements = Given::new(REQUIREMENTS, vec![collection], false).bring(bases, &image).await?;
         let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
             .environment(env)
             .user(format!("{}:{}", BUILDER.0, BUILDER.1))

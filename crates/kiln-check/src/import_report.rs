@@ -1,0 +1,168 @@
+//! Asking the program of the import check: what is remembered is not asked again, and of a function whose own code
+//! changed the distributions are not tried again.
+
+use crate::CheckError;
+use kiln_collect::{Collection, ReadyLayer};
+use kiln_guest::{AnswerKey, Bases, Ending, Given, Question};
+use kiln_python::{ImportReport, ImportRequest, Unreported};
+use kiln_record::{Ecosystem, TreePath};
+use kiln_store::Store;
+use std::collections::BTreeSet;
+
+/// What a program of the import check told.
+pub(crate) struct Asked {
+    pub(crate) report: Result<ImportReport, Unreported>,
+    /// What it wrote, where that is new.
+    answer: Option<(AnswerKey, Vec<u8>)>,
+}
+
+/// What was told at last, and what of it may be remembered.
+pub(crate) struct Told {
+    pub(crate) report: Result<ImportReport, Unreported>,
+    answers: Vec<(AnswerKey, Vec<u8>)>,
+}
+
+impl Told {
+    /// Remembers what was told, so that it is not asked again. A process that ended without an answer may have had too little
+    /// time or memory, and is asked again.
+    pub(crate) fn remember(self, bases: &Bases) -> Result<(), CheckError> {
+        let ended = |report: &ImportReport| {
+            let problems = report.modules.iter().filter_map(|module| module.problem.as_ref());
+            problems.into_iter().any(|problem| problem.ended.is_some() || problem.tampered)
+        };
+        if self.report.as_ref().is_ok_and(|report| !ended(report)) {
+            let (store, now): (&Store, _) = (bases.store(), bases.run().now());
+            for (key, stdout) in self.answers {
+                key.remember(store, now, stdout)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Asked> for Told {
+    fn from(asked: Asked) -> Self {
+        Self { report: asked.report, answers: asked.answer.into_iter().collect() }
+    }
+}
+
+impl Asked {
+    /// What an earlier run was told, if that answers what is asked.
+    pub(crate) fn recalled(
+        bases: &Bases,
+        question: &Question,
+        request: &ImportRequest,
+    ) -> Result<Option<Self>, CheckError> {
+        let Some(key) = question.key() else { return Ok(None) };
+        let stdout = key.recall(bases)?;
+        let report = stdout.and_then(|stdout| held(&stdout, request).ok()?.ok());
+        Ok(report.map(|report| Self { report: Ok(report), answer: None }))
+    }
+
+    /// Runs the program.
+    pub(crate) async fn of(
+        bases: &Bases,
+        image: &str,
+        question: Question,
+        request: &ImportRequest,
+        subject: &str,
+    ) -> Result<Self, CheckError> {
+        let key = question.key();
+        let ran = question.ask(bases, image, subject).await?;
+        let report = match ran.ending {
+            Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
+            Ending::Exit(0) => match held(&ran.stdout, request) {
+                Ok(Ok(report)) => Ok(report),
+                Ok(Err(why)) => Err(Unreported::tampered(why, &ran.stderr)),
+                Err(()) => Err(Unreported::new(Some(0), &ran.stderr)),
+            },
+            // A report counts for nothing where its program did not end as one that reports.
+            ending => Err(Unreported::new(ending.code(), &ran.stderr)),
+        };
+        Ok(Self { report, answer: key.map(|key| (key, ran.stdout)) })
+    }
+}
+
+/// The report in an output, held against its request; the outer error if there is none.
+fn held(stdout: &[u8], request: &ImportRequest) -> Result<Result<ImportReport, String>, ()> {
+    let report = ImportReport::from_stdout(stdout).map_err(|_| ())?;
+    Ok(report.hold(request).map(|()| report))
+}
+
+/// The distributions and the artifact's own code as questions of their own.
+pub(crate) struct InParts {
+    /// Every module of a distribution, where there is nothing of the artifact's own.
+    pub(crate) distributions: ImportRequest,
+    /// The rest, where all is.
+    pub(crate) own: ImportRequest,
+}
+
+impl InParts {
+    /// The two requests that say together what one says; none where a file of the artifact's own is found by a name that a
+    /// distribution, a layer or the standard library has, so that what is imported by it depends on both.
+    pub(crate) fn of(
+        request: &ImportRequest,
+        collection: &Collection,
+        layers: &[ReadyLayer],
+    ) -> Option<Self> {
+        let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
+        others.extend(request.stdlib.iter().map(String::as_str));
+        others.extend(request.modules.iter().map(|module| stem(module)));
+        for (path, _) in collection.tree.iter() {
+            let first = path.as_str().split('/').next().map(stem);
+            if is_own(collection, path) { own.extend(first) } else { others.extend(first) }
+        }
+        let of_layers = layers.iter().flat_map(|layer| layer.collection.tree.iter());
+        others.extend(of_layers.flat_map(|(path, _)| path.as_str().split('/').map(stem)));
+        let apart = !request.modules.is_empty() && !own.is_empty() && own.is_disjoint(&others);
+        (apart && request.fresh.is_none()).then(|| Self {
+            distributions: ImportRequest {
+                handler: None,
+                own_modules: Vec::new(),
+                sources: Vec::new(),
+                ..request.clone()
+            },
+            own: ImportRequest { modules: Vec::new(), ..request.clone() },
+        })
+    }
+
+    /// The trees of the first question.
+    pub(crate) fn without_own(given: Given) -> Given {
+        given.without(is_own)
+    }
+
+    /// Both answers as one to the whole request. None where a distribution cannot be imported without the artifact's own
+    /// code: whether it can be with it is for one question to tell.
+    pub(crate) fn joined(request: &ImportRequest, distributions: Asked, own: Asked) -> Option<Told> {
+        let first = distributions.report.ok()?;
+        if first.modules.iter().any(|module| module.problem.is_some()) {
+            return None;
+        }
+        let report = match own.report {
+            Err(unreported) => Err(unreported),
+            Ok(mut report) => {
+                report.modules.splice(0..0, first.modules);
+                let known: BTreeSet<String> = report.stand_ins.iter().map(|one| one.name.clone()).collect();
+                report.stand_ins.extend(first.stand_ins.into_iter().filter(|one| !known.contains(&one.name)));
+                report.stand_ins.sort_by(|a, b| a.name.cmp(&b.name));
+                let known: BTreeSet<String> =
+                    report.layer_modules.iter().map(|one| one.name.clone()).collect();
+                let new = first.layer_modules.into_iter().filter(|one| !known.contains(&one.name));
+                report.layer_modules.extend(new);
+                report.layer_modules.sort_by(|a, b| a.name.cmp(&b.name));
+                report.hold(request).ok()?;
+                Ok(report)
+            }
+        };
+        Some(Told { report, answers: distributions.answer.into_iter().chain(own.answer).collect() })
+    }
+}
+
+fn is_own(collection: &Collection, path: &TreePath) -> bool {
+    collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application)
+}
+
+/// The name by which a file or folder is found as a module, as far as it can be.
+fn stem(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}

@@ -1,0 +1,171 @@
+//! Questions whose answers are remembered: a program, with all that it is given.
+//!
+//! The key of an answer is a digest of everything that the program is given, by what it is and not by where it is: the
+//! image, the trees, the arguments with the program's own text among them, variables, user, limits, surroundings, and
+//! the code of this kiln that runs it. What a program can see besides is the kernel, the processor and the clock; for
+//! the last an answer stands for a day. Who asks decides which answers are worth remembering, and holds one that was
+//! remembered against what was asked as it holds one that was just given.
+
+use crate::input::Given;
+use crate::{Bases, GuestError, Program, Ran};
+use kiln_engine::{Limits, RunSpec};
+use kiln_record::{Digest, Epoch, digest_of_value};
+use kiln_store::{Memo, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// How long an answer stands, in seconds: what is imported may look at the clock.
+const STANDS: u64 = 24 * 3600;
+
+/// A program in a base or an image, and the trees that it is to be given.
+#[derive(Debug)]
+pub struct Question {
+    program: Program,
+    given: Vec<Given>,
+    key: Option<AnswerKey>,
+}
+
+/// By what an answer is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerKey(Digest);
+
+/// What a program wrote to standard output, before it ended with success.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    at: Epoch,
+    stdout: String,
+}
+
+impl Memo for Answer {
+    const KIND: &'static str = "answer";
+
+    fn content(&self) -> Vec<Digest> {
+        Vec::new()
+    }
+}
+
+impl Question {
+    /// A question to a program that has no trees yet. `image` says what it runs in, whatever engines call that.
+    ///
+    /// # Errors
+    /// A defect alone.
+    pub fn new(
+        bases: &Bases,
+        image: &Digest,
+        program: Program,
+        given: Vec<Given>,
+    ) -> Result<Self, GuestError> {
+        let rules = bases.run().rules();
+        let trees: Option<Vec<_>> =
+            given.iter().map(|given| Some((given.place(), given.digest()?))).collect();
+        let key = match (trees, program.decided_by()) {
+            // Under other surroundings, which a trial has, nothing is remembered.
+            (Some(trees), Some(decided)) if bases.run().variations().is_empty() => {
+                Some(AnswerKey(digest_of_value(&(rules.makers, rules.judges, image, trees, decided))?))
+            }
+            _ => None,
+        };
+        Ok(Self { program, given, key })
+    }
+
+    /// By what its answer is remembered; none if it is asked each time.
+    #[must_use]
+    pub fn key(&self) -> Option<AnswerKey> {
+        self.key
+    }
+
+    /// Brings the trees and runs the program in an image of the engine.
+    ///
+    /// # Errors
+    /// As [`Program::run`], and if a tree cannot be brought.
+    pub async fn ask(self, bases: &Bases, image: &str, subject: &str) -> Result<Ran, GuestError> {
+        let mut inputs = Vec::new();
+        for given in self.given {
+            inputs.push(given.bring(bases, image).await?);
+        }
+        let program = self.program.inputs(inputs).changed(|spec| image.clone_into(&mut spec.image));
+        program.run(bases.engine().await?, bases.run().events(), subject).await
+    }
+}
+
+impl AnswerKey {
+    /// The answer of an earlier run, unless the run is one that asks again.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn recall(self, bases: &Bases) -> Result<Option<Vec<u8>>, GuestError> {
+        if !bases.run().recalls() {
+            return Ok(None);
+        }
+        let answer = bases.store().recall::<Answer>(&self.0)?;
+        let now = bases.run().now().seconds();
+        // One from a time to come tells of a clock that was wrong.
+        let stands = |at: Epoch| now.checked_sub(at.seconds()).is_some_and(|age| age < STANDS);
+        Ok(answer.filter(|answer| stands(answer.at)).map(|answer| answer.stdout.into_bytes()))
+    }
+
+    /// Remembers an answer that was just given.
+    ///
+    /// # Errors
+    /// If the store cannot be written to.
+    pub fn remember(self, store: &Store, now: Epoch, stdout: Vec<u8>) -> Result<(), GuestError> {
+        let Ok(stdout) = String::from_utf8(stdout) else { return Ok(()) };
+        Ok(store.remember(&self.0, &Answer { at: now, stdout })?)
+    }
+}
+
+impl Program {
+    /// All that decides what it answers, but for its image and its trees; none where it has some of these already, or
+    /// leaves files.
+    fn decided_by(&self) -> Option<serde_json::Value> {
+        let RunSpec {
+            // A label for people, which it does not see.
+            name: _,
+            image: _,
+            argv,
+            env,
+            working_dir,
+            user,
+            supervised,
+            inputs,
+            outputs,
+            scratch,
+            shared_memory,
+            limits,
+            surroundings,
+        } = self.spec();
+        let Limits {
+            memory_bytes,
+            scratch_bytes,
+            descriptors,
+            pids,
+            cpus,
+            output_bytes,
+            output_files,
+            deadline,
+        } = limits;
+        let scratch: Vec<&str> = scratch.iter().map(kiln_engine::GuestPath::as_str).collect();
+        (inputs.is_empty() && outputs.is_empty()).then(|| {
+            json!({
+                "argv": argv,
+                "env": env,
+                "working_dir": working_dir,
+                "user": user,
+                "supervised": supervised,
+                "scratch": scratch,
+                "shared_memory": shared_memory,
+                "memory_bytes": memory_bytes,
+                "scratch_bytes": scratch_bytes,
+                "descriptors": descriptors,
+                "pids": pids,
+                "cpus": cpus.map(f64::to_bits),
+                "output_bytes": output_bytes,
+                "output_files": output_files,
+                "deadline": deadline.as_millis().to_string(),
+                "host_name": surroundings.host_name,
+                "processors": surroundings.processors,
+                "input_time": surroundings.input_time,
+            })
+        })
+    }
+}

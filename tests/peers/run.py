@@ -1,0 +1,374 @@
+#!/usr/bin/env python3
+"""Measures kiln beside what people use for the same work, in turn and on the same inputs, and writes docs/benchmarks.md.
+
+    tests/peers/run.py [--kiln PROGRAM] [--tools FOLDER] [--rounds 3] [--only ROW...] [--write]
+
+Needs Docker and a kiln, best one of the profile that is installed: `cargo build --profile dist -p kiln-cli`. Peers that are in
+PATH are used; uv, pex, sam and diffoscope are installed into a scratch folder where they are not. A row whose peer cannot be
+had, or fails, says so. Nothing is asserted about any time.
+
+The three sets of `sets/` are locked distributions of Python 3.11 for functions on Amazon Linux 2.
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+PAGE = REPOSITORY / "docs/benchmarks.md"
+# What a function with each set imports.
+SETS = {
+    "waf": "import aws_lambda_powertools, aws_xray_sdk.core, cryptography.fernet, jinja2",
+    "dashboard": "import fastapi, mangum",
+    "heavy": "import numpy, pandas",
+}
+MANIFEST = """kind = "lambda-zip"
+base = "python-3.11"
+handler = "app.handler"
+
+[target]
+runtime = "python3.11"
+architecture = "x86_64"
+
+[source]
+path = "app/src"
+
+[python]
+lock = "app/requirements.txt"
+"""
+# What programs need to reach an index, wherever they run.
+INDEX_VARIABLES = ("PIP_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+OF_THIS_MACHINE = ("PIP_FIND_LINKS", "PIP_CERT")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--kiln", type=pathlib.Path, default=REPOSITORY / "target/dist/kiln", metavar="PROGRAM")
+    arguments.add_argument("--tools", type=pathlib.Path, default=REPOSITORY / "target/peers", metavar="FOLDER")
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--only", nargs="+", choices=[*SETS, "diff", "scan", "start"], metavar="ROW")
+    arguments.add_argument("--write", action="store_true", help="write the page")
+    given = arguments.parse_args()
+    if not given.kiln.is_file():
+        sys.exit(f"there is no {given.kiln}: cargo build --locked --profile dist -p kiln-cli")
+    with tempfile.TemporaryDirectory(prefix="kiln-peers-") as scratch:
+        bench = Bench(given, pathlib.Path(scratch))
+        lines = list(bench.page())
+    if given.write:
+        PAGE.write_text("\n".join(lines) + "\n")
+
+
+class Cannot(Exception):
+    """Why something was not measured."""
+
+
+class Bench:
+    def __init__(self, given, scratch):
+        self.kiln, self.rounds, self.scratch = given.kiln.resolve(), given.rounds, scratch
+        self.only = given.only or [*SETS, "diff", "scan", "start"]
+        self.tools = given.tools.resolve()
+        self.store, self.counter = scratch / "store", 0
+        self.versions = {"kiln": output([self.kiln, "--version"])}
+        self.zips = []
+
+    def page(self):
+        """The lines of the page, each printed as soon as it is known."""
+
+        def say(line=""):
+            print(line, flush=True)
+            return line
+
+        yield say("# Benchmarks")
+        yield say()
+        yield say("Written by `just bench-peers` (`tests/peers/run.py --write`); [what is compared](../tests/peers/run.py).")
+        yield say("Each row is the median of its rounds, both sides in turn on the same inputs; CPU is user and system time of the")
+        yield say("process and its children, without what the engine and its containers take.")
+        yield say()
+        yield say(f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, {self.rounds} rounds, load at the start {os.getloadavg()[0]:.1f}.")
+        yield say()
+        yield say("| work | kiln | CPU | peak | peer | CPU | peak | ratio |")
+        yield say("|---|---:|---:|---:|---|---:|---:|---:|")
+        for row in self.only:
+            work = self.of_set(row) if row in SETS else getattr(self, row)()
+            try:
+                for line in work:
+                    yield say(line)
+            except Cannot as why:
+                yield say(f"| {row} | | | | not measured: {why} | | | |")
+        yield say()
+        for name, version in sorted(self.versions.items()):
+            yield say(f"- {name}: {version}")
+        yield say(f"- load at the end: {os.getloadavg()[0]:.1f}")
+
+    # Rows of one locked set.
+
+    def of_set(self, name):
+        image = self.base(name)
+        root = self.workspace(name)
+        build = [self.kiln, "-C", root, "--quiet", "build", "app"]
+        usual, best = self.usual(name, image), self.best(name, image)
+        cold, warm, code, nothing, slow, glue = [], [], [], [], [], []
+        for number in range(self.rounds):
+            store = self.new("store")
+            # What makes a base is no part of an artifact's build: each store knows it.
+            shutil.copytree(self.store / "cache/interpreter", store / "cache/interpreter")
+            variables = {"KILN_STORE": str(store)}
+            forget(root)
+            cold.append(measured(build, variables))
+            forget(root)
+            warm.append(measured(build, variables))
+            with open(root / "manifests/app/src/app.py", "a") as file:
+                file.write(f"\n# A remark of round {number}.\n")
+            code.append(measured(build, variables))
+            nothing.append(measured(build, variables))
+            self.attempt(slow, usual)
+            self.attempt(glue, best)
+        archive = root / "dist/app/app.zip"
+        self.zips.append(shutil.copy(archive, self.new("zips").with_suffix(".zip")))
+        usual_name, best_name = "pip in the base, `zip -9`", "uv in the base on tmpfs, import, `zip -6`"
+        yield row(f"{name}, cold store", cold, usual_name, slow)
+        yield row(f"{name}, cold store", cold, best_name, glue)
+        yield row(f"{name}, warm store, no output", warm, usual_name, slow)
+        yield row(f"{name}, code changed", code, best_name, glue)
+        yield row(f"{name}, nothing changed", nothing, best_name, glue)
+
+    def attempt(self, runs, work):
+        try:
+            runs.append(work())
+        except Cannot as why:
+            runs.append(why)
+
+    def base(self, name):
+        """The base in the engine, and its interpreter in a store: a build that is not measured brings both."""
+        root = self.workspace(name)
+        variables = {"KILN_STORE": str(self.store)}
+        built = run([self.kiln, "-C", root, "--quiet", "build", "app"], variables)
+        if built.returncode:
+            raise Cannot(f"kiln build failed: {last_line(built)}")
+        listed = output(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "localhost/kiln/python-3.11"])
+        return listed.splitlines()[0]
+
+    def workspace(self, name):
+        root = self.new("workspace")
+        shutil.copytree(REPOSITORY / "images", root / "images")
+        for path, text in {
+            "kiln.toml": 'format = "1"\n',
+            "manifests/app.toml": MANIFEST,
+            "manifests/app/requirements.txt": (HERE / f"sets/{name}.txt").read_text(),
+            "manifests/app/src/app.py": f"{SETS[name]}\n\n\ndef handler(event, context):\n    return None\n",
+        }.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        return root
+
+    def container(self, image, mounts, script, tmpfs=False):
+        words = ["docker", "run", "--rm", "--network", "host"]
+        for name in os.environ:
+            if name.startswith(INDEX_VARIABLES) and name not in OF_THIS_MACHINE:
+                words += ["-e", name]
+        for place in ("/etc/pip.conf", str(pathlib.Path.home() / ".config/pip/pip.conf")):
+            if pathlib.Path(place).is_file():
+                words += ["-v", f"{place}:/etc/pip.conf:ro"]
+        certificates = os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt"
+        words += ["-v", f"{certificates}:/ca.pem:ro", "-e", "PIP_CERT=/ca.pem", "-e", "SSL_CERT_FILE=/ca.pem"]
+        for outside, inside in mounts.items():
+            words += ["-v", f"{outside}:{inside}"]
+        if tmpfs:
+            words += ["--tmpfs", "/tree:exec"]
+        return [*words, "-e", "HOME=/tmp", "--entrypoint", "/bin/sh", image, "-ec", script]
+
+    def usual(self, name, image):
+        """pip in the container, and the machine's zip."""
+        zip_program = self.found("zip")
+        self.versions["zip"] = next(line for line in output(["zip", "-v"]).splitlines() if line.startswith("This is")).strip()
+
+        def work():
+            tree = self.new("tree")
+            script = "python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --only-binary :all: " \
+                "--require-hashes -r /set.txt --target /tree && chmod -R a+rwX /tree"
+            install = self.container(image, {HERE / f"sets/{name}.txt": "/set.txt:ro", tree: "/tree"}, script)
+            return measured(install) + measured([zip_program, "-q", "-9", "-r", tree.with_suffix(".zip"), "."], cwd=tree)
+
+        return work
+
+    def best(self, name, image):
+        """uv in the container with everything in memory, the imports, and a light compression."""
+        zip_program, uv = self.found("zip"), self.peer("uv", "uv")
+        cache = self.new("uv-cache")
+
+        def work():
+            out = self.new("out")
+            script = "/uv pip install --quiet --python python3 --cache-dir /cache --link-mode copy --only-binary :all: " \
+                f"--require-hashes -r /set.txt --target /tree && cd /tree && python3 -c '{SETS[name]}' && " \
+                "tar -cf /out/tree.tar ."
+            install = self.container(
+                image, {HERE / f"sets/{name}.txt": "/set.txt:ro", uv: "/uv:ro", cache: "/cache", out: "/out"}, script, True
+            )
+            tree = self.new("tree")
+            return (
+                measured(install)
+                + measured(["tar", "-xf", out / "tree.tar", "-C", tree])
+                + measured([zip_program, "-q", "-6", "-r", out / "tree.zip", "."], cwd=tree)
+            )
+
+        return work
+
+    # Rows on files.
+
+    def diff(self):
+        """Two zips of which one has a file more."""
+        zips = self.archives()
+        program = self.peer("diffoscope", "diffoscope")
+        other = self.new("other").with_suffix(".zip")
+        shutil.copy(zips[0], other)
+        import zipfile
+
+        with zipfile.ZipFile(other, "a") as archive:
+            archive.writestr("more.py", "MORE = True\n")
+        ours, theirs = [], []
+        for _ in range(self.rounds):
+            ours.append(measured([self.kiln, "diff", zips[0], other, "--format", "json"], good=(0, 11, 12)))
+            theirs.append(measured([program, "--text", "/dev/null", zips[0], other], good=(0, 1)))
+        yield row("diff of two zips", ours, "diffoscope", theirs)
+
+    def scan(self):
+        """A bill of materials of an unpacked zip."""
+        folder = self.new("scan")
+        shutil.unpack_archive(self.archives()[0], folder)
+        ours, theirs = [], []
+        program = shutil.which("syft")
+        if program:
+            self.versions["syft"] = output([program, "--version"])
+        for _ in range(self.rounds):
+            ours.append(measured([self.kiln, "sbom", folder]))
+            theirs.append(
+                measured([program, "scan", f"dir:{folder}", "-o", "cyclonedx-json"]) if program else Cannot("syft is not here")
+            )
+        yield row("scan and bill of a folder", ours, "syft", theirs)
+
+    def start(self):
+        """Starting, which every command does."""
+        runs = [measured([self.kiln, "--version"]) for _ in range(max(self.rounds, 21))]
+        yield row("`kiln --version`", runs, f"the program has {self.kiln.stat().st_size / 1e6:.1f} MB", [])
+
+    def archives(self):
+        if not self.zips:
+            self.base("dashboard")
+            root = next(path for path in sorted(self.scratch.glob("workspace-*")) if (path / "dist/app/app.zip").is_file())
+            self.zips.append(root / "dist/app/app.zip")
+        return self.zips
+
+    # Tools.
+
+    def found(self, name):
+        program = shutil.which(name)
+        if program is None:
+            raise Cannot(f"{name} is not here")
+        return program
+
+    def peer(self, name, distribution):
+        """A program of a distribution, installed where it is not there yet."""
+        program = shutil.which(name)
+        if program is None:
+            folder = self.tools / name
+            program = folder / "bin" / name
+            if not program.is_file():
+                venv.create(folder, with_pip=True, clear=True)
+                got = run([folder / "bin/python", "-m", "pip", "install", "--quiet", distribution])
+                if got.returncode or not program.is_file():
+                    raise Cannot(f"{name} cannot be installed: {last_line(got)}")
+        self.versions[name] = output([program, "--version"])
+        return pathlib.Path(program).resolve()
+
+    def new(self, name):
+        """A new folder: one that is removed and made again costs the file system what no peer is to blame for."""
+        self.counter += 1
+        folder = self.scratch / f"{name}-{self.counter}"
+        folder.mkdir()
+        return folder
+
+
+class Measure:
+    """Wall time and CPU time in seconds, and the most memory in bytes."""
+
+    def __init__(self, wall, cpu, peak):
+        self.wall, self.cpu, self.peak = wall, cpu, peak
+
+    def __add__(self, other):
+        return Measure(self.wall + other.wall, self.cpu + other.cpu, max(self.peak, other.peak))
+
+
+def measured(words, variables=None, cwd=None, good=(0,)):
+    """Runs a program, and says what it took, its children included."""
+    words = [str(word) for word in words]
+    with tempfile.TemporaryFile() as errors:
+        start = time.monotonic()
+        process = subprocess.Popen(
+            words, env={**os.environ, **(variables or {})}, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in good:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip().splitlines()
+            raise Cannot(f"{pathlib.Path(words[0]).name} ended with {process.returncode}: {said[-1] if said else ''}")
+    return Measure(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def row(what, ours, peer, theirs):
+    """A line of the table."""
+    left = cells(ours)
+    failed = [why for why in theirs if isinstance(why, Cannot)]
+    if failed or not theirs:
+        return f"| {what} | {left} | {f'{peer}: not measured, {failed[0]}' if failed else peer} | | | |"
+    ratio = median(theirs, "wall") / median(ours, "wall")
+    return f"| {what} | {left} | {peer}: {cells(theirs)} | {ratio:.1f} × |"
+
+
+def cells(runs):
+    return f"{seconds(median(runs, 'wall'))} | {seconds(median(runs, 'cpu'))} | {median(runs, 'peak') / 1e6:.0f} MB"
+
+
+def median(runs, key):
+    return statistics.median(getattr(run, key) for run in runs)
+
+
+def seconds(value):
+    return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value:.2f} s"
+
+
+def forget(root):
+    """Removes what a workspace published and remembers of it."""
+    for name in ("dist", ".kiln"):
+        if (root / name).exists():
+            (root / name).rename(root / f"{name}-{time.monotonic_ns()}")
+
+
+def run(words, variables=None):
+    words = [str(word) for word in words]
+    return subprocess.run(words, env={**os.environ, **(variables or {})}, capture_output=True, text=True)
+
+
+def output(words):
+    got = run(words)
+    return (got.stdout or got.stderr).strip()
+
+
+def last_line(got):
+    said = (got.stderr or got.stdout).strip().splitlines()
+    return said[-1] if said else f"exit code {got.returncode}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
