@@ -1,7 +1,9 @@
 //! A base that is pinned: its definition and its lock, which belong together.
 
 use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
-use kiln_record::{Architecture, BaseName, Code, Epoch, Finding, Place, Platform};
+use kiln_record::{
+    Architecture, BaseName, Code, Epoch, Finding, Input, InputRole, Place, Platform, digest_of_value,
+};
 use std::collections::BTreeMap;
 
 /// A base that is pinned: the only way to get one is from a lock that belongs to its definition.
@@ -22,6 +24,31 @@ pub struct PinnedBase {
 }
 
 impl PinnedBase {
+    /// What it is made of: its definition, what its lock states for the platform, and the signed release that this is from, if it
+    /// is of Debian. The digest of its manifest follows from the first two; these are where somebody else can begin.
+    ///
+    /// # Panics
+    /// Never: what a lock states has a JSON form.
+    #[must_use]
+    pub fn recipe(&self) -> Vec<Input> {
+        let BaseDefinition { name, file, digest, .. } = &self.definition;
+        if self.definition.kind == BaseKind::Scratch {
+            return Vec::new();
+        }
+        let input = |role, name: String, digest| Input { role, name, digest };
+        let lock =
+            digest_of_value(&self.lock).expect("plain structs with string keys always have a JSON form");
+        let mut recipe = vec![
+            input(InputRole::BaseDefinition, file.clone(), *digest),
+            input(InputRole::BaseLock, format!("images/{name}.lock"), lock),
+        ];
+        recipe.extend(self.lock.release.as_ref().map(|release| {
+            let named = format!("{name} {} signed by {}", release.codename, release.signed_by);
+            input(InputRole::BaseRelease, named, release.digest)
+        }));
+        recipe
+    }
+
     /// Joins a definition with its lock for one platform.
     ///
     /// # Errors
