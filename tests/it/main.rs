@@ -77,6 +77,7 @@ mod signatures;
 mod smoke;
 mod source_folders;
 mod source_link;
+mod stated;
 mod steps;
 mod tampering;
 mod tree;
