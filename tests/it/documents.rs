@@ -103,7 +103,10 @@ fn what_a_real_wheel_says_to_have_inside_is_in_the_bill() {
         .filter(|c| has_state(c, "contradicted"))
         .filter_map(|c| c["purl"].as_str())
         .collect();
-    assert!(linked.iter().any(|purl| purl.starts_with("pkg:cargo/gimli@")), "{linked:?}");
+    assert_eq!(linked, [""; 0], "what Rust's library is made of contradicts no list of cargo's");
+    let of_rust = components.iter().filter(|c| has_state(c, "linked")).filter_map(|c| c["purl"].as_str());
+    let of_rust: Vec<&str> = of_rust.collect();
+    assert!(of_rust.iter().any(|purl| purl.starts_with("pkg:cargo/gimli@")), "{of_rust:?}");
     assert!(inside.iter().any(|purl| purl.starts_with("pkg:cargo/pyo3@")), "{inside:?}");
     assert!(inside.iter().all(|purl| !purl.starts_with("pkg:pypi/pydantic-core")), "{inside:?}");
     let distinct: std::collections::BTreeSet<&&str> = inside.iter().collect();
@@ -123,11 +126,55 @@ fn bills_are_written_in_each_form_that_a_reader_takes() {
     let newest: Value = serde_json::from_slice(&published).unwrap();
     for version in ["1.5", "1.7"] {
         let told = kiln.run(["sbom", "dashboard", "--spec-version", version]).ends_with(exit::SUCCESS).json();
-        assert_eq!((told["specVersion"].as_str(), components(&told)), (Some(version), components(&newest)));
+        // boto3, which the runtime has, is a component where the format says that one is outside.
+        let outside = told["components"].as_array().unwrap().iter().filter(|one| one["isExternal"] == true);
+        let outside: Vec<&str> = outside.map(|one| one["bom-ref"].as_str().unwrap()).collect();
+        let provided = usize::from(version == "1.7");
+        assert_eq!(
+            (told["specVersion"].as_str(), components(&told)),
+            (Some(version), components(&newest) + provided),
+            "{outside:?}"
+        );
+        assert_eq!(outside.contains(&"runtime/python3.13/boto3"), version == "1.7", "{outside:?}");
     }
     let spdx = kiln.run(["sbom", "dashboard", "--as", "spdx"]).ends_with(exit::SUCCESS).json();
     assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
     assert_eq!(spdx["packages"].as_array().unwrap().len(), components(&newest) + 1);
+    kiln.run(["sbom", "dashboard", "--as", "github"]).ends_with(exit::USAGE).says(&[
+        "by a job of GitHub Actions, and `GITHUB_WORKFLOW` is not set",
+        "run it in a job of GitHub Actions",
+    ]);
+    let commit = "ab".repeat(20);
+    let of_job = [
+        ("GITHUB_WORKFLOW", "release"),
+        ("GITHUB_JOB", "build"),
+        ("GITHUB_RUN_ID", "17"),
+        ("GITHUB_REF", "refs/heads/main"),
+        ("GITHUB_SHA", &commit),
+    ];
+    let in_job = of_job.iter().fold(sandbox.kiln(), |kiln, (name, value)| kiln.with_variable(name, value));
+    let snapshot = in_job.run(["sbom", "dashboard", "--as", "github"]).ends_with(exit::SUCCESS).json();
+    let manifest = &snapshot["manifests"]["dashboard"];
+    assert!(manifest["resolved"].as_object().unwrap().len() > 50, "{manifest}");
+    assert_eq!(
+        (&snapshot["sha"], &snapshot["job"]["id"]),
+        (&Value::from(commit.as_str()), &Value::from("17"))
+    );
+    let notice = kiln.run(["sbom", "dashboard", "--as", "notice"]).ends_with(exit::SUCCESS).stdout;
+    let texts: Vec<&str> = notice.lines().filter(|line| line.starts_with("--- ")).collect();
+    assert!(texts.iter().any(|line| line.contains("pydantic-") && line.ends_with("/LICENSE")), "{texts:?}");
+    let zip = std::fs::File::open(sandbox.path("dist/dashboard/dashboard.zip")).unwrap();
+    let mut zip = zip::ZipArchive::new(zip).unwrap();
+    for path in texts.iter().map(|line| line.trim_start_matches("--- ")) {
+        let mut text = String::new();
+        zip.by_name(path).unwrap().read_to_string(&mut text).unwrap();
+        assert!(notice.contains(text.trim_end()), "{path} is there as the artifact has it");
+    }
+    let record = sandbox.folder().join("record.json");
+    fs_err::write(&record, sandbox.read("dist/dashboard/record.json")).unwrap();
+    kiln.run(["sbom", record.to_str().unwrap(), "--as", "notice"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["its archive is not at hand; name the published file"]);
     kiln.run(["sbom", "dashboard", "--as", "spdx", "--spec-version", "1.5"])
         .ends_with(exit::USAGE)
         .says(&["a version of CycloneDX", "leave one of the two out"]);
@@ -155,6 +202,19 @@ fn provenance_is_about_the_archive_and_lists_every_input() {
         for input in &record.inputs {
             assert!(told.contains(&input.digest.hex()), "{name}: {} {told}", input.name);
         }
+        // Where a base of Debian begins: its definition, what its lock states, and the release that was signed.
+        let of = |role| record.inputs.iter().filter(move |input| input.role == role);
+        for definition in of(InputRole::BaseDefinition) {
+            let lock = definition.name.replace(".toml", ".lock");
+            let stated = String::from_utf8(sandbox.read(&lock)).unwrap();
+            assert!(stated.contains(&definition.digest.to_string()), "{name}: {lock}");
+            assert_eq!(of(InputRole::BaseLock).filter(|input| input.name == lock).count(), 1, "{name}");
+            let base = lock["images/".len()..lock.len() - ".lock".len()].to_owned();
+            let release =
+                of(InputRole::BaseRelease).find(|input| input.name.starts_with(&format!("{base} ")));
+            assert!(stated.contains(&release.unwrap().digest.to_string()), "{name}: {base}");
+        }
+        assert!(of(InputRole::BaseDefinition).count() >= 1, "{name}");
     }
 }
 

@@ -33,6 +33,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-audit/src/namespaces.rs", 4, Gone),
     ("kiln-audit/src/policy.rs", 2, Gone),
     ("kiln-audit/src/reconcile.rs", 8, Gone),
+    ("kiln-audit/src/stated.rs", 4, Gone),
     ("kiln-build/src/error.rs", 4, Ends),
     ("kiln-check/src/against_base.rs", 7, Gone),
     ("kiln-check/src/extensions.rs", 6, Gone),

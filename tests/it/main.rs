@@ -81,6 +81,7 @@ mod signatures;
 mod smoke;
 mod source_folders;
 mod source_link;
+mod stated;
 mod steps;
 mod store;
 mod tampering;

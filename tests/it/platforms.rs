@@ -1,11 +1,12 @@
 //! One manifest for several platforms: an artifact for each, and an image index over them.
 
 use crate::arm64::runs_arm64;
+use crate::harness::signed::key;
 use crate::harness::{LocalIndex, Registry, Sandbox, needs_image_tools, repository, runs, schemas, wheel};
 use fs_err as fs;
 use kiln_record::{CheckName, CheckOutcome, Digest, IndexRecord, Record, exit};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 const CODE: &str = "import markupsafe\n\nif __name__ == '__main__':\n    print(markupsafe.escape('<'))\n";
@@ -300,6 +301,27 @@ fn an_index_is_pushed_and_read_back() {
     kiln.run(["verify", "all/web.oci.tar"]).ends_with(exit::SUCCESS);
     kiln.run(["pull", &reference, "--platform", "linux/arm64", "--into", "one"]).ends_with(exit::SUCCESS);
     kiln.run(["verify", "one/web.arm64.oci.tar"]).ends_with(exit::SUCCESS);
+
+    // Signed, the index has the release's statement beside it, and its own digest is signed as cosign has it.
+    let (private, _) = key(sandbox.folder(), "release", "ed25519");
+    sandbox.kiln().run(["sign", "--key-file", private.to_str().unwrap()]).ends_with(exit::SUCCESS);
+    push();
+    let (_, list) = registry.document("team/web", &format!("sha256-{}", index.index.hex())).unwrap();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    let titles: BTreeSet<&str> = list["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["annotations"]["org.opencontainers.image.title"].as_str().unwrap())
+        .collect();
+    for title in ["platforms.json", "release.intoto.jsonl", "ledger.checkpoint", "web.simplesigning.json"] {
+        assert!(titles.contains(title), "{titles:?}");
+    }
+    for digest in [index.index, manifest_of(&sandbox, "web.arm64")] {
+        let (_, signatures) = registry.document("team/web", &format!("sha256-{}.sig", digest.hex())).unwrap();
+        let signatures: Value = serde_json::from_slice(&signatures).unwrap();
+        assert_eq!(signatures["layers"].as_array().unwrap().len(), 1);
+    }
 
     let exported = sandbox.kiln().run(["export", "terraform", "web", "--repository", &to]);
     let exported = &exported.ends_with(exit::SUCCESS).json()["kiln_artifacts"]["web"];

@@ -136,6 +136,14 @@ fn provenance_alone_and_a_commit_are_enough_in_an_empty_folder() {
     assert_eq!(found, "E0", "{document:#}");
     assert_eq!(document["not_compared"], serde_json::json!(["the record: provenance does not have it"]));
 
+    // The same statement in the envelope that a release has.
+    let (private, _) = key(sandbox.folder(), "release", "ed25519");
+    sandbox.kiln().run(["sign", "--key-file", private.to_str().unwrap()]).ends_with(exit::SUCCESS);
+    elsewhere.write("signed.intoto.jsonl", sandbox.read("dist/app/app.signed.intoto.jsonl"));
+    let words = ["rebuild", "signed.intoto.jsonl", "--source", &source, "--format", "json"];
+    let (found, document) = level(elsewhere.kiln().run(words).ends_with(exit::SUCCESS));
+    assert_eq!(found, "E0", "{document:#}");
+
     // Without a source nothing is guessed.
     let nothing = elsewhere.kiln().run(["rebuild", "record.json"]).ends_with(exit::INPUT_INVALID);
     nothing.says(&["record.json cannot be built again", "--source git:URL@COMMIT"]);

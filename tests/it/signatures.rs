@@ -1,11 +1,12 @@
 //! Keys from wherever, and envelopes between kiln, openssl and another implementation of DSSE.
 
 use crate::harness::signed::{key, published, sign};
-use crate::harness::{audit, runs};
+use crate::harness::{Registry, Sandbox, audit, runs};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
-use kiln_record::exit;
+use kiln_record::{Digest, exit};
+use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -83,6 +84,93 @@ fn another_implementation_reads_ours_and_we_read_its() {
     }
 }
 
+/// Fails the test unless openssl says that a key of a kind signed a message.
+#[track_caller]
+fn openssl_verifies(sandbox: &Sandbox, (kind, public): (&str, &Path), message: &[u8], signature: &[u8]) {
+    let (message_file, signature_file) =
+        (sandbox.folder().join("message"), sandbox.folder().join("signature"));
+    fs::write(&message_file, message).unwrap();
+    fs::write(&signature_file, signature).unwrap();
+    let mut words = vec!["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", public.to_str().unwrap()];
+    words.extend(["-in", message_file.to_str().unwrap(), "-sigfile", signature_file.to_str().unwrap()]);
+    if kind == "p256" {
+        words.extend(["-digest", "sha256"]);
+    }
+    assert!(runs("openssl", &words).contains("Signature Verified Successfully"));
+}
+
+/// Where cosign looks: under a tag made of the digest, and among what refers to the manifest; each layer is a payload that names the
+/// manifest, with the signature of its bytes beside it. cosign itself is not at hand here: what is held are its layout and openssl's
+/// opinion.
+#[test]
+fn manifests_are_signed_in_the_layout_of_cosign() {
+    let registry = Registry::start();
+    for kind in ["ed25519", "p256"] {
+        let sandbox = published();
+        let (private, public) = key(sandbox.folder(), "mine", kind);
+        sign(&sandbox, &private);
+        let to = format!("{}/{kind}", registry.address());
+        let push = || {
+            let words = ["push", "orders", "--to", &to, "--tag", "v1", "--format", "json"];
+            sandbox.kiln().run(words).ends_with(exit::SUCCESS).json()
+        };
+        let pushed = push();
+        let digest = pushed[0]["reference"].as_str().unwrap().split_once('@').unwrap().1.to_owned();
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let repository = format!("{kind}/orders");
+        let read = |reference: &str| -> Value {
+            serde_json::from_slice(&registry.document(&repository, reference).unwrap().1).unwrap()
+        };
+        let under_tag = read(&format!("sha256-{hex}.sig"));
+        assert_eq!(under_tag["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+        let layers = under_tag["layers"].as_array().unwrap().clone();
+        assert_eq!(layers.len(), 1);
+        assert_eq!(layers[0]["mediaType"], "application/vnd.dev.cosign.simplesigning.v1+json");
+        let line: Value = serde_json::from_slice(&sandbox.read("dist/orders/orders.cosign.json")).unwrap();
+        let decoded = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+        let payload = decoded(&line["Payload"]);
+        assert_eq!(layers[0]["digest"], Digest::of(&payload).to_string());
+        let said: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(said["critical"]["type"], "cosign container image signature");
+        assert_eq!(said["critical"]["image"]["docker-manifest-digest"], digest);
+        let signature = &layers[0]["annotations"]["dev.cosignproject.cosign/signature"];
+        openssl_verifies(&sandbox, (kind, &public), &payload, &decoded(signature));
+
+        // The same among what refers to the manifest.
+        let referrers = read(&format!("sha256-{hex}"));
+        let artifact_type = "application/vnd.dev.cosign.artifact.sig.v1+json";
+        let referring = referrers["manifests"].as_array().unwrap();
+        let referring = referring.iter().find(|one| one["artifactType"] == artifact_type).unwrap();
+        let referring = read(referring["digest"].as_str().unwrap());
+        assert_eq!(referring["subject"]["digest"], digest);
+        assert_eq!(&referring["layers"][0]["annotations"]["dev.cosignproject.cosign/signature"], signature);
+
+        // A signature is there once, and one by another key stands beside it.
+        push();
+        assert_eq!(read(&format!("sha256-{hex}.sig"))["layers"], Value::from(layers.clone()));
+        let (other, _) = key(sandbox.folder(), "other", kind);
+        sign(&sandbox, &other);
+        push();
+        assert_eq!(read(&format!("sha256-{hex}.sig"))["layers"].as_array().unwrap().len(), 2);
+
+        // Who verifies the release is told of a signature that is by another, or of another manifest.
+        let verify = || sandbox.kiln().run(["verify", "--key", public.to_str().unwrap(), "--", "dist"]);
+        sign(&sandbox, &private);
+        verify().ends_with(exit::SUCCESS);
+        let own = sandbox.read("dist/orders/orders.cosign.json");
+        sandbox.write("dist/orders/orders.cosign.json", sandbox.read("dist/payments/payments.cosign.json"));
+        verify().ends_with(exit::SIGNATURE_REFUSED).prints(&["orders.cosign.json: it is of the manifest"]);
+        let changed = String::from_utf8(own.clone()).unwrap();
+        let changed = changed.replacen("Base64Signature\":\"", "Base64Signature\":\"AAAA", 1);
+        sandbox.write("dist/orders/orders.cosign.json", changed);
+        verify()
+            .ends_with(exit::SIGNATURE_REFUSED)
+            .prints(&["orders.cosign.json: the signature of its manifest is not by"]);
+        sandbox.write("dist/orders/orders.cosign.json", own);
+        verify().ends_with(exit::SUCCESS);
+    }
+}
+
 #[test]
 fn openssl_verifies_what_was_signed() {
     for kind in ["ed25519", "p256"] {
@@ -95,16 +183,7 @@ fn openssl_verifies_what_was_signed() {
         let payload = text(&line["payload"]);
         let mut message = format!("DSSEv1 28 application/vnd.in-toto+json {} ", payload.len()).into_bytes();
         message.extend(payload);
-        let (message_file, signature) =
-            (sandbox.folder().join("message"), sandbox.folder().join("signature"));
-        fs::write(&message_file, message).unwrap();
-        fs::write(&signature, text(&line["signatures"][0]["sig"])).unwrap();
-        let mut words = vec!["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", public.to_str().unwrap()];
-        words.extend(["-in", message_file.to_str().unwrap(), "-sigfile", signature.to_str().unwrap()]);
-        if kind == "p256" {
-            words.extend(["-digest", "sha256"]);
-        }
-        assert!(runs("openssl", &words).contains("Signature Verified Successfully"));
+        openssl_verifies(&sandbox, (kind, &public), &message, &text(&line["signatures"][0]["sig"]));
         // The name of the key is what openssl and sha256sum make of it.
         let der = sandbox.folder().join("key.der");
         runs(

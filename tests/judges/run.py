@@ -10,13 +10,17 @@ Errors may only fall and qualities only rise; `--write` takes what was found as 
 
 import argparse
 import json
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.parse
 import venv
+import zipfile
 
 HERE = pathlib.Path(__file__).parent
 TABLE = HERE / "table.json"
@@ -102,6 +106,12 @@ def judge(tools, given, name):
         found["trivy misses"] = len(known - read)
         converted = json.loads(run([tools.syft, "convert", "--quiet", scratch / "bill.cdx.json", "-o", "syft-json"]))
         found["syft reads"] = len(converted["artifacts"])
+        for scanner, theirs in scanned(tools, given.dist / name, scratch).items():
+            ours = {comparable(purl) for purl in purls} | {comparable(purl) for purl in sources(purls)}
+            missed = {comparable(purl) for purl in theirs} - ours
+            found[f"{scanner} finds, not here"] = len(missed)
+            if missed:
+                print(f"{name}: {scanner} finds what is not in the bill: {', '.join(sorted(missed))}")
         forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")} | {"spdx": ["--as", "spdx"]}
         for form, options in forms.items():
             # The library for SPDX tells forms by their file's ending.
@@ -113,6 +123,47 @@ def judge(tools, given, name):
     return found
 
 
+def scanned(tools, folder, scratch):
+    """The package URLs that scanners find in what is published, of registries that both they and kiln know."""
+    archive = folder / json.loads((folder / "record.json").read_text())["outputs"][0]["file_name"]
+    if archive.suffix == ".zip":
+        tree = scratch / "tree"
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(tree)
+        sources = {"syft": f"dir:{tree}", "trivy": ["rootfs", tree]}
+    elif archive.name.endswith(".oci.tar"):
+        layout = scratch / "layout"
+        with tarfile.open(archive) as opened:
+            opened.extractall(layout)
+        sources = {"syft": f"oci-dir:{layout}", "trivy": ["image", "--input", layout]}
+    else:
+        sources = {"syft": f"docker-archive:{archive}", "trivy": ["image", "--input", archive]}
+    offline = ["--quiet", "--offline-scan", "--skip-db-update", "--skip-java-db-update", "--cache-dir", scratch / "cache"]
+    documents = {
+        "syft": run([tools.syft, "scan", "--quiet", sources["syft"], "-o", "cyclonedx-json"]),
+        "trivy": run([tools.trivy, sources["trivy"][0], *offline, "--format", "cyclonedx", *sources["trivy"][1:]]),
+    }
+    kinds = ("pkg:pypi/", "pkg:deb/", "pkg:rpm/", "pkg:cargo/")
+    purls = {name: [one.get("purl", "") for one in json.loads(text)["components"]] for name, text in documents.items()}
+    return {name: [purl for purl in found if purl.startswith(kinds)] for name, found in purls.items()}
+
+
+def comparable(purl):
+    """A package by kind and name, with its version where no system's package is meant: one that was built from another has its own."""
+    kind, _, rest = plain(purl).removeprefix("pkg:").partition("/")
+    name, _, version = rest.rpartition("/")[2].partition("@")
+    name = re.sub(r"[-_.]+", "-", name).lower()
+    return f"{kind}/{name}" if kind in ("deb", "rpm") else f"{kind}/{name}@{version}"
+
+
+def sources(purls):
+    """The source packages of packages: what scanners read in native files is theirs."""
+    for purl in purls:
+        qualifiers = urllib.parse.parse_qs(urllib.parse.urlsplit(purl).query)
+        for upstream in qualifiers.get("upstream", []):
+            yield f"{purl.partition('/')[0]}/debian/{upstream}"
+
+
 def plain(purl):
     """A package URL as both write it: without qualifiers and escapes, of which each has its own."""
     return urllib.parse.unquote(purl.split("?")[0])
@@ -121,7 +172,9 @@ def plain(purl):
 def run(command, codes=(0,)):
     """What a program prints. One that fails ends everything, with what it says."""
     command = [str(word) for word in command]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+    # A scanner that looks for a newer one of itself would wait for a network.
+    quiet = os.environ | {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False, env=quiet)
     if ended.returncode not in codes:
         raise SystemExit(f"{' '.join(command)[:300]}: status {ended.returncode}\n{ended.stderr[-2000:]}")
     return ended.stdout

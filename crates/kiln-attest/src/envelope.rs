@@ -175,6 +175,12 @@ impl Envelope {
         !bytes.is_empty() && self.payload.windows(bytes.len()).any(|window| window == bytes)
     }
 
+    /// The payload, whoever signed it: for a reader who establishes by other means whether it is true.
+    #[must_use]
+    pub fn unverified(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// The payload's type, as the envelope has it.
     #[must_use]
     pub fn payload_type(&self) -> &str {

@@ -12,6 +12,7 @@ mod merkle;
 mod proof;
 mod release;
 mod signer;
+mod simple_signing;
 mod statement;
 mod strict_json;
 mod summary;
@@ -26,6 +27,7 @@ pub use release::{
     FindingCounts, LedgerStatement, LogStatement, RELEASE_TYPE, Release, ReleasedArtifact, SourceStatement,
 };
 pub use signer::{PrivateKey, Signer};
+pub use simple_signing::ImageSignature;
 pub use statement::{STATEMENT_TYPE, Statement, Subject};
 pub use strict_json::strict_json;
 pub use summary::{InputAttestation, Policy, SUMMARY_TYPE, Summary, SummaryResult, Verifier};

@@ -185,7 +185,17 @@ impl Changed {
     fn changed(&self, kind: CauseKind) -> Option<ChangeCause> {
         let (roles, word): (&[InputRole], &str) = match kind {
             CauseKind::Lock => (&[InputRole::Lock, InputRole::Project, InputRole::BuildLock], "lock"),
-            CauseKind::Base => (&[InputRole::Base, InputRole::BuildBase, InputRole::StepBase], "base"),
+            CauseKind::Base => (
+                &[
+                    InputRole::Base,
+                    InputRole::BuildBase,
+                    InputRole::StepBase,
+                    InputRole::BaseDefinition,
+                    InputRole::BaseLock,
+                    InputRole::BaseRelease,
+                ],
+                "base",
+            ),
             CauseKind::Source => (
                 &[
                     InputRole::Source,

@@ -19,6 +19,7 @@ mod known;
 mod layering;
 mod leaks;
 mod libraries;
+mod license_text;
 mod limits;
 mod linkage;
 mod names;
@@ -33,6 +34,7 @@ mod report;
 mod report_markdown;
 mod report_parts;
 mod security;
+mod stated;
 mod version;
 mod workspace_diff;
 
@@ -53,6 +55,7 @@ pub use known::{Known, SizeHistory, Subject};
 pub use layering::{Layered, check_layering};
 pub use leaks::{LEAK_SIZE_LIMIT, check_leaks, may_name_build_paths};
 pub use libraries::{NativeFile, NativeFiles, check_libraries};
+pub use license_text::license_of_text;
 pub use limits::{
     Budget, IMAGE_LIMIT, ImageSizes, UNPACKED_LIMIT, ZIP_UPLOAD_LIMIT, check_image_limits, check_limits,
 };
@@ -69,6 +72,7 @@ pub use reconcile::{
 };
 pub use report_parts::cell as markdown_cell;
 pub use security::{CheckChange, ImportChange};
+pub use stated::{check_bills, check_license_texts};
 pub use workspace_diff::{
     ArtifactChange, ArtifactCounts, ArtifactState, WORKSPACE_DIFF_FORMAT, WorkspaceDiff,
 };

@@ -23,7 +23,7 @@ enum Sign {
     /// The version follows, and then one of these bytes.
     Version { name: &'static str, end: &'static [u8] },
     /// A folder `NAME-VERSION` follows; for some signs beneath another folder.
-    Crate { beneath: bool },
+    Crate { beneath: bool, evidence: LinkEvidence },
     /// The name of a folder with a version, then a slash: Rust's own sources.
     Rust,
     /// Nothing follows: the library has a function of this name.
@@ -43,9 +43,10 @@ const SIGNS: [(&str, Sign); 17] = [
     ("expat_", Sign::Version { name: "expat", end: b"\0" }),
     ("OpenBLAS ", Sign::Version { name: "openblas", end: b" \0" }),
     ("stable release version ", Sign::Version { name: "glibc", end: b".\0" }),
-    ("/registry/src/", Sign::Crate { beneath: true }),
-    ("/rust/deps/", Sign::Crate { beneath: false }),
-    ("/cargo/registry/", Sign::Crate { beneath: false }),
+    ("/registry/src/", Sign::Crate { beneath: true, evidence: LinkEvidence::SourcePath }),
+    // Where Rust's own builds have what its standard library is made of.
+    ("/rust/deps/", Sign::Crate { beneath: false, evidence: LinkEvidence::RustSource }),
+    ("/cargo/registry/", Sign::Crate { beneath: false, evidence: LinkEvidence::SourcePath }),
     ("/usr/src/rustc-", Sign::Rust),
     ("ffi_prep_cif_machdep", Sign::Symbol { name: "libffi" }),
     ("cffistatic_ffi_call", Sign::Symbol { name: "libffi" }),
@@ -77,7 +78,7 @@ pub(crate) fn linked(
                     needed.iter().map(String::as_str).chain(own).any(|library| library.starts_with(name));
                 (!loads).then(|| library(name, None))
             }
-            Sign::Crate { beneath } => folder_of_crate(rest, beneath),
+            Sign::Crate { beneath, evidence } => folder_of_crate(rest, beneath, evidence),
             Sign::Rust => of_rust(rest),
         };
         parts.extend(part);
@@ -118,7 +119,7 @@ fn version(rest: &[u8], end: &[u8]) -> Option<String> {
 }
 
 /// The crate whose folder a path goes through.
-fn folder_of_crate(rest: &[u8], beneath: bool) -> Option<Linked> {
+fn folder_of_crate(rest: &[u8], beneath: bool, evidence: LinkEvidence) -> Option<Linked> {
     let mut folders = rest.get(..rest.len().min(2 * LONGEST))?.split(|byte| *byte == b'/');
     if beneath {
         folders.next()?;
@@ -126,11 +127,11 @@ fn folder_of_crate(rest: &[u8], beneath: bool) -> Option<Linked> {
     let folder = str::from_utf8(folders.next()?).ok()?;
     // Only a folder is followed by more of the path.
     folders.next()?;
-    named_with_version(folder)
+    named_with_version(folder, evidence)
 }
 
 /// `gimli-0.29.0` and `wasi-0.11.0+wasi-snapshot-preview1`: the version begins after the last hyphen that a digit and a dot follow.
-fn named_with_version(folder: &str) -> Option<Linked> {
+fn named_with_version(folder: &str, evidence: LinkEvidence) -> Option<Linked> {
     let is_word = |text: &str| {
         !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_+.".contains(&c))
     };
@@ -141,7 +142,7 @@ fn named_with_version(folder: &str) -> Option<Linked> {
     })?;
     let (name, version) = (&folder[..at], &folder[at + 1..]);
     (is_word(name) && is_word(version) && folder.len() <= LONGEST)
-        .then(|| rust_crate(name, version, LinkEvidence::SourcePath))
+        .then(|| rust_crate(name, version, evidence))
 }
 
 /// Rust's standard library, or a crate that its sources carry: `1.85.1/library/std/…`, `1.85.1/vendor/gimli-0.31.1/…`.
@@ -158,12 +159,12 @@ fn of_rust(rest: &[u8]) -> Option<Linked> {
             name: "rust-std".to_owned(),
             version: Some(version.to_owned()),
             purl: format!("pkg:generic/rust-std@{version}"),
-            evidence: LinkEvidence::SourcePath,
+            evidence: LinkEvidence::RustSource,
         }),
         b"vendor" => {
             let folder = str::from_utf8(folders.next()?).ok()?;
             folders.next()?;
-            named_with_version(folder)
+            named_with_version(folder, LinkEvidence::RustSource)
         }
         _ => None,
     }
@@ -192,8 +193,8 @@ fn listed(section: &[u8]) -> BTreeSet<Linked> {
         .take(MOST)
         .filter(|package| package.kind.as_deref() != Some("build"))
         .filter_map(|package| {
-            let mut part = named_with_version(&format!("{}-{}", package.name, package.version))?;
-            part.evidence = LinkEvidence::Auditable;
+            let folder = format!("{}-{}", package.name, package.version);
+            let mut part = named_with_version(&folder, LinkEvidence::Auditable)?;
             // What is in no registry has no package URL of one.
             if package.source != "crates.io" {
                 part.purl = format!("pkg:generic/{}@{}", package.name, package.version);
@@ -272,6 +273,12 @@ mod tests {
                 "pkg:cargo/wasi@0.11.0%2Bwasi-snapshot-preview1"
             ]
         );
+        let of_rust: Vec<String> = linked(bytes, None, &[], None)
+            .into_iter()
+            .filter(|part| part.evidence == LinkEvidence::RustSource)
+            .map(|part| part.name)
+            .collect();
+        assert_eq!(of_rust, ["addr2line", "gimli", "rust-std"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::BuildError;
 use crate::stage::Judgement;
 use kiln_collect::{BroughtBy, Part, Verdict, judge};
 use kiln_pack::COMPRESSOR;
+use kiln_plan::PinnedBase;
 use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;
 
@@ -29,6 +30,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
         parts.iter().filter(|part| part.brought_by == BroughtBy::Distribution).flat_map(wheel_inputs),
     );
     inputs.extend(collection.components.iter().flat_map(kiln_step::crate_inputs));
+    inputs.extend(plan.bases().into_iter().flat_map(PinnedBase::recipe));
     inputs.extend(layers.iter().map(|layer| Input {
         role: InputRole::Layer,
         name: layer.name.to_string(),

@@ -460,6 +460,10 @@ pub(crate) enum BillFormat {
     Spdx,
     /// CycloneDX 1.6 with the properties that GitLab reads
     Gitlab,
+    /// A snapshot for GitHub's dependency graph, of the commit and job that GitHub Actions names
+    Github,
+    /// The texts that licences ask to be passed on, as the parts bring them; needs the published archive
+    Notice,
 }
 
 #[derive(Debug, Args)]

@@ -94,7 +94,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::History(command) => command::history::run(&settings()?, command, printer),
         Command::Show(command) => command::show::run(&settings()?, command, printer),
         Command::Report(command) => command::report::run(&settings()?, command, printer),
-        Command::Sbom(command) => command::sbom::run(&settings()?, command, printer),
+        Command::Sbom(command) => command::sbom::run(&settings()?, command, variables, printer),
         Command::Verify(command) => command::verify::run(&settings()?, command, printer),
         Command::Sign(command) => command::sign::run(&settings()?, command, variables, printer),
         Command::Log(command) => command::log::run(&settings()?, command, variables, printer),

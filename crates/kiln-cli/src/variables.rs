@@ -55,6 +55,16 @@ pub(crate) const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 pub(crate) const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
 /// The file that GitHub Actions reads a step's summary from.
 pub(crate) const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+/// The commit that a job of GitHub Actions is of.
+pub(crate) const GITHUB_SHA: &str = "GITHUB_SHA";
+/// The branch or tag of that commit, in full.
+pub(crate) const GITHUB_REF: &str = "GITHUB_REF";
+/// The number of the run of a workflow.
+pub(crate) const GITHUB_RUN_ID: &str = "GITHUB_RUN_ID";
+/// The name of that workflow.
+pub(crate) const GITHUB_WORKFLOW: &str = "GITHUB_WORKFLOW";
+/// The name of the job in it.
+pub(crate) const GITHUB_JOB: &str = "GITHUB_JOB";
 
 /// What a tool that kiln runs on this machine is given of the environment: how to reach servers, and nothing else.
 pub(crate) const FOR_TOOLS: [&str; 10] = [

@@ -149,6 +149,7 @@ pub fn component(id: ComponentId, ecosystem: Ecosystem, name: &str) -> Component
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        license_files: BTreeMap::new(),
         package: None,
         upstream: None,
         built_from: None,

@@ -2,8 +2,8 @@
 
 use crate::invariant::holds;
 use kiln_attest::{
-    ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, InclusionProof, PrivateKey, PublicKey, Release, SignedNote,
-    Statement, Summary, leaf_hash, strict_json, verify_consistency, verify_inclusion,
+    ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, ImageSignature, InclusionProof, PrivateKey, PublicKey,
+    Release, SignedNote, Statement, Summary, leaf_hash, strict_json, verify_consistency, verify_inclusion,
 };
 use kiln_record::Digest;
 use std::sync::OnceLock;
@@ -25,6 +25,11 @@ pub fn envelope(data: &[u8]) {
         let line = envelope.to_line();
         assert_eq!(holds(Envelope::from_json(line.as_bytes()), "what was written is read"), envelope);
         assert!(envelope.verify(IN_TOTO_PAYLOAD, &[key().clone()]).is_err(), "nobody signed it");
+    }
+    if let Ok(signature) = ImageSignature::from_json(data) {
+        let line = signature.to_line();
+        assert_eq!(holds(ImageSignature::from_json(line.as_bytes()), "what was written is read"), signature);
+        assert!(signature.verify(&[key().clone()]).is_err(), "nobody signed it");
     }
     if let Ok(statement) = Statement::from_json(data) {
         let json = statement.to_json();

@@ -1,17 +1,18 @@
 //! Comparing what was named: the records, and the archives where these are at hand.
 
 use crate::PublishError;
+use crate::at_hand::contents;
 use crate::container::container_fields;
 use crate::content::Content;
 use crate::named_build::NamedBuild;
 use crate::operand::image;
-use crate::scan::{Found, folder_files, image_files, zip_files};
+use crate::scan::Found;
 use kiln_audit::{
     Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict, compare_subjects,
     first_difference,
 };
 use kiln_record::{ArtifactKind, Digest, Ecosystem, TreePath};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The most files whose first difference is looked for.
 const EXPLAINED_FILES: usize = 40;
@@ -85,36 +86,4 @@ fn explain_files(before: &NamedBuild, after: &NamedBuild, diff: &mut Diff) -> Re
         }
     }
     Ok(())
-}
-
-/// Files of a build that are at hand: the content of some paths.
-fn contents(
-    build: &NamedBuild,
-    wanted: &BTreeSet<TreePath>,
-) -> Result<BTreeMap<TreePath, Vec<u8>>, PublishError> {
-    let files = match &build.content {
-        None => return Ok(BTreeMap::new()),
-        Some(Content::Zip(path)) => zip_files(path, wanted)?,
-        Some(Content::Folder(path)) => folder_files(path, wanted)?,
-        Some(Content::Image(place)) => {
-            // A function's files are below its folder; what is called by a path from the root already stays.
-            let mount = match build.known {
-                Known::Record => build.record.kind.mount().trim_start_matches('/'),
-                Known::Content | Known::Components => "",
-            };
-            let placed: BTreeSet<_> = wanted
-                .iter()
-                .filter_map(|path| if mount.is_empty() { Some(path.clone()) } else { path.below(mount).ok() })
-                .collect();
-            let manifest = build.record.image.as_ref().map(|image| image.manifest);
-            let image = image_files(place, &build.label, manifest.as_ref(), &placed)?;
-            let start = if mount.is_empty() { String::new() } else { format!("{mount}/") };
-            let stripped = image.files.wanted.into_iter().filter_map(|(path, bytes)| {
-                let path = TreePath::new(path.as_str().strip_prefix(&start)?).ok()?;
-                Some((path, bytes))
-            });
-            return Ok(stripped.collect());
-        }
-    };
-    Ok(files.wanted)
 }

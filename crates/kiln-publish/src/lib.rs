@@ -1,11 +1,14 @@
 //! What is published: the documents that follow from a record, `dist/`, registries, and references to builds.
 
 mod anchors;
+mod archive_manifest;
+mod at_hand;
 mod committed;
 mod compared;
 mod container;
 mod content;
 mod continued;
+mod cosign;
 mod declaration;
 mod deployment;
 mod document;
@@ -14,6 +17,7 @@ mod export;
 mod gather;
 mod held;
 mod named_build;
+mod notices;
 mod operand;
 mod platforms;
 mod published;
@@ -46,6 +50,7 @@ pub use export::{Exported, ExportedPlatform, exported};
 pub use gather::{Gathered, gather};
 pub use held::Held;
 pub use named_build::{NamedBuild, NamedWorkspace, Operand};
+pub use notices::{Notice, notices};
 pub use operand::{claimed, operand, resolve};
 pub use platforms::{IndexResult, publish_index};
 pub use published_image::stored_image;

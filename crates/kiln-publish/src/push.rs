@@ -1,23 +1,26 @@
 //! `kiln push`: published artifacts to a registry, with the documents that refer to them.
 
 use crate::PublishError;
+use crate::archive_manifest::{archive, empty};
+use crate::cosign;
 use crate::document::{documents, written};
 use crate::held::Held;
-use crate::published::{newest_record, not_as_recorded, published_file};
+use crate::published::newest_record;
 use crate::published_image::{Blob, Content, manifest_and_blobs};
 use crate::published_index::{checked_index, index_bytes};
 use crate::reference::ledger_of;
-use crate::release::signatures;
+use crate::release::{manifest_payload, signature_of_manifest, signatures};
 use crate::repository::{
     CYCLONEDX, DSSE, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, SIGNED_NOTE, connect, without_login,
 };
+use kiln_attest::ImageSignature;
 use kiln_fetch::Registry;
 use kiln_image::{
-    ArtifactManifest, Descriptor, EMPTY_CONFIG, EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE,
-    Reference, Referrer, TITLE, referrers_tag, with_referrers,
+    ArtifactManifest, Descriptor, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Reference, Referrer, TITLE,
+    referrers_tag, with_referrers,
 };
 use kiln_invocation::{Environment, Event, Events, blocking};
-use kiln_record::{ArtifactKind, ArtifactName, Digest, Epoch, IndexRecord, Platform, Record};
+use kiln_record::{ArtifactName, Digest, Epoch, IndexRecord, Platform};
 use kiln_store::{Heads, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -87,6 +90,8 @@ struct Part {
     manifest: Vec<u8>,
     blobs: Vec<Blob>,
     documents: Vec<Document>,
+    /// The signature of this very manifest.
+    signature: Option<ImageSignature>,
 }
 
 /// A document with the manifest that makes it refer to the artifact.
@@ -157,14 +162,16 @@ fn pushable(
     let platforms = platforms.collect::<Result<_, PublishError>>()?;
     let bytes = index_bytes(&index)?;
     let subject = Descriptor::of(INDEX_MEDIA_TYPE, &bytes);
-    let document =
-        Document::new(IndexRecord::FILE, written(index.to_json())?, INDEX_RECORD, &subject, index.epoch)?;
+    let described = written(index.to_json())?;
+    let (mut attached, signature) = signed_documents(dist, &artifact, &described, &subject, index.epoch)?;
+    attached.insert(0, Document::new(IndexRecord::FILE, described, INDEX_RECORD, &subject, index.epoch)?);
     let named = Part {
         platform: None,
         media_type: INDEX_MEDIA_TYPE,
         manifest: bytes,
         blobs: Vec::new(),
-        documents: vec![document],
+        documents: attached,
+        signature,
     };
     Ok(Pushable { artifact, repository, platforms, named })
 }
@@ -194,11 +201,37 @@ fn part(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Part, P
         let stated = ledger.head_at(artifact, number)?.to_json()?;
         attached.push(Document::new(Heads::FILE, stated, LEDGER_HEAD, &subject, record.epoch)?);
     }
-    for (file_name, bytes) in signatures(dist, artifact, &record)? {
+    let described = written(record.to_json())?;
+    let (signed, signature) = signed_documents(dist, artifact, &described, &subject, record.epoch)?;
+    attached.extend(signed);
+    Ok(Part {
+        platform: None,
+        media_type: MANIFEST_MEDIA_TYPE,
+        manifest,
+        blobs,
+        documents: attached,
+        signature,
+    })
+}
+
+/// What was signed of a build, and the signature of its manifest.
+fn signed_documents(
+    dist: &Path,
+    artifact: &ArtifactName,
+    record: &[u8],
+    subject: &Descriptor,
+    created: Epoch,
+) -> Result<(Vec<Document>, Option<ImageSignature>), PublishError> {
+    let mut attached = Vec::new();
+    for (file_name, bytes) in signatures(dist, artifact, record)? {
         let artifact_type = if file_name.ends_with(".jsonl") { DSSE } else { SIGNED_NOTE };
-        attached.push(Document::new(&file_name, bytes, artifact_type, &subject, record.epoch)?);
+        attached.push(Document::new(&file_name, bytes, artifact_type, subject, created)?);
     }
-    Ok(Part { platform: None, media_type: MANIFEST_MEDIA_TYPE, manifest, blobs, documents: attached })
+    let signature = signature_of_manifest(dist, artifact, &subject.digest)?;
+    if let Some(signature) = &signature {
+        attached.push(Document::of_signature(artifact, signature, subject, created)?);
+    }
+    Ok((attached, signature))
 }
 
 impl Document {
@@ -209,11 +242,36 @@ impl Document {
         subject: &Descriptor,
         created: Epoch,
     ) -> Result<Self, PublishError> {
-        let annotations = BTreeMap::from([
-            (TITLE.to_owned(), file_name.to_owned()),
-            ("org.opencontainers.image.created".to_owned(), created.to_string()),
-        ]);
-        let mut layer = Descriptor::of(artifact_type, &bytes);
+        let annotations = annotations(file_name, created);
+        let layer = Descriptor::of(artifact_type, &bytes);
+        Self::with_layer(file_name, bytes, layer, artifact_type, (subject, annotations))
+    }
+
+    /// The signature of a manifest, in the form that cosign has for what refers to it.
+    fn of_signature(
+        artifact: &ArtifactName,
+        signature: &ImageSignature,
+        subject: &Descriptor,
+        created: Epoch,
+    ) -> Result<Self, PublishError> {
+        let (file_name, bytes) = (manifest_payload(artifact), signature.payload().to_vec());
+        let annotations = annotations(&file_name, created);
+        Self::with_layer(
+            &file_name,
+            bytes,
+            cosign::layer(signature),
+            cosign::ARTIFACT,
+            (subject, annotations),
+        )
+    }
+
+    fn with_layer(
+        file_name: &str,
+        bytes: Vec<u8>,
+        mut layer: Descriptor,
+        artifact_type: &'static str,
+        (subject, annotations): (&Descriptor, BTreeMap<String, String>),
+    ) -> Result<Self, PublishError> {
         layer.annotations.insert(TITLE.to_owned(), file_name.to_owned());
         let manifest = ArtifactManifest {
             artifact_type: artifact_type.to_owned(),
@@ -226,52 +284,11 @@ impl Document {
     }
 }
 
-/// The manifest of a zip with its one blob, which must still be what the record says.
-fn archive(folder: &Path, record: &Record) -> Result<(Vec<u8>, Vec<Blob>), PublishError> {
-    let Some(output) = record.archive() else {
-        return Err(not_as_recorded(record, &folder.join("record.json")));
-    };
-    let file = published_file(folder, record, output)?;
-    let layer = Descriptor {
-        media_type: output.media_type.clone(),
-        digest: output.digest,
-        size: output.size,
-        annotations: BTreeMap::from([(TITLE.to_owned(), output.file_name.clone())]),
-    };
-    let said = [
-        (TITLE, Some(record.artifact.to_string())),
-        ("org.opencontainers.image.created", Some(record.epoch.to_string())),
-        ("kiln.kind", Some(record.kind.to_string())),
-        ("kiln.runtime", Some(record.target.runtime.clone())),
-        ("kiln.architecture", Some(record.target.architecture.lambda().to_owned())),
-        ("kiln.handler", record.handler.clone()),
-        ("kiln.tree", Some(record.tree.to_string())),
-    ];
-    let manifest = ArtifactManifest {
-        artifact_type: artifact_type(record.kind).to_owned(),
-        layers: vec![layer],
-        subject: None,
-        annotations: said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
-    };
-    let blob = Blob {
-        media_type: output.media_type.clone(),
-        digest: output.digest,
-        size: output.size,
-        content: Content::File(file, 0),
-    };
-    Ok((manifest.to_json()?, vec![blob, empty()]))
-}
-
-fn empty() -> Blob {
-    Blob::of(EMPTY_MEDIA_TYPE, EMPTY_CONFIG)
-}
-
-/// What a registry is told that an archive is. Images say it themselves.
-fn artifact_type(kind: ArtifactKind) -> &'static str {
-    match kind {
-        ArtifactKind::LambdaLayer => "application/vnd.kiln.lambda-layer.v1",
-        _ => "application/vnd.kiln.lambda-zip.v1",
-    }
+fn annotations(file_name: &str, created: Epoch) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (TITLE.to_owned(), file_name.to_owned()),
+        ("org.opencontainers.image.created".to_owned(), created.to_string()),
+    ])
 }
 
 async fn push_one(
@@ -358,6 +375,9 @@ async fn push_part(
         referrers.push(Referrer { descriptor, artifact_type: document.artifact_type.to_owned() });
     }
     let list_under_tag = list_referrers(registry, repository, &digest, &referrers).await?;
+    if let Some(signature) = &part.signature {
+        cosign::list(registry, repository, &digest, signature).await?;
+    }
     Ok(PushedManifest {
         digest,
         platform: part.platform,

@@ -1,6 +1,8 @@
 //! Native files: what each says of itself, and what is linked into it as far as its bytes tell.
 
+use crate::{Component, Embedded};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A native file of an artifact (ELF).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,30 @@ pub struct Linked {
     pub evidence: LinkEvidence,
 }
 
+impl Linked {
+    /// The part of a component's own bills of materials that this is: one name and version, in the same kind of registry.
+    #[must_use]
+    pub fn stated_by<'a>(&self, holder: &'a Component) -> Option<&'a Embedded> {
+        holder.embedded.iter().find(|part| {
+            part.purl.as_deref() == Some(self.purl.as_str())
+                || (part.name.eq_ignore_ascii_case(&self.name) && part.version == self.version)
+        })
+    }
+
+    /// The bills of a component that list crates and not this one, though its bytes are there. A list of crates says nothing of
+    /// what is no crate, nor of what Rust's standard library is made of.
+    #[must_use]
+    pub fn contradicts<'a>(&self, holder: &'a Component) -> BTreeSet<&'a str> {
+        let is_crate = |purl: &str| purl.starts_with("pkg:cargo/");
+        let is_listed = matches!(self.evidence, LinkEvidence::Auditable | LinkEvidence::SourcePath);
+        if !is_crate(&self.purl) || !is_listed || self.stated_by(holder).is_some() {
+            return BTreeSet::new();
+        }
+        let crates = holder.embedded.iter().filter(|part| part.purl.as_deref().is_some_and(is_crate));
+        crates.map(|part| part.stated_in.as_str()).collect()
+    }
+}
+
 /// What tells that something is linked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -56,6 +82,8 @@ pub enum LinkEvidence {
     VersionString,
     /// The path of a source file, which a message of a program that fails would show.
     SourcePath,
+    /// The same, of Rust's own sources: its standard library and what that is made of, which no list of cargo's names.
+    RustSource,
     /// A function that only this library has.
     Symbol,
 }
@@ -68,6 +96,7 @@ impl LinkEvidence {
             Self::Auditable => "auditable",
             Self::VersionString => "version-string",
             Self::SourcePath => "source-path",
+            Self::RustSource => "rust-source",
             Self::Symbol => "symbol",
         }
     }

@@ -1,6 +1,6 @@
 //! Components: what an artifact is made of, and which bytes each part accounts for.
 
-use crate::{Digest, TreePath};
+use crate::{Digest, LicenseTexts, TreePath, license_expression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -165,6 +165,18 @@ pub struct Component {
     /// Bills of materials of its own that could not be read, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread_sboms: BTreeMap<TreePath, String>,
+    /// The files in which it brings the text of its licence, relative to the installation folder: each with the licence of SPDX's
+    /// list whose text it is, if it is that of one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub license_files: BTreeMap<TreePath, Option<String>>,
+}
+
+impl Component {
+    /// What its licence texts tell, beside what it declares.
+    #[must_use]
+    pub fn license_texts(&self) -> LicenseTexts {
+        LicenseTexts::new(self.metadata.declared_license().as_deref(), self.license_files.values())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -417,6 +429,24 @@ pub struct Metadata {
     pub homepage: Option<String>,
     /// Where its source is developed.
     pub source: Option<String>,
+}
+
+impl Metadata {
+    /// The expression that it declares, from the source that says most: expression, then its own words, then the one classifier.
+    /// Words that mean no single expression hide the classifiers.
+    #[must_use]
+    pub fn declared_license(&self) -> Option<String> {
+        let said = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|t| !t.is_empty() && *t != "UNKNOWN").map(str::to_owned)
+        };
+        if let Some(words) = said(&self.license_expression).or_else(|| said(&self.license)) {
+            return license_expression(&words);
+        }
+        match self.license_classifiers.as_slice() {
+            [one] => license_expression(one),
+            _ => None,
+        }
+    }
 }
 
 /// A person or organisation.

@@ -208,6 +208,10 @@ codes! {
     BytecodeWithoutSource = "bytecode-without-source", Warn;
     /// A link leads to nothing in the artifact.
     DanglingLink = "dangling-link", Warn;
+    /// The text of a distribution's licence is that of another licence than it declares.
+    LicenseDiffers = "license-differs", Note;
+    /// A distribution's own bill of materials does not name what its native files show.
+    SbomContradicted = "sbom-contradicted", Note;
     /// The same content is in the artifact several times.
     DuplicateContent = "duplicate-content", Note;
     /// An exception of the policy is past its end date.

@@ -45,7 +45,7 @@ pub use exit::Exit;
 pub use finding::{Code, Finding, Level, Place, UnknownCode};
 pub use image::{Attributes, HealthCheck, ImageBase, ImageLayer, ImageRecord, ImageRuns, LayerRole, Surface};
 pub use image_index::{IndexRecord, IndexedPlatform};
-pub use license::{is_license_expression, license_expression};
+pub use license::{LicenseTexts, is_license_expression, license_expression};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use organization::Organization;
 pub use platform::{Architecture, Platform, PlatformError};

@@ -3,6 +3,7 @@
 //! Packages say their licence in many words. What means exactly one expression becomes it; anything else stays what it is.
 
 use spdx::Expression;
+use std::collections::BTreeSet;
 
 /// The longest text that is read as an expression, in bytes; those of real packages have at most some hundred.
 const LONGEST: usize = 4096;
@@ -31,6 +32,77 @@ pub fn license_expression(text: &str) -> Option<String> {
     let modern: Vec<String> = words(text).iter().map(|word| modern(word)).collect();
     let modern = modern.concat();
     is_license_expression(&modern).then_some(modern)
+}
+
+/// What the texts of a package's licence files tell, held against what it declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LicenseTexts {
+    /// Its licence, where the texts bear one out: what is declared, if there is the text of all of that; what they are, if nothing is
+    /// declared that can be read or something else. Nothing is concluded where one of them is the text of no known licence.
+    pub concluded: Option<String>,
+    /// The licences that the texts are and that have nothing in common with what is declared.
+    pub contradicting: BTreeSet<String>,
+}
+
+impl LicenseTexts {
+    /// `declared` is an expression; `texts` have, for each licence file, the licence of SPDX's list whose text it is.
+    #[must_use]
+    pub fn new<'a>(declared: Option<&str>, texts: impl Iterator<Item = &'a Option<String>>) -> Self {
+        let Some(texts) = texts.map(Option::as_deref).collect::<Option<BTreeSet<&str>>>() else {
+            return Self::default();
+        };
+        if texts.is_empty() {
+            return Self::default();
+        }
+        // The text of a GNU licence is one, whether or not later versions count.
+        let of_text = || {
+            let all: Vec<&str> = texts.iter().copied().collect();
+            (!texts.iter().any(|id| is_gnu(id))).then(|| all.join(" AND "))
+        };
+        let Some(declared) = declared.filter(|text| is_license_expression(text)) else {
+            return Self { concluded: of_text(), contradicting: BTreeSet::new() };
+        };
+        let named: BTreeSet<String> = licenses_of(declared).iter().map(|id| text_of(id).to_owned()).collect();
+        let brought: BTreeSet<String> = texts.iter().map(|id| text_of(id).to_owned()).collect();
+        if named.is_disjoint(&brought) {
+            let contradicting = texts.iter().map(|id| (*id).to_owned()).collect();
+            return Self { concluded: of_text(), contradicting };
+        }
+        let mut all = Vec::new();
+        if named.is_subset(&brought) {
+            let further = texts.iter().filter(|id| !named.contains(text_of(id))).copied();
+            all.push(declared);
+            all.extend(further);
+        }
+        let several = all.len() > 1;
+        let all: Vec<String> = all
+            .into_iter()
+            .map(|one| if several && one.contains(" OR ") { format!("({one})") } else { one.to_owned() })
+            .collect();
+        let concluded = Some(all.join(" AND ")).filter(|text| !text.is_empty());
+        Self { concluded, contradicting: BTreeSet::new() }
+    }
+}
+
+/// The licences that an expression names.
+fn licenses_of(expression: &str) -> BTreeSet<String> {
+    let Ok(parsed) = Expression::parse(expression) else { return BTreeSet::new() };
+    let named = parsed.requirements().map(|one| one.req.license.to_string());
+    named.collect()
+}
+
+/// What tells the text of a licence from others: the GNU licences have one text with and without later versions, and Python's has
+/// that of its foundation inside.
+fn text_of(id: &str) -> &str {
+    let id = id.strip_suffix("-only").or_else(|| id.strip_suffix("-or-later")).unwrap_or(id);
+    match id.strip_suffix('+').unwrap_or(id) {
+        "Python-2.0" | "Python-2.0.1" => "PSF-2.0",
+        id => id,
+    }
+}
+
+fn is_gnu(id: &str) -> bool {
+    ["GPL-", "LGPL-", "AGPL-", "GFDL-"].iter().any(|family| id.starts_with(family))
 }
 
 /// How deep a text's parentheses go; a parser that calls itself is not asked beyond some depth.
@@ -69,8 +141,7 @@ fn modern(word: &str) -> String {
         Some(name) => (name, true),
         None => (word, false),
     };
-    let is_gnu = ["GPL-", "LGPL-", "AGPL-", "GFDL-"].iter().any(|family| name.starts_with(family));
-    if is_gnu && !name.ends_with("-only") && !name.ends_with("-or-later") {
+    if is_gnu(name) && !name.ends_with("-only") && !name.ends_with("-or-later") {
         let suffix = if later { "-or-later" } else { "-only" };
         return format!("{name}{suffix}");
     }
@@ -182,6 +253,40 @@ mod tests {
         }
         assert_eq!(license_expression(&"(".repeat(4000)), None);
         assert_eq!(license_expression(&"MIT OR ".repeat(4000)), None);
+    }
+
+    #[test]
+    fn texts_bear_out_what_is_declared_or_tell_otherwise() {
+        let told = |declared: Option<&str>, texts: &[Option<&str>]| {
+            let texts: Vec<Option<String>> = texts.iter().map(|id| id.map(str::to_owned)).collect();
+            let told = LicenseTexts::new(declared, texts.iter());
+            let contradicting: Vec<String> = told.contradicting.into_iter().collect();
+            (told.concluded.unwrap_or_default(), contradicting.join(" "))
+        };
+        let concluded = |text: &str| (text.to_owned(), String::new());
+        assert_eq!(told(Some("MIT"), &[Some("MIT")]), concluded("MIT"));
+        assert_eq!(
+            told(Some("MIT OR Apache-2.0"), &[Some("Apache-2.0"), Some("MIT")]),
+            concluded("MIT OR Apache-2.0")
+        );
+        assert_eq!(
+            told(Some("MIT OR Apache-2.0"), &[Some("Apache-2.0"), Some("MIT"), Some("ISC")]),
+            concluded("(MIT OR Apache-2.0) AND ISC")
+        );
+        assert_eq!(told(Some("GPL-2.0-or-later"), &[Some("GPL-2.0-only")]), concluded("GPL-2.0-or-later"));
+        assert_eq!(told(Some("PSF-2.0"), &[Some("Python-2.0")]), concluded("PSF-2.0"));
+        assert_eq!(told(None, &[Some("BSD-3-Clause")]), concluded("BSD-3-Clause"));
+        // aws-lambda-powertools 3.x states the one and brings the other.
+        assert_eq!(told(Some("MIT"), &[Some("MIT-0")]), ("MIT-0".to_owned(), "MIT-0".to_owned()));
+        assert_eq!(told(Some("MIT"), &[Some("GPL-3.0-only")]), (String::new(), "GPL-3.0-only".to_owned()));
+        for (declared, texts) in [
+            (Some("MIT"), &[Some("MIT"), None][..]),
+            (Some("MIT AND ISC"), &[Some("MIT")]),
+            (None, &[Some("GPL-3.0-only")]),
+            (Some("MIT"), &[]),
+        ] {
+            assert_eq!(told(declared, texts), concluded(""), "{declared:?} {texts:?}");
+        }
     }
 
     #[test]

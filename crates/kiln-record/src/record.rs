@@ -166,6 +166,12 @@ pub enum InputRole {
     Dockerfile,
     /// The archive of a crate that a step was given, by the checksum of `Cargo.lock`.
     Crate,
+    /// The definition of a base that something ran in, as parsed.
+    BaseDefinition,
+    /// What the lock of such a base states for the platform, as parsed: every package by its digest.
+    BaseLock,
+    /// The signed file of the distribution's release that the lock of such a base was made from.
+    BaseRelease,
 }
 
 /// Something with a digest that went into a build.

@@ -95,6 +95,10 @@ pub(crate) fn describe(
         }
     }
     properties.extend(component.made_by.as_ref().into_iter().flat_map(made_by));
+    properties.extend(component.license_files.iter().map(|(path, license)| {
+        let license = license.as_deref().unwrap_or("no licence that is known");
+        Property::new("kiln:license-text", text::line(&format!("{path}: {license}")))
+    }));
     properties.extend(
         component.unread_sboms.iter().map(|(path, reason)| {
             Property::new("kiln:sbom-not-read", text::line(&format!("{path}: {reason}")))
@@ -110,7 +114,7 @@ pub(crate) fn describe(
         version: component.version.as_deref().map(text::line),
         description: component.metadata.summary.as_deref().map(text::line),
         hashes,
-        licenses: license::declared(&component.metadata, version),
+        licenses: license::of_component(component, version),
         evidence: evidence(component, files, purl.is_some()),
         purl,
         external_references: references,
@@ -373,5 +377,7 @@ fn evidence(component: &record::Component, files: &[&FileRecord], has_purl: bool
             files.iter().take(MAX_OCCURRENCES).map(|f| Occurrence { location: f.path.to_string() }).collect()
         }
     };
-    (identity.is_some() || !occurrences.is_empty()).then_some(Evidence { identity, occurrences })
+    let licenses = license::of_texts(component);
+    let is_empty = identity.is_none() && occurrences.is_empty() && licenses.is_empty();
+    (!is_empty).then_some(Evidence { identity, occurrences, licenses })
 }

@@ -78,8 +78,8 @@ pub(crate) fn document(
                 .collect(),
         },
         components: graph.components(version)?,
-        dependencies: graph.dependencies(),
-        compositions: graph.compositions(),
+        dependencies: graph.dependencies(version),
+        compositions: graph.compositions(version),
         formulation: vec![recipe::formula(record, &primary)],
     };
     let mut name = archive.digest.as_bytes().to_vec();

@@ -4,7 +4,7 @@
 //! it, too. A record from elsewhere may point anywhere, so only references between its own components count.
 
 use crate::SbomError;
-use crate::component::{describe, describe_embedded, embedded_reference};
+use crate::component::{describe, describe_embedded, embedded_reference, pypi_url};
 use crate::linkage::{LinkedPart, linked_parts};
 use crate::model::{Component, Composition, Dependency, Hash, Organization, Property};
 use crate::organization::{generic_url, maker, own_license};
@@ -12,7 +12,8 @@ use crate::spec_version::SpecVersion;
 use crate::text;
 use crate::unknown::{UNKNOWN, say_unknown};
 use kiln_record::{
-    ArtifactKind, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord, Record, Tree,
+    ArtifactKind, Cause, Code, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord,
+    Record, Tree,
 };
 use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub(crate) struct Graph<'a> {
     top: Vec<&'a ComponentId>,
     /// What the bytes of native files tell is linked into them.
     linked: Vec<LinkedPart<'a>>,
+    /// Distributions that the artifact relies on and that its runtime has, with the version that the lock names, if it does.
+    provided: BTreeMap<&'a str, Option<&'a str>>,
 }
 
 impl<'a> Graph<'a> {
@@ -67,6 +70,7 @@ impl<'a> Graph<'a> {
                     .filter(|_| component.ecosystem.is_of_system())
             }),
             linked: linked_parts(record, &by_id),
+            provided: provided(record),
             by_id,
             files,
             inside,
@@ -178,6 +182,9 @@ impl<'a> Graph<'a> {
             supplied_by(supplier, part.describe())
         }));
         components.extend(self.outside(version)?);
+        if version >= SpecVersion::V1_7 {
+            components.extend(self.provided_components()?);
+        }
         components.iter_mut().for_each(say_unknown);
         Ok(components)
     }
@@ -190,6 +197,8 @@ impl<'a> Graph<'a> {
             vec![Property::new("kiln:architecture", self.record.target.architecture.lambda())];
         if !external {
             properties.push(Property::new("kiln:external", "true"));
+            properties
+                .extend(self.provided.keys().map(|name| Property::new("kiln:provides", text::line(name))));
         }
         let supplier = named("Amazon Web Services");
         Ok(Some(Component {
@@ -208,7 +217,63 @@ impl<'a> Graph<'a> {
         }))
     }
 
-    pub(crate) fn dependencies(&self) -> Vec<Dependency> {
+    /// What the runtime has of what the artifact relies on. 1.7 has a word for what is outside; before it, a component is inside to
+    /// whoever reads the list, and they are told of the runtime instead (`kiln:provides`).
+    fn provided_components(&self) -> Result<Vec<Component>, SbomError> {
+        let Some(outside) = &self.runtime else { return Ok(Vec::new()) };
+        let each = self.provided.iter().map(|(name, locked)| {
+            Ok(Component {
+                kind: "library",
+                bom_ref: Some(outside.provides(name)),
+                name: text::line(name),
+                purl: Some(pypi_url(name, None, None)?),
+                scope: Some("required"),
+                is_external: Some(true),
+                // Which version that is, the runtime's maker decides and changes.
+                properties: locked
+                    .map(|version| Property::new("kiln:locked-version", text::line(version)))
+                    .into_iter()
+                    .collect(),
+                ..Component::default()
+            })
+        });
+        each.collect()
+    }
+
+    /// Who needs whom as the loader sees it: the libraries that a native file names are those that the artifact has under that name.
+    /// What it does not have comes from where it runs: an image's operating system, or the runtime. With layers, it may be one of
+    /// theirs, and is not said.
+    fn needed_edges(&self, edges: &mut BTreeMap<String, BTreeSet<String>>) {
+        let mut by_name: BTreeMap<&str, &ComponentId> = BTreeMap::new();
+        let native = || {
+            self.record.files.iter().filter_map(|file| Some((file, self.record.binaries.get(&file.path)?)))
+        };
+        for (file, binary) in native().filter(|(file, _)| self.by_id.contains_key(&file.component)) {
+            by_name.entry(file.path.file_name()).or_insert(&file.component);
+            if let Some(soname) = &binary.soname {
+                by_name.entry(soname).or_insert(&file.component);
+            }
+        }
+        let beneath = match (self.system, &self.runtime) {
+            (Some(system), _) => Some(system_reference(system)),
+            (None, Some(runtime)) if self.record.image.is_none() && self.record.layers.is_empty() => {
+                Some(runtime.reference.clone())
+            }
+            _ => None,
+        };
+        for (file, binary) in native().filter(|(file, _)| self.by_id.contains_key(&file.component)) {
+            let own = edges.entry(text::line(file.component.as_str())).or_default();
+            for library in &binary.needed {
+                match by_name.get(library.as_str()) {
+                    Some(owner) if **owner != file.component => own.insert(text::line(owner.as_str())),
+                    Some(_) => false,
+                    None => beneath.clone().is_some_and(|beneath| own.insert(beneath)),
+                };
+            }
+        }
+    }
+
+    pub(crate) fn dependencies(&self, version: SpecVersion) -> Vec<Dependency> {
         let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut required: BTreeSet<&ComponentId> = BTreeSet::new();
         for (id, component) in &self.by_id {
@@ -231,6 +296,7 @@ impl<'a> Graph<'a> {
                 edges.entry(part.reference()).or_default();
             }
         }
+        self.needed_edges(&mut edges);
         // What nobody requires hangs from the artifact itself, or from its operating system, and the application always does.
         let (mut roots, mut of_system) = (BTreeSet::new(), BTreeSet::new());
         for id in &self.top {
@@ -247,6 +313,13 @@ impl<'a> Graph<'a> {
         edges.insert(self.primary.clone(), roots);
         if let Some(outside) = &self.runtime {
             edges.entry(outside.reference.clone()).or_default();
+            for name in self.provided.keys().filter(|_| version >= SpecVersion::V1_7) {
+                let own = self.top.iter().filter(|id| id.ecosystem() == Ecosystem::Application);
+                for holder in own.map(|id| text::line(id.as_str())).chain([outside.reference.clone()]) {
+                    edges.entry(holder).or_default().insert(outside.provides(name));
+                }
+                edges.entry(outside.provides(name)).or_default();
+            }
         }
         edges
             .into_iter()
@@ -297,7 +370,7 @@ impl<'a> Graph<'a> {
     /// What is known to be whole and what is not. A native file may be linked from others that no list names, so whatever holds
     /// one is not complete: where its publisher or kiln's lock lists what is inside, it is so for what others made, as far as their
     /// word goes; else it is incomplete. And so is the artifact.
-    pub(crate) fn compositions(&self) -> Vec<Composition> {
+    pub(crate) fn compositions(&self, version: SpecVersion) -> Vec<Composition> {
         let mut assemblies: BTreeMap<Aggregate, Vec<String>> = BTreeMap::new();
         let mut known: Vec<String> = Vec::new();
         let mut unknown_needs: Vec<String> = Vec::new();
@@ -324,7 +397,10 @@ impl<'a> Graph<'a> {
             .iter()
             .flat_map(|id| self.by_id[id].embedded.iter().map(|part| embedded_reference(id, part)));
         let linked = self.linked.iter().filter(|part| part.stated.is_none()).map(LinkedPart::reference);
-        let outside = self.runtime.iter().map(|outside| outside.reference.clone());
+        let provided = self.provided.keys().filter(|_| version >= SpecVersion::V1_7);
+        let outside = self.runtime.iter().flat_map(|outside| {
+            provided.clone().map(|name| outside.provides(name)).chain([outside.reference.clone()])
+        });
         let system = self.system.map(system_reference);
         for reference in embedded.chain(linked).chain(outside).chain(system) {
             assemblies.entry(Aggregate::Unknown).or_default().push(reference.clone());
@@ -436,6 +512,17 @@ fn supplied_by(holder: Option<&Organization>, mut component: Component) -> Compo
     component
 }
 
+/// What its runtime has of what an artifact relies on: distributions of its lock that are left out for that, and what its code imports
+/// and does not ship.
+fn provided(record: &Record) -> BTreeMap<&str, Option<&str>> {
+    let found = record.findings.iter().filter(|finding| finding.code == Code::ProvidedByRuntime);
+    let mut provided: BTreeMap<&str, Option<&str>> =
+        found.map(|finding| (finding.subject.as_str(), None)).collect();
+    let left_out = record.gaps.iter().filter(|gap| matches!(gap.cause, Cause::Runtime { .. }));
+    provided.extend(left_out.map(|gap| (gap.distribution.as_str(), Some(gap.version.as_str()))));
+    provided
+}
+
 fn system_reference(system: &Distribution) -> String {
     let version = system.version.as_deref().map(|version| format!("-{version}")).unwrap_or_default();
     text::line(&format!("operating-system/{}{version}", system.id))
@@ -452,6 +539,11 @@ struct Outside {
 }
 
 impl Outside {
+    /// The reference of a distribution that it has.
+    fn provides(&self, distribution: &str) -> String {
+        text::line(&format!("{}/{distribution}", self.reference))
+    }
+
     fn of(record: &Record) -> Option<Self> {
         match record.kind {
             ArtifactKind::LambdaZip | ArtifactKind::LambdaLayer => {

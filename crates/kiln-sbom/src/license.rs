@@ -1,12 +1,12 @@
-//! Licences as a package declares them.
+//! Licences as a package declares them, and what is concluded from the texts that it brings.
 //!
-//! Nothing is concluded: an expression is taken as it stands, other texts become an SPDX id only where they are one, or
-//! where a classifier means exactly one.
+//! An expression is taken as it stands, other words become an SPDX id only where they are one, or where a classifier means exactly
+//! one. What is concluded stands beside that and never in its place.
 
 use crate::model::{Attachment, License, LicenseChoice};
 use crate::spec_version::SpecVersion;
 use crate::text;
-use kiln_record::{Metadata, is_license_expression, license_expression};
+use kiln_record::{Component, Metadata, is_license_expression, license_expression};
 
 /// The licences that a package declares. From the source that says most: expression, then its own words, then
 /// classifiers.
@@ -41,6 +41,27 @@ pub(crate) fn declared(metadata: &Metadata, version: SpecVersion) -> Vec<License
             None => license(None, Some(text::line(name)), None),
         })
         .collect()
+}
+
+/// The licences of a component: declared, and concluded where its texts bear one out. Before 1.6 no licence says which of the two it
+/// is, and before 1.7 an expression stands alone; where there is no place for a conclusion, it is among the evidence
+/// ([`of_texts`]) only.
+pub(crate) fn of_component(component: &Component, version: SpecVersion) -> Vec<LicenseChoice> {
+    let mut all = declared(&component.metadata, version);
+    if version < SpecVersion::V1_6 {
+        return all;
+    }
+    let concluded = component.license_texts().concluded.map(|one| expressed(one, Some("concluded")));
+    let is_one = |choice: &LicenseChoice| matches!(choice, LicenseChoice::License { .. });
+    all.extend(concluded.filter(|one| {
+        version >= SpecVersion::V1_7 || (is_one(one) && all.iter().all(is_one)) || all.is_empty()
+    }));
+    all
+}
+
+/// What is concluded from a component's licence texts, as evidence.
+pub(crate) fn of_texts(component: &Component) -> Vec<LicenseChoice> {
+    component.license_texts().concluded.map(|one| expressed(one, None)).into_iter().collect()
 }
 
 /// A licence in words that stand alone: an expression where they are one, else a name.

@@ -66,35 +66,12 @@ pub(crate) fn linked_parts<'a>(
         let holder = component.within.as_ref().and_then(|holder| by_id.get(holder)).unwrap_or(component);
         for linked in &binary.linked {
             let part = parts.entry((*owner, linked.purl.as_str())).or_insert_with(|| {
-                let stated =
-                    holder.embedded.iter().find(|part| is_same(part, linked)).map(|part| (&holder.id, part));
-                // A list of crates says nothing of what is no crate.
-                let silent = match stated {
-                    None if linked.purl.starts_with("pkg:cargo/") => bills_of_crates(holder),
-                    _ => Vec::new(),
-                };
+                let stated = linked.stated_by(holder).map(|part| (&holder.id, part));
+                let silent = linked.contradicts(holder).into_iter().collect();
                 LinkedPart { owner, part: linked, paths: Vec::new(), stated, silent }
             });
             part.paths.push(file.path.as_str());
         }
     }
     parts.into_values().collect()
-}
-
-/// Whether a bill names what is linked: one name and version, in the same kind of registry.
-fn is_same(stated: &Embedded, linked: &Linked) -> bool {
-    stated.purl.as_deref() == Some(linked.purl.as_str())
-        || (stated.name.eq_ignore_ascii_case(&linked.name) && stated.version == linked.version)
-}
-
-/// The bills of a component that list crates.
-fn bills_of_crates(holder: &Recorded) -> Vec<&str> {
-    let crates = holder
-        .embedded
-        .iter()
-        .filter(|part| part.purl.as_deref().is_some_and(|p| p.starts_with("pkg:cargo/")));
-    let mut bills: Vec<&str> = crates.map(|part| part.stated_in.as_str()).collect();
-    bills.sort_unstable();
-    bills.dedup();
-    bills
 }

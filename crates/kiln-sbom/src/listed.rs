@@ -267,6 +267,7 @@ fn component(id: ComponentId, entry: Entry) -> Component {
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        license_files: BTreeMap::new(),
     }
 }
 

@@ -124,6 +124,16 @@ pub(crate) enum LicenseChoice {
     },
 }
 
+impl LicenseChoice {
+    pub(crate) fn is_concluded(&self) -> bool {
+        let acknowledgement = match self {
+            Self::Expression { acknowledgement, .. } => acknowledgement,
+            Self::License { license } => &license.acknowledgement,
+        };
+        *acknowledgement == Some("concluded")
+    }
+}
+
 #[derive(Serialize)]
 pub(crate) struct License {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,12 +163,14 @@ pub(crate) struct ExternalReference {
     pub(crate) hashes: Vec<Hash>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct Evidence {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<Identity>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) occurrences: Vec<Occurrence>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) licenses: Vec<LicenseChoice>,
 }
 
 #[derive(Serialize)]

@@ -153,7 +153,7 @@ fn named(record: &Record, role: InputRole) -> impl Iterator<Item = String> {
 /// in `images/`; another artifact of the workspace.
 fn place(input: &Input) -> String {
     let kind = match input.role {
-        InputRole::Base | InputRole::BuildBase | InputRole::StepBase => "base",
+        InputRole::Base | InputRole::BuildBase | InputRole::StepBase | InputRole::BaseRelease => "base",
         InputRole::Layer => "artifact",
         _ => "workspace",
     };

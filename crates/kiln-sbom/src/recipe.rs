@@ -80,6 +80,7 @@ pub(crate) fn digest_is_of_bytes(role: InputRole) -> bool {
             | InputRole::BuildRequirement
             | InputRole::StepBase
             | InputRole::Crate
+            | InputRole::BaseRelease
     )
 }
 
@@ -104,5 +105,8 @@ pub(crate) fn role(role: InputRole) -> &'static str {
         InputRole::StepSource => "step-source",
         InputRole::Dockerfile => "dockerfile",
         InputRole::Crate => "crate",
+        InputRole::BaseDefinition => "base-definition",
+        InputRole::BaseLock => "base-lock",
+        InputRole::BaseRelease => "base-release",
     }
 }

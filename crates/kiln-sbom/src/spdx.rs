@@ -51,7 +51,7 @@ pub fn spdx(record: &Record) -> Result<Vec<u8>, SbomError> {
     let mut extracted = BTreeMap::new();
     let packages = components.iter().map(|component| package(component, &ids, &mut extracted)).collect();
     let mut relationships = vec![Relationship::new(DOCUMENT, "DESCRIBES", &ids[&graph.primary])];
-    for dependency in graph.dependencies() {
+    for dependency in graph.dependencies(SpecVersion::default()) {
         let Some(from) = ids.get(&dependency.reference) else { continue };
         let needed = dependency.depends_on.iter().filter_map(|reference| ids.get(reference));
         relationships.extend(needed.map(|to| Relationship::new(from, "DEPENDS_ON", to)));
@@ -104,8 +104,11 @@ fn package(
             .iter()
             .map(|hash| Checksum { algorithm: hash.alg.replace('-', ""), value: hash.content.clone() })
             .collect(),
-        license_concluded: UNKNOWN,
-        license_declared: license(&component.licenses, extracted),
+        license_concluded: license(
+            component.evidence.iter().flat_map(|evidence| &evidence.licenses),
+            extracted,
+        ),
+        license_declared: license(component.licenses.iter().filter(|one| !one.is_concluded()), extracted),
         copyright_text: UNKNOWN,
         summary: component.description.clone(),
         purpose: match component.kind {
@@ -123,8 +126,11 @@ fn package(
     }
 }
 
-/// What is declared, as one expression. A licence in words of its own becomes a reference, with the words beside it.
-fn license(choices: &[LicenseChoice], extracted: &mut BTreeMap<String, Extracted>) -> String {
+/// Licences as one expression. A licence in words of its own becomes a reference, with the words beside it.
+fn license<'a>(
+    choices: impl Iterator<Item = &'a LicenseChoice>,
+    extracted: &mut BTreeMap<String, Extracted>,
+) -> String {
     let mut all: Vec<String> = Vec::new();
     for choice in choices {
         let one = match choice {
@@ -214,7 +220,7 @@ struct Package {
     files_analyzed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checksums: Vec<Checksum>,
-    license_concluded: &'static str,
+    license_concluded: String,
     license_declared: String,
     copyright_text: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]

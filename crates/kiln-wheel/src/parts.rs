@@ -75,6 +75,7 @@ fn described(ready: &ReadyWheel, requires: BTreeSet<ComponentId>) -> Component {
         requires,
         embedded: ready.embedded.clone(),
         unread_sboms: ready.unread_sboms.clone(),
+        license_files: ready.license_files.clone(),
         built_from: ready.built_from.clone(),
         ..component(id(&ready.wheel.name), Ecosystem::Python, ready.wheel.name.as_str())
     }

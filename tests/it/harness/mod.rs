@@ -48,7 +48,9 @@ pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
 pub(crate) use sdist::{gzip, sdist, self_building};
 pub(crate) use server::{LocalServer, Reply};
-pub(crate) use wheel::{WheelFile, shared_object, shared_object_linked_to, shared_object_needing, wheel};
+pub(crate) use wheel::{
+    WheelFile, shared_object, shared_object_linked_to, shared_object_needing, wheel, wheel_saying,
+};
 
 use std::path::PathBuf;
 

@@ -50,6 +50,7 @@ fn component(id: &ComponentId, version: Option<&str>) -> Component {
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        license_files: BTreeMap::new(),
     }
 }
 

@@ -49,11 +49,24 @@ pub(crate) fn wheel(
     requires: &[&str],
     files: &[(&str, &[u8])],
 ) -> WheelFile {
+    let fields: Vec<String> =
+        requires.iter().map(|requirement| format!("Requires-Dist: {requirement}")).collect();
+    wheel_saying(name, version, tag, &fields.iter().map(String::as_str).collect::<Vec<_>>(), files)
+}
+
+/// Makes a wheel with further fields in its METADATA.
+pub(crate) fn wheel_saying(
+    name: &str,
+    version: &str,
+    tag: &str,
+    fields: &[&str],
+    files: &[(&str, &[u8])],
+) -> WheelFile {
     let stem = format!("{}-{version}", name.replace('-', "_"));
     let info = format!("{stem}.dist-info");
     let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
-    for requirement in requires {
-        metadata.push_str(&format!("Requires-Dist: {requirement}\n"));
+    for field in fields {
+        metadata.push_str(&format!("{field}\n"));
     }
     let pure = tag.ends_with("-any");
     let format = format!("Wheel-Version: 1.0\nGenerator: kiln-tests\nRoot-Is-Purelib: {pure}\nTag: {tag}\n");

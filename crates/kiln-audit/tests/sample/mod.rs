@@ -140,6 +140,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        license_files: BTreeMap::new(),
         package: None,
         upstream: None,
         built_from: None,

@@ -179,6 +179,7 @@ impl Still {
         verdict.findings.extend(kiln_check::variables(plan, runtime));
         let (native, binaries) = kiln_check::native(store, plan, runtime, collection, parts, layers)?;
         verdict.extend(native);
+        verdict.findings.extend(kiln_check::stated(collection, &binaries));
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
         verdict.extend(kiln_check::hygiene(root, store, plan, collection, parts, layers, around)?);
         if let Some(base) = base {

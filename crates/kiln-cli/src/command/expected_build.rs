@@ -7,6 +7,7 @@ use crate::settings::{Call, Needs, Settings, store};
 use crate::signals;
 use crate::variables::HOME;
 use fs_err as fs;
+use kiln_attest::{Envelope, IN_TOTO_PAYLOAD};
 use kiln_publish::{history, resolve};
 use kiln_rebuild::{Expected, Place, RebuildError, Rebuilt, Scratch, Source, linked_source};
 use kiln_record::{Digest, Record};
@@ -96,7 +97,14 @@ pub(crate) fn read(path: &Path, label: &str) -> Result<(Expected, Option<PathBuf
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("jsonl") => {
             let bytes = fs::read(path).map_err(RebuildError::from)?;
-            Ok((Expected::of_provenance(&bytes, label)?, None))
+            // Who signed it decides nothing here: what is built is held against what it says.
+            let statement = match Envelope::from_json(&bytes) {
+                Ok(envelope) if envelope.payload_type() == IN_TOTO_PAYLOAD => {
+                    envelope.unverified().to_owned()
+                }
+                _ => bytes,
+            };
+            Ok((Expected::of_provenance(&statement, label)?, None))
         }
         Some("json") => Ok((record(path)?, None)),
         _ => {

@@ -2,7 +2,7 @@
 
 use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
 use kiln_record::{
-    Architecture, BaseName, Code, Defect, Digest, Epoch, Finding, Place, Platform, digest_of_value,
+    Architecture, BaseName, Code, Defect, Digest, Epoch, Finding, Input, InputRole, Place, Platform, digest_of_value,
 };
 use std::collections::BTreeMap;
 
@@ -30,6 +30,31 @@ impl PinnedBase {
     /// A defect alone.
     pub fn content(&self) -> Result<Digest, Defect> {
         digest_of_value(&(self.lock.manifest, self.platform))
+    }
+
+    /// What it is made of: its definition, what its lock states for the platform, and the signed release that this is from, if it
+    /// is of Debian. The digest of its manifest follows from the first two; these are where somebody else can begin.
+    ///
+    /// # Panics
+    /// Never: what a lock states has a JSON form.
+    #[must_use]
+    pub fn recipe(&self) -> Vec<Input> {
+        let BaseDefinition { name, file, digest, .. } = &self.definition;
+        if self.definition.kind == BaseKind::Scratch {
+            return Vec::new();
+        }
+        let input = |role, name: String, digest| Input { role, name, digest };
+        let lock =
+            digest_of_value(&self.lock).expect("plain structs with string keys always have a JSON form");
+        let mut recipe = vec![
+            input(InputRole::BaseDefinition, file.clone(), *digest),
+            input(InputRole::BaseLock, format!("images/{name}.lock"), lock),
+        ];
+        recipe.extend(self.lock.release.as_ref().map(|release| {
+            let named = format!("{name} {} signed by {}", release.codename, release.signed_by);
+            input(InputRole::BaseRelease, named, release.digest)
+        }));
+        recipe
     }
 
     /// Joins a definition with its lock for one platform.

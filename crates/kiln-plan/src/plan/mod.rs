@@ -15,8 +15,9 @@ use crate::settings::{NamedIndex, PolicySection};
 use crate::workspace::Workspace;
 use digest::plan_digest;
 use inputs::{Stated, inputs};
-use kiln_record::{Digest, Epoch, Finding, Input, Organization, Target};
+use kiln_record::{BaseName, Digest, Epoch, Finding, Input, Organization, Target};
 use parts::Parts;
+use std::collections::BTreeMap;
 
 /// An artifact with every input pinned.
 #[derive(Clone, Debug)]
@@ -47,6 +48,20 @@ pub struct ArtifactPlan {
     pub inputs: Vec<Input>,
     /// The digest of everything that decides bytes or findings.
     pub digest: Digest,
+}
+
+impl ArtifactPlan {
+    /// The bases that something of it runs in, each once.
+    #[must_use]
+    pub fn bases(&self) -> Vec<&PinnedBase> {
+        let others =
+            self.build.iter().map(|build| &build.base).chain(self.steps.iter().map(|step| &step.base));
+        let of_recipe = self.recipe.iter().flat_map(|recipe| recipe.bases.values());
+        let all = std::iter::once(&self.base).chain(others).chain(of_recipe);
+        let by_name: BTreeMap<&BaseName, &PinnedBase> =
+            all.map(|base| (&base.definition.name, base)).collect();
+        by_name.into_values().collect()
+    }
 }
 
 /// Plans one artifact.

@@ -1,13 +1,18 @@
 //! What the files of a signed release say, each thing by itself.
 
 use crate::PublishError;
+use crate::archive_manifest::manifest_of;
 use crate::deployment::indexed;
 use crate::document::documents;
-use crate::release::files::{CHECKPOINT, proof, signature_files, signed_provenance};
+use crate::release::files::{
+    CHECKPOINT, manifest_signature, proof, signature_file, signature_files, signed_provenance,
+};
 use crate::release::signed::{Aspect, Signed, verified_line};
 use crate::row::State;
 use fs_err as fs;
-use kiln_attest::{AttestError, Checkpoint, InclusionProof, PublicKey, SignedNote, Statement, leaf_hash};
+use kiln_attest::{
+    AttestError, Checkpoint, ImageSignature, InclusionProof, PublicKey, SignedNote, Statement, leaf_hash,
+};
 use kiln_collect::tree_of_archive;
 use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, Level, Record, excerpt};
 use kiln_store::{LedgerEntry, LogLine};
@@ -63,6 +68,7 @@ pub(crate) fn trees(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             wrong.push(format!("{name}: its record is about another archive or tree than the statement"));
             continue;
         }
+        wrong.extend(manifest_signed_wrongly(signed, name, folder, record)?);
         if record.kind.is_image() {
             unchecked
                 .push(format!("{name}: an image, whose bytes are held against its digest and not unpacked"));
@@ -81,6 +87,28 @@ pub(crate) fn trees(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
     }
     Ok(signed
         .told("trees", wrong, unchecked, || format!("{files} files unpacked, each as its record has it")))
+}
+
+/// What is wrong with the signature of an artifact's manifest, if it has one.
+fn manifest_signed_wrongly(
+    signed: &Signed<'_>,
+    name: &ArtifactName,
+    folder: &Path,
+    record: &Record,
+) -> Result<Option<String>, PublishError> {
+    let file = manifest_signature(name);
+    let Some(bytes) = signature_file(&folder.join(&file))? else { return Ok(None) };
+    let found = ImageSignature::from_json(&bytes).and_then(|one| one.verify(&signed.request.keys));
+    Ok(match found {
+        Err(error) => Some(format!("{file}: {error}")),
+        // An archive that is not as recorded was told among the files.
+        Ok(manifest) => match manifest_of(folder, record) {
+            Ok(own) if own != manifest => {
+                Some(format!("{file}: it is of the manifest {manifest}, and not of {own}"))
+            }
+            _ => None,
+        },
+    })
 }
 
 /// Whether each bill of materials is the one that follows from the record of what was unpacked.

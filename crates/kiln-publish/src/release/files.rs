@@ -16,6 +16,10 @@ pub const CHECKPOINT: &str = "ledger.checkpoint";
 const SIGNED_PROVENANCE: &str = ".signed.intoto.jsonl";
 /// How the proof that a build is in the ledger ends (C2SP `tlog-proof`).
 const PROOF: &str = ".tlog-proof";
+/// How the signature of an artifact's manifest ends, as cosign has it.
+const MANIFEST_SIGNATURE: &str = ".cosign.json";
+/// What the payload of such a signature ends with, which is what a registry has.
+const MANIFEST_PAYLOAD: &str = ".simplesigning.json";
 /// How verdicts of rebuilds end.
 pub(crate) const VERDICT: &str = ".vsa.intoto.jsonl";
 
@@ -38,6 +42,16 @@ pub(crate) fn proof(artifact: &ArtifactName) -> String {
     format!("{artifact}{PROOF}")
 }
 
+/// The signature of an artifact's manifest.
+pub(crate) fn manifest_signature(artifact: &ArtifactName) -> String {
+    format!("{artifact}{MANIFEST_SIGNATURE}")
+}
+
+/// The payload of that signature.
+pub(crate) fn manifest_payload(artifact: &ArtifactName) -> String {
+    format!("{artifact}{MANIFEST_PAYLOAD}")
+}
+
 /// Whether a file is one that `kiln sign` or `kiln rebuild --attest` writes beside what is published: no build makes it, and
 /// no record describes it.
 #[must_use]
@@ -45,7 +59,9 @@ pub fn is_signature(name: &str) -> bool {
     let name = without_prefix(name);
     name == RELEASE
         || name == CHECKPOINT
-        || [SIGNED_PROVENANCE, PROOF, VERDICT].iter().any(|end| name.ends_with(end))
+        || [SIGNED_PROVENANCE, PROOF, VERDICT, MANIFEST_SIGNATURE, MANIFEST_PAYLOAD]
+            .iter()
+            .any(|end| name.ends_with(end))
 }
 
 /// Every file below a folder by its path there, with `/`; signatures are left out. What is neither file nor folder is an

@@ -9,10 +9,10 @@ mod sign;
 mod signed;
 mod verdicts;
 
-pub(crate) use attached::signatures;
+pub(crate) use attached::{signature_of_manifest, signatures};
 pub use check::check_release;
-pub(crate) use files::files_below;
 pub use files::{CHECKPOINT, RELEASE, is_signature};
+pub(crate) use files::{files_below, manifest_payload};
 pub use history::{LogState, checkpoint_of, consistency_proof, hold_log, log_state, origin_of};
 pub use sign::{SignedRelease, require_signable, sign_release};
 pub use signed::{Aspect, CheckRequest, CheckedRelease};

@@ -3,18 +3,22 @@
 
 use crate::PublishError;
 use crate::anchors::Anchors;
+use crate::archive_manifest::manifest_of;
 use crate::published::published_record;
-use crate::release::files::{CHECKPOINT, RELEASE, digests, files_below, proof, signed_provenance};
+use crate::published_index::published_index;
+use crate::release::files::{
+    CHECKPOINT, RELEASE, digests, files_below, manifest_signature, proof, signed_provenance,
+};
 use crate::release::history::signed_log;
 use crate::row::State;
 use crate::whole::verify_workspace;
 use fs_err as fs;
 use kiln_attest::{
-    Envelope, FindingCounts, IN_TOTO_PAYLOAD, LedgerStatement, LogStatement, Release, ReleasedArtifact,
-    Signer, SourceStatement, Statement, Subject,
+    Envelope, FindingCounts, IN_TOTO_PAYLOAD, ImageSignature, LedgerStatement, LogStatement, Release,
+    ReleasedArtifact, Signer, SourceStatement, Statement, Subject,
 };
 use kiln_invocation::Environment;
-use kiln_record::{ArtifactName, Digest, Level, Record};
+use kiln_record::{ArtifactName, Digest, IndexRecord, Level, Record};
 use kiln_store::{Ledger, LedgerEntry, SourceCommit, SourceLink, WorkspaceLock, write_atomically};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,11 +91,17 @@ pub fn sign_release(
         let line = provenance.strip_suffix(b"\n").unwrap_or(&provenance);
         let envelope = Envelope::sign(IN_TOTO_PAYLOAD, line, signer)?;
         write(folder.join(signed_provenance(name)), envelope.to_line().as_bytes())?;
+        let signature = ImageSignature::sign(&manifest_of(&folder, record)?, signer)?;
+        write(folder.join(manifest_signature(name)), signature.to_line().as_bytes())?;
         if let (Some((log, note)), Some(entry)) = (&signed, &entry)
             && let Some(shown) = log.proof(&ledger, (name, entry.number), note)?
         {
             write(folder.join(proof(name)), shown.to_text().as_bytes())?;
         }
+    }
+    for (name, index) in indexes(dist)? {
+        let signature = ImageSignature::sign(&index.index, signer)?;
+        write(dist.join(name.as_str()).join(manifest_signature(&name)), signature.to_line().as_bytes())?;
     }
     let ledger = match &signed {
         Some((_, note)) => {
@@ -134,6 +144,18 @@ fn records(dist: &Path) -> Result<BTreeMap<ArtifactName, (Record, Vec<u8>)>, Pub
         }
     }
     Ok(records)
+}
+
+/// What is published of images for several platforms.
+fn indexes(dist: &Path) -> Result<BTreeMap<ArtifactName, IndexRecord>, PublishError> {
+    let mut indexes = BTreeMap::new();
+    for entry in fs::read_dir(dist)? {
+        let entry = entry?;
+        if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<ArtifactName>().ok()) {
+            indexes.extend(published_index(&entry.path())?.map(|index| (name, index)));
+        }
+    }
+    Ok(indexes)
 }
 
 /// All files of what is published, but for what is nothing that kiln publishes.

@@ -157,6 +157,7 @@ mod tests {
             top_level: Vec::new(),
             dist_info: format!("{name}-1.dist-info"),
             embedded_sboms: Vec::new(),
+            license_files: Vec::new(),
         }
     }
 

@@ -63,6 +63,7 @@ mod tests {
             top_level: Vec::new(),
             dist_info: "one-1.dist-info".to_owned(),
             embedded_sboms: Vec::new(),
+            license_files: Vec::new(),
         };
         let base = interpreter("3.11.2", (2, 36), "x86_64");
         let runtime = Runtime::named("python3.11").unwrap();

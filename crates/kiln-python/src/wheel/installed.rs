@@ -28,6 +28,8 @@ pub struct Wheel {
     pub dist_info: String,
     /// Bills of materials that it carries (PEP 770), relative to the installation folder.
     pub embedded_sboms: Vec<TreePath>,
+    /// The files of its `.dist-info` folder that have the text of a licence, by their names, relative to the installation folder.
+    pub license_files: Vec<TreePath>,
 }
 
 /// A file of an installed distribution.

@@ -118,9 +118,21 @@ pub fn read_wheel_without_record<E: Display>(
         extras: core.extras,
         top_level: top_level_modules(site.iter()),
         embedded_sboms: files.iter().map(|f| &f.path).filter(|p| p.is_within(&sboms)).cloned().collect(),
+        license_files: files
+            .iter()
+            .map(|file| &file.path)
+            .filter(|path| path.is_within(&dist_info) && !path.is_within(&sboms) && is_license(path))
+            .cloned()
+            .collect(),
         dist_info,
         files,
     })
+}
+
+/// Whether a file has the text of a licence, by the names that PEP 639 takes as usual; notices and authors have none.
+fn is_license(path: &TreePath) -> bool {
+    let name = path.file_name().to_ascii_lowercase();
+    ["licen", "copying", "unlicen"].iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// Whether a member has no place in an installed distribution: RECORD, which is written anew, and traces of

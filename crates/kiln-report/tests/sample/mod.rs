@@ -138,6 +138,7 @@ fn component(id: &ComponentId, name: &str, version: Option<&str>) -> Component {
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        license_files: BTreeMap::new(),
         package: None,
         upstream: None,
         built_from: None,

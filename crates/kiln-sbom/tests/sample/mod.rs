@@ -55,6 +55,11 @@ fn with_library(library: &[u8]) -> Record {
         source: Some("https://git.example.org/numpy".to_owned()),
         ..Metadata::default()
     };
+    let text = |path: &str, license: &str| (TreePath::new(path).unwrap(), Some(license.to_owned()));
+    first.license_files = BTreeMap::from([
+        text("numpy-2.2.6.dist-info/LICENSE.txt", "BSD-3-Clause"),
+        text("numpy-2.2.6.dist-info/LICENSE.mit", "MIT"),
+    ]);
     // Requires itself and something that is not there: neither may reach the graph.
     first.requires = BTreeSet::from([numpy.clone(), ComponentId::new(Ecosystem::Python, "elsewhere")]);
     let mut second = component(odd.clone(), Ecosystem::Python, "odd", Some("1.0+local.1"));
@@ -170,6 +175,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         from_base: false,
         embedded: Vec::new(),
         unread_sboms: BTreeMap::new(),
+        license_files: BTreeMap::new(),
         package: None,
         upstream: None,
         built_from: None,

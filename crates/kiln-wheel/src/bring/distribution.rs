@@ -1,7 +1,7 @@
 //! Distributions: which file of the lock to take, bringing it into the store, and reading it once.
 
 use crate::WheelError;
-use kiln_audit::{ElfFacts, inspect_elf};
+use kiln_audit::{ElfFacts, inspect_elf, license_of_text};
 use kiln_collect::MemberStream;
 use kiln_fetch::{FetchError, IndexFile, Url, redacted, without_credentials};
 use kiln_guest::Bases;
@@ -48,6 +48,8 @@ pub struct ReadyWheel {
     pub embedded: Vec<Embedded>,
     /// Bills of materials that could not be read, with the reason.
     pub unread_sboms: BTreeMap<TreePath, String>,
+    /// The files that have the text of its licence, each with the licence that it is, if it is a known one.
+    pub license_files: BTreeMap<TreePath, Option<String>>,
     /// What is wrong with its own RECORD, if anything is: what it installs gets one of its members as they are.
     pub record_wrong: Option<String>,
     /// What it was built from, if it was built here. What is remembered of the file itself does not tell.
@@ -294,6 +296,8 @@ pub(crate) async fn read(network: &Network, chosen: Chosen) -> Result<ReadyWheel
 
 /// The largest bill of materials of a wheel that is read, in bytes.
 const LARGEST_SBOM: u64 = 64 << 20;
+/// The largest licence text that is looked at, in bytes; the longest of SPDX's list has some 70 kB.
+const LARGEST_LICENSE: u64 = 256 << 10;
 /// The largest ELF file that is looked into, in bytes: it is held in memory for that.
 const LARGEST_ELF: usize = 512 << 20;
 
@@ -416,7 +420,17 @@ fn read_from_store(store: &Store, chosen: &Chosen) -> Result<ReadyWheel, WheelEr
             }
         }
     }
+    let mut license_files = BTreeMap::new();
+    for path in &wheel.license_files {
+        let Some(member) = by_path.get(path) else { continue };
+        let license = match member.size > LARGEST_LICENSE {
+            true => None,
+            false => license_of_text(&String::from_utf8_lossy(&archive.read(member).map_err(damaged)?)),
+        };
+        license_files.insert(path.clone(), license.map(str::to_owned));
+    }
     Ok(ReadyWheel {
+        license_files,
         embedded: merge_embedded(embedded),
         unread_sboms,
         file_name: chosen.file_name.clone(),
