@@ -64,6 +64,7 @@ mod printed;
 mod push;
 mod python_lock;
 mod rebuild;
+mod rebuild_kinds;
 mod records;
 mod registry;
 mod registry_history;

@@ -44,7 +44,7 @@ fn service(sandbox: &Sandbox, code: &str, python: &str) {
 
 /// A service with native code for each platform, from a lock for each, published. It is shared: copy it before changing it.
 /// It is gone with its last user.
-fn published() -> Arc<Sandbox> {
+pub(crate) fn published() -> Arc<Sandbox> {
     static SHARED: Mutex<Weak<Sandbox>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(sandbox) = shared.upgrade() {

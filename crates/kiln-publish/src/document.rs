@@ -1,7 +1,7 @@
 //! The documents published beside an archive: all of them follow from the record.
 
 use crate::PublishError;
-use kiln_record::{Defect, Digest, Output, Record};
+use kiln_record::{Defect, Digest, IndexRecord, Output, Record};
 use std::collections::BTreeMap;
 
 /// The documents of a build by file name: the record itself, the SBOM, the provenance, and the checksums of all of them
@@ -19,6 +19,17 @@ pub fn documents(record: &Record) -> Result<BTreeMap<String, Vec<u8>>, PublishEr
     let sums: String = sums.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
     documents.insert("SHA256SUMS".to_owned(), sums.into_bytes());
     Ok(documents)
+}
+
+/// The documents of an image for several platforms by file name: its record, and the checksums.
+///
+/// # Errors
+/// Only if a record has no JSON form, which the types rule out.
+pub fn index_documents(record: &IndexRecord) -> Result<BTreeMap<String, Vec<u8>>, PublishError> {
+    Ok(BTreeMap::from([
+        (IndexRecord::FILE.to_owned(), written(record.to_json())?),
+        ("SHA256SUMS".to_owned(), written(record.sums())?.into_bytes()),
+    ]))
 }
 
 /// An output with its digest in both forms.

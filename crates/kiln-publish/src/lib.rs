@@ -26,6 +26,7 @@ mod published_index;
 mod pull;
 mod pull_image;
 mod push;
+mod read_image;
 mod reference;
 mod release;
 mod repair;
@@ -44,7 +45,7 @@ pub use declaration::name_declarations;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
 pub use deployment::{enter_in_index, write_index};
-pub use document::{described, documents};
+pub use document::{described, documents, index_documents};
 pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
 pub use gather::{Gathered, gather};
@@ -59,6 +60,7 @@ pub use pull::{
     pull_record,
 };
 pub use push::{PushRequest, Pushed, PushedManifest, push};
+pub use read_image::{HeldImages, ReadImage, read_image};
 pub use reference::{
     FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, newest_build, verify_file,
 };

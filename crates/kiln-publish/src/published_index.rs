@@ -1,7 +1,6 @@
 //! The index over the platforms of an image, as it is published.
 
 use crate::PublishError;
-use crate::document::written;
 use crate::published::{digest_of, is_record, newest_record};
 use fs_err as fs;
 use kiln_image::{PlatformManifest, image_index};
@@ -75,12 +74,4 @@ pub(crate) fn checked_index(
         }
     }
     Ok(Some(record))
-}
-
-/// The digest of a document that follows from an index's record, by its file name.
-pub(crate) fn document(record: &IndexRecord, file_name: &str) -> Result<Digest, PublishError> {
-    Ok(match file_name {
-        IndexRecord::FILE => Digest::of(&written(record.to_json())?),
-        _ => Digest::of(written(record.sums())?.as_bytes()),
-    })
 }

@@ -5,7 +5,7 @@ use crate::continued::departures;
 use crate::document::documents;
 use crate::named_build::NamedBuild;
 use crate::published_index::index_bytes;
-use crate::pull_image::{pull_image_archive, pull_index_archive};
+use crate::pull_image::{Form, pull_image_files, pull_index_files};
 use crate::repository::{
     CYCLONEDX, DSSE, Found, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, Repository, SIGNED_NOTE, connect,
     keep, without_login,
@@ -19,7 +19,7 @@ use kiln_image::{
 use kiln_invocation::{Environment, Event, Events};
 use kiln_record::{Digest, IndexRecord, Platform, Record};
 use kiln_store::Heads;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The largest document that is read, in bytes.
@@ -101,8 +101,8 @@ struct Attached {
 }
 
 /// Brings an artifact and the documents that refer to it into a folder. Each blob must have the digest that its manifest
-/// names; nothing gets its name before that was checked. An image comes as an OCI layout in one tar; an index with all its
-/// platforms, and the documents of each in a folder of its own.
+/// names; nothing gets its name before that was checked. An image comes in the form that its record says, without one as an OCI layout
+/// in one tar; an index with all its platforms, and the documents of each in a folder of its own.
 ///
 /// # Errors
 /// If the registry does not have it, if it is nothing that kiln can write down, or if a file is there already and differs.
@@ -137,18 +137,27 @@ pub async fn pull(
             for entry in &entries {
                 manifests.push(repository.manifest(entry).await?);
             }
-            let name = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
-            let archive = pull_index_archive(&repository, &name, &bytes, &manifests, into, events).await?;
+            let of_index = attached(&repository, &digest).await?;
+            let of_records = index_records(&digest, &of_index);
+            // What it is called where it was built is in the archive's bytes, and only its record knows.
+            let of_repository = repository.name().rsplit('/').next().unwrap_or("image").to_owned();
+            let (name, form) = match of_records.values().next() {
+                Some(record) if of_records.len() == 1 => {
+                    (record.artifact.to_string(), Form::of(&record.outputs))
+                }
+                _ => (of_repository, Form::default()),
+            };
+            let files =
+                pull_index_files(&repository, (&name, form), &bytes, &manifests, into, events).await?;
             let mut pulled = Pulled {
                 reference: repository.at(&digest),
                 artifact_type: INDEX_MEDIA_TYPE.to_owned(),
-                files: vec![archive],
+                files,
                 foreign: Vec::new(),
                 contested: Vec::new(),
                 departures: Vec::new(),
             };
-            let of_index = attached(&repository, &digest).await?;
-            write_documents(&of_index, &described_by_index(&digest, &of_index), into, &mut pulled)?;
+            write_documents(&of_index, &described_by_index(&of_index, &of_records), into, &mut pulled)?;
             for (entry, found) in entries.iter().zip(&manifests) {
                 let folder = into.join(folder_name(entry));
                 fs::create_dir_all(&folder)?;
@@ -177,13 +186,14 @@ async fn pull_one(
     let mut files = Vec::new();
     if artifact_type == CONFIG_MEDIA_TYPE {
         // What it is called where it was built is in its index's annotation, and so in the archive's bytes.
-        let names: BTreeSet<&str> = records.values().map(|record| record.artifact.as_str()).collect();
+        let named: BTreeMap<&str, Form> =
+            records.values().map(|record| (record.artifact.as_str(), Form::of(&record.outputs))).collect();
         let of_repository = repository.name().rsplit('/').next().unwrap_or("image");
-        let name = match names.first() {
-            Some(name) if names.len() == 1 => name,
-            _ => of_repository,
+        let named = match named.first_key_value() {
+            Some((name, form)) if named.len() == 1 => (*name, *form),
+            _ => (of_repository, Form::default()),
         };
-        files.push(pull_image_archive(repository, name, &found, into, events).await?);
+        files.extend(pull_image_files(repository, named, &found, into, events).await?);
     } else if artifact_type.starts_with("application/vnd.kiln.") {
         ask_for_space(&found.manifest.layers, 1, into, text)?;
         for layer in &found.manifest.layers {
@@ -490,16 +500,25 @@ fn described(records: &BTreeMap<Digest, Record>) -> Result<BTreeMap<Digest, Stri
     Ok(all)
 }
 
-/// The documents of an index that are its records: the index follows from them.
-fn described_by_index(index: &Digest, attached: &[Attached]) -> BTreeMap<Digest, String> {
-    let follows = |document: &&Attached| {
-        let record = IndexRecord::from_json(&document.bytes).ok();
-        let bytes =
-            record.filter(|record| record.index == *index).and_then(|record| index_bytes(&record).ok());
-        bytes.is_some_and(|bytes| Digest::of(&bytes) == *index)
-    };
-    let records = attached.iter().filter(|document| document.artifact_type == INDEX_RECORD).filter(follows);
-    records.map(|document| (Digest::of(&document.bytes), document.file_name.clone())).collect()
+/// The records among the documents of an index from which it follows, by the digests of their bytes.
+fn index_records(index: &Digest, attached: &[Attached]) -> BTreeMap<Digest, IndexRecord> {
+    let records = attached.iter().filter(|document| document.artifact_type == INDEX_RECORD);
+    let read = records.filter_map(|document| {
+        let record = IndexRecord::from_json(&document.bytes).ok()?;
+        let follows =
+            record.index == *index && index_bytes(&record).is_ok_and(|bytes| Digest::of(&bytes) == *index);
+        follows.then(|| (Digest::of(&document.bytes), record))
+    });
+    read.collect()
+}
+
+/// The documents of an index that are its records.
+fn described_by_index(
+    attached: &[Attached],
+    records: &BTreeMap<Digest, IndexRecord>,
+) -> BTreeMap<Digest, String> {
+    let all = attached.iter().map(|document| (Digest::of(&document.bytes), document.file_name.clone()));
+    all.filter(|(digest, _)| records.contains_key(digest)).collect()
 }
 
 /// The name that a blob says it has, if it is one that can be written into a folder.

@@ -2,10 +2,10 @@
 
 use crate::PublishError;
 use crate::content::content_beside;
-use crate::document::{documents, written};
+use crate::document::{documents, index_documents, written};
 use crate::named_build::NamedBuild;
 use crate::published::digest_of;
-use crate::published_index::{document as index_document, published_index};
+use crate::published_index::published_index;
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
@@ -374,9 +374,10 @@ fn is_in_dist(environment: &Environment, file: &Path, artifact: &ArtifactName) -
 fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -> Result<bool, PublishError> {
     let beside = record_beside(file).with_file_name(IndexRecord::FILE);
     let Some(index) = beside.parent().map(published_index).transpose()?.flatten() else { return Ok(false) };
-    verdict.bytes_equal = match file.file_name().and_then(|name| name.to_str()) {
-        Some(name @ (IndexRecord::FILE | "SHA256SUMS")) => index_document(&index, name)? == verdict.digest,
-        _ => {
+    let documents = index_documents(&index)?;
+    verdict.bytes_equal = match file.file_name().and_then(|name| documents.get(name.to_str()?)) {
+        Some(document) => Digest::of(document) == verdict.digest,
+        None => {
             index.outputs.iter().any(|output| (output.digest, output.size) == (verdict.digest, verdict.size))
         }
     };

@@ -3,7 +3,7 @@
 use crate::PublishError;
 use crate::anchors::{Anchors, anchored};
 use crate::deployment::{Indexed, indexed};
-use crate::document::documents;
+use crate::document::{documents, index_documents};
 use crate::held::{Held, held};
 use crate::published::{digest_of, published_record};
 use crate::published_index::checked_index;
@@ -132,9 +132,7 @@ fn platforms(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Lo
     };
     let mut expected: BTreeMap<String, Digest> =
         record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)).collect();
-    for name in [IndexRecord::FILE, "SHA256SUMS"] {
-        expected.insert(name.to_owned(), crate::published_index::document(&record, name)?);
-    }
+    expected.extend(index_documents(&record)?.into_iter().map(|(name, bytes)| (name, Digest::of(&bytes))));
     let mut wrong = Vec::new();
     files(&folder, &expected, &mut wrong)?;
     let indexed = Indexed::of_platforms(&record)?;

@@ -1,11 +1,15 @@
 //! How equal two builds are: byte for byte, or by which named rules.
 
 use crate::content::Contents;
+use crate::image_equivalence::compare_image;
 use crate::stabilise::{Rule, same_under};
 use crate::{Expected, RebuildError, Rebuilt};
 use kiln_collect::{how_differ, tree_of_archive};
-use kiln_record::{Code, Digest, Entry, Exit, Hasher, Level as FindingLevel, Record, Tree, TreePath, exit};
+use kiln_record::{
+    Code, ComponentId, Digest, Entry, Exit, Hasher, Level as FindingLevel, Record, Tree, TreePath, exit,
+};
 use kiln_store::Store;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read as _;
@@ -124,20 +128,22 @@ pub fn compare(
     let record = &rebuilt.record;
     let found = record.archive().map(|output| output.digest);
     let of_expected = record.archive().and_then(|output| expected.outputs.get(&output.file_name)).copied();
-    let of_file = published.map(digest_of).transpose()?;
+    // A layout is a folder: what it holds has a digest.
+    let of_file = published.filter(|path| !path.is_dir()).map(digest_of).transpose()?;
     let mut comparison = Comparison {
         level: Level::E0,
         expected: of_file.or(of_expected),
         found,
         differences: Vec::new(),
         stabilised: Vec::new(),
-        record_keys: expected.record.as_ref().map(|other| record_keys(other, record)).unwrap_or_default(),
+        record_keys: expected.record.as_ref().map(|other| differing_keys(other, record)).unwrap_or_default(),
         not_compared: Vec::new(),
     };
     if expected.record.is_none() {
         comparison.not_compared.push("the record: provenance does not have it".to_owned());
     }
     let same = match of_file {
+        None if published.is_some() => false,
         Some(digest) => record.outputs.iter().any(|output| output.digest == digest),
         None => {
             record.outputs.len() == expected.outputs.len()
@@ -148,6 +154,10 @@ pub fn compare(
         }
     };
     if same {
+        return Ok(comparison);
+    }
+    if let (Some(published), Some(image)) = (published, &record.image) {
+        compare_image(&mut comparison, published, image, rebuilt, store)?;
         return Ok(comparison);
     }
     let now = record.to_tree();
@@ -185,7 +195,7 @@ pub fn compare(
     let archive = record.archive().map(|output| rebuilt.folder.join(&output.file_name));
     let mut then = Contents::new(published, store);
     let mut here = Contents::new(archive.as_deref(), store);
-    let mut judge = Judge { record, rules: BTreeMap::new() };
+    let mut judge = Judge::new(record, "");
     let paths: BTreeSet<&TreePath> = before.iter().chain(now.iter()).map(|(path, _)| path).collect();
     for path in paths {
         let pair = (before.get(path), now.get(path));
@@ -201,32 +211,57 @@ pub fn compare(
             excused: None,
         });
     }
-    comparison.stabilised =
-        judge.rules.iter().map(|(rule, files)| Stabilised { rule: rule.as_str(), files: *files }).collect();
-    let ruled: usize = judge.rules.values().sum();
-    if comparison.differences.iter().all(|difference| difference.excused.is_some()) {
-        comparison.level = if ruled == comparison.differences.len() { Level::E2 } else { Level::E3 };
-    }
-    comparison.differences.sort_by_key(|difference| difference.excused.is_some());
+    comparison.judged_by(&judge);
     Ok(comparison)
 }
 
+impl Comparison {
+    /// Takes the level that the differences come to, and the rules that they needed.
+    pub(crate) fn judged_by(&mut self, judge: &Judge<'_>) {
+        self.stabilised = judge
+            .rules
+            .iter()
+            .map(|(rule, files)| Stabilised { rule: rule.as_str(), files: *files })
+            .collect();
+        let ruled: usize = judge.rules.values().sum();
+        if self.differences.iter().all(|difference| difference.excused.is_some()) {
+            self.level = if ruled == self.differences.len() { Level::E2 } else { Level::E3 };
+        }
+        self.differences.sort_by_key(|difference| difference.excused.is_some());
+    }
+}
+
 /// Judges entries that differ.
-struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     record: &'a Record,
+    /// Where the record's paths are below those that are judged; empty if they are the same.
+    mount: &'a str,
     /// How many files each rule was needed for.
     rules: BTreeMap<Rule, usize>,
 }
 
-impl Judge<'_> {
-    fn difference(
+impl<'a> Judge<'a> {
+    pub(crate) fn new(record: &'a Record, mount: &'a str) -> Self {
+        Self { record, mount, rules: BTreeMap::new() }
+    }
+
+    /// What the record says that a file is of.
+    pub(crate) fn owner(&self, path: &TreePath) -> Option<&'a ComponentId> {
+        let place = match self.mount {
+            "" => path.as_str(),
+            mount => path.as_str().strip_prefix(mount)?.strip_prefix('/')?,
+        };
+        self.record.files.iter().find(|file| file.path.as_str() == place).map(|file| &file.component)
+    }
+
+    pub(crate) fn difference(
         &mut self,
         path: &TreePath,
         pair: (Option<&Entry>, Option<&Entry>),
         then: &mut Contents<'_>,
         here: &mut Contents<'_>,
     ) -> EntryDifference {
-        let owner = self.record.files.iter().find(|file| file.path == *path).map(|file| &file.component);
+        let owner = self.owner(path);
         let mut excused = owner.and_then(|owner| self.exception(owner.name()));
         let how = match pair {
             (Some(_), None) => "it is not in the rebuild".to_owned(),
@@ -286,8 +321,8 @@ fn container(published: Option<&Path>, folder: &Path, record: &Record) -> EntryD
 }
 
 /// The keys of two records that differ.
-fn record_keys(a: &Record, b: &Record) -> Vec<String> {
-    let value = |record: &Record| match serde_json::to_value(record) {
+pub(crate) fn differing_keys<T: Serialize>(a: &T, b: &T) -> Vec<String> {
+    let value = |record: &T| match serde_json::to_value(record) {
         Ok(serde_json::Value::Object(object)) => object,
         _ => serde_json::Map::new(),
     };
@@ -296,7 +331,7 @@ fn record_keys(a: &Record, b: &Record) -> Vec<String> {
     keys.into_iter().filter(|key| a.get(*key) != b.get(*key)).cloned().collect()
 }
 
-fn digest_of(file: &Path) -> Result<Digest, RebuildError> {
+pub(crate) fn digest_of(file: &Path) -> Result<Digest, RebuildError> {
     let mut file = fs_err::File::open(file)?;
     let mut hasher = Hasher::default();
     let mut piece = vec![0; 1 << 18];

@@ -2,24 +2,52 @@
 //!
 //! Whatever a place gives is held against the digests of the record before it gets its name.
 
-use crate::{RebuildError, Rebuilt};
+use crate::RebuildError;
 use fs_err as fs;
 use kiln_invocation::{Environment, Events};
-use kiln_publish::{PullRequest, documents, pull};
-use kiln_record::{Digest, HashingWriter, Record};
+use kiln_publish::{PullRequest, documents, index_documents, pull};
+use kiln_record::{ArtifactName, Digest, HashingWriter, IndexRecord, Output, Record};
 use kiln_store::Store;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+/// All files of a build, as its record knows them.
+#[derive(Clone, Debug)]
+pub struct Release {
+    artifact: ArtifactName,
+    outputs: Vec<Output>,
+    documents: BTreeMap<String, Vec<u8>>,
+}
+
+impl Release {
+    /// Those of a build.
+    ///
+    /// # Errors
+    /// If the record has no form as a document, which the types rule out.
+    pub fn of_record(record: &Record) -> Result<Self, RebuildError> {
+        let (artifact, outputs) = (record.artifact.clone(), record.outputs.clone());
+        Ok(Self { artifact, outputs, documents: documents(record)? })
+    }
+
+    /// Those of an image for several platforms.
+    ///
+    /// # Errors
+    /// As [`Self::of_record`].
+    pub fn of_index(record: &IndexRecord) -> Result<Self, RebuildError> {
+        let (artifact, outputs) = (record.artifact.clone(), record.outputs.clone());
+        Ok(Self { artifact, outputs, documents: index_documents(record)? })
+    }
+}
+
 /// What to give back, and where to.
 #[derive(Clone, Debug)]
 pub struct RestoreRequest {
     /// How to call the build.
     pub label: String,
-    /// Its record.
-    pub record: Record,
+    /// Its files.
+    pub release: Release,
     /// The folder to write; it must not be there.
     pub output: PathBuf,
     /// A reference in a registry that may have it.
@@ -53,7 +81,7 @@ pub async fn restore(
 ) -> Result<Result<Restored, Vec<String>>, RebuildError> {
     free(&request.output)?;
     let mut tried = Vec::new();
-    let published = environment.dist.join(request.record.artifact.as_str());
+    let published = environment.dist.join(request.release.artifact.as_str());
     let of_dist = |name: &str, _: &Digest| Some(published.join(name)).filter(|path| path.is_file());
     match write(request, &of_dist, format!("published in {}", published.display()), &tried)? {
         Ok(restored) => return Ok(Ok(restored)),
@@ -95,18 +123,18 @@ pub async fn restore(
     }
 }
 
-/// Gives back what was built again, if it is what was built then.
+/// Gives back what was built again, and lies in the folder `rebuilt`, if it is what was built then.
 ///
 /// # Errors
 /// As [`restore`]; [`RebuildError::NotToBeHad`] if it came out otherwise.
 pub fn keep_rebuilt(
     request: &RestoreRequest,
-    rebuilt: &Rebuilt,
+    rebuilt: &Path,
     source: &str,
     tried: Vec<String>,
 ) -> Result<Restored, RebuildError> {
     free(&request.output)?;
-    let built = |name: &str, _: &Digest| Some(rebuilt.folder.join(name)).filter(|path| path.is_file());
+    let built = |name: &str, _: &Digest| Some(rebuilt.join(name)).filter(|path| path.is_file());
     match write(request, &built, format!("built again from {source}"), &tried)? {
         Ok(restored) => Ok(restored),
         Err(reason) => {
@@ -131,9 +159,9 @@ fn write(
     from: String,
     tried: &[String],
 ) -> Result<Result<Restored, String>, RebuildError> {
-    let record = &request.record;
+    let Release { outputs, documents, .. } = &request.release;
     let mut found = Vec::new();
-    for output in &record.outputs {
+    for output in outputs {
         match place(&output.file_name, &output.digest) {
             Some(path) => found.push((output, path)),
             None => return Ok(Err(format!("it does not have {} ({})", output.file_name, output.digest))),
@@ -161,9 +189,9 @@ fn write(
         }
         files.push((request.output.join(&output.file_name), digest));
     }
-    for (name, bytes) in documents(record)? {
-        fs::write(temporary.path().join(&name), &bytes)?;
-        files.push((request.output.join(name), Digest::of(&bytes)));
+    for (name, bytes) in documents {
+        fs::write(temporary.path().join(name), bytes)?;
+        files.push((request.output.join(name), Digest::of(bytes)));
     }
     fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
     fs::rename(temporary.path(), &request.output)?;

@@ -1,6 +1,6 @@
 //! `kiln build`.
 
-use super::expected_build::read;
+use super::expected_build::expectation;
 use crate::args::{Build, Format};
 use crate::failure::{Failure, chain};
 use crate::forms;
@@ -94,8 +94,7 @@ fn expected(command: &Build) -> Result<BTreeMap<ArtifactName, Expectation>, Fail
     let mut all = BTreeMap::new();
     for file in &command.expect {
         let label = file.display().to_string();
-        let (expected, _) = read(file, &label)?;
-        let Expected { artifact, outputs, tree, record, .. } = expected;
+        let Expected { artifact, outputs, tree, record, .. } = expectation(file, &label)?;
         if !command.all && !command.artifacts.contains(&artifact) {
             return Err(Failure::usage(format!("{label} is of {artifact}, which is not to be built"))
                 .hint(format!("name it: kiln build {artifact} --expect {label}")));

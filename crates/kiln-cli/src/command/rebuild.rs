@@ -1,6 +1,6 @@
 //! `kiln rebuild`.
 
-use super::expected_build::built;
+use super::expected_build::{Again, Named, Wanted, built};
 use super::rebuild_verdict;
 use crate::args::Format;
 use crate::args::rebuild::Rebuild;
@@ -10,10 +10,13 @@ use crate::progress::Progress;
 use crate::settings::Call;
 use crate::signals;
 use crate::signing::{no_key, signer};
-use kiln_rebuild::{Comparison, EntryDifference, Level, RebuildError, Varied, compare, vary};
+use kiln_rebuild::{
+    Comparison, EntryDifference, Level, RebuildError, Scratch, Varied, compare, compare_index, vary,
+};
 use kiln_record::{Exit, exit};
 use kiln_store::Store;
 use serde::Serialize;
+use std::path::Path;
 
 /// How many differences are shown to a person.
 const SHOWN: usize = 20;
@@ -28,31 +31,31 @@ pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Resul
         None => None,
     };
     let named = call.named(&command.build)?;
+    only_one_platform(&named, command)?;
     let (source, scratch, remarks) = call.place(&named, command.source.as_deref())?;
     for remark in &remarks {
         printer.problem(&format!("{}: {remark}", printer.on_stderr(Style::Warn, "warning")));
     }
-    printer.talk(&format!("building {} again from {source}", named.expected.label));
+    printer.talk(&format!("building {} again from {source}", named.label));
     let progress = Progress::new(printer);
     let scratch = scratch.with_second_engine(command.second_engine.clone());
-    let (scratch, rebuilt) = built(scratch, &named.expected, &progress)?;
+    let (scratch, again) = built(scratch, &named.wanted, &progress)?;
     let published = command.against.as_deref().or(named.file.as_deref());
-    let store = Store::open(&scratch.environment().store).map_err(RebuildError::from)?;
-    let comparison = compare(&named.expected, published, &rebuilt, &store)?;
-    let varied = match command.vary {
-        true => {
-            let (events, expected) = (progress.events(), named.expected.clone());
+    let comparison = held(&scratch, &named.wanted, published, &again)?;
+    let varied = match (&named.wanted, again) {
+        (Wanted::Build(expected), Again::Build(rebuilt)) if command.vary => {
+            let (events, expected) = (progress.events(), expected.clone());
             let vary =
                 move |engine| async move { vary(&scratch, &expected, &rebuilt, &events, engine).await };
             Some(signals::run(|engine| Box::pin(vary(engine)))?)
         }
-        false => None,
+        _ => None,
     };
     drop(progress);
     let document = Document {
         format: "1.0",
-        build: &named.expected.label,
-        artifact: named.expected.artifact.as_str(),
+        build: &named.label,
+        artifact: named.wanted.artifact().as_str(),
         against: published.map(|file| file.display().to_string()),
         source: source.to_string(),
         remarks: &remarks,
@@ -77,13 +80,45 @@ pub(crate) fn run(call: &Call<'_>, command: &Rebuild, printer: Printer) -> Resul
     }
     if let Some((file, signer)) = attest {
         let is_equal = varied.as_ref().is_none_or(|varied| varied.guilty.is_empty());
-        rebuild_verdict::attest(call, &signer, &named.expected, &comparison, is_equal, file)?;
+        rebuild_verdict::attest(call, &signer, &named.wanted, &comparison, is_equal, file)?;
         printer.talk(&format!("the verdict is signed by key {}: {}", signer.public().id(), file.display()));
     }
     Ok(match varied {
         Some(varied) if !varied.guilty.is_empty() && comparison.level == Level::E0 => exit::NOT_REPRODUCIBLE,
         _ => comparison.level.exit(),
     })
+}
+
+/// What is varied are the surroundings of steps, and the steps of each platform are run for it alone.
+fn only_one_platform(named: &Named, command: &Rebuild) -> Result<(), Failure> {
+    match &named.wanted {
+        Wanted::Index(index) if command.vary => {
+            let names: Vec<String> = index.platforms.iter().map(|one| one.artifact.to_string()).collect();
+            Err(Failure::usage(format!(
+                "{} is an image for several platforms: one is varied at a time",
+                named.label
+            ))
+            .hint(format!("name one of them: {}", names.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was built again against what was published.
+fn held(
+    scratch: &Scratch,
+    wanted: &Wanted,
+    published: Option<&Path>,
+    again: &Again,
+) -> Result<Comparison, Failure> {
+    match (wanted, again) {
+        (Wanted::Build(expected), Again::Build(rebuilt)) => {
+            let store = Store::open(&scratch.environment().store).map_err(RebuildError::from)?;
+            Ok(compare(expected, published, rebuilt, &store)?)
+        }
+        (Wanted::Index(index), Again::Index(rebuilt)) => Ok(compare_index(index, published, rebuilt)?),
+        _ => Err(Failure::unexpected("a build and an index are not held against each other")),
+    }
 }
 
 /// The document of `--format json`. Keys are only ever added.

@@ -1,6 +1,6 @@
 //! `kiln restore`.
 
-use super::expected_build::built;
+use super::expected_build::{Named, Wanted, built};
 use crate::args::Format;
 use crate::args::restore::Restore;
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::{Call, Needs, Settings};
 use crate::signals;
-use kiln_rebuild::{RebuildError, RestoreRequest, Restored, keep_rebuilt, restore};
+use kiln_rebuild::{RebuildError, Release, RestoreRequest, Restored, keep_rebuilt, restore};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -16,20 +16,27 @@ use std::path::PathBuf;
 pub(crate) fn run(call: &Call<'_>, command: &Restore, printer: Printer) -> Result<Exit, Failure> {
     let settings = Settings::new(call.global, call.variables, Needs::Nothing)?;
     let named = call.named(&command.build)?;
-    let label = named.expected.label.clone();
-    let Some(record) = named.expected.record.clone() else {
-        return Err(Failure::usage(format!("{label} does not list the files of the build"))
-            .hint("name its record.json, or ARTIFACT@N"));
+    let label = named.label.clone();
+    let release = match &named.wanted {
+        Wanted::Index(index) => Release::of_index(index)?,
+        Wanted::Build(expected) => match &expected.record {
+            Some(record) => Release::of_record(record)?,
+            None => {
+                return Err(Failure::usage(format!("{label} does not list the files of the build"))
+                    .hint("name its record.json, or ARTIFACT@N"));
+            }
+        },
     };
+    let artifact = named.wanted.artifact();
     let output = match (&command.output, named.number) {
         (Some(output), _) => output.clone(),
-        (None, Some(number)) => PathBuf::from(format!("restored/{}@{number}", record.artifact)),
-        (None, None) => PathBuf::from(format!("restored/{}", record.artifact)),
+        (None, Some(number)) => PathBuf::from(format!("restored/{artifact}@{number}")),
+        (None, None) => PathBuf::from(format!("restored/{artifact}")),
     };
     let output = std::path::absolute(&output).map_err(RebuildError::from)?;
     let request = RestoreRequest {
         label: label.clone(),
-        record,
+        release,
         output,
         registry: command.registry.clone(),
         plain_http: command.plain_http,
@@ -73,7 +80,7 @@ pub(crate) fn run(call: &Call<'_>, command: &Restore, printer: Printer) -> Resul
 fn again(
     call: &Call<'_>,
     command: &Restore,
-    named: &super::expected_build::Named,
+    named: &Named,
     request: &RestoreRequest,
     mut tried: Vec<String>,
     progress: &Progress,
@@ -88,8 +95,8 @@ fn again(
         return Err(nowhere(tried).into());
     }
     let (source, scratch, _) = call.place(named, command.source.as_deref())?;
-    let (_scratch, rebuilt) = built(scratch, &named.expected, progress)?;
-    Ok(keep_rebuilt(request, &rebuilt, &source.to_string(), tried)?)
+    let (_scratch, again) = built(scratch, &named.wanted, progress)?;
+    Ok(keep_rebuilt(request, again.folder(), &source.to_string(), tried)?)
 }
 
 /// The document of `--format json`. Keys are only ever added.

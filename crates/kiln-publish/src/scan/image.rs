@@ -32,6 +32,8 @@ pub(crate) struct ImageFiles {
     pub(crate) files: Files,
     pub(crate) contents: ImageContents,
     pub(crate) config: BaseConfig,
+    /// The config as it is written.
+    pub(crate) config_document: Vec<u8>,
     pub(crate) manifest: Option<Digest>,
     /// Bytes of its layers as they are kept.
     pub(crate) size: u64,
@@ -105,8 +107,8 @@ pub(crate) fn image_files(
     wanted: &BTreeSet<TreePath>,
 ) -> Result<ImageFiles, PublishError> {
     let error = |reason: String| PublishError::NotUsable { what: what.to_owned(), reason };
-    let LaidOut { manifest, config, layers } = documents(place, what, wanted_manifest)?;
-    let config = BaseConfig::read(&config)?;
+    let LaidOut { manifest, config: config_document, layers } = documents(place, what, wanted_manifest)?;
+    let config = BaseConfig::read(&config_document)?;
     if config.diff_ids.len() != layers.len() {
         return Err(error("its config and its list of layers do not agree".to_owned()));
     }
@@ -152,12 +154,17 @@ pub(crate) fn image_files(
     let tree = &files.tree;
     files.metadata.retain(|path, _| tree.get(path).is_some());
     files.elf.retain(|path| tree.get(path).is_some());
-    Ok(ImageFiles { files, contents: contents.finish()?, config, manifest, size })
+    Ok(ImageFiles { files, contents: contents.finish()?, config, config_document, manifest, size })
+}
+
+/// What is laid out there: one image, or several.
+pub(crate) fn laid(place: &ImagePlace, wanted: Option<&Digest>) -> Result<Laid, PublishError> {
+    Ok(read_laid_out(wanted, &mut |name| place.document(name))?)
 }
 
 /// The documents of the one image that is there, or that is asked for.
 fn documents(place: &ImagePlace, what: &str, wanted: Option<&Digest>) -> Result<LaidOut, PublishError> {
-    match read_laid_out(wanted, &mut |name| place.document(name))? {
+    match laid(place, wanted)? {
         Laid::Image(image) => Ok(image),
         Laid::Several(all) => {
             let all: Vec<String> =

@@ -7,7 +7,7 @@ mod image;
 mod inventory;
 
 pub(crate) use files::{folder_files, zip_files};
-pub(crate) use image::{ImagePlace, image_files, layer_tars};
+pub(crate) use image::{ImagePlace, image_files, laid, layer_tars};
 pub(crate) use inventory::{Found, listed_record, record_of};
 
 use kiln_record::{Attributes, Digest, Tree, TreePath};
