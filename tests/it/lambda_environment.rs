@@ -7,6 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 /// What one function sees, by the name of the fact.
 const OBSERVES: &str = r#"
+import sys
+
+LOADED = [name for name in ("decimal", "json", "random", "signal", "socket", "typing") if name in sys.modules]
+
 import logging, os, resource, sys, threading
 
 WHILE = threading.Event()
@@ -72,6 +76,7 @@ def handler(event, context):
         "time-zone": os.environ["TZ"],
         "user": os.getuid() == 0,
         "folder": os.getcwd(),
+        "loaded-modules": LOADED,
         "provided-modules": error_of(lambda: __import__("snapshot_restore_py")),
         "region": [os.environ["AWS_REGION"], os.environ["AWS_DEFAULT_REGION"]],
         "function": [os.environ["AWS_LAMBDA_FUNCTION_NAME"], os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]],
@@ -84,7 +89,7 @@ const FINDS: &str = r#"{"logging": 1, "home": [null, null, false], "read-only": 
 "shared-memory": [false, ["OSError", 38], true], "path": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
 "library-path": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
 "search-path": ["/var/task", "/opt/python/lib/python3.13/site-packages", "/opt/python"], "descriptors": 1024,
-"processes": true, "time-zone": ":UTC", "user": false, "folder": "/var/task", "provided-modules": null,
+"processes": true, "time-zone": ":UTC", "user": false, "folder": "/var/task", "loaded-modules": ["decimal", "json"], "provided-modules": null,
 "region": ["us-east-1", "us-east-1"], "function": ["app", "128"], "handler": "app.handler", "memory": "128"}"#;
 
 /// What a function does not observe from inside, with the test that shows it.
@@ -142,6 +147,33 @@ fn every_fact_that_is_imitated_is_observed() {
     for (name, _) in SHOWN_ELSEWHERE {
         assert!(facts().iter().any(|fact| fact.name == name), "{name} is a fact");
     }
+}
+
+/// A file takes the place of a module of Python's that nothing has loaded yet: as the handler's module, and where Python needs it.
+#[test]
+fn a_file_with_the_name_of_a_module_of_pythons_takes_its_place() {
+    let sandbox = Sandbox::new();
+    let code = "import random\n\n\ndef handler(event, context):\n    return [__file__, random.OWN]\n";
+    function(&sandbox, "", "", "[\"/var/task/signal.py\", true]");
+    sandbox.replace("manifests/app.toml", "app.handler", "signal.handler");
+    sandbox.write("manifests/app/src/signal.py", code).write("manifests/app/src/random.py", "OWN = True\n");
+    sandbox.function(
+        "needs",
+        "3.13",
+        "import tempfile\n\n\ndef handler(event, context):\n    return None\n",
+        "",
+    );
+    sandbox.write("manifests/needs/src/random.py", "OWN = True\n");
+    sandbox.function("main", "3.13", "", "");
+    sandbox.replace("manifests/main.toml", "app.handler", "__main__.handler");
+    sandbox.write("manifests/main/src/__main__.py", "def handler(event, context):\n    return None\n");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&[
+        "deny[import-failed] needs: app",
+        "cannot import name 'Random' from 'random' (consider renaming '/var/task/random.py'",
+        "deny[handler-missing] main: __main__.handler",
+        "→ rename the file: `__main__` is the program that Lambda starts",
+    ]);
+    assert!(sandbox.path("dist/app/app.zip").exists());
 }
 
 /// What it would say at `SIGTERM` or at its end stays in `/tmp`, where the next process of the function finds it.

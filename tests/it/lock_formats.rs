@@ -1,6 +1,6 @@
 //! Every lock format, through the binary: the same wheel is found in each of them.
 
-use crate::harness::{LocalIndex, Sandbox, WheelFile, wheel};
+use crate::harness::{LocalIndex, Sandbox, WheelFile, poetry_lock, wheel};
 use kiln_record::exit;
 
 const CODE: &str = "import greeting\n\ndef handler(event, context):\n    return greeting.hello()\n";
@@ -66,6 +66,23 @@ fn uv_lock_is_read() {
     sandbox.replace("manifests/app/pyproject.toml", "\"greeting\"]", "\"greeting\", \"parting\"]");
     sandbox.denied().says(&["lock-stale", "uv lock"]);
     assert_eq!(index.requests(), 0);
+}
+
+/// As Poetry 1.0 wrote it: the files of all packages are in one table. Poetry 2 still installs from it.
+#[test]
+fn a_poetry_lock_of_the_first_version_is_read() {
+    let greeting = greeting();
+    let project = "[tool.poetry]\nname = \"app\"\nversion = \"0\"\n\n[tool.poetry.dependencies]\npython = \"^3.8\"\ngreeting = \"^1.0\"\n";
+    let newest = poetry_lock(project, &[]);
+    let content_hash = newest.lines().find(|line| line.starts_with("content-hash")).unwrap();
+    let lock = format!(
+        "[[package]]\ncategory = \"main\"\ndescription = \"\"\nname = \"greeting\"\noptional = false\npython-versions = \
+         \"*\"\nversion = \"1.0\"\n\n[metadata]\n{content_hash}\nlock-version = \"1.0\"\npython-versions = \
+         \"^3.8\"\n\n[metadata.files]\ngreeting = [\n    {{file = \"{}\", hash = \"sha256:{}\"}},\n]\n",
+        greeting.file_name,
+        greeting.digest().hex()
+    );
+    check(&[("pyproject.toml", project.to_owned()), ("poetry.lock", lock)], "poetry.lock");
 }
 
 #[test]

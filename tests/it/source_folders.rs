@@ -281,7 +281,26 @@ fn a_custom_runtime_has_a_program_to_start() {
     let denied = sandbox.denied().says(&["not executable", "chmod +x"]);
     denied.documents("deny[bootstrap-missing] app");
     fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (content, says) in [
+        ("#!/bin/sh\r\necho\r\n", "ends with a carriage return"),
+        ("\u{feff}#!/bin/sh\n", "a byte order mark stands before its `#!`"),
+        ("echo\n", "neither a program nor a script"),
+    ] {
+        fs::write(&bootstrap, content).unwrap();
+        sandbox.denied().says(&[
+            "deny[bootstrap-missing]",
+            "runtime provided.al2023 starts `bootstrap`, and",
+            says,
+        ]);
+    }
+    fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    fs::remove_file(&bootstrap).unwrap();
+    std::os::unix::fs::symlink("gone", &bootstrap).unwrap();
+    sandbox
+        .denied()
+        .says(&["`bootstrap` is a link to `gone`", "ship what it leads to"])
+        .does_not_say("bring it to the root");
 }
 
 /// Zappa#1366: one notion of the function's code.

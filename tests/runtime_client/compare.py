@@ -42,7 +42,7 @@ load_raises.handler load_import.handler load_import_deeper.handler load_import_n
 load_syntax.handler load_indent.handler load_syntax_deeper.handler load_null.handler load_encoding.handler
 load_not_utf8.handler load_exit.handler load_exit_nothing.handler load_exit_text.handler load_hard_exit.handler
 load_interrupt.handler load_base.handler load_circular.handler load_recursion.handler load_no_text.handler
-load_prints.handler load_killed.handler load_accents.handler
+load_prints.handler load_killed.handler load_accents.handler loaded.handler
 """.split() + ["with space.handler", ""]
 ECHOED = ["null", "0", "-1.5", "1e400", "1E5", "12345678901234567890123", '"ü"', '"\\ud800"', '"\\u00e9\\/"', "[]", '{"b": 1, "a": [2]}',
     '{"a": 1, "a": 2}', " \n{}\t", "0.1000000000000000055511151231257827", "true", '""', '{"": {}}']

@@ -75,11 +75,20 @@ fn bootstrap(runtime: &str, tree: &Tree, layers: &[(&ArtifactName, &Tree)]) -> O
             None => {}
         }
     }
-    let named: Vec<&TreePath> =
-        tree.iter().map(|(path, _)| path).filter(|path| path.file_name() == "bootstrap").collect();
+    let at_the_root = TreePath::new("bootstrap").ok();
     let finding =
         missing("there is no file `bootstrap` in the root of the artifact or of a layer".to_owned());
-    Some(match (named.first(), only_program(tree)) {
+    if let Some(Entry::Symlink { target }) = at_the_root.as_ref().and_then(|path| tree.get(path)) {
+        return Some(
+            finding
+                .detail(format!(
+                    "`bootstrap` is a link to `{target}`, which leads to no file of the artifact"
+                ))
+                .remedy("ship what it leads to, or the program itself under this name"),
+        );
+    }
+    let named = tree.iter().map(|(path, _)| path).find(|path| path.file_name() == "bootstrap");
+    Some(match (named, only_program(tree)) {
         (Some(path), _) => finding.detail(format!("there is `{path}`")).remedy(
             "bring it to the root: name its folder as `path` under `[source]`, or set `into = \".\"`",
         ),
@@ -125,10 +134,30 @@ fn python_folders(runtime: &Runtime) -> Option<[String; 2]> {
     Some([folders.next()?.to_owned(), folders.next()?.to_owned()])
 }
 
-/// Whether Python finds a file of a layer below one of its folders. What lies in `python/lib/python3.12` is another Python's.
-fn is_found(path: &TreePath, folders: &[String; 2]) -> bool {
-    let [site, top] = folders;
-    path.is_within(site) || path.is_within(top) && !path.as_str().starts_with("python/lib/python")
+/// The folder because of which Python does not find a file of a layer, with a slash at its end; none for what it finds. Below its
+/// own folder that is another Python's, or one that was taken along with what should lie there: `python/lib64/python3.13/`,
+/// `python/venv/lib/python3.13/`, `python/site-packages/`, `python/python/`.
+fn lost_in(path: &TreePath, [site, top]: &[String; 2], tree: &Tree) -> Option<String> {
+    if path.is_within(site) {
+        return None;
+    }
+    let Some(rest) = path.as_str().strip_prefix(top.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+        let first = path.as_str().split_once('/').map_or("", |(first, _)| first);
+        return Some(format!("{first}/"));
+    };
+    let mut folders: Vec<&str> = rest.split('/').collect();
+    folders.pop();
+    let is_package = |folder: &str| {
+        TreePath::new(&format!("{top}/{folder}/__init__.py")).is_ok_and(|path| tree.get(&path).is_some())
+    };
+    let length = match folders.as_slice() {
+        ["lib" | "lib64", version, ..] if version.starts_with("python") => 2,
+        [_, "lib" | "lib64", version, ..] if version.starts_with("python") => 3,
+        ["site-packages" | "dist-packages", ..] => 1,
+        [folder, ..] if *folder == top.as_str() && !is_package(folder) => 1,
+        _ => return None,
+    };
+    Some(format!("{top}/{}/", folders[..length].join("/")))
 }
 
 /// `layer-out-of-reach`: files of a layer that its runtime does not look for where they are.
@@ -142,19 +171,15 @@ fn layer(name: &str, runtime: &Runtime, tree: &Tree) -> Option<Finding> {
     let [site, top] = &folders;
     let mut lost: BTreeMap<String, Vec<&TreePath>> = BTreeMap::new();
     for (path, _) in tree.iter() {
-        let is_python = path.as_str().ends_with(".py") && !looked_into(path) && !is_found(path, &folders);
-        if is_python {
-            let folder = match path.as_str().strip_prefix("python/lib/") {
-                Some(rest) => format!("python/lib/{}/", rest.split('/').next().unwrap_or_default()),
-                None => {
-                    path.as_str().split_once('/').map_or_else(|| "/".to_owned(), |(top, _)| format!("{top}/"))
-                }
-            };
+        if path.as_str().ends_with(".py")
+            && !looked_into(path)
+            && let Some(folder) = lost_in(path, &folders, tree)
+        {
             lost.entry(folder).or_default().push(path);
         }
     }
     if lost.is_empty() {
-        let any = tree.iter().any(|(path, _)| looked_into(path) || is_found(path, &folders));
+        let any = tree.iter().any(|(path, _)| looked_into(path) || lost_in(path, &folders, tree).is_none());
         return (!any).then(|| {
             out_of_reach(
                 name,
@@ -179,8 +204,14 @@ fn layer(name: &str, runtime: &Runtime, tree: &Tree) -> Option<Finding> {
     for path in lost.values().flatten().take(NAMED) {
         finding = finding.detail(path.to_string());
     }
+    // What lies below the right folder is there with folders of its own, whatever `into` says.
+    let below = places.iter().find(|place| place.starts_with(&format!("{top}/")));
+    let fix = match below {
+        Some(folder) => format!("bring what is in {folder} to {top}/: see `path` and `into` under [source]"),
+        None => format!("bring them to {top}/: leave `into` away, or set `into = \"{top}\"`"),
+    };
     Some(
-        finding.remedy(format!("bring them to {top}/: leave `into` away, or set `into = \"{top}\"`")).remedy(
+        finding.remedy(fix).remedy(
             "or accept it, if the function puts that folder on `sys.path` or reads the files as data",
         ),
     )
@@ -206,7 +237,10 @@ pub(crate) fn out_of_reach_in(module: &str, runtime: &Runtime, tree: &Tree) -> O
                 .is_some_and(|before| before.is_empty() || before.ends_with('/'))
         })
     };
-    tree.iter().map(|(path, _)| path).find(|path| is_it(path) && !is_found(path, &folders)).cloned()
+    tree.iter()
+        .map(|(path, _)| path)
+        .find(|path| is_it(path) && lost_in(path, &folders, tree).is_some())
+        .cloned()
 }
 
 #[cfg(test)]
@@ -264,6 +298,7 @@ mod tests {
         for fine in [
             "python/a.py",
             "python/lib/python3.13/site-packages/a.py",
+            "python/acme/site-packages/a.py",
             "bin/tool",
             "lib/x.py",
             "extensions/x",
@@ -271,10 +306,15 @@ mod tests {
             assert_eq!(cause("python3.13", &[fine]), None, "{fine}");
         }
         assert_eq!(cause("python3.13", &["python/a.py", "LICENSE"]), None);
+        assert_eq!(cause("python3.13", &["python/python/__init__.py", "python/python/a.py"]), None);
         for (files, says) in [
             (&["src/a.py"][..], "1 Python file of the layer lies in src/"),
             (&["a.py", "python/b.py"], "in /"),
             (&["python/lib/python3.12/site-packages/a.py"], "in python/lib/python3.12/"),
+            (&["python/lib64/python3.13/site-packages/a.py"], "in python/lib64/python3.13/"),
+            (&["python/.venv/lib/python3.13/site-packages/a.py"], "in python/.venv/lib/python3.13/"),
+            (&["python/site-packages/a.py"], "in python/site-packages/"),
+            (&["python/python/a.py"], "in python/python/"),
             (&["LICENSE"], "no file where runtime python3.13 looks"),
         ] {
             assert!(cause("python3.13", files).is_some_and(|cause| cause.contains(says)), "{files:?}");

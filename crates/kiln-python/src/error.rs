@@ -40,8 +40,8 @@ pub enum PythonError {
         /// The machine of the target.
         expected: String,
     },
-    /// A marker is not one by PEP 508.
-    #[error("`{marker}` is not a valid environment marker: {reason}")]
+    /// A marker is not one by PEP 508, or has no answer for a target.
+    #[error("the environment marker `{marker}` cannot be evaluated: {reason}")]
     Marker {
         /// The marker as written.
         marker: String,

@@ -130,7 +130,7 @@ codes! {
     ImportedNotDeclared = "imported-not-declared", Warn;
     /// The handler's module or attribute does not exist.
     HandlerMissing = "handler-missing", Deny;
-    /// A runtime without a language has no program to start.
+    /// A runtime without a language has no program that can be started.
     BootstrapMissing = "bootstrap-missing", Deny;
     /// An archive has nothing in it.
     NothingShipped = "nothing-shipped", Deny;

@@ -265,6 +265,10 @@ impl fmt::Display for Cause {
     /// The reason as a clause: `marker … is false (python_version = "3.13")`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // What asks for the kernel has no value before it runs.
+            Self::Marker { marker, values } if values.is_empty() => {
+                write!(f, "marker `{marker}` has no answer for the target")
+            }
             Self::Marker { marker, values } => {
                 write!(f, "marker `{marker}` is false ({})", values.join(", "))
             }

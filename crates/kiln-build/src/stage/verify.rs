@@ -175,7 +175,7 @@ impl Still {
         let mut verdict = Verdict { findings, checks: vec![check] };
         verdict.extend(kiln_check::names(store, plan, runtime, collection, parts, stdlib)?);
         verdict.extend(kiln_check::reach(plan, runtime, &collection.tree, layers));
-        verdict.findings.extend(kiln_check::extensions(store, plan, collection)?);
+        verdict.findings.extend(kiln_check::programs(store, plan, runtime, collection)?);
         verdict.findings.extend(kiln_check::variables(plan, runtime));
         let (native, binaries) = kiln_check::native(store, plan, runtime, collection, parts, layers)?;
         verdict.extend(native);

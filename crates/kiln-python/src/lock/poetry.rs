@@ -1,4 +1,4 @@
-//! `poetry.lock`, lock versions 1.1 to 2.1, with the `pyproject.toml` that it belongs to.
+//! `poetry.lock`, lock versions 1.0 to 2.1, with the `pyproject.toml` that it belongs to.
 
 use super::file_place::FilePlace;
 use super::locked::{
@@ -139,17 +139,18 @@ impl Reader<'_> {
                 .push("make the lock again: poetry lock".to_owned());
             return None;
         };
-        let text = get_str(metadata, "lock-version").unwrap_or("1.0");
+        let text = get_str(metadata, "lock-version").unwrap_or("(none)");
         let at = metadata.get("lock-version").map(|v| v.span().start);
         let version =
             text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         match version {
-            Some(version @ ((1, 1) | (2, _))) => Some(version),
+            // As Poetry itself does, 1.1 and later of it (`_READ_VERSION_RANGE` in `poetry/packages/locker.py`).
+            Some(version @ (1 | 2, _)) => Some(version),
             _ => {
                 self.problem(
                     ProblemKind::Unsupported,
                     at,
-                    format!("lock version {text} is not supported; 1.1 and 2.x are"),
+                    format!("lock version {text} is not supported; 1.x and 2.x are"),
                 )
                 .remedy
                 .push("make the lock again with Poetry 1.2 or later: poetry lock".to_owned());
@@ -197,7 +198,7 @@ impl Reader<'_> {
             self.problems.push(problem);
             return Vec::new();
         }
-        // Lock version 1.1 lists the files of all packages in one table.
+        // Lock versions 1.0 and 1.1 list the files of all packages in one table.
         let shared_files = get_table(root, "metadata").and_then(|m| get_table(m, "files"));
         let Some(packages) = root.get("package") else { return Vec::new() };
         let Some(packages) = packages.get_ref().as_array() else {

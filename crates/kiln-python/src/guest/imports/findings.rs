@@ -59,7 +59,7 @@ pub fn import_findings(
         }
     }
     let Judged { mut findings, unchecked, .. } = judged;
-    findings.extend(provided_by_runtime(report, runtime));
+    findings.extend(provided_by_runtime(report, runtime, around));
     findings.extend(provided_by_layer(report, layers));
 
     let tried = |own: bool| report.modules.iter().filter(move |m| m.own == own && !m.after_handler).count();
@@ -108,7 +108,11 @@ fn tampered(subject: &str, why: &str) -> Finding {
     .remedy("see what runs when it is imported: it writes to descriptors, ends processes or replaces functions that are not its own")
 }
 
-fn provided_by_runtime<'a>(report: &'a ImportReport, runtime: &'a Runtime) -> impl Iterator<Item = Finding> {
+fn provided_by_runtime<'a>(
+    report: &'a ImportReport,
+    runtime: &'a Runtime,
+    around: &'a Surroundings,
+) -> impl Iterator<Item = Finding> {
     let mut by_distribution: BTreeMap<&str, Vec<&StandInReport>> = BTreeMap::new();
     for stand_in in &report.stand_ins {
         let name = runtime.provider_of_module(&stand_in.name).map_or(&*stand_in.name, |p| &p.distribution);
@@ -128,8 +132,10 @@ fn provided_by_runtime<'a>(report: &'a ImportReport, runtime: &'a Runtime) -> im
         for place in stand_ins.iter().filter_map(|s| s.asked_by.as_ref()) {
             finding = finding.detail(format!("imported at {place}"));
         }
+        let (left_out, decide) = around.own_version(distribution);
+        finding.detail.extend(left_out);
         finding
-            .remedy(format!("to decide the version yourself, add `{distribution}` to the project's dependencies and lock again"))
+            .remedy(decide)
             .remedy("to rely on the runtime, say so: provided-by-runtime = \"note\" under [policy.levels] of the manifest")
     })
 }
@@ -190,8 +196,9 @@ impl Judged<'_> {
                     finding = finding
                         .remedy(format!("if `{near}` is meant, set `handler = \"{near}.{attribute}\"`"));
                 }
+                let otherwise = otherwise(&report.near);
                 finding.remedy(format!(
-                    "else check that `path`, `include` and `exclude` under `[source]` bring `{}.py` to the top of the artifact",
+                    "{otherwise}check that `path`, `include` and `exclude` under `[source]` bring `{}.py` to the top of the artifact",
                     module.replace('.', "/")
                 ))
             }
@@ -204,7 +211,11 @@ impl Judged<'_> {
                 let mut finding = missing(what);
                 finding.detail.extend(report.file.iter().map(|file| format!("loaded {file}")));
                 finding.detail.extend(report.problem.iter().flat_map(|p| last_lines(&p.traceback)));
-                if report.file.as_deref().is_some_and(|file| !self.is_in_artifact(file)) {
+                if module == "__main__" {
+                    finding.remedy(
+                        "rename the file: `__main__` is the program that Lambda starts, not the function's",
+                    )
+                } else if report.file.as_deref().is_some_and(|file| !self.is_in_artifact(file)) {
                     finding.remedy(format!(
                         "rename the file: Python has a module `{module}` of its own, which is found first"
                     ))
@@ -213,7 +224,8 @@ impl Judged<'_> {
                         finding = finding
                             .remedy(format!("if `{near}` is meant, set `handler = \"{module}.{near}\"`"));
                     }
-                    finding.remedy(format!("else define `def {attribute}(event, context)` in it"))
+                    let otherwise = otherwise(&report.near);
+                    finding.remedy(format!("{otherwise}define `def {attribute}(event, context)` in it"))
                 }
             }
         };
@@ -351,6 +363,11 @@ fn with_remedy(finding: Finding, problem: &ImportProblem) -> Finding {
             "what runs at import time must run without network and without an event: correct it, or move it into the handler",
         ),
     }
+}
+
+/// How a way out begins that is left when none of those is meant.
+fn otherwise<T>(near: &[T]) -> &'static str {
+    if near.is_empty() { "" } else { "else " }
 }
 
 fn last_lines(lines: &[String]) -> Vec<String> {
@@ -544,6 +561,22 @@ mod tests {
             &real,
             "index.handler",
             &[(Code::ImportFailed, Level::Deny, "boto3.absent", "`index` needs it")],
+        );
+    }
+
+    /// What Lambda's client has not loaded is found in the function first, be it the handler's module or what another needs.
+    #[test]
+    fn a_module_with_a_name_of_pythons_own_takes_its_place_as_in_lambda() {
+        let own = [("signal.py", "def handler(e, c): pass\n"), ("random.py", "")];
+        check(&own, "signal.handler", &[]);
+        let needed = [("index.py", "import tempfile\ndef handler(e, c): pass\n"), ("random.py", "")];
+        let expected = (Code::ImportFailed, Level::Deny, "index", "cannot import name 'Random'");
+        check(&needed, "index.handler", &[expected]);
+        let loaded = [("json.py", "def handler(e, c): pass\n")];
+        check(
+            &loaded,
+            "json.handler",
+            &[(Code::HandlerMissing, Level::Deny, "json.handler", "no `handler`")],
         );
     }
 

@@ -179,6 +179,16 @@ def fail(why):
 # What files compile to, by path, with what tells their text: each is compiled once and not in every process anew.
 COMPILED = {}
 
+# Python's own modules that the client of Lambda's runtimes has loaded when it imports a function's, seen with `awslambdaric` 4.2.2.
+# Of any other, a file of the function with its name takes the place.
+CLIENT = """abc atexit codecs collections concurrent contextlib copyreg decimal encodings enum functools genericpath heapq importlib io
+itertools json keyword linecache logging math numbers operator os posixpath queue re reprlib site stat string sys textwrap threading
+time traceback types warnings weakref zipimport""".split()
+if sys.version_info < (3, 13):
+    CLIENT += ["token", "tokenize"]
+if sys.version_info < (3, 11):
+    CLIENT += ["sre_compile", "sre_constants", "sre_parse"]
+
 
 def remember(files, roots):
     """Compile files of the artifact and of the standard library that a process loaded. Which they are is its word, and no more
@@ -186,7 +196,7 @@ def remember(files, roots):
     import warnings
 
     roots = [root.rstrip("/") + "/" for root in roots + sys.path if root]
-    here = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    here = {getattr(sys.modules.get(name), "__file__", None) for name in CLIENT}
     while files:
         file = files.pop()
         inside = os.path.normpath(file) == file and file.endswith(".py") and any(file.startswith(root) for root in roots)
@@ -349,6 +359,7 @@ def prepare(request, finder):
         # The script took the place of a program in the folder of the artifact's own code.
         sys.path[:] = [root] + [p for p in sys.path if p and p != root]
     else:
+        load_as_client()
         standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
         sys.path[:] = request.get("search_path", [root] + request["layer_paths"]) + standard
         if "own_modules" in request:
@@ -365,6 +376,18 @@ def prepare(request, finder):
         site.setquit()
         site.setcopyright()
         site.sethelper()
+
+
+def load_as_client():
+    """Have loaded of Python's own modules what the client has in Lambda, and no other that this program needs itself: a `random.py`
+    of the function is found there instead of Python's, by whatever imports `random`."""
+    for name in CLIENT:
+        importlib.import_module(name)
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
+        if top not in CLIENT and not top.startswith("_") and origin.endswith(".py"):
+            del sys.modules[name]
 
 
 def check_handler(handler, task_root):

@@ -89,6 +89,23 @@ impl Surroundings {
         }
     }
 
+    /// Why a distribution is the runtime's although the lock has it, where it has, and how its version is decided by who builds.
+    pub(super) fn own_version(&self, distribution: &str) -> (Option<String>, String) {
+        let decide = "to decide the version yourself";
+        match self.gaps.iter().find(|gap| gap.distribution == distribution) {
+            Some(gap) => (
+                Some(format!(
+                    "the lock has {} {}, but it is left out: {}",
+                    gap.distribution, gap.version, gap.cause
+                )),
+                format!("{decide}: {}", way_out(gap)),
+            ),
+            None => {
+                (None, format!("{decide}, add `{distribution}` to the project's dependencies and lock again"))
+            }
+        }
+    }
+
     /// What to do where the code asks for the metadata of a distribution that is not there.
     pub(super) fn metadata_remedies(&self, name: &str) -> Vec<String> {
         let install = format!(
@@ -191,6 +208,8 @@ mod tests {
             let advised = advice(&locked(cause.clone()), "yaml");
             assert!(advised.contains(says), "{cause:?}: {advised}");
             assert!(!advised.contains("add pyyaml"), "{cause:?}: it is locked: {advised}");
+            let (left_out, decide) = locked(cause.clone()).own_version("pyyaml");
+            assert!(left_out.is_some() && decide.contains(says), "{cause:?}: {decide}");
         }
         // A distribution that is there is not to be added, under its own name or another.
         let installed = |name: &str, modules: &[&str]| Surroundings {

@@ -5,6 +5,9 @@
 # they can be imported, and asked anything while modules are loaded. What a handler asks of them cannot be answered.
 
 
+import socket
+
+
 class NotInBase(Exception):
     """A handler called something that the runtime provides and that is neither in the artifact nor in the base."""
 
@@ -463,8 +466,6 @@ class Api:
     """The Runtime API's client. It has its own socket functions, whatever the function does to the module's."""
 
     def __init__(self, address):
-        import socket
-
         host, _, port = address.rpartition(":")
         self.address = (host, int(port))
         self.connect = socket.create_connection
