@@ -330,45 +330,31 @@ def within(texts, size):
 
 def import_one(name, roots):
     try:
-        there = instead_of(name, roots)
-        if there is not None:
-            raise ImportError("`%s` is Python's own, from %s" % (name, there))
+        make_way(name, roots)
         importlib.import_module(name)
     except BaseException as error:
         return describe(error)
     return None
 
 
-def instead_of(name, roots):
-    """Where the interpreter has a module from that it gives for a file of this name in these folders: built into it, or loaded
-    before any of the artifact's code. The file itself is never run then."""
-    here = sys.modules.get(name)
-    if here is None and name not in sys.builtin_module_names:
-        return None
+def make_way(name, roots):
+    """Let a file in these folders be what is imported under its name, where this program has loaded another one. A module that
+    is part of the interpreter never makes way."""
     file = getattr(importlib.machinery.PathFinder.find_spec(name, roots), "origin", None)
-    there = getattr(getattr(here, "__spec__", None), "origin", None)
+    there = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
     if file is None or file == there:
-        return None
-    return "the interpreter" if there in (None, "built-in", "frozen") else there
+        return
+    if name in sys.builtin_module_names or there == "frozen":
+        raise ImportError("`%s` is part of the interpreter" % name)
+    for known in list(sys.modules):
+        if known == name or known.startswith(name + "."):
+            del sys.modules[known]
 
 
 def prepare(request, finder):
     """Make this interpreter look like the one in Lambda: what it finds and what its arguments are."""
     root = request["task_root"]
-    if request.get("as_it_is"):
-        # The script took the place of a program in the folder of the artifact's own code.
-        sys.path[:] = [root] + [p for p in sys.path if p and p != root]
-    else:
-        load_as_client()
-        standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
-        sys.path[:] = request.get("search_path", [root] + request["layer_paths"]) + standard
-        if "own_modules" in request:
-            # What handles events does that itself.
-            use_root_logger()
-    sys.path_importer_cache.clear()
-    sys.meta_path.append(finder)
-    sys.argv[:] = [""]
-    sys.dont_write_bytecode = True
+    # What this itself needs of the standard library comes before a file of the artifact can have its name.
     if not hasattr(builtins, "exit"):
         # Without `site` these are missing; the runtime has them.
         import site
@@ -376,6 +362,20 @@ def prepare(request, finder):
         site.setquit()
         site.setcopyright()
         site.sethelper()
+    if "own_modules" in request and not request.get("as_it_is"):
+        # What handles events does that itself.
+        use_root_logger()
+    if request.get("as_it_is"):
+        # The script took the place of a program in the folder of the artifact's own code.
+        sys.path[:] = [root] + [p for p in sys.path if p and p != root]
+    else:
+        load_as_client()
+        standard = [p for p in sys.path if p and not p.rstrip("/").endswith(("site-packages", "dist-packages"))]
+        sys.path[:] = request.get("search_path", [root] + request["layer_paths"]) + standard
+    sys.path_importer_cache.clear()
+    sys.meta_path.append(finder)
+    sys.argv[:] = [""]
+    sys.dont_write_bytecode = True
 
 
 def load_as_client():
