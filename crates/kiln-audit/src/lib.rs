@@ -9,7 +9,9 @@ mod binary;
 mod causes;
 mod compare;
 mod components;
+mod difference;
 mod elf;
+mod elf_difference;
 mod error;
 mod files;
 mod first_difference;
@@ -32,6 +34,7 @@ mod reconcile;
 mod report;
 mod report_markdown;
 mod report_parts;
+mod report_rows;
 mod security;
 mod version;
 mod workspace_diff;
@@ -43,10 +46,11 @@ pub use binary::{BinaryTarget, check_binary};
 pub use causes::{CauseKind, ChangeCause, InputChange, PropertyChange};
 pub use compare::{ContainerField, DIFF_FORMAT, Diff, GapChange, Side, Verdict, compare, compare_subjects};
 pub use components::{ByteDelta, ComponentBytes, ComponentChange, ComponentChangeKind};
+pub use difference::FirstDifference;
 pub use elf::{ElfFacts, Libc, NeededVersion, inspect_elf};
 pub use error::AuditError;
 pub use files::{FileChange, FileChangeKind, FileState};
-pub use first_difference::{FirstDifference, LARGEST_EXPLAINED, first_difference};
+pub use first_difference::{LARGEST_EXPLAINED, first_difference};
 pub use gate::{FailOn, Growth, UnknownFailOn};
 pub use hygiene::{check_bytecode, check_duplicates, check_links};
 pub use known::{Known, SizeHistory, Subject};
@@ -67,7 +71,8 @@ pub use quantity::{binary as format_size, signed as format_change};
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,
 };
-pub use report_parts::cell as markdown_cell;
+pub use report_parts::{cell as markdown_cell, component_notes, file_difference, title as component_title};
+pub use report_rows::Attention;
 pub use security::{CheckChange, ImportChange};
 pub use workspace_diff::{
     ArtifactChange, ArtifactCounts, ArtifactState, WORKSPACE_DIFF_FORMAT, WorkspaceDiff,

@@ -3,15 +3,15 @@
 use crate::PublishError;
 use crate::container::container_fields;
 use crate::content::Content;
+use crate::inside::difference;
 use crate::named_build::NamedBuild;
 use crate::operand::image;
-use crate::scan::{Found, folder_files, image_files, zip_files};
+use crate::scan::{Contents, Found, folder_contents, image_files, zip_contents};
 use kiln_audit::{
     Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict, compare_subjects,
-    first_difference,
 };
 use kiln_record::{ArtifactKind, Digest, Ecosystem, TreePath};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The most files whose first difference is looked for.
 const EXPLAINED_FILES: usize = 40;
@@ -81,21 +81,18 @@ fn explain_files(before: &NamedBuild, after: &NamedBuild, diff: &mut Diff) -> Re
             state.and_then(|state| state.digest) == Some(Digest::of(bytes))
         };
         if is(&file.before, a) && is(&file.after, b) {
-            file.difference = first_difference(file.path.as_str(), a, b);
+            file.difference = difference(file.path.as_str(), a, b);
         }
     }
     Ok(())
 }
 
 /// Files of a build that are at hand: the content of some paths.
-fn contents(
-    build: &NamedBuild,
-    wanted: &BTreeSet<TreePath>,
-) -> Result<BTreeMap<TreePath, Vec<u8>>, PublishError> {
-    let files = match &build.content {
-        None => return Ok(BTreeMap::new()),
-        Some(Content::Zip(path)) => zip_files(path, wanted)?,
-        Some(Content::Folder(path)) => folder_files(path, wanted)?,
+fn contents(build: &NamedBuild, wanted: &BTreeSet<TreePath>) -> Result<Contents, PublishError> {
+    match &build.content {
+        None => Ok(Contents::new()),
+        Some(Content::Zip(path)) => zip_contents(path, wanted),
+        Some(Content::Folder(path)) => folder_contents(path, wanted),
         Some(Content::Image(place)) => {
             // A function's files are below its folder; what is called by a path from the root already stays.
             let mount = match build.known {
@@ -113,8 +110,7 @@ fn contents(
                 let path = TreePath::new(path.as_str().strip_prefix(&start)?).ok()?;
                 Some((path, bytes))
             });
-            return Ok(stripped.collect());
+            Ok(stripped.collect())
         }
-    };
-    Ok(files.wanted)
+    }
 }
