@@ -1,11 +1,9 @@
-//! Finding in a ledger of many builds: with its index, and by reading every record.
+//! A ledger of many builds: what is found in it, its history, and a comparison of two of them.
 
-use super::{best, print};
+use super::run::{row, run};
 use kiln_record::{ArtifactName, Digest, Epoch, FORMAT_VERSION, Record, canonical_json};
-use kiln_store::{Ledger, LedgerEntry};
+use kiln_store::LedgerEntry;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
 
 /// How many builds the ledgers have together.
 const BUILDS: u64 = 50_000;
@@ -14,38 +12,29 @@ const ARTIFACTS: u64 = 20;
 /// How many distributions each build has.
 const DISTRIBUTIONS: u64 = 40;
 
-/// Makes a ledger of small builds, of which each moves one distribution, and looks for one of them.
+/// Makes a workspace whose ledger has many small builds, of which each moves one distribution, and looks for one of them; and the
+/// same with one artifact that has all of the builds.
 pub(crate) fn finding(folder: &Path) {
-    let root = folder.join("ledger");
-    for artifact in 0..ARTIFACTS {
-        fill(&root, &format!("app-{artifact}").parse().expect("a name"), BUILDS / ARTIFACTS);
-    }
-    let kiln = || {
-        let status = Command::new(env!("CARGO_BIN_EXE_kiln-under-test"))
-            .args(["find", "dist-7<3", "--format", "json", "--ledger"])
-            .arg(&root)
-            .current_dir(folder)
-            .stdout(Stdio::null())
-            .status()
-            .expect("the binary starts");
-        assert!(status.success(), "it finds");
-    };
-    let start = Instant::now();
-    kiln();
-    let first = start.elapsed();
-    let indexed = best(3, kiln);
-    let ledger = Ledger::open(&root);
-    let start = Instant::now();
-    let mut hits = 0;
-    for artifact in ledger.artifacts().expect("a ledger") {
-        for number in 1..=BUILDS / ARTIFACTS {
-            let record = ledger.record(&artifact, number).expect("a record");
-            hits += usize::from(record.components.iter().any(|component| component.name == "dist-7"));
+    for artifacts in [ARTIFACTS, 1] {
+        let workspace = folder.join(format!("ledger-{artifacts}"));
+        fs_err::create_dir(&workspace).expect("a folder");
+        fs_err::write(workspace.join("kiln.toml"), "format = \"1\"\n").expect("a file");
+        for artifact in 0..artifacts {
+            let name = format!("app-{artifact}").parse().expect("a name");
+            fill(&workspace.join(".kiln/ledger"), &name, BUILDS / artifacts);
         }
+        let find = ["find", "dist-7<3", "--format", "json"];
+        let cold = run(&workspace, &find);
+        let what = format!("{BUILDS} builds of {artifacts} artifacts");
+        println!(
+            "find in {what}, the first time, which makes the index: {:.2} s of CPU, {:.2?}, {} MiB of memory",
+            cold.cpu, cold.took, cold.memory
+        );
+        row(&format!("find in {what}"), &workspace, &find);
+        row(&format!("history of one of {what}"), &workspace, &["history", "app-0"]);
+        let diff = ["diff", "app-0@previous", "app-0@latest", "--allow", "unexplained"];
+        row(&format!("diff in {what}"), &workspace, &diff);
     }
-    assert!(hits > 0, "there is something to be found");
-    print(&format!("find in {BUILDS} builds"), indexed, "the first time, which makes the index", first);
-    print(&format!("find in {BUILDS} builds"), indexed, "reading every record", start.elapsed());
 }
 
 /// A record of one file and many distributions without any.

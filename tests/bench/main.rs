@@ -1,7 +1,8 @@
 //! How kiln compares with what people use today, as ratios. Prints; never fails for being slow.
 //!
 //! Run with `cargo bench -p kiln-tests --profile dist`, which measures what users install. It needs Docker, and `python3`
-//! for the comparison.
+//! for the comparison. Names after `--` choose among `workspace`, `releases` and `find`, of which only the first needs Docker, and
+//! `--kiln FILE` measures a binary that is there already.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -9,10 +10,12 @@ mod finding;
 #[path = "../it/harness/many.rs"]
 mod many;
 mod measured;
+mod releases;
+mod run;
 mod work;
 
 use kiln_pack::{Limits, ZipReader, ZipWriter, compress_all};
-use kiln_record::{Digest, Entry, FileRecord, Mode, Record};
+use kiln_record::{Mode, Record};
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,7 +39,9 @@ fn main() {
     if asked("workspace") {
         whole_workspace(&repository, folder.path());
         packing(folder.path());
-        pages(&repository, folder.path());
+    }
+    if asked("releases") {
+        releases::releases(folder.path());
     }
     if asked("find") {
         finding::finding(folder.path());
@@ -63,7 +68,7 @@ fn print(what: &str, ours: Duration, theirs_name: &str, theirs: Duration) {
 /// Builds the repository's workspace into a folder: everything, then nothing changed.
 fn whole_workspace(repository: &Path, dist: &Path) {
     let kiln = |arguments: &[&str]| {
-        let status = Command::new(env!("CARGO_BIN_EXE_kiln-under-test"))
+        let status = Command::new(run::kiln())
             .args(["--workspace"])
             .arg(repository)
             .args(["build", "--all", "--quiet", "--dist"])
@@ -150,62 +155,4 @@ fn zip_with_python(unpacked: &Path, target: &PathBuf) {
     if !status.is_ok_and(|status| status.success()) {
         println!("python3 is not here: that comparison means nothing");
     }
-}
-
-/// A page on two builds of 20,000 files, against the same comparison as JSON.
-fn pages(repository: &Path, folder: &Path) {
-    let record = fs_err::read(folder.join("dist/dashboard/record.json")).expect("a record");
-    let record = Record::from_json(&record).expect("a record");
-    let files = [("before.json", 0), ("after.json", 1)].map(|(name, seed)| {
-        let file = folder.join(name);
-        fs_err::write(&file, multiplied(&record, 20_000, seed).to_json().expect("JSON")).expect("a file");
-        file
-    });
-    let mut length = 0;
-    let mut diff = |format: &str| {
-        best(5, || {
-            let output = Command::new(env!("CARGO_BIN_EXE_kiln-under-test"))
-                .arg("--workspace")
-                .arg(repository)
-                .arg("diff")
-                .args(&files)
-                .args(["--format", format])
-                .output()
-                .expect("the binary starts");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            length = output.stdout.len();
-        })
-    };
-    let (json, html) = (diff("json"), diff("html"));
-    print("a page on two builds of 20,000 files", html, "the same as JSON", json);
-    println!("the page has {length} bytes");
-}
-
-/// A record with copies of its files, half of which have other content for another seed.
-fn multiplied(record: &Record, count: usize, seed: usize) -> Record {
-    let mut record = record.clone();
-    let copies = (0..).flat_map(|copy| record.files.iter().map(move |file| (copy, file))).take(count);
-    let mut files: Vec<FileRecord> = copies
-        .enumerate()
-        .map(|(number, (copy, file))| {
-            let mut file = file.clone();
-            file.path = file.path.below(&format!("copy-{copy}")).expect("a path");
-            if let Entry::File { digest, size, .. } = &mut file.entry
-                && number % 2 < seed
-            {
-                *digest = Digest::of(digest.as_bytes());
-                *size += 1;
-            }
-            file
-        })
-        .collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    for component in record.components.iter_mut().filter(|component| !component.from_base) {
-        let owned = files.iter().filter(|file| file.component == component.id);
-        (component.bytes, component.files) =
-            owned.fold((0, 0), |(bytes, count), file| (bytes + file.entry.size(), count + 1));
-    }
-    record.files = files;
-    (record.tree, record.unpacked_size) = (record.to_tree().digest(), record.to_tree().size());
-    record
 }

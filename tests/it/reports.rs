@@ -1,6 +1,6 @@
 //! What is found out in every form: for code scanning, CI systems, GitHub, comments, programs and browsers.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, wheel};
+use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, validate_sarif, wheel};
 use fs_err as fs;
 use kiln_record::exit;
 use serde_json::Value;
@@ -37,7 +37,9 @@ fn a_denied_build_is_shown_at_its_line_in_every_form() {
     let build = |format: &str| {
         run(&sandbox, &["build", "app", "--format", format]).ends_with(exit::FINDINGS_DENIED).stdout
     };
-    let log: Value = serde_json::from_str(&build("sarif")).unwrap();
+    let log = build("sarif");
+    validate_sarif(&log);
+    let log: Value = serde_json::from_str(&log).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
     let result = results.iter().find(|one| one["ruleId"] == "declared-not-installed").unwrap();
     let place = &result["locations"][0]["physicalLocation"];
@@ -179,6 +181,7 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
     let altered = |format: &str| {
         run(&sandbox, &["verify", "--format", format]).ends_with(exit::NOT_REPRODUCIBLE).stdout
     };
+    validate_sarif(&altered("sarif"));
     assert!(altered("sarif").contains("\"ruleId\": \"verify-differs\""));
     assert!(altered("junit").contains("<failure type=\"verify-differs\""));
     assert!(altered("github").starts_with("::error title=verify-differs "));

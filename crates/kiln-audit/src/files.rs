@@ -1,9 +1,9 @@
 //! Which entries of the tree differ.
 
-use crate::first_difference::FirstDifference;
+use crate::difference::FirstDifference;
 use kiln_record::{ComponentId, Digest, Entry, FileRecord, Mode, Record, TreePath};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One entry that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,35 +70,33 @@ impl FileState {
 
 /// All entries that differ, in path order.
 pub(crate) fn changes(before: &Record, after: &Record) -> Vec<FileChange> {
-    let index = |record: &'_ Record| -> BTreeMap<TreePath, FileRecord> {
-        record.files.iter().map(|f| (f.path.clone(), f.clone())).collect()
-    };
+    fn index(record: &Record) -> BTreeMap<&TreePath, &FileRecord> {
+        record.files.iter().map(|file| (&file.path, file)).collect()
+    }
     let (old, new) = (index(before), index(after));
-    let mut changes: BTreeMap<TreePath, FileChange> = BTreeMap::new();
+    let mut changes: BTreeMap<&TreePath, FileChange> = BTreeMap::new();
     // Files that are gone, by content and mode, to recognise them where they reappear. Empty files prove nothing.
-    let mut gone: BTreeMap<(Digest, Mode), Vec<&FileRecord>> = BTreeMap::new();
+    let mut gone: BTreeMap<(Digest, Mode), VecDeque<&FileRecord>> = BTreeMap::new();
     for (path, file) in &old {
         match new.get(path) {
             None => {
                 if let Entry::File { digest, size, mode } = file.entry
                     && size > 0
                 {
-                    gone.entry((digest, mode)).or_default().push(file);
+                    gone.entry((digest, mode)).or_default().push_back(file);
                 }
-                changes.insert(path.clone(), change(file, FileChangeKind::Removed, Some(file), None));
+                changes.insert(path, change(file, FileChangeKind::Removed, Some(file), None));
             }
             Some(now) => {
                 if let Some(kind) = kind(&file.entry, &now.entry) {
-                    changes.insert(path.clone(), change(now, kind, Some(file), Some(now)));
+                    changes.insert(path, change(now, kind, Some(file), Some(now)));
                 }
             }
         }
     }
     for (path, file) in new.iter().filter(|(path, _)| !old.contains_key(*path)) {
         let moved = match file.entry {
-            Entry::File { digest, mode, .. } => {
-                gone.get_mut(&(digest, mode)).and_then(|all| (!all.is_empty()).then(|| all.remove(0)))
-            }
+            Entry::File { digest, mode, .. } => gone.get_mut(&(digest, mode)).and_then(VecDeque::pop_front),
             Entry::Symlink { .. } => None,
         };
         let mut added = change(file, FileChangeKind::Added, moved, Some(file));
@@ -107,7 +105,7 @@ pub(crate) fn changes(before: &Record, after: &Record) -> Vec<FileChange> {
             added.kind = FileChangeKind::Moved;
             added.from = Some(moved.path.clone());
         }
-        changes.insert(path.clone(), added);
+        changes.insert(path, added);
     }
     changes.into_values().collect()
 }

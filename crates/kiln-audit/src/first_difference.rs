@@ -2,44 +2,19 @@
 //!
 //! Files may come from anybody: every format is read within bounds, and what cannot be read is compared as bytes.
 
-use crate::elf::inspect_elf;
-use object::{Object as _, ObjectSection as _};
-use serde::Serialize;
+use crate::difference::{FirstDifference, bytes, excerpt, short};
+use crate::elf_difference::elf_difference;
+use object::read::archive::ArchiveFile;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest file that is looked into, in bytes.
 pub const LARGEST_EXPLAINED: u64 = 16 << 20;
 /// How deep JSON is followed.
 const DEEPEST: usize = 64;
-/// Bytes that are shown of a place in a binary file.
-const SHOWN_BYTES: usize = 8;
-
-/// Where two files differ first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct FirstDifference {
-    /// The place: `line 3`, `/metadata/name`, `section .text, byte 16`.
-    pub place: String,
-    /// What is there before.
-    pub before: String,
-    /// What is there now.
-    pub after: String,
-    /// What else the two tell by their format, such as a library that is needed now.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-/// A short text without anything that a terminal would act on. Quotes need no escape here.
-fn excerpt(text: &str) -> String {
-    kiln_record::excerpt(text).replace("\\'", "'").replace("\\\"", "\"")
-}
-
-impl FirstDifference {
-    fn at(place: impl Into<String>, before: impl Into<String>, after: impl Into<String>) -> Self {
-        Self { place: place.into(), before: before.into(), after: after.into(), notes: Vec::new() }
-    }
-}
+/// The most members of a static library that are looked at, and the longest name of one, in bytes.
+const MOST_MEMBERS: usize = 4096;
+const LONGEST_NAME: usize = 255;
 
 /// Where two contents of the file `path` differ first; none if they are equal.
 #[must_use]
@@ -54,7 +29,7 @@ pub fn first_difference(path: &str, before: &[u8], after: &[u8]) -> Option<First
     } else if path.ends_with(".json") {
         json(before, after)
     } else {
-        elf(before, after)
+        elf_difference(before, after).or_else(|| library(before, after))
     };
     by_format.or_else(|| text(before, after)).or_else(|| bytes("", before, after))
 }
@@ -150,57 +125,60 @@ fn json_place<'a>(a: &'a Value, b: &'a Value, at: String, depth: usize) -> Optio
     }
 }
 
-/// ELF files: the first section that differs, and the libraries that are needed on one side only.
-fn elf(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
-    if !before.starts_with(b"\x7fELF") || !after.starts_with(b"\x7fELF") {
-        return None;
-    }
-    let notes = needs(before, after);
-    let mut found = sections(before, after).or_else(|| bytes("outside of sections, ", before, after))?;
-    found.notes = notes;
-    Some(found)
-}
-
-fn sections(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
-    let (a, b) = (object::File::parse(before).ok()?, object::File::parse(after).ok()?);
-    let (mut old, mut new) = (a.sections(), b.sections());
-    for _ in 0..u16::MAX {
-        let (x, y) = match (old.next(), new.next()) {
-            (Some(x), Some(y)) => (x, y),
-            (None, None) => return None,
-            (x, y) => {
-                let name = |name: Option<&str>| name.map_or("none".to_owned(), excerpt);
-                let (x, y) = (x.as_ref().and_then(|x| x.name().ok()), y.as_ref().and_then(|y| y.name().ok()));
-                return Some(FirstDifference::at("a section that only one has", name(x), name(y)));
-            }
+/// A static library (`ar`): the first member that differs, by its own format, then fields of the headers before members.
+fn library(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
+    let (old, new) = (members(before)?, members(after)?);
+    let names: BTreeSet<&(String, usize)> = old.keys().chain(new.keys()).collect();
+    let place = |name: &str| format!("member {}", short(name));
+    let mut field = None;
+    for key in names {
+        let name = &key.0;
+        let (Some((x, header)), Some((y, other))) = (old.get(key), new.get(key)) else {
+            let there = |is_there: bool| if is_there { "there" } else { "no such member" };
+            return Some(FirstDifference::at(
+                place(name),
+                there(old.contains_key(key)),
+                there(new.contains_key(key)),
+            ));
         };
-        let (x_name, y_name) = (x.name().unwrap_or_default(), y.name().unwrap_or_default());
-        if x_name != y_name {
-            return Some(FirstDifference::at("names of sections", excerpt(x_name), excerpt(y_name)));
-        }
-        let (Ok(x), Ok(y)) = (x.data(), y.data()) else { continue };
         if x != y {
-            return bytes(&format!("section {}, ", excerpt(x_name)), x, y);
+            let inner = elf_difference(x, y).or_else(|| text(x, y)).or_else(|| bytes("", x, y))?;
+            return Some(FirstDifference { place: format!("{}, {}", place(name), inner.place), ..inner });
         }
+        let differs = header.iter().zip(other).find(|((_, a), (_, b))| a != b);
+        field = field.or_else(|| {
+            let ((what, a), (_, b)) = differs?;
+            let shown = |value: &Option<u64>| match (value, *what) {
+                (None, _) => "none".to_owned(),
+                (Some(mode), "mode") => format!("{mode:o}"),
+                (Some(value), _) => value.to_string(),
+            };
+            Some(FirstDifference::at(format!("{what} of {}", place(name)), shown(a), shown(b)))
+        });
     }
-    None
+    field.or_else(|| bytes("outside of members, ", before, after))
 }
 
-/// What the two need of libraries, as far as that differs.
-fn needs(before: &[u8], after: &[u8]) -> Vec<String> {
-    let (Ok(Some(old)), Ok(Some(new))) = (inspect_elf(before), inspect_elf(after)) else { return Vec::new() };
-    let gained = new.needed.iter().filter(|name| !old.needed.contains(name));
-    let lost = old.needed.iter().filter(|name| !new.needed.contains(name));
-    let mut notes: Vec<String> = gained.map(|name| format!("needs {} now", excerpt(name))).collect();
-    notes.extend(lost.map(|name| format!("does not need {} any more", excerpt(name))));
-    for (interface, version) in &new.versions {
-        let was = old.versions.get(interface);
-        if was.is_none_or(|was| was.number < version.number) {
-            let was = was.map_or("nothing of it".to_owned(), |was| excerpt(&was.text));
-            notes.push(format!("needs {} now, and {was} before", excerpt(&version.text)));
-        }
+/// Content and the fields of the header of each member; of those that are called alike, by their place among them.
+type Members<'a> = BTreeMap<(String, usize), (&'a [u8], [(&'static str, Option<u64>); 4])>;
+
+fn members(bytes: &[u8]) -> Option<Members<'_>> {
+    let archive = ArchiveFile::parse(bytes).ok()?;
+    let mut all = Members::new();
+    for member in archive.members().take(MOST_MEMBERS) {
+        let member = member.ok()?;
+        let header = [
+            ("date", member.date()),
+            ("owner", member.uid()),
+            ("group", member.gid()),
+            ("mode", member.mode()),
+        ];
+        let name =
+            String::from_utf8_lossy(member.name().get(..LONGEST_NAME).unwrap_or(member.name())).into_owned();
+        let nth = (0..).find(|nth| !all.contains_key(&(name.clone(), *nth)))?;
+        all.insert((name, nth), (member.data(bytes).ok()?, header));
     }
-    notes
+    Some(all)
 }
 
 /// Text: the first line that differs.
@@ -222,22 +200,6 @@ fn text(before: &[u8], after: &[u8]) -> Option<FirstDifference> {
         }
     }
     None
-}
-
-/// Bytes: the first that differs, with those that follow.
-fn bytes(within: &str, before: &[u8], after: &[u8]) -> Option<FirstDifference> {
-    let common = before.iter().zip(after).take_while(|(a, b)| a == b).count();
-    if common == before.len() && common == after.len() {
-        return None;
-    }
-    let shown = |bytes: &[u8]| match bytes.get(common..).unwrap_or_default() {
-        [] => "its end".to_owned(),
-        rest => {
-            let hex: Vec<String> = rest.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
-            hex.join(" ")
-        }
-    };
-    Some(FirstDifference::at(format!("{within}byte {common}"), shown(before), shown(after)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::anomaly::Rule;
 use crate::compare::{Diff, Verdict};
-use crate::components::ComponentChangeKind;
+use crate::components::{ComponentChange, ComponentChangeKind};
 use crate::known::Known;
 use kiln_record::Level;
 use std::fmt;
@@ -61,19 +61,24 @@ impl Growth {
         }
     }
 
-    /// Reads what follows `size:`, such as `+10%` or `+5MB`.
-    fn read(text: &str) -> Option<Self> {
-        let text = text.strip_prefix('+')?;
+    /// Reads what follows `size:`, such as `+10%` or `+5MB`; else says what is wrong with it.
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text.starts_with('-') {
+            return Err("nothing is denied for having become smaller");
+        }
+        let text = text.strip_prefix('+').ok_or("a growth begins with `+`")?;
         let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(number);
         let (whole, part) = number.split_once('.').unwrap_or((number, ""));
         if part.len() > 2 {
-            return None;
+            return Err("it has more than two decimals");
         }
-        let part: u64 = format!("{part:0<2}").parse().ok()?;
-        let hundredths = whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(part)?;
+        let part: u64 = format!("{part:0<2}").parse().map_err(|_| NO_NUMBER)?;
+        let hundredths =
+            whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(100)?.checked_add(part));
+        let hundredths = hundredths.ok_or(NO_NUMBER)?;
         let unit: u64 = match unit.trim() {
-            "%" => return Some(Self::Share(u32::try_from(hundredths).ok()?)),
+            "%" => return Ok(Self::Share(u32::try_from(hundredths).map_err(|_| NO_NUMBER)?)),
             "B" => 1,
             "kB" | "KB" => 1000,
             "MB" => 1_000_000,
@@ -81,9 +86,10 @@ impl Growth {
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
             "GiB" => 1 << 30,
-            _ => return None,
+            "" => return Err("it has no unit"),
+            _ => return Err("its unit is none of %, B, kB, MB, GB, KiB, MiB and GiB"),
         };
-        Some(Self::Bytes(hundredths.checked_mul(unit)? / 100))
+        Ok(Self::Bytes(hundredths.checked_mul(unit).ok_or(NO_NUMBER)? / 100))
     }
 }
 
@@ -97,13 +103,42 @@ impl fmt::Display for Growth {
     }
 }
 
+const NO_NUMBER: &str = "what follows `+` is no number, or too large a one";
+
 /// A text that is no reason to fail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a reason to fail; possible values: {words}, or a growth such as size:+10% or size:+5MB", words = words())]
-pub struct UnknownFailOn(pub String);
+pub enum UnknownFailOn {
+    /// No reason has this name.
+    #[error(
+        "`{text}` is not a reason to fail; {}possible values: {}, or a growth such as size:+10% or size:+5MB",
+        nearest(text),
+        words()
+    )]
+    Word {
+        /// What was written.
+        text: String,
+    },
+    /// It is meant as a growth, and is none.
+    #[error("`{text}` is not a reason to fail: {reason}; a growth is written as size:+10% or size:+5MB")]
+    Growth {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
 
 fn words() -> String {
     FailOn::ALL.map(|reason| reason.to_string()).join(", ")
+}
+
+/// The reason that was probably meant.
+fn nearest(text: &str) -> String {
+    let text = text.to_lowercase();
+    let similar = FailOn::ALL.map(|reason| (strsim::jaro_winkler(&text, &reason.to_string()), reason));
+    let nearest =
+        similar.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(similarity, _)| *similarity > 0.8);
+    nearest.map_or_else(String::new, |(_, reason)| format!("did you mean `{reason}`? "))
 }
 
 impl FailOn {
@@ -129,12 +164,13 @@ impl FromStr for FailOn {
     type Err = UnknownFailOn;
 
     fn from_str(text: &str) -> Result<Self, UnknownFailOn> {
-        let growth = || text.strip_prefix("size:").and_then(Growth::read).map(Self::Growth);
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.to_string() == text)
-            .or_else(growth)
-            .ok_or_else(|| UnknownFailOn(text.to_owned()))
+        let written = || text.to_owned();
+        if let Some(growth) = text.strip_prefix("size:") {
+            let growth = Growth::read(growth).map(Self::Growth);
+            return growth.map_err(|reason| UnknownFailOn::Growth { text: written(), reason });
+        }
+        let known = Self::ALL.into_iter().find(|reason| reason.to_string() == text);
+        known.ok_or_else(|| UnknownFailOn::Word { text: written() })
     }
 }
 
@@ -160,28 +196,47 @@ impl fmt::Display for FailOn {
 }
 
 impl Diff {
+    /// The components that a reason to fail is about, where it is about components.
+    pub fn denied_components(&self, reason: FailOn) -> impl Iterator<Item = &ComponentChange> {
+        self.components.iter().filter(move |change| match reason {
+            FailOn::Removed => change.kind == ComponentChangeKind::Removed,
+            FailOn::Added => change.kind == ComponentChangeKind::Added,
+            FailOn::Downgrade => change.kind == ComponentChangeKind::Downgraded,
+            FailOn::Rebuilt => change.kind == ComponentChangeKind::Rebuilt,
+            FailOn::Relicensed => change.relicensed.is_some(),
+            FailOn::Rehomed => change.rehomed.is_some(),
+            FailOn::RemovedArtifact
+            | FailOn::NewArtifact
+            | FailOn::Unexplained
+            | FailOn::Size
+            | FailOn::Growth(_)
+            | FailOn::Privileged
+            | FailOn::Check
+            | FailOn::Any => false,
+        })
+    }
+
     /// Those of the reasons that hold; empty if the comparison passes.
     #[must_use]
     pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
-        let kind = |kind| self.components.iter().any(|c| c.kind == kind);
         let rule = |rule| self.anomalies.iter().any(|a| a.rule == rule);
         let mut holding: Vec<FailOn> = reasons
             .iter()
             .copied()
             .filter(|reason| match reason {
                 FailOn::RemovedArtifact | FailOn::NewArtifact => false,
-                FailOn::Removed => kind(ComponentChangeKind::Removed),
-                FailOn::Added => kind(ComponentChangeKind::Added),
-                FailOn::Downgrade => kind(ComponentChangeKind::Downgraded),
+                FailOn::Removed
+                | FailOn::Added
+                | FailOn::Downgrade
+                | FailOn::Rebuilt
+                | FailOn::Relicensed
+                | FailOn::Rehomed => self.denied_components(*reason).next().is_some(),
                 FailOn::Unexplained => rule(Rule::Unexplained),
                 FailOn::Size => self
                     .anomalies
                     .iter()
                     .any(|a| a.rule == Rule::Step || (a.rule == Rule::Creep && a.level >= Level::Warn)),
                 FailOn::Growth(growth) => self.grew_by_more_than(*growth),
-                FailOn::Rebuilt => kind(ComponentChangeKind::Rebuilt),
-                FailOn::Relicensed => self.components.iter().any(|c| c.relicensed.is_some()),
-                FailOn::Rehomed => self.components.iter().any(|c| c.rehomed.is_some()),
                 FailOn::Privileged => rule(Rule::Privileged),
                 FailOn::Check => rule(Rule::Check),
                 FailOn::Any => self.verdict != Verdict::Identical,
@@ -191,6 +246,7 @@ impl Diff {
         holding.dedup();
         holding
     }
+
     /// Whether a size grew by more than is allowed. Where a side has no sizes, nobody can say that it did not.
     fn grew_by_more_than(&self, growth: Growth) -> bool {
         let (before, after) = (&self.before, &self.after);
@@ -224,11 +280,30 @@ mod tests {
             let again = FailOn::Growth(growth).to_string();
             assert_eq!(again.parse(), Ok(FailOn::Growth(growth)), "{again}");
         }
-        for bad in
-            ["everything", "size:10%", "size:+", "size:+5", "size:+5 parsecs", "size:+-1%", "size:+1.234%"]
-        {
-            assert!(bad.parse::<FailOn>().is_err(), "{bad}");
+        for (bad, why) in [
+            ("everything", "possible values: removed, added"),
+            ("Privilged", "did you mean `privileged`?"),
+            ("downgraded", "did you mean `downgrade`?"),
+            ("size:10%", "a growth begins with `+`"),
+            ("size:10", "a growth begins with `+`"),
+            ("size:", "a growth begins with `+`"),
+            ("size:-5%", "nothing is denied for having become smaller"),
+            ("size:+", "no number"),
+            ("size:+-1%", "no number"),
+            ("size:+5", "it has no unit"),
+            ("size:+5mb", "its unit is none of"),
+            ("size:+5 parsecs", "its unit is none of"),
+            ("size:+1.234%", "more than two decimals"),
+            ("size:+99999999999999999999%", "too large"),
+            ("size:+99999999999999GiB", "too large"),
+        ] {
+            let told = bad.parse::<FailOn>().unwrap_err().to_string();
+            assert!(
+                told.starts_with(&format!("`{bad}` is not a reason to fail")) && told.contains(why),
+                "{told}"
+            );
         }
+        assert!(!"everything".parse::<FailOn>().unwrap_err().to_string().contains("did you mean"));
     }
 
     #[test]

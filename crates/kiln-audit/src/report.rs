@@ -4,8 +4,8 @@ use crate::anomaly::StepVerdict;
 use crate::compare::{Diff, Verdict};
 use crate::packaging::Packagings;
 use crate::quantity::signed;
-use crate::report_parts::{LISTED_COMPONENTS, LISTED_FILES, Lines, plain, side, title};
-use crate::report_parts::{component_notes, file, file_difference, finding, kebab};
+use crate::report_parts::{LISTED_COMPONENTS, LISTED_FILES, Lines, plain, side};
+use crate::report_parts::{components, files, finding, kebab};
 
 impl Diff {
     /// The diff for people: no colour, most important first, one screen in the usual case.
@@ -28,30 +28,33 @@ impl Diff {
         }
         if !self.anomalies.is_empty() {
             out.head("Look at");
-            for anomaly in &self.anomalies {
+            for one in self.attention() {
                 out.line(&format!(
                     "  {:<4}  {}: {}",
-                    anomaly.level.to_string(),
-                    kebab(anomaly.rule),
-                    plain(&anomaly.text)
+                    one.level.to_string(),
+                    kebab(one.rule),
+                    plain(&one.text)
                 ));
             }
         }
-        let components = self.shown_components();
-        if !components.is_empty() {
+        let rows = self.component_rows();
+        if !rows.is_empty() {
             out.head("Components");
-            let name = components.iter().map(|c| title(c).chars().count()).max().unwrap_or(0).min(48);
-            for change in components.iter().take(LISTED_COMPONENTS) {
+            let listed = &rows[..rows.len().min(LISTED_COMPONENTS)];
+            let name = listed.iter().map(|row| components(row).0.chars().count()).max().unwrap_or(0).min(48);
+            for row in listed {
+                let Some(first) = row.first() else { continue };
+                let (title, notes) = components(row);
                 out.line(&format!(
-                    "  {:<10}  {:<name$}  {:>11}  {}",
-                    change.kind.word(),
-                    title(change),
-                    signed(self.bytes_with_parts(change)),
-                    plain(&change.cause.text),
+                    "  {:<10}  {title:<name$}  {:>11}  {}",
+                    first.kind.word(),
+                    signed(self.bytes_of(row)),
+                    plain(&first.cause.text),
                 ));
-                component_notes(change).iter().for_each(|note| out.line(&format!("              {note}")));
+                notes.iter().for_each(|note| out.line(&format!("              {note}")));
             }
-            out.more(components.len(), LISTED_COMPONENTS, "components");
+            let count = |rows: &[Vec<_>]| rows.iter().map(Vec::len).sum();
+            out.more(count(&rows), count(listed), "components");
         }
         let container = self.container_lines();
         if !container.is_empty() {
@@ -64,11 +67,14 @@ impl Diff {
         }
         if !self.files.is_empty() {
             out.head(&format!("Files: {}", self.file_counts()));
-            for change in self.listed_files(LISTED_FILES) {
-                out.line(&format!("  {}", file(change)));
-                file_difference(change).iter().for_each(|line| out.line(&format!("           {line}")));
+            let rows = self.file_rows();
+            let listed = &rows[..rows.len().min(LISTED_FILES)];
+            for row in listed {
+                let (line, differences) = files(row);
+                out.line(&format!("  {line}"));
+                differences.iter().for_each(|line| out.line(&format!("           {line}")));
             }
-            out.more(self.files.len(), LISTED_FILES, "files");
+            out.more(self.files.len(), listed.iter().map(Vec::len).sum(), "files");
         }
         let security = self.security_lines();
         if !security.is_empty() {

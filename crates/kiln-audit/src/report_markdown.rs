@@ -2,8 +2,7 @@
 
 use crate::compare::{Diff, Side, Verdict};
 use crate::quantity::{binary, delta, exact};
-use crate::report_parts::{LISTED_COMPONENTS, LISTED_FILES, Lines, cell, file, finding, kebab};
-use crate::report_parts::{component_notes, file_difference};
+use crate::report_parts::{LISTED_COMPONENTS, LISTED_FILES, Lines, cell, components, files, finding, kebab};
 
 impl Diff {
     /// The diff as a review comment in GitHub's and GitLab's Markdown.
@@ -48,35 +47,37 @@ impl Diff {
         }
         if !self.anomalies.is_empty() {
             out.line("");
-            for anomaly in &self.anomalies {
-                out.line(&format!(
-                    "- **{}** ({}): {}",
-                    anomaly.level,
-                    kebab(anomaly.rule),
-                    cell(&anomaly.text)
-                ));
+            for one in self.attention() {
+                out.line(&format!("- **{}** ({}): {}", one.level, kebab(one.rule), cell(&one.text)));
             }
         }
-        let components = self.shown_components();
-        if !components.is_empty() {
+        let rows = self.component_rows();
+        if !rows.is_empty() {
             out.line("");
             out.line("| component | change | before | after | bytes | cause |");
             out.line("|---|---|---|---|---:|---|");
-            for change in components.iter().take(LISTED_COMPONENTS) {
-                let version = |v: &Option<String>| cell(v.as_deref().unwrap_or(""));
+            let listed = &rows[..rows.len().min(LISTED_COMPONENTS)];
+            for row in listed {
+                let Some(first) = row.first() else { continue };
+                let (title, notes) = components(row);
+                let (name, version): (&str, fn(&Option<String>) -> String) = match row.len() {
+                    1 => (&first.name, |version| cell(version.as_deref().unwrap_or(""))),
+                    _ => (&title, |_| String::new()),
+                };
                 out.line(&format!(
                     "| {} | {} | {} | {} | {} | {} |",
-                    cell(&change.name),
-                    change.kind.word(),
-                    version(&change.before_version),
-                    version(&change.after_version),
-                    exact(self.bytes_with_parts(change)),
-                    cell(&[vec![change.cause.text.clone()], component_notes(change)].concat().join("; ")),
+                    cell(name),
+                    first.kind.word(),
+                    version(&first.before_version),
+                    version(&first.after_version),
+                    exact(self.bytes_of(row)),
+                    cell(&[vec![first.cause.text.clone()], notes].concat().join("; ")),
                 ));
             }
-            if components.len() > LISTED_COMPONENTS {
+            let count = |rows: &[Vec<_>]| -> usize { rows.iter().map(Vec::len).sum() };
+            if rows.len() > listed.len() {
                 out.line("");
-                out.line(&format!("and {} more components", components.len() - LISTED_COMPONENTS));
+                out.line(&format!("and {} more components", count(&rows) - count(listed)));
             }
             if !self.lists_components_only() {
                 out.line("");
@@ -102,12 +103,15 @@ impl Diff {
             self.sizes.iter().map(|s| format!("{}: {}; {}", s.measure, s.held_against(), s.spread())),
         );
         details.extend(self.size_history.iter().map(|source| format!("history of sizes from {source}")));
-        details.extend(
-            self.listed_files(LISTED_FILES)
-                .map(|one| [vec![file(one)], file_difference(one)].concat().join("; ")),
-        );
-        if self.files.len() > LISTED_FILES {
-            details.push(format!("and {} more files", self.files.len() - LISTED_FILES));
+        let rows = self.file_rows();
+        let listed = &rows[..rows.len().min(LISTED_FILES)];
+        details.extend(listed.iter().map(|row| {
+            let (line, differences) = files(row);
+            [vec![line], differences].concat().join("; ")
+        }));
+        let more = self.files.len() - listed.iter().map(Vec::len).sum::<usize>();
+        if more > 0 {
+            details.push(format!("and {more} more files"));
         }
         if !details.is_empty() {
             let summary = if self.files.is_empty() {

@@ -16,6 +16,8 @@ use std::fmt::Write as _;
 
 /// Files listed one by one; beyond that only their number per kind is told.
 pub(crate) const LISTED_FILES: usize = 12;
+/// As many as this are told one by one, however alike they are; of more, as many are named.
+pub(crate) const NAMED: usize = 3;
 /// Components listed one by one.
 pub(crate) const LISTED_COMPONENTS: usize = 40;
 
@@ -52,6 +54,7 @@ impl Diff {
             Verdict::SameComponents => "the same components; files were not compared".to_owned(),
             Verdict::Different => {
                 let total = delta(self.before.unpacked_size, self.after.unpacked_size);
+                let shown = self.shown_components();
                 let counts: Vec<String> = [
                     ComponentChangeKind::Removed,
                     ComponentChangeKind::Downgraded,
@@ -65,7 +68,7 @@ impl Diff {
                     ComponentChangeKind::Changed,
                 ]
                 .into_iter()
-                .map(|kind| (self.shown_components().iter().filter(|c| c.kind == kind).count(), kind))
+                .map(|kind| (shown.iter().filter(|c| c.kind == kind).count(), kind))
                 .filter(|(count, _)| *count > 0)
                 .map(|(count, kind)| match kind {
                     ComponentChangeKind::Changed => "own code changed".to_owned(),
@@ -84,17 +87,14 @@ impl Diff {
     /// Components in order of importance. Libraries inside a component that changes as a whole are part of it.
     #[must_use]
     pub fn shown_components(&self) -> Vec<&ComponentChange> {
+        let differing: BTreeSet<&ComponentId> = self.components.iter().map(|c| &c.id).collect();
         let mut shown: Vec<&ComponentChange> = self
             .components
             .iter()
-            .filter(|c| {
-                !c.within.as_ref().is_some_and(|outer| self.components.iter().any(|o| o.id == *outer))
-            })
+            .filter(|c| !c.within.as_ref().is_some_and(|outer| differing.contains(outer)))
             .collect();
-        shown.sort_by(|a, b| {
-            let size = |c: &ComponentChange| self.bytes_with_parts(c).unsigned_abs();
-            (a.kind, size(b), &a.id).cmp(&(b.kind, size(a), &b.id))
-        });
+        shown
+            .sort_by_cached_key(|c| (c.kind, Reverse(self.bytes_with_parts(c).unsigned_abs()), c.id.clone()));
         shown
     }
 
@@ -128,12 +128,14 @@ impl Diff {
     }
 
     /// What differs in the archive around the same content.
-    pub(crate) fn container_lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn container_lines(&self) -> Vec<String> {
         self.container_fields.iter().map(container_field).collect()
     }
 
     /// What a build may do, or was held against, on one side only.
-    pub(crate) fn security_lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn security_lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
             .privileged
             .iter()
@@ -184,7 +186,9 @@ impl Diff {
         lines
     }
 
-    pub(crate) fn byte_parts(&self) -> String {
+    /// The change of unpacked bytes, by reason, in a line.
+    #[must_use]
+    pub fn byte_parts(&self) -> String {
         let parts: Vec<String> = [
             ("removed", self.bytes.removed),
             ("added", self.bytes.added),
@@ -307,7 +311,9 @@ fn short(hex: &str) -> String {
     hex.chars().take(12).collect()
 }
 
-pub(crate) fn title(change: &ComponentChange) -> String {
+/// A component with its version before and now.
+#[must_use]
+pub fn title(change: &ComponentChange) -> String {
     let version = match (&change.before_version, &change.after_version) {
         (Some(a), Some(b)) if a != b => format!(" {a} -> {b}"),
         (_, Some(version)) | (Some(version), None) => format!(" {version}"),
@@ -322,27 +328,85 @@ fn step(change: &FileChange) -> i64 {
     delta(size(&change.before), size(&change.after))
 }
 
-pub(crate) fn file(change: &FileChange) -> String {
+fn file(change: &FileChange) -> String {
     let path = plain(change.path.as_str());
     let bytes = signed(step(change));
     let mode = |state: &Option<crate::files::FileState>| {
         state.and_then(|s| s.mode).map_or("link".to_owned(), |m| m.to_string())
     };
-    match change.kind {
-        FileChangeKind::Added => format!("added    {path} ({bytes})"),
-        FileChangeKind::Removed => format!("removed  {path} ({bytes})"),
-        FileChangeKind::Content => format!("changed  {path} ({bytes})"),
-        FileChangeKind::Mode => {
-            format!("mode     {path} ({} -> {})", mode(&change.before), mode(&change.after))
+    let what = match change.kind {
+        FileChangeKind::Added | FileChangeKind::Removed | FileChangeKind::Content => {
+            format!("{path} ({bytes})")
         }
-        FileChangeKind::Kind => {
-            format!("kind     {path} ({} -> {})", mode(&change.before), mode(&change.after))
+        FileChangeKind::Mode | FileChangeKind::Kind => {
+            format!("{path} ({} -> {})", mode(&change.before), mode(&change.after))
         }
         FileChangeKind::Moved => {
-            format!(
-                "moved    {} -> {path}",
-                change.from.as_ref().map_or(String::new(), |f| plain(f.as_str()))
-            )
+            format!("{} -> {path}", change.from.as_ref().map_or(String::new(), |f| plain(f.as_str())))
+        }
+    };
+    format!("{:<8} {what}", file_word(change.kind))
+}
+
+/// The first names, and how many there are besides.
+pub(crate) fn first_of(names: &[&str]) -> String {
+    let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// What happened to a file, in a word.
+fn file_word(kind: FileChangeKind) -> &'static str {
+    match kind {
+        FileChangeKind::Added => "added",
+        FileChangeKind::Removed => "removed",
+        FileChangeKind::Content => "changed",
+        FileChangeKind::Mode => "mode",
+        FileChangeKind::Kind => "kind",
+        FileChangeKind::Moved => "moved",
+    }
+}
+
+/// Files of a component that changed alike, as a line: how many, and the first of them.
+fn files_line(row: &[&FileChange], step: i64) -> Option<String> {
+    let first = row.first()?;
+    let names: Vec<&str> = row.iter().map(|file| file.path.as_str()).collect();
+    let id: &ComponentId = &first.component;
+    Some(format!(
+        "{:<8} {} files of {id} ({}): {}",
+        file_word(first.kind),
+        row.len(),
+        signed(step),
+        first_of(&names)
+    ))
+}
+
+/// A file, or several of a component that changed alike, with where the first of them differs first.
+pub(crate) fn files(row: &[&FileChange]) -> (String, Vec<String>) {
+    match row {
+        [] => (String::new(), Vec::new()),
+        [one] => (file(one), file_difference(one)),
+        [first, ..] => {
+            let bytes = row.iter().fold(0_i64, |sum, one| sum.saturating_add(step(one)));
+            let line = files_line(row, bytes).map_or_else(String::new, |line| plain(&line));
+            let of_first = |line: String| format!("of {}, {line}", plain(first.path.as_str()));
+            (line, file_difference(first).into_iter().take(1).map(of_first).collect())
+        }
+    }
+}
+
+/// A component that differs, or several that differ alike: how to call it, and what else there is to say.
+pub(crate) fn components(row: &[&ComponentChange]) -> (String, Vec<String>) {
+    match row {
+        [] => (String::new(), Vec::new()),
+        [one] => (title(one), component_notes(one)),
+        [first, ..] => {
+            let names: Vec<String> = row.iter().map(|one| title(one)).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let named = vec![first_of(&names)];
+            (format!("{} components", row.len()), [named, component_notes(first)].concat())
         }
     }
 }
@@ -368,7 +432,8 @@ fn container_field(field: &ContainerField) -> String {
 }
 
 /// Where a file differs first, if that was looked at.
-pub(crate) fn file_difference(change: &FileChange) -> Vec<String> {
+#[must_use]
+pub fn file_difference(change: &FileChange) -> Vec<String> {
     let Some(found) = &change.difference else { return Vec::new() };
     let mut lines = vec![format!(
         "first at {}: {} -> {}",
@@ -381,7 +446,8 @@ pub(crate) fn file_difference(change: &FileChange) -> Vec<String> {
 }
 
 /// What else changed of a component than its content.
-pub(crate) fn component_notes(change: &ComponentChange) -> Vec<String> {
+#[must_use]
+pub fn component_notes(change: &ComponentChange) -> Vec<String> {
     let pair =
         |what: &str, pair: &(String, String)| format!("{what}: {} -> {}", plain(&pair.0), plain(&pair.1));
     let relicensed = change.relicensed.as_ref().map(|both| pair("licence", both));

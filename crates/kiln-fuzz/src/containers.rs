@@ -4,13 +4,13 @@ use crate::invariant::holds;
 use crate::sections::sections;
 use kiln_audit::{FirstDifference, LARGEST_EXPLAINED, first_difference};
 use kiln_image::{Laid, archived_blobs, archived_files, blob_path, read_laid_out};
-use kiln_pack::{FieldDifference, Limits, Result, tar_differences, zip_differences};
+use kiln_pack::{FieldDifference, Limits, Result, gzip_differences, tar_differences, zip_differences};
 use kiln_record::Digest;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom};
 
 /// More than any text that a difference is told in has, in characters: quotes are cut at 200, each of which may be written in ten.
-const TOLD: usize = 2_200;
+const TOLD: usize = 3_000;
 
 /// Two parts of one input: its first two bytes say how many of those that follow are the first one's.
 fn halves(data: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -26,6 +26,7 @@ pub fn container_fields(data: &[u8]) {
     let limits = Limits { max_members: 4_000, ..Limits::default() };
     differ_both_ways(before, after, |a, b| zip_differences(Cursor::new(a), Cursor::new(b), &limits));
     differ_both_ways(before, after, |a, b| tar_differences(a, b, &limits));
+    differ_both_ways(before, after, gzip_differences);
 }
 
 fn differ_both_ways(

@@ -136,6 +136,45 @@ pub fn tar_differences(before: impl Read, after: impl Read, limits: &Limits) -> 
     Ok(fields.all)
 }
 
+/// The fields in which the headers of two gzip streams differ (RFC 1952): of their first members, which is all that most have.
+///
+/// # Errors
+/// [`PackError`] if one of the two is no gzip stream.
+pub fn gzip_differences(before: &[u8], after: &[u8]) -> Result<Vec<FieldDifference>> {
+    let (old, new) = (gzip_header(before)?, gzip_header(after)?);
+    let mut fields = Fields::default();
+    for ((field, a), (_, b)) in old.into_iter().zip(new) {
+        fields.of_archive(field, a, b);
+    }
+    Ok(fields.all)
+}
+
+fn gzip_header(bytes: &[u8]) -> Result<[(&'static str, String); 6]> {
+    let decoder = flate2::bufread::GzDecoder::new(bytes);
+    let header =
+        decoder.header().ok_or_else(|| PackError::malformed("the gzip stream", "it has no header"))?;
+    let text = |bytes: Option<&[u8]>| {
+        bytes.map_or("none".to_owned(), |text| kiln_record::excerpt(&String::from_utf8_lossy(text)))
+    };
+    let system = match header.operating_system() {
+        0 => "FAT".to_owned(),
+        3 => "Unix".to_owned(),
+        255 => "not told".to_owned(),
+        other => format!("number {other}"),
+    };
+    // The ninth byte tells of the compressor; the crate passes it over.
+    let effort = bytes.get(8).map_or(String::new(), |byte| byte.to_string());
+    let extra = header.extra().map_or("none".to_owned(), |extra| format!("{} bytes", extra.len()));
+    Ok([
+        ("time", header.mtime().to_string()),
+        ("name", text(header.filename())),
+        ("comment", text(header.comment())),
+        ("extra field", extra),
+        ("effort of the compressor", effort),
+        ("system", system),
+    ])
+}
+
 struct TarHeader {
     name: String,
     fields: Vec<(&'static str, String)>,

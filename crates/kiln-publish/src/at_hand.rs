@@ -3,20 +3,17 @@
 use crate::PublishError;
 use crate::content::Content;
 use crate::named_build::NamedBuild;
-use crate::scan::{folder_files, image_files, zip_files};
+use crate::scan::{Contents, folder_contents, image_files, zip_contents};
 use kiln_audit::Known;
 use kiln_record::TreePath;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Files of a build that are at hand: the content of some paths.
-pub(crate) fn contents(
-    build: &NamedBuild,
-    wanted: &BTreeSet<TreePath>,
-) -> Result<BTreeMap<TreePath, Vec<u8>>, PublishError> {
-    let files = match &build.content {
-        None => return Ok(BTreeMap::new()),
-        Some(Content::Zip(path)) => zip_files(path, wanted)?,
-        Some(Content::Folder(path)) => folder_files(path, wanted)?,
+pub(crate) fn contents(build: &NamedBuild, wanted: &BTreeSet<TreePath>) -> Result<Contents, PublishError> {
+    match &build.content {
+        None => Ok(Contents::new()),
+        Some(Content::Zip(path)) => zip_contents(path, wanted),
+        Some(Content::Folder(path)) => folder_contents(path, wanted),
         Some(Content::Image(place)) => {
             // A function's files are below its folder; what is called by a path from the root already stays.
             let mount = match build.known {
@@ -34,8 +31,7 @@ pub(crate) fn contents(
                 let path = TreePath::new(path.as_str().strip_prefix(&start)?).ok()?;
                 Some((path, bytes))
             });
-            return Ok(stripped.collect());
+            Ok(stripped.collect())
         }
-    };
-    Ok(files.wanted)
+    }
 }

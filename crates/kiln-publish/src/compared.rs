@@ -4,12 +4,12 @@ use crate::PublishError;
 use crate::at_hand::contents;
 use crate::container::container_fields;
 use crate::content::Content;
+use crate::inside::difference;
 use crate::named_build::NamedBuild;
 use crate::operand::image;
 use crate::scan::Found;
 use kiln_audit::{
     Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict, compare_subjects,
-    first_difference,
 };
 use kiln_record::{ArtifactKind, Digest, Ecosystem, TreePath};
 use std::collections::BTreeSet;
@@ -82,7 +82,7 @@ fn explain_files(before: &NamedBuild, after: &NamedBuild, diff: &mut Diff) -> Re
             state.and_then(|state| state.digest) == Some(Digest::of(bytes))
         };
         if is(&file.before, a) && is(&file.after, b) {
-            file.difference = first_difference(file.path.as_str(), a, b);
+            file.difference = difference(file.path.as_str(), a, b);
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ mod error;
 mod export;
 mod gather;
 mod held;
+mod inside;
 mod named_build;
 mod notices;
 mod operand;

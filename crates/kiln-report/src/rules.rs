@@ -17,7 +17,7 @@ pub struct Rule {
 }
 
 /// Rules of comparisons and verifications, which are no findings.
-const OTHERS: [(&str, Level, &str, &str); 7] = [
+const OTHERS: [(&str, Level, &str, &str); 11] = [
     (
         "diff-unexplained",
         Level::Warn,
@@ -42,6 +42,20 @@ const OTHERS: [(&str, Level, &str, &str); 7] = [
         "One component makes up much of a change of size.",
         "Look at why it changed.",
     ),
+    (
+        "diff-privileged",
+        Level::Warn,
+        "A file runs as its owner or group, and did not before.",
+        "Find out who asked for it; what a function runs needs no other rights than its own.",
+    ),
+    (
+        "diff-check",
+        Level::Warn,
+        "A check was made before, and is not made now.",
+        "Let it be made again, or say in the policy why it is not.",
+    ),
+    ("diff-changed", Level::Note, "A component differs between the two builds.", ""),
+    ("diff-allows", Level::Note, "A build may do, needs or was held against something else than before.", ""),
     (
         "diff-denied",
         Level::Deny,

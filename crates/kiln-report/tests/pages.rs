@@ -4,7 +4,7 @@
 mod sample;
 
 use html5gum::{DefaultEmitter, Token, Tokenizer};
-use kiln_audit::{Sample, compare};
+use kiln_audit::{Known, Sample, compare};
 use kiln_record::{Digest, Record};
 use kiln_report::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index};
 use sample::{HOSTILE, Part, hostile, record};
@@ -43,7 +43,7 @@ fn page_of(before: &Record, after: &Record) -> String {
 
 fn all_pages(before: &Record, after: &Record) -> [String; 3] {
     let history = history();
-    let report = BuildReport { name: "shop@9", record: after, history: &history };
+    let report = BuildReport { name: "shop@9", record: after, known: Known::Record, history: &history };
     let entry = SiteEntry { name: "shop", page: "shop.html", record: after };
     [
         page_of(before, after),
@@ -254,4 +254,19 @@ fn a_page_on_two_builds_of_20_000_files_is_small() {
     let found = is_sound(&page);
     assert!(page.len() < 2_000_000, "{}", page.len());
     assert!(found.texts.contains("and 19000 more files, which kiln diff --format json lists"));
+}
+
+#[test]
+fn what_has_no_record_is_not_called_good() {
+    let after = record(&[]);
+    for known in [Known::Content, Known::Components] {
+        let report = BuildReport { name: "theirs.zip", record: &after, known, history: &[] };
+        let page = build_page("0.1.0", &[report]);
+        assert!(page.contains("Read, and not judged") && page.contains("checks are not known"), "{page}");
+        for claim in
+            ["Nothing to look at", "all that is locked is there", "None.", "<th scope=\"row\">plan</th>"]
+        {
+            assert!(!page.contains(claim), "{claim}: {page}");
+        }
+    }
 }

@@ -363,15 +363,19 @@ impl Ledger {
     /// [`StoreError::LedgerBroken`] if the record is not the one that the entry names; [`StoreError::Record`] if this kiln
     /// cannot read it.
     pub fn record(&self, artifact: &ArtifactName, number: u64) -> Result<Record> {
-        let numbers = self.numbers(artifact)?;
-        if numbers.binary_search(&number).is_err() {
-            let newest = numbers.last().copied();
-            return Err(StoreError::NoSuchEntry { artifact: artifact.clone(), number, newest });
-        }
-        let entry = match self.place(artifact, number)?.0 {
-            Place::Entry(entry) => entry,
-            Place::Lost(LostEntry { artifact, found, reason, .. }) => {
+        let entry = match self.place(artifact, number) {
+            Ok((Place::Entry(entry), _)) => entry,
+            Ok((Place::Lost(LostEntry { artifact, found, reason, .. }), _)) => {
                 return Err(StoreError::EntryLost { artifact, number, found, reason });
+            }
+            // All builds are listed for the message alone: who reads each of many would list them as often.
+            Err(error) => {
+                let numbers = self.numbers(artifact)?;
+                if numbers.binary_search(&number).is_ok() {
+                    return Err(error);
+                }
+                let newest = numbers.last().copied();
+                return Err(StoreError::NoSuchEntry { artifact: artifact.clone(), number, newest });
             }
         };
         let path = self.record_path(artifact, number);

@@ -46,10 +46,11 @@ pub(crate) use registry::{LyingProxy, Registry, forget};
 pub(crate) use release::{Release, audit, python};
 pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
+pub(crate) use schemas::validate_sarif;
 pub(crate) use sdist::{gzip, sdist, self_building};
 pub(crate) use server::{LocalServer, Reply};
 pub(crate) use wheel::{
-    WheelFile, shared_object, shared_object_linked_to, shared_object_needing, wheel, wheel_saying,
+    WheelFile, compiled_with, shared_object, shared_object_linked_to, shared_object_needing, wheel, wheel_saying,
 };
 
 use std::path::PathBuf;

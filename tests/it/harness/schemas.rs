@@ -20,6 +20,23 @@ pub(crate) fn refusals(name: &str, document: &Value) -> Result<(), String> {
     if refusals.is_empty() { Ok(()) } else { Err(refusals.join("\n")) }
 }
 
+/// Fails the test unless a text is a document of SARIF 2.1.0, by the schema of OASIS.
+#[track_caller]
+pub(crate) fn validate_sarif(text: &str) {
+    let mut schema: Value =
+        serde_json::from_str(include_str!("../../schema/sarif-2.1.0.schema.json")).expect("JSON");
+    // A bracket in this pattern is not closed, which only lenient readers of regular expressions take.
+    for definition in ["run", "toolComponent"] {
+        let language = &mut schema["definitions"][definition]["properties"]["language"];
+        language.as_object_mut().expect("a property").remove("pattern");
+    }
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let document: Value = serde_json::from_str(text).expect("JSON");
+    let refusals: Vec<String> =
+        validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(refusals.is_empty(), "{}\n{text}", refusals.join("\n"));
+}
+
 /// The schema of what a run prints, if that is a JSON document.
 pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
     let has = |word: &str| words.iter().any(|known| known == word);

@@ -105,6 +105,13 @@ pub(crate) fn shared_object(code: &str) -> Vec<u8> {
     fs_err::read(folder.path().join("m")).unwrap()
 }
 
+/// A shared object of code, compiled with further arguments.
+pub(crate) fn compiled_with(code: &str, arguments: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path(), "m", code, arguments);
+    fs_err::read(folder.path().join("m")).unwrap()
+}
+
 /// A shared object that calls a function without arguments, which the C library has under `version` (`GLIBC_2.34`). It
 /// is linked against a library made for this, so that the host's own C library does not matter.
 pub(crate) fn shared_object_needing(symbol: &str, version: &str, code: &str) -> Vec<u8> {

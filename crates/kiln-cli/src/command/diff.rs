@@ -6,7 +6,10 @@ use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
-use kiln_audit::{ArtifactChange, ArtifactState, Diff, FailOn, Side, Verdict, WorkspaceDiff};
+use kiln_audit::{
+    ArtifactChange, ArtifactState, ComponentChange, Diff, FailOn, Side, Verdict, WorkspaceDiff,
+    component_notes, component_title,
+};
 use kiln_publish::{
     Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories,
 };
@@ -33,6 +36,9 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 write_atomically(path, &line)?;
             }
             let judgements = [judgement(&diff, &reasons(command), &exceeded)];
+            let told = || -> Vec<Judgement> {
+                judgements.iter().map(|judgement| with_changes(judgement, &diff)).collect()
+            };
             match settings.format {
                 Format::Human => printer.data(&diff.to_text()),
                 Format::Markdown => printer.data(&diff.to_markdown()),
@@ -41,7 +47,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                     let (before, after, history) = (&before.record, &after.record, &history.samples[..]);
                     printer.data(&diff_page(VERSION, Comparison { diff: &diff, before, after, history }));
                 }
-                format => printer.data(&forms::judged(format, &judgements, Markdown::default)?),
+                format => printer.data(&forms::judged(format, &told(), Markdown::default)?),
             }
             annotate(settings, printer, &judgements);
             exceeded
@@ -52,12 +58,15 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
             let diff = workspaces(settings, &before, &after, &histories)?;
-            let judgements: Vec<Judgement> = diff
-                .artifacts
+            let diffs: Vec<&Diff> =
+                diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()).collect();
+            let judgements: Vec<Judgement> = diffs
                 .iter()
-                .filter_map(|artifact| artifact.diff.as_ref())
                 .map(|diff| judgement(diff, &reasons(command), &diff.exceeds(&reasons(command))))
                 .collect();
+            let told = || -> Vec<Judgement> {
+                judgements.iter().zip(&diffs).map(|(judgement, diff)| with_changes(judgement, diff)).collect()
+            };
             match settings.format {
                 Format::Human => printer.data(&diff.to_text(command.summary)),
                 Format::Markdown => printer.data(&diff.to_markdown(command.summary)),
@@ -67,7 +76,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                         "compare two of their artifacts, or make pages of one: kiln report --site FOLDER",
                     ));
                 }
-                format => printer.data(&forms::judged(format, &judgements, Markdown::default)?),
+                format => printer.data(&forms::judged(format, &told(), Markdown::default)?),
             }
             annotate(settings, printer, &judgements);
             diff.exceeds(&reasons(command))
@@ -172,7 +181,9 @@ fn workspaces(
 fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement {
     let name = |side: &Side| side.build.clone().unwrap_or_else(|| side.artifact.to_string());
     let denied = exceeded.iter().map(|reason| {
-        Remark::new("diff-denied", Level::Deny, reason.to_string(), format!("--fail-on {reason} holds"))
+        let (subject, text) = (reason.to_string(), format!("--fail-on {reason} holds"));
+        let detail = diff.denied_components(*reason).map(described).collect();
+        Remark { detail, ..Remark::new("diff-denied", Level::Deny, subject, text) }
     });
     let unusual = diff.anomalies.iter().map(Remark::from);
     Judgement {
@@ -185,4 +196,28 @@ fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement 
             .collect(),
         remarks: denied.chain(unusual).chain(diff.findings_new.iter().map(Remark::from)).collect(),
     }
+}
+
+/// A judgement with everything that differs, for forms that have nothing else.
+fn with_changes(judgement: &Judgement, diff: &Diff) -> Judgement {
+    let mut told = judgement.clone();
+    told.remarks.extend(diff.component_rows().into_iter().filter_map(|row| {
+        let (first, others) = row.split_first()?;
+        let detail = others.iter().map(|change| described(change)).collect();
+        Some(Remark {
+            detail,
+            ..Remark::new("diff-changed", Level::Note, first.id.to_string(), described(first))
+        })
+    }));
+    let lines = diff.security_lines().into_iter();
+    told.remarks.extend(
+        lines.map(|line| Remark::new("diff-allows", Level::Note, diff.after.artifact.to_string(), line)),
+    );
+    told
+}
+
+/// A component that differs, in a line.
+fn described(change: &ComponentChange) -> String {
+    let line = format!("{} {}: {}", component_title(change), change.kind.word(), change.cause.text);
+    [vec![line], component_notes(change)].concat().join("; ")
 }

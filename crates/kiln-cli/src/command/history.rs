@@ -86,14 +86,39 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
         return Ok(exit::SUCCESS);
     }
     let mut before: BTreeMap<&ArtifactName, u64> = BTreeMap::new();
-    for HistoricRecord { record, tags } in records {
-        let step = match before.insert(&record.artifact, record.unpacked_size) {
+    let steps: Vec<String> = records
+        .iter()
+        .map(|HistoricRecord { record, .. }| match before.insert(&record.artifact, record.unpacked_size) {
             None => String::new(),
             Some(was) if record.unpacked_size >= was => {
                 format!("+{} unpacked", format_size(record.unpacked_size - was))
             }
             Some(was) => format!("-{} unpacked", format_size(was - record.unpacked_size)),
-        };
+        })
+        .collect();
+    if settings.format == Format::Markdown {
+        let rows = records.iter().zip(&steps).map(|(HistoricRecord { record, tags }, step)| {
+            [
+                record.artifact.to_string(),
+                tags.join(", "),
+                format_size(record.packed_size()),
+                format_size(record.unpacked_size),
+                record.archive().map(|archive| archive.digest.to_string()).unwrap_or_default(),
+                step.clone(),
+            ]
+        });
+        let head = [
+            ("artifact", Align::Left),
+            ("tags", Align::Left),
+            ("packed", Align::Right),
+            ("unpacked", Align::Right),
+            ("digest", Align::Left),
+            ("step", Align::Left),
+        ];
+        printer.data(Markdown::default().table(head, rows).text());
+        return Ok(exit::SUCCESS);
+    }
+    for (HistoricRecord { record, tags }, step) in records.iter().zip(steps) {
         let digest =
             record.archive().map(|archive| archive.digest.hex()[..16].to_owned()).unwrap_or_default();
         let tags = tags.join(", ");

@@ -32,7 +32,7 @@ pub(crate) fn run(settings: &Settings, command: &Report, printer: Printer) -> Re
 }
 
 fn report<'a>(build: &'a NamedBuild, history: &'a [Sample]) -> BuildReport<'a> {
-    BuildReport { name: &build.label, record: &build.record, history }
+    BuildReport { name: &build.label, record: &build.record, known: build.known, history }
 }
 
 /// The sizes of the builds before one, as far as the ledger here has them.

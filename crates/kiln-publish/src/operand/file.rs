@@ -32,7 +32,7 @@ pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Res
     };
     let mut build = match kind(path)? {
         Kind::Zip => {
-            let files = zip_files(path, &BTreeSet::new())?;
+            let files = zip_files(path)?;
             let record = record_of(found, &files, None);
             let content = Some(Content::Zip(path.to_owned()));
             NamedBuild { content, attributes: files.attributes, ..NamedBuild::recorded(record, text) }

@@ -9,7 +9,6 @@ use crate::scan::{Found, ImagePlace, folder_files, record_of};
 use fs_err as fs;
 use kiln_audit::Known;
 use kiln_record::{ArtifactKind, IndexRecord};
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Whether a folder holds a build: a record, an index, a layout.
@@ -45,7 +44,7 @@ pub(super) fn operand(folder: &Path, text: &str) -> Result<Operand, PublishError
     if folder.join("index.json").is_file() || !records_below(folder).is_empty() {
         return workspace(folder, text);
     }
-    let files = folder_files(folder, &BTreeSet::new())?;
+    let files = folder_files(folder)?;
     if files.tree.is_empty() {
         return Err(PublishError::NotUsable {
             what: text.to_owned(),

@@ -6,17 +6,24 @@ mod files;
 mod image;
 mod inventory;
 
-pub(crate) use files::{folder_files, zip_files};
+pub(crate) use files::{folder_contents, folder_files, zip_contents, zip_files};
 pub(crate) use image::{ImagePlace, image_files, laid, layer_tars};
 pub(crate) use inventory::{Found, listed_record, record_of};
 
-use kiln_record::{Attributes, Digest, Tree, TreePath};
+use kiln_audit::LARGEST_EXPLAINED;
+use kiln_record::{Attributes, Digest, Hasher, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Write};
 
 /// The largest file of metadata that is kept, and the most that all of them may have together, in bytes.
 const LARGEST_METADATA: u64 = 8 << 20;
 const MOST_METADATA: u64 = 256 << 20;
+
+/// What ELF files begin with.
+const ELF: &[u8] = b"\x7fELF";
+
+/// Files by their paths.
+pub(crate) type Contents = BTreeMap<TreePath, Vec<u8>>;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -24,13 +31,13 @@ pub(crate) struct Files {
     /// Paths, modes and content.
     pub(crate) tree: Tree,
     /// The content of files that say what others are.
-    pub(crate) metadata: BTreeMap<TreePath, Vec<u8>>,
+    pub(crate) metadata: Contents,
     /// ELF files.
     pub(crate) elf: BTreeSet<TreePath>,
     /// Modes, owners and attributes that are not the usual ones.
     pub(crate) attributes: BTreeMap<TreePath, Attributes>,
     /// The content of the files that were asked for.
-    pub(crate) wanted: BTreeMap<TreePath, Vec<u8>>,
+    pub(crate) wanted: Contents,
     kept: u64,
 }
 
@@ -42,41 +49,51 @@ fn is_metadata(path: &TreePath) -> bool {
     of_distribution || (parent == "var/lib/dpkg/info" && path.file_name().ends_with(".list"))
 }
 
+/// What is written into it: its digest, its first bytes, and all of it where that is kept.
+struct Taken {
+    hasher: Hasher,
+    size: u64,
+    start: Vec<u8>,
+    kept: Option<Vec<u8>>,
+}
+
+impl Write for Taken {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        let missing = ELF.len() - self.start.len();
+        self.start.extend(bytes.iter().take(missing));
+        if let Some(kept) =
+            self.kept.as_mut().filter(|_| self.size <= LARGEST_EXPLAINED.max(LARGEST_METADATA))
+        {
+            kept.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Files {
-    /// Takes the content of a file, and gives its digest and length.
-    fn take(
+    /// Takes the content of a file from what writes it, and gives its digest and length.
+    fn take<E>(
         &mut self,
         path: &TreePath,
-        content: &mut dyn Read,
         wanted: &BTreeSet<TreePath>,
-    ) -> io::Result<(Digest, u64)> {
-        let mut hasher = kiln_record::Hasher::default();
-        let (mut size, mut kept) = (0_u64, Vec::new());
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(Digest, u64), E> {
         let is_wanted = wanted.contains(path);
-        let keeps = is_wanted || is_metadata(path);
-        let mut buffer = vec![0; 1 << 16];
-        let mut start = [0; 4];
-        loop {
-            let n = content.read(&mut buffer)?;
-            if n == 0 {
-                break;
-            }
-            for (at, byte) in buffer[..n].iter().enumerate().take(4) {
-                if let Some(place) = usize::try_from(size).ok().and_then(|before| start.get_mut(before + at))
-                {
-                    *place = *byte;
-                }
-            }
-            hasher.update(&buffer[..n]);
-            size += n as u64;
-            if keeps && size <= kiln_audit::LARGEST_EXPLAINED.max(LARGEST_METADATA) {
-                kept.extend_from_slice(&buffer[..n]);
-            }
-        }
-        if start == *b"\x7fELF" {
+        let kept = (is_wanted || is_metadata(path)).then(Vec::new);
+        let mut taken = Taken { hasher: Hasher::default(), size: 0, start: Vec::new(), kept };
+        write(&mut taken)?;
+        let Taken { hasher, size, start, kept } = taken;
+        if start == ELF {
             self.elf.insert(path.clone());
         }
-        if is_wanted && size <= kiln_audit::LARGEST_EXPLAINED {
+        let kept = kept.unwrap_or_default();
+        if is_wanted && size <= LARGEST_EXPLAINED {
             self.wanted.insert(path.clone(), kept.clone());
         }
         if is_metadata(path) && size <= LARGEST_METADATA && self.kept + size <= MOST_METADATA {

@@ -2,13 +2,13 @@
 
 use super::dependencies::Dependencies;
 use super::parts::{
-    ROWS, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, not_run, row_id, table, tiles,
-    verdict,
+    NOT_KNOWN, ROWS, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, not_known, not_run,
+    row_id, table, tiles, verdict,
 };
 use super::treemap::{Part, WHOLE, treemap};
 use super::{chart, page};
 use crate::word::word;
-use kiln_audit::{Sample, format_size};
+use kiln_audit::{Known, Sample, format_size};
 use kiln_record::{Component, Ecosystem, Importable, Level, Record};
 use maud::{Markup, html};
 
@@ -19,6 +19,8 @@ pub struct BuildReport<'a> {
     pub name: &'a str,
     /// What is known of it.
     pub record: &'a Record,
+    /// How much that is.
+    pub known: Known,
     /// The builds before it, oldest first, as far as they are known.
     pub history: &'a [Sample],
 }
@@ -50,12 +52,13 @@ fn article(number: usize, build: &BuildReport<'_>) -> Markup {
     let record = build.record;
     let mut components: Vec<&Component> = record.components.iter().collect();
     components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
-    let (tone, word, sentence) = judged(record);
+    let (tone, word, sentence) = judged(build);
+    let is_known = build.known == Known::Record;
     let section = |name: &str| format!("{name}-{number}");
     let newest = Sample { number: 0, archive: record.packed_size(), unpacked: record.unpacked_size };
     html! {
         (verdict(tone, word, &sentence))
-        (tiles(&numbers(record)))
+        (tiles(&numbers(build)))
         nav.sections aria-label="Sections" {
             a href={ "#" (section("findings")) } { "Findings" }
             a href={ "#" (section("size")) } { "Size" }
@@ -66,7 +69,7 @@ fn article(number: usize, build: &BuildReport<'_>) -> Markup {
         }
         section aria-labelledby=(section("findings")) {
             h2 id=(section("findings")) { "Findings" }
-            @if record.findings.is_empty() { p { "None." } } @else { (findings(&record.findings)) }
+            @if !is_known { (not_known()) } @else if record.findings.is_empty() { p { "None." } } @else { (findings(&record.findings)) }
         }
         section aria-labelledby=(section("size")) {
             h2 id=(section("size")) { "Bytes by component" }
@@ -88,7 +91,7 @@ fn article(number: usize, build: &BuildReport<'_>) -> Markup {
         }
         section aria-labelledby=(section("left-out")) {
             h2 id=(section("left-out")) { "Locked, but not in it" }
-            @if record.gaps.is_empty() { p { "Nothing: all that is locked is there." } } @else { (gaps(&record.gaps)) }
+            @if !is_known { (not_known()) } @else if record.gaps.is_empty() { p { "Nothing: all that is locked is there." } } @else { (gaps(&record.gaps)) }
             @if let Some(imports) = &record.imports {
                 @let failed: Vec<_> = imports.distributions.iter().filter_map(|(name, state)| match state { Importable::No { reason } => Some((name, reason)), _ => None }).collect();
                 @if !failed.is_empty() {
@@ -103,17 +106,21 @@ fn article(number: usize, build: &BuildReport<'_>) -> Markup {
         }
         section aria-labelledby=(section("checks")) {
             h2 id=(section("checks")) { "Checks" }
-            (checks(&record.checks))
+            @if is_known { (checks(&record.checks)) } @else { (not_known()) }
         }
         section aria-labelledby=(section("identity")) {
             h2 id=(section("identity")) { "Identity and inputs" }
-            (identity(record))
+            (identity(build))
         }
     }
 }
 
-/// What a record comes to.
-fn judged(record: &Record) -> (Tone, &'static str, String) {
+/// What a build comes to.
+fn judged(build: &BuildReport<'_>) -> (Tone, &'static str, String) {
+    if let Some(lacks) = build.known.lacks() {
+        return (Tone::Plain, "Read, and not judged", format!("There is no record of it: {lacks}."));
+    }
+    let record = build.record;
     let count = |level| record.findings.iter().filter(|finding| finding.level == level).count();
     let (denied, warned, open) = (count(Level::Deny), count(Level::Warn), not_run(&record.checks));
     let ran = record.checks.len() - open;
@@ -131,14 +138,23 @@ fn judged(record: &Record) -> (Tone, &'static str, String) {
     }
 }
 
-fn numbers(record: &Record) -> Vec<Tile> {
+fn numbers(build: &BuildReport<'_>) -> Vec<Tile> {
+    let record = build.record;
+    let of_record = |value: usize| match build.known {
+        Known::Record => value.to_string(),
+        Known::Content | Known::Components => NOT_KNOWN.to_owned(),
+    };
+    let size = |bytes: u64| match build.known {
+        Known::Components => NOT_KNOWN.to_owned(),
+        Known::Record | Known::Content => format_size(bytes),
+    };
     let of = |ecosystem| record.components.iter().filter(|one| one.ecosystem == ecosystem).count();
     let unpacked = record.image.as_ref().map_or(record.unpacked_size, |image| image.unpacked_size);
     vec![
-        Tile { name: "Packed", value: format_size(record.packed_size()), more: record.kind.to_string() },
+        Tile { name: "Packed", value: size(record.packed_size()), more: record.kind.to_string() },
         Tile {
             name: "Unpacked",
-            value: format_size(unpacked),
+            value: size(unpacked),
             more: format!("{} of its own", counted(record.files.len(), "file", "files")),
         },
         Tile {
@@ -153,7 +169,7 @@ fn numbers(record: &Record) -> Vec<Tile> {
         },
         Tile {
             name: "Findings",
-            value: record.findings.len().to_string(),
+            value: of_record(record.findings.len()),
             more: format!(
                 "{} to look at",
                 record.findings.iter().filter(|one| one.level > Level::Note).count()
@@ -161,7 +177,7 @@ fn numbers(record: &Record) -> Vec<Tile> {
         },
         Tile {
             name: "Checks",
-            value: (record.checks.len() - not_run(&record.checks)).to_string(),
+            value: of_record(record.checks.len() - not_run(&record.checks)),
             more: format!("{} not run", not_run(&record.checks)),
         },
     ]
@@ -234,15 +250,17 @@ fn licence(component: &Component) -> String {
     }
 }
 
-fn identity(record: &Record) -> Markup {
+fn identity(build: &BuildReport<'_>) -> Markup {
+    let record = build.record;
     let mut facts = vec![("artifact", record.artifact.to_string())];
     facts.extend(record.outputs.iter().take(1).map(|output| ("file", output.file_name.clone())));
     facts.extend(record.outputs.iter().take(1).map(|output| ("archive", output.digest.to_string())));
-    facts.extend([
-        ("tree", record.tree.to_string()),
-        ("plan", record.plan.to_string()),
-        ("epoch", record.epoch.to_string()),
-    ]);
+    if build.known != Known::Components {
+        facts.push(("tree", record.tree.to_string()));
+    }
+    if build.known == Known::Record {
+        facts.extend([("plan", record.plan.to_string()), ("epoch", record.epoch.to_string())]);
+    }
     facts.extend(record.tools.iter().map(|(name, version)| (name.as_str(), version.clone())));
     let rows = html! {
         @for input in record.inputs.iter().take(ROWS) {
@@ -251,10 +269,10 @@ fn identity(record: &Record) -> Markup {
     };
     html! {
         div.scroll { table { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td.code { (value) } } } } } }
-        details {
+        @if build.known == Known::Record { details {
             summary { (counted(record.inputs.len(), "input", "inputs")) ", each with its digest" }
             (table("Inputs", &[("role", false), ("name", false), ("digest", false)], &rows))
             (left_out(record.inputs.len(), "inputs", "kiln show --format json"))
-        }
+        } }
     }
 }

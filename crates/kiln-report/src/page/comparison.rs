@@ -2,15 +2,15 @@
 
 use super::dependencies::Dependencies;
 use super::parts::{
-    ROWS, Tile, Tone, bytes, change, checks, counted, findings, left_out, mark, not_run, row_id, table,
-    tiles, verdict,
+    NOT_KNOWN, ROWS, Tile, Tone, bytes, change, checks, counted, findings, left_out, mark, not_known,
+    not_run, row_id, table, tiles, verdict,
 };
 use super::treemap::{HALF, Part, treemap};
 use super::{chart, page};
 use crate::word::word;
 use kiln_audit::{
-    CauseKind, ComponentChange, ComponentChangeKind, Diff, FileChangeKind, FileState, Rule, Sample, Side,
-    Verdict, format_change, format_size,
+    CauseKind, ComponentChange, ComponentChangeKind, Diff, FileChangeKind, FileState, Known, Rule, Sample,
+    Side, Verdict, component_notes, file_difference, format_change, format_size,
 };
 use kiln_record::{ComponentId, Ecosystem, Record};
 use maud::{Markup, html};
@@ -36,6 +36,7 @@ pub fn diff_page(kiln: &str, comparison: Comparison<'_>) -> String {
     let shown = diff.shown_components();
     let (tone, word, sentence) = judged(diff);
     let newest = Sample { number: 0, archive: diff.after.archive_size, unpacked: diff.after.unpacked_size };
+    let is_known = is_known(diff);
     let main = html! {
         (verdict(tone, word, &sentence))
         (tiles(&numbers(diff, after, &shown)))
@@ -49,27 +50,45 @@ pub fn diff_page(kiln: &str, comparison: Comparison<'_>) -> String {
             a href="#inputs" { "Inputs" }
             a href="#files" { "Files" }
         }
-        section aria-labelledby="look-at" { h2 #look-at { "Look at" } (look_at(diff)) }
+        section aria-labelledby="look-at" {
+            h2 #look-at { "Look at" }
+            (look_at(diff))
+            (lines("What could not be compared", &diff.not_compared))
+            (lines("What it may do, and what was checked", &diff.security_lines()))
+            (lines("What differs in the archive around the content", &diff.container_lines()))
+        }
         section aria-labelledby="components" {
             h2 #components { "Components" }
             @if shown.is_empty() { p { "No component differs." } } @else { (component_table(diff, before, after, &shown)) }
         }
         section aria-labelledby="size" {
             h2 #size { "Bytes by component" }
+            @if diff.verdict == Verdict::Different { p { "Unpacked: " (diff.byte_parts()) "." } }
             (maps(before, after, &shown))
             h3 { "From build to build" }
             (chart::sizes(history, newest, &name(&diff.after)))
         }
-        section aria-labelledby="left-out" { h2 #left-out { "Left out, and not left out any more" } (gaps(diff)) }
+        section aria-labelledby="left-out" {
+            h2 #left-out { "Left out, and not left out any more" }
+            @if is_known { (gaps(diff)) } @else { (not_known()) }
+        }
         section aria-labelledby="findings" {
             h2 #findings { "Findings" }
-            h3 { "New" }
-            @if diff.findings_new.is_empty() { p { "None." } } @else { (findings(&diff.findings_new)) }
-            h3 { "Gone" }
-            @if diff.findings_gone.is_empty() { p { "None." } } @else { (findings(&diff.findings_gone)) }
+            @if is_known {
+                h3 { "New" }
+                @if diff.findings_new.is_empty() { p { "None." } } @else { (findings(&diff.findings_new)) }
+                h3 { "Gone" }
+                @if diff.findings_gone.is_empty() { p { "None." } } @else { (findings(&diff.findings_gone)) }
+            } @else { (not_known()) }
         }
-        section aria-labelledby="checks" { h2 #checks { "Checks of the build after" } (lost(before, after)) (checks(&after.checks)) }
-        section aria-labelledby="inputs" { h2 #inputs { "Inputs that differ" } (inputs(diff)) }
+        section aria-labelledby="checks" {
+            h2 #checks { "Checks of the build after" }
+            @if diff.after.known == Known::Record { (lost(before, after)) (checks(&after.checks)) } @else { (not_known()) }
+        }
+        section aria-labelledby="inputs" {
+            h2 #inputs { "Inputs that differ" }
+            @if is_known || !diff.properties.is_empty() { (inputs(diff)) } @else { (not_known()) }
+        }
         section aria-labelledby="files" { h2 #files { "Files" } (files(diff)) }
     };
     let title = format!("{} → {}", name(&diff.before), name(&diff.after));
@@ -78,6 +97,11 @@ pub fn diff_page(kiln: &str, comparison: Comparison<'_>) -> String {
 
 fn name(side: &Side) -> String {
     side.build.clone().unwrap_or_else(|| side.artifact.to_string())
+}
+
+/// Whether both builds have a record, so that causes, findings and checks can be told.
+fn is_known(diff: &Diff) -> bool {
+    diff.before.known == Known::Record && diff.after.known == Known::Record
 }
 
 fn judged(diff: &Diff) -> (Tone, &'static str, String) {
@@ -97,6 +121,7 @@ fn judged(diff: &Diff) -> (Tone, &'static str, String) {
         Verdict::Different => {
             let unexplained = unexplained(diff);
             let (tone, word) = match (unexplained, diff.anomalies.len()) {
+                _ if !is_known(diff) => (Tone::Warn, "Different, and the causes are not known"),
                 (0, 0) => (Tone::Plain, "Different, and each change has a cause"),
                 (0, _) => (Tone::Warn, "Different, with things to look at"),
                 _ => (Tone::Bad, "Different, and not all of it is explained"),
@@ -128,6 +153,7 @@ fn numbers(diff: &Diff, after: &Record, shown: &[&ComponentChange]) -> Vec<Tile>
         }
     };
     let count = |kind| shown.iter().filter(|one| one.kind == kind).count();
+    let is_known = is_known(diff);
     let (added, removed) = (count(ComponentChangeKind::Added), count(ComponentChangeKind::Removed));
     vec![
         size("Packed", diff.before.archive_size, diff.after.archive_size),
@@ -144,32 +170,46 @@ fn numbers(diff: &Diff, after: &Record, shown: &[&ComponentChange]) -> Vec<Tile>
         },
         Tile {
             name: "Unexplained",
-            value: unexplained(diff).to_string(),
+            value: if is_known { unexplained(diff).to_string() } else { NOT_KNOWN.to_owned() },
             more: "changes without a cause".to_owned(),
         },
         Tile {
             name: "Findings",
-            value: format!("+{} −{}", diff.findings_new.len(), diff.findings_gone.len()),
-            more: format!("{} not run", counted(not_run(&after.checks), "check", "checks")),
+            value: match is_known {
+                true => format!("+{} −{}", diff.findings_new.len(), diff.findings_gone.len()),
+                false => NOT_KNOWN.to_owned(),
+            },
+            more: match diff.after.known {
+                Known::Record => format!("{} not run", counted(not_run(&after.checks), "check", "checks")),
+                Known::Content | Known::Components => "checks are not known".to_owned(),
+            },
         },
     ]
 }
 
 fn look_at(diff: &Diff) -> Markup {
     html! {
-        @if diff.anomalies.is_empty() {
+        @if diff.anomalies.is_empty() && !is_known(diff) {
+            p { "Nothing that could be told. What has no record says nothing of causes, findings and checks." }
+        } @else if diff.anomalies.is_empty() {
             p { "Nothing: every change follows from an input that changed, and no size is unusual." }
         } @else {
             ul.plain {
-                @for anomaly in &diff.anomalies {
+                @for one in diff.attention() {
                     li {
-                        (mark(if anomaly.rule == Rule::Unexplained { Tone::Bad } else { Tone::of(anomaly.level) }, &word(anomaly.rule)))
-                        " " (anomaly.text)
+                        (mark(if one.rule == Rule::Unexplained { Tone::Bad } else { Tone::of(one.level) }, &word(one.rule)))
+                        " " (one.text)
+                        @if one.subjects.len() > 1 { details { summary { "all " (one.subjects.len()) } (one.subjects.join(", ")) } }
                     }
                 }
             }
         }
     }
+}
+
+/// Lines below a heading; nothing if there is none.
+fn lines(heading: &str, lines: &[String]) -> Markup {
+    html! { @if !lines.is_empty() { h3 { (heading) } ul.plain { @for line in lines { li { (line) } } } } }
 }
 
 fn component_table(diff: &Diff, before: &Record, after: &Record, shown: &[&ComponentChange]) -> Markup {
@@ -186,7 +226,7 @@ fn component_table(diff: &Diff, before: &Record, after: &Record, shown: &[&Compo
                 td {
                     @if one.cause.kind == CauseKind::Unexplained { (mark(Tone::Bad, "unexplained")) " " }
                     (one.cause.text)
-                    @if let Some((was, is)) = &one.relicensed { div { "licence: " (was) " → " (is) } }
+                    @for note in component_notes(one) { div { (note) } }
                     @if path.len() > 1 { details { summary { "required by " (path[path.len() - 2]) } (path.join(" → ")) } }
                 }
             }
@@ -335,6 +375,7 @@ fn files(diff: &Diff) -> Markup {
                 th.code scope="row" {
                     @if let Some(from) = &one.from { (from) " → " }
                     (one.path)
+                    @for line in file_difference(one) { div.faint { (line) } }
                 }
                 td { (word(one.kind)) @if matches!(one.kind, FileChangeKind::Mode | FileChangeKind::Kind) { " " (mode(&one.before)) " → " (mode(&one.after)) } }
                 td { (one.component) }

@@ -8,6 +8,9 @@ use maud::{Markup, html};
 /// Rows of a table that may be long; how many others there are is said below it.
 pub(super) const ROWS: usize = 1_000;
 
+/// What stands for a number that there is no record of.
+pub(super) const NOT_KNOWN: &str = "not known";
+
 /// How something is to be taken: a class of the style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -143,7 +146,15 @@ pub(super) fn checks(checks: &[Check]) -> Markup {
             }
         }
     };
-    table("Checks", &[("check", false), ("state", false), ("on what, or why not", false)], &rows)
+    html! {
+        @if checks.is_empty() { p { "The record has no check." } }
+        @else { (table("Checks", &[("check", false), ("state", false), ("on what, or why not", false)], &rows)) }
+    }
+}
+
+/// What is not known where something was read that has no record.
+pub(super) fn not_known() -> Markup {
+    html! { p { "Not known: there is no record that could tell." } }
 }
 
 /// How many of the checks were not run.
