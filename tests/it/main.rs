@@ -13,6 +13,7 @@ mod audit_images;
 mod audit_operands;
 mod audit_osv;
 mod audit_pairs;
+mod audit_strange;
 mod audit_walk;
 mod aws_bases;
 mod bases;

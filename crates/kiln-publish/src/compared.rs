@@ -1,7 +1,7 @@
 //! Comparing what was named: the records, and the archives where these are at hand.
 
 use crate::PublishError;
-use crate::container::container_fields;
+use crate::container::{container_fields, leading_difference};
 use crate::content::Content;
 use crate::named_build::NamedBuild;
 use crate::operand::image;
@@ -30,6 +30,8 @@ pub fn compared(
     (diff.before.build, diff.after.build) = (Some(before.label.clone()), Some(after.label.clone()));
     if diff.verdict == Verdict::SameContent {
         diff.container_fields = container_fields(&before, &after)?;
+    } else if diff.verdict == Verdict::Different {
+        diff.container_fields = leading_difference(&before, &after)?;
     }
     explain_files(&before, &after, &mut diff)?;
     Ok(diff)

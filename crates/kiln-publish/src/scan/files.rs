@@ -15,15 +15,17 @@ const PRIVILEGED: u32 = 0o6000;
 /// The most entries of a folder.
 const MOST_ENTRIES: usize = 200_000;
 
-/// Reads a zip within the limits of all archives: every member is checked. The content of `wanted` is kept.
+/// Reads a zip within the limits of all archives: every member is checked. The content of `wanted` is kept. Bytes may stand before the
+/// first member, as in a pex or what unpacks itself.
 pub(crate) fn zip_files(path: &Path, wanted: &BTreeSet<TreePath>) -> Result<Files, PublishError> {
     let error = |reason: PackError| PublishError::NotUsable {
         what: path.display().to_string(),
         reason: format!("it cannot be read as a zip: {reason}"),
     };
     let mut archive =
-        ZipReader::open(BufReader::new(fs::File::open(path)?), &Limits::default()).map_err(error)?;
-    let mut files = Files::default();
+        ZipReader::open_after_leading(BufReader::new(fs::File::open(path)?), &Limits::default())
+            .map_err(error)?;
+    let mut files = Files { leading: archive.leading(), ..Files::default() };
     for member in archive.members().to_vec() {
         let entry = if member.is_symlink {
             let target = archive.read(&member).map_err(error)?;
