@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod gather;
 mod held;
+mod indexed_folders;
 mod named_build;
 mod operand;
 mod platforms;
