@@ -21,6 +21,7 @@ mod binaries;
 mod circles;
 mod conformance;
 mod container_images;
+mod declared_causes;
 mod diff;
 mod dockerfile_corpus;
 mod dockerfile_limits;

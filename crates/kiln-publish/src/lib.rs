@@ -1,6 +1,7 @@
 //! What is published: the documents that follow from a record, `dist/`, registries, and references to builds.
 
 mod anchors;
+mod base_packages;
 mod committed;
 mod compared;
 mod container;
@@ -32,6 +33,7 @@ mod row;
 mod scan;
 mod settle;
 mod size_history;
+mod source_files;
 mod space;
 mod tagged;
 mod whole;
