@@ -29,7 +29,7 @@ open('other.run', 'wb').write(stub.replace(b'-p', b'-c') + open('plain.zip', 'rb
 open('junk.run', 'wb').write(stub + b'no archive')
 ",
     );
-    for (file, bytes) in [("app.pex", 23), ("behind.run", 32)] {
+    for (file, bytes) in [("app.pex", 23), ("behind.run", 29)] {
         let shown = audit(at, &["show", file, "--files"]).ends_with(exit::SUCCESS);
         shown.prints(&["__main__.py", &format!("a zip behind {bytes} other bytes")]);
         let told =
