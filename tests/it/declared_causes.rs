@@ -94,28 +94,8 @@ fn the_line_of_a_project_of_poetry() {
         let lock = poetry_lock(&project, &[(wheel, "groups = [\"main\"]")]);
         vec![("pyproject.toml", project), ("poetry.lock", lock)]
     });
-    let line = "asked for at manifests/app/pyproject.toml:7 (`greeting = \"1.1\"`), was `greeting = \"1.0\"`";
+    let line = "asked for at manifests/app/pyproject.toml:7 (`greeting = \\\"1.1\\\"`), was `greeting = \\\"1.0\\\"`";
     has(&cause, &[line, &format!("changed by commit {commit}")]);
-}
-
-#[test]
-fn the_line_of_a_project_that_pdm_exports() {
-    let (_, _, cause) = cause("pylock.toml", &|wheel| {
-        let project = format!(
-            "[project]\nname = \"app\"\nversion = \"0\"\nrequires-python = \">=3.11\"\ndependencies = [\n    \"greeting=={}\",\n]\n\n\
-             [tool.pdm]\ndistribution = false\n",
-            wheel.version()
-        );
-        let lock = format!(
-            "lock-version = \"1.0\"\ncreated-by = \"pdm\"\nrequires-python = \">=3.11\"\n\n[[packages]]\nname = \"greeting\"\nversion = \
-             \"{}\"\nwheels = [{{ name = \"{}\", hashes = {{ sha256 = \"{}\" }} }}]\n",
-            wheel.version(),
-            wheel.file_name,
-            wheel.digest().hex()
-        );
-        vec![("pyproject.toml", project), ("pylock.toml", lock)]
-    });
-    has(&cause, &["asked for at manifests/app/pyproject.toml:6 (`greeting==1.1`), was `greeting==1.0`"]);
 }
 
 #[test]
@@ -125,6 +105,7 @@ fn the_line_of_requirements_also_of_what_is_gone() {
     let index = LocalIndex::serve(&[old, new, parting]);
     let sandbox = Sandbox::new().with_index(&index);
     sandbox.function("app", "3.13", CODE, "");
+    sandbox.write("kiln.lock", crate::lock_artifact::tools());
     sandbox.append(
         "manifests/app.toml",
         "\n[python]\nrequirements = \"app/requirements.in\"\nlock = \"app/requirements.txt\"\n",
@@ -194,7 +175,7 @@ fn a_base_that_moved_is_told_by_its_packages_also_for_zips() {
             "pinned at images/python-3.13.lock:",
         ],
     );
-    has(&human, &["step-base python-3.13", &format!("changed by commit {second}")]);
+    has(&human, &["stepbase python-3.13", &format!("changed by commit {second}")]);
     told(diff("markdown"));
     told(diff("html"));
     let json = diff("json").json();
