@@ -118,7 +118,7 @@ fn the_line_of_requirements_also_of_what_is_gone() {
         commit[..12].to_owned()
     };
     commit("# what is needed\ngreeting<1.1\nparting\n");
-    let second = commit("# what is needed\ngreeting\n");
+    let second = commit("# what is needed\ngreeting>=1.1\n");
     let diff = ["diff", "app@1", "app@2", "--format", "json"];
     let json = sandbox.kiln().run(diff).ends_with(exit::SUCCESS).json();
     let cause = |id: &str| component(&json, id)["cause"]["text"].as_str().unwrap().to_owned();
@@ -126,7 +126,7 @@ fn the_line_of_requirements_also_of_what_is_gone() {
     has(
         &cause("python/greeting"),
         &[
-            &format!("asked for at {file}:2 (`greeting`), was `greeting<1.1`"),
+            &format!("asked for at {file}:2 (`greeting>=1.1`), was `greeting<1.1`"),
             &format!("changed by commit {second}"),
         ],
     );
@@ -155,6 +155,7 @@ fn a_base_that_moved_is_told_by_its_packages_also_for_zips() {
         "    \"python3.13-minimal\",\n",
         "    \"python3.13-minimal\",\n    \"busybox-static\",\n",
     );
+    sandbox.append("manifests/app/src/app.py", "# more\n");
     sandbox.kiln().run(["lock", "--base", "python-3.13"]).ends_with(exit::SUCCESS);
     let second = sandbox.commit("second")[..12].to_owned();
     build(&sandbox);

@@ -95,7 +95,7 @@ fn an_image_on_a_base() {
     for (name, output) in [("layout", "oci-layout"), ("saved", "docker-archive")] {
         image(&sandbox, name, &format!("output = \"{output}\"\n{}", step()));
     }
-    image(&sandbox, "other", &format!("user = \"1000\"\n{}", step()));
+    image(&sandbox, "other", &format!("user = \"1000:1000\"\n{}", step()));
     let commit = built(&sandbox);
     for name in ["web", "layout", "saved"] {
         is_made_again(&sandbox, &commit, name);
