@@ -3,7 +3,7 @@
 use crate::harness::signed::{copy, key, published, sign};
 use crate::harness::{Release, audit, repository};
 use fs_err as fs;
-use kiln_record::InputRole;
+use kiln_record::{InputRole, exit};
 use std::process::Command;
 
 /// The commands of the page, each with the exit code that it says.
@@ -65,4 +65,42 @@ fn the_walk_of_the_page() {
         assert_eq!(outcome.code, Some(*code), "{outcome}");
         assert!(!outcome.stdout.is_empty(), "{outcome}");
     }
+}
+
+/// `index.json` of a `dist` that was copied into an empty folder is held against what lies beside it, and what nothing could be held
+/// against is said.
+#[test]
+fn a_whole_dist_is_held_with_its_index() {
+    let workspace = published();
+    let own = workspace.kiln().run(["verify", "dist"]).ends_with(exit::SUCCESS);
+    own.clone().prints(&["same dist/index.json", "the newest builds of 2 artifacts, by the ledger"]);
+    own.says(&["all are what their records say"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    copy(&workspace.path("dist"), &at.join("dist"));
+    let told = audit(at, &["verify", "dist"]).ends_with(exit::SUCCESS);
+    told.clone()
+        .prints(&["same dist/index.json: the file that the record of each artifact beside it describes"]);
+    told.says(&["all are what their records say; none was held against a ledger"]);
+    audit(at, &["verify", "dist/index.json", "--format", "markdown"]).ends_with(exit::SUCCESS);
+
+    // What it names is gone, or another build of the artifact lies there.
+    let index = fs::read_to_string(at.join("dist/index.json")).unwrap();
+    fs::rename(at.join("dist/payments"), at.join("payments")).unwrap();
+    let gone = audit(at, &["verify", "dist"]).ends_with(exit::NOT_REPRODUCIBLE);
+    gone.prints(&["differs dist/index.json", "payments is named, and dist/payments is not there"]);
+    fs::rename(at.join("payments"), at.join("dist/payments")).unwrap();
+    let size = index.find("\"unpacked_size\":").unwrap();
+    let lied = index.replacen(&index[size..size + 18], "\"unpacked_size\":9,\"x\":", 1);
+    fs::write(at.join("dist/index.json"), lied).unwrap();
+    let lied = audit(at, &["verify", "dist", "--format", "json"]).ends_with(exit::NOT_REPRODUCIBLE).json();
+    let rows = lied.as_array().unwrap();
+    let wrong: Vec<_> = rows.iter().filter(|row| row["bytes_equal"] == false).collect();
+    assert_eq!(wrong.len(), 1, "{lied:#}");
+    assert_eq!(wrong[0]["file"], "dist/index.json");
+    assert!(
+        wrong[0]["differences"][0].as_str().unwrap().contains("does not follow from its record"),
+        "{lied:#}"
+    );
 }

@@ -78,3 +78,87 @@ fn an_earlier_build_is_given_back_and_says_from_where() {
     stored.prints(&["from the store "]);
     assert_eq!(sandbox.read("stored/app.zip"), second);
 }
+
+/// The files of a folder, each with its content.
+fn files(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut pending = vec![folder.to_owned()];
+    while let Some(below) = pending.pop() {
+        for entry in fs_err::read_dir(below).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => pending.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).unwrap().display().to_string();
+                    files.push((name, fs_err::read(&path).unwrap()));
+                }
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn each_kind_is_given_back_from_a_registry_and_by_rebuilding() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.write(
+        "manifests/words.toml",
+        "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \"x86_64\"\n\n[source]\npath = \
+         \"words\"\n",
+    );
+    sandbox.write("manifests/words/words.py", "WORD = 1\n");
+    crate::rebuild_kinds::image(&sandbox, "tar", "");
+    crate::rebuild_kinds::image(&sandbox, "layout", "output = \"oci-layout\"\n");
+    crate::rebuild_kinds::image(&sandbox, "saved", "output = \"docker-archive\"\n");
+    sandbox.commit("first");
+    sandbox.kiln().run(["build", "--all", "--color", "never"]).ends_with(exit::SUCCESS);
+    let names = ["app", "words", "tar", "layout", "saved"];
+    let registry = Registry::start();
+    let to = format!("{}/team", registry.address());
+    let published: Vec<_> = names.iter().map(|name| files(&sandbox.path(&format!("dist/{name}")))).collect();
+    for name in names {
+        sandbox.kiln().run(["push", name, "--to", &to, "--tag", "v1"]).ends_with(exit::SUCCESS);
+    }
+    fs_err::remove_dir_all(sandbox.path("dist")).unwrap();
+    for (name, published) in names.iter().zip(&published) {
+        let (build, reference) = (format!("{name}@1"), format!("{to}/{name}:v1"));
+        let of_registry =
+            ["restore", &build, "--registry", &reference, "--output", &format!("{name}-pulled")];
+        sandbox.kiln().run(of_registry).ends_with(exit::SUCCESS).prints(&["from the registry: "]);
+        assert!(files(&sandbox.path(&format!("{name}-pulled"))) == *published, "{name}");
+        let again = ["restore", &build, "--output", &format!("{name}-again")];
+        sandbox.kiln().run(again).ends_with(exit::SUCCESS).prints(&["built again from git:"]);
+        assert!(files(&sandbox.path(&format!("{name}-again"))) == *published, "{name}");
+        // A pull gives the form that was published, and its documents.
+        let pulled = sandbox.path(&format!("{name}-plain"));
+        sandbox.kiln().run(["pull", &reference, "--into", pulled.to_str().unwrap()]).ends_with(exit::SUCCESS);
+        let pulled = files(&pulled);
+        for file in published.iter().filter(|(file, _)| file != "SHA256SUMS") {
+            assert!(pulled.contains(file), "{name}: {}", file.0);
+        }
+    }
+}
+
+#[test]
+fn an_image_for_several_platforms_is_given_back() {
+    let sandbox = crate::platforms::published().copy();
+    let index = sandbox.folder().join("platforms.json");
+    fs_err::write(&index, sandbox.read("dist/web/platforms.json")).unwrap();
+    let index = index.to_str().unwrap();
+    let published = files(&sandbox.path("dist/web"));
+    let registry = Registry::start();
+    let to = format!("{}/team", registry.address());
+    sandbox.kiln().run(["push", "web", "--to", &to, "--tag", "v1"]).ends_with(exit::SUCCESS);
+    let given = |words: &[&str], from: &str| {
+        let output = format!("given-{}", from.split(' ').next().unwrap());
+        let all = [&["restore"], words, &["--output", &output]].concat();
+        sandbox.kiln().run(all).ends_with(exit::SUCCESS).prints(&[from]);
+        assert!(files(&sandbox.path(&output)) == published, "{from}");
+    };
+    given(&["web"], "published in ");
+    fs_err::remove_dir_all(sandbox.path("dist")).unwrap();
+    given(&[index, "--registry", &format!("{to}/web:v1")], "the registry: ");
+    given(&[index, "--source", "."], "built again from ");
+}

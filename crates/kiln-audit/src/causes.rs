@@ -19,6 +19,50 @@ pub struct InputChange {
     pub before: Option<Digest>,
     /// Its digest now; absent if it is gone.
     pub after: Option<Digest>,
+    /// Where the workspace states it, and the commit that changed that, as far as these are known: of the pin of a base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stated: Option<String>,
+    /// Of a base that moved: which packages of its system did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<BasePackages>,
+}
+
+/// What moved in the system of a base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BasePackages {
+    /// Why that is not known, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_known: Option<String>,
+    /// The packages that came, went or have another version, by name.
+    pub moved: Vec<PackageMove>,
+}
+
+/// A package of a base in two versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PackageMove {
+    /// Its name.
+    pub name: String,
+    /// Its version before; absent if it is new.
+    pub before: Option<String>,
+    /// Its version now; absent if it is gone.
+    pub after: Option<String>,
+}
+
+impl BasePackages {
+    /// What differs between two lists of packages, each a version by name.
+    #[must_use]
+    pub fn between(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let moved = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+        let moved = moved.map(|name| PackageMove {
+            name: name.clone(),
+            before: before.get(name).cloned(),
+            after: after.get(name).cloned(),
+        });
+        Self { not_known: None, moved: moved.collect() }
+    }
 }
 
 /// Something else about the build that differs: target, handler, layers, format, a tool's version.
@@ -311,6 +355,8 @@ fn inputs(before: &Record, after: &Record) -> Vec<InputChange> {
             name: key.1.clone(),
             before: old.get(key).copied(),
             after: new.get(key).copied(),
+            stated: None,
+            packages: None,
         })
         .filter(|change| change.before != change.after)
         .collect()

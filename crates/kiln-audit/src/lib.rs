@@ -45,7 +45,7 @@ pub use anomaly::{
     Anomaly, COMPONENT_FLOOR, HISTORY, Measure, Rule, STEP_FLOOR, Sample, SizeStep, StepVerdict, size_step,
 };
 pub use binary::{BinaryTarget, check_binary};
-pub use causes::{CauseKind, ChangeCause, InputChange, PropertyChange};
+pub use causes::{BasePackages, CauseKind, ChangeCause, InputChange, PackageMove, PropertyChange};
 pub use compare::{ContainerField, DIFF_FORMAT, Diff, GapChange, Side, Verdict, compare, compare_subjects};
 pub use components::{ByteDelta, ComponentBytes, ComponentChange, ComponentChangeKind};
 pub use difference::FirstDifference;

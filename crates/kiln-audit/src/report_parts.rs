@@ -3,6 +3,7 @@
 //! Texts in records come from strangers, so control characters never reach a terminal, and Markdown's own characters
 //! never leave their cell.
 
+use crate::causes::BasePackages;
 use crate::causes::gap_text;
 use crate::compare::{ContainerField, Diff, Side, Verdict};
 use crate::components::{ComponentChange, ComponentChangeKind};
@@ -240,13 +241,21 @@ impl Diff {
                         | InputRole::Crate
                 )
             })
-            .map(|input| {
+            .flat_map(|input| {
                 let what = match (&input.before, &input.after) {
                     (None, _) => "new".to_owned(),
                     (_, None) => "gone".to_owned(),
                     (Some(a), Some(b)) => format!("{} -> {}", short(&a.hex()), short(&b.hex())),
                 };
-                format!("{} {}: {what}", kebab(input.role), plain(&input.name))
+                let stated = input.stated.as_deref().map(|stated| format!("; {}", plain(stated)));
+                let mut lines = vec![format!(
+                    "{} {}: {what}{}",
+                    kebab(input.role),
+                    plain(&input.name),
+                    stated.unwrap_or_default()
+                )];
+                lines.extend(input.packages.iter().flat_map(|packages| package_lines(&input.name, packages)));
+                lines
             })
             .collect();
         lines.extend(self.properties.iter().map(|p| {
@@ -493,6 +502,28 @@ pub fn cell(text: &str) -> String {
         }
     }
     out
+}
+
+/// The packages that moved in a base.
+fn package_lines(base: &str, packages: &BasePackages) -> Vec<String> {
+    if let Some(why) = &packages.not_known {
+        return vec![plain(&format!("packages of {base}: which of them moved is not known: {why}"))];
+    }
+    if packages.moved.is_empty() {
+        return vec![plain(&format!("packages of {base}: none moved"))];
+    }
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    let moved = packages.moved.iter().take(LISTED_FILES);
+    let mut lines: Vec<String> = moved
+        .map(|one| {
+            let (before, after) = (version(&one.before), version(&one.after));
+            plain(&format!("package of {base}: {} {before} -> {after}", one.name))
+        })
+        .collect();
+    if packages.moved.len() > LISTED_FILES {
+        lines.push(plain(&format!("and {} more packages of {base}", packages.moved.len() - LISTED_FILES)));
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -148,6 +148,17 @@ impl Checkout {
         }))
     }
 
+    /// The last commit up to a revision that changed a file, by its path relative to `folder`; none if git knows none.
+    ///
+    /// # Errors
+    /// If git cannot be asked.
+    pub fn last_change(folder: &Path, revision: &str, path: &str) -> Result<Option<String>, String> {
+        let arguments = ["rev-list", "--max-count=1", revision, "--", path];
+        let found = ask(folder, &arguments, LARGEST_LIST)?;
+        let line = found.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        Ok(line.filter(|line| !line.is_empty()))
+    }
+
     fn ask(&self, arguments: &[&str]) -> Result<Option<Vec<u8>>, String> {
         ask(&self.root, arguments, LARGEST_LIST)
     }

@@ -30,6 +30,11 @@ pub fn zip(data: &[u8]) {
 
     let Ok(mut reader) = ZipReader::open(Cursor::new(data), &limits()) else { return };
     let members: Vec<Member> = reader.members().to_vec();
+    let behind = [b"#!/bin/sh\n", data].concat();
+    let behind = holds(ZipReader::open_after_leading(Cursor::new(&behind), &limits()), "a zip behind a line");
+    assert_eq!(behind.leading(), 10);
+    assert_eq!(behind.members().len(), members.len());
+    assert!(behind.members().iter().zip(&members).all(|(a, b)| a.data_offset == b.data_offset + 10));
     assert!(members.iter().map(|member| member.size).sum::<u64>() <= limits().max_total_size);
     let mut files = BTreeMap::new();
     for member in &members {

@@ -2,13 +2,19 @@
 
 use crate::deflate::Method;
 use crate::limits::Limits;
-use crate::zip_directory::{Directory, DirectoryEntry};
+use crate::zip_directory::{Directory, DirectoryEntry, Leading};
 use crate::{BoundedTar, PackError, Result};
+use kiln_record::HashingWriter;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// The longest name in a tar in bytes, as on Linux.
 const LONGEST_NAME: usize = 4096;
+
+/// The field that says what stands before the first member of a zip: it may be a program.
+pub const LEADING: &str = "bytes before the first member";
+/// How much of that is shown, in bytes.
+const FIRST_LINE: u64 = 80;
 
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +41,10 @@ pub fn zip_differences<R: Read + Seek>(
     mut after: R,
     limits: &Limits,
 ) -> Result<Vec<FieldDifference>> {
-    let old = Directory::read(&mut before, limits)?;
-    let new = Directory::read(&mut after, limits)?;
+    let old = Directory::read(&mut before, limits, Leading::Allowed)?;
+    let new = Directory::read(&mut after, limits, Leading::Allowed)?;
     let mut fields = Fields::default();
+    fields.of_archive(LEADING, leading(&mut before, &old)?, leading(&mut after, &new)?);
     let names = |directory: &Directory| -> Vec<String> {
         directory.entries.iter().filter(|entry| !entry.is_folder()).map(|entry| entry.name.clone()).collect()
     };
@@ -64,6 +71,22 @@ pub fn zip_differences<R: Read + Seek>(
         }
     }
     Ok(fields.all)
+}
+
+/// What stands before the first member: how much, and its first line.
+fn leading<R: Read + Seek>(reader: &mut R, directory: &Directory) -> Result<String> {
+    if directory.leading == 0 {
+        return Ok("none".to_owned());
+    }
+    reader.seek(SeekFrom::Start(0))?;
+    let mut hasher = HashingWriter::new(io::sink());
+    io::copy(&mut reader.take(directory.leading), &mut hasher)?;
+    let (_, digest, size) = hasher.finish();
+    reader.seek(SeekFrom::Start(0))?;
+    let mut start = Vec::new();
+    reader.take(directory.leading.min(FIRST_LINE)).read_to_end(&mut start)?;
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(format!("{size} bytes, {digest}, beginning with `{}`", line.escape_ascii()))
 }
 
 fn members(fields: &mut Fields, a: &DirectoryEntry, b: &DirectoryEntry) {

@@ -21,7 +21,7 @@ mod zip_reader;
 mod zip_writer;
 
 pub use bounded_tar::{BoundedEntries, BoundedReader, BoundedTar};
-pub use container::{FieldDifference, gzip_differences, tar_differences, zip_differences};
+pub use container::{FieldDifference, LEADING, gzip_differences, tar_differences, zip_differences};
 pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
 pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 pub use error::PackError;

@@ -20,6 +20,8 @@ const MAX_DIRECTORY: u64 = 64 << 20;
 pub(crate) struct Directory {
     /// Where it starts.
     pub(crate) offset: u64,
+    /// Bytes before the first member, which belong to none.
+    pub(crate) leading: u64,
     /// Its entries, folders included.
     pub(crate) entries: Vec<DirectoryEntry>,
 }
@@ -45,6 +47,13 @@ pub(crate) struct DirectoryEntry {
     pub(crate) container: ContainerFields,
 }
 
+/// Whether bytes may stand before the first member: a shebang, or a program that unpacks what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leading {
+    Refused,
+    Allowed,
+}
+
 /// The fields of an entry that say nothing about its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContainerFields {
@@ -62,8 +71,8 @@ pub(crate) struct ContainerFields {
 
 impl Directory {
     /// Finds and reads the directory.
-    pub(crate) fn read<R: Read + Seek>(reader: &mut R, limits: &Limits) -> Result<Self> {
-        let place = find(reader)?;
+    pub(crate) fn read<R: Read + Seek>(reader: &mut R, limits: &Limits, leading: Leading) -> Result<Self> {
+        let place = find(reader, leading)?;
         if place.count > limits.max_members {
             return Err(PackError::Limit {
                 what: "number of members".to_owned(),
@@ -85,12 +94,14 @@ impl Directory {
         let mut fields = Fields(&bytes);
         let mut entries = Vec::new();
         for _ in 0..place.count {
-            entries.push(DirectoryEntry::read(&mut fields)?);
+            entries.push(DirectoryEntry::read(&mut fields, place.shift)?);
         }
         if !fields.0.is_empty() {
             return Err(damaged("its directory has more entries than its end record says"));
         }
-        Ok(Self { offset: place.offset, entries })
+        let first = entries.iter().map(|entry| entry.header_offset).min().unwrap_or(place.offset);
+        let leading = if leading == Leading::Allowed { first } else { 0 };
+        Ok(Self { offset: place.offset, leading, entries })
     }
 }
 
@@ -98,10 +109,12 @@ struct Place {
     offset: u64,
     size: u64,
     count: u64,
+    /// What is added to every offset: of an archive that something was put in front of, they count from its own first byte.
+    shift: u64,
 }
 
 /// Finds the directory through the end record.
-fn find<R: Read + Seek>(reader: &mut R) -> Result<Place> {
+fn find<R: Read + Seek>(reader: &mut R, leading: Leading) -> Result<Place> {
     let length = reader.seek(SeekFrom::End(0))?;
     // The end record and the longest possible comment, and the ZIP64 locator before them.
     let tail_length = length.min((END_SIZE + usize::from(u16::MAX) + ZIP64_LOCATOR_SIZE) as u64);
@@ -135,7 +148,7 @@ fn find<R: Read + Seek>(reader: &mut R) -> Result<Place> {
     let locator = at.checked_sub(ZIP64_LOCATOR_SIZE).map(|start| &tail[start..at]);
     let (place, directory_end) = match locator {
         Some(locator) if Fields(locator).u32() == Some(ZIP64_LOCATOR) => {
-            let (wide, wide_offset) = find_wide(reader, locator, end_offset)?;
+            let (wide, wide_offset) = find_wide(reader, locator, end_offset, leading)?;
             let agrees = (count == MARKER_16 || u64::from(count) == wide.count)
                 && (size == MARKER_32 || u64::from(size) == wide.size)
                 && (offset == MARKER_32 || u64::from(offset) == wide.offset);
@@ -148,24 +161,36 @@ fn find<R: Read + Seek>(reader: &mut R) -> Result<Place> {
             if disk != 0 || directory_disk != 0 || count_here != count {
                 return Err(damaged("it is one part of several"));
             }
-            (Place { offset: offset.into(), size: size.into(), count: count.into() }, end_offset)
+            (Place { offset: offset.into(), size: size.into(), count: count.into(), shift: 0 }, end_offset)
         }
     };
-    if place.offset.checked_add(place.size) != Some(directory_end) {
-        return Err(damaged("its directory does not reach from where its end record says to the end record"));
-    }
-    Ok(place)
+    let not_there =
+        || damaged("its directory does not reach from where its end record says to the end record");
+    let shift = directory_end
+        .checked_sub(place.size)
+        .and_then(|start| start.checked_sub(place.offset))
+        .filter(|shift| *shift == 0 || leading == Leading::Allowed)
+        .ok_or_else(not_there)?;
+    Ok(Place { offset: place.offset + shift, shift, ..place })
 }
 
 /// Reads the ZIP64 end record, which must lie directly before its locator.
-fn find_wide<R: Read + Seek>(reader: &mut R, locator: &[u8], end_offset: u64) -> Result<(Place, u64)> {
+fn find_wide<R: Read + Seek>(
+    reader: &mut R,
+    locator: &[u8],
+    end_offset: u64,
+    leading: Leading,
+) -> Result<(Place, u64)> {
     let wrong = || damaged("its ZIP64 end record is not where its locator says, or not understood");
     let mut fields = Fields(locator);
     let (_signature, disk, offset, disks) = (fields.u32(), fields.u32(), fields.u64(), fields.u32());
     let offset = offset.ok_or_else(wrong)?;
     let expected = end_offset.checked_sub((ZIP64_LOCATOR_SIZE + ZIP64_END_SIZE) as u64);
     // A record with extensible data would be longer; nobody writes one.
-    if disk != Some(0) || disks != Some(1) || expected != Some(offset) {
+    let is_there =
+        |expected: &u64| *expected == offset || (leading == Leading::Allowed && *expected > offset);
+    let offset = expected.filter(is_there).ok_or_else(wrong)?;
+    if disk != Some(0) || disks != Some(1) {
         return Err(wrong());
     }
     reader.seek(SeekFrom::Start(offset))?;
@@ -185,11 +210,11 @@ fn find_wide<R: Read + Seek>(reader: &mut R, locator: &[u8], end_offset: u64) ->
         && record_size == Some((ZIP64_END_SIZE - 12) as u64)
         && disks == (Some(0), Some(0))
         && count_here == Some(count);
-    if understood { Ok((Place { offset: start, size, count }, offset)) } else { Err(wrong()) }
+    if understood { Ok((Place { offset: start, size, count, shift: 0 }, offset)) } else { Err(wrong()) }
 }
 
 impl DirectoryEntry {
-    fn read(fields: &mut Fields<'_>) -> Result<Self> {
+    fn read(fields: &mut Fields<'_>, shift: u64) -> Result<Self> {
         let short = || damaged("its directory ends within an entry");
         let mut fixed = Fields(fields.take(CENTRAL_HEADER_SIZE).ok_or_else(short)?);
         if fixed.u32() != Some(CENTRAL_HEADER) {
@@ -247,6 +272,10 @@ impl DirectoryEntry {
             name,
         };
         entry.widen(extra, disk)?;
+        entry.header_offset = entry
+            .header_offset
+            .checked_add(shift)
+            .ok_or_else(|| PackError::malformed(entry.quoted(), "it begins beyond the end of the archive"))?;
         entry.check_unicode_path(extra)?;
         entry.check_kind()?;
         Ok(entry)

@@ -9,7 +9,7 @@ use crate::deflate::{Method, inflate};
 use crate::limits::{Budget, Limits};
 use crate::path_guard::PathGuard;
 use crate::read_or::read_or;
-use crate::zip_directory::{Directory, DirectoryEntry};
+use crate::zip_directory::{Directory, DirectoryEntry, Leading};
 use crate::zip_format::{DATA_DESCRIPTOR, Fields, LOCAL_HEADER, LOCAL_HEADER_SIZE, MARKER_32, flag};
 use crate::zip_format::{EXTRA_ZIP64, TYPE_FILE, TYPE_LINK, TYPE_MASK};
 use crate::{PackError, Result};
@@ -54,6 +54,7 @@ impl Member {
 pub struct ZipReader<R> {
     reader: R,
     members: Vec<Member>,
+    leading: u64,
 }
 
 /// A member that is not larger is held in memory as a whole, in bytes: that is faster.
@@ -91,8 +92,21 @@ impl<R: Read + Seek> ZipReader<R> {
     /// # Errors
     /// [`PackError`] if the archive is malformed, ambiguous, encrypted, compressed by something other than deflate,
     /// holds a path that leaves the tree, a path twice or anything but files, folders and links, or exceeds a limit.
-    pub fn open(mut reader: R, limits: &Limits) -> Result<Self> {
-        let directory = Directory::read(&mut reader, limits)?;
+    pub fn open(reader: R, limits: &Limits) -> Result<Self> {
+        Self::open_as(reader, limits, Leading::Refused)
+    }
+
+    /// The same of an archive that bytes may stand in front of: a shebang, or a program that unpacks it. What they are is not looked at;
+    /// [`ZipReader::leading`] says how many there are.
+    ///
+    /// # Errors
+    /// As [`ZipReader::open`].
+    pub fn open_after_leading(reader: R, limits: &Limits) -> Result<Self> {
+        Self::open_as(reader, limits, Leading::Allowed)
+    }
+
+    fn open_as(mut reader: R, limits: &Limits, leading: Leading) -> Result<Self> {
+        let directory = Directory::read(&mut reader, limits, leading)?;
         let mut budget = Budget::new(limits);
         let mut guard = PathGuard::new(false);
         for entry in &directory.entries {
@@ -104,6 +118,7 @@ impl<R: Read + Seek> ZipReader<R> {
             budget.count_more(folders.len())?;
         }
         let data_offsets = check_headers(&mut reader, &directory)?;
+        let leading = directory.leading;
         let members = directory
             .entries
             .into_iter()
@@ -120,7 +135,13 @@ impl<R: Read + Seek> ZipReader<R> {
                 data_offset,
             })
             .collect();
-        Ok(Self { reader, members })
+        Ok(Self { reader, members, leading })
+    }
+
+    /// How many bytes stand before the first member.
+    #[must_use]
+    pub fn leading(&self) -> u64 {
+        self.leading
     }
 
     /// The files and links, in the order of the archive's directory.
@@ -252,7 +273,7 @@ fn check_headers<R: Read + Seek>(reader: &mut R, directory: &Directory) -> Resul
     let mut order: Vec<usize> = (0..directory.entries.len()).collect();
     order.sort_by_key(|&index| directory.entries[index].header_offset);
     let mut data_offsets = vec![0; order.len()];
-    let mut expected = 0;
+    let mut expected = directory.leading;
     for (place, &index) in order.iter().enumerate() {
         let entry = &directory.entries[index];
         if entry.header_offset != expected {

@@ -2,7 +2,7 @@
 
 use crate::PublishError;
 use crate::at_hand::contents;
-use crate::container::container_fields;
+use crate::container::{container_fields, leading_difference};
 use crate::content::Content;
 use crate::inside::difference;
 use crate::named_build::NamedBuild;
@@ -31,6 +31,8 @@ pub fn compared(
     (diff.before.build, diff.after.build) = (Some(before.label.clone()), Some(after.label.clone()));
     if diff.verdict == Verdict::SameContent {
         diff.container_fields = container_fields(&before, &after)?;
+    } else if diff.verdict == Verdict::Different {
+        diff.container_fields = leading_difference(&before, &after)?;
     }
     explain_files(&before, &after, &mut diff)?;
     Ok(diff)

@@ -6,7 +6,7 @@ use crate::named_build::NamedBuild;
 use crate::scan::{ImagePlace, layer_tars};
 use fs_err as fs;
 use kiln_audit::ContainerField;
-use kiln_pack::{FieldDifference, Limits, tar_differences, zip_differences};
+use kiln_pack::{FieldDifference, LEADING, Limits, tar_differences, zip_differences};
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
@@ -20,6 +20,17 @@ pub(crate) fn container_fields(
         (Some(Content::Image(a)), Some(Content::Image(b))) => layers((a, before), (b, after)),
         _ => Ok(Vec::new()),
     }
+}
+
+/// What stands before the first member of one of two zips, if it differs: it may be a program, and is no file of either.
+pub(crate) fn leading_difference(
+    before: &NamedBuild,
+    after: &NamedBuild,
+) -> Result<Vec<ContainerField>, PublishError> {
+    let (Some(Content::Zip(a)), Some(Content::Zip(b))) = (&before.content, &after.content) else {
+        return Ok(Vec::new());
+    };
+    Ok(zips(a, b)?.into_iter().filter(|field| field.field == LEADING).collect())
 }
 
 /// Images of the same content: the fields of the tars that their layers are, where they have as many.

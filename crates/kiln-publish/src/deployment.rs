@@ -317,6 +317,12 @@ pub(crate) fn indexed(dist: &Path) -> Result<Option<BTreeMap<ArtifactName, Index
         .map(Some)
 }
 
+/// Whether a file is the index over a folder of artifacts, and not one of a layout, which has the same name.
+pub(crate) fn is_deployment_index(file: &Path) -> bool {
+    let is_named = file.file_name().is_some_and(|name| name == Index::FILE);
+    is_named && file.is_file() && !file.with_file_name("oci-layout").is_file()
+}
+
 /// Whether an index names the builds that are published. One that a killed run could not write any more does not.
 fn names(
     dist: &Path,

@@ -5,13 +5,14 @@
 
 use crate::PublishError;
 use crate::deployment::write_index;
+use crate::indexed_folders::names_in;
 use crate::published::digest_of;
 use crate::published_index::published_index;
 use crate::reference::ledger_of;
 use crate::release::{files_below, is_signature};
 use crate::row::{Row, State};
 use crate::settle::settle_published;
-use crate::whole::{names_in, verify_folder, verify_platforms};
+use crate::whole::{verify_folder, verify_platforms};
 use fs_err as fs;
 use kiln_invocation::{Environment, read_usable_workspace};
 use kiln_plan::Workspace;

@@ -2,10 +2,13 @@
 
 use crate::PublishError;
 use crate::content::content_beside;
+use crate::deployment::is_deployment_index;
 use crate::document::{documents, index_documents, written};
+use crate::indexed_folders::verify_deployment_index;
 use crate::named_build::NamedBuild;
 use crate::published::digest_of;
 use crate::published_index::published_index;
+use crate::row::State;
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
@@ -239,6 +242,8 @@ pub enum LedgerVerdict {
         /// The newest build's number.
         newest: u64,
     },
+    /// An index names this many artifacts, and each with its newest build.
+    Newest(usize),
     /// The ledger has no such build, or there is no ledger: this was not checked.
     NotChecked,
 }
@@ -295,7 +300,9 @@ pub fn verify_file(
         differences: Vec::new(),
         also: Vec::new(),
     };
-    if record.is_none() && of_index(environment, file, &mut verdict)? {
+    if record.is_none()
+        && (of_index(environment, file, &mut verdict)? || of_deployment(environment, file, &mut verdict)?)
+    {
         return Ok(verdict);
     }
     let given = record.map(Path::to_owned).unwrap_or_else(|| record_beside(file));
@@ -400,6 +407,35 @@ fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -
     }
     verdict.record = Some(beside.display().to_string());
     verdict.artifact = Some(index.artifact);
+    Ok(true)
+}
+
+/// Holds the index over all artifacts against the folders beside it, and against the ledger where it is the one of the workspace. Says
+/// whether the file is such an index.
+fn of_deployment(
+    environment: &Environment,
+    file: &Path,
+    verdict: &mut FileVerdict,
+) -> Result<bool, PublishError> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !is_deployment_index(file) {
+        return Ok(false);
+    }
+    let is_own = fs::canonicalize(folder).ok() == fs::canonicalize(&environment.dist).ok();
+    let ledger = is_own.then(|| ledger_of(environment));
+    let (row, artifacts) = verify_deployment_index(folder, ledger.as_ref())?;
+    verdict.bytes_equal = row.state != State::Differs;
+    verdict.record = Some("the record of each artifact beside it".to_owned());
+    // What is not wrong but worth to know comes after how many there are.
+    let noted = if verdict.bytes_equal { 1 } else { 0 };
+    verdict.differences = row.lines.into_iter().skip(noted).collect();
+    let is_known = ledger.is_some_and(|ledger| ledger.artifacts().is_ok_and(|all| !all.is_empty()));
+    if is_known && verdict.bytes_equal {
+        verdict.ledger = LedgerVerdict::Newest(artifacts);
+    }
     Ok(true)
 }
 

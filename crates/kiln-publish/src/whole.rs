@@ -2,9 +2,10 @@
 
 use crate::PublishError;
 use crate::anchors::{Anchors, anchored};
-use crate::deployment::{Indexed, indexed};
+use crate::deployment::Indexed;
 use crate::document::{documents, index_documents};
 use crate::held::{Held, held};
+use crate::indexed_folders::{index, names_in};
 use crate::published::{digest_of, published_record};
 use crate::published_index::checked_index;
 use crate::reference::ledger_of;
@@ -69,7 +70,7 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
         rows.push(Row { subject: format!("dist/{name}"), state, lines });
         published.insert(artifact, indexed);
     }
-    rows.push(index(dist, &ledger, &published));
+    rows.push(index(dist, Some(&ledger), &published));
     rows.extend(histories(environment, &ledger, &published)?);
     for folder in [&environment.store, &environment.state] {
         let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode() & 0o777);
@@ -170,59 +171,6 @@ fn files(
     Ok(())
 }
 
-/// The index against the folders.
-fn index(dist: &Path, ledger: &Ledger, published: &BTreeMap<ArtifactName, Option<Indexed>>) -> Row {
-    let subject = "dist/index.json";
-    let named = match indexed(dist) {
-        Ok(Some(named)) => named,
-        Ok(None) if published.is_empty() => {
-            return Row::new(subject, State::Noted, "nothing is published, so that there is none");
-        }
-        Ok(None) => {
-            return Row::new(subject, State::Differs, "it is missing: kiln verify --repair writes it");
-        }
-        Err(reason) => {
-            let line = format!("it cannot be understood ({reason}): kiln verify --repair writes it anew");
-            return Row::new(subject, State::Differs, line);
-        }
-    };
-    let mut wrong = Vec::new();
-    let mut noted = Vec::new();
-    for (name, entry) in &named {
-        match published.get(name) {
-            None => wrong.push(format!("{name} is named, and dist/{name} is not there")),
-            Some(Some(there)) if there == entry => {
-                let newest = ledger.published(name).ok().flatten();
-                if let Some(newest) = newest.filter(|newest| newest.record != entry.of) {
-                    wrong.push(format!(
-                        "{name} is named with record {}, but build {} of the ledger has {}",
-                        entry.of, newest.number, newest.record
-                    ));
-                }
-            }
-            Some(Some(there)) if (there.digest, there.of) == (entry.digest, entry.of) => wrong.push(format!(
-                "what it says of {name} does not follow from its record: kiln verify --repair writes it anew"
-            )),
-            Some(Some(there)) => wrong.push(format!(
-                "{name} is named with {} and record {}, but dist/{name} has {} and {}",
-                entry.digest, entry.of, there.digest, there.of
-            )),
-            Some(None) => wrong.push(format!("{name} is named, and dist/{name} cannot be understood")),
-        }
-    }
-    for name in published.keys().filter(|name| !named.contains_key(*name)) {
-        noted
-            .push(format!("dist/{name} is not named: it has no manifest any more, or is not what was built"));
-    }
-    if !wrong.is_empty() {
-        wrong.extend(noted);
-        return Row { subject: subject.to_owned(), state: State::Differs, lines: wrong };
-    }
-    let state = if noted.is_empty() { State::Same } else { State::Noted };
-    noted.insert(0, format!("{} artifacts", named.len()));
-    Row { subject: subject.to_owned(), state, lines: noted }
-}
-
 /// Every history of the ledger, and what is stated of their newest entries.
 fn histories(
     environment: &Environment,
@@ -305,17 +253,4 @@ fn row(path: &Path, looked: Result<Looked, PublishError>) -> Row {
         Err(error) => (State::Differs, vec![error.to_string()]),
     };
     Row { subject: path.display().to_string(), state, lines }
-}
-
-/// The names in a folder, sorted; none if it is not there.
-pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, PublishError> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
 }

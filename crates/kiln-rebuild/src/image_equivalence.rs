@@ -1,8 +1,8 @@
 //! How equal a rebuilt image is to one in a file or a layout, which is read whole and judged by its own bytes: by its manifest, its config,
 //! and its files.
 
+use crate::comparison::{Comparison, EntryDifference, Judge, Level, differing_keys, digest_of};
 use crate::content::Contents;
-use crate::equivalence::{Comparison, EntryDifference, Judge, Level, differing_keys, digest_of};
 use crate::{RebuildError, Rebuilt, RebuiltIndex};
 use kiln_collect::how_differ;
 use kiln_publish::{HeldImages, ReadImage, read_image};

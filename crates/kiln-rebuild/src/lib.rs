@@ -4,6 +4,7 @@
 //! Nothing of the user's workspace is written. The store is read for inputs, which have digests, and no result of an earlier
 //! build is taken from it.
 
+mod comparison;
 mod content;
 mod equivalence;
 mod error;
@@ -16,7 +17,8 @@ mod source;
 mod stabilise;
 mod vary;
 
-pub use equivalence::{Comparison, EntryDifference, Level, Stabilised, compare};
+pub use comparison::{Comparison, EntryDifference, Level, Stabilised};
+pub use equivalence::compare;
 pub use error::RebuildError;
 pub use expected::Expected;
 pub use image_equivalence::compare_index;

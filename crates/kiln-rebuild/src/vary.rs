@@ -219,6 +219,10 @@ fn applicable(scratch: &Scratch, artifact: &ArtifactName) -> Result<Applicable, 
         )),
     }
     let Some(manifest) = workspace.manifests.get(artifact) else { return Ok((varied, not_varied)) };
+    if manifest.dockerfile().is_some() {
+        not_varied
+            .push(("its Dockerfile".to_owned(), "what it runs is run by the engine's builder".to_owned()));
+    }
     if manifest.steps.is_empty() {
         not_varied.push((
             "everything else".to_owned(),
@@ -226,10 +230,6 @@ fn applicable(scratch: &Scratch, artifact: &ArtifactName) -> Result<Applicable, 
         ));
         varied.retain(|one| *one == Variation::Engine);
         return Ok((varied, not_varied));
-    }
-    if manifest.dockerfile().is_some() {
-        not_varied
-            .push(("its Dockerfile".to_owned(), "what it runs is run by the engine's builder".to_owned()));
     }
     if manifest.python.is_some() {
         let why = "what builds source distributions is run without variations".to_owned();

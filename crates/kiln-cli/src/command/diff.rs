@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         (Operand::Build(before), Operand::Build(after)) => {
             let history = histories.of(&settings.environment, &before)?;
             let mut diff = compared(&before, &after, &history)?;
-            name_declarations(&settings.environment, &after.record, &mut diff);
+            name_declarations(&settings.environment, &before, &after, &mut diff);
             let exceeded = diff.exceeds(&reasons(command));
             if let Some(path) = &command.statement {
                 let line = change_statement(&diff, &before.record, &after.record)
@@ -152,7 +152,7 @@ fn workspaces(
         let (state, diff) = match (unread, old, new) {
             (None, Some(old), Some(new)) => {
                 let mut diff = compared(old, new, &histories.of(&settings.environment, old)?)?;
-                name_declarations(&settings.environment, &new.record, &mut diff);
+                name_declarations(&settings.environment, old, new, &mut diff);
                 let state = match diff.verdict {
                     Verdict::Identical => ArtifactState::Unchanged,
                     Verdict::SameContent | Verdict::SameComponents => ArtifactState::SameContent,

@@ -42,6 +42,7 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
         for (file, verdict) in &verdicts {
             printer.data(&text(file, verdict, printer));
         }
+        printer.talk(&summary(&verdicts));
     } else {
         let judgements: Vec<Judgement> =
             verdicts.iter().map(|(file, verdict)| judgement(file, verdict)).collect();
@@ -49,6 +50,24 @@ pub(crate) fn run(settings: &Settings, command: &Verify, printer: Printer) -> Re
     }
     let all = verdicts.iter().all(|(_, verdict)| verdict.is_same());
     Ok(if all { exit::SUCCESS } else { exit::NOT_REPRODUCIBLE })
+}
+
+/// What was held against what, in a line.
+fn summary(verdicts: &[(String, FileVerdict)]) -> String {
+    let count = |is: &dyn Fn(&FileVerdict) -> bool| verdicts.iter().filter(|(_, one)| is(one)).count();
+    let (all, wrong) = (verdicts.len(), count(&|one| !one.is_same()));
+    let unheld = count(&|one| matches!(one.ledger, LedgerVerdict::NotChecked));
+    let wrong = match wrong {
+        0 => "all are what their records say".to_owned(),
+        wrong => format!("{wrong} are not what a record says"),
+    };
+    let files = if all == 1 { "1 file".to_owned() } else { format!("{all} files") };
+    let held = match unheld {
+        0 => "each was held against the ledger".to_owned(),
+        unheld if unheld == all => "none was held against a ledger: who made records and files was not looked at, a key tells (--key)".to_owned(),
+        unheld => format!("{unheld} were not held against a ledger"),
+    };
+    format!("{files} looked at: {wrong}; {held}")
 }
 
 /// The files that are meant: of a folder everything that it publishes.
@@ -69,6 +88,11 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let folders = [path.clone()].into_iter().chain(entries(path)?);
         for folder in folders.filter(|folder| has_record(folder)) {
             files.extend(entries(&folder)?.into_iter().filter(|file| file.is_file() && !is_signed(file)));
+        }
+        // Of a folder of artifacts, the index over them.
+        let index = path.join("index.json");
+        if files.len() > before && index.is_file() && !path.join("oci-layout").is_file() {
+            files.push(index);
         }
         if files.len() == before {
             return Err(Failure::input(format!(
@@ -183,6 +207,9 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
         LedgerVerdict::Superseded { number, newest } => {
             format!("  over build {number} of a platform, which has build {newest} by now\n")
         }
+        LedgerVerdict::Newest(artifacts) => {
+            format!("  the newest builds of {artifacts} artifacts, by the ledger\n")
+        }
         LedgerVerdict::NotChecked if verdict.record.is_some() => {
             "  not held against a ledger: none here has such a build\n".to_owned()
         }
@@ -224,6 +251,7 @@ impl<'a> Row<'a> {
             LedgerVerdict::Build(number) => ("build", Some(number)),
             LedgerVerdict::Other { number, .. } => ("other", Some(number)),
             LedgerVerdict::Superseded { number, .. } => ("superseded", Some(number)),
+            LedgerVerdict::Newest(_) => ("build", None),
             LedgerVerdict::NotChecked => ("not-checked", None),
         };
         Self {

@@ -10,14 +10,24 @@ use crate::scan::{Found, ImagePlace, image_files, listed_record, record_of, zip_
 use fs_err as fs;
 use kiln_audit::Known;
 use kiln_invocation::Environment;
+use kiln_pack::{Limits, ZipReader};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, IndexRecord, Record};
 use kiln_sbom::{LISTED_LIMIT, read_listed};
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 /// What a file names.
 pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Result<Operand, PublishError> {
+    let start = start_of(path)?;
+    if let Some(form) = unread_bill(&start) {
+        return Err(PublishError::NotUsable {
+            what: text.to_owned(),
+            reason: format!(
+                "it is a bill of materials as {form}, and kiln reads CycloneDX 1.3 to 1.7 and SPDX 2.2 and 2.3 in JSON: name it in that form"
+            ),
+        });
+    }
     if path.extension().is_some_and(|extension| extension == "json" || extension == "spdx") {
         return of_json(path, text);
     }
@@ -30,12 +40,17 @@ pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Res
         kind: ArtifactKind::LambdaZip,
         output: Some((file_name(path), size, digest)),
     };
-    let mut build = match kind(path)? {
+    let mut build = match kind(path, &start)? {
         Kind::Zip => {
             let files = zip_files(path)?;
             let record = record_of(found, &files, None);
             let content = Some(Content::Zip(path.to_owned()));
-            NamedBuild { content, attributes: files.attributes, ..NamedBuild::recorded(record, text) }
+            // It may be a program, and is no file of the archive.
+            let label = match files.leading {
+                0 => text.to_owned(),
+                leading => format!("{text} (a zip behind {leading} other bytes)"),
+            };
+            NamedBuild { content, attributes: files.attributes, ..NamedBuild::recorded(record, label) }
         }
         Kind::Tar => image(ImagePlace::open(path)?, found, text, None)?,
         Kind::Other => {
@@ -135,15 +150,46 @@ enum Kind {
     Other,
 }
 
-/// What a file is by its bytes.
-fn kind(path: &Path) -> Result<Kind, PublishError> {
-    let mut start = Vec::new();
-    fs::File::open(path)?.take(512).read_to_end(&mut start)?;
-    Ok(match start.as_slice() {
+/// What a file is by its bytes. A zip is known by its end, and may stand behind something else.
+fn kind(path: &Path, start: &[u8]) -> Result<Kind, PublishError> {
+    Ok(match start {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Kind::Zip,
         bytes if bytes.get(257..262) == Some(b"ustar") => Kind::Tar,
-        _ => Kind::Other,
+        _ => {
+            let file = BufReader::new(fs::File::open(path)?);
+            match ZipReader::open_after_leading(file, &Limits::default()) {
+                Ok(_) => Kind::Zip,
+                Err(_) => Kind::Other,
+            }
+        }
     })
+}
+
+/// The first bytes of a file.
+fn start_of(path: &Path) -> Result<Vec<u8>, PublishError> {
+    let mut start = Vec::new();
+    fs::File::open(path)?.take(4096).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// What form a bill of materials has that is not read, by its first bytes.
+fn unread_bill(start: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with('<') {
+        return if text.contains("cyclonedx.org/schema/bom") {
+            Some("CycloneDX in XML")
+        } else if text.contains("spdx.org/rdf") {
+            Some("SPDX in RDF/XML")
+        } else {
+            None
+        };
+    }
+    if text.starts_with('{') {
+        return text.contains("spdx.org/rdf/3").then_some("SPDX 3 in JSON-LD");
+    }
+    let is_tag_value = text.lines().take(20).any(|line| line.starts_with("SPDXVersion:"));
+    is_tag_value.then_some("SPDX in tag-value form")
 }
 
 fn file_name(path: &Path) -> String {

@@ -19,7 +19,7 @@ const MOST_ENTRIES: usize = 200_000;
 type Zip = ZipReader<BufReader<fs::File>>;
 
 fn open_zip(path: &Path) -> Result<Zip, PublishError> {
-    ZipReader::open(BufReader::new(fs::File::open(path)?), &Limits::default())
+    ZipReader::open_after_leading(BufReader::new(fs::File::open(path)?), &Limits::default())
         .map_err(|reason| not_a_zip(path, &reason))
 }
 
@@ -56,11 +56,13 @@ pub(crate) fn folder_contents(root: &Path, wanted: &BTreeSet<TreePath>) -> Resul
     Ok(contents)
 }
 
-/// Reads a zip within the limits of all archives: every member is checked.
+/// Reads a zip within the limits of all archives: every member is checked. Bytes may stand before the first member, as in a pex or
+/// what unpacks itself.
 pub(crate) fn zip_files(path: &Path) -> Result<Files, PublishError> {
     let error = |reason: PackError| not_a_zip(path, &reason);
     let mut archive = open_zip(path)?;
-    let (mut files, none) = (Files::default(), BTreeSet::new());
+    let mut files = Files { leading: archive.leading(), ..Files::default() };
+    let none = BTreeSet::new();
     for member in archive.members().to_vec() {
         let entry = if member.is_symlink {
             let target = archive.read(&member).map_err(error)?;

@@ -38,6 +38,8 @@ pub(crate) struct Files {
     pub(crate) attributes: BTreeMap<TreePath, Attributes>,
     /// The content of the files that were asked for.
     pub(crate) wanted: Contents,
+    /// How many bytes stand before the first member of a zip.
+    pub(crate) leading: u64,
     kept: u64,
 }
 

@@ -346,7 +346,22 @@ fn inputs(diff: &Diff) -> Markup {
         |digest: &Option<kiln_record::Digest>| digest.map_or_else(String::new, |digest| digest.to_string());
     let rows = html! {
         @for input in diff.inputs.iter().take(ROWS) {
-            tr { td { (word(input.role)) } td { (input.name) } td.code { (digest(&input.before)) } td.code { (digest(&input.after)) } }
+            tr {
+                td { (word(input.role)) }
+                td { (input.name) @if let Some(stated) = &input.stated { br; (stated) } }
+                td.code { (digest(&input.before)) } td.code { (digest(&input.after)) }
+            }
+            @if let Some(packages) = &input.packages {
+                @if let Some(why) = &packages.not_known {
+                    tr { td { "packages" } td { (input.name) } td { "not known" } td { (why) } }
+                }
+                @for one in packages.moved.iter().take(ROWS) {
+                    tr {
+                        td { "package" } td { (one.name) }
+                        td { (one.before.as_deref().unwrap_or("none")) } td { (one.after.as_deref().unwrap_or("none")) }
+                    }
+                }
+            }
         }
         @for one in &diff.properties {
             tr {
