@@ -1,7 +1,7 @@
 //! What publishers state of a wheel, held against what is in it.
 
 use crate::binaries::extension;
-use crate::harness::{LocalIndex, Sandbox, repository, shared_object, wheel_saying};
+use crate::harness::{LocalIndex, Sandbox, repository, shared_object_linked_to, wheel_saying};
 use kiln_record::{Record, exit};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ fn needs(bill: &Value, reference: &str) -> BTreeSet<String> {
 fn a_text_of_another_licence_and_crates_that_no_list_names_are_told() {
     let paths = "const char *paths[] = {\"/registry/src/index-0/itoa-1.0.9/src/lib.rs\",\n\
                  \"/registry/src/index-0/serde-1.0.2/src/lib.rs\", \"/rust/deps/gimli-0.31.1/src/lib.rs\"};\n";
-    let object = shared_object(&format!("{paths}{}", extension("(void)0")));
+    let object = shared_object_linked_to("libc.so.6", &format!("{paths}{}", extension("(void)0")));
     let bill = json!({
         "bomFormat": "CycloneDX", "specVersion": "1.6",
         "components": [{"type": "library", "name": "serde", "version": "1.0.2", "purl": "pkg:cargo/serde@1.0.2"}],

@@ -144,7 +144,7 @@ def scanned(tools, folder, scratch):
         "trivy": run([tools.trivy, sources["trivy"][0], *offline, "--format", "cyclonedx", *sources["trivy"][1:]]),
     }
     kinds = ("pkg:pypi/", "pkg:deb/", "pkg:rpm/", "pkg:cargo/")
-    purls = {name: [one.get("purl", "") for one in json.loads(text)["components"]] for name, text in documents.items()}
+    purls = {name: [one.get("purl", "") for one in json.loads(text).get("components", [])] for name, text in documents.items()}
     return {name: [purl for purl in found if purl.startswith(kinds)] for name, found in purls.items()}
 
 
