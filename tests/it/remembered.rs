@@ -116,7 +116,7 @@ fn nothing_that_decides_an_import_passes_for_unchanged() {
     }
     assert_eq!(remembering, build(&other, &["--check-again"]));
     // And back: what was found wrong is not remembered as wrong.
-    sandbox.write("manifests/data/src/state", "good");
+    sandbox.write("manifests/data/src/state", "good").append("manifests/data/src/app.py", "# A remark.\n");
     let outcome = sandbox.kiln().run(["build", "data", "--format", "json"]).json();
     assert_eq!(told(&outcome), ["data: published "]);
 }

@@ -2,6 +2,7 @@
 //! changed the distributions are not tried again.
 
 use crate::CheckError;
+use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_guest::{AnswerKey, Bases, Ending, Given, Question};
 use kiln_python::{ImportReport, ImportRequest, Unreported};
@@ -115,7 +116,14 @@ impl InParts {
         let of_layers = layers.iter().flat_map(|layer| layer.collection.tree.iter());
         others.extend(of_layers.flat_map(|(path, _)| path.as_str().split('/').map(stem)));
         let apart = !request.modules.is_empty() && !own.is_empty() && own.is_disjoint(&others);
-        (apart && request.fresh.is_none()).then(|| Self {
+        // What the loader takes for every process may be the function's own.
+        let obeys = |name: &String| name.starts_with("LD_") && name != LIBRARY_PATH;
+        let loaded = request.environment.keys().any(obeys)
+            || collection
+                .tree
+                .iter()
+                .any(|(path, _)| is_own(collection, path) && path.file_name().contains(".so"));
+        (apart && !loaded).then(|| Self {
             distributions: ImportRequest {
                 handler: None,
                 own_modules: Vec::new(),

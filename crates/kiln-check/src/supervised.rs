@@ -5,7 +5,8 @@ use kiln_record::Defect;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+/// Where the dynamic loader looks first.
+pub(crate) const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 const PATH: &str = "PATH";
 const HOME: &str = "HOME";
 

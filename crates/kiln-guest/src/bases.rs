@@ -202,7 +202,7 @@ impl Bases {
     /// # Errors
     /// If the engine cannot be reached.
     pub async fn told_by_twin(&self, base: &PinnedBase) -> Result<Option<Check>, GuestError> {
-        if self.can_run(base).await? {
+        if self.probed(base)?.is_some() || self.can_run(base).await? {
             return Ok(None);
         }
         let here = self.engine().await?.info().await?.platform;
