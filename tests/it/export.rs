@@ -104,3 +104,27 @@ fn what_is_not_published_or_was_changed_is_not_exported() {
     fs::write(sandbox.path("dist/app/app.zip"), "other").unwrap();
     export().ends_with(exit::NOT_REPRODUCIBLE).says(&["dist/app/app.zip", "kiln verify"]);
 }
+
+#[test]
+fn paths_are_relative_to_whichever_folder_or_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.function("my-app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    sandbox.write("infra/prod/main.tf", "");
+    let path = |arguments: &[&str]| {
+        let outcome = sandbox.kiln().run([&["export", "terraform"][..], arguments].concat());
+        let document = outcome.ends_with(exit::SUCCESS).json();
+        document["kiln_artifacts"]["my-app"]["path"].as_str().unwrap().to_owned()
+    };
+    let from = path(&["--relative-to", "infra/prod"]);
+    assert_eq!(from, "../../dist/my-app/my-app.zip");
+    assert!(sandbox.path("infra/prod").join(&from).is_file());
+    assert_eq!(path(&["--relative-to", "dist"]), "my-app/my-app.zip");
+    let whole = fs::canonicalize(sandbox.path("dist/my-app/my-app.zip")).unwrap();
+    assert_eq!(path(&["--absolute"]), whole.display().to_string());
+    sandbox
+        .kiln()
+        .run(["export", "env", "--relative-to", "nowhere"])
+        .ends_with(exit::USAGE)
+        .says(&["--relative-to: ", "nowhere"]);
+}

@@ -125,7 +125,6 @@ fn an_image_is_started_as_it_is_published_and_leaves_nothing_in_the_engine() {
     let sandbox = Sandbox::new().with_index(&index);
     let lock = format!("awslambdaric==0.0.1 --hash=sha256:{}\n", client.digest().hex());
     function(&sandbox, "pictured", "python-3.13", &lock);
-    sandbox.append("manifests/pictured.toml", "\n[image]\ncompression = \"zstd\"\n");
     sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
     let answered = invoke(&sandbox, &["pictured", "-e", r#"{"name": "you"}"#]).ends_with(exit::SUCCESS);
     let answer: serde_json::Value = serde_json::from_str(&answered.stdout).unwrap();

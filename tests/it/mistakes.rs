@@ -88,3 +88,39 @@ fn a_broken_base_fails_what_stands_on_it_and_broken_settings_fail_everything() {
     let stopped = build(&sandbox).ends_with(exit::INPUT_INVALID).says(&["kiln.toml:"]);
     assert_eq!(stopped.stdout, "");
 }
+
+#[test]
+fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    let manifest = String::from_utf8(sandbox.read("manifests/app.toml")).unwrap();
+    for (wrong, right, meant) in [
+        ("handlr =", "handler =", "did you mean `handler`?"),
+        ("lambda-zp", "lambda-zip", "did you mean `lambda-zip`?"),
+        ("runtime = \"python3.31\"", "runtime = \"python3.13\"", "did you mean `python3.13`?"),
+        ("base = \"python-3.31\"", "base = \"python-3.13\"", "did you mean `python-3.13`?"),
+        ("[sorce]", "[source]", "did you mean `source`?"),
+    ] {
+        assert!(manifest.contains(right), "{right}");
+        sandbox.write("manifests/app.toml", manifest.replace(right, wrong));
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&[meant]);
+    }
+    sandbox.write("manifests/app.toml", manifest);
+    for (settings, meant) in [
+        ("format = \"1\"\n[polcy]\n", "did you mean `policy`?"),
+        ("format = \"1\"\n[policy.levels]\nsmoke-faild = \"deny\"\n", "did you mean `smoke-failed`?"),
+        ("format = \"1\"\n[policy.levels]\nsmoke-failed = \"denny\"\n", "did you mean `deny`?"),
+        ("", "begin the file with the line format = \"1\""),
+    ] {
+        sandbox.write("kiln.toml", settings);
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&[meant]);
+    }
+    sandbox.write("kiln.toml", "format = \"1\"\n");
+    for command in ["build", "lock"] {
+        sandbox
+            .kiln()
+            .run([command])
+            .ends_with(exit::USAGE)
+            .says(&[&format!("kiln {command} [OPTIONS] --all")]);
+    }
+}

@@ -103,7 +103,7 @@ fn a_running_build_is_waited_for_and_loses_nothing() {
     sandbox.append(
         "manifests/app.toml",
         &format!(
-            "\n[[step]]\nname = \"slow\"\nargv = [\"/usr/bin/python3\", \"-c\", \"{program}\"]\nreproducible = \
+            "\n[[step]]\nname = \"slow\"\nargv = [\"/usr/bin/python3.13\", \"-c\", \"{program}\"]\nreproducible = \
              \"assume\"\noutputs = [{{ path = \"/out\", into = \".\" }}]\n"
         ),
     );

@@ -3,11 +3,13 @@
 pub(crate) mod audit;
 pub(crate) mod find;
 pub(crate) mod invoke;
+pub(crate) mod pins;
 pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod signing;
 pub(crate) mod start;
 pub(crate) mod store;
+mod time;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use find::Find;
@@ -103,13 +105,17 @@ pub(crate) enum Command {
     /// Writes a new file of a workspace
     New(New),
     /// Builds, verifies and publishes artifacts under dist/
+    #[command(override_usage = "kiln build [OPTIONS] <ARTIFACTS>...\n       kiln build [OPTIONS] --all")]
     Build(Build),
     /// Gives one event to a function as it is published, in its base and with its layers
     Invoke(invoke::Invoke),
     /// Pins what a build uses
+    #[command(
+        override_usage = "kiln lock [OPTIONS] <ARTIFACTS>...\n       kiln lock [OPTIONS] --all\n       kiln lock --base <NAME>\n       kiln lock --tools"
+    )]
     Lock(Lock),
-    /// Lists everything outside the workspace that it has pinned, and how old each pin is
-    Pins,
+    /// Lists everything outside the workspace that it has pinned, who uses it, how old each pin is, and what is newer
+    Pins(pins::Pins),
     /// Says why a distribution or a file is in an artifact, or why it is not
     Explain(Explain),
     /// Tells what changed between two builds and why
@@ -139,6 +145,9 @@ pub(crate) enum Command {
     /// Makes one of what several machines built: dist/, its index, and the ledger
     Gather(Gather),
     /// Sends published artifacts to a registry, with their SBOMs, provenance and records attached
+    #[command(
+        override_usage = "kiln push [OPTIONS] --to <REGISTRY/PATH> <ARTIFACTS>...\n       kiln push [OPTIONS] --to <REGISTRY/PATH> --all"
+    )]
     Push(Push),
     /// Brings an artifact, an image or an index, and what is attached to it, from a registry
     Pull(Pull),
@@ -164,7 +173,8 @@ impl Command {
             Self::Verify(verify) if verify.signed.is_asked() => ("verify --key", &[Human, Json, Markdown]),
             Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
-            Self::Pins => ("pins", &[Human, Json, Markdown]),
+            Self::Pins(pins::Pins { check: true, .. }) => ("pins --check", &[Human, Json]),
+            Self::Pins(_) => ("pins", &[Human, Json, Markdown]),
             Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
             Self::History(_) => ("history", &[Human, Json, Markdown]),
             Self::Show(_) => ("show", &[Human, Json, Markdown]),
@@ -213,6 +223,12 @@ pub(crate) struct Export {
     /// What the keys of archives in a bucket begin with
     #[arg(long, value_name = "PREFIX")]
     pub(crate) s3_prefix: Option<String>,
+    /// The folder that paths are relative to, such as that of the Terraform files [default: the workspace]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) relative_to: Option<PathBuf>,
+    /// Writes whole paths
+    #[arg(long, conflicts_with = "relative_to")]
+    pub(crate) absolute: bool,
     /// The folder that artifacts are published in [default: dist in the workspace]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dist: Option<PathBuf>,
@@ -308,7 +324,7 @@ pub(crate) struct Lock {
     #[arg(required_unless_present_any = ["bases", "tools", "all"])]
     pub(crate) artifacts: Vec<ArtifactName>,
     /// Pins every base that is not pinned, and makes the locks of all artifacts that have something to lock
-    #[arg(long, conflicts_with_all = ["artifacts", "bases", "tools", "check"])]
+    #[arg(long, conflicts_with_all = ["artifacts", "bases", "tools"])]
     pub(crate) all: bool,
     /// Pins a base: its packages or its image digest; may be given more than once
     #[arg(long = "base", value_name = "NAME")]
@@ -331,8 +347,8 @@ pub(crate) struct Lock {
     /// Moves this distribution only; may be given more than once
     #[arg(long, short = 'P', requires = "artifacts", value_name = "NAME", conflicts_with = "upgrade")]
     pub(crate) upgrade_package: Vec<DistributionName>,
-    /// Writes nothing, and ends with exit code 11 if a lock would change
-    #[arg(long, requires = "artifacts", conflicts_with_all = ["bases", "tools"])]
+    /// Writes nothing, and ends with exit code 11 if a lock would change; with --all also if a base is not pinned
+    #[arg(long, conflicts_with_all = ["bases", "tools"])]
     pub(crate) check: bool,
 }
 

@@ -88,7 +88,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Invoke(command) => command::invoke::run(&settings()?, command, printer),
         Command::Lock(command) => command::lock::run(&settings()?, command, printer),
         Command::Explain(command) => command::explain::run(&settings()?, command, printer),
-        Command::Pins => command::pins::run(&settings()?, printer),
+        Command::Pins(command) => command::pins::run(&settings()?, command, printer),
         Command::Approve(command) => command::approve::run(&settings()?, command, printer),
         Command::Diff(command) => command::diff::run(&settings()?, command, printer),
         Command::History(command) => command::history::run(&settings()?, command, printer),
@@ -118,7 +118,8 @@ fn needs(command: &Command) -> Needs {
         Command::Explain(explain) if command::explain_code::of(&explain.artifact).is_some() => Needs::Nothing,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
         Command::Build(_) | Command::Invoke(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
-        Command::Pins
+        Command::Pins(pins) if pins.check => Needs::Servers,
+        Command::Pins(_)
         | Command::Push(_)
         | Command::Export(_)
         | Command::Approve(_)

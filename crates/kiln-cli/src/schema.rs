@@ -5,8 +5,8 @@
 
 use crate::command::{
     audit_document, build, cross_check, doctor, explain_build, explain_code, explain_document, export, find,
-    gather, history, init, invoke, lock, lock_artifact, log, pins, pull, push, rebuild, restore, show,
-    show_environment, sign, store, verify, verify_release, verify_workspace,
+    gather, history, init, invoke, lock, lock_artifact, log, pins_check, pins_document, pull, push, rebuild,
+    restore, show, show_environment, sign, store, verify, verify_release, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -67,7 +67,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 37] {
+fn printed() -> [Named; 38] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -75,7 +75,8 @@ fn printed() -> [Named; 37] {
         json("output/build", "kiln build", of::<build::Document<'_>>()),
         json("output/invoke", "kiln invoke", of::<invoke::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
-        json("output/pins", "kiln pins", of::<Vec<pins::Row<'_>>>()),
+        json("output/pins", "kiln pins", of::<Vec<pins_document::Row<'_>>>()),
+        json("output/pins-check", "kiln pins --check", of::<pins_check::Document<'_>>()),
         json("output/explain", "kiln explain ARTIFACT", of::<explain_document::Overview<'_>>()),
         json(
             "output/explain-distribution",

@@ -3,7 +3,7 @@
 use crate::message::listed;
 use kiln_fetch::FetchError;
 use kiln_pack::PackError;
-use kiln_plan::InvalidFiles;
+use kiln_plan::{InvalidFiles, nearest};
 use kiln_record::{Advice, ArtifactName, Defect, Digest, RunError, exit};
 use kiln_store::StoreError;
 
@@ -129,7 +129,7 @@ impl RunError for InvocationError {
             }
             Self::Unknown { known, name, .. } if !known.is_empty() => {
                 let advice = Advice::exit(exit::INPUT_INVALID);
-                let advice = match nearest(name, known) {
+                let advice = match nearest(name, known.iter().map(String::as_str)) {
                     Some(nearest) => advice.hint(format!("did you mean `{nearest}`?")),
                     None => advice,
                 };
@@ -170,25 +170,9 @@ impl RunError for InvocationError {
     }
 }
 
-/// What a name was probably meant to be: the most similar one, if it is as similar as a slip of the finger makes it.
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    const SIMILAR: f64 = 0.8;
-    let similar = |other: &str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
-    let best = known.iter().map(|other| (similar(other), other)).filter(|(score, _)| *score >= SIMILAR);
-    best.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, other)| other.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slip_of_the_finger_is_told_from_another_name() {
-        let known = ["orders".to_owned(), "NotifyFunction".to_owned()];
-        assert_eq!(nearest("ordes", &known), Some("orders"));
-        assert_eq!(nearest("notifyfunction", &known), Some("NotifyFunction"));
-        assert_eq!(nearest("waf", &known), None);
-    }
 
     #[test]
     fn each_says_its_exit_code_and_what_to_do() {

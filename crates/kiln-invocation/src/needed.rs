@@ -95,7 +95,7 @@ pub fn needed(workspaces: &[PathBuf], builds: usize) -> Result<Needed, Invocatio
                 needed.add(&fs::read(path)?, &NamedBy::Lock { workspace: root.clone(), file });
             }
         }
-        let ledger = Ledger::open(&root.join(".kiln"));
+        let ledger = Ledger::open(&root.join(".kiln/ledger"));
         for artifact in ledger.artifacts()? {
             let Some(newest) = ledger.newest(&artifact)? else { continue };
             let oldest = newest.saturating_sub(u64::try_from(builds.max(1)).unwrap_or(u64::MAX) - 1).max(1);

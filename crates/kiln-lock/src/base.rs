@@ -4,7 +4,7 @@ use crate::new_base::{NewBase, WantedBase};
 use crate::registry_image::RegistryImage;
 use crate::{LockError, freshness};
 use fs_err as fs;
-use kiln_fetch::{Archive, Client, SuiteFile};
+use kiln_fetch::{Archive, Client, FetchError, SuiteFile};
 use kiln_guest::{Bases, EngineSlot, archive, assemble};
 use kiln_image::ImageError;
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
@@ -143,6 +143,12 @@ fn kept(definition: &BaseDefinition, wanted: &WantedBase) -> Option<String> {
     ))
 }
 
+/// What a suite has for a base, before an image is made of it.
+pub(crate) struct Resolved {
+    release: DebianRelease,
+    pub(crate) packages: Vec<LockedPackage>,
+}
+
 async fn lock_debian(
     bases: &Bases,
     definition: &BaseDefinition,
@@ -151,11 +157,44 @@ async fn lock_debian(
     platform: Platform,
     locked: Option<&DebianRelease>,
 ) -> Result<PlatformLock, LockError> {
+    let Resolved { release, packages } =
+        resolve_debian(bases, definition, debian, keys, platform, locked).await?;
+    let image = assemble(bases.network(), definition, debian, platform, &packages).await?;
+    Ok(PlatformLock {
+        manifest: image.manifest_digest,
+        index: None,
+        config: Some(image.config_digest),
+        release: Some(release),
+        packages,
+    })
+}
+
+/// Which packages a suite has for a base now. `locked` is the release that is pinned, which the new one may not be older than.
+pub(crate) async fn resolve_debian(
+    bases: &Bases,
+    definition: &BaseDefinition,
+    debian: &DebianDefinition,
+    keys: Option<&[u8]>,
+    platform: Platform,
+    locked: Option<&DebianRelease>,
+) -> Result<Resolved, LockError> {
     let keyring = read_keyring(bases.run().root(), definition, debian, keys)?;
     let archive = archive(bases.network(), &definition.name, debian)?;
     bases.run().tell(Event::Base { base: definition.name.clone(), activity: "resolve" });
     let client = bases.network().client().await?;
-    let document = archive.in_release(client, &debian.suite).await?;
+    let document = archive.in_release(client, &debian.suite).await.map_err(|error| match error {
+        FetchError::NotFound { url } => {
+            let suite = &debian.suite;
+            let problem = Problem::in_file(
+                &definition.file,
+                format!("there is no suite `{suite}`: {url} does not exist"),
+            );
+            LockError::from(InvalidFiles(vec![
+                problem.help("correct `suite`; one that is maintained no more is at a mirror of the archive"),
+            ]))
+        }
+        error => error.into(),
+    })?;
     let refused = |source: ImageError| LockError::Release {
         base: definition.name.clone(),
         url: archive.in_release_url(&debian.suite),
@@ -192,7 +231,7 @@ async fn lock_debian(
             ]).into(),
             other => other.into(),
         }})?;
-    let locked: Vec<LockedPackage> = packages
+    let packages = packages
         .into_iter()
         .map(|package| LockedPackage {
             name: package.name.clone(),
@@ -203,19 +242,13 @@ async fn lock_debian(
             path: package.path.clone(),
         })
         .collect();
-    let image = assemble(bases.network(), definition, debian, platform, &locked).await?;
-    Ok(PlatformLock {
-        manifest: image.manifest_digest,
-        index: None,
-        config: Some(image.config_digest),
-        release: Some(DebianRelease {
-            codename: release.codename.clone(),
-            date: release.date.clone(),
-            signed_by: signed.signer,
-            digest: Digest::of(&document),
-        }),
-        packages: locked,
-    })
+    let release = DebianRelease {
+        codename: release.codename.clone(),
+        date: release.date.clone(),
+        signed_by: signed.signer,
+        digest: Digest::of(&document),
+    };
+    Ok(Resolved { release, packages })
 }
 
 fn read_keyring(
@@ -280,27 +313,44 @@ fn moves(before: Option<&BaseLock>, after: &BaseLock) -> Vec<BaseMove> {
     let mut moves = Vec::new();
     for (platform, now) in &after.platform {
         let was = before.and_then(|lock| lock.platform.get(platform));
-        let mut add = |what: &str, before: Option<String>, after: Option<String>| {
-            if before != after {
-                moves.push(BaseMove { platform: *platform, what: what.to_owned(), before, after });
-            }
-        };
-        add("image", was.map(|lock| lock.manifest.to_string()), Some(now.manifest.to_string()));
-        let versions = |lock: &PlatformLock| -> BTreeMap<String, (String, Digest)> {
-            lock.packages.iter().map(|p| (p.name.clone(), (p.version.clone(), p.digest))).collect()
-        };
-        let (was, now) = (was.map(versions).unwrap_or_default(), versions(now));
-        for (name, (version, digest)) in &now {
-            match was.get(name) {
-                Some((old, old_digest)) if old == version && old_digest != digest => {
-                    add(name, Some(format!("{old} {old_digest}")), Some(format!("{version} {digest}")));
-                }
-                other => add(name, other.map(|(version, _)| version.clone()), Some(version.clone())),
-            }
+        let (before, after) = (was.map(|lock| lock.manifest), Some(now.manifest));
+        if before != after {
+            let told = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+            let what = "image".to_owned();
+            moves.push(BaseMove { platform: *platform, what, before: told(before), after: told(after) });
         }
-        for (name, (version, _)) in was.iter().filter(|(name, _)| !now.contains_key(*name)) {
-            add(name, Some(version.clone()), None);
+        let was = was.map(|lock| lock.packages.as_slice()).unwrap_or_default();
+        moves.extend(package_moves(*platform, was, &now.packages));
+    }
+    moves
+}
+
+/// Which packages differ, those that are there now first.
+pub(crate) fn package_moves(
+    platform: Platform,
+    was: &[LockedPackage],
+    now: &[LockedPackage],
+) -> Vec<BaseMove> {
+    let mut moves = Vec::new();
+    let mut add = |what: &str, before: Option<String>, after: Option<String>| {
+        if before != after {
+            moves.push(BaseMove { platform, what: what.to_owned(), before, after });
         }
+    };
+    let versions = |packages: &[LockedPackage]| -> BTreeMap<String, (String, Digest)> {
+        packages.iter().map(|p| (p.name.clone(), (p.version.clone(), p.digest))).collect()
+    };
+    let (was, now) = (versions(was), versions(now));
+    for (name, (version, digest)) in &now {
+        match was.get(name) {
+            Some((old, old_digest)) if old == version && old_digest != digest => {
+                add(name, Some(format!("{old} {old_digest}")), Some(format!("{version} {digest}")));
+            }
+            other => add(name, other.map(|(version, _)| version.clone()), Some(version.clone())),
+        }
+    }
+    for (name, (version, _)) in was.iter().filter(|(name, _)| !now.contains_key(*name)) {
+        add(name, Some(version.clone()), None);
     }
     moves
 }

@@ -4,7 +4,7 @@ use crate::LockError;
 use crate::tool::read_tools;
 use kiln_invocation::{read_workspace, read_workspace_for_pins};
 use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, Workspace, artifact_lock_path};
-use kiln_record::Epoch;
+use kiln_record::{ArtifactName, Epoch};
 use std::path::Path;
 
 /// What sort of thing is pinned.
@@ -49,6 +49,8 @@ pub struct Pin {
     pub command: String,
     /// Why it is no usable pin, if it is none.
     pub problem: Option<String>,
+    /// The artifacts that stand on it.
+    pub used_by: Vec<ArtifactName>,
 }
 
 impl Pin {
@@ -70,7 +72,34 @@ pub fn pins(root: &Path) -> Result<Vec<Pin>, LockError> {
     let workspace = read_workspace(root)?;
     pins.extend(of_dockerfiles(&workspace));
     pins.extend(of_upstreams(&workspace));
+    for pin in &mut pins {
+        let used = workspace.manifests.iter().filter(|(_, manifest)| uses(&workspace, manifest, pin));
+        pin.used_by = used.map(|(name, _)| name.clone()).collect();
+    }
     Ok(pins)
+}
+
+/// Whether an artifact needs a pin: a base that it, one of its steps, its source distributions or its Dockerfile stand on; the
+/// resolver of its lock; its own upstream sources.
+fn uses(workspace: &Workspace, manifest: &Manifest, pin: &Pin) -> bool {
+    let build = manifest.python.as_ref().and_then(|python| python.build.as_ref());
+    match pin.thing {
+        PinnedThing::Base => {
+            let recipe = workspace.recipes.get(&manifest.name);
+            let named = manifest.steps.iter().filter_map(|step| step.base.as_ref());
+            let named = named.chain(build.and_then(|build| build.base.as_ref()));
+            let named = named.chain(recipe.into_iter().flat_map(|recipe| &recipe.bases));
+            named.chain([workspace.base_of(manifest)]).any(|base| base.as_str() == pin.name)
+        }
+        PinnedThing::Tool => {
+            manifest.python.as_ref().is_some_and(|python| python.requirements.is_some())
+                || build.is_some_and(|build| build.requirements.is_some())
+        }
+        PinnedThing::Upstream => {
+            let of = pin.name.split_once('/').map(|(artifact, _)| artifact);
+            of == Some(manifest.stated_name().as_str())
+        }
+    }
 }
 
 /// The images that Dockerfiles pin themselves, by a digest that is written in them.
@@ -91,6 +120,7 @@ fn of_dockerfiles(workspace: &Workspace) -> impl Iterator<Item = Pin> {
             file: definition.file.clone(),
             command: format!("write another digest in {}", definition.file),
             problem: None,
+            used_by: Vec::new(),
         })
     })
 }
@@ -132,6 +162,7 @@ fn of_bases(root: &Path) -> Result<Vec<Pin>, LockError> {
             file: format!("images/{name}.lock"),
             command: format!("kiln lock --base {name}"),
             problem,
+            used_by: Vec::new(),
         }
     };
     Ok(workspace.bases.iter().map(pin).collect())
@@ -152,6 +183,7 @@ fn of_tools(root: &Path) -> Result<Vec<Pin>, LockError> {
         file: TOOLS_LOCK.to_owned(),
         command: "kiln lock --tools".to_owned(),
         problem: None,
+        used_by: Vec::new(),
     };
     Ok(tools.into_iter().map(pin).collect())
 }
@@ -188,6 +220,7 @@ fn of_upstreams(workspace: &Workspace) -> Vec<Pin> {
                 file: artifact_lock_path(name),
                 command: format!("kiln lock {name} --upgrade"),
                 problem,
+                used_by: Vec::new(),
             }
         })
     });

@@ -22,7 +22,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// The resolver.
-const UV: &str = "uv";
+pub(crate) const UV: &str = "uv";
 
 /// What pinning a tool told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub async fn lock_tools(
 }
 
 /// The index where no artifact says for which base: the configured one, else that of the first base with a pin.
-async fn any_index(bases: &Bases) -> Result<Index, LockError> {
+pub(crate) async fn any_index(bases: &Bases) -> Result<Index, LockError> {
     if let Some(index) = bases.network().configured_index().await? {
         return Ok(index);
     }
@@ -109,6 +109,12 @@ pub(crate) async fn resolver(
         }
     };
     Ok((ready(bases, index, &tool).await?, report))
+}
+
+/// The newest version that this machine can run.
+pub(crate) async fn newest(bases: &Bases, index: &Index) -> Result<String, LockError> {
+    let listed = index.files(bases.network().client().await?, &uv_name()?).await?;
+    Ok(choose(&listed, None)?.0)
 }
 
 async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolReport, LockError> {

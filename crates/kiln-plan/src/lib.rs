@@ -10,6 +10,7 @@ mod dockerfile;
 mod dockerignore;
 mod duration;
 mod manifest;
+mod nearest;
 mod plan;
 mod platforms;
 mod problem;
@@ -37,6 +38,7 @@ pub use manifest::{
     SmokeStatus, SourceSection, StepInput, StepOutput, StepSection, StepSpans, Strip, TargetSection,
     UpstreamSection, artifact_lock_path, dockerfile_of,
 };
+pub use nearest::nearest;
 pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, StepPlan, plan};
 pub use platforms::PlatformSet;
 pub use problem::{InvalidFiles, Problem};

@@ -1,6 +1,7 @@
 //! Problems in files that a user wrote, pointing at the place.
 
-use kiln_record::{Advice, RunError, exit};
+use crate::nearest::nearest;
+use kiln_record::{Advice, Code, RunError, exit};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,13 +54,35 @@ impl Problem {
     /// Reads a TOML document; what it does not allow becomes a problem that points at it.
     pub(crate) fn toml<T: serde::de::DeserializeOwned>(file: &str, text: &Arc<str>) -> Result<T, Self> {
         toml::from_str(text).map_err(|error| {
-            let problem = Self::in_file(file, error.message().trim().to_owned());
+            let message = error.message().trim();
+            let problem = Self::in_file(file, message);
+            let problem = match meant(file, message) {
+                Some(help) => problem.help(help),
+                None => problem,
+            };
             match error.span() {
                 Some(span) => problem.at(text, span),
                 None => problem,
             }
         })
     }
+}
+
+/// What helps against a word that a document does not allow, if that can be told from the message of its reader.
+fn meant(file: &str, message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let word = quoted.next()?;
+    let nearest = match message {
+        _ if message.starts_with("unknown ") => nearest(word, quoted),
+        _ if message.ends_with("is not a finding code") => {
+            nearest(word, Code::ALL.iter().map(|code| code.as_str()))
+        }
+        "missing field `format`" if file == "kiln.toml" => {
+            return Some("begin the file with the line format = \"1\"".to_owned());
+        }
+        _ => None,
+    };
+    Some(format!("did you mean `{}`?", nearest?))
 }
 
 /// Files of the workspace are wrong: all their problems.

@@ -61,6 +61,7 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
         "verify" if document.get("aspects").is_some() => "verify-release",
         // Without files it is about the workspace.
         "verify" if document.is_object() => "verify-workspace",
+        "pins" if has("--check") => "pins-check",
         "store" if has("du") => "store-du",
         "store" if has("gc") => "store-gc",
         "store" => "store-check",

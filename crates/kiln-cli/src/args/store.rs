@@ -1,5 +1,6 @@
 //! The command line of `kiln store`.
 
+use super::time::time;
 use clap::{Args, Subcommand};
 use kiln_plan::parse_size;
 use std::time::Duration;
@@ -34,17 +35,4 @@ pub(crate) struct Gc {
     /// Says what would be removed, and removes nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-}
-
-/// A number of days or hours.
-fn time(text: &str) -> Result<Duration, String> {
-    let error = || format!("`{text}` is not a time such as 30d or 12h");
-    let unit = text.chars().last().ok_or_else(error)?;
-    let hours = match unit {
-        'd' => 24,
-        'h' => 1,
-        _ => return Err(error()),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| error())?;
-    Ok(Duration::from_secs(u64::from(number) * hours * 3600))
 }

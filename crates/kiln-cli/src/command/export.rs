@@ -11,7 +11,7 @@ use kiln_record::{Digest, Exit, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 pub(crate) fn run(
     settings: &Settings,
@@ -21,7 +21,15 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let environment = settings.published_in(command.dist.as_deref())?;
     settle_for_reading(&environment)?;
-    let artifacts = exported(&environment, &command.artifacts)?;
+    let mut artifacts = exported(&environment, &command.artifacts)?;
+    if command.absolute || command.relative_to.is_some() {
+        let folder = command.relative_to.as_deref().map(absolute).transpose()?;
+        for one in &mut artifacts {
+            let path = environment.root.join(&one.path);
+            let path = folder.as_deref().map_or_else(|| path.clone(), |folder| relative(&path, folder));
+            one.path = path.display().to_string();
+        }
+    }
     let naming = Naming {
         repository: command.repository.as_deref().map(|text| text.trim_end_matches('/')),
         prefix: command.s3_prefix.as_deref().unwrap_or_default().trim_matches('/'),
@@ -37,6 +45,18 @@ pub(crate) fn run(
     };
     printer.data(&text);
     Ok(exit::SUCCESS)
+}
+
+/// A folder as it is from the root, without links.
+fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
+    fs_err::canonicalize(folder).map_err(|error| Failure::usage(format!("--relative-to: {error}")))
+}
+
+/// A path as it is from a folder. Both are from the root, and without links.
+fn relative(path: &Path, folder: &Path) -> PathBuf {
+    let same = path.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(same).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(same)).collect()
 }
 
 /// How what is deployed is called elsewhere.

@@ -23,7 +23,12 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         .as_ref()
         .map(|runtime| WantedBase { runtime: runtime.clone(), platforms: command.platforms.clone() });
     let root = &settings.environment.root;
-    let bases = if command.all { unpinned_bases(root)? } else { command.bases.clone() };
+    let unpinned = if command.all { unpinned_bases(root)? } else { Vec::new() };
+    let bases = match (command.all, command.check) {
+        (true, false) => unpinned.clone(),
+        (true, true) => Vec::new(),
+        (false, _) => command.bases.clone(),
+    };
     for base in &bases {
         let report = {
             let wanted = wanted.clone();
@@ -42,8 +47,13 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         documents.push(super::json(&BaseDocument::new(&report))?);
     }
     let mut code = exit::SUCCESS;
+    for base in unpinned.iter().filter(|_| command.check) {
+        printer.problem(&format!("{}: base {base} is not pinned", printer.on_stderr(Style::Bad, "error")));
+        printer.problem(&format!("  {}: kiln lock --base {base}", printer.on_stderr(Style::Note, "help")));
+        code = exit::NOT_REPRODUCIBLE;
+    }
     let artifacts = if command.all { lockable_artifacts(root)? } else { command.artifacts.clone() };
-    if command.all && bases.is_empty() && artifacts.is_empty() {
+    if command.all && unpinned.is_empty() && artifacts.is_empty() {
         printer.talk("every base is pinned, and no artifact has requirements or sources that kiln locks");
     }
     if !artifacts.is_empty() {

@@ -24,6 +24,8 @@ pub(crate) mod lock_artifact;
 pub(crate) mod log;
 pub(crate) mod new;
 pub(crate) mod pins;
+pub(crate) mod pins_check;
+pub(crate) mod pins_document;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rebuild;

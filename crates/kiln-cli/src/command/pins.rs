@@ -1,26 +1,75 @@
 //! `kiln pins`.
 
+use super::pins_check;
+use super::pins_document::Row;
 use crate::args::Format;
+use crate::args::pins::Pins;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use kiln_lock::{Pin, pins};
-use kiln_record::{Epoch, Exit, exit};
+use kiln_record::{ArtifactName, Epoch, Exit, exit};
 use kiln_report::{Align, Markdown};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-pub(crate) fn run(settings: &Settings, printer: Printer) -> Result<Exit, Failure> {
+pub(crate) fn run(settings: &Settings, command: &Pins, printer: Printer) -> Result<Exit, Failure> {
     let (pins, now) = (pins(&settings.environment.root)?, settings.environment.now);
+    let asked = match command.check {
+        true => pins_check::run(settings, &pins, printer)?,
+        false => {
+            list(settings, &pins, printer)?;
+            exit::SUCCESS
+        }
+    };
+    Ok(if too_old(&pins, command.max_age, now, printer) { exit::FINDINGS_DENIED } else { asked })
+}
+
+/// Tells of pins that are older than is allowed, and says whether there are any. What has no time, as what a Dockerfile pins, is
+/// told, too: its age was not judged.
+fn too_old(pins: &[Pin], most: Option<Duration>, now: Epoch, printer: Printer) -> bool {
+    let Some(most) = most else { return false };
+    let mut any = false;
+    for pin in pins {
+        let what = format!("{} {}", pin.thing.as_str(), pin.name);
+        let Some(pinned) = pin.pinned else {
+            let note = printer.on_stderr(Style::Note, "note");
+            printer.problem(&format!(
+                "{note}: {what}: how old it is was not judged, as {} does not say",
+                pin.file
+            ));
+            continue;
+        };
+        if now.seconds().saturating_sub(pinned.seconds()) > most.as_secs() {
+            any = true;
+            let error = printer.on_stderr(Style::Bad, "error");
+            printer.problem(&format!(
+                "{error}: {what} was pinned {} ago, and {} are allowed",
+                age(pin, now),
+                days(most)
+            ));
+            printer.problem(&format!("  {}: {}", printer.on_stderr(Style::Note, "help"), pin.command));
+        }
+    }
+    any
+}
+
+fn days(time: Duration) -> String {
+    let hours = time.as_secs() / 3600;
+    if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+}
+
+/// Lists pins.
+fn list(settings: &Settings, pins: &[Pin], printer: Printer) -> Result<(), Failure> {
+    let now = settings.environment.now;
     match settings.format {
         Format::Json => {
             let rows: Vec<Row<'_>> = pins.iter().map(|pin| Row::new(pin, now)).collect();
             printer.data(&super::document(&rows)?);
         }
-        Format::Markdown => printer.data(markdown(&pins, now).text()),
-        _ => print(&pins, now, printer),
+        Format::Markdown => printer.data(markdown(pins, now).text()),
+        _ => print(pins, now, printer),
     }
-    Ok(exit::SUCCESS)
+    Ok(())
 }
 
 fn age(pin: &Pin, now: Epoch) -> String {
@@ -46,16 +95,23 @@ fn markdown(pins: &[Pin], now: Epoch) -> Markdown {
             pin.follows.clone(),
             format!("{}, {}", day(pin), age(pin, now)),
             to.join("; "),
+            used_by(pin),
             pin.command.clone(),
             pin.problem.clone().unwrap_or_default(),
         ]
     });
-    let head = ["pin", "follows", "since", "pinned to", "moved by", "problem"];
+    let head = ["pin", "follows", "since", "pinned to", "used by", "moved by", "problem"];
     out.table(head.map(|name| (name, Align::Left)), rows);
     if pins.is_empty() {
         out.paragraph("Nothing is pinned here: this workspace has no bases and no tools.");
     }
     out
+}
+
+/// Who needs a pin.
+fn used_by(pin: &Pin) -> String {
+    let names: Vec<&str> = pin.used_by.iter().map(ArtifactName::as_str).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 fn print(pins: &[Pin], now: Epoch, printer: Printer) {
@@ -80,47 +136,9 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
             printer.data(&printer.on_stdout(Style::Faint, &format!("      {platform:<18} {digest}")));
             printer.data("\n");
         }
+        printer.data(&format!("      used by {}\n", used_by(pin)));
         if let Some(problem) = &pin.problem {
             printer.data(&format!("      {}\n", printer.on_stdout(Style::Warn, problem)));
-        }
-    }
-}
-
-/// One thing that is pinned. Keys are only ever added.
-#[derive(Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub(crate) struct Row<'a> {
-    kind: &'static str,
-    name: &'a str,
-    follows: &'a str,
-    /// What it is pinned to, by platform.
-    pinned_to: BTreeMap<&'a str, &'a str>,
-    pinned: Option<String>,
-    age_days: Option<u64>,
-    /// The file with the pin.
-    file: &'a str,
-    /// What moves the pin.
-    command: &'a str,
-    /// Why the pin is not in force, if it is not.
-    problem: Option<&'a str>,
-}
-
-impl<'a> Row<'a> {
-    fn new(pin: &'a Pin, now: Epoch) -> Self {
-        Self {
-            kind: pin.thing.as_str(),
-            name: &pin.name,
-            follows: &pin.follows,
-            pinned_to: pin
-                .pinned_to
-                .iter()
-                .map(|(platform, digest)| (platform.as_str(), digest.as_str()))
-                .collect(),
-            pinned: pin.pinned.map(|pinned| pinned.to_string()),
-            age_days: pin.age(now),
-            file: &pin.file,
-            command: &pin.command,
-            problem: pin.problem.as_deref(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::image::ImageOutput;
 use super::kind::a;
+use crate::nearest::asked;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
 use kiln_record::{Architecture, ArtifactKind, ArtifactName, Runtime, runtimes};
@@ -61,7 +62,11 @@ pub(super) fn runtime(
         problems.at(
             stated.span(),
             format!("`{name}` is not a Lambda runtime that kiln knows"),
-            format!("use one of: {}; or describe it in kiln.toml with [[runtime]]", known.join(", ")),
+            format!(
+                "{}use one of: {}; or describe it in kiln.toml with [[runtime]]",
+                asked(name, known.iter().copied()),
+                known.join(", ")
+            ),
         );
     }
     found.cloned()

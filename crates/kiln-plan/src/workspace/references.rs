@@ -4,6 +4,7 @@ use crate::Problem;
 use crate::base::{BaseDefinition, BaseLock, known_base, usual_base_name};
 use crate::dockerfile::Dockerfile;
 use crate::manifest::{BaseChoice, Manifest, TargetSection};
+use crate::nearest::asked;
 use kiln_record::{ArtifactKind, ArtifactName, BaseName, Platform, Runtime};
 use std::collections::BTreeMap;
 
@@ -63,11 +64,11 @@ pub(super) fn references(
     for (layer, span) in manifest.layers.iter().zip(&manifest.layer_spans) {
         match manifests.get(layer) {
             None if broken.contains_key(layer) => {}
-            None => problem(
-                span.clone(),
-                format!("there is no artifact `{layer}`"),
-                format!("add manifests/{layer}.toml with kind = \"lambda-layer\""),
-            ),
+            None => problem(span.clone(), format!("there is no artifact `{layer}`"), {
+                let layers = manifests.values().filter(|other| other.kind == ArtifactKind::LambdaLayer);
+                let meant = asked(layer.as_str(), layers.map(|other| other.name.as_str()));
+                format!("{meant}add manifests/{layer}.toml with kind = \"lambda-layer\"")
+            }),
             Some(other) if other.kind != ArtifactKind::LambdaLayer => {
                 problem(
                     span.clone(),
@@ -107,7 +108,10 @@ fn no_base(
         bases.values().filter(|(definition, _)| fits(definition)).map(|(one, _)| one.name.as_str()).collect();
     let there = match fitting.is_empty() {
         true => String::new(),
-        false => format!("use one of: {}, or ", fitting.join(", ")),
+        false => {
+            let meant = asked(base.as_str(), fitting.iter().copied());
+            format!("{meant}use one of: {}, or ", fitting.join(", "))
+        }
     };
     let makes = |name: &str, runtime: &Runtime| format!("kiln lock --base {name} --runtime {}", runtime.name);
     match runtime.filter(|runtime| known_base(runtime, &[]).is_some()) {
