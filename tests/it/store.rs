@@ -31,7 +31,7 @@ fn blob(store: &Path, digest: &Digest) -> PathBuf {
 }
 
 #[test]
-fn what_locks_and_the_newest_builds_need_stays_and_a_build_needs_no_network_after() {
+fn what_locks_and_the_newest_builds_need_stays_and_a_build_gives_the_same_after() {
     let wheels = [greeting("1.0"), greeting("2.0"), greeting("3.0")];
     let (sandbox, kiln, store) = built(&wheels);
     let [first, second, third] = wheels.each_ref().map(|wheel| blob(&store, &wheel.digest()));
@@ -60,10 +60,12 @@ fn what_locks_and_the_newest_builds_need_stays_and_a_build_needs_no_network_afte
     assert!(second.is_file() && third.is_file());
     assert_eq!(removed["needed"]["files"], 0);
 
-    let offline = kiln.clone().with_network_only_at("http://127.0.0.1:9");
-    let before = sandbox.dist();
-    offline.run(["build", "--all", "--force"]).ends_with(exit::SUCCESS);
-    assert!(sandbox.dist() == before, "what is made of what is left is the same");
+    // Which wheel an index offered was remembered, too, so that it is asked again.
+    let index = LocalIndex::serve(&wheels);
+    sandbox.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url()));
+    let before = sandbox.read("dist/app/app.zip");
+    kiln.run(["build", "--all", "--force"]).ends_with(exit::SUCCESS);
+    assert!(sandbox.read("dist/app/app.zip") == before, "what is made of what is left is the same");
 }
 
 #[test]
