@@ -64,6 +64,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-cli/src/command/verify_release.rs", 1, Ends),
     ("kiln-cli/src/failure.rs", 3, Ends),
     ("kiln-cli/src/lib.rs", 1, Ends),
+    ("kiln-cli/src/remote.rs", 1, Ends),
     ("kiln-cli/src/settings.rs", 2, Ends),
     ("kiln-cli/src/signing.rs", 2, Ends),
     ("kiln-collect/src/collection.rs", 7, Ends),
