@@ -167,7 +167,7 @@ impl Service {
         let mut bytes = self.held.lock().unwrap().blobs.get(digest).cloned()?;
         match self.lie() {
             Lie::NoBlobs => return None,
-            Lie::OtherBytes => bytes[0] ^= 1,
+            Lie::OtherBytes => bytes.iter_mut().take(1).for_each(|byte| *byte ^= 1),
             Lie::TooLong => bytes.extend([0; 100]),
             _ => {}
         }

@@ -24,8 +24,8 @@ impl Memo for Made {
 
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(5),
-    silence: Duration::from_secs(2),
-    // A large blob has three seconds more.
+    silence: Duration::from_secs(5),
+    // A large blob has two seconds more.
     slowest: 1 << 20,
 };
 
@@ -47,11 +47,14 @@ fn machine() -> Machine {
     Machine { store: Store::open(folder.path()).unwrap(), _folder: folder }
 }
 
-/// Small files, one that is empty, and one that goes in pieces.
+/// Small files in more than one batch, one that is empty, and one that goes in pieces.
 fn contents() -> Vec<Vec<u8>> {
-    let small = (0..3000_u32).map(|n| format!("{n}").repeat(400).into_bytes());
-    let large = (0..3_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
-    small.chain([Vec::new(), large]).collect()
+    let small = (0..40_u8).map(|n| vec![n; 100_000]);
+    small.chain([Vec::new(), large()]).collect()
+}
+
+fn large() -> Vec<u8> {
+    (0..3_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect()
 }
 
 fn key() -> Digest {
@@ -75,8 +78,8 @@ async fn what_one_machine_made_another_has() {
     for (digest, bytes) in made.0.iter().zip(contents()) {
         assert_eq!(there.store.read_blob(digest).unwrap(), bytes);
     }
-    // Four million bytes are a few batches and one stream, not three thousand calls.
-    assert!(server.calls() < 30, "{} calls", server.calls());
+    // Seven million bytes in 42 files are a few batches and one stream.
+    assert!(server.calls() < 20, "{} calls", server.calls());
     assert_eq!(remote(&server).recall::<Made>(&there.store, &Digest::of(b"other")).await.unwrap(), None);
     let before = server.calls();
     remote(&server).remember(&there.store, &key(), &made).await.unwrap();
@@ -86,11 +89,11 @@ async fn what_one_machine_made_another_has() {
 #[tokio::test]
 async fn blobs_come_and_go_alone() {
     let (server, here, there) = (CacheServer::start().await, machine(), machine());
-    let (digest, size) = (here.store.put(&contents()[3001]).unwrap(), 3_000_000);
+    let (digest, size) = (here.store.put(&large()).unwrap(), 3_000_000);
     assert!(!remote(&server).fetch(&there.store, &digest, size).await.unwrap());
     remote(&server).send(&here.store, &digest).await.unwrap();
     assert!(remote(&server).fetch(&there.store, &digest, size).await.unwrap());
-    assert_eq!(there.store.read_blob(&digest).unwrap(), contents()[3001]);
+    assert_eq!(there.store.read_blob(&digest).unwrap(), large());
 }
 
 /// What a lie comes to, in a machine that has nothing, and how long that takes.
@@ -134,7 +137,7 @@ async fn no_lie_is_taken() {
 #[tokio::test]
 async fn a_large_blob_that_is_another_or_has_no_end_is_refused() {
     let (server, _) = told().await;
-    let digest = Digest::of(&contents()[3001]);
+    let digest = Digest::of(&large());
     for (lie, why) in
         [(Lie::OtherBytes, "has the digest"), (Lie::TooLong, "is longer than its 3000000 bytes")]
     {
@@ -153,7 +156,7 @@ async fn a_server_without_an_end_is_left() {
         let error = met.unwrap_err();
         assert!(matches!(error, RemoteError::Unreachable { .. }), "{lie:?}: {error}");
         assert!(error.to_string().contains("not done after"), "{lie:?}: {error}");
-        assert!(took < Duration::from_secs(20), "{lie:?}: {took:?}");
+        assert!(took < Duration::from_secs(60), "{lie:?}: {took:?}");
     }
 }
 
