@@ -106,7 +106,7 @@ fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_
 
 #[test]
 fn a_cache_is_named_as_it_can_be_used() {
-    let (sandbox, _index) = workspace();
+    let sandbox = Sandbox::bare();
     let build = |variables: &[(&str, &str)]| {
         let set = |kiln: Kiln, (name, value): &(&str, &str)| kiln.with_variable(name, value);
         variables.iter().fold(sandbox.kiln(), set).run(BUILD)
