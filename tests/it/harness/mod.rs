@@ -50,7 +50,8 @@ pub(crate) use schemas::validate_sarif;
 pub(crate) use sdist::{gzip, sdist, self_building};
 pub(crate) use server::{LocalServer, Reply};
 pub(crate) use wheel::{
-    WheelFile, compiled_with, shared_object, shared_object_linked_to, shared_object_needing, wheel, wheel_saying,
+    WheelFile, compiled_with, shared_object, shared_object_linked_to, shared_object_needing, wheel,
+    wheel_saying,
 };
 
 use std::path::PathBuf;

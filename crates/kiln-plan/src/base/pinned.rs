@@ -2,7 +2,8 @@
 
 use super::{BaseDefinition, BaseKind, BaseLock, PlatformLock};
 use kiln_record::{
-    Architecture, BaseName, Code, Defect, Digest, Epoch, Finding, Input, InputRole, Place, Platform, digest_of_value,
+    Architecture, BaseName, Code, Defect, Digest, Epoch, Finding, Input, InputRole, Place, Platform,
+    digest_of_value,
 };
 use std::collections::BTreeMap;
 
