@@ -214,7 +214,7 @@ async fn a_smoke_check_that_cannot_be_made_is_told_apart_from_one_that_fails() {
     let smoke = function_with_event(answer(127)).await.smoke().await.unwrap();
     assert!(text(&smoke.checks[0]).contains("base python has no Python"), "{smoke:?}");
     let error = function_with_event(answer(1)).await.smoke().await.unwrap_err().to_string();
-    assert_eq!(error, "the smoke check failed in base `python` with exit code 1");
+    assert_eq!(error, "the server of its events failed in base `python` with exit code 1");
     let changed = function_with_event(answer(0)).await;
     changed.sandbox.write("manifests/hello.json", "{}");
     let error = changed.smoke().await.unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use crate::versions::Versions;
 use crate::{Fact, FactKind, FindError};
 use globset::{GlobBuilder, GlobMatcher};
-use kiln_record::Digest;
+use kiln_record::{Digest, excerpt};
 use packageurl::PackageUrl;
 use std::str::FromStr as _;
 
@@ -34,7 +34,7 @@ impl Query {
     /// [`FindError::Query`] with what is wrong.
     pub fn parse(text: &str) -> Result<Self, FindError> {
         let wanted = wanted(text.trim());
-        wanted.map(Self).map_err(|reason| FindError::Query { text: text.to_owned(), reason })
+        wanted.map(Self).map_err(|reason| FindError::Query { text: excerpt(text), reason: excerpt(&reason) })
     }
 
     /// Whether it asks for files, which are listed apart from all else.
@@ -201,6 +201,10 @@ mod tests {
         );
         for wrong in ["", "<2", "license:", "base:x:y", "file:abc", "pkg:x", "two words", "a<"] {
             assert!(Query::parse(wrong).is_err(), "{wrong:?}");
+        }
+        for long in [format!("pkg:deb/{}", "*".repeat(4000)), format!("a<{}", "*".repeat(4000))] {
+            let error = Query::parse(&long).unwrap_err().to_string();
+            assert!(error.len() < 600, "{} bytes", error.len());
         }
     }
 }

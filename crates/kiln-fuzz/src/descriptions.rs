@@ -142,7 +142,7 @@ pub fn find_query(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for line in text.lines().take(64) {
         if let Err(error) = Query::parse(line) {
-            assert!(error.to_string().chars().count() <= 1024, "{} characters", error.to_string().len());
+            assert!(error.to_string().chars().count() <= 4096, "{} characters", error.to_string().len());
         }
     }
 }

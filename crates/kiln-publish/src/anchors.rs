@@ -8,9 +8,8 @@ use crate::committed::{Committed, committed_heads};
 use crate::continued::{against, against_all};
 use crate::pull::stated_in_registry;
 use crate::row::{Row, State, in_workspace};
-use fs_err as fs;
 use kiln_invocation::Environment;
-use kiln_store::{Heads, Ledger};
+use kiln_store::{Heads, Ledger, open_regular};
 use std::io::Read as _;
 use std::path::PathBuf;
 
@@ -41,7 +40,7 @@ pub(crate) async fn anchored(
     }
     for path in &anchors.heads {
         let mut bytes = Vec::new();
-        fs::File::open(path)?.take(MAX_HEADS + 1).read_to_end(&mut bytes)?;
+        open_regular(path)?.take(MAX_HEADS + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_HEADS {
             let reason =
                 format!("it has more than {MAX_HEADS} bytes: it is no copy of .kiln/{}", Heads::FILE);

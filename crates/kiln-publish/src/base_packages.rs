@@ -10,6 +10,7 @@ use kiln_audit::{BasePackages, Diff};
 use kiln_invocation::Environment;
 use kiln_plan::BaseLock;
 use kiln_record::{Digest, Ecosystem, InputRole, Platform, Record};
+use kiln_store::read_regular;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,7 +130,7 @@ impl<'a> Side<'a> {
     fn of_images(&self, manifest: &Digest) -> Option<Packages> {
         let folders = self.beside.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let beside = folders.take(MOST_RECORDS).filter_map(|folder| {
-            let bytes = fs::read(folder.path().join("record.json")).ok()?;
+            let bytes = read_regular(folder.path().join("record.json")).ok()?;
             packages_of(&Record::from_json(&bytes).ok()?, manifest)
         });
         let ledger = self.environment.ledger();

@@ -4,9 +4,9 @@ use crate::PublishError;
 use crate::content::Content;
 use crate::named_build::NamedBuild;
 use crate::scan::{ImagePlace, layer_tars};
-use fs_err as fs;
 use kiln_audit::ContainerField;
 use kiln_pack::{FieldDifference, LEADING, Limits, tar_differences, zip_differences};
+use kiln_store::open_regular;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
@@ -86,7 +86,7 @@ fn field_of(one: FieldDifference) -> ContainerField {
 }
 
 fn zips(a: &Path, b: &Path) -> Result<Vec<ContainerField>, PublishError> {
-    let open = |path: &Path| Ok::<_, std::io::Error>(BufReader::new(fs::File::open(path)?));
+    let open = |path: &Path| Ok::<_, std::io::Error>(BufReader::new(open_regular(path)?));
     let differences = zip_differences(open(a)?, open(b)?, &Limits::default()).map_err(|reason| {
         PublishError::NotUsable {
             what: format!("{} and {}", a.display(), b.display()),
@@ -102,8 +102,7 @@ fn zips(a: &Path, b: &Path) -> Result<Vec<ContainerField>, PublishError> {
 
 /// Where two files differ first, where no field of the directory says so: headers before members, or what compressors made.
 fn first_byte(a: &Path, b: &Path) -> Result<Option<ContainerField>, PublishError> {
-    let (mut a, mut b) =
-        (BufReader::new(fs::File::open(a)?).bytes(), BufReader::new(fs::File::open(b)?).bytes());
+    let (mut a, mut b) = (BufReader::new(open_regular(a)?).bytes(), BufReader::new(open_regular(b)?).bytes());
     for offset in 0_u64.. {
         match (a.next().transpose()?, b.next().transpose()?) {
             (None, None) => break,

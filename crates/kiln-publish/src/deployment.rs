@@ -3,13 +3,12 @@
 use crate::PublishError;
 use crate::document::written;
 use crate::published_index::published_index;
-use fs_err as fs;
 use kiln_plan::Workspace;
 use kiln_record::{
     ArtifactKind, ArtifactName, Digest, FORMAT_VERSION, FormatVersion, IndexRecord, Platform, Record,
     canonical_json,
 };
-use kiln_store::{Ledger, StoreError};
+use kiln_store::{Ledger, StoreError, read_regular};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -136,14 +135,14 @@ impl Index {
 
     /// The index that is there; none if it is not, or cannot be understood.
     fn read(dist: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(dist.join(Self::FILE)).ok()?).ok()
+        serde_json::from_slice(&read_regular(dist.join(Self::FILE)).ok()?).ok()
     }
 
     /// Writes it, unless it is there as it is.
     fn write(&self, dist: &Path) -> Result<bool, PublishError> {
         let path = dist.join(Self::FILE);
         let bytes = written(canonical_json(self))?;
-        if fs::read(&path).ok().as_deref() == Some(bytes.as_slice()) {
+        if read_regular(&path).ok().as_deref() == Some(bytes.as_slice()) {
             return Ok(false);
         }
         kiln_store::write_atomically(&path, &bytes)?;
@@ -208,7 +207,7 @@ pub fn write_index(
         if !file.is_file() {
             continue;
         }
-        let bytes = fs::read(&file)?;
+        let bytes = read_regular(&file)?;
         let digest = Digest::of(&bytes);
         // What is wrong with the ledger is told by whoever builds upon it or verifies it.
         if ledger.published(name).ok().flatten().is_some_and(|newest| newest.record != digest) {
@@ -307,7 +306,7 @@ pub(crate) fn indexed(dist: &Path) -> Result<Option<BTreeMap<ArtifactName, Index
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(&path).map_err(|error| error.to_string())?;
+    let bytes = read_regular(&path).map_err(|error| error.to_string())?;
     let index: Index = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     let artifacts = index.artifacts.iter().map(|(name, one)| (name, Indexed::of_artifact(one)));
     let indexes = index.indexes.iter().map(|(name, one)| (name, Indexed::of_index(one)));

@@ -13,11 +13,10 @@ use crate::release::{files_below, is_signature};
 use crate::row::{Row, State};
 use crate::settle::settle_published;
 use crate::whole::{verify_folder, verify_platforms};
-use fs_err as fs;
 use kiln_invocation::{Environment, read_usable_workspace};
 use kiln_plan::Workspace;
 use kiln_record::{ArtifactName, Digest, IndexRecord, Record};
-use kiln_store::{Ledger, Publication, SourceLink, WorkspaceLock};
+use kiln_store::{Ledger, Publication, SourceLink, WorkspaceLock, open_regular, read_regular};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -137,7 +136,7 @@ fn look(
             continue;
         }
         let file = path.join(if is_index { IndexRecord::FILE } else { "record.json" });
-        let bytes = fs::read(file)?;
+        let bytes = read_regular(file)?;
         let record = match is_index {
             true => None,
             false => Some(Record::from_json(&bytes).map_err(|error| PublishError::NotUsable {
@@ -178,7 +177,7 @@ fn bring(
             ledger.published(artifact)?.is_some_and(|newest| newest.record == offer.of)
                 && verify_folder(ledger, &there, artifact).state == State::Same
         }
-        None => fs::read(there.join(IndexRecord::FILE)).is_ok_and(|bytes| Digest::of(&bytes) == offer.of),
+        None => read_regular(there.join(IndexRecord::FILE)).is_ok_and(|bytes| Digest::of(&bytes) == offer.of),
     };
     if is_published {
         return Ok(false);
@@ -186,7 +185,7 @@ fn bring(
     let mut publication = Publication::begin(&environment.dist, artifact)?;
     // What was signed of it is about another ledger.
     for (name, path) in files_below(&offer.folder)? {
-        io::copy(&mut fs::File::open(path)?, &mut publication.create(&name)?)?;
+        io::copy(&mut open_regular(path)?, &mut publication.create(&name)?)?;
     }
     let sealed = publication.seal()?;
     let changed = |path: &Path| PublishError::NotAsRecorded {

@@ -2,9 +2,8 @@
 //! and then only the entry of the build tells that they were not what was built.
 
 use crate::PublishError;
-use fs_err as fs;
 use kiln_record::{ArtifactName, Digest};
-use kiln_store::{Ledger, StoreError};
+use kiln_store::{Ledger, StoreError, read_regular};
 use std::path::Path;
 
 /// What the ledger says of a record.
@@ -23,7 +22,7 @@ pub enum Held {
 /// it was.
 pub(crate) fn held(ledger: &Ledger, folder: &Path, artifact: &ArtifactName) -> Result<Held, PublishError> {
     let path = folder.join("record.json");
-    let found = Digest::of(&fs::read(&path)?);
+    let found = Digest::of(&read_regular(&path)?);
     ledger.head(artifact)?;
     if let Some(newest) = ledger.published(artifact)? {
         if newest.record == found {

@@ -7,7 +7,7 @@ use crate::published_index::published_index;
 use crate::row::{Row, State};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest};
-use kiln_store::Ledger;
+use kiln_store::{Ledger, read_regular};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(crate) fn verify_deployment_index(
             Ok(Some(record)) => Indexed::of_platforms(&record)?,
             Ok(None) => match published_record(&folder, &artifact) {
                 Ok(record) => {
-                    let digest = Digest::of(&fs::read(folder.join("record.json"))?);
+                    let digest = Digest::of(&read_regular(folder.join("record.json"))?);
                     Indexed::of_record(&record, digest)?
                 }
                 // What lies there besides is no artifact.

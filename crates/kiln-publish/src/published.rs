@@ -2,9 +2,8 @@
 
 use crate::PublishError;
 use crate::held::{Held, held};
-use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Hasher, Output, Record};
-use kiln_store::Ledger;
+use kiln_store::{Ledger, open_regular, read_regular};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +26,7 @@ pub(crate) fn published_record(folder: &Path, artifact: &ArtifactName) -> Result
     if !file.is_file() {
         return Err(error(format!("it is not published; build it: kiln build {artifact}")));
     }
-    Record::from_json(&fs::read(&file)?).map_err(|reason| error(reason.to_string()))
+    Record::from_json(&read_regular(&file)?).map_err(|reason| error(reason.to_string()))
 }
 
 /// A published file, which must still be what the record says.
@@ -50,7 +49,7 @@ pub(crate) fn not_as_recorded(record: &Record, file: &Path) -> PublishError {
 
 /// The digest and length of a file.
 pub(crate) fn digest_of(path: &Path) -> Result<(Digest, u64), PublishError> {
-    let mut file = fs::File::open(path)?;
+    let mut file = open_regular(path)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 256 * 1024];
     let mut size = 0;

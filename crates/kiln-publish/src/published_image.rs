@@ -2,10 +2,9 @@
 
 use crate::PublishError;
 use crate::published::{not_as_recorded, published_file};
-use fs_err as fs;
 use kiln_image::{CONFIG_MEDIA_TYPE, Image, archived_blobs};
 use kiln_record::{Digest, ImageRecord, Record};
-use kiln_store::Store;
+use kiln_store::{Store, open_regular};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -42,7 +41,7 @@ impl Blob {
         match &self.content {
             Content::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
             Content::File(path, offset) => {
-                let mut file = fs::File::open(path)?;
+                let mut file = open_regular(path)?;
                 file.seek(SeekFrom::Start(*offset))?;
                 Ok(Box::new(BufReader::with_capacity(1 << 18, file.take(self.size))))
             }
@@ -60,7 +59,7 @@ pub(crate) fn manifest_and_blobs(
     for output in &record.outputs {
         let file = published_file(folder, record, output)?;
         if output.media_type == "application/x-tar" {
-            let parts = archived_blobs(BufReader::new(fs::File::open(&file)?))?;
+            let parts = archived_blobs(BufReader::new(open_regular(&file)?))?;
             places.extend(parts.into_iter().map(|(digest, (at, size))| (digest, (file.clone(), at, size))));
         } else {
             places.insert(output.digest, (file, 0, output.size));

@@ -2,10 +2,9 @@
 
 use crate::PublishError;
 use crate::published::{digest_of, is_record, newest_record};
-use fs_err as fs;
 use kiln_image::{PlatformManifest, image_index};
 use kiln_record::{ArtifactName, Digest, IndexRecord};
-use kiln_store::Ledger;
+use kiln_store::{Ledger, read_regular};
 use std::path::Path;
 
 /// The bytes of an index, which follow from its record.
@@ -30,7 +29,7 @@ pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, Publ
         return Ok(None);
     }
     let broken = |reason: String| PublishError::NotUsable { what: file.display().to_string(), reason };
-    let record = IndexRecord::from_json(&fs::read(&file)?).map_err(|error| broken(error.to_string()))?;
+    let record = IndexRecord::from_json(&read_regular(&file)?).map_err(|error| broken(error.to_string()))?;
     if Digest::of(&index_bytes(&record)?) != record.index {
         return Err(broken("it was edited: the digest of the index does not follow from it".to_owned()));
     }

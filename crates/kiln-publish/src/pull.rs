@@ -18,7 +18,7 @@ use kiln_image::{
 };
 use kiln_invocation::{Environment, Event, Events};
 use kiln_record::{Digest, IndexRecord, Platform, Record};
-use kiln_store::Heads;
+use kiln_store::{Heads, read_regular};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -236,7 +236,7 @@ fn write_documents(
         let digest = Digest::of(&document.bytes);
         let mut path = into.join(&document.file_name);
         // Two builds may have given the same bytes, with documents of their own.
-        if path.is_file() && Digest::of(&fs::read(&path)?) != digest {
+        if path.is_file() && Digest::of(&read_regular(&path)?) != digest {
             path = into.join(format!("{}-{}", &document.manifest.hex()[..12], document.file_name));
         }
         let mut temporary = tempfile::NamedTempFile::new_in(into)?;

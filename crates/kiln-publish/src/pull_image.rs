@@ -11,6 +11,7 @@ use kiln_image::{
 };
 use kiln_invocation::{Event, Events, blocking};
 use kiln_record::{Digest, HashingWriter, Output};
+use kiln_store::open_regular;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ impl Blobs {
     }
 
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(BufReader::with_capacity(1 << 18, fs::File::open(self.path(digest))?)))
+        Ok(Box::new(BufReader::with_capacity(1 << 18, open_regular(self.path(digest))?)))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), PublishError> {

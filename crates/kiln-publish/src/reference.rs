@@ -13,7 +13,7 @@ use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
 use kiln_record::{Architecture, ArtifactName, Digest, IndexRecord, Record};
-use kiln_store::{Approval, Ledger, LedgerEntry, WorkspaceLock};
+use kiln_store::{Approval, Ledger, LedgerEntry, WorkspaceLock, read_regular};
 use std::path::{Path, PathBuf};
 
 /// The builds of an artifact in the ledger, oldest first.
@@ -178,9 +178,8 @@ fn find_record(environment: &Environment, file: &Path, record: Option<&Path>) ->
     let beside = record_beside(file);
     let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
     if let Some(candidate) = candidate {
-        let found = Record::from_json(&fs::read(&candidate)?).map_err(|error| PublishError::NotUsable {
-            what: candidate.display().to_string(),
-            reason: error.to_string(),
+        let found = Record::from_json(&read_regular(&candidate)?).map_err(|error| {
+            PublishError::NotUsable { what: candidate.display().to_string(), reason: error.to_string() }
         })?;
         // The record beside a file says what that file should be, whatever else is known of these bytes.
         return Ok(Found::Beside(Box::new(found), candidate.display().to_string()));
@@ -352,7 +351,7 @@ fn whose(environment: &Environment, digest: Digest) -> Result<Option<String>, Pu
 /// come from elsewhere.
 fn in_ledger(environment: &Environment, record: &Record, file: &Path) -> Result<LedgerVerdict, PublishError> {
     let ledger = ledger_of(environment);
-    let found = match fs::read(file) {
+    let found = match read_regular(file) {
         Ok(bytes) => Digest::of(&bytes),
         Err(_) => Digest::of(&written(record.to_json())?),
     };

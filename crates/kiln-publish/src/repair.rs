@@ -6,10 +6,9 @@ use crate::document::documents;
 use crate::held::held;
 use crate::published::digest_of;
 use crate::reference::ledger_of;
-use fs_err as fs;
 use kiln_invocation::{Environment, read_usable_workspace};
 use kiln_record::{ArtifactName, Digest};
-use kiln_store::{Heads, Ledger, Store, WorkspaceLock, settle, write_atomically};
+use kiln_store::{Heads, Ledger, Store, WorkspaceLock, read_regular, settle, write_atomically};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sets the ledger, what is published, the index and the store right, in this order, and says what was done and what could
@@ -28,7 +27,7 @@ pub fn repair(environment: &Environment, _lock: &WorkspaceLock) -> Result<Vec<St
     for artifact in &artifacts {
         let published = environment.dist.join(artifact.as_str()).join("record.json");
         let records =
-            |digest: &Digest| fs::read(&published).ok().filter(|bytes| Digest::of(bytes) == *digest);
+            |digest: &Digest| read_regular(&published).ok().filter(|bytes| Digest::of(bytes) == *digest);
         done.extend(ledger.repair(artifact, environment.now, &records)?);
     }
     if ledger.restate_heads()? {
@@ -73,7 +72,7 @@ fn restore(
     };
     let all = documents(&record)?;
     let is_whole =
-        all.iter().all(|(name, bytes)| fs::read(folder.join(name)).is_ok_and(|there| there == *bytes));
+        all.iter().all(|(name, bytes)| read_regular(folder.join(name)).is_ok_and(|there| there == *bytes));
     for output in &record.outputs {
         let file = folder.join(&output.file_name);
         if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {

@@ -10,6 +10,7 @@ use fs_err as fs;
 use kiln_audit::{Known, Sample, SizeHistory};
 use kiln_invocation::Environment;
 use kiln_record::Record;
+use kiln_store::read_regular;
 use std::path::{Path, PathBuf};
 
 /// How deep records are looked for: a ledger has `<artifact>/<number>/record.json`.
@@ -71,7 +72,7 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
                 histories.unread.push(format!("{text}: of its files no more than {MOST_RECORDS} were read"));
             }
             for path in paths {
-                match Record::from_json(&fs::read(&path)?) {
+                match Record::from_json(&read_regular(&path)?) {
                     Ok(record) => histories.records.push(record.into()),
                     // Other documents lie beside records.
                     Err(error) if path.file_name().is_some_and(|name| name == "record.json") => {

@@ -4,6 +4,7 @@ use crate::named_build::NamedBuild;
 use fs_err as fs;
 use kiln_fetch::Checkout;
 use kiln_invocation::Environment;
+use kiln_store::read_regular;
 use std::path::Path;
 
 /// The largest file that is looked into, in bytes.
@@ -35,7 +36,7 @@ impl<'a> SourceFiles<'a> {
     pub(crate) fn text(&self, path: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Option<String> {
         let file = self.root.join(path);
         let there = fs::metadata(&file).is_ok_and(|found| found.len() <= LARGEST as u64);
-        let there = there.then(|| fs::read(&file).ok()).flatten().filter(|bytes| is_it(bytes));
+        let there = there.then(|| read_regular(&file).ok()).flatten().filter(|bytes| is_it(bytes));
         let bytes = there.or_else(|| {
             let commit = self.commit.as_ref()?;
             let stored =

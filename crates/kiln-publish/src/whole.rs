@@ -14,7 +14,7 @@ use crate::row::{Row, State, in_workspace};
 use fs_err as fs;
 use kiln_invocation::{Environment, blocking};
 use kiln_record::{ArtifactName, Digest, IndexRecord};
-use kiln_store::{HeadState, Ledger};
+use kiln_store::{HeadState, Ledger, read_regular};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -100,7 +100,7 @@ fn folder(ledger: &Ledger, folder: &Path, artifact: &ArtifactName) -> Result<Loo
         documents(&record)?.into_iter().map(|(name, bytes)| (name, Digest::of(&bytes))).collect();
     expected.extend(record.outputs.iter().map(|output| (output.file_name.clone(), output.digest)));
     files(folder, &expected, &mut wrong)?;
-    let digest = Digest::of(&fs::read(folder.join("record.json"))?);
+    let digest = Digest::of(&read_regular(folder.join("record.json"))?);
     let held = match held(ledger, folder, artifact) {
         Ok(held) => Some(held),
         Err(error) => {

@@ -13,6 +13,7 @@ use kiln_invocation::Environment;
 use kiln_pack::{Limits, ZipReader};
 use kiln_record::{ArtifactKind, ArtifactName, Digest, IndexRecord, Record};
 use kiln_sbom::{LISTED_LIMIT, read_listed};
+use kiln_store::read_regular;
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
@@ -97,7 +98,7 @@ fn described(
     let content = |record: &Record| content_at(path, record);
     let beside = crate::reference::record_beside(path);
     if beside.is_file() {
-        let record = Record::from_json(&fs::read(&beside)?).map_err(|error| PublishError::NotUsable {
+        let record = Record::from_json(&read_regular(&beside)?).map_err(|error| PublishError::NotUsable {
             what: beside.display().to_string(),
             reason: error.to_string(),
         })?;

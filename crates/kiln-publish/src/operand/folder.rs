@@ -6,9 +6,9 @@ use crate::named_build::{NamedBuild, Operand};
 use crate::operand::file::{image, name_of};
 use crate::operand::workspace::{published, records_below, workspace};
 use crate::scan::{Found, ImagePlace, folder_files, record_of};
-use fs_err as fs;
 use kiln_audit::Known;
 use kiln_record::{ArtifactKind, IndexRecord};
+use kiln_store::read_regular;
 use std::path::Path;
 
 /// Whether a folder holds a build: a record, an index, a layout.
@@ -30,7 +30,7 @@ pub(super) fn operand(folder: &Path, text: &str) -> Result<Operand, PublishError
         return Ok(Operand::Build(Box::new(build)));
     }
     if folder.join(IndexRecord::FILE).is_file() {
-        let index = IndexRecord::from_json(&fs::read(folder.join(IndexRecord::FILE))?);
+        let index = IndexRecord::from_json(&read_regular(folder.join(IndexRecord::FILE))?);
         let names =
             index.map(|index| index.platforms.iter().map(|one| one.artifact.to_string()).collect::<Vec<_>>());
         return Err(PublishError::NotUsable {

@@ -11,9 +11,9 @@ pub(crate) use file::image;
 use crate::PublishError;
 use crate::named_build::{NamedBuild, Operand};
 use crate::reference::{ledger_of, record_beside};
-use fs_err as fs;
 use kiln_invocation::Environment;
 use kiln_record::{ArtifactName, Record};
+use kiln_store::read_regular;
 use std::path::Path;
 
 /// Finds what a text names, other than in a registry ([`crate::is_registry_reference`]).
@@ -50,7 +50,7 @@ pub fn claimed(environment: &Environment, text: &str) -> Result<NamedBuild, Publ
     if !Path::new(text).is_file() || !beside.is_file() {
         return resolve(environment, text);
     }
-    let record = Record::from_json(&fs::read(&beside)?).map_err(|error| PublishError::NotUsable {
+    let record = Record::from_json(&read_regular(&beside)?).map_err(|error| PublishError::NotUsable {
         what: beside.display().to_string(),
         reason: error.to_string(),
     })?;

@@ -6,13 +6,14 @@ use crate::deployment::indexed;
 use crate::named_build::{NamedBuild, NamedWorkspace, Operand};
 use fs_err as fs;
 use kiln_record::{ArtifactName, IndexRecord, Record};
+use kiln_store::read_regular;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is published of one artifact.
 pub(super) fn published(folder: &Path, label: &str) -> Result<NamedBuild, PublishError> {
     let path = folder.join("record.json");
-    let record = Record::from_json(&fs::read(&path)?).map_err(|error| PublishError::NotUsable {
+    let record = Record::from_json(&read_regular(&path)?).map_err(|error| PublishError::NotUsable {
         what: path.display().to_string(),
         reason: error.to_string(),
     })?;

@@ -9,13 +9,12 @@ use crate::release::files::{
 };
 use crate::release::signed::{Aspect, Signed, verified_line};
 use crate::row::State;
-use fs_err as fs;
 use kiln_attest::{
     AttestError, Checkpoint, ImageSignature, InclusionProof, PublicKey, SignedNote, Statement, leaf_hash,
 };
 use kiln_collect::tree_of_archive;
 use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, Level, Record, excerpt};
-use kiln_store::{LedgerEntry, LogLine};
+use kiln_store::{LedgerEntry, LogLine, read_regular};
 use std::path::Path;
 
 /// An artifact with its folder and its record.
@@ -135,7 +134,7 @@ enum Follows {
 }
 
 fn follows(signed: &Signed<'_>, folder: &Path, record: &Record, file: &str) -> Result<Follows, PublishError> {
-    let there = fs::read(folder.join(file)).unwrap_or_default();
+    let there = read_regular(folder.join(file)).unwrap_or_default();
     if documents(record)?.get(file) == Some(&there) {
         return Ok(Follows::Yes);
     }
@@ -154,7 +153,7 @@ pub(crate) fn provenance(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
     let mut inputs = 0;
     for (name, folder, record) in signed.artifacts() {
         let file = format!("{name}.intoto.jsonl");
-        let bytes = fs::read(folder.join(&file)).unwrap_or_default();
+        let bytes = read_regular(folder.join(&file)).unwrap_or_default();
         let statement = match Statement::from_json(&bytes) {
             Ok(statement) => statement,
             Err(error) => {

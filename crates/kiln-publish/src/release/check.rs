@@ -6,9 +6,9 @@ use crate::release::aspects::{bills, index, ledger, policy, provenance, trees};
 use crate::release::files::{RELEASE, digests, files_below, signature_files};
 use crate::release::signed::{Aspect, CheckRequest, CheckedRelease, Signed, verified_line};
 use crate::row::State;
-use fs_err as fs;
 use kiln_attest::{Release, Statement};
 use kiln_record::{ArtifactName, Digest, Record, excerpt};
+use kiln_store::read_regular;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -207,7 +207,7 @@ fn files(
     let mut records = BTreeMap::new();
     for (name, at) in &here {
         let as_signed = release.artifacts.get(name).map(|one| one.record);
-        if let Ok(bytes) = fs::read(at.join("record.json"))
+        if let Ok(bytes) = read_regular(at.join("record.json"))
             && as_signed == Some(Digest::of(&bytes))
         {
             match Record::from_json(&bytes) {
@@ -225,7 +225,7 @@ fn files(
 
 /// The artifact that a folder is of, if it is the folder of one.
 fn part(folder: &Path, release: &Release) -> Option<ArtifactName> {
-    let bytes = fs::read(folder.join("record.json")).ok()?;
+    let bytes = read_regular(folder.join("record.json")).ok()?;
     let named = Record::from_json(&bytes).ok()?.artifact;
     release.artifacts.contains_key(&named).then_some(named)
 }

@@ -4,6 +4,7 @@ use crate::PublishError;
 use crate::published::digest_of;
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest};
+use kiln_store::open_regular;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ pub(crate) fn digests(files: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<Stri
 
 /// The bytes of a file with signatures; none if it is not there.
 pub(crate) fn signature_file(path: &Path) -> Result<Option<Vec<u8>>, PublishError> {
-    let file = match fs::File::open(path) {
+    let file = match open_regular(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };

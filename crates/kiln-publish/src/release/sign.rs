@@ -19,7 +19,9 @@ use kiln_attest::{
 };
 use kiln_invocation::Environment;
 use kiln_record::{ArtifactName, Digest, IndexRecord, Level, Record};
-use kiln_store::{Ledger, LedgerEntry, SourceCommit, SourceLink, WorkspaceLock, write_atomically};
+use kiln_store::{
+    Ledger, LedgerEntry, SourceCommit, SourceLink, WorkspaceLock, read_regular, write_atomically,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +87,7 @@ pub fn sign_release(
         let folder = dist.join(name.as_str());
         let entry = if has_ledger { ledger.published(name)? } else { None };
         artifacts.insert(name.clone(), released(record, bytes, entry.as_ref())?);
-        let provenance = fs::read(folder.join(format!("{name}.intoto.jsonl")))?;
+        let provenance = read_regular(folder.join(format!("{name}.intoto.jsonl")))?;
         // Whatever is signed as a statement must be read as one.
         Statement::from_json(&provenance)?;
         let line = provenance.strip_suffix(b"\n").unwrap_or(&provenance);
@@ -140,7 +142,7 @@ fn records(dist: &Path) -> Result<BTreeMap<ArtifactName, (Record, Vec<u8>)>, Pub
         let name = entry.file_name().to_str().and_then(|name| name.parse::<ArtifactName>().ok());
         let path = entry.path().join("record.json");
         if let Some(name) = name.filter(|_| path.is_file()) {
-            records.insert(name.clone(), (published_record(&entry.path(), &name)?, fs::read(path)?));
+            records.insert(name.clone(), (published_record(&entry.path(), &name)?, read_regular(path)?));
         }
     }
     Ok(records)

@@ -8,6 +8,7 @@ use crate::row::State;
 use fs_err as fs;
 use kiln_attest::{PublicKey, Summary, SummaryResult};
 use kiln_record::{ArtifactName, Digest, Record, excerpt};
+use kiln_store::read_regular;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ fn archives(folder: &Path) -> Result<BTreeMap<ArtifactName, (PathBuf, Digest)>, 
     }
     let mut archives = BTreeMap::new();
     for folder in folders {
-        let Ok(bytes) = fs::read(folder.join("record.json")) else { continue };
+        let Ok(bytes) = read_regular(folder.join("record.json")) else { continue };
         let unusable =
             |reason: String| PublishError::NotUsable { what: folder.display().to_string(), reason };
         let record = Record::from_json(&bytes).map_err(|error| unusable(error.to_string()))?;

@@ -6,6 +6,7 @@ use fs_err as fs;
 use kiln_audit::LARGEST_EXPLAINED;
 use kiln_pack::{Limits, Member, PackError, ZipReader};
 use kiln_record::{Attributes, Entry, Mode, TreePath};
+use kiln_store::{open_regular, read_regular};
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +20,7 @@ const MOST_ENTRIES: usize = 200_000;
 type Zip = ZipReader<BufReader<fs::File>>;
 
 fn open_zip(path: &Path) -> Result<Zip, PublishError> {
-    ZipReader::open_after_leading(BufReader::new(fs::File::open(path)?), &Limits::default())
+    ZipReader::open_after_leading(BufReader::new(open_regular(path)?), &Limits::default())
         .map_err(|reason| not_a_zip(path, &reason))
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn folder_contents(root: &Path, wanted: &BTreeSet<TreePath>) -> Resul
         let is_small = fs::symlink_metadata(&place)
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LARGEST_EXPLAINED);
         if is_small {
-            contents.insert(path.clone(), fs::read(&place)?);
+            contents.insert(path.clone(), read_regular(&place)?);
         }
     }
     Ok(contents)
@@ -114,7 +115,7 @@ pub(crate) fn folder_files(root: &Path) -> Result<Files, PublishError> {
             let entry = if metadata.is_symlink() {
                 Entry::Symlink { target: fs::read_link(&path)?.to_string_lossy().into_owned() }
             } else if metadata.is_file() {
-                let mut file = fs::File::open(&path)?;
+                let mut file = open_regular(&path)?;
                 let copy = |sink: &mut dyn Write| io::copy(&mut file, sink).map(drop);
                 let (digest, size) = files.take(&place, &none, copy)?;
                 let mode = metadata.permissions().mode();

@@ -9,6 +9,7 @@ use kiln_image::{
 };
 use kiln_pack::{LayerCodec, layer_tar};
 use kiln_record::{Digest, Entry, Hasher, Mode, TreePath};
+use kiln_store::open_regular;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ impl ImagePlace {
         if path.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
         }
-        let files = archived_files(BufReader::new(fs::File::open(path)?))?;
+        let files = archived_files(BufReader::new(open_regular(path)?))?;
         Ok(Self::Archive(path.to_owned(), files))
     }
 
@@ -59,11 +60,11 @@ impl ImagePlace {
                     return Ok(None);
                 }
                 let size = fs::metadata(&path)?.len();
-                Ok(Some((Box::new(fs::File::open(path)?), size)))
+                Ok(Some((Box::new(open_regular(path)?), size)))
             }
             Self::Archive(path, places) => {
                 let Some((offset, size)) = places.get(name).copied() else { return Ok(None) };
-                let mut file = fs::File::open(path)?;
+                let mut file = open_regular(path)?;
                 file.seek(SeekFrom::Start(offset))?;
                 Ok(Some((Box::new(file.take(size)), size)))
             }

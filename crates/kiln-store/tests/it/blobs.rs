@@ -45,7 +45,7 @@ fn other_content_than_expected_leaves_nothing() {
     dropped.write_all(b"half a down").unwrap();
     drop(dropped);
     drop(store);
-    assert_eq!(files_below(root.path()), ["format"]);
+    assert_eq!(files_below(root.path()), ["format", "in-use"]);
 }
 
 #[test]
@@ -72,7 +72,11 @@ fn many_files_are_stored_at_once() {
     }
     assert_eq!(store.put_all::<&[u8]>(&[]).unwrap(), []);
     drop(store);
-    assert_eq!(files_below(root.path()).len(), 5, "the format file and four blobs");
+    assert_eq!(
+        files_below(root.path()).len(),
+        6,
+        "the format file, what says that it is used, and four blobs"
+    );
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn the_same_blob_from_many_threads_and_stores() {
     assert_eq!(store.read_blob(&Digest::of(&content)).unwrap(), content);
     drop(store);
     let files = files_below(root.path());
-    assert_eq!(files.len(), 3, "the format file, one blob, and that it was verified: {files:?}");
+    assert_eq!(files.len(), 4, "two files of the store, one blob, and that it was verified: {files:?}");
 }
 
 #[test]
