@@ -104,3 +104,29 @@ fn a_whole_dist_is_held_with_its_index() {
         "{lied:#}"
     );
 }
+
+/// What is published may be anything where somebody else could write: a pipe is named, and not waited for.
+#[test]
+fn a_pipe_in_the_place_of_a_published_file_is_not_waited_for() {
+    let workspace = published();
+    let dist = workspace.path("dist");
+    let artifact =
+        ["record.json", "payments.zip", "payments.cdx.json", "payments.intoto.jsonl", "SHA256SUMS"];
+    let files = artifact.map(|file| format!("payments/{file}"));
+    for file in files.iter().map(String::as_str).chain(["index.json"]) {
+        let place = dist.join(file);
+        let kept = fs::read(&place).unwrap();
+        fs::remove_file(&place).unwrap();
+        assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+        for words in
+            [&["verify"][..], &["verify", "dist/payments"], &["show", "payments"], &["history", "payments"]]
+        {
+            let outcome = workspace.kiln().run(words);
+            let looks_at_it = words.len() == 1 || words[0] == "verify" && file != "index.json";
+            assert!(!looks_at_it || outcome.code.is_some_and(|code| code != 0), "{file}: {outcome}");
+        }
+        fs::remove_file(&place).unwrap();
+        fs::write(&place, kept).unwrap();
+    }
+    workspace.kiln().run(["verify"]).ends_with(exit::SUCCESS);
+}
