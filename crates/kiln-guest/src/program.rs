@@ -90,6 +90,12 @@ impl Program {
         self
     }
 
+    /// Lets the files of its trees be younger than they are otherwise, by seconds.
+    pub fn inputs_later_by(mut self, seconds: u64) -> Self {
+        self.spec.surroundings.input_time = self.spec.surroundings.input_time.saturating_add(seconds);
+        self
+    }
+
     /// Folders that are collected after its end, into files beside the store.
     ///
     /// # Errors

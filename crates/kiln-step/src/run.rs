@@ -90,10 +90,9 @@ fn base_of<'j>(job: &Job<'j>) -> &'j PinnedBase {
 async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Vec<MadeFile>, StepError> {
     let (section, artifact) = (job.section, &job.plan.manifest.name);
     bases.run().tell(Event::Step { artifact: artifact.clone(), step: section.name.clone(), again });
-    let time = job.plan.epoch.seconds() + if again { LATER } else { 0 };
     let mut inputs = Vec::new();
     for given in &job.given {
-        inputs.push(input(bases.store(), given, time).await?);
+        inputs.push(input(bases.store(), given, job.plan.epoch.seconds()).await?);
     }
     let folders: BTreeSet<&str> = section.outputs.iter().map(|output| output.folder.as_str()).collect();
     let label = format!("{artifact} step {}", section.name);
@@ -101,6 +100,7 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Vec<MadeFile>
         .environment(job.env.clone())
         .working_dir(section.working_dir.as_str())
         .inputs(inputs)
+        .inputs_later_by(if again { LATER } else { 0 })
         .outputs(bases.store(), folders.into_iter().map(guest).collect::<Result<Vec<_>, _>>()?)?
         .scratch(vec![guest(STEP_SCRATCH)?])
         .memory(section.memory)
