@@ -21,7 +21,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of [`Diff`] as JSON. A minor step adds fields, and values that a field may have.
-pub const DIFF_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+pub const DIFF_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 2 };
 
 /// Compares two records. `history` holds sizes of the builds up to and including `before`, oldest first; without any,
 /// `before` itself is the history.

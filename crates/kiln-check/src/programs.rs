@@ -32,7 +32,7 @@ pub fn programs(
     let mut findings = Vec::new();
     for (path, _) in collection.tree.iter() {
         let is_extension = folder.is_some_and(|folder| path.parent() == folder);
-        if !is_extension && !(starts_bootstrap && path.as_str() == "bootstrap") {
+        if !(is_extension || starts_bootstrap && path.as_str() == "bootstrap") {
             continue;
         }
         let Some((target, Entry::File { mode, size, .. })) = leads_to(&collection.tree, path) else {
