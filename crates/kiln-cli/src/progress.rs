@@ -5,25 +5,41 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_engine::Stream;
 use kiln_invocation::{Ending, Event, Events};
 use kiln_record::ArtifactName;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a log may be silent before it is told what is at work: CI systems end jobs that say nothing, and people do.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Shows events until it is dropped.
 pub(crate) struct Progress {
     state: Arc<Mutex<State>>,
+    /// Ends the thread that breaks silences, when it goes.
+    _pulse: Option<Sender<()>>,
 }
 
 struct State {
     printer: Printer,
     bars: MultiProgress,
     overall: Option<ProgressBar>,
-    artifacts: BTreeMap<ArtifactName, ProgressBar>,
+    artifacts: BTreeMap<ArtifactName, Working>,
+    /// When a line was last said.
+    said: Cell<Instant>,
     bases: BTreeMap<String, &'static str>,
     downloads: Option<ProgressBar>,
     files: BTreeMap<String, u64>,
     /// Whether what a function prints is shown.
     shows_lines: bool,
+}
+
+/// An artifact whose turn it is.
+struct Working {
+    bar: ProgressBar,
+    stage: &'static str,
+    since: Instant,
 }
 
 impl Progress {
@@ -35,12 +51,15 @@ impl Progress {
             bars: MultiProgress::with_draw_target(target),
             overall: None,
             artifacts: BTreeMap::new(),
+            said: Cell::new(Instant::now()),
             bases: BTreeMap::new(),
             downloads: None,
             files: BTreeMap::new(),
             shows_lines: false,
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        let state = Arc::new(Mutex::new(state));
+        let _pulse = (!printer.live).then(|| pulse(&state));
+        Self { state, _pulse }
     }
 
     /// Of a function that is run for somebody: what it prints is shown as it comes.
@@ -100,8 +119,9 @@ impl State {
                 }
             }
             Event::Stage { artifact, stage } => {
+                let (stage, since) = (stage.as_str(), Instant::now());
                 let bar = match self.artifacts.get(&artifact) {
-                    Some(bar) => bar.clone(),
+                    Some(working) => working.bar.clone(),
                     None => {
                         let bar = ProgressBar::new_spinner();
                         bar.set_style(style("{spinner} {prefix:32} {msg}"));
@@ -113,11 +133,11 @@ impl State {
                         if self.printer.live {
                             bar.enable_steady_tick(Duration::from_millis(120));
                         }
-                        self.artifacts.insert(artifact, bar.clone());
                         bar
                     }
                 };
-                bar.set_message(stage.as_str());
+                bar.set_message(stage);
+                self.artifacts.insert(artifact, Working { bar, stage, since });
             }
             Event::SdistBuild { file, again } => {
                 self.say(&format!("{:>9}  {file}{}", "build", if again { ", again" } else { "" }));
@@ -163,7 +183,7 @@ impl State {
     }
 
     fn ended(&mut self, artifact: &ArtifactName, ending: &Ending) {
-        if let Some(bar) = self.artifacts.remove(artifact) {
+        if let Some(Working { bar, .. }) = self.artifacts.remove(artifact) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
@@ -185,9 +205,38 @@ impl State {
         self.say(&format!("{word}  {artifact}"));
     }
 
+    /// Says what is at work, where nothing was said for a while.
+    fn break_silence(&self) {
+        if self.artifacts.is_empty() || self.said.get().elapsed() < SILENCE {
+            return;
+        }
+        let working: Vec<String> = self
+            .artifacts
+            .iter()
+            .map(|(name, working)| {
+                format!("{name} {} ({} s)", working.stage, working.since.elapsed().as_secs())
+            })
+            .collect();
+        self.say(&format!("{:>9}  {}", "working", working.join(", ")));
+    }
+
     fn say(&self, line: &str) {
+        self.said.set(Instant::now());
         self.bars.suspend(|| self.printer.talk(line));
     }
+}
+
+/// Breaks silences until what it gives is dropped.
+fn pulse(state: &Arc<Mutex<State>>) -> Sender<()> {
+    let (ends, ended) = channel();
+    let state = Arc::clone(state);
+    // Not without a thread, and no worse: then nothing is told between two lines.
+    let _ = std::thread::Builder::new().name("pulse".to_owned()).spawn(move || {
+        while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            state.lock().unwrap_or_else(PoisonError::into_inner).break_silence();
+        }
+    });
+    ends
 }
 
 fn style(template: &str) -> ProgressStyle {

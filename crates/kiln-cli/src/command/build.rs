@@ -8,10 +8,10 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals, transformations};
-use kiln_audit::format_size;
+use kiln_audit::{format_change, format_size};
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Expectation, build};
 use kiln_invocation::Ending;
-use kiln_publish::{IndexResult, resolve};
+use kiln_publish::{IndexResult, history, resolve};
 use kiln_rebuild::Expected;
 use kiln_record::{Architecture, ArtifactName, Exit, Level, RunError, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark, github_annotations};
@@ -60,7 +60,7 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
     let code = exit_code(&report);
     match settings.format {
         Format::Json => printer.data(&json(&report)?),
-        Format::Human => printer.data(&table(&report, printer)),
+        Format::Human => printer.data(&table(settings, &report, printer)),
         _ => printer.data(&form(settings, &report)?),
     }
     if settings.format != Format::Github {
@@ -213,11 +213,11 @@ fn markdown_table(report: &BuildReport) -> Markdown {
     out
 }
 
-fn table(report: &BuildReport, printer: Printer) -> String {
+fn table(settings: &Settings, report: &BuildReport, printer: Printer) -> String {
     let names = report.results.iter().map(|result| &result.artifact);
     let names = names.chain(report.indexes.iter().map(|index| &index.artifact));
     let width = names.map(|name| name.as_str().len()).max().unwrap_or_default();
-    let rows = report.results.iter().map(|result| row(result, width, printer));
+    let rows = report.results.iter().map(|result| row(settings, result, width, printer));
     rows.chain(report.indexes.iter().map(|index| index_row(index, width, printer))).collect()
 }
 
@@ -242,19 +242,20 @@ fn styled(ending: &Ending, printer: Printer) -> String {
     printer.on_stdout(style, &format!("{:<9}", word(ending)))
 }
 
-fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
+fn row(settings: &Settings, result: &ArtifactResult, width: usize, printer: Printer) -> String {
     let word = styled(&result.ending, printer);
     let name = result.artifact.as_str();
     match &result.entry {
         Some(entry) => {
             let digest = entry.archive.map(|digest| digest.hex()).unwrap_or_default();
             format!(
-                "{name:<width$}  {word}  @{:<4} {:>9} {} {:>9} unpacked  {}\n",
+                "{name:<width$}  {word}  @{:<4} {:>9} {} {:>9} unpacked  {}{}\n",
                 entry.number,
                 format_size(entry.archive_size),
                 if result.kind.is_some_and(kiln_record::ArtifactKind::is_image) { "image" } else { "zip" },
                 format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
                 printer.on_stdout(Style::Faint, &digest.chars().take(16).collect::<String>()),
+                grown(settings, result, entry).unwrap_or_default(),
             )
         }
         None => {
@@ -262,6 +263,18 @@ fn row(result: &ArtifactResult, width: usize, printer: Printer) -> String {
             format!("{name:<width$}  {word}{}\n", why.unwrap_or_default())
         }
     }
+}
+
+/// By how much an archive that was published now differs in size from the build before it.
+fn grown(settings: &Settings, result: &ArtifactResult, entry: &LedgerEntry) -> Option<String> {
+    if result.ending != Ending::Published {
+        return None;
+    }
+    let entries = history(&settings.environment, &result.artifact).ok()?;
+    let before = entries.iter().rfind(|earlier| earlier.number < entry.number)?.archive_size;
+    let change = i64::try_from(entry.archive_size).ok()?.checked_sub_unsigned(before)?;
+    let share = change as f64 * 100.0 / before.max(1) as f64;
+    (change != 0).then(|| format!("  {} ({share:+.1} %)", format_change(change)))
 }
 
 /// An image for several platforms, after the artifacts that these are.
@@ -307,6 +320,12 @@ fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
             1 => parts.push(format!("1 index {what}")),
             n => parts.push(format!("{n} indexes {what}")),
         }
+    }
+    let findings = report.results.iter().flat_map(|result| &result.findings);
+    match findings.filter(|finding| finding.level == Level::Warn).count() {
+        0 => {}
+        1 => parts.push("1 warning".to_owned()),
+        n => parts.push(format!("{n} warnings")),
     }
     let style = if report.is_success() { Style::Good } else { Style::Bad };
     printer.on_stderr(style, &format!("{} in {:.1} s", parts.join(", "), start.elapsed().as_secs_f64()))
