@@ -11,7 +11,8 @@ const LARGEST_DOCUMENT: u64 = 1 << 30;
 ///
 /// # Errors
 /// If it is none (`InvalidData`, with its path), or cannot be opened.
-pub fn open_regular(path: &Path) -> io::Result<fs::File> {
+pub fn open_regular(path: impl AsRef<Path>) -> io::Result<fs::File> {
+    let path = path.as_ref();
     if fs::metadata(path)?.is_file() {
         fs::File::open(path)
     } else {
@@ -23,7 +24,8 @@ pub fn open_regular(path: &Path) -> io::Result<fs::File> {
 ///
 /// # Errors
 /// As [`open_regular`]; if it is larger.
-pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
     let mut bytes = Vec::new();
     open_regular(path)?.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_DOCUMENT {
