@@ -51,6 +51,6 @@ pub(crate) fn program(runs: usize, folder: &Path, arguments: &[&str]) -> Measure
 
 /// `VmHWM` of proc_pid_status(5), in KiB.
 fn high_water(status: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(status).ok()?;
+    let text = fs_err::read_to_string(status).ok()?;
     text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
 }

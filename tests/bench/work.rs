@@ -51,7 +51,7 @@ fn content(seed: usize, bytes: usize) -> Vec<u8> {
         state ^= state << 17;
         let word = WORDS[usize::try_from(state % 16).unwrap_or(0)];
         text.extend_from_slice(word.as_bytes());
-        text.push(if state % 61 == 0 { b'\n' } else { b' ' });
+        text.push(if state.is_multiple_of(61) { b'\n' } else { b' ' });
     }
     text.truncate(bytes);
     text

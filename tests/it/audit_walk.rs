@@ -128,5 +128,10 @@ fn a_pipe_in_the_place_of_a_published_file_is_not_waited_for() {
         fs::remove_file(&place).unwrap();
         fs::write(&place, kept).unwrap();
     }
+    let archive = dist.join("payments/payments.zip");
+    fs::rename(&archive, workspace.path("elsewhere.zip")).unwrap();
+    let told = workspace.kiln().run(["verify", "dist/payments"]).ends_with(exit::INPUT_INVALID);
+    told.says(&["record.json describes payments.zip, which is not there"]);
+    fs::rename(workspace.path("elsewhere.zip"), &archive).unwrap();
     workspace.kiln().run(["verify"]).ends_with(exit::SUCCESS);
 }

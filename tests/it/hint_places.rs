@@ -106,7 +106,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-plan/src/workspace/mod.rs", 5, Ends),
     ("kiln-plan/src/workspace/references.rs", 1, Ends),
     ("kiln-publish/src/error.rs", 13, Ends),
-    ("kiln-python/src/guest/imports/findings.rs", 27, Held(&["handler", "env", "skip", "never", "level"])),
+    ("kiln-python/src/guest/imports/findings.rs", 28, Held(&["handler", "env", "skip", "never", "level"])),
     ("kiln-python/src/guest/imports/scan.rs", 4, Held(&["tests"])),
     ("kiln-python/src/guest/imports/surroundings.rs", 4, Held(&["add", "exclude", "layer", "group"])),
     ("kiln-python/src/guest/smoke/outcome.rs", 5, Held(&["environ", "error-type", "expect", "network", "ship", "status"])),

@@ -414,7 +414,7 @@ async fn a_changed_answer_in_the_store_answers_nothing() {
     let answers = function.sandbox.environment().store.join("cache/answer");
     let file = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let file = file(&file(&answers));
-    let whole = std::fs::read_to_string(&file).unwrap();
+    let whole = fs_err::read_to_string(&file).unwrap();
     let (_, value) = whole.split_once('\n').unwrap();
     let forged = value.replace("app.handler", "app.other").replace(r#"\"handler\""#, r#"\"other\""#);
     assert_ne!(forged, value);
@@ -424,7 +424,7 @@ async fn a_changed_answer_in_the_store_answers_nothing() {
         String::new(),
     ] {
         asked.lock().unwrap().clear();
-        std::fs::write(&file, content).unwrap();
+        fs_err::write(&file, content).unwrap();
         let imported = function.import_with(&parts, &nothing, AS_USUAL).await;
         assert_eq!((imported.findings.len(), asked.lock().unwrap().len()), (0, 1));
     }

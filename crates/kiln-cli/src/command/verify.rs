@@ -8,8 +8,9 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
 use kiln_publish::{Anchors, FileVerdict, LedgerVerdict, is_signature, settle_for_reading, verify_file};
-use kiln_record::{Exit, IndexRecord, Level, exit};
+use kiln_record::{Exit, IndexRecord, Level, Record, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
+use kiln_store::read_regular;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -87,7 +88,12 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let before = files.len();
         let folders = [path.clone()].into_iter().chain(entries(path)?);
         for folder in folders.filter(|folder| has_record(folder)) {
-            files.extend(entries(&folder)?.into_iter().filter(|file| file.is_file() && !is_signed(file)));
+            let there = entries(&folder)?;
+            if let Some(other) = there.iter().find(|file| !file.is_file() && !file.is_dir()) {
+                return Err(Failure::input(format!("{} is no regular file", other.display())));
+            }
+            archive_is_there(&folder)?;
+            files.extend(there.into_iter().filter(|file| file.is_file() && !is_signed(file)));
         }
         // Of a folder of artifacts, the index over them.
         let index = path.join("index.json");
@@ -110,6 +116,21 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 /// Whether a folder is that of an artifact, or of an image for several platforms.
 fn has_record(folder: &Path) -> bool {
     ["record.json", IndexRecord::FILE].iter().any(|name| folder.join(name).is_file())
+}
+
+/// A folder is not what its record says without the archive that this is about.
+fn archive_is_there(folder: &Path) -> Result<(), Failure> {
+    let record =
+        read_regular(folder.join("record.json")).ok().and_then(|bytes| Record::from_json(&bytes).ok());
+    let archive = record.as_ref().and_then(Record::archive).map(|output| output.file_name.as_str());
+    match archive {
+        Some(name) if !folder.join(name).exists() => Err(Failure::input(format!(
+            "{} describes {name}, which is not there",
+            folder.join("record.json").display()
+        ))
+        .hint("bring it there, or name the files that are to be looked at instead of their folder")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file is one with signatures, which no record describes: they are judged by `--key`.
