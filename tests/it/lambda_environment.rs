@@ -169,7 +169,8 @@ fn a_file_with_the_name_of_a_module_of_pythons_takes_its_place() {
     sandbox.write("manifests/main/src/__main__.py", "def handler(event, context):\n    return None\n");
     build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&[
         "deny[import-failed] needs: app",
-        "cannot import name 'Random' from 'random' (consider renaming '/var/task/random.py'",
+        "cannot import name 'Random' from 'random'",
+        "→ Python's own code asks for a module of its own and gets `/var/task/random.py`: give that file another name",
         "deny[handler-missing] main: __main__.handler",
         "→ rename the file: `__main__` is the program that Lambda starts",
     ]);

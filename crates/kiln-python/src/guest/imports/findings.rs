@@ -328,6 +328,16 @@ fn said(problem: &ImportProblem) -> String {
     }
 }
 
+/// The file of the artifact that Python's own code was given, as it has the name of one of Python's, where that is what failed.
+fn taken_for_pythons(problem: &ImportProblem) -> Option<&str> {
+    let is_of_artifact = |text: &str| ["/var/task/", "/opt/"].iter().any(|root| text.contains(root));
+    let raised_in = problem.traceback.iter().rfind(|line| line.trim_start().starts_with("File \""))?;
+    if is_of_artifact(raised_in) || !problem.message.contains("cannot import name") {
+        return None;
+    }
+    problem.message.split(['(', ')', '\'', ' ']).find(|word| is_of_artifact(word))
+}
+
 fn with_remedy(finding: Finding, problem: &ImportProblem) -> Finding {
     let mentions = |text: &str| problem.traceback.iter().any(|line| line.contains(text));
     match problem.error.as_str() {
@@ -345,6 +355,10 @@ fn with_remedy(finding: Finding, problem: &ImportProblem) -> Finding {
         "ImportError" if problem.message.ends_with(" is part of the interpreter") => finding.remedy(
             "Python gives its own module under that name, and this file is never run: give the file another name",
         ),
+        "ImportError" if taken_for_pythons(problem).is_some() => finding.remedy(format!(
+            "Python's own code asks for a module of its own and gets `{}`: give that file another name",
+            taken_for_pythons(problem).unwrap_or_default()
+        )),
         "ImportError" if problem.message.contains("cannot import name") => finding.remedy(
             "the installed version does not have that name: lock a version that does, or change the import",
         ),
