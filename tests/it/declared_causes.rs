@@ -176,7 +176,7 @@ fn a_base_that_moved_is_told_by_its_packages_also_for_zips() {
             "pinned at images/python-3.13.lock:",
         ],
     );
-    has(&human, &["stepbase python-3.13", &format!("changed by commit {second}")]);
+    has(&human, &["step-base python-3.13", &format!("changed by commit {second}")]);
     told(diff("markdown"));
     told(diff("html"));
     let json = diff("json").json();

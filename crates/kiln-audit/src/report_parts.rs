@@ -465,7 +465,14 @@ pub fn component_notes(change: &ComponentChange) -> Vec<String> {
 
 /// A kebab-case name of a value that serialises as one.
 pub(crate) fn kebab(value: impl std::fmt::Debug) -> String {
-    format!("{value:?}").to_lowercase()
+    let mut words = String::new();
+    for (place, letter) in format!("{value:?}").char_indices() {
+        if place > 0 && letter.is_ascii_uppercase() {
+            words.push('-');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 /// A text without control characters, direction marks and other format characters that could rewrite a terminal line.
