@@ -293,14 +293,16 @@ fn a_custom_runtime_has_a_program_to_start() {
             says,
         ]);
     }
-    fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
-    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     fs::remove_file(&bootstrap).unwrap();
     std::os::unix::fs::symlink("gone", &bootstrap).unwrap();
     sandbox
         .denied()
         .says(&["`bootstrap` is a link to `gone`", "ship what it leads to"])
         .does_not_say("bring it to the root");
+    fs::remove_file(&bootstrap).unwrap();
+    fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
 }
 
 /// Zappa#1366: one notion of the function's code.

@@ -99,8 +99,8 @@ fn a_changed_byte_in_any_file_is_named() {
     let (_sandbox, given) = Given::new();
     let mut all = Vec::new();
     files_below(&given.release(), "", &mut all);
-    // Five published files and two with signatures of each artifact, the index, the checkpoint and the statement.
-    assert_eq!(all.len(), 17, "{all:?}");
+    // Five published files and three with signatures of each artifact, the index, the checkpoint and the statement.
+    assert_eq!(all.len(), 19, "{all:?}");
     for name in &all {
         let path = given.release().join(name);
         let bytes = fs::read(&path).unwrap();
