@@ -112,8 +112,16 @@ fn a_changed_byte_in_any_file_is_named() {
         assert!(outcome.stdout.contains(short), "{name} is named:\n{outcome}");
         // The same without the file.
         fs::remove_file(&path).unwrap();
-        let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
-        assert!(outcome.stdout.contains(short) && outcome.stdout.contains("missing"), "{name}:\n{outcome}");
+        // The form of cosign is for other tools: kiln's own signature covers what it covers.
+        if name.ends_with(".cosign.json") {
+            given.verify().ends_with(exit::SUCCESS);
+        } else {
+            let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
+            assert!(
+                outcome.stdout.contains(short) && outcome.stdout.contains("missing"),
+                "{name}:\n{outcome}"
+            );
+        }
         fs::write(&path, bytes).unwrap();
     }
     given.verify().ends_with(exit::SUCCESS);
