@@ -364,7 +364,7 @@ fn json_is_versioned_and_markdown_holds_hostile_names() {
     after.tree = after.to_tree().digest();
     let diff = compare(&before, &after, &[]);
     let json = String::from_utf8(canonical_json(&diff).unwrap()).unwrap();
-    assert!(json.contains("\"format\": \"1.1\""));
+    assert!(json.contains("\"format\": \"1.2\""));
     assert!(json.contains("\"kind\": \"removed\""));
     let markdown = diff.to_markdown();
     assert!(markdown.contains("evil\\|name"), "{markdown}");

@@ -91,7 +91,12 @@ pub fn plan(root: &Path, options: &Options) -> Result<InitPlan, InitError> {
     }
     layers(&mut artifacts, &mut remarks);
     artifacts.sort_by(|one, other| one.name.cmp(&other.name));
-    written(&folder, artifacts, remarks)
+    let mut plan = written(&folder, artifacts, remarks)?;
+    // Whoever said it: names and texts of the project are in remarks, and nothing that a terminal acts on.
+    for remark in &mut plan.remarks {
+        *remark = remark.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
+    Ok(plan)
 }
 
 /// Adds to an artifact what other files of the project say.

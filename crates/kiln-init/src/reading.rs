@@ -13,7 +13,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn remark(&mut self, remark: String) {
-        self.remarks.push(remark.chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect());
+        self.remarks.push(remark.chars().take(400).collect());
     }
 
     /// A name that no other artifact has. Two that differ in case alone would be one file on some systems.
