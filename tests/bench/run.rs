@@ -1,7 +1,7 @@
 //! One run of the binary: how long it took, what it computed and held, and how much it said.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often the kernel is asked for the peak. What a process takes in its last moment, shorter than this, is not seen.
@@ -46,14 +46,18 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Run {
     let said = folder.join("said");
     let file = fs_err::File::create(&said).expect("a file").into_parts().0;
     let before = children();
+    let mut command = Command::new(kiln());
+    command.args(arguments).current_dir(folder).stdout(file).stderr(Stdio::inherit());
+    let (ended, took, peak) = watched(&mut command);
+    assert!(ended.success(), "{arguments:?} ends well: {ended}");
+    let printed = fs_err::metadata(&said).expect("what was said").len();
+    Run { took, cpu: (children() - before) / TICKS, memory: peak.div_ceil(1024), printed }
+}
+
+/// Runs a program to its end: how it ended, how long that took, and the most memory that it had resident, in KiB.
+pub(crate) fn watched(command: &mut Command) -> (ExitStatus, Duration, u64) {
     let start = Instant::now();
-    let mut child = Command::new(kiln())
-        .args(arguments)
-        .current_dir(folder)
-        .stdout(file)
-        .stderr(Stdio::inherit())
-        .spawn()
-        .expect("the binary starts");
+    let mut child = command.spawn().expect("the binary starts");
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let mut peak = 0;
     let ended = loop {
@@ -63,10 +67,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Run {
         peak = peak.max(high_water(&status).unwrap_or(0));
         std::thread::sleep(LOOK);
     };
-    let took = start.elapsed();
-    assert!(ended.success(), "{arguments:?} ends well: {ended}");
-    let printed = fs_err::metadata(&said).expect("what was said").len();
-    Run { took, cpu: (children() - before) / TICKS, memory: peak.div_ceil(1024), printed }
+    (ended, start.elapsed(), peak)
 }
 
 /// Ticks that children which were waited for have computed, in user and kernel mode: fields 16 and 17 of proc(5).
