@@ -77,6 +77,7 @@ mod remembered;
 mod reports;
 mod reproducible;
 mod restore;
+mod runbooks;
 mod runtime_client;
 mod scale;
 mod schemas;
