@@ -395,6 +395,7 @@ impl Run {
 
     async fn stages(&self, prepared: &Prepared, standing: Option<Standing>) -> Judged<Done> {
         let (bases, manifest) = (&self.bases, &prepared.plan.manifest);
+        let began = bases.run().elapsed();
         let mut layers = Vec::new();
         for layer in &manifest.layers {
             layers.push(self.layer(layer).await?);
@@ -417,7 +418,7 @@ impl Run {
         let read = FilesRead::of(prepared, bases.run().root());
         let links = Arc::clone(&self.links);
         let expected = self.expected.get(&manifest.name).cloned();
-        let done = packed.publish(bases, expected, move || links.link(&read)).await?;
+        let done = packed.publish(bases, began, expected, move || links.link(&read)).await?;
         if done.ending == Ending::Published {
             self.remember_published(&done.record).await?;
         }

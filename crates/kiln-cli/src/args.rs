@@ -474,6 +474,9 @@ pub(crate) enum BillFormat {
     Cyclonedx,
     /// SPDX 2.3
     Spdx,
+    /// SPDX 3.0.1 as JSON-LD
+    #[value(name = "spdx-3.0")]
+    Spdx3,
     /// CycloneDX 1.6 with the properties that GitLab reads
     Gitlab,
     /// A snapshot for GitHub's dependency graph, of the commit and job that GitHub Actions names

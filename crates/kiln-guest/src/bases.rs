@@ -121,6 +121,12 @@ impl Bases {
             .await
     }
 
+    /// The engine, if something needed it before.
+    #[must_use]
+    pub fn engine_in_use(&self) -> Option<&Engine> {
+        self.engine.get()
+    }
+
     /// Whether containers of the engine see what is unpacked in the store. Found out once, through a container of an image.
     ///
     /// # Errors

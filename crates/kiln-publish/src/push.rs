@@ -224,7 +224,11 @@ fn signed_documents(
 ) -> Result<(Vec<Document>, Option<ImageSignature>), PublishError> {
     let mut attached = Vec::new();
     for (file_name, bytes) in signatures(dist, artifact, record)? {
-        let artifact_type = if file_name.ends_with(".jsonl") { DSSE } else { SIGNED_NOTE };
+        let artifact_type = match file_name.as_str() {
+            name if name.ends_with(".jsonl") => DSSE,
+            name if name.ends_with(".cdx.json") => CYCLONEDX,
+            _ => SIGNED_NOTE,
+        };
         attached.push(Document::new(&file_name, bytes, artifact_type, subject, created)?);
     }
     let signature = signature_of_manifest(dist, artifact, &subject.digest)?;

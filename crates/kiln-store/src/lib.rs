@@ -46,7 +46,9 @@ pub use memo::Memo;
 pub use publication::{Publication, Sealed, Settled, is_unsettled, settle};
 pub use regular::{open_regular, read_regular};
 pub use room::{free_space, has_room};
-pub use run_details::{EventMeasure, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure, ToldResult};
+pub use run_details::{
+    EventMeasure, RUN_DETAILS_FORMAT, RunDetails, RunHost, RunTimes, SmokeMeasure, ToldResult,
+};
 pub use source_link::{SourceCommit, SourceLink};
 pub use spool::{Spool, SpoolReader};
 pub use stat_cache::StatCache;

@@ -7,7 +7,7 @@ use crate::settings::{Settings, now};
 use crate::variables::{self as var, Variables};
 use kiln_publish::{Notice, notices};
 use kiln_record::{Exit, exit};
-use kiln_sbom::{GithubRun, cyclonedx, github, gitlab, spdx};
+use kiln_sbom::{GithubRun, cyclonedx, github, gitlab, spdx, spdx3};
 
 pub(crate) fn run(
     settings: &Settings,
@@ -19,6 +19,7 @@ pub(crate) fn run(
     let fixed = match command.form {
         BillFormat::Cyclonedx => None,
         BillFormat::Spdx => Some("`--as spdx` is SPDX 2.3"),
+        BillFormat::Spdx3 => Some("`--as spdx-3.0` is SPDX 3.0.1"),
         BillFormat::Gitlab => Some("`--as gitlab` is 1.6"),
         BillFormat::Github => Some("`--as github` is not CycloneDX"),
         BillFormat::Notice => Some("`--as notice` is a text"),
@@ -36,6 +37,7 @@ pub(crate) fn run(
         }
         BillFormat::Cyclonedx => cyclonedx(&build.record, command.spec_version.unwrap_or_default()),
         BillFormat::Spdx => spdx(&build.record),
+        BillFormat::Spdx3 => spdx3(&build.record),
         BillFormat::Gitlab => gitlab(&build.record),
         BillFormat::Github => {
             let of_job = |name| of_job(variables, name);
