@@ -86,6 +86,9 @@ impl<'a> Graph<'a> {
             component.manufacturer = component.supplier.clone().filter(|_| version >= SpecVersion::V1_6);
             component.licenses = own_license(self.record, version);
             self.identify_own_code(&mut component, files)?;
+        } else if self.by_id[id].within.is_some() && id.ecosystem() == Ecosystem::Python {
+            // A copy that says neither what it is nor which version it is of is known by its files, as own code is.
+            identify_by_files(&mut component, files);
         }
         component.properties.extend(files.iter().filter_map(|file| self.binary(file)).take(MAX_BINARIES));
         component.properties.sort();
@@ -95,22 +98,7 @@ impl<'a> Graph<'a> {
     /// Own code has no version and is in no registry: what identifies it are its files. The digests of several are those of their
     /// list, as the record's trees have it.
     fn identify_own_code(&self, component: &mut Component, files: &[&FileRecord]) -> Result<(), SbomError> {
-        let mut tree = Tree::new();
-        for file in files {
-            // Paths are unique in a record that kiln wrote; one that is not from it is held against itself elsewhere.
-            let _ = tree.insert(file.path.clone(), file.entry.clone());
-        }
-        let listing: String = tree.lines().collect();
-        let digest = tree.digest();
-        component.version.get_or_insert_with(|| digest.to_string());
-        if component.hashes.is_empty() && !files.is_empty() {
-            let sha512 = hex::encode(Sha512::digest(listing.as_bytes()));
-            component.hashes = vec![
-                Hash { alg: "SHA-256", content: digest.hex() },
-                Hash { alg: "SHA-512", content: sha512 },
-            ];
-            component.properties.push(Property::new("kiln:hash-of", "list of files"));
-        }
+        identify_by_files(component, files);
         if component.purl.is_none() {
             component.purl = Some(generic_url(&component.name, component.version.as_deref(), None)?);
         }
@@ -140,16 +128,21 @@ impl<'a> Graph<'a> {
     fn operating_system(&self, system: &Distribution) -> Result<Component, SbomError> {
         let maker = DISTRIBUTORS.iter().find(|(id, _)| *id == system.id).map(|(_, name)| named(name));
         let base = self.record.image.as_ref().map(|image| image.base.manifest);
+        let hash = base.map(|manifest| Hash { alg: "SHA-256", content: manifest.hex() });
+        let said = base.into_iter().flat_map(|manifest| {
+            [
+                Property::new("kiln:hash-of", "manifest of the base"),
+                Property::new("kiln:image:base:manifest", manifest),
+            ]
+        });
         Ok(Component {
             kind: "operating-system",
+            hashes: hash.into_iter().collect(),
             bom_ref: Some(system_reference(system)),
             name: text::line(&system.id),
             version: system.version.as_deref().map(text::line),
             supplier: maker,
-            properties: base
-                .map(|manifest| Property::new("kiln:image:base:manifest", manifest))
-                .into_iter()
-                .collect(),
+            properties: said.collect(),
             purl: Some(generic_url(&system.id, system.version.as_deref(), None)?),
             ..Component::default()
         })
@@ -179,7 +172,7 @@ impl<'a> Graph<'a> {
         let linked = self.linked.iter().filter(|part| part.stated.is_none());
         components.extend(linked.map(|part| {
             let supplier = suppliers.get(part.owner).and_then(Option::as_ref);
-            supplied_by(supplier, part.describe())
+            supplied_by(supplier, part.describe(version))
         }));
         components.extend(self.outside(version)?);
         if version >= SpecVersion::V1_7 {
@@ -463,6 +456,27 @@ impl<'a> Graph<'a> {
             return Aggregate::ThirdPartyOnly;
         }
         Aggregate::Incomplete
+    }
+}
+
+/// Gives a component without a version the digest of the list of its files as that, and as its hash if it has none.
+fn identify_by_files(component: &mut Component, files: &[&FileRecord]) {
+    if files.is_empty() {
+        return;
+    }
+    let mut tree = Tree::new();
+    for file in files {
+        // Paths are unique in a record that kiln wrote; one that is not from it is held against itself elsewhere.
+        let _ = tree.insert(file.path.clone(), file.entry.clone());
+    }
+    let listing: String = tree.lines().collect();
+    let digest = tree.digest();
+    component.version.get_or_insert_with(|| digest.to_string());
+    if component.hashes.is_empty() {
+        let sha512 = hex::encode(Sha512::digest(listing.as_bytes()));
+        component.hashes =
+            vec![Hash { alg: "SHA-256", content: digest.hex() }, Hash { alg: "SHA-512", content: sha512 }];
+        component.properties.push(Property::new("kiln:hash-of", "list of files"));
     }
 }
 
