@@ -87,6 +87,7 @@ mod signatures;
 mod smoke;
 mod source_folders;
 mod source_link;
+mod spdx;
 mod stated;
 mod steps;
 mod store;

@@ -112,7 +112,8 @@ def judge(tools, given, name):
             found[f"{scanner} finds, not here"] = len(missed)
             if missed:
                 print(f"{name}: {scanner} finds what is not in the bill: {', '.join(sorted(missed))}")
-        forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")} | {"spdx": ["--as", "spdx"]}
+        forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")}
+        forms |= {"spdx": ["--as", "spdx"], "spdx-3.0": ["--as", "spdx-3.0"]}
         for form, options in forms.items():
             # The library for SPDX tells forms by their file's ending.
             written = run([given.kiln, "sbom", given.dist / name / "record.json", *options])

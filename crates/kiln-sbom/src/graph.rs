@@ -294,7 +294,8 @@ impl<'a> Graph<'a> {
         let (mut roots, mut of_system) = (BTreeSet::new(), BTreeSet::new());
         for id in &self.top {
             if !required.contains(id) || id.ecosystem() == Ecosystem::Application {
-                let is_of_system = self.system.is_some() && id.ecosystem().is_of_system();
+                let is_of_system =
+                    self.system.is_some() && (id.ecosystem().is_of_system() || self.by_id[*id].from_base);
                 if is_of_system { &mut of_system } else { &mut roots }.insert(text::line(id.as_str()));
             }
         }
@@ -376,6 +377,8 @@ impl<'a> Graph<'a> {
             match id.ecosystem() {
                 // What a package of rpm requires are capabilities that were not looked up.
                 Ecosystem::Rpm | Ecosystem::Native => unknown_needs.push(reference),
+                // Of what a base carries, nothing but its name was read.
+                Ecosystem::Python if self.by_id[*id].from_base => unknown_needs.push(reference),
                 _ => known.push(reference),
             }
             let children =

@@ -36,7 +36,7 @@ pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_at, engine_of};
 pub(crate) use engine_build::EngineBuild;
 pub(crate) use index::LocalIndex;
-pub(crate) use judges::{needs, needs_image_tools, runs};
+pub(crate) use judges::{needs, needs_image_tools, python_with, runs};
 pub(crate) use kiln::{Kiln, Outcome, copy_cargo_home};
 pub(crate) use mirror::{LocalMirror, machines_mirror};
 pub(crate) use other_engine::OtherEngine;
