@@ -396,6 +396,11 @@ fn distinct_rebuilders_are_counted_over_the_bytes_that_are_there() {
     verify().ends_with(exit::SUCCESS);
     fs::write(folder.join("release/orders/orders.zip"), "another").unwrap();
     refused("by 0 of 3 rebuilders");
+    // Another folder that says to be the same artifact is not judged in its place.
+    crate::harness::signed::copy(&sandbox.path("dist/orders"), &folder.join("release/theirs"));
+    let strange = verify();
+    strange.ends_with(exit::INPUT_INVALID).says(&["theirs", "its record is that of orders"]);
+    fs::remove_dir_all(folder.join("release/theirs")).unwrap();
     let few = ["verify", "--require", "2/3", "--keys", "anna.pub.pem", "--", "release"];
     audit(folder, &few).ends_with(exit::INPUT_INVALID).says(&["1 different keys"]);
 }

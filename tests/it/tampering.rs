@@ -139,6 +139,7 @@ const CASES: &[Case] = &[
     ),
     (swapped_folders, "files", "orders/orders.zip is missing"),
     (linked, "files", "is neither a file nor a folder"),
+    (disguised, "files", "payments/payments.zip was changed"),
     (rehashed, "files", "orders/record.json was changed"),
     (
         |at| edit(&at.join("release.intoto.jsonl"), |text| text[..text.len() / 2].to_owned()),
@@ -232,6 +233,15 @@ const CASES: &[Case] = &[
         "it was changed after it was signed",
     ),
 ];
+
+/// Makes the whole release look like the folder of one artifact, of which nothing else is looked at.
+fn disguised(at: &Path) {
+    for file in fs::read_dir(at.join("orders")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), at.join(file.file_name())).unwrap();
+    }
+    fs::write(at.join("payments/payments.zip"), "theirs").unwrap();
+}
 
 fn swap(one: &Path, other: &Path) {
     let (a, b) = (fs::read(one).unwrap(), fs::read(other).unwrap());

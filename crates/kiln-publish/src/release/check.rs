@@ -257,9 +257,12 @@ fn not_looked_at(signed: &Signed<'_>, signatures: &BTreeSet<String>) -> Vec<Stri
     unread
 }
 
-/// The artifact that a folder is of, if it is the folder of one.
+/// The artifact that a folder is of, if it is the folder of one. A folder with the index or with artifacts of the release below it is that of
+/// the whole release, whatever else was put there: of a part, nothing but its own files would be looked at.
 fn part(folder: &Path, release: &Release) -> Option<ArtifactName> {
-    let bytes = read_regular(folder.join("record.json")).ok()?;
+    let has_more = folder.join("index.json").exists()
+        || release.artifacts.keys().any(|name| folder.join(name.as_str()).join("record.json").exists());
+    let bytes = read_regular(folder.join("record.json")).ok().filter(|_| !has_more)?;
     let named = Record::from_json(&bytes).ok()?.artifact;
     release.artifacts.contains_key(&named).then_some(named)
 }
