@@ -69,7 +69,8 @@ class Tools:
         self.sbom_tools = folder / "bin/sbom-tools"
         if not self.sbom_tools.is_file():
             # What decides is what it says and not how fast: without optimisation it compiles in a third of the time.
-            settings = ["--config", "profile.release.opt-level=0", "--config", "profile.release.lto=false"]
+            settings = ["--no-default-features", "--features", "cli"]
+            settings += ["--config", "profile.release.opt-level=0", "--config", "profile.release.lto=false"]
             run(["cargo", "install", "sbom-tools", "--version", SBOM_TOOLS, "--locked", "--root", folder, *settings])
 
 
