@@ -419,6 +419,8 @@ fn distributions_that_a_base_carries_and_wheels_that_are_left_are_listed() {
         let pip = listed.iter().find(|one| one["bom-ref"] == format!("python/pip/{place}")).unwrap();
         assert_eq!(pip["purl"], format!("pkg:pypi/pip@{version}"));
         assert_eq!(pip["evidence"]["occurrences"][0]["location"], place);
+        assert_eq!(pip["supplier"]["name"], "Debian");
+        assert_eq!(pip["hashes"][0]["alg"], "SHA-256");
         // It hangs from the system, and what is in it is not said to be known.
         let system = listed.iter().find(|one| one["type"] == "operating-system").unwrap();
         let edges = bill["dependencies"].as_array().unwrap();
@@ -430,9 +432,11 @@ fn distributions_that_a_base_carries_and_wheels_that_are_left_are_listed() {
             assert!(!(has("assemblies") || has("dependencies")) || composition["aggregate"] == "unknown");
         }
     }
+    let digest = left.digest();
     let left = record(&sandbox).components.into_iter().find(|one| one.name == "left").unwrap();
     assert_eq!((left.version.as_deref(), left.from_base), (Some("1.5"), false));
     assert_eq!(left.id.name(), "left/srv/left-1.5-py3-none-any.whl");
+    assert_eq!(left.origin.unwrap().digest, digest);
     assert!(left.within.is_some_and(|holder| holder.ecosystem() == Ecosystem::Application));
 }
 

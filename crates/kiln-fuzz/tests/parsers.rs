@@ -48,6 +48,7 @@ const WITHOUT_TARGET: &[(&str, &str)] = &[
         "kiln-rebuild: Expected::of_provenance",
         "serde reads it into types; the crate knows the engine, which no fuzz program is linked with",
     ),
+    ("kiln-store: Ledger::put_run_statement", "writes bytes as they are"),
     ("kiln-store: Batch::put", "keeps bytes as they are"),
     ("kiln-store: Batch::put_from", "keeps bytes as they are"),
     ("kiln-store: Publication::write", "keeps bytes as they are"),

@@ -1,8 +1,8 @@
 //! Python distributions that an image brings: those that are installed, and wheels that lie there to be installed from, such as the pip
-//! of `ensurepip` and of Debian. Their names tell what they are; nothing of them is read.
+//! of `ensurepip` and of Debian. Their names tell what they are; of a wheel, its digest is known, and nothing of what is in it.
 
 use crate::{ContentEntry, ImageContents};
-use kiln_record::{DistributionName, TreePath};
+use kiln_record::{Digest, DistributionName, TreePath};
 
 /// The longest version that is taken for one.
 const LONGEST_VERSION: usize = 64;
@@ -16,6 +16,8 @@ pub struct CarriedDistribution {
     pub version: String,
     /// The wheel, or the folder of its metadata.
     pub path: TreePath,
+    /// The digest and size of the wheel, if it is one that was read.
+    pub wheel: Option<(Digest, u64)>,
 }
 
 impl ImageContents {
@@ -23,7 +25,14 @@ impl ImageContents {
     #[must_use]
     pub fn distributions(&self) -> Vec<CarriedDistribution> {
         let files = self.entries.iter().filter(|(_, entry)| matches!(entry, ContentEntry::File { .. }));
-        files.filter_map(|(path, _)| carried(path)).collect()
+        let found = files.filter_map(|(path, entry)| {
+            let wheel = match entry {
+                ContentEntry::File { size, .. } => self.wheels.get(path).map(|digest| (*digest, *size)),
+                _ => None,
+            };
+            Some(CarriedDistribution { wheel, ..carried(path)? })
+        });
+        found.collect()
     }
 }
 
@@ -49,7 +58,7 @@ fn carried(path: &TreePath) -> Option<CarriedDistribution> {
         && version.starts_with(|c: char| c.is_ascii_digit())
         && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".!+_".contains(&byte));
     let name = name.parse().ok().filter(|_| is_version)?;
-    Some(CarriedDistribution { name, version: version.replace('_', "-"), path })
+    Some(CarriedDistribution { name, version: version.replace('_', "-"), path, wheel: None })
 }
 
 #[cfg(test)]
@@ -77,9 +86,14 @@ mod tests {
         for path in paths {
             contents.entries.insert(TreePath::new(path).unwrap(), file.clone());
         }
+        let read = TreePath::new(paths[0]).unwrap();
+        contents.wheels.insert(read.clone(), Digest::of(b"pip"));
         let folder = TreePath::new("srv/pip-1.0-py3-none-any.whl").unwrap();
         contents.entries.insert(folder, ContentEntry::Folder);
         let found = contents.distributions();
+        for one in &found {
+            assert_eq!(one.wheel, (one.path == read).then(|| (Digest::of(b"pip"), 1)), "{}", one.path);
+        }
         let found: Vec<(&str, &str, &str)> =
             found.iter().map(|one| (one.name.as_str(), one.version.as_str(), one.path.as_str())).collect();
         assert_eq!(
@@ -87,12 +101,12 @@ mod tests {
             [
                 ("wheel", "0.45.1", "opt/setuptools/_vendor/wheel-0.45.1.dist-info"),
                 ("app", "1.0+local.2", "srv/app-1.0+local.2-cp313-cp313-linux_x86_64.whl"),
-                ("zope-interface", "5.0", "usr/lib/python3/dist-packages/Zope_Interface-5.0.dist-info"),
                 (
                     "setuptools",
                     "65.5.0",
                     "usr/lib/python3.13/ensurepip/_bundled/setuptools-65.5.0-1-py3-none-any.whl"
                 ),
+                ("zope-interface", "5.0", "usr/lib/python3/dist-packages/Zope_Interface-5.0.dist-info"),
                 ("pip", "25.1.1", "usr/share/python-wheels/pip-25.1.1-py3-none-any.whl"),
             ]
         );

@@ -126,7 +126,7 @@ impl<'a> Graph<'a> {
     /// The operating system whose packages an image has: what scanners tell a package's advisories by. It comes as the base, whose
     /// manifest identifies its bytes.
     fn operating_system(&self, system: &Distribution) -> Result<Component, SbomError> {
-        let maker = DISTRIBUTORS.iter().find(|(id, _)| *id == system.id).map(|(_, name)| named(name));
+        let maker = distributor(system);
         let base = self.record.image.as_ref().map(|image| image.base.manifest);
         let hash = base.map(|manifest| Hash { alg: "SHA-256", content: manifest.hex() });
         let said = base.into_iter().flat_map(|manifest| {
@@ -156,6 +156,10 @@ impl<'a> Graph<'a> {
         let mut suppliers: BTreeMap<&ComponentId, Option<Organization>> = BTreeMap::new();
         for id in &self.top {
             let holder = self.describe(id, version)?;
+            // What a base carries comes from whoever supplies the base.
+            let of_base = self.by_id[id].from_base && id.ecosystem() == Ecosystem::Python;
+            let distributor = self.system.and_then(distributor).filter(|_| of_base);
+            let holder = supplied_by(distributor.as_ref(), holder);
             let supplier = holder.supplier.clone();
             components.push(holder);
             for child in self.inside.get(id).into_iter().flatten() {
@@ -513,6 +517,10 @@ const DISTRIBUTORS: [(&str, &str); 4] = [
     ("debian", "Debian"),
     ("ubuntu", "Canonical"),
 ];
+
+fn distributor(system: &Distribution) -> Option<Organization> {
+    DISTRIBUTORS.iter().find(|(id, _)| *id == system.id).map(|(_, name)| named(name))
+}
 
 fn named(name: &str) -> Organization {
     Organization { name: Some(name.to_owned()), url: Vec::new(), contact: Vec::new() }

@@ -186,8 +186,16 @@ fn carried(base: &BaseImage, made: Option<&Made>, collection: &Collection) -> Ve
     let of = |found: CarriedDistribution, from_base: bool| {
         let id = ComponentId::new(Ecosystem::Python, &format!("{}/{}", found.name, found.path));
         let within = collection.owners.get(&found.path).filter(|_| !from_base).cloned();
+        let origin = found.wheel.map(|(digest, size)| Origin {
+            file_name: found.path.file_name().to_owned(),
+            size,
+            digest,
+            sha512: None,
+            source: None,
+        });
         Component {
             version: Some(found.version),
+            origin,
             from_base,
             within,
             ..component(id, Ecosystem::Python, found.name.as_str())
