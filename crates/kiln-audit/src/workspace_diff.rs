@@ -68,7 +68,9 @@ pub enum ArtifactState {
 }
 
 impl ArtifactState {
-    fn word(self) -> &'static str {
+    /// What it is called in output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::NotRead => "not read",
             Self::Gone => "gone",
@@ -150,7 +152,9 @@ impl WorkspaceDiff {
         holding
     }
 
-    fn headline(&self) -> String {
+    /// How many artifacts are in which state, in a line.
+    #[must_use]
+    pub fn headline(&self) -> String {
         let counts = &self.counts;
         let parts: Vec<String> = [
             (counts.new, ArtifactState::New),
@@ -232,27 +236,37 @@ impl WorkspaceDiff {
         out.text
     }
 
-    fn changed(&self) -> impl Iterator<Item = &Diff> {
+    /// What is to be told of artifacts that are on both sides: of those that are not the same bytes, and of those of which
+    /// something else changed that a person should look at.
+    pub fn changed(&self) -> impl Iterator<Item = &Diff> {
         self.artifacts
             .iter()
             .filter_map(|one| one.diff.as_ref())
-            .filter(|diff| diff.verdict != Verdict::Identical)
+            .filter(|diff| diff.verdict != Verdict::Identical || diff.has_more_than_inputs())
     }
 }
 
 impl ArtifactChange {
     /// What happened, in a few words.
-    fn what(&self) -> String {
+    #[must_use]
+    pub fn what(&self) -> String {
         match (&self.reason, &self.diff) {
             (Some(reason), _) => plain(reason),
-            (None, Some(diff)) if diff.verdict != Verdict::Identical => {
+            (None, Some(diff)) if diff.verdict == Verdict::Identical => {
+                let inputs: Vec<String> = diff.chosen_inputs().map(|input| plain(&input.name)).collect();
+                match inputs.is_empty() {
+                    true => String::new(),
+                    false => format!("the same bytes from another {}", inputs.join(", ")),
+                }
+            }
+            (None, Some(diff)) => {
                 let headline = diff.headline();
                 headline
                     .strip_prefix("different (")
                     .and_then(|rest| rest.split(';').next())
                     .map_or_else(|| headline.clone(), str::to_owned)
             }
-            _ => String::new(),
+            (None, None) => String::new(),
         }
     }
 }
