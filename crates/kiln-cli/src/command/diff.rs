@@ -7,7 +7,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::{
-    ArtifactChange, ArtifactState, ComponentChange, Diff, FailOn, Side, Verdict, WorkspaceDiff,
+    ArtifactChange, ArtifactState, ComponentChange, Diff, FailOn, Side, SizeHistory, Verdict, WorkspaceDiff,
     component_notes, component_title,
 };
 use kiln_publish::{
@@ -16,9 +16,10 @@ use kiln_publish::{
 use kiln_record::{ArtifactName, Exit, Level, exit};
 use kiln_report::{
     Case, Comparison, Judgement, Markdown, Remark, change_statement, diff_page, github_annotations,
+    workspace_page,
 };
 use kiln_store::write_atomically;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
     let before = super::operand(settings, &command.before)?;
@@ -57,7 +58,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 .hint("compare two of their artifacts"));
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
-            let diff = workspaces(settings, &before, &after, &histories)?;
+            let (diff, sizes) = workspaces(settings, &before, &after, &histories)?;
             let diffs: Vec<&Diff> =
                 diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()).collect();
             let judgements: Vec<Judgement> = diffs
@@ -72,9 +73,12 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 Format::Markdown => printer.data(&diff.to_markdown(command.summary)),
                 Format::Json => printer.data(&super::document(&diff)?),
                 Format::Html => {
-                    return Err(Failure::usage("the difference of two workspaces has no form `html`").hint(
-                        "compare two of their artifacts, or make pages of one: kiln report --site FOLDER",
-                    ));
+                    let changed = if command.summary {
+                        Vec::new()
+                    } else {
+                        compared_pairs(&diff, &before, &after, &sizes)
+                    };
+                    printer.data(&workspace_page(VERSION, &diff, &changed));
                 }
                 format => printer.data(&forms::judged(format, &told(), Markdown::default)?),
             }
@@ -133,17 +137,37 @@ fn histories(settings: &Settings, named: &[String]) -> Result<Histories, Failure
     signals::run(|_| Box::pin(async move { read_histories(&environment, &named).await }))
 }
 
-/// Every artifact of two workspaces.
+/// The artifacts that differ, each with all that is known of both sides.
+fn compared_pairs<'a>(
+    diff: &'a WorkspaceDiff,
+    before: &'a NamedWorkspace,
+    after: &'a NamedWorkspace,
+    sizes: &'a BTreeMap<ArtifactName, SizeHistory>,
+) -> Vec<Comparison<'a>> {
+    let differing = diff.changed();
+    let pairs = differing.filter_map(|diff| {
+        let name = &diff.after.artifact;
+        Some(Comparison {
+            diff,
+            before: &before.artifacts.get(name)?.record,
+            after: &after.artifacts.get(name)?.record,
+            history: sizes.get(name).map_or(&[], |history| &history.samples[..]),
+        })
+    });
+    pairs.collect()
+}
+
+/// Every artifact of two workspaces, and what the sizes of those on both sides were held against.
 fn workspaces(
     settings: &Settings,
     before: &NamedWorkspace,
     after: &NamedWorkspace,
     histories: &Histories,
-) -> Result<WorkspaceDiff, Failure> {
+) -> Result<(WorkspaceDiff, BTreeMap<ArtifactName, SizeHistory>), Failure> {
     let names = |one: &NamedWorkspace| -> BTreeSet<ArtifactName> {
         one.artifacts.keys().chain(one.unread.keys()).cloned().collect()
     };
-    let mut artifacts = Vec::new();
+    let (mut artifacts, mut sizes) = (Vec::new(), BTreeMap::new());
     for name in names(before).union(&names(after)) {
         let unread = before.unread.get(name).or_else(|| after.unread.get(name));
         let (old, new) = (before.artifacts.get(name), after.artifacts.get(name));
@@ -151,7 +175,9 @@ fn workspaces(
         let unpacked = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.unpacked_size);
         let (state, diff) = match (unread, old, new) {
             (None, Some(old), Some(new)) => {
-                let mut diff = compared(old, new, &histories.of(&settings.environment, old)?)?;
+                let history = histories.of(&settings.environment, old)?;
+                let mut diff = compared(old, new, &history)?;
+                sizes.insert(name.clone(), history);
                 name_declarations(&settings.environment, old, new, &mut diff);
                 let state = match diff.verdict {
                     Verdict::Identical => ArtifactState::Unchanged,
@@ -173,7 +199,7 @@ fn workspaces(
             diff,
         });
     }
-    Ok(WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts))
+    Ok((WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts), sizes))
 }
 
 /// What a comparison says that somebody has to deal with: what it was to be denied for, what is unusual, and findings

@@ -74,9 +74,8 @@ fn tile(part: &Part<'_>, area: Area) -> Markup {
     let fits = area.height > LINE + 3.0;
     let two = area.height > 2.0 * LINE + 5.0 && room >= size.len();
     html! {
-        rect.(part.class) x=(unit(area.x)) y=(unit(area.y)) width=(unit(area.width)) height=(unit(area.height)) {
-            title { (part.name) ": " (size) }
-        }
+        title { (part.name) ": " (size) }
+        rect.(part.class) x=(unit(area.x)) y=(unit(area.y)) width=(unit(area.width)) height=(unit(area.height)) {}
         @if fits {
             @if let Some(name) = name {
                 text x=(unit(area.x + 5.0)) y=(unit(area.y + LINE)) { (name) }
