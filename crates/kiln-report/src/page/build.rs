@@ -265,11 +265,11 @@ fn identity(place: Place, build: &BuildReport<'_>) -> Markup {
     facts.extend(record.tools.iter().map(|(name, version)| (name.as_str(), version.clone())));
     let rows = html! {
         @for input in record.inputs.iter().take(place.rows) {
-            tr { td { (word(input.role)) } td { (input.name) } td.code { (input.digest) } }
+            tr { td { (word(input.role)) } th.code scope="row" { (input.name) } td.code { (input.digest) } }
         }
     };
     html! {
-        div.scroll { table { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td.code { (value) } } } } } }
+        div.scroll { table aria-label="Identity" { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td.code { (value) } } } } } }
         @if build.known == Known::Record { details {
             summary { (counted(record.inputs.len(), "input", "inputs")) ", each with its digest" }
             (table("Inputs", &[("role", false), ("name", false), ("digest", false)], &rows))

@@ -89,7 +89,7 @@ fn chart(step: &SizeStep, history: &[Sample], newest: Sample, newest_name: &str)
     html! {
         figure {
             figcaption { (caption) }
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(caption) {
+            div.scroll { svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(caption) {
                 @for (low_of_band, high_of_band) in &bands {
                     rect.band x=(format!("{:.1}", x(last) - BAND)) y=(format!("{:.1}", y(*high_of_band)))
                         width=(2.0 * BAND) height=(format!("{:.1}", (y(*low_of_band) - y(*high_of_band)).max(1.0))) {
@@ -108,7 +108,7 @@ fn chart(step: &SizeStep, history: &[Sample], newest: Sample, newest_name: &str)
                         title { (name) ": " (format_size(*value as u64)) }
                     }
                 }
-            }
+            } }
         }
     }
 }

@@ -253,7 +253,7 @@ fn packagings(place: Place, diff: &Diff) -> Markup {
         @if let Some(both) = &diff.packagings {
             (place.subheading("What each packaging brings"))
             div.scroll { table aria-label="Packagings" {
-                thead { tr { td {} th scope="col" { (both.before.kind) } th scope="col" { (both.after.kind) } } }
+                thead { tr { th scope="col" { "what" } th scope="col" { (both.before.kind) } th scope="col" { (both.after.kind) } } }
                 tbody { @for [what, before, after] in both.rows() { tr { th scope="row" { (what) } td { (before) } td { (after) } } } }
             } }
         }
@@ -454,16 +454,16 @@ fn inputs(place: Place, diff: &Diff) -> Markup {
         @for input in diff.inputs.iter().take(place.rows) {
             tr {
                 td { (word(input.role)) }
-                td { (input.name) @if let Some(stated) = &input.stated { br; (stated) } }
+                th.code scope="row" { (input.name) @if let Some(stated) = &input.stated { br; (stated) } }
                 td.code { (digest(&input.before)) } td.code { (digest(&input.after)) }
             }
             @if let Some(packages) = &input.packages {
                 @if let Some(why) = &packages.not_known {
-                    tr { td { "packages" } td { (input.name) } td { "not known" } td { (why) } }
+                    tr { td { "packages" } th.code scope="row" { (input.name) } td { "not known" } td { (why) } }
                 }
                 @for one in packages.moved.iter().take(place.rows) {
                     tr {
-                        td { "package" } td { (one.name) }
+                        td { "package" } th.code scope="row" { (one.name) }
                         td { (one.before.as_deref().unwrap_or("none")) } td { (one.after.as_deref().unwrap_or("none")) }
                     }
                 }
@@ -471,7 +471,7 @@ fn inputs(place: Place, diff: &Diff) -> Markup {
         }
         @for one in &diff.properties {
             tr {
-                td { "property" } td { (one.name) }
+                td { "property" } th.code scope="row" { (one.name) }
                 td { (one.before.as_deref().unwrap_or("none")) } td { (one.after.as_deref().unwrap_or("none")) }
             }
         }
