@@ -5,7 +5,7 @@ use super::dependencies::Dependencies;
 use super::page;
 use super::parts::{
     NOT_KNOWN, Place, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, legend, not_known,
-    not_run, table, tiles, verdict,
+    not_run, table, tiles, unpacked, verdict,
 };
 use super::treemap::{Part, WHOLE, treemap};
 use crate::word::word;
@@ -153,7 +153,7 @@ fn numbers(build: &BuildReport<'_>) -> Vec<Tile> {
         Known::Record | Known::Content => format_size(bytes),
     };
     let of = |ecosystem| record.components.iter().filter(|one| one.ecosystem == ecosystem).count();
-    let unpacked = record.image.as_ref().map_or(record.unpacked_size, |image| image.unpacked_size);
+    let unpacked = unpacked(record);
     vec![
         Tile { name: "Packed", value: size(record.packed_size()), more: record.kind.to_string() },
         Tile {
@@ -265,7 +265,7 @@ fn identity(place: Place, build: &BuildReport<'_>) -> Markup {
     facts.extend(record.tools.iter().map(|(name, version)| (name.as_str(), version.clone())));
     let rows = html! {
         @for input in record.inputs.iter().take(place.rows) {
-            tr { td { (word(input.role)) } th.code scope="row" { (input.name) } td.code { (input.digest) } }
+            tr { td.word { (word(input.role)) } th.code scope="row" { (input.name) } td.code { (input.digest) } }
         }
     };
     html! {

@@ -66,7 +66,7 @@ pub(super) fn article(place: Place, comparison: Comparison<'_>) -> Markup {
         }))
         (place.section("components", "Components", &html! {
             @if shown.is_empty() { p { "No component differs." } } @else { (component_table(place, comparison, &shown)) }
-            (as_before(place, after, &shown))
+            (as_before(place, comparison, &shown))
         }))
         (place.section("size", "Bytes by component", &size(place, comparison, &shown)))
         (place.section("left-out", "Left out, and not left out any more", &html! {
@@ -188,7 +188,11 @@ fn numbers(diff: &Diff, after: &Record, shown: &[&ComponentChange]) -> Vec<Tile>
     let (added, removed) = (count(ComponentChangeKind::Added), count(ComponentChangeKind::Removed));
     vec![
         size_tile("Packed", before_sizes.0, after_sizes.0),
-        size_tile("Unpacked", before_sizes.1, after_sizes.1),
+        size_tile(
+            if after.image.is_some() { "Unpacked, above the base" } else { "Unpacked" },
+            before_sizes.1,
+            after_sizes.1,
+        ),
         Tile {
             name: "Components that differ",
             value: shown.len().to_string(),
@@ -206,7 +210,7 @@ fn numbers(diff: &Diff, after: &Record, shown: &[&ComponentChange]) -> Vec<Tile>
         Tile {
             name: "Unexplained",
             value: if is_known { unexplained(diff).to_string() } else { NOT_KNOWN.to_owned() },
-            more: "changes without a cause".to_owned(),
+            more: if is_known { "changes without a cause" } else { "causes are not known" }.to_owned(),
         },
         Tile {
             name: "Findings",
@@ -226,8 +230,13 @@ fn look_at(diff: &Diff) -> Markup {
     html! {
         @if diff.anomalies.is_empty() && !is_known(diff) {
             p { "Nothing that could be told. What has no record says nothing of causes, findings and checks." }
+        } @else if diff.anomalies.is_empty() && diff.verdict != Verdict::Different {
+            p { "Nothing." }
         } @else if diff.anomalies.is_empty() {
-            p { "Nothing: every change follows from an input that changed, and no size is unusual." }
+            p {
+                "Nothing: every change follows from an input that changed"
+                @if diff.sizes.is_empty() { "; sizes were not held against a history." } @else { ", and no size is unusual." }
+            }
         } @else {
             ul.plain {
                 @for one in diff.attention() {
@@ -294,12 +303,15 @@ fn component_table(place: Place, comparison: Comparison<'_>, shown: &[&Component
 }
 
 /// The components that do not differ, folded, each with why it is there.
-fn as_before(place: Place, after: &Record, shown: &[&ComponentChange]) -> Markup {
+fn as_before(place: Place, comparison: Comparison<'_>, shown: &[&ComponentChange]) -> Markup {
+    let (before, after) = (comparison.before, comparison.after);
+    let has_sizes = !lists_components_only(comparison.diff);
+    let there: BTreeSet<(bool, &str)> = before.components.iter().map(|one| key(&one.id)).collect();
     let differing: BTreeSet<(bool, &str)> = shown.iter().map(|one| key(&one.id)).collect();
     let same: Vec<&Component> = after
         .components
         .iter()
-        .filter(|one| !differing.contains(&key(&one.id)))
+        .filter(|one| there.contains(&key(&one.id)) && !differing.contains(&key(&one.id)))
         .filter(|one| one.within.as_ref().is_none_or(|outer| !differing.contains(&key(outer))))
         .collect();
     let dependencies = Dependencies::of(after);
@@ -308,17 +320,21 @@ fn as_before(place: Place, after: &Record, shown: &[&ComponentChange]) -> Markup
             tr {
                 th scope="row" { (one.name) }
                 td { (one.version.as_deref().unwrap_or_default()) }
-                (bytes(one.bytes))
+                @if has_sizes { (bytes(one.bytes)) }
                 td { (dependencies.why(one)) }
             }
         }
     };
-    let columns = [("component", false), ("version", false), ("bytes", true), ("required by", false)];
+    let columns = [
+        &[("component", false), ("version", false)][..],
+        if has_sizes { &[("bytes", true)] } else { &[] },
+        &[("required by", false)],
+    ];
     html! {
         @if !same.is_empty() {
             details {
                 summary { (counted(same.len(), "component is", "components are")) " as before" }
-                (table("Components that are as before", &columns, &rows))
+                (table("Components that are as before", &columns.concat(), &rows))
                 (left_out(same.len(), place.rows, "components", "kiln show --format json"))
             }
         }
@@ -453,7 +469,7 @@ fn inputs(place: Place, diff: &Diff) -> Markup {
     let rows = html! {
         @for input in diff.inputs.iter().take(place.rows) {
             tr {
-                td { (word(input.role)) }
+                td.word { (word(input.role)) }
                 th.code scope="row" { (input.name) @if let Some(stated) = &input.stated { br; (stated) } }
                 td.code { (digest(&input.before)) } td.code { (digest(&input.after)) }
             }
@@ -486,7 +502,9 @@ fn inputs(place: Place, diff: &Diff) -> Markup {
 }
 
 fn files(place: Place, diff: &Diff) -> Markup {
-    let size = |state: &Option<FileState>| state.map_or(0, |state| state.size);
+    let size = |state: &Option<FileState>| {
+        html! { @match state { Some(state) => (bytes(state.size)), None => td.number data-value="-1" { "none" } } }
+    };
     let mode = |state: &Option<FileState>| {
         state.and_then(|state| state.mode).map_or("link".to_owned(), |mode| mode.to_string())
     };
@@ -498,10 +516,10 @@ fn files(place: Place, diff: &Diff) -> Markup {
                     (one.path)
                     @for line in file_difference(one) { div.faint { (line) } }
                 }
-                td { (word(one.kind)) @if matches!(one.kind, FileChangeKind::Mode | FileChangeKind::Kind) { " " (mode(&one.before)) " → " (mode(&one.after)) } }
+                td.word { (word(one.kind)) @if matches!(one.kind, FileChangeKind::Mode | FileChangeKind::Kind) { " " (mode(&one.before)) " → " (mode(&one.after)) } }
                 td { (one.component) }
-                (bytes(size(&one.before)))
-                (bytes(size(&one.after)))
+                (size(&one.before))
+                (size(&one.after))
             }
         }
     };

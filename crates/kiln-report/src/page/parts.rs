@@ -2,7 +2,7 @@
 
 use crate::judgement::Remark;
 use kiln_audit::{format_change, format_size};
-use kiln_record::{Check, CheckOutcome, Finding, Gap, Level};
+use kiln_record::{Check, CheckOutcome, Finding, Gap, Level, Record};
 use maud::{Markup, html};
 
 /// Rows of a table that may be long; how many others there are is said below it.
@@ -241,6 +241,11 @@ pub(super) fn gaps(gaps: &[Gap]) -> Markup {
         }
     };
     table("Left out", &[("distribution", false), ("version", false), ("why", false)], &rows)
+}
+
+/// Bytes that a build unpacks to; of an image with those of its base, as it is packed with them.
+pub(super) fn unpacked(record: &Record) -> u64 {
+    record.image.as_ref().map_or(record.unpacked_size, |image| image.unpacked_size)
 }
 
 /// A count with its noun.

@@ -139,8 +139,8 @@ fn artifact_table(diff: &WorkspaceDiff, parts: &BTreeMap<&str, usize>) -> Markup
         ("artifact", false),
         ("state", false),
         ("packed", true),
-        ("change", true),
-        ("unpacked", true),
+        ("packed change", true),
+        ("unpacked change", true),
         ("what", false),
     ];
     table("Artifacts", &columns, &rows)
