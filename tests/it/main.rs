@@ -94,3 +94,4 @@ mod store;
 mod tampering;
 mod tree;
 mod upstream;
+mod widths;

@@ -248,7 +248,7 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
         report = report.element(Level::HELP.message(help));
     }
     let renderer = if printer.stderr_colour { Renderer::styled() } else { Renderer::plain() };
-    with_own_colours(renderer.term_width(WIDTH).render(&[report]).trim_end())
+    with_own_colours(renderer.term_width(printer.message_width(WIDTH)).render(&[report]).trim_end())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod signals;
 mod signing;
 mod transformations;
 mod variables;
+mod wrapping;
 
 use args::{Arguments, Command, Format};
 use clap::Parser as _;
@@ -49,6 +50,8 @@ pub fn main() -> ExitCode {
         variables.is_set(variables::CI),
     )
     .annotating(variables.get(variables::GITHUB_ACTIONS) == Some("true"));
+    let is_prose = arguments.global.format == Format::Human && arguments.command.prints_words();
+    let printer = if is_prose { printer.wrapping() } else { printer };
     match run(&arguments, &variables, printer) {
         Ok(code) => match printer.output_error() {
             None => ExitCode::from(code),
