@@ -43,6 +43,11 @@ fn what_moved_upstream_is_told_with_its_bytes_and_nothing_is_written() {
     sandbox.write(file, toml::to_string(&lock).unwrap());
     let before = sandbox.read(file);
 
+    let comment = kiln.run(["pins", "--check", "--format", "markdown"]).ends_with(exit::SUCCESS).stdout;
+    assert!(
+        comment.contains("| base pins-check | ") && comment.contains("kiln lock --base pins-check"),
+        "{comment}"
+    );
     let told = kiln.run(["pins", "--check", "--format", "json"]).ends_with(exit::SUCCESS).json();
     let base = &told["upstream"][0];
     assert_eq!((&base["name"], &base["bytes"]), (&"pins-check".into(), &size.into()), "{told:#}");

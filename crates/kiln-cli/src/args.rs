@@ -164,6 +164,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether what it prints for a person are words, and no document that is one for a program, too.
+    pub(crate) fn prints_words(&self) -> bool {
+        !matches!(self, Self::Report(_) | Self::Sbom(_) | Self::Export(_) | Self::Util(_) | Self::Invoke(_))
+    }
+
     /// Its name, and the forms that it can give. No form is passed over in silence.
     pub(crate) fn formats(&self) -> (&'static str, &'static [Format]) {
         use Format::{Github, Html, Human, Json, Junit, Markdown, Sarif};
@@ -173,7 +178,7 @@ impl Command {
             Self::Verify(verify) if verify.signed.is_asked() => ("verify --key", &[Human, Json, Markdown]),
             Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
-            Self::Pins(pins::Pins { check: true, .. }) => ("pins --check", &[Human, Json]),
+            Self::Pins(pins::Pins { check: true, .. }) => ("pins --check", &[Human, Json, Markdown]),
             Self::Pins(_) => ("pins", &[Human, Json, Markdown]),
             Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
             Self::History(_) => ("history", &[Human, Json, Markdown]),

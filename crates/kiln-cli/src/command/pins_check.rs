@@ -13,6 +13,7 @@ use kiln_lock::{
     newer, newer_upstreams,
 };
 use kiln_record::{ArtifactName, Exit, exit};
+use kiln_report::{Align, Markdown};
 use serde::Serialize;
 
 /// What was asked of one pin, or of the distributions of one artifact.
@@ -85,9 +86,41 @@ pub(super) fn run(settings: &Settings, pins: &[Pin], printer: Printer) -> Result
             let pins = pins.iter().map(|pin| Row::new(pin, now)).collect();
             printer.data(&super::document(&Document { format: "1.0", pins, upstream: &asked })?);
         }
+        Format::Markdown => printer.data(markdown(&asked).text()),
         _ => asked.iter().for_each(|asked| printer.data(&asked.text(printer))),
     }
     Ok(code)
+}
+
+/// What would move, what is held back, what has nothing newer, and what could not be asked.
+fn markdown(asked: &[Asked]) -> Markdown {
+    let mut out = Markdown::default();
+    let called = |one: &Asked| format!("{} {}", one.kind, one.name);
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    out.heading("What is newer").table(
+        ["pin", "what", "pinned", "now", "moved by"].map(|name| (name, Align::Left)),
+        asked.iter().flat_map(|one| {
+            one.moves.iter().map(|moved| {
+                let (before, after) = (version(&moved.before), version(&moved.after));
+                [called(one), moved.what.clone(), before, after, one.command.clone()]
+            })
+        }),
+    );
+    out.table(
+        ["held back", "distribution", "the newest that fits", "newest", "why"]
+            .map(|name| (name, Align::Left)),
+        asked.iter().flat_map(|one| {
+            one.held_back.iter().map(|held| {
+                let HeldBack { distribution, takes, newest, reason } = held;
+                [called(one), distribution.clone(), takes.clone(), newest.clone(), reason.clone()]
+            })
+        }),
+    );
+    let answered = |one: &&Asked| one.error.is_none() && one.moves.is_empty();
+    out.list(asked.iter().filter(answered).map(|one| format!("{}: nothing newer", called(one))));
+    let failed = asked.iter().filter_map(|one| Some((one, one.error.as_ref()?)));
+    out.list(failed.map(|(one, error)| format!("{}: not asked: {error}", called(one))));
+    out
 }
 
 fn of_pins(settings: &Settings, printer: Printer) -> Result<Vec<Newer>, Failure> {
