@@ -33,7 +33,7 @@ fn lines_end_where_a_terminal_does_and_nothing_is_lost() {
         "long.py",
         b"VALUE = 3\n",
     );
-    release.own("app.py", b"import long\n").moves(InputRole::Lock);
+    release.own("app.py", b"import long\n").moves(InputRole::Lock).moves(InputRole::Source);
     release.write(&at.join("tuesday"));
     let colours = Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
     for command in [

@@ -172,7 +172,13 @@ fn workspaces(
         let unread = before.unread.get(name).or_else(|| after.unread.get(name));
         let (old, new) = (before.artifacts.get(name), after.artifacts.get(name));
         let packed = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.packed_size());
-        let unpacked = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.unpacked_size);
+        // An image is packed with its base, so that it is counted with it here, too.
+        let unpacked = |build: Option<&NamedBuild>| {
+            build.map_or(0, |build| match &build.record.image {
+                Some(image) => image.unpacked_size,
+                None => build.record.unpacked_size,
+            })
+        };
         let (state, diff) = match (unread, old, new) {
             (None, Some(old), Some(new)) => {
                 let history = histories.of(&settings.environment, old)?;

@@ -37,7 +37,7 @@ pub fn site_index(kiln: &str, entries: &[SiteEntry<'_>]) -> String {
             @let (warned, open) = (count(entry.record, Level::Warn), not_run(&entry.record.checks));
             tr {
                 th scope="row" { a href=(entry.page) { (entry.name) } }
-                td { (entry.record.kind.as_str()) }
+                td.word { (entry.record.kind.as_str()) }
                 td { (entry.record.target.runtime) " on " (entry.record.target.architecture.lambda()) }
                 (bytes(entry.record.packed_size()))
                 (bytes(unpacked(entry.record)))
