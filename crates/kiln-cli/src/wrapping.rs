@@ -15,21 +15,27 @@ pub(crate) fn wrapped(text: &str, width: usize) -> String {
 }
 
 fn wrap(line: &str, width: usize, out: &mut String) {
-    if columns(line) <= width {
+    let (content, end) = line.strip_suffix('\n').map_or((line, ""), |content| (content, "\n"));
+    if columns(content) <= width {
         out.push_str(line);
         return;
     }
-    let leading = line.len() - line.trim_start_matches(' ').len();
+    // Spaces that stand at the end would be a line of their own.
+    let content = content.trim_end_matches(' ');
+    let leading = content.len() - content.trim_start_matches(' ').len();
     let (mut at, mut begin) = (0, leading);
-    for (place, word) in words(line).enumerate() {
+    for (place, word) in words(content).enumerate() {
         let spaces = word.len() - word.trim_start_matches(' ').len();
         let letters = columns(word) - spaces;
         // Two spaces or more stand between columns.
-        if spaces > 1 && place > 0 && at + spaces <= width {
+        let begins = spaces > 1 && place > 0 && at + spaces <= width;
+        if begins {
             begin = at + spaces;
         }
-        if place > 0 && at + spaces + letters > width && letters > 0 {
-            let indent = if begin + LEAST_ROOM <= width { begin } else { (leading + 4).min(width / 2) };
+        let indent = if begin + LEAST_ROOM <= width { begin } else { (leading + 4).min(width / 2) };
+        // A digest that is wider than what is left is no better off below the name of what it is of.
+        let is_hopeless = begins && indent + letters > width;
+        if place > 0 && at + spaces + letters > width && !is_hopeless {
             out.push('\n');
             out.extend(std::iter::repeat_n(' ', indent));
             out.push_str(word.trim_start_matches(' '));
@@ -39,6 +45,7 @@ fn wrap(line: &str, width: usize, out: &mut String) {
             at += spaces + letters;
         }
     }
+    out.push_str(end);
 }
 
 /// The words of a line, each with the spaces before it.
@@ -98,6 +105,9 @@ mod tests {
         let text = "a b\n\n  sha256:0123456789012345678901234567890123456789\n";
         assert_eq!(wrapped(text, 20), text);
         assert_eq!(wrapped("no end", 80), "no end");
+        let digest = "  tree    sha256:01234567890123456789  src\n";
+        assert_eq!(wrapped(digest, 30), "  tree    sha256:01234567890123456789\n      src\n");
+        assert_eq!(wrapped("  12 B  app            \n", 12), "  12 B  app\n");
     }
 
     #[test]
