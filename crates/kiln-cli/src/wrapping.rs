@@ -32,7 +32,8 @@ fn wrap(line: &str, width: usize, out: &mut String) {
         if begins {
             begin = at + spaces;
         }
-        let indent = if begin + LEAST_ROOM <= width { begin } else { (leading + 4).min(width / 2) };
+        let has_room = begin > leading && begin + LEAST_ROOM <= width;
+        let indent = if has_room { begin } else { (leading + 4).min(width / 2) };
         // A digest that is wider than what is left is no better off below the name of what it is of.
         let is_hopeless = begins && indent + letters > width;
         if place > 0 && at + spaces + letters > width && !is_hopeless {
@@ -88,6 +89,14 @@ mod tests {
                  and\n{0}more\n",
                 " ".repeat(42)
             )
+        );
+    }
+
+    #[test]
+    fn a_line_without_columns_goes_on_further_in() {
+        assert_eq!(
+            wrapped("same dist/app/app.zip: the file that its record describes\n", 40),
+            "same dist/app/app.zip: the file that its\n    record describes\n"
         );
     }
 
