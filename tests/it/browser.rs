@@ -183,7 +183,7 @@ fn looked_at(image: &str, pages: &Files) -> (bool, String, Files) {
             cpus: None,
             output_bytes: 256 << 20,
             output_files: 1_000,
-            deadline: Duration::from_secs(900),
+            deadline: Duration::from_secs(1_800),
         },
         surroundings: Surroundings::default(),
     };
