@@ -46,7 +46,7 @@ class Browser:
     """A session of WebDriver."""
 
     def __init__(self, scripts=True):
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files"]
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"]
         # What a browser does on its own account is not the page's.
         arguments += ["--no-first-run", "--disable-component-update", "--disable-background-networking", "--disable-sync"]
         options = {"args": arguments, "perfLoggingPrefs": {"enableNetwork": True}}
