@@ -43,7 +43,7 @@ pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, Step
 pub use platforms::PlatformSet;
 pub use problem::{InvalidFiles, Problem};
 pub use settings::{
-    IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
+    IndexPlace, NamePattern, NamedIndex, PolicyException, PolicySection, RegistryMirrorSetting,
     RemoteSetting, Settings,
 };
 pub use size::parse_size;

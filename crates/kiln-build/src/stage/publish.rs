@@ -4,7 +4,7 @@ use super::pack::{Archive, Packed};
 use super::standing::Standing;
 use crate::recording::record;
 use crate::{BuildError, Expectation};
-use kiln_collect::judge;
+use kiln_collect::judge_whole;
 use kiln_guest::Bases;
 use kiln_invocation::{Ending, Event, Run, Stage, blocking};
 use kiln_publish::{documents, enter_in_index};
@@ -61,7 +61,7 @@ impl Packed {
             let told = shared.told(&judgement.plan.manifest.name);
             let mut details =
                 RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke, source: None, told };
-            let findings = judge(&judgement.plan, &judgement.verdict.findings, run.now());
+            let findings = judge_whole(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {

@@ -9,7 +9,7 @@ mod runtime;
 
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub(crate) use policy::check_policy;
-pub use policy::{PolicyException, PolicyLevel, PolicySection};
+pub use policy::{PolicyException, PolicySection};
 pub use registry::RegistryMirrorSetting;
 pub use remote::RemoteSetting;
 

@@ -70,6 +70,14 @@ fn article(number: usize, build: &BuildReport<'_>) -> Markup {
         section aria-labelledby=(section("findings")) {
             h2 id=(section("findings")) { "Findings" }
             @if !is_known { (not_known()) } @else if record.findings.is_empty() { p { "None." } } @else { (findings(&record.findings)) }
+            // What is not reported leaves no finding.
+            @if let Some(policy) = &record.policy {
+                h3 { "Judged under this policy" }
+                ul {
+                    @for (code, level) in &policy.levels { li { code { (code.as_str()) } ": " (level.as_str()) } }
+                    @for one in &policy.exceptions { li { code { (one.accepts()) } " is accepted " (one.terms()) } }
+                }
+            }
         }
         section aria-labelledby=(section("size")) {
             h2 id=(section("size")) { "Bytes by component" }
