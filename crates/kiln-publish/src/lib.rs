@@ -66,7 +66,8 @@ pub use pull::{
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use read_image::{HeldImages, ReadImage, read_image};
 pub use reference::{
-    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, newest_build, verify_file,
+    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, entry_before, entry_where,
+    history, newest_build, verify_file,
 };
 pub use release::{
     Aspect, CHECKPOINT, CheckRequest, CheckedRelease, LogState, RELEASE, RebuildersRequest, SignedRelease,

@@ -24,6 +24,34 @@ pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec
     Ok(ledger_of(environment).entries(artifact)?)
 }
 
+/// The newest build of an artifact in the ledger that is as asked for. The history is read back to there, and no further.
+///
+/// # Errors
+/// As the ledger.
+pub fn entry_where(
+    environment: &Environment,
+    artifact: &ArtifactName,
+    is_it: impl Fn(&LedgerEntry) -> bool,
+) -> Result<Option<LedgerEntry>, PublishError> {
+    let ledger = ledger_of(environment);
+    let mut entries = ledger.back(artifact)?;
+    Ok(entries.find(|entry| entry.as_ref().map_or(true, &is_it)).transpose()?)
+}
+
+/// The build of an artifact in the ledger that was entered before the one of a number; none for the first.
+///
+/// # Errors
+/// As the ledger.
+pub fn entry_before(
+    environment: &Environment,
+    artifact: &ArtifactName,
+    number: u64,
+) -> Result<Option<LedgerEntry>, PublishError> {
+    let ledger = ledger_of(environment);
+    let mut entries = ledger.back_from(artifact, number.saturating_sub(1))?;
+    Ok(entries.next().transpose()?)
+}
+
 /// Every artifact that has a build in the ledger.
 ///
 /// # Errors
@@ -362,8 +390,7 @@ fn in_ledger(environment: &Environment, record: &Record, file: &Path) -> Result<
     {
         return Ok(LedgerVerdict::Other { number: newest.number, expected: newest.record, found });
     }
-    let builds = ledger.entries(&record.artifact)?;
-    let build = builds.iter().rev().find(|entry| entry.record == found);
+    let build = entry_where(environment, &record.artifact, |entry| entry.record == found)?;
     Ok(build.map_or(LedgerVerdict::NotChecked, |entry| LedgerVerdict::Build(entry.number)))
 }
 
@@ -395,7 +422,7 @@ fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -
             let (number, expected, found) = (newest.number, newest.record, one.record);
             verdict.ledger = LedgerVerdict::Build(number);
             if expected != found {
-                let older = ledger.entries(&one.artifact)?.into_iter().find(|entry| entry.record == found);
+                let older = entry_where(environment, &one.artifact, |entry| entry.record == found)?;
                 verdict.ledger = match older {
                     Some(older) => LedgerVerdict::Superseded { number: older.number, newest: number },
                     None => LedgerVerdict::Other { number, expected, found },

@@ -505,7 +505,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn entry(self) -> Option<LedgerEntry> {
+    pub(crate) fn entry(self) -> Option<LedgerEntry> {
         if let Self::Entry(entry) = self { Some(*entry) } else { None }
     }
 

@@ -8,6 +8,7 @@
 
 mod approvals;
 mod atomic;
+mod back;
 mod cache;
 mod contents;
 mod error;
