@@ -10,6 +10,7 @@ mod architecture;
 mod arm64;
 mod audit_approvals;
 mod audit_differences;
+mod audit_gates;
 mod audit_images;
 mod audit_operands;
 mod audit_osv;

@@ -10,8 +10,15 @@ impl Diff {
     pub fn to_markdown(&self) -> String {
         let mut out = Lines::default();
         out.line(&format!("### {}: {}", cell(&self.artifacts()), cell(&self.headline())));
-        // Equal bytes may still have come from elsewhere, under another licence, or with fewer checks.
-        if self.verdict == Verdict::Identical && self.components.is_empty() && self.anomalies.is_empty() {
+        // Equal bytes may still have come from elsewhere, of another base, under another licence, or with fewer checks.
+        let has_findings = !self.findings_new.is_empty() || !self.findings_gone.is_empty();
+        let else_told = [self.input_lines(), self.gap_lines(), self.security_lines()];
+        if self.verdict == Verdict::Identical
+            && self.components.is_empty()
+            && self.anomalies.is_empty()
+            && !has_findings
+            && else_told.iter().all(Vec::is_empty)
+        {
             return out.text;
         }
         out.line("");

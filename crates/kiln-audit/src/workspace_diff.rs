@@ -98,6 +98,38 @@ pub struct ArtifactChange {
     pub diff: Option<Diff>,
 }
 
+impl ArtifactChange {
+    /// Those of the reasons that hold for it, or may hold.
+    #[must_use]
+    pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
+        if let Some(diff) = &self.diff {
+            return diff.exceeds(reasons);
+        }
+        let holds = |reason: &FailOn| match self.state {
+            ArtifactState::New => matches!(reason, FailOn::NewArtifact | FailOn::Any),
+            ArtifactState::Gone => matches!(reason, FailOn::RemovedArtifact | FailOn::Any),
+            // Whatever they are about, what could not be read may be it.
+            ArtifactState::NotRead => !reason.is_of_workspaces(),
+            ArtifactState::Changed | ArtifactState::SameContent | ArtifactState::Unchanged => false,
+        };
+        let mut holding: Vec<FailOn> = reasons.iter().copied().filter(|reason| holds(reason)).collect();
+        holding.sort_unstable();
+        holding.dedup();
+        holding
+    }
+
+    /// What happened to it, in a line: for what is there on one side only, or could not be read.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match (self.state, &self.reason) {
+            (ArtifactState::New, _) => "the artifact is new".to_owned(),
+            (ArtifactState::Gone, _) => "the artifact is gone".to_owned(),
+            (ArtifactState::NotRead, Some(reason)) => format!("the artifact could not be read: {reason}"),
+            (state, _) => format!("the artifact is {}", state.word()),
+        }
+    }
+}
+
 impl WorkspaceDiff {
     /// Puts artifacts together.
     #[must_use]
@@ -128,23 +160,10 @@ impl WorkspaceDiff {
         }
     }
 
-    /// Those of the reasons that hold for any artifact; empty if the comparison passes. What could not be read explains nothing.
+    /// Those of the reasons that hold for any artifact, or may hold for one that could not be read; empty if the comparison passes.
     #[must_use]
     pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
-        let any = |state| self.artifacts.iter().any(|one| one.state == state);
-        let mut holding: Vec<FailOn> = self
-            .artifacts
-            .iter()
-            .filter_map(|one| one.diff.as_ref())
-            .flat_map(|diff| diff.exceeds(reasons))
-            .collect();
-        holding.extend(reasons.iter().copied().filter(|reason| match reason {
-            FailOn::RemovedArtifact => any(ArtifactState::Gone),
-            FailOn::NewArtifact => any(ArtifactState::New),
-            FailOn::Unexplained => any(ArtifactState::NotRead),
-            FailOn::Any => self.artifacts.iter().any(|one| one.state != ArtifactState::Unchanged),
-            _ => false,
-        }));
+        let mut holding: Vec<FailOn> = self.artifacts.iter().flat_map(|one| one.exceeds(reasons)).collect();
         holding.sort_unstable();
         holding.dedup();
         holding

@@ -21,15 +21,27 @@ use kiln_store::write_atomically;
 use std::collections::BTreeSet;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
+    if !command.allow.is_empty() && command.fail_on.contains(&FailOn::Unexplained) {
+        return Err(Failure::usage("--fail-on unexplained and --allow unexplained say opposite things")
+            .hint("leave both out: what nothing explains is denied unless it is allowed"));
+    }
     let before = super::operand(settings, &command.before)?;
     let after = super::operand(settings, &command.after)?;
     let histories = histories(settings, &command.history)?;
+    let mut undecided: BTreeSet<(FailOn, &str)> = BTreeSet::new();
     let exceeded = match (before, after) {
         (Operand::Build(before), Operand::Build(after)) => {
             let history = histories.of(&settings.environment, &before)?;
             let mut diff = compared(&before, &after, &history)?;
             name_declarations(&settings.environment, &before, &after, &mut diff);
             let exceeded = diff.exceeds(&reasons(command));
+            undecided.extend(not_told(&diff, &exceeded));
+            for reason in command.fail_on.iter().filter(|reason| reason.is_of_workspaces()) {
+                printer.talk(&format!(
+                    "{}: --fail-on {reason} is about the artifacts of workspaces, and these are two builds: nothing was held against it",
+                    printer.on_stderr(Style::Note, "note")
+                ));
+            }
             if let Some(path) = &command.statement {
                 let line = change_statement(&diff, &before.record, &after.record)
                     .map_err(|error| Failure::unexpected(error.to_string()))?;
@@ -58,14 +70,15 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
             let diff = workspaces(settings, &before, &after, &histories)?;
-            let diffs: Vec<&Diff> =
-                diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()).collect();
-            let judgements: Vec<Judgement> = diffs
-                .iter()
-                .map(|diff| judgement(diff, &reasons(command), &diff.exceeds(&reasons(command))))
-                .collect();
+            let judgements: Vec<Judgement> =
+                diff.artifacts.iter().map(|artifact| of_artifact(artifact, &reasons(command))).collect();
             let told = || -> Vec<Judgement> {
-                judgements.iter().zip(&diffs).map(|(judgement, diff)| with_changes(judgement, diff)).collect()
+                let all = judgements.iter().zip(&diff.artifacts);
+                all.map(|(judgement, artifact)| match &artifact.diff {
+                    Some(diff) => with_changes(judgement, diff),
+                    None => judgement.clone(),
+                })
+                .collect()
             };
             match settings.format {
                 Format::Human => printer.data(&diff.to_text(command.summary)),
@@ -79,6 +92,17 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 format => printer.data(&forms::judged(format, &told(), Markdown::default)?),
             }
             annotate(settings, printer, &judgements);
+            for unread in diff.artifacts.iter().filter(|one| one.state == ArtifactState::NotRead) {
+                printer.talk(&format!(
+                    "{}: {}: {}, so that nothing of it was held against --fail-on",
+                    printer.on_stderr(Style::Note, "note"),
+                    unread.artifact,
+                    unread.told()
+                ));
+            }
+            for diff in diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()) {
+                undecided.extend(not_told(diff, &diff.exceeds(&reasons(command))));
+            }
             diff.exceeds(&reasons(command))
         }
         (Operand::Workspace(all), Operand::Build(one)) | (Operand::Build(one), Operand::Workspace(all)) => {
@@ -99,6 +123,12 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         return Ok(exit::SUCCESS);
     }
     let names: Vec<String> = exceeded.iter().map(ToString::to_string).collect();
+    for (reason, why) in &undecided {
+        printer.problem(&format!(
+            "{}: whether `{reason}` holds cannot be told: {why}",
+            printer.on_stderr(Style::Note, "note")
+        ));
+    }
     printer.problem(&format!("{}: --fail-on {}", printer.on_stderr(Style::Bad, "denied"), names.join(", ")));
     if exceeded.contains(&FailOn::Unexplained) && !command.fail_on.contains(&FailOn::Unexplained) {
         printer.problem(&format!(
@@ -114,6 +144,11 @@ fn annotate(settings: &Settings, printer: Printer, judgements: &[Judgement]) {
     if settings.format != Format::Github {
         printer.annotations(&github_annotations(judgements));
     }
+}
+
+/// Of the reasons that a comparison is denied for, those of which nobody can say whether they hold, and why.
+fn not_told<'a>(diff: &'a Diff, exceeded: &'a [FailOn]) -> impl Iterator<Item = (FailOn, &'static str)> + 'a {
+    exceeded.iter().filter_map(|reason| Some((*reason, diff.undecided(*reason)?)))
 }
 
 /// What makes this comparison fail: what is named, and what nothing explains.
@@ -176,12 +211,37 @@ fn workspaces(
     Ok(WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts))
 }
 
+/// What is to be said of an artifact of two workspaces. One that is there on one side only is a result like any other.
+fn of_artifact(artifact: &ArtifactChange, reasons: &[FailOn]) -> Judgement {
+    let exceeded = artifact.exceeds(reasons);
+    if let Some(diff) = &artifact.diff {
+        return judgement(diff, reasons, &exceeded);
+    }
+    let subject = artifact.artifact.to_string();
+    let denied = exceeded.iter().map(|reason| {
+        let text = format!("--fail-on {reason}: {}", artifact.told());
+        Remark::new("diff-denied", Level::Deny, reason.to_string(), text)
+    });
+    let told = Remark::new("diff-changed", Level::Note, subject.clone(), artifact.told());
+    let cases = reasons.iter().filter(|reason| !exceeded.contains(reason));
+    Judgement {
+        name: subject,
+        declared_in: None,
+        cases: cases.map(|reason| Case::ran(format!("fail-on {reason}"))).collect(),
+        remarks: denied.chain([told]).collect(),
+    }
+}
+
 /// What a comparison says that somebody has to deal with: what it was to be denied for, what is unusual, and findings
 /// that were not there before.
 fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement {
     let name = |side: &Side| side.build.clone().unwrap_or_else(|| side.artifact.to_string());
     let denied = exceeded.iter().map(|reason| {
-        let (subject, text) = (reason.to_string(), format!("--fail-on {reason} holds"));
+        let text = match diff.undecided(*reason) {
+            None => format!("--fail-on {reason} holds"),
+            Some(why) => format!("whether --fail-on {reason} holds cannot be told: {why}"),
+        };
+        let subject = reason.to_string();
         let detail = diff.denied_components(*reason).map(described).collect();
         Remark { detail, ..Remark::new("diff-denied", Level::Deny, subject, text) }
     });
@@ -192,7 +252,13 @@ fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement 
         cases: reasons
             .iter()
             .filter(|reason| !exceeded.contains(reason))
-            .map(|reason| Case::ran(format!("fail-on {reason}")))
+            .map(|reason| {
+                let name = format!("fail-on {reason}");
+                match reason.is_of_workspaces() {
+                    true => Case::not_run(name, "it is about the artifacts of workspaces"),
+                    false => Case::ran(name),
+                }
+            })
             .collect(),
         remarks: denied.chain(unusual).chain(diff.findings_new.iter().map(Remark::from)).collect(),
     }
