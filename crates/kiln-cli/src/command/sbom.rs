@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::settings::{Settings, now};
 use crate::variables::{self as var, Variables};
+use kiln_audit::Known;
 use kiln_publish::{Notice, notices};
 use kiln_record::{Exit, exit};
 use kiln_sbom::{GithubRun, cyclonedx, github, gitlab, spdx};
@@ -16,6 +17,10 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let build = super::named(settings, &command.build)?;
+    if build.known == Known::Components {
+        return Err(Failure::input(format!("{} is a list of components itself, and no build", build.label))
+            .hint("name the archive, the folder or the record of the build that it is about"));
+    }
     let fixed = match command.form {
         BillFormat::Cyclonedx => None,
         BillFormat::Spdx => Some("`--as spdx` is SPDX 2.3"),
