@@ -58,13 +58,10 @@ impl Policy {
     }
 
     fn level(&self, mut finding: Finding) -> Option<Finding> {
-        match self.levels.get(&finding.code) {
-            Some(level) => {
-                finding.level = level.level()?;
-                // Nobody is told to state a level who has stated one.
-                finding.remedy.retain(|remedy| !remedy.contains("[policy.levels]"));
-            }
-            None => {}
+        if let Some(level) = self.levels.get(&finding.code) {
+            finding.level = level.level()?;
+            // Nobody is told to state a level who has stated one.
+            finding.remedy.retain(|remedy| !remedy.contains("[policy.levels]"));
         }
         Some(finding)
     }

@@ -38,8 +38,9 @@ impl Ledger {
         let last = self.newest(artifact)?.unwrap_or(0).min(number);
         let mut after = None;
         let mut numbers = (1..=last).rev();
+        let mut is_broken = false;
         Ok(std::iter::from_fn(move || {
-            for number in numbers.by_ref() {
+            while let Some(number) = numbers.next().filter(|_| !is_broken) {
                 match self.place_before(artifact, number, after.as_ref()) {
                     Ok(place) => {
                         after = Some(Successor { number, previous: place.previous() });
@@ -48,7 +49,7 @@ impl Ledger {
                         }
                     }
                     Err(error) => {
-                        numbers = (1..=0).rev();
+                        is_broken = true;
                         return Some(Err(error));
                     }
                 }
