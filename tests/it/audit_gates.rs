@@ -161,7 +161,7 @@ fn the_policy_that_judged_is_in_the_record_and_a_change_of_it_is_told() {
     after.write(&at.join("tuesday"));
     for format in ["human", "markdown"] {
         let told = audit(at, &["show", "tuesday", "--format", format]).ends_with(exit::SUCCESS);
-        let told = told.stdout.replace('\\', "").replace('`', "");
+        let told = told.stdout.replace(['\\', '`'], "");
         for part in [
             "credential-leak = allow",
             "glibc-too-new native/example.so until 2027-12-31, by the platform team: only on the build servers",
