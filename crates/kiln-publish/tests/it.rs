@@ -147,7 +147,7 @@ async fn sizes_are_held_against_the_builds_that_count_and_no_other_is_read() {
     assert_eq!(unpacked, [1, 2, 3, 4]);
     // A record from elsewhere has the place of the build with the same archive; one that the ledger does not know has none.
     let outside = |record: &Record| {
-        sandbox.write("elsewhere/record.json", &String::from_utf8(record.to_json().unwrap()).unwrap());
+        sandbox.write("elsewhere/record.json", String::from_utf8(record.to_json().unwrap()).unwrap());
         sandbox.root().join("elsewhere/record.json").display().to_string()
     };
     assert_eq!(numbers(&outside(&records[2])), [1, 2, 3]);
