@@ -19,6 +19,7 @@ mod audit_walk;
 mod aws_bases;
 mod bases;
 mod binaries;
+mod bundles;
 mod ci_pages;
 mod circles;
 mod conformance;

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod audit;
+pub(crate) mod bundle;
 pub(crate) mod find;
 pub(crate) mod invoke;
 pub(crate) mod pins;
@@ -48,6 +49,9 @@ pub(crate) struct Global {
     /// Says nothing but results and problems
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Asks no server for anything: what is not in the store is missing, and named
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub(crate) color: Colour,
@@ -157,6 +161,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Looks after the store, which keeps what builds use: how large it is, what of it is not needed, whether it is intact
     Store(store::StoreCommand),
+    /// Carries all that builds need of servers to a machine that reaches none
+    Bundle(bundle::BundleCommand),
     /// Says whether this machine has what kiln needs, and what to do where it has not
     Doctor,
     /// Completions for shells, and manual pages
@@ -190,6 +196,7 @@ impl Command {
             Self::Init(_) => ("init", &[Human, Json]),
             Self::Doctor => ("doctor", &[Human, Json]),
             Self::Store(_) => ("store", &[Human, Json]),
+            Self::Bundle(_) => ("bundle", &[Human, Json]),
             Self::New(_) => ("new", &[Human]),
             Self::Util(_) => ("util", &[Human]),
             Self::Invoke(_) => ("invoke", &[Human, Json]),
@@ -342,7 +349,7 @@ pub(crate) struct Lock {
     #[arg(long, requires = "tools", value_name = "uv==VERSION")]
     pub(crate) tool: Option<String>,
     /// Moves everything to the newest version that fits; without it, what is locked stays where it fits
-    #[arg(long, short = 'U', conflicts_with_all = ["bases", "tools"])]
+    #[arg(long, short = 'U', visible_alias = "update", conflicts_with_all = ["bases", "tools"])]
     pub(crate) upgrade: bool,
     /// Moves this distribution only; may be given more than once
     #[arg(long, short = 'P', requires = "artifacts", value_name = "NAME", conflicts_with = "upgrade")]
@@ -350,6 +357,16 @@ pub(crate) struct Lock {
     /// Writes nothing, and ends with exit code 11 if a lock would change; with --all also if a base is not pinned
     #[arg(long, conflicts_with_all = ["bases", "tools"])]
     pub(crate) check: bool,
+    /// Says what would move, and how many bytes are to bring for it, and writes nothing
+    #[arg(long, conflicts_with_all = ["check", "runtime", "tool"])]
+    pub(crate) dry_run: bool,
+}
+
+impl Lock {
+    /// Whether locks stay as they are.
+    pub(crate) fn writes_nothing(&self) -> bool {
+        self.check || self.dry_run
+    }
 }
 
 #[derive(Debug, Args)]

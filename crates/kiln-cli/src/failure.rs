@@ -50,6 +50,12 @@ impl Failure {
         self
     }
 
+    /// The same, about a file.
+    pub(crate) fn about(mut self, file: &std::path::Path) -> Self {
+        self.message = format!("{}: {}", file.display(), self.message);
+        self
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

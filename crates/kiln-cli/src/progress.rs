@@ -2,6 +2,7 @@
 
 use crate::printer::{Printer, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_audit::format_size;
 use kiln_engine::Stream;
 use kiln_invocation::{Ending, Event, Events};
 use kiln_record::ArtifactName;
@@ -100,6 +101,14 @@ impl State {
                 }
             }
             Event::Locking { subject, activity } => self.say(&format!("{activity:>9}  {subject}")),
+            Event::Moving { file, moves, bytes } => {
+                let bytes = bytes.map_or_else(
+                    || "how much is to bring is not known".to_owned(),
+                    |bytes| format!("{} to bring", format_size(bytes)),
+                );
+                self.say(&format!("{:>9}  {file}: {} to move, {bytes}", "change", moves.len()));
+                moves.iter().for_each(|line| self.say(&format!("{:>9}    {line}", "")));
+            }
             Event::DownloadStarted { file, size } => self.download_started(file, size),
             Event::Downloaded { file, bytes } => {
                 if let Some(bar) = &self.downloads {

@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime};
 
 /// How many servers' answers are awaited at once.
 const PARALLEL_REQUESTS: usize = 8;
+/// How long a server may say nothing, unless `KILN_SILENCE` says otherwise.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long another kiln may hold the workspace before waiting for it ends.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
@@ -76,6 +78,7 @@ impl Settings {
             })?),
             None => LOCK_WAIT,
         };
+        let silence = silence(variables)?;
         // Where the workspace is broken, the command that reads it says so; its settings do not matter then.
         let workspace = read_usable_workspace(&root).ok();
         let settings = workspace.map(|workspace| workspace.settings).unwrap_or_default();
@@ -96,7 +99,8 @@ impl Settings {
             jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             now: now()?,
             source_date_epoch,
-            network: network(variables, home.as_deref()),
+            network: network(variables, home.as_deref(), global.offline, silence),
+            trust: settings.trust.clone(),
             index: indexes.default,
             indexes: indexes.named,
             further_indexes: indexes.further,
@@ -109,9 +113,12 @@ impl Settings {
                 true => registry_mirrors(&settings.registries, variables)?,
                 false => Vec::new(),
             },
-            remote: if fetches { remote_settings(&settings.remote, variables)? } else { None },
+            remote: match fetches && !global.offline {
+                true => remote_settings(&settings.remote, variables)?,
+                false => None,
+            },
             crates: crates(variables, home.as_deref()),
-            engine: engine(variables, home.as_deref()),
+            engine: engine(variables, home.as_deref(), silence),
             tool_variables: var::FOR_TOOLS
                 .iter()
                 .filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())))
@@ -183,7 +190,24 @@ pub(crate) fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBu
     }
 }
 
-fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
+/// How long a server may say nothing.
+fn silence(variables: &Variables) -> Result<Duration, Failure> {
+    let Some(text) = variables.get(var::KILN_SILENCE) else { return Ok(SILENCE) };
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Failure::usage(format!(
+            "{} is `{text}`, which is not a number of seconds from 1 to 3600",
+            var::KILN_SILENCE
+        ))),
+    }
+}
+
+fn network(
+    variables: &Variables,
+    home: Option<&Path>,
+    offline: bool,
+    silence: Duration,
+) -> NetworkSettings {
     let netrc = variables
         .get(var::NETRC)
         .map(PathBuf::from)
@@ -193,6 +217,8 @@ fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
         user_agent: format!("kiln/{}", env!("CARGO_PKG_VERSION")),
         parallel: PARALLEL_REQUESTS,
         netrc,
+        offline,
+        read_timeout: silence,
         ..NetworkSettings::default()
     }
 }
@@ -258,7 +284,7 @@ fn crates(variables: &Variables, home: Option<&Path>) -> Result<Option<CrateSett
     configured_crates(given, &texts(&cargo_config_paths(&cargo_home)), &texts(&kept))
 }
 
-fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {
+fn engine(variables: &Variables, home: Option<&Path>, silence: Duration) -> EngineSettings {
     let owned = |name: &str| variables.get(name).map(str::to_owned);
     let pid = std::process::id();
     EngineSettings {
@@ -273,6 +299,7 @@ fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {
         buildkit: variables
             .get(var::DOCKER_BUILDKIT)
             .map(|value| !matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")),
+        silence,
         session: Session {
             id: format!("{pid}-{}", Session::start_of(pid).unwrap_or_default()),
             host: fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(),

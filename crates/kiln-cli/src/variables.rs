@@ -22,6 +22,8 @@ pub(crate) const KILN_CRATES: &str = "KILN_CRATES";
 pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
 /// Seconds to wait for another kiln in the same workspace.
 pub(crate) const KILN_LOCK_WAIT: &str = "KILN_LOCK_WAIT";
+/// Seconds that a server may say nothing.
+pub(crate) const KILN_SILENCE: &str = "KILN_SILENCE";
 /// The time that stands for every build, in seconds since 1970.
 pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Where caches go, by the XDG base directory specification.

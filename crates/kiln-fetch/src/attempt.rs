@@ -25,8 +25,19 @@ const SLOWEST: u64 = 1 << 10;
 pub(crate) enum Failure {
     /// Another attempt may succeed.
     Passing { why: String, retry_after: Option<Duration> },
+    /// Nothing came for as long as a server may be silent. Whoever waited that long twice has waited long enough.
+    Silent { why: String },
     /// No attempt will succeed.
     Final(FetchError),
+}
+
+/// How many attempts may follow one that failed, of those that are left.
+pub(crate) fn attempts_after(failure: &Failure, left: u32) -> u32 {
+    match failure {
+        Failure::Passing { .. } => left,
+        Failure::Silent { .. } => left.min(1),
+        Failure::Final(_) => 0,
+    }
 }
 
 impl Failure {
@@ -212,11 +223,12 @@ pub(crate) fn transport_failure(asked: &str, read_timeout: Duration, error: &req
         return Failure::Final(FetchError::Untrusted { url: asked.to_owned(), why });
     }
     if error.is_timeout() {
-        return Failure::passing(&if error.is_connect() {
-            "no connection was made in time".to_owned()
-        } else {
-            format!("the server was silent for {read_timeout:?}")
-        });
+        return Failure::Silent {
+            why: match error.is_connect() {
+                true => "no connection was made in time".to_owned(),
+                false => format!("the server was silent for {read_timeout:?}; KILN_SILENCE allows more"),
+            },
+        };
     }
     Failure::passing(&innermost(error))
 }

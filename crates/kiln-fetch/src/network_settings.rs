@@ -15,7 +15,8 @@ pub struct NetworkSettings {
     pub connect_timeout: Duration,
     /// The longest silence of a server, before and within its reply.
     pub read_timeout: Duration,
-    /// How often a request is tried before it fails; 0 counts as 1.
+    /// How often a request is tried before it fails; 0 counts as 1. After an attempt in which the server was silent there is one
+    /// more and no other.
     pub attempts: u32,
     /// How many requests run at once; 0 counts as 1.
     pub parallel: usize,
@@ -26,13 +27,13 @@ pub struct NetworkSettings {
 }
 
 impl Default for NetworkSettings {
-    /// The host's trust store, 10 s to connect, 30 s of silence, 4 attempts, 8 requests at once.
+    /// The host's trust store, 10 s to connect, 20 s of silence, 4 attempts, 8 requests at once.
     fn default() -> Self {
         Self {
             ca_bundle: None,
             user_agent: "kiln".to_owned(),
             connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(30),
+            read_timeout: Duration::from_secs(20),
             attempts: 4,
             parallel: 8,
             netrc: None,

@@ -3,10 +3,11 @@
 
 use crate::base_image::BaseImage;
 use crate::debian::{assemble, stored_image};
+use crate::registry_layers::stored_registry_image;
 use crate::{GuestError, Program};
 use kiln_engine::{Engine, EngineError, EngineSettings};
 use kiln_fetch::{Index, Url};
-use kiln_image::{ImagePlace, Reference, RegistryMirror, write_archive};
+use kiln_image::{Image, ImagePlace, Reference, RegistryMirror, write_archive};
 use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run, blocking};
 use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
@@ -292,7 +293,11 @@ impl Bases {
         let interpreter = self.interpreter(base).await?;
         let url = interpreter.index.as_ref().and_then(|text| text.parse().ok());
         match url {
-            Some(url) => Ok(Index { url, from: format!("pip in base {}", base.definition.name) }),
+            Some(url) => {
+                let index = Index { url, from: format!("pip in base {}", base.definition.name) };
+                self.network.trusts(&index)?;
+                Ok(index)
+            }
             None => Err(InvocationError::NoIndex.into()),
         }
     }
@@ -334,9 +339,8 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     let engine = bases.engine().await?;
     let tag = engine_name(name, &base.lock.manifest);
     let expected = [Some(base.lock.manifest), base.lock.config];
-    let is_ours = |id: &str| expected.iter().flatten().any(|digest| digest.to_string() == id);
     if let Some(there) = engine.image(&tag).await?
-        && is_ours(&there.id)
+        && expected.iter().flatten().any(|digest| digest.to_string() == there.id)
     {
         return Ok(there.id);
     }
@@ -353,9 +357,23 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
             found: image.manifest_digest,
         });
     }
+    load_image(bases, name, &image, &tag).await
+}
+
+/// Makes sure that the engine has an image whose layers are in the store, under a name.
+async fn load_image(bases: &Bases, name: &BaseName, image: &Image, tag: &str) -> Result<String, GuestError> {
+    let engine = bases.engine().await?;
+    let is_ours = |id: &str| [image.manifest_digest, image.config_digest].iter().any(|d| d.to_string() == id);
+    let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    if let Some(there) = engine.image(tag).await?
+        && is_ours(&there.id)
+        && there.diff_ids == diff_ids
+    {
+        return Ok(there.id);
+    }
     tell(bases, name, "load");
     let archive = {
-        let (bases, image, tag) = (bases.clone(), image.clone(), tag.clone());
+        let (bases, image, tag) = (bases.clone(), image.clone(), tag.to_owned());
         blocking::<_, GuestError>(move || {
             // All of its layers once more, beside those that the store has.
             let size = image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
@@ -374,9 +392,7 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
         .await?
     };
     engine.load(BufReader::with_capacity(1 << 18, archive)).await?;
-    let found = engine.image(&tag).await?;
-    let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    match found {
+    match engine.image(tag).await? {
         Some(found) if is_ours(&found.id) && found.diff_ids == diff_ids => Ok(found.id),
         other => Err(GuestError::EngineImageDiffers {
             base: name.clone(),
@@ -393,19 +409,35 @@ async fn pull(bases: &Bases, base: &PinnedBase, registry: &RegistryDefinition) -
     let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
         return Err(Defect::new(format!("{reference} with a digest has none")).into());
     };
-    tell(bases, &base.definition.name, "pull");
     let engine = bases.engine().await?;
+    let name = &base.definition.name;
+    let suffix = format!("@{}", base.lock.manifest);
+    let holds = |digests: &[String]| digests.iter().any(|digest| digest.ends_with(&suffix));
+    if !engine.image(&pinned).await?.is_some_and(|there| holds(&there.repo_digests)) {
+        if let Some(image) = stored_registry_image(bases.store(), &base.lock.manifest)? {
+            if image.platform != base.platform {
+                return Err(other_platform(base, &image.platform.to_string()));
+            }
+            return load_image(bases, name, &image, &engine_name(name, &base.lock.manifest)).await;
+        }
+        bases.network().may_ask(|| format!("base {name} ({pinned})"))?;
+    }
+    tell(bases, name, "pull");
     let credentials = engine.credentials(&pinned).await?;
     let told = |error| of_registry(&base.definition.name, is_mirror, error);
     let image = engine.pull(&pinned, credentials, |_| {}).await.map_err(told)?;
     if image.platform != base.platform {
-        return Err(GuestError::EngineImageDiffers {
-            base: base.definition.name.clone(),
-            expected: base.platform.to_string(),
-            found: image.platform.to_string(),
-        });
+        return Err(other_platform(base, &image.platform.to_string()));
     }
     Ok(image.id)
+}
+
+fn other_platform(base: &PinnedBase, found: &str) -> GuestError {
+    GuestError::EngineImageDiffers {
+        base: base.definition.name.clone(),
+        expected: base.platform.to_string(),
+        found: found.to_owned(),
+    }
 }
 
 /// Tells what a registry did from what became of the engine. `is_mirror` says that it stands in place of the one that is stated.

@@ -4,6 +4,7 @@ use crate::{NamedIndexSetting, Rules, Trial, WORKSPACE_FILE};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
+use kiln_plan::Trust;
 use kiln_record::Epoch;
 use kiln_remote::RemoteSettings;
 use kiln_store::Ledger;
@@ -34,6 +35,8 @@ pub struct Environment {
     pub source_date_epoch: Option<Epoch>,
     /// How to reach servers.
     pub network: NetworkSettings,
+    /// From where anything may come.
+    pub trust: Trust,
     /// The Python index that the environment is configured for, used where the workspace names none.
     pub index: Option<IndexSetting>,
     /// The indexes that `kiln.toml` names.

@@ -9,16 +9,17 @@ use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
 use kiln_lock::{
-    ArtifactLock, ArtifactLockRequest, Move, Newer, Pin, PinnedThing, lock_artifacts, lockable_artifacts,
+    ArtifactLock, ArtifactLockRequest, Move, Newer, Pin, PinnedThing, Wanted, lock_artifacts, lockable_artifacts,
     newer, newer_upstreams,
 };
-use kiln_record::{ArtifactName, Exit, exit};
+use kiln_record::{ArtifactName, BaseName, Exit, exit};
 use serde::Serialize;
+use serde_json::Value;
 
 /// What was asked of one pin, or of the distributions of one artifact.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-struct Asked {
+pub(crate) struct Asked {
     /// `base`, `tool`, `upstream` or `distributions`.
     kind: &'static str,
     name: String,
@@ -91,9 +92,31 @@ pub(super) fn run(settings: &Settings, pins: &[Pin], printer: Printer) -> Result
 }
 
 fn of_pins(settings: &Settings, printer: Printer) -> Result<Vec<Newer>, Failure> {
+    ask(settings, Wanted { bases: None, tools: true }, printer)
+}
+
+fn ask(settings: &Settings, wanted: Wanted, printer: Printer) -> Result<Vec<Newer>, Failure> {
     let progress = Progress::new(printer);
     let (events, environment) = (progress.events(), settings.environment.clone());
-    signals::run(|engine| Box::pin(async move { newer(&environment, &events, engine).await }))
+    signals::run(|engine| Box::pin(async move { newer(&environment, &wanted, &events, engine).await }))
+}
+
+/// What pinning bases anew would move; nothing is written.
+pub(super) fn preview(
+    settings: &Settings,
+    bases: &[BaseName],
+    tools: bool,
+    printer: Printer,
+) -> Result<(Vec<Value>, Exit), Failure> {
+    let (mut code, mut documents) = (exit::SUCCESS, Vec::new());
+    for newer in ask(settings, Wanted { bases: Some(bases.iter().cloned().collect()), tools }, printer)? {
+        let asked = Asked::of_pin(newer, &mut code);
+        if settings.format != Format::Json {
+            printer.data(&asked.text(printer));
+        }
+        documents.push(super::json(&asked)?);
+    }
+    Ok((documents, code))
 }
 
 fn of_upstreams(
@@ -167,7 +190,7 @@ impl Asked {
             kind: "distributions",
             name: lock.artifact.to_string(),
             moves: moves.collect(),
-            bytes: 0,
+            bytes: lock.bytes.unwrap_or_default(),
             held_back: held_back.collect(),
             command: format!("kiln lock {} --upgrade", lock.artifact),
             error: None,

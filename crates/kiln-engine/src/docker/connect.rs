@@ -53,6 +53,7 @@ impl Docker {
             api_version: version.to_string(),
             config_dir: settings.config_dir.clone(),
             buildkit: settings.buildkit,
+            silence: settings.silence,
             seen: super::seen::Seen::default(),
         };
         Ok(Self {

@@ -54,6 +54,8 @@ struct Shared {
     config_dir: Option<PathBuf>,
     /// Whether BuildKit is asked for, or refused.
     buildkit: Option<bool>,
+    /// How long the engine may say nothing of a registry.
+    silence: std::time::Duration,
     /// The folders of this machine that containers see.
     seen: seen::Seen,
 }

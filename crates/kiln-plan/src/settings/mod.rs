@@ -6,18 +6,22 @@ mod policy;
 mod registry;
 mod remote;
 mod runtime;
+mod trust;
 
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub(crate) use policy::check_policy;
 pub use policy::{PolicyException, PolicyLevel, PolicySection};
 pub use registry::RegistryMirrorSetting;
 pub use remote::RemoteSetting;
+pub use trust::Trust;
 
 use crate::Problem;
+use crate::period::Period;
 use crate::spanned::Spanned;
 use index::{IndexTable, named_indexes, no_password};
 use kiln_record::{Organization, Runtime};
 use runtime::{RuntimeTable, own_runtimes};
+use trust::TrustTable;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -38,6 +42,10 @@ pub struct Settings {
     pub organization: Option<Organization>,
     /// Levels and exceptions for findings.
     pub policy: PolicySection,
+    /// How often pins are looked at again, if the workspace says so.
+    pub review: Option<Period>,
+    /// From where anything may come, and how old pins may be.
+    pub trust: Trust,
     /// Targets that the workspace adds to Lambda's runtimes.
     pub runtimes: Vec<Arc<Runtime>>,
 }
@@ -69,6 +77,11 @@ struct File {
     /// A cache that machines share.
     #[serde(default)]
     remote: RemoteSetting,
+    /// How often pins are looked at again: `kiln pins` tells which are overdue.
+    review: Option<Period>,
+    /// From where anything may come, and how old pins may be.
+    #[serde(default)]
+    trust: TrustTable,
     /// Further package indexes.
     #[serde(default)]
     index: Vec<Spanned<IndexTable>>,
@@ -125,6 +138,8 @@ impl Settings {
             remote: parsed.remote,
             organization: organization::checked(file, text, parsed.organization)?,
             runtimes: own_runtimes(file, text, parsed.runtime)?,
+            review: parsed.review,
+            trust: parsed.trust.read(file, text),
             policy: parsed.policy,
         })
     }
