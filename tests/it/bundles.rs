@@ -5,7 +5,8 @@ use fs_err as fs;
 use kiln_record::{Digest, exit};
 use std::path::{Path, PathBuf};
 
-const CODE: &str = "import greeting, tool\n\ndef handler(event, context):\n    return greeting.hello(), tool.VALUE\n";
+const CODE: &str =
+    "import greeting, tool\n\ndef handler(event, context):\n    return greeting.hello(), tool.VALUE\n";
 const HTTPARSE: &str = "6dbf3de79e51f3d586ab4cb9d5c3e2c14aa28ed23d180cf89b4df0454a69cc87";
 
 /// Where there is no network at all, not even a loopback interface; the engine is spoken to through its socket.
@@ -51,7 +52,8 @@ impl Rich {
         git(&["add", "--all"]);
         git(&["commit", "--quiet", "-m", "first"]);
         git(&["tag", "v1"]);
-        let program = "import os; open('/out/crates.txt', 'w').write(' '.join(sorted(os.listdir('/vendor'))))";
+        let program =
+            "import os; open('/out/crates.txt', 'w').write(' '.join(sorted(os.listdir('/vendor'))))";
         sandbox.append(
             "manifests/app.toml",
             &format!(
@@ -68,7 +70,11 @@ impl Rich {
                  \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{HTTPARSE}\"\n"
             ),
         );
-        sandbox.replace("manifests/app.toml", "base = \"python-3.13\"", &format!("base = \"{base}\"\nlayers = [\"shared\"]"));
+        sandbox.replace(
+            "manifests/app.toml",
+            "base = \"python-3.13\"",
+            &format!("base = \"{base}\"\nlayers = [\"shared\"]"),
+        );
         sandbox.write(
             "manifests/shared.toml",
             format!(
@@ -85,7 +91,10 @@ impl Rich {
 fn own_base(sandbox: &Sandbox, name: &str) -> String {
     fs::copy(sandbox.path("images/python-3.13.toml"), sandbox.path(&format!("images/{name}.toml"))).unwrap();
     let lock = String::from_utf8(sandbox.read("images/python-3.13.lock")).unwrap();
-    sandbox.write(&format!("images/{name}.lock"), lock.replace("base = \"python-3.13\"", &format!("base = \"{name}\"")));
+    sandbox.write(
+        &format!("images/{name}.lock"),
+        lock.replace("base = \"python-3.13\"", &format!("base = \"{name}\"")),
+    );
     let lock: toml::Table = lock.parse().unwrap();
     let manifest: Digest = lock["platform"]["linux/amd64"]["manifest"].as_str().unwrap().parse().unwrap();
     format!("localhost/kiln/{name}:{}", &manifest.hex()[..12])
@@ -143,12 +152,16 @@ fn a_bundle_builds_the_same_bytes_without_a_network() {
     // Without the option nothing is asked either.
     there.run(["build", "--all", "--force"]).ends_with(exit::SUCCESS);
     assert!(copy.dist() == published);
-    there.run(["bundle", "use", file.to_str().unwrap()]).ends_with(exit::SUCCESS).prints(&["0 files new in the store"]);
+    there
+        .run(["bundle", "use", file.to_str().unwrap()])
+        .ends_with(exit::SUCCESS)
+        .prints(&["0 files new in the store"]);
     there.run(["verify", "--offline"]).ends_with(exit::SUCCESS);
 
     // From there the same bundle can be made, as a folder, too.
     let folder = copy.folder().join("layout");
-    let words = ["bundle", "create", "--offline", "app", "--folder", folder.to_str().unwrap(), "--format", "json"];
+    let words =
+        ["bundle", "create", "--offline", "app", "--folder", folder.to_str().unwrap(), "--format", "json"];
     assert_eq!(there.run(words).ends_with(exit::SUCCESS).json()["digest"], digest.as_str());
     let empty = copy.kiln().with_store(&copy.folder().join("third"));
     empty.run(["bundle", "use", folder.to_str().unwrap()]).ends_with(exit::SUCCESS).prints(&[&digest]);
@@ -165,7 +178,11 @@ fn content_of(store: &Path) -> Vec<(PathBuf, u64)> {
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
-            if path.is_dir() { open.push(path) } else { files.push((path.clone(), path.metadata().unwrap().len())) }
+            if path.is_dir() {
+                open.push(path)
+            } else {
+                files.push((path.clone(), path.metadata().unwrap().len()))
+            }
         }
     }
     files.sort();
@@ -176,7 +193,12 @@ fn content_of(store: &Path) -> Vec<(PathBuf, u64)> {
 fn what_is_no_whole_bundle_of_kiln_is_refused_and_the_store_is_as_it_was() {
     let index = LocalIndex::serve(&[greeting("1.0")]);
     let sandbox = Sandbox::new().with_index(&index);
-    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", &greeting("1.0").requirement(""));
+    sandbox.function(
+        "app",
+        "3.13",
+        "def handler(event, context):\n    return 1\n",
+        &greeting("1.0").requirement(""),
+    );
     let (file, store) = (sandbox.folder().join("bundle.tar"), sandbox.folder().join("store"));
     sandbox.kiln().run(["bundle", "create", "app", file.to_str().unwrap()]).ends_with(exit::SUCCESS);
     let whole = fs::read(&file).unwrap();
@@ -228,7 +250,9 @@ fn what_is_no_whole_bundle_of_kiln_is_refused_and_the_store_is_as_it_was() {
         .ends_with(exit::FETCH_FAILED)
         .says(&["it is the bundle sha256:", &other]);
     assert_eq!(content_of(&store), before);
-    kiln.run(["bundle", "create", file.to_str().unwrap()]).ends_with(exit::USAGE).says(&["no artifact is named", "--all"]);
+    kiln.run(["bundle", "create", file.to_str().unwrap()])
+        .ends_with(exit::USAGE)
+        .says(&["no artifact is named", "--all"]);
     kiln.run(["bundle", "use", file.to_str().unwrap()]).ends_with(exit::SUCCESS);
 }
 
@@ -308,7 +332,12 @@ fn a_base_of_a_registry_comes_out_of_a_bundle() {
 fn offline_names_what_is_missing_and_asks_nobody() {
     let index = LocalIndex::serve(&[greeting("1.0")]);
     let sandbox = Sandbox::new().with_index(&index);
-    sandbox.function("app", "3.13", "import greeting\n\ndef handler(event, context):\n    return 1\n", &greeting("1.0").requirement(""));
+    sandbox.function(
+        "app",
+        "3.13",
+        "import greeting\n\ndef handler(event, context):\n    return 1\n",
+        &greeting("1.0").requirement(""),
+    );
     let kiln = sandbox.kiln().with_store(&sandbox.folder().join("store"));
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     fs::remove_dir_all(sandbox.path("dist")).unwrap();
@@ -319,7 +348,9 @@ fn offline_names_what_is_missing_and_asks_nobody() {
     ]);
     let document = kiln.run(["build", "app", "--offline", "--format", "json"]);
     assert!(document.stdout.contains("greeting 1.0"), "{document}");
-    kiln.run(["lock", "--base", "python-3.13", "--offline"]).ends_with(exit::FETCH_FAILED).says(&["the network is switched off"]);
+    kiln.run(["lock", "--base", "python-3.13", "--offline"])
+        .ends_with(exit::FETCH_FAILED)
+        .says(&["the network is switched off"]);
     kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
     kiln.run(["build", "app", "--offline", "--force"]).ends_with(exit::SUCCESS);
     kiln.run(["push", "app", "--to", "127.0.0.1:9/team", "--offline"])

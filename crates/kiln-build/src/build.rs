@@ -352,8 +352,10 @@ impl Run {
         }
         let prepared = prepare(&self.workspace, manifest, read, layers).map_err(Stopped::Denied)?;
         if self.judges_age {
-            let trusted = young_enough(&self.workspace.settings.trust, &prepared.plan, self.bases.run().now());
-            trusted.map_err(|problem| BuildError::from(InvocationError::from(InvalidFiles::from(problem))))?;
+            let trusted =
+                young_enough(&self.workspace.settings.trust, &prepared.plan, self.bases.run().now());
+            trusted
+                .map_err(|problem| BuildError::from(InvocationError::from(InvalidFiles::from(problem))))?;
         }
         let prepared = Arc::new(prepared);
         let _ = self.progress[name].planned.set(Some(Arc::clone(&prepared)));

@@ -1,8 +1,8 @@
 //! What builds need of servers: brought into the store, and named. Nothing is built.
 
+use crate::BuildError;
 use crate::error::Judged;
 use crate::prepare::{Prepared, choose, prepare, read_files};
-use crate::BuildError;
 use kiln_collect::Denied;
 use kiln_guest::{Bases, EngineSlot, GuestError, bring_packages, bring_registry_image, target_runtime};
 use kiln_invocation::{

@@ -61,7 +61,9 @@ impl Content {
         struct Versioned {
             format: FormatVersion,
         }
-        let broken = |error: serde_json::Error| BundleError::Foreign { why: format!("its description is none: {error}") };
+        let broken = |error: serde_json::Error| BundleError::Foreign {
+            why: format!("its description is none: {error}"),
+        };
         let Versioned { format } = serde_json::from_slice(bytes).map_err(broken)?;
         if format.major != FORMAT.major {
             return Err(BundleError::Later { found: format, known: FORMAT });

@@ -57,8 +57,8 @@ pub(crate) fn index(manifest: &[u8]) -> Result<Vec<u8>, BundleError> {
 /// The descriptor of the bundle's manifest in an index.
 pub(crate) fn named_manifest(index: &[u8]) -> Result<Descriptor, BundleError> {
     let foreign = |why: String| BundleError::Foreign { why };
-    let value: Value =
-        serde_json::from_slice(index).map_err(|error| foreign(format!("its {INDEX_FILE} is none: {error}")))?;
+    let value: Value = serde_json::from_slice(index)
+        .map_err(|error| foreign(format!("its {INDEX_FILE} is none: {error}")))?;
     match value.get("manifests").and_then(Value::as_array).map(Vec::as_slice) {
         Some([one]) => Ok(Descriptor::from_value(one)?),
         Some(others) => Err(foreign(format!("its {INDEX_FILE} names {} manifests", others.len()))),

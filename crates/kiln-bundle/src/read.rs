@@ -1,6 +1,8 @@
 //! Reads a bundle, and fills a store with it once all of it was checked.
 
-use crate::layout::{ARTIFACT_TYPE, BLOBS, INDEX_FILE, LAYOUT_FILE, artifact_type, blob_path, named_manifest};
+use crate::layout::{
+    ARTIFACT_TYPE, BLOBS, INDEX_FILE, LAYOUT_FILE, artifact_type, blob_path, named_manifest,
+};
 use crate::{BundleError, Content};
 use fs_err as fs;
 use kiln_image::{Descriptor, manifest_blobs};
@@ -62,7 +64,9 @@ impl Bundle {
         }
         let manifest = place.checked("its manifest", &named)?;
         if artifact_type(&manifest).as_deref() != Some(ARTIFACT_TYPE) {
-            return Err(BundleError::Foreign { why: "it holds an image, or something else in a layout".to_owned() });
+            return Err(BundleError::Foreign {
+                why: "it holds an image, or something else in a layout".to_owned(),
+            });
         }
         let (config, files) = manifest_blobs(&manifest)?;
         let content = Content::read(&place.checked("its description", &config)?)?;
@@ -134,8 +138,9 @@ impl Bundle {
                 let why = format!("it chooses {other}, which is not among its files");
                 return Err(BundleError::Foreign { why });
             }
-            let value: serde_json::Value = serde_json::from_str(&one.value)
-                .map_err(|error| BundleError::Foreign { why: format!("what it remembers is no JSON: {error}") })?;
+            let value: serde_json::Value = serde_json::from_str(&one.value).map_err(|error| {
+                BundleError::Foreign { why: format!("what it remembers is no JSON: {error}") }
+            })?;
             values.push((one, value));
         }
         let missing: Vec<&Descriptor> =
@@ -184,7 +189,9 @@ impl Place {
         for entry in archive.entries_with_seek().map_err(partial)? {
             let entry = entry.map_err(|error| match places.is_empty() {
                 true => partial(error),
-                false => BundleError::Partial { why: format!("it ends after {} files: {error}", places.len()) },
+                false => {
+                    BundleError::Partial { why: format!("it ends after {} files: {error}", places.len()) }
+                }
             })?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let (at, size) = (entry.raw_file_position(), entry.size());
@@ -266,7 +273,9 @@ impl Place {
 
     fn document(&self, path: &str, most: u64) -> Result<Vec<u8>, BundleError> {
         let Some(size) = self.size(path) else {
-            return Err(BundleError::Foreign { why: format!("it has no {path}, which every OCI layout has") });
+            return Err(BundleError::Foreign {
+                why: format!("it has no {path}, which every OCI layout has"),
+            });
         };
         if size > most {
             return Err(BundleError::Foreign { why: format!("its {path} has {size} bytes") });

@@ -70,11 +70,10 @@ pub fn write(store: &Store, content: &Content, path: &Path, form: Form) -> Resul
             write_atomically(&path.join(INDEX_FILE), &index)?;
         }
         Form::Tar => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let unfinished = folder.join(format!(
-                ".{}.unfinished",
-                path.file_name().unwrap_or_default().to_string_lossy()
-            ));
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let unfinished = folder
+                .join(format!(".{}.unfinished", path.file_name().unwrap_or_default().to_string_lossy()));
             let made = write_tar(store, &unfinished, &index, &documents, &files);
             let finished = made.and_then(|file| Ok((file, fs::rename(&unfinished, path)?)));
             if finished.is_err() {

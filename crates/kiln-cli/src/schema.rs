@@ -4,9 +4,9 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    audit_document, build, bundle, cross_check, doctor, explain_build, explain_code, explain_document, export, find,
-    gather, history, init, invoke, lock, lock_artifact, log, pins_check, pins_document, pull, push, rebuild,
-    restore, show, show_environment, sign, store, verify, verify_release, verify_workspace,
+    audit_document, build, bundle, cross_check, doctor, explain_build, explain_code, explain_document,
+    export, find, gather, history, init, invoke, lock, lock_artifact, log, pins_check, pins_document, pull,
+    push, rebuild, restore, show, show_environment, sign, store, verify, verify_release, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};

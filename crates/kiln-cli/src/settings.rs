@@ -14,6 +14,7 @@ use kiln_invocation::{
 };
 use kiln_plan::RegistryMirrorSetting;
 use kiln_record::Epoch;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -119,10 +120,7 @@ impl Settings {
             },
             crates: crates(variables, home.as_deref()),
             engine: engine(variables, home.as_deref(), silence),
-            tool_variables: var::FOR_TOOLS
-                .iter()
-                .filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())))
-                .collect(),
+            tool_variables: for_tools(variables),
             trial: Trial::default(),
             recalls: true,
             lock_wait,
@@ -190,6 +188,13 @@ pub(crate) fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBu
     }
 }
 
+/// What decides on proxies and certificates.
+fn for_tools(variables: &Variables) -> BTreeMap<String, String> {
+    let set =
+        var::FOR_TOOLS.iter().filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())));
+    set.collect()
+}
+
 /// How long a server may say nothing.
 fn silence(variables: &Variables) -> Result<Duration, Failure> {
     let Some(text) = variables.get(var::KILN_SILENCE) else { return Ok(SILENCE) };
@@ -202,12 +207,7 @@ fn silence(variables: &Variables) -> Result<Duration, Failure> {
     }
 }
 
-fn network(
-    variables: &Variables,
-    home: Option<&Path>,
-    offline: bool,
-    silence: Duration,
-) -> NetworkSettings {
+fn network(variables: &Variables, home: Option<&Path>, offline: bool, silence: Duration) -> NetworkSettings {
     let netrc = variables
         .get(var::NETRC)
         .map(PathBuf::from)
@@ -219,6 +219,7 @@ fn network(
         netrc,
         offline,
         read_timeout: silence,
+        variables: for_tools(variables),
         ..NetworkSettings::default()
     }
 }

@@ -471,6 +471,9 @@ pub async fn images_load_twice_alike(engine: &Engine) {
     assert_eq!(seen[0].diff_ids, [Digest::of(&tar_of(&[("hello", 0o644, b"hello")]))]);
     assert_eq!(seen[0].config_env, ["A=1"]);
     assert_eq!(engine.image(&seen[0].id).await.expect("an answer").expect("known by id").id, seen[0].id);
+    let named = engine.images(name).await.expect("an answer");
+    assert!(named.iter().any(|image| image.reference.starts_with(name) && image.size > 0), "{named:?}");
+    assert!(engine.images("localhost/kiln-has-none-of-this/").await.expect("an answer").is_empty());
     assert!(engine.remove_image(name).await.expect("an answer"));
     assert!(!engine.remove_image(name).await.expect("an answer"));
     assert_eq!(engine.image(name).await.expect("an answer"), None);

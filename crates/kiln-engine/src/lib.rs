@@ -33,7 +33,7 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use guest_path::{GuestPath, GuestPathError};
 pub use health::{Health, HealthTest, Watched};
-pub use image::{ImageInfo, PullProgress};
+pub use image::{ImageInfo, NamedImage, PullProgress};
 pub use info::EngineInfo;
 pub use lines::{Line, Stream};
 pub use run::{InputContent, InputTree, Limits, OutputFolder, RunOutcome, RunSpec, Surroundings};

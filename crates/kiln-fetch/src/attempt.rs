@@ -41,6 +41,14 @@ pub(crate) fn attempts_after(failure: &Failure, left: u32) -> u32 {
 }
 
 impl Failure {
+    /// The same, with the proxy that is in between, if there is one: it may be what does not answer.
+    pub(crate) fn through(mut self, proxy: Option<String>) -> Self {
+        if let (Some(proxy), Self::Passing { why, .. } | Self::Silent { why }) = (proxy, &mut self) {
+            why.push_str(&format!("; {proxy}, so that the proxy was asked"));
+        }
+        self
+    }
+
     pub(crate) fn passing(why: &str) -> Self {
         Self::Passing { why: why.to_owned(), retry_after: None }
     }
@@ -86,7 +94,8 @@ impl Attempt<'_> {
             if let Some(login) = login {
                 request = request.basic_auth(login.user, login.password);
             }
-            let reply = request.send().await.map_err(|error| self.transport_failure(&asked, &error))?;
+            let reply =
+                request.send().await.map_err(|error| self.transport_failure(&asked, &current, &error))?;
             if !is_redirect(reply.status()) {
                 return accepted(reply, &asked).map(|reply| {
                     Body::new(reply, asked.clone(), without_credentials(&current), self.read_timeout)
@@ -110,8 +119,8 @@ impl Attempt<'_> {
         Err(bad(format!("more than {REDIRECTS} redirects")))
     }
 
-    fn transport_failure(&self, asked: &str, error: &reqwest::Error) -> Failure {
-        transport_failure(asked, self.read_timeout, error)
+    fn transport_failure(&self, asked: &str, current: &Url, error: &reqwest::Error) -> Failure {
+        transport_failure(asked, self.read_timeout, error).through(self.transport.proxy_of(current))
     }
 }
 

@@ -1,5 +1,6 @@
 //! How the network is used: everything that the caller decides.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct NetworkSettings {
     pub parallel: usize,
     /// The text of a netrc file, for servers that want a login.
     pub netrc: Option<String>,
+    /// The variables of the environment that decide on proxies and certificates, by name: they are named where something fails.
+    pub variables: BTreeMap<String, String>,
     /// Refuses every request but those for `file:` URLs.
     pub offline: bool,
 }
@@ -37,6 +40,7 @@ impl Default for NetworkSettings {
             attempts: 4,
             parallel: 8,
             netrc: None,
+            variables: BTreeMap::new(),
             offline: false,
         }
     }
@@ -53,6 +57,8 @@ impl fmt::Debug for NetworkSettings {
             .field("parallel", &self.parallel)
             .field("netrc", &self.netrc.as_ref().map(|_| "***"))
             .field("offline", &self.offline)
+            // A proxy's address may hold a password.
+            .field("variables", &self.variables.keys())
             .finish()
     }
 }

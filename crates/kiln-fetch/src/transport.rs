@@ -1,5 +1,6 @@
 //! Connections: TLS with the host's trust store or a CA bundle, proxies, and timeouts.
 
+use crate::credentials::redacted_text;
 use crate::{FetchError, NetworkSettings};
 use reqwest::Certificate;
 use std::error::Error;
@@ -48,7 +49,30 @@ impl Transport {
         if let Some(trusted) = &self.trusted {
             builder = builder.tls_certs_only(trusted.iter().cloned());
         }
-        builder.build().map_err(|error| innermost(&error))
+        builder.build().map_err(|error| {
+            let why = innermost(&error);
+            let given = self.variables(|name| name.starts_with("SSL_CERT_"));
+            given.map_or(why.clone(), |given| format!("{why}: {given}"))
+        })
+    }
+
+    /// Through which proxy a URL is asked for, as far as the environment says; for messages.
+    pub(crate) fn proxy_of(&self, url: &Url) -> Option<String> {
+        if is_loopback(url) {
+            return None;
+        }
+        let own = format!("{}_proxy", url.scheme());
+        self.variables(|name| {
+            let name = name.to_ascii_lowercase();
+            name == own || name == "all_proxy"
+        })
+    }
+
+    /// Variables that are set, with their values, which must not show a password.
+    fn variables(&self, is_one: impl Fn(&str) -> bool) -> Option<String> {
+        let set = self.settings.variables.iter().filter(|(name, value)| !value.is_empty() && is_one(name));
+        let told: Vec<String> = set.map(|(name, value)| format!("{name}={}", redacted_text(value))).collect();
+        (!told.is_empty()).then(|| format!("{} is set", told.join(" and ")))
     }
 }
 

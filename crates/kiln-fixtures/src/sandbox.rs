@@ -168,7 +168,7 @@ impl Sandbox {
                 config_dir: None,
                 context: None,
                 buildkit: None,
-            silence: std::time::Duration::from_secs(20),
+                silence: std::time::Duration::from_secs(20),
                 session,
             },
             tool_variables: BTreeMap::new(),

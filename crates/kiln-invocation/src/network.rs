@@ -4,7 +4,8 @@
 use crate::shared::Shared;
 use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blocking};
 use kiln_fetch::{
-    Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened, without_credentials,
+    Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened,
+    without_credentials,
 };
 use kiln_image::RegistryMirror;
 use kiln_plan::{InvalidFiles, Problem, Trust};

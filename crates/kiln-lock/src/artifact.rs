@@ -16,7 +16,8 @@ use kiln_invocation::{
 use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, InvalidInput, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock, best_sdist, best_wheel,
+    TargetEnvironment, best_sdist, best_wheel, declare_requirements, held_back, lock_changes,
+    parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;

@@ -74,7 +74,8 @@ pub async fn newer(
         });
     }
     if wanted.tools
-        && let Some(tool) = read_tools(&environment.root)?.and_then(|mut lock| lock.tool.remove(UV)) {
+        && let Some(tool) = read_tools(&environment.root)?.and_then(|mut lock| lock.tool.remove(UV))
+    {
         let there = async { newest(&bases, &any_index(&bases).await?).await };
         all.push(Newer {
             thing: PinnedThing::Tool,

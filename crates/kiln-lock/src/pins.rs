@@ -239,7 +239,7 @@ fn of_upstreams(workspace: &Workspace) -> Vec<Pin> {
                 command: format!("kiln lock {name} --upgrade"),
                 problem,
                 review: None,
-            used_by: Vec::new(),
+                used_by: Vec::new(),
             }
         })
     });

@@ -46,7 +46,12 @@ pub(crate) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate])
     network.may_ask(|| {
         let names: Vec<String> = missing.iter().take(3).map(|locked| locked.file_name()).collect();
         let more = if missing.len() > names.len() { ", …" } else { "" };
-        format!("of the {} crates that {lock} names {} ({}{more})", crates.len(), missing.len(), names.join(", "))
+        format!(
+            "of the {} crates that {lock} names {} ({}{more})",
+            crates.len(),
+            missing.len(),
+            names.join(", ")
+        )
     })?;
     let template = template(network).await?;
     let each = missing.into_iter().map(|locked| {

@@ -77,8 +77,13 @@ pub async fn inputs(
     for locked in &selecting.selection.wanted {
         match &locked.place {
             Some(FilePlace::Url(url)) => {
-                let found =
-                    distribution::bring_from_url(network, url, &selecting.lock.name, locked, &selecting.target);
+                let found = distribution::bring_from_url(
+                    network,
+                    url,
+                    &selecting.lock.name,
+                    locked,
+                    &selecting.target,
+                );
                 match found.await? {
                     Found::Finding(finding) | Found::IfAccepted(_, finding) => findings.push(*finding),
                     Found::Wheel(_) | Found::NoWheel(_) => {}

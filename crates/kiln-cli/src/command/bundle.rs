@@ -103,7 +103,8 @@ fn content(store: &Store, inputs: ServedInputs) -> Result<Content, Failure> {
 
 /// The program that runs, as a file of the store.
 fn this_kiln(store: &Store) -> Result<Program, Failure> {
-    let here = std::env::current_exe().map_err(|error| Failure::unexpected(format!("this program: {error}")))?;
+    let here =
+        std::env::current_exe().map_err(|error| Failure::unexpected(format!("this program: {error}")))?;
     let copied = || -> Result<Digest, Failure> {
         let mut writer = store.writer()?;
         io::copy(&mut BufReader::new(fs::File::open(&here)?), &mut writer)?;

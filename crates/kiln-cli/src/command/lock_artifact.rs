@@ -47,8 +47,11 @@ pub(crate) fn upstreams(
     artifacts: &[ArtifactName],
     printer: Printer,
 ) -> Result<(Vec<Value>, bool), Failure> {
-    let request =
-        UpstreamLockRequest { artifacts: artifacts.to_vec(), upgrade: command.upgrade, check: command.writes_nothing() };
+    let request = UpstreamLockRequest {
+        artifacts: artifacts.to_vec(),
+        upgrade: command.upgrade,
+        check: command.writes_nothing(),
+    };
     let locks = {
         let progress = Progress::new(printer);
         let events = progress.events();

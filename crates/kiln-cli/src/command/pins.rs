@@ -31,9 +31,10 @@ fn too_old(pins: &[Pin], most: Option<Duration>, now: Epoch, printer: Printer) -
     for pin in pins {
         let what = format!("{} {}", pin.thing.as_str(), pin.name);
         let allowed = most.map(|most| (most.as_secs(), format!("{} are allowed", days(most))));
-        let reviewed = pin.review.as_ref().map(|(period, file)| {
-            (period.days() * 86_400, format!("its review is {period} ({file})"))
-        });
+        let reviewed = pin
+            .review
+            .as_ref()
+            .map(|(period, file)| (period.days() * 86_400, format!("its review is {period} ({file})")));
         let Some((seconds, rule)) = allowed.into_iter().chain(reviewed).min() else { continue };
         let Some(pinned) = pin.pinned else {
             let note = printer.on_stderr(Style::Note, "note");
@@ -138,7 +139,11 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
         }
         printer.data(&format!("      used by {}\n", used_by(pin)));
         if let Some((period, file)) = &pin.review {
-            let word = if pin.is_overdue(now) { printer.on_stdout(Style::Bad, "overdue") } else { "reviewed".to_owned() };
+            let word = if pin.is_overdue(now) {
+                printer.on_stdout(Style::Bad, "overdue")
+            } else {
+                "reviewed".to_owned()
+            };
             printer.data(&format!("      {word}: {period} ({file})\n"));
         }
         if let Some(problem) = &pin.problem {

@@ -9,8 +9,8 @@ use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
 use kiln_lock::{
-    ArtifactLock, ArtifactLockRequest, Move, Newer, Pin, PinnedThing, Wanted, lock_artifacts, lockable_artifacts,
-    newer, newer_upstreams,
+    ArtifactLock, ArtifactLockRequest, Move, Newer, Pin, PinnedThing, Wanted, lock_artifacts,
+    lockable_artifacts, newer, newer_upstreams,
 };
 use kiln_record::{ArtifactName, BaseName, Exit, exit};
 use serde::Serialize;

@@ -110,9 +110,7 @@ fn failed(endpoint: &str, action: impl Into<String>, error: BollardError) -> Eng
         BollardError::DockerResponseServerError { status_code, message } => {
             EngineError::Refused { action: action.into(), status: status_code, why: message }
         }
-        BollardError::HyperLegacyError { err } if err.is_connect() => {
-            EngineError::Unavailable { endpoint: endpoint.to_owned(), why: causes(&err) }
-        }
+        BollardError::HyperLegacyError { err } if err.is_connect() => unreachable(endpoint, causes(&err)),
         BollardError::SocketNotFoundError(path) => EngineError::Unavailable {
             endpoint: endpoint.to_owned(),
             why: format!("there is no socket {path}"),
@@ -121,6 +119,14 @@ fn failed(endpoint: &str, action: impl Into<String>, error: BollardError) -> Eng
             EngineError::Broken { action: action.into(), why: "the engine did not answer in time".to_owned() }
         }
         other => EngineError::Broken { action: action.into(), why: causes(&other) },
+    }
+}
+
+/// That nothing answers, or that nobody is let in: the daemon runs then, and starting it changes nothing.
+fn unreachable(endpoint: &str, why: String) -> EngineError {
+    match why.contains("Permission denied") {
+        true => EngineError::Forbidden { endpoint: endpoint.to_owned() },
+        false => EngineError::Unavailable { endpoint: endpoint.to_owned(), why },
     }
 }
 

@@ -312,9 +312,10 @@ impl Registry {
             match self.pull_once(repository, &request, (expected, size), sink).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
-                    left = self.wait_after(failure, left, wait).await.map_err(|failure| {
-                        self.failed(repository, &format!("pull {expected}"), failure)
-                    })?;
+                    left = self
+                        .wait_after(failure, left, wait)
+                        .await
+                        .map_err(|failure| self.failed(repository, &format!("pull {expected}"), failure))?;
                 }
             }
             wait *= 2;

@@ -76,11 +76,9 @@ impl Answer {
     /// The whole body, if it has at most `limit` bytes and comes in time.
     pub(super) async fn document(mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         let read = self.body.read_all(limit);
-        tokio::time::timeout(DOCUMENT_DEADLINE, read)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure::Silent { why: format!("it took longer than {DOCUMENT_DEADLINE:?}") })
-            })
+        tokio::time::timeout(DOCUMENT_DEADLINE, read).await.unwrap_or_else(|_| {
+            Err(Failure::Silent { why: format!("it took longer than {DOCUMENT_DEADLINE:?}") })
+        })
     }
 
     /// Why the registry refuses: its status, and what the beginning of its answer says (distribution specification,
@@ -327,6 +325,7 @@ impl Session {
 
     fn transport_failure(&self, url: &Url, error: &reqwest::Error) -> Failure {
         transport_failure(&redacted(url), self.shared.read_timeout, error)
+            .through(self.shared.transport.proxy_of(url))
     }
 }
 

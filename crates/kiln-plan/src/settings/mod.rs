@@ -21,9 +21,9 @@ use crate::spanned::Spanned;
 use index::{IndexTable, named_indexes, no_password};
 use kiln_record::{Organization, Runtime};
 use runtime::{RuntimeTable, own_runtimes};
-use trust::TrustTable;
 use serde::Deserialize;
 use std::sync::Arc;
+use trust::TrustTable;
 
 /// The settings of a workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

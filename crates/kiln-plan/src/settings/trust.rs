@@ -1,9 +1,9 @@
 //! `[trust]` in `kiln.toml`: from where anything may come, and how old pins may be.
 
+use crate::Problem;
 use crate::base::{BaseDefinition, BaseKind};
 use crate::period::Period;
 use crate::spanned::Spanned;
-use crate::Problem;
 use serde::Deserialize;
 use std::ops::Range;
 use std::sync::Arc;
@@ -176,10 +176,18 @@ mod tests {
     #[test]
     fn indexes_are_allowed_by_the_beginning_of_their_address() {
         let trust = trust("indexes = [\"https://pypi.example.org/simple/\"]\n");
-        for good in ["https://pypi.example.org/simple", "https://pypi.example.org/simple/", "https://pypi.example.org/simple/x"] {
+        for good in [
+            "https://pypi.example.org/simple",
+            "https://pypi.example.org/simple/",
+            "https://pypi.example.org/simple/x",
+        ] {
             trust.index(good).unwrap();
         }
-        for bad in ["https://pypi.example.org/simple-not", "https://pypi.example.org.evil/simple", "http://pypi.example.org/simple"] {
+        for bad in [
+            "https://pypi.example.org/simple-not",
+            "https://pypi.example.org.evil/simple",
+            "http://pypi.example.org/simple",
+        ] {
             let problem = trust.index(bad).unwrap_err();
             assert_eq!((problem.file.as_str(), problem.line()), ("kiln.toml", Some(3)));
         }
@@ -208,6 +216,8 @@ mod tests {
         trust.age("base x", 30, "kiln lock --base x").unwrap();
         let problem = trust.age("base x", 31, "kiln lock --base x").unwrap_err();
         assert_eq!(problem.line(), Some(3));
-        assert!(problem.message.contains("31 days ago") && problem.help.unwrap().contains("kiln lock --base x"));
+        assert!(
+            problem.message.contains("31 days ago") && problem.help.unwrap().contains("kiln lock --base x")
+        );
     }
 }

@@ -12,7 +12,9 @@ use kiln_python::{
     Choice, InputProblem, Interpreter, InvalidInput, Locked, Selection, TargetEnvironment, Wheel,
     declare_requirements, is_of_input, parse_pylock, parse_requirements, requires, select,
 };
-use kiln_record::{BuildRequirement, Code, Digest, DistributionName, Finding, InputRole, Level, Place, Runtime};
+use kiln_record::{
+    BuildRequirement, Code, Digest, DistributionName, Finding, InputRole, Level, Place, Runtime,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,7 +84,11 @@ impl BuildEnvironment {
             findings
                 .extend(selection.findings.iter().filter(|finding| finding.level == Level::Deny).cloned());
             for locked in &selection.wanted {
-                choices.push(distribution::choice_key(locked, &distribution::locked_hashes(locked), &target)?);
+                choices.push(distribution::choice_key(
+                    locked,
+                    &distribution::locked_hashes(locked),
+                    &target,
+                )?);
             }
             let each =
                 selection.wanted.iter().map(|locked| wheel_of(bases, plan, build, path, locked, &target));

@@ -260,7 +260,9 @@ impl<'a> Builder<'a> {
             return Ok(Source::Sdist(build, chosen));
         }
         let index = self.bindings.of(&locked.name);
-        let brought = match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target).await? {
+        let brought = match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target)
+            .await?
+        {
             Found::Wheel(wheel) => Brought { wheel: Some(*wheel), findings: Vec::new() },
             Found::IfAccepted(wheel, finding) => Brought { wheel: Some(*wheel), findings: vec![*finding] },
             Found::Finding(finding) => Brought::finding(*finding),
