@@ -73,6 +73,7 @@ mod rebuild;
 mod rebuild_kinds;
 mod records;
 mod registry;
+mod registry_faults;
 mod registry_history;
 mod remembered;
 mod reports;

@@ -124,3 +124,62 @@ fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
             .says(&[&format!("kiln {command} [OPTIONS] --all")]);
     }
 }
+
+/// A function that needs a distribution which no store has.
+fn wanting(sandbox: &Sandbox) {
+    let unique = sandbox.folder().file_name().unwrap().to_string_lossy().into_owned();
+    let code = format!("# {unique}\n");
+    let wheel =
+        crate::harness::wheel("wanting", "1.0", "py3-none-any", &[], &[("wanting.py", code.as_bytes())]);
+    let code = "import wanting\n\ndef handler(event, context):\n    return None\n";
+    sandbox.function("app", "3.13", code, &wheel.requirement(""));
+}
+
+#[test]
+fn a_proxy_and_certificates_are_named_where_a_server_cannot_be_reached() {
+    let sandbox = Sandbox::new();
+    wanting(&sandbox);
+    let index =
+        |url: &str| sandbox.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{url}\"\n"));
+    let kiln = sandbox.kiln().with_variable("NO_PROXY", "").with_variable("no_proxy", "");
+    index("http://index.example.org/simple");
+    kiln.clone()
+        .with_variable("http_proxy", "http://me:hunter2@127.0.0.1:9")
+        .run(["build", "app"])
+        .ends_with(exit::FETCH_FAILED)
+        .says(&[
+            "http://index.example.org/simple",
+            "http_proxy=http://***@127.0.0.1:9 is set, so that the proxy was asked",
+        ])
+        .does_not_say("hunter2");
+    index("https://127.0.0.1:9/simple");
+    let refused = kiln.clone().with_variable("SSL_CERT_FILE", "/nowhere.pem").run(["build", "app"]);
+    refused.ends_with(exit::FETCH_FAILED).says(&["SSL_CERT_FILE=/nowhere.pem is set"]);
+    // What is on this machine is reached without a proxy.
+    kiln.with_variable("https_proxy", "http://127.0.0.1:7")
+        .run(["build", "app"])
+        .ends_with(exit::FETCH_FAILED)
+        .does_not_say("https_proxy");
+}
+
+#[test]
+fn a_socket_that_this_user_may_not_open_is_told_from_an_engine_that_is_not_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.write("manifests/app/src/nonce.py", format!("NONCE = {:?}\n", sandbox.root()));
+    let socket = sandbox.folder().join("engine.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    fs_err::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+    // Where root runs the tests, it is root without leave to open everything.
+    let kiln = sandbox
+        .kiln()
+        .with_variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .in_shell("if [ \"$(id -u)\" = 0 ]; then exec setpriv --bounding-set -dac_override,-dac_read_search \"$@\"; fi; exec \"$@\"");
+    kiln.run(["build", "app"])
+        .ends_with(exit::ENGINE_UNAVAILABLE)
+        .says(&["permission denied: this user may not use it", "usermod -aG docker"])
+        .does_not_say("start it");
+    fs_err::remove_file(&socket).unwrap();
+    kiln.run(["build", "app"]).ends_with(exit::ENGINE_UNAVAILABLE).says(&["there is no socket", "start it"]);
+}

@@ -84,3 +84,36 @@ impl RunError for BundleError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_its_exit_code_and_what_to_do() {
+        let digest = Digest::of(b"");
+        let rows: Vec<(BundleError, kiln_record::Exit, usize)> = vec![
+            (BundleError::Foreign { why: "x".to_owned() }, exit::FETCH_FAILED, 1),
+            (BundleError::Partial { why: "x".to_owned() }, exit::FETCH_FAILED, 1),
+            (
+                BundleError::Altered { what: "x".to_owned(), expected: digest, found: digest },
+                exit::FETCH_FAILED,
+                1,
+            ),
+            (BundleError::Other { expected: digest, found: digest }, exit::FETCH_FAILED, 1),
+            (BundleError::Kind { kind: "x".to_owned() }, exit::FETCH_FAILED, 1),
+            (
+                BundleError::Later {
+                    found: FormatVersion { major: 2, minor: 0 },
+                    known: FormatVersion { major: 1, minor: 0 },
+                },
+                exit::FETCH_FAILED,
+                1,
+            ),
+            (std::io::Error::from(std::io::ErrorKind::StorageFull).into(), exit::STORE_FAILURE, 0),
+        ];
+        for (error, exit, hints) in rows {
+            assert_eq!((error.exit(), error.hints().len()), (exit, hints), "{error}");
+        }
+    }
+}

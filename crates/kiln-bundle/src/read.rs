@@ -298,3 +298,77 @@ impl Place {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Form, Program, Remembered, write};
+
+    /// A store with two files, and the content of a bundle of them.
+    fn stored() -> (tempfile::TempDir, Store, Content) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let [kiln, wheel] = [b"a program" as &[u8], b"a wheel"].map(|bytes| store.put(bytes).unwrap());
+        let program = Program { version: "1".to_owned(), platform: "linux/x86_64".to_owned(), digest: kiln };
+        let mut content = Content::new(BTreeSet::from(["app".parse().unwrap()]), program);
+        content.files.insert(wheel, "a-1.0-py3-none-any.whl".to_owned());
+        let value = format!("{{\"digest\":\"{wheel}\"}}");
+        let key = Digest::of(b"key");
+        content.remembered.insert(Remembered { kind: "chosen".to_owned(), key, value });
+        (folder, store, content)
+    }
+
+    #[test]
+    fn both_forms_hold_the_same_and_give_it_back() {
+        let (folder, store, content) = stored();
+        let (tar, layout) = (folder.path().join("b.tar"), folder.path().join("b"));
+        let written = write(&store, &content, &tar, Form::Tar).unwrap();
+        assert_eq!(written.digest, write(&store, &content, &layout, Form::Folder).unwrap().digest);
+        assert_eq!(written.file, Some(Digest::of(&fs::read(&tar).unwrap())));
+        for (number, path) in [tar, layout].iter().enumerate() {
+            let bundle = Bundle::open(path, Some(&written.digest)).unwrap();
+            assert_eq!(bundle.content(), &content);
+            let into = Store::open(&folder.path().join(number.to_string())).unwrap();
+            let filled = bundle.fill(&into, &["chosen"]).unwrap();
+            assert_eq!(filled, Filled { new: 2, bytes: 16, there: 0 });
+            assert!(content.files.keys().all(|digest| into.contains(digest)));
+            let value: Option<serde_json::Value> = into.cache_get("chosen", &Digest::of(b"key")).unwrap();
+            assert!(value.is_some());
+            assert_eq!(bundle.fill(&into, &["chosen"]).unwrap().new, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_of_a_known_kind_and_about_files_that_are_there() {
+        let (folder, store, content) = stored();
+        let path = folder.path().join("b.tar");
+        let refused = |content: &Content, kinds: &[&str]| {
+            write(&store, content, &path, Form::Tar).unwrap();
+            let into = Store::open(&folder.path().join("into")).unwrap();
+            let error = Bundle::open(&path, None).unwrap().fill(&into, kinds).unwrap_err();
+            assert!(into.blob_sizes().unwrap().is_empty(), "{error}");
+            error.to_string()
+        };
+        assert!(
+            refused(&content, &["step"]).contains("a remembered `chosen`, which a bundle does not carry")
+        );
+        for (value, why) in [
+            (format!("\"{}\"", Digest::of(b"another")), "which is not among its files"),
+            ("{".to_owned(), "is no JSON"),
+        ] {
+            let mut other = content.clone();
+            let one = Remembered { kind: "chosen".to_owned(), key: Digest::of(b"1"), value };
+            other.remembered = BTreeSet::from([one]);
+            assert!(refused(&other, &["chosen"]).contains(why));
+        }
+    }
+
+    #[test]
+    fn a_later_format_is_told_from_damage() {
+        let (folder, store, mut content) = stored();
+        content.format.major += 1;
+        let path = folder.path().join("b.tar");
+        write(&store, &content, &path, Form::Tar).unwrap();
+        assert!(matches!(Bundle::open(&path, None), Err(BundleError::Later { .. })));
+    }
+}

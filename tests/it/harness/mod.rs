@@ -42,13 +42,13 @@ pub(crate) use mirror::{LocalMirror, machines_mirror};
 pub(crate) use other_engine::OtherEngine;
 pub(crate) use poetry::poetry_lock;
 pub(crate) use published::published_repository;
-pub(crate) use registry::{LyingProxy, Registry, forget};
+pub(crate) use registry::{FaultyProxy, LyingProxy, Registry, forget};
 pub(crate) use release::{Release, audit, python};
 pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
 pub(crate) use schemas::validate_sarif;
 pub(crate) use sdist::{gzip, sdist, self_building};
-pub(crate) use server::{LocalServer, Reply};
+pub(crate) use server::{LocalServer, Reply, Request};
 pub(crate) use wheel::{
     WheelFile, compiled_with, shared_object, shared_object_linked_to, shared_object_needing, wheel,
     wheel_saying,
