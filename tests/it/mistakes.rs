@@ -153,8 +153,14 @@ fn a_proxy_and_certificates_are_named_where_a_server_cannot_be_reached() {
         ])
         .does_not_say("hunter2");
     index("https://127.0.0.1:9/simple");
-    let refused = kiln.clone().with_variable("SSL_CERT_FILE", "/nowhere.pem").run(["build", "app"]);
-    refused.ends_with(exit::FETCH_FAILED).says(&["SSL_CERT_FILE=/nowhere.pem is set"]);
+    let refused = kiln
+        .clone()
+        .with_variable("SSL_CERT_DIR", "/nowhere")
+        .with_variable("SSL_CERT_FILE", "/nowhere.pem")
+        .run(["build", "app"]);
+    refused
+        .ends_with(exit::FETCH_FAILED)
+        .says(&["SSL_CERT_DIR=/nowhere and SSL_CERT_FILE=/nowhere.pem is set"]);
     // What is on this machine is reached without a proxy.
     kiln.with_variable("https_proxy", "http://127.0.0.1:7")
         .run(["build", "app"])
@@ -182,4 +188,54 @@ fn a_socket_that_this_user_may_not_open_is_told_from_an_engine_that_is_not_there
         .does_not_say("start it");
     fs_err::remove_file(&socket).unwrap();
     kiln.run(["build", "app"]).ends_with(exit::ENGINE_UNAVAILABLE).says(&["there is no socket", "start it"]);
+}
+
+#[test]
+fn a_history_says_which_build_had_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    for code in [CODE, "def handler(event, context):\n    return 7\n", CODE] {
+        sandbox.function("app", "3.13", code, "");
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    }
+    sandbox.kiln().run(["history", "app"]).ends_with(exit::SUCCESS).prints(&["@3", "same bytes as @1"]);
+}
+
+#[test]
+fn a_suite_that_is_not_there_is_told_with_its_line() {
+    let mirror = crate::harness::LocalMirror::serve();
+    let sandbox = Sandbox::new();
+    sandbox.replace("images/python-3.13.toml", "suite = \"trixie\"", "suite = \"trixy\"");
+    sandbox
+        .kiln()
+        .with_variable("KILN_DEBIAN_MIRROR", &mirror.url())
+        .run(["lock", "--base", "python-3.13"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["there is no suite `trixy`", "--> images/python-3.13.toml:", "suite = \"trixy\""]);
+}
+
+#[test]
+fn what_the_runtime_has_and_a_changed_mode_are_told_for_what_they_are() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    sandbox.kiln().run(["explain", "app", "boto3"]).ends_with(exit::INPUT_INVALID).says(&[
+        "app does not bring `boto3`: boto3 is from the runtime, python3.13",
+        "to bring a version of its own",
+    ]);
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(sandbox.read("dist/app/app.zip"))).unwrap();
+    let mut other = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).unwrap();
+        let name = member.name().unwrap().into_owned();
+        let mode = if name == "app.py" { 0o755 } else { 0o644 };
+        let options = zip::write::SimpleFileOptions::default().unix_permissions(mode);
+        other.start_file(name, options).unwrap();
+        std::io::copy(&mut member, &mut other).unwrap();
+    }
+    sandbox.write("dist/app/app.zip", other.finish().unwrap().into_inner());
+    sandbox
+        .kiln()
+        .run(["verify", "dist/app/app.zip"])
+        .ends_with(exit::NOT_REPRODUCIBLE)
+        .prints(&["app.py has the mode 0755, and 0644 is expected"]);
 }

@@ -231,7 +231,7 @@ impl Place {
                 let (name, found) = (entry.file_name().to_string_lossy().into_owned(), entry.metadata()?);
                 if found.is_file() {
                     sizes.insert(format!("{prefix}{name}"), found.len());
-                } else if !found.is_dir() || !(prefix.is_empty() && name == "blobs") {
+                } else if !(found.is_dir() && prefix.is_empty() && name == "blobs") {
                     let why = format!("{} is neither a file nor a folder of a layout", excerpt(&name));
                     return Err(BundleError::Foreign { why });
                 }
@@ -265,7 +265,7 @@ impl Place {
             }
             Self::Folder(root, sizes) => {
                 let size = sizes.get(path).ok_or_else(missing)?;
-                let file = open_regular(&root.join(path))?;
+                let file = open_regular(root.join(path))?;
                 Ok(Box::new(BufReader::with_capacity(1 << 18, file).take(*size)))
             }
         }

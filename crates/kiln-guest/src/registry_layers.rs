@@ -6,6 +6,9 @@ use kiln_image::{Descriptor, Image, manifest_blobs};
 use kiln_record::Digest;
 use kiln_store::Store;
 
+/// The kind of cache value: what the manifest of a base names.
+const CACHE: &str = "registry-image";
+
 /// The image of a manifest, if the store has all of it.
 ///
 /// # Errors
@@ -19,6 +22,11 @@ pub fn stored_registry_image(store: &Store, manifest: &Digest) -> Result<Option<
     let is_there = |blob: &Descriptor| store.contains(&blob.digest);
     if !is_there(&config) || !layers.iter().all(is_there) {
         return Ok(None);
+    }
+    // What a manifest names is looked for in no blob: what is remembered says that it is needed.
+    if store.cache_get::<Vec<Digest>>(CACHE, manifest)?.is_none() {
+        let named: Vec<Digest> = layers.iter().chain([&config]).map(|blob| blob.digest).collect();
+        store.cache_put(CACHE, manifest, &named)?;
     }
     Ok(Some(Image::read(bytes, store.read_blob(&config.digest)?)?))
 }

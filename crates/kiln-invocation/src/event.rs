@@ -107,6 +107,13 @@ pub enum Event {
         /// Its length in bytes, if known.
         size: Option<u64>,
     },
+    /// Something is being sent; it goes on and ends as downloads do.
+    UploadStarted {
+        /// File name.
+        file: String,
+        /// Its length in bytes.
+        size: u64,
+    },
     /// Bytes of a download arrived.
     Downloaded {
         /// File name.

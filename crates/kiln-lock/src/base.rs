@@ -9,11 +9,11 @@ use kiln_guest::{Bases, EngineSlot, archive, assemble};
 use kiln_image::ImageError;
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
 use kiln_invocation::{
-    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking,
+    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking, text_file,
 };
 use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
-    LockedPackage, PlatformLock, Problem,
+    LockedPackage, PlatformLock, Problem, TextFile, line_of_key,
 };
 use kiln_record::{BaseName, Defect, Digest, Platform, Runtime};
 use kiln_store::write_atomically;
@@ -215,6 +215,7 @@ pub(crate) async fn resolve_debian(
                 &definition.file,
                 format!("there is no suite `{suite}`: {url} does not exist"),
             );
+            let problem = at_key(bases.run().root(), problem, "suite");
             LockError::from(InvalidFiles(vec![
                 problem.help("correct `suite`; one that is maintained no more is at a mirror of the archive"),
             ]))
@@ -275,6 +276,15 @@ pub(crate) async fn resolve_debian(
         digest: Digest::of(&document),
     };
     Ok(Resolved { release, packages })
+}
+
+/// Points at the line of a file of the workspace that sets a key, if it can be read and there is one.
+fn at_key(root: &Path, problem: Problem, key: &str) -> Problem {
+    let Ok(TextFile { text, .. }) = text_file(root, &problem.file) else { return problem };
+    match line_of_key(&text, key) {
+        Some(line) => problem.at(&text, line),
+        None => problem,
+    }
 }
 
 fn read_keyring(

@@ -43,7 +43,7 @@ pub use nearest::nearest;
 pub use period::Period;
 pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, StepPlan, plan};
 pub use platforms::PlatformSet;
-pub use problem::{InvalidFiles, Problem};
+pub use problem::{InvalidFiles, Problem, line_of_key};
 pub use settings::{
     IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
     RemoteSetting, Settings, Trust,

@@ -417,7 +417,7 @@ async fn push_blob(
         Content::Bytes(bytes) => registry.push_bytes(repository, bytes).await?,
         Content::File(path, offset) => {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            events.send(Event::DownloadStarted { file: file.clone(), size: Some(blob.size) });
+            events.send(Event::UploadStarted { file: file.clone(), size: blob.size });
             let progress = |bytes| events.send(Event::Downloaded { file: file.clone(), bytes });
             let outcome =
                 registry.push_blob(repository, &blob.digest, path, (*offset, blob.size), &progress).await;

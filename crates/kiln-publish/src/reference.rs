@@ -12,7 +12,7 @@ use crate::row::State;
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
-use kiln_record::{Architecture, ArtifactName, Digest, IndexRecord, Record};
+use kiln_record::{Architecture, ArtifactName, Digest, Entry, IndexRecord, Record};
 use kiln_store::{Approval, Ledger, LedgerEntry, WorkspaceLock, read_regular};
 use std::path::{Path, PathBuf};
 
@@ -438,12 +438,24 @@ fn of_deployment(
     Ok(true)
 }
 
+/// What differs about one path: its content, or only whether it is a program.
+fn difference(path: &str, expected: &Entry, found: &Entry) -> String {
+    match (expected, found) {
+        (Entry::File { digest: was, mode: before, .. }, Entry::File { digest, mode, .. })
+            if was == digest =>
+        {
+            format!("{path} has the mode {:04o}, and {:04o} is expected", mode.bits(), before.bits())
+        }
+        _ => format!("{path} differs"),
+    }
+}
+
 fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, entry) in expected.iter() {
         match found.get(path) {
             None => lines.push(format!("{path} is missing")),
-            Some(other) if other != entry => lines.push(format!("{path} differs")),
+            Some(other) if other != entry => lines.push(difference(path.as_str(), entry, other)),
             Some(_) => {}
         }
     }

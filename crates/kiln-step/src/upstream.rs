@@ -118,7 +118,8 @@ pub fn known(store: &Store, digest: &Digest) -> Result<Option<Tree>, StepError> 
             return Ok(None);
         }
     }
-    Ok(Some(tree))
+    // What is remembered may have come from elsewhere.
+    Ok(Some(tree).filter(|tree| tree.digest() == *digest))
 }
 
 /// Brings a commit's folder into the store.

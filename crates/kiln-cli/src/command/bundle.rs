@@ -121,6 +121,10 @@ fn fill(settings: &Settings, used: &Use, printer: Printer) -> Result<Exit, Failu
     let told = |error: Failure| error.about(&used.file);
     let bundle = Bundle::open(&used.file, used.digest.as_ref()).map_err(|error| told(error.into()))?;
     let store = Store::open(&settings.environment.store)?;
+    if settings.environment.has_workspace() {
+        // What its locks name of the bundle is kept when the store is cleaned.
+        store.note_workspace(&settings.environment.root)?;
+    }
     let filled = bundle.fill(&store, &REMEMBERED_INPUTS).map_err(|error| told(error.into()))?;
     let document = Used {
         format: "1.0",

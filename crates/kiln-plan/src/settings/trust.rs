@@ -1,8 +1,8 @@
 //! `[trust]` in `kiln.toml`: from where anything may come, and how old pins may be.
 
-use crate::Problem;
 use crate::base::{BaseDefinition, BaseKind};
 use crate::period::Period;
+use crate::problem::{Problem, line_of_key};
 use crate::spanned::Spanned;
 use serde::Deserialize;
 use std::ops::Range;
@@ -136,7 +136,7 @@ impl Trust {
         let (place, list, names) = told;
         let (message, help) = place.refuses(&what, list, names);
         let problem = Problem::in_file(&definition.file, message).help(help);
-        Some(match text.and_then(|text| Some((text, line_of(text, key)?))) {
+        Some(match text.and_then(|text| Some((text, line_of_key(text, key)?))) {
             Some((text, span)) => problem.at(text, span),
             None => problem,
         })
@@ -145,23 +145,14 @@ impl Trust {
 
 /// Whether a reference is of a registry, or of a path in it.
 fn is_in_registry(reference: &str, allowed: &str) -> bool {
-    let rest = reference.strip_prefix(allowed.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@']))
+    let allowed = allowed.trim_end_matches('/');
+    let Some(rest) = reference.strip_prefix(allowed) else { return false };
+    match rest.chars().next() {
+        None | Some('/' | '@') => true,
         // `registry.example.org` must not allow `registry.example.org:5000`, which is another one.
-        && !(rest.is_some_and(|rest| rest.starts_with(':')) && !allowed.trim_end_matches('/').contains('/'))
-}
-
-/// The line of a document that sets a key.
-fn line_of(text: &str, key: &str) -> Option<Range<usize>> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let rest = line.trim_start().strip_prefix(key);
-        if rest.is_some_and(|rest| rest.trim_start().starts_with('=')) {
-            return Some(start..start + line.trim_end().len());
-        }
-        start += line.len();
+        Some(':') => allowed.contains('/'),
+        Some(_) => false,
     }
-    None
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub struct Brought {
 /// What a locked distribution is made of.
 pub(crate) enum Source<'a> {
     /// A wheel, or what is wrong with it.
-    Wheel(Brought),
+    Wheel(Box<Brought>),
     /// A source distribution, and what building it needs.
     Sdist(&'a BuildPlan, ChosenSdist),
 }
@@ -238,7 +238,7 @@ impl<'a> Builder<'a> {
         target: &TargetEnvironment,
     ) -> Result<Brought, WheelError> {
         match self.source(lock_file, locked, target).await? {
-            Source::Wheel(brought) => Ok(brought),
+            Source::Wheel(brought) => Ok(*brought),
             Source::Sdist(build, chosen) => {
                 let place = Place::line(lock_file, locked.line);
                 self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await
@@ -271,12 +271,12 @@ impl<'a> Builder<'a> {
                 let (name, version) = (&locked.name, &locked.version);
                 let Some(file) = sdist else {
                     let finding = self.lockable(name, none.finding(name, version, &place));
-                    return Ok(Source::Wheel(Brought::finding(finding)));
+                    return Ok(Source::Wheel(Box::new(Brought::finding(finding))));
                 };
                 let Some(build) = self.build_of(locked) else {
                     let manifest = &self.plan.manifest.file;
                     let finding = none.not_listed(name, version, &place, manifest, self.listed());
-                    return Ok(Source::Wheel(Brought::finding(finding)));
+                    return Ok(Source::Wheel(Box::new(Brought::finding(finding))));
                 };
                 let digest = bases.network().download(&file, &hashes, &place.to_string()).await?;
                 let store = bases.store().clone();
@@ -292,7 +292,7 @@ impl<'a> Builder<'a> {
                 return Ok(Source::Sdist(build, chosen));
             }
         };
-        Ok(Source::Wheel(brought))
+        Ok(Source::Wheel(Box::new(brought)))
     }
 
     /// The wheel of a locked distribution, if an earlier run brought or built it. Nothing is fetched or built.
