@@ -113,7 +113,7 @@ fn a_cache_is_named_as_it_can_be_used() {
     };
     build(&[("KILN_REMOTE", "https://cache.example.org")])
         .ends_with(exit::INPUT_INVALID)
-        .says(&["KILN_REMOTE: `https://cache.example.org` is not the address of a shared cache"]);
+        .says(&["KILN_REMOTE: `https://cache.example.org` is not the address of a server"]);
     sandbox.append("kiln.toml", "\n[remote]\ncache = \"grpcs://cache.example.org\"\n");
     build(&[("KILN_REMOTE_TOKEN_FILE", "/token")])
         .ends_with(exit::INPUT_INVALID)

@@ -4,7 +4,7 @@ use crate::args::{Format, Global, VERSION};
 use crate::config_files::texts;
 use crate::failure::Failure;
 use crate::indexes::{IndexSettings, index_settings};
-use crate::remote::remote_settings;
+use crate::remote::{executor_settings, remote_settings};
 use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_engine::{EngineSettings, Session};
@@ -83,16 +83,18 @@ impl Settings {
             true => index_settings(&settings, variables, home.as_deref())?,
             false => IndexSettings::default(),
         };
+        let store = match store(variables, home.as_deref()) {
+            // Whoever only reads uses no store, and needs no home for one.
+            Err(_) if anywhere => root.join(".kiln/store"),
+            store => store?,
+        };
         let environment = Environment {
             kiln: VERSION.to_owned(),
             rules: kiln_build::rules(),
             dist: root.join("dist"),
             state: root.join(".kiln"),
-            store: match store(variables, home.as_deref()) {
-                // Whoever only reads uses no store, and needs no home for one.
-                Err(_) if anywhere => root.join(".kiln/store"),
-                store => store?,
-            },
+            executor: if fetches { executor_settings(&settings, variables, &store)? } else { None },
+            store,
             jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             now: now()?,
             source_date_epoch,

@@ -16,6 +16,8 @@ pub(crate) const KILN_REMOTE_WRITE: &str = "KILN_REMOTE_WRITE";
 pub(crate) const KILN_REMOTE_TOKEN_FILE: &str = "KILN_REMOTE_TOKEN_FILE";
 /// The program that says how to log in to a shared cache.
 pub(crate) const KILN_REMOTE_CREDENTIAL_HELPER: &str = "KILN_REMOTE_CREDENTIAL_HELPER";
+/// The address of a server that programs run on, or `off`.
+pub(crate) const KILN_EXECUTE: &str = "KILN_EXECUTE";
 /// Where the archives of crates are, as the `dl` of a registry's `config.json`.
 pub(crate) const KILN_CRATES: &str = "KILN_CRATES";
 /// The folder of cargo's configuration and caches.

@@ -378,6 +378,7 @@ impl Backend for MemoryEngine {
             cpus: 1,
             memory: 1 << 30,
             containerd_store: false,
+            unkept: &[],
         };
         future::ready(Ok(info)).boxed()
     }

@@ -25,6 +25,14 @@ pub enum EngineError {
         /// The cause.
         why: String,
     },
+    /// Nothing that runs programs answers at the address of remote execution.
+    #[error("run programs on {endpoint}: {why}; start it, or name another server with KILN_EXECUTE, or `off` for a container engine")]
+    ExecutorUnavailable {
+        /// Where the server should be.
+        endpoint: String,
+        /// The cause.
+        why: String,
+    },
     /// The engine speaks only older versions of the API than kiln needs.
     #[error(
         "use the engine at {endpoint}: it offers API {found}, kiln needs {needed} or newer; upgrade the engine"

@@ -34,7 +34,7 @@ pub use error::EngineError;
 pub use guest_path::{GuestPath, GuestPathError};
 pub use health::{Health, HealthTest, Watched};
 pub use image::{ImageInfo, PullProgress};
-pub use info::EngineInfo;
+pub use info::{EngineInfo, Unkept};
 pub use lines::{Line, Stream};
 pub use run::{InputContent, InputTree, Limits, OutputFolder, RunOutcome, RunSpec, Surroundings};
 pub use settings::{EngineSettings, Session};

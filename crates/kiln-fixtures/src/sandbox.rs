@@ -169,6 +169,7 @@ impl Sandbox {
                 buildkit: None,
                 session,
             },
+            executor: None,
             tool_variables: BTreeMap::new(),
             trial: Trial::default(),
             recalls: true,

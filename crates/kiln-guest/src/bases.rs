@@ -4,12 +4,14 @@
 use crate::base_image::BaseImage;
 use crate::debian::{assemble, stored_image};
 use crate::{GuestError, Program};
-use kiln_engine::{Engine, EngineError, EngineSettings};
+use kiln_engine::{Engine, EngineError, EngineSettings, Unkept};
+use kiln_engine_remote::{RemoteEngine, UNKEPT};
 use kiln_fetch::{Index, Url};
 use kiln_image::{ImagePlace, Reference, RegistryMirror, write_archive};
 use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run, blocking};
 use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
+use kiln_remote::ExecutorSettings;
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
 use kiln_store::{Store, WorkspaceLock, has_room};
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ pub struct Bases {
     network: Network,
     engine: EngineSlot,
     settings: Arc<EngineSettings>,
+    executor: Option<Arc<ExecutorSettings>>,
     ready: Arc<ReadyBases>,
 }
 
@@ -64,6 +67,7 @@ impl Bases {
             network: Network::new(environment, &run, &store),
             engine,
             settings: Arc::new(environment.engine.clone()),
+            executor: environment.executor.clone().map(Arc::new),
             ready: Arc::default(),
         })
     }
@@ -107,6 +111,33 @@ impl Bases {
         Ok(ImagePlace::of(&reference, &[mirror]))
     }
 
+    /// The server that programs run on, if they do not run in containers here.
+    #[must_use]
+    pub fn executor(&self) -> Option<String> {
+        self.executor.as_ref().map(|executor| executor.address.to_string())
+    }
+
+    /// What programs are not held to, of what a run states.
+    #[must_use]
+    pub fn unkept(&self) -> &'static [Unkept] {
+        if self.executor.is_some() { UNKEPT } else { &[] }
+    }
+
+    /// Whether what judges can run as another user than what is judged.
+    #[must_use]
+    pub fn has_second_user(&self) -> bool {
+        !self.unkept().contains(&Unkept::SecondUser)
+    }
+
+    /// That programs were not held to all that a run states, where that is so.
+    #[must_use]
+    pub fn unconfined(&self) -> Option<Check> {
+        self.executor.as_ref()?;
+        let missing: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).collect();
+        let reason = format!("programs ran by remote execution, which has none of: {}", missing.join("; "));
+        Some(Check::not_checked(CheckName::Confinement, reason))
+    }
+
     /// The engine; the first call connects and removes what killed runs left behind.
     ///
     /// # Errors
@@ -114,7 +145,14 @@ impl Bases {
     pub async fn engine(&self) -> Result<&Engine, GuestError> {
         self.engine
             .get_or_try_init(|| async {
-                let engine = Engine::connect(&self.settings).await?;
+                let engine = match &self.executor {
+                    Some(executor) => {
+                        // In a box: everything that needs an engine holds this future.
+                        let connecting = RemoteEngine::connect(executor, self.settings.session.clone());
+                        Engine::new(Box::pin(connecting).await?)
+                    }
+                    None => Engine::connect(&self.settings).await?,
+                };
                 engine.sweep().await?;
                 Ok(engine)
             })

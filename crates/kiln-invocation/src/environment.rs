@@ -5,7 +5,7 @@ use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
 use kiln_record::Epoch;
-use kiln_remote::RemoteSettings;
+use kiln_remote::{ExecutorSettings, RemoteSettings};
 use kiln_store::Ledger;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub struct Environment {
     pub crates: Result<Option<CrateSetting>, String>,
     /// How to reach the engine.
     pub engine: EngineSettings,
+    /// The server that programs run on instead, if there is one.
+    pub executor: Option<ExecutorSettings>,
     /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
     pub tool_variables: BTreeMap<String, String>,
     /// What is done otherwise where a build is made to be compared with another.

@@ -44,7 +44,7 @@ pub use platforms::PlatformSet;
 pub use problem::{InvalidFiles, Problem};
 pub use settings::{
     IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
-    RemoteSetting, Settings,
+    EngineKind, EngineSetting, RemoteSetting, Settings,
 };
 pub use size::parse_size;
 pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};

@@ -85,6 +85,7 @@ impl Docker {
             cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
             memory: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             containerd_store,
+            unkept: &[],
         })
     }
 

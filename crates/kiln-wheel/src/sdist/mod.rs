@@ -447,7 +447,7 @@ impl<'a> Builder<'a> {
             backend_path: system.backend_path.clone(),
             locked: environment.versions.keys().cloned().collect(),
             epoch,
-            user: BUILDER,
+            user: bases.has_second_user().then_some(BUILDER),
             reverse,
         };
         let mut env = job.variables.clone();
