@@ -8,7 +8,7 @@ use kiln_record::{Digest, excerpt};
 use reapi::capabilities_client::CapabilitiesClient;
 use std::error::Error;
 use std::time::Duration;
-use tonic::transport::{Channel, ClientTlsConfig};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 /// The most bytes of blobs in one message. gRPC's own limit is 4 MiB with all that is around them.
@@ -48,7 +48,7 @@ impl Connection {
             why: chain(error),
         };
         let headers = settings.login.headers(&settings.address).await?;
-        let mut endpoint = Channel::from_shared(settings.address.http())
+        let mut endpoint = Endpoint::from_shared(settings.address.http())
             .map_err(|error| unreachable(&error))?
             .connect_timeout(settings.limits.connect)
             .tcp_keepalive(Some(KEEPALIVE));
