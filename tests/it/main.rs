@@ -74,6 +74,7 @@ mod records;
 mod registry;
 mod registry_history;
 mod remembered;
+mod remote_execution;
 mod reports;
 mod reproducible;
 mod restore;

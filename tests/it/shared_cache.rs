@@ -85,7 +85,7 @@ fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_
     reading
         .run(["show", "app"])
         .ends_with(exit::SUCCESS)
-        .prints(&["taken on the word of a shared cache", "the step site"]);
+        .prints(&["taken on the word of others", "the step site"]);
     reading.run(["verify"]).ends_with(exit::SUCCESS);
 
     // A server that nobody vouches for is not asked, and one that is gone is not waited for.

@@ -1,7 +1,6 @@
 //! A run as an action: its root with everything in it, its command, and what is collected.
 
 use crate::content::{Source, Sources};
-use crate::image::LoadedImage;
 use crate::tree::{File, Folder, Node, Sealed, digest};
 use crate::unpack::{Is, Tar};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
@@ -38,7 +37,8 @@ pub(crate) struct Action {
 /// What an action has besides the run's own description.
 #[derive(Debug)]
 pub(crate) struct Around<'a> {
-    pub(crate) image: &'a LoadedImage,
+    /// What the image has.
+    pub(crate) root: &'a Folder,
     pub(crate) user: User,
     /// Whether workers are asked to run it as that user.
     pub(crate) as_user: bool,
@@ -63,24 +63,21 @@ pub(crate) fn action(
     };
     let (time, inputs) = (spec.surroundings.input_time, spec.inputs);
     let mut sources = Sources::new();
-    let mut root = around.image.root.as_ref().clone();
+    let mut root = around.root.clone();
     let inputs_at = inputs.iter().map(|input| (&input.path, FOLDER));
     let outputs_at = outputs.iter().map(|path| (path, FOLDER));
     for (path, mode) in outputs_at.chain(inputs_at).chain(spec.scratch.iter().map(|path| (path, SCRATCH))) {
         mount(&mut root, path, Folder::new(mode, time)).map_err(broken)?;
     }
     for InputTree { path, content } in inputs {
-        let faulty =
-            |why: String| EngineError::Input { name: name.clone(), path: path.clone(), why };
+        let faulty = |why: String| EngineError::Input { name: name.clone(), path: path.clone(), why };
         let at = root.resolve(path.as_str(), true).map_err(broken)?;
         match content {
             InputContent::Folder(folder) => {
                 let tree = known(&folder).map_err(|error| faulty(error.to_string()))?;
                 let tree = match tree {
                     Some(tree) => tree,
-                    None => {
-                        Arc::new(read_folder(&folder, time).map_err(|error| faulty(error.to_string()))?)
-                    }
+                    None => Arc::new(read_folder(&folder, time).map_err(|error| faulty(error.to_string()))?),
                 };
                 sources.extend(tree.1.iter().map(|(digest, source)| (*digest, source.clone())));
                 let mut tree = tree.0.as_ref().clone();

@@ -1,7 +1,8 @@
 //! The engine: images as trees, and runs as actions.
 
 use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder};
-use crate::content::Source;
+use crate::content::{Source, Sources};
+use crate::handshake;
 use crate::image::{self, LoadedImage};
 use crate::outputs::{Kind, Untaken, Writing, read};
 use crate::tree::{Folder, Node, read_digest};
@@ -10,8 +11,8 @@ use futures_util::future::{self, BoxFuture, FutureExt as _};
 use kiln_engine::backend::{Answer, Backend, Capture, OnLine, User, check_reference, pinned_digest};
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
-    ImageInfo,
-    Limits, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream, Unkept, Watched,
+    ImageInfo, Limits, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream, Surroundings,
+    Unkept, Watched,
 };
 use kiln_record::{Architecture, Digest, Platform};
 use kiln_remote::{Ending, Executor, ExecutorSettings, Fetched, Open, RemoteError};
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 /// What a program is not held to there.
 pub const UNKEPT: &[Unkept] =
@@ -35,6 +36,8 @@ const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often an action is tried whose blobs the server has lost.
 const SENT_AGAIN: u32 = 3;
+/// How long the program of the handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(60);
 /// The most bytes of the list of an output's files.
 const LIST: u64 = 96 << 20;
 
@@ -54,6 +57,8 @@ struct Here {
     /// Whether workers are asked to run programs as a user.
     as_user: bool,
     state: Mutex<State>,
+    /// Whether workers were seen to be as they must be.
+    handshake: OnceCell<()>,
 }
 
 #[derive(Default)]
@@ -95,6 +100,7 @@ impl RemoteEngine {
             folder: settings.folder.clone(),
             as_user: settings.as_user,
             state: Mutex::default(),
+            handshake: OnceCell::new(),
         };
         Ok(Self { executor, here: Arc::new(here), stopping: Arc::default(), session })
     }
@@ -186,7 +192,58 @@ impl RemoteEngine {
                     why: "it was given up by someone else".to_owned(),
                 }
             }),
-            outcome = self.execute(spec, user, &image, &running.name, on_line) => outcome,
+            outcome = async {
+                self.here.handshake.get_or_try_init(|| self.shake_hands(&running.name)).await?;
+                self.execute(spec, user, &image, &running.name, on_line).await
+            } => outcome,
+        }
+    }
+
+    /// Looks whether a worker puts roots where programs expect them, and gives them no network.
+    async fn shake_hands(&self, salt: &str) -> Result<(), EngineError> {
+        let broken = |why: io::Error| EngineError::Broken {
+            action: "make the root of the handshake".to_owned(),
+            why: why.to_string(),
+        };
+        let Some(program) = handshake::program().map_err(broken)? else { return Ok(()) };
+        let (root, sources) = handshake::root(program).map_err(broken)?;
+        let limits = Limits {
+            memory_bytes: 64 << 20,
+            scratch_bytes: None,
+            descriptors: None,
+            pids: 16,
+            cpus: None,
+            output_bytes: 1 << 20,
+            output_files: 1,
+            deadline: HANDSHAKE,
+        };
+        let spec = RunSpec {
+            name: "the handshake".to_owned(),
+            image: String::new(),
+            argv: vec![handshake::PATH.to_owned()],
+            env: BTreeMap::new(),
+            working_dir: "/".to_owned(),
+            user: "65534:65534".to_owned(),
+            supervised: false,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch: Vec::new(),
+            shared_memory: true,
+            limits: limits.clone(),
+            surroundings: Surroundings::default(),
+        };
+        let user = spec.check()?;
+        let asked = Asked { name: spec.name.clone(), limits, paths: Vec::new() };
+        let salt = format!("{salt} handshake");
+        let action = self.laid_out(spec, Vec::new(), user, Arc::new(root), &salt).await?;
+        let ran = self.result_of(&asked, &action, Arc::new(sources)).await?;
+        match handshake::refused(ran.result.exit_code) {
+            None if ran.ending == Ending::Exit => Ok(()),
+            why => Err(EngineError::ExecutorUnavailable {
+                endpoint: self.executor.address().to_owned(),
+                why: why
+                    .unwrap_or_else(|| "a program that does nothing is not done in time there".to_owned()),
+            }),
         }
     }
 
@@ -205,8 +262,8 @@ impl RemoteEngine {
             limits: spec.limits.clone(),
             paths: output_paths(&spec.working_dir, &paths),
         };
-        let action = self.laid_out(spec, paths, user, image, salt).await?;
-        let result = self.result_of(&asked, &action, image).await?;
+        let action = self.laid_out(spec, paths, user, Arc::clone(&image.root), salt).await?;
+        let result = self.result_of(&asked, &action, Arc::clone(&image.sources)).await?;
         let (ending, result) = (result.ending, result.result);
         let mut capture = Capture::new(asked.limits.output_bytes);
         let printed = [
@@ -239,13 +296,13 @@ impl RemoteEngine {
         spec: RunSpec,
         outputs: Vec<GuestPath>,
         user: User,
-        image: &Arc<LoadedImage>,
+        root: Arc<Folder>,
         salt: &str,
     ) -> Result<Action, EngineError> {
-        let (this, image, salt) = (self.clone(), Arc::clone(image), salt.to_owned());
+        let (this, salt) = (self.clone(), salt.to_owned());
         let laid_out = tokio::task::spawn_blocking(move || {
             let around = Around {
-                image: &image,
+                root: &root,
                 user,
                 as_user: this.here.as_user,
                 properties: this.executor.properties(),
@@ -282,10 +339,10 @@ impl RemoteEngine {
         &self,
         asked: &Asked,
         action: &Action,
-        image: &Arc<LoadedImage>,
+        of_image: Arc<Sources>,
     ) -> Result<kiln_remote::Executed, EngineError> {
         let failed = |error| told(format!("run `{}`", asked.name), error);
-        let (own, of_image) = (Arc::new(action.sources.clone()), Arc::clone(&image.sources));
+        let own = Arc::new(action.sources.clone());
         let open: Open = Arc::new(move |digest: &Digest| {
             let source: Option<&Source> = own.get(digest).or_else(|| of_image.get(digest));
             let opened = match source {
@@ -345,7 +402,8 @@ impl RemoteEngine {
 
     async fn bytes_of(&self, digest: Digest, size: u64) -> Result<Vec<u8>, RemoteError> {
         let mut bytes = Vec::new();
-        let mut take = |fetched: Fetched<'_>| fetched.with(|content| content.read_to_end(&mut bytes)).map(drop);
+        let mut take =
+            |fetched: Fetched<'_>| fetched.with(|content| content.read_to_end(&mut bytes)).map(drop);
         self.executor.read(&[(digest, size)], &mut take).await?;
         Ok(bytes)
     }
@@ -384,10 +442,9 @@ impl RemoteEngine {
                 }
             };
             let left = left.map_err(|untaken| match untaken {
-                Untaken::TooMany => EngineError::TooManyFiles {
-                    name: asked.name.clone(),
-                    limit: asked.limits.output_files,
-                },
+                Untaken::TooMany => {
+                    EngineError::TooManyFiles { name: asked.name.clone(), limit: asked.limits.output_files }
+                }
                 Untaken::Wrong(why) => self.wrong(asked, format!("the list of {path}: {why}")),
             })?;
             members += left.len() as u64;
@@ -662,10 +719,7 @@ fn empty_list() -> Vec<u8> {
     prost::Message::encode_to_vec(&tree)
 }
 
-fn copy(
-    mut from: impl Read,
-    sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
-) -> io::Result<()> {
+fn copy(mut from: impl Read, sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send)) -> io::Result<()> {
     io::copy(&mut from, &mut Sink(sink)).map(drop)
 }
 

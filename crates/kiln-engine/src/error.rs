@@ -26,7 +26,9 @@ pub enum EngineError {
         why: String,
     },
     /// Nothing that runs programs answers at the address of remote execution.
-    #[error("run programs on {endpoint}: {why}; start it, or name another server with KILN_EXECUTE, or `off` for a container engine")]
+    #[error(
+        "run programs on {endpoint}: {why}; start it, or name another server with KILN_EXECUTE, or `off` for a container engine"
+    )]
     ExecutorUnavailable {
         /// Where the server should be.
         endpoint: String,

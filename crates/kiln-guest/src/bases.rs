@@ -11,8 +11,8 @@ use kiln_image::{ImagePlace, Reference, RegistryMirror, write_archive};
 use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run, blocking};
 use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
-use kiln_remote::ExecutorSettings;
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
+use kiln_remote::ExecutorSettings;
 use kiln_store::{Store, WorkspaceLock, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -255,11 +255,21 @@ impl Bases {
 
     /// What an earlier run was told by the base itself.
     fn probed(&self, base: &PinnedBase) -> Result<Option<Arc<Interpreter>>, GuestError> {
-        Ok(self.store().cache_get::<Interpreter>("interpreter", &probe_key(base)?)?.map(Arc::new))
+        Ok(self.store().cache_get::<Interpreter>("interpreter", &self.probe_key(base)?)?.map(Arc::new))
+    }
+
+    /// What decides the answer of the probe, and whose word it is where the base runs elsewhere.
+    fn probe_key(&self, base: &PinnedBase) -> Result<Digest, GuestError> {
+        let image = &base.definition.image;
+        let key = digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?;
+        Ok(match self.executor() {
+            Some(executor) => digest_of_value(&(key, executor))?,
+            None => key,
+        })
     }
 
     async fn probe_once(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, GuestError> {
-        let key = probe_key(base)?;
+        let key = self.probe_key(base)?;
         let cell = slot(&self.ready.interpreters, key);
         cell.get_or_try_init(|| async {
             if let Some(known) = self.store().cache_get::<Interpreter>("interpreter", &key)? {
@@ -349,12 +359,6 @@ impl Bases {
 fn slot<T>(map: &Mutex<BTreeMap<Digest, Arc<OnceCell<T>>>>, key: Digest) -> Arc<OnceCell<T>> {
     let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(map.entry(key).or_default())
-}
-
-/// What decides the answer of the probe.
-fn probe_key(base: &PinnedBase) -> Result<Digest, GuestError> {
-    let image = &base.definition.image;
-    Ok(digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?)
 }
 
 pub(crate) fn tell(bases: &Bases, base: &BaseName, activity: &'static str) {

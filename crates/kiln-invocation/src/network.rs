@@ -51,7 +51,12 @@ impl Network {
         Self {
             run: run.clone(),
             store: store.clone(),
-            shared: Shared::new(remote, run, store),
+            shared: Shared::new(
+                remote,
+                environment.executor.as_ref().map(|executor| executor.address.to_string()),
+                run,
+                store,
+            ),
             reached: Arc::new(Reached {
                 settings: environment.network.clone(),
                 index: environment.index.clone(),

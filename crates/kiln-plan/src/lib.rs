@@ -43,8 +43,8 @@ pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, Step
 pub use platforms::PlatformSet;
 pub use problem::{InvalidFiles, Problem};
 pub use settings::{
-    IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
-    EngineKind, EngineSetting, RemoteSetting, Settings,
+    EngineKind, EngineSetting, IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel,
+    PolicySection, RegistryMirrorSetting, RemoteSetting, Settings,
 };
 pub use size::parse_size;
 pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};

@@ -79,7 +79,11 @@ impl FromStr for Address {
         let (tls, rest) = match text.split_once("://") {
             Some(("grpcs", rest)) => (true, rest),
             Some(("grpc", rest)) => (false, rest),
-            _ => return Err(bad("it begins with grpcs:// or, without TLS, grpc://, or with unix: where it is a socket")),
+            _ => {
+                return Err(bad(
+                    "it begins with grpcs:// or, without TLS, grpc://, or with unix: where it is a socket",
+                ));
+            }
         };
         // Hosts are read as those of the web are.
         let url = Url::parse(&format!("https://{rest}")).map_err(|error| bad(&error.to_string()))?;

@@ -149,7 +149,12 @@ impl Connection {
 
     /// Writes the bytes of a blob as they come, and no more than it has; whoever takes them hashes them. Says whether the server
     /// had it.
-    pub(crate) async fn read_large(&self, digest: &Digest, size: u64, to: &mut (impl Write + Send)) -> Result<bool> {
+    pub(crate) async fn read_large(
+        &self,
+        digest: &Digest,
+        size: u64,
+        to: &mut (impl Write + Send),
+    ) -> Result<bool> {
         let limit = self.settings.limits.time_for(size);
         let until = Instant::now() + limit;
         let asked = ReadRequest {

@@ -65,7 +65,9 @@ pub enum RemoteError {
         digest: Digest,
     },
     /// Nobody took an action.
-    #[error("the server {address} had no worker for an action within {seconds} s; asked for was {properties}")]
+    #[error(
+        "the server {address} had no worker for an action within {seconds} s; asked for was {properties}"
+    )]
     Queued {
         /// The server.
         address: String,

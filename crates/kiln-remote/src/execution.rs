@@ -176,8 +176,7 @@ async fn open(
     action: &(Digest, u64),
     name: Option<String>,
 ) -> Result<Streaming<Operation>, Status> {
-    let mut client =
-        ExecutionClient::new(connection.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+    let mut client = ExecutionClient::new(connection.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
     let answer = match name {
         Some(name) => {
             let asked = reapi::WaitExecutionRequest { name };
@@ -224,12 +223,15 @@ fn overdue(
     if progress.is_running() || progress.last <= Instant::now() {
         return connection.late("run an action", progress.time.saturating_add(AROUND));
     }
-    let properties: Vec<String> =
-        properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let properties: Vec<String> = properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
     RemoteError::Queued {
         address: connection.address.clone(),
         seconds: progress.queue.as_secs(),
-        properties: if properties.is_empty() { "nothing in particular".to_owned() } else { properties.join(", ") },
+        properties: if properties.is_empty() {
+            "nothing in particular".to_owned()
+        } else {
+            properties.join(", ")
+        },
     }
 }
 

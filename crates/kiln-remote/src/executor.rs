@@ -94,10 +94,8 @@ impl Executor {
         wanted: &[(Digest, u64)],
         take: &mut (dyn FnMut(Fetched<'_>) -> std::io::Result<()> + Send),
     ) -> Result<()> {
-        let lost = |digest: &Digest| RemoteError::Lost {
-            address: self.connection.address.clone(),
-            digest: *digest,
-        };
+        let lost =
+            |digest: &Digest| RemoteError::Lost { address: self.connection.address.clone(), digest: *digest };
         let mut next = 0;
         while let Some((digest, size)) = wanted.get(next) {
             if *size == 0 {
@@ -124,7 +122,8 @@ impl Executor {
                 continue;
             }
             let small = wanted.get(next..).unwrap_or_default().iter();
-            let small = small.take_while(|(_, size)| *size > 0 && self.connection.goes_in_batches(*size)).copied();
+            let small =
+                small.take_while(|(_, size)| *size > 0 && self.connection.goes_in_batches(*size)).copied();
             for batch in batches(small.collect(), self.connection.batch) {
                 // The same blob may be wanted twice, and is asked for once.
                 let once: BTreeMap<Digest, u64> = batch.iter().copied().collect();

@@ -23,12 +23,12 @@ mod remote;
 mod settings;
 
 pub use address::Address;
+pub use blobs::Open;
 pub use error::RemoteError;
-pub use execution::{Executed, Ending};
+pub use execution::{Ending, Executed};
 pub use executor::{Execution, Executor, Fetched};
 pub use login::Login;
 pub use remote::Remote;
-pub use blobs::Open;
 pub use settings::{ExecutorSettings, Limits, RemoteSettings};
 
 /// The result of asking a server.

@@ -236,7 +236,7 @@ impl Steps<'_> {
         let (shared, of) = (self.bases.network().shared(), section.clone());
         let made = match shared.recall(&asked, move |store, made| fits(&of, store, made)).await? {
             Some(known) => known,
-            None => shared.remember(&job.digest, run::make(self.bases, &job).await?).await?,
+            None => shared.remember(&asked, run::make(self.bases, &job).await?).await?,
         };
         Ok(ready(&job, made, merge_embedded(crates)))
     }

@@ -338,7 +338,7 @@ impl<'a> Builder<'a> {
         {
             Some(known) => known,
             None => match self.build(job).await? {
-                Ok(built) => shared.remember(&job.key, built).await?,
+                Ok(built) => shared.remember(&asked, built).await?,
                 Err(findings) => return Ok(Brought { wheel: None, findings }),
             },
         };
