@@ -120,13 +120,16 @@ fn an_artifact_is_made_without_a_container_engine_and_is_the_same() {
     let told: Vec<String> = told.unwrap().unwrap().told.into_iter().map(|told| told.what).collect();
     assert_eq!(told, ["the bytecode", "the step site", "the wheel of tool-1.0.tar.gz"]);
 
-    // The word of workers is no result of this machine: with a container engine all of it is made again.
+    // The word of workers is no result of this machine, and what they did not keep is checked where it can be: with a container
+    // engine all of it is made and judged again.
     let own = remote.copy();
     own.kiln()
         .with_store(&store("remote"))
-        .run(["build", "app", "--force"])
+        .run(["build", "app"])
         .ends_with(exit::SUCCESS)
         .says(&["app site, again", "tool-1.0.tar.gz, again"]);
+    let shown = own.kiln().run(["show", "app"]).ends_with(exit::SUCCESS);
+    assert!(!shown.stdout.contains("confinement"), "{shown}");
     assert_eq!(archive(&own), archive(&docker));
 }
 

@@ -386,7 +386,7 @@ impl Run {
         if let Some(expected) = self.expected.get(name) {
             expected.meets(&run.ledger().record(name, entry.number)?)?;
         }
-        if published.judges == Some(run.rules().judges) && !has_ended(&plan.policy, run.now()) {
+        if self.bases.accepts(published.judges)? && !has_ended(&plan.policy, run.now()) {
             return Ok(There::Unchanged(Box::new(entry), published.findings));
         }
         let record = run.ledger().record(name, entry.number)?;

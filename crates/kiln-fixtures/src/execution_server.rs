@@ -8,7 +8,7 @@ use bazel_remote_apis::google::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
     ListOperationsResponse, Operation, WaitOperationRequest, operation,
 };
-use bazel_remote_apis::google::protobuf::Any;
+use bazel_remote_apis::google::protobuf::{Any, Empty};
 use bazel_remote_apis::google::rpc;
 use kiln_record::Digest;
 use prost::Message;
@@ -315,17 +315,17 @@ impl Operations for Runs {
         Err(Status::unimplemented("nobody asks"))
     }
 
-    async fn delete_operation(&self, _: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {
+    async fn delete_operation(&self, _: Request<DeleteOperationRequest>) -> Result<Response<Empty>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 
     async fn cancel_operation(
         &self,
         request: Request<CancelOperationRequest>,
-    ) -> Result<Response<()>, Status> {
+    ) -> Result<Response<Empty>, Status> {
         assert_eq!(request.into_inner().name, "operations/1");
         self.cancelled.fetch_add(1, Ordering::SeqCst);
-        Ok(Response::new(()))
+        Ok(Response::new(Empty {}))
     }
 
     async fn wait_operation(&self, _: Request<WaitOperationRequest>) -> Result<Response<Operation>, Status> {

@@ -129,6 +129,27 @@ impl Bases {
         !self.unkept().contains(&Unkept::SecondUser)
     }
 
+    /// By what an artifact is judged in this run: kiln's own code, and what programs are not held to.
+    ///
+    /// # Errors
+    /// A defect alone.
+    pub fn judges(&self) -> Result<Digest, GuestError> {
+        let judges = self.run().rules().judges;
+        if self.unkept().is_empty() {
+            return Ok(judges);
+        }
+        let unkept: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).collect();
+        Ok(digest_of_value(&(judges, unkept))?)
+    }
+
+    /// Whether a judgement by these judges is as good as one of this run. One by programs that were held to everything always is.
+    ///
+    /// # Errors
+    /// A defect alone.
+    pub fn accepts(&self, judges: Option<Digest>) -> Result<bool, GuestError> {
+        Ok(judges == Some(self.run().rules().judges) || judges == Some(self.judges()?))
+    }
+
     /// That programs were not held to all that a run states, where that is so.
     #[must_use]
     pub fn unconfined(&self) -> Option<Check> {

@@ -54,7 +54,7 @@ impl Packed {
         source: impl FnOnce() -> SourceLink + Send + 'static,
     ) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
-        let shared = bases.network().shared().clone();
+        let (shared, judges) = (bases.network().shared().clone(), bases.judges()?);
         blocking(move || {
             let (mut judgement, archive, outputs) = self.into_parts();
             let smoke = judgement.measured.take();
@@ -89,7 +89,7 @@ impl Packed {
                 run.ledger().put_run_details(&record.artifact, entry.number, &details)?;
             }
             let loud = findings.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
-            let judges = Some(run.rules().judges);
+            let judges = Some(judges);
             store.cache_put(Published::CACHE, &entry.record, &Published { files, findings: loud, judges })?;
             Ok(Done { ending, record, findings, entry })
         })
