@@ -349,7 +349,7 @@ impl RemoteEngine {
                 Some(source) => source.open(),
                 None => Err(io::Error::other(format!("the blob {digest} is nowhere"))),
             };
-            Ok(opened.map_err(RemoteError::file)?)
+            opened.map_err(RemoteError::file)
         });
         let mut lost = String::new();
         for _ in 0..SENT_AGAIN {
