@@ -62,7 +62,8 @@ impl Casd {
         assert!(Path::new("/dev/fuse").exists(), "this test needs /dev/fuse");
         let programs = programs();
         needs(&[("bwrap", "bubblewrap")]);
-        let (run, path) = (programs.join("buildbox-run"), std::env::var("PATH").unwrap());
+        let path = std::env::vars().find(|(name, _)| name == "PATH").unwrap().1;
+        let run = programs.join("buildbox-run");
         let path = format!("{}:{path}", programs.display());
         Self::started(&programs, |command| {
             command.arg(format!("--buildbox-run={}", run.display())).arg("--jobs=2").env("PATH", path);
