@@ -1,6 +1,6 @@
 //! Known vulnerabilities of releases, from an export of advisories that is made here: no workspace, no engine, no network.
 
-use crate::harness::{Release, audit, repository};
+use crate::harness::{Release, audit, repository, validate_junit, validate_sarif};
 use fs_err as fs;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -200,7 +200,10 @@ fn a_release_is_held_against_an_export() {
     }
     let markdown = audit(at, &["audit", "orders", "--osv", "osv", "--format", "markdown"]).stdout;
     assert!(markdown.contains("| critical 9.8 | CVE-2026-1 | alpha 1.2 | 1.3 |"), "{markdown}");
-    let sarif = audit(at, &["audit", "orders", "--osv", "osv", "--format", "sarif"]).json();
+    let judged = |format: &str| audit(at, &["audit", "orders", "--osv", "osv", "--format", format]);
+    validate_junit(&judged("junit").stdout);
+    validate_sarif(&judged("sarif").stdout);
+    let sarif = judged("sarif").json();
     assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 4);
     assert!(audit(at, &["audit", "orders", "--osv", "none"]).code == Some(30));
 }

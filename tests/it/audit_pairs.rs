@@ -1,6 +1,6 @@
 //! Ten pairs of releases, each with one thing that an auditor looks for: it is found, with its cause, in every form.
 
-use crate::harness::{Outcome, Release, audit, python, validate_sarif};
+use crate::harness::{Outcome, Release, audit, python, validate_junit, validate_sarif};
 use fs_err as fs;
 use kiln_record::{
     Check, CheckName, ComponentId, Digest, Ecosystem, Exit, InputRole, Mode, OriginSource, exit,
@@ -45,6 +45,7 @@ fn told(before: &Release, after: &Release, arguments: &[&str], ends: Exit) -> To
         judged: ["sarif", "junit", "github"].map(|format| text_of(&run(format).stdout)).to_vec(),
     };
     validate_sarif(&run("sarif").stdout);
+    validate_junit(&run("junit").stdout);
     told.is_in_every_form();
     told
 }

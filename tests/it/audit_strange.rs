@@ -1,9 +1,9 @@
 //! Artifacts that an auditor is handed and nobody plans for: zips behind a program, zips in the wide format, archives of old tools, and
 //! bills of materials in forms that are not read, which are named for what they are.
 
-use crate::harness::audit;
+use crate::harness::{Release, audit};
 use fs_err as fs;
-use kiln_record::exit;
+use kiln_record::{Digest, exit};
 use std::path::Path;
 use std::process::Command;
 
@@ -106,5 +106,113 @@ fn bills_of_materials_in_other_forms_are_named() {
         fs::write(at.join(file), content).unwrap();
         let told = audit(at, &["show", file]).ends_with(exit::INPUT_INVALID);
         told.says(&[&format!("{file}: it is a bill of materials as {form}"), "in JSON"]);
+    }
+}
+
+#[test]
+fn what_is_no_build_is_called_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    Release::new("app").write(&at.join("dist/app"));
+    fs::create_dir(at.join("empty")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at.join("dangling")).unwrap();
+    std::os::unix::fs::symlink("dist/app", at.join("linked")).unwrap();
+    python(at, "import os; os.mkfifo('pipe')");
+    fs::create_dir(at.join("layout")).unwrap();
+    fs::write(at.join("layout/oci-layout"), "{\"imageLayoutVersion\": \"1.0.0\"}").unwrap();
+    fs::write(at.join("layout/index.json"), "{\"schemaVersion\": 2, \"manifests\": []}").unwrap();
+    for (file, content) in [
+        ("nothing", ""),
+        ("list.json", "[]"),
+        ("text.json", "\"x\""),
+        ("other.json", "{\"name\": \"app\"}"),
+        ("manifest.json", "{\"schemaVersion\": 2, \"layers\": []}"),
+        ("statement.json", "{\"_type\": \"https://in-toto.io/Statement/v1\"}"),
+        ("bad.cdx.json", "{\"bomFormat\": \"CycloneDX\", \"specVersion\": \"1.5\", \"components\": \"x\"}"),
+        ("bad.spdx.json", "{\"spdxVersion\": \"SPDX-2.3\", \"packages\": {}}"),
+        ("none.cdx.json", "{\"bomFormat\": \"CycloneDX\", \"specVersion\": \"1.5\"}"),
+    ] {
+        fs::write(at.join(file), content).unwrap();
+    }
+    let no_document =
+        "it is JSON, and neither a record of a build, an index over artifacts nor a bill of materials";
+    for (named, says) in [
+        ("-", "standard input is not read"),
+        ("missing", "there is no such file"),
+        ("missing/app", "there is no such file"),
+        ("dangling", "it is a link that leads to nothing"),
+        ("pipe", "it is neither a regular file nor a folder"),
+        ("/dev/null", "it is neither a regular file nor a folder"),
+        ("empty", "there is no build in it"),
+        ("nothing", "neither a zip nor a tar"),
+        ("list.json", no_document),
+        ("text.json", no_document),
+        ("other.json", no_document),
+        ("manifest.json", "name the folder of the layout"),
+        ("statement.json", "it is a statement about a build"),
+        ("bad.cdx.json", "its `components` is no list"),
+        ("bad.spdx.json", "its `packages` is no list"),
+        ("layout", "layout: cannot assemble the image: its index leads to no image"),
+        ("/proc/self/mem", "/proc/self/mem: "),
+        ("127.0.0.1:1/team/app", "add :TAG or @sha256:"),
+        ("registry.example/team/app", "add :TAG or @sha256:"),
+    ] {
+        for command in ["show", "report", "sbom"] {
+            audit(at, &[command, named]).ends_with(exit::INPUT_INVALID).says(&[named, says]);
+        }
+        audit(at, &["diff", "dist/app", named]).ends_with(exit::INPUT_INVALID).says(&[named, says]);
+    }
+    // Nobody listens there, and it is asked, since it has a tag.
+    audit(at, &["show", "127.0.0.1:1/team/app:1"])
+        .ends_with(exit::FETCH_FAILED)
+        .says(&["127.0.0.1:1/team/app"]);
+    audit(at, &["show", "linked"]).ends_with(exit::SUCCESS);
+    // A list is no build that a bill of materials could be made of, and an empty one lists nothing.
+    audit(at, &["show", "none.cdx.json"]).ends_with(exit::SUCCESS).prints(&["it is a list of components"]);
+    audit(at, &["sbom", "none.cdx.json"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["is a list of components itself, and no build"]);
+    for command in ["rebuild", "restore"] {
+        audit(at, &[command, "empty"])
+            .ends_with(exit::INPUT_INVALID)
+            .says(&["empty holds no record.json, and so nothing says what was built"]);
+        audit(at, &[command, "nothing"])
+            .ends_with(exit::INPUT_INVALID)
+            .says(&["there is no record.json beside it"]);
+    }
+    audit(at, &["explain", "layout"]).ends_with(exit::INPUT_INVALID).says(&["its index leads to no image"]);
+}
+
+#[test]
+fn what_is_large_and_no_archive_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of holes alone, and more than could be read in the time that a test may take.
+    let file = fs::File::create(folder.path().join("huge.zip")).unwrap();
+    file.set_len(1 << 36).unwrap();
+    audit(folder.path(), &["show", "huge.zip"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["neither a zip nor a tar"]);
+}
+
+#[test]
+fn a_folder_under_another_name_is_called_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for name in ["one", "two"] {
+        Release::new(name).write(&at.join("released").join(name));
+    }
+    let record = fs::read(at.join("released/one/record.json")).unwrap();
+    let other = Digest::of(b"other");
+    let named = serde_json::json!({
+        "kind": "lambda-zip", "file": "one/one.zip", "size": 1, "unpacked_size": 1, "digest": other, "tree": other,
+        "source_code_hash": other.base64(), "record": Digest::of(&record), "runtime": "python3.13", "architecture": "x86_64",
+        "handler": null, "layers": [],
+    });
+    let index = serde_json::json!({"format": "1.0", "artifacts": {"one": named, "gone": named}});
+    fs::write(at.join("released/index.json"), index.to_string()).unwrap();
+    for arguments in [&["verify", "released"][..], &["verify", "released/index.json"]] {
+        let told = audit(at, arguments).ends_with(exit::NOT_REPRODUCIBLE);
+        told.clone().prints(&["released/index.json", "gone is named, and released/gone is not there"]);
+        assert!(!told.stdout.contains("dist/") && !told.stdout.contains("--repair"), "{told}");
     }
 }

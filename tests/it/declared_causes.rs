@@ -98,6 +98,40 @@ fn the_line_of_a_project_of_poetry() {
     has(&cause, &[line, &format!("changed by commit {commit}")]);
 }
 
+/// A lock as PDM exports it, which does not say what it was made from.
+fn pylock(wheel: &WheelFile) -> String {
+    format!(
+        "lock-version = \"1.0\"\nrequires-python = \">=3.11\"\ncreated-by = \"pdm\"\n\n[[packages]]\nname = \"greeting\"\nversion = \
+         \"{}\"\nwheels = [{{ name = \"{}\", url = \"https://index.example/{}\", size = {}, hashes = {{ sha256 = \"{}\" }} }}]\n",
+        wheel.version(),
+        wheel.file_name,
+        wheel.file_name,
+        wheel.bytes.len(),
+        wheel.digest().hex(),
+    )
+}
+
+#[test]
+fn the_line_of_a_project_of_pdm_in_a_group_of_its_own_or_of_the_standard() {
+    for group in ["[tool.pdm.dev-dependencies]", "[dependency-groups]"] {
+        let (_, commit, cause) = cause("pylock.toml", &|wheel| {
+            let project = format!(
+                "[project]\nname = \"app\"\nversion = \"0\"\ndependencies = []\n\n{group}\nlint = [\"ruff\"]\nlambda = [\n    \
+                 \"greeting=={}\",\n]\n",
+                wheel.version()
+            );
+            // PDM's own lock lies beside it, and kiln reads what PDM exports of it.
+            let own = format!(
+                "[metadata]\nlock_version = \"4.5.0\"\n\n[[package]]\nname = \"greeting\"\nversion = \"{}\"\n",
+                wheel.version()
+            );
+            vec![("pyproject.toml", project), ("pdm.lock", own), ("pylock.toml", pylock(wheel))]
+        });
+        let line = "asked for at manifests/app/pyproject.toml:9 (`greeting==1.1`), was `greeting==1.0`";
+        has(&cause, &["lock changed", line, &format!("changed by commit {commit}")]);
+    }
+}
+
 #[test]
 fn the_line_of_requirements_also_of_what_is_gone() {
     let (old, new) = (greeting("1.0"), greeting("1.1"));

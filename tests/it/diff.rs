@@ -357,7 +357,7 @@ fn builds_are_named_by_number_record_or_file() {
     sandbox.write("kept/empty.json", b"{}");
     diff(&sandbox, &["app@1", "kept/empty.json"])
         .ends_with(exit::INPUT_INVALID)
-        .says(&["kept/empty.json", "not a kiln record"]);
+        .says(&["kept/empty.json", "neither a record of a build"]);
     diff(&sandbox, &["app@1", "app@2", "--fail-on", "everything"])
         .ends_with(exit::USAGE)
         .says(&["'everything'", "possible values: removed, added"]);

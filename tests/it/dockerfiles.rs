@@ -391,6 +391,59 @@ fn debian_packages_that_are_installed_over_the_base_own_their_files() {
         .prints(&["a package that manifests/app/Dockerfile installed"]);
 }
 
+/// A base of Debian has the pip that virtual environments are made with as a wheel, which no package database calls a distribution.
+#[test]
+fn distributions_that_a_base_carries_and_wheels_that_are_left_are_listed() {
+    let left = wheel("left", "1.5", "py3-none-any", &[], &[("left.py", b"")]);
+    let dockerfile = format!("FROM {BASE}\nCOPY *.whl /srv/\nCMD [\"{PYTHON}\"]\n");
+    let sandbox = image(&dockerfile, "");
+    sandbox.write(&format!("manifests/app/{}", left.file_name), &left.bytes);
+    // The same base beneath a tree of files.
+    sandbox.write(
+        "manifests/plain.toml",
+        "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \"plain\"\n\n[image]\n\
+         entrypoint = [\"/usr/bin/python3.13\", \"main.py\"]\n",
+    );
+    sandbox.write("manifests/plain/main.py", "print(1)\n");
+    build(&sandbox).ends_with(exit::SUCCESS);
+    for name in ["app", "plain"] {
+        let record = Record::from_json(&sandbox.read(&format!("dist/{name}/record.json"))).unwrap();
+        let pip = record.components.iter().find(|one| one.name == "pip" && one.from_base).unwrap();
+        let place = pip.id.name().strip_prefix("pip/").unwrap().to_owned();
+        let version = pip.version.clone().unwrap();
+        assert_eq!(
+            place, "usr/share/python-wheels",
+            "another version in its place is not another distribution"
+        );
+        assert_eq!((pip.files, pip.bytes), (0, 0), "its file is that of a package of Debian");
+        let bill: serde_json::Value =
+            serde_json::from_slice(&sandbox.read(&format!("dist/{name}/{name}.cdx.json"))).unwrap();
+        let listed = bill["components"].as_array().unwrap();
+        let pip = listed.iter().find(|one| one["bom-ref"] == format!("python/pip/{place}")).unwrap();
+        assert_eq!(pip["purl"], format!("pkg:pypi/pip@{version}"));
+        let wheel = format!("{place}/pip-{version}-py3-none-any.whl");
+        assert_eq!(pip["evidence"]["occurrences"][0]["location"], wheel);
+        assert_eq!(pip["supplier"]["name"], "Debian");
+        assert_eq!(pip["hashes"][0]["alg"], "SHA-256");
+        // It hangs from the system, and what is in it is not said to be known.
+        let system = listed.iter().find(|one| one["type"] == "operating-system").unwrap();
+        let edges = bill["dependencies"].as_array().unwrap();
+        let edge = edges.iter().find(|edge| edge["ref"] == system["bom-ref"]).unwrap();
+        assert!(edge["dependsOn"].as_array().unwrap().contains(&pip["bom-ref"]), "{edge}");
+        for composition in bill["compositions"].as_array().unwrap() {
+            let has =
+                |key: &str| composition[key].as_array().is_some_and(|all| all.contains(&pip["bom-ref"]));
+            assert!(!(has("assemblies") || has("dependencies")) || composition["aggregate"] == "unknown");
+        }
+    }
+    let digest = left.digest();
+    let left = record(&sandbox).components.into_iter().find(|one| one.name == "left").unwrap();
+    assert_eq!((left.version.as_deref(), left.from_base), (Some("1.5"), false));
+    assert_eq!(left.id.name(), "left/srv");
+    assert_eq!(left.origin.unwrap().digest, digest);
+    assert!(left.within.is_some_and(|holder| holder.ecosystem() == Ecosystem::Application));
+}
+
 #[test]
 fn an_image_that_runs_as_nobody_knows_whom_is_denied() {
     let sandbox = image(&format!("FROM {BASE}\nUSER nosuch\n"), "");

@@ -57,6 +57,46 @@ fn the_environment_of_lambda_on_the_python_page() {
     holds(path, &with_block(&page, "environment", &shown.ends_with(exit::SUCCESS).stdout));
 }
 
+/// What others say of the bills of materials is measured by `tests/judges/run.py`, and the page shows what is committed.
+#[test]
+fn the_table_of_the_judges_on_the_evidence_page() {
+    let table = fs_err::read_to_string(repository().join("tests/judges/table.json")).unwrap();
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    let artifacts = [
+        ("zip (`dashboard`)", "dashboard"),
+        ("layer (`powertools-layer`)", "powertools-layer"),
+        ("image (`dashboard-image`)", "dashboard-image"),
+        ("image of a Dockerfile (`runbook-portal`)", "runbook-portal"),
+        ("Rust (`trail-digest`)", "trail-digest"),
+    ];
+    let rows = [
+        ("NTIA 2021", "NTIA"),
+        ("CISA 2026", "CISA 2026"),
+        ("BSI TR-03183-2", "BSI"),
+        ("quality, of 10", "quality"),
+        ("syft or Trivy finds, not here", ""),
+        ("package URLs that Trivy does not read", "trivy misses"),
+    ];
+    let mut block = String::from("| |");
+    artifacts.iter().for_each(|(title, _)| block += &format!(" {title} |"));
+    block += &format!("\n|---|{}\n", "---|".repeat(artifacts.len()));
+    for (title, key) in rows {
+        block += &format!("| {title} |");
+        for (_, artifact) in artifacts {
+            let number = |key: &str| table[artifact][key].as_f64().unwrap();
+            let value = match key {
+                "" => number("syft finds, not here") + number("trivy finds, not here"),
+                key => number(key),
+            };
+            block += &format!(" {value} |");
+        }
+        block.push('\n');
+    }
+    let path = "docs/evidence.md";
+    let page = fs_err::read_to_string(repository().join(path)).unwrap();
+    holds(path, &with_block(&page, "judges", &block));
+}
+
 /// The first sentence of a file's own documentation.
 fn purpose(source: &str) -> String {
     let lines = source.lines().take_while(|line| line.starts_with("//!"));

@@ -24,6 +24,11 @@ pub(crate) const ENGINE_WITH_VFS: Lack = Lack { test: ENGINES, what: "a second e
 /// It takes root, `dockerd`, and a file system below that the kernel lets be overlaid.
 pub(crate) const ENGINE_WITH_OVERLAY2: Lack =
     Lack { test: ENGINES, what: "a second engine that uses overlay2" };
+/// The same.
+pub(crate) const ENGINE_TO_VARY: Lack = Lack {
+    test: "rebuild::an_engine_that_a_step_depends_on_is_named",
+    what: "a second engine with another storage driver",
+};
 /// It takes root, and an engine that a group may use.
 pub(crate) const ANOTHER_USER: Lack =
     Lack { test: "reproducible::same_bytes_everywhere", what: "another user who may use the engine" };
@@ -42,8 +47,15 @@ pub(crate) const PYTHON_312: Lack = Lack {
 };
 
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 6] =
-    [ENGINE_WITH_VFS, ENGINE_WITH_OVERLAY2, ANOTHER_USER, GOLDEN_BASE, PRINTED_BASE, PYTHON_312];
+pub(crate) const ALL: [Lack; 7] = [
+    ENGINE_WITH_VFS,
+    ENGINE_WITH_OVERLAY2,
+    ENGINE_TO_VARY,
+    ANOTHER_USER,
+    GOLDEN_BASE,
+    PRINTED_BASE,
+    PYTHON_312,
+];
 
 impl Lack {
     /// What was found, or nothing, said aloud with the reason.

@@ -3,6 +3,7 @@
 use crate::harness::{LocalIndex, Sandbox, wheel};
 use fs_err as fs;
 use kiln_record::{Digest, exit};
+use serde_json::Value;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
@@ -346,4 +347,50 @@ impl Drop for Tmpfs {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0.path()).status();
     }
+}
+
+/// When and on what something was built is stated beside the entry, signed beside the artifact, and in nothing that a build publishes.
+#[test]
+fn the_run_of_a_build_is_a_statement_of_its_own() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let place = ".kiln/ledger/app/000001";
+    let bytes = sandbox.read(&format!("{place}/run.intoto.jsonl"));
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1, "one statement on one line");
+    let statement: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    assert_eq!(statement["predicateType"], "urn:kiln:run:1");
+    let digest = |path: &str| Digest::of(&sandbox.read(path));
+    let subjects = ["app.zip", "record.json"].map(|name| {
+        let digest = digest(&format!("dist/app/{name}"));
+        serde_json::json!({"name": name, "digest": {"sha256": digest.hex()}})
+    });
+    assert_eq!(statement["subject"], Value::from(subjects.to_vec()));
+    let run = &statement["predicate"];
+    assert_eq!(run["invocationId"], digest(&format!("{place}/entry.json")).to_string());
+    let (started, finished) = (run["startedOn"].as_str().unwrap(), run["finishedOn"].as_str().unwrap());
+    assert!(started <= finished && run["tookMs"].as_u64().unwrap() > 0, "{run}");
+    assert_eq!(run["host"]["os"], std::env::consts::OS);
+    assert!(run["host"]["engine"].as_str().unwrap().contains(" on linux/"), "{run}");
+    let details: Value = serde_json::from_slice(&sandbox.read(&format!("{place}/run.json"))).unwrap();
+    crate::harness::schemas::validate("run-details", &details);
+    for file in crate::harness::signed::files_below(&sandbox.path("dist")) {
+        let bytes = sandbox.read(&format!("dist/{file}"));
+        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!has("urn:kiln:run") && !has("took_ms"), "{file}");
+    }
+    // What was not built again was not run again.
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    assert_eq!(sandbox.read(&format!("{place}/run.intoto.jsonl")), bytes);
+    let (private, public) = crate::harness::signed::key(sandbox.folder(), "mine", "ed25519");
+    crate::harness::signed::sign(&sandbox, &private);
+    let verify = ["verify", "--key", public.to_str().unwrap(), "--", "dist"];
+    let ended = format!("1 runs stated, the last ended at {finished}");
+    sandbox.kiln().run(verify).ends_with(exit::SUCCESS).prints(&[&ended]);
+    // What somebody wrote in its place is not signed.
+    sandbox.write(&format!("{place}/run.intoto.jsonl"), sandbox.read("dist/app/app.intoto.jsonl"));
+    crate::harness::signed::sign(&sandbox, &private);
+    assert!(!sandbox.path("dist/app/app.run.intoto.jsonl").exists());
+    sandbox.kiln().run(verify).ends_with(exit::SUCCESS).prints(&["app: nothing is stated of the run"]);
 }

@@ -124,3 +124,118 @@ fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
             .says(&[&format!("kiln {command} [OPTIONS] --all")]);
     }
 }
+
+/// A function that needs a distribution which no store has.
+fn wanting(sandbox: &Sandbox) {
+    let unique = sandbox.folder().file_name().unwrap().to_string_lossy().into_owned();
+    let code = format!("# {unique}\n");
+    let wheel =
+        crate::harness::wheel("wanting", "1.0", "py3-none-any", &[], &[("wanting.py", code.as_bytes())]);
+    let code = "import wanting\n\ndef handler(event, context):\n    return None\n";
+    sandbox.function("app", "3.13", code, &wheel.requirement(""));
+}
+
+#[test]
+fn a_proxy_and_certificates_are_named_where_a_server_cannot_be_reached() {
+    let sandbox = Sandbox::new();
+    wanting(&sandbox);
+    let index =
+        |url: &str| sandbox.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{url}\"\n"));
+    let kiln = sandbox.kiln().with_variable("NO_PROXY", "").with_variable("no_proxy", "");
+    index("http://index.example.org/simple");
+    kiln.clone()
+        .with_variable("http_proxy", "http://me:hunter2@127.0.0.1:9")
+        .run(["build", "app"])
+        .ends_with(exit::FETCH_FAILED)
+        .says(&[
+            "http://index.example.org/simple",
+            "http_proxy=http://***@127.0.0.1:9 is set, so that the proxy was asked",
+        ])
+        .does_not_say("hunter2");
+    index("https://127.0.0.1:9/simple");
+    let refused = kiln
+        .clone()
+        .with_variable("SSL_CERT_DIR", "/nowhere")
+        .with_variable("SSL_CERT_FILE", "/nowhere.pem")
+        .run(["build", "app"]);
+    refused
+        .ends_with(exit::FETCH_FAILED)
+        .says(&["SSL_CERT_DIR=/nowhere and SSL_CERT_FILE=/nowhere.pem is set"]);
+    // What is on this machine is reached without a proxy.
+    kiln.with_variable("https_proxy", "http://127.0.0.1:7")
+        .run(["build", "app"])
+        .ends_with(exit::FETCH_FAILED)
+        .does_not_say("https_proxy");
+}
+
+#[test]
+fn a_socket_that_this_user_may_not_open_is_told_from_an_engine_that_is_not_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.write("manifests/app/src/nonce.py", format!("NONCE = {:?}\n", sandbox.root()));
+    let socket = sandbox.folder().join("engine.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    fs_err::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+    // Where root runs the tests, it is root without leave to open everything.
+    let kiln = sandbox
+        .kiln()
+        .with_variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .in_shell("if [ \"$(id -u)\" = 0 ]; then exec setpriv --bounding-set -dac_override,-dac_read_search \"$@\"; fi; exec \"$@\"");
+    kiln.run(["build", "app"])
+        .ends_with(exit::ENGINE_UNAVAILABLE)
+        .says(&["permission denied: this user may not use it", "usermod -aG docker"])
+        .does_not_say("start it");
+    fs_err::remove_file(&socket).unwrap();
+    kiln.run(["build", "app"]).ends_with(exit::ENGINE_UNAVAILABLE).says(&["there is no socket", "start it"]);
+}
+
+#[test]
+fn a_history_says_which_build_had_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    for code in [CODE, "def handler(event, context):\n    return 7\n", CODE] {
+        sandbox.function("app", "3.13", code, "");
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    }
+    sandbox.kiln().run(["history", "app"]).ends_with(exit::SUCCESS).prints(&["@3", "same bytes as @1"]);
+}
+
+#[test]
+fn a_suite_that_is_not_there_is_told_with_its_line() {
+    let mirror = crate::harness::LocalMirror::serve();
+    let sandbox = Sandbox::new();
+    sandbox.replace("images/python-3.13.toml", "suite = \"trixie\"", "suite = \"trixy\"");
+    sandbox
+        .kiln()
+        .with_variable("KILN_DEBIAN_MIRROR", &mirror.url())
+        .run(["lock", "--base", "python-3.13"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["there is no suite `trixy`", "--> images/python-3.13.toml:", "suite = \"trixy\""]);
+}
+
+#[test]
+fn what_the_runtime_has_and_a_changed_mode_are_told_for_what_they_are() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    sandbox.kiln().run(["explain", "app", "boto3"]).ends_with(exit::INPUT_INVALID).says(&[
+        "app does not bring `boto3`: boto3 is from the runtime, python3.13",
+        "to bring a version of its own",
+    ]);
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(sandbox.read("dist/app/app.zip"))).unwrap();
+    let mut other = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).unwrap();
+        let name = member.name().unwrap().into_owned();
+        let mode = if name == "app.py" { 0o755 } else { 0o644 };
+        let options = zip::write::SimpleFileOptions::default().unix_permissions(mode);
+        other.start_file(name, options).unwrap();
+        std::io::copy(&mut member, &mut other).unwrap();
+    }
+    sandbox.write("dist/app/app.zip", other.finish().unwrap().into_inner());
+    sandbox
+        .kiln()
+        .run(["verify", "dist/app/app.zip"])
+        .ends_with(exit::NOT_REPRODUCIBLE)
+        .prints(&["app.py has the mode 0755, and 0644 is expected"]);
+}

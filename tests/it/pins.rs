@@ -43,6 +43,11 @@ fn what_moved_upstream_is_told_with_its_bytes_and_nothing_is_written() {
     sandbox.write(file, toml::to_string(&lock).unwrap());
     let before = sandbox.read(file);
 
+    let comment = kiln.run(["pins", "--check", "--format", "markdown"]).ends_with(exit::SUCCESS).stdout;
+    assert!(
+        comment.contains("| base pins-check | ") && comment.contains("kiln lock --base pins-check"),
+        "{comment}"
+    );
     let told = kiln.run(["pins", "--check", "--format", "json"]).ends_with(exit::SUCCESS).json();
     let base = &told["upstream"][0];
     assert_eq!((&base["name"], &base["bytes"]), (&"pins-check".into(), &size.into()), "{told:#}");
@@ -78,4 +83,176 @@ fn a_pin_that_is_too_old_is_an_error_and_who_uses_it_is_told() {
         "help: kiln lock --base pins-age",
     ]);
     sandbox.kiln().run(["pins", "--max-age", "a month"]).ends_with(exit::USAGE);
+}
+
+#[test]
+fn what_is_to_be_reviewed_is_told_and_ends_with_a_code() {
+    let (sandbox, mirror) = pinned("pins-review");
+    let kiln = sandbox.kiln().with_variable("KILN_DEBIAN_MIRROR", &mirror.url());
+    let row = |kiln: &crate::harness::Kiln| kiln.run(["pins", "--format", "json"]).json()[0].clone();
+    assert_eq!((&row(&kiln)["review"], &row(&kiln)["overdue"]), (&serde_json::Value::Null, &false.into()));
+    let before = sandbox.read("images/pins-review.lock");
+
+    sandbox.write("kiln.toml", "format = \"1\"\nreview = \"monthly\"\n");
+    kiln.run(["pins"]).ends_with(exit::SUCCESS).prints(&["reviewed: monthly (kiln.toml)"]);
+    let pinned = row(&kiln)["pinned"].as_str().unwrap().to_owned();
+    sandbox.replace("images/pins-review.lock", &pinned, "2020-01-01T00:00:00Z");
+    for words in [&["pins"][..], &["pins", "--check"]] {
+        kiln.run(words).ends_with(exit::FINDINGS_DENIED).says(&[
+            "error: base pins-review was pinned",
+            "days ago, and its review is monthly (kiln.toml)",
+            "help: kiln lock --base pins-review",
+        ]);
+    }
+    kiln.run(["pins"]).prints(&["overdue: monthly (kiln.toml)"]);
+    assert_eq!((&row(&kiln)["review"], &row(&kiln)["overdue"]), (&"monthly".into(), &true.into()));
+
+    // The base's own rule stands over that, and makes no other base of it.
+    sandbox.write("images/pins-review.lock", &before);
+    let definition = String::from_utf8(sandbox.read("images/pins-review.toml")).unwrap();
+    sandbox.write("images/pins-review.toml", format!("review = \"3650 days\"\n{definition}"));
+    sandbox.replace("images/pins-review.lock", &pinned, "2020-01-01T00:00:00Z");
+    kiln.run(["pins"]).ends_with(exit::SUCCESS).prints(&["reviewed: 3650 days (images/pins-review.toml)"]);
+    sandbox.write("kiln.toml", "format = \"1\"\nreview = \"now and then\"\n");
+    kiln.run(["pins"]).ends_with(exit::INPUT_INVALID).says(&[
+        "`now and then` is no period: write weekly, monthly, quarterly, yearly or a number of days",
+        "kiln.toml:2",
+    ]);
+}
+
+#[test]
+fn what_is_not_trusted_is_neither_locked_nor_built() {
+    let (sandbox, mirror) = pinned("pins-trust");
+    let kiln = sandbox.kiln().with_variable("KILN_DEBIAN_MIRROR", &mirror.url());
+    let refused = |trust: &str, says: &[&str]| {
+        sandbox.write("kiln.toml", format!("format = \"1\"\n[trust]\n{trust}\n"));
+        kiln.run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(says);
+        kiln.run(["lock", "--base", "pins-trust"]).ends_with(exit::INPUT_INVALID).says(says);
+    };
+    refused(
+        "suites = [\"trixie\", \"forky\"]",
+        &[
+            "is not among what `trust.suites` allows (kiln.toml:3)",
+            "images/pins-trust.toml:",
+            "allowed: trixie, forky",
+        ],
+    );
+    let definition = sandbox.read("images/pins-trust.toml");
+    sandbox.write(
+        "images/pins-trust.toml",
+        "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n[registry]\nreference = \"evil.example.org/team/python:3.11\"\n",
+    );
+    refused(
+        "registries = [\"registry.example.org/team\"]",
+        &[
+            "`evil.example.org/team/python:3.11` is not among what `trust.registries` allows",
+            "images/pins-trust.toml:4",
+        ],
+    );
+    sandbox.write("images/pins-trust.toml", definition);
+    sandbox.write("kiln.toml", "format = \"1\"\n[trust]\nmax-age = \"30 days\"\n");
+    let row = kiln.run(["pins", "--format", "json"]).json()[0].clone();
+    sandbox.replace("images/pins-trust.lock", row["pinned"].as_str().unwrap(), "2020-01-01T00:00:00Z");
+    kiln.run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&[
+        "base pins-trust was pinned",
+        "days ago, and `trust.max-age` allows 30 days",
+        "kiln.toml:3",
+        "pin it again: kiln lock --base pins-trust",
+    ]);
+    sandbox.write("kiln.toml", "format = \"1\"\n[trust]\nindexs = []\n");
+    kiln.run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&["did you mean `indexes`?"]);
+}
+
+#[test]
+fn an_index_that_is_not_trusted_is_not_asked() {
+    let wheel = crate::harness::wheel("greeting", "1.0", "py3-none-any", &[], &[("greeting.py", b"")]);
+    let index = crate::harness::LocalIndex::serve(std::slice::from_ref(&wheel));
+    let sandbox = Sandbox::new();
+    let code = "import greeting\n\ndef handler(event, context):\n    return 1\n";
+    sandbox.function("app", "3.13", code, &wheel.requirement(""));
+    let kiln = sandbox
+        .kiln()
+        .with_store(&sandbox.folder().join("store"))
+        .with_variable("UV_DEFAULT_INDEX", &index.url());
+    sandbox.write("kiln.toml", "format = \"1\"\n[trust]\nindexes = [\"https://pypi.example.org/simple\"]\n");
+    kiln.run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&[
+        "is not among what `trust.indexes` allows (kiln.toml:3)",
+        "it is from UV_DEFAULT_INDEX",
+        "allowed: https://pypi.example.org/simple",
+    ]);
+    let trusted = index.url();
+    sandbox.write("kiln.toml", format!("format = \"1\"\n[trust]\nindexes = [\"{trusted}\"]\n"));
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn what_a_lock_would_move_is_said_with_its_bytes_before_anything_is_written() {
+    let (sandbox, mirror) = pinned("pins-preview");
+    let kiln = sandbox.kiln().with_variable("KILN_DEBIAN_MIRROR", &mirror.url());
+    let file = "images/pins-preview.lock";
+    let mut lock: toml::Table = String::from_utf8(sandbox.read(file)).unwrap().parse().unwrap();
+    let packages = lock["platform"]["linux/amd64"]["package"].as_array_mut().unwrap();
+    let name = packages[0]["name"].as_str().unwrap().to_owned();
+    packages[0]["version"] = "0.1".into();
+    packages[0]["digest"] = format!("sha256:{}", "1".repeat(64)).into();
+    sandbox.write(file, toml::to_string(&lock).unwrap());
+    let before = sandbox.read(file);
+    let moved = format!("{name} linux/amd64");
+    kiln.run(["lock", "--base", "pins-preview", "--dry-run"]).ends_with(exit::SUCCESS).prints(&[
+        "base pins-preview  1 moved",
+        "to bring: kiln lock --base pins-preview",
+        &moved,
+    ]);
+    assert!(sandbox.read(file) == before, "nothing was written");
+    let outcome = kiln.run(["lock", "--base", "pins-preview"]).ends_with(exit::SUCCESS);
+    outcome.says(&["images/pins-preview.lock: 1 to move,", "to bring", &format!("{name} 0.1 →")]);
+    assert!(sandbox.read(file) != before);
+}
+
+/// The rules for Renovate of the page, as they stand there.
+fn renovate() -> serde_json::Value {
+    let page = fs_err::read_to_string(repository().join("docs/pins.md")).unwrap();
+    let start = page.find("```json\n").unwrap() + "```json\n".len();
+    let end = start + page[start..].find("```").unwrap();
+    serde_json::from_str(&page[start..end]).unwrap()
+}
+
+#[test]
+fn the_rules_for_renovate_find_every_pin_of_their_kind() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "images/remote.toml",
+        "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n\n[registry]\nreference = \"registry.example.org:5000/team/python:3.13-slim\"\n",
+    );
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "").append(
+        "manifests/app.toml",
+        "\n[[upstream]]\nname = \"one\"\ngit = \"https://git.example.org/one.git\"\nrevision = \"v1.2\"\n\n[[upstream]]\nname = \
+         \"two\"\ngit = \"https://git.example.org/two.git\"\nrevision = \"v3\"\n",
+    );
+    sandbox.write("kiln.lock", fs_err::read(repository().join("kiln.lock")).unwrap());
+    let uv = String::from_utf8(sandbox.read("kiln.lock")).unwrap().parse::<toml::Table>().unwrap();
+    let uv = uv["tool"]["uv"]["version"].as_str().unwrap().to_owned();
+    let mut found = Vec::new();
+    for manager in renovate()["customManagers"].as_array().unwrap() {
+        let files = manager["managerFilePatterns"][0].as_str().unwrap().trim_matches('/');
+        let files = regex::Regex::new(&files.replace("\\/", "/")).unwrap();
+        let pattern = regex::Regex::new(manager["matchStrings"][0].as_str().unwrap()).unwrap();
+        for path in
+            ["images/remote.toml", "images/python-3.13.toml", "manifests/app.toml", "kiln.lock", "kiln.toml"]
+        {
+            let text = String::from_utf8(sandbox.read(path)).unwrap();
+            for one in pattern.captures_iter(&text).filter(|_| files.is_match(path)) {
+                let datasource = manager["datasourceTemplate"].as_str().unwrap().to_owned();
+                found.push((datasource, one["depName"].to_owned(), one["currentValue"].to_owned()));
+            }
+        }
+    }
+    let expected = [
+        ("docker", "registry.example.org:5000/team/python", "3.13-slim"),
+        ("git-tags", "https://git.example.org/one.git", "v1.2"),
+        ("git-tags", "https://git.example.org/two.git", "v3"),
+        ("pypi", "uv", uv.as_str()),
+    ];
+    let expected: Vec<_> = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())).into();
+    assert_eq!(found, expected);
 }

@@ -1,7 +1,7 @@
 //! One manifest for several platforms: an artifact for each, and an image index over them.
 
 use crate::arm64::runs_arm64;
-use crate::harness::signed::key;
+use crate::harness::signed::{copy, files_below, key, sign_with_bills};
 use crate::harness::{LocalIndex, Registry, Sandbox, needs_image_tools, repository, runs, schemas, wheel};
 use fs_err as fs;
 use kiln_record::{CheckName, CheckOutcome, Digest, IndexRecord, Record, exit};
@@ -337,6 +337,40 @@ fn an_index_is_pushed_and_read_back() {
 }
 
 /// What one platform lacks, no index covers up.
+/// Images, their layouts, the index over them and every signature of them: a byte that is changed in any file is found, and its file named.
+#[test]
+fn a_changed_byte_in_any_file_of_signed_images_is_named() {
+    let sandbox = published().copy();
+    let (private, public) = key(sandbox.folder(), "mine", "p256");
+    sign_with_bills(&sandbox, &private);
+    let release = sandbox.folder().join("release");
+    copy(&sandbox.path("dist"), &release);
+    let verify = || {
+        let words = ["verify", "--key", public.to_str().unwrap(), release.to_str().unwrap()];
+        crate::harness::audit(sandbox.folder(), &words)
+    };
+    verify().ends_with(exit::SUCCESS);
+    let all = files_below(&release);
+    for end in ["web/web.cosign.json", "web/platforms.json", "web.arm64/web.arm64.run.intoto.jsonl"] {
+        assert!(all.iter().any(|name| name == end), "{end} is there: {all:?}");
+    }
+    for name in &all {
+        let path = release.join(name);
+        let bytes = fs::read(&path).unwrap();
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let outcome = verify().ends_with(exit::SIGNATURE_REFUSED);
+        let short = name.rsplit('/').next().unwrap();
+        assert!(outcome.stdout.contains(short), "{name} is named:\n{outcome}");
+        fs::write(&path, bytes).unwrap();
+    }
+    verify().ends_with(exit::SUCCESS);
+    // The signature of another manifest in the place of the index's.
+    fs::copy(release.join("web.arm64/web.arm64.cosign.json"), release.join("web/web.cosign.json")).unwrap();
+    verify().ends_with(exit::SIGNATURE_REFUSED).prints(&["web.cosign.json: it is of the manifest"]);
+}
+
 #[test]
 fn a_platform_that_fails_leaves_the_index_as_it_was() {
     let native = wheel("native", "1.0", "cp313-cp313-manylinux2014_x86_64", &[], &[("native.py", b"")]);

@@ -1,7 +1,8 @@
 //! Building again what was published, from its commit or a folder, and saying how equal it is.
 
 use crate::harness::signed::key;
-use crate::harness::{Outcome, Sandbox};
+use crate::harness::{OtherEngine, Outcome, Sandbox};
+use crate::lacking;
 use kiln_pack::{Limits, ZipReader};
 use kiln_record::exit;
 use serde_json::Value;
@@ -247,6 +248,33 @@ fn what_depends_on_nothing_is_told_after_two_builds() {
         "none of these, and not on the time that passed",
         "not varied   wall clock",
     ]);
+}
+
+#[test]
+fn an_engine_that_a_step_depends_on_is_named() {
+    let sandbox = Sandbox::new();
+    let layer = "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\n\
+                 architecture = \"x86_64\"\n";
+    // What the root file system is differs between storage drivers.
+    let program = "root = [line.split() for line in open('/proc/mounts') if line.split()[1] == '/'][-1]\n\
+                   open('/out/root', 'w').write(root[2])\nopen('/out/other', 'w').write('x')\n";
+    let rest = "outputs = [{ path = \"/out\", into = \"lib/seen\" }]";
+    sandbox.write(MANIFEST, format!("{layer}{}", step("nosy", program, rest)));
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let words = ["rebuild", "app", "--source", ".", "--vary", "--format", "json"];
+    let document = sandbox.kiln().run(words).ends_with(exit::SUCCESS).json();
+    let not_varied = document["varied"]["not_varied"].as_array().unwrap();
+    assert!(not_varied.iter().any(|one| one["what"] == "engine and storage driver"), "{document:#}");
+    // All else is the same on every machine, and where there is one engine it stays with that.
+    let Some(second) = lacking::ENGINE_TO_VARY.unless(OtherEngine::start("vfs")) else { return };
+    let host = second.host();
+    let words = [&words[..], &["--second-engine", &host]].concat();
+    let document = sandbox.kiln().run(words).ends_with(exit::NOT_REPRODUCIBLE).json();
+    let guilty = document["varied"]["depends_on"].as_array().unwrap();
+    assert_eq!(guilty.len(), 1, "{document:#}");
+    assert_eq!(guilty[0]["variations"], serde_json::json!(["engine"]), "{document:#}");
+    assert_eq!((&guilty[0]["first"]["path"], &guilty[0]["entries"]), (&"lib/seen/root".into(), &1.into()));
+    assert!(guilty[0]["first"]["how"].as_str().unwrap().starts_with("line 1 is `"), "{document:#}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is found out in every form: for code scanning, CI systems, GitHub, comments, programs and browsers.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, validate_sarif, wheel};
+use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, validate_junit, validate_sarif, wheel};
 use fs_err as fs;
 use kiln_record::exit;
 use serde_json::Value;
@@ -50,10 +50,11 @@ fn a_denied_build_is_shown_at_its_line_in_every_form() {
     );
 
     let suite = build("junit");
+    validate_junit(&suite);
     for part in [
         "<testsuite name=\"app\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\">",
         "name=\"declared-not-installed: alpha\"",
-        &format!("file=\"{LOCK}\" line=\"{line}\""),
+        &format!(">{LOCK}:{line}\n"),
     ] {
         assert!(suite.contains(part), "{part}: {suite}");
     }
@@ -127,6 +128,7 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
     run(&sandbox, &["build", "app"]).ends_with(exit::SUCCESS);
     sandbox.write(LOCK, two.requirement(""));
     let built = run(&sandbox, &["build", "app", "--format", "junit"]).ends_with(exit::SUCCESS).stdout;
+    validate_junit(&built);
     assert!(
         built.contains("<testcase classname=\"app\" name=\"elf\">") && built.contains("failures=\"0\""),
         "{built}"
@@ -182,6 +184,7 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
         run(&sandbox, &["verify", "--format", format]).ends_with(exit::NOT_REPRODUCIBLE).stdout
     };
     validate_sarif(&altered("sarif"));
+    validate_junit(&altered("junit"));
     assert!(altered("sarif").contains("\"ruleId\": \"verify-differs\""));
     assert!(altered("junit").contains("<failure type=\"verify-differs\""));
     assert!(altered("github").starts_with("::error title=verify-differs "));

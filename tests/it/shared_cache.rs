@@ -85,7 +85,7 @@ fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_
     reading
         .run(["show", "app"])
         .ends_with(exit::SUCCESS)
-        .prints(&["taken on the word of a shared cache", "the step site"]);
+        .prints(&["taken on the word of others", "the step site"]);
     reading.run(["verify"]).ends_with(exit::SUCCESS);
 
     // A server that nobody vouches for is not asked, and one that is gone is not waited for.
@@ -113,7 +113,7 @@ fn a_cache_is_named_as_it_can_be_used() {
     };
     build(&[("KILN_REMOTE", "https://cache.example.org")])
         .ends_with(exit::INPUT_INVALID)
-        .says(&["KILN_REMOTE: `https://cache.example.org` is not the address of a shared cache"]);
+        .says(&["KILN_REMOTE: `https://cache.example.org` is not the address of a server"]);
     sandbox.append("kiln.toml", "\n[remote]\ncache = \"grpcs://cache.example.org\"\n");
     build(&[("KILN_REMOTE_TOKEN_FILE", "/token")])
         .ends_with(exit::INPUT_INVALID)

@@ -1,7 +1,7 @@
 //! Keys from wherever, and envelopes between kiln, openssl and another implementation of DSSE.
 
-use crate::harness::signed::{key, published, sign};
-use crate::harness::{Registry, Sandbox, audit, runs};
+use crate::harness::signed::{key, published, sign, sign_with_bills};
+use crate::harness::{Registry, Sandbox, audit, python_with, runs};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
@@ -9,7 +9,6 @@ use kiln_record::{Digest, exit};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The other implementation: reads what kiln signed, and signs the same statement anew with a key of its own.
 const OTHER: &str = r#"
@@ -42,20 +41,10 @@ open(out, "w").write(json.dumps(again.to_dict()) + "\n")
 print(len(statement["subject"]))
 "#;
 
-/// A Python that has the other implementation, made once for all tests.
+/// A Python that has the other implementations.
 fn python() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("securesystemslib");
-    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("securesystemslib.lock");
-    let lock = fs::File::create(lock).unwrap().into_file();
-    lock.lock().unwrap();
-    let python = folder.join("bin/python");
-    let has = || Command::new(&python).args(["-c", "import securesystemslib, cryptography"]).output();
-    if !has().is_ok_and(|output| output.status.success()) {
-        runs("python3", &["-m", "venv", folder.to_str().unwrap()]);
-        let pip = ["-m", "pip", "install", "-q", "securesystemslib[crypto]>=1.1,<2"];
-        runs(python.to_str().unwrap(), &pip);
-    }
-    python
+    let packages = ["securesystemslib[crypto]>=1.1,<2", "rfc8785>=0.1.4,<0.2"];
+    python_with("securesystemslib", "securesystemslib, cryptography, rfc8785", &packages)
 }
 
 #[test]
@@ -82,6 +71,104 @@ fn another_implementation_reads_ours_and_we_read_its() {
         let alone = audit(sandbox.folder(), &["verify", "--key", &public, &dist]);
         alone.ends_with(exit::SIGNATURE_REFUSED).prints(&["failed      signature"]);
     }
+}
+
+/// JSF with another implementation of RFC 8785 and other cryptography: verifies a bill by the key inside, and signs it anew with its own.
+const JSF: &str = r#"
+import base64, json, sys
+import rfc8785
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+def number(data):
+    return int.from_bytes(data, "big")
+
+bill, private, again = sys.argv[1:]
+document = json.load(open(bill))
+signature = document["signature"]
+value, key = decoded(signature.pop("value")), signature["publicKey"]
+message = rfc8785.dumps(document)
+if signature["algorithm"] == "ES256":
+    numbers = ec.EllipticCurvePublicNumbers(number(decoded(key["x"])), number(decoded(key["y"])), ec.SECP256R1())
+    der = utils.encode_dss_signature(number(value[:32]), number(value[32:]))
+    numbers.public_key().verify(der, message, ec.ECDSA(hashes.SHA256()))
+else:
+    ed25519.Ed25519PublicKey.from_public_bytes(decoded(key["x"])).verify(value, message)
+
+own = load_pem_private_key(open(private, "rb").read(), None)
+document["signature"] = {"algorithm": signature["algorithm"]}
+message = rfc8785.dumps(document)
+if signature["algorithm"] == "ES256":
+    r, s = utils.decode_dss_signature(own.sign(message, ec.ECDSA(hashes.SHA256())))
+    value = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+else:
+    value = own.sign(message)
+document["signature"]["value"] = base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+json.dump(document, open(again, "w"))
+print(len(document["components"]))
+"#;
+
+#[test]
+fn bills_with_the_signature_inside_are_read_by_others_and_theirs_by_us() {
+    for kind in ["ed25519", "p256"] {
+        let sandbox = published();
+        let (private, public) = key(sandbox.folder(), "mine", kind);
+        let (other, other_public) = key(sandbox.folder(), "other", kind);
+        sign_with_bills(&sandbox, &private);
+        let signed = sandbox.path("dist/orders/orders.signed.cdx.json");
+        let bill: Value = serde_json::from_slice(&fs::read(&signed).unwrap()).unwrap();
+        assert_eq!(bill_violations(&bill), [""; 0], "by the schema of the standard, in which JSF is");
+        let mut unsigned = bill.clone();
+        unsigned.as_object_mut().unwrap().remove("signature");
+        let own: Value = serde_json::from_slice(&sandbox.read("dist/orders/orders.cdx.json")).unwrap();
+        assert_eq!(unsigned, own, "it is the published bill and nothing else");
+        let script = sandbox.folder().join("jsf.py");
+        fs::write(&script, JSF).unwrap();
+        let again = sandbox.folder().join("again.cdx.json");
+        let words = [&script, &signed, &other, &again].map(|path| path.to_str().unwrap().to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(runs(python().to_str().unwrap(), &words).trim(), "3", "{kind}");
+        // Theirs in the place of ours.
+        fs::copy(&again, &signed).unwrap();
+        let dist = sandbox.path("dist");
+        let verify = |keys: &[&Path]| {
+            let keys = keys.iter().flat_map(|key| ["--key", key.to_str().unwrap()]);
+            let words: Vec<&str> =
+                ["verify"].into_iter().chain(keys).chain([dist.to_str().unwrap()]).collect();
+            audit(sandbox.folder(), &words)
+        };
+        verify(&[&public, &other_public]).ends_with(exit::SUCCESS);
+        verify(&[&public])
+            .ends_with(exit::SIGNATURE_REFUSED)
+            .prints(&["orders.signed.cdx.json: the signature inside it is not by"]);
+        // Who signs again without it leaves no old one behind.
+        sign(&sandbox, &private);
+        assert!(!signed.exists());
+        verify(&[&public]).ends_with(exit::SUCCESS);
+    }
+}
+
+/// What the official schema of CycloneDX 1.6 has against a bill.
+fn bill_violations(bill: &Value) -> Vec<String> {
+    const BASE: &str = "http://cyclonedx.org/schema/";
+    let schema = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let spdx = schema(include_str!("../schema/spdx.SNAPSHOT.schema.json"));
+    let jsf = schema(include_str!("../schema/jsf-0.82.SNAPSHOT.schema.json"));
+    let registry = jsonschema::Registry::new()
+        .add(format!("{BASE}spdx.SNAPSHOT.schema.json"), spdx)
+        .unwrap()
+        .add(format!("{BASE}jsf-0.82.SNAPSHOT.schema.json"), jsf)
+        .unwrap()
+        .prepare()
+        .unwrap();
+    let bom = schema(include_str!("../schema/bom-1.6.SNAPSHOT.schema.json"));
+    let validator =
+        jsonschema::options().with_registry(&registry).should_validate_formats(true).build(&bom).unwrap();
+    validator.iter_errors(bill).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
 /// Fails the test unless openssl says that a key of a kind signed a message.
@@ -309,6 +396,11 @@ fn distinct_rebuilders_are_counted_over_the_bytes_that_are_there() {
     verify().ends_with(exit::SUCCESS);
     fs::write(folder.join("release/orders/orders.zip"), "another").unwrap();
     refused("by 0 of 3 rebuilders");
+    // Another folder that says to be the same artifact is not judged in its place.
+    crate::harness::signed::copy(&sandbox.path("dist/orders"), &folder.join("release/theirs"));
+    let strange = verify();
+    strange.ends_with(exit::INPUT_INVALID).says(&["theirs", "its record is that of orders"]);
+    fs::remove_dir_all(folder.join("release/theirs")).unwrap();
     let few = ["verify", "--require", "2/3", "--keys", "anna.pub.pem", "--", "release"];
     audit(folder, &few).ends_with(exit::INPUT_INVALID).says(&["1 different keys"]);
 }

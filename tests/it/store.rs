@@ -142,3 +142,29 @@ fn damage_is_named_by_what_it_concerns_and_the_next_build_heals_it() {
     kiln.run(["build", "--all", "--force"]).ends_with(exit::SUCCESS);
     assert!(damaged.is_file(), "it was brought again");
 }
+
+#[test]
+fn images_of_bases_that_nothing_needs_are_named() {
+    let sandbox = Sandbox::new();
+    let kiln = sandbox.kiln().with_store(&sandbox.folder().join("store"));
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    kiln.run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let lock: toml::Table =
+        String::from_utf8(sandbox.read("images/python-3.13.lock")).unwrap().parse().unwrap();
+    let manifest: Digest = lock["platform"]["linux/amd64"]["manifest"].as_str().unwrap().parse().unwrap();
+    let image = format!("localhost/kiln/python-3.13:{}", &manifest.hex()[..12]);
+    // The engine is everybody's here, so that nothing is removed.
+    let gc = ["store", "gc", "--images", "--dry-run", "--format", "json"];
+    let swept = |kiln: &Kiln| {
+        let told = kiln.run(gc).ends_with(exit::SUCCESS).json();
+        told["images"].as_array().unwrap().iter().any(|one| one["reference"] == image.as_str())
+    };
+    assert!(!swept(&kiln), "a lock names it");
+    let other = Sandbox::bare();
+    assert!(
+        swept(&other.kiln().with_store(&other.folder().join("store"))),
+        "no workspace of that store needs it"
+    );
+    let without = kiln.run(["store", "gc", "--dry-run", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(without["images"], serde_json::Value::Null);
+}

@@ -1,6 +1,8 @@
 //! What somebody may do to a signed release, and what `kiln verify --key` says of it, in an empty folder without a workspace.
 
-use crate::harness::signed::{answering, copy, index, key, publish, published, sign, write};
+use crate::harness::signed::{
+    answering, copy, files_below, index, key, publish, published, sign, sign_with_bills, write,
+};
 use crate::harness::{Outcome, audit};
 use fs_err as fs;
 use kiln_record::exit;
@@ -16,7 +18,7 @@ impl Given {
     fn new() -> (crate::harness::Sandbox, Self) {
         let sandbox = published();
         let (private, public) = key(sandbox.folder(), "mine", "ed25519");
-        sign(&sandbox, &private);
+        sign_with_bills(&sandbox, &private);
         let given = Self::of(&sandbox.path("dist"), &public);
         (sandbox, given)
     }
@@ -60,18 +62,6 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) {
     fs::write(path, changed).unwrap();
 }
 
-fn files_below(folder: &Path, prefix: &str, all: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-        if entry.path().is_dir() {
-            files_below(&entry.path(), &format!("{name}/"), all);
-        } else {
-            all.push(name);
-        }
-    }
-}
-
 #[test]
 fn what_is_intact_holds_and_says_by_whom() {
     let (_sandbox, given) = Given::new();
@@ -82,6 +72,7 @@ fn what_is_intact_holds_and_says_by_whom() {
         "ok          trees       8 files unpacked",
         "ok          sbom        4 components",
         "ok          provenance  8 inputs, each pinned by a digest",
+        "ok          runs        2 runs stated, the last ended at 2026-11-02T10:00:00Z",
         "ok          policy      no finding is denied",
         "ok          index       2 artifacts",
         "ok          ledger      2 builds proven in the log kiln/ledger of 2 entries",
@@ -97,10 +88,9 @@ fn what_is_intact_holds_and_says_by_whom() {
 #[test]
 fn a_changed_byte_in_any_file_is_named() {
     let (_sandbox, given) = Given::new();
-    let mut all = Vec::new();
-    files_below(&given.release(), "", &mut all);
-    // Five published files and three with signatures of each artifact, the index, the checkpoint and the statement.
-    assert_eq!(all.len(), 19, "{all:?}");
+    let all = files_below(&given.release());
+    // Five published files and five with signatures of each artifact, the index, the checkpoint and the statement.
+    assert_eq!(all.len(), 23, "{all:?}");
     for name in &all {
         let path = given.release().join(name);
         let bytes = fs::read(&path).unwrap();
@@ -112,9 +102,13 @@ fn a_changed_byte_in_any_file_is_named() {
         assert!(outcome.stdout.contains(short), "{name} is named:\n{outcome}");
         // The same without the file.
         fs::remove_file(&path).unwrap();
-        // The form of cosign is for other tools: kiln's own signature covers what it covers.
-        if name.ends_with(".cosign.json") {
+        // The forms of cosign and JSF are for other tools: kiln's own signature covers what they cover.
+        if name.ends_with(".cosign.json") || name.ends_with(".signed.cdx.json") {
             given.verify().ends_with(exit::SUCCESS);
+        } else if name.ends_with(".run.intoto.jsonl") {
+            let outcome = given.verify().ends_with(exit::SUCCESS);
+            let lacks = format!("{}: nothing is stated of the run", name.split('/').next().unwrap());
+            assert!(outcome.stdout.contains(&lacks), "{outcome}");
         } else {
             let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
             assert!(
@@ -145,6 +139,7 @@ const CASES: &[Case] = &[
     ),
     (swapped_folders, "files", "orders/orders.zip is missing"),
     (linked, "files", "is neither a file nor a folder"),
+    (disguised, "files", "payments/payments.zip was changed"),
     (rehashed, "files", "orders/record.json was changed"),
     (
         |at| edit(&at.join("release.intoto.jsonl"), |text| text[..text.len() / 2].to_owned()),
@@ -186,6 +181,43 @@ const CASES: &[Case] = &[
         "orders.signed.intoto.jsonl is about something else than orders.intoto.jsonl",
     ),
     (
+        |at| swap(&at.join("orders/orders.run.intoto.jsonl"), &at.join("payments/payments.run.intoto.jsonl")),
+        "runs",
+        "orders.run.intoto.jsonl: it is about another build",
+    ),
+    (
+        |at| {
+            fs::copy(at.join("orders/orders.signed.intoto.jsonl"), at.join("orders/orders.run.intoto.jsonl"))
+                .unwrap();
+        },
+        "runs",
+        "its predicate type is `https://slsa.dev/provenance/v1`",
+    ),
+    (
+        |at| swap(&at.join("orders/orders.signed.cdx.json"), &at.join("payments/payments.signed.cdx.json")),
+        "sbom",
+        "orders.signed.cdx.json says something else than orders.cdx.json",
+    ),
+    (
+        |at| edit(&at.join("orders/orders.signed.cdx.json"), |text| text.replacen("orders", "0rders", 1)),
+        "sbom",
+        "orders.signed.cdx.json: the signature inside it is not by",
+    ),
+    (
+        |at| {
+            let excluded =
+                |text: String| text.replacen("\"algorithm\"", "\"excludes\": [\"name\"], \"algorithm\"", 1);
+            edit(&at.join("orders/orders.signed.cdx.json"), excluded);
+        },
+        "sbom",
+        "its signature has `excludes`",
+    ),
+    (
+        |at| swap(&at.join("orders/orders.cosign.json"), &at.join("payments/payments.cosign.json")),
+        "trees",
+        "orders.cosign.json: it is of the manifest",
+    ),
+    (
         |at| swap(&at.join("orders/orders.tlog-proof"), &at.join("payments/payments.tlog-proof")),
         "ledger",
         "orders.tlog-proof: the proof does not hold",
@@ -201,6 +233,15 @@ const CASES: &[Case] = &[
         "it was changed after it was signed",
     ),
 ];
+
+/// Makes the whole release look like the folder of one artifact, of which nothing else is looked at.
+fn disguised(at: &Path) {
+    for file in fs::read_dir(at.join("orders")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), at.join(file.file_name())).unwrap();
+    }
+    fs::write(at.join("payments/payments.zip"), "theirs").unwrap();
+}
 
 fn swap(one: &Path, other: &Path) {
     let (a, b) = (fs::read(one).unwrap(), fs::read(other).unwrap());
@@ -239,6 +280,19 @@ fn the_table() {
         change(&given.release());
         given.is_refused(aspect, says);
     }
+}
+
+/// What has the name of a signature and belongs to nothing is not signed by anybody, and is told as that.
+#[test]
+fn what_is_called_a_signature_and_was_not_looked_at_is_named() {
+    let (_sandbox, given) = Given::new();
+    let names = ["orders/payments.cosign.json", "orders/anna.vsa.intoto.jsonl", "other.tlog-proof"];
+    for name in names {
+        fs::write(given.release().join(name), "{}").unwrap();
+    }
+    let outcome = given.verify().ends_with(exit::SUCCESS);
+    let line = outcome.stdout.lines().find(|line| line.contains("not looked at: ")).unwrap();
+    assert!(names.iter().all(|name| line.contains(name)), "{line}");
 }
 
 #[test]

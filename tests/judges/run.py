@@ -69,7 +69,8 @@ class Tools:
         self.sbom_tools = folder / "bin/sbom-tools"
         if not self.sbom_tools.is_file():
             # What decides is what it says and not how fast: without optimisation it compiles in a third of the time.
-            settings = ["--config", "profile.release.opt-level=0", "--config", "profile.release.lto=false"]
+            settings = ["--no-default-features", "--features", "cli"]
+            settings += ["--config", "profile.release.opt-level=0", "--config", "profile.release.lto=false"]
             run(["cargo", "install", "sbom-tools", "--version", SBOM_TOOLS, "--locked", "--root", folder, *settings])
 
 
@@ -112,7 +113,8 @@ def judge(tools, given, name):
             found[f"{scanner} finds, not here"] = len(missed)
             if missed:
                 print(f"{name}: {scanner} finds what is not in the bill: {', '.join(sorted(missed))}")
-        forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")} | {"spdx": ["--as", "spdx"]}
+        forms = {version: ["--spec-version", version] for version in ("1.5", "1.6", "1.7")}
+        forms |= {"spdx": ["--as", "spdx"], "spdx-3.0": ["--as", "spdx-3.0"]}
         for form, options in forms.items():
             # The library for SPDX tells forms by their file's ending.
             written = run([given.kiln, "sbom", given.dist / name / "record.json", *options])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Prints how many mistakes the libraries of the standards' makers find in documents: strict.py FORM=FILE..., of the forms 1.5,
-1.6, 1.7 and spdx; a number for each.
+1.6, 1.7, spdx and spdx-3.0; a number for each.
 
 What they find is said on standard error. Runs in the environment of `run.py`.
 """
@@ -28,6 +28,21 @@ def judge(form, path):
             mistakes = [one.validation_message for one in validate_full_spdx_document(parse_file(path))]
         except SPDXParsingError as error:
             mistakes = error.get_messages()
+    elif form == "spdx-3.0":
+        import io
+        import json
+
+        import spdx_python_model
+
+        mistakes = []
+        try:
+            # Writing holds every property against the model.
+            model, found = spdx_python_model.load_data(json.loads(pathlib.Path(path).read_text()))
+            model.JSONLDSerializer().write(found, io.BytesIO())
+            own = "https://spdx.org/rdf/3.0.1/terms/"
+            mistakes += [f"nothing is called {one}" for one in found.missing_ids if not one.startswith(own)]
+        except (KeyError, TypeError, ValueError, spdx_python_model.LoadError) as error:
+            mistakes.append(error)
     else:
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator

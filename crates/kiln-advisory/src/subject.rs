@@ -146,6 +146,7 @@ pub fn subjects(record: &Record) -> Subjects {
                 never_imported: !computes
                     && component.ecosystem == Ecosystem::Python
                     && component.within.is_none()
+                    && !component.from_base
                     && unused.contains(component.name.as_str()),
                 registry,
                 name,

@@ -7,7 +7,7 @@ use pkcs8::der::asn1::BitStringRef;
 use pkcs8::der::oid::ObjectIdentifier;
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use pkcs8::{Document, der::AnyRef};
-use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use std::fmt;
 
 /// `id-Ed25519` (RFC 8410).
@@ -152,6 +152,18 @@ impl PublicKey {
             }
         }
         .is_ok()
+    }
+}
+
+impl PublicKey {
+    /// The same of a signature whose numbers stand one after the other, where those of ECDSA are in DER otherwise (RFC 7518, 3.4).
+    pub(crate) fn verifies_numbers(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self.algorithm {
+            Algorithm::Ed25519 => self.verifies(message, signature),
+            Algorithm::EcdsaP256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.bytes)
+                .verify(message, signature)
+                .is_ok(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::known::{Known, Subject};
 use kiln_record::{
-    Attributes, Cause, Component, Digest, Ecosystem, Gap, ImageRecord, Input, InputRole, Record,
+    Attributes, Cause, Component, Digest, Ecosystem, Gap, ImageRecord, Input, InputRole, JudgedBy, Record,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -426,6 +426,14 @@ fn attributes(before: &Subject<'_>, after: &Subject<'_>) -> Vec<PropertyChange> 
         .collect()
 }
 
+/// What a policy states, by what it states it of.
+fn of_policy(policy: &JudgedBy) -> impl Iterator<Item = (String, String)> {
+    let levels = policy.levels.iter().map(|(code, level)| (format!("policy for {code}"), level.to_string()));
+    let exceptions =
+        policy.exceptions.iter().map(|one| (format!("exception for {}", one.accepts()), one.terms()));
+    levels.chain(exceptions)
+}
+
 fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {
     let index = |record: &Record| -> BTreeMap<String, String> {
         let layers: Vec<&str> = record.layers.iter().map(|l| l.as_str()).collect();
@@ -451,6 +459,7 @@ fn properties(before: &Record, after: &Record) -> Vec<PropertyChange> {
         }
         let stated = record.environment.iter();
         all.extend(stated.map(|change| (format!("in Lambda, {}", change.fact), change.value.clone())));
+        all.extend(record.policy.iter().flat_map(of_policy));
         all.extend(record.tools.iter().map(|(name, version)| (format!("tool {name}"), version.clone())));
         all
     };

@@ -108,6 +108,12 @@ const NO_NUMBER: &str = "what follows `+` is no number, or too large a one";
 /// A text that is no reason to fail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownFailOn {
+    /// Nothing is written where one is expected.
+    #[error(
+        "no reason to fail is named; possible values: {}, or a growth such as size:+10% or size:+5MB",
+        words()
+    )]
+    Nothing,
     /// No reason has this name.
     #[error(
         "`{text}` is not a reason to fail; {}possible values: {}, or a growth such as size:+10% or size:+5MB",
@@ -142,6 +148,12 @@ fn nearest(text: &str) -> String {
 }
 
 impl FailOn {
+    /// Whether it is about the artifacts of workspaces, so that it says nothing of two builds.
+    #[must_use]
+    pub fn is_of_workspaces(self) -> bool {
+        matches!(self, Self::RemovedArtifact | Self::NewArtifact)
+    }
+
     /// All reasons that are one word.
     pub const ALL: [Self; 13] = [
         Self::Removed,
@@ -165,6 +177,9 @@ impl FromStr for FailOn {
 
     fn from_str(text: &str) -> Result<Self, UnknownFailOn> {
         let written = || text.to_owned();
+        if text.trim().is_empty() {
+            return Err(UnknownFailOn::Nothing);
+        }
         if let Some(growth) = text.strip_prefix("size:") {
             let growth = Growth::read(growth).map(Self::Growth);
             return growth.map_err(|reason| UnknownFailOn::Growth { text: written(), reason });
@@ -216,30 +231,54 @@ impl Diff {
         })
     }
 
-    /// Those of the reasons that hold; empty if the comparison passes.
+    /// Why nobody can say whether a reason holds, where that is so: a side does not tell what it is about. What cannot be told is
+    /// denied, since a gate that was not held against anything let everything pass.
+    #[must_use]
+    pub fn undecided(&self, reason: FailOn) -> Option<&'static str> {
+        let least = self.before.known.max(self.after.known);
+        match (reason, least) {
+            (_, Known::Record) => None,
+            (FailOn::Size | FailOn::Growth(_), Known::Components) => {
+                Some("one of the two is a list of components, and has no size")
+            }
+            (FailOn::Privileged, Known::Components) => {
+                Some("one of the two is a list of components, and has no modes")
+            }
+            (FailOn::Rebuilt, Known::Components) => {
+                Some("one of the two is a list of components, and has no content")
+            }
+            (FailOn::Rehomed, _) => Some("only a record tells which index or server a component is from"),
+            (FailOn::Check, _) => Some("only a record tells which checks were made"),
+            _ => None,
+        }
+    }
+
+    /// Those of the reasons that hold, or of which nobody can say that they do not; empty if the comparison passes.
     #[must_use]
     pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
         let rule = |rule| self.anomalies.iter().any(|a| a.rule == rule);
         let mut holding: Vec<FailOn> = reasons
             .iter()
             .copied()
-            .filter(|reason| match reason {
-                FailOn::RemovedArtifact | FailOn::NewArtifact => false,
-                FailOn::Removed
-                | FailOn::Added
-                | FailOn::Downgrade
-                | FailOn::Rebuilt
-                | FailOn::Relicensed
-                | FailOn::Rehomed => self.denied_components(*reason).next().is_some(),
-                FailOn::Unexplained => rule(Rule::Unexplained),
-                FailOn::Size => self
-                    .anomalies
-                    .iter()
-                    .any(|a| a.rule == Rule::Step || (a.rule == Rule::Creep && a.level >= Level::Warn)),
-                FailOn::Growth(growth) => self.grew_by_more_than(*growth),
-                FailOn::Privileged => rule(Rule::Privileged),
-                FailOn::Check => rule(Rule::Check),
-                FailOn::Any => self.verdict != Verdict::Identical,
+            .filter(|reason| {
+                self.undecided(*reason).is_some()
+                    || match reason {
+                        FailOn::RemovedArtifact | FailOn::NewArtifact => false,
+                        FailOn::Removed
+                        | FailOn::Added
+                        | FailOn::Downgrade
+                        | FailOn::Rebuilt
+                        | FailOn::Relicensed
+                        | FailOn::Rehomed => self.denied_components(*reason).next().is_some(),
+                        FailOn::Unexplained => rule(Rule::Unexplained),
+                        FailOn::Size => self.anomalies.iter().any(|a| {
+                            a.rule == Rule::Step || (a.rule == Rule::Creep && a.level >= Level::Warn)
+                        }),
+                        FailOn::Growth(growth) => self.grew_by_more_than(*growth),
+                        FailOn::Privileged => rule(Rule::Privileged),
+                        FailOn::Check => rule(Rule::Check),
+                        FailOn::Any => self.verdict != Verdict::Identical,
+                    }
             })
             .collect();
         holding.sort_unstable();
@@ -247,12 +286,9 @@ impl Diff {
         holding
     }
 
-    /// Whether a size grew by more than is allowed. Where a side has no sizes, nobody can say that it did not.
+    /// Whether a size grew by more than is allowed.
     fn grew_by_more_than(&self, growth: Growth) -> bool {
         let (before, after) = (&self.before, &self.after);
-        if [before, after].iter().any(|side| side.known == Known::Components) {
-            return true;
-        }
         growth.is_exceeded(before.unpacked_size, after.unpacked_size)
             // What was read from a folder has no archive to compare.
             || (before.archive.is_some()
@@ -302,6 +338,10 @@ mod tests {
                 told.starts_with(&format!("`{bad}` is not a reason to fail")) && told.contains(why),
                 "{told}"
             );
+        }
+        for nothing in ["", " "] {
+            let told = nothing.parse::<FailOn>().unwrap_err().to_string();
+            assert!(told.starts_with("no reason to fail is named; possible values: removed, "), "{told}");
         }
         assert!(!"everything".parse::<FailOn>().unwrap_err().to_string().contains("did you mean"));
     }

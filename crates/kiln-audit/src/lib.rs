@@ -69,7 +69,7 @@ pub use names::{
 pub use namespaces::{SearchedTree, check_namespaces, check_unowned};
 pub use native_changes::{LinkedChange, NeedChange};
 pub use packaging::{Packaging, Packagings};
-pub use policy::{Exception, Policy, PolicyLevel, UnknownPolicyLevel};
+pub use policy::{Exception, Policy};
 pub use quantity::{binary as format_size, signed as format_change};
 pub use reconcile::{
     Expected, FoundDistribution, MAX_PROBLEMS, distributions_in_tree, reconcile, recorded_path,

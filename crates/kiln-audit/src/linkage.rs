@@ -26,12 +26,12 @@ enum Sign {
     Crate { beneath: bool, evidence: LinkEvidence },
     /// The name of a folder with a version, then a slash: Rust's own sources.
     Rust,
-    /// Nothing follows: the library has a function of this name.
+    /// Nothing follows: no other library has a function of this name, or these messages.
     Symbol { name: &'static str },
 }
 
 /// What is looked for.
-const SIGNS: [(&str, Sign); 17] = [
+const SIGNS: [(&str, Sign); 18] = [
     ("OpenSSL ", Sign::Version { name: "openssl", end: b" " }),
     ("libcurl/", Sign::Version { name: "curl", end: b" \0" }),
     ("libcurl v", Sign::Version { name: "curl", end: b" \0" }),
@@ -43,6 +43,11 @@ const SIGNS: [(&str, Sign); 17] = [
     ("expat_", Sign::Version { name: "expat", end: b"\0" }),
     ("OpenBLAS ", Sign::Version { name: "openblas", end: b" \0" }),
     ("stable release version ", Sign::Version { name: "glibc", end: b".\0" }),
+    // Its messages of errors, which no other C library has in this order; a program that is linked statically has no version of it.
+    (
+        "Illegal byte sequence\0Domain error\0Result not representable\0Not a tty\0",
+        Sign::Symbol { name: "musl" },
+    ),
     ("/registry/src/", Sign::Crate { beneath: true, evidence: LinkEvidence::SourcePath }),
     // Where Rust's own builds have what its standard library is made of.
     ("/rust/deps/", Sign::Crate { beneath: false, evidence: LinkEvidence::RustSource }),
@@ -229,6 +234,15 @@ mod tests {
 
     fn told(bytes: &[u8]) -> Vec<String> {
         linked(bytes, None, &[], None).into_iter().map(|part| part.purl).collect()
+    }
+
+    /// From a program that musl 1.2.3 was linked into statically, and from one of glibc.
+    #[test]
+    fn musl_is_known_by_its_messages_and_has_no_version() {
+        let musl = b"\0No error information\0Illegal byte sequence\0Domain error\0Result not representable\0Not a tty\0Permission denied\0";
+        assert_eq!(told(musl), ["pkg:generic/musl"]);
+        let glibc = b"\0Invalid or incomplete multibyte or wide character\0Numerical argument out of domain\0Not a tty\0";
+        assert_eq!(told(glibc), [""; 0]);
     }
 
     #[test]

@@ -81,7 +81,8 @@ impl Packagings {
     }
 
     /// Rows of a table: what, before, after.
-    pub(crate) fn rows(&self) -> Vec<[String; 3]> {
+    #[must_use]
+    pub fn rows(&self) -> Vec<[String; 3]> {
         let (a, b) = (&self.before, &self.after);
         let row = |what: &str, text: &dyn Fn(&Packaging) -> String| [what.to_owned(), text(a), text(b)];
         let surface = |one: &Packaging, text: &dyn Fn(&Surface) -> String| {

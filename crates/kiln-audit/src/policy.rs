@@ -1,36 +1,7 @@
 //! The policy: which finding does what to a build, and which are excused until when.
 
-use kiln_record::{Code, Epoch, Finding, Level};
+use kiln_record::{Code, Epoch, Finding, Level, PolicyLevel};
 use std::collections::BTreeMap;
-use std::str::FromStr;
-
-/// What a policy says a finding does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PolicyLevel {
-    /// It is not reported at all.
-    Allow,
-    /// It is reported at this level.
-    Report(Level),
-}
-
-/// A text that is not a policy level.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a level: use allow, note, warn or deny")]
-pub struct UnknownPolicyLevel(pub String);
-
-impl FromStr for PolicyLevel {
-    type Err = UnknownPolicyLevel;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPolicyLevel> {
-        match text {
-            "allow" => Ok(Self::Allow),
-            "note" => Ok(Self::Report(Level::Note)),
-            "warn" => Ok(Self::Report(Level::Warn)),
-            "deny" => Ok(Self::Report(Level::Deny)),
-            other => Err(UnknownPolicyLevel(other.to_owned())),
-        }
-    }
-}
 
 /// An excuse for findings of one code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +12,12 @@ pub struct Exception {
     pub subject: Option<String>,
     /// Why, in the words of whoever took the exception.
     pub reason: String,
+    /// Who answers for it, if that is stated.
+    pub owner: Option<String>,
     /// The last moment at which it holds; for good if absent.
     pub until: Option<Epoch>,
+    /// Whether it is stated for this artifact alone. One of the workspace may be there for another.
+    pub is_own: bool,
 }
 
 /// Levels and exceptions of one artifact.
@@ -73,15 +48,20 @@ impl Policy {
         judged
     }
 
+    /// A finding for each exception of this artifact alone that holds at the time `at` and accepts none of its findings. They must be all
+    /// that were made: nothing is known of the findings of checks that are still to come.
+    #[must_use]
+    pub fn unused(&self, findings: &[Finding], at: Epoch) -> Vec<Finding> {
+        let is_used = |exception: &Exception| findings.iter().any(|finding| exception.covers(finding));
+        let own = self.exceptions.iter().filter(|exception| exception.is_own && !exception.ended(at));
+        own.filter(|exception| !is_used(exception)).map(Exception::unused).collect()
+    }
+
     fn level(&self, mut finding: Finding) -> Option<Finding> {
-        match self.levels.get(&finding.code) {
-            Some(PolicyLevel::Allow) => return None,
-            Some(PolicyLevel::Report(level)) => {
-                finding.level = *level;
-                // Nobody is told to state a level who has stated one.
-                finding.remedy.retain(|remedy| !remedy.contains("[policy.levels]"));
-            }
-            None => {}
+        if let Some(level) = self.levels.get(&finding.code) {
+            finding.level = level.level()?;
+            // Nobody is told to state a level who has stated one.
+            finding.remedy.retain(|remedy| !remedy.contains("[policy.levels]"));
         }
         Some(finding)
     }
@@ -94,13 +74,18 @@ impl Policy {
         let Some(exception) = covering.first() else { return Some(finding) };
         match exception.until {
             Some(until) if exception.ended(at) => {
-                finding.detail.push(format!("the exception for this ended on {until}: {}", exception.reason));
+                let terms = format!(
+                    "the exception for this ended on {until}{}: {}",
+                    exception.by(),
+                    exception.reason
+                );
+                finding.detail.push(terms);
             }
             until => {
                 let end = until.map_or_else(String::new, |u| format!(" until {u}"));
                 finding.level = Level::Note;
                 // A note is shown without its details, and the reason is what matters now.
-                finding.cause.push_str(&format!("; accepted{end}: {}", exception.reason));
+                finding.cause.push_str(&format!("; accepted{end}{}: {}", exception.by(), exception.reason));
             }
         }
         Some(finding)
@@ -116,18 +101,36 @@ impl Exception {
         self.code == finding.code && self.subject.as_ref().is_none_or(|s| *s == finding.subject)
     }
 
-    fn finding(&self) -> Finding {
-        let subject = match &self.subject {
+    /// Who answers for it, as a clause.
+    fn by(&self) -> String {
+        self.owner.as_ref().map(|owner| format!(", by {owner}")).unwrap_or_default()
+    }
+
+    fn accepts(&self) -> String {
+        match &self.subject {
             Some(subject) => format!("{} {subject}", self.code),
             None => self.code.to_string(),
-        };
+        }
+    }
+
+    fn unused(&self) -> Finding {
+        let subject = self.accepts();
+        let cause = format!("the manifest's exception for `{subject}` accepts nothing that was found");
+        Finding::new(Code::ExceptionUnused, subject, cause)
+            .detail(format!("its reason is: {}", self.reason))
+            .remedy("remove it if what it excused is fixed")
+            .remedy("or write its subject as the finding does")
+    }
+
+    fn finding(&self) -> Finding {
+        let subject = self.accepts();
         let until = self.until.map_or_else(String::new, |u| u.to_string());
         Finding::new(
             Code::ExceptionExpired,
             subject.clone(),
             format!("the policy's exception for `{subject}` ended on {until}"),
         )
-        .detail(format!("its reason was: {}", self.reason))
+        .detail(format!("its reason was{}: {}", self.by(), self.reason))
         .remedy("remove the exception if what it excused is fixed")
         .remedy("or set a new end date, with a reason that holds today")
     }
@@ -148,7 +151,9 @@ mod tests {
                 code: Code::GlibcTooNew,
                 subject: subject.map(str::to_owned),
                 reason: "only used on our own hosts".to_owned(),
+                owner: None,
                 until: until.map(at),
+                is_own: true,
             }],
         }
     }
@@ -156,11 +161,8 @@ mod tests {
     #[test]
     fn levels_are_set_and_allow_removes() {
         let policy = Policy {
-            levels: [
-                (Code::ImportFailed, PolicyLevel::Allow),
-                (Code::ProvidedByLayer, "deny".parse().unwrap()),
-            ]
-            .into(),
+            levels: [(Code::ImportFailed, PolicyLevel::Allow), (Code::ProvidedByLayer, PolicyLevel::Deny)]
+                .into(),
             exceptions: Vec::new(),
         };
         let findings = policy.apply(
@@ -171,7 +173,6 @@ mod tests {
             findings.iter().map(|f| (f.code, f.level)).collect::<Vec<_>>(),
             [(Code::ProvidedByLayer, Level::Deny)]
         );
-        assert!("severe".parse::<PolicyLevel>().is_err());
     }
 
     #[test]
@@ -183,6 +184,47 @@ mod tests {
         assert_eq!(noted[0].cause, "x; accepted until 2026-12-31T00:00:00Z: only used on our own hosts");
         let other = excuse(Some("b.so"), None).apply(vec![finding], at("2026-01-01T00:00:00Z"));
         assert_eq!(other[0].level, Level::Deny);
+    }
+
+    #[test]
+    fn who_answers_for_an_exception_is_told_with_its_reason() {
+        let mut policy = excuse(None, Some("2026-12-31T00:00:00Z"));
+        policy.exceptions[0].owner = Some("the platform team".to_owned());
+        let told = |time: &str| policy.apply(vec![Finding::new(Code::GlibcTooNew, "a.so", "x")], at(time));
+        let cause = &told("2026-01-01T00:00:00Z")[0].cause;
+        assert!(
+            cause.ends_with(
+                "accepted until 2026-12-31T00:00:00Z, by the platform team: only used on our own hosts"
+            ),
+            "{cause}"
+        );
+        let ended = told("2027-01-01T00:00:00Z");
+        assert!(
+            ended.iter().all(|finding| finding.detail[0].contains(", by the platform team: ")),
+            "{ended:?}"
+        );
+    }
+
+    #[test]
+    fn an_exception_that_accepts_nothing_is_told() {
+        let time = at("2026-01-01T00:00:00Z");
+        let found = [Finding::new(Code::GlibcTooNew, "a.so", "x")];
+        let unused = |policy: &Policy, found: &[Finding]| -> Vec<String> {
+            policy
+                .unused(found, time)
+                .into_iter()
+                .map(|one| format!("{} {}", one.code, one.subject))
+                .collect()
+        };
+        assert_eq!(unused(&excuse(Some("a.so"), None), &found), [""; 0]);
+        assert_eq!(unused(&excuse(None, None), &found), [""; 0]);
+        assert_eq!(unused(&excuse(Some("b.so"), None), &found), ["exception-unused glibc-too-new b.so"]);
+        assert_eq!(unused(&excuse(None, None), &[]), ["exception-unused glibc-too-new"]);
+        // One that has ended is told as that, and one of the workspace may be for another artifact.
+        assert_eq!(unused(&excuse(None, Some("2025-12-31T00:00:00Z")), &[]), [""; 0]);
+        let mut of_workspace = excuse(None, None);
+        of_workspace.exceptions[0].is_own = false;
+        assert_eq!(unused(&of_workspace, &[]), [""; 0]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ impl Diff {
     pub fn to_markdown(&self) -> String {
         let mut out = Lines::default();
         out.line(&format!("### {}: {}", cell(&self.artifacts()), cell(&self.headline())));
-        // Equal bytes may still have come from elsewhere, under another licence, or with fewer checks.
-        if self.verdict == Verdict::Identical && self.components.is_empty() && self.anomalies.is_empty() {
+        // Equal bytes may still be on another base, have come from elsewhere, under another licence, or with fewer checks.
+        if self.verdict == Verdict::Identical && self.has_nothing_else() {
             return out.text;
         }
         out.line("");
@@ -99,10 +99,12 @@ impl Diff {
         details.extend(self.gap_lines().into_iter().map(|line| format!("left out: {line}")));
         details.extend(self.findings_new.iter().map(|f| format!("new finding: {}", finding(f))));
         details.extend(self.findings_gone.iter().map(|f| format!("finding gone: {}", finding(f))));
-        details.extend(
-            self.sizes.iter().map(|s| format!("{}: {}; {}", s.measure, s.held_against(), s.spread())),
-        );
-        details.extend(self.size_history.iter().map(|source| format!("history of sizes from {source}")));
+        if self.verdict == Verdict::Different {
+            details.extend(
+                self.sizes.iter().map(|s| format!("{}: {}; {}", s.measure, s.held_against(), s.spread())),
+            );
+            details.extend(self.size_history.iter().map(|source| format!("history of sizes from {source}")));
+        }
         let rows = self.file_rows();
         let listed = &rows[..rows.len().min(LISTED_FILES)];
         details.extend(listed.iter().map(|row| {

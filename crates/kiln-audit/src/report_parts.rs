@@ -3,8 +3,7 @@
 //! Texts in records come from strangers, so control characters never reach a terminal, and Markdown's own characters
 //! never leave their cell.
 
-use crate::causes::BasePackages;
-use crate::causes::gap_text;
+use crate::causes::{BasePackages, InputChange, gap_text};
 use crate::compare::{ContainerField, Diff, Side, Verdict};
 use crate::components::{ComponentChange, ComponentChangeKind};
 use crate::files::{FileChange, FileChangeKind};
@@ -32,6 +31,29 @@ impl Diff {
     /// Whether one of the two is a list of components, so that there are no files and no sizes.
     pub(crate) fn lists_components_only(&self) -> bool {
         self.before.known.max(self.after.known) == Known::Components
+    }
+
+    /// Whether two builds of the same bytes are alike in all that is said of them, too.
+    pub(crate) fn has_nothing_else(&self) -> bool {
+        !self.has_more_than_inputs() && self.input_lines().is_empty() && self.not_compared.is_empty()
+    }
+
+    /// Whether anything but inputs is to be told of two builds of the same bytes.
+    pub(crate) fn has_more_than_inputs(&self) -> bool {
+        let lists = [self.security_lines(), self.gap_lines()];
+        let findings = self.findings_new.len() + self.findings_gone.len();
+        findings + self.anomalies.len() + self.components.len() > 0
+            || lists.iter().any(|lines| !lines.is_empty())
+    }
+
+    /// Inputs that differ and that a person chose. Wheels follow from locks.
+    pub fn chosen_inputs(&self) -> impl Iterator<Item = &InputChange> {
+        self.inputs.iter().filter(|input| {
+            !matches!(
+                input.role,
+                InputRole::Distribution | InputRole::Sdist | InputRole::BuildRequirement | InputRole::Crate
+            )
+        })
     }
 
     /// What it comes to, in a line.
@@ -227,20 +249,10 @@ impl Diff {
         counts.join(", ")
     }
 
-    /// Inputs that a person chose. Wheels follow from locks, and are in the JSON form.
+    /// Inputs that a person chose; the others are in the JSON form.
     pub(crate) fn input_lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
-            .inputs
-            .iter()
-            .filter(|i| {
-                !matches!(
-                    i.role,
-                    InputRole::Distribution
-                        | InputRole::Sdist
-                        | InputRole::BuildRequirement
-                        | InputRole::Crate
-                )
-            })
+            .chosen_inputs()
             .flat_map(|input| {
                 let what = match (&input.before, &input.after) {
                     (None, _) => "new".to_owned(),

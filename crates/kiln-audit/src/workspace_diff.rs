@@ -68,7 +68,9 @@ pub enum ArtifactState {
 }
 
 impl ArtifactState {
-    fn word(self) -> &'static str {
+    /// What it is called in output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::NotRead => "not read",
             Self::Gone => "gone",
@@ -96,6 +98,38 @@ pub struct ArtifactChange {
     pub reason: Option<String>,
     /// What changed, where it is on both sides.
     pub diff: Option<Diff>,
+}
+
+impl ArtifactChange {
+    /// Those of the reasons that hold for it, or may hold.
+    #[must_use]
+    pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
+        if let Some(diff) = &self.diff {
+            return diff.exceeds(reasons);
+        }
+        let holds = |reason: &FailOn| match self.state {
+            ArtifactState::New => matches!(reason, FailOn::NewArtifact | FailOn::Any),
+            ArtifactState::Gone => matches!(reason, FailOn::RemovedArtifact | FailOn::Any),
+            // Whatever they are about, what could not be read may be it.
+            ArtifactState::NotRead => !reason.is_of_workspaces(),
+            ArtifactState::Changed | ArtifactState::SameContent | ArtifactState::Unchanged => false,
+        };
+        let mut holding: Vec<FailOn> = reasons.iter().copied().filter(|reason| holds(reason)).collect();
+        holding.sort_unstable();
+        holding.dedup();
+        holding
+    }
+
+    /// What happened to it, in a line: for what is there on one side only, or could not be read.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match (self.state, &self.reason) {
+            (ArtifactState::New, _) => "the artifact is new".to_owned(),
+            (ArtifactState::Gone, _) => "the artifact is gone".to_owned(),
+            (ArtifactState::NotRead, Some(reason)) => format!("the artifact could not be read: {reason}"),
+            (state, _) => format!("the artifact is {}", state.word()),
+        }
+    }
 }
 
 impl WorkspaceDiff {
@@ -128,29 +162,18 @@ impl WorkspaceDiff {
         }
     }
 
-    /// Those of the reasons that hold for any artifact; empty if the comparison passes. What could not be read explains nothing.
+    /// Those of the reasons that hold for any artifact, or may hold for one that could not be read; empty if the comparison passes.
     #[must_use]
     pub fn exceeds(&self, reasons: &[FailOn]) -> Vec<FailOn> {
-        let any = |state| self.artifacts.iter().any(|one| one.state == state);
-        let mut holding: Vec<FailOn> = self
-            .artifacts
-            .iter()
-            .filter_map(|one| one.diff.as_ref())
-            .flat_map(|diff| diff.exceeds(reasons))
-            .collect();
-        holding.extend(reasons.iter().copied().filter(|reason| match reason {
-            FailOn::RemovedArtifact => any(ArtifactState::Gone),
-            FailOn::NewArtifact => any(ArtifactState::New),
-            FailOn::Unexplained => any(ArtifactState::NotRead),
-            FailOn::Any => self.artifacts.iter().any(|one| one.state != ArtifactState::Unchanged),
-            _ => false,
-        }));
+        let mut holding: Vec<FailOn> = self.artifacts.iter().flat_map(|one| one.exceeds(reasons)).collect();
         holding.sort_unstable();
         holding.dedup();
         holding
     }
 
-    fn headline(&self) -> String {
+    /// How many artifacts are in which state, in a line.
+    #[must_use]
+    pub fn headline(&self) -> String {
         let counts = &self.counts;
         let parts: Vec<String> = [
             (counts.new, ArtifactState::New),
@@ -232,27 +255,37 @@ impl WorkspaceDiff {
         out.text
     }
 
-    fn changed(&self) -> impl Iterator<Item = &Diff> {
+    /// What is to be told of artifacts that are on both sides: of those that are not the same bytes, and of those of which
+    /// something else changed that a person should look at.
+    pub fn changed(&self) -> impl Iterator<Item = &Diff> {
         self.artifacts
             .iter()
             .filter_map(|one| one.diff.as_ref())
-            .filter(|diff| diff.verdict != Verdict::Identical)
+            .filter(|diff| diff.verdict != Verdict::Identical || diff.has_more_than_inputs())
     }
 }
 
 impl ArtifactChange {
     /// What happened, in a few words.
-    fn what(&self) -> String {
+    #[must_use]
+    pub fn what(&self) -> String {
         match (&self.reason, &self.diff) {
             (Some(reason), _) => plain(reason),
-            (None, Some(diff)) if diff.verdict != Verdict::Identical => {
+            (None, Some(diff)) if diff.verdict == Verdict::Identical => {
+                let inputs: Vec<String> = diff.chosen_inputs().map(|input| plain(&input.name)).collect();
+                match inputs.is_empty() {
+                    true => String::new(),
+                    false => format!("the same bytes from another {}", inputs.join(", ")),
+                }
+            }
+            (None, Some(diff)) => {
                 let headline = diff.headline();
                 headline
                     .strip_prefix("different (")
                     .and_then(|rest| rest.split(';').next())
                     .map_or_else(|| headline.clone(), str::to_owned)
             }
-            _ => String::new(),
+            (None, None) => String::new(),
         }
     }
 }

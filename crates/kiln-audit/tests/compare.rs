@@ -5,8 +5,8 @@ mod sample;
 mod size_steps;
 
 use kiln_audit::{
-    CauseKind, ComponentChange, ComponentChangeKind, Diff, FailOn, FileChangeKind, Rule, Sample, Verdict,
-    compare,
+    BasePackages, CauseKind, ComponentChange, ComponentChangeKind, Diff, FailOn, FileChangeKind, Rule,
+    Sample, Verdict, compare,
 };
 use kiln_record::{
     Cause, Code, Component, ComponentId, Digest, Ecosystem, Entry, FactChange, Finding, Gap, Level, Mode,
@@ -40,6 +40,25 @@ fn a_build_is_identical_to_itself() {
     assert_eq!(diff.exceeds(&FailOn::ALL), []);
     assert!(diff.to_text().starts_with("sample: identical, sha256:"));
     assert_eq!(diff.to_text().lines().count(), 1);
+}
+
+/// A base can move without a byte of the artifact: every form says which packages did, as somebody may have waited for one.
+#[test]
+fn a_moved_base_under_the_same_bytes_is_told_with_its_packages() {
+    let mut diff = diff(|after| after.base = "another base");
+    assert_eq!(diff.verdict, Verdict::Identical);
+    let system = |version: &str| [("libssl3".to_owned(), version.to_owned())].into();
+    let [base] = &mut diff.inputs[..] else { panic!("{:?}", diff.inputs) };
+    base.packages = Some(BasePackages::between(&system("3.0.15"), &system("3.0.16")));
+    for form in [diff.to_text(), diff.to_markdown()] {
+        assert!(form.contains("identical, sha256:") && form.contains(": libssl3 3.0.15 -> "), "{form}");
+        assert!(!form.contains("step "), "equal sizes are held against nothing: {form}");
+    }
+}
+
+#[test]
+fn identical_builds_are_one_line_of_markdown() {
+    assert_eq!(diff(|_| {}).to_markdown().lines().count(), 1);
 }
 
 #[test]

@@ -13,10 +13,10 @@ use kiln_invocation::{
     read_usable_workspace,
 };
 use kiln_pack::PackError;
-use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Workspace};
+use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Problem, Trust, Workspace};
 use kiln_publish::{IndexResult, publish_index, settle_published, write_index};
 use kiln_record::{
-    ArtifactKind, ArtifactName, Defect, Digest, Finding, IndexRecord, Record, RunError, Transformation,
+    ArtifactKind, ArtifactName, Defect, Digest, Epoch, Finding, IndexRecord, Record, RunError, Transformation,
 };
 use kiln_store::{LedgerEntry, StatCache, has_room, sweep_unfinished};
 use std::collections::BTreeMap;
@@ -123,6 +123,7 @@ pub async fn build(
         permits: Arc::new(Semaphore::new(environment.jobs.max(1))),
         force: request.force,
         expected: Arc::new(request.expected.clone()),
+        judges_age: environment.trial.results.is_none(),
         links: Arc::new(SourceLinks::new(&environment.root)),
         progress: Arc::new(chosen.iter().map(|name| (name.clone(), Progress::default())).collect()),
     };
@@ -176,6 +177,22 @@ pub async fn build(
     Ok(BuildReport { results, indexes, damaged, error })
 }
 
+/// Whether everything that a plan has pinned is as young as the workspace wants it.
+fn young_enough(trust: &Trust, plan: &ArtifactPlan, now: Epoch) -> Result<(), Problem> {
+    let days = |pinned: Epoch| now.seconds().saturating_sub(pinned.seconds()) / 86_400;
+    // What a Dockerfile pins has no time.
+    for base in plan.bases().into_iter().filter(|base| base.definition.file.starts_with("images/")) {
+        let name = &base.definition.name;
+        trust.age(&format!("base {name}"), days(base.pinned), &format!("kiln lock --base {name}"))?;
+    }
+    let name = plan.manifest.stated_name();
+    for upstream in &plan.upstreams {
+        let what = format!("upstream source {}", upstream.name);
+        trust.age(&what, days(upstream.pinned), &format!("kiln lock {name} --upgrade"))?;
+    }
+    Ok(())
+}
+
 /// The images for several platforms that are asked for by their own names.
 fn chosen_sets<'a>(workspace: &'a Workspace, names: Option<&[ArtifactName]>) -> Vec<&'a PlatformSet> {
     let sets = workspace.platform_sets.values();
@@ -191,6 +208,8 @@ struct Run {
     permits: Arc<Semaphore>,
     force: bool,
     expected: Arc<BTreeMap<ArtifactName, Expectation>>,
+    /// Whether pins may be too old: what is built to be compared was of its time.
+    judges_age: bool,
     links: Arc<SourceLinks>,
     progress: Arc<BTreeMap<ArtifactName, Progress>>,
 }
@@ -332,6 +351,12 @@ impl Run {
             }
         }
         let prepared = prepare(&self.workspace, manifest, read, layers).map_err(Stopped::Denied)?;
+        if self.judges_age {
+            let trusted =
+                young_enough(&self.workspace.settings.trust, &prepared.plan, self.bases.run().now());
+            trusted
+                .map_err(|problem| BuildError::from(InvocationError::from(InvalidFiles::from(problem))))?;
+        }
         let prepared = Arc::new(prepared);
         let _ = self.progress[name].planned.set(Some(Arc::clone(&prepared)));
         // An artifact is checked with the content of its layers, and is not published without them.
@@ -386,7 +411,7 @@ impl Run {
         if let Some(expected) = self.expected.get(name) {
             expected.meets(&run.ledger().record(name, entry.number)?)?;
         }
-        if published.judges == Some(run.rules().judges) && !has_ended(&plan.policy, run.now()) {
+        if self.bases.accepts(published.judges)? && !has_ended(&plan.policy, run.now()) {
             return Ok(There::Unchanged(Box::new(entry), published.findings));
         }
         let record = run.ledger().record(name, entry.number)?;
@@ -395,6 +420,7 @@ impl Run {
 
     async fn stages(&self, prepared: &Prepared, standing: Option<Standing>) -> Judged<Done> {
         let (bases, manifest) = (&self.bases, &prepared.plan.manifest);
+        let began = bases.run().elapsed();
         let mut layers = Vec::new();
         for layer in &manifest.layers {
             layers.push(self.layer(layer).await?);
@@ -417,7 +443,7 @@ impl Run {
         let read = FilesRead::of(prepared, bases.run().root());
         let links = Arc::clone(&self.links);
         let expected = self.expected.get(&manifest.name).cloned();
-        let done = packed.publish(bases, expected, move || links.link(&read)).await?;
+        let done = packed.publish(bases, began, expected, move || links.link(&read)).await?;
         if done.ending == Ending::Published {
             self.remember_published(&done.record).await?;
         }

@@ -68,6 +68,8 @@ pub async fn cross_check(
     let wheels: Vec<PipWheel> = record
         .components
         .iter()
+        // Wheels that lie in an image are installed nowhere.
+        .filter(|component| component.files > 0 && !component.from_base)
         .filter_map(|component| {
             let origin = component.origin.as_ref()?;
             Some(PipWheel {

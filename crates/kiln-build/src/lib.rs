@@ -8,6 +8,7 @@ mod error;
 mod expectation;
 mod explain;
 mod image;
+mod inputs;
 mod invoke;
 mod prepare;
 mod recording;
@@ -25,6 +26,7 @@ pub use expectation::Expectation;
 pub use explain::{
     ExplainedDistribution, ExplainedMarker, ExplainedPath, ExplainedWheel, Explanation, explain, explain_path,
 };
+pub use inputs::{REMEMBERED_INPUTS, ServedInputs, served_inputs};
 pub use invoke::{InvokeRequest, Invoked, invoke};
 pub use rules::rules;
 pub use shard::{Shard, ShardError};

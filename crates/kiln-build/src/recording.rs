@@ -2,7 +2,7 @@
 
 use crate::BuildError;
 use crate::stage::Judgement;
-use kiln_collect::{BroughtBy, Part, Verdict, judge};
+use kiln_collect::{BroughtBy, Part, Verdict, judge_whole};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::PinnedBase;
 use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
@@ -24,7 +24,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
     } = judgement;
     let Verdict { findings, checks } = verdict;
     // The record follows from the inputs alone, so the policy's exceptions are held against the artifact's own time.
-    let findings = judge(&plan, &findings, plan.epoch);
+    let findings = judge_whole(&plan, &findings, plan.epoch);
     let mut inputs = plan.inputs.clone();
     inputs.extend(
         parts.iter().filter(|part| part.brought_by == BroughtBy::Distribution).flat_map(wheel_inputs),
@@ -75,6 +75,7 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
         binaries,
         gaps,
         transformations: collection.transformations.clone(),
+        policy: plan.policy.stated(),
         findings,
         checks,
         imports,

@@ -107,7 +107,7 @@ impl Function<'_> {
             init_seconds,
             seconds,
             answer_bytes: lambda.answer_bytes(),
-            user: numbers(NOBODY)?,
+            user: bases.has_second_user().then(|| numbers(NOBODY)).transpose()?,
             environment: parted.judged,
             events: events
                 .iter()

@@ -36,6 +36,10 @@ pub async fn health(
         let reason = "the image states no `health-check`, so nothing was started";
         return Ok(Verdict::of_checks(vec![Check::not_checked(CHECK, reason)]));
     };
+    if bases.executor().is_some() {
+        let reason = "remote execution watches no service: a container engine checks it";
+        return Ok(Verdict::of_checks(vec![Check::not_checked(CHECK, reason)]));
+    }
     let argv: Vec<String> = runs.entrypoint.iter().chain(&runs.command).cloned().collect();
     let Some(user) = loaded.user.clone() else {
         let reason = format!(

@@ -117,7 +117,7 @@ pub async fn import(
         runtime_modules: runtime.provides.iter().flat_map(|p| p.modules.iter().cloned()).collect(),
         as_it_is: image.is_some(),
         lambda: is_lambda(manifest.kind),
-        user: Some(numbers(&place.user)?),
+        user: bases.has_second_user().then(|| numbers(&place.user)).transpose()?,
         scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
         fresh: is_fresh.then(|| {
             std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()

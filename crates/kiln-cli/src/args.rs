@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod audit;
+pub(crate) mod bundle;
 pub(crate) mod find;
 pub(crate) mod invoke;
 pub(crate) mod pins;
@@ -48,6 +49,9 @@ pub(crate) struct Global {
     /// Says nothing but results and problems
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Asks no server for anything: what is not in the store is missing, and named
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub(crate) color: Colour,
@@ -157,6 +161,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Looks after the store, which keeps what builds use: how large it is, what of it is not needed, whether it is intact
     Store(store::StoreCommand),
+    /// Carries all that builds need of servers to a machine that reaches none
+    Bundle(bundle::BundleCommand),
     /// Says whether this machine has what kiln needs, and what to do where it has not
     Doctor,
     /// Completions for shells, and manual pages
@@ -164,6 +170,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether what it prints for a person are words, and no document that is one for a program, too.
+    pub(crate) fn prints_words(&self) -> bool {
+        !matches!(self, Self::Report(_) | Self::Sbom(_) | Self::Export(_) | Self::Util(_) | Self::Invoke(_))
+    }
+
     /// Its name, and the forms that it can give. No form is passed over in silence.
     pub(crate) fn formats(&self) -> (&'static str, &'static [Format]) {
         use Format::{Github, Html, Human, Json, Junit, Markdown, Sarif};
@@ -173,7 +184,7 @@ impl Command {
             Self::Verify(verify) if verify.signed.is_asked() => ("verify --key", &[Human, Json, Markdown]),
             Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
-            Self::Pins(pins::Pins { check: true, .. }) => ("pins --check", &[Human, Json]),
+            Self::Pins(pins::Pins { check: true, .. }) => ("pins --check", &[Human, Json, Markdown]),
             Self::Pins(_) => ("pins", &[Human, Json, Markdown]),
             Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
             Self::History(_) => ("history", &[Human, Json, Markdown]),
@@ -190,6 +201,7 @@ impl Command {
             Self::Init(_) => ("init", &[Human, Json]),
             Self::Doctor => ("doctor", &[Human, Json]),
             Self::Store(_) => ("store", &[Human, Json]),
+            Self::Bundle(_) => ("bundle", &[Human, Json]),
             Self::New(_) => ("new", &[Human]),
             Self::Util(_) => ("util", &[Human]),
             Self::Invoke(_) => ("invoke", &[Human, Json]),
@@ -342,7 +354,7 @@ pub(crate) struct Lock {
     #[arg(long, requires = "tools", value_name = "uv==VERSION")]
     pub(crate) tool: Option<String>,
     /// Moves everything to the newest version that fits; without it, what is locked stays where it fits
-    #[arg(long, short = 'U', conflicts_with_all = ["bases", "tools"])]
+    #[arg(long, short = 'U', visible_alias = "update", conflicts_with_all = ["bases", "tools"])]
     pub(crate) upgrade: bool,
     /// Moves this distribution only; may be given more than once
     #[arg(long, short = 'P', requires = "artifacts", value_name = "NAME", conflicts_with = "upgrade")]
@@ -350,6 +362,16 @@ pub(crate) struct Lock {
     /// Writes nothing, and ends with exit code 11 if a lock would change; with --all also if a base is not pinned
     #[arg(long, conflicts_with_all = ["bases", "tools"])]
     pub(crate) check: bool,
+    /// Says what would move, and how many bytes are to bring for it, and writes nothing
+    #[arg(long, conflicts_with_all = ["check", "runtime", "tool"])]
+    pub(crate) dry_run: bool,
+}
+
+impl Lock {
+    /// Whether locks stay as they are.
+    pub(crate) fn writes_nothing(&self) -> bool {
+        self.check || self.dry_run
+    }
 }
 
 #[derive(Debug, Args)]
@@ -474,6 +496,9 @@ pub(crate) enum BillFormat {
     Cyclonedx,
     /// SPDX 2.3
     Spdx,
+    /// SPDX 3.0.1 as JSON-LD
+    #[value(name = "spdx-3.0")]
+    Spdx3,
     /// CycloneDX 1.6 with the properties that GitLab reads
     Gitlab,
     /// A snapshot for GitHub's dependency graph, of the commit and job that GitHub Actions names

@@ -50,6 +50,12 @@ impl Failure {
         self
     }
 
+    /// The same, about a file.
+    pub(crate) fn about(mut self, file: &std::path::Path) -> Self {
+        self.message = format!("{}: {}", file.display(), self.message);
+        self
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
@@ -248,7 +254,7 @@ fn render_problem(problem: &Problem, printer: Printer) -> String {
         report = report.element(Level::HELP.message(help));
     }
     let renderer = if printer.stderr_colour { Renderer::styled() } else { Renderer::plain() };
-    with_own_colours(renderer.term_width(WIDTH).render(&[report]).trim_end())
+    with_own_colours(renderer.term_width(printer.message_width(WIDTH)).render(&[report]).trim_end())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod signals;
 mod signing;
 mod transformations;
 mod variables;
+mod wrapping;
 
 use args::{Arguments, Command, Format};
 use clap::Parser as _;
@@ -49,6 +50,8 @@ pub fn main() -> ExitCode {
         variables.is_set(variables::CI),
     )
     .annotating(variables.get(variables::GITHUB_ACTIONS) == Some("true"));
+    let is_prose = arguments.global.format == Format::Human && arguments.command.prints_words();
+    let printer = if is_prose { printer.wrapping() } else { printer };
     match run(&arguments, &variables, printer) {
         Ok(code) => match printer.output_error() {
             None => ExitCode::from(code),
@@ -82,6 +85,7 @@ fn run(arguments: &Arguments, variables: &variables::Variables, printer: Printer
         Command::Init(command) => command::init::run(&call, command, printer),
         Command::Doctor => command::doctor::run(&call, printer),
         Command::Store(command) => command::store::run(&settings()?, command, printer),
+        Command::Bundle(command) => command::bundle::run(&settings()?, command, printer),
         Command::New(command) => command::new::run(&settings()?, command, printer),
         Command::Util(command) => command::util::run(command, printer),
         Command::Build(command) => command::build::run(&settings()?, command, printer),
@@ -117,6 +121,10 @@ fn needs(command: &Command) -> Needs {
         Command::Verify(verify) if verify.files.is_empty() => Needs::Workspace,
         Command::Explain(explain) if command::explain_code::of(&explain.artifact).is_some() => Needs::Nothing,
         Command::Explain(explain) if command::explain_build::is_operand(&explain.artifact) => Needs::Nothing,
+        Command::Bundle(command) => match &command.what {
+            args::bundle::What::Create(_) => Needs::Servers,
+            args::bundle::What::Use(_) => Needs::Nothing,
+        },
         Command::Build(_) | Command::Invoke(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
         Command::Pins(pins) if pins.check => Needs::Servers,
         Command::Pins(_)

@@ -1,10 +1,13 @@
 //! The two streams: stdout is data, stderr is talk.
 
 use crate::args::Colour;
+use crate::wrapping::wrapped;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use terminal_size::{Width, terminal_size_of};
 
 /// Writes to both streams, with or without colour.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Printer {
     pub(crate) live: bool,
     /// Whether GitHub Actions reads what is said.
     annotates: bool,
+    /// How wide the terminal is that data goes to, where it is words for a person.
+    width: Option<usize>,
 }
 
 /// What a piece of text is, where colour can say it.
@@ -45,7 +50,18 @@ impl Printer {
             stderr_colour: wanted(terminal),
             live: terminal && !ci && !quiet,
             annotates: false,
+            width: None,
         }
+    }
+
+    /// The same for words, which go on below their column where a terminal ends. What goes elsewhere keeps its lines.
+    pub(crate) fn wrapping(self) -> Self {
+        Self { width: terminal_width(io::stdout()), ..self }
+    }
+
+    /// How wide a line of a message may be, of which this is usual.
+    pub(crate) fn message_width(&self, usual: usize) -> usize {
+        terminal_width(io::stderr()).map_or(usual, |width| width.min(usual))
     }
 
     /// The same in a job of GitHub Actions, or not.
@@ -66,7 +82,9 @@ impl Printer {
     pub(crate) fn data(&self, text: &str) {
         WRITTEN.store(true, Ordering::Relaxed);
         let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush());
+        let text = printable(text);
+        let text = self.width.map_or_else(|| text.clone(), |width| wrapped(&text, width));
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = written
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -103,6 +121,12 @@ impl Printer {
     pub(crate) fn on_stdout(&self, style: Style, text: &str) -> String {
         paint(self.stdout_colour, style, text)
     }
+}
+
+/// How wide a stream's terminal is, if it is one that has room for a word.
+fn terminal_width(stream: impl AsFd) -> Option<usize> {
+    let (Width(width), _) = terminal_size_of(stream)?;
+    (width >= 20).then_some(width.into())
 }
 
 static WRITTEN: AtomicBool = AtomicBool::new(false);

@@ -2,6 +2,7 @@
 
 use crate::printer::{Printer, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_audit::format_size;
 use kiln_engine::Stream;
 use kiln_invocation::{Ending, Event, Events};
 use kiln_record::ArtifactName;
@@ -100,7 +101,18 @@ impl State {
                 }
             }
             Event::Locking { subject, activity } => self.say(&format!("{activity:>9}  {subject}")),
-            Event::DownloadStarted { file, size } => self.download_started(file, size),
+            Event::Moving { file, moves, bytes } => {
+                let bytes = bytes.map_or_else(
+                    || "how much is to bring is not known".to_owned(),
+                    |bytes| format!("{} to bring", format_size(bytes)),
+                );
+                self.say(&format!("{:>9}  {file}: {} to move, {bytes}", "change", moves.len()));
+                moves.iter().for_each(|line| self.say(&format!("{:>9}    {line}", "")));
+            }
+            Event::DownloadStarted { file, size } => {
+                self.transfer_started("download", file, size.unwrap_or_default());
+            }
+            Event::UploadStarted { file, size } => self.transfer_started("upload", file, size),
             Event::Downloaded { file, bytes } => {
                 if let Some(bar) = &self.downloads {
                     bar.inc(bytes);
@@ -163,13 +175,12 @@ impl State {
         }
     }
 
-    fn download_started(&mut self, file: String, size: Option<u64>) {
-        let size = size.unwrap_or_default();
+    fn transfer_started(&mut self, word: &str, file: String, size: u64) {
         if let Some(bar) = &self.downloads {
             bar.inc_length(size);
         } else {
             let bar = ProgressBar::new(size);
-            bar.set_style(style("  download {bar:24} {bytes}/{total_bytes} {bytes_per_sec}"));
+            bar.set_style(style(&format!("  {word} {{bar:24}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}}")));
             let bar = match &self.overall {
                 Some(overall) => self.bars.insert_before(overall, bar),
                 None => self.bars.add(bar),
@@ -177,7 +188,7 @@ impl State {
             self.downloads = Some(bar);
         }
         if !self.printer.live && !self.files.contains_key(&file) {
-            self.say(&format!(" download  {file}"));
+            self.say(&format!("{word:>9}  {file}"));
         }
         self.files.insert(file, size);
     }

@@ -4,9 +4,9 @@
 //! what kiln writes, keys may be added.
 
 use crate::command::{
-    audit_document, build, cross_check, doctor, explain_build, explain_code, explain_document, export, find,
-    gather, history, init, invoke, lock, lock_artifact, log, pins_check, pins_document, pull, push, rebuild,
-    restore, show, show_environment, sign, store, verify, verify_release, verify_workspace,
+    audit_document, build, bundle, cross_check, doctor, explain_build, explain_code, explain_document,
+    export, find, gather, history, init, invoke, lock, lock_artifact, log, pins_check, pins_document, pull,
+    push, rebuild, restore, show, show_environment, sign, store, verify, verify_release, verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 enum Locked {
     Tool(lock_artifact::ToolDocument<'static>),
     Base(lock::BaseDocument<'static>),
+    Preview(pins_check::Asked),
     Upstream(lock_artifact::UpstreamDocument<'static>),
     Artifact(lock_artifact::ArtifactDocument<'static>),
 }
@@ -67,12 +68,14 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 38] {
+fn printed() -> [Named; 40] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
         json("output/init", "kiln init", of::<init::Document<'_>>()),
         json("output/build", "kiln build", of::<build::Document<'_>>()),
+        json("output/bundle-create", "kiln bundle create", of::<bundle::Document<'_>>()),
+        json("output/bundle-use", "kiln bundle use", of::<bundle::Used<'_>>()),
         json("output/invoke", "kiln invoke", of::<invoke::Document<'_>>()),
         json("output/lock", "kiln lock", of::<Vec<Locked>>()),
         json("output/pins", "kiln pins", of::<Vec<pins_document::Row<'_>>>()),

@@ -4,7 +4,7 @@ use crate::args::{Format, Global, VERSION};
 use crate::config_files::texts;
 use crate::failure::Failure;
 use crate::indexes::{IndexSettings, index_settings};
-use crate::remote::remote_settings;
+use crate::remote::{executor_settings, remote_settings};
 use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_engine::{EngineSettings, Session};
@@ -14,11 +14,14 @@ use kiln_invocation::{
 };
 use kiln_plan::RegistryMirrorSetting;
 use kiln_record::Epoch;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How many servers' answers are awaited at once.
 const PARALLEL_REQUESTS: usize = 8;
+/// How long a server may say nothing, unless `KILN_SILENCE` says otherwise.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long another kiln may hold the workspace before waiting for it ends.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
@@ -76,6 +79,7 @@ impl Settings {
             })?),
             None => LOCK_WAIT,
         };
+        let silence = silence(variables)?;
         // Where the workspace is broken, the command that reads it says so; its settings do not matter then.
         let workspace = read_usable_workspace(&root).ok();
         let settings = workspace.map(|workspace| workspace.settings).unwrap_or_default();
@@ -83,20 +87,23 @@ impl Settings {
             true => index_settings(&settings, variables, home.as_deref())?,
             false => IndexSettings::default(),
         };
+        let store = match store(variables, home.as_deref()) {
+            // Whoever only reads uses no store, and needs no home for one.
+            Err(_) if anywhere => root.join(".kiln/store"),
+            store => store?,
+        };
         let environment = Environment {
             kiln: VERSION.to_owned(),
             rules: kiln_build::rules(),
             dist: root.join("dist"),
             state: root.join(".kiln"),
-            store: match store(variables, home.as_deref()) {
-                // Whoever only reads uses no store, and needs no home for one.
-                Err(_) if anywhere => root.join(".kiln/store"),
-                store => store?,
-            },
+            executor: if fetches { executor_settings(&settings, variables, &store)? } else { None },
+            store,
             jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             now: now()?,
             source_date_epoch,
-            network: network(variables, home.as_deref()),
+            network: network(variables, home.as_deref(), global.offline, silence),
+            trust: settings.trust.clone(),
             index: indexes.default,
             indexes: indexes.named,
             further_indexes: indexes.further,
@@ -109,13 +116,13 @@ impl Settings {
                 true => registry_mirrors(&settings.registries, variables)?,
                 false => Vec::new(),
             },
-            remote: if fetches { remote_settings(&settings.remote, variables)? } else { None },
+            remote: match fetches && !global.offline {
+                true => remote_settings(&settings.remote, variables)?,
+                false => None,
+            },
             crates: crates(variables, home.as_deref()),
-            engine: engine(variables, home.as_deref()),
-            tool_variables: var::FOR_TOOLS
-                .iter()
-                .filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())))
-                .collect(),
+            engine: engine(variables, home.as_deref(), silence),
+            tool_variables: for_tools(variables),
             trial: Trial::default(),
             recalls: true,
             lock_wait,
@@ -183,7 +190,26 @@ pub(crate) fn store(variables: &Variables, home: Option<&Path>) -> Result<PathBu
     }
 }
 
-fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
+/// What decides on proxies and certificates.
+fn for_tools(variables: &Variables) -> BTreeMap<String, String> {
+    let set =
+        var::FOR_TOOLS.iter().filter_map(|name| Some(((*name).to_owned(), variables.get(name)?.to_owned())));
+    set.collect()
+}
+
+/// How long a server may say nothing.
+fn silence(variables: &Variables) -> Result<Duration, Failure> {
+    let Some(text) = variables.get(var::KILN_SILENCE) else { return Ok(SILENCE) };
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Failure::usage(format!(
+            "{} is `{text}`, which is not a number of seconds from 1 to 3600",
+            var::KILN_SILENCE
+        ))),
+    }
+}
+
+fn network(variables: &Variables, home: Option<&Path>, offline: bool, silence: Duration) -> NetworkSettings {
     let netrc = variables
         .get(var::NETRC)
         .map(PathBuf::from)
@@ -193,6 +219,9 @@ fn network(variables: &Variables, home: Option<&Path>) -> NetworkSettings {
         user_agent: format!("kiln/{}", env!("CARGO_PKG_VERSION")),
         parallel: PARALLEL_REQUESTS,
         netrc,
+        offline,
+        read_timeout: silence,
+        variables: for_tools(variables),
         ..NetworkSettings::default()
     }
 }
@@ -258,7 +287,7 @@ fn crates(variables: &Variables, home: Option<&Path>) -> Result<Option<CrateSett
     configured_crates(given, &texts(&cargo_config_paths(&cargo_home)), &texts(&kept))
 }
 
-fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {
+fn engine(variables: &Variables, home: Option<&Path>, silence: Duration) -> EngineSettings {
     let owned = |name: &str| variables.get(name).map(str::to_owned);
     let pid = std::process::id();
     EngineSettings {
@@ -273,6 +302,7 @@ fn engine(variables: &Variables, home: Option<&Path>) -> EngineSettings {
         buildkit: variables
             .get(var::DOCKER_BUILDKIT)
             .map(|value| !matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")),
+        silence,
         session: Session {
             id: format!("{pid}-{}", Session::start_of(pid).unwrap_or_default()),
             host: fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(),

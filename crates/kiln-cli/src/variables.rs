@@ -16,12 +16,16 @@ pub(crate) const KILN_REMOTE_WRITE: &str = "KILN_REMOTE_WRITE";
 pub(crate) const KILN_REMOTE_TOKEN_FILE: &str = "KILN_REMOTE_TOKEN_FILE";
 /// The program that says how to log in to a shared cache.
 pub(crate) const KILN_REMOTE_CREDENTIAL_HELPER: &str = "KILN_REMOTE_CREDENTIAL_HELPER";
+/// The address of a server that programs run on, or `off`.
+pub(crate) const KILN_EXECUTE: &str = "KILN_EXECUTE";
 /// Where the archives of crates are, as the `dl` of a registry's `config.json`.
 pub(crate) const KILN_CRATES: &str = "KILN_CRATES";
 /// The folder of cargo's configuration and caches.
 pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
 /// Seconds to wait for another kiln in the same workspace.
 pub(crate) const KILN_LOCK_WAIT: &str = "KILN_LOCK_WAIT";
+/// Seconds that a server may say nothing.
+pub(crate) const KILN_SILENCE: &str = "KILN_SILENCE";
 /// The time that stands for every build, in seconds since 1970.
 pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Where caches go, by the XDG base directory specification.

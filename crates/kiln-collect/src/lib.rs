@@ -30,4 +30,4 @@ pub use source::{
 pub use source_verdict::{source_transformations, source_verdict};
 pub use strip::strip;
 pub use vendored::own_vendored;
-pub use verdict::{Denied, Judged, Verdict, denied, judge};
+pub use verdict::{Denied, Judged, Verdict, denied, judge, judge_whole};

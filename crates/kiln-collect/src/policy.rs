@@ -1,17 +1,13 @@
 //! The policy that a user writes, as the one that judges.
 
-use kiln_audit::{Exception, Policy, PolicyLevel};
+use kiln_audit::{Exception, Policy};
 use kiln_plan::PolicySection;
 use kiln_record::Epoch;
 
-/// Turns the policy of manifests and settings into the audit's.
-pub fn audit_policy(section: &PolicySection) -> Policy {
+/// Turns a policy into the audit's. `own` is what the manifest states of it; the rest is the workspace's.
+pub fn audit_policy(section: &PolicySection, own: &PolicySection) -> Policy {
     Policy {
-        levels: section
-            .levels
-            .iter()
-            .map(|(code, level)| (*code, level.level().map_or(PolicyLevel::Allow, PolicyLevel::Report)))
-            .collect(),
+        levels: section.levels.clone(),
         exceptions: section
             .exceptions
             .iter()
@@ -19,7 +15,9 @@ pub fn audit_policy(section: &PolicySection) -> Policy {
                 code: exception.code,
                 subject: exception.subject.clone(),
                 reason: exception.reason.clone(),
+                owner: exception.owner.clone(),
                 until: end_of_day(&exception.until),
+                is_own: own.exceptions.contains(exception),
             })
             .collect(),
     }

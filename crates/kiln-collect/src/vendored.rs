@@ -12,10 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Names of folders that are for what others have made, by a convention that pip, setuptools and botocore share.
 const FOLDERS: [&str; 3] = ["_vendor", "_vendored", "vendored"];
 
+/// The largest module whose version is looked for, in bytes.
+const LARGEST_MODULE: u64 = 1 << 20;
+/// The longest version.
+const LONGEST_VERSION: usize = 64;
+
 /// Makes a component of each distribution whose `*.dist-info` lies below another folder than the one that distributions are
 /// installed in. It owns that folder and what its RECORD lists, as far as whoever brought the metadata brought that, too. What
 /// lies in a folder for vendored code without metadata is a component by the name of its module; its version is the one that
-/// a `vendor.txt` beside it has, or unknown.
+/// a `vendor.txt` beside it has, else the one that its own code states as `__version__`, or unknown.
 ///
 /// # Errors
 /// If a file cannot be read any more.
@@ -42,7 +47,13 @@ pub fn own_vendored(
         let versions = listed_versions(store, collection, &folder)?;
         for (module, paths) in modules {
             let key = module.to_lowercase().replace('_', "-");
-            let (name, version) = versions.get(&key).cloned().unwrap_or((module, String::new()));
+            let (name, version) = match versions.get(&key) {
+                Some(listed) => listed.clone(),
+                None => {
+                    let version = stated_version(store, collection, &folder, &module)?;
+                    (module, version.unwrap_or_default())
+                }
+            };
             let found = Found { name: &name, version: &version, folder: &folder };
             let Some(holder) = paths.first().and_then(|path| collection.owners.get(path)).cloned() else {
                 continue;
@@ -166,6 +177,40 @@ fn listed_versions(
     Ok(pins(&String::from_utf8_lossy(&text)))
 }
 
+/// The version that the code of a module states of itself.
+fn stated_version(
+    store: &Store,
+    collection: &Collection,
+    folder: &str,
+    module: &str,
+) -> Result<Option<String>, CollectError> {
+    for file in [format!("{folder}/{module}.py"), format!("{folder}/{module}/__init__.py")] {
+        let Ok(path) = TreePath::new(&file) else { continue };
+        let Some(Entry::File { size, .. }) = collection.tree.get(&path) else { continue };
+        if *size <= LARGEST_MODULE
+            && let Some(version) = version_in(&String::from_utf8_lossy(&collection.read(store, &path)?))
+        {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
+/// What is assigned to `__version__` at the left margin, if it is a plain text that can be a version.
+fn version_in(code: &str) -> Option<String> {
+    let is_version = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.len() <= LONGEST_VERSION
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-!".contains(&b))
+    };
+    code.lines().find_map(|line| {
+        let value = line.strip_prefix("__version__")?.trim_start().strip_prefix('=')?.trim();
+        let quote = value.chars().next().filter(|quote| ['"', '\''].contains(quote))?;
+        let (text, _) = value[1..].split_once(quote)?;
+        is_version(text).then(|| text.to_owned())
+    })
+}
+
 fn pins(text: &str) -> BTreeMap<String, (String, String)> {
     let lines = text.lines().filter_map(|line| {
         let (name, version) = line.split(['#', ';', ' ']).find(|part| !part.is_empty())?.split_once("==")?;
@@ -187,5 +232,22 @@ mod tests {
         let found: Vec<(&str, &str)> =
             found.iter().map(|(name, (_, version))| (name.as_str(), version.as_str())).collect();
         assert_eq!(found, [("cachecontrol", "0.14.1"), ("idna", "3.10"), ("requests", "2.32.4")]);
+    }
+
+    #[test]
+    fn code_states_its_version_as_a_plain_text() {
+        let six = "import sys\n\n__author__ = \"Benjamin\"\n__version__ = \"1.16.0\"\n";
+        assert_eq!(version_in(six).as_deref(), Some("1.16.0"));
+        assert_eq!(version_in("__version__='2.0.post1'  # of 2024").as_deref(), Some("2.0.post1"));
+        for none in [
+            "__version__ = version()",
+            "    __version__ = '1.0'",
+            "__version__ = 'main'",
+            "__version__ = '1.0",
+            "__version__ = \"1 <b>\"",
+            "__version_info__ = '1.0'",
+        ] {
+            assert_eq!(version_in(none), None, "{none}");
+        }
     }
 }

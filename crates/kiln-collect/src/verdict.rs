@@ -38,7 +38,15 @@ pub type Judged<T, E> = Result<Result<T, Denied>, E>;
 /// would excuse what it has excused already.
 #[must_use]
 pub fn judge(plan: &ArtifactPlan, findings: &[Finding], at: Epoch) -> Vec<Finding> {
-    audit_policy(&plan.policy).apply(findings.to_vec(), at)
+    audit_policy(&plan.policy, &plan.manifest.policy).apply(findings.to_vec(), at)
+}
+
+/// The same of all findings that a build came to, with the exceptions of the manifest that accept none of them.
+#[must_use]
+pub fn judge_whole(plan: &ArtifactPlan, findings: &[Finding], at: Epoch) -> Vec<Finding> {
+    let policy = audit_policy(&plan.policy, &plan.manifest.policy);
+    let unused = policy.unused(findings, at);
+    policy.apply([findings, &unused].concat(), at)
 }
 
 /// The findings under the policy at a time, if they stop the build.

@@ -7,9 +7,10 @@ use kiln_collect::{
     has_ended, how_differ, strip, tree_of_archive,
 };
 use kiln_pack::{Method, ZipReader, ZipWriter, compress, inflate};
-use kiln_plan::{PolicyException, PolicyLevel, PolicySection, Strip};
+use kiln_plan::{PolicyException, PolicySection, Strip};
 use kiln_record::{
-    Code, Component, ComponentId, Digest, Ecosystem, Entry, Epoch, Finding, Level, Mode, TreePath,
+    Code, Component, ComponentId, Digest, Ecosystem, Entry, Epoch, Finding, Level, Mode, PolicyLevel,
+    TreePath,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -254,6 +255,7 @@ fn a_policy_decides_until_its_exceptions_end() {
         code: Code::HandlerMissing,
         subject: Some("app.handler".to_owned()),
         reason: "known".to_owned(),
+        owner: None,
         until: "2026-03-01".to_owned(),
     };
     let section = PolicySection {
@@ -262,7 +264,7 @@ fn a_policy_decides_until_its_exceptions_end() {
     };
     let found = |subject: &str| vec![Finding::new(Code::HandlerMissing, subject, "no handler")];
     let denies = |subject, time| {
-        let judged = audit_policy(&section).apply(found(subject), at(time));
+        let judged = audit_policy(&section, &section).apply(found(subject), at(time));
         judged.iter().any(|finding| finding.level == Level::Deny)
     };
     assert!(!denies("app.handler", "2026-03-01T23:59:59Z"));
@@ -271,7 +273,7 @@ fn a_policy_decides_until_its_exceptions_end() {
     assert!(!has_ended(&section, at("2026-03-01T23:59:59Z")));
     assert!(has_ended(&section, at("2026-03-02T00:00:00Z")));
     let allowed = vec![Finding::new(Code::PathCollision, "a", "both claim it")];
-    assert_eq!(audit_policy(&section).apply(allowed, at("2026-03-01T00:00:00Z")), []);
+    assert_eq!(audit_policy(&section, &section).apply(allowed, at("2026-03-01T00:00:00Z")), []);
 }
 
 #[test]

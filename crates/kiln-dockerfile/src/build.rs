@@ -91,7 +91,7 @@ pub async fn make(
     let made = match known {
         Some(known) => known,
         None if section.network => job.build(bases).await?,
-        None => shared.remember(&key, job.build(bases).await?).await?,
+        None => shared.remember(&asked, job.build(bases).await?).await?,
     };
     let store = bases.store().clone();
     let base = Arc::clone(&job.base);
@@ -113,6 +113,14 @@ fn in_engine(base: &PinnedBase) -> String {
 
 impl Job<'_> {
     async fn build(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
+        if bases.executor().is_some() {
+            let hint = "build this artifact with a container engine: KILN_EXECUTE=off";
+            return Err(self.failed(
+                "is not built by remote execution, which runs programs alone".to_owned(),
+                Vec::new(),
+                vec![hint.to_owned()],
+            ));
+        }
         let engine = bases.engine().await?;
         let info = engine.info().await?;
         let here = info.platform;

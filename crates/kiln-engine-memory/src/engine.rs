@@ -10,7 +10,7 @@ use kiln_engine::backend::{
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, Health, HealthTest,
-    ImageInfo, Line, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream, Watched,
+    ImageInfo, Line, NamedImage, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream, Watched,
 };
 use kiln_record::{Architecture, Digest, Platform};
 use std::collections::BTreeMap;
@@ -378,6 +378,7 @@ impl Backend for MemoryEngine {
             cpus: 1,
             memory: 1 << 30,
             containerd_store: false,
+            unkept: &[],
         };
         future::ready(Ok(info)).boxed()
     }
@@ -412,6 +413,14 @@ impl Backend for MemoryEngine {
 
     fn build<'a>(&'a self, spec: BuildSpec, _: OnLine<'a>) -> Answer<'a, ImageInfo> {
         future::ready(self.build(spec)).boxed()
+    }
+
+    fn images<'a>(&'a self, beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
+        let daemon = self.daemon();
+        let named = daemon.tags.iter().filter(|(reference, _)| reference.starts_with(beginning));
+        let size = |id: &String| daemon.images.get(id).map_or(0, |image| image.archive.len() as u64);
+        let named = named.map(|(reference, id)| NamedImage { reference: reference.clone(), size: size(id) });
+        future::ready(Ok(named.collect())).boxed()
     }
 
     fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {

@@ -8,7 +8,7 @@ pub use crate::run::User;
 
 use crate::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, HealthTest, ImageInfo, Line,
-    PullProgress, RunOutcome, RunSpec, Session, Watched,
+    NamedImage, PullProgress, RunOutcome, RunSpec, Session, Watched,
 };
 use futures_util::future::BoxFuture;
 use kiln_record::Digest;
@@ -34,6 +34,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn info(&self) -> Answer<'_, EngineInfo>;
     /// See [`Engine::image`](crate::Engine::image).
     fn image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<ImageInfo>>;
+    /// See [`Engine::images`](crate::Engine::images).
+    fn images<'a>(&'a self, beginning: &'a str) -> Answer<'a, Vec<NamedImage>>;
     /// See [`Engine::load`](crate::Engine::load).
     fn load(&self, archive: Box<dyn Read + Send>) -> Answer<'_, ()>;
     /// See [`Engine::export`](crate::Engine::export).

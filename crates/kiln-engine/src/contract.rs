@@ -1,7 +1,8 @@
 //! What every engine must do, as checks that panic when it does not.
 //!
 //! The image must have busybox at `/bin/busybox` and `/tmp`; [`image_archive`] makes one from any static busybox. The
-//! same checks run on the engine in memory and on Docker.
+//! same checks run on the engine in memory, on Docker and on servers of the Remote Execution API. What the last are known to
+//! do otherwise has a name ([`Difference`]), and is held to be so: a difference that is gone is a failure, too.
 
 use crate::{
     ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, OutputFolder,
@@ -21,30 +22,54 @@ const USER: &str = "65534:65534";
 /// One file of a tar: path, mode, content.
 pub type File<'a> = (&'a str, u32, &'a [u8]);
 
+/// What an engine does otherwise than one of containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Inputs and the root can be written to, and belong to the user. What is written is gone at the end.
+    Writable,
+    /// The memory of a program has no limit.
+    NoMemoryLimit,
+    /// The host has a name of its own.
+    HostName,
+    /// The working folder is in `PWD`, too.
+    WorkingFolderVariable,
+    /// There is no `/sys` that lists the interfaces of the network.
+    NoSys,
+    /// A program that writes too much is told of when it ends.
+    LateOutput,
+    /// It watches no service.
+    NoServices,
+}
+
 /// Runs every check in turn.
 pub async fn suite(engine: Engine, image: &str) {
+    suite_with(engine, image, &[]).await;
+}
+
+/// Runs every check in turn, on an engine that differs in some ways.
+pub async fn suite_with(engine: Engine, image: &str, differs: &[Difference]) {
     exit_codes(&engine, image).await;
     streams_are_separate_and_whole(&engine, image).await;
     large_output_is_not_lost(&engine, image).await;
-    environment_and_place_are_exact(&engine, image).await;
-    inputs_are_seen_and_safe(&engine, image).await;
+    environment_and_place_are_exact(&engine, image, differs).await;
+    inputs_are_seen_and_safe(&engine, image, differs).await;
     one_input_needs_nothing_else(&engine, image).await;
     faulty_inputs_are_refused(&engine, image).await;
     outputs_are_collected(&engine, image).await;
-    an_output_may_begin_with_an_input(&engine, image).await;
+    an_output_may_begin_with_an_input(&engine, image, differs).await;
     runs_do_not_mix(&engine, image).await;
-    only_scratch_is_writable(&engine, image).await;
-    there_is_no_network(&engine, image).await;
+    only_scratch_is_writable(&engine, image, differs).await;
+    there_is_no_network(&engine, image, differs).await;
     deadlines_kill(&engine, image).await;
-    memory_is_limited(&engine, image).await;
-    output_is_limited(&engine, image).await;
+    memory_is_limited(&engine, image, differs).await;
+    output_is_limited(&engine, image, differs).await;
     collected_files_are_limited(&engine, image).await;
     dropping_a_run_removes_it(&engine, image).await;
     leftovers_are_swept(&engine, image).await;
     images_load_twice_alike(&engine).await;
     images_are_saved_as_they_are(&engine, image).await;
     files_of_a_container_are_given(&engine, image).await;
-    services_are_watched(&engine, image).await;
+    services_are_watched(&engine, image, differs).await;
     missing_things_are_named(&engine, image).await;
     shutdown_removes_and_refuses(&engine, image).await;
 }
@@ -90,7 +115,7 @@ pub async fn files_of_a_container_are_given(engine: &Engine, image: &str) {
 }
 
 /// A service is watched until its test passes or fails for good, or it ends, or the time is over; and it is gone then.
-pub async fn services_are_watched(engine: &Engine, image: &str) {
+pub async fn services_are_watched(engine: &Engine, image: &str, differs: &[Difference]) {
     let test = |words: &[&str]| HealthTest {
         command: std::iter::once(BUSYBOX).chain(words.iter().copied()).map(str::to_owned).collect(),
         interval: Duration::from_millis(300),
@@ -103,6 +128,11 @@ pub async fn services_are_watched(engine: &Engine, image: &str) {
         spec.limits.deadline = Duration::from_secs(seconds);
         spec
     };
+    if differs.contains(&Difference::NoServices) {
+        let watched = engine.watch(service(&["sleep", "60"], 60), test(&["true"]), |_| ()).await;
+        assert!(matches!(watched, Err(EngineError::Unsupported { .. })), "{watched:?}");
+        return;
+    }
     let watch = async |words: &[&str], seconds: u64, tested: &[&str]| {
         engine.watch(service(words, seconds), test(tested), |_| ()).await.expect("it is watched").health
     };
@@ -162,7 +192,7 @@ pub async fn large_output_is_not_lost(engine: &Engine, image: &str) {
 }
 
 /// The program sees exactly the environment it was given, and `HOME`.
-pub async fn environment_and_place_are_exact(engine: &Engine, image: &str) {
+pub async fn environment_and_place_are_exact(engine: &Engine, image: &str, differs: &[Difference]) {
     let with = |words: &[&str]| {
         let mut spec = spec(image, words);
         spec.env = BTreeMap::from([("B".to_owned(), "x=y z".to_owned()), ("A".to_owned(), String::new())]);
@@ -172,17 +202,20 @@ pub async fn environment_and_place_are_exact(engine: &Engine, image: &str) {
     let env = run(engine, with(&["env"])).await;
     let mut lines: Vec<String> = text(&env.stdout).lines().map(str::to_owned).collect();
     lines.sort();
+    let has_one_more = lines.iter().any(|line| line.starts_with("PWD="));
+    assert_eq!(has_one_more, differs.contains(&Difference::WorkingFolderVariable), "{lines:?}");
+    lines.retain(|line| !line.starts_with("PWD="));
     assert_eq!(lines, ["A=", "B=x=y z", "HOME=/"]);
-    for (words, expected) in
-        [(["pwd", ""], "/tmp"), (["hostname", ""], "kiln"), (["id", "-u"], "65534"), (["id", "-g"], "65534")]
-    {
+    let host = text(&run(engine, with(&["hostname"])).await.stdout);
+    assert_eq!(host.trim() == "kiln", !differs.contains(&Difference::HostName), "{host}");
+    for (words, expected) in [(["pwd", ""], "/tmp"), (["id", "-u"], "65534"), (["id", "-g"], "65534")] {
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         assert_eq!(text(&run(engine, with(&words)).await.stdout).trim(), expected, "{words:?}");
     }
 }
 
 /// Inputs are complete, belong to root, keep their execute bit, and cannot be changed; what the image had is hidden.
-pub async fn inputs_are_seen_and_safe(engine: &Engine, image: &str) {
+pub async fn inputs_are_seen_and_safe(engine: &Engine, image: &str, differs: &[Difference]) {
     let files: [File<'_>; 3] = [("a/b.txt", 0o666, b"hello"), ("run", 0o775, b"#!"), ("wide", 0o644, b"")];
     let with = |words: &[&str]| {
         let mut spec = spec(image, words);
@@ -191,15 +224,26 @@ pub async fn inputs_are_seen_and_safe(engine: &Engine, image: &str) {
     };
     let modes =
         with(&["stat", "-c", "%a %u %g %n", "/in", "/in/a", "/in/a/b.txt", "/in/run", "/etc/second/c"]);
-    assert_eq!(
-        text(&run(engine, modes).await.stdout),
-        "755 0 0 /in\n755 0 0 /in/a\n644 0 0 /in/a/b.txt\n755 0 0 /in/run\n644 0 0 /etc/second/c\n"
-    );
+    let is_writable = differs.contains(&Difference::Writable);
+    let owner = if is_writable { "65534 65534" } else { "0 0" };
+    let places = [
+        ("755", "/in"),
+        ("755", "/in/a"),
+        ("644", "/in/a/b.txt"),
+        ("755", "/in/run"),
+        ("644", "/etc/second/c"),
+    ];
+    let expected: String = places.iter().map(|(mode, path)| format!("{mode} {owner} {path}\n")).collect();
+    assert_eq!(text(&run(engine, modes).await.stdout), expected);
     assert_eq!(run(engine, with(&["cat", "/in/a/b.txt", "/etc/second/c"])).await.stdout, b"hello2");
     for target in ["/in/new", "/in/a/new", "/etc/second/new"] {
-        assert_ne!(run(engine, with(&["touch", target])).await.exit_code, 0, "{target}");
+        let written = run(engine, with(&["touch", target])).await.exit_code == 0;
+        assert_eq!(written, is_writable, "{target}");
     }
-    assert_ne!(run(engine, with(&["cp", "/in/wide", "/in/a/b.txt"])).await.exit_code, 0);
+    let written = run(engine, with(&["cp", "/in/wide", "/in/a/b.txt"])).await.exit_code == 0;
+    assert_eq!(written, is_writable);
+    // Whatever a program writes, the next is given what it was to be given.
+    assert_eq!(run(engine, with(&["cat", "/in/a/b.txt"])).await.stdout, b"hello");
 }
 
 /// A run with one input and nothing else behaves the same.
@@ -213,6 +257,16 @@ pub async fn one_input_needs_nothing_else(engine: &Engine, image: &str) {
 /// A folder of this machine is the same tree whether it is sent or bound, and the program writes to neither. Says whether the
 /// engine reads it where it is. The folder is empty, and nobody else's.
 pub async fn a_folder_is_seen_like_a_tree(engine: &Engine, image: &str, folder: &Path) -> bool {
+    a_folder_is_seen_like_a_tree_with(engine, image, folder, &[]).await
+}
+
+/// The same on an engine that differs in some ways.
+pub async fn a_folder_is_seen_like_a_tree_with(
+    engine: &Engine,
+    image: &str,
+    folder: &Path,
+    differs: &[Difference],
+) -> bool {
     let no_time = || std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
     let tree = folder.join("tree");
     fs_err::create_dir_all(tree.join("a")).expect("a folder");
@@ -235,7 +289,8 @@ pub async fn a_folder_is_seen_like_a_tree(engine: &Engine, image: &str, folder: 
         let seen =
             run(engine, with(&["stat", "-c", "%a %n", "/var/task/a", "/var/task/a/b.txt"])).await.stdout;
         let read = run(engine, with(&["cat", "/var/task/link"])).await.stdout;
-        assert_ne!(run(engine, with(&["touch", "/var/task/a/new"])).await.exit_code, 0);
+        let written = run(engine, with(&["touch", "/var/task/a/new"])).await.exit_code == 0;
+        assert_eq!(written, differs.contains(&Difference::Writable));
         answers.push((text(&seen), text(&read)));
         // The first time it was sent, as nobody had asked.
         reads = engine.reads_folder(folder, folder, image).await.expect("an answer");
@@ -291,7 +346,7 @@ pub async fn outputs_are_collected(engine: &Engine, image: &str) {
 }
 
 /// An input at the path of an output is that output's first content, and the program may write to all of it.
-pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
+pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str, differs: &[Difference]) {
     let with = |words: &[&str]| {
         let mut spec = spec(image, words);
         spec.inputs =
@@ -310,7 +365,8 @@ pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str) {
     let (spec, kept) = with(&["cp", "/in/b", "/given/deep/a"]);
     run(engine, spec).await;
     assert_eq!(kept.files(), [file("deep/a", b"new")]);
-    assert_ne!(run(engine, with(&["touch", "/in/c"]).0).await.exit_code, 0);
+    let written = run(engine, with(&["touch", "/in/c"]).0).await.exit_code == 0;
+    assert_eq!(written, differs.contains(&Difference::Writable));
     none_left(engine).await;
 }
 
@@ -339,7 +395,7 @@ pub async fn runs_do_not_mix(engine: &Engine, image: &str) {
 }
 
 /// Scratch folders can be written; the root cannot, not even by root.
-pub async fn only_scratch_is_writable(engine: &Engine, image: &str) {
+pub async fn only_scratch_is_writable(engine: &Engine, image: &str, differs: &[Difference]) {
     let with = |user: &str, words: &[&str]| {
         let mut spec = spec(image, words);
         spec.user = user.to_owned();
@@ -348,8 +404,13 @@ pub async fn only_scratch_is_writable(engine: &Engine, image: &str) {
     };
     assert_eq!(run(engine, with(USER, &["touch", "/tmp/x"])).await.exit_code, 0);
     assert_eq!(run(engine, with(USER, &["ls", "/tmp"])).await.stdout, b"", "scratch begins empty");
+    let is_writable = differs.contains(&Difference::Writable);
     for target in ["/x", "/bin/x", "/etc/x"] {
-        assert_ne!(run(engine, with(USER, &["touch", target])).await.exit_code, 0, "{target}");
+        let written = run(engine, with(USER, &["touch", target])).await.exit_code == 0;
+        assert_eq!(written, is_writable, "{target}");
+    }
+    if is_writable {
+        return;
     }
     let root = run(engine, with("0:0", &["touch", "/x"])).await;
     assert_ne!(root.exit_code, 0);
@@ -357,7 +418,16 @@ pub async fn only_scratch_is_writable(engine: &Engine, image: &str) {
 }
 
 /// Loopback is the only interface.
-pub async fn there_is_no_network(engine: &Engine, image: &str) {
+pub async fn there_is_no_network(engine: &Engine, image: &str, differs: &[Difference]) {
+    if differs.contains(&Difference::NoSys) {
+        let interfaces = run(engine, spec(image, &["cat", "/proc/net/dev"])).await;
+        let names = text(&interfaces.stdout);
+        let names: Vec<&str> =
+            names.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
+        assert_eq!(names, ["lo"]);
+        assert_ne!(run(engine, spec(image, &["ls", "/sys/class/net"])).await.exit_code, 0);
+        return;
+    }
     assert_eq!(text(&run(engine, spec(image, &["ls", "/sys/class/net"])).await.stdout), "lo\n");
 }
 
@@ -375,16 +445,18 @@ pub async fn deadlines_kill(engine: &Engine, image: &str) {
 }
 
 /// A program that takes too much memory is killed, and the outcome says why.
-pub async fn memory_is_limited(engine: &Engine, image: &str) {
+pub async fn memory_is_limited(engine: &Engine, image: &str, differs: &[Difference]) {
     let mut spec = spec(image, &["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]);
     spec.limits.memory_bytes = 32 << 20;
     let outcome = run(engine, spec).await;
-    assert_eq!((outcome.exit_code, outcome.oom_killed), (137, true));
+    let expected = if differs.contains(&Difference::NoMemoryLimit) { (0, false) } else { (137, true) };
+    assert_eq!((outcome.exit_code, outcome.oom_killed), expected);
 }
 
 /// A program that writes too much is stopped.
-pub async fn output_is_limited(engine: &Engine, image: &str) {
-    let mut spec = spec(image, &["seq", "100000000"]);
+pub async fn output_is_limited(engine: &Engine, image: &str, differs: &[Difference]) {
+    let last = if differs.contains(&Difference::LateOutput) { "1000000" } else { "100000000" };
+    let mut spec = spec(image, &["seq", last]);
     spec.limits.output_bytes = 100_000;
     match engine.run(spec, |_| ()).await {
         Err(EngineError::OutputTooLarge { limit: 100_000, .. }) => {}
@@ -471,6 +543,9 @@ pub async fn images_load_twice_alike(engine: &Engine) {
     assert_eq!(seen[0].diff_ids, [Digest::of(&tar_of(&[("hello", 0o644, b"hello")]))]);
     assert_eq!(seen[0].config_env, ["A=1"]);
     assert_eq!(engine.image(&seen[0].id).await.expect("an answer").expect("known by id").id, seen[0].id);
+    let named = engine.images(name).await.expect("an answer");
+    assert!(named.iter().any(|image| image.reference.starts_with(name) && image.size > 0), "{named:?}");
+    assert!(engine.images("localhost/kiln-has-none-of-this/").await.expect("an answer").is_empty());
     assert!(engine.remove_image(name).await.expect("an answer"));
     assert!(!engine.remove_image(name).await.expect("an answer"));
     assert_eq!(engine.image(name).await.expect("an answer"), None);

@@ -192,6 +192,7 @@ mod tests {
             config_dir: config_dir.map(Path::to_owned),
             context: None,
             buildkit: None,
+            silence: std::time::Duration::from_secs(20),
             session: Session { id: "t".to_owned(), host: "h".to_owned(), pid: 1, started: None },
         }
     }

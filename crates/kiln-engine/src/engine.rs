@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::docker::Docker;
 use crate::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, EngineSettings, HealthTest,
-    ImageInfo, Line, PullProgress, RunOutcome, RunSpec, Session, Watched,
+    ImageInfo, Line, NamedImage, PullProgress, RunOutcome, RunSpec, Session, Watched,
 };
 use kiln_record::Digest;
 use std::io::Read;
@@ -114,6 +114,14 @@ impl Engine {
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<ImageInfo, EngineError> {
         self.0.build(spec, &on_line).await
+    }
+
+    /// The images whose names begin so, by name.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn images(&self, beginning: &str) -> Result<Vec<NamedImage>, EngineError> {
+        self.0.images(beginning).await
     }
 
     /// Removes a name of an image, and the image with its last name. `false` if it was not there.

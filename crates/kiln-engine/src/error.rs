@@ -25,6 +25,24 @@ pub enum EngineError {
         /// The cause.
         why: String,
     },
+    /// The engine is there, and this user may not speak to it.
+    #[error(
+        "open the socket of the container engine at {endpoint}: permission denied: this user may not use it"
+    )]
+    Forbidden {
+        /// Where the engine is.
+        endpoint: String,
+    },
+    /// Nothing that runs programs answers at the address of remote execution.
+    #[error(
+        "run programs on {endpoint}: {why}; start it, or name another server with KILN_EXECUTE, or `off` for a container engine"
+    )]
+    ExecutorUnavailable {
+        /// Where the server should be.
+        endpoint: String,
+        /// The cause.
+        why: String,
+    },
     /// The engine speaks only older versions of the API than kiln needs.
     #[error(
         "use the engine at {endpoint}: it offers API {found}, kiln needs {needed} or newer; upgrade the engine"
@@ -215,6 +233,11 @@ impl EngineError {
 
 impl RunError for EngineError {
     fn advice(&self) -> Advice<'_> {
+        if let Self::Forbidden { .. } = self {
+            return Advice::exit(exit::ENGINE_UNAVAILABLE)
+                .hint("let the user into the group that the socket is of, and log in anew: sudo usermod -aG docker \"$USER\"")
+                .hint("or use an engine of the user's own, such as rootless Docker: DOCKER_HOST or a context names it");
+        }
         Advice::exit(match self {
             Self::Deadline { .. } | Self::Unaccounted { .. } => exit::BUILD_STEP_FAILED,
             Self::Stopped => exit::INTERRUPTED,
@@ -241,6 +264,7 @@ mod tests {
                 exit::BUILD_STEP_FAILED,
                 0,
             ),
+            (EngineError::Forbidden { endpoint: "x".to_owned() }, exit::ENGINE_UNAVAILABLE, 2),
             (EngineError::Stopped, exit::INTERRUPTED, 0),
         ];
         for (error, exit, hints) in rows {

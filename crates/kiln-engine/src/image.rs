@@ -25,6 +25,15 @@ pub struct ImageInfo {
     pub size: Option<u64>,
 }
 
+/// A name that the engine has an image by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedImage {
+    /// The name, with its tag.
+    pub reference: String,
+    /// How many bytes the image takes, layers that others share counted in.
+    pub size: u64,
+}
+
 /// How far the pull of one layer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullProgress {

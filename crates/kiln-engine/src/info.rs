@@ -27,4 +27,33 @@ pub struct EngineInfo {
     pub memory: u64,
     /// Whether images are kept in containerd: ids are then digests of manifests.
     pub containerd_store: bool,
+    /// What it does not hold programs to, of what a run states.
+    pub unkept: &'static [Unkept],
+}
+
+/// Something that a run states and that an engine does not hold its program to. What such a program shows about it is not
+/// checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unkept {
+    /// How much memory, how many processes and how many descriptors there may be.
+    Limits,
+    /// That the root and inputs cannot be written to, and belong to another user.
+    ReadOnlyRoot,
+    /// That there is no `/dev/shm`.
+    NoSharedMemory,
+    /// That what judges runs as another user than what is judged.
+    SecondUser,
+}
+
+impl Unkept {
+    /// What is missing, as part of a sentence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Limits => "limits of memory, processes and descriptors",
+            Self::ReadOnlyRoot => "a root and inputs that cannot be written to",
+            Self::NoSharedMemory => "a /dev/shm that is not there",
+            Self::SecondUser => "a user of its own for what is judged",
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Where the engine is and who we are: everything the environment decides, handed in by the caller.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What decides which engine is used. The command line fills it from the environment; nothing here reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct EngineSettings {
     pub context: Option<String>,
     /// `DOCKER_BUILDKIT`: whether Dockerfiles are built by BuildKit, as they are if it is absent.
     pub buildkit: Option<bool>,
+    /// How long the engine may say nothing of a registry that it asks for kiln.
+    pub silence: Duration,
     /// Who asks, for the labels of containers.
     pub session: Session,
 }

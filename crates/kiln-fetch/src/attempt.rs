@@ -25,11 +25,30 @@ const SLOWEST: u64 = 1 << 10;
 pub(crate) enum Failure {
     /// Another attempt may succeed.
     Passing { why: String, retry_after: Option<Duration> },
+    /// Nothing came for as long as a server may be silent. Whoever waited that long twice has waited long enough.
+    Silent { why: String },
     /// No attempt will succeed.
     Final(FetchError),
 }
 
+/// How many attempts may follow one that failed, of those that are left.
+pub(crate) fn attempts_after(failure: &Failure, left: u32) -> u32 {
+    match failure {
+        Failure::Passing { .. } => left,
+        Failure::Silent { .. } => left.min(1),
+        Failure::Final(_) => 0,
+    }
+}
+
 impl Failure {
+    /// The same, with the proxy that is in between, if there is one: it may be what does not answer.
+    pub(crate) fn through(mut self, proxy: Option<String>) -> Self {
+        if let (Some(proxy), Self::Passing { why, .. } | Self::Silent { why }) = (proxy, &mut self) {
+            why.push_str(&format!("; {proxy}, so that the proxy was asked"));
+        }
+        self
+    }
+
     pub(crate) fn passing(why: &str) -> Self {
         Self::Passing { why: why.to_owned(), retry_after: None }
     }
@@ -75,7 +94,8 @@ impl Attempt<'_> {
             if let Some(login) = login {
                 request = request.basic_auth(login.user, login.password);
             }
-            let reply = request.send().await.map_err(|error| self.transport_failure(&asked, &error))?;
+            let reply =
+                request.send().await.map_err(|error| self.transport_failure(&asked, &current, &error))?;
             if !is_redirect(reply.status()) {
                 return accepted(reply, &asked).map(|reply| {
                     Body::new(reply, asked.clone(), without_credentials(&current), self.read_timeout)
@@ -99,8 +119,8 @@ impl Attempt<'_> {
         Err(bad(format!("more than {REDIRECTS} redirects")))
     }
 
-    fn transport_failure(&self, asked: &str, error: &reqwest::Error) -> Failure {
-        transport_failure(asked, self.read_timeout, error)
+    fn transport_failure(&self, asked: &str, current: &Url, error: &reqwest::Error) -> Failure {
+        transport_failure(asked, self.read_timeout, error).through(self.transport.proxy_of(current))
     }
 }
 
@@ -212,11 +232,12 @@ pub(crate) fn transport_failure(asked: &str, read_timeout: Duration, error: &req
         return Failure::Final(FetchError::Untrusted { url: asked.to_owned(), why });
     }
     if error.is_timeout() {
-        return Failure::passing(&if error.is_connect() {
-            "no connection was made in time".to_owned()
-        } else {
-            format!("the server was silent for {read_timeout:?}")
-        });
+        return Failure::Silent {
+            why: match error.is_connect() {
+                true => "no connection was made in time".to_owned(),
+                false => format!("the server was silent for {read_timeout:?}; KILN_SILENCE allows more"),
+            },
+        };
     }
     Failure::passing(&innermost(error))
 }

@@ -1,6 +1,6 @@
 //! The client: documents in memory, and verified downloads into a sink.
 
-use crate::attempt::{Attempt, Body, Failure, Wanted};
+use crate::attempt::{Attempt, Body, Failure, Wanted, attempts_after};
 use crate::credentials::Credentials;
 use crate::target::Target;
 use crate::transport::Transport;
@@ -178,12 +178,13 @@ impl Tries {
     /// Waits before the next attempt, or says that there is none.
     async fn wait_after(&mut self, failure: Failure) -> Result<(), FetchError> {
         self.made += 1;
-        self.left -= 1;
+        self.left = attempts_after(&failure, self.left - 1);
         match failure {
             Failure::Final(error) => Err(error),
-            Failure::Passing { why, .. } if self.left == 0 => {
+            Failure::Passing { why, .. } | Failure::Silent { why } if self.left == 0 => {
                 Err(FetchError::Unreachable { url: self.url.clone(), attempts: self.made, why })
             }
+            Failure::Silent { .. } => Ok(()),
             Failure::Passing { retry_after, .. } => {
                 let asked = retry_after.map(|asked| asked.min(LONGEST_RETRY_AFTER));
                 tokio::time::sleep(asked.unwrap_or(self.wait)).await;

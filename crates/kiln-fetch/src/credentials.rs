@@ -1,7 +1,7 @@
 //! Credentials: where they come from, whom they are for, and how they are kept out of every text.
 
 use crate::FetchError;
-use crate::transport::is_loopback;
+use crate::loopback::is_loopback;
 use std::collections::BTreeMap;
 use url::Url;
 

@@ -26,6 +26,7 @@ mod index;
 mod index_html;
 mod index_setting;
 mod local_file;
+mod loopback;
 mod network_settings;
 mod pip_config;
 mod registry;

@@ -1,11 +1,13 @@
 //! Connections: TLS with the host's trust store or a CA bundle, proxies, and timeouts.
 
+use crate::credentials::redacted_text;
+use crate::loopback::is_loopback;
 use crate::{FetchError, NetworkSettings};
 use reqwest::Certificate;
 use std::error::Error;
 use std::path::Path;
 use std::sync::OnceLock;
-use url::{Host, Url};
+use url::Url;
 
 /// The HTTP clients underneath. Each is built for its first request: loading the host's trust store takes time that
 /// a run without downloads saves.
@@ -48,7 +50,30 @@ impl Transport {
         if let Some(trusted) = &self.trusted {
             builder = builder.tls_certs_only(trusted.iter().cloned());
         }
-        builder.build().map_err(|error| innermost(&error))
+        builder.build().map_err(|error| {
+            let why = innermost(&error);
+            let given = self.variables(|name| name.starts_with("SSL_CERT_"));
+            given.map_or(why.clone(), |given| format!("{why}: {given}"))
+        })
+    }
+
+    /// Through which proxy a URL is asked for, as far as the environment says; for messages.
+    pub(crate) fn proxy_of(&self, url: &Url) -> Option<String> {
+        if is_loopback(url) {
+            return None;
+        }
+        let own = format!("{}_proxy", url.scheme());
+        self.variables(|name| {
+            let name = name.to_ascii_lowercase();
+            name == own || name == "all_proxy"
+        })
+    }
+
+    /// Variables that are set, with their values, which must not show a password.
+    fn variables(&self, is_one: impl Fn(&str) -> bool) -> Option<String> {
+        let set = self.settings.variables.iter().filter(|(name, value)| !value.is_empty() && is_one(name));
+        let told: Vec<String> = set.map(|(name, value)| format!("{name}={}", redacted_text(value))).collect();
+        (!told.is_empty()).then(|| format!("{} is set", told.join(" and ")))
     }
 }
 
@@ -70,34 +95,4 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, FetchError> {
         return Err(setting("it holds no PEM certificate".to_owned()));
     }
     Ok(certificates)
-}
-
-/// Whether a URL is of this very host.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_host_needs_no_proxy() {
-        for (text, expect) in [
-            ("http://127.0.0.1:8080/x", true),
-            ("http://127.9.9.9/", true),
-            ("https://[::1]/", true),
-            ("http://LOCALHOST/", true),
-            ("https://registry.localhost:5000/", true),
-            ("https://localhost.example.org/", false),
-            ("http://10.0.0.1/", false),
-        ] {
-            assert_eq!(is_loopback(&Url::parse(text).unwrap()), expect, "{text}");
-        }
-    }
 }

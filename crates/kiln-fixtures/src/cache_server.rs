@@ -66,8 +66,9 @@ pub struct CacheServer {
     service: Service,
 }
 
-#[derive(Clone, Debug)]
-struct Service {
+/// What holds the blobs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Service {
     held: Arc<Mutex<Held>>,
     lie: Arc<Mutex<Lie>>,
     calls: Arc<AtomicUsize>,
@@ -151,6 +152,26 @@ impl CacheServer {
 }
 
 impl Service {
+    /// Takes a blob.
+    pub(crate) fn put(&self, bytes: &[u8]) {
+        self.put_as(&Digest::of(bytes), bytes);
+    }
+
+    /// Takes bytes as a blob that they may not be.
+    pub(crate) fn put_as(&self, digest: &Digest, bytes: &[u8]) {
+        self.held.lock().unwrap().blobs.insert(*digest, bytes.to_vec());
+    }
+
+    /// The bytes of a blob.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.held.lock().unwrap().blobs.get(digest).cloned()
+    }
+
+    /// Loses every blob.
+    pub(crate) fn forget(&self) {
+        self.held.lock().unwrap().blobs.clear();
+    }
+
     fn lie(&self) -> Lie {
         *self.lie.lock().unwrap()
     }

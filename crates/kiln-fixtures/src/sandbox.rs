@@ -149,6 +149,7 @@ impl Sandbox {
             jobs: 2,
             now: "2026-03-01T00:00:00Z".parse().unwrap(),
             source_date_epoch: None,
+            trust: Default::default(),
             network: NetworkSettings { offline: true, attempts: 1, ..NetworkSettings::default() },
             index: Some(IndexSetting {
                 url: Url::from_directory_path(folder("index")).unwrap(),
@@ -167,8 +168,10 @@ impl Sandbox {
                 config_dir: None,
                 context: None,
                 buildkit: None,
+                silence: std::time::Duration::from_secs(20),
                 session,
             },
+            executor: None,
             tool_variables: BTreeMap::new(),
             trial: Trial::default(),
             recalls: true,

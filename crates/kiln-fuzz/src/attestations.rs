@@ -3,7 +3,8 @@
 use crate::invariant::holds;
 use kiln_attest::{
     ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, ImageSignature, InclusionProof, PrivateKey, PublicKey,
-    Release, SignedNote, Statement, Summary, leaf_hash, strict_json, verify_consistency, verify_inclusion,
+    Release, RunStatement, SignedNote, Statement, Summary, leaf_hash, strict_json, verify_consistency,
+    verify_inclusion, verify_inside,
 };
 use kiln_record::Digest;
 use std::sync::OnceLock;
@@ -39,11 +40,16 @@ pub fn envelope(data: &[u8]) {
             let again = holds(release.statement(statement.subjects.clone()), "a release is written");
             assert_eq!(holds(Release::of(&again), "and read"), release);
         }
+        if let Ok(run) = RunStatement::of(&statement) {
+            let again = holds(run.statement(statement.subjects.clone()), "a run is written");
+            assert_eq!(holds(RunStatement::of(&again), "and read"), run);
+        }
         if let Ok(summary) = Summary::of(&statement) {
             let again = holds(summary.statement(statement.subjects.clone()), "a verdict is written");
             assert_eq!(holds(Summary::of(&again), "and read"), summary);
         }
     }
+    assert!(verify_inside(data, &[key().clone()]).is_err(), "nobody signed it");
     if strict_json(data).is_ok() {
         holds(serde_json::from_slice::<serde_json::Value>(data), "what is strict is JSON");
     }

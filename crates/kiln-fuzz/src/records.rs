@@ -3,7 +3,7 @@
 use crate::invariant::holds;
 use kiln_audit::compare;
 use kiln_record::{DistributionName, IndexRecord, Record, TreePath, canonical_json};
-use kiln_sbom::{SpecVersion, cyclonedx, merge_embedded, provenance, read_embedded, spdx};
+use kiln_sbom::{SpecVersion, cyclonedx, merge_embedded, provenance, read_embedded, spdx, spdx3};
 
 /// Records: what is written is read back equal, and everything that is made of one can be made of any.
 pub fn record(data: &[u8]) {
@@ -37,7 +37,7 @@ pub fn record(data: &[u8]) {
             let _: serde_json::Value = holds(serde_json::from_slice(&bom), "a bill of materials is JSON");
         }
     }
-    if let Ok(bom) = spdx(&record) {
+    for bom in [spdx(&record), spdx3(&record)].into_iter().flatten() {
         let _: serde_json::Value = holds(serde_json::from_slice(&bom), "a bill of materials is JSON");
     }
     if let Ok(statement) = provenance(&record) {

@@ -3,14 +3,17 @@
 
 use crate::base_image::BaseImage;
 use crate::debian::{assemble, stored_image};
+use crate::registry_layers::stored_registry_image;
 use crate::{GuestError, Program};
-use kiln_engine::{Engine, EngineError, EngineSettings};
+use kiln_engine::{Engine, EngineError, EngineSettings, Unkept};
+use kiln_engine_remote::{RemoteEngine, UNKEPT};
 use kiln_fetch::{Index, Url};
-use kiln_image::{ImagePlace, Reference, RegistryMirror, write_archive};
+use kiln_image::{Image, ImagePlace, Reference, RegistryMirror, write_archive};
 use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run, blocking};
 use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
+use kiln_remote::ExecutorSettings;
 use kiln_store::{Store, WorkspaceLock, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -24,6 +27,7 @@ pub struct Bases {
     network: Network,
     engine: EngineSlot,
     settings: Arc<EngineSettings>,
+    executor: Option<Arc<ExecutorSettings>>,
     ready: Arc<ReadyBases>,
 }
 
@@ -64,6 +68,7 @@ impl Bases {
             network: Network::new(environment, &run, &store),
             engine,
             settings: Arc::new(environment.engine.clone()),
+            executor: environment.executor.clone().map(Arc::new),
             ready: Arc::default(),
         })
     }
@@ -107,6 +112,54 @@ impl Bases {
         Ok(ImagePlace::of(&reference, &[mirror]))
     }
 
+    /// The server that programs run on, if they do not run in containers here.
+    #[must_use]
+    pub fn executor(&self) -> Option<String> {
+        self.executor.as_ref().map(|executor| executor.address.to_string())
+    }
+
+    /// What programs are not held to, of what a run states.
+    #[must_use]
+    pub fn unkept(&self) -> &'static [Unkept] {
+        if self.executor.is_some() { UNKEPT } else { &[] }
+    }
+
+    /// Whether what judges can run as another user than what is judged.
+    #[must_use]
+    pub fn has_second_user(&self) -> bool {
+        !self.unkept().contains(&Unkept::SecondUser)
+    }
+
+    /// By what an artifact is judged in this run: kiln's own code, and what programs are not held to.
+    ///
+    /// # Errors
+    /// A defect alone.
+    pub fn judges(&self) -> Result<Digest, GuestError> {
+        let judges = self.run().rules().judges;
+        if self.unkept().is_empty() {
+            return Ok(judges);
+        }
+        let unkept: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).collect();
+        Ok(digest_of_value(&(judges, unkept))?)
+    }
+
+    /// Whether a judgement by these judges is as good as one of this run. One by programs that were held to everything always is.
+    ///
+    /// # Errors
+    /// A defect alone.
+    pub fn accepts(&self, judges: Option<Digest>) -> Result<bool, GuestError> {
+        Ok(judges == Some(self.run().rules().judges) || judges == Some(self.judges()?))
+    }
+
+    /// That programs were not held to all that a run states, where that is so.
+    #[must_use]
+    pub fn unconfined(&self) -> Option<Check> {
+        self.executor.as_ref()?;
+        let missing: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).collect();
+        let reason = format!("programs ran by remote execution, which has none of: {}", missing.join("; "));
+        Some(Check::not_checked(CheckName::Confinement, reason))
+    }
+
     /// The engine; the first call connects and removes what killed runs left behind.
     ///
     /// # Errors
@@ -114,11 +167,24 @@ impl Bases {
     pub async fn engine(&self) -> Result<&Engine, GuestError> {
         self.engine
             .get_or_try_init(|| async {
-                let engine = Engine::connect(&self.settings).await?;
+                let engine = match &self.executor {
+                    Some(executor) => {
+                        // In a box: everything that needs an engine holds this future.
+                        let connecting = RemoteEngine::connect(executor, self.settings.session.clone());
+                        Engine::new(Box::pin(connecting).await?)
+                    }
+                    None => Engine::connect(&self.settings).await?,
+                };
                 engine.sweep().await?;
                 Ok(engine)
             })
             .await
+    }
+
+    /// The engine, if something needed it before.
+    #[must_use]
+    pub fn engine_in_use(&self) -> Option<&Engine> {
+        self.engine.get()
     }
 
     /// Whether containers of the engine see what is unpacked in the store. Found out once, through a container of an image.
@@ -217,11 +283,21 @@ impl Bases {
 
     /// What an earlier run was told by the base itself.
     fn probed(&self, base: &PinnedBase) -> Result<Option<Arc<Interpreter>>, GuestError> {
-        Ok(self.store().cache_get::<Interpreter>("interpreter", &probe_key(base)?)?.map(Arc::new))
+        Ok(self.store().cache_get::<Interpreter>("interpreter", &self.probe_key(base)?)?.map(Arc::new))
+    }
+
+    /// What decides the answer of the probe, and whose word it is where the base runs elsewhere.
+    fn probe_key(&self, base: &PinnedBase) -> Result<Digest, GuestError> {
+        let image = &base.definition.image;
+        let key = digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?;
+        Ok(match self.executor() {
+            Some(executor) => digest_of_value(&(key, executor))?,
+            None => key,
+        })
     }
 
     async fn probe_once(&self, base: &PinnedBase) -> Result<Arc<Interpreter>, GuestError> {
-        let key = probe_key(base)?;
+        let key = self.probe_key(base)?;
         let cell = slot(&self.ready.interpreters, key);
         cell.get_or_try_init(|| async {
             if let Some(known) = self.store().cache_get::<Interpreter>("interpreter", &key)? {
@@ -292,7 +368,11 @@ impl Bases {
         let interpreter = self.interpreter(base).await?;
         let url = interpreter.index.as_ref().and_then(|text| text.parse().ok());
         match url {
-            Some(url) => Ok(Index { url, from: format!("pip in base {}", base.definition.name) }),
+            Some(url) => {
+                let index = Index { url, from: format!("pip in base {}", base.definition.name) };
+                self.network.trusts(&index)?;
+                Ok(index)
+            }
             None => Err(InvocationError::NoIndex.into()),
         }
     }
@@ -313,12 +393,6 @@ fn slot<T>(map: &Mutex<BTreeMap<Digest, Arc<OnceCell<T>>>>, key: Digest) -> Arc<
     Arc::clone(map.entry(key).or_default())
 }
 
-/// What decides the answer of the probe.
-fn probe_key(base: &PinnedBase) -> Result<Digest, GuestError> {
-    let image = &base.definition.image;
-    Ok(digest_of_value(&(base.lock.manifest, base.platform, PROBE, &image.python, &image.env))?)
-}
-
 pub(crate) fn tell(bases: &Bases, base: &BaseName, activity: &'static str) {
     bases.run().tell(Event::Base { base: base.clone(), activity });
 }
@@ -334,9 +408,8 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
     let engine = bases.engine().await?;
     let tag = engine_name(name, &base.lock.manifest);
     let expected = [Some(base.lock.manifest), base.lock.config];
-    let is_ours = |id: &str| expected.iter().flatten().any(|digest| digest.to_string() == id);
     if let Some(there) = engine.image(&tag).await?
-        && is_ours(&there.id)
+        && expected.iter().flatten().any(|digest| digest.to_string() == there.id)
     {
         return Ok(there.id);
     }
@@ -353,9 +426,23 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
             found: image.manifest_digest,
         });
     }
+    load_image(bases, name, &image, &tag).await
+}
+
+/// Makes sure that the engine has an image whose layers are in the store, under a name.
+async fn load_image(bases: &Bases, name: &BaseName, image: &Image, tag: &str) -> Result<String, GuestError> {
+    let engine = bases.engine().await?;
+    let is_ours = |id: &str| [image.manifest_digest, image.config_digest].iter().any(|d| d.to_string() == id);
+    let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    if let Some(there) = engine.image(tag).await?
+        && is_ours(&there.id)
+        && there.diff_ids == diff_ids
+    {
+        return Ok(there.id);
+    }
     tell(bases, name, "load");
     let archive = {
-        let (bases, image, tag) = (bases.clone(), image.clone(), tag.clone());
+        let (bases, image, tag) = (bases.clone(), image.clone(), tag.to_owned());
         blocking::<_, GuestError>(move || {
             // All of its layers once more, beside those that the store has.
             let size = image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
@@ -374,9 +461,7 @@ async fn load(bases: &Bases, base: &PinnedBase, debian: &DebianDefinition) -> Re
         .await?
     };
     engine.load(BufReader::with_capacity(1 << 18, archive)).await?;
-    let found = engine.image(&tag).await?;
-    let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    match found {
+    match engine.image(tag).await? {
         Some(found) if is_ours(&found.id) && found.diff_ids == diff_ids => Ok(found.id),
         other => Err(GuestError::EngineImageDiffers {
             base: name.clone(),
@@ -393,19 +478,35 @@ async fn pull(bases: &Bases, base: &PinnedBase, registry: &RegistryDefinition) -
     let Some(pinned) = reference.pinned(base.lock.manifest).by_digest() else {
         return Err(Defect::new(format!("{reference} with a digest has none")).into());
     };
-    tell(bases, &base.definition.name, "pull");
     let engine = bases.engine().await?;
+    let name = &base.definition.name;
+    let suffix = format!("@{}", base.lock.manifest);
+    let holds = |digests: &[String]| digests.iter().any(|digest| digest.ends_with(&suffix));
+    if !engine.image(&pinned).await?.is_some_and(|there| holds(&there.repo_digests)) {
+        if let Some(image) = stored_registry_image(bases.store(), &base.lock.manifest)? {
+            if image.platform != base.platform {
+                return Err(other_platform(base, &image.platform.to_string()));
+            }
+            return load_image(bases, name, &image, &engine_name(name, &base.lock.manifest)).await;
+        }
+        bases.network().may_ask(|| format!("base {name} ({pinned})"))?;
+    }
+    tell(bases, name, "pull");
     let credentials = engine.credentials(&pinned).await?;
     let told = |error| of_registry(&base.definition.name, is_mirror, error);
     let image = engine.pull(&pinned, credentials, |_| {}).await.map_err(told)?;
     if image.platform != base.platform {
-        return Err(GuestError::EngineImageDiffers {
-            base: base.definition.name.clone(),
-            expected: base.platform.to_string(),
-            found: image.platform.to_string(),
-        });
+        return Err(other_platform(base, &image.platform.to_string()));
     }
     Ok(image.id)
+}
+
+fn other_platform(base: &PinnedBase, found: &str) -> GuestError {
+    GuestError::EngineImageDiffers {
+        base: base.definition.name.clone(),
+        expected: base.platform.to_string(),
+        found: found.to_owned(),
+    }
 }
 
 /// Tells what a registry did from what became of the engine. `is_mirror` says that it stands in place of the one that is stated.

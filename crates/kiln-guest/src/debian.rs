@@ -112,7 +112,11 @@ fn image_package(package: &LockedPackage) -> kiln_image::debian::LockedPackage {
     }
 }
 
-async fn bring_packages(
+/// Brings the packages of a base into the store that are not there.
+///
+/// # Errors
+/// If one cannot be had, or the mirror serves something else.
+pub async fn bring_packages(
     network: &Network,
     base: &BaseName,
     debian: &DebianDefinition,
@@ -126,6 +130,12 @@ async fn bring_packages(
     let size = missing.iter().map(|package| package.size).fold(0, u64::saturating_add);
     has_room(network.store().root(), &format!("the {} packages of base {base}", missing.len()), size)?;
     network.run().tell(Event::Base { base: base.clone(), activity: "download" });
+    network.may_ask(|| {
+        let names: Vec<&str> = missing.iter().take(3).map(|package| package.name.as_str()).collect();
+        let more = if missing.len() > names.len() { ", …" } else { "" };
+        let (names, count) = (names.join(", "), missing.len());
+        format!("of the {} packages that images/{base}.lock names {count} ({names}{more})", packages.len())
+    })?;
     let archive = archive(network, base, debian)?;
     let client = network.client().await?;
     let archive = &archive;

@@ -61,7 +61,9 @@ impl Question {
         let key = match (trees, program.decided_by()) {
             // Under other surroundings, which a trial has, nothing is remembered.
             (Some(trees), Some(decided)) if bases.run().variations().is_empty() => {
-                Some(AnswerKey(digest_of_value(&(rules.makers, rules.judges, image, trees, decided))?))
+                let unkept: Vec<&str> = bases.unkept().iter().map(|unkept| unkept.as_str()).collect();
+                let all = (rules.makers, rules.judges, image, trees, decided, unkept);
+                Some(AnswerKey(digest_of_value(&all)?))
             }
             _ => None,
         };

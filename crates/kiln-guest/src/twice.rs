@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The second time begins at least a second after the end of the first, so that a clock in what is made shows.
+/// The second time begins at least a second after the first, so that a clock in what is made shows.
 const PAUSE: Duration = Duration::from_millis(1100);
 
 /// What is not the same in two makings of one thing.

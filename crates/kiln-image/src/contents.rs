@@ -1,6 +1,6 @@
 //! What a base image holds.
 
-use kiln_record::{Check, CheckName, Distribution, Ecosystem, Surface, TreePath};
+use kiln_record::{Check, CheckName, Digest, Distribution, Ecosystem, Surface, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +86,9 @@ pub struct ImageContents {
     pub folders: BTreeMap<TreePath, (u32, u64, u64)>,
     /// The packages of its operating system, by name; none where it has no database that kiln reads.
     pub packages: Option<Vec<OsPackage>>,
+    /// The digests of wheels that lie there to be installed from.
+    #[serde(default)]
+    pub wheels: BTreeMap<TreePath, Digest>,
     /// The package databases that are there and were not read, each with the reason.
     pub unread_packages: Vec<String>,
     /// What the system is: the distribution and its version, by os-release.

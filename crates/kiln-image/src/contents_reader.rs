@@ -4,12 +4,12 @@ use crate::ImageError;
 use crate::contents::{ContentEntry, ImageContents, LIBRARY_FOLDERS};
 use crate::{debian, rpm};
 use kiln_pack::BoundedTar;
-use kiln_record::{Distribution, TreePath};
+use kiln_record::{Digest, Distribution, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 5;
+pub const CONTENTS_RULES: u32 = 6;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -145,6 +145,8 @@ impl ContentsReader {
     pub fn finish(self) -> Result<ImageContents, ImageError> {
         let Self { entries, folders, read } = self;
         let mut contents = ImageContents { entries, folders, ..ImageContents::default() };
+        let wheels = read.iter().filter(|(path, _)| is_wheel(path.file_name()));
+        contents.wheels = wheels.map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect();
         contents.packages = debian::installed_packages(&contents, &read)?;
         let (of_rpm, unread) = rpm::installed_packages(&contents, &read);
         contents.packages = match (contents.packages, of_rpm) {
@@ -217,6 +219,11 @@ fn is_looked_at(path: &str) -> bool {
         || (name.starts_with("libc-2.") && name.ends_with(".so"))
         || name.starts_with("libstdc++.so.6")
         || name.starts_with("libgcc_s")
+        || is_wheel(name)
+}
+
+fn is_wheel(name: &str) -> bool {
+    name.ends_with(".whl")
 }
 
 /// The path of a layer's entry; `None` for the root itself.

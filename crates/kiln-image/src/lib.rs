@@ -5,6 +5,7 @@
 //! leave the tree, and malformed data is an error that says where.
 
 mod artifact_manifest;
+mod carried;
 mod config;
 mod contents;
 mod contents_reader;
@@ -25,6 +26,7 @@ pub use artifact_manifest::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, image_config, manifest_blobs,
     read_referrers, referrers_tag, with_referrers,
 };
+pub use carried::CarriedDistribution;
 pub use config::BaseConfig;
 pub use contents::{ContentEntry, ImageContents, OsPackage};
 pub use contents_reader::{CONTENTS_RULES, ContentsReader};

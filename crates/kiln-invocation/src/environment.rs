@@ -4,8 +4,9 @@ use crate::{NamedIndexSetting, Rules, Trial, WORKSPACE_FILE};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
+use kiln_plan::Trust;
 use kiln_record::Epoch;
-use kiln_remote::RemoteSettings;
+use kiln_remote::{ExecutorSettings, RemoteSettings};
 use kiln_store::Ledger;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Environment {
     pub source_date_epoch: Option<Epoch>,
     /// How to reach servers.
     pub network: NetworkSettings,
+    /// From where anything may come.
+    pub trust: Trust,
     /// The Python index that the environment is configured for, used where the workspace names none.
     pub index: Option<IndexSetting>,
     /// The indexes that `kiln.toml` names.
@@ -50,6 +53,8 @@ pub struct Environment {
     pub crates: Result<Option<CrateSetting>, String>,
     /// How to reach the engine.
     pub engine: EngineSettings,
+    /// The server that programs run on instead, if there is one.
+    pub executor: Option<ExecutorSettings>,
     /// Variables that a tool run on this machine needs to reach servers: certificates and proxies.
     pub tool_variables: BTreeMap<String, String>,
     /// What is done otherwise where a build is made to be compared with another.

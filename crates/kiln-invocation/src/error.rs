@@ -43,6 +43,12 @@ pub enum InvocationError {
         /// The files, relative to the workspace.
         files: Vec<String>,
     },
+    /// The store lacks something, and no server may be asked for it.
+    #[error("{what} is not in the store, and the network is switched off")]
+    Offline {
+        /// What is missing, with what names it.
+        what: String,
+    },
     /// No Python index is configured anywhere.
     #[error("no Python package index is configured")]
     NoIndex,
@@ -144,6 +150,9 @@ impl RunError for InvocationError {
             Self::StrayManifests { .. } => Advice::exit(exit::INPUT_INVALID)
                 .hint("name it manifests/NAME.toml, or move it to another folder"),
             Self::SeveralPlatforms { .. } => Advice::exit(exit::INPUT_INVALID).hint("name one of them"),
+            Self::Offline { .. } => Advice::exit(exit::FETCH_FAILED)
+                .hint("bring it with a bundle that holds it: kiln bundle use FILE")
+                .hint("or run the same command without --offline where servers can be reached"),
             Self::NoIndex => Advice::exit(exit::FETCH_FAILED)
                 .hint("name one in kiln.toml: [python] index = \"https://…\"")
                 .hint("or set UV_DEFAULT_INDEX or PIP_INDEX_URL, or configure pip or uv"),
@@ -194,6 +203,7 @@ mod tests {
             ),
             (InvocationError::NoArtifacts { folder: "x".to_owned() }, exit::INPUT_INVALID, 2),
             (InvocationError::StrayManifests { files: Vec::new() }, exit::INPUT_INVALID, 1),
+            (InvocationError::Offline { what: "x".to_owned() }, exit::FETCH_FAILED, 2),
             (InvocationError::NoIndex, exit::FETCH_FAILED, 2),
             (
                 InvocationError::Index { index: "x".to_owned(), reason: "x".to_owned() },

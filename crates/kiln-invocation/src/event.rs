@@ -91,12 +91,28 @@ pub enum Event {
         /// What is done, such as `resolve`.
         activity: &'static str,
     },
+    /// A lock is about to be written in which something moves.
+    Moving {
+        /// The lock.
+        file: String,
+        /// What moves, a line for each.
+        moves: Vec<String>,
+        /// Bytes that are to be brought for it, where that is known.
+        bytes: Option<u64>,
+    },
     /// A download began.
     DownloadStarted {
         /// File name.
         file: String,
         /// Its length in bytes, if known.
         size: Option<u64>,
+    },
+    /// Something is being sent; it goes on and ends as downloads do.
+    UploadStarted {
+        /// File name.
+        file: String,
+        /// Its length in bytes.
+        size: u64,
     },
     /// Bytes of a download arrived.
     Downloaded {

@@ -2,6 +2,7 @@
 
 use crate::{InvocationError, WORKSPACE_FILE, read_usable_workspace};
 use fs_err as fs;
+use kiln_plan::StepInput;
 use kiln_record::{ArtifactName, Digest};
 use kiln_store::{Ledger, digests_in};
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,6 +137,12 @@ fn locks(root: &Path) -> Result<BTreeSet<String>, InvocationError> {
     for python in workspace.manifests.values().filter_map(|manifest| manifest.python.as_ref()) {
         files.insert(python.lock.clone());
         files.extend(python.build_lock().map(str::to_owned));
+    }
+    for step in workspace.manifests.values().flat_map(|manifest| &manifest.steps) {
+        files.extend(step.inputs.iter().filter_map(|input| match input {
+            StepInput::Crates { lock, .. } => Some(lock.clone()),
+            StepInput::Files { .. } | StepInput::Step { .. } => None,
+        }));
     }
     Ok(files)
 }

@@ -3,8 +3,12 @@
 
 use crate::shared::Shared;
 use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blocking};
-use kiln_fetch::{Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened};
+use kiln_fetch::{
+    Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened,
+    without_credentials,
+};
 use kiln_image::RegistryMirror;
+use kiln_plan::{InvalidFiles, Problem, Trust};
 use kiln_record::{Defect, Digest};
 use kiln_store::{Store, has_room};
 use std::collections::BTreeMap;
@@ -28,6 +32,7 @@ pub struct Network {
 /// What the environment says of servers, and what was learned of them.
 struct Reached {
     settings: NetworkSettings,
+    trust: Trust,
     index: Option<IndexSetting>,
     indexes: BTreeMap<String, NamedIndexSetting>,
     further_indexes: Vec<String>,
@@ -51,9 +56,15 @@ impl Network {
         Self {
             run: run.clone(),
             store: store.clone(),
-            shared: Shared::new(remote, run, store),
+            shared: Shared::new(
+                remote,
+                environment.executor.as_ref().map(|executor| executor.address.to_string()),
+                run,
+                store,
+            ),
             reached: Arc::new(Reached {
                 settings: environment.network.clone(),
+                trust: environment.trust.clone(),
                 index: environment.index.clone(),
                 indexes: environment.indexes.clone(),
                 further_indexes: environment.further_indexes.clone(),
@@ -84,6 +95,17 @@ impl Network {
     #[must_use]
     pub fn settings(&self) -> &NetworkSettings {
         &self.reached.settings
+    }
+
+    /// Holds that servers may be asked for something.
+    ///
+    /// # Errors
+    /// [`InvocationError::Offline`] with what would have been asked for, where the network is switched off.
+    pub fn may_ask(&self, what: impl FnOnce() -> String) -> Result<(), InvocationError> {
+        match self.reached.settings.offline {
+            true => Err(InvocationError::Offline { what: what() }),
+            false => Ok(()),
+        }
     }
 
     /// The indexes that `kiln.toml` names.
@@ -161,6 +183,7 @@ impl Network {
             return Err(InvocationError::Index { index: name.to_owned(), reason });
         };
         let index = setting.index(name).await?;
+        self.trusts(&index)?;
         asked.insert(name.to_owned(), index.clone());
         Ok(index)
     }
@@ -173,7 +196,22 @@ impl Network {
         if let Some((name, _)) = self.reached.indexes.iter().find(|(_, setting)| setting.default) {
             return self.named_index(name).await.map(Some);
         }
-        Ok(self.reached.index.clone().map(Index::from))
+        let index = self.reached.index.clone().map(Index::from);
+        index.iter().try_for_each(|index| self.trusts(index))?;
+        Ok(index)
+    }
+
+    /// Holds that the workspace lets an index be asked.
+    ///
+    /// # Errors
+    /// A problem of `kiln.toml` where `trust.indexes` does not allow it.
+    pub fn trusts(&self, index: &Index) -> Result<(), InvocationError> {
+        let mut address = without_credentials(&index.url);
+        address.set_query(None);
+        Ok(self.reached.trust.index(address.as_str()).map_err(|problem| {
+            let message = format!("{} (it is from {})", problem.message, index.from);
+            InvalidFiles::from(Problem { message, ..problem })
+        })?)
     }
 
     /// Waits until no one else brings the same file, and keeps others waiting until the guard is dropped.
@@ -238,6 +276,7 @@ impl Network {
         {
             return Ok(digest);
         }
+        self.may_ask(|| file.file_name.clone())?;
         if let Some(size) = file.size {
             has_room(self.store.root(), &file.file_name, size)?;
         }

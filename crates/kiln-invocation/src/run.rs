@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What all parts of a run share, whether they reach for a server or an engine or not. Cheap to clone.
@@ -22,6 +22,7 @@ struct Shared {
     state: PathBuf,
     ledger: Ledger,
     now: Epoch,
+    began: Instant,
     source_date_epoch: Option<Epoch>,
     variations: BTreeSet<Variation>,
     recalls: bool,
@@ -48,6 +49,7 @@ impl Run {
             state: environment.state.clone(),
             ledger: environment.ledger(),
             now: environment.now,
+            began: Instant::now(),
             source_date_epoch: environment.source_date_epoch,
             variations: environment.trial.variations.clone(),
             recalls: environment.recalls,
@@ -99,6 +101,12 @@ impl Run {
     #[must_use]
     pub fn now(&self) -> Epoch {
         self.0.now
+    }
+
+    /// How long it has been going on, by a clock that never goes back.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.began.elapsed()
     }
 
     /// `SOURCE_DATE_EPOCH`, where it is set.

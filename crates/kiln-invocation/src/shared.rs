@@ -29,6 +29,9 @@ pub struct Shared {
     run: Run,
     store: Store,
     cache: Option<Arc<Cache>>,
+    /// Where programs run, if that is not here.
+    executor: Option<Arc<str>>,
+    told: Arc<Mutex<BTreeMap<ArtifactName, BTreeSet<ToldResult>>>>,
 }
 
 /// A shared cache, as long as it is one.
@@ -36,7 +39,6 @@ struct Cache {
     remote: Remote,
     is_lost: AtomicBool,
     is_written: AtomicBool,
-    told: Mutex<BTreeMap<ArtifactName, BTreeSet<ToldResult>>>,
 }
 
 impl Cache {
@@ -80,16 +82,21 @@ impl Cache {
 
 impl Shared {
     /// Those of a run with the settings of its cache, if there is one. Nothing is connected yet.
-    pub(crate) fn new(settings: Option<RemoteSettings>, run: &Run, store: &Store) -> Self {
+    pub(crate) fn new(
+        settings: Option<RemoteSettings>,
+        executor: Option<String>,
+        run: &Run,
+        store: &Store,
+    ) -> Self {
         let cache = settings.map(|settings| {
             Arc::new(Cache {
                 is_written: AtomicBool::new(settings.write),
                 remote: Remote::new(settings),
                 is_lost: AtomicBool::new(false),
-                told: Mutex::default(),
             })
         });
-        Self { run: run.clone(), store: store.clone(), cache }
+        let executor = executor.map(Arc::from);
+        Self { run: run.clone(), store: store.clone(), cache, executor, told: Arc::default() }
     }
 
     fn reading(&self) -> Option<(&Cache, &Remote)> {
@@ -129,7 +136,7 @@ impl Shared {
         });
         let memo = cache.given(&self.run, fitting.await?)?;
         if memo.is_some() {
-            self.note(cache, asked);
+            self.note(&remote.address(), asked);
         }
         Ok(memo)
     }
@@ -142,31 +149,39 @@ impl Shared {
         if let Some(known) = self.store.recall(asked.key)? {
             return Ok(Some(known));
         }
-        let Some(cache) = self.cache.as_deref() else { return Ok(None) };
-        let told = self.store.recall_told(asked.key, &cache.remote.address())?;
-        if told.is_some() {
-            self.note(cache, asked);
+        let cache = self.cache.as_deref().map(|cache| cache.remote.address());
+        for from in self.executor.as_deref().into_iter().chain(cache.as_deref()) {
+            if let Some(told) = self.store.recall_told(asked.key, from)? {
+                self.note(from, asked);
+                return Ok(Some(told));
+            }
         }
-        Ok(told)
+        Ok(None)
     }
 
-    /// Remembers what was made here, and tells the shared cache if that is to be done.
+    /// Remembers what was made here, and tells the shared cache if that is to be done. What a server's workers made is kept as that
+    /// server's word, and handed on to nobody.
     ///
     /// # Errors
     /// If the store cannot be written. A cache that cannot be written is told once.
     pub async fn remember<M: Memo + Send + Sync + 'static>(
         &self,
-        key: &Digest,
+        asked: &Asked<'_>,
         memo: M,
     ) -> Result<M, InvocationError> {
-        let (store, of) = (self.store.clone(), *key);
+        let (store, of, executor) = (self.store.clone(), *asked.key, self.executor.clone());
         let memo = blocking::<_, InvocationError>(move || {
-            store.remember(&of, &memo)?;
+            match executor {
+                Some(executor) => store.remember_told(&of, &executor, &memo)?,
+                None => store.remember(&of, &memo)?,
+            }
             Ok(memo)
         })
         .await?;
-        if let Some((cache, remote)) = self.writing() {
-            cache.sent(&self.run, remote.remember(&self.store, key, &memo).await)?;
+        if let Some(executor) = self.executor.as_deref() {
+            self.note(executor, asked);
+        } else if let Some((cache, remote)) = self.writing() {
+            cache.sent(&self.run, remote.remember(&self.store, asked.key, &memo).await)?;
         }
         Ok(memo)
     }
@@ -193,18 +208,17 @@ impl Shared {
         }
     }
 
-    /// What this run took on the word of the shared cache for an artifact, sorted.
+    /// What this run took on the word of others for an artifact, sorted: of the shared cache, or of where its programs ran.
     #[must_use]
     pub fn told(&self, artifact: &ArtifactName) -> Vec<ToldResult> {
-        let Some(cache) = self.cache.as_deref() else { return Vec::new() };
-        let told = cache.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.get(artifact).into_iter().flatten().cloned().collect()
     }
 
-    fn note(&self, cache: &Cache, asked: &Asked<'_>) {
-        let from = cache.remote.address();
+    fn note(&self, from: &str, asked: &Asked<'_>) {
+        let from = from.to_owned();
         let result = ToldResult { what: asked.what.to_owned(), key: *asked.key, from: from.clone() };
-        let mut told = cache.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.entry(asked.artifact.clone()).or_default().insert(result) {
             let (artifact, what) = (asked.artifact.clone(), asked.what.to_owned());
             self.run.tell(Event::Told { artifact, what, from });

@@ -16,7 +16,8 @@ use kiln_invocation::{
 use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, InvalidInput, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
+    TargetEnvironment, best_sdist, best_wheel, declare_requirements, held_back, lock_changes,
+    parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
@@ -62,6 +63,8 @@ pub struct ArtifactLock {
     pub written: bool,
     /// What moved.
     pub changes: Vec<LockChange>,
+    /// Bytes of the files that this target takes of what moved, where the indexes say how long they are.
+    pub bytes: Option<u64>,
     /// What the target keeps at an older version.
     pub held_back: Vec<HeldBack>,
     /// What the lock that was there keeps at an older version, although a newer one fits.
@@ -432,8 +435,16 @@ async fn lock_one(
     // The same questions for another C library warn of the same.
     drop(uv.take_warnings());
     let changes = lock_changes(usable.map(|text| &**text), &pinned);
+    let bytes = match changes.is_empty() {
+        true => Some(0),
+        false => bytes_of(bases, indexes, &environment, &pinned, &changes).await,
+    };
     let written = differs && !request.check;
     if written {
+        if there.is_some() && !changes.is_empty() {
+            let moves = changes.iter().map(moved_line).collect();
+            bases.run().tell(Event::Moving { file: file.to_owned(), moves, bytes });
+        }
         bases.run().go_on()?;
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
@@ -454,10 +465,44 @@ async fn lock_one(
         differs,
         written,
         changes,
+        bytes,
         held_back,
         kept,
         remarks,
     })
+}
+
+fn moved_line(change: &LockChange) -> String {
+    let name = &change.name;
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) if before == after => format!("{name} {after}, other files"),
+        (Some(before), Some(after)) => format!("{name} {before} → {after}"),
+        (None, Some(after)) => format!("{name} + {after}"),
+        (before, None) => format!("{name} - {}", before.as_deref().unwrap_or_default()),
+    }
+}
+
+/// How long the files are that a target takes of what moved; none where an index does not say.
+async fn bytes_of(
+    bases: &Bases,
+    indexes: &Indexes<'_>,
+    target: &TargetEnvironment,
+    pinned: &[Pinned],
+    changes: &[LockChange],
+) -> Option<u64> {
+    let client = bases.network().client().await.ok()?;
+    let new = changes.iter().filter(|change| change.after.is_some());
+    let sizes = new.map(|change| async move {
+        let one = pinned.iter().find(|one| one.name == change.name)?;
+        let files = indexes.of(bases, &change.name).await.ok()?.files(client, &change.name).await.ok()?;
+        let is_locked = |file: &&IndexFile| file.digest.is_some_and(|digest| one.hashes.contains(&digest));
+        let locked: Vec<&IndexFile> = files.iter().filter(is_locked).collect();
+        match best_wheel(&locked, |file| &file.file_name, target) {
+            Ok(wheel) => wheel.size,
+            Err(_) => best_sdist(&locked, |file| &file.file_name)?.size,
+        }
+    });
+    futures_util::future::join_all(sizes).await.into_iter().sum()
 }
 
 /// Whether two locks differ in nothing but the version of the tool that made them.

@@ -9,15 +9,15 @@ use kiln_guest::{Bases, EngineSlot, archive, assemble};
 use kiln_image::ImageError;
 use kiln_image::debian::{Keyring, PackageIndex, Release, decompress_xz, resolve, verify_cleartext};
 use kiln_invocation::{
-    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking,
+    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_locking, text_file,
 };
 use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
-    LockedPackage, PlatformLock, Problem,
+    LockedPackage, PlatformLock, Problem, TextFile, line_of_key,
 };
 use kiln_record::{BaseName, Defect, Digest, Platform, Runtime};
 use kiln_store::write_atomically;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Unpacked package indexes of Debian's `main` have about 60 MB.
@@ -51,6 +51,19 @@ pub struct BaseMove {
     pub before: Option<String>,
     /// Its digest or version now; absent if it is gone.
     pub after: Option<String>,
+}
+
+impl BaseMove {
+    /// One line for a person.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self { platform, what, before, after } = self;
+        match (before, after) {
+            (Some(before), Some(after)) => format!("{what} {before} → {after} ({platform})"),
+            (None, after) => format!("{what} + {} ({platform})", after.as_deref().unwrap_or_default()),
+            (Some(before), None) => format!("{what} - {before} ({platform})"),
+        }
+    }
 }
 
 /// Pins a base. One that is not stated yet is made for what is wanted: its definition is written once it is pinned.
@@ -103,7 +116,6 @@ pub async fn lock_base(
                         .push(format!("`frozen` is set: how old the release of {suite} is was not judged"));
                 }
                 let locked = before.as_ref().and_then(|lock| lock.platform.get(platform));
-                let locked = locked.and_then(|lock| lock.release.as_ref());
                 lock_debian(&bases, definition, debian, keys, *platform, locked).await?
             }
             (_, Some(image)) => image.lock(*platform).await?,
@@ -155,10 +167,24 @@ async fn lock_debian(
     debian: &DebianDefinition,
     keys: Option<&[u8]>,
     platform: Platform,
-    locked: Option<&DebianRelease>,
+    locked: Option<&PlatformLock>,
 ) -> Result<PlatformLock, LockError> {
+    let before = locked.and_then(|lock| lock.release.as_ref());
     let Resolved { release, packages } =
-        resolve_debian(bases, definition, debian, keys, platform, locked).await?;
+        resolve_debian(bases, definition, debian, keys, platform, before).await?;
+    if let Some(was) = locked.map(|lock| lock.packages.as_slice()) {
+        // Before anything is brought or written.
+        let moves = package_moves(platform, was, &packages);
+        if !moves.is_empty() {
+            let known: BTreeSet<Digest> = was.iter().map(|package| package.digest).collect();
+            let new = packages.iter().filter(|package| !known.contains(&package.digest));
+            bases.run().tell(Event::Moving {
+                file: format!("images/{}.lock", definition.name),
+                moves: moves.iter().map(BaseMove::line).collect(),
+                bytes: Some(new.map(|package| package.size).sum()),
+            });
+        }
+    }
     let image = assemble(bases.network(), definition, debian, platform, &packages).await?;
     Ok(PlatformLock {
         manifest: image.manifest_digest,
@@ -189,6 +215,7 @@ pub(crate) async fn resolve_debian(
                 &definition.file,
                 format!("there is no suite `{suite}`: {url} does not exist"),
             );
+            let problem = at_key(bases.run().root(), problem, "suite");
             LockError::from(InvalidFiles(vec![
                 problem.help("correct `suite`; one that is maintained no more is at a mirror of the archive"),
             ]))
@@ -249,6 +276,15 @@ pub(crate) async fn resolve_debian(
         digest: Digest::of(&document),
     };
     Ok(Resolved { release, packages })
+}
+
+/// Points at the line of a file of the workspace that sets a key, if it can be read and there is one.
+fn at_key(root: &Path, problem: Problem, key: &str) -> Problem {
+    let Ok(TextFile { text, .. }) = text_file(root, &problem.file) else { return problem };
+    match line_of_key(&text, key) {
+        Some(line) => problem.at(&text, line),
+        None => problem,
+    }
 }
 
 fn read_keyring(

@@ -22,7 +22,7 @@ pub use artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use base::{BaseMove, LockReport, lock_base};
 pub use error::LockError;
 pub use new_base::WantedBase;
-pub use newer::{Move, Newer, newer, newer_upstreams};
+pub use newer::{Move, Newer, Wanted, newer, newer_upstreams};
 pub use pending::{lockable_artifacts, unpinned_bases};
 pub use pins::{Pin, PinnedThing, pins};
 pub use tool::{ToolReport, lock_tools};

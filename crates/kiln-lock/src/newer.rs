@@ -8,7 +8,7 @@ use crate::{LockError, UpstreamLock, UpstreamLockRequest, lock_upstreams};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{Environment, Events, lock, read_workspace};
 use kiln_plan::{BaseDefinition, BaseKind, BaseLock};
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, BaseName};
 use std::collections::BTreeSet;
 
 /// What is upstream of one pin.
@@ -37,12 +37,22 @@ pub struct Move {
     pub bytes: Option<u64>,
 }
 
+/// Of which pins to ask.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The bases; all of them if absent.
+    pub bases: Option<BTreeSet<BaseName>>,
+    /// Whether of tools, too.
+    pub tools: bool,
+}
+
 /// Asks what is upstream of the bases and tools that are pinned. What cannot be asked of one pin keeps the others from nothing.
 ///
 /// # Errors
 /// What concerns all of them: the workspace cannot be read.
 pub async fn newer(
     environment: &Environment,
+    wanted: &Wanted,
     events: &Events,
     engine: EngineSlot,
 ) -> Result<Vec<Newer>, LockError> {
@@ -53,6 +63,9 @@ pub async fn newer(
     for (name, (definition, lock)) in &workspace.bases {
         // What a Dockerfile pins by a digest follows nothing.
         let Some(lock) = lock.as_ref().filter(|_| definition.file.starts_with("images/")) else { continue };
+        if !wanted.bases.as_ref().is_none_or(|bases| bases.contains(name)) {
+            continue;
+        }
         all.push(Newer {
             thing: PinnedThing::Base,
             name: name.to_string(),
@@ -60,7 +73,9 @@ pub async fn newer(
             command: format!("kiln lock --base {name}"),
         });
     }
-    if let Some(tool) = read_tools(&environment.root)?.and_then(|mut lock| lock.tool.remove(UV)) {
+    if wanted.tools
+        && let Some(tool) = read_tools(&environment.root)?.and_then(|mut lock| lock.tool.remove(UV))
+    {
         let there = async { newest(&bases, &any_index(&bases).await?).await };
         all.push(Newer {
             thing: PinnedThing::Tool,

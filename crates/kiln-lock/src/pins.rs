@@ -2,8 +2,8 @@
 
 use crate::LockError;
 use crate::tool::read_tools;
-use kiln_invocation::{read_workspace, read_workspace_for_pins};
-use kiln_plan::{BaseKind, Manifest, TOOLS_LOCK, Workspace, artifact_lock_path};
+use kiln_invocation::{WORKSPACE_FILE, read_workspace, read_workspace_for_pins};
+use kiln_plan::{BaseKind, Manifest, Period, TOOLS_LOCK, Workspace, artifact_lock_path};
 use kiln_record::{ArtifactName, Epoch};
 use std::path::Path;
 
@@ -49,6 +49,8 @@ pub struct Pin {
     pub command: String,
     /// Why it is no usable pin, if it is none.
     pub problem: Option<String>,
+    /// How often it is to be looked at again, with the file that says so; none if nobody says.
+    pub review: Option<(Period, String)>,
     /// The artifacts that stand on it.
     pub used_by: Vec<ArtifactName>,
 }
@@ -58,6 +60,12 @@ impl Pin {
     #[must_use]
     pub fn age(&self, now: Epoch) -> Option<u64> {
         self.pinned.map(|pinned| now.seconds().saturating_sub(pinned.seconds()) / 86_400)
+    }
+
+    /// Whether it should have been looked at by now.
+    #[must_use]
+    pub fn is_overdue(&self, now: Epoch) -> bool {
+        self.review.as_ref().zip(self.age(now)).is_some_and(|((period, _), age)| age > period.days())
     }
 }
 
@@ -75,6 +83,13 @@ pub fn pins(root: &Path) -> Result<Vec<Pin>, LockError> {
     for pin in &mut pins {
         let used = workspace.manifests.iter().filter(|(_, manifest)| uses(&workspace, manifest, pin));
         pin.used_by = used.map(|(name, _)| name.clone()).collect();
+        let own = match pin.thing {
+            PinnedThing::Base => workspace.bases.iter().find(|(name, _)| name.as_str() == pin.name),
+            PinnedThing::Tool | PinnedThing::Upstream => None,
+        };
+        let own = own.and_then(|(_, (definition, _))| Some((definition.review?, definition.file.clone())));
+        let of_all = workspace.settings.review.map(|period| (period, WORKSPACE_FILE.to_owned()));
+        pin.review = own.or(of_all);
     }
     Ok(pins)
 }
@@ -120,6 +135,7 @@ fn of_dockerfiles(workspace: &Workspace) -> impl Iterator<Item = Pin> {
             file: definition.file.clone(),
             command: format!("write another digest in {}", definition.file),
             problem: None,
+            review: None,
             used_by: Vec::new(),
         })
     })
@@ -162,6 +178,7 @@ fn of_bases(root: &Path) -> Result<Vec<Pin>, LockError> {
             file: format!("images/{name}.lock"),
             command: format!("kiln lock --base {name}"),
             problem,
+            review: None,
             used_by: Vec::new(),
         }
     };
@@ -183,6 +200,7 @@ fn of_tools(root: &Path) -> Result<Vec<Pin>, LockError> {
         file: TOOLS_LOCK.to_owned(),
         command: "kiln lock --tools".to_owned(),
         problem: None,
+        review: None,
         used_by: Vec::new(),
     };
     Ok(tools.into_iter().map(pin).collect())
@@ -220,6 +238,7 @@ fn of_upstreams(workspace: &Workspace) -> Vec<Pin> {
                 file: artifact_lock_path(name),
                 command: format!("kiln lock {name} --upgrade"),
                 problem,
+                review: None,
                 used_by: Vec::new(),
             }
         })

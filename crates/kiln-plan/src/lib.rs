@@ -11,6 +11,7 @@ mod dockerignore;
 mod duration;
 mod manifest;
 mod nearest;
+mod period;
 mod plan;
 mod platforms;
 mod problem;
@@ -39,12 +40,13 @@ pub use manifest::{
     UpstreamSection, artifact_lock_path, dockerfile_of,
 };
 pub use nearest::nearest;
+pub use period::Period;
 pub use plan::{ArtifactPlan, BuildPlan, LayerInput, PlanInputs, RecipePlan, StepPlan, plan};
 pub use platforms::PlatformSet;
-pub use problem::{InvalidFiles, Problem};
+pub use problem::{InvalidFiles, Problem, line_of_key};
 pub use settings::{
-    IndexPlace, NamePattern, NamedIndex, PolicyException, PolicyLevel, PolicySection, RegistryMirrorSetting,
-    RemoteSetting, Settings,
+    EngineKind, EngineSetting, IndexPlace, NamePattern, NamedIndex, PolicyException, PolicySection,
+    RegistryMirrorSetting, RemoteSetting, Settings, Trust,
 };
 pub use size::parse_size;
 pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};

@@ -85,6 +85,20 @@ fn meant(file: &str, message: &str) -> Option<String> {
     Some(format!("did you mean `{}`?", nearest?))
 }
 
+/// The line of a TOML document that sets a key, as the bytes of the text.
+#[must_use]
+pub fn line_of_key(text: &str, key: &str) -> Option<Range<usize>> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let rest = line.trim_start().strip_prefix(key);
+        if rest.is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return Some(start..start + line.trim_end().len());
+        }
+        start += line.len();
+    }
+    None
+}
+
 /// Files of the workspace are wrong: all their problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidFiles(pub Vec<Problem>);

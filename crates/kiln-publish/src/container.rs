@@ -3,9 +3,11 @@
 use crate::PublishError;
 use crate::content::Content;
 use crate::named_build::NamedBuild;
-use crate::scan::{ImagePlace, layer_tars};
+use crate::scan::{ImagePlace, KeptLayer, kept_layers};
 use kiln_audit::ContainerField;
-use kiln_pack::{FieldDifference, LEADING, Limits, tar_differences, zip_differences};
+use kiln_pack::{
+    FieldDifference, LEADING, LayerCodec, Limits, gzip_differences, tar_differences, zip_differences,
+};
 use kiln_store::open_regular;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
@@ -33,14 +35,14 @@ pub(crate) fn leading_difference(
     Ok(zips(a, b)?.into_iter().filter(|field| field.field == LEADING).collect())
 }
 
-/// Images of the same content: the fields of the tars that their layers are, where they have as many.
+/// Images of the same content: the fields of the tars that their layers are, and of how these are compressed, where they have as many.
 fn layers(
     before: (&ImagePlace, &NamedBuild),
     after: (&ImagePlace, &NamedBuild),
 ) -> Result<Vec<ContainerField>, PublishError> {
     let open = |(place, build): (&ImagePlace, &NamedBuild)| {
         let manifest = build.record.image.as_ref().map(|image| image.manifest);
-        layer_tars(place, &build.label, manifest.as_ref())
+        kept_layers(place, &build.label, manifest.as_ref())
     };
     let (old, new) = (open(before)?, open(after)?);
     if old.len() != new.len() {
@@ -55,14 +57,22 @@ fn layers(
     }
     let mut fields = Vec::new();
     for (number, (a, b)) in (1..).zip(old.into_iter().zip(new)) {
-        let found = tar_differences(a, b, &Limits::default()).map_err(|reason| PublishError::NotUsable {
-            what: format!("{} and {}", before.1.label, after.1.label),
-            reason: format!("layer {number} cannot be compared: {reason}"),
-        })?;
+        let compressed = compressed_differences(&a, &b);
+        let found =
+            tar_differences(a.tar, b.tar, &Limits::default()).map_err(|reason| PublishError::NotUsable {
+                what: format!("{} and {}", before.1.label, after.1.label),
+                reason: format!("layer {number} cannot be compared: {reason}"),
+            })?;
+        // Another tar is compressed to another stream.
+        let of_stream = found.is_empty();
         fields.extend(found.into_iter().map(|one| {
             let field = format!("{} of layer {number}", one.field);
             ContainerField { field, ..field_of(one) }
         }));
+        let compressed = compressed.into_iter().filter(|one| of_stream || one.field != STREAM);
+        fields.extend(
+            compressed.map(|one| ContainerField { field: format!("{} of layer {number}", one.field), ..one }),
+        );
     }
     if fields.is_empty() {
         let documents = "the documents of the image, its config and manifest".to_owned();
@@ -73,6 +83,43 @@ fn layers(
         fields.push(ContainerField { field: documents, members: 0, example: None, before, after });
     }
     Ok(fields)
+}
+
+/// What differs where only the compressor made another choice.
+const STREAM: &str = "compressed stream";
+
+/// How two layers differ in what is around their tars: the compression, the header of gzip, else what the compressor made.
+fn compressed_differences(before: &KeptLayer, after: &KeptLayer) -> Vec<ContainerField> {
+    let field = |field: &str, before: String, after: String| ContainerField {
+        field: field.to_owned(),
+        members: 0,
+        example: None,
+        before,
+        after,
+    };
+    if before.kept == after.kept {
+        return Vec::new();
+    }
+    if before.codec != after.codec {
+        let name = |codec| match codec {
+            LayerCodec::None => "none",
+            LayerCodec::Gzip => "gzip",
+            LayerCodec::Zstd => "zstd",
+        };
+        return vec![field("compression", name(before.codec).to_owned(), name(after.codec).to_owned())];
+    }
+    let mut fields = match before.codec {
+        LayerCodec::Gzip => gzip_differences(&before.start, &after.start).unwrap_or_default(),
+        LayerCodec::None | LayerCodec::Zstd => Vec::new(),
+    };
+    let told = |layer: &KeptLayer| format!("{} bytes, {}", layer.kept.1, layer.kept.0);
+    if fields.is_empty() {
+        return vec![field(STREAM, told(before), told(after))];
+    }
+    let fields = fields
+        .drain(..)
+        .map(|one| field(&format!("{} in the header of gzip", one.field), one.before, one.after));
+    fields.collect()
 }
 
 fn field_of(one: FieldDifference) -> ContainerField {

@@ -35,26 +35,33 @@ pub(crate) fn verify_deployment_index(
         };
         published.insert(artifact, there);
     }
-    Ok((index(dist, ledger, &published), published.len()))
+    // What lies beside a file that is named without a folder is called by its name alone.
+    let called = dist.strip_prefix(".").unwrap_or(dist);
+    Ok((index(dist, called, ledger, &published), published.len()))
 }
 
-/// The index against the folders.
+/// The index against the folders. `called` is what people are told of the folder that all are in.
 pub(crate) fn index(
     dist: &Path,
+    called: &Path,
     ledger: Option<&Ledger>,
     published: &BTreeMap<ArtifactName, Option<Indexed>>,
 ) -> Row {
-    let subject = "dist/index.json";
+    let place = |name: &str| called.join(name).display().to_string();
+    let subject = &place("index.json");
+    // Only in its workspace can it be written anew.
+    let way_out =
+        |what: &str| ledger.map(|_| format!(": kiln verify --repair writes {what}")).unwrap_or_default();
     let named = match indexed(dist) {
         Ok(Some(named)) => named,
         Ok(None) if published.is_empty() => {
             return Row::new(subject, State::Noted, "nothing is published, so that there is none");
         }
         Ok(None) => {
-            return Row::new(subject, State::Differs, "it is missing: kiln verify --repair writes it");
+            return Row::new(subject, State::Differs, format!("it is missing{}", way_out("it")));
         }
         Err(reason) => {
-            let line = format!("it cannot be understood ({reason}): kiln verify --repair writes it anew");
+            let line = format!("it cannot be understood ({reason}){}", way_out("it anew"));
             return Row::new(subject, State::Differs, line);
         }
     };
@@ -62,7 +69,7 @@ pub(crate) fn index(
     let mut noted = Vec::new();
     for (name, entry) in &named {
         match published.get(name) {
-            None => wrong.push(format!("{name} is named, and dist/{name} is not there")),
+            None => wrong.push(format!("{name} is named, and {} is not there", place(name.as_str()))),
             Some(Some(there)) if there == entry => {
                 let newest = ledger.and_then(|ledger| ledger.published(name).ok().flatten());
                 if let Some(newest) = newest.filter(|newest| newest.record != entry.of) {
@@ -73,18 +80,25 @@ pub(crate) fn index(
                 }
             }
             Some(Some(there)) if (there.digest, there.of) == (entry.digest, entry.of) => wrong.push(format!(
-                "what it says of {name} does not follow from its record: kiln verify --repair writes it anew"
+                "what it says of {name} does not follow from its record{}",
+                way_out("it anew")
             )),
             Some(Some(there)) => wrong.push(format!(
-                "{name} is named with {} and record {}, but dist/{name} has {} and {}",
-                entry.digest, entry.of, there.digest, there.of
+                "{name} is named with {} and record {}, but {} has {} and {}",
+                entry.digest,
+                entry.of,
+                place(name.as_str()),
+                there.digest,
+                there.of
             )),
-            Some(None) => wrong.push(format!("{name} is named, and dist/{name} cannot be understood")),
+            Some(None) => {
+                wrong.push(format!("{name} is named, and {} cannot be understood", place(name.as_str())));
+            }
         }
     }
     for name in published.keys().filter(|name| !named.contains_key(*name)) {
-        noted
-            .push(format!("dist/{name} is not named: it has no manifest any more, or is not what was built"));
+        let place = place(name.as_str());
+        noted.push(format!("{place} is not named: it has no manifest any more, or is not what was built"));
     }
     if !wrong.is_empty() {
         wrong.extend(noted);

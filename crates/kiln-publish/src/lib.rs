@@ -35,6 +35,7 @@ mod release;
 mod repair;
 mod repository;
 mod row;
+mod run_statement;
 mod scan;
 mod settle;
 mod size_history;
@@ -66,15 +67,17 @@ pub use pull::{
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use read_image::{HeldImages, ReadImage, read_image};
 pub use reference::{
-    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, history, newest_build, verify_file,
+    FileVerdict, LedgerVerdict, approve, artifacts_with_history, baseline, entry_before, entry_where,
+    history, newest_build, verify_file,
 };
 pub use release::{
-    Aspect, CHECKPOINT, CheckRequest, CheckedRelease, LogState, RELEASE, RebuildersRequest, SignedRelease,
-    Threshold, check_release, checkpoint_of, consistency_proof, hold_log, is_signature, log_state, origin_of,
-    rebuilt_by, require_signable, sign_release,
+    Aspect, CHECKPOINT, CheckRequest, CheckedRelease, LogState, RELEASE, RebuildersRequest, SignRequest,
+    SignedRelease, Threshold, check_release, checkpoint_of, consistency_proof, hold_log, is_signature,
+    log_state, origin_of, rebuilt_by, require_signable, sign_release,
 };
 pub use repair::repair;
 pub use row::{Row, State};
+pub use run_statement::run_statement;
 pub use settle::{settle_for_reading, settle_published};
 pub use size_history::{HistoricRecord, Histories, read_histories};
 pub use tagged::{Tagged, TaggedBuild, is_registry_repository, tagged_records};

@@ -6,6 +6,7 @@ use crate::document::documents;
 use crate::named_build::NamedBuild;
 use crate::published_index::index_bytes;
 use crate::pull_image::{Form, pull_image_files, pull_index_files};
+use crate::release::is_signature;
 use crate::repository::{
     CYCLONEDX, DSSE, Found, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, Repository, SIGNED_NOTE, connect,
     keep, without_login,
@@ -243,7 +244,8 @@ fn write_documents(
         std::io::Write::write_all(&mut temporary, &document.bytes)?;
         let path = keep(temporary, &path, &digest)?;
         // No record describes a signature: whose it is, is told by the key.
-        let is_signature = [DSSE, SIGNED_NOTE].contains(&document.artifact_type.as_str());
+        let is_signature = [DSSE, SIGNED_NOTE].contains(&document.artifact_type.as_str())
+            || is_signature(&document.file_name);
         if !is_signature && !described.contains_key(&digest) {
             pulled.foreign.push(path.clone());
         }

@@ -224,7 +224,11 @@ fn signed_documents(
 ) -> Result<(Vec<Document>, Option<ImageSignature>), PublishError> {
     let mut attached = Vec::new();
     for (file_name, bytes) in signatures(dist, artifact, record)? {
-        let artifact_type = if file_name.ends_with(".jsonl") { DSSE } else { SIGNED_NOTE };
+        let artifact_type = match file_name.as_str() {
+            name if name.ends_with(".jsonl") => DSSE,
+            name if name.ends_with(".cdx.json") => CYCLONEDX,
+            _ => SIGNED_NOTE,
+        };
         attached.push(Document::new(&file_name, bytes, artifact_type, subject, created)?);
     }
     let signature = signature_of_manifest(dist, artifact, &subject.digest)?;
@@ -417,7 +421,7 @@ async fn push_blob(
         Content::Bytes(bytes) => registry.push_bytes(repository, bytes).await?,
         Content::File(path, offset) => {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            events.send(Event::DownloadStarted { file: file.clone(), size: Some(blob.size) });
+            events.send(Event::UploadStarted { file: file.clone(), size: blob.size });
             let progress = |bytes| events.send(Event::Downloaded { file: file.clone(), bytes });
             let outcome =
                 registry.push_blob(repository, &blob.digest, path, (*offset, blob.size), &progress).await;

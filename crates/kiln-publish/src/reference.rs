@@ -12,7 +12,7 @@ use crate::row::State;
 use fs_err as fs;
 use kiln_collect::tree_of_archive;
 use kiln_invocation::{Environment, InvocationError};
-use kiln_record::{Architecture, ArtifactName, Digest, IndexRecord, Record};
+use kiln_record::{Architecture, ArtifactName, Digest, Entry, IndexRecord, Record};
 use kiln_store::{Approval, Ledger, LedgerEntry, WorkspaceLock, read_regular};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,34 @@ use std::path::{Path, PathBuf};
 /// As the ledger.
 pub fn history(environment: &Environment, artifact: &ArtifactName) -> Result<Vec<LedgerEntry>, PublishError> {
     Ok(ledger_of(environment).entries(artifact)?)
+}
+
+/// The newest build of an artifact in the ledger that is as asked for. The history is read back to there, and no further.
+///
+/// # Errors
+/// As the ledger.
+pub fn entry_where(
+    environment: &Environment,
+    artifact: &ArtifactName,
+    is_it: impl Fn(&LedgerEntry) -> bool,
+) -> Result<Option<LedgerEntry>, PublishError> {
+    let ledger = ledger_of(environment);
+    let mut entries = ledger.back(artifact)?;
+    Ok(entries.find(|entry| entry.as_ref().map_or(true, &is_it)).transpose()?)
+}
+
+/// The build of an artifact in the ledger that was entered before the one of a number; none for the first.
+///
+/// # Errors
+/// As the ledger.
+pub fn entry_before(
+    environment: &Environment,
+    artifact: &ArtifactName,
+    number: u64,
+) -> Result<Option<LedgerEntry>, PublishError> {
+    let ledger = ledger_of(environment);
+    let mut entries = ledger.back_from(artifact, number.saturating_sub(1))?;
+    Ok(entries.next().transpose()?)
 }
 
 /// Every artifact that has a build in the ledger.
@@ -362,8 +390,7 @@ fn in_ledger(environment: &Environment, record: &Record, file: &Path) -> Result<
     {
         return Ok(LedgerVerdict::Other { number: newest.number, expected: newest.record, found });
     }
-    let builds = ledger.entries(&record.artifact)?;
-    let build = builds.iter().rev().find(|entry| entry.record == found);
+    let build = entry_where(environment, &record.artifact, |entry| entry.record == found)?;
     Ok(build.map_or(LedgerVerdict::NotChecked, |entry| LedgerVerdict::Build(entry.number)))
 }
 
@@ -395,7 +422,7 @@ fn of_index(environment: &Environment, file: &Path, verdict: &mut FileVerdict) -
             let (number, expected, found) = (newest.number, newest.record, one.record);
             verdict.ledger = LedgerVerdict::Build(number);
             if expected != found {
-                let older = ledger.entries(&one.artifact)?.into_iter().find(|entry| entry.record == found);
+                let older = entry_where(environment, &one.artifact, |entry| entry.record == found)?;
                 verdict.ledger = match older {
                     Some(older) => LedgerVerdict::Superseded { number: older.number, newest: number },
                     None => LedgerVerdict::Other { number, expected, found },
@@ -438,12 +465,24 @@ fn of_deployment(
     Ok(true)
 }
 
+/// What differs about one path: its content, or only whether it is a program.
+fn difference(path: &str, expected: &Entry, found: &Entry) -> String {
+    match (expected, found) {
+        (Entry::File { digest: was, mode: before, .. }, Entry::File { digest, mode, .. })
+            if was == digest =>
+        {
+            format!("{path} has the mode {:04o}, and {:04o} is expected", mode.bits(), before.bits())
+        }
+        _ => format!("{path} differs"),
+    }
+}
+
 fn differences(found: &kiln_record::Tree, expected: &kiln_record::Tree) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, entry) in expected.iter() {
         match found.get(path) {
             None => lines.push(format!("{path} is missing")),
-            Some(other) if other != entry => lines.push(format!("{path} differs")),
+            Some(other) if other != entry => lines.push(difference(path.as_str(), entry, other)),
             Some(_) => {}
         }
     }

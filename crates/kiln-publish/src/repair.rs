@@ -6,6 +6,7 @@ use crate::document::documents;
 use crate::held::held;
 use crate::published::digest_of;
 use crate::reference::ledger_of;
+use crate::row::in_workspace;
 use kiln_invocation::{Environment, read_usable_workspace};
 use kiln_record::{ArtifactName, Digest};
 use kiln_store::{Heads, Ledger, Store, WorkspaceLock, read_regular, settle, write_atomically};
@@ -42,7 +43,8 @@ pub fn repair(environment: &Environment, _lock: &WorkspaceLock) -> Result<Vec<St
             }
         }
         if write_index(&environment.dist, &ledger, &workspace, true, &BTreeMap::new(), &[])? {
-            done.push("dist/index.json is written anew".to_owned());
+            let index = in_workspace(environment, &environment.dist.join("index.json"));
+            done.push(format!("{index} is written anew"));
         }
     }
     let store = Store::open(&environment.store)?;
@@ -60,12 +62,13 @@ fn restore(
     artifact: &ArtifactName,
 ) -> Result<Option<String>, PublishError> {
     let folder = environment.dist.join(artifact.as_str());
+    let place = in_workspace(environment, &folder);
     let Ok(Some(newest)) = ledger.published(artifact) else { return Ok(None) };
     let Ok(record) = ledger.record(artifact, newest.number) else {
         return match held(ledger, &folder, artifact) {
             Ok(_) => Ok(None),
             Err(_) => Ok(Some(format!(
-                "dist/{artifact} is not build {}, of which the record is lost: kiln build {artifact}",
+                "{place} is not build {}, of which the record is lost: kiln build {artifact}",
                 newest.number
             ))),
         };
@@ -77,7 +80,7 @@ fn restore(
         let file = folder.join(&output.file_name);
         if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
             return Ok(Some(format!(
-                "dist/{artifact}/{} is not that of build {}, and only a build makes it again: kiln build {artifact}",
+                "{place}/{} is not that of build {}, and only a build makes it again: kiln build {artifact}",
                 output.file_name, newest.number
             )));
         }
@@ -89,5 +92,5 @@ fn restore(
     for (name, bytes) in &all {
         write_atomically(&folder.join(name), bytes)?;
     }
-    Ok(Some(format!("dist/{artifact} has the documents of build {} again", newest.number)))
+    Ok(Some(format!("{place} has the documents of build {} again", newest.number)))
 }

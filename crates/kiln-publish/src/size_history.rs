@@ -4,13 +4,13 @@ use crate::PublishError;
 use crate::named_build::{NamedBuild, Operand};
 use crate::operand::operand;
 use crate::pull::{is_registry_reference, pull_record};
-use crate::reference::{baseline, history};
+use crate::reference::{baseline, ledger_of};
 use crate::tagged::{is_registry_repository, tagged_records};
 use fs_err as fs;
-use kiln_audit::{Known, Sample, SizeHistory};
+use kiln_audit::{HISTORY, Known, Sample, SizeHistory};
 use kiln_invocation::Environment;
 use kiln_record::Record;
-use kiln_store::read_regular;
+use kiln_store::{LedgerEntry, read_regular};
 use std::path::{Path, PathBuf};
 
 /// How deep records are looked for: a ledger has `<artifact>/<number>/record.json`.
@@ -141,12 +141,12 @@ impl Histories {
     /// As the ledger.
     pub fn of(&self, environment: &Environment, before: &NamedBuild) -> Result<SizeHistory, PublishError> {
         let record = &before.record;
-        let entries = history(environment, &record.artifact)?;
+        let ledger = ledger_of(environment);
         let sample = |number: u64, archive: u64, unpacked: u64| Sample { number, archive, unpacked };
+        let of_entry = |entry: &LedgerEntry| sample(entry.number, entry.archive_size, entry.unpacked_size);
         let approved = baseline(environment, &record.artifact)?;
-        let approved =
-            approved.and_then(|approval| entries.iter().find(|entry| entry.number == approval.number));
-        let baseline = approved.map(|entry| sample(entry.number, entry.archive_size, entry.unpacked_size));
+        let approved = approved.map(|approval| ledger.at(&record.artifact, approval.number)).transpose()?;
+        let baseline = approved.flatten().as_ref().map(of_entry);
         if !self.sources.is_empty() {
             let like = |other: &&Record| {
                 other.artifact == record.artifact
@@ -165,13 +165,18 @@ impl Histories {
         }
         // A record from elsewhere counts up to its place in our own history, if it has one.
         let digest = record.archive().map(|archive| archive.digest);
-        let last =
-            before.number.or_else(|| entries.iter().rev().find(|e| e.archive == digest).map(|e| e.number));
-        let samples: Vec<Sample> = entries
-            .iter()
-            .filter(|entry| last.is_some_and(|last| entry.number <= last))
-            .map(|entry| sample(entry.number, entry.archive_size, entry.unpacked_size))
-            .collect();
+        let mut reached = false;
+        // No more is looked at, and a history may be long.
+        let recent = ledger.back_from(&record.artifact, before.number.unwrap_or(u64::MAX))?.filter(|entry| {
+            reached |=
+                before.number.is_some() || entry.as_ref().map_or(true, |entry| entry.archive == digest);
+            reached
+        });
+        let mut samples: Vec<Sample> = recent
+            .take(HISTORY)
+            .map(|entry| entry.map(|entry| of_entry(&entry)))
+            .collect::<Result<_, _>>()?;
+        samples.reverse();
         let source = (!samples.is_empty()).then(|| "the ledger".to_owned());
         Ok(SizeHistory { samples, baseline, source })
     }

@@ -21,8 +21,8 @@ impl<'a> SourceFiles<'a> {
     /// Those of a build of the ledger here. Of any other only what is there now can be looked at.
     pub(crate) fn of(environment: &'a Environment, build: &NamedBuild) -> Self {
         let entry = build.number.and_then(|number| {
-            let entries = environment.ledger().entries(&build.record.artifact).ok()?;
-            entries.into_iter().find(|entry| entry.number == number)
+            // The build was read, and with it its entry; what cannot be had is not known here.
+            environment.ledger().at(&build.record.artifact, number).ok().flatten()
         });
         let link = entry.and_then(|entry| entry.source);
         let commit = link.as_ref().and_then(|link| link.commit()).map(|source| source.commit.clone());
@@ -44,6 +44,13 @@ impl<'a> SourceFiles<'a> {
             is_it(&stored).then_some(stored)
         })?;
         String::from_utf8(bytes).ok()
+    }
+
+    /// The text of a file that no digest of the build vouches for, as the commit of the build has it.
+    pub(crate) fn committed(&self, path: &str) -> Option<String> {
+        let commit = self.commit.as_ref()?;
+        let stored = Checkout::object(self.root, &format!("{commit}:./{path}"), LARGEST).ok().flatten()?;
+        String::from_utf8(stored).ok()
     }
 
     /// The last commit that changed a file before the build, if the build had the file from its commit.

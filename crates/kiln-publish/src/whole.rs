@@ -37,13 +37,14 @@ pub async fn verify_workspace(
 fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
     let ledger = ledger_of(environment);
     let dist = &environment.dist;
+    let place = |name: &str| in_workspace(environment, &dist.join(name));
     let mut rows = Vec::new();
     let mut published: BTreeMap<ArtifactName, Option<Indexed>> = BTreeMap::new();
     for name in names_in(dist)? {
         let path = dist.join(&name);
         if name == RELEASE {
             let line = "signed; by whom, and whether it still fits: kiln verify --key PUBLIC.pem";
-            rows.push(Row::new(format!("dist/{name}"), State::Noted, line));
+            rows.push(Row::new(place(&name), State::Noted, line));
         }
         if name == "index.json" || is_signature(&name) {
             continue;
@@ -55,7 +56,7 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
             } else {
                 "it is nothing that kiln publishes"
             };
-            rows.push(Row::new(format!("dist/{name}"), State::Noted, why));
+            rows.push(Row::new(place(&name), State::Noted, why));
             continue;
         };
         let looked = if path.join(IndexRecord::FILE).is_file() {
@@ -67,10 +68,11 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
             Ok(looked) => looked,
             Err(error) => (State::Differs, vec![error.to_string()], None),
         };
-        rows.push(Row { subject: format!("dist/{name}"), state, lines });
+        rows.push(Row { subject: place(&name), state, lines });
         published.insert(artifact, indexed);
     }
-    rows.push(index(dist, Some(&ledger), &published));
+    let called = dist.strip_prefix(&environment.root).unwrap_or(dist);
+    rows.push(index(dist, called, Some(&ledger), &published));
     rows.extend(histories(environment, &ledger, &published)?);
     for folder in [&environment.store, &environment.state] {
         let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode() & 0o777);

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kiln_audit::HISTORY;
 use kiln_fixtures::{FUNCTION, Python, Sandbox};
 use kiln_invocation::Environment;
 use kiln_pack::{ZipWriter, compress};
 use kiln_publish::{
-    Anchors, LedgerVerdict, PublishError, Row, State, artifacts_with_history, described, documents, exported,
-    history, repair, resolve, settle_for_reading, verify_file, verify_workspace, write_index,
+    Anchors, Histories, LedgerVerdict, PublishError, Row, State, artifacts_with_history, described,
+    documents, entry_before, entry_where, exported, history, repair, resolve, settle_for_reading,
+    verify_file, verify_workspace, write_index,
 };
 use kiln_record::{
     ArtifactKind, ComponentId, Digest, Ecosystem, Entry, FORMAT_VERSION, FileRecord, Mode, Record, Target,
@@ -41,6 +43,7 @@ fn built(text: &str) -> (Vec<u8>, Record) {
         plan: Digest::of(b"plan"),
         epoch: "2026-01-02T03:04:05Z".parse().unwrap(),
         organization: None,
+        policy: None,
         inputs: Vec::new(),
         tree: tree.digest(),
         unpacked_size: tree.size(),
@@ -127,6 +130,38 @@ async fn references_name_builds() {
     sandbox.write("elsewhere/x.zip", "unknown");
     let elsewhere = sandbox.root().join("elsewhere/x.zip").display().to_string();
     refused(&elsewhere, "describe a file with this digest");
+}
+
+#[tokio::test]
+async fn sizes_are_held_against_the_builds_that_count_and_no_other_is_read() {
+    let sandbox = sandbox().await;
+    let environment = sandbox.environment();
+    let records: Vec<Record> = (0..HISTORY + 5).map(|one| publish(&sandbox, &"x".repeat(one + 1))).collect();
+    let of = |text: &str| Histories::default().of(&environment, &resolve(&environment, text).unwrap());
+    let numbers =
+        |text: &str| -> Vec<u64> { of(text).unwrap().samples.iter().map(|sample| sample.number).collect() };
+    let newest = records.len() as u64;
+    assert_eq!(numbers("app"), (6..=newest).collect::<Vec<_>>());
+    assert_eq!(numbers("app@4"), [1, 2, 3, 4]);
+    let unpacked = of("app@4").unwrap().samples.iter().map(|sample| sample.unpacked).collect::<Vec<_>>();
+    assert_eq!(unpacked, [1, 2, 3, 4]);
+    // A record from elsewhere has the place of the build with the same archive; one that the ledger does not know has none.
+    let outside = |record: &Record| {
+        sandbox.write("elsewhere/record.json", String::from_utf8(record.to_json().unwrap()).unwrap());
+        sandbox.root().join("elsewhere/record.json").display().to_string()
+    };
+    assert_eq!(numbers(&outside(&records[2])), [1, 2, 3]);
+    assert_eq!(numbers(&outside(&built("other").1)), Vec::<u64>::new());
+    // What an old entry says is not asked for, and of one that counts it must hold.
+    let entry = |number: u64| environment.state.join(format!("ledger/app/{number:06}/entry.json"));
+    fs_err::remove_file(entry(3)).unwrap();
+    assert_eq!(numbers("app").len(), HISTORY);
+    let broken = of("app@4").unwrap_err().to_string();
+    assert!(broken.contains("000003/entry.json"), "{broken}");
+    assert!(entry_where(&environment, &records[0].artifact, |one| one.number == 4).unwrap().is_some());
+    assert!(entry_where(&environment, &records[0].artifact, |one| one.number == 2).is_err());
+    assert_eq!(entry_before(&environment, &records[0].artifact, 6).unwrap().unwrap().number, 5);
+    assert_eq!(entry_before(&environment, &records[0].artifact, 1).unwrap(), None);
 }
 
 #[tokio::test]

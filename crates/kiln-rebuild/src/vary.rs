@@ -10,7 +10,7 @@ use kiln_collect::how_differ;
 use kiln_guest::EngineSlot;
 use kiln_invocation::{Events, Variation, read_usable_workspace};
 use kiln_plan::{BaseChoice, Manifest};
-use kiln_record::{ArtifactName, Entry, Record, TreePath};
+use kiln_record::{ArtifactName, BaseName, Entry, Record, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -240,26 +240,67 @@ fn applicable(scratch: &Scratch, artifact: &ArtifactName) -> Result<Applicable, 
         varied.retain(|one| *one != Variation::Cores);
         not_varied.push((Variation::Cores.to_string(), "this machine has one processor".to_owned()));
     }
-    for base in without_python(manifest, &|base| {
+    let (without, with) = by_python(manifest, &|base| {
         workspace.bases.get(base).is_some_and(|(definition, _)| definition.stated_python().is_some())
-    }) {
+    });
+    let (varied, lacking) = with_pythons(varied, &without, &with);
+    not_varied.extend(lacking);
+    Ok((varied, not_varied))
+}
+
+/// What of some variations can be made in steps whose bases do not say where their Python is, `without`, and in others, `with`; and
+/// what cannot, with the reason.
+fn with_pythons(
+    mut varied: Vec<Variation>,
+    without: &BTreeSet<BaseName>,
+    with: &BTreeSet<BaseName>,
+) -> Applicable {
+    let mut not_varied = Vec::new();
+    for base in without {
         let why = format!("the base {base} of a step does not say where its Python is");
         for variation in varied.iter().filter(|one| one.needs_python()) {
             not_varied.push((variation.to_string(), why.clone()));
         }
     }
-    Ok((varied, not_varied))
+    if with.is_empty() && !without.is_empty() {
+        varied.retain(|one| !one.needs_python());
+    }
+    (varied, not_varied)
 }
 
-/// The bases of an artifact's steps whose Python is not known.
-fn without_python(
+/// The bases of an artifact's steps: those whose Python is not known, and the others.
+fn by_python(
     manifest: &Manifest,
-    has_python: &dyn Fn(&kiln_record::BaseName) -> bool,
-) -> BTreeSet<kiln_record::BaseName> {
+    has_python: &dyn Fn(&BaseName) -> bool,
+) -> (BTreeSet<BaseName>, BTreeSet<BaseName>) {
     let own = match &manifest.base {
         BaseChoice::Named { name, .. } => Some(name),
         BaseChoice::OfDockerfile(_) => None,
     };
     let bases = manifest.steps.iter().filter_map(|step| step.base.as_ref().or(own));
-    bases.filter(|base| !has_python(base)).cloned().collect()
+    bases.cloned().partition(|base| !has_python(base))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_python_is_varied_only_where_a_step_has_one() {
+        let bases = |names: &[&str]| -> BTreeSet<BaseName> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let all = || Variation::ALL.to_vec();
+        let needing: Vec<Variation> = Variation::ALL.into_iter().filter(|one| one.needs_python()).collect();
+        assert_eq!(needing, [Variation::Umask, Variation::FileOrder]);
+        assert_eq!(with_pythons(all(), &bases(&[]), &bases(&["python"])), (all(), Vec::new()));
+        let (varied, told) = with_pythons(all(), &bases(&["plain"]), &bases(&["python"]));
+        assert_eq!((varied, told.len()), (all(), 2), "one step has it, and that the other lacks it is told");
+        let (varied, told) = with_pythons(all(), &bases(&["plain"]), &bases(&[]));
+        assert!(
+            varied.iter().all(|one| !one.needs_python()) && varied.len() == all().len() - 2,
+            "{varied:?}"
+        );
+        assert!(told.iter().all(|(_, why)| why.contains("the base plain")), "{told:?}");
+    }
 }

@@ -84,7 +84,7 @@ pub enum LinkEvidence {
     SourcePath,
     /// The same, of Rust's own sources: its standard library and what that is made of, which no list of cargo's names.
     RustSource,
-    /// A function that only this library has.
+    /// A function, or a list of messages, that only this library has.
     Symbol,
 }
 

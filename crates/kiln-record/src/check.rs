@@ -34,6 +34,8 @@ check_names! {
     Distributions = "distributions";
     /// The base's own Python was asked what wheels and markers mean to it.
     Probe = "probe";
+    /// Programs were held to all that is stated of them: limits, what they can write to, and who they are.
+    Confinement = "confinement";
     /// Steps give the same files when they are run twice.
     Step = "step";
     /// Source distributions give the same wheel when they are built twice.

@@ -216,6 +216,8 @@ codes! {
     DuplicateContent = "duplicate-content", Note;
     /// An exception of the policy is past its end date.
     ExceptionExpired = "exception-expired", Warn;
+    /// An exception that an artifact's manifest states accepts nothing that was found.
+    ExceptionUnused = "exception-unused", Note;
 }
 
 impl Code {

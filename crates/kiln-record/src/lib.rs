@@ -21,6 +21,7 @@ mod license;
 mod name;
 mod organization;
 mod platform;
+mod policy;
 mod record;
 mod runtime;
 #[cfg(feature = "schema")]
@@ -49,6 +50,7 @@ pub use license::{LicenseTexts, is_license_expression, license_expression};
 pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use organization::Organization;
 pub use platform::{Architecture, Platform, PlatformError};
+pub use policy::{JudgedBy, PolicyLevel, StatedException};
 pub use record::{
     ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,
     Importable, Input, InputRole, Output, Record, RecordError, Target,

@@ -17,6 +17,11 @@ pub enum NameError {
         "`{0}` is not a valid name: use letters, digits, `.`, `_` and `-`, starting with a letter or digit, at most 64 characters"
     )]
     Artifact(String),
+    /// The documents of an artifact of this name would have the names of signatures.
+    #[error(
+        "`{0}` cannot be the name of an artifact: its provenance would be called as a signature is; choose another"
+    )]
+    LikeSignature(String),
     /// Not a distribution name by the packaging specifications.
     #[error(
         "`{0}` is not a valid distribution name: letters, digits, `.`, `_` and `-`, starting and ending with a letter or digit"
@@ -101,9 +106,18 @@ fn file_name(text: &str) -> Result<String, NameError> {
 fn artifact_name(text: &str) -> Result<String, NameError> {
     let plain: String = text.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
     match file_name(&plain) {
+        Ok(_) if is_like_signature(&plain) => Err(NameError::LikeSignature(text.to_owned())),
         Ok(_) if !text.starts_with('_') => Ok(text.to_owned()),
         _ => Err(NameError::Artifact(text.to_owned())),
     }
+}
+
+/// Whether `NAME.intoto.jsonl` or `NAME.cdx.json` is what a signed file beside an artifact is called: the statement of a release, which a
+/// registry may have with twelve digits in front, or the signed form of another artifact's document.
+fn is_like_signature(name: &str) -> bool {
+    let is_digits = |prefix: &str| prefix.len() == 12 && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let rest = name.split_once('-').filter(|(prefix, _)| is_digits(prefix)).map_or(name, |(_, rest)| rest);
+    rest == "release" || [".signed", ".run", ".vsa"].iter().any(|end| rest.ends_with(end))
 }
 
 fn distribution(text: &str) -> Result<String, NameError> {
@@ -145,6 +159,12 @@ mod tests {
         for good in ["OrdersFunction", "orders_fn", "Orders_Fn-2", "a.b"] {
             assert_eq!(good.parse::<ArtifactName>().unwrap().as_str(), good);
             assert_eq!(good.parse::<BaseName>().is_ok(), good == "a.b", "{good}");
+        }
+        for like in ["release", "orders.signed", "a.run", "b.VSA", "0123456789ab-release"] {
+            assert_eq!(like.parse::<ArtifactName>(), Err(NameError::LikeSignature(like.to_owned())));
+        }
+        for good in ["releases", "my-release", "run", "orders-run", "release.arm64"] {
+            assert!(good.parse::<ArtifactName>().is_ok(), "{good}");
         }
         for bad in ["", "../x", ".hidden", "a/b", "a..b", "-a", "_a", "a.", "a b", "é", "a\n"] {
             assert!(bad.parse::<ArtifactName>().is_err(), "{bad}");

@@ -5,7 +5,7 @@
 
 use crate::{
     Architecture, ArtifactName, Binary, Check, Component, ComponentId, Digest, Entry, Epoch, FactChange,
-    Finding, ImageRecord, Organization, Transformation, Tree, TreePath, canonical_json,
+    Finding, ImageRecord, JudgedBy, Organization, Transformation, Tree, TreePath, canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -408,7 +408,11 @@ pub struct Record {
     /// What packing left out or changed, in the order in which the rules were applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transformations: Vec<Transformation>,
-    /// Judgements, highest level first, then by code and subject.
+    /// What the workspace and the manifest state about findings: what is reported otherwise than usual, or not at all, and what is
+    /// accepted. Absent where nothing is stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<JudgedBy>,
+    /// Judgements under that policy, highest level first, then by code and subject.
     pub findings: Vec<Finding>,
     /// Checks that ran and checks that did not.
     pub checks: Vec<Check>,

@@ -29,7 +29,7 @@ texts! {
     BaseName, "The name of a base: the stem of its definition's file name.",
         r"^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*$";
     ComponentId, "What identifies a component within one artifact: its ecosystem, a slash, and its name.",
-        "^(application|python|debian|native)/";
+        "^(application|python|debian|rpm|native)/";
     Digest, "The SHA-256 of some bytes.", "^sha256:[0-9a-f]{64}$";
     DistributionName, "The name of a Python distribution.", r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$";
     Epoch, "A time in UTC with whole seconds.", r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$";

@@ -6,12 +6,14 @@ use std::fmt;
 use std::str::FromStr;
 use url::{Host, Url};
 
-/// The address of a shared cache: `grpcs://HOST[:PORT][/INSTANCE]`, or `grpc://HOST:PORT[/INSTANCE]` without TLS.
+/// The address of a server: `grpcs://HOST[:PORT][/INSTANCE]`, or `grpc://HOST:PORT[/INSTANCE]` without TLS; of one on this
+/// very machine also `unix:/PATH`, its socket.
 ///
 /// The instance is what the Remote Execution API calls `instance_name`; most servers have one without a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     tls: bool,
+    /// Host and port, or the path of a socket.
     authority: String,
     instance: String,
     loopback: bool,
@@ -22,6 +24,11 @@ impl Address {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whether it is a socket of this machine, which is known by its path.
+    fn is_socket(&self) -> bool {
+        self.authority.starts_with('/')
     }
 
     /// Whether it is this very host.
@@ -38,12 +45,18 @@ impl Address {
 
     /// The same for HTTP, as a connection and a credential helper take it.
     pub(crate) fn http(&self) -> String {
+        if self.is_socket() {
+            return format!("unix:{}", self.authority);
+        }
         format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority)
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_socket() {
+            return write!(f, "unix:{}", self.authority);
+        }
         write!(f, "{}://{}", if self.tls { "grpcs" } else { "grpc" }, self.authority)?;
         if self.instance.is_empty() { Ok(()) } else { write!(f, "/{}", self.instance) }
     }
@@ -55,10 +68,22 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self> {
         let shown = excerpt(text.rsplit_once('@').map_or(text, |(_, host)| host));
         let bad = |why: &str| RemoteError::Address { address: shown.clone(), why: why.to_owned() };
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.starts_with('/') || path.chars().any(char::is_control) {
+                return Err(bad("after unix: comes the absolute path of a socket"));
+            }
+            let authority = path.to_owned();
+            return Ok(Self { tls: false, authority, instance: String::new(), loopback: true });
+        }
         let (tls, rest) = match text.split_once("://") {
             Some(("grpcs", rest)) => (true, rest),
             Some(("grpc", rest)) => (false, rest),
-            _ => return Err(bad("it begins with grpcs:// or, without TLS, grpc://")),
+            _ => {
+                return Err(bad(
+                    "it begins with grpcs:// or, without TLS, grpc://, or with unix: where it is a socket",
+                ));
+            }
         };
         // Hosts are read as those of the web are.
         let url = Url::parse(&format!("https://{rest}")).map_err(|error| bad(&error.to_string()))?;
@@ -115,6 +140,8 @@ mod tests {
             ("grpcs://Cache.example.org:8980/team/main/", "grpcs://cache.example.org:8980/team/main"),
             ("grpc://127.0.0.1:50051", "grpc://127.0.0.1:50051"),
             ("grpc://[::1]:443", "grpc://[::1]:443"),
+            ("unix:///run/casd.sock", "unix:/run/casd.sock"),
+            ("unix:/run/casd.sock", "unix:/run/casd.sock"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), expect);
@@ -129,6 +156,8 @@ mod tests {
             "grpcs://cache.example.org/?a",
             "grpcs://cache.example.org/blobs",
             "grpcs://cache.example.org/a b",
+            "unix:casd.sock",
+            "unix:",
         ] {
             let told = text.parse::<Address>().unwrap_err().to_string();
             assert!(!told.contains("secret"), "{told}");

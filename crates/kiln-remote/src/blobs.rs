@@ -5,12 +5,17 @@ use crate::{RemoteError, Result};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bazel_remote_apis::google::bytestream::byte_stream_client::ByteStreamClient;
 use bazel_remote_apis::google::bytestream::{ReadRequest, WriteRequest};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use kiln_record::Digest;
 use kiln_store::{Store, StoreError};
 use reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -30,13 +35,19 @@ const IDENTITY: i32 = reapi::compressor::Value::Identity as i32;
 /// The status of a blob that is not there (google.rpc.Code).
 const NOT_FOUND: i32 = Code::NotFound as i32;
 
+/// A blob that is read piece by piece.
+struct Opened(Box<dyn Read + Send>);
+
+/// Opens a blob by its digest, wherever it is on this machine.
+pub type Open = Arc<dyn Fn(&Digest) -> Result<Box<dyn Read + Send>> + Send + Sync>;
+
 impl Connection {
     fn storage(&self) -> ContentAddressableStorageClient<Channel> {
         let most = usize::try_from(self.batch).unwrap_or(usize::MAX).saturating_add(AROUND);
         ContentAddressableStorageClient::new(self.channel.clone()).max_decoding_message_size(most)
     }
 
-    fn goes_in_batches(&self, size: u64) -> bool {
+    pub(crate) fn goes_in_batches(&self, size: u64) -> bool {
         size <= SMALL.min(self.batch)
     }
 
@@ -61,7 +72,8 @@ impl Connection {
         Ok(true)
     }
 
-    async fn fetch_batch(&self, store: &Store, batch: Vec<(Digest, u64)>) -> Result<bool> {
+    /// The bytes of small blobs, each of them hashed, as far as the server has them. They fit into one message.
+    pub(crate) async fn read_batch(&self, batch: &[(Digest, u64)]) -> Result<BTreeMap<Digest, Vec<u8>>> {
         let asked = reapi::BatchReadBlobsRequest {
             instance_name: self.instance(),
             digests: batch.iter().map(|(digest, size)| with_size(digest, *size)).collect(),
@@ -75,16 +87,22 @@ impl Connection {
                 async move { client.batch_read_blobs(request).await }
             })
             .await?;
-        let mut wanted: BTreeSet<Digest> = batch.into_iter().map(|(digest, _)| digest).collect();
-        let mut blobs = Vec::new();
+        let mut wanted: BTreeSet<Digest> = batch.iter().map(|(digest, _)| *digest).collect();
+        let mut blobs = BTreeMap::new();
         for one in answer.responses {
             let named = read_digest(one.digest.as_ref()).map(|(digest, _)| digest);
             let Some(digest) = named.filter(|digest| wanted.remove(digest)) else {
                 return Err(self.wrong("a blob that it was not asked for"));
             };
             match one.status.map_or(0, |status| status.code) {
-                0 => blobs.push((digest, one.data)),
-                NOT_FOUND => return Ok(false),
+                0 => {
+                    let found = Digest::of(&one.data);
+                    if found != digest {
+                        return Err(RemoteError::other_bytes(&self.address, &digest, &found));
+                    }
+                    blobs.insert(digest, one.data);
+                }
+                NOT_FOUND => {}
                 code => {
                     let why = format!("it has no {digest}: status {code}");
                     return Err(RemoteError::Refused {
@@ -95,23 +113,48 @@ impl Connection {
                 }
             }
         }
-        let (store, address) = (store.clone(), self.address.clone());
+        Ok(blobs)
+    }
+
+    async fn fetch_batch(&self, store: &Store, batch: Vec<(Digest, u64)>) -> Result<bool> {
+        let blobs = self.read_batch(&batch).await?;
+        let has_all = batch.iter().all(|(digest, _)| blobs.contains_key(digest));
+        let store = store.clone();
         on_disk(move || {
             let mut batch = store.batch();
-            for (digest, bytes) in &blobs {
-                let found = Digest::of(bytes);
-                if found != *digest {
-                    return Err(RemoteError::other_bytes(&address, digest, &found));
-                }
+            for bytes in blobs.values() {
                 batch.put(bytes)?;
             }
             Ok(batch.commit()?)
         })
         .await?;
-        Ok(wanted.is_empty())
+        Ok(has_all)
     }
 
     async fn fetch_large(&self, store: &Store, digest: &Digest, size: u64) -> Result<bool> {
+        kiln_store::has_room(store.root(), &format!("the blob {digest}"), size)?;
+        let mut writer = store.writer()?;
+        if !self.read_large(digest, size, &mut writer).await? {
+            return Ok(false);
+        }
+        let (digest, address) = (*digest, self.address.clone());
+        on_disk(move || match writer.commit(Some(&digest)) {
+            Err(StoreError::DigestMismatch { expected, found }) => {
+                Err(RemoteError::other_bytes(&address, &expected, &found))
+            }
+            other => Ok(other.map(|_| true)?),
+        })
+        .await
+    }
+
+    /// Writes the bytes of a blob as they come, and no more than it has; whoever takes them hashes them. Says whether the server
+    /// had it.
+    pub(crate) async fn read_large(
+        &self,
+        digest: &Digest,
+        size: u64,
+        to: &mut (impl Write + Send),
+    ) -> Result<bool> {
         let limit = self.settings.limits.time_for(size);
         let until = Instant::now() + limit;
         let asked = ReadRequest {
@@ -126,58 +169,63 @@ impl Connection {
             async move { client.read(request).await }
         });
         let Some(mut pieces) = opened.await? else { return Ok(false) };
-        kiln_store::has_room(store.root(), &format!("the blob {digest}"), size)?;
-        let mut writer = store.writer()?;
+        let mut written = 0_u64;
         loop {
             let silence = until.min(Instant::now() + self.settings.limits.silence);
             let piece = match tokio::time::timeout_at(silence, pieces.message()).await {
                 Err(_) => return Err(self.late("read a blob", limit)),
                 Ok(Err(status)) if status.code() == Code::NotFound => return Ok(false),
                 Ok(Err(status)) => return Err(self.refused("read a blob", &status)),
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => return Ok(true),
                 Ok(Ok(Some(piece))) => piece.data,
             };
-            if writer.written() + piece.len() as u64 > size {
+            written = written.saturating_add(piece.len() as u64);
+            if written > size {
                 return Err(self.wrong(format!("the blob {digest} is longer than its {size} bytes")));
             }
-            writer.write_all(&piece).map_err(StoreError::from)?;
+            to.write_all(&piece).map_err(StoreError::from)?;
         }
-        let (digest, address) = (*digest, self.address.clone());
-        on_disk(move || match writer.commit(Some(&digest)) {
-            Err(StoreError::DigestMismatch { expected, found }) => {
-                Err(RemoteError::other_bytes(&address, &expected, &found))
-            }
-            other => Ok(other.map(|_| true)?),
-        })
-        .await
     }
 
     /// Sends what the server lacks of some blobs of the store.
     pub(crate) async fn send(&self, store: &Store, blobs: &BTreeMap<Digest, u64>) -> Result<()> {
+        let store = store.clone();
+        let open: Open = Arc::new(move |digest| Ok(Box::new(store.open_blob(digest)?)));
+        self.send_from(&open, blobs).await
+    }
+
+    /// Sends what the server lacks of some blobs, wherever they are here.
+    pub(crate) async fn send_from(&self, open: &Open, blobs: &BTreeMap<Digest, u64>) -> Result<()> {
         let missing = self.missing(blobs).await?;
         let (small, large): (Vec<_>, Vec<_>) =
             missing.into_iter().partition(|(_, size)| self.goes_in_batches(*size));
         for batch in batches(small, self.batch) {
-            let store = store.clone();
+            let open = Arc::clone(open);
             let read = on_disk(move || {
-                batch.iter().map(|(digest, _)| Ok((*digest, store.read_blob(digest)?))).collect()
+                let one = |(digest, size): (Digest, u64)| {
+                    let mut bytes = Vec::new();
+                    let read = open(&digest)?.take(size.saturating_add(1)).read_to_end(&mut bytes);
+                    read.map_err(StoreError::from)?;
+                    Ok((digest, bytes))
+                };
+                batch.into_iter().map(one).collect()
             });
             self.send_batch(read.await?).await?;
         }
         for (digest, size) in large {
-            self.send_large(store, digest, size).await?;
+            self.send_large(open, digest, size).await?;
         }
         Ok(())
     }
 
     /// What the server lacks.
-    async fn missing(&self, blobs: &BTreeMap<Digest, u64>) -> Result<Vec<(Digest, u64)>> {
-        let all: Vec<(&Digest, &u64)> = blobs.iter().collect();
+    pub(crate) async fn missing(&self, blobs: &BTreeMap<Digest, u64>) -> Result<Vec<(Digest, u64)>> {
+        let all: Vec<(Digest, u64)> = blobs.iter().map(|(digest, size)| (*digest, *size)).collect();
         let mut missing = Vec::new();
         for some in all.chunks(ASKED) {
             let asked = reapi::FindMissingBlobsRequest {
                 instance_name: self.instance(),
-                blob_digests: some.iter().map(|(digest, size)| with_size(digest, **size)).collect(),
+                blob_digests: some.iter().map(|(digest, size)| with_size(digest, *size)).collect(),
                 digest_function: SHA256,
             };
             let answer = self
@@ -226,41 +274,14 @@ impl Connection {
         }
     }
 
-    async fn send_large(&self, store: &Store, digest: Digest, size: u64) -> Result<()> {
+    async fn send_large(&self, open: &Open, digest: Digest, size: u64) -> Result<()> {
         let mut number = [0_u8; 16];
         let filled = SystemRandom::new().fill(&mut number);
         filled.map_err(|_| StoreError::from(std::io::Error::other("the system gives no random numbers")))?;
         let upload = format!("uploads/{}/", uuid(number));
         let resource_name = self.resource(&upload, &digest, size);
         let asked = || {
-            let (store, resource_name) = (store.clone(), resource_name.clone());
-            // A reader that cannot go on ends the stream early, which no server takes for the blob.
-            let begin = (None, 0_u64, false);
-            let pieces = futures_util::stream::unfold(begin, move |(file, offset, ended)| {
-                let (store, resource_name) = (store.clone(), resource_name.clone());
-                async move {
-                    if ended {
-                        return None;
-                    }
-                    let reading = on_disk(move || {
-                        let mut file = match file {
-                            Some(file) => file,
-                            None => store.open_blob(&digest)?,
-                        };
-                        let mut data = Vec::with_capacity(PIECE);
-                        let read = (&mut file).take(PIECE as u64).read_to_end(&mut data);
-                        read.map_err(StoreError::from)?;
-                        Ok((file, data))
-                    });
-                    let (file, data) = reading.await.ok()?;
-                    let (at, next) = (offset, offset + data.len() as u64);
-                    let finish_write = next >= size || data.is_empty();
-                    let write_offset = i64::try_from(at).unwrap_or(i64::MAX);
-                    let piece = WriteRequest { resource_name, write_offset, finish_write, data };
-                    Some((piece, (Some(file), next, finish_write)))
-                }
-            });
-            let request = self.request(pieces);
+            let request = self.request(pieces(Arc::clone(open), digest, size, resource_name.clone()));
             let mut client = ByteStreamClient::new(self.channel.clone());
             async move { client.write(request).await }
         };
@@ -280,8 +301,50 @@ impl Connection {
     }
 }
 
+/// A blob in pieces. A reader that cannot go on ends the stream early, which no server takes for the blob.
+fn pieces(open: Open, digest: Digest, size: u64, resource_name: String) -> Pieces {
+    let begin = (None::<Opened>, 0_u64, false);
+    let next = move |(file, offset, ended): (Option<Opened>, u64, bool)| {
+        let (open, resource_name) = (Arc::clone(&open), resource_name.clone());
+        let piece = async move {
+            if ended {
+                return None;
+            }
+            let reading = on_disk(move || {
+                let mut file = match file {
+                    Some(file) => file,
+                    None => Opened(open(&digest)?),
+                };
+                let mut data = Vec::with_capacity(PIECE);
+                let read = (&mut file.0).take(PIECE as u64).read_to_end(&mut data);
+                read.map_err(StoreError::from)?;
+                Ok((file, data))
+            });
+            let (file, data) = reading.await.ok()?;
+            let (at, next) = (offset, offset + data.len() as u64);
+            let finish_write = next >= size || data.is_empty();
+            let write_offset = i64::try_from(at).unwrap_or(i64::MAX);
+            let piece = WriteRequest { resource_name, write_offset, finish_write, data };
+            Some((piece, (Some(file), next, finish_write)))
+        };
+        piece.boxed()
+    };
+    Pieces(futures_util::stream::unfold(begin, next).boxed())
+}
+
+/// A blob in pieces, as a type without a lifetime: with one, the compiler does not see that a call with it may change threads.
+struct Pieces(BoxStream<'static, WriteRequest>);
+
+impl Stream for Pieces {
+    type Item = WriteRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<WriteRequest>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
 /// Blobs in groups that fit into one message.
-fn batches(blobs: Vec<(Digest, u64)>, most: u64) -> Vec<Vec<(Digest, u64)>> {
+pub(crate) fn batches(blobs: Vec<(Digest, u64)>, most: u64) -> Vec<Vec<(Digest, u64)>> {
     let mut all: Vec<Vec<(Digest, u64)>> = Vec::new();
     let mut bytes = 0_u64;
     for (digest, size) in blobs {

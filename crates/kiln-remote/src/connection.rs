@@ -8,13 +8,15 @@ use kiln_record::{Digest, excerpt};
 use reapi::capabilities_client::CapabilitiesClient;
 use std::error::Error;
 use std::time::Duration;
-use tonic::transport::{Channel, ClientTlsConfig};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 /// The most bytes of blobs in one message. gRPC's own limit is 4 MiB with all that is around them.
 const BATCH: u64 = 3 << 20;
 /// How long to wait before a call is made once more that the server had no ear for.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After how much silence the system asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A server that was asked what it can do.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) batch: u64,
     /// Whether it takes results.
     pub(crate) takes_results: bool,
+    /// Whether it runs programs.
+    pub(crate) executes: bool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -44,9 +48,10 @@ impl Connection {
             why: chain(error),
         };
         let headers = settings.login.headers(&settings.address).await?;
-        let mut endpoint = Channel::from_shared(settings.address.http())
+        let mut endpoint = Endpoint::from_shared(settings.address.http())
             .map_err(|error| unreachable(&error))?
-            .connect_timeout(settings.limits.connect);
+            .connect_timeout(settings.limits.connect)
+            .tcp_keepalive(Some(KEEPALIVE));
         if settings.address.is_tls() {
             let tls = ClientTlsConfig::new().with_native_roots();
             endpoint = endpoint.tls_config(tls).map_err(|error| unreachable(&error))?;
@@ -66,6 +71,7 @@ impl Connection {
             headers,
             batch: BATCH,
             takes_results: false,
+            executes: false,
         };
         let asked = reapi::GetCapabilitiesRequest { instance_name: this.instance() };
         let capabilities = this
@@ -86,6 +92,7 @@ impl Connection {
         if let Ok(stated @ 1..) = u64::try_from(cache.max_batch_total_size_bytes) {
             this.batch = this.batch.min(stated);
         }
+        this.executes = capabilities.execution_capabilities.is_some_and(|can| can.exec_enabled);
         this.takes_results = cache.action_cache_update_capabilities.is_some_and(|can| can.update_enabled);
         Ok(this)
     }
@@ -149,6 +156,7 @@ impl Connection {
         }
     }
 
+    /// What was asked for was not done in time.
     pub(crate) fn late(&self, what: &str, limit: Duration) -> RemoteError {
         self.unreachable(format!("asked to {what}, it was not done after {limit:?}"))
     }

@@ -2,6 +2,8 @@
 
 use crate::address::Address;
 use crate::login::Login;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a shared cache is reached and used.
@@ -15,6 +17,36 @@ pub struct RemoteSettings {
     pub login: Login,
     /// What is waited for, and for how long.
     pub limits: Limits,
+}
+
+/// How a server that runs programs is reached and used.
+#[derive(Clone, Debug)]
+pub struct ExecutorSettings {
+    /// Where it is.
+    pub address: Address,
+    /// Who it is asked as.
+    pub login: Login,
+    /// What is waited for, and for how long.
+    pub limits: Limits,
+    /// What a worker must be like, as its operator calls that: `OSFamily` is `linux`.
+    pub properties: BTreeMap<String, String>,
+    /// How long an action may wait for a worker.
+    pub queue: Duration,
+    /// Whether a worker is asked to run a program as a certain user, by the properties `unixUID` and `unixGID`.
+    pub as_user: bool,
+    /// A folder for what is on its way.
+    pub folder: PathBuf,
+}
+
+impl ExecutorSettings {
+    pub(crate) fn remote(&self) -> RemoteSettings {
+        RemoteSettings {
+            address: self.address.clone(),
+            write: true,
+            login: self.login.clone(),
+            limits: self.limits,
+        }
+    }
 }
 
 /// What is waited for, and for how long.

@@ -1,8 +1,8 @@
 //! Judgements as JUnit XML, the form that CI systems show as tests.
 //!
 //! A suite is a subject. What was tried is a test case: passed, skipped with the reason, or broken off. What is denied is
-//! a failed case of its own; what is not denied is in the suite's output. There is no time in it: a report of one build
-//! is one text.
+//! a failed case of its own, which begins with its place; what is not denied is in the suite's output. There is no time in
+//! it: a report of one build is one text. Elements and attributes are those of the schema that Jenkins has, and no others.
 
 use crate::judgement::{CaseState, Judgement, Remark};
 use crate::page::harmless;
@@ -49,10 +49,11 @@ fn suite(judgement: &Judgement) -> maud::Markup {
                 }
             }
             @for remark in &denied {
-                testcase classname=(judgement.name) name={ (remark.rule) ": " (one_line(&remark.subject)) }
-                    file=[remark.place.as_ref().map(|place| &place.file)]
-                    line=[remark.place.as_ref().and_then(|place| place.line)] {
-                    failure type=(remark.rule) message=(one_line(&remark.text)) { (remark.lines()) }
+                testcase classname=(judgement.name) name={ (remark.rule) ": " (one_line(&remark.subject)) } {
+                    failure type=(remark.rule) message=(one_line(&remark.text)) {
+                        @if let Some(place) = &remark.place { (place) "\n" }
+                        (remark.lines())
+                    }
                 }
             }
             @if !told.is_empty() {

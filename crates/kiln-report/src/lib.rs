@@ -18,7 +18,7 @@ pub use annotations::{github_annotation, github_annotations};
 pub use judgement::{Case, CaseState, Judgement, Remark};
 pub use junit::junit;
 pub use markdown::{Align, Markdown, markdown};
-pub use page::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index};
+pub use page::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index, workspace_page};
 pub use rules::{Rule, is_rule, rule};
 pub use sarif::sarif;
 pub use statement::{CHANGE_PREDICATE, CHECKS_PREDICATE, change_statement, checks_statement};

@@ -54,7 +54,12 @@ const OTHERS: [(&str, Level, &str, &str); 11] = [
         "A check was made before, and is not made now.",
         "Let it be made again, or say in the policy why it is not.",
     ),
-    ("diff-changed", Level::Note, "A component differs between the two builds.", ""),
+    (
+        "diff-changed",
+        Level::Note,
+        "A component differs between the two builds, or an artifact is there on one side only.",
+        "",
+    ),
     ("diff-allows", Level::Note, "A build may do, needs or was held against something else than before.", ""),
     (
         "diff-denied",

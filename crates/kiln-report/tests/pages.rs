@@ -4,9 +4,12 @@
 mod sample;
 
 use html5gum::{DefaultEmitter, Token, Tokenizer};
-use kiln_audit::{Known, Sample, compare};
+use kiln_audit::{
+    ArtifactChange, ArtifactState, Diff, Known, Sample, SizeHistory, Subject, WorkspaceDiff, compare,
+    compare_subjects,
+};
 use kiln_record::{Digest, Record};
-use kiln_report::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index};
+use kiln_report::{BuildReport, Comparison, SiteEntry, build_page, diff_page, site_index, workspace_page};
 use sample::{HOSTILE, Part, hostile, record};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,14 +44,51 @@ fn page_of(before: &Record, after: &Record) -> String {
     diff_page("0.1.0", Comparison { diff: &diff, before, after, history: &history })
 }
 
-fn all_pages(before: &Record, after: &Record) -> [String; 3] {
+/// An artifact of two workspaces that is on both sides, or on one of them.
+fn artifact(name: &str, state: ArtifactState, sizes: [u64; 2], diff: Option<Diff>) -> ArtifactChange {
+    let sizes = (sizes[0], sizes[1]);
+    let reason = (state == ArtifactState::NotRead).then(|| "its record is no JSON".to_owned());
+    ArtifactChange { artifact: name.parse().unwrap(), state, packed: sizes, unpacked: sizes, reason, diff }
+}
+
+/// The page on two workspaces in which the same two builds are the change of several artifacts.
+fn workspaces(before: &Record, after: &Record, changed: usize) -> String {
     let history = history();
-    let report = BuildReport { name: "shop@9", record: after, known: Known::Record, history: &history };
+    let (mut artifacts, mut diffs) = (Vec::new(), Vec::new());
+    for number in 0..changed {
+        let name = |record: &Record| Record {
+            artifact: format!("shop-{number}").parse().unwrap(),
+            ..record.clone()
+        };
+        let diff = compare(&name(before), &name(after), &history);
+        diffs.push(diff.clone());
+        let sizes = [before.unpacked_size, after.unpacked_size];
+        artifacts.push(artifact(&format!("shop-{number}"), ArtifactState::Changed, sizes, Some(diff)));
+    }
+    artifacts.push(artifact("cart", ArtifactState::New, [0, 5_000_000], None));
+    artifacts.push(artifact("basket", ArtifactState::Gone, [4_000_000, 0], None));
+    artifacts.push(artifact("broken", ArtifactState::NotRead, [0, 0], None));
+    let diff = WorkspaceDiff::new("monday".to_owned(), "tuesday".to_owned(), artifacts);
+    let parts: Vec<Comparison<'_>> =
+        diffs.iter().map(|diff| Comparison { diff, before, after, history: &history }).collect();
+    workspace_page("0.1.0", &diff, &parts)
+}
+
+fn all_pages(before: &Record, after: &Record) -> [String; 4] {
+    let history = history();
+    let report = BuildReport {
+        name: "shop@9",
+        record: after,
+        known: Known::Record,
+        history: &history,
+        history_source: Some("the ledger"),
+    };
     let entry = SiteEntry { name: "shop", page: "shop.html", record: after };
     [
         page_of(before, after),
         build_page("0.1.0", &[report, BuildReport { name: "shop@8", ..report }]),
         site_index("0.1.0", &[entry]),
+        workspaces(before, after, 2),
     ]
 }
 
@@ -236,6 +276,93 @@ fn every_text_can_be_read_on_what_is_behind_it() {
 }
 
 #[test]
+fn workspaces_have_a_table_of_artifacts_and_a_part_for_each_that_differs() {
+    let page = workspaces(&record(&BEFORE), &record(&AFTER), 2);
+    let found = is_sound(&page);
+    for words in [
+        "monday → tuesday",
+        "Not all of it could be read",
+        "5 artifacts: 1 new, 1 gone, 2 changed, 1 not read.",
+        "its record is no JSON",
+        "without 1 artifact that could not be read",
+        "no longer in the lock",
+    ] {
+        assert!(found.texts.contains(words), "{words}: {}", found.texts);
+    }
+    assert_eq!(
+        (found.elements["article"], found.elements["h2"]),
+        (2, 4),
+        "levels of headings follow each other"
+    );
+    let links: Vec<&String> = found.links.iter().filter(|link| link.starts_with("#artifact-")).collect();
+    assert_eq!(links.len(), 6, "from the table and from both maps");
+}
+
+/// A folder of artifacts is no longer than one of them may be.
+#[test]
+fn a_page_on_two_workspaces_is_small_however_much_differs() {
+    let names: Vec<String> = (0..100).map(|number| format!("distribution-{number}")).collect();
+    let parts = |version: &'static str, bytes| -> Vec<Part<'_>> {
+        names.iter().map(|name| Part(name, version, 20, bytes)).collect()
+    };
+    let page = workspaces(&record(&parts("1.0", 700)), &record(&parts("1.1", 800)), 20);
+    is_sound(&page);
+    assert!(page.len() < 2_000_000, "{}", page.len());
+}
+
+/// What a list of components does not have is not shown as nothing.
+#[test]
+fn sizes_that_are_not_known_are_not_shown_as_nothing() {
+    let (before, mut after) = (record(&BEFORE), record(&AFTER));
+    after.files.clear();
+    after.outputs.clear();
+    after.unpacked_size = 0;
+    after.components.iter_mut().for_each(|one| (one.bytes, one.files) = (0, 0));
+    let none = BTreeMap::new();
+    let listed = Subject { record: &after, known: Known::Components, attributes: &none };
+    let diff = compare_subjects(&Subject::of(&before), &listed, &SizeHistory::default());
+    let comparison = Comparison { diff: &diff, before: &before, after: &after, history: &[] };
+    let report = BuildReport {
+        name: "shop.cdx.json",
+        record: &after,
+        known: Known::Components,
+        history: &[],
+        history_source: None,
+    };
+    for page in [diff_page("0.1.0", comparison), build_page("0.1.0", &[report])] {
+        let found = is_sound(&page);
+        assert!(found.texts.contains("not known") && !page.contains(">0 B<"), "{page}");
+        assert!(!found.elements.contains_key("svg"), "there is nothing to draw: {}", found.texts);
+    }
+}
+
+/// The page says of sizes what the rule said, with the approved build in mind and by the name of the history.
+#[test]
+fn sizes_are_judged_once() {
+    let (before, after) = (record(&BEFORE), record(&AFTER));
+    let history = history();
+    let judged = SizeHistory {
+        samples: history.clone(),
+        baseline: Some(history[0]),
+        source: Some("8 records of a folder".to_owned()),
+    };
+    let diff = compare_subjects(&Subject::of(&before), &Subject::of(&after), &judged);
+    let page =
+        diff_page("0.1.0", Comparison { diff: &diff, before: &before, after: &after, history: &history });
+    let texts = is_sound(&page).texts;
+    assert!(texts.contains("The history is from 8 records of a folder."), "{texts}");
+    for step in &diff.sizes {
+        assert!(texts.contains(&step.held_against()) && texts.contains(&step.spread()), "{texts}");
+    }
+    // Without a history, the build before is one.
+    let alone = compare(&before, &after, &[]);
+    let page = diff_page("0.1.0", Comparison { diff: &alone, before: &before, after: &after, history: &[] });
+    let found = is_sound(&page);
+    assert!(found.texts.contains("1 earlier build: too few to know what is usual"), "{}", found.texts);
+    assert_eq!(found.elements["polyline"], 2);
+}
+
+#[test]
 fn identical_builds_have_a_page() {
     let one = record(&BEFORE);
     let found = is_sound(&page_of(&one, &one));
@@ -260,7 +387,8 @@ fn a_page_on_two_builds_of_20_000_files_is_small() {
 fn what_has_no_record_is_not_called_good() {
     let after = record(&[]);
     for known in [Known::Content, Known::Components] {
-        let report = BuildReport { name: "theirs.zip", record: &after, known, history: &[] };
+        let report =
+            BuildReport { name: "theirs.zip", record: &after, known, history: &[], history_source: None };
         let page = build_page("0.1.0", &[report]);
         assert!(page.contains("Read, and not judged") && page.contains("checks are not known"), "{page}");
         for claim in

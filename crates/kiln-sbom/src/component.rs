@@ -357,6 +357,13 @@ fn organization(supplier: &record::Supplier) -> Option<Organization> {
     Some(Organization { name, url: Vec::new(), contact: contact.into_iter().collect() })
 }
 
+/// Where a distribution lies that an image carries and that owns no file: its id says the folder.
+fn carried_at(component: &record::Component) -> Option<&str> {
+    let is_carried = component.ecosystem == Ecosystem::Python && component.files == 0;
+    let place = component.id.name().strip_prefix(component.name.as_str())?.strip_prefix('/')?;
+    is_carried.then_some(place)
+}
+
 fn evidence(component: &record::Component, files: &[&FileRecord], has_purl: bool) -> Option<Evidence> {
     let metadata =
         files.iter().find(|f| f.path.file_name() == "METADATA" && f.path.parent().ends_with(".dist-info"));
@@ -376,6 +383,17 @@ fn evidence(component: &record::Component, files: &[&FileRecord], has_purl: bool
         None => {
             files.iter().take(MAX_OCCURRENCES).map(|f| Occurrence { location: f.path.to_string() }).collect()
         }
+    };
+    let occurrences = match carried_at(component) {
+        Some(place) => {
+            let file = component.origin.as_ref().map(|origin| &origin.file_name);
+            let path = match file.filter(|file| !place.ends_with(file.as_str())) {
+                Some(file) => format!("{place}/{file}"),
+                None => place.to_owned(),
+            };
+            vec![Occurrence { location: text::line(&path) }]
+        }
+        None => occurrences,
     };
     let licenses = license::of_texts(component);
     let is_empty = identity.is_none() && occurrences.is_empty() && licenses.is_empty();

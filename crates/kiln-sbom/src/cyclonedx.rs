@@ -107,11 +107,22 @@ fn tools(record: &Record) -> Vec<Component> {
         .chain(others)
         .map(|(name, version)| Component {
             kind: if name == "kiln" { "application" } else { "library" },
-            name: text::line(name),
-            version: Some(text::line(version)),
+            name: text::line(named_in(version).map_or(name, |(name, _)| name)),
+            version: Some(text::line(named_in(version).map_or(version, |(_, version)| version))),
+            // What part it took and how, in the record's words.
+            description: named_in(version).map(|_| text::line(&format!("{name}: {version}"))),
             ..Component::default()
         })
         .collect()
+}
+
+/// The program and its version in words such as `gzip of libdeflate 1.26.1 level 6`: readers take whatever is called a version for one.
+fn named_in(words: &str) -> Option<(&str, &str)> {
+    let is_version =
+        |word: &str| word.contains('.') && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let words: Vec<&str> = words.split(' ').collect();
+    let found = words.windows(2).find(|pair| is_version(pair[1]) && !pair[0].is_empty());
+    found.map(|pair| (pair[0], pair[1]))
 }
 
 fn primary_properties(record: &Record) -> Vec<Property> {

@@ -86,6 +86,9 @@ impl<'a> Graph<'a> {
             component.manufacturer = component.supplier.clone().filter(|_| version >= SpecVersion::V1_6);
             component.licenses = own_license(self.record, version);
             self.identify_own_code(&mut component, files)?;
+        } else if self.by_id[id].within.is_some() && id.ecosystem() == Ecosystem::Python {
+            // A copy that says neither what it is nor which version it is of is known by its files, as own code is.
+            identify_by_files(&mut component, files);
         }
         component.properties.extend(files.iter().filter_map(|file| self.binary(file)).take(MAX_BINARIES));
         component.properties.sort();
@@ -95,22 +98,7 @@ impl<'a> Graph<'a> {
     /// Own code has no version and is in no registry: what identifies it are its files. The digests of several are those of their
     /// list, as the record's trees have it.
     fn identify_own_code(&self, component: &mut Component, files: &[&FileRecord]) -> Result<(), SbomError> {
-        let mut tree = Tree::new();
-        for file in files {
-            // Paths are unique in a record that kiln wrote; one that is not from it is held against itself elsewhere.
-            let _ = tree.insert(file.path.clone(), file.entry.clone());
-        }
-        let listing: String = tree.lines().collect();
-        let digest = tree.digest();
-        component.version.get_or_insert_with(|| digest.to_string());
-        if component.hashes.is_empty() && !files.is_empty() {
-            let sha512 = hex::encode(Sha512::digest(listing.as_bytes()));
-            component.hashes = vec![
-                Hash { alg: "SHA-256", content: digest.hex() },
-                Hash { alg: "SHA-512", content: sha512 },
-            ];
-            component.properties.push(Property::new("kiln:hash-of", "list of files"));
-        }
+        identify_by_files(component, files);
         if component.purl.is_none() {
             component.purl = Some(generic_url(&component.name, component.version.as_deref(), None)?);
         }
@@ -138,18 +126,23 @@ impl<'a> Graph<'a> {
     /// The operating system whose packages an image has: what scanners tell a package's advisories by. It comes as the base, whose
     /// manifest identifies its bytes.
     fn operating_system(&self, system: &Distribution) -> Result<Component, SbomError> {
-        let maker = DISTRIBUTORS.iter().find(|(id, _)| *id == system.id).map(|(_, name)| named(name));
+        let maker = distributor(system);
         let base = self.record.image.as_ref().map(|image| image.base.manifest);
+        let hash = base.map(|manifest| Hash { alg: "SHA-256", content: manifest.hex() });
+        let said = base.into_iter().flat_map(|manifest| {
+            [
+                Property::new("kiln:hash-of", "manifest of the base"),
+                Property::new("kiln:image:base:manifest", manifest),
+            ]
+        });
         Ok(Component {
             kind: "operating-system",
+            hashes: hash.into_iter().collect(),
             bom_ref: Some(system_reference(system)),
             name: text::line(&system.id),
             version: system.version.as_deref().map(text::line),
             supplier: maker,
-            properties: base
-                .map(|manifest| Property::new("kiln:image:base:manifest", manifest))
-                .into_iter()
-                .collect(),
+            properties: said.collect(),
             purl: Some(generic_url(&system.id, system.version.as_deref(), None)?),
             ..Component::default()
         })
@@ -163,6 +156,10 @@ impl<'a> Graph<'a> {
         let mut suppliers: BTreeMap<&ComponentId, Option<Organization>> = BTreeMap::new();
         for id in &self.top {
             let holder = self.describe(id, version)?;
+            // What a base carries comes from whoever supplies the base.
+            let of_base = self.by_id[id].from_base && id.ecosystem() == Ecosystem::Python;
+            let distributor = self.system.and_then(distributor).filter(|_| of_base);
+            let holder = supplied_by(distributor.as_ref(), holder);
             let supplier = holder.supplier.clone();
             components.push(holder);
             for child in self.inside.get(id).into_iter().flatten() {
@@ -179,7 +176,7 @@ impl<'a> Graph<'a> {
         let linked = self.linked.iter().filter(|part| part.stated.is_none());
         components.extend(linked.map(|part| {
             let supplier = suppliers.get(part.owner).and_then(Option::as_ref);
-            supplied_by(supplier, part.describe())
+            supplied_by(supplier, part.describe(version))
         }));
         components.extend(self.outside(version)?);
         if version >= SpecVersion::V1_7 {
@@ -301,7 +298,8 @@ impl<'a> Graph<'a> {
         let (mut roots, mut of_system) = (BTreeSet::new(), BTreeSet::new());
         for id in &self.top {
             if !required.contains(id) || id.ecosystem() == Ecosystem::Application {
-                let is_of_system = self.system.is_some() && id.ecosystem().is_of_system();
+                let is_of_system =
+                    self.system.is_some() && (id.ecosystem().is_of_system() || self.by_id[*id].from_base);
                 if is_of_system { &mut of_system } else { &mut roots }.insert(text::line(id.as_str()));
             }
         }
@@ -383,6 +381,8 @@ impl<'a> Graph<'a> {
             match id.ecosystem() {
                 // What a package of rpm requires are capabilities that were not looked up.
                 Ecosystem::Rpm | Ecosystem::Native => unknown_needs.push(reference),
+                // Of what a base carries, nothing but its name was read.
+                Ecosystem::Python if self.by_id[*id].from_base => unknown_needs.push(reference),
                 _ => known.push(reference),
             }
             let children =
@@ -466,6 +466,27 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// Gives a component without a version the digest of the list of its files as that, and as its hash if it has none.
+fn identify_by_files(component: &mut Component, files: &[&FileRecord]) {
+    if files.is_empty() {
+        return;
+    }
+    let mut tree = Tree::new();
+    for file in files {
+        // Paths are unique in a record that kiln wrote; one that is not from it is held against itself elsewhere.
+        let _ = tree.insert(file.path.clone(), file.entry.clone());
+    }
+    let listing: String = tree.lines().collect();
+    let digest = tree.digest();
+    component.version.get_or_insert_with(|| digest.to_string());
+    if component.hashes.is_empty() {
+        let sha512 = hex::encode(Sha512::digest(listing.as_bytes()));
+        component.hashes =
+            vec![Hash { alg: "SHA-256", content: digest.hex() }, Hash { alg: "SHA-512", content: sha512 }];
+        component.properties.push(Property::new("kiln:hash-of", "list of files"));
+    }
+}
+
 /// How much of something is listed (CycloneDX, `aggregate`), best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Aggregate {
@@ -496,6 +517,10 @@ const DISTRIBUTORS: [(&str, &str); 4] = [
     ("debian", "Debian"),
     ("ubuntu", "Canonical"),
 ];
+
+fn distributor(system: &Distribution) -> Option<Organization> {
+    DISTRIBUTORS.iter().find(|(id, _)| *id == system.id).map(|(_, name)| named(name))
+}
 
 fn named(name: &str) -> Organization {
     Organization { name: Some(name.to_owned()), url: Vec::new(), contact: Vec::new() }

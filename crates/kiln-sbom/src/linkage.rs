@@ -2,9 +2,58 @@
 
 use crate::component::embedded_reference;
 use crate::model::{Component, Property};
-use crate::text;
-use kiln_record::{Component as Recorded, ComponentId, Embedded, Linked, Record};
+use crate::spec_version::SpecVersion;
+use crate::{license, text};
+use kiln_record::{Component as Recorded, ComponentId, Embedded, LinkEvidence, Linked, Record};
 use std::collections::BTreeMap;
+
+/// The licences of libraries that are known by the words in which they tell their version, as their projects declare them.
+const LIBRARIES: [(&str, &str); 11] = [
+    ("bzip2", "bzip2-1.0.6"),
+    ("curl", "curl"),
+    ("expat", "MIT"),
+    ("glibc", "LGPL-2.1-or-later"),
+    ("libffi", "MIT"),
+    ("libjpeg-turbo", "IJG AND BSD-3-Clause AND Zlib"),
+    ("libpng", "libpng-2.0"),
+    ("musl", "MIT"),
+    ("openblas", "BSD-3-Clause"),
+    ("rust-std", "MIT OR Apache-2.0"),
+    ("zlib", "Zlib"),
+];
+
+/// The licences of the crates that Rust's standard library is made of, as their projects declare them.
+const CRATES_OF_RUST: [(&str, &str); 12] = [
+    ("addr2line", "Apache-2.0 OR MIT"),
+    ("adler", "0BSD OR MIT OR Apache-2.0"),
+    ("adler2", "0BSD OR MIT OR Apache-2.0"),
+    ("cfg-if", "MIT OR Apache-2.0"),
+    ("gimli", "MIT OR Apache-2.0"),
+    ("hashbrown", "MIT OR Apache-2.0"),
+    ("libc", "MIT OR Apache-2.0"),
+    ("memchr", "Unlicense OR MIT"),
+    ("miniz_oxide", "MIT OR Zlib OR Apache-2.0"),
+    ("object", "Apache-2.0 OR MIT"),
+    ("rustc-demangle", "MIT OR Apache-2.0"),
+    ("unwinding", "MIT OR Apache-2.0"),
+];
+
+/// What the project of a linked part declares as its licence, where the part is one that kiln knows.
+fn license_of_project(part: &Linked) -> Option<&'static str> {
+    let is = |known: &&(&str, &str)| known.0 == part.name;
+    if part.evidence == LinkEvidence::RustSource && part.purl.starts_with("pkg:cargo/") {
+        return CRATES_OF_RUST.iter().find(is).map(|(_, license)| *license);
+    }
+    if !part.purl.starts_with("pkg:generic/") || part.evidence == LinkEvidence::Auditable {
+        return None;
+    }
+    let major = || part.version.as_deref()?.split('.').next()?.parse::<u32>().ok();
+    match part.name.as_str() {
+        // It changed its licence with that version.
+        "openssl" => major().map(|major| if major >= 3 { "Apache-2.0" } else { "OpenSSL" }),
+        _ => LIBRARIES.iter().find(is).map(|(_, license)| *license),
+    }
+}
 
 /// A part that is linked into native files of one component.
 pub(crate) struct LinkedPart<'a> {
@@ -33,7 +82,7 @@ impl LinkedPart<'_> {
         self.stated.is_some_and(|(by, stated)| by == holder && std::ptr::eq(stated, part))
     }
 
-    pub(crate) fn describe(&self) -> Component {
+    pub(crate) fn describe(&self, version: SpecVersion) -> Component {
         let mut properties = vec![
             Property::new("kiln:evidence", self.part.evidence.as_str()),
             Property::new("kiln:state", if self.silent.is_empty() { "linked" } else { "contradicted" }),
@@ -41,9 +90,13 @@ impl LinkedPart<'_> {
         properties.extend(self.paths.iter().map(|path| Property::new("kiln:linked-into", text::line(path))));
         properties
             .extend(self.silent.iter().map(|bill| Property::new("kiln:not-stated-in", text::line(bill))));
+        let license = license_of_project(self.part);
+        // No file of the artifact says so.
+        properties.extend(license.map(|_| Property::new("kiln:license-from", "its project")));
         properties.sort();
         Component {
             kind: "library",
+            licenses: license.map(|words| license::of_words(words, version)).unwrap_or_default(),
             bom_ref: Some(self.reference()),
             name: text::line(&self.part.name),
             version: self.part.version.as_deref().map(text::line),

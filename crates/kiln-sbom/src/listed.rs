@@ -46,6 +46,12 @@ pub enum ListedError {
         /// What is read.
         known: String,
     },
+    /// What should be the list is something else.
+    #[error("its `{key}` is no list")]
+    NoList {
+        /// The key.
+        key: &'static str,
+    },
     /// It lists more than is believed.
     #[error("it lists more than {MOST} components")]
     TooMany,
@@ -60,6 +66,7 @@ pub fn read_listed(json: &Value) -> Result<Option<Listed>, ListedError> {
     if field("bomFormat") == Some("CycloneDX") {
         let version = field("specVersion").unwrap_or("of no version");
         known("CycloneDX ", version, &CYCLONEDX)?;
+        is_list(json, "components")?;
         let mut all = Entries::default();
         cyclonedx(json, 0, &mut all)?;
         let subject = json.pointer("/metadata/component/name").and_then(Value::as_str);
@@ -67,11 +74,20 @@ pub fn read_listed(json: &Value) -> Result<Option<Listed>, ListedError> {
     }
     if let Some(version) = field("spdxVersion") {
         known("", version, &SPDX)?;
+        is_list(json, "packages")?;
         let mut all = Entries::default();
         spdx(json, &mut all)?;
         return Ok(Some(all.listed(version.replace('-', " "), field("name"))));
     }
     Ok(None)
+}
+
+/// A document without the list lists nothing; one with something else in its place is not understood.
+fn is_list(json: &Value, key: &'static str) -> Result<(), ListedError> {
+    match json.get(key) {
+        None | Some(Value::Array(_)) => Ok(()),
+        Some(_) => Err(ListedError::NoList { key }),
+    }
 }
 
 fn known(format: &str, version: &str, read: &[&str]) -> Result<(), ListedError> {

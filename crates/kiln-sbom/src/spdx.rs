@@ -3,16 +3,14 @@
 //! It says less than the CycloneDX document, which it is made from: files, evidence and completeness have their places there.
 
 use crate::SbomError;
-use crate::cyclonedx::{DATA_LICENSE, archive_hashes};
-use crate::graph::Graph;
-use crate::model::{Component, LicenseChoice, Organization};
-use crate::organization::{maker, own_license, package_url};
-use crate::spec_version::SpecVersion;
+use crate::cyclonedx::DATA_LICENSE;
+use crate::model::{Component, Organization};
+use crate::organization::maker;
+use crate::spdx_packages::{OwnWords, Packages, concluded, declared};
 use crate::text;
 use crate::unknown::{UNKNOWN, known};
-use kiln_record::{Record, canonical_json, is_license_expression};
+use kiln_record::{Record, canonical_json};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The document's media type.
@@ -25,40 +23,19 @@ const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 /// # Errors
 /// As [`crate::cyclonedx`].
 pub fn spdx(record: &Record) -> Result<Vec<u8>, SbomError> {
-    let archive =
-        record.archive().ok_or_else(|| SbomError::NoArchive { artifact: record.artifact.to_string() })?;
-    let graph = Graph::new(record);
-    let artifact = Component {
-        kind: if record.image.is_some() { "container" } else { "application" },
-        bom_ref: Some(graph.primary.clone()),
-        supplier: record.organization.as_ref().map(maker),
-        name: record.artifact.to_string(),
-        version: Some(archive.digest.to_string()),
-        hashes: archive_hashes(archive),
-        licenses: own_license(record, SpecVersion::default()),
-        purl: Some(package_url(record)?),
-        ..Component::default()
-    };
-    let components: Vec<Component> =
-        std::iter::once(artifact).chain(graph.components(SpecVersion::default())?).collect();
-    // References are texts of any kind; an id has letters, digits, dots and hyphens only.
-    let ids: BTreeMap<String, String> = components
-        .iter()
-        .filter_map(|component| component.bom_ref.clone())
-        .enumerate()
-        .map(|(number, reference)| (reference.clone(), id(number, &reference)))
-        .collect();
-    let mut extracted = BTreeMap::new();
-    let packages = components.iter().map(|component| package(component, &ids, &mut extracted)).collect();
-    let mut relationships = vec![Relationship::new(DOCUMENT, "DESCRIBES", &ids[&graph.primary])];
-    for dependency in graph.dependencies(SpecVersion::default()) {
-        let Some(from) = ids.get(&dependency.reference) else { continue };
-        let needed = dependency.depends_on.iter().filter_map(|reference| ids.get(reference));
-        relationships.extend(needed.map(|to| Relationship::new(from, "DEPENDS_ON", to)));
+    let listed = Packages::of(record)?;
+    let mut own = OwnWords::new();
+    let packages = listed.components.iter().map(|component| package(component, &listed, &mut own)).collect();
+    let mut relationships =
+        vec![Relationship::new(DOCUMENT, "DESCRIBES", &reference(&listed.ids[&listed.graph.primary]))];
+    for (_, from, needed) in listed.edges() {
+        let from = reference(from);
+        relationships
+            .extend(needed.into_iter().map(|to| Relationship::new(&from, "DEPENDS_ON", &reference(to))));
     }
     let made_by = record.tools.get("kiln").map(|version| format!("Tool: kiln-{}", text::line(version)));
     let organization = record.organization.as_ref().map(|one| organization_text(&maker(one)));
-    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, archive.digest.as_bytes());
+    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, listed.archive.digest.as_bytes());
     let document = Document {
         spdx_version: "SPDX-2.3",
         data_license: DATA_LICENSE,
@@ -71,28 +48,19 @@ pub fn spdx(record: &Record) -> Result<Vec<u8>, SbomError> {
         },
         packages,
         relationships,
-        extracted: extracted.into_values().collect(),
+        extracted: own.into_iter().map(|(id, text)| Extracted { id, text }).collect(),
     };
     Ok(canonical_json(&document)?)
 }
 
-fn id(number: usize, reference: &str) -> String {
-    let plain: String = reference
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-        .take(100)
-        .collect();
-    format!("SPDXRef-{number}-{plain}")
+fn reference(id: &str) -> String {
+    format!("SPDXRef-{id}")
 }
 
-fn package(
-    component: &Component,
-    ids: &BTreeMap<String, String>,
-    extracted: &mut BTreeMap<String, Extracted>,
-) -> Package {
-    let reference = component.bom_ref.clone().unwrap_or_default();
+fn package(component: &Component, listed: &Packages<'_>, own: &mut OwnWords) -> Package {
+    let id = component.bom_ref.as_ref().and_then(|known| listed.ids.get(known));
     Package {
-        id: ids.get(&reference).cloned().unwrap_or_default(),
+        id: id.map(|id| reference(id)).unwrap_or_default(),
         name: component.name.clone(),
         version: component.version.clone().filter(|version| known(version).is_some()),
         supplier: organization(component.supplier.as_ref()),
@@ -104,11 +72,8 @@ fn package(
             .iter()
             .map(|hash| Checksum { algorithm: hash.alg.replace('-', ""), value: hash.content.clone() })
             .collect(),
-        license_concluded: license(
-            component.evidence.iter().flat_map(|evidence| &evidence.licenses),
-            extracted,
-        ),
-        license_declared: license(component.licenses.iter().filter(|one| !one.is_concluded()), extracted),
+        license_concluded: concluded(component, own),
+        license_declared: declared(component, own),
         copyright_text: UNKNOWN,
         summary: component.description.clone(),
         purpose: match component.kind {
@@ -124,48 +89,6 @@ fn package(
             .map(|purl| External { category: "PACKAGE-MANAGER", kind: "purl", locator: purl.clone() })
             .collect(),
     }
-}
-
-/// Licences as one expression. A licence in words of its own becomes a reference, with the words beside it.
-fn license<'a>(
-    choices: impl Iterator<Item = &'a LicenseChoice>,
-    extracted: &mut BTreeMap<String, Extracted>,
-) -> String {
-    let mut all: Vec<String> = Vec::new();
-    for choice in choices {
-        let one = match choice {
-            LicenseChoice::Expression { expression, .. } => expression.clone(),
-            LicenseChoice::License { license } => match (&license.id, &license.name) {
-                (Some(id), _) => id.clone(),
-                (None, Some(name)) if known(name).is_none() => return UNKNOWN.to_owned(),
-                (None, name) => {
-                    let words =
-                        license.text.as_ref().map(|text| text.content.clone()).or_else(|| name.clone());
-                    reference(name.as_deref().unwrap_or_default(), words.as_deref(), extracted)
-                }
-            },
-        };
-        for named in one.split(|c: char| !(c.is_ascii_alphanumeric() || ".-".contains(c))) {
-            if named.starts_with("LicenseRef-") && !extracted.contains_key(named) {
-                extracted.insert(named.to_owned(), Extracted::new(named, named));
-            }
-        }
-        all.push(one);
-    }
-    let several = all.len() > 1;
-    let all: Vec<String> = all
-        .into_iter()
-        .map(|one| if several && one.contains(' ') { format!("({one})") } else { one })
-        .collect();
-    let whole = all.join(" AND ");
-    if is_license_expression(&whole) { whole } else { UNKNOWN.to_owned() }
-}
-
-fn reference(name: &str, words: Option<&str>, extracted: &mut BTreeMap<String, Extracted>) -> String {
-    let words = words.unwrap_or(name);
-    let id = format!("LicenseRef-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, words.as_bytes()));
-    extracted.entry(id.clone()).or_insert_with(|| Extracted::new(&id, words));
-    id
 }
 
 /// Who, or that nobody is known.
@@ -270,10 +193,4 @@ struct Extracted {
     id: String,
     #[serde(rename = "extractedText")]
     text: String,
-}
-
-impl Extracted {
-    fn new(id: &str, words: &str) -> Self {
-        Self { id: id.to_owned(), text: words.to_owned() }
-    }
 }

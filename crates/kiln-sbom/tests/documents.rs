@@ -390,6 +390,97 @@ fn spdx_has_every_component_with_its_package_url_licence_and_needs() {
 }
 
 #[test]
+fn spdx3_has_every_component_with_its_needs_licences_and_suppliers() {
+    let bytes = kiln_sbom::spdx3(&rich()).unwrap();
+    assert_eq!(bytes, kiln_sbom::spdx3(&rich()).unwrap());
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(document["@context"], "https://spdx.org/rdf/3.0.1/spdx-context.jsonld");
+    let graph = document["@graph"].as_array().unwrap();
+    let of_type = |kind: &str| graph.iter().filter(|one| one["type"] == kind).collect::<Vec<_>>();
+    let ids: BTreeSet<&str> = graph.iter().filter_map(|one| one["spdxId"].as_str()).collect();
+    assert_eq!(ids.len() + 1, graph.len(), "ids are unique, and only the creation has none");
+    // Whatever is referred to is there, or is one of the standard's own.
+    for one in graph {
+        for key in ["to", "element", "rootElement", "originatedBy", "createdBy", "createdUsing"] {
+            for to in one[key].as_array().into_iter().flatten() {
+                let to = to.as_str().unwrap();
+                assert!(ids.contains(to) || to.starts_with("https://spdx.org/rdf/3.0.1/terms/"), "{to}");
+            }
+        }
+    }
+    let packages = of_type("software_Package");
+    let cyclonedx = bom(&rich(), SpecVersion::V1_6);
+    assert_eq!(packages.len(), cyclonedx["components"].as_array().unwrap().len() + 1);
+    let named = |name: &str| *packages.iter().find(|package| package["name"] == name).unwrap();
+    let by_id = |id: &Value| graph.iter().find(|one| one["spdxId"] == *id).unwrap();
+    let numpy = named("numpy");
+    assert_eq!(numpy["software_packageUrl"], "pkg:pypi/numpy@2.2.6");
+    assert_eq!(numpy["verifiedUsing"][0]["algorithm"], "sha256");
+    let supplier = by_id(&numpy["suppliedBy"]);
+    assert_eq!(supplier["externalIdentifier"][0]["identifier"], "numpy@example.org");
+    let related = |from: &Value, kind: &str| {
+        let all = of_type("Relationship");
+        let one =
+            *all.iter().find(|one| one["from"] == from["spdxId"] && one["relationshipType"] == kind).unwrap();
+        (one["to"].clone(), one["completeness"].clone())
+    };
+    let (declared, _) = related(numpy, "hasDeclaredLicense");
+    assert_eq!(by_id(&declared[0])["simplelicensing_licenseExpression"], "BSD-3-Clause AND MIT");
+    // Words of its own are a text that the expression names.
+    let (own_words, _) = related(named("odd"), "hasDeclaredLicense");
+    let own_words = by_id(&own_words[0]);
+    let entry = &own_words["simplelicensing_customIdToUri"][0];
+    assert_eq!(entry["key"], own_words["simplelicensing_licenseExpression"]);
+    let text = by_id(&entry["value"])["simplelicensing_licenseText"].as_str().unwrap();
+    assert!(text.contains("may be odd"), "{text}");
+    // What is needed, and whether that is all.
+    let library = named("libgfortran-040039e1.so.5.0.0");
+    let (needed, complete) = related(numpy, "dependsOn");
+    assert_eq!((&needed[0], complete), (&library["spdxId"], "complete".into()));
+    let none = "https://spdx.org/rdf/3.0.1/terms/Core/NoAssertionElement";
+    assert_eq!(related(library, "dependsOn"), (serde_json::json!([none]), "noAssertion".into()));
+    // Who nobody names makes no statement, and a document without organization is by the program.
+    let minimal: Value = serde_json::from_slice(&kiln_sbom::spdx3(&minimal()).unwrap()).unwrap();
+    let graph = minimal["@graph"].as_array().unwrap();
+    let creation = graph.iter().find(|one| one["type"] == "CreationInfo").unwrap();
+    let by = graph.iter().find(|one| one["spdxId"] == creation["createdBy"][0]).unwrap();
+    assert_eq!((&by["type"], &by["name"]), (&"SoftwareAgent".into(), &"kiln".into()));
+}
+
+#[test]
+fn what_is_linked_has_the_licence_of_its_project_where_that_is_known() {
+    let bom = bom(&rich(), SpecVersion::V1_6);
+    let gimli = component(&bom, "python/odd/linked/pkg:cargo/gimli@0.31.1");
+    // A path of sources does not say that it is Rust's own.
+    assert_eq!(gimli["licenses"], serde_json::json!([{ "license": { "name": "NOASSERTION" } }]));
+    let mut of_rust = rich();
+    for binary in of_rust.binaries.values_mut() {
+        for part in &mut binary.linked {
+            part.evidence = kiln_record::LinkEvidence::RustSource;
+        }
+    }
+    let bom = self::bom(&of_rust, SpecVersion::V1_6);
+    let gimli = component(&bom, "python/odd/linked/pkg:cargo/gimli@0.31.1");
+    assert_eq!(gimli["licenses"][0]["expression"], "MIT OR Apache-2.0");
+    let from = serde_json::json!({ "name": "kiln:license-from", "value": "its project" });
+    assert!(gimli["properties"].as_array().unwrap().contains(&from));
+}
+
+#[test]
+fn tools_are_named_by_what_they_are_and_their_version() {
+    let mut record = rich();
+    record
+        .tools
+        .insert("compressor".to_owned(), "gzip of libdeflate 1.26.1 level 6, 4 MiB members".to_owned());
+    let bom = bom(&record, SpecVersion::V1_6);
+    let tools = bom["metadata"]["tools"]["components"].as_array().unwrap();
+    assert_eq!(tools[0]["name"], "kiln");
+    let compressor = tools.iter().find(|tool| tool["description"].is_string()).unwrap();
+    assert_eq!((&compressor["name"], &compressor["version"]), (&"libdeflate".into(), &"1.26.1".into()));
+    assert_eq!(compressor["description"], "compressor: gzip of libdeflate 1.26.1 level 6, 4 MiB members");
+}
+
+#[test]
 fn a_record_without_archive_is_refused() {
     let mut record = minimal();
     record.outputs.clear();

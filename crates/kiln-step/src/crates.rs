@@ -37,12 +37,22 @@ const CONFIG_BYTES: u64 = 64 << 10;
 pub(super) type LaidOut = BTreeMap<TreePath, (Mode, Vec<u8>)>;
 
 /// Brings the archives of crates into the store. What is there already is not fetched, and no registry is asked for.
-pub(super) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate]) -> Result<(), StepError> {
+pub(crate) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate]) -> Result<(), StepError> {
     let missing: Vec<&LockedCrate> =
         crates.iter().filter(|locked| !network.store().contains(&locked.checksum)).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    network.may_ask(|| {
+        let names: Vec<String> = missing.iter().take(3).map(|locked| locked.file_name()).collect();
+        let more = if missing.len() > names.len() { ", …" } else { "" };
+        format!(
+            "of the {} crates that {lock} names {} ({}{more})",
+            crates.len(),
+            missing.len(),
+            names.join(", ")
+        )
+    })?;
     let template = template(network).await?;
     let each = missing.into_iter().map(|locked| {
         let template = &template;

@@ -11,7 +11,7 @@ use crate::told::fits;
 use crate::{StepError, crates};
 use kiln_collect::{BroughtBy, Part, component, read_given};
 use kiln_guest::{Bases, Difference};
-use kiln_invocation::Asked;
+use kiln_invocation::{Asked, Network};
 use kiln_plan::{
     ArtifactPlan, InvalidFiles, LockedCrate, Manifest, Problem, Reproducible, StepInput, StepSection,
     parse_cargo_lock,
@@ -67,6 +67,21 @@ impl StepFiles {
             Content::Files(source) => Some(source.files.values()).into_iter().flatten(),
             Content::Made(_) | Content::Crates(_) => None.into_iter().flatten(),
         })
+    }
+
+    /// Brings the archives of all crates that the steps are given into the store, and returns them.
+    ///
+    /// # Errors
+    /// If one cannot be had.
+    pub async fn bring_crates(&self, network: &Network) -> Result<Vec<LockedCrate>, StepError> {
+        let mut all = Vec::new();
+        for (at, content) in self.0.iter().flatten() {
+            if let Content::Crates(locked) = content {
+                crates::bring(network, at, locked).await?;
+                all.extend(locked.iter().cloned());
+            }
+        }
+        Ok(all)
     }
 
     /// The step, path and tree digest of each.
@@ -236,7 +251,7 @@ impl Steps<'_> {
         let (shared, of) = (self.bases.network().shared(), section.clone());
         let made = match shared.recall(&asked, move |store, made| fits(&of, store, made)).await? {
             Some(known) => known,
-            None => shared.remember(&job.digest, run::make(self.bases, &job).await?).await?,
+            None => shared.remember(&asked, run::make(self.bases, &job).await?).await?,
         };
         Ok(ready(&job, made, merge_embedded(crates)))
     }

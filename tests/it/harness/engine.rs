@@ -36,6 +36,7 @@ fn settings(docker_host: Option<String>, session: Session) -> EngineSettings {
         config_dir: variable("DOCKER_CONFIG").map(PathBuf::from).or(home),
         context: variable("DOCKER_CONTEXT"),
         buildkit: None,
+        silence: std::time::Duration::from_secs(20),
         session,
     }
 }

@@ -1,6 +1,7 @@
 //! Other implementations that judge what kiln makes.
 
-use std::path::Path;
+use fs_err as fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Makes sure that tools of Debian are there, each a program and the package that has it. As root they are
@@ -42,4 +43,21 @@ pub(crate) fn runs(program: &str, arguments: &[&str]) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A Python that has packages of the index, made once for all tests that ask for the same.
+#[track_caller]
+pub(crate) fn python_with(name: &str, modules: &str, packages: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let lock = fs::File::create(folder.with_extension("lock")).unwrap().into_file();
+    lock.lock().unwrap();
+    let python = folder.join("bin/python");
+    let import = format!("import {modules}");
+    let has = || Command::new(&python).args(["-c", &import]).output();
+    if !has().is_ok_and(|output| output.status.success()) {
+        runs("python3", &["-m", "venv", folder.to_str().unwrap()]);
+        let pip = [&["-m", "pip", "install", "-q"], packages].concat();
+        runs(python.to_str().unwrap(), &pip);
+    }
+    python
 }

@@ -11,6 +11,7 @@ mod engine_build;
 mod git;
 mod index;
 mod judges;
+mod junit;
 mod kiln;
 pub(crate) mod many;
 mod messages;
@@ -36,19 +37,20 @@ pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_at, engine_of};
 pub(crate) use engine_build::EngineBuild;
 pub(crate) use index::LocalIndex;
-pub(crate) use judges::{needs, needs_image_tools, runs};
+pub(crate) use judges::{needs, needs_image_tools, python_with, runs};
+pub(crate) use junit::validate_junit;
 pub(crate) use kiln::{Kiln, Outcome, copy_cargo_home};
 pub(crate) use mirror::{LocalMirror, machines_mirror};
 pub(crate) use other_engine::OtherEngine;
 pub(crate) use poetry::poetry_lock;
 pub(crate) use published::published_repository;
-pub(crate) use registry::{LyingProxy, Registry, forget};
+pub(crate) use registry::{FaultyProxy, LyingProxy, Registry, forget};
 pub(crate) use release::{Release, audit, python};
 pub(crate) use running::{Running, containers_of};
 pub(crate) use sandbox::Sandbox;
 pub(crate) use schemas::validate_sarif;
 pub(crate) use sdist::{gzip, sdist, self_building};
-pub(crate) use server::{LocalServer, Reply};
+pub(crate) use server::{LocalServer, Reply, Request};
 pub(crate) use wheel::{
     WheelFile, compiled_with, shared_object, shared_object_linked_to, shared_object_needing, wheel,
     wheel_saying,

@@ -1,6 +1,6 @@
 //! A real registry on 127.0.0.1, from Debian's package of it, and a proxy in front of it that lies.
 
-use super::{LocalServer, Reply, assembled, block_on, engine};
+use super::{LocalServer, Reply, Request, assembled, block_on, engine};
 use futures_util::StreamExt as _;
 use kiln_engine::contract::tar_of;
 use kiln_record::Digest;
@@ -208,6 +208,52 @@ impl LyingProxy {
     /// From now on, `asked` is answered with what is at `answered`, and nothing else is changed.
     pub(crate) fn lie(&self, asked: &str, answered: &str) {
         *self.lies.lock().unwrap() = [(asked.to_owned(), answered.to_owned())].into();
+    }
+}
+
+/// What a proxy makes of a request and of the true answer to it.
+type Fault = Box<dyn Fn(&Request, Vec<u8>) -> Reply + Send + Sync>;
+
+/// A proxy that answers requests as faults say.
+pub(crate) struct FaultyProxy {
+    server: LocalServer,
+    fault: Arc<Mutex<Option<Fault>>>,
+}
+
+impl FaultyProxy {
+    pub(crate) fn before(registry: &Registry) -> Self {
+        let fault = Arc::new(Mutex::new(None::<Fault>));
+        let (known, upstream) = (Arc::clone(&fault), registry.address);
+        let server = LocalServer::serve(move |request| {
+            let answer = forward(upstream, &request.method, &request.path, &request.headers);
+            match &*known.lock().unwrap() {
+                Some(fault) => fault(request, answer),
+                None => Reply::Verbatim(answer),
+            }
+        });
+        Self { server, fault }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// From now on, requests whose path holds `part` are answered so, and no others otherwise than they should.
+    pub(crate) fn fails(
+        &self,
+        part: &'static str,
+        fault: impl Fn(&Request, Vec<u8>) -> Reply + Send + Sync + 'static,
+    ) {
+        let chosen: Fault = Box::new(move |request, answer| match request.path.contains(part) {
+            true => fault(request, answer),
+            false => Reply::Verbatim(answer),
+        });
+        *self.fault.lock().unwrap() = Some(chosen);
+    }
+
+    /// From now on, everything is as it should be.
+    pub(crate) fn mends(&self) {
+        *self.fault.lock().unwrap() = None;
     }
 }
 

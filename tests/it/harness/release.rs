@@ -6,8 +6,8 @@ use fs_err as fs;
 use kiln_pack::{ZipWriter, compress};
 use kiln_record::{
     ArtifactKind, Attributes, Check, Component, ComponentId, Digest, Ecosystem, Entry, FORMAT_VERSION,
-    FileRecord, ImageBase, ImageRecord, ImageRuns, Input, InputRole, Metadata, Mode, Origin, Output, Record,
-    Target, Tree, TreePath,
+    FileRecord, ImageBase, ImageRecord, ImageRuns, Input, InputRole, JudgedBy, Metadata, Mode, Origin,
+    Output, Record, Target, Tree, TreePath,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,6 +24,7 @@ pub(crate) struct Release {
     pub(crate) inputs: BTreeMap<(InputRole, &'static str), String>,
     pub(crate) checks: Vec<Check>,
     pub(crate) image: Option<ImageRecord>,
+    pub(crate) policy: Option<JudgedBy>,
 }
 
 /// The id of a distribution.
@@ -71,6 +72,7 @@ impl Release {
             inputs: inputs.into_iter().map(|key| (key, "1".to_owned())).collect(),
             checks: Vec::new(),
             image: None,
+            policy: None,
         };
         release.own("app.py", b"import alpha\n\ndef handler(event, context):\n    return alpha.VALUE\n");
         release
@@ -131,8 +133,18 @@ impl Release {
 
     /// Makes it an image on a base that has these packages, by name, version and bytes.
     pub(crate) fn on_base(&mut self, base: &str, packages: &[(&str, &str, u64)]) -> &mut Self {
+        self.on_base_of(Ecosystem::Debian, base, packages)
+    }
+
+    /// The same on a base of which the packages are of another system.
+    pub(crate) fn on_base_of(
+        &mut self,
+        ecosystem: Ecosystem,
+        base: &str,
+        packages: &[(&str, &str, u64)],
+    ) -> &mut Self {
         for (name, version, bytes) in packages {
-            let id = ComponentId::new(Ecosystem::Debian, name);
+            let id = ComponentId::new(ecosystem, name);
             let mut package = component(&id, Some(version));
             (package.from_base, package.bytes, package.files) = (true, *bytes, 1);
             self.components.insert(id, package);
@@ -191,6 +203,7 @@ impl Release {
             binaries: BTreeMap::new(),
             environment: Vec::new(),
             organization: None,
+            policy: self.policy.clone(),
             format: FORMAT_VERSION,
             artifact: self.name.parse().unwrap(),
             kind: if self.image.is_some() { ArtifactKind::Image } else { ArtifactKind::LambdaZip },

@@ -65,6 +65,8 @@ pub(crate) fn of_output(words: &[String], stdout: &str) -> Option<String> {
         "store" if has("du") => "store-du",
         "store" if has("gc") => "store-gc",
         "store" => "store-check",
+        "bundle" if has("create") => "bundle-create",
+        "bundle" => "bundle-use",
         "show" if has("--environment") => "show-environment",
         "show" if document.get("artifact").is_none() => "show-index",
         "diff" if document.get("artifacts").is_some() => "diff-workspace",

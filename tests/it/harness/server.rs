@@ -32,6 +32,8 @@ pub(crate) enum Reply {
     Missing,
     /// A whole HTTP response.
     Verbatim(Vec<u8>),
+    /// The beginning of one, and then nothing until the client goes away.
+    Stalling(Vec<u8>),
 }
 
 impl LocalServer {
@@ -85,6 +87,11 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::i
     }
     let (status, body) = match answer(&Request { method, path, headers }) {
         Reply::Verbatim(bytes) => return stream.write_all(&bytes),
+        Reply::Stalling(bytes) => {
+            stream.write_all(&bytes)?;
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            return std::io::copy(&mut stream, &mut std::io::sink()).map(drop);
+        }
         Reply::Found(body) => ("200 OK", body),
         Reply::Missing => ("404 Not Found", Arc::from(b"not found".as_slice())),
     };

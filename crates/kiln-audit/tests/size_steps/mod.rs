@@ -107,6 +107,49 @@ proptest! {
     }
 
     #[test]
+    fn what_stays_is_usual_whatever_was_before(sizes in histories(1..40)) {
+        let same = judged(&sizes, *sizes.last().unwrap());
+        prop_assert!(!same.creep_is_new, "{:?}", same);
+        // Of a history that grows by much all the time, a stop is not usual: it is the one step that differs.
+        if sizes.len() < 3 || sizes.windows(2).all(|pair| pair[0] == pair[1]) {
+            prop_assert_eq!(same.verdict, StepVerdict::Usual);
+        }
+    }
+
+    #[test]
+    fn a_step_of_a_steady_artifact_is_told_once(
+        size in 1_u64 << 20..400 << 20, builds in 3_usize..40, share in 0.04..3.0_f64, grows: bool,
+    ) {
+        let step = ((size as f64 * share) as u64).max(STEP_FLOOR + 1);
+        let after = if grows { size + step } else { size.saturating_sub(step) };
+        let mut sizes = vec![size; builds];
+        prop_assert_eq!(judged(&sizes, size).verdict, StepVerdict::Usual);
+        prop_assert_eq!(judged(&sizes, after).verdict, StepVerdict::Warning);
+        for _ in 0..HISTORY + 2 {
+            sizes.push(after);
+            let again = judged(&sizes, after);
+            prop_assert_eq!((again.verdict, again.creep_is_new), (StepVerdict::Usual, false));
+        }
+    }
+
+    #[test]
+    fn above_the_floors_only_proportions_count(
+        from in 16_u64 << 20..100 << 20, steps in prop::collection::vec(-100_i64..100, 0..40), after in -400_i64..400, doublings in 1_u32..5,
+    ) {
+        // In thousandths of the first size, and never below where a floor would hold.
+        let of = |thousandths: i64| from.saturating_add_signed(thousandths * i64::try_from(from / 1000).unwrap());
+        let mut at = 0;
+        let walk: Vec<u64> = steps.iter().map(|step| { at = (at + step).clamp(-300, 3000); of(at) }).collect();
+        let sizes: Vec<u64> = std::iter::once(from).chain(walk).collect();
+        let next = of((at + after).clamp(-300, 3000));
+        // A power of two, so that floating-point numbers scale without rounding.
+        let scaled = |size: u64| size << doublings;
+        let (small, large) = (judged(&sizes, next), judged(&sizes.iter().copied().map(scaled).collect::<Vec<_>>(), scaled(next)));
+        prop_assert_eq!(small.verdict, large.verdict);
+        prop_assert_eq!((small.creep, small.creep_is_new, small.z), (large.creep, large.creep_is_new, large.z));
+    }
+
+    #[test]
     fn builds_of_long_ago_count_for_nothing(old in histories(1..40), sizes in histories(30..31), after in 0_u64..400 << 20) {
         let all: Vec<u64> = old.into_iter().chain(sizes.iter().copied()).collect();
         prop_assert_eq!(HISTORY, sizes.len());

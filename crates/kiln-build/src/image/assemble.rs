@@ -5,12 +5,12 @@ use crate::BuildError;
 use kiln_collect::{Collection, component};
 use kiln_dockerfile::Made;
 use kiln_guest::{AssembledImage, BaseImage, numeric_user};
-use kiln_image::{Image, OsPackage, Stated};
+use kiln_image::{CarriedDistribution, Image, OsPackage, Stated};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
-    Component, ComponentId, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata, Origin, Supplier,
-    SystemPackage, is_license_expression,
+    Component, ComponentId, Ecosystem, Entry, ImageBase, ImageLayer, ImageRecord, LayerRole, Metadata,
+    Origin, Supplier, SystemPackage, is_license_expression,
 };
 use kiln_store::Store;
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub(crate) fn assemble(
         own.into_iter().map(|layer| (layer.layer.clone(), layer.role.as_str())).collect(),
         &stated,
     )?;
-    let components = match made {
+    let mut components = match made {
         Some(made) => {
             let mut components = base_components(plan, &made.whole, Some(base));
             for component in components.iter_mut().filter(|component| !component.from_base) {
@@ -76,6 +76,8 @@ pub(crate) fn assemble(
         }
         None => base_components(plan, base, None),
     };
+    components.extend(carried(base, made, collection));
+    components.sort_by(|one, other| one.id.cmp(&other.id));
     let (files, bytes) = base.contents.size();
     let owned: u64 =
         components.iter().filter(|component| component.from_base).map(|component| component.bytes).sum();
@@ -175,6 +177,53 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<Bas
         components.insert(id, component);
     }
     components.into_values().collect()
+}
+
+/// The distributions that a base brings, installed or as wheels, and the wheels that a Dockerfile leaves in an image: what is installed there
+/// has components of its own. Their files are those of the packages that they came in, and are counted there. An image may have one
+/// more than once: each is known by the folder in which it lies, so that another version there is another version of it, and by its
+/// own path where that folder has several.
+fn carried(base: &BaseImage, made: Option<&Made>, collection: &Collection) -> Vec<Component> {
+    let of = |found: CarriedDistribution, from_base: bool, is_alone: bool| {
+        let folder = found.path.parent();
+        let place = if is_alone && !folder.is_empty() { folder } else { found.path.as_str() };
+        let id = ComponentId::new(Ecosystem::Python, &format!("{}/{place}", found.name));
+        let within = collection.owners.get(&found.path).filter(|_| !from_base).cloned();
+        let origin = found.wheel.map(|(digest, size)| Origin {
+            file_name: found.path.file_name().to_owned(),
+            size,
+            digest,
+            sha512: None,
+            source: None,
+        });
+        Component {
+            version: Some(found.version),
+            origin,
+            from_base,
+            within,
+            ..component(id, Ecosystem::Python, found.name.as_str())
+        }
+    };
+    let of_base = base.contents.distributions();
+    let is_left = |found: &CarriedDistribution| {
+        found.path.file_name().ends_with(".whl")
+            && collection.owners.contains_key(&found.path)
+            && !of_base.contains(found)
+    };
+    let left = made.map(|made| made.whole.contents.distributions()).unwrap_or_default();
+    let left: Vec<CarriedDistribution> = left.into_iter().filter(is_left).collect();
+    let place = |found: &CarriedDistribution| (found.name.clone(), found.path.parent().to_owned());
+    let mut places = BTreeMap::<_, usize>::new();
+    for found in of_base.iter().chain(&left) {
+        *places.entry(place(found)).or_default() += 1;
+    }
+    let all =
+        of_base.into_iter().map(|found| (found, true)).chain(left.into_iter().map(|found| (found, false)));
+    all.map(|(found, from_base)| {
+        let is_alone = places.get(&place(&found)) == Some(&1);
+        of(found, from_base, is_alone)
+    })
+    .collect()
 }
 
 /// What identifies a package of a system beyond its name and version.

@@ -4,14 +4,15 @@ use super::pack::{Archive, Packed};
 use super::standing::Standing;
 use crate::recording::record;
 use crate::{BuildError, Expectation};
-use kiln_collect::judge;
+use kiln_collect::judge_whole;
 use kiln_guest::Bases;
 use kiln_invocation::{Ending, Event, Run, Stage, blocking};
-use kiln_publish::{documents, enter_in_index};
-use kiln_record::{Defect, Digest, Finding, Level, Record};
-use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, SourceLink};
+use kiln_publish::{documents, enter_in_index, run_statement};
+use kiln_record::{Defect, Digest, Epoch, Finding, Level, Record};
+use kiln_store::{LedgerEntry, Publication, RUN_DETAILS_FORMAT, RunDetails, RunHost, RunTimes, SourceLink};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What is remembered of a published build by its record's digest, so that an unchanged one is recognised and told about
 /// without reading it.
@@ -46,22 +47,31 @@ pub(crate) struct Done {
 impl Packed {
     /// Writes record and documents, publishes everything at once and enters it in the ledger. Of what is published as it
     /// is, and is said to be what it was said to be, nothing is written.
-    /// `expected` is what it must come to; `source` tells which commit it is of.
+    /// `began` is when it was begun, as the run counts; `expected` is what it must come to; `source` tells which commit it is of.
     pub(crate) async fn publish(
         self,
         bases: &Bases,
+        began: Duration,
         expected: Option<Expectation>,
         source: impl FnOnce() -> SourceLink + Send + 'static,
     ) -> Result<Done, BuildError> {
         let (run, store) = (bases.run().clone(), bases.store().clone());
-        let shared = bases.network().shared().clone();
+        let (shared, judges) = (bases.network().shared().clone(), bases.judges()?);
+        let host = host(bases).await;
         blocking(move || {
             let (mut judgement, archive, outputs) = self.into_parts();
             let smoke = judgement.measured.take();
             let told = shared.told(&judgement.plan.manifest.name);
-            let mut details =
-                RunDetails { format: RUN_DETAILS_FORMAT, at: run.now(), smoke, source: None, told };
-            let findings = judge(&judgement.plan, &judgement.verdict.findings, run.now());
+            let mut details = RunDetails {
+                format: RUN_DETAILS_FORMAT,
+                at: run.now(),
+                times: None,
+                host: Some(host),
+                smoke,
+                source: None,
+                told,
+            };
+            let findings = judge_whole(&judgement.plan, &judgement.verdict.findings, run.now());
             let record = record(judgement, outputs, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
@@ -86,15 +96,47 @@ impl Packed {
             };
             let Standing { entry, record, files } = standing;
             if details.smoke.is_some() || details.source.is_some() || !details.told.is_empty() {
-                run.ledger().put_run_details(&record.artifact, entry.number, &details)?;
+                details.times = Some(times(&run, began)?);
+                let ledger = run.ledger();
+                ledger.put_run_details(&record.artifact, entry.number, &details)?;
+                let statement = run_statement(&ledger, &record, entry.number, run.kiln(), &details)?;
+                ledger.put_run_statement(&record.artifact, entry.number, &statement)?;
             }
             let loud = findings.iter().filter(|finding| finding.level > Level::Note).cloned().collect();
-            let judges = Some(run.rules().judges);
+            let judges = Some(judges);
             store.cache_put(Published::CACHE, &entry.record, &Published { files, findings: loud, judges })?;
             Ok(Done { ending, record, findings, entry })
         })
         .await
     }
+}
+
+/// What the run builds on. An engine that does not answer any more is not named.
+async fn host(bases: &Bases) -> RunHost {
+    let engine = match bases.engine_in_use() {
+        Some(engine) => engine.info().await.ok(),
+        None => None,
+    };
+    RunHost {
+        os: std::env::consts::OS.to_owned(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        engine: engine.map(|info| format!("{} on {}", info.version, info.platform)),
+    }
+}
+
+/// From `began`, as the run counts, until now.
+fn times(run: &Run, began: Duration) -> Result<RunTimes, BuildError> {
+    let ended = run.elapsed();
+    let at = |since: Duration| {
+        let seconds = run.now().seconds().saturating_add(since.as_secs());
+        Epoch::from_seconds(seconds).map_err(|error| Defect::new(error.to_string()))
+    };
+    let took = ended.saturating_sub(began).as_millis();
+    Ok(RunTimes {
+        started: at(began)?,
+        finished: at(ended)?,
+        took_ms: u64::try_from(took).unwrap_or(u64::MAX),
+    })
 }
 
 /// Adds the documents to the archive, and publishes and enters all of it.

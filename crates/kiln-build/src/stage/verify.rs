@@ -125,7 +125,8 @@ impl Collected {
         if let Some(loaded) = loaded {
             loaded.remove().await;
         }
-        let Tried { verdict, imports, measured } = tried?;
+        let Tried { mut verdict, imports, measured } = tried?;
+        verdict.extend(Verdict::of_checks(bases.unconfined().into_iter().collect()));
         if let Some(denied) = denied(&plan, &verdict.findings, now) {
             return Ok(Err(denied));
         }

@@ -41,6 +41,9 @@ pub(crate) struct Sign {
     /// What the ledger's log is called, such as example.org/team [default: as before]
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
+    /// Writes each bill of materials with the signature inside, too (JSF), for readers that want it there
+    #[arg(long)]
+    pub(crate) jsf: bool,
     /// The folder that artifacts are published in [default: dist in the workspace]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dist: Option<PathBuf>,

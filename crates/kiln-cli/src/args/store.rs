@@ -32,6 +32,10 @@ pub(crate) struct Gc {
     /// The most that may be left, such as 5GB: what is needed least goes first, and locks are followed longest
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
+    /// Removes the images of bases, too, that kiln gave to the engine and that none of these locks and builds names. Others who
+    /// use the engine load theirs again
+    #[arg(long)]
+    pub(crate) images: bool,
     /// Says what would be removed, and removes nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -11,7 +11,7 @@ use crate::{findings, signals, transformations};
 use kiln_audit::{format_change, format_size};
 use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Expectation, build};
 use kiln_invocation::Ending;
-use kiln_publish::{IndexResult, history, resolve};
+use kiln_publish::{IndexResult, entry_before, resolve};
 use kiln_rebuild::Expected;
 use kiln_record::{Architecture, ArtifactName, Exit, Level, RunError, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark, github_annotations};
@@ -270,8 +270,7 @@ fn grown(settings: &Settings, result: &ArtifactResult, entry: &LedgerEntry) -> O
     if result.ending != Ending::Published {
         return None;
     }
-    let entries = history(&settings.environment, &result.artifact).ok()?;
-    let before = entries.iter().rfind(|earlier| earlier.number < entry.number)?.archive_size;
+    let before = entry_before(&settings.environment, &result.artifact, entry.number).ok()??.archive_size;
     let change = i64::try_from(entry.archive_size).ok()?.checked_sub_unsigned(before)?;
     let share = change as f64 * 100.0 / before.max(1) as f64;
     (change != 0).then(|| format!("  {} ({share:+.1} %)", format_change(change)))

@@ -7,7 +7,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::{
-    ArtifactChange, ArtifactState, ComponentChange, Diff, FailOn, Side, Verdict, WorkspaceDiff,
+    ArtifactChange, ArtifactState, ComponentChange, Diff, FailOn, Side, SizeHistory, Verdict, WorkspaceDiff,
     component_notes, component_title,
 };
 use kiln_publish::{
@@ -16,20 +16,33 @@ use kiln_publish::{
 use kiln_record::{ArtifactName, Exit, Level, exit};
 use kiln_report::{
     Case, Comparison, Judgement, Markdown, Remark, change_statement, diff_page, github_annotations,
+    workspace_page,
 };
 use kiln_store::write_atomically;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
+    if !command.allow.is_empty() && command.fail_on.contains(&FailOn::Unexplained) {
+        return Err(Failure::usage("--fail-on unexplained and --allow unexplained say opposite things")
+            .hint("leave both out: what nothing explains is denied unless it is allowed"));
+    }
     let before = super::operand(settings, &command.before)?;
     let after = super::operand(settings, &command.after)?;
     let histories = histories(settings, &command.history)?;
+    let mut undecided: BTreeSet<(FailOn, &str)> = BTreeSet::new();
     let exceeded = match (before, after) {
         (Operand::Build(before), Operand::Build(after)) => {
             let history = histories.of(&settings.environment, &before)?;
             let mut diff = compared(&before, &after, &history)?;
             name_declarations(&settings.environment, &before, &after, &mut diff);
             let exceeded = diff.exceeds(&reasons(command));
+            undecided.extend(not_told(&diff, &exceeded));
+            for reason in command.fail_on.iter().filter(|reason| reason.is_of_workspaces()) {
+                printer.talk(&format!(
+                    "{}: --fail-on {reason} is about the artifacts of workspaces, and these are two builds: nothing was held against it",
+                    printer.on_stderr(Style::Note, "note")
+                ));
+            }
             if let Some(path) = &command.statement {
                 let line = change_statement(&diff, &before.record, &after.record)
                     .map_err(|error| Failure::unexpected(error.to_string()))?;
@@ -57,28 +70,43 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 .hint("compare two of their artifacts"));
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
-            let diff = workspaces(settings, &before, &after, &histories)?;
-            let diffs: Vec<&Diff> =
-                diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()).collect();
-            let judgements: Vec<Judgement> = diffs
-                .iter()
-                .map(|diff| judgement(diff, &reasons(command), &diff.exceeds(&reasons(command))))
-                .collect();
+            let (diff, sizes) = workspaces(settings, &before, &after, &histories)?;
+            let judgements: Vec<Judgement> =
+                diff.artifacts.iter().map(|artifact| of_artifact(artifact, &reasons(command))).collect();
             let told = || -> Vec<Judgement> {
-                judgements.iter().zip(&diffs).map(|(judgement, diff)| with_changes(judgement, diff)).collect()
+                let all = judgements.iter().zip(&diff.artifacts);
+                all.map(|(judgement, artifact)| match &artifact.diff {
+                    Some(diff) => with_changes(judgement, diff),
+                    None => judgement.clone(),
+                })
+                .collect()
             };
             match settings.format {
                 Format::Human => printer.data(&diff.to_text(command.summary)),
                 Format::Markdown => printer.data(&diff.to_markdown(command.summary)),
                 Format::Json => printer.data(&super::document(&diff)?),
                 Format::Html => {
-                    return Err(Failure::usage("the difference of two workspaces has no form `html`").hint(
-                        "compare two of their artifacts, or make pages of one: kiln report --site FOLDER",
-                    ));
+                    let changed = if command.summary {
+                        Vec::new()
+                    } else {
+                        compared_pairs(&diff, &before, &after, &sizes)
+                    };
+                    printer.data(&workspace_page(VERSION, &diff, &changed));
                 }
                 format => printer.data(&forms::judged(format, &told(), Markdown::default)?),
             }
             annotate(settings, printer, &judgements);
+            for unread in diff.artifacts.iter().filter(|one| one.state == ArtifactState::NotRead) {
+                printer.talk(&format!(
+                    "{}: {}: {}, so that nothing of it was held against --fail-on",
+                    printer.on_stderr(Style::Note, "note"),
+                    unread.artifact,
+                    unread.told()
+                ));
+            }
+            for diff in diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()) {
+                undecided.extend(not_told(diff, &diff.exceeds(&reasons(command))));
+            }
             diff.exceeds(&reasons(command))
         }
         (Operand::Workspace(all), Operand::Build(one)) | (Operand::Build(one), Operand::Workspace(all)) => {
@@ -99,6 +127,12 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         return Ok(exit::SUCCESS);
     }
     let names: Vec<String> = exceeded.iter().map(ToString::to_string).collect();
+    for (reason, why) in &undecided {
+        printer.problem(&format!(
+            "{}: whether `{reason}` holds cannot be told: {why}",
+            printer.on_stderr(Style::Note, "note")
+        ));
+    }
     printer.problem(&format!("{}: --fail-on {}", printer.on_stderr(Style::Bad, "denied"), names.join(", ")));
     if exceeded.contains(&FailOn::Unexplained) && !command.fail_on.contains(&FailOn::Unexplained) {
         printer.problem(&format!(
@@ -114,6 +148,11 @@ fn annotate(settings: &Settings, printer: Printer, judgements: &[Judgement]) {
     if settings.format != Format::Github {
         printer.annotations(&github_annotations(judgements));
     }
+}
+
+/// Of the reasons that a comparison is denied for, those of which nobody can say whether they hold, and why.
+fn not_told<'a>(diff: &'a Diff, exceeded: &'a [FailOn]) -> impl Iterator<Item = (FailOn, &'static str)> + 'a {
+    exceeded.iter().filter_map(|reason| Some((*reason, diff.undecided(*reason)?)))
 }
 
 /// What makes this comparison fail: what is named, and what nothing explains.
@@ -133,25 +172,53 @@ fn histories(settings: &Settings, named: &[String]) -> Result<Histories, Failure
     signals::run(|_| Box::pin(async move { read_histories(&environment, &named).await }))
 }
 
-/// Every artifact of two workspaces.
+/// The artifacts that differ, each with all that is known of both sides.
+fn compared_pairs<'a>(
+    diff: &'a WorkspaceDiff,
+    before: &'a NamedWorkspace,
+    after: &'a NamedWorkspace,
+    sizes: &'a BTreeMap<ArtifactName, SizeHistory>,
+) -> Vec<Comparison<'a>> {
+    let differing = diff.changed();
+    let pairs = differing.filter_map(|diff| {
+        let name = &diff.after.artifact;
+        Some(Comparison {
+            diff,
+            before: &before.artifacts.get(name)?.record,
+            after: &after.artifacts.get(name)?.record,
+            history: sizes.get(name).map_or(&[], |history| &history.samples[..]),
+        })
+    });
+    pairs.collect()
+}
+
+/// Every artifact of two workspaces, and what the sizes of those on both sides were held against.
 fn workspaces(
     settings: &Settings,
     before: &NamedWorkspace,
     after: &NamedWorkspace,
     histories: &Histories,
-) -> Result<WorkspaceDiff, Failure> {
+) -> Result<(WorkspaceDiff, BTreeMap<ArtifactName, SizeHistory>), Failure> {
     let names = |one: &NamedWorkspace| -> BTreeSet<ArtifactName> {
         one.artifacts.keys().chain(one.unread.keys()).cloned().collect()
     };
-    let mut artifacts = Vec::new();
+    let (mut artifacts, mut sizes) = (Vec::new(), BTreeMap::new());
     for name in names(before).union(&names(after)) {
         let unread = before.unread.get(name).or_else(|| after.unread.get(name));
         let (old, new) = (before.artifacts.get(name), after.artifacts.get(name));
         let packed = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.packed_size());
-        let unpacked = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.unpacked_size);
+        // An image is packed with its base, so that it is counted with it here, too.
+        let unpacked = |build: Option<&NamedBuild>| {
+            build.map_or(0, |build| match &build.record.image {
+                Some(image) => image.unpacked_size,
+                None => build.record.unpacked_size,
+            })
+        };
         let (state, diff) = match (unread, old, new) {
             (None, Some(old), Some(new)) => {
-                let mut diff = compared(old, new, &histories.of(&settings.environment, old)?)?;
+                let history = histories.of(&settings.environment, old)?;
+                let mut diff = compared(old, new, &history)?;
+                sizes.insert(name.clone(), history);
                 name_declarations(&settings.environment, old, new, &mut diff);
                 let state = match diff.verdict {
                     Verdict::Identical => ArtifactState::Unchanged,
@@ -173,7 +240,28 @@ fn workspaces(
             diff,
         });
     }
-    Ok(WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts))
+    Ok((WorkspaceDiff::new(before.label.clone(), after.label.clone(), artifacts), sizes))
+}
+
+/// What is to be said of an artifact of two workspaces. One that is there on one side only is a result like any other.
+fn of_artifact(artifact: &ArtifactChange, reasons: &[FailOn]) -> Judgement {
+    let exceeded = artifact.exceeds(reasons);
+    if let Some(diff) = &artifact.diff {
+        return judgement(diff, reasons, &exceeded);
+    }
+    let subject = artifact.artifact.to_string();
+    let denied = exceeded.iter().map(|reason| {
+        let text = format!("--fail-on {reason}: {}", artifact.told());
+        Remark::new("diff-denied", Level::Deny, reason.to_string(), text)
+    });
+    let told = Remark::new("diff-changed", Level::Note, subject.clone(), artifact.told());
+    let cases = reasons.iter().filter(|reason| !exceeded.contains(reason));
+    Judgement {
+        name: subject,
+        declared_in: None,
+        cases: cases.map(|reason| Case::ran(format!("fail-on {reason}"))).collect(),
+        remarks: denied.chain([told]).collect(),
+    }
 }
 
 /// What a comparison says that somebody has to deal with: what it was to be denied for, what is unusual, and findings
@@ -181,7 +269,11 @@ fn workspaces(
 fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement {
     let name = |side: &Side| side.build.clone().unwrap_or_else(|| side.artifact.to_string());
     let denied = exceeded.iter().map(|reason| {
-        let (subject, text) = (reason.to_string(), format!("--fail-on {reason} holds"));
+        let text = match diff.undecided(*reason) {
+            None => format!("--fail-on {reason} holds"),
+            Some(why) => format!("whether --fail-on {reason} holds cannot be told: {why}"),
+        };
+        let subject = reason.to_string();
         let detail = diff.denied_components(*reason).map(described).collect();
         Remark { detail, ..Remark::new("diff-denied", Level::Deny, subject, text) }
     });
@@ -192,7 +284,13 @@ fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement 
         cases: reasons
             .iter()
             .filter(|reason| !exceeded.contains(reason))
-            .map(|reason| Case::ran(format!("fail-on {reason}")))
+            .map(|reason| {
+                let name = format!("fail-on {reason}");
+                match reason.is_of_workspaces() {
+                    true => Case::not_run(name, "it is about the artifacts of workspaces"),
+                    false => Case::ran(name),
+                }
+            })
             .collect(),
         remarks: denied.chain(unusual).chain(diff.findings_new.iter().map(Remark::from)).collect(),
     }

@@ -8,9 +8,11 @@ use crate::variables::{self as var, Variables};
 use fs_err as fs;
 use kiln_audit::format_size;
 use kiln_engine::{Builder, Engine, EngineInfo};
+use kiln_engine_remote::RemoteEngine;
 use kiln_fetch::{Client, FetchError, redacted};
 use kiln_invocation::{Environment, InvocationError, WORKSPACE_FILE, all_stated, read_workspace};
 use kiln_record::{Exit, RunError as _, exit};
+use kiln_remote::ExecutorSettings;
 use kiln_store::free_space;
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt as _;
@@ -222,7 +224,25 @@ fn asked(environment: &Environment) -> Result<Vec<Row>, Failure> {
     })
 }
 
+/// The server that programs run on, if they run on one.
+async fn executor(environment: &Environment, settings: &ExecutorSettings) -> Vec<Row> {
+    let remedy = "start it, name another with KILN_EXECUTE, or use a container engine: KILN_EXECUTE=off";
+    let connecting = RemoteEngine::connect(settings, environment.engine.session.clone());
+    let row = match tokio::time::timeout(PATIENCE, connecting).await {
+        Ok(Ok(_)) => Row::ok("engine", format!("{} says that it runs programs", settings.address)),
+        Ok(Err(error)) => Row::problem("engine", first_line(&error.to_string()), remedy),
+        Err(_) => {
+            let why = format!("{}: no answer within {} s", settings.address, PATIENCE.as_secs());
+            Row::problem("engine", why, remedy)
+        }
+    };
+    vec![row, Row::not_checked("builder", "remote execution builds no Dockerfiles")]
+}
+
 async fn engine(environment: &Environment) -> Vec<Row> {
+    if let Some(settings) = &environment.executor {
+        return executor(environment, settings).await;
+    }
     let connected = tokio::time::timeout(PATIENCE, async {
         let engine = Engine::connect(&environment.engine).await?;
         let info = engine.info().await?;

@@ -8,13 +8,13 @@ use crate::signals;
 use crate::variables::HOME;
 use fs_err as fs;
 use kiln_attest::{Envelope, IN_TOTO_PAYLOAD};
-use kiln_publish::{history, resolve};
+use kiln_publish::{entry_where, history, resolve};
 use kiln_rebuild::{
     Expected, Place, RebuildError, Rebuilt, RebuiltIndex, Scratch, Source, linked_source, rebuild,
     rebuild_index,
 };
 use kiln_record::{ArtifactName, Digest, IndexRecord, Record};
-use kiln_store::SourceLink;
+use kiln_store::{LedgerEntry, SourceLink};
 use std::path::{Path, PathBuf};
 
 /// What is known of what is to be built again.
@@ -68,15 +68,23 @@ impl Call<'_> {
             let (record, file) = described(path, text)?;
             return self.in_file(&record, file, text);
         }
-        let here = self.here()?;
+        let here = match self.here() {
+            // Elsewhere, nothing but what is named could say what was built.
+            Err(_) if path.is_dir() => {
+                return Err(Failure::input(format!("{text} holds no record.json, and so nothing says what was built"))
+                    .hint("name a record.json, its .intoto.jsonl, an artifact with its record.json, or the folder that one is published in"));
+            }
+            here => here?,
+        };
         // An image for several platforms is published, and only its platforms are in the ledger.
         let published = here.environment.dist.join(text);
         if text.parse::<ArtifactName>().is_ok() && published.join(IndexRecord::FILE).is_file() {
             return self.in_file(&published.join(IndexRecord::FILE), None, text);
         }
         let build = resolve(&here.environment, text)?;
-        let entries = history(&here.environment, &build.record.artifact)?;
-        let entry = entries.into_iter().find(|entry| Some(entry.number) == build.number);
+        let artifact = &build.record.artifact;
+        let is_it = |entry: &LedgerEntry| Some(entry.number) == build.number;
+        let entry = entry_where(&here.environment, artifact, is_it)?;
         Ok(Named {
             wanted: Wanted::Build(Box::new(Expected::of_record(build.record, &build.label))),
             label: build.label,

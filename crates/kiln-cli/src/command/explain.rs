@@ -11,7 +11,9 @@ use crate::{findings, signals};
 use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::InvocationError;
-use kiln_record::{ArtifactName, Cause, DistributionName, Entry, Exit, Importable, Level, NameError, exit};
+use kiln_record::{
+    ArtifactName, Cause, DistributionName, Entry, Exit, Importable, Level, NameError, Runtime, exit,
+};
 use kiln_report::{Align, Judgement, Markdown, Remark};
 
 /// How many native files, and how many files that were not taken, are named to a person.
@@ -73,9 +75,30 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
             let head = (found.path.clone(), format!("in {}", explanation.artifact));
             printer.data(&told(&head, &path(&explanation, &found), settings.format, printer));
         }
-        None => return Err(nowhere(&explanation, subject).into()),
+        None => {
+            return Err(
+                of_runtime(&explanation, subject).unwrap_or_else(|| nowhere(&explanation, subject).into())
+            );
+        }
     }
     Ok(exit::SUCCESS)
+}
+
+/// What is told of a distribution or module that the artifact does not bring, and the runtime has.
+fn of_runtime(explanation: &Explanation, subject: &str) -> Option<Failure> {
+    let runtime = Runtime::named(&explanation.target.runtime)?;
+    let provided = runtime.provides.iter().find(|provided| {
+        provided.distribution == subject.to_lowercase()
+            || provided.modules.iter().any(|module| module == subject)
+    })?;
+    let (name, artifact) = (&provided.distribution, &explanation.artifact);
+    Some(
+        Failure::input(format!(
+            "{artifact} does not bring `{subject}`: {name} is from the runtime, {}, in a version that moves without notice",
+            runtime.name
+        ))
+        .hint(format!("to bring a version of its own, ask for {name} and lock it")),
+    )
 }
 
 /// The error for a subject that is neither a distribution nor a path.

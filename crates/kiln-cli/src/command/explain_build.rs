@@ -18,7 +18,9 @@ use std::path::Path;
 /// Whether a text names a build, and no artifact of a workspace: a file, a folder with a record, or what cannot be a name.
 pub(crate) fn is_operand(text: &str) -> bool {
     let path = Path::new(text);
-    text.parse::<ArtifactName>().is_err() || path.is_file() || path.join("record.json").is_file()
+    let is_build = ["record.json", "oci-layout"].iter().any(|name| path.join(name).is_file());
+    // A folder with the name of an artifact may be its source.
+    text.parse::<ArtifactName>().is_err() || path.is_file() || is_build
 }
 
 pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {

@@ -63,10 +63,8 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
         // An entry does not say what it is of; the newest record does.
         let newest = newest_build(&settings.environment, artifact).ok();
         let word = if newest.is_some_and(|build| build.record.kind.is_image()) { "image" } else { "zip" };
-        let mut before: Option<&LedgerEntry> = None;
-        for entry in entries {
-            printer.data(&line(entry, before, word));
-            before = Some(entry);
+        for (index, entry) in entries.iter().enumerate() {
+            printer.data(&line(entry, &entries[..index], word));
         }
     }
     told(broken, printer)
@@ -171,15 +169,14 @@ fn told(mut broken: Vec<Failure>, printer: Printer) -> Result<Exit, Failure> {
 }
 
 fn add(out: &mut Markdown, artifact: &ArtifactName, entries: &[LedgerEntry]) {
-    let before = std::iter::once(None).chain(entries.iter().map(Some));
-    let rows = entries.iter().zip(before).map(|(entry, before)| {
+    let rows = entries.iter().enumerate().map(|(index, entry)| {
         [
             format!("{artifact}@{}", entry.number),
             entry.at.to_string(),
             format_size(entry.archive_size),
             format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
             entry.archive.map(|digest| digest.to_string()).unwrap_or_default(),
-            step(entry, before),
+            step(entry, &entries[..index]),
         ]
     });
     let head = [
@@ -193,11 +190,15 @@ fn add(out: &mut Markdown, artifact: &ArtifactName, entries: &[LedgerEntry]) {
     out.heading(artifact.as_str()).table(head, rows);
 }
 
-/// What changed since the build before, in words.
-fn step(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
-    match before {
+/// What changed since the build before, in words; or which earlier one had the same bytes.
+fn step(entry: &LedgerEntry, earlier: &[LedgerEntry]) -> String {
+    let same = earlier.iter().rev().find(|other| other.archive.is_some() && other.archive == entry.archive);
+    match earlier.last() {
         None => String::new(),
         Some(before) if before.archive == entry.archive => "same bytes".to_owned(),
+        Some(_) if same.is_some() => {
+            same.map_or_else(String::new, |same| format!("same bytes as @{}", same.number))
+        }
         Some(before) if before.tree == entry.tree => "same content, other bytes".to_owned(),
         Some(before) => {
             let (was, now) = match (before.image_unpacked_size, entry.image_unpacked_size) {
@@ -213,8 +214,8 @@ fn step(entry: &LedgerEntry, before: Option<&LedgerEntry>) -> String {
     }
 }
 
-fn line(entry: &LedgerEntry, before: Option<&LedgerEntry>, word: &str) -> String {
-    let step = step(entry, before);
+fn line(entry: &LedgerEntry, earlier: &[LedgerEntry], word: &str) -> String {
+    let step = step(entry, earlier);
     let digest = entry.archive.map(|digest| digest.hex()[..16].to_owned()).unwrap_or_default();
     format!(
         "  @{:<4} {}  {:>9} {word} {:>9} unpacked  {digest}  {step}\n",

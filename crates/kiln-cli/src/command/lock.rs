@@ -1,6 +1,6 @@
 //! `kiln lock`: what a build uses is pinned.
 
-use super::lock_artifact;
+use super::{lock_artifact, pins_check};
 use crate::args::{Format, Lock};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -14,7 +14,13 @@ use serde::Serialize;
 pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Result<Exit, Failure> {
     // Tools before what they make, bases before what is resolved for them.
     let mut documents = Vec::new();
-    if command.tools {
+    let mut code = exit::SUCCESS;
+    if command.dry_run && (command.tools || !command.bases.is_empty()) {
+        let (more, told) = pins_check::preview(settings, &command.bases, command.tools, printer)?;
+        documents.extend(more);
+        code = told;
+    }
+    if command.tools && !command.dry_run {
         let wanted = command.tool.as_deref().map(lock_artifact::tool_version).transpose()?;
         documents.push(lock_artifact::tools(settings, wanted, printer)?);
     }
@@ -24,10 +30,10 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         .map(|runtime| WantedBase { runtime: runtime.clone(), platforms: command.platforms.clone() });
     let root = &settings.environment.root;
     let unpinned = if command.all { unpinned_bases(root)? } else { Vec::new() };
-    let bases = match (command.all, command.check) {
+    let bases = match (command.all, command.writes_nothing()) {
+        (_, true) => Vec::new(),
         (true, false) => unpinned.clone(),
-        (true, true) => Vec::new(),
-        (false, _) => command.bases.clone(),
+        (false, false) => command.bases.clone(),
     };
     for base in &bases {
         let report = {
@@ -46,7 +52,6 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         }
         documents.push(super::json(&BaseDocument::new(&report))?);
     }
-    let mut code = exit::SUCCESS;
     for base in unpinned.iter().filter(|_| command.check) {
         printer.problem(&format!("{}: base {base} is not pinned", printer.on_stderr(Style::Bad, "error")));
         printer.problem(&format!("  {}: kiln lock --base {base}", printer.on_stderr(Style::Note, "help")));

@@ -6,6 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
+use kiln_audit::format_size;
 use kiln_lock::{
     ArtifactLock, ArtifactLockRequest, ToolReport, UpstreamLock, UpstreamLockRequest, lock_artifacts,
     lock_tools, lock_upstreams,
@@ -46,8 +47,11 @@ pub(crate) fn upstreams(
     artifacts: &[ArtifactName],
     printer: Printer,
 ) -> Result<(Vec<Value>, bool), Failure> {
-    let request =
-        UpstreamLockRequest { artifacts: artifacts.to_vec(), upgrade: command.upgrade, check: command.check };
+    let request = UpstreamLockRequest {
+        artifacts: artifacts.to_vec(),
+        upgrade: command.upgrade,
+        check: command.writes_nothing(),
+    };
     let locks = {
         let progress = Progress::new(printer);
         let events = progress.events();
@@ -96,7 +100,7 @@ pub(crate) fn artifacts(
         artifacts: artifacts.to_vec(),
         upgrade: command.upgrade,
         upgrade_packages: command.upgrade_package.clone(),
-        check: command.check,
+        check: command.writes_nothing(),
     };
     let (locks, tool) = {
         let progress = Progress::new(printer);
@@ -141,6 +145,9 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
         "{what}: {} distributions from {}, for {}\n",
         lock.distributions, lock.input, lock.target
     ));
+    if let Some(bytes) = lock.bytes.filter(|bytes| *bytes > 0) {
+        printer.data(&format!("  {} to bring\n", format_size(bytes)));
+    }
     if lock.differs && lock.changes.is_empty() {
         printer.data("  no distribution moved; the input or the target did\n");
     }

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod audit_document;
 mod audit_text;
 pub(crate) mod build;
+pub(crate) mod bundle;
 pub(crate) mod cross_check;
 pub(crate) mod diff;
 pub(crate) mod doctor;

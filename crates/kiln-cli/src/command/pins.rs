@@ -24,13 +24,18 @@ pub(crate) fn run(settings: &Settings, command: &Pins, printer: Printer) -> Resu
     Ok(if too_old(&pins, command.max_age, now, printer) { exit::FINDINGS_DENIED } else { asked })
 }
 
-/// Tells of pins that are older than is allowed, and says whether there are any. What has no time, as what a Dockerfile pins, is
+/// Tells of pins that are older than is allowed, or than their review, and says whether there are any. What has no time, as what a Dockerfile pins, is
 /// told, too: its age was not judged.
 fn too_old(pins: &[Pin], most: Option<Duration>, now: Epoch, printer: Printer) -> bool {
-    let Some(most) = most else { return false };
     let mut any = false;
     for pin in pins {
         let what = format!("{} {}", pin.thing.as_str(), pin.name);
+        let allowed = most.map(|most| (most.as_secs(), format!("{} are allowed", days(most))));
+        let reviewed = pin
+            .review
+            .as_ref()
+            .map(|(period, file)| (period.days() * 86_400, format!("its review is {period} ({file})")));
+        let Some((seconds, rule)) = allowed.into_iter().chain(reviewed).min() else { continue };
         let Some(pinned) = pin.pinned else {
             let note = printer.on_stderr(Style::Note, "note");
             printer.problem(&format!(
@@ -39,14 +44,10 @@ fn too_old(pins: &[Pin], most: Option<Duration>, now: Epoch, printer: Printer) -
             ));
             continue;
         };
-        if now.seconds().saturating_sub(pinned.seconds()) > most.as_secs() {
+        if now.seconds().saturating_sub(pinned.seconds()) > seconds {
             any = true;
             let error = printer.on_stderr(Style::Bad, "error");
-            printer.problem(&format!(
-                "{error}: {what} was pinned {} ago, and {} are allowed",
-                age(pin, now),
-                days(most)
-            ));
+            printer.problem(&format!("{error}: {what} was pinned {} ago, and {rule}", age(pin, now)));
             printer.problem(&format!("  {}: {}", printer.on_stderr(Style::Note, "help"), pin.command));
         }
     }
@@ -137,6 +138,14 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
             printer.data("\n");
         }
         printer.data(&format!("      used by {}\n", used_by(pin)));
+        if let Some((period, file)) = &pin.review {
+            let word = if pin.is_overdue(now) {
+                printer.on_stdout(Style::Bad, "overdue")
+            } else {
+                "reviewed".to_owned()
+            };
+            printer.data(&format!("      {word}: {period} ({file})\n"));
+        }
         if let Some(problem) = &pin.problem {
             printer.data(&format!("      {}\n", printer.on_stdout(Style::Warn, problem)));
         }

@@ -9,16 +9,18 @@ use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
 use kiln_lock::{
-    ArtifactLock, ArtifactLockRequest, Move, Newer, Pin, PinnedThing, lock_artifacts, lockable_artifacts,
-    newer, newer_upstreams,
+    ArtifactLock, ArtifactLockRequest, Move, Newer, Pin, PinnedThing, Wanted, lock_artifacts,
+    lockable_artifacts, newer, newer_upstreams,
 };
-use kiln_record::{ArtifactName, Exit, exit};
+use kiln_record::{ArtifactName, BaseName, Exit, exit};
+use kiln_report::{Align, Markdown};
 use serde::Serialize;
+use serde_json::Value;
 
 /// What was asked of one pin, or of the distributions of one artifact.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-struct Asked {
+pub(crate) struct Asked {
     /// `base`, `tool`, `upstream` or `distributions`.
     kind: &'static str,
     name: String,
@@ -85,15 +87,69 @@ pub(super) fn run(settings: &Settings, pins: &[Pin], printer: Printer) -> Result
             let pins = pins.iter().map(|pin| Row::new(pin, now)).collect();
             printer.data(&super::document(&Document { format: "1.0", pins, upstream: &asked })?);
         }
+        Format::Markdown => printer.data(markdown(&asked).text()),
         _ => asked.iter().for_each(|asked| printer.data(&asked.text(printer))),
     }
     Ok(code)
 }
 
+/// What would move, what is held back, what has nothing newer, and what could not be asked.
+fn markdown(asked: &[Asked]) -> Markdown {
+    let mut out = Markdown::default();
+    let called = |one: &Asked| format!("{} {}", one.kind, one.name);
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    out.heading("What is newer").table(
+        ["pin", "what", "pinned", "now", "moved by"].map(|name| (name, Align::Left)),
+        asked.iter().flat_map(|one| {
+            one.moves.iter().map(|moved| {
+                let (before, after) = (version(&moved.before), version(&moved.after));
+                [called(one), moved.what.clone(), before, after, one.command.clone()]
+            })
+        }),
+    );
+    out.table(
+        ["held back", "distribution", "the newest that fits", "newest", "why"]
+            .map(|name| (name, Align::Left)),
+        asked.iter().flat_map(|one| {
+            one.held_back.iter().map(|held| {
+                let HeldBack { distribution, takes, newest, reason } = held;
+                [called(one), distribution.clone(), takes.clone(), newest.clone(), reason.clone()]
+            })
+        }),
+    );
+    let answered = |one: &&Asked| one.error.is_none() && one.moves.is_empty();
+    out.list(asked.iter().filter(answered).map(|one| format!("{}: nothing newer", called(one))));
+    let failed = asked.iter().filter_map(|one| Some((one, one.error.as_ref()?)));
+    out.list(failed.map(|(one, error)| format!("{}: not asked: {error}", called(one))));
+    out
+}
+
 fn of_pins(settings: &Settings, printer: Printer) -> Result<Vec<Newer>, Failure> {
+    ask(settings, Wanted { bases: None, tools: true }, printer)
+}
+
+fn ask(settings: &Settings, wanted: Wanted, printer: Printer) -> Result<Vec<Newer>, Failure> {
     let progress = Progress::new(printer);
     let (events, environment) = (progress.events(), settings.environment.clone());
-    signals::run(|engine| Box::pin(async move { newer(&environment, &events, engine).await }))
+    signals::run(|engine| Box::pin(async move { newer(&environment, &wanted, &events, engine).await }))
+}
+
+/// What pinning bases anew would move; nothing is written.
+pub(super) fn preview(
+    settings: &Settings,
+    bases: &[BaseName],
+    tools: bool,
+    printer: Printer,
+) -> Result<(Vec<Value>, Exit), Failure> {
+    let (mut code, mut documents) = (exit::SUCCESS, Vec::new());
+    for newer in ask(settings, Wanted { bases: Some(bases.iter().cloned().collect()), tools }, printer)? {
+        let asked = Asked::of_pin(newer, &mut code);
+        if settings.format != Format::Json {
+            printer.data(&asked.text(printer));
+        }
+        documents.push(super::json(&asked)?);
+    }
+    Ok((documents, code))
 }
 
 fn of_upstreams(
@@ -167,7 +223,7 @@ impl Asked {
             kind: "distributions",
             name: lock.artifact.to_string(),
             moves: moves.collect(),
-            bytes: 0,
+            bytes: lock.bytes.unwrap_or_default(),
             held_back: held_back.collect(),
             command: format!("kiln lock {} --upgrade", lock.artifact),
             error: None,

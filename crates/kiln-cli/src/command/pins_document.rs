@@ -22,6 +22,10 @@ pub(crate) struct Row<'a> {
     command: &'a str,
     /// Why the pin is not in force, if it is not.
     problem: Option<&'a str>,
+    /// How often it is to be looked at again: `monthly`, `30 days`.
+    review: Option<String>,
+    /// Whether that should have been done by now.
+    overdue: bool,
     /// The artifacts that need it.
     used_by: Vec<&'a str>,
 }
@@ -42,6 +46,8 @@ impl<'a> Row<'a> {
             file: &pin.file,
             command: &pin.command,
             problem: pin.problem.as_deref(),
+            review: pin.review.as_ref().map(|(period, _)| period.to_string()),
+            overdue: pin.is_overdue(now),
             used_by: pin.used_by.iter().map(ArtifactName::as_str).collect(),
         }
     }

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::settings::Settings;
 use fs_err as fs;
-use kiln_audit::Sample;
+use kiln_audit::SizeHistory;
 use kiln_publish::{Histories, NamedBuild};
 use kiln_record::{ArtifactName, Exit, exit};
 use kiln_report::{BuildReport, SiteEntry, build_page, site_index};
@@ -31,15 +31,21 @@ pub(crate) fn run(settings: &Settings, command: &Report, printer: Printer) -> Re
     Ok(exit::SUCCESS)
 }
 
-fn report<'a>(build: &'a NamedBuild, history: &'a [Sample]) -> BuildReport<'a> {
-    BuildReport { name: &build.label, record: &build.record, known: build.known, history }
+fn report<'a>(build: &'a NamedBuild, history: &'a SizeHistory) -> BuildReport<'a> {
+    BuildReport {
+        name: &build.label,
+        record: &build.record,
+        known: build.known,
+        history: &history.samples,
+        history_source: history.source.as_deref(),
+    }
 }
 
 /// The sizes of the builds before one, as far as the ledger here has them.
-fn earlier(settings: &Settings, build: &NamedBuild) -> Result<Vec<Sample>, Failure> {
-    let mut history = Histories::default().of(&settings.environment, build)?.samples;
+fn earlier(settings: &Settings, build: &NamedBuild) -> Result<SizeHistory, Failure> {
+    let mut history = Histories::default().of(&settings.environment, build)?;
     // It ends with the build itself.
-    history.pop();
+    history.samples.pop();
     Ok(history)
 }
 

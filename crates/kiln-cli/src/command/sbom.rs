@@ -5,9 +5,10 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::settings::{Settings, now};
 use crate::variables::{self as var, Variables};
+use kiln_audit::Known;
 use kiln_publish::{Notice, notices};
 use kiln_record::{Exit, exit};
-use kiln_sbom::{GithubRun, cyclonedx, github, gitlab, spdx};
+use kiln_sbom::{GithubRun, cyclonedx, github, gitlab, spdx, spdx3};
 
 pub(crate) fn run(
     settings: &Settings,
@@ -16,9 +17,14 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let build = super::named(settings, &command.build)?;
+    if build.known == Known::Components {
+        return Err(Failure::input(format!("{} is a list of components itself, and no build", build.label))
+            .hint("name the archive, the folder or the record of the build that it is about"));
+    }
     let fixed = match command.form {
         BillFormat::Cyclonedx => None,
         BillFormat::Spdx => Some("`--as spdx` is SPDX 2.3"),
+        BillFormat::Spdx3 => Some("`--as spdx-3.0` is SPDX 3.0.1"),
         BillFormat::Gitlab => Some("`--as gitlab` is 1.6"),
         BillFormat::Github => Some("`--as github` is not CycloneDX"),
         BillFormat::Notice => Some("`--as notice` is a text"),
@@ -36,6 +42,7 @@ pub(crate) fn run(
         }
         BillFormat::Cyclonedx => cyclonedx(&build.record, command.spec_version.unwrap_or_default()),
         BillFormat::Spdx => spdx(&build.record),
+        BillFormat::Spdx3 => spdx3(&build.record),
         BillFormat::Gitlab => gitlab(&build.record),
         BillFormat::Github => {
             let of_job = |name| of_job(variables, name);

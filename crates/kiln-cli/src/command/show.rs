@@ -311,8 +311,7 @@ fn told(run: &RunDetails, printer: Printer) -> String {
     if run.told.is_empty() {
         return String::new();
     }
-    let head =
-        format!("not made on {}, but taken on the word of a shared cache (not part of the record)", run.at);
+    let head = format!("not made on {}, but taken on the word of others (not part of the record)", run.at);
     let mut text = format!("\n{}\n", printer.on_stdout(Style::Strong, &head));
     for told in &run.told {
         text.push_str(&format!("  {} ({}), from {}\n", told.what, told.key, told.from));

@@ -29,6 +29,12 @@ pub(super) fn facts(record: &Record) -> Vec<(String, String)> {
     if let Some(image) = &record.image {
         image_lines(record.kind, image, &mut line);
     }
+    for (code, level) in record.policy.iter().flat_map(|policy| &policy.levels) {
+        line("policy", &format!("{code} = {level}"));
+    }
+    for one in record.policy.iter().flat_map(|policy| &policy.exceptions) {
+        line("accepted", &format!("{} {}", one.accepts(), one.terms()));
+    }
     line("epoch", &record.epoch.to_string());
     line("plan", &record.plan.to_string());
     facts

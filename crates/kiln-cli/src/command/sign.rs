@@ -9,7 +9,7 @@ use crate::signals;
 use crate::signing::{no_key, signer};
 use crate::variables::Variables;
 use kiln_invocation::read_usable_workspace;
-use kiln_publish::{SignedRelease, origin_of, require_signable, settle_published, sign_release};
+use kiln_publish::{SignRequest, SignedRelease, origin_of, require_signable, settle_published, sign_release};
 use kiln_record::{Exit, exit};
 use kiln_store::WorkspaceLock;
 use serde::Serialize;
@@ -27,7 +27,8 @@ pub(crate) fn run(
     let given = environment.clone();
     let not_checked = signals::run(|_| Box::pin(async move { require_signable(&given).await }))?;
     let origin = origin_of(&environment, command.origin.as_deref())?;
-    let signed = sign_release(&environment, &signer, &origin, not_checked, &lock)?;
+    let request = SignRequest { origin, not_checked, bills: command.jsf };
+    let signed = sign_release(&environment, &signer, request, &lock)?;
     let (key, algorithm) = (signer.public().id().to_string(), signer.public().algorithm().to_string());
     match settings.format {
         Format::Json => printer.data(&super::document(&Document::new(&signed, &key))?),

@@ -5,7 +5,10 @@ use crate::args::store::{Gc, StoreCommand, What};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
+use crate::signals;
 use kiln_audit::format_size;
+use kiln_engine::{Engine, EngineError};
+use kiln_guest::{LOADED, unneeded_bases};
 use kiln_invocation::{NamedBy, Needed, needed};
 use kiln_record::{Digest, Exit, exit};
 use kiln_store::{AloneStore, Garbage, Held, Keep, Store, Usage};
@@ -54,6 +57,10 @@ fn collect(settings: &Settings, gc: &Gc, printer: Printer) -> Result<Exit, Failu
         };
         Ok::<_, Failure>((keep, needed.gone))
     };
+    let images = match gc.images {
+        true => Some(sweep_images(settings, gc)?),
+        false => None,
+    };
     let (garbage, gone) = if gc.dry_run {
         let store = Store::open(&environment.store)?;
         let (keep, gone) = keep(&store)?;
@@ -68,12 +75,34 @@ fn collect(settings: &Settings, gc: &Gc, printer: Printer) -> Result<Exit, Failu
         }
         (garbage, gone)
     };
-    let document = Collected::new(&environment.store, gc, &garbage, &gone);
+    let document = Collected::new(&environment.store, gc, &garbage, &gone, images);
     match settings.format {
         Format::Json => printer.data(&super::document(&document)?),
         _ => printer.data(&document.text(printer)),
     }
     Ok(exit::SUCCESS)
+}
+
+/// Removes the images of bases that nothing needs from the engine. One that a container has stays.
+fn sweep_images(settings: &Settings, gc: &Gc) -> Result<Vec<Image>, Failure> {
+    let store = Store::open(&settings.environment.store)?;
+    let needed = needed(&workspaces(settings, &store)?, usize::from(gc.builds))?;
+    let needed: BTreeSet<Digest> = needed.digests.into_keys().collect();
+    let (engine_settings, dry_run) = (settings.environment.engine.clone(), gc.dry_run);
+    signals::run(|_| {
+        Box::pin(async move {
+            let engine = Engine::connect(&engine_settings).await?;
+            let mut swept = Vec::new();
+            for image in unneeded_bases(engine.images(LOADED).await?, &needed) {
+                let removed = match dry_run {
+                    true => None,
+                    false => Some(matches!(engine.remove_image(&image.reference).await, Ok(true))),
+                };
+                swept.push(Image { reference: image.reference, bytes: image.size, removed });
+            }
+            Ok::<_, EngineError>(swept)
+        })
+    })
 }
 
 fn check(settings: &Settings, printer: Printer) -> Result<Exit, Failure> {
@@ -224,11 +253,25 @@ pub(crate) struct Collected {
     fits: bool,
     /// Workspaces that are not there any more, and are forgotten.
     gone: Vec<String>,
+    /// Images of bases in the engine that nothing needs; absent if these were not looked at.
+    images: Option<Vec<Image>>,
+}
+
+/// An image in the engine.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct Image {
+    reference: String,
+    /// What it takes, layers that others share counted in.
+    bytes: u64,
+    /// Whether it was removed; one that a container has is not. Absent if nothing was to be removed.
+    removed: Option<bool>,
 }
 
 impl Collected {
-    fn new(store: &Path, gc: &Gc, garbage: &Garbage, gone: &[PathBuf]) -> Self {
+    fn new(store: &Path, gc: &Gc, garbage: &Garbage, gone: &[PathBuf], images: Option<Vec<Image>>) -> Self {
         Self {
+            images,
             format: "1.0",
             store: store.display().to_string(),
             dry_run: gc.dry_run,
@@ -251,6 +294,10 @@ impl Collected {
         }
         text.push_str(&self.results.line("remembered results"));
         text.push_str(&self.unpacked.line("unpacked trees"));
+        for Image { reference, bytes, removed } in self.images.iter().flatten() {
+            let note = if *removed == Some(false) { "; it is in use and stays" } else { "" };
+            text.push_str(&format!("  image {reference} ({}){note}\n", format_size(*bytes)));
+        }
         for workspace in &self.gone {
             text.push_str(&format!(
                 "  {workspace} is not there any more, and what it needed is not kept for it\n"

@@ -27,7 +27,8 @@ pub(crate) fn run(
         let settled = settle_for_reading(environment)?;
         for artifact in settled.completed {
             printer.talk(&format!(
-                "{artifact}: a killed build had ended but for its place in dist/; it is published now"
+                "{artifact}: a killed build had ended but for its place in {}; it is published now",
+                environment.dist.strip_prefix(&environment.root).unwrap_or(&environment.dist).display()
             ));
         }
     }

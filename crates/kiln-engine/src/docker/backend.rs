@@ -3,8 +3,8 @@
 use super::Docker;
 use crate::backend::{Answer, Backend, OnLine};
 use crate::{
-    BuildSpec, Builder, ContainerInfo, Credentials, EngineInfo, HealthTest, ImageInfo, PullProgress,
-    RunOutcome, RunSpec, Session, Watched,
+    BuildSpec, Builder, ContainerInfo, Credentials, EngineInfo, HealthTest, ImageInfo, NamedImage,
+    PullProgress, RunOutcome, RunSpec, Session, Watched,
 };
 use futures_util::future::BoxFuture;
 use kiln_record::Digest;
@@ -27,6 +27,10 @@ impl Backend for Docker {
 
     fn image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<ImageInfo>> {
         Box::pin(self.image(reference))
+    }
+
+    fn images<'a>(&'a self, beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
+        Box::pin(self.images(beginning))
     }
 
     fn load(&self, archive: Box<dyn Read + Send>) -> Answer<'_, ()> {

@@ -1,6 +1,6 @@
 //! Opening a connection, and mending requests on their way out.
 
-use super::{Docker, Shared, causes, failed};
+use super::{Docker, Shared, causes, failed, unreachable};
 use crate::endpoint::{Address, Endpoint};
 use crate::{EngineError, EngineSettings};
 use bollard::errors::Error as BollardError;
@@ -34,7 +34,7 @@ impl Docker {
             BollardError::DockerResponseServerError { .. } => {
                 failed(&endpoint.shown, "ask for the version", e)
             }
-            other => EngineError::Unavailable { endpoint: endpoint.shown.clone(), why: causes(&other) },
+            other => unreachable(&endpoint.shown, causes(&other)),
         })?;
         let version = client.client_version();
         if version < OLDEST {
@@ -53,6 +53,7 @@ impl Docker {
             api_version: version.to_string(),
             config_dir: settings.config_dir.clone(),
             buildkit: settings.buildkit,
+            silence: settings.silence,
             seen: super::seen::Seen::default(),
         };
         Ok(Self {

@@ -3,10 +3,12 @@
 use super::{Docker, status};
 use crate::archive::stream_of_reader;
 use crate::image::check_reference;
-use crate::{EngineError, ImageInfo};
+use crate::{EngineError, ImageInfo, NamedImage};
 use bollard::errors::Error as BollardError;
 use bollard::models::{ContainerCreateBody, ImageInspect};
-use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{
+    ImportImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 use kiln_record::Platform;
 use std::io::Read;
@@ -20,6 +22,21 @@ impl Docker {
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(self.failed(format!("inspect image {reference}"), error)),
         }
+    }
+
+    /// See [`crate::Engine::images`].
+    pub(crate) async fn images(&self, beginning: &str) -> Result<Vec<NamedImage>, EngineError> {
+        let options = ListImagesOptionsBuilder::new().build();
+        let listed = self.shared.client.list_images(Some(options)).await;
+        let listed = listed.map_err(|error| self.failed("list images", error))?;
+        let named = listed.into_iter().flat_map(|image| {
+            let size = u64::try_from(image.size).unwrap_or_default();
+            image.repo_tags.into_iter().map(move |reference| NamedImage { reference, size })
+        });
+        let mut named: Vec<NamedImage> =
+            named.filter(|image| image.reference.starts_with(beginning)).collect();
+        named.sort();
+        Ok(named)
     }
 
     /// See [`crate::Engine::load`].

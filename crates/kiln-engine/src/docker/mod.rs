@@ -54,6 +54,8 @@ struct Shared {
     config_dir: Option<PathBuf>,
     /// Whether BuildKit is asked for, or refused.
     buildkit: Option<bool>,
+    /// How long the engine may say nothing of a registry.
+    silence: std::time::Duration,
     /// The folders of this machine that containers see.
     seen: seen::Seen,
 }
@@ -85,6 +87,7 @@ impl Docker {
             cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
             memory: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             containerd_store,
+            unkept: &[],
         })
     }
 
@@ -108,9 +111,7 @@ fn failed(endpoint: &str, action: impl Into<String>, error: BollardError) -> Eng
         BollardError::DockerResponseServerError { status_code, message } => {
             EngineError::Refused { action: action.into(), status: status_code, why: message }
         }
-        BollardError::HyperLegacyError { err } if err.is_connect() => {
-            EngineError::Unavailable { endpoint: endpoint.to_owned(), why: causes(&err) }
-        }
+        BollardError::HyperLegacyError { err } if err.is_connect() => unreachable(endpoint, causes(&err)),
         BollardError::SocketNotFoundError(path) => EngineError::Unavailable {
             endpoint: endpoint.to_owned(),
             why: format!("there is no socket {path}"),
@@ -119,6 +120,14 @@ fn failed(endpoint: &str, action: impl Into<String>, error: BollardError) -> Eng
             EngineError::Broken { action: action.into(), why: "the engine did not answer in time".to_owned() }
         }
         other => EngineError::Broken { action: action.into(), why: causes(&other) },
+    }
+}
+
+/// That nothing answers, or that nobody is let in: the daemon runs then, and starting it changes nothing.
+fn unreachable(endpoint: &str, why: String) -> EngineError {
+    match why.contains("Permission denied") {
+        true => EngineError::Forbidden { endpoint: endpoint.to_owned() },
+        false => EngineError::Unavailable { endpoint: endpoint.to_owned(), why },
     }
 }
 

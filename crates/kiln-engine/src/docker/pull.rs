@@ -8,6 +8,7 @@ use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt as _;
 use kiln_record::Digest;
+use std::time::Duration;
 
 impl Docker {
     /// See [`crate::Engine::pull`].
@@ -27,7 +28,9 @@ impl Docker {
         let options = CreateImageOptionsBuilder::new().from_image(reference).build();
         let credentials = credentials.map(DockerCredentials::from);
         let mut steps = Box::pin(self.shared.transfers.create_image(Some(options), None, credentials));
-        while let Some(step) = steps.next().await {
+        let most = self.shared.silence * PULL_SILENCES;
+        let silent = |_| EngineError::PullFailed { reference: reference.to_owned(), why: silent_for(most) };
+        while let Some(step) = tokio::time::timeout(most, steps.next()).await.map_err(silent)? {
             let step = step.map_err(|e| self.pull_failed(reference, e))?;
             let bytes = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
             let detail = step.progress_detail.unwrap_or_default();
@@ -64,7 +67,9 @@ impl Docker {
         check_reference(reference)?;
         let failed = |why: String| EngineError::ResolveFailed { reference: reference.to_owned(), why };
         let credentials = credentials.map(DockerCredentials::from);
-        let answer = self.shared.client.inspect_registry_image(reference, credentials).await;
+        let most = self.shared.silence * ASK_SILENCES;
+        let answer = self.shared.client.inspect_registry_image(reference, credentials);
+        let answer = tokio::time::timeout(most, answer).await.map_err(|_| failed(silent_for(most)))?;
         let descriptor = match answer {
             Ok(answer) => answer.descriptor,
             Err(error) => {
@@ -96,6 +101,18 @@ impl Docker {
 fn holds(image: &ImageInfo, digest: Digest) -> bool {
     let suffix = format!("@{digest}");
     image.repo_digests.iter().any(|known| known.ends_with(&suffix))
+}
+
+/// How many times the silence of a server the engine may take to say what a tag names: it asks for a token, too.
+const ASK_SILENCES: u32 = 2;
+/// The same for a pull. The engine checks and unpacks large layers without saying a word.
+const PULL_SILENCES: u32 = 6;
+
+fn silent_for(time: Duration) -> String {
+    format!(
+        "nothing was heard of the registry for {} s: it is silent, or cannot be reached from the engine; KILN_SILENCE allows more",
+        time.as_secs()
+    )
 }
 
 const ABSENT_DIGEST: &str = "; the registry does not have it (any more): pin again with `kiln lock --base`";

@@ -10,7 +10,7 @@ mod session;
 
 pub use login::RegistryLogin;
 
-use crate::attempt::Failure;
+use crate::attempt::{Failure, attempts_after};
 use crate::client::LONGEST_RETRY_AFTER;
 use crate::{FetchError, NetworkSettings, Sink, without_queries};
 use kiln_record::{Digest, Hasher, excerpt};
@@ -307,19 +307,32 @@ impl Registry {
         sink: &mut dyn Sink,
     ) -> Result<(), FetchError> {
         let request = Request::new(Method::GET, self.url(repository, &["blobs", &expected.to_string()])?);
-        let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
+        let (mut wait, mut left) = (FIRST_WAIT, self.attempts);
+        loop {
             match self.pull_once(repository, &request, (expected, size), sink).await {
-                Ok(()) => break,
-                Err(Failure::Passing { retry_after, .. }) if attempt < self.attempts => {
-                    tokio::time::sleep(retry_after.map_or(wait, |asked| asked.min(LONGEST_RETRY_AFTER)))
-                        .await;
+                Ok(()) => return Ok(()),
+                Err(failure) => {
+                    left = self
+                        .wait_after(failure, left, wait)
+                        .await
+                        .map_err(|failure| self.failed(repository, &format!("pull {expected}"), failure))?;
                 }
-                Err(failure) => return Err(self.failed(repository, &format!("pull {expected}"), failure)),
             }
             wait *= 2;
         }
-        Ok(())
+    }
+
+    /// Waits before the next attempt, and says how many are left with it; gives the failure back if there is none.
+    async fn wait_after(&self, failure: Failure, left: u32, wait: Duration) -> Result<u32, Failure> {
+        let left = attempts_after(&failure, left.saturating_sub(1));
+        match &failure {
+            _ if left == 0 => Err(failure),
+            Failure::Passing { retry_after, .. } => {
+                tokio::time::sleep(retry_after.map_or(wait, |asked| asked.min(LONGEST_RETRY_AFTER))).await;
+                Ok(left)
+            }
+            Failure::Silent { .. } | Failure::Final(_) => Ok(left),
+        }
     }
 
     async fn pull_once(
@@ -414,19 +427,17 @@ impl Registry {
         action: &str,
         mut request: impl FnMut() -> F,
     ) -> Result<T, FetchError> {
-        let mut wait = FIRST_WAIT;
-        for _ in 1..self.attempts {
+        let (mut wait, mut left) = (FIRST_WAIT, self.attempts);
+        loop {
             match request().await {
                 Ok(value) => return Ok(value),
-                Err(Failure::Passing { retry_after, .. }) => {
-                    tokio::time::sleep(retry_after.map_or(wait, |asked| asked.min(LONGEST_RETRY_AFTER)))
-                        .await;
+                Err(failure) => {
+                    let after = self.wait_after(failure, left, wait).await;
+                    left = after.map_err(|failure| self.failed(repository, action, failure))?;
                 }
-                Err(failure) => return Err(self.failed(repository, action, failure)),
             }
             wait *= 2;
         }
-        request().await.map_err(|failure| self.failed(repository, action, failure))
     }
 
     fn name(&self, repository: &str) -> String {
@@ -437,6 +448,7 @@ impl Registry {
     fn failed(&self, repository: &str, action: &str, failure: Failure) -> FetchError {
         match failure {
             Failure::Passing { why, .. }
+            | Failure::Silent { why }
             | Failure::Final(
                 FetchError::BadReply { why, .. }
                 | FetchError::Forbidden { why, .. }

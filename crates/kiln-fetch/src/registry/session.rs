@@ -27,7 +27,7 @@ const LARGEST_TOKEN_ANSWER: u64 = 1 << 20;
 /// The most that is read of an answer that says why something was refused, in bytes.
 const LARGEST_REFUSAL: u64 = 64 << 10;
 /// The longest time that a whole document may take, its first byte included: it is a few megabytes at most.
-const DOCUMENT_DEADLINE: Duration = Duration::from_secs(120);
+const DOCUMENT_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes that are read of a file at once.
 const PIECE: usize = 1 << 20;
 
@@ -76,9 +76,9 @@ impl Answer {
     /// The whole body, if it has at most `limit` bytes and comes in time.
     pub(super) async fn document(mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         let read = self.body.read_all(limit);
-        tokio::time::timeout(DOCUMENT_DEADLINE, read)
-            .await
-            .unwrap_or_else(|_| Err(Failure::passing(&format!("it took longer than {DOCUMENT_DEADLINE:?}"))))
+        tokio::time::timeout(DOCUMENT_DEADLINE, read).await.unwrap_or_else(|_| {
+            Err(Failure::Silent { why: format!("it took longer than {DOCUMENT_DEADLINE:?}") })
+        })
     }
 
     /// Why the registry refuses: its status, and what the beginning of its answer says (distribution specification,
@@ -325,6 +325,7 @@ impl Session {
 
     fn transport_failure(&self, url: &Url, error: &reqwest::Error) -> Failure {
         transport_failure(&redacted(url), self.shared.read_timeout, error)
+            .through(self.shared.transport.proxy_of(url))
     }
 }
 

@@ -144,8 +144,18 @@ async fn silence_ends() {
         let server = Server::start(move |_| reply.clone());
         let (result, _) = fetch(&client, &server.url("/x"), SIZE).await;
         let Err(FetchError::Unreachable { attempts: 1, why, .. }) = result else { panic!("{result:?}") };
-        assert_eq!(why, "the server was silent for 150ms");
+        assert_eq!(why, "the server was silent for 150ms; KILN_SILENCE allows more");
     }
+}
+
+#[tokio::test]
+async fn who_was_silent_twice_is_not_asked_again() {
+    let settings = NetworkSettings { read_timeout: Duration::from_millis(100), attempts: 8, ..settings() };
+    let client = Client::new(&settings).unwrap();
+    let server = Server::start(|_| Reply::ok(CONTENT).late(Duration::from_secs(2)));
+    let (result, _) = fetch(&client, &server.url("/x"), SIZE).await;
+    assert!(matches!(result, Err(FetchError::Unreachable { attempts: 2, .. })), "{result:?}");
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the user states about a base, `images/<base>.toml`.
 
 use crate::Problem;
+use crate::period::Period;
 use crate::workspace_path::in_workspace;
 use kiln_record::{BaseName, Digest, Platform, digest_of_value};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub struct BaseDefinition {
     pub platforms: Vec<Platform>,
     /// How programs run in it.
     pub image: ImageSettings,
+    /// How often its pin is looked at again, if it says so itself.
+    pub review: Option<Period>,
     /// The digest of everything stated: a lock made for another definition is stale.
     pub digest: Digest,
 }
@@ -104,6 +107,9 @@ struct File {
     kind: FileKind,
     /// The platforms that it is locked for.
     platforms: Vec<Platform>,
+    /// How often its pin is looked at again, where that is not what `kiln.toml` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<Period>,
     debian: Option<DebianDefinition>,
     registry: Option<RegistryDefinition>,
     /// How programs run in it.
@@ -120,9 +126,10 @@ enum FileKind {
 }
 
 impl File {
-    /// Where packages and images are fetched from cannot change what they are: their digests are locked.
+    /// Where packages and images are fetched from, and when they are looked at, cannot change what they are: their digests are locked.
     fn without_addresses(&self) -> Self {
         let mut file = self.clone();
+        file.review = None;
         if let Some(debian) = &mut file.debian {
             debian.mirror = None;
             debian.snapshot = None;
@@ -186,6 +193,7 @@ impl BaseDefinition {
             kind,
             platforms: parsed.platforms,
             image: parsed.image,
+            review: parsed.review,
             digest,
         })
     }

@@ -30,6 +30,7 @@ pub(super) fn own_base(
     // The name is made of what names are made of.
     let name: BaseName = name.parse().unwrap_or_else(|_| unreachable!("{name} is a name"));
     let definition = BaseDefinition {
+        review: None,
         name: name.clone(),
         file: file.to_owned(),
         kind,

@@ -6,20 +6,24 @@ mod policy;
 mod registry;
 mod remote;
 mod runtime;
+mod trust;
 
 pub use index::{IndexPlace, NamePattern, NamedIndex};
 pub(crate) use policy::check_policy;
-pub use policy::{PolicyException, PolicyLevel, PolicySection};
+pub use policy::{PolicyException, PolicySection};
 pub use registry::RegistryMirrorSetting;
-pub use remote::RemoteSetting;
+pub use remote::{EngineKind, EngineSetting, RemoteSetting};
+pub use trust::Trust;
 
 use crate::Problem;
+use crate::period::Period;
 use crate::spanned::Spanned;
 use index::{IndexTable, named_indexes, no_password};
-use kiln_record::{Organization, Runtime};
+use kiln_record::{Organization, Runtime, excerpt};
 use runtime::{RuntimeTable, own_runtimes};
 use serde::Deserialize;
 use std::sync::Arc;
+use trust::TrustTable;
 
 /// The settings of a workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,10 +38,16 @@ pub struct Settings {
     pub registries: Vec<RegistryMirrorSetting>,
     /// The cache that its machines share, if it names one.
     pub remote: RemoteSetting,
+    /// Where programs run.
+    pub engine: EngineSetting,
     /// Who makes the artifacts, if the workspace says so.
     pub organization: Option<Organization>,
     /// Levels and exceptions for findings.
     pub policy: PolicySection,
+    /// How often pins are looked at again, if the workspace says so.
+    pub review: Option<Period>,
+    /// From where anything may come, and how old pins may be.
+    pub trust: Trust,
     /// Targets that the workspace adds to Lambda's runtimes.
     pub runtimes: Vec<Arc<Runtime>>,
 }
@@ -66,9 +76,17 @@ struct File {
     /// Mirrors of container registries.
     #[serde(default)]
     registry: Vec<RegistryMirrorSetting>,
-    /// A cache that machines share.
+    /// A cache that machines share, and machines that run programs.
     #[serde(default)]
     remote: RemoteSetting,
+    /// How often pins are looked at again: `kiln pins` tells which are overdue.
+    review: Option<Period>,
+    /// From where anything may come, and how old pins may be.
+    #[serde(default)]
+    trust: TrustTable,
+    /// Where programs run.
+    #[serde(default)]
+    engine: EngineSetting,
     /// Further package indexes.
     #[serde(default)]
     index: Vec<Spanned<IndexTable>>,
@@ -117,14 +135,24 @@ impl Settings {
         }
         let login = "KILN_REMOTE_TOKEN_FILE and KILN_REMOTE_CREDENTIAL_HELPER say where it is had from";
         no_password(file, "`remote.cache`", parsed.remote.cache.as_deref().unwrap_or_default(), login)?;
+        no_password(file, "`remote.execute`", parsed.remote.execute.as_deref().unwrap_or_default(), login)?;
+        if !parsed.remote.has_usable_queue() {
+            let queue = excerpt(parsed.remote.queue.as_deref().unwrap_or_default());
+            let message = format!("`remote.queue`: `{queue}` is not a time that a program may wait");
+            return Err(Problem::in_file(file, message)
+                .help("write seconds or minutes, up to 360 min: queue = \"10 min\""));
+        }
         Ok(Self {
             indexes: named_indexes(file, text, parsed.index, parsed.python.index.is_some())?,
             python_index: parsed.python.index,
             debian_mirror: parsed.debian.mirror,
             registries: parsed.registry,
             remote: parsed.remote,
+            engine: parsed.engine,
             organization: organization::checked(file, text, parsed.organization)?,
             runtimes: own_runtimes(file, text, parsed.runtime)?,
+            review: parsed.review,
+            trust: parsed.trust.read(file, text),
             policy: parsed.policy,
         })
     }

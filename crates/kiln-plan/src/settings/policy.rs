@@ -1,37 +1,9 @@
 //! `[policy]`: what is made of findings, in `kiln.toml` and in manifests.
 
 use crate::Problem;
-use kiln_record::{Code, DistributionName, Level};
+use kiln_record::{Code, DistributionName, JudgedBy, PolicyLevel, StatedException};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What a policy makes of a finding code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyLevel {
-    /// Not reported.
-    Allow,
-    /// Reported as a fact.
-    Note,
-    /// Reported as something to look at.
-    Warn,
-    /// Stops publication.
-    Deny,
-}
-
-impl PolicyLevel {
-    /// The level of a finding, or `None` where it is not reported.
-    #[must_use]
-    pub fn level(self) -> Option<Level> {
-        match self {
-            Self::Allow => None,
-            Self::Note => Some(Level::Note),
-            Self::Warn => Some(Level::Warn),
-            Self::Deny => Some(Level::Deny),
-        }
-    }
-}
 
 /// An accepted finding, with its reason and end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +16,9 @@ pub struct PolicyException {
     pub subject: Option<String>,
     /// Why it is accepted.
     pub reason: String,
+    /// Who answers for it: a person or a team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The last day it holds, `YYYY-MM-DD`.
     pub until: String,
 }
@@ -69,6 +44,20 @@ impl PolicySection {
         merged.levels.extend(other.levels.iter().map(|(code, level)| (*code, *level)));
         merged.exceptions.extend(other.exceptions.iter().cloned());
         merged
+    }
+
+    /// It as records state it; none where nothing is stated.
+    #[must_use]
+    pub fn stated(&self) -> Option<JudgedBy> {
+        let exceptions = self.exceptions.iter().map(|one| StatedException {
+            code: one.code,
+            subject: one.subject.clone(),
+            reason: one.reason.clone(),
+            owner: one.owner.clone(),
+            until: one.until.clone(),
+        });
+        let stated = JudgedBy { levels: self.levels.clone(), exceptions: exceptions.collect() };
+        (stated != JudgedBy::default()).then_some(stated)
     }
 }
 
@@ -96,6 +85,13 @@ pub(crate) fn check_policy(file: &str, policy: &PolicySection) -> Result<(), Pro
                 format!("the exception for `{}` has no reason", exception.code),
             )
             .help("say in `reason` why it is accepted"));
+        }
+        if exception.owner.as_ref().is_some_and(|owner| owner.trim().is_empty()) {
+            return Err(Problem::in_file(
+                file,
+                format!("the exception for `{}` has an empty `owner`", exception.code),
+            )
+            .help("name the person or team that answers for it, or leave `owner` out"));
         }
         if format!("{}T00:00:00Z", exception.until).parse::<kiln_record::Epoch>().is_err() {
             return Err(Problem::in_file(

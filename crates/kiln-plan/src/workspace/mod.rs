@@ -105,13 +105,28 @@ impl Workspace {
             Err(problem) => (Settings::default(), Some(problem)),
         };
         let mut problems = Vec::new();
-        let (mut bases, broken_bases) = read_bases(files, &mut problems);
+        let (mut bases, mut broken_bases) = read_bases(files, &mut problems);
+        bases.retain(|name, (definition, _)| {
+            let file = files.definitions.iter().find(|file| file.path == definition.file);
+            let problem = settings.trust.of_base(definition, file.map(|file| &file.text));
+            let is_trusted = problem.is_none();
+            if let Some(problem) = problem {
+                broken_bases.entry(name.clone()).or_default().push(problem);
+            }
+            is_trusted
+        });
         let Stated { manifests, platform_sets, mut broken } = read_manifests(files, &settings, &mut problems);
         let mut recipes = BTreeMap::new();
         for manifest in manifests.values() {
             let Some(section) = manifest.dockerfile() else { continue };
             match read_recipe(manifest, section, files, &mut bases) {
                 Ok(recipe) => {
+                    let untrusted = recipe.bases.iter().filter_map(|base| {
+                        let (definition, _) = bases.get(base)?;
+                        let file = files.dockerfiles.iter().find(|file| file.path == definition.file);
+                        settings.trust.of_base(definition, file.map(|file| &file.text))
+                    });
+                    add(&mut broken, &manifest.name, untrusted.collect::<Vec<_>>());
                     recipes.insert(manifest.name.clone(), Arc::new(recipe));
                 }
                 Err(problems) => add(&mut broken, &manifest.name, problems),

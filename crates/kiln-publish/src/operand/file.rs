@@ -32,6 +32,12 @@ pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Res
     if path.extension().is_some_and(|extension| extension == "json" || extension == "spdx") {
         return of_json(path, text);
     }
+    let form = kind(path, &start)?;
+    if form == Kind::Other && !environment.has_workspace() && !crate::reference::record_beside(path).is_file()
+    {
+        // Nothing else is asked, so that what is large need not be read for its digest.
+        return Err(unknown(text));
+    }
     let (digest, size) = digest_of(path)?;
     if let Some(build) = described(environment, path, digest, text)? {
         return Ok(Operand::Build(Box::new(build)));
@@ -41,7 +47,7 @@ pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Res
         kind: ArtifactKind::LambdaZip,
         output: Some((file_name(path), size, digest)),
     };
-    let mut build = match kind(path, &start)? {
+    let mut build = match form {
         Kind::Zip => {
             let files = zip_files(path)?;
             let record = record_of(found, &files, None);
@@ -54,15 +60,17 @@ pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Res
             NamedBuild { content, attributes: files.attributes, ..NamedBuild::recorded(record, label) }
         }
         Kind::Tar => image(ImagePlace::open(path)?, found, text, None)?,
-        Kind::Other => {
-            return Err(PublishError::Reference {
-                text: text.to_owned(),
-                reason: "no record.json beside it and no build in the ledger describe a file with this digest, and it is neither a zip nor a tar that could be read without one".to_owned(),
-            });
-        }
+        Kind::Other => return Err(unknown(text)),
     };
     build.known = Known::Content;
     Ok(Operand::Build(Box::new(build)))
+}
+
+fn unknown(text: &str) -> PublishError {
+    PublishError::Reference {
+        text: text.to_owned(),
+        reason: "no record.json beside it and no build in the ledger describe a file with this digest, and it is neither a zip nor a tar that could be read without one".to_owned(),
+    }
 }
 
 /// An image that was read.
@@ -140,11 +148,26 @@ fn of_json(path: &Path, text: &str) -> Result<Operand, PublishError> {
             names.join(", ")
         )));
     }
+    if json.get("format").is_none() {
+        return Err(error(no_document(&json).to_owned()));
+    }
     let record = Record::from_json(&bytes).map_err(|reason| error(reason.to_string()))?;
     let content = path.parent().and_then(|folder| content_beside(folder, &record));
     Ok(Operand::Build(Box::new(NamedBuild { content, ..NamedBuild::recorded(record, text) })))
 }
 
+/// What a JSON document is that is none of those that are read.
+fn no_document(json: &serde_json::Value) -> &'static str {
+    if json.get("schemaVersion").is_some() {
+        "it is a document of an image: name the folder of the layout, or the archive, that it is in"
+    } else if json.get("_type").is_some() || json.get("payloadType").is_some() {
+        "it is a statement about a build: name the record.json or the archive of that build, or hold it against its key: kiln verify --key"
+    } else {
+        "it is JSON, and neither a record of a build, an index over artifacts nor a bill of materials (CycloneDX, SPDX)"
+    }
+}
+
+#[derive(PartialEq, Eq)]
 enum Kind {
     Zip,
     Tar,

@@ -11,6 +11,7 @@ pub(crate) use file::image;
 use crate::PublishError;
 use crate::named_build::{NamedBuild, Operand};
 use crate::reference::{ledger_of, record_beside};
+use crate::tagged::is_registry_repository;
 use kiln_invocation::Environment;
 use kiln_record::{ArtifactName, Record};
 use kiln_store::read_regular;
@@ -26,7 +27,10 @@ pub fn operand(environment: &Environment, text: &str) -> Result<Operand, Publish
     }
     let path = Path::new(text);
     if path.is_file() {
-        return file::operand(environment, path, text);
+        return file::operand(environment, path, text).map_err(|error| of_operand(error, text));
+    }
+    if let Some(reason) = no_operand(path, text) {
+        return Err(PublishError::Reference { text: text.to_owned(), reason: reason.to_owned() });
     }
     // In a workspace, a folder with the name of an artifact may be its source: what the ledger knows comes first, and a folder without
     // a build in it is not meant.
@@ -35,9 +39,41 @@ pub fn operand(environment: &Environment, text: &str) -> Result<Operand, Publish
         name.as_ref().is_some_and(|name| ledger_of(environment).newest(name).is_ok_and(|one| one.is_some()))
     };
     if path.is_dir() && !is_built() && (name.is_none() || folder::is_build(path)) {
-        return folder::operand(path, text);
+        return folder::operand(path, text).map_err(|error| of_operand(error, text));
     }
     crate::reference::build_of_ledger(environment, text).map(|build| Operand::Build(Box::new(build)))
+}
+
+/// Why a text is nothing that could be read, where it looks like something.
+fn no_operand(path: &Path, text: &str) -> Option<&'static str> {
+    if text == "-" {
+        return Some(
+            "standard input is not read, as an archive is read more than once: write it to a file, and name that",
+        );
+    }
+    if path.is_dir() {
+        return None;
+    }
+    if path.exists() {
+        return Some("it is neither a regular file nor a folder");
+    }
+    if path.is_symlink() {
+        return Some("it is a link that leads to nothing");
+    }
+    let host = text.split_once('/').map_or("", |(host, _)| host);
+    let is_host = host == "localhost" || host.trim_matches('.').contains(['.', ':']);
+    (is_host && is_registry_repository(text))
+        .then_some("there is no such file, and a repository of a registry is no build: add :TAG or @sha256:…")
+}
+
+/// What cannot be read is a wrong operand, and not a defect of the store; whichever it is, the operand is named.
+fn of_operand(error: PublishError, text: &str) -> PublishError {
+    let not_usable = |reason: String| PublishError::NotUsable { what: text.to_owned(), reason };
+    match error {
+        PublishError::Io(error) => not_usable(error.to_string()),
+        PublishError::Image(error) => not_usable(error.to_string()),
+        other => other,
+    }
 }
 
 /// The build that a file is said to be by the record beside it, whether or not that describes these bytes; of all else the one that the

@@ -5,15 +5,17 @@ use crate::archive_manifest::manifest_of;
 use crate::deployment::indexed;
 use crate::document::documents;
 use crate::release::files::{
-    CHECKPOINT, manifest_signature, proof, signature_file, signature_files, signed_provenance,
+    CHECKPOINT, manifest_signature, proof, signature_file, signature_files, signed_bill, signed_provenance,
+    signed_run,
 };
 use crate::release::signed::{Aspect, Signed, verified_line};
 use crate::row::State;
 use kiln_attest::{
-    AttestError, Checkpoint, ImageSignature, InclusionProof, PublicKey, SignedNote, Statement, leaf_hash,
+    AttestError, Checkpoint, ImageSignature, InclusionProof, PublicKey, RunStatement, SignedNote, Statement,
+    leaf_hash, strict_json, verify_inside,
 };
 use kiln_collect::tree_of_archive;
-use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, Level, Record, excerpt};
+use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, IndexRecord, Level, Record, excerpt};
 use kiln_store::{LedgerEntry, LogLine, read_regular};
 use std::path::Path;
 
@@ -67,7 +69,9 @@ pub(crate) fn trees(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             wrong.push(format!("{name}: its record is about another archive or tree than the statement"));
             continue;
         }
-        wrong.extend(manifest_signed_wrongly(signed, name, folder, record)?);
+        // An archive that is not as recorded was told among the files.
+        let own = manifest_of(folder, record).ok();
+        wrong.extend(manifest_signed_wrongly(signed, name, folder, own)?);
         if record.kind.is_image() {
             unchecked
                 .push(format!("{name}: an image, whose bytes are held against its digest and not unpacked"));
@@ -84,30 +88,42 @@ pub(crate) fn trees(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             )),
         }
     }
+    wrong.extend(indexes_signed_wrongly(signed)?);
     Ok(signed
         .told("trees", wrong, unchecked, || format!("{files} files unpacked, each as its record has it")))
 }
 
-/// What is wrong with the signature of an artifact's manifest, if it has one.
+/// What is wrong with the signature of a manifest that is in a folder, if there is one.
 fn manifest_signed_wrongly(
     signed: &Signed<'_>,
     name: &ArtifactName,
     folder: &Path,
-    record: &Record,
+    own: Option<Digest>,
 ) -> Result<Option<String>, PublishError> {
     let file = manifest_signature(name);
     let Some(bytes) = signature_file(&folder.join(&file))? else { return Ok(None) };
     let found = ImageSignature::from_json(&bytes).and_then(|one| one.verify(&signed.request.keys));
-    Ok(match found {
-        Err(error) => Some(format!("{file}: {error}")),
-        // An archive that is not as recorded was told among the files.
-        Ok(manifest) => match manifest_of(folder, record) {
-            Ok(own) if own != manifest => {
-                Some(format!("{file}: it is of the manifest {manifest}, and not of {own}"))
-            }
-            _ => None,
-        },
+    Ok(match (found, own) {
+        (Err(error), _) => Some(format!("{file}: {error}")),
+        (Ok(manifest), Some(own)) if own != manifest => {
+            Some(format!("{file}: it is of the manifest {manifest}, and not of {own}"))
+        }
+        _ => None,
     })
+}
+
+/// What is wrong with the signatures of indexes over the platforms of images.
+fn indexes_signed_wrongly(signed: &Signed<'_>) -> Result<Vec<String>, PublishError> {
+    let mut wrong = Vec::new();
+    for (name, folder) in signed.indexes() {
+        let bytes = read_regular(folder.join(IndexRecord::FILE)).unwrap_or_default();
+        // One that is not as it was signed was told among the files.
+        let is_signed =
+            signed.subjects.get(&format!("{name}/{}", IndexRecord::FILE)) == Some(&Digest::of(&bytes));
+        let own = IndexRecord::from_json(&bytes).ok().filter(|_| is_signed).map(|index| index.index);
+        wrong.extend(manifest_signed_wrongly(signed, &name, &folder, own)?);
+    }
+    Ok(wrong)
 }
 
 /// Whether each bill of materials is the one that follows from the record of what was unpacked.
@@ -121,8 +137,31 @@ pub(crate) fn bills(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             Follows::No => wrong.push(format!("{name}: {file} does not follow from its record")),
             Follows::OtherKiln(kiln) => unchecked.push(other_kiln(name, &file, &kiln)),
         }
+        wrong.extend(bill_signed_wrongly(signed, name, folder, &file)?);
     }
     Ok(signed.told("sbom", wrong, unchecked, || format!("{components} components, of exactly these trees")))
+}
+
+/// What is wrong with the bill of materials that has the signature inside, if there is one: it is the other one, signed.
+fn bill_signed_wrongly(
+    signed: &Signed<'_>,
+    name: &ArtifactName,
+    folder: &Path,
+    bill: &str,
+) -> Result<Option<String>, PublishError> {
+    let file = signed_bill(name);
+    let tried = signature_files(folder, &file)?;
+    if tried.is_empty() {
+        return Ok(None);
+    }
+    let own = read_regular(folder.join(bill)).unwrap_or_default();
+    let own = strict_json(&own).ok();
+    let tried = tried.iter().map(|bytes| match verify_inside(bytes, &signed.request.keys) {
+        Ok((content, _)) if Some(&content) == own.as_ref() => Ok(()),
+        Ok(_) => Err(format!("{file} says something else than {bill}")),
+        Err(error) => Err(format!("{file}: {error}")),
+    });
+    Ok(first_that_fits(tried, &file).err())
 }
 
 /// Whether a document follows from a record.
@@ -197,6 +236,45 @@ fn first_that_fits<T>(tried: impl Iterator<Item = Result<T, String>>, name: &str
         }
     }
     Err(reason.unwrap_or_else(|| format!("{name} is missing: kiln sign writes it")))
+}
+
+/// Whether what is stated of the runs is about these builds.
+pub(crate) fn runs(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
+    let (mut wrong, mut unchecked, mut stated) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, folder, _) in signed.artifacts() {
+        let file = signed_run(name);
+        let tried = signature_files(folder, &file)?;
+        if tried.is_empty() {
+            unchecked.push(format!("{name}: nothing is stated of the run that made it"));
+            continue;
+        }
+        let tried = tried.iter().map(|line| match verified_line(line, &signed.request.keys) {
+            Ok((statement, _)) => {
+                of_run(signed, name, &statement).map_err(|reason| format!("{file}: {reason}"))
+            }
+            Err(error) => Err(format!("{file}: {error}")),
+        });
+        match first_that_fits(tried, &file) {
+            Ok(run) => stated.push(run),
+            Err(reason) => wrong.push(reason),
+        }
+    }
+    Ok(signed.told("runs", wrong, unchecked, || {
+        let newest = stated.iter().filter_map(|run| run.finished_on).max();
+        let newest = newest.map(|at| format!(", the last ended at {at}")).unwrap_or_default();
+        format!("{} runs stated{newest}", stated.len())
+    }))
+}
+
+/// What is stated of the run of a build of the release.
+fn of_run(signed: &Signed<'_>, name: &ArtifactName, statement: &Statement) -> Result<RunStatement, String> {
+    let run = RunStatement::of(statement).map_err(|error| error.to_string())?;
+    let artifact = &signed.release.artifacts[name];
+    let is_about = |digest: Digest| statement.subjects.iter().any(|subject| subject.digest == digest);
+    if !is_about(artifact.archive) || !is_about(artifact.record) || artifact.build != Some(run.build) {
+        return Err("it is about another build".to_owned());
+    }
+    Ok(run)
 }
 
 /// How many inputs a provenance names, each by a digest, and those of the record; it is about the archive.

@@ -2,7 +2,8 @@
 
 use crate::PublishError;
 use crate::release::files::{
-    CHECKPOINT, RELEASE, VERDICT, manifest_signature, proof, signature_file, signed_provenance,
+    CHECKPOINT, RELEASE, VERDICT, manifest_signature, proof, signature_file, signed_bill, signed_provenance,
+    signed_run,
 };
 use fs_err as fs;
 use kiln_attest::{Envelope, ImageSignature, SignedNote};
@@ -24,7 +25,7 @@ pub(crate) fn signatures(
         return Ok(files);
     }
     let folder = dist.join(artifact.as_str());
-    for name in [signed_provenance(artifact), proof(artifact)] {
+    for name in [signed_provenance(artifact), signed_run(artifact), signed_bill(artifact), proof(artifact)] {
         if let Some(bytes) = signature_file(&folder.join(&name))? {
             files.insert(name, bytes);
         }

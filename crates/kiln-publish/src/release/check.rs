@@ -2,8 +2,11 @@
 //! that was signed, and only then what the files say.
 
 use crate::PublishError;
-use crate::release::aspects::{bills, index, ledger, policy, provenance, trees};
-use crate::release::files::{RELEASE, digests, files_below, signature_files};
+use crate::release::aspects::{bills, index, ledger, policy, provenance, runs, trees};
+use crate::release::files::{
+    CHECKPOINT, RELEASE, digests, files_and_signatures, manifest_signature, proof, signature_files,
+    signed_bill, signed_provenance, signed_run, without_prefix,
+};
 use crate::release::signed::{Aspect, CheckRequest, CheckedRelease, Signed, verified_line};
 use crate::row::State;
 use kiln_attest::{Release, Statement};
@@ -54,7 +57,7 @@ pub fn check_release(request: &CheckRequest) -> Result<CheckedRelease, PublishEr
         statement.subjects.into_iter().map(|one| (one.name, one.digest)).collect();
     let (signed, files) = files(request, release, subjects)?;
     checked.aspects.push(files);
-    for look in [trees, bills, provenance, policy, index, ledger] {
+    for look in [trees, bills, provenance, runs, policy, index, ledger] {
         checked.aspects.push(look(&signed)?);
     }
     Ok(checked)
@@ -63,7 +66,7 @@ pub fn check_release(request: &CheckRequest) -> Result<CheckedRelease, PublishEr
 /// That the rest was not looked at, as nobody vouches for it.
 fn nothing_else(mut checked: CheckedRelease) -> CheckedRelease {
     let reason = "nobody who is believed vouches for the release";
-    for name in ["files", "trees", "sbom", "provenance", "policy", "index", "ledger"] {
+    for name in ["files", "trees", "sbom", "provenance", "runs", "policy", "index", "ledger"] {
         checked.aspects.push(Aspect::new(name, State::NotChecked, reason));
     }
     checked
@@ -134,8 +137,8 @@ fn files(
     // A folder of one artifact, as a registry gives it, has the files without the artifact's name before them.
     let part = part(folder, &release);
     let prefix = part.as_ref().map_or_else(String::new, |name| format!("{name}/"));
-    let found = match files_below(folder) {
-        Ok(files) => digests(&files)?,
+    let (found, signatures) = match files_and_signatures(folder) {
+        Ok((files, signatures)) => (digests(&files)?, signatures),
         Err(PublishError::NotUsable { what, reason }) => {
             let aspect = Aspect::new("files", State::Differs, format!("{what}: {reason}"));
             let signed = Signed {
@@ -220,12 +223,46 @@ fn files(
         }
     }
     let is_part = part.is_some();
-    Ok((Signed { request, release, subjects, here, records, elsewhere, is_part }, aspect))
+    let signed = Signed { request, release, subjects, here, records, elsewhere, is_part };
+    let unread = not_looked_at(&signed, &signatures);
+    if !unread.is_empty() {
+        aspect.lines.push(format!("not looked at: {}", unread.join(", ")));
+    }
+    Ok((signed, aspect))
 }
 
-/// The artifact that a folder is of, if it is the folder of one.
+/// Signatures in the folder that are not of this release: verdicts of rebuilders, whose keys are others, and what belongs to nothing.
+fn not_looked_at(signed: &Signed<'_>, signatures: &BTreeSet<String>) -> Vec<String> {
+    let has_ledger = signed.release.ledger.is_some();
+    let at = |name: &ArtifactName, file: String| if signed.is_part { file } else { format!("{name}/{file}") };
+    let mut read = BTreeSet::from([RELEASE.to_owned()]);
+    read.extend(has_ledger.then(|| CHECKPOINT.to_owned()));
+    for name in signed.here.keys() {
+        let files = [signed_provenance(name), signed_run(name), signed_bill(name), manifest_signature(name)];
+        read.extend(files.into_iter().chain(has_ledger.then(|| proof(name))).map(|file| at(name, file)));
+    }
+    read.extend(signed.indexes().map(|(name, _)| at(&name, manifest_signature(&name))));
+    let is_read = |path: &&String| match path.rsplit_once('/') {
+        Some(_) => read.contains(*path),
+        // What a registry has several of is read by each name.
+        None => read.contains(without_prefix(path)),
+    };
+    let mut unread: Vec<String> =
+        signatures.iter().filter(|path| !is_read(path)).map(|path| excerpt(path)).collect();
+    let more = unread.len().saturating_sub(SHOWN);
+    if more > 0 {
+        unread.truncate(SHOWN);
+        unread.push(format!("and {more} more"));
+    }
+    unread
+}
+
+/// The artifact that a folder is of, if it is the folder of one. A folder with the index or with artifacts of the release below it is that of
+/// the whole release, whatever else was put there: of a part, nothing but its own files would be looked at.
 fn part(folder: &Path, release: &Release) -> Option<ArtifactName> {
-    let bytes = read_regular(folder.join("record.json")).ok()?;
+    let has_more = folder.join("index.json").exists()
+        || release.artifacts.keys().any(|name| folder.join(name.as_str()).join("record.json").exists());
+    let bytes = read_regular(folder.join("record.json")).ok().filter(|_| !has_more)?;
     let named = Record::from_json(&bytes).ok()?.artifact;
     release.artifacts.contains_key(&named).then_some(named)
 }

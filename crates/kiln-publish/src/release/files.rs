@@ -5,7 +5,7 @@ use crate::published::digest_of;
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest};
 use kiln_store::open_regular;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,10 @@ pub const RELEASE: &str = "release.intoto.jsonl";
 pub const CHECKPOINT: &str = "ledger.checkpoint";
 /// How the signed provenance of an artifact ends.
 const SIGNED_PROVENANCE: &str = ".signed.intoto.jsonl";
+/// How the signed statement of the run that made a build ends.
+const SIGNED_RUN: &str = ".run.intoto.jsonl";
+/// How a bill of materials with the signature inside ends.
+const SIGNED_BILL: &str = ".signed.cdx.json";
 /// How the proof that a build is in the ledger ends (C2SP `tlog-proof`).
 const PROOF: &str = ".tlog-proof";
 /// How the signature of an artifact's manifest ends, as cosign has it.
@@ -36,6 +40,16 @@ const MAX_SIGNATURE_FILE: u64 = 64 << 20;
 /// The signed provenance of an artifact.
 pub(crate) fn signed_provenance(artifact: &ArtifactName) -> String {
     format!("{artifact}{SIGNED_PROVENANCE}")
+}
+
+/// The signed statement of the run that made an artifact.
+pub(crate) fn signed_run(artifact: &ArtifactName) -> String {
+    format!("{artifact}{SIGNED_RUN}")
+}
+
+/// An artifact's bill of materials with the signature inside.
+pub(crate) fn signed_bill(artifact: &ArtifactName) -> String {
+    format!("{artifact}{SIGNED_BILL}")
 }
 
 /// The proof that an artifact's build is in the ledger.
@@ -60,7 +74,7 @@ pub fn is_signature(name: &str) -> bool {
     let name = without_prefix(name);
     name == RELEASE
         || name == CHECKPOINT
-        || [SIGNED_PROVENANCE, PROOF, VERDICT, MANIFEST_SIGNATURE, MANIFEST_PAYLOAD]
+        || [SIGNED_PROVENANCE, SIGNED_RUN, SIGNED_BILL, PROOF, VERDICT, MANIFEST_SIGNATURE, MANIFEST_PAYLOAD]
             .iter()
             .any(|end| name.ends_with(end))
 }
@@ -68,11 +82,19 @@ pub fn is_signature(name: &str) -> bool {
 /// Every file below a folder by its path there, with `/`; signatures are left out. What is neither file nor folder is an
 /// error: a link could lead anywhere.
 pub(crate) fn files_below(folder: &Path) -> Result<BTreeMap<String, PathBuf>, PublishError> {
-    let mut files = BTreeMap::new();
+    Ok(files_and_signatures(folder)?.0)
+}
+
+/// Files by path, and the paths of those that are signatures.
+type FilesAndSignatures = (BTreeMap<String, PathBuf>, BTreeSet<String>);
+
+/// The same, and beside it the paths of signatures.
+pub(crate) fn files_and_signatures(folder: &Path) -> Result<FilesAndSignatures, PublishError> {
+    let (mut files, mut signatures) = (BTreeMap::new(), BTreeSet::new());
     let mut waiting = vec![(folder.to_owned(), String::new(), 0)];
     while let Some((folder, prefix, depth)) = waiting.pop() {
         let refused = |reason: String| PublishError::NotUsable { what: folder.display().to_string(), reason };
-        if depth > MAX_DEPTH || files.len() > MAX_FILES {
+        if depth > MAX_DEPTH || files.len() + signatures.len() > MAX_FILES {
             return Err(refused("it has more files or deeper folders than any release has".to_owned()));
         }
         for entry in fs::read_dir(&folder)? {
@@ -85,12 +107,14 @@ pub(crate) fn files_below(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Pu
                 waiting.push((entry.path(), format!("{path}/"), depth + 1));
             } else if !kind.is_file() {
                 return Err(refused(format!("{path} is neither a file nor a folder")));
-            } else if !is_signature(&name) {
+            } else if is_signature(&name) {
+                signatures.insert(path);
+            } else {
                 files.insert(path, entry.path());
             }
         }
     }
-    Ok(files)
+    Ok((files, signatures))
 }
 
 /// The digests of files.
@@ -114,7 +138,7 @@ pub(crate) fn signature_file(path: &Path) -> Result<Option<Vec<u8>>, PublishErro
 }
 
 /// The name of a file without what `kiln pull` puts before it where a registry has several of one name: twelve digits.
-fn without_prefix(name: &str) -> &str {
+pub(crate) fn without_prefix(name: &str) -> &str {
     let rest = name.split_once('-').filter(|(prefix, _)| {
         prefix.len() == 12 && prefix.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
     });

@@ -14,6 +14,6 @@ pub use check::check_release;
 pub use files::{CHECKPOINT, RELEASE, is_signature};
 pub(crate) use files::{files_below, manifest_payload};
 pub use history::{LogState, checkpoint_of, consistency_proof, hold_log, log_state, origin_of};
-pub use sign::{SignedRelease, require_signable, sign_release};
+pub use sign::{SignRequest, SignedRelease, require_signable, sign_release};
 pub use signed::{Aspect, CheckRequest, CheckedRelease};
 pub use verdicts::{RebuildersRequest, Threshold, rebuilt_by};

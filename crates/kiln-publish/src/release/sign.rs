@@ -7,23 +7,34 @@ use crate::archive_manifest::manifest_of;
 use crate::published::published_record;
 use crate::published_index::published_index;
 use crate::release::files::{
-    CHECKPOINT, RELEASE, digests, files_below, manifest_signature, proof, signed_provenance,
+    CHECKPOINT, RELEASE, digests, files_below, manifest_signature, proof, signed_bill, signed_provenance,
+    signed_run,
 };
 use crate::release::history::signed_log;
 use crate::row::State;
+use crate::run_statement::source_statement;
 use crate::whole::verify_workspace;
 use fs_err as fs;
 use kiln_attest::{
     Envelope, FindingCounts, IN_TOTO_PAYLOAD, ImageSignature, LedgerStatement, LogStatement, Release,
-    ReleasedArtifact, Signer, SourceStatement, Statement, Subject,
+    ReleasedArtifact, RunStatement, Signer, Statement, Subject, sign_inside,
 };
 use kiln_invocation::Environment;
 use kiln_record::{ArtifactName, Digest, IndexRecord, Level, Record};
-use kiln_store::{
-    Ledger, LedgerEntry, SourceCommit, SourceLink, WorkspaceLock, read_regular, write_atomically,
-};
+use kiln_store::{Ledger, LedgerEntry, SourceLink, WorkspaceLock, read_regular, write_atomically};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// How to sign.
+#[derive(Clone, Debug)]
+pub struct SignRequest {
+    /// What the ledger's log is called.
+    pub origin: String,
+    /// What [`require_signable`] could not hold against anything.
+    pub not_checked: Vec<String>,
+    /// Whether to write bills of materials with the signature inside, too.
+    pub bills: bool,
+}
 
 /// What was signed.
 #[derive(Clone, Debug)]
@@ -62,8 +73,7 @@ pub async fn require_signable(environment: &Environment) -> Result<Vec<String>, 
 pub fn sign_release(
     environment: &Environment,
     signer: &Signer,
-    origin: &str,
-    not_checked: Vec<String>,
+    request: SignRequest,
     lock: &WorkspaceLock,
 ) -> Result<SignedRelease, PublishError> {
     let (dist, ledger) = (&environment.dist, environment.ledger());
@@ -81,7 +91,8 @@ pub fn sign_release(
         Ok::<_, PublishError>(())
     };
     let has_ledger = !ledger.artifacts()?.is_empty();
-    let signed = if has_ledger { Some(signed_log(environment, signer, origin, lock)?) } else { None };
+    let signed =
+        if has_ledger { Some(signed_log(environment, signer, &request.origin, lock)?) } else { None };
     let mut artifacts = BTreeMap::new();
     for (name, (record, bytes)) in &records {
         let folder = dist.join(name.as_str());
@@ -93,6 +104,19 @@ pub fn sign_release(
         let line = provenance.strip_suffix(b"\n").unwrap_or(&provenance);
         let envelope = Envelope::sign(IN_TOTO_PAYLOAD, line, signer)?;
         write(folder.join(signed_provenance(name)), envelope.to_line().as_bytes())?;
+        // What an earlier signing left there is of another key or run.
+        remove(&folder.join(signed_run(name)))?;
+        remove(&folder.join(signed_bill(name)))?;
+        if let Some(entry) = &entry
+            && let Some(statement) = run_of(&ledger, name, entry, archive_of(record)?)?
+        {
+            let envelope = Envelope::sign(IN_TOTO_PAYLOAD, &statement, signer)?;
+            write(folder.join(signed_run(name)), envelope.to_line().as_bytes())?;
+        }
+        if request.bills {
+            let bill = read_regular(folder.join(format!("{name}.cdx.json")))?;
+            write(folder.join(signed_bill(name)), &sign_inside(&bill, signer)?)?;
+        }
         let signature = ImageSignature::sign(&manifest_of(&folder, record)?, signer)?;
         write(folder.join(manifest_signature(name)), signature.to_line().as_bytes())?;
         if let (Some((log, note)), Some(entry)) = (&signed, &entry)
@@ -128,7 +152,7 @@ pub fn sign_release(
     let statement = release.statement(subjects)?.to_json();
     let envelope = Envelope::sign(IN_TOTO_PAYLOAD, &statement, signer)?;
     write(dist.join(RELEASE), envelope.to_line().as_bytes())?;
-    Ok(SignedRelease { release, files, written, not_checked })
+    Ok(SignedRelease { release, files, written, not_checked: request.not_checked })
 }
 
 /// The record of each artifact that is published, with its bytes.
@@ -176,18 +200,15 @@ fn released(
     entry: Option<&LedgerEntry>,
 ) -> Result<ReleasedArtifact, PublishError> {
     let count = |level: Level| record.findings.iter().filter(|one| one.level == level).count() as u64;
-    let archive = record.archive().ok_or_else(|| PublishError::NotUsable {
-        what: record.artifact.to_string(),
-        reason: "its record lists no output".to_owned(),
-    })?;
+    let archive = archive_of(record)?;
     let source = entry.and_then(|entry| entry.source.as_ref()).and_then(SourceLink::commit);
     Ok(ReleasedArtifact {
         kind: record.kind,
         record: Digest::of(bytes),
-        archive: archive.digest,
+        archive,
         tree: record.tree,
         build: entry.map(|entry| entry.number),
-        source: source.map(source_of),
+        source: source.map(source_statement),
         findings: FindingCounts {
             deny: count(Level::Deny),
             warn: count(Level::Warn),
@@ -196,12 +217,35 @@ fn released(
     })
 }
 
-fn source_of(commit: &SourceCommit) -> SourceStatement {
-    SourceStatement {
-        repository: commit.repository.clone(),
-        commit: commit.commit.clone(),
-        tags: commit.tags.clone(),
-        changed: commit.changed,
+fn archive_of(record: &Record) -> Result<Digest, PublishError> {
+    record.archive().map(|archive| archive.digest).ok_or_else(|| PublishError::NotUsable {
+        what: record.artifact.to_string(),
+        reason: "its record lists no output".to_owned(),
+    })
+}
+
+/// The statement of the run that made a build, if it is kept and about that. No digest covers what lies beside an entry, so that
+/// whatever is about something else counts as not there.
+fn run_of(
+    ledger: &Ledger,
+    name: &ArtifactName,
+    entry: &LedgerEntry,
+    archive: Digest,
+) -> Result<Option<Vec<u8>>, PublishError> {
+    let Some(bytes) = ledger.run_statement(name, entry.number)? else { return Ok(None) };
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let Ok(statement) = Statement::from_json(line) else { return Ok(None) };
+    let is_about_it = |digest: Digest| statement.subjects.iter().any(|subject| subject.digest == digest);
+    let is_its = is_about_it(archive)
+        && is_about_it(entry.record)
+        && RunStatement::of(&statement).is_ok_and(|run| run.build == entry.number);
+    Ok(is_its.then(|| line.to_owned()))
+}
+
+fn remove(path: &Path) -> Result<(), PublishError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::row::State;
 use kiln_attest::{
     AttestError, Checkpoint, ConsistencyProof, Envelope, IN_TOTO_PAYLOAD, PublicKey, Release, Statement,
 };
-use kiln_record::{ArtifactName, Digest, Record};
+use kiln_record::{ArtifactName, Digest, IndexRecord, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -80,6 +80,19 @@ pub(crate) struct Signed<'a> {
     pub(crate) elsewhere: Vec<ArtifactName>,
     /// Whether the folder is that of one artifact.
     pub(crate) is_part: bool,
+}
+
+impl Signed<'_> {
+    /// The folders of indexes over the platforms of images, which have no record of their own.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = (ArtifactName, PathBuf)> {
+        let names =
+            self.subjects.keys().filter_map(|path| path.strip_suffix(IndexRecord::FILE)?.strip_suffix('/'));
+        let names = names.filter(|_| !self.is_part).filter_map(|name| name.parse::<ArtifactName>().ok());
+        names.map(|name| {
+            let folder = self.request.folder.join(name.as_str());
+            (name, folder)
+        })
+    }
 }
 
 /// The statement of a file that holds one envelope on one line.

@@ -102,6 +102,9 @@ pub fn rebuilt_by(folder: &Path, request: &RebuildersRequest) -> Result<Aspect, 
         }
     }
     let (mut wrong, mut lines) = (Vec::new(), Vec::new());
+    for (artifact, (folder, _)) in &artifacts {
+        wrong.extend(blobs_that_are_not_themselves(artifact, folder)?);
+    }
     for (artifact, (_, digest)) in &artifacts {
         let votes = votes.remove(digest).unwrap_or_default();
         // Whoever says both is not believed to have come to the same bytes.
@@ -132,23 +135,54 @@ fn verdict(path: &Path, keys: &[PublicKey]) -> Result<(Vec<Digest>, BTreeSet<Str
     Ok((statement.subjects.into_iter().map(|one| one.digest).collect(), keys, summary))
 }
 
-/// The folder and the digest of the archive of each artifact: of what lies there, not of what a record says.
+/// The folder and the digest of the archive of each artifact: of what lies there, not of what a record says. A folder below is called
+/// as the artifact is, so that none is judged by the archive of another.
 fn archives(folder: &Path) -> Result<BTreeMap<ArtifactName, (PathBuf, Digest)>, PublishError> {
-    let mut folders = vec![folder.to_owned()];
+    let mut folders = vec![(folder.to_owned(), None)];
     for entry in fs::read_dir(folder)? {
-        folders.push(entry?.path());
+        let entry = entry?;
+        folders.push((entry.path(), Some(entry.file_name())));
     }
     let mut archives = BTreeMap::new();
-    for folder in folders {
+    for (folder, name) in folders {
         let Ok(bytes) = read_regular(folder.join("record.json")) else { continue };
         let unusable =
             |reason: String| PublishError::NotUsable { what: folder.display().to_string(), reason };
         let record = Record::from_json(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let artifact = record.artifact.clone();
+        if name.is_some_and(|name| name != artifact.as_str()) {
+            return Err(unusable(format!("its record is that of {artifact}: name one folder by itself")));
+        }
         let archive = record.archive().ok_or_else(|| unusable("its record lists no output".to_owned()))?;
         let digest = digest_of(&folder.join(&archive.file_name))?.0;
-        archives.insert(record.artifact, (folder, digest));
+        if archives.insert(artifact.clone(), (folder.clone(), digest)).is_some() {
+            return Err(unusable(format!("another folder has a record of {artifact}, too")));
+        }
     }
     Ok(archives)
+}
+
+/// Blobs of an image in a layout that have other bytes than they are named by: what a verdict is about names them, and no more.
+fn blobs_that_are_not_themselves(
+    artifact: &ArtifactName,
+    folder: &Path,
+) -> Result<Vec<String>, PublishError> {
+    let blobs = folder.join("oci/blobs/sha256");
+    let mut wrong = Vec::new();
+    if blobs.is_dir() {
+        for entry in fs::read_dir(&blobs)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if Digest::from_hex(&name).ok() != Some(digest_of(&entry.path())?.0) {
+                wrong.push(format!(
+                    "{artifact}: oci/blobs/sha256/{} is not what its name says",
+                    excerpt(&name)
+                ));
+            }
+        }
+    }
+    wrong.sort();
+    Ok(wrong)
 }
 
 /// Files with verdicts: those that are named, and those that lie in folders.

@@ -19,6 +19,9 @@ const LARGEST_DOCUMENT: u64 = (8 << 20) + 1;
 /// The most bytes that all layers may unpack to.
 const LARGEST_IMAGE: u64 = 16 << 30;
 
+/// What is read of a layer for its header of gzip, in bytes; a name or comment in it that is longer is not compared.
+const LARGEST_HEADER: u64 = 64 << 10;
+
 /// Where an image is.
 #[derive(Clone, Debug)]
 pub(crate) enum ImagePlace {
@@ -129,9 +132,8 @@ pub(crate) fn image_files(
                 "its layer {name} unpacks to {found}, and its config says {expected}"
             )));
         }
-        let (tar, bytes) = layer(place, name, &error)?;
-        size += bytes;
-        contents.add(tar)?;
+        size += place.file(name)?.map_or(0, |(_, bytes)| bytes);
+        contents.add(layer(place, name, &error)?.0)?;
     }
     for (path, node) in file_system.iter() {
         let (entry, usual) = match &node.content {
@@ -183,27 +185,49 @@ fn documents(place: &ImagePlace, what: &str, wanted: Option<&Digest>) -> Result<
     }
 }
 
-/// The tars of the layers of an image, bottom first.
-pub(crate) fn layer_tars(
+/// A layer as it is kept.
+pub(crate) struct KeptLayer {
+    pub(crate) tar: Box<dyn Read>,
+    /// How it is compressed.
+    pub(crate) codec: LayerCodec,
+    /// The first bytes of what is kept, which a header of gzip fits in.
+    pub(crate) start: Vec<u8>,
+    /// The digest and the length of what is kept.
+    pub(crate) kept: (Digest, u64),
+}
+
+/// The layers of an image, bottom first.
+pub(crate) fn kept_layers(
     place: &ImagePlace,
     what: &str,
     wanted: Option<&Digest>,
-) -> Result<Vec<Box<dyn Read>>, PublishError> {
+) -> Result<Vec<KeptLayer>, PublishError> {
     let error = |reason: String| PublishError::NotUsable { what: what.to_owned(), reason };
     let documents = documents(place, what, wanted)?;
-    documents.layers.iter().map(|name| Ok(layer(place, name, &error)?.0)).collect()
+    let kept = |name: &String| -> Result<KeptLayer, PublishError> {
+        let open = || -> Result<(Box<dyn Read>, u64), PublishError> {
+            place.file(name)?.ok_or_else(|| error(format!("it has no layer {name}")))
+        };
+        let (mut start, (file, size)) = (Vec::new(), open()?);
+        file.take(LARGEST_HEADER).read_to_end(&mut start)?;
+        let mut counted = Counted { inner: open()?.0, hasher: Hasher::default(), left: LARGEST_IMAGE };
+        io::copy(&mut counted, &mut io::sink())?;
+        let (tar, codec) = layer(place, name, &error)?;
+        Ok(KeptLayer { tar, codec, start, kept: (counted.hasher.finish(), size) })
+    };
+    documents.layers.iter().map(kept).collect()
 }
 
-/// The tar of a layer, and how many bytes are kept of it.
+/// The tar of a layer, and how what is kept of it is compressed.
 fn layer(
     place: &ImagePlace,
     name: &str,
     error: &dyn Fn(String) -> PublishError,
-) -> Result<(Box<dyn Read>, u64), PublishError> {
+) -> Result<(Box<dyn Read>, LayerCodec), PublishError> {
     let open = || -> Result<(Box<dyn Read>, u64), PublishError> {
         place.file(name)?.ok_or_else(|| error(format!("it has no layer {name}")))
     };
-    let (mut start, size) = open()?;
+    let (mut start, _) = open()?;
     let mut magic = [0; 4];
     let codec = match start.read(&mut magic)? {
         2.. if magic[..2] == [0x1f, 0x8b] => LayerCodec::Gzip,
@@ -211,5 +235,5 @@ fn layer(
         _ => LayerCodec::None,
     };
     let tar = layer_tar(BufReader::with_capacity(1 << 18, open()?.0), codec);
-    Ok((tar.map_err(|reason| error(reason.to_string()))?, size))
+    Ok((tar.map_err(|reason| error(reason.to_string()))?, codec))
 }

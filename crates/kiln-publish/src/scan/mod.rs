@@ -7,7 +7,7 @@ mod image;
 mod inventory;
 
 pub(crate) use files::{folder_contents, folder_files, zip_contents, zip_files};
-pub(crate) use image::{ImagePlace, image_files, laid, layer_tars};
+pub(crate) use image::{ImagePlace, KeptLayer, image_files, kept_layers, laid};
 pub(crate) use inventory::{Found, listed_record, record_of};
 
 use kiln_audit::LARGEST_EXPLAINED;

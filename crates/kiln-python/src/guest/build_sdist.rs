@@ -32,8 +32,8 @@ pub struct SdistRequest {
     pub locked: Vec<DistributionName>,
     /// The time that every file of the source gets, in seconds since 1970.
     pub epoch: u64,
-    /// The user and group that the build runs as.
-    pub user: (u32, u32),
+    /// The user and group that the build runs as; none if there is only the script's own.
+    pub user: Option<(u32, u32)>,
     /// Whether the entries of each folder are made from the last to the first.
     pub reverse: bool,
 }

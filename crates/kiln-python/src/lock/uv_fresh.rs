@@ -220,13 +220,31 @@ impl Comparison<'_, '_> {
             ));
             return;
         }
+        let is_own = |one: &Asked| own.iter().any(|other| self.same(other, one));
+        let was = |name: &str| {
+            let mut others = locked.iter().filter(|(other, _)| other.name == name && !is_own(other));
+            let first = others.next();
+            first.filter(|_| others.next().is_none())
+        };
+        let mut told = Vec::new();
         for one in &own {
-            if !locked.iter().any(|(other, _)| self.same(one, other)) {
-                found.push((format!("`{}`{place} is not what the lock has", one.text), None));
+            if locked.iter().any(|(other, _)| self.same(one, other)) {
+                continue;
+            }
+            match was(&one.name) {
+                Some((other, at)) if other.text != one.text => {
+                    told.push(*at);
+                    let message = format!(
+                        "the project asks for `{}`{place}, and the lock was made for `{}`",
+                        one.text, other.text
+                    );
+                    found.push((message, Some(*at)));
+                }
+                _ => found.push((format!("`{}`{place} is not what the lock has", one.text), None)),
             }
         }
         for (one, at) in &locked {
-            if !own.iter().any(|other| self.same(other, one)) {
+            if !is_own(one) && !told.contains(at) {
                 found.push((format!("the lock has `{}`{place}, the project has not", one.text), Some(*at)));
             }
         }

@@ -1,12 +1,13 @@
 //! What is in builds: a page with a part for each.
 
+use super::chart::{Sizes, sizes};
 use super::dependencies::Dependencies;
+use super::page;
 use super::parts::{
-    NOT_KNOWN, ROWS, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, not_known, not_run,
-    row_id, table, tiles, verdict,
+    NOT_KNOWN, Place, Tile, Tone, bytes, checks, counted, findings, gaps, left_out, legend, not_known,
+    not_run, table, tiles, unpacked, verdict,
 };
 use super::treemap::{Part, WHOLE, treemap};
-use super::{chart, page};
 use crate::word::word;
 use kiln_audit::{Known, Sample, format_size};
 use kiln_record::{Component, Ecosystem, Importable, Level, Record};
@@ -23,6 +24,8 @@ pub struct BuildReport<'a> {
     pub known: Known,
     /// The builds before it, oldest first, as far as they are known.
     pub history: &'a [Sample],
+    /// Where these are from.
+    pub history_source: Option<&'a str>,
 }
 
 /// The page on some builds, made by a version of kiln.
@@ -41,76 +44,85 @@ pub fn build_page(kiln: &str, builds: &[BuildReport<'_>]) -> String {
         @for (index, build) in builds.iter().enumerate() {
             article id={ "build" (index) } {
                 @if builds.len() > 1 { h2 { (build.name) } }
-                (article(index, build))
+                (article(Place::one_of(builds.len(), index), build))
             }
         }
     };
     page(kiln, "Build report", &title, &main)
 }
 
-fn article(number: usize, build: &BuildReport<'_>) -> Markup {
+fn article(place: Place, build: &BuildReport<'_>) -> Markup {
     let record = build.record;
     let mut components: Vec<&Component> = record.components.iter().collect();
     components.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
     let (tone, word, sentence) = judged(build);
     let is_known = build.known == Known::Record;
-    let section = |name: &str| format!("{name}-{number}");
-    let newest = Sample { number: 0, archive: record.packed_size(), unpacked: record.unpacked_size };
     html! {
         (verdict(tone, word, &sentence))
         (tiles(&numbers(build)))
-        nav.sections aria-label="Sections" {
-            a href={ "#" (section("findings")) } { "Findings" }
-            a href={ "#" (section("size")) } { "Size" }
-            a href={ "#" (section("components")) } { "Components" }
-            a href={ "#" (section("left-out")) } { "Left out" }
-            a href={ "#" (section("checks")) } { "Checks" }
-            a href={ "#" (section("identity")) } { "Identity and inputs" }
-        }
-        section aria-labelledby=(section("findings")) {
-            h2 id=(section("findings")) { "Findings" }
+        (place.links(&[
+            ("findings", "Findings"),
+            ("size", "Size"),
+            ("components", "Components"),
+            ("left-out", "Left out"),
+            ("checks", "Checks"),
+            ("identity", "Identity and inputs"),
+        ]))
+        (place.section("findings", "Findings", &html! {
             @if !is_known { (not_known()) } @else if record.findings.is_empty() { p { "None." } } @else { (findings(&record.findings)) }
-        }
-        section aria-labelledby=(section("size")) {
-            h2 id=(section("size")) { "Bytes by component" }
-            figure {
-                figcaption { "Unpacked, " (format_size(components.iter().map(|one| one.bytes).fold(0, u64::saturating_add))) ". Each area leads to its row." }
-                (treemap("Unpacked bytes by component; the table of components has the same numbers", areas(number, &components), WHOLE, 1.0))
-            }
-            ul.legend {
-                @for (class, name) in [("application", "own code"), ("python", "Python distributions"), ("native", "native libraries"), ("debian", "packages of the system")] {
-                    li { svg viewBox="0 0 10 10" aria-hidden="true" { rect.(class) x="0" y="0" width="10" height="10" {} } (name) }
+            // What is not reported leaves no finding.
+            @if let Some(policy) = &record.policy {
+                (place.subheading("Judged under this policy"))
+                ul {
+                    @for (code, level) in &policy.levels { li { code { (code.as_str()) } ": " (level.as_str()) } }
+                    @for one in &policy.exceptions { li { code { (one.accepts()) } " is accepted " (one.terms()) } }
                 }
             }
-            h3 { "From build to build" }
-            (chart::sizes(build.history, newest, build.name))
+        }))
+        (place.section("size", "Bytes by component", &size(place, build, &components)))
+        (place.section("components", "Components, and why they are there", &component_table(place, build, &components)))
+        (place.section("left-out", "Locked, but not in it", &left_out_of_it(place, build)))
+        (place.section("checks", "Checks", &html! { @if is_known { (checks(&record.checks)) } @else { (not_known()) } }))
+        (place.section("identity", "Identity and inputs", &identity(place, build)))
+    }
+}
+
+fn size(place: Place, build: &BuildReport<'_>, components: &[&Component]) -> Markup {
+    let record = build.record;
+    if build.known == Known::Components {
+        return html! { p { "Not known: a list of components has no sizes." } };
+    }
+    let newest = Sample { number: 0, archive: record.packed_size(), unpacked: record.unpacked_size };
+    let total = components.iter().map(|one| one.bytes).fold(0, u64::saturating_add);
+    html! {
+        figure {
+            figcaption { "Unpacked, " (format_size(total)) ". Each area leads to its row." }
+            (treemap("Unpacked bytes by component; the table of components has the same numbers", areas(place, components), WHOLE, 1.0))
         }
-        section aria-labelledby=(section("components")) {
-            h2 id=(section("components")) { "Components, and why they are there" }
-            (component_table(number, record, &components))
-        }
-        section aria-labelledby=(section("left-out")) {
-            h2 id=(section("left-out")) { "Locked, but not in it" }
-            @if !is_known { (not_known()) } @else if record.gaps.is_empty() { p { "Nothing: all that is locked is there." } } @else { (gaps(&record.gaps)) }
-            @if let Some(imports) = &record.imports {
-                @let failed: Vec<_> = imports.distributions.iter().filter_map(|(name, state)| match state { Importable::No { reason } => Some((name, reason)), _ => None }).collect();
-                @if !failed.is_empty() {
-                    h3 { "There, but not importable" }
-                    ul { @for (name, reason) in failed { li { strong { (name) } ": " (reason) } } }
-                }
-                @if !imports.never_imported.is_empty() {
-                    h3 { "There, but not loaded by the handler" }
-                    p { (imports.never_imported.join(", ")) }
-                }
+        (legend(&[("application", "own code"), ("python", "Python distributions"), ("native", "native libraries"), ("debian", "packages of the system")]))
+        (place.subheading("From build to build"))
+        (sizes(Sizes { history: build.history, source: build.history_source, newest, name: build.name, judged: &[] }))
+    }
+}
+
+/// What is locked and is not there, what is there and of no use, and what nothing loads.
+fn left_out_of_it(place: Place, build: &BuildReport<'_>) -> Markup {
+    let record = build.record;
+    if build.known != Known::Record {
+        return not_known();
+    }
+    html! {
+        @if record.gaps.is_empty() { p { "Nothing: all that is locked is there." } } @else { (gaps(&record.gaps)) }
+        @if let Some(imports) = &record.imports {
+            @let failed: Vec<_> = imports.distributions.iter().filter_map(|(name, state)| match state { Importable::No { reason } => Some((name, reason)), _ => None }).collect();
+            @if !failed.is_empty() {
+                (place.subheading("There, but not importable"))
+                ul { @for (name, reason) in failed { li { strong { (name) } ": " (reason) } } }
             }
-        }
-        section aria-labelledby=(section("checks")) {
-            h2 id=(section("checks")) { "Checks" }
-            @if is_known { (checks(&record.checks)) } @else { (not_known()) }
-        }
-        section aria-labelledby=(section("identity")) {
-            h2 id=(section("identity")) { "Identity and inputs" }
-            (identity(build))
+            @if !imports.never_imported.is_empty() {
+                (place.subheading("There, but not loaded by the handler"))
+                p { (imports.never_imported.join(", ")) }
+            }
         }
     }
 }
@@ -149,13 +161,18 @@ fn numbers(build: &BuildReport<'_>) -> Vec<Tile> {
         Known::Record | Known::Content => format_size(bytes),
     };
     let of = |ecosystem| record.components.iter().filter(|one| one.ecosystem == ecosystem).count();
-    let unpacked = record.image.as_ref().map_or(record.unpacked_size, |image| image.unpacked_size);
+    let unpacked = unpacked(record);
     vec![
         Tile { name: "Packed", value: size(record.packed_size()), more: record.kind.to_string() },
         Tile {
             name: "Unpacked",
             value: size(unpacked),
-            more: format!("{} of its own", counted(record.files.len(), "file", "files")),
+            more: match build.known {
+                Known::Components => "files are not known".to_owned(),
+                Known::Record | Known::Content => {
+                    format!("{} of its own", counted(record.files.len(), "file", "files"))
+                }
+            },
         },
         Tile {
             name: "Components",
@@ -170,70 +187,62 @@ fn numbers(build: &BuildReport<'_>) -> Vec<Tile> {
         Tile {
             name: "Findings",
             value: of_record(record.findings.len()),
-            more: format!(
-                "{} to look at",
-                record.findings.iter().filter(|one| one.level > Level::Note).count()
-            ),
+            more: match build.known {
+                Known::Record => format!(
+                    "{} to look at",
+                    record.findings.iter().filter(|one| one.level > Level::Note).count()
+                ),
+                Known::Content | Known::Components => "no record tells".to_owned(),
+            },
         },
         Tile {
             name: "Checks",
             value: of_record(record.checks.len() - not_run(&record.checks)),
-            more: format!("{} not run", not_run(&record.checks)),
+            more: match build.known {
+                Known::Record => format!("run, {} not run", not_run(&record.checks)),
+                Known::Content | Known::Components => "no record tells".to_owned(),
+            },
         },
     ]
 }
 
-fn areas<'a>(number: usize, components: &[&'a Component]) -> Vec<Part<'a>> {
+fn areas<'a>(place: Place, components: &[&'a Component]) -> Vec<Part<'a>> {
     let part = |(row, component): (usize, &&'a Component)| Part {
         name: &component.name,
         bytes: component.bytes,
         class: component.ecosystem.as_str(),
-        leads_to: (row < ROWS).then(|| format!("#{}", row_id(number, row))),
+        leads_to: (row < place.rows).then(|| format!("#{}", place.row(row))),
     };
     components.iter().enumerate().map(part).collect()
 }
 
-fn component_table(number: usize, record: &Record, components: &[&Component]) -> Markup {
-    let dependencies = Dependencies::of(record);
+fn component_table(place: Place, build: &BuildReport<'_>, components: &[&Component]) -> Markup {
+    let dependencies = Dependencies::of(build.record);
+    let has_sizes = build.known != Known::Components;
     let rows = html! {
-        @for (row, component) in components.iter().take(ROWS).enumerate() {
-            @let path = dependencies.path(&component.id);
-            @let others = dependencies.required_by(&component.id);
-            tr id=(row_id(number, row)) {
+        @for (row, component) in components.iter().take(place.rows).enumerate() {
+            tr id=(place.row(row)) {
                 th scope="row" { (component.name) }
                 td { (component.version.as_deref().unwrap_or_default()) }
                 td { (component.ecosystem.as_str()) }
-                (bytes(component.bytes))
-                td.number data-value=(component.files) { (component.files) }
-                td { (licence(component)) }
-                td {
-                    @if let Some(within) = &component.within {
-                        "inside " (within.name())
-                    } @else if component.from_base {
-                        "the base brings it"
-                    } @else if path.len() > 1 {
-                        details {
-                            summary { (path[path.len() - 2]) }
-                            (path.join(" → "))
-                            @if others.len() > 1 { br; "required by " (others.join(", ")) }
-                        }
-                    }
+                @if has_sizes {
+                    (bytes(component.bytes))
+                    td.number data-value=(component.files) { (component.files) }
                 }
+                td { (licence(component)) }
+                td { (dependencies.why(component)) }
             }
         }
     };
+    let sizes = [("bytes", true), ("files", true)];
     let columns = [
-        ("component", false),
-        ("version", false),
-        ("kind", false),
-        ("bytes", true),
-        ("files", true),
-        ("licence", false),
-        ("required by", false),
+        &[("component", false), ("version", false), ("kind", false)][..],
+        if has_sizes { &sizes[..] } else { &[] },
+        &[("licence", false), ("required by", false)],
     ];
     html! {
-        (table("Components", &columns, &rows))
-        (left_out(components.len(), "components", "kiln show --format json"))
+        (table("Components", &columns.concat(), &rows))
+        (left_out(components.len(), place.rows, "components", "kiln show --format json"))
     }
 }
 
@@ -250,7 +259,7 @@ fn licence(component: &Component) -> String {
     }
 }
 
-fn identity(build: &BuildReport<'_>) -> Markup {
+fn identity(place: Place, build: &BuildReport<'_>) -> Markup {
     let record = build.record;
     let mut facts = vec![("artifact", record.artifact.to_string())];
     facts.extend(record.outputs.iter().take(1).map(|output| ("file", output.file_name.clone())));
@@ -263,16 +272,16 @@ fn identity(build: &BuildReport<'_>) -> Markup {
     }
     facts.extend(record.tools.iter().map(|(name, version)| (name.as_str(), version.clone())));
     let rows = html! {
-        @for input in record.inputs.iter().take(ROWS) {
-            tr { td { (word(input.role)) } td { (input.name) } td.code { (input.digest) } }
+        @for input in record.inputs.iter().take(place.rows) {
+            tr { td.word { (word(input.role)) } th.code scope="row" { (input.name) } td.code { (input.digest) } }
         }
     };
     html! {
-        div.scroll { table { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td.code { (value) } } } } } }
+        div.scroll { table aria-label="Identity" { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td.code { (value) } } } } } }
         @if build.known == Known::Record { details {
             summary { (counted(record.inputs.len(), "input", "inputs")) ", each with its digest" }
             (table("Inputs", &[("role", false), ("name", false), ("digest", false)], &rows))
-            (left_out(record.inputs.len(), "inputs", "kiln show --format json"))
+            (left_out(record.inputs.len(), place.rows, "inputs", "kiln show --format json"))
         } }
     }
 }

@@ -13,17 +13,38 @@ const BOTTOM: f64 = 26.0;
 /// How far around its place the band of a build reaches.
 const BAND: f64 = 12.0;
 
-/// Both sizes of an artifact. `history` is oldest first and ends before `newest`; nothing is shown without any.
-pub(super) fn sizes(history: &[Sample], newest: Sample, newest_name: &str) -> Markup {
-    if history.is_empty() {
+/// Sizes of an artifact, oldest first, and what they are held against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes<'a> {
+    /// The builds before the newest one.
+    pub(super) history: &'a [Sample],
+    /// Where they are from, if that is known.
+    pub(super) source: Option<&'a str>,
+    /// The newest build.
+    pub(super) newest: Sample,
+    /// How it is called.
+    pub(super) name: &'a str,
+    /// How its step was judged, if that was done already.
+    pub(super) judged: &'a [SizeStep],
+}
+
+/// Both sizes as charts; those alone that were judged, if any was. Nothing is shown without a history.
+pub(super) fn sizes(sizes: Sizes<'_>) -> Markup {
+    if sizes.history.is_empty() {
         return html! { p.faint { "No earlier build is known here, so there is no history to show." } };
     }
-    let history = &history[history.len().saturating_sub(kiln_audit::HISTORY)..];
+    let history = &sizes.history[sizes.history.len().saturating_sub(kiln_audit::HISTORY)..];
+    let before = |measure: Measure| history.last().map_or(0, |sample| measure.of(sample));
+    let steps = [Measure::Unpacked, Measure::Archive].map(|measure| {
+        if sizes.judged.is_empty() {
+            return Some(size_step(measure, history, None, before(measure), measure.of(&sizes.newest)));
+        }
+        sizes.judged.iter().find(|step| step.measure == measure).cloned()
+    });
     html! {
+        @if let Some(source) = sizes.source { p.faint { "The history is from " (source) "." } }
         div.maps {
-            @for measure in [Measure::Unpacked, Measure::Archive] {
-                (chart(measure, history, newest, newest_name))
-            }
+            @for step in steps.iter().flatten() { (chart(step, history, sizes.newest, sizes.name)) }
         }
         ul.legend {
             li { svg.chart viewBox="0 0 10 10" aria-hidden="true" { rect.band x="0" y="0" width="10" height="10" {} } "where the newest build would be usual" }
@@ -32,12 +53,14 @@ pub(super) fn sizes(history: &[Sample], newest: Sample, newest_name: &str) -> Ma
     }
 }
 
-fn chart(measure: Measure, history: &[Sample], newest: Sample, newest_name: &str) -> Markup {
-    let before = history.last().map_or(0, |sample| measure.of(sample));
-    let step = size_step(measure, history, None, before, measure.of(&newest));
-    let bands = usual(&step);
-    let names =
-        history.iter().map(|sample| format!("build {}", sample.number)).chain([newest_name.to_owned()]);
+fn chart(step: &SizeStep, history: &[Sample], newest: Sample, newest_name: &str) -> Markup {
+    let measure = step.measure;
+    let bands = usual(step);
+    let name = |sample: &Sample| match sample.number {
+        0 => "the build before".to_owned(),
+        number => format!("build {number}"),
+    };
+    let names = history.iter().map(name).chain([newest_name.to_owned()]);
     let values: Vec<(String, f64)> =
         names.zip(history.iter().chain([&newest]).map(|sample| measure.of(sample) as f64)).collect();
     let ends =
@@ -66,7 +89,7 @@ fn chart(measure: Measure, history: &[Sample], newest: Sample, newest_name: &str
     html! {
         figure {
             figcaption { (caption) }
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(caption) {
+            div.scroll { svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(caption) {
                 @for (low_of_band, high_of_band) in &bands {
                     rect.band x=(format!("{:.1}", x(last) - BAND)) y=(format!("{:.1}", y(*high_of_band)))
                         width=(2.0 * BAND) height=(format!("{:.1}", (y(*low_of_band) - y(*high_of_band)).max(1.0))) {
@@ -85,7 +108,7 @@ fn chart(measure: Measure, history: &[Sample], newest: Sample, newest_name: &str
                         title { (name) ": " (format_size(*value as u64)) }
                     }
                 }
-            }
+            } }
         }
     }
 }
@@ -148,7 +171,9 @@ mod tests {
     fn any_sizes_have_a_chart() {
         for sizes in [&[0][..], &[0, 0, 0], &[u64::MAX, 0, u64::MAX, 7]] {
             let newest = Sample { number: 9, archive: 0, unpacked: u64::MAX };
-            let text = super::sizes(&samples(sizes), newest, "now").into_string();
+            let history = samples(sizes);
+            let sizes = Sizes { history: &history, source: None, newest, name: "now", judged: &[] };
+            let text = super::sizes(sizes).into_string();
             assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! Which way a component came into an artifact.
 
 use kiln_record::{Component, ComponentId, Ecosystem, Record};
+use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The components of a record, and by which other they are there.
@@ -58,6 +59,25 @@ impl<'a> Dependencies<'a> {
     /// The names of all that require a component.
     pub(super) fn required_by(&self, id: &ComponentId) -> Vec<&'a str> {
         self.required_by.get(id).into_iter().flatten().map(|id| self.name(id)).collect()
+    }
+
+    /// Why a component is there: what it is inside of, or the way from the artifact's own code to it.
+    pub(super) fn why(&self, component: &'a Component) -> Markup {
+        let path = self.path(&component.id);
+        let others = self.required_by(&component.id);
+        html! {
+            @if let Some(within) = &component.within {
+                "inside " (within.name())
+            } @else if component.from_base {
+                "the base brings it"
+            } @else if path.len() > 1 {
+                details {
+                    summary { (path[path.len() - 2]) }
+                    (path.join(" → "))
+                    @if others.len() > 1 { br; "required by " (others.join(", ")) }
+                }
+            }
+        }
     }
 
     fn name(&self, id: &'a ComponentId) -> &'a str {

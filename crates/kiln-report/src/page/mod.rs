@@ -11,10 +11,12 @@ mod dependencies;
 mod parts;
 mod site;
 mod treemap;
+mod workspaces;
 
 pub use build::{BuildReport, build_page};
 pub use comparison::{Comparison, diff_page};
 pub use site::{SiteEntry, site_index};
+pub use workspaces::workspace_page;
 
 use kiln_record::Digest;
 use maud::{DOCTYPE, Markup, PreEscaped, html};

@@ -2,7 +2,7 @@
 
 use crate::judgement::Remark;
 use kiln_audit::{format_change, format_size};
-use kiln_record::{Check, CheckOutcome, Finding, Gap, Level};
+use kiln_record::{Check, CheckOutcome, Finding, Gap, Level, Record};
 use maud::{Markup, html};
 
 /// Rows of a table that may be long; how many others there are is said below it.
@@ -79,6 +79,66 @@ pub(super) fn head(columns: &[(&str, bool)]) -> Markup {
     }
 }
 
+/// Where something of a page stands: which of its parts it is of, how deep its headings are, and how long its tables may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The number of the part: what has an id ends with it.
+    pub(super) part: usize,
+    /// The level of the headings of sections.
+    pub(super) level: u8,
+    /// Rows that a table may have.
+    pub(super) rows: usize,
+}
+
+impl Place {
+    /// The only part of a page.
+    pub(super) const ALONE: Self = Self { part: 0, level: 2, rows: ROWS };
+
+    /// One of several parts, each below a heading of its own. Together they have about as many rows as one alone.
+    pub(super) fn one_of(parts: usize, part: usize) -> Self {
+        if parts < 2 {
+            Self { part, ..Self::ALONE }
+        } else {
+            Self { part, level: 3, rows: (ROWS / parts).max(50) }
+        }
+    }
+
+    /// The id of a section.
+    pub(super) fn id(self, section: &str) -> String {
+        format!("{section}-{}", self.part)
+    }
+
+    /// The id of a row of the table that maps lead to.
+    pub(super) fn row(self, row: usize) -> String {
+        format!("c{}-{row}", self.part)
+    }
+
+    /// A section with its heading, which it is labelled by.
+    pub(super) fn section(self, name: &str, title: &str, content: &Markup) -> Markup {
+        let id = self.id(name);
+        html! {
+            section aria-labelledby=(id) {
+                @if self.level == 2 { h2 id=(id) { (title) } } @else { h3 id=(id) { (title) } }
+                (content)
+            }
+        }
+    }
+
+    /// The heading of something within a section.
+    pub(super) fn subheading(self, title: &str) -> Markup {
+        html! { @if self.level == 2 { h3 { (title) } } @else { h4 { (title) } } }
+    }
+
+    /// Links to sections, each an id's beginning and its title.
+    pub(super) fn links(self, sections: &[(&str, &str)]) -> Markup {
+        html! {
+            nav.sections aria-label=(if self.level == 2 { "Sections".to_owned() } else { format!("Sections of part {}", self.part + 1) }) {
+                @for (name, title) in sections { a href={ "#" (self.id(name)) } { (title) } }
+            }
+        }
+    }
+}
+
 /// A table that can be sorted and filtered.
 pub(super) fn table(caption: &str, columns: &[(&str, bool)], rows: &Markup) -> Markup {
     html! { div.scroll { table.sortable aria-label=(caption) { (head(columns)) tbody { (rows) } } } }
@@ -94,9 +154,20 @@ pub(super) fn change(delta: i64) -> Markup {
     html! { td.number data-value=(delta) { (format_change(delta)) } }
 }
 
-/// What a table leaves out.
-pub(super) fn left_out(all: usize, what: &str, where_all_are: &str) -> Markup {
-    html! { @if all > ROWS { p.faint { "and " (all - ROWS) " more " (what) ", which " code { (where_all_are) } " lists" } } }
+/// What a table of some rows leaves out.
+pub(super) fn left_out(all: usize, rows: usize, what: &str, where_all_are: &str) -> Markup {
+    html! { @if all > rows { p.faint { "and " (all - rows) " more " (what) ", which " code { (where_all_are) } " lists" } } }
+}
+
+/// What the colours of a map mean, each a class of the style and its meaning.
+pub(super) fn legend(colours: &[(&str, &str)]) -> Markup {
+    html! {
+        ul.legend {
+            @for (class, name) in colours {
+                li { svg viewBox="0 0 10 10" aria-hidden="true" { rect.(class) x="0" y="0" width="10" height="10" {} } (name) }
+            }
+        }
+    }
 }
 
 /// Findings, each with what to do.
@@ -172,12 +243,12 @@ pub(super) fn gaps(gaps: &[Gap]) -> Markup {
     table("Left out", &[("distribution", false), ("version", false), ("why", false)], &rows)
 }
 
+/// Bytes that a build unpacks to; of an image with those of its base, as it is packed with them.
+pub(super) fn unpacked(record: &Record) -> u64 {
+    record.image.as_ref().map_or(record.unpacked_size, |image| image.unpacked_size)
+}
+
 /// A count with its noun.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// The id of the element of a row, by the number of its page's part and its own.
-pub(super) fn row_id(part: usize, row: usize) -> String {
-    format!("c{part}-{row}")
 }

@@ -56,14 +56,14 @@ pub(super) fn treemap(label: &str, mut parts: Vec<Part<'_>>, picture: Picture, s
     let whole = Area { x: 0.0, y: 0.0, width: picture.width * side, height: picture.height * side };
     let areas = squarified(&parts.iter().map(|part| part.bytes as f64).collect::<Vec<_>>(), whole);
     html! {
-        svg.map viewBox={ "0 0 " (picture.width) " " (picture.height) } role="group" aria-label=(label) {
+        div.scroll { svg.map viewBox={ "0 0 " (picture.width) " " (picture.height) } role="group" aria-label=(label) {
             @for (part, area) in parts.iter().zip(areas) {
                 @match &part.leads_to {
                     Some(target) => a href=(target) { (tile(part, area)) }
                     None => g { (tile(part, area)) }
                 }
             }
-        }
+        } }
     }
 }
 
@@ -74,9 +74,8 @@ fn tile(part: &Part<'_>, area: Area) -> Markup {
     let fits = area.height > LINE + 3.0;
     let two = area.height > 2.0 * LINE + 5.0 && room >= size.len();
     html! {
-        rect.(part.class) x=(unit(area.x)) y=(unit(area.y)) width=(unit(area.width)) height=(unit(area.height)) {
-            title { (part.name) ": " (size) }
-        }
+        title { (part.name) ": " (size) }
+        rect.(part.class) x=(unit(area.x)) y=(unit(area.y)) width=(unit(area.width)) height=(unit(area.height)) {}
         @if fits {
             @if let Some(name) = name {
                 text x=(unit(area.x + 5.0)) y=(unit(area.y + LINE)) { (name) }

@@ -204,6 +204,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         plan: Digest::of(b"plan"),
         epoch: Epoch::from_seconds(1_780_000_000).unwrap(),
         organization: None,
+        policy: None,
         inputs: Vec::new(),
         tree: tree.digest(),
         unpacked_size: tree.size(),

@@ -21,6 +21,7 @@ pub(crate) fn record(archive: &[u8]) -> Record {
     Record {
         binaries: BTreeMap::new(),
         organization: None,
+        policy: None,
         format: FORMAT_VERSION,
         artifact: artifact(),
         kind: ArtifactKind::LambdaZip,
@@ -170,4 +171,41 @@ fn a_changed_record_is_refused() {
     fs_err::write(&path, text.replace("python3.13", "python3.12")).unwrap();
     let error = ledger.record(&artifact(), 1).unwrap_err();
     assert!(matches!(&error, StoreError::LedgerBroken { path: p, .. } if *p == path), "{error}");
+}
+
+#[test]
+fn going_back_reads_no_further_than_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger_of(folder.path(), &[b"1", b"22", b"333", b"4444", b"55555"]);
+    let name = artifact();
+    let numbers = |last: u64| -> Vec<u64> {
+        ledger.back_from(&name, last).unwrap().map(|entry| entry.unwrap().number).collect()
+    };
+    assert_eq!(numbers(u64::MAX), [5, 4, 3, 2, 1]);
+    assert_eq!(numbers(3), [3, 2, 1]);
+    assert_eq!(numbers(0), Vec::<u64>::new());
+    let backwards: Vec<_> = ledger.back(&name).unwrap().map(Result::unwrap).collect();
+    let mut forwards = ledger.entries(&name).unwrap();
+    forwards.reverse();
+    assert_eq!(backwards, forwards);
+    // Another entry in the place of one is noticed by the one after it, and nothing is given out from there on.
+    let second = ledger.root().join("web/000002/entry.json");
+    let text = fs_err::read_to_string(&second).unwrap();
+    fs_err::write(&second, text.replace("\"archive_size\": 2", "\"archive_size\": 9")).unwrap();
+    let mut back = ledger.back(&name).unwrap();
+    let intact: Vec<u64> = back.by_ref().take(3).map(|entry| entry.unwrap().number).collect();
+    assert_eq!(intact, [5, 4, 3]);
+    match back.next().unwrap().unwrap_err() {
+        StoreError::LedgerBroken { path, .. } => assert!(path.ends_with("000003/entry.json"), "{path:?}"),
+        other => panic!("{other}"),
+    }
+    assert!(back.next().is_none());
+    // Nothing is before the first.
+    fs_err::write(&second, text).unwrap();
+    let first = ledger.root().join("web/000001/entry.json");
+    let text = fs_err::read_to_string(&first).unwrap();
+    let other = text.replace("\"previous\": null", &format!("\"previous\": \"{}\"", Digest::of(b"0")));
+    assert_ne!(other, text);
+    fs_err::write(&first, other).unwrap();
+    assert!(ledger.back_from(&name, 1).unwrap().next().unwrap().is_err());
 }

@@ -113,6 +113,25 @@ pub(crate) fn choice_key(
     Ok(digest_of_value(&(CHOICE_RULES, &locked.name, &locked.version, hashes, target.tags()))?)
 }
 
+/// A locked distribution with the place that names it, as what is missing.
+fn described(locked: &Locked, lock_file: &str) -> String {
+    format!("{} {}, which {lock_file}:{} names,", locked.name, locked.version, locked.line)
+}
+
+/// The file that an earlier run chose among those that the lock names, if it is one of these and the store still has it.
+/// What is remembered may have come from elsewhere, and chooses nothing that is not locked.
+pub(crate) fn chosen_before(
+    store: &Store,
+    key: &Digest,
+    hashes: &[Digest],
+    locked: &Locked,
+) -> Result<Option<Chosen>, WheelError> {
+    let is_locked = |chosen: &Chosen| {
+        hashes.contains(&chosen.digest) && is_file_of(&chosen.file_name, &locked.name, &locked.version)
+    };
+    Ok(store.recall::<Chosen>(key)?.filter(is_locked))
+}
+
 /// The wheel of a locked distribution, if an earlier run chose it and the store still has it. Nothing is fetched.
 pub async fn known(
     network: &Network,
@@ -123,8 +142,9 @@ pub async fn known(
         // Of the workspace: only a build makes its wheel.
         return Ok(None);
     }
-    let key = choice_key(locked, &locked_hashes(locked), target)?;
-    match network.store().recall::<Chosen>(&key)? {
+    let hashes = locked_hashes(locked);
+    let key = choice_key(locked, &hashes, target)?;
+    match chosen_before(network.store(), &key, &hashes, locked)? {
         Some(chosen) => Ok(Some(read(network, chosen).await?)),
         None => Ok(None),
     }
@@ -144,10 +164,11 @@ pub(crate) async fn bring(
     let hashes = locked_hashes(locked);
     let key = choice_key(locked, &hashes, target)?;
     let _flight = bases.network().flight(&key).await;
-    if let Some(chosen) = bases.store().recall::<Chosen>(&key)? {
+    if let Some(chosen) = chosen_before(bases.store(), &key, &hashes, locked)? {
         return judged(bases.network(), chosen, lock_file, locked, source).await;
     }
 
+    bases.network().may_ask(|| described(locked, lock_file))?;
     let index = match index {
         Some(name) => bases.network().named_index(name).await?,
         None => bases.index(base).await?,
@@ -233,6 +254,7 @@ pub(crate) async fn bring_from_url(
     let digest = match there {
         Some(digest) => digest,
         None => {
+            network.may_ask(|| described(locked, lock_file))?;
             let file = IndexFile {
                 file_name: file_name.clone(),
                 url: parsed,

@@ -178,7 +178,7 @@ pub(super) async fn compile(
         })
         .await?
     };
-    let remembered = shared.remember(&key, remembered).await?;
+    let remembered = shared.remember(&asked, remembered).await?;
     let check = Some(Check::ran(CheckName::Bytecode, remembered.files.len(), "modules compiled twice"));
     Ok(Compiled { files: remembered.files, left: remembered.left, findings: Vec::new(), check })
 }

@@ -12,23 +12,27 @@ use kiln_python::{
     Choice, InputProblem, Interpreter, InvalidInput, Locked, Selection, TargetEnvironment, Wheel,
     declare_requirements, is_of_input, parse_pylock, parse_requirements, requires, select,
 };
-use kiln_record::{BuildRequirement, Code, DistributionName, Finding, InputRole, Level, Place, Runtime};
+use kiln_record::{
+    BuildRequirement, Code, Digest, DistributionName, Finding, InputRole, Level, Place, Runtime,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The build requirements, in the store and merged into one tree.
-pub(super) struct BuildEnvironment {
+pub(crate) struct BuildEnvironment {
     /// The base that builds, as an environment of its own: what is built with need not run in Lambda.
     pub(super) target: TargetEnvironment,
     pub(super) collection: Arc<Collection>,
     pub(super) versions: BTreeMap<DistributionName, String>,
-    wheels: Vec<ReadyWheel>,
+    pub(crate) wheels: Vec<ReadyWheel>,
+    /// What the choice of each wheel is remembered by.
+    pub(crate) choices: Vec<Digest>,
 }
 
 impl BuildEnvironment {
     /// Brings everything that the lock of build requirements names for the base. What stops that is a list of findings.
-    pub(super) async fn prepare(
+    pub(crate) async fn prepare(
         bases: &Bases,
         plan: &ArtifactPlan,
         runtime: &Runtime,
@@ -42,7 +46,7 @@ impl BuildEnvironment {
             Err(finding) => return Ok(Err(vec![*finding])),
         };
         let (mut wheels, mut findings) = (Vec::new(), Vec::new());
-        let mut selection = Selection::default();
+        let (mut selection, mut choices) = (Selection::default(), Vec::new());
         if let Some(path) = &build.lock {
             let root = bases.run().root();
             if !root.join(path).is_file() {
@@ -79,6 +83,13 @@ impl BuildEnvironment {
             selection = select(&lock, &target, &runtime, &Choice::default());
             findings
                 .extend(selection.findings.iter().filter(|finding| finding.level == Level::Deny).cloned());
+            for locked in &selection.wanted {
+                choices.push(distribution::choice_key(
+                    locked,
+                    &distribution::locked_hashes(locked),
+                    &target,
+                )?);
+            }
             let each =
                 selection.wanted.iter().map(|locked| wheel_of(bases, plan, build, path, locked, &target));
             for found in futures_util::future::try_join_all(each).await? {
@@ -118,7 +129,7 @@ impl BuildEnvironment {
         }
         let versions =
             wheels.iter().map(|ready| (ready.wheel.name.clone(), ready.wheel.version.clone())).collect();
-        Ok(Ok(Arc::new(Self { target, collection: Arc::new(collection), versions, wheels })))
+        Ok(Ok(Arc::new(Self { target, collection: Arc::new(collection), versions, wheels, choices })))
     }
 
     /// What was installed, for the record.

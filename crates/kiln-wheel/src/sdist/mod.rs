@@ -7,6 +7,7 @@ mod source;
 mod unused;
 mod wheel;
 
+pub(crate) use environment::BuildEnvironment;
 pub use environment::environment_of_base;
 pub use source::UnpackedSource;
 pub(crate) use unused::unused;
@@ -14,7 +15,6 @@ pub(crate) use unused::unused;
 use crate::WheelError;
 use crate::bring::distribution::{self, Chosen, Found, NoWheelFound, ReadyWheel};
 use crate::choose::{Bindings, command};
-use environment::BuildEnvironment;
 use kiln_guest::{Bases, Difference, Ending, Given, Log, Program, Ran, again, guest};
 use kiln_invocation::{Asked, Event, blocking};
 use kiln_pack::{COMPRESSOR, PackError, TarContent, stream_tar};
@@ -64,8 +64,8 @@ struct Remembered {
 
 /// The source distribution that stands for a locked distribution.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct ChosenSdist {
-    file: Chosen,
+pub(crate) struct ChosenSdist {
+    pub(crate) file: Chosen,
     size: u64,
     sha512: String,
     /// Why no wheel is taken.
@@ -118,6 +118,14 @@ impl Remembered {
 pub struct Brought {
     pub wheel: Option<ReadyWheel>,
     pub findings: Vec<Finding>,
+}
+
+/// What a locked distribution is made of.
+pub(crate) enum Source<'a> {
+    /// A wheel, or what is wrong with it.
+    Wheel(Box<Brought>),
+    /// A source distribution, and what building it needs.
+    Sdist(&'a BuildPlan, ChosenSdist),
 }
 
 impl Brought {
@@ -229,29 +237,46 @@ impl<'a> Builder<'a> {
         locked: &Locked,
         target: &TargetEnvironment,
     ) -> Result<Brought, WheelError> {
+        match self.source(lock_file, locked, target).await? {
+            Source::Wheel(brought) => Ok(*brought),
+            Source::Sdist(build, chosen) => {
+                let place = Place::line(lock_file, locked.line);
+                self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await
+            }
+        }
+    }
+
+    /// Brings what a locked distribution is made of into the store; nothing is built.
+    pub(crate) async fn source(
+        &self,
+        lock_file: &str,
+        locked: &Locked,
+        target: &TargetEnvironment,
+    ) -> Result<Source<'a>, WheelError> {
         let (bases, place) = (self.bases, Place::line(lock_file, locked.line));
         if let Some(build) = self.build_of(locked)
             && let Some(chosen) = self.chosen(locked, target)?
         {
-            return self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await;
+            return Ok(Source::Sdist(build, chosen));
         }
         let index = self.bindings.of(&locked.name);
-        match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target).await? {
-            Found::Wheel(wheel) => Ok(Brought { wheel: Some(*wheel), findings: Vec::new() }),
-            Found::IfAccepted(wheel, finding) => {
-                Ok(Brought { wheel: Some(*wheel), findings: vec![*finding] })
-            }
-            Found::Finding(finding) => Ok(Brought::finding(*finding)),
+        let brought = match distribution::bring(bases, &self.plan.base, lock_file, locked, index, target)
+            .await?
+        {
+            Found::Wheel(wheel) => Brought { wheel: Some(*wheel), findings: Vec::new() },
+            Found::IfAccepted(wheel, finding) => Brought { wheel: Some(*wheel), findings: vec![*finding] },
+            Found::Finding(finding) => Brought::finding(*finding),
             Found::NoWheel(no_wheel) => {
                 let NoWheelFound { none, sdist, hashes } = *no_wheel;
                 let (name, version) = (&locked.name, &locked.version);
                 let Some(file) = sdist else {
-                    return Ok(Brought::finding(self.lockable(name, none.finding(name, version, &place))));
+                    let finding = self.lockable(name, none.finding(name, version, &place));
+                    return Ok(Source::Wheel(Box::new(Brought::finding(finding))));
                 };
                 let Some(build) = self.build_of(locked) else {
                     let manifest = &self.plan.manifest.file;
                     let finding = none.not_listed(name, version, &place, manifest, self.listed());
-                    return Ok(Brought::finding(finding));
+                    return Ok(Source::Wheel(Box::new(Brought::finding(finding))));
                 };
                 let digest = bases.network().download(&file, &hashes, &place.to_string()).await?;
                 let store = bases.store().clone();
@@ -264,9 +289,10 @@ impl<'a> Builder<'a> {
                 };
                 let key = distribution::choice_key(locked, &hashes, target)?;
                 bases.store().remember(&key, &chosen)?;
-                self.wheel_of(&self.job(build, locked, chosen)?, &place, target).await
+                return Ok(Source::Sdist(build, chosen));
             }
-        }
+        };
+        Ok(Source::Wheel(Box::new(brought)))
     }
 
     /// The wheel of a locked distribution, if an earlier run brought or built it. Nothing is fetched or built.
@@ -289,8 +315,10 @@ impl<'a> Builder<'a> {
 
     /// The source distribution that an earlier run chose, if the store still has it.
     fn chosen(&self, locked: &Locked, target: &TargetEnvironment) -> Result<Option<ChosenSdist>, WheelError> {
-        let key = distribution::choice_key(locked, &distribution::locked_hashes(locked), target)?;
-        Ok(self.bases.store().recall(&key)?)
+        let hashes = distribution::locked_hashes(locked);
+        let key = distribution::choice_key(locked, &hashes, target)?;
+        let known = self.bases.store().recall::<ChosenSdist>(&key)?;
+        Ok(known.filter(|chosen| hashes.contains(&chosen.file.digest)))
     }
 
     fn job<'j>(
@@ -338,7 +366,7 @@ impl<'a> Builder<'a> {
         {
             Some(known) => known,
             None => match self.build(job).await? {
-                Ok(built) => shared.remember(&job.key, built).await?,
+                Ok(built) => shared.remember(&asked, built).await?,
                 Err(findings) => return Ok(Brought { wheel: None, findings }),
             },
         };
@@ -447,7 +475,7 @@ impl<'a> Builder<'a> {
             backend_path: system.backend_path.clone(),
             locked: environment.versions.keys().cloned().collect(),
             epoch,
-            user: BUILDER,
+            user: bases.has_second_user().then_some(BUILDER),
             reverse,
         };
         let mut env = job.variables.clone();

@@ -73,8 +73,8 @@ pub struct SmokeRequest {
     pub seconds: u32,
     /// The most bytes of an answer.
     pub answer_bytes: u64,
-    /// The user and group that the function runs as.
-    pub user: (u32, u32),
+    /// The user and group that the function runs as; none if there is only the server's own.
+    pub user: Option<(u32, u32)>,
     /// Variables that the function gets and the server must not start with.
     pub environment: BTreeMap<String, String>,
     /// The events, in order.

@@ -1,0 +1,787 @@
+//! The engine: images as trees, and runs as actions.
+
+use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder};
+use crate::content::{Source, Sources};
+use crate::handshake;
+use crate::image::{self, LoadedImage};
+use crate::outputs::{Kind, Untaken, Writing, read};
+use crate::tree::{Folder, Node, read_digest};
+use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
+use futures_util::future::{self, BoxFuture, FutureExt as _};
+use kiln_engine::backend::{Answer, Backend, Capture, OnLine, User, check_reference, pinned_digest};
+use kiln_engine::{
+    BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
+    ImageInfo, Limits, NamedImage, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream,
+    Surroundings, Unkept, Watched,
+};
+use kiln_record::{Architecture, Digest, Platform};
+use kiln_remote::{Ending, Executor, ExecutorSettings, Fetched, Open, RemoteError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, OnceCell};
+
+/// What a program is not held to there.
+pub const UNKEPT: &[Unkept] =
+    &[Unkept::Limits, Unkept::ReadOnlyRoot, Unkept::NoSharedMemory, Unkept::SecondUser];
+
+/// The exit codes of a program that is not there, by the shell's rule, and as the sandbox of BuildStream's workers has it.
+const NOT_FOUND: i64 = 127;
+const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
+/// How long a server is waited for to hear that actions are given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often an action is tried whose blobs the server has lost.
+const SENT_AGAIN: u32 = 3;
+/// How long the program of the handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+/// The most bytes of the list of an output's files.
+const LIST: u64 = 96 << 20;
+
+/// An engine whose programs run on the workers of a server; [`kiln_engine::Engine::new`] makes an engine of it.
+#[derive(Clone)]
+pub struct RemoteEngine {
+    executor: Executor,
+    here: Arc<Here>,
+    stopping: Arc<AtomicBool>,
+    session: Session,
+}
+
+/// What this process has of it.
+struct Here {
+    /// A folder for files without names.
+    folder: PathBuf,
+    /// Whether workers are asked to run programs as a user.
+    as_user: bool,
+    state: Mutex<State>,
+    /// Whether workers were seen to be as they must be.
+    handshake: OnceCell<()>,
+}
+
+#[derive(Default)]
+struct State {
+    images: BTreeMap<String, Arc<LoadedImage>>,
+    tags: BTreeMap<String, String>,
+    running: BTreeMap<String, Running>,
+    /// Folders below which nothing is changed.
+    unchanging: BTreeSet<PathBuf>,
+    known: BTreeMap<PathBuf, KnownFolder>,
+}
+
+struct Running {
+    info: ContainerInfo,
+    removed: Arc<Notify>,
+}
+
+/// What is asked of a run, as far as its end needs it.
+struct Asked {
+    name: String,
+    limits: Limits,
+    /// The outputs as the server has them.
+    paths: Vec<String>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+impl RemoteEngine {
+    /// Connects to a server that runs programs.
+    ///
+    /// # Errors
+    /// [`EngineError::ExecutorUnavailable`] if it does not answer, or cannot do what kiln needs.
+    pub async fn connect(settings: &ExecutorSettings, session: Session) -> Result<Self, EngineError> {
+        let executor = Executor::open(settings).await.map_err(|error| EngineError::ExecutorUnavailable {
+            endpoint: settings.address.to_string(),
+            why: error.to_string(),
+        })?;
+        let here = Here {
+            folder: settings.folder.clone(),
+            as_user: settings.as_user,
+            state: Mutex::default(),
+            handshake: OnceCell::new(),
+        };
+        Ok(Self { executor, here: Arc::new(here), stopping: Arc::default(), session })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.here.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, reference: &str) -> Result<Option<Arc<LoadedImage>>, EngineError> {
+        check_reference(reference)?;
+        let state = self.state();
+        let id = state.tags.get(&tagged(reference)).map_or(reference, String::as_str);
+        Ok(state.images.get(id).cloned())
+    }
+
+    fn existing(&self, reference: &str) -> Result<Arc<LoadedImage>, EngineError> {
+        self.find(reference)?.ok_or_else(|| EngineError::ImageMissing { reference: reference.to_owned() })
+    }
+
+    async fn load(&self, archive: Box<dyn Read + Send>) -> Result<(), EngineError> {
+        let folder = self.here.folder.clone();
+        let loaded = on_disk(move || image::read(archive, &folder)).await;
+        let loaded = loaded.map_err(|error| EngineError::LoadFailed { why: error.to_string() })?;
+        let mut state = self.state();
+        for (image, tags) in loaded {
+            for tag in tags {
+                state.tags.insert(tag, image.info.id.clone());
+            }
+            state.images.entry(image.info.id.clone()).or_insert_with(|| Arc::new(image));
+        }
+        Ok(())
+    }
+
+    fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
+        check_reference(reference)?;
+        let mut state = self.state();
+        if let Some(id) = state.tags.remove(&tagged(reference)) {
+            if !state.tags.values().any(|other| *other == id) {
+                state.images.remove(&id);
+            }
+            return Ok(true);
+        }
+        state.tags.retain(|_, id| id != reference);
+        Ok(state.images.remove(reference).is_some())
+    }
+
+    fn export(
+        &self,
+        reference: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<(), EngineError> {
+        let image = self.existing(reference)?;
+        copy(image.archive.reader(), sink).map_err(|error| EngineError::Broken {
+            action: format!("save image {reference}"),
+            why: error.to_string(),
+        })
+    }
+
+    fn file_system(
+        &self,
+        reference: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<(), EngineError> {
+        let image = self.existing(reference)?;
+        let mut tar = tar::Builder::new(Sink(sink));
+        let written = add_all(&mut tar, &image, &image.root, Path::new("")).and_then(|()| tar.finish());
+        written.map_err(|error| EngineError::Broken {
+            action: format!("export the files of image {reference}"),
+            why: error.to_string(),
+        })
+    }
+
+    async fn run(&self, spec: RunSpec, on_line: OnLine<'_>) -> Result<RunOutcome, EngineError> {
+        let user = spec.check()?;
+        check_reference(&spec.image)?;
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(EngineError::Stopped);
+        }
+        let image = self.existing(&spec.image)?;
+        let running = self.begin(&spec.name);
+        let name = spec.name.clone();
+        tokio::select! {
+            biased;
+            () = running.removed.notified() => Err(if self.stopping.load(Ordering::SeqCst) {
+                EngineError::Stopped
+            } else {
+                EngineError::Broken {
+                    action: format!("run `{name}`"),
+                    why: "it was given up by someone else".to_owned(),
+                }
+            }),
+            outcome = async {
+                self.here.handshake.get_or_try_init(|| self.shake_hands(&running.name)).await?;
+                self.execute(spec, user, &image, &running.name, on_line).await
+            } => outcome,
+        }
+    }
+
+    /// Looks whether a worker puts roots where programs expect them, and gives them no network.
+    async fn shake_hands(&self, salt: &str) -> Result<(), EngineError> {
+        let broken = |why: io::Error| EngineError::Broken {
+            action: "make the root of the handshake".to_owned(),
+            why: why.to_string(),
+        };
+        let Some(program) = handshake::program().map_err(broken)? else { return Ok(()) };
+        let (root, sources) = handshake::root(program).map_err(broken)?;
+        let limits = Limits {
+            memory_bytes: 64 << 20,
+            scratch_bytes: None,
+            descriptors: None,
+            pids: 16,
+            cpus: None,
+            output_bytes: 1 << 20,
+            output_files: 1,
+            deadline: HANDSHAKE,
+        };
+        let spec = RunSpec {
+            name: "the handshake".to_owned(),
+            image: String::new(),
+            argv: vec![handshake::PATH.to_owned()],
+            env: BTreeMap::new(),
+            working_dir: "/".to_owned(),
+            user: "65534:65534".to_owned(),
+            supervised: false,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch: Vec::new(),
+            shared_memory: true,
+            limits: limits.clone(),
+            surroundings: Surroundings::default(),
+        };
+        let user = spec.check()?;
+        let asked = Asked { name: spec.name.clone(), limits, paths: Vec::new() };
+        let salt = format!("{salt} handshake");
+        let action = self.laid_out(spec, Vec::new(), user, Arc::new(root), &salt).await?;
+        let ran = self.result_of(&asked, &action, Arc::new(sources)).await?;
+        match handshake::refused(ran.result.exit_code) {
+            None if ran.ending == Ending::Exit => Ok(()),
+            why => Err(EngineError::ExecutorUnavailable {
+                endpoint: self.executor.address().to_owned(),
+                why: why
+                    .unwrap_or_else(|| "a program that does nothing is not done in time there".to_owned()),
+            }),
+        }
+    }
+
+    async fn execute(
+        &self,
+        mut spec: RunSpec,
+        user: User,
+        image: &Arc<LoadedImage>,
+        salt: &str,
+        on_line: OnLine<'_>,
+    ) -> Result<RunOutcome, EngineError> {
+        let outputs = std::mem::take(&mut spec.outputs);
+        let paths: Vec<GuestPath> = outputs.iter().map(|output| output.path.clone()).collect();
+        let asked = Asked {
+            name: spec.name.clone(),
+            limits: spec.limits.clone(),
+            paths: output_paths(&spec.working_dir, &paths),
+        };
+        let action = self.laid_out(spec, paths, user, Arc::clone(&image.root), salt).await?;
+        let result = self.result_of(&asked, &action, Arc::clone(&image.sources)).await?;
+        let (ending, result) = (result.ending, result.result);
+        let mut capture = Capture::new(asked.limits.output_bytes);
+        let printed = [
+            (Stream::Stdout, result.stdout_raw.as_slice(), result.stdout_digest.as_ref()),
+            (Stream::Stderr, result.stderr_raw.as_slice(), result.stderr_digest.as_ref()),
+        ];
+        for (stream, raw, named) in printed {
+            self.print(&asked, &mut capture, stream, raw, named, on_line).await?;
+        }
+        capture.finish(&|line| on_line(line));
+        if ending == Ending::TimedOut {
+            return Err(EngineError::Deadline {
+                name: asked.name,
+                seconds: asked.limits.deadline.as_secs(),
+                last: capture.last_lines(),
+            });
+        }
+        self.collect(&asked, outputs, &result).await?;
+        let not_found = result.exit_code == 1 && capture.stderr.starts_with(NOT_EXECUTED);
+        Ok(RunOutcome {
+            exit_code: if not_found { NOT_FOUND } else { i64::from(result.exit_code) },
+            stdout: capture.stdout,
+            stderr: capture.stderr,
+            oom_killed: false,
+        })
+    }
+
+    async fn laid_out(
+        &self,
+        spec: RunSpec,
+        outputs: Vec<GuestPath>,
+        user: User,
+        root: Arc<Folder>,
+        salt: &str,
+    ) -> Result<Action, EngineError> {
+        let (this, salt) = (self.clone(), salt.to_owned());
+        let laid_out = tokio::task::spawn_blocking(move || {
+            let around = Around {
+                root: &root,
+                user,
+                as_user: this.here.as_user,
+                properties: this.executor.properties(),
+                salt,
+                folder: &this.here.folder,
+            };
+            let time = spec.surroundings.input_time;
+            action(spec, &outputs, &around, |folder| this.known(folder, time))
+        });
+        match laid_out.await {
+            Ok(laid_out) => laid_out,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(EngineError::Stopped),
+        }
+    }
+
+    /// A folder that does not change, read once.
+    fn known(&self, folder: &Path, time: u64) -> io::Result<Option<KnownFolder>> {
+        let is_unchanging =
+            time == 0 && self.state().unchanging.iter().any(|above| folder.starts_with(above));
+        if !is_unchanging {
+            return Ok(None);
+        }
+        if let Some(known) = self.state().known.get(folder) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let read = Arc::new(read_folder(folder, time)?);
+        self.state().known.insert(folder.to_owned(), Arc::clone(&read));
+        Ok(Some(read))
+    }
+
+    /// Sends what the server lacks and lets it run the action; once more where it has lost something meanwhile.
+    async fn result_of(
+        &self,
+        asked: &Asked,
+        action: &Action,
+        of_image: Arc<Sources>,
+    ) -> Result<kiln_remote::Executed, EngineError> {
+        let failed = |error| told(format!("run `{}`", asked.name), error);
+        let own = Arc::new(action.sources.clone());
+        let open: Open = Arc::new(move |digest: &Digest| {
+            let source: Option<&Source> = own.get(digest).or_else(|| of_image.get(digest));
+            let opened = match source {
+                Some(source) => source.open(),
+                None => Err(io::Error::other(format!("the blob {digest} is nowhere"))),
+            };
+            opened.map_err(RemoteError::file)
+        });
+        let mut lost = String::new();
+        for _ in 0..SENT_AGAIN {
+            self.executor.send(&action.blobs, &open).await.map_err(failed)?;
+            let executed = self.executor.execute(action.digest, asked.limits.deadline).end().await;
+            match executed.map_err(failed)? {
+                kiln_remote::Executed { ending: Ending::BlobsMissing(words), .. } => lost = words,
+                executed => return Ok(executed),
+            }
+        }
+        Err(EngineError::Broken {
+            action: format!("run `{}`", asked.name),
+            why: format!("{} loses what it was sent: {lost}", self.executor.address()),
+        })
+    }
+
+    /// Takes what was printed to a stream.
+    async fn print(
+        &self,
+        asked: &Asked,
+        capture: &mut Capture,
+        stream: Stream,
+        raw: &[u8],
+        named: Option<&reapi::Digest>,
+        on_line: OnLine<'_>,
+    ) -> Result<(), EngineError> {
+        let what = match stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        };
+        let too_large = || EngineError::OutputTooLarge {
+            name: asked.name.clone(),
+            what: "stdout and stderr".to_owned(),
+            limit: asked.limits.output_bytes,
+        };
+        if !raw.is_empty() {
+            return capture.push(stream, raw, &|line| on_line(line)).map_err(|_| too_large());
+        }
+        let Some(named) = named else { return Ok(()) };
+        let Some((digest, size)) = read_digest(Some(named)) else {
+            return Err(self.wrong(asked, format!("{what} has no digest")));
+        };
+        if size > asked.limits.output_bytes {
+            return Err(too_large());
+        }
+        let bytes = self.bytes_of(digest, size).await;
+        let bytes = bytes.map_err(|error| told(format!("read {what} of `{}`", asked.name), error))?;
+        capture.push(stream, &bytes, &|line| on_line(line)).map_err(|_| too_large())
+    }
+
+    async fn bytes_of(&self, digest: Digest, size: u64) -> Result<Vec<u8>, RemoteError> {
+        let mut bytes = Vec::new();
+        let mut take =
+            |fetched: Fetched<'_>| fetched.with(|content| content.read_to_end(&mut bytes)).map(drop);
+        self.executor.read(&[(digest, size)], &mut take).await?;
+        Ok(bytes)
+    }
+
+    /// Brings what the outputs hold.
+    async fn collect(
+        &self,
+        asked: &Asked,
+        outputs: Vec<OutputFolder>,
+        result: &reapi::ActionResult,
+    ) -> Result<(), EngineError> {
+        let (mut members, mut bytes) = (0_u64, 0_u64);
+        for (OutputFolder { path, mut to }, named) in outputs.into_iter().zip(&asked.paths) {
+            let failed = |error| told(format!("collect {path} of `{}`", asked.name), error);
+            let taken = |path: &str| path.trim_end_matches('/') == named;
+            let other = result.output_files.iter().map(|file| file.path.as_str());
+            let links = result.output_symlinks.iter().map(|link| link.path.as_str());
+            if other.chain(links).any(taken) {
+                return Err(EngineError::Broken {
+                    action: format!("collect {path} of `{}`", asked.name),
+                    why: "the program put something else in the place of the folder".to_owned(),
+                });
+            }
+            let folder = result.output_directories.iter().find(|folder| taken(&folder.path));
+            let left = match folder {
+                // It took the folder away.
+                None => read(&empty_list(), asked.limits.output_files.saturating_sub(members)),
+                Some(folder) => {
+                    let Some((digest, size)) =
+                        read_digest(folder.tree_digest.as_ref()).filter(|(_, size)| *size <= LIST)
+                    else {
+                        return Err(self.wrong(asked, format!("{path} has no list that can be read")));
+                    };
+                    let list = self.bytes_of(digest, size).await.map_err(failed)?;
+                    read(&list, asked.limits.output_files.saturating_sub(members))
+                }
+            };
+            let left = left.map_err(|untaken| match untaken {
+                Untaken::TooMany => {
+                    EngineError::TooManyFiles { name: asked.name.clone(), limit: asked.limits.output_files }
+                }
+                Untaken::Wrong(why) => self.wrong(asked, format!("the list of {path}: {why}")),
+            })?;
+            members += left.len() as u64;
+            let files: Vec<(Digest, u64)> = left
+                .iter()
+                .filter_map(|left| match left.kind {
+                    Kind::File { digest, size, .. } => Some((digest, size)),
+                    Kind::Folder | Kind::Link(_) => None,
+                })
+                .collect();
+            // As in a tar: a block for each name, and content in blocks.
+            let blocks = left.len() as u64 * 512;
+            let content = files.iter().map(|(_, size)| size.div_ceil(512).saturating_mul(512));
+            bytes = content.fold(bytes.saturating_add(blocks), u64::saturating_add);
+            if bytes > asked.limits.output_bytes {
+                return Err(EngineError::OutputTooLarge {
+                    name: asked.name.clone(),
+                    what: format!("output {path}"),
+                    limit: asked.limits.output_bytes,
+                });
+            }
+            let untaken = |error: io::Error| EngineError::Broken {
+                action: format!("collect {path} of `{}`", asked.name),
+                why: error.to_string(),
+            };
+            let mut writing = Writing::new(left, &mut to);
+            let mut fault = None;
+            let mut take = |fetched: Fetched<'_>| {
+                let written = fetched.with(|content| writing.content(content));
+                written.map_err(|error| {
+                    let kept = io::Error::new(error.kind(), error.to_string());
+                    fault = Some(error);
+                    kept
+                })
+            };
+            let read = self.executor.read(&files, &mut take).await;
+            match (read, fault) {
+                (_, Some(fault)) => return Err(untaken(fault)),
+                (read, None) => read.map_err(failed)?,
+            }
+            writing.finish().map_err(untaken)?;
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, asked: &Asked, what: String) -> EngineError {
+        EngineError::Broken {
+            action: format!("run `{}`", asked.name),
+            why: format!("what {} says of it is wrong: {what}", self.executor.address()),
+        }
+    }
+
+    fn begin(&self, name: &str) -> Registered {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let container = format!("kiln-{}-{}-{number}", self.session.host, self.session.id);
+        let info = ContainerInfo {
+            container: container.clone(),
+            name: name.to_owned(),
+            session: self.session.clone(),
+        };
+        let removed = Arc::new(Notify::new());
+        let running = Running { info, removed: Arc::clone(&removed) };
+        self.state().running.insert(container.clone(), running);
+        Registered { engine: self.clone(), name: container, removed }
+    }
+
+    fn remove_where(&self, condition: impl Fn(&ContainerInfo) -> bool) -> usize {
+        let mut state = self.state();
+        let before = state.running.len();
+        state.running.retain(|_, running| {
+            let remove = condition(&running.info);
+            if remove {
+                // Kept for whoever waits later: a permit, not a wake-up that nobody hears.
+                running.removed.notify_one();
+            }
+            !remove
+        });
+        before - state.running.len()
+    }
+}
+
+impl Backend for RemoteEngine {
+    fn with_session(&self, session: Session) -> Arc<dyn Backend> {
+        let (executor, here) = (self.executor.clone(), Arc::clone(&self.here));
+        Arc::new(Self { executor, here, stopping: Arc::default(), session })
+    }
+
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn info(&self) -> Answer<'_, EngineInfo> {
+        let info = EngineInfo {
+            endpoint: self.executor.address().to_owned(),
+            version: "Remote Execution API".to_owned(),
+            api_version: "2".to_owned(),
+            platform: Platform { architecture: HERE },
+            storage_driver: "content-addressed".to_owned(),
+            classic_keeps_removals: false,
+            buildkit_reads_context: false,
+            cpus: 1,
+            memory: 0,
+            containerd_store: false,
+            unkept: UNKEPT,
+        };
+        future::ready(Ok(info)).boxed()
+    }
+
+    fn image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<ImageInfo>> {
+        let found = self.find(reference).map(|image| image.map(|image| image.info.clone()));
+        future::ready(found).boxed()
+    }
+
+    // Images are in this process for as long as it runs: there is nothing to sweep.
+    fn images<'a>(&'a self, _beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
+        future::ready(Ok(Vec::new())).boxed()
+    }
+
+    fn load(&self, archive: Box<dyn Read + Send>) -> Answer<'_, ()> {
+        self.load(archive).boxed()
+    }
+
+    fn export<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()> {
+        future::ready(self.export(reference, sink)).boxed()
+    }
+
+    fn file_system<'a>(
+        &'a self,
+        reference: &'a str,
+        sink: &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Answer<'a, ()> {
+        future::ready(self.file_system(reference, sink)).boxed()
+    }
+
+    fn builder(&self) -> Builder {
+        Builder::Classic
+    }
+
+    fn build<'a>(&'a self, spec: BuildSpec, _: OnLine<'a>) -> Answer<'a, ImageInfo> {
+        let action = format!("build the Dockerfile of {} by remote execution", spec.name);
+        future::ready(Err(EngineError::Unsupported { action })).boxed()
+    }
+
+    fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {
+        future::ready(self.remove_image(reference)).boxed()
+    }
+
+    /// Finds what was loaded: there is no registry behind it.
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        _: Option<Credentials>,
+        _: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> Answer<'a, ImageInfo> {
+        let pulled = pinned_digest(reference).and_then(|expected| {
+            let id = expected.to_string();
+            let image = self.state().images.get(&id).map(|image| image.info.clone());
+            image.ok_or_else(|| EngineError::PullFailed {
+                reference: reference.to_owned(),
+                why: "remote execution pulls no images; build with a container engine, or on a base of Debian packages"
+                    .to_owned(),
+            })
+        });
+        future::ready(pulled).boxed()
+    }
+
+    fn resolve_digest<'a>(
+        &'a self,
+        reference: &'a str,
+        _: Option<Credentials>,
+    ) -> Answer<'a, (Digest, String)> {
+        let missing = || EngineError::ResolveFailed {
+            reference: reference.to_owned(),
+            why: "remote execution asks no registries; lock with a container engine".to_owned(),
+        };
+        future::ready(check_reference(reference).and_then(|()| Err(missing()))).boxed()
+    }
+
+    fn credentials<'a>(&'a self, _: &'a str) -> Answer<'a, Option<Credentials>> {
+        future::ready(Ok(None)).boxed()
+    }
+
+    /// Files are sent by their digests, from where they are: what is below the folder is read once.
+    fn reads_folder<'a>(&'a self, folder: &'a Path, _: &'a Path, _: &'a str) -> Answer<'a, bool> {
+        let reads = folder.is_dir();
+        if reads {
+            self.state().unchanging.insert(folder.to_owned());
+        }
+        future::ready(Ok(reads)).boxed()
+    }
+
+    fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {
+        self.run(spec, on_line).boxed()
+    }
+
+    fn watch<'a>(&'a self, spec: RunSpec, _: HealthTest, _: OnLine<'a>) -> Answer<'a, Watched> {
+        let action = format!("watch the service of {} by remote execution", spec.name);
+        future::ready(Err(EngineError::Unsupported { action })).boxed()
+    }
+
+    /// Those of this process: no server tells of others.
+    fn containers(&self) -> Answer<'_, Vec<ContainerInfo>> {
+        let containers = self.state().running.values().map(|running| running.info.clone()).collect();
+        future::ready(Ok(containers)).boxed()
+    }
+
+    fn sweep(&self) -> Answer<'_, usize> {
+        future::ready(Ok(self.remove_where(|info| info.is_left_over(&self.session)))).boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, usize> {
+        self.stopping.store(true, Ordering::SeqCst);
+        let removed = self.remove_where(|info| info.session == self.session);
+        async move {
+            self.executor.settled(PATIENCE).await;
+            removed
+        }
+        .boxed()
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+const HERE: Architecture = Architecture::Arm64;
+#[cfg(not(target_arch = "aarch64"))]
+const HERE: Architecture = Architecture::Amd64;
+
+impl fmt::Debug for RemoteEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteEngine")
+            .field("executor", &self.executor)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A run that is known until this value is dropped.
+struct Registered {
+    engine: RemoteEngine,
+    name: String,
+    removed: Arc<Notify>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.engine.state().running.remove(&self.name);
+    }
+}
+
+/// What an error of the server is here.
+fn told(action: String, error: RemoteError) -> EngineError {
+    match error {
+        RemoteError::Unreachable { address, why } => {
+            EngineError::ExecutorUnavailable { endpoint: address, why }
+        }
+        RemoteError::GivenUp { .. } => EngineError::Stopped,
+        other => EngineError::Broken { action, why: other.to_string() },
+    }
+}
+
+/// Docker's rule: a name without tag means `latest`.
+fn tagged(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if last.contains(':') || last.contains('@') {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    }
+}
+
+/// The list of a folder that is not there.
+fn empty_list() -> Vec<u8> {
+    let tree = reapi::Tree { root: Some(reapi::Directory::default()), children: Vec::new() };
+    prost::Message::encode_to_vec(&tree)
+}
+
+fn copy(mut from: impl Read, sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send)) -> io::Result<()> {
+    io::copy(&mut from, &mut Sink(sink)).map(drop)
+}
+
+struct Sink<'a>(&'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send));
+
+impl io::Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.0)(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the files of an image below a folder of it.
+fn add_all<W: io::Write>(
+    tar: &mut tar::Builder<W>,
+    image: &LoadedImage,
+    folder: &Folder,
+    at: &Path,
+) -> io::Result<()> {
+    for (name, node) in &folder.nodes {
+        let path = at.join(name);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        match node {
+            Node::Folder(below) => {
+                header.set_entry_type(tar::EntryType::Directory);
+                header.set_mode(below.mode);
+                header.set_mtime(below.time);
+                tar.append_data(&mut header, &path, io::empty())?;
+                add_all(tar, image, below, &path)?;
+            }
+            Node::File(file) => {
+                header.set_entry_type(tar::EntryType::Regular);
+                header.set_mode(file.mode);
+                header.set_mtime(file.time);
+                header.set_size(file.size);
+                let source = image.sources.get(&file.digest);
+                let source = source.ok_or_else(|| io::Error::other(format!("{} is nowhere", file.digest)))?;
+                tar.append_data(&mut header, &path, source.open()?)?;
+            }
+            Node::Link(target) => {
+                header.set_entry_type(tar::EntryType::Symlink);
+                header.set_mode(0o777);
+                tar.append_link(&mut header, &path, target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(io::Error::other("the run ends")),
+    }
+}

@@ -1,0 +1,146 @@
+//! Programs on a server that is honest, and on one for each way in which one is not: nothing that is wrong is taken, and
+//! nothing is waited for without end.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kiln_engine::contract::{File, Kept, image_archive, spec};
+use kiln_engine::{Engine, EngineError, RunOutcome, RunSpec, Session};
+use kiln_engine_remote::RemoteEngine;
+use kiln_fixtures::{ExecutionServer, Fault};
+use kiln_remote::{ExecutorSettings, Limits, Login};
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::time::Duration;
+
+const IMAGE: &str = "kiln-remote/base:1";
+
+struct Machine {
+    engine: Engine,
+    server: ExecutionServer,
+    _folder: tempfile::TempDir,
+}
+
+fn settings(server: &ExecutionServer, folder: &std::path::Path) -> ExecutorSettings {
+    let second = Duration::from_secs(1);
+    ExecutorSettings {
+        address: server.address().parse().unwrap(),
+        login: Login::None,
+        limits: Limits { connect: 5 * second, silence: 5 * second, slowest: 1 << 20 },
+        properties: BTreeMap::from([("OSFamily".to_owned(), "linux".to_owned())]),
+        queue: second,
+        as_user: true,
+        folder: folder.to_owned(),
+    }
+}
+
+fn session() -> Session {
+    Session { id: "test".to_owned(), host: "here".to_owned(), pid: 1, started: None }
+}
+
+async fn machine(fault: Fault) -> Machine {
+    let (server, folder) = (ExecutionServer::start().await, tempfile::tempdir().unwrap());
+    let engine = RemoteEngine::connect(&settings(&server, folder.path()), session()).await.unwrap();
+    let engine = Engine::new(engine);
+    let files: [File<'_>; 2] = [("bin/busybox", 0o755, b"stands for it"), ("tmp/.keep", 0o644, b"")];
+    engine.load(Cursor::new(image_archive(&files, &[], IMAGE))).await.unwrap();
+    server.is(fault);
+    Machine { engine, server, _folder: folder }
+}
+
+fn asked() -> (RunSpec, Kept) {
+    let (mut spec, kept) = (spec(IMAGE, &["true"]), Kept::default());
+    spec.outputs = vec![kept.folder("/out")];
+    spec.limits.deadline = Duration::from_secs(1);
+    (spec, kept)
+}
+
+async fn run(machine: &Machine) -> (Result<RunOutcome, EngineError>, Kept) {
+    let (spec, kept) = asked();
+    let ran = tokio::time::timeout(Duration::from_secs(60), machine.engine.run(spec, |_| ())).await;
+    (ran.expect("nothing is waited for without end"), kept)
+}
+
+/// What a run on a server with a fault fails with.
+async fn refused(fault: Fault) -> String {
+    let machine = machine(fault).await;
+    let (ran, _) = run(&machine).await;
+    assert_eq!(machine.engine.containers().await.unwrap(), [], "{fault:?}");
+    ran.expect_err(&format!("{fault:?}")).to_string()
+}
+
+#[tokio::test]
+async fn what_a_program_left_and_printed_comes_back() {
+    let machine = machine(Fault::None).await;
+    let (ran, kept) = run(&machine).await;
+    let ran = ran.unwrap();
+    assert_eq!((ran.exit_code, ran.stdout.as_slice()), (0, b"ran".as_slice()));
+    assert_eq!(kept.files(), [("made".to_owned(), b"ran".to_vec())]);
+    // Once for the handshake; the next run needs none.
+    assert_eq!(machine.server.executed(), 2);
+    run(&machine).await.0.unwrap();
+    assert_eq!(machine.server.executed(), 3);
+}
+
+#[tokio::test]
+async fn nothing_that_is_wrong_is_taken() {
+    for (fault, said) in [
+        (Fault::OtherBytes, "has the digest"),
+        (Fault::NoBlobs, "has lost the blob"),
+        (Fault::OutsideName, "is no name of a file"),
+        (Fault::NoList, "lacks the list of ./below"),
+        (Fault::Bomb, "more than 1000 files, folders and links"),
+        (Fault::NoResult, "has no result"),
+        (Fault::OtherRoot, "do not put the root of an action at `/`"),
+        (Fault::Network, "programs on its workers have a network"),
+    ] {
+        let told = refused(fault).await;
+        assert!(told.contains(said), "{fault:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_waited_for_without_end() {
+    for (fault, said) in [
+        (Fault::Queued, "no worker for an action within 1 s; asked for was OSFamily=linux"),
+        (Fault::Aborted, "Job was retried 5 unsuccessfully"),
+        (Fault::LosesInputs, "loses what it was sent: At least one blob is missing"),
+    ] {
+        let told = refused(fault).await;
+        assert!(told.contains(said), "{fault:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_lost_something_is_sent_it_again() {
+    let machine = machine(Fault::LostInputsOnce).await;
+    assert_eq!(run(&machine).await.0.unwrap().stdout, b"ran");
+    assert_eq!(machine.server.executed(), 3);
+}
+
+#[tokio::test]
+async fn an_action_is_taken_up_again_where_the_server_was_restarted() {
+    let machine = machine(Fault::Restarted).await;
+    assert_eq!(run(&machine).await.0.unwrap().stdout, b"taken up again");
+    assert_eq!(machine.server.executed(), 2, "none began anew");
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_cancelled() {
+    let machine = machine(Fault::Queued).await;
+    let (spec, _) = asked();
+    let waited = tokio::time::timeout(Duration::from_millis(300), machine.engine.run(spec, |_| ())).await;
+    assert!(waited.is_err());
+    machine.engine.shutdown().await;
+    assert_eq!(machine.server.cancelled(), 1);
+    let (spec, _) = asked();
+    assert!(matches!(machine.engine.run(spec, |_| ()).await, Err(EngineError::Stopped)));
+}
+
+#[tokio::test]
+async fn a_server_that_runs_nothing_is_no_engine() {
+    let (server, folder) = (ExecutionServer::start().await, tempfile::tempdir().unwrap());
+    server.is(Fault::NotAnExecutor);
+    let told = RemoteEngine::connect(&settings(&server, folder.path()), session()).await.unwrap_err();
+    assert!(told.to_string().contains("it runs no programs"), "{told}");
+    assert!(told.to_string().contains("KILN_EXECUTE"), "{told}");
+}
