@@ -50,7 +50,7 @@ fn a_moved_base_under_the_same_bytes_is_told_with_its_packages() {
     let system = |version: &str| [("libssl3".to_owned(), version.to_owned())].into();
     let [base] = &mut diff.inputs[..] else { panic!("{:?}", diff.inputs) };
     base.packages = Some(BasePackages::between(&system("3.0.15"), &system("3.0.16")));
-    for form in [diff.to_text(), diff.to_markdown()] {
+    for form in [diff.to_text(), diff.to_markdown().replace("&gt;", ">")] {
         assert!(form.contains("identical, sha256:") && form.contains(": libssl3 3.0.15 -> "), "{form}");
         assert!(!form.contains("step "), "equal sizes are held against nothing: {form}");
     }

@@ -500,8 +500,10 @@ impl Drop for Container {
 }
 
 impl Daemon {
+    /// An image by tag, by id, or by the digest of a reference: ids are those of manifests here, as with containerd's image store.
     fn find(&self, reference: &str) -> Option<Arc<LoadedImage>> {
-        let id = self.tags.get(&tagged(reference)).map_or(reference, String::as_str);
+        let digest = reference.rsplit_once('@').map_or(reference, |(_, digest)| digest);
+        let id = self.tags.get(&tagged(reference)).map_or(digest, String::as_str);
         self.images.get(id).cloned()
     }
 

@@ -5,7 +5,7 @@ use crate::base_image::BaseImage;
 use crate::debian::{assemble, stored_image};
 use crate::registry_layers::stored_registry_image;
 use crate::{GuestError, Program};
-use kiln_engine::{Engine, EngineError, EngineSettings, Unkept};
+use kiln_engine::{Engine, EngineError, EngineSettings, ImageInfo, Unkept};
 use kiln_engine_remote::{RemoteEngine, UNKEPT};
 use kiln_fetch::{Index, Url};
 use kiln_image::{Image, ImagePlace, Reference, RegistryMirror, write_archive};
@@ -480,9 +480,11 @@ async fn pull(bases: &Bases, base: &PinnedBase, registry: &RegistryDefinition) -
     };
     let engine = bases.engine().await?;
     let name = &base.definition.name;
-    let suffix = format!("@{}", base.lock.manifest);
-    let holds = |digests: &[String]| digests.iter().any(|digest| digest.ends_with(&suffix));
-    if !engine.image(&pinned).await?.is_some_and(|there| holds(&there.repo_digests)) {
+    let (manifest, suffix) = (base.lock.manifest.to_string(), format!("@{}", base.lock.manifest));
+    let is_it = |there: ImageInfo| {
+        there.id == manifest || there.repo_digests.iter().any(|digest| digest.ends_with(&suffix))
+    };
+    if !engine.image(&pinned).await?.is_some_and(is_it) {
         if let Some(image) = stored_registry_image(bases.store(), &base.lock.manifest)? {
             if image.platform != base.platform {
                 return Err(other_platform(base, &image.platform.to_string()));
