@@ -247,4 +247,21 @@ fn a_policy_as_people_write_it() {
     );
     assert_eq!(record["policy"]["levels"]["credential-leak"], "deny");
     assert_eq!(record["policy"]["exceptions"][0]["owner"], "anna");
+
+    // Of the workspace's exceptions only a build of everything knows which accept nothing.
+    sandbox.append(
+        "kiln.toml",
+        &format!(
+            "\n{}\n{}",
+            exception("reason = \"a test key\"\nuntil = \"2999-01-01\"\n"),
+            exception("subject = \"gone.py\"\nreason = \"an old key\"\nuntil = \"2999-01-01\"\n")
+        ),
+    );
+    let told = "kiln.toml: the exception for `credential-leak gone.py` accepts nothing that was found in any artifact";
+    let whole = sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS).says(&[told]);
+    assert_eq!(whole.stderr.matches("kiln.toml: the exception").count(), 1, "{}", whole.stderr);
+    let part = sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    assert!(!part.stderr.contains("kiln.toml: the exception"), "{}", part.stderr);
+    let document = sandbox.kiln().run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(document["unused_exceptions"], serde_json::json!(["credential-leak gone.py"]));
 }

@@ -16,9 +16,10 @@ use kiln_pack::PackError;
 use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Problem, Trust, Workspace};
 use kiln_publish::{IndexResult, publish_index, settle_published, write_index};
 use kiln_record::{
-    ArtifactKind, ArtifactName, Defect, Digest, Epoch, Finding, IndexRecord, Record, RunError, Transformation,
+    ArtifactKind, ArtifactName, Defect, Digest, Epoch, Finding, IndexRecord, Record, RunError,
+    StatedException, Transformation,
 };
-use kiln_store::{LedgerEntry, StatCache, has_room, sweep_unfinished};
+use kiln_store::{Ledger, LedgerEntry, StatCache, has_room, sweep_unfinished};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct BuildReport {
     /// Blobs of the store that were not what their names say any more. They were removed, and brought or made again
     /// where something needed them.
     pub damaged: Vec<Digest>,
+    /// Exceptions of `kiln.toml` that accept nothing that was found in any artifact; known of a build of everything alone.
+    pub unused: Vec<StatedException>,
     /// What went wrong after that: `dist/index.json` could not be written, for example.
     pub error: Option<BuildError>,
 }
@@ -167,14 +170,43 @@ pub async fn build(
         }
         _ => None,
     };
-    let error = indexed.err().map(BuildError::from).or(saved.err().map(BuildError::from)).or(alone);
+    let is_whole = request.artifacts.is_none() && request.shard.is_none() && alone.is_none();
+    let unused = match is_whole {
+        true => unused_exceptions(&bases.run().ledger(), &workspace, &results),
+        false => Ok(Vec::new()),
+    };
+    let (unused, unread) = match unused {
+        Ok(unused) => (unused, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let error =
+        indexed.err().map(BuildError::from).or(saved.err().map(BuildError::from)).or(alone).or(unread);
     if let Some(engine) = engine.get() {
         // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
         // published by now, so a failure here is left to the next run.
         let _ = engine.sweep().await;
     }
     let damaged = bases.store().take_damaged();
-    Ok(BuildReport { results, indexes, damaged, error })
+    Ok(BuildReport { results, indexes, damaged, unused, error })
+}
+
+/// The exceptions of `kiln.toml` that accept nothing that was found in any artifact. Where one is not published, nothing is known of it.
+fn unused_exceptions(
+    ledger: &Ledger,
+    workspace: &Workspace,
+    results: &[ArtifactResult],
+) -> Result<Vec<StatedException>, BuildError> {
+    let mut unused = workspace.settings.policy.stated().map(|policy| policy.exceptions).unwrap_or_default();
+    for result in results {
+        if unused.is_empty() {
+            break;
+        }
+        let is_published = matches!(result.ending, Ending::Unchanged | Ending::Published);
+        let Some(entry) = result.entry.as_ref().filter(|_| is_published) else { return Ok(Vec::new()) };
+        let record = ledger.record(&result.artifact, entry.number)?;
+        unused.retain(|exception| !record.findings.iter().any(|finding| exception.covers(finding)));
+    }
+    Ok(unused)
 }
 
 /// Whether everything that a plan has pinned is as young as the workspace wants it.

@@ -1,6 +1,6 @@
 //! The policy that a build was judged by: levels of findings, and findings that somebody accepted.
 
-use crate::{Code, Level};
+use crate::{Code, Finding, Level};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,6 +82,12 @@ pub struct StatedException {
 }
 
 impl StatedException {
+    /// Whether a finding is one of those that it accepts.
+    #[must_use]
+    pub fn covers(&self, finding: &Finding) -> bool {
+        self.code == finding.code && self.subject.as_ref().is_none_or(|subject| *subject == finding.subject)
+    }
+
     /// What it accepts: the code, and the subject if it is for one.
     #[must_use]
     pub fn accepts(&self) -> String {

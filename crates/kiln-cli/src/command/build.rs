@@ -13,7 +13,7 @@ use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Expectation, build};
 use kiln_invocation::Ending;
 use kiln_publish::{IndexResult, entry_before, resolve};
 use kiln_rebuild::Expected;
-use kiln_record::{Architecture, ArtifactName, Exit, Level, RunError, exit};
+use kiln_record::{Architecture, ArtifactName, Exit, Level, RunError, StatedException, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark, github_annotations};
 use kiln_store::LedgerEntry;
 use serde::Serialize;
@@ -55,6 +55,13 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
         printer.problem(&format!(
             "{}: {digest} in the store was damaged on the disk: it was removed, and is brought or made again where it is needed",
             printer.on_stderr(Style::Warn, "warning")
+        ));
+    }
+    for exception in &report.unused {
+        printer.talk(&format!(
+            "{}: kiln.toml: the exception for `{}` accepts nothing that was found in any artifact; remove it if what it excused is fixed",
+            printer.on_stderr(Style::Note, "note"),
+            exception.accepts()
         ));
     }
     let code = exit_code(&report);
@@ -339,6 +346,9 @@ pub(crate) struct Document<'a> {
     artifacts: Vec<Row<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     indexes: Vec<IndexRow<'a>>,
+    /// Exceptions of `kiln.toml` that accept nothing that was found in any artifact: the code, and the subject if it is for one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unused_exceptions: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -399,5 +409,7 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
         error: index.error.as_ref().map(ToString::to_string),
     });
     let indexes = indexes.collect();
-    super::document(&Document { format: "1.0", success: report.is_success(), artifacts, indexes })
+    let unused_exceptions = report.unused.iter().map(StatedException::accepts).collect();
+    let success = report.is_success();
+    super::document(&Document { format: "1.0", success, artifacts, indexes, unused_exceptions })
 }
