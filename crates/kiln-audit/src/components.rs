@@ -4,7 +4,9 @@ use crate::causes::{self, ChangeCause, Changed};
 use crate::known::{Known, Subject};
 use crate::quantity::delta;
 use crate::version;
-use kiln_record::{Component, ComponentId, Ecosystem, Entry, OriginSource, Record, TreePath};
+use kiln_record::{
+    Component, ComponentId, Ecosystem, Entry, OriginSource, Record, TreePath, license_expression,
+};
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -255,7 +257,12 @@ fn have_same_content(
 fn relicensed(was: &Component, is: &Component, are_records: bool) -> Option<(String, String)> {
     let (before, after) = (license(was), license(is));
     let both_state_one = before != NO_LICENSE && after != NO_LICENSE;
-    (before != after && (are_records || both_state_one)).then_some((before, after))
+    // A bill of materials states as an expression what the package says in other words.
+    let means_the_same = match (license_expression(&before), license_expression(&after)) {
+        (Some(was), Some(is)) => was == is,
+        _ => before == after,
+    };
+    (!means_the_same && (are_records || both_state_one)).then_some((before, after))
 }
 
 /// Where it was taken from before and now, if that is another place.

@@ -190,6 +190,25 @@ fn a_version_that_moved_without_any_input_is_unexplained() {
     assert_eq!(only(&diff).cause.kind, CauseKind::Unexplained);
 }
 
+/// A bill of materials has an expression where a package has a classifier.
+#[test]
+fn a_licence_in_other_words_is_the_same_licence() {
+    let licensed = |classifier: &str, expression: Option<&str>| {
+        let mut record = build().record();
+        let component = record.components.iter_mut().find(|one| one.ecosystem == Ecosystem::Python).unwrap();
+        component.metadata.license_classifiers = vec![classifier.to_owned()];
+        component.metadata.license_expression = expression.map(str::to_owned);
+        record
+    };
+    let relicensed = |after: &Record| {
+        let diff = compare(&licensed("MIT License", None), after, &[]);
+        diff.components.iter().find_map(|one| one.relicensed.clone())
+    };
+    assert_eq!(relicensed(&licensed("MIT License", Some("MIT"))), None);
+    let other = relicensed(&licensed("MIT License", Some("MIT-0")));
+    assert_eq!(other, Some(("MIT License".to_owned(), "MIT-0".to_owned())));
+}
+
 #[test]
 fn own_code_is_explained_by_its_source() {
     let diff = diff(|b| b.source = "2");
