@@ -4,7 +4,7 @@
 use crate::shared::Shared;
 use crate::{Environment, Event, InvocationError, NamedIndexSetting, Run, blocking};
 use kiln_fetch::{
-    Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened,
+    Client, CrateSetting, Index, IndexFile, IndexSetting, Mirror, NetworkSettings, Reopened, Url,
     without_credentials,
 };
 use kiln_image::RegistryMirror;
@@ -106,6 +106,14 @@ impl Network {
             true => Err(InvocationError::Offline { what: what() }),
             false => Ok(()),
         }
+    }
+
+    /// Holds that what is at a URL may be asked for: a file of this machine always, anything else if servers may be asked.
+    ///
+    /// # Errors
+    /// As [`may_ask`](Self::may_ask).
+    pub fn may_reach(&self, url: &Url, what: impl FnOnce() -> String) -> Result<(), InvocationError> {
+        if url.scheme() == "file" { Ok(()) } else { self.may_ask(what) }
     }
 
     /// The indexes that `kiln.toml` names.
@@ -276,7 +284,7 @@ impl Network {
         {
             return Ok(digest);
         }
-        self.may_ask(|| file.file_name.clone())?;
+        self.may_reach(&file.url, || file.file_name.clone())?;
         if let Some(size) = file.size {
             has_room(self.store.root(), &file.file_name, size)?;
         }

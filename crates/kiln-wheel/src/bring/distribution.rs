@@ -168,11 +168,16 @@ pub(crate) async fn bring(
         return judged(bases.network(), chosen, lock_file, locked, source).await;
     }
 
-    bases.network().may_ask(|| described(locked, lock_file))?;
     let index = match index {
-        Some(name) => bases.network().named_index(name).await?,
-        None => bases.index(base).await?,
+        Some(name) => bases.network().named_index(name).await.map_err(WheelError::from),
+        None => bases.index(base).await.map_err(WheelError::from),
     };
+    // A folder is no server. Without a network, that there is no index is not what is in the way.
+    match &index {
+        Ok(index) => bases.network().may_reach(&index.url, || described(locked, lock_file))?,
+        Err(_) => bases.network().may_ask(|| described(locked, lock_file))?,
+    }
+    let index = index?;
     let client = bases.network().client().await?;
     let listed: Vec<IndexFile> = index
         .files(client, &locked.name)
@@ -254,7 +259,7 @@ pub(crate) async fn bring_from_url(
     let digest = match there {
         Some(digest) => digest,
         None => {
-            network.may_ask(|| described(locked, lock_file))?;
+            network.may_reach(&parsed, || described(locked, lock_file))?;
             let file = IndexFile {
                 file_name: file_name.clone(),
                 url: parsed,
