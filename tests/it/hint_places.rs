@@ -133,7 +133,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-python/src/select/judge.rs", 15, Gone),
     ("kiln-python/src/select/judge_place.rs", 9, Gone),
     ("kiln-python/src/select/nothing.rs", 5, Held(&["group"])),
-    ("kiln-python/src/select/python_release.rs", 4, Held(&["release"])),
+    ("kiln-python/src/select/python_release.rs", 4, Held(&["patch"])),
     ("kiln-python/src/select/selection.rs", 1, Gone),
     ("kiln-python/src/wheel/best_wheel.rs", 5, Gone),
     ("kiln-rebuild/src/error.rs", 8, Ends),

@@ -139,7 +139,7 @@ const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
-        name: "release",
+        name: "patch",
         lock: |wheels| wheels[0].requirement("python_full_version < \"3.13.20\""),
         advice: "state it in kiln.toml: [[runtime]]",
         ..PLAIN

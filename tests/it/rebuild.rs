@@ -231,7 +231,29 @@ fn each_thing_that_a_step_depends_on_is_named() {
     assert_eq!(guilty, expected);
     assert!(expected.len() >= 10, "{expected:?}");
     let not_varied = varied["not_varied"].as_array().unwrap();
-    assert!(not_varied.iter().any(|one| one["what"] == "wall clock"), "{not_varied:?}");
+    assert!(not_varied.iter().any(|one| one["what"] == "wall-clock"), "{not_varied:?}");
+}
+
+/// A date is the same for two builds of one day: only another date shows it.
+#[test]
+fn a_date_that_a_step_depends_on_is_named() {
+    let sandbox = Sandbox::new();
+    let definition = String::from_utf8(sandbox.read("images/python-3.13.toml")).unwrap();
+    let dated = definition.replacen("packages = [", "packages = [\"libfaketime\", ", 1);
+    assert_ne!(dated, definition);
+    sandbox.write("images/dated.toml", dated);
+    sandbox.kiln().run(["lock", "--base", "dated"]).ends_with(exit::SUCCESS);
+    let layer = "kind = \"lambda-layer\"\nbase = \"dated\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \"x86_64\"\n";
+    let program = "import datetime\nopen('/out/year', 'w').write(str(datetime.date.today().year))\n";
+    let rest = "outputs = [{ path = \"/out\", into = \"lib/seen\" }]";
+    sandbox.write(MANIFEST, format!("{layer}{}", step("dated", program, rest)));
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let words = ["rebuild", "app", "--source", ".", "--vary", "--format", "json"];
+    let document = sandbox.kiln().run(words).ends_with(exit::NOT_REPRODUCIBLE).json();
+    let guilty = document["varied"]["depends_on"].as_array().unwrap();
+    assert_eq!(guilty.len(), 1, "{guilty:#?}");
+    assert_eq!(guilty[0]["variations"], serde_json::json!(["wall-clock"]));
+    assert_eq!(guilty[0]["first"]["path"], "lib/seen/year");
 }
 
 #[test]
@@ -246,7 +268,7 @@ fn what_depends_on_nothing_is_told_after_two_builds() {
     again.prints(&[
         "E0 (identical bytes)",
         "none of these, and not on the time that passed",
-        "not varied   wall clock",
+        "not varied   wall-clock",
     ]);
 }
 

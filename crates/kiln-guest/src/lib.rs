@@ -33,3 +33,4 @@ pub use registry_layers::stored_registry_image;
 pub use runtime::{target_runtime, with_system_of};
 pub use saved_image::{SavedImage, container_files};
 pub use twice::{Difference, again};
+pub use varied::FAKETIME;

@@ -3,26 +3,38 @@
 use crate::{GuestError, Program, guest};
 use kiln_engine::{GuestPath, RunSpec};
 use kiln_invocation::Variation;
+use kiln_plan::BaseDefinition;
 use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Sets what no engine sets, inside of the container, and becomes the program.
 const LAUNCHER: &str = include_str!("varied.py");
+/// The package of Debian whose library tells programs another date.
+pub const FAKETIME: &str = "libfaketime";
 /// What a program runs as instead.
 const USER: &str = "24567:24568";
 /// A home folder that is empty, and that it may write to.
 const HOME: &str = "/kiln-other-home";
 /// Where inputs are whose folders are to list them in another order.
 const ASIDE: &str = "/kiln-aside";
+/// Debian's libfaketime, wherever the loader has the libraries of a program, and what it is told: a later year, without the clocks
+/// that only measure.
+const CLOCK: [(&str, &str); 3] = [
+    ("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1"),
+    ("FAKETIME", "+400d"),
+    ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+];
 /// Some time in 2001, which no input has otherwise.
 const TIME: u64 = 1_000_000_007;
 
 impl Program {
-    /// The same program with other surroundings. `python` is the base's Python, if it says where that is.
+    /// The same program with other surroundings, as far as the base lets it have them: its Python has to be stated, its packages have to
+    /// have libfaketime.
     ///
     /// # Errors
     /// If what it is given does not fit.
-    pub fn varied(self, variations: &BTreeSet<Variation>, python: Option<&str>) -> Result<Self, GuestError> {
+    pub fn varied(self, variations: &BTreeSet<Variation>, base: &BaseDefinition) -> Result<Self, GuestError> {
+        let (python, has_clock) = (base.stated_python(), base.has_package(FAKETIME));
         let home = guest(HOME)?;
         let aside = |number: usize| guest(&format!("{ASIDE}/{number}"));
         let mut moved = Vec::new();
@@ -50,7 +62,10 @@ impl Program {
                     Variation::InputTimes => spec.surroundings.input_time = TIME,
                     Variation::Cores => spec.surroundings.processors = Some("0".to_owned()),
                     Variation::HostName => spec.surroundings.host_name = "kiln-other-host".to_owned(),
-                    Variation::Umask | Variation::FileOrder | Variation::Engine => {}
+                    Variation::WallClock if has_clock => {
+                        env.extend(CLOCK.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                    }
+                    Variation::WallClock | Variation::Umask | Variation::FileOrder | Variation::Engine => {}
                 }
             }
         });

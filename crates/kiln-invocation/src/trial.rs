@@ -36,13 +36,15 @@ pub enum Variation {
     Cores,
     /// The name of its machine.
     HostName,
+    /// The date; only where the base has the library that tells programs another.
+    WallClock,
     /// The engine that runs it, and with it the storage driver; only where there is a second one.
     Engine,
 }
 
 impl Variation {
     /// Every variation that one engine will do for.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::User,
         Self::Umask,
         Self::Home,
@@ -53,6 +55,7 @@ impl Variation {
         Self::FileOrder,
         Self::Cores,
         Self::HostName,
+        Self::WallClock,
     ];
 
     /// Its name in output.
@@ -69,6 +72,7 @@ impl Variation {
             Self::FileOrder => "file-order",
             Self::Cores => "cores",
             Self::HostName => "host-name",
+            Self::WallClock => "wall-clock",
             Self::Engine => "engine",
         }
     }

@@ -7,7 +7,7 @@
 use crate::content::Contents;
 use crate::{EntryDifference, Expected, RebuildError, Rebuilt, Scratch, rebuild};
 use kiln_collect::how_differ;
-use kiln_guest::EngineSlot;
+use kiln_guest::{EngineSlot, FAKETIME};
 use kiln_invocation::{Events, Variation, read_usable_workspace};
 use kiln_plan::{BaseChoice, Manifest};
 use kiln_record::{ArtifactName, BaseName, Entry, Record, TreePath};
@@ -42,11 +42,7 @@ pub struct Varied {
 }
 
 /// What no run of this kiln varies, and why.
-const NEVER: [(&str, &str); 4] = [
-    (
-        "wall clock",
-        "the builds ran one after the other, at later times; no other date is set for the programs",
-    ),
+const NEVER: [(&str, &str); 3] = [
     ("build folder", "the folders of a step are part of its definition"),
     ("kernel and processor", "all builds ran on this machine"),
     ("kiln's own process", "it was one process; what it writes does not depend on its surroundings by rule"),
@@ -245,6 +241,12 @@ fn applicable(scratch: &Scratch, artifact: &ArtifactName) -> Result<Applicable, 
     });
     let (varied, lacking) = with_pythons(varied, &without, &with);
     not_varied.extend(lacking);
+    let has_clock = |base: &BaseName| {
+        workspace.bases.get(base).is_some_and(|(definition, _)| definition.has_package(FAKETIME))
+    };
+    let (with, without) = without.union(&with).cloned().partition(has_clock);
+    let (varied, lacking) = with_clocks(varied, &without, &with);
+    not_varied.extend(lacking);
     Ok((varied, not_varied))
 }
 
@@ -266,6 +268,24 @@ fn with_pythons(
         varied.retain(|one| !one.needs_python());
     }
     (varied, not_varied)
+}
+
+/// The same of the date, for steps whose bases have no library that tells another one, `without`, and others, `with`.
+fn with_clocks(
+    mut varied: Vec<Variation>,
+    without: &BTreeSet<BaseName>,
+    with: &BTreeSet<BaseName>,
+) -> Applicable {
+    let lacking = |base: &BaseName| {
+        let why = format!(
+            "the base {base} of a step does not have the package {FAKETIME}: the builds ran one after the other, and no other date was set"
+        );
+        (Variation::WallClock.to_string(), why)
+    };
+    if with.is_empty() {
+        varied.retain(|one| *one != Variation::WallClock);
+    }
+    (varied, without.iter().map(lacking).collect())
 }
 
 /// The bases of an artifact's steps: those whose Python is not known, and the others.
@@ -294,6 +314,9 @@ mod tests {
         let needing: Vec<Variation> = Variation::ALL.into_iter().filter(|one| one.needs_python()).collect();
         assert_eq!(needing, [Variation::Umask, Variation::FileOrder]);
         assert_eq!(with_pythons(all(), &bases(&[]), &bases(&["python"])), (all(), Vec::new()));
+        let (varied, told) = with_clocks(all(), &bases(&["plain"]), &bases(&[]));
+        assert!(!varied.contains(&Variation::WallClock) && told[0].1.contains("the base plain"), "{told:?}");
+        assert_eq!(with_clocks(all(), &bases(&[]), &bases(&["clock"])), (all(), Vec::new()));
         let (varied, told) = with_pythons(all(), &bases(&["plain"]), &bases(&["python"]));
         assert_eq!((varied, told.len()), (all(), 2), "one step has it, and that the other lacks it is told");
         let (varied, told) = with_pythons(all(), &bases(&["plain"]), &bases(&[]));

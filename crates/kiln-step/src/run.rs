@@ -119,7 +119,7 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Vec<MadeFile>
         .processes(PIDS)
         .output_bytes(OUTPUT_BYTES)
         .deadline(Duration::from_secs(section.timeout.into()))
-        .varied(bases.run().variations(), base_of(job).definition.stated_python())?;
+        .varied(bases.run().variations(), &base_of(job).definition)?;
     let subject = format!("{artifact} {}", section.name);
     let ran = program.run(bases.engine().await?, bases.run().events(), &subject).await?;
     if !ran.ending.is_success() {

@@ -149,6 +149,12 @@ impl BaseDefinition {
         Some(self.image.python.as_str()).filter(|python| python.starts_with('/'))
     }
 
+    /// Whether it asks for a package of Debian.
+    #[must_use]
+    pub fn has_package(&self, name: &str) -> bool {
+        matches!(&self.kind, BaseKind::Debian(debian) if debian.packages.iter().any(|package| package == name))
+    }
+
     /// What the definition of a base may say.
     #[cfg(feature = "schema")]
     #[must_use]
