@@ -225,7 +225,7 @@ async fn a_registry_base_is_taken_apart_once() {
     let store = kiln_store::Store::open(&sandbox.environment().store).unwrap();
     store.discard(&first.layers[0].diff_id).unwrap();
     let error = sandbox.bases().await.base_image(&base).await.err().unwrap().to_string();
-    assert!(error.contains("base `python`"), "it has to be pulled again: {error}");
+    assert!(error.contains("base python (registry.test/python@"), "it has to be pulled again: {error}");
 }
 
 const IMAGE: &str = r#"
