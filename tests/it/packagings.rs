@@ -38,6 +38,8 @@ fn a_zip_and_an_image_of_one_source_are_compared_by_what_they_bring() {
         assert!(!told.stdout.contains(gone), "{told}");
     }
     assert!(told.stdout.contains("target changed: kind"), "a base's packages come with the kind: {told}");
+    let of_pip = lines.iter().find(|line| line.starts_with("added pip "));
+    assert!(of_pip.is_some_and(|line| line.contains("target changed: kind")), "and so do its wheels: {told}");
 
     let json: Value = diff("json").json();
     let (zip, image) = (&json["packagings"]["before"], &json["packagings"]["after"]);

@@ -147,10 +147,12 @@ impl Changed {
     }
 
     /// Why a component of an ecosystem came, went or has another version.
-    pub(crate) fn of_choice(&self, ecosystem: Ecosystem) -> ChangeCause {
+    pub(crate) fn of_choice(&self, component: &Component) -> ChangeCause {
         use CauseKind::{Base, Layer, Lock, Manifest, Source, Target, Tool};
-        match ecosystem {
+        match component.ecosystem {
             Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
+            // What a base carries came and went with it, distributions as well.
+            _ if component.from_base => self.first(&[Base, Target, Lock, Manifest, Tool]),
             Ecosystem::Debian | Ecosystem::Rpm => self.first(&[Base, Target, Lock, Manifest, Tool]),
             Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base]),
         }
@@ -305,8 +307,8 @@ pub(crate) fn of_removal(
     {
         Some(gap) => changed.of_gap(gap),
         None => {
-            let mut cause = changed.of_choice(gone.ecosystem);
-            if gone.ecosystem == Ecosystem::Python {
+            let mut cause = changed.of_choice(gone);
+            if gone.ecosystem == Ecosystem::Python && !gone.from_base {
                 let gone = format!("no longer in the {}", changed.locks());
                 // That a lock which lost an entry has changed goes without saying.
                 cause.text = match cause.kind {

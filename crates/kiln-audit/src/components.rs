@@ -182,9 +182,9 @@ pub(crate) fn component_changes(
             (Some(gone), None) => {
                 (ComponentChangeKind::Removed, causes::of_removal(changed, gone, before.record, after.record))
             }
-            (None, Some(added)) => (ComponentChangeKind::Added, changed.of_choice(added.ecosystem)),
+            (None, Some(added)) => (ComponentChangeKind::Added, changed.of_choice(added)),
             (Some(was), Some(is)) if was.version != is.version => {
-                (version_change(was, is), changed.of_choice(is.ecosystem))
+                (version_change(was, is), changed.of_choice(is))
             }
             (Some(was), Some(is))
                 if old.files.get(id) != new.files.get(id)
@@ -203,11 +203,9 @@ pub(crate) fn component_changes(
                 };
                 (kind, cause)
             }
-            (Some(_), Some(is)) if rehomed.is_some() => {
-                (ComponentChangeKind::Rehomed, changed.of_choice(is.ecosystem))
-            }
+            (Some(_), Some(is)) if rehomed.is_some() => (ComponentChangeKind::Rehomed, changed.of_choice(is)),
             (Some(_), Some(is)) if relicensed.is_some() => {
-                (ComponentChangeKind::Relicensed, changed.of_choice(is.ecosystem))
+                (ComponentChangeKind::Relicensed, changed.of_choice(is))
             }
             _ => continue,
         };

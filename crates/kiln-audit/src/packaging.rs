@@ -14,7 +14,7 @@ pub struct Packaging {
     pub packed: u64,
     /// Bytes of all files when unpacked, a base included.
     pub unpacked: u64,
-    /// Distributions of Python.
+    /// Distributions of Python that it has of its own; those that a base carries are not counted.
     pub distributions: usize,
     /// Packages of the operating system.
     pub os_packages: usize,
@@ -30,7 +30,9 @@ impl Packaging {
     /// What a record says.
     pub(crate) fn of(record: &Record) -> Self {
         let of_system = || record.components.iter().filter(|component| component.ecosystem.is_of_system());
-        let is_python = |component: &&kiln_record::Component| component.ecosystem == Ecosystem::Python;
+        let is_python = |component: &&kiln_record::Component| {
+            component.ecosystem == Ecosystem::Python && !component.from_base
+        };
         let own = own_surface(record);
         let (packed, unpacked, surface) = match &record.image {
             Some(image) => {
