@@ -150,9 +150,9 @@ impl Changed {
     pub(crate) fn of_choice(&self, component: &Component) -> ChangeCause {
         use CauseKind::{Base, Layer, Lock, Manifest, Source, Target, Tool};
         match component.ecosystem {
-            Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
             // What a base carries came and went with it, distributions as well.
             _ if component.from_base => self.first(&[Base, Target, Lock, Manifest, Tool]),
+            Ecosystem::Python | Ecosystem::Native => self.first(&[Lock, Manifest, Layer, Target, Base, Tool]),
             Ecosystem::Debian | Ecosystem::Rpm => self.first(&[Base, Target, Lock, Manifest, Tool]),
             Ecosystem::Application => self.first(&[Source, Manifest, Tool, Base]),
         }

@@ -558,9 +558,12 @@ impl Backend for RemoteEngine {
         future::ready(found).boxed()
     }
 
-    // Images are in this process for as long as it runs: there is nothing to sweep.
-    fn images<'a>(&'a self, _beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
-        future::ready(Ok(Vec::new())).boxed()
+    fn images<'a>(&'a self, beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
+        let state = self.state();
+        let named = state.tags.iter().filter(|(reference, _)| reference.starts_with(beginning));
+        let size = |id: &String| state.images.get(id).map_or(0, |image| image.archive.size);
+        let named = named.map(|(reference, id)| NamedImage { reference: reference.clone(), size: size(id) });
+        future::ready(Ok(named.collect())).boxed()
     }
 
     fn load(&self, archive: Box<dyn Read + Send>) -> Answer<'_, ()> {

@@ -225,12 +225,20 @@ impl Ledger {
             .and_then(|(place, _)| place.entry()))
     }
 
-    /// One entry by its number; none if it is known to be lost. Only that one is read, as by [`Ledger::latest`].
+    /// One entry by its number; none if it is known to be lost. Only that one and the one after it are read, which says what it was.
     ///
     /// # Errors
-    /// [`StoreError::LedgerBroken`] if it cannot be read.
+    /// [`StoreError::LedgerBroken`] if it cannot be read, or is not the one that its successor names.
     pub fn at(&self, artifact: &ArtifactName, number: u64) -> Result<Option<LedgerEntry>> {
-        Ok(self.place(artifact, number)?.0.entry())
+        let (place, link) = self.place(artifact, number)?;
+        if self.newest(artifact)?.is_some_and(|newest| newest > number) {
+            let after = self.place(artifact, number + 1)?.0.previous();
+            continues(Some(&link), after).map_err(|reason| StoreError::LedgerBroken {
+                path: self.entry_path(artifact, number + 1),
+                reason,
+            })?;
+        }
+        Ok(place.entry())
     }
 
     /// The newest entry among those that were published in the folder of this ledger: the build that is to be found there. Where
