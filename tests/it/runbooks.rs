@@ -72,7 +72,7 @@ fn every_runbook_does_what_it_says() {
         commands.iter().map(|arguments| run(arguments)).collect()
     };
 
-    offer(&parcels("1.1", 400));
+    offer(&parcels("1.1", 130));
     let [pins, _, _, diff, _]: [Outcome; 5] = take("Bring a newer dependency").try_into().unwrap();
     pins.prints(&["parcels", "1.1"]);
     diff.prints(&["parcels", "1.0", "1.1"]);

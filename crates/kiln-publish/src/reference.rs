@@ -158,6 +158,8 @@ pub(crate) fn build_of_ledger(environment: &Environment, text: &str) -> Result<N
         })?,
     };
     let record = ledger.record(&name, number)?;
+    // What the build after it says of it is held as well.
+    ledger.at(&name, number)?;
     let content = content_beside(&environment.dist.join(name.as_str()), &record);
     let run = ledger.run_details(&name, number)?;
     let label = format!("{name}@{number}");

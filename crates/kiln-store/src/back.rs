@@ -35,8 +35,14 @@ impl Ledger {
         artifact: &'a ArtifactName,
         number: u64,
     ) -> Result<impl Iterator<Item = Result<LedgerEntry>> + 'a> {
-        let last = self.newest(artifact)?.unwrap_or(0).min(number);
-        let mut after = None;
+        let newest = self.newest(artifact)?.unwrap_or(0);
+        let last = newest.min(number);
+        let mut after = match last < newest {
+            true => {
+                Some(Successor { number: last + 1, previous: self.place(artifact, last + 1)?.0.previous() })
+            }
+            false => None,
+        };
         let mut numbers = (1..=last).rev();
         let mut is_broken = false;
         Ok(std::iter::from_fn(move || {
