@@ -6,7 +6,8 @@ use crate::guest::Guest;
 use crate::image::{self, LoadedImage};
 use futures_util::future::{self, BoxFuture, FutureExt as _};
 use kiln_engine::backend::{
-    Answer, Backend, Capture, Measured, OnLine, check_reference, pinned_digest, write_inputs,
+    Answer, Backend, Capture, HeldImages, HeldRuns, Measured, OnLine, check_reference, pinned_digest,
+    write_inputs,
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, Health, HealthTest,
@@ -38,16 +39,10 @@ pub struct MemoryEngine {
 
 #[derive(Default)]
 struct Daemon {
-    images: BTreeMap<String, Arc<LoadedImage>>,
-    tags: BTreeMap<String, String>,
-    containers: BTreeMap<String, Running>,
+    images: HeldImages<LoadedImage>,
+    containers: HeldRuns,
     programs: BTreeMap<String, Program>,
     builder: Option<DockerfileBuilder>,
-}
-
-struct Running {
-    info: ContainerInfo,
-    removed: Arc<Notify>,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -103,32 +98,21 @@ impl MemoryEngine {
 
     fn find(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
         check_reference(reference)?;
-        Ok(self.daemon().find(reference).map(|image| image.info.clone()))
+        Ok(self.daemon().images.find(reference).map(|image| image.info.clone()))
     }
 
     fn load(&self, archive: impl Read) -> Result<(), EngineError> {
         let loaded = image::read(archive).map_err(|e| EngineError::LoadFailed { why: e.to_string() })?;
         let mut daemon = self.daemon();
-        for (image, tags) in loaded {
-            for tag in tags {
-                daemon.tags.insert(tag, image.info.id.clone());
-            }
-            daemon.images.entry(image.info.id.clone()).or_insert_with(|| Arc::new(image));
+        for (image, names) in loaded {
+            daemon.images.put(&image.info.id.clone(), names, image);
         }
         Ok(())
     }
 
     fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
         check_reference(reference)?;
-        let mut daemon = self.daemon();
-        if let Some(id) = daemon.tags.remove(&tagged(reference)) {
-            if !daemon.tags.values().any(|other| *other == id) {
-                daemon.images.remove(&id);
-            }
-            return Ok(true);
-        }
-        daemon.tags.retain(|_, id| id != reference);
-        Ok(daemon.images.remove(reference).is_some())
+        Ok(self.daemon().images.remove(reference))
     }
 
     fn export(
@@ -137,7 +121,7 @@ impl MemoryEngine {
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), EngineError> {
         check_reference(reference)?;
-        let Some(image) = self.daemon().find(reference) else {
+        let Some(image) = self.daemon().images.find(reference) else {
             return Err(EngineError::ImageMissing { reference: reference.to_owned() });
         };
         sink(&image.archive).map_err(|error| EngineError::Broken {
@@ -152,7 +136,7 @@ impl MemoryEngine {
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), EngineError> {
         check_reference(reference)?;
-        let Some(image) = self.daemon().find(reference) else {
+        let Some(image) = self.daemon().images.find(reference) else {
             return Err(EngineError::ImageMissing { reference: reference.to_owned() });
         };
         sink(&image.files.pack_all()).map_err(|error| EngineError::Broken {
@@ -164,12 +148,7 @@ impl MemoryEngine {
     /// Finds what is there; there is no registry behind it.
     fn pull(&self, reference: &str) -> Result<ImageInfo, EngineError> {
         let expected = pinned_digest(reference)?;
-        let daemon = self.daemon();
-        let suffix = format!("@{expected}");
-        let image = daemon.images.values().find(|image| {
-            image.info.repo_digests.iter().any(|known| known.ends_with(&suffix))
-                || image.info.id == expected.to_string()
-        });
+        let image = self.daemon().images.find(&expected.to_string());
         image.map(|image| image.info.clone()).ok_or_else(|| EngineError::PullFailed {
             reference: reference.to_owned(),
             why: "the engine in memory has no registry; load the image".to_owned(),
@@ -186,7 +165,7 @@ impl MemoryEngine {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(EngineError::Stopped);
         }
-        let image = self.daemon().find(&spec.image);
+        let image = self.daemon().images.find(&spec.image);
         let Some(image) = image else {
             return Err(EngineError::ImageMissing { reference: spec.image });
         };
@@ -337,23 +316,12 @@ impl MemoryEngine {
             name: name.to_owned(),
             session: self.session.clone(),
         };
-        let removed = Arc::new(Notify::new());
-        self.daemon().containers.insert(container.clone(), Running { info, removed: Arc::clone(&removed) });
+        let removed = self.daemon().containers.begin(info);
         Container { engine: self.clone(), name: container, removed }
     }
 
     fn remove_where(&self, condition: impl Fn(&ContainerInfo) -> bool) -> usize {
-        let mut daemon = self.daemon();
-        let before = daemon.containers.len();
-        daemon.containers.retain(|_, running| {
-            let remove = condition(&running.info);
-            if remove {
-                // Kept for whoever waits later: a permit, not a wake-up that nobody hears.
-                running.removed.notify_one();
-            }
-            !remove
-        });
-        before - daemon.containers.len()
+        self.daemon().containers.remove_where(condition)
     }
 }
 
@@ -417,9 +385,10 @@ impl Backend for MemoryEngine {
 
     fn images<'a>(&'a self, beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
         let daemon = self.daemon();
-        let named = daemon.tags.iter().filter(|(reference, _)| reference.starts_with(beginning));
-        let size = |id: &String| daemon.images.get(id).map_or(0, |image| image.archive.len() as u64);
-        let named = named.map(|(reference, id)| NamedImage { reference: reference.clone(), size: size(id) });
+        let named = daemon
+            .images
+            .named(beginning)
+            .map(|(name, image)| NamedImage { reference: name.to_owned(), size: image.archive.len() as u64 });
         future::ready(Ok(named.collect())).boxed()
     }
 
@@ -466,7 +435,7 @@ impl Backend for MemoryEngine {
     }
 
     fn containers(&self) -> Answer<'_, Vec<ContainerInfo>> {
-        let containers = self.daemon().containers.values().map(|running| running.info.clone()).collect();
+        let containers = self.daemon().containers.iter().cloned().collect();
         future::ready(Ok(containers)).boxed()
     }
 
@@ -495,18 +464,11 @@ struct Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.engine.daemon().containers.remove(&self.name);
+        self.engine.daemon().containers.end(&self.name);
     }
 }
 
 impl Daemon {
-    /// An image by tag, by id, or by the digest of a reference: ids are those of manifests here, as with containerd's image store.
-    fn find(&self, reference: &str) -> Option<Arc<LoadedImage>> {
-        let digest = reference.rsplit_once('@').map_or(reference, |(_, digest)| digest);
-        let id = self.tags.get(&tagged(reference)).map_or(digest, String::as_str);
-        self.images.get(id).cloned()
-    }
-
     fn program(&self, guest: &Guest) -> Option<Program> {
         let name = guest.argv().first()?;
         if let Some(program) = self.programs.get(name) {
@@ -514,15 +476,5 @@ impl Daemon {
         }
         let busybox = name == BUSYBOX && guest.read(BUSYBOX).is_ok();
         busybox.then(|| Arc::new(applets::run) as Program)
-    }
-}
-
-/// Docker's rule: a name without tag means `latest`.
-fn tagged(reference: &str) -> String {
-    let last = reference.rsplit('/').next().unwrap_or(reference);
-    if last.contains(':') || last.contains('@') {
-        reference.to_owned()
-    } else {
-        format!("{reference}:latest")
     }
 }

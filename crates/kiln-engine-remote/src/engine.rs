@@ -8,7 +8,9 @@ use crate::outputs::{Kind, Untaken, Writing, read};
 use crate::tree::{Folder, Node, read_digest};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use futures_util::future::{self, BoxFuture, FutureExt as _};
-use kiln_engine::backend::{Answer, Backend, Capture, OnLine, User, check_reference, pinned_digest};
+use kiln_engine::backend::{
+    Answer, Backend, Capture, HeldImages, HeldRuns, OnLine, User, check_reference, pinned_digest,
+};
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
     ImageInfo, Limits, NamedImage, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream,
@@ -63,17 +65,11 @@ struct Here {
 
 #[derive(Default)]
 struct State {
-    images: BTreeMap<String, Arc<LoadedImage>>,
-    tags: BTreeMap<String, String>,
-    running: BTreeMap<String, Running>,
+    images: HeldImages<LoadedImage>,
+    running: HeldRuns,
     /// Folders below which nothing is changed.
     unchanging: BTreeSet<PathBuf>,
     known: BTreeMap<PathBuf, KnownFolder>,
-}
-
-struct Running {
-    info: ContainerInfo,
-    removed: Arc<Notify>,
 }
 
 /// What is asked of a run, as far as its end needs it.
@@ -111,9 +107,7 @@ impl RemoteEngine {
 
     fn find(&self, reference: &str) -> Result<Option<Arc<LoadedImage>>, EngineError> {
         check_reference(reference)?;
-        let state = self.state();
-        let id = state.tags.get(&tagged(reference)).map_or(reference, String::as_str);
-        Ok(state.images.get(id).cloned())
+        Ok(self.state().images.find(reference))
     }
 
     fn existing(&self, reference: &str) -> Result<Arc<LoadedImage>, EngineError> {
@@ -125,26 +119,15 @@ impl RemoteEngine {
         let loaded = on_disk(move || image::read(archive, &folder)).await;
         let loaded = loaded.map_err(|error| EngineError::LoadFailed { why: error.to_string() })?;
         let mut state = self.state();
-        for (image, tags) in loaded {
-            for tag in tags {
-                state.tags.insert(tag, image.info.id.clone());
-            }
-            state.images.entry(image.info.id.clone()).or_insert_with(|| Arc::new(image));
+        for (image, names) in loaded {
+            state.images.put(&image.info.id.clone(), names, image);
         }
         Ok(())
     }
 
     fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
         check_reference(reference)?;
-        let mut state = self.state();
-        if let Some(id) = state.tags.remove(&tagged(reference)) {
-            if !state.tags.values().any(|other| *other == id) {
-                state.images.remove(&id);
-            }
-            return Ok(true);
-        }
-        state.tags.retain(|_, id| id != reference);
-        Ok(state.images.remove(reference).is_some())
+        Ok(self.state().images.remove(reference))
     }
 
     fn export(
@@ -505,24 +488,12 @@ impl RemoteEngine {
             name: name.to_owned(),
             session: self.session.clone(),
         };
-        let removed = Arc::new(Notify::new());
-        let running = Running { info, removed: Arc::clone(&removed) };
-        self.state().running.insert(container.clone(), running);
+        let removed = self.state().running.begin(info);
         Registered { engine: self.clone(), name: container, removed }
     }
 
     fn remove_where(&self, condition: impl Fn(&ContainerInfo) -> bool) -> usize {
-        let mut state = self.state();
-        let before = state.running.len();
-        state.running.retain(|_, running| {
-            let remove = condition(&running.info);
-            if remove {
-                // Kept for whoever waits later: a permit, not a wake-up that nobody hears.
-                running.removed.notify_one();
-            }
-            !remove
-        });
-        before - state.running.len()
+        self.state().running.remove_where(condition)
     }
 }
 
@@ -560,9 +531,10 @@ impl Backend for RemoteEngine {
 
     fn images<'a>(&'a self, beginning: &'a str) -> Answer<'a, Vec<NamedImage>> {
         let state = self.state();
-        let named = state.tags.iter().filter(|(reference, _)| reference.starts_with(beginning));
-        let size = |id: &String| state.images.get(id).map_or(0, |image| image.archive.size);
-        let named = named.map(|(reference, id)| NamedImage { reference: reference.clone(), size: size(id) });
+        let named = state
+            .images
+            .named(beginning)
+            .map(|(name, image)| NamedImage { reference: name.to_owned(), size: image.archive.size });
         future::ready(Ok(named.collect())).boxed()
     }
 
@@ -607,8 +579,7 @@ impl Backend for RemoteEngine {
         _: &'a (dyn Fn(PullProgress) + Send + Sync),
     ) -> Answer<'a, ImageInfo> {
         let pulled = pinned_digest(reference).and_then(|expected| {
-            let id = expected.to_string();
-            let image = self.state().images.get(&id).map(|image| image.info.clone());
+            let image = self.state().images.find(&expected.to_string()).map(|image| image.info.clone());
             image.ok_or_else(|| EngineError::PullFailed {
                 reference: reference.to_owned(),
                 why: "remote execution pulls no images; build with a container engine, or on a base of Debian packages"
@@ -654,7 +625,7 @@ impl Backend for RemoteEngine {
 
     /// Those of this process: no server tells of others.
     fn containers(&self) -> Answer<'_, Vec<ContainerInfo>> {
-        let containers = self.state().running.values().map(|running| running.info.clone()).collect();
+        let containers = self.state().running.iter().cloned().collect();
         future::ready(Ok(containers)).boxed()
     }
 
@@ -696,7 +667,7 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.engine.state().running.remove(&self.name);
+        self.engine.state().running.end(&self.name);
     }
 }
 
@@ -708,16 +679,6 @@ fn told(action: String, error: RemoteError) -> EngineError {
         }
         RemoteError::GivenUp { .. } => EngineError::Stopped,
         other => EngineError::Broken { action, why: other.to_string() },
-    }
-}
-
-/// Docker's rule: a name without tag means `latest`.
-fn tagged(reference: &str) -> String {
-    let last = reference.rsplit('/').next().unwrap_or(reference);
-    if last.contains(':') || last.contains('@') {
-        reference.to_owned()
-    } else {
-        format!("{reference}:latest")
     }
 }
 

@@ -1,6 +1,7 @@
 //! What does an engine's work, and the rules that all of them share, so that no two read one description differently.
 
 pub use crate::archive::{InputFault, write_inputs};
+pub use crate::held::{HeldImages, HeldRuns};
 pub use crate::image::{check_reference, pinned_digest};
 pub use crate::lines::{Capture, Overflow};
 pub use crate::measured::Measured;

@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod guest_path;
 mod health;
+mod held;
 mod image;
 mod info;
 mod lines;
