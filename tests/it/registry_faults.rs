@@ -231,6 +231,11 @@ fn no_fault_of_a_registry_is_accepted_and_none_hangs() {
         assert_ne!(outcome.code, Some(0), "{} was accepted\n{outcome}", fault.name);
         assert_ne!(outcome.code, None, "{}: {outcome}", fault.name);
         assert!(
+            outcome.stderr.contains(&proxy.address().to_string()),
+            "{} is told with its place: {outcome}",
+            fault.name
+        );
+        assert!(
             outcome.stderr.contains("error") && outcome.stderr.contains(fault.says),
             "{}: {outcome}",
             fault.name

@@ -2,6 +2,7 @@
 //! container engine.
 
 use crate::harness::{Casd, Kiln, LocalIndex, Sandbox, block_on, busybox, engine, self_building};
+use crate::shared_cache::made_image;
 use kiln_engine::contract::{self, Difference};
 use kiln_engine::{Engine, Session};
 use kiln_engine_remote::RemoteEngine;
@@ -137,16 +138,7 @@ fn an_artifact_is_made_without_a_container_engine_and_is_the_same() {
 fn what_remote_execution_does_not_do_is_said() {
     let casd = Casd::start_executing();
     let sandbox = Sandbox::new();
-    let run = serde_json::json!([PYTHON, "-c", "open('/made', 'w').write('made')"]);
-    sandbox
-        .write(
-            "manifests/image.toml",
-            "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"image/Dockerfile\"\n",
-        )
-        .write(
-            "manifests/image/Dockerfile",
-            format!("FROM localhost/kiln/python-3.13\nRUN {run}\nCMD [\"{PYTHON}\", \"-V\"]\n"),
-        );
+    made_image(&sandbox);
     let stores = tempfile::tempdir().unwrap();
     without_docker(&sandbox, &stores.path().join("store"), &casd.address())
         .run(["build", "image"])

@@ -21,6 +21,12 @@ fn workspace() -> (Sandbox, LocalIndex) {
          outputs = [{{ path = \"/out/large\", into = \"static\" }}]\n"
     );
     sandbox.function("app", "3.13", code, &tool.requirement("")).append("manifests/app.toml", &step);
+    made_image(&sandbox);
+    (sandbox, index)
+}
+
+/// Adds an image of a Dockerfile that makes a file.
+pub(crate) fn made_image(sandbox: &Sandbox) {
     let run = serde_json::json!([PYTHON, "-c", "open('/made', 'w').write('made')"]);
     sandbox
         .write(
@@ -31,7 +37,6 @@ fn workspace() -> (Sandbox, LocalIndex) {
             "manifests/image/Dockerfile",
             format!("FROM localhost/kiln/python-3.13\nRUN {run}\nCMD [\"{PYTHON}\", \"-V\"]\n"),
         );
-    (sandbox, index)
 }
 
 /// The same workspace on a machine that has built nothing.
