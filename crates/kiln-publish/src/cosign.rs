@@ -2,6 +2,7 @@
 
 use crate::PublishError;
 use crate::document::written;
+use crate::repository::in_registry;
 use kiln_attest::ImageSignature;
 use kiln_fetch::Registry;
 use kiln_image::{ArtifactManifest, CONFIG_MEDIA_TYPE, Descriptor, MANIFEST_MEDIA_TYPE};
@@ -37,7 +38,9 @@ pub(crate) async fn list(
     let tag = tag(manifest);
     let there = registry.manifest(repository, &tag).await?;
     let mut layers = match &there {
-        Some(bytes) => ArtifactManifest::from_json(bytes)?.layers,
+        Some(bytes) => {
+            ArtifactManifest::from_json(bytes).map_err(in_registry(&format!("{repository}:{tag}")))?.layers
+        }
         None => Vec::new(),
     };
     let own = layer(signature);

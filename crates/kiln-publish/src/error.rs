@@ -134,6 +134,14 @@ pub enum PublishError {
     /// Images and packages.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// What a registry gave is not what it should be.
+    #[error("{place}: {source}")]
+    InRegistry {
+        /// The reference, as it was given or with the digest.
+        place: String,
+        /// What is wrong with it.
+        source: ImageError,
+    },
     /// Documents.
     #[error(transparent)]
     Sbom(#[from] SbomError),
@@ -206,7 +214,7 @@ impl RunError for PublishError {
             Self::Collect(error) => Advice::of(error),
             Self::Fetch(error) => Advice::of(error),
             Self::Engine(error) => Advice::of(error),
-            Self::Image(error) => Advice::of(error),
+            Self::Image(error) | Self::InRegistry { source: error, .. } => Advice::of(error),
             Self::Sbom(error) => Advice::of(error),
             Self::Store(error) => Advice::of(error),
             Self::Io(error) => Advice::of(error),

@@ -9,13 +9,13 @@ use crate::pull_image::{Form, pull_image_files, pull_index_files};
 use crate::release::is_signature;
 use crate::repository::{
     CYCLONEDX, DSSE, Found, IN_TOTO, INDEX_RECORD, LEDGER_HEAD, RECORD, Repository, SIGNED_NOTE, connect,
-    keep, without_login,
+    in_registry, keep, without_login,
 };
 use crate::space::ask_for_space;
 use fs_err as fs;
 use kiln_image::{
-    ArtifactManifest, CONFIG_MEDIA_TYPE, Descriptor, INDEX_MEDIA_TYPE, IndexEntry, MANIFEST_MEDIA_TYPE,
-    Reference, TITLE, read_image_index,
+    CONFIG_MEDIA_TYPE, Descriptor, INDEX_MEDIA_TYPE, IndexEntry, MANIFEST_MEDIA_TYPE, Reference, TITLE,
+    read_image_index,
 };
 use kiln_invocation::{Environment, Event, Events};
 use kiln_record::{Digest, IndexRecord, Platform, Record};
@@ -368,7 +368,8 @@ async fn find(
         .ok_or_else(|| error("the registry has no such tag or digest".to_owned()))?;
     let repository = Repository { registry, reference };
     let digest = Digest::of(&bytes);
-    let named = match (read_image_index(&bytes)?, platform) {
+    let index = read_image_index(&bytes).map_err(in_registry(text))?;
+    let named = match (index, platform) {
         (Some(entries), None) => Named::Index(digest, bytes, entries),
         (Some(entries), Some(platform)) => {
             let fitting: Vec<&IndexEntry> = entries.iter().filter(|entry| entry.is_for(platform)).collect();
@@ -389,9 +390,7 @@ async fn find(
             let reason = "it is a single manifest and no index: leave --platform out".to_owned();
             return Err(error(reason));
         }
-        (None, None) => {
-            Named::Manifest(Found { digest, manifest: ArtifactManifest::from_json(&bytes)?, bytes })
-        }
+        (None, None) => Named::Manifest(Found::read(digest, bytes, text)?),
     };
     Ok((repository, named))
 }
@@ -419,7 +418,7 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
             continue;
         }
         let Some(bytes) = place.registry.manifest(repository, &digest.to_string()).await? else { continue };
-        let manifest = ArtifactManifest::from_json(&bytes)?;
+        let Found { manifest, .. } = Found::read(digest, bytes, &place.at(&digest))?;
         let is_ours = is_document(&manifest.artifact_type);
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let (true, [layer], true) = (is_ours, manifest.layers.as_slice(), subject == Some(*to)) else {
@@ -428,7 +427,7 @@ async fn attached(place: &Repository, to: &Digest) -> Result<Vec<Attached>, Publ
         let Some(file_name) = file_name(layer) else { continue };
         let too_large = |url: String, limit: u64| kiln_fetch::FetchError::TooLarge { url, limit };
         if layer.size > LARGEST_DOCUMENT {
-            return Err(too_large(file_name, LARGEST_DOCUMENT).into());
+            return Err(too_large(format!("{file_name} of {}", place.at(to)), LARGEST_DOCUMENT).into());
         }
         total += layer.size;
         if total > LARGEST_DOCUMENTS {

@@ -2,7 +2,7 @@
 //! layout in one tar.
 
 use crate::PublishError;
-use crate::repository::{Found, Repository, keep};
+use crate::repository::{Found, Repository, in_registry, keep};
 use crate::space::{ask_for_space, room_for};
 use fs_err as fs;
 use kiln_image::{
@@ -75,12 +75,13 @@ pub(crate) async fn pull_image_files(
 ) -> Result<Vec<(PathBuf, Digest)>, PublishError> {
     let mut blobs = bring(repository, std::slice::from_ref(found), into, events).await?;
     blobs.put(&found.bytes)?;
-    let (config, _) = manifest_blobs(&found.bytes)?;
+    let place = repository.at(&found.digest);
+    let (config, _) = manifest_blobs(&found.bytes).map_err(in_registry(&place))?;
     let (manifest, name, into) = (found.bytes.clone(), name.to_owned(), into.to_owned());
     blocking(move || {
         let mut stated = Vec::new();
         blobs.open(&config.digest)?.read_to_end(&mut stated)?;
-        let image = Image::read(manifest, stated)?;
+        let image = Image::read(manifest, stated).map_err(in_registry(&place))?;
         match form {
             Form::OciTar => archive(&into, &format!("{name}.oci.tar"), |writer| {
                 write_oci_tar(writer, &image, &name, |digest| blobs.open(digest))
@@ -159,12 +160,13 @@ async fn bring(
     let mut blobs = Blobs { folder: tempfile::tempdir_in(into)?, sizes: BTreeMap::new() };
     let mut wanted: BTreeMap<Digest, Descriptor> = BTreeMap::new();
     for found in manifests {
-        let (config, layers) = manifest_blobs(&found.bytes)?;
+        let place = repository.at(&found.digest);
+        let (config, layers) = manifest_blobs(&found.bytes).map_err(in_registry(&place))?;
         if config.size > LARGEST_CONFIG {
-            let url = config.digest.to_string();
+            let url = format!("the config {} of {place}", config.digest);
             return Err(kiln_fetch::FetchError::TooLarge { url, limit: LARGEST_CONFIG }.into());
         }
-        ask_for_space(&layers, 1, into, &repository.at(&found.digest))?;
+        ask_for_space(&layers, 1, into, &place)?;
         wanted.extend(layers.into_iter().chain([config]).map(|blob| (blob.digest, blob)));
     }
     // Once as blobs, once in the archive.

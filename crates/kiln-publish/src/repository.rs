@@ -4,7 +4,7 @@ use crate::PublishError;
 use crate::published::digest_of;
 use kiln_engine::registry_credentials;
 use kiln_fetch::{Registry, RegistryLogin};
-use kiln_image::{ArtifactManifest, IndexEntry, Reference};
+use kiln_image::{ArtifactManifest, ImageError, IndexEntry, Reference};
 use kiln_invocation::Environment;
 use kiln_record::Digest;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ impl Repository {
             text: self.at(&digest),
             reason: "an index names it, but the registry does not have it".to_owned(),
         })?;
-        Ok(Found { digest, manifest: ArtifactManifest::from_json(&bytes)?, bytes })
+        Found::read(digest, bytes, &self.at(&digest))
     }
 }
 
@@ -56,6 +56,20 @@ pub(crate) struct Found {
     pub(crate) digest: Digest,
     pub(crate) bytes: Vec<u8>,
     pub(crate) manifest: ArtifactManifest,
+}
+
+impl Found {
+    /// Reads what a registry gave for a place.
+    pub(crate) fn read(digest: Digest, bytes: Vec<u8>, place: &str) -> Result<Self, PublishError> {
+        let manifest = ArtifactManifest::from_json(&bytes).map_err(in_registry(place))?;
+        Ok(Self { digest, bytes, manifest })
+    }
+}
+
+/// Says of what a registry gave where it is from.
+pub(crate) fn in_registry(place: &str) -> impl FnOnce(ImageError) -> PublishError {
+    let place = place.to_owned();
+    move |source| PublishError::InRegistry { place, source }
 }
 
 /// A registry, with the login that Docker has for it.
