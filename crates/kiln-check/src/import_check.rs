@@ -102,7 +102,7 @@ pub async fn import(
     let trees = layer_trees.iter().map(|tree| ("/opt", &**tree));
     let trees =
         trees.chain((manifest.kind == ArtifactKind::LambdaZip).then_some(("/var/task", &**collection)));
-    let is_fresh = image.is_some() || parted.changes_what_is_loaded(trees);
+    let is_fresh = image.is_some() || parted.changes_what_is_loaded(trees, &interpreter.extension_suffixes);
     let request = ImportRequest {
         handler: manifest.handler.clone(),
         modules: modules.into_iter().collect(),

@@ -44,10 +44,12 @@ impl Parted {
     }
 
     /// Whether the loader takes something of these trees for what starts with the second part, so that this has to start
-    /// anew. Each tree comes with the folder that it is in.
+    /// anew. Each tree comes with the folder that it is in. Extension modules, whose names end in one of `tags`, are opened by the
+    /// interpreter, by their path: no library needs a file of such a name.
     pub(crate) fn changes_what_is_loaded<'a>(
         &self,
         trees: impl IntoIterator<Item = (&'a str, &'a Collection)>,
+        tags: &[String],
     ) -> bool {
         let looked: Vec<&Path> = folders(&self.judged, LIBRARY_PATH).map(Path::new).collect();
         let mut trees = trees.into_iter();
@@ -55,12 +57,16 @@ impl Parted {
             || trees.any(|(root, collection)| {
                 collection.tree.iter().any(|(path, _)| {
                     let path = Path::new(root).join(path.as_str());
-                    let is_library =
-                        path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"));
-                    is_library && path.parent().is_some_and(|folder| looked.contains(&folder))
+                    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+                    is_library(&name, tags) && path.parent().is_some_and(|folder| looked.contains(&folder))
                 })
             })
     }
+}
+
+/// Whether a file of this name may be what another one needs.
+fn is_library(name: &str, tags: &[String]) -> bool {
+    name.contains(".so") && !tags.iter().any(|tag| tag != ".so" && name.ends_with(tag.as_str()))
 }
 
 /// The folders that a variable lists: where the loader looks first, or a shell.
@@ -97,5 +103,19 @@ mod tests {
         assert_eq!(all, stated, "what is judged gets all of it");
         let none: BTreeMap<String, String> = [("PATH".to_owned(), "/opt/bin".to_owned())].into();
         assert!(Parted::new(none, "").own.is_empty());
+    }
+
+    #[test]
+    fn an_extension_module_is_no_library_that_another_needs() {
+        let tags = [".cpython-313-x86_64-linux-gnu.so", ".abi3.so", ".so"].map(str::to_owned);
+        for name in
+            ["libx.so", "libx.so.1", "libx-1a2b.so.5.0.0", "module.so", "m.cpython-312-x86_64-linux-gnu.so"]
+        {
+            assert!(is_library(name, &tags), "{name}");
+        }
+        for name in ["_cffi_backend.cpython-313-x86_64-linux-gnu.so", "_rust.abi3.so", "module.py", "libx.a"]
+        {
+            assert!(!is_library(name, &tags), "{name}");
+        }
     }
 }

@@ -22,6 +22,7 @@ mod debian;
 mod error;
 mod git;
 mod git_command;
+mod host_names;
 mod index;
 mod index_html;
 mod index_setting;

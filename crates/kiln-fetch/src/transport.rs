@@ -1,6 +1,7 @@
 //! Connections: TLS with the host's trust store or a CA bundle, proxies, and timeouts.
 
 use crate::credentials::redacted_text;
+use crate::host_names::HostNames;
 use crate::loopback::is_loopback;
 use crate::{FetchError, NetworkSettings};
 use reqwest::Certificate;
@@ -45,6 +46,7 @@ impl Transport {
             .user_agent(&self.settings.user_agent)
             .connect_timeout(self.settings.connect_timeout)
             .read_timeout(self.settings.read_timeout)
+            .dns_resolver(HostNames::default())
             .redirect(reqwest::redirect::Policy::none())
             .referer(false);
         if let Some(trusted) = &self.trusted {
