@@ -32,6 +32,7 @@ SETS = {
     "dashboard": "import fastapi, mangum",
     "heavy": "import numpy, pandas",
 }
+ROWS = [*SETS, "repository", "diff", "scan", "start", "itself"]
 MANIFEST = """kind = "lambda-zip"
 base = "python-3.11"
 handler = "app.handler"
@@ -66,7 +67,8 @@ def main():
     arguments.add_argument("--kiln", type=pathlib.Path, default=REPOSITORY / "target/dist/kiln", metavar="PROGRAM")
     arguments.add_argument("--tools", type=pathlib.Path, default=REPOSITORY / "target/peers", metavar="FOLDER")
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--only", nargs="+", choices=[*SETS, "diff", "scan", "start"], metavar="ROW")
+    arguments.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW")
+    arguments.add_argument("--older", type=pathlib.Path, metavar="PROGRAM", help="an earlier kiln, for the row of the workspace")
     arguments.add_argument("--write", action="store_true", help="write the page")
     given = arguments.parse_args()
     if not given.kiln.is_file():
@@ -85,11 +87,11 @@ class Cannot(Exception):
 class Bench:
     def __init__(self, given, scratch):
         self.kiln, self.rounds, self.scratch = given.kiln.resolve(), given.rounds, scratch
-        self.only = given.only or [*SETS, "diff", "scan", "start"]
+        self.only, self.older = given.only or ROWS, given.older
         self.tools = given.tools.resolve()
         self.store, self.counter = scratch / "store", 0
         self.versions = {"kiln": output([self.kiln, "--version"])}
-        self.zips = []
+        self.zips, self.printed = [], []
 
     def page(self):
         """The lines of the page, each printed as soon as it is known."""
@@ -116,6 +118,12 @@ class Bench:
             except Cannot as why:
                 yield say(f"| {row} | | | | not measured: {why} | | | |")
         yield say()
+        if self.printed:
+            yield say("What kiln computes itself, as `just bench` prints it:")
+            yield say()
+            for line in self.printed:
+                yield say(f"- {line}")
+            yield say()
         for name, version in sorted(self.versions.items()):
             yield say(f"- {name}: {version}")
         yield say(f"- load at the end: {os.getloadavg()[0]:.1f}")
@@ -282,6 +290,32 @@ class Bench:
 
         return work
 
+    # Rows of this repository, and of kiln alone.
+
+    def repository(self):
+        """Every artifact of this repository, built again from a warm store; beside it an earlier kiln with a store of its own."""
+        programs = {self.kiln: [], **({self.older.resolve(): []} if self.older else {})}
+        stores = {program: self.new("store") for program in programs}
+        for number in range(self.rounds + 1):
+            for program, runs in programs.items():
+                words = [program, "-C", REPOSITORY, "--quiet", "build", "--all", "--force", "--dist", self.new("dist")]
+                run_of = measured(words, {"KILN_STORE": str(stores[program])})
+                # The first brings what is not made here.
+                if number:
+                    runs.append(run_of)
+        ours, *older = programs.values()
+        name = f"{output([self.older, '--version'])[:20]}…" if self.older else "an earlier kiln: not given"
+        yield row("every artifact of this repository, forced", ours, name, older[0] if older else [])
+
+    def itself(self):
+        """What `just bench` prints of kiln alone."""
+        words = ["cargo", "bench", "--quiet", "-p", "kiln-tests", "--profile", "dist", "--", "work", "releases", "find"]
+        got = run([*words, "--kiln", self.kiln], cwd=REPOSITORY)
+        if got.returncode:
+            raise Cannot(f"the benchmark failed: {last_line(got)}")
+        self.printed = got.stdout.strip().splitlines()
+        yield from ()
+
     # Rows on files.
 
     def diff(self):
@@ -410,9 +444,9 @@ def forget(root):
             (root / name).rename(root / f"{name}-{time.monotonic_ns()}")
 
 
-def run(words, variables=None):
+def run(words, variables=None, cwd=None):
     words = [str(word) for word in words]
-    return subprocess.run(words, env={**os.environ, **(variables or {})}, capture_output=True, text=True)
+    return subprocess.run(words, env={**os.environ, **(variables or {})}, cwd=cwd, capture_output=True, text=True)
 
 
 def output(words):
