@@ -9,6 +9,7 @@ mod failure;
 mod findings;
 mod forms;
 mod indexes;
+mod panics;
 mod printer;
 mod progress;
 mod remote;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         variables.is_set(variables::CI),
     )
     .annotating(variables.get(variables::GITHUB_ACTIONS) == Some("true"));
+    panics::tell_as_defects(printer);
     let is_prose = arguments.global.format == Format::Human && arguments.command.prints_words();
     let printer = if is_prose { printer.wrapping() } else { printer };
     match run(&arguments, &variables, printer) {

@@ -92,10 +92,11 @@ impl fmt::Display for Hint {
 
 /// Something was found that kiln takes for impossible. Whoever sees it can do nothing about it but report it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is a defect in kiln: {thought_impossible} ({}, line {})", at.file(), at.line())]
+#[error("this is a defect in kiln: {thought_impossible} ({file}, line {line})")]
 pub struct Defect {
     thought_impossible: String,
-    at: &'static Location<'static>,
+    file: String,
+    line: u32,
 }
 
 impl Defect {
@@ -104,7 +105,14 @@ impl Defect {
     #[track_caller]
     #[must_use]
     pub fn new(thought_impossible: impl Into<String>) -> Self {
-        Self { thought_impossible: thought_impossible.into(), at: Location::caller() }
+        let at = Location::caller();
+        Self::at(thought_impossible, at.file(), at.line())
+    }
+
+    /// A defect at a place that something else told of, such as a panic.
+    #[must_use]
+    pub fn at(thought_impossible: impl Into<String>, file: &str, line: u32) -> Self {
+        Self { thought_impossible: thought_impossible.into(), file: file.to_owned(), line }
     }
 }
 
