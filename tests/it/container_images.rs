@@ -11,6 +11,7 @@ use kiln_image::BaseConfig;
 use kiln_record::{CheckName, Digest, Ecosystem, ImageRecord, LayerRole, Record, exit};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 pub(crate) const PYTHON: &str = "/usr/bin/python3.13";
@@ -100,6 +101,54 @@ fn others_read_and_unpack_what_is_made() {
         let expected: Vec<&String> = image.runs.entrypoint.iter().chain(&image.runs.command).collect();
         assert_eq!(words, expected);
     }
+}
+
+/// The second digest of each file follows from the file, and not from what a store happens to have.
+#[test]
+fn whichever_store_builds_an_image_what_has_a_hash_has_a_sha_512() {
+    let sandbox = Sandbox::new();
+    let manifest = format!(
+        "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \"app\"\n\n\
+         [image]\nentrypoint = [\"{PYTHON}\", \"app.py\"]\n"
+    );
+    sandbox.write("manifests/app.toml", manifest).write("manifests/app/app.py", "X = 1\n");
+    let store = sandbox.folder().join("store");
+    let build = || {
+        let kiln = sandbox.kiln().with_store(&store);
+        kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+        (sandbox.read("dist/app/record.json"), sandbox.read("dist/app/app.cdx.json"))
+    };
+    let first = build();
+    let sum = |path: &Path| runs("sha512sum", &[path.to_str().unwrap()])[..128].to_owned();
+    let record = record(&sandbox, "app");
+    let blob = |digest: &Digest| {
+        let hex = digest.hex();
+        store.join("blobs/sha256").join(&hex[..2]).join(&hex[2..])
+    };
+    let origins = record.components.iter().filter(|component| component.ecosystem == Ecosystem::Debian);
+    let debs: Vec<_> = origins.filter_map(|component| component.origin.as_ref()).collect();
+    assert!(debs.len() > 20, "{} packages", debs.len());
+    for deb in &debs {
+        assert_eq!(deb.sha512.as_ref(), Some(&sum(&blob(&deb.digest))), "{}", deb.file_name);
+    }
+    let own = record.components.iter().find(|one| one.ecosystem == Ecosystem::Application).unwrap();
+    assert_eq!(own.file_sha512, Some(sum(&sandbox.path("manifests/app/app.py"))));
+    let bill: Value = serde_json::from_slice(&first.1).unwrap();
+    let listed = bill["components"].as_array().unwrap().iter().chain([&bill["metadata"]["component"]]);
+    for hashes in listed.filter_map(|component| component["hashes"].as_array()) {
+        assert!(hashes.iter().any(|hash| hash["alg"] == "SHA-512"), "{hashes:?}");
+    }
+
+    // A store that has the base and neither its packages nor what was remembered of them brings them again.
+    for deb in &debs {
+        fs::remove_file(blob(&deb.digest)).unwrap();
+    }
+    fs::remove_dir_all(store.join("cache/sha512")).unwrap();
+    for made in ["dist", ".kiln"] {
+        fs::remove_dir_all(sandbox.path(made)).unwrap();
+    }
+    assert!(build() == first, "record and bill are those of the first build");
+    assert!(debs.iter().all(|deb| blob(&deb.digest).is_file()));
 }
 
 #[test]

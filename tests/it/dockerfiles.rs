@@ -23,7 +23,7 @@ fn image(dockerfile: &str, more: &str) -> Sandbox {
     sandbox
 }
 
-fn write_image(sandbox: &Sandbox, name: &str, dockerfile: &str, more: &str) {
+pub(crate) fn write_image(sandbox: &Sandbox, name: &str, dockerfile: &str, more: &str) {
     let manifest = format!(
         "kind = \"image\"\n\n[target]\narchitecture = \"x86_64\"\n\n[dockerfile]\npath = \"{name}/Dockerfile\"\n{more}"
     );
@@ -456,14 +456,18 @@ fn an_image_that_runs_as_nobody_knows_whom_is_denied() {
     assert!(!ran(&record(&sandbox), CheckName::Start), "it has no program, and that is told");
 }
 
-#[test]
-fn a_static_program_alone_is_an_image_from_scratch() {
+/// A Dockerfile of an image that has one file.
+pub(crate) fn from_scratch() -> String {
     let make = "import os\nopen('/program', 'w').write('#!')\nos.chmod('/program', 0o755)\n";
-    let dockerfile = format!(
+    format!(
         "FROM {BASE} AS build\n{}FROM scratch\nCOPY --from=build /program /bin/program\nENTRYPOINT [\"/bin/program\"]\n",
         run(make)
-    );
-    let sandbox = image(&dockerfile, "");
+    )
+}
+
+#[test]
+fn a_static_program_alone_is_an_image_from_scratch() {
+    let sandbox = image(&from_scratch(), "");
     build(&sandbox).ends_with(exit::SUCCESS);
     let record = record(&sandbox);
     let image = record.image.unwrap();

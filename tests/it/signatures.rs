@@ -1,11 +1,12 @@
 //! Keys from wherever, and envelopes between kiln, openssl and another implementation of DSSE.
 
+use crate::dockerfiles::{from_scratch, write_image};
 use crate::harness::signed::{key, published, sign, sign_with_bills};
 use crate::harness::{Registry, Sandbox, audit, python_with, runs};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
-use kiln_record::{Digest, exit};
+use kiln_record::{Digest, Record, exit};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,12 @@ fn bills_with_the_signature_inside_are_read_by_others_and_theirs_by_us() {
                 ["verify"].into_iter().chain(keys).chain([dist.to_str().unwrap()]).collect();
             audit(sandbox.folder(), &words)
         };
-        verify(&[&public, &other_public]).ends_with(exit::SUCCESS);
+        // It is read, and the file is not the one that was there when the release was signed.
+        verify(&[&public, &other_public]).ends_with(exit::SIGNATURE_REFUSED).prints(&[
+            "ok          sbom ",
+            "orders.signed.cdx.json was changed",
+            "ok          ledger ",
+        ]);
         verify(&[&public])
             .ends_with(exit::SIGNATURE_REFUSED)
             .prints(&["orders.signed.cdx.json: the signature inside it is not by"]);
@@ -403,4 +409,67 @@ fn distinct_rebuilders_are_counted_over_the_bytes_that_are_there() {
     fs::remove_dir_all(folder.join("release/theirs")).unwrap();
     let few = ["verify", "--require", "2/3", "--keys", "anna.pub.pem", "--", "release"];
     audit(folder, &few).ends_with(exit::INPUT_INVALID).says(&["1 different keys"]);
+}
+
+/// What a verdict is about names the manifest of an image, and whoever loads its layout begins at the index.
+#[test]
+fn a_layout_that_was_mended_is_another_image() {
+    let sandbox = Sandbox::new();
+    write_image(&sandbox, "orders", &from_scratch(), "\n[image]\noutput = \"oci-layout\"\n");
+    sandbox.kiln().run(["build", "orders"]).ends_with(exit::SUCCESS);
+    let folder = sandbox.folder();
+    let record = Record::from_json(&sandbox.read("dist/orders/record.json")).unwrap();
+    let image = record.image.as_ref().unwrap();
+    let layout = folder.join("release/orders/oci");
+    let blob = |digest: &Digest| layout.join("blobs/sha256").join(digest.hex());
+    let (manifest, layer) = (image.manifest, image.layers[0].digest);
+    let keys = ["anna", "ben", "cleo"].map(|name| key(folder, name, "ed25519"));
+    let words = [
+        "verify",
+        "--require",
+        "2/3",
+        "--keys",
+        "anna.pub.pem",
+        "ben.pub.pem",
+        "cleo.pub.pem",
+        "--",
+        "release",
+    ];
+    let intact = || {
+        let _ = fs::remove_dir_all(folder.join("release"));
+        crate::harness::signed::copy(&sandbox.path("dist/orders"), &folder.join("release/orders"));
+        for (name, (private, _)) in ["anna", "ben"].iter().zip(&keys) {
+            verdict(folder, name, private, &manifest.hex(), "E0");
+        }
+        audit(folder, &words).ends_with(exit::SUCCESS).prints(&["by 2 of 3 rebuilders"]);
+    };
+    let refused = |says: &[&str]| drop(audit(folder, &words).ends_with(exit::SIGNATURE_REFUSED).prints(says));
+
+    intact();
+    let mut theirs = fs::read(blob(&layer)).unwrap();
+    theirs.push(0);
+    fs::write(blob(&layer), &theirs).unwrap();
+    refused(&[&layer.hex(), "is not what its name says"]);
+
+    intact();
+    fs::remove_file(blob(&layer)).unwrap();
+    refused(&[&layer.hex(), "is missing"]);
+
+    // Another layer, named by a manifest of its own, to which the index leads: each blob is what its name says, and what was built is
+    // still there.
+    intact();
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    let other = text(&blob(&manifest)).replace(&layer.hex(), &Digest::of(&theirs).hex());
+    let other_manifest = Digest::of(other.as_bytes());
+    fs::write(blob(&Digest::of(&theirs)), &theirs).unwrap();
+    fs::write(blob(&other_manifest), &other).unwrap();
+    let index = text(&layout.join("index.json")).replace(&manifest.hex(), &other_manifest.hex());
+    fs::write(layout.join("index.json"), index).unwrap();
+    refused(&["index.json leads to another image", &manifest.hex()]);
+
+    // The record mended, too: then nobody rebuilt that.
+    let path = folder.join("release/orders/record.json");
+    let mended = text(&path).replace(&manifest.hex(), &other_manifest.hex());
+    fs::write(&path, mended.replace(&manifest.base64(), &other_manifest.base64())).unwrap();
+    refused(&["by 0 of 3 rebuilders"]);
 }

@@ -1,6 +1,7 @@
 //! The commit that a build is of: in the ledger and in the run's details, and in no document.
 
 use crate::harness::Sandbox;
+use crate::harness::signed::{files_below, key, sign};
 use kiln_record::exit;
 use serde_json::{Value, json};
 
@@ -72,4 +73,28 @@ fn a_build_knows_its_commit_and_what_differs_from_it() {
     assert_eq!(found["state"], "unknown");
     assert!(found["reason"].as_str().unwrap().starts_with("git cannot be run"), "{found}");
     sandbox.kiln().run(["show", "app"]).prints(&["commit not known: git cannot be run"]);
+}
+
+#[test]
+fn a_remote_that_is_a_folder_of_this_machine_is_stated_nowhere() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    sandbox.commit("first");
+    let remote = sandbox.folder().join("cloned-from.git");
+    let (private, _) = key(sandbox.folder(), "mine", "ed25519");
+    for address in [remote.display().to_string(), format!("file://{}", remote.display())] {
+        sandbox.git(&["config", "remote.origin.url", &address]);
+        sandbox.append("manifests/app/src/app.py", "# again\n");
+        build(&sandbox);
+        assert_eq!(link(&sandbox)["repository"], Value::Null);
+        sandbox.kiln().run(["show", "app"]).prints(&["no remote on another machine, folder ."]);
+        sign(&sandbox, &private);
+        for folder in ["dist", ".kiln"] {
+            for path in files_below(&sandbox.path(folder)) {
+                let content = fs_err::read(sandbox.path(folder).join(&path)).unwrap();
+                let says = String::from_utf8_lossy(&content).contains("cloned-from.git");
+                assert!(!says, "{folder}/{path} says {address}");
+            }
+        }
+    }
 }

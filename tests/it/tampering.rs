@@ -1,9 +1,13 @@
 //! What somebody may do to a signed release, and what `kiln verify --key` says of it, in an empty folder without a workspace.
 
+use crate::dockerfiles::{from_scratch, write_image};
 use crate::harness::signed::{
     answering, copy, files_below, index, key, publish, published, sign, sign_with_bills, write,
 };
-use crate::harness::{Outcome, audit};
+use crate::harness::{LocalIndex, Outcome, Sandbox, audit, runs, wheel};
+use crate::packaging::layer;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
 use kiln_record::exit;
 use std::path::{Path, PathBuf};
@@ -15,7 +19,7 @@ struct Given {
 
 impl Given {
     /// What was signed with an Ed25519 key.
-    fn new() -> (crate::harness::Sandbox, Self) {
+    fn new() -> (Sandbox, Self) {
         let sandbox = published();
         let (private, public) = key(sandbox.folder(), "mine", "ed25519");
         sign_with_bills(&sandbox, &private);
@@ -47,7 +51,7 @@ impl Given {
     fn is_refused(&self, aspect: &str, says: &str) {
         let outcome = self.verify().ends_with(exit::SIGNATURE_REFUSED);
         let lines: Vec<&str> = outcome.stdout.lines().collect();
-        let at = lines.iter().position(|line| line.starts_with("failed") && line.contains(aspect));
+        let at = lines.iter().position(|line| line.split_whitespace().take(2).eq(["failed", aspect]));
         let at = at.unwrap_or_else(|| panic!("{aspect} did not fail:\n{outcome}"));
         let rest = lines[at + 1..].iter().take_while(|line| line.starts_with(' '));
         let told = std::iter::once(&lines[at]).chain(rest).copied().collect::<Vec<_>>().join("\n");
@@ -68,7 +72,7 @@ fn what_is_intact_holds_and_says_by_whom() {
     let outcome = given.verify().ends_with(exit::SUCCESS);
     for line in [
         "ok          signature   by the Ed25519 key ",
-        "ok          files       11 files, each as it was signed",
+        "ok          files       11 files and 11 with signatures, each as it was signed",
         "ok          trees       8 files unpacked",
         "ok          sbom        4 components",
         "ok          provenance  8 inputs, each pinned by a digest",
@@ -85,13 +89,11 @@ fn what_is_intact_holds_and_says_by_whom() {
     assert_eq!(document.ends_with(exit::SUCCESS).json()["success"], true);
 }
 
-#[test]
-fn a_changed_byte_in_any_file_is_named() {
-    let (_sandbox, given) = Given::new();
-    let all = files_below(&given.release());
-    // Five published files and five with signatures of each artifact, the index, the checkpoint and the statement.
-    assert_eq!(all.len(), 23, "{all:?}");
-    for name in &all {
+/// Changes one byte of each file of a release, and takes each away: both are refused, and name the file.
+#[track_caller]
+fn each_change_is_named(given: &Given) {
+    given.verify().ends_with(exit::SUCCESS);
+    for name in &files_below(&given.release()) {
         let path = given.release().join(name);
         let bytes = fs::read(&path).unwrap();
         let mut changed = bytes.clone();
@@ -100,25 +102,101 @@ fn a_changed_byte_in_any_file_is_named() {
         let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
         let short = name.rsplit('/').next().unwrap();
         assert!(outcome.stdout.contains(short), "{name} is named:\n{outcome}");
-        // The same without the file.
         fs::remove_file(&path).unwrap();
-        // The forms of cosign and JSF are for other tools: kiln's own signature covers what they cover.
-        if name.ends_with(".cosign.json") || name.ends_with(".signed.cdx.json") {
-            given.verify().ends_with(exit::SUCCESS);
-        } else if name.ends_with(".run.intoto.jsonl") {
-            let outcome = given.verify().ends_with(exit::SUCCESS);
-            let lacks = format!("{}: nothing is stated of the run", name.split('/').next().unwrap());
-            assert!(outcome.stdout.contains(&lacks), "{outcome}");
-        } else {
-            let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
-            assert!(
-                outcome.stdout.contains(short) && outcome.stdout.contains("missing"),
-                "{name}:\n{outcome}"
-            );
-        }
+        let outcome = given.verify().ends_with(exit::SIGNATURE_REFUSED);
+        assert!(outcome.stdout.contains(&format!("{short} is missing")), "{name}:\n{outcome}");
         fs::write(&path, bytes).unwrap();
     }
     given.verify().ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn a_changed_byte_in_any_file_is_named_and_so_is_one_that_is_gone() {
+    let (_sandbox, given) = Given::new();
+    let all = files_below(&given.release());
+    // Five published files and five with signatures of each artifact, the index, the checkpoint and the statement.
+    assert_eq!(all.len(), 23, "{all:?}");
+    each_change_is_named(&given);
+}
+
+#[test]
+fn layers_and_images_of_a_dockerfile_are_held_to_the_byte() {
+    let tool = wheel("tool", "1.0", "py3-none-any", &[], &[("tool.py", b"X = 1\n")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&tool));
+    let sandbox = Sandbox::new().with_index(&index);
+    layer(&sandbox, "tools", &tool.requirement(""), "");
+    write_image(&sandbox, "app", &from_scratch(), "\n[image]\noutput = \"oci-layout\"\n");
+    write_image(&sandbox, "archived", &from_scratch(), "");
+    sandbox.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let (private, public) = key(sandbox.folder(), "mine", "p256");
+    sign_with_bills(&sandbox, &private);
+    let given = Given::of(&sandbox.path("dist"), &public);
+    let all = files_below(&given.release());
+    for ending in
+        ["tools.zip", "archived.oci.tar", "app/oci/index.json", "app.cosign.json", "app.run.intoto.jsonl"]
+    {
+        assert!(all.iter().any(|name| name.ends_with(ending)), "{ending}: {all:?}");
+    }
+    each_change_is_named(&given);
+}
+
+/// The folder of one artifact, as a registry gives it, has the files of the release that are its own.
+#[test]
+fn what_is_gone_from_the_folder_of_one_artifact_is_named() {
+    let (_sandbox, given) = Given::new();
+    let part = given.again();
+    let (release, one) = (given.release(), part.release());
+    fs::remove_dir_all(&one).unwrap();
+    copy(&release.join("orders"), &one);
+    for name in ["release.intoto.jsonl", "ledger.checkpoint"] {
+        fs::copy(release.join(name), one.join(name)).unwrap();
+    }
+    let outcome = part.verify().ends_with(exit::SUCCESS);
+    assert!(outcome.stdout.contains("5 files and 6 with signatures, each as it was signed"), "{outcome}");
+    for name in
+        ["orders.signed.cdx.json", "orders.run.intoto.jsonl", "orders.tlog-proof", "ledger.checkpoint"]
+    {
+        let bytes = fs::read(one.join(name)).unwrap();
+        fs::remove_file(one.join(name)).unwrap();
+        part.is_refused("files", &format!("{name} is missing"));
+        fs::write(one.join(name), bytes).unwrap();
+    }
+    // A registry has what cosign reads under a tag of its own.
+    fs::remove_file(one.join("orders.cosign.json")).unwrap();
+    let outcome = part.verify().ends_with(exit::SUCCESS);
+    assert!(outcome.stdout.contains("not here: orders.cosign.json"), "{outcome}");
+}
+
+/// A statement of before version 1.1 names no files with signatures, and that is said.
+#[test]
+fn an_older_statement_is_read_and_says_what_it_does_not_tell() {
+    let (sandbox, given) = Given::new();
+    let path = given.release().join("release.intoto.jsonl");
+    let envelope: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let payload = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    let mut statement: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    let predicate = statement["predicate"].as_object_mut().unwrap();
+    assert_eq!(predicate.remove("signatures").unwrap().as_object().unwrap().len(), 11);
+    predicate.insert("format".to_owned(), "1.0".into());
+    fs::write(&path, signed_by_openssl(&sandbox, &statement.to_string())).unwrap();
+    fs::remove_file(given.release().join("orders/orders.cosign.json")).unwrap();
+    let outcome = given.verify().ends_with(exit::SUCCESS);
+    assert!(outcome.stdout.contains("11 files, each as it was signed"), "{outcome}");
+    assert!(outcome.stdout.contains("not known: which files with signatures there were"), "{outcome}");
+}
+
+/// An envelope that openssl makes with the key of a release.
+fn signed_by_openssl(sandbox: &Sandbox, payload: &str) -> String {
+    let [message, signature, private] =
+        ["message", "signature", "mine.pem"].map(|name| sandbox.folder().join(name));
+    let kind = "application/vnd.in-toto+json";
+    fs::write(&message, format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len())).unwrap();
+    let [input, out, key] = [&message, &signature, &private].map(|path| path.to_str().unwrap());
+    runs("openssl", &["pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", input, "-out", out]);
+    let sig = STANDARD.encode(fs::read(&signature).unwrap());
+    let payload = STANDARD.encode(payload);
+    serde_json::json!({"payload": payload, "payloadType": kind, "signatures": [{"sig": sig}]}).to_string()
+        + "\n"
 }
 
 /// What is done to a release, the aspect that fails, and what it says.

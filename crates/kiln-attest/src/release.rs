@@ -21,6 +21,10 @@ pub struct Release {
     pub kiln: String,
     /// The artifacts in it, by name.
     pub artifacts: BTreeMap<ArtifactName, ReleasedArtifact>,
+    /// The files with signatures that were written beside the subjects, by path, with their digests: all but the one that this
+    /// statement is in. Absent in statements of before version 1.1, which do not tell that one was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<BTreeMap<String, Digest>>,
     /// The ledger that they are in; none where there was none, so that nothing was held against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatement>,
@@ -54,7 +58,7 @@ pub struct ReleasedArtifact {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatement {
-    /// The address of the repository, without login.
+    /// The address of the repository, without login; absent where that is a folder of one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// The commit, in full.
@@ -101,7 +105,7 @@ pub struct LogStatement {
 
 impl Release {
     /// The version of the predicate.
-    pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+    pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
     /// The statement about these files.
     ///

@@ -452,6 +452,7 @@ fn a_base_inside_an_image_is_compared_by_its_packages() {
                 name: "python-3.13".parse().unwrap(),
                 reference: "localhost/kiln/python-3.13".to_owned(),
                 manifest: Digest::of(version.as_bytes()),
+                manifest_sha512: None,
                 files: 3,
                 bytes,
                 unowned_bytes: 0,

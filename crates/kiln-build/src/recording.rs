@@ -5,11 +5,16 @@ use crate::stage::Judgement;
 use kiln_collect::{BroughtBy, Part, Verdict, judge_whole};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::PinnedBase;
-use kiln_record::{FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
+use kiln_record::{ComponentId, FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;
 
-/// The record of a build by one kiln. It follows from the inputs alone.
-pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> Result<Record, BuildError> {
+/// The record of a build by one kiln. It follows from the inputs alone. `hashes` are the SHA-512 of components that are one file.
+pub(crate) fn record(
+    judgement: Judgement,
+    outputs: Vec<Output>,
+    hashes: &BTreeMap<ComponentId, String>,
+    kiln: &str,
+) -> Result<Record, BuildError> {
     let Judgement {
         plan,
         collection,
@@ -44,6 +49,9 @@ pub(crate) fn record(judgement: Judgement, outputs: Vec<Output>, kiln: &str) -> 
         ("kiln".to_owned(), kiln.to_owned()),
     ]);
     let mut components = collection.components.clone();
+    for component in &mut components {
+        component.file_sha512 = hashes.get(&component.id).cloned();
+    }
     if let Some(assembled) = &assembled {
         components.extend(assembled.components.iter().cloned());
         components.sort_by(|a, b| a.id.cmp(&b.id));

@@ -143,6 +143,7 @@ pub fn component(id: ComponentId, ecosystem: Ecosystem, name: &str) -> Component
         bytes: 0,
         files: 0,
         origin: None,
+        file_sha512: None,
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,

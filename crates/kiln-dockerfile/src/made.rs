@@ -65,6 +65,7 @@ impl Made {
             },
             contents: contents(store, &layers)?,
             layers,
+            manifest_sha512: None,
         };
         let mut this = Self {
             whole,

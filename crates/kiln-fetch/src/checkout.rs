@@ -79,7 +79,7 @@ impl Checkout {
     }
 
     /// The address of the repository that this one was cloned from, without credentials: that of `origin`, or of its only
-    /// remote.
+    /// remote. None where that is a folder of this machine: its path tells nobody else anything but the machine's.
     ///
     /// # Errors
     /// Why it cannot be told.
@@ -88,7 +88,8 @@ impl Checkout {
         let remotes: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(' ')).collect();
         let origin = remotes.iter().find(|(name, _)| *name == "remote.origin.url");
         let only = (remotes.len() == 1).then(|| remotes.first()).flatten();
-        Ok(origin.or(only).map(|(_, address)| excerpt(&without_login(address))))
+        let address = origin.or(only).map(|(_, address)| *address).filter(|address| is_elsewhere(address));
+        Ok(address.map(|address| excerpt(&without_login(address))))
     }
 
     /// The name of the tree that a folder is in a commit; none if the commit has no such folder.
@@ -207,6 +208,17 @@ fn object_id(content: &[u8], digits: usize) -> String {
 }
 
 /// An address without user name and password. What is no URL (`host:path`) has no password in it.
+/// Whether an address of a repository is one by which others may find it: neither a folder of this machine nor a program.
+#[must_use]
+pub fn is_elsewhere(address: &str) -> bool {
+    if let Some((scheme, _)) = address.split_once("://") {
+        return !scheme.eq_ignore_ascii_case("file");
+    }
+    // `user@host:path`, as scp writes it, and `helper::address`: a colon, and no slash before it (gitremote-helpers(7)).
+    let is_local_helper = ["ext::", "fd::"].iter().any(|helper| address.starts_with(helper));
+    address.split_once(':').is_some_and(|(host, _)| !host.contains('/')) && !is_local_helper
+}
+
 fn without_login(address: &str) -> String {
     match address.parse::<Url>() {
         Ok(url) if url.has_host() => without_credentials(&url).to_string(),
@@ -255,6 +267,17 @@ mod tests {
             object_id(b"hello\n", 64),
             "2cf8d83d9ee29543b34a87727421fdecb7e3f3a183d337639025de576db9ebb4"
         );
+    }
+
+    #[test]
+    fn what_is_on_this_machine_is_no_address() {
+        let here =
+            ["/srv/git/a", "../a", "a/b:c", "a", "file:///srv/git/a", "FILE:///a", "ext::ssh -i /k %S", ""];
+        assert_eq!(here.map(is_elsewhere), [false; 8]);
+        let elsewhere =
+            ["https://example.org/a.git", "ssh://git@example.org/a", "git@example.org:a.git", "host:/srv/a"];
+        assert_eq!(elsewhere.map(is_elsewhere), [true; 4]);
+        assert!(is_elsewhere("codecommit::eu-west-1://a"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, ImageContents, LAMB
 use kiln_invocation::{Network, blocking};
 use kiln_pack::PackError;
 use kiln_plan::{DebianDefinition, PinnedBase};
-use kiln_record::{Digest, ImageRuns, Platform, TreePath, digest_of_value};
+use kiln_record::{Digest, ImageRuns, LongHasher, Platform, TreePath, digest_of_value};
 use kiln_store::{Store, has_room};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader};
@@ -21,6 +21,8 @@ pub struct BaseImage {
     pub layers: Vec<BaseLayer>,
     /// What its layers hold together.
     pub contents: ImageContents,
+    /// The SHA-512 of its manifest, where that was made here.
+    pub manifest_sha512: Option<String>,
 }
 
 /// A layer of a base, as a tar in the store.
@@ -52,7 +54,7 @@ impl BaseImage {
             diff_ids: Vec::new(),
             history: Vec::new(),
         };
-        Self { config, layers: Vec::new(), contents: ImageContents::default() }
+        Self { config, layers: Vec::new(), contents: ImageContents::default(), manifest_sha512: None }
     }
 
     /// A base of Debian packages, assembled unless the store has it.
@@ -74,7 +76,8 @@ impl BaseImage {
         }
         let layers = image.layers.iter();
         let layers = layers.map(|layer| BaseLayer { diff_id: layer.diff_id, size: layer.size }).collect();
-        Self::of_layers(network.store(), base, &image.config, layers).await
+        let of_layers = Self::of_layers(network.store(), base, &image.config, layers).await?;
+        Ok(Self { manifest_sha512: Some(LongHasher::of(&image.manifest)), ..of_layers })
     }
 
     /// A registry's base that an earlier run took out of an engine, if the store still has all of it.
@@ -124,7 +127,7 @@ impl BaseImage {
         let store = store.clone();
         blocking(move || {
             let contents = contents(&store, &layers)?;
-            Ok(Self { config, layers, contents })
+            Ok(Self { config, layers, contents, manifest_sha512: None })
         })
         .await
     }

@@ -6,12 +6,18 @@ use kiln_fetch::{Archive, ArchiveFile, FetchError, Mirror, Reopened};
 use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer};
 use kiln_invocation::{Event, InvocationError, Network, blocking};
-use kiln_plan::{BaseDefinition, DebianDefinition, InvalidFiles, LockedPackage, PinnedBase};
-use kiln_record::{BaseName, Defect, Digest, Epoch, Platform};
-use kiln_store::{Store, has_room};
+use kiln_plan::{BaseDefinition, BaseKind, DebianDefinition, InvalidFiles, LockedPackage, PinnedBase};
+use kiln_record::{BaseName, Defect, Digest, Epoch, HashingWriter, LongHasher, Platform};
+use kiln_store::{Store, StoreError, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
 use tokio::task::JoinSet;
+
+/// The kind of cache value: the SHA-512 of a file in lower-case hexadecimal, by its digest.
+pub const LONG_HASHES: &str = "sha512";
+
+/// The SHA-512 of packages in lower-case hexadecimal, by their digests.
+pub type PackageHashes = BTreeMap<Digest, String>;
 
 /// The one time in a base image: packages decide its content, not when it was assembled.
 const IMAGE_EPOCH: u64 = 0;
@@ -170,6 +176,40 @@ pub async fn bring_packages(
     });
     futures_util::future::try_join_all(each).await?;
     Ok(())
+}
+
+/// The SHA-512 of the packages of a base, by their digests. Each follows from the file, so that it is worked out once and remembered; a
+/// file that the store has lost is brought for it, so that whoever builds says the same.
+///
+/// # Errors
+/// As [`bring_packages`]; if the store has something else than its name says.
+pub async fn package_hashes(network: &Network, base: &PinnedBase) -> Result<PackageHashes, GuestError> {
+    let BaseKind::Debian(debian) = &base.definition.kind else { return Ok(PackageHashes::new()) };
+    let (mut hashes, mut missing) = (PackageHashes::new(), Vec::new());
+    for package in &base.lock.packages {
+        match network.store().cache_get::<String>(LONG_HASHES, &package.digest)? {
+            Some(known) => drop(hashes.insert(package.digest, known)),
+            None => missing.push(package.clone()),
+        }
+    }
+    bring_packages(network, &base.definition.name, debian, &missing).await?;
+    let store = network.store().clone();
+    blocking(move || {
+        for package in missing {
+            let mut hasher = HashingWriter::new(LongHasher::default());
+            io::copy(&mut store.open_blob(&package.digest)?, &mut hasher)?;
+            let (hasher, found, _) = hasher.finish();
+            if found != package.digest {
+                store.discard(&package.digest)?;
+                return Err(StoreError::BlobDamaged { digest: package.digest, found }.into());
+            }
+            let hash = hasher.finish();
+            store.cache_put(LONG_HASHES, &package.digest, &hash)?;
+            hashes.insert(package.digest, hash);
+        }
+        Ok(hashes)
+    })
+    .await
 }
 
 /// Where a base's packages come from: its own mirror, the workspace's, or the environment's.

@@ -20,7 +20,9 @@ mod varied;
 
 pub use base_image::{BaseImage, BaseLayer, contents, finds, in_image, is_lambda_base};
 pub use bases::{Bases, EngineSlot, engine_name, of_registry};
-pub use debian::{archive, assemble, bring_packages, stored_image};
+pub use debian::{
+    LONG_HASHES, PackageHashes, archive, assemble, bring_packages, package_hashes, stored_image,
+};
 pub use error::{FailedStep, GuestError};
 pub use input::{Given, InputTar, input_tree, tar_file};
 pub use loaded::{AssembledImage, Loaded, numeric_user, writable};

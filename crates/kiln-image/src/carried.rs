@@ -2,7 +2,8 @@
 //! of `ensurepip` and of Debian. Their names tell what they are; of a wheel, its digest is known, and nothing of what is in it.
 
 use crate::{ContentEntry, ImageContents};
-use kiln_record::{Digest, DistributionName, TreePath};
+use kiln_record::{Digest, DistributionName, LongHasher, TreePath};
+use serde::{Deserialize, Serialize};
 
 /// The longest version that is taken for one.
 const LONGEST_VERSION: usize = 64;
@@ -16,8 +17,25 @@ pub struct CarriedDistribution {
     pub version: String,
     /// The wheel, or the folder of its metadata.
     pub path: TreePath,
-    /// The digest and size of the wheel, if it is one that was read.
-    pub wheel: Option<(Digest, u64)>,
+    /// The digests and size of the wheel, if it is one that was read.
+    pub wheel: Option<(WheelDigests, u64)>,
+}
+
+/// What a wheel that an image brings is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WheelDigests {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its SHA-512 in lower-case hexadecimal.
+    pub sha512: String,
+}
+
+impl WheelDigests {
+    /// Those of a wheel's bytes.
+    #[must_use]
+    pub fn of(wheel: &[u8]) -> Self {
+        Self { digest: Digest::of(wheel), sha512: LongHasher::of(wheel) }
+    }
 }
 
 impl ImageContents {
@@ -27,7 +45,9 @@ impl ImageContents {
         let files = self.entries.iter().filter(|(_, entry)| matches!(entry, ContentEntry::File { .. }));
         let found = files.filter_map(|(path, entry)| {
             let wheel = match entry {
-                ContentEntry::File { size, .. } => self.wheels.get(path).map(|digest| (*digest, *size)),
+                ContentEntry::File { size, .. } => {
+                    self.wheels.get(path).map(|digests| (digests.clone(), *size))
+                }
                 _ => None,
             };
             Some(CarriedDistribution { wheel, ..carried(path)? })
@@ -87,12 +107,12 @@ mod tests {
             contents.entries.insert(TreePath::new(path).unwrap(), file.clone());
         }
         let read = TreePath::new(paths[0]).unwrap();
-        contents.wheels.insert(read.clone(), Digest::of(b"pip"));
+        contents.wheels.insert(read.clone(), WheelDigests::of(b"pip"));
         let folder = TreePath::new("srv/pip-1.0-py3-none-any.whl").unwrap();
         contents.entries.insert(folder, ContentEntry::Folder);
         let found = contents.distributions();
         for one in &found {
-            assert_eq!(one.wheel, (one.path == read).then(|| (Digest::of(b"pip"), 1)), "{}", one.path);
+            assert_eq!(one.wheel, (one.path == read).then(|| (WheelDigests::of(b"pip"), 1)), "{}", one.path);
         }
         let found: Vec<(&str, &str, &str)> =
             found.iter().map(|one| (one.name.as_str(), one.version.as_str(), one.path.as_str())).collect();

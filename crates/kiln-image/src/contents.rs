@@ -1,6 +1,7 @@
 //! What a base image holds.
 
-use kiln_record::{Check, CheckName, Digest, Distribution, Ecosystem, Surface, TreePath};
+use crate::WheelDigests;
+use kiln_record::{Check, CheckName, Distribution, Ecosystem, Surface, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +89,7 @@ pub struct ImageContents {
     pub packages: Option<Vec<OsPackage>>,
     /// The digests of wheels that lie there to be installed from.
     #[serde(default)]
-    pub wheels: BTreeMap<TreePath, Digest>,
+    pub wheels: BTreeMap<TreePath, WheelDigests>,
     /// The package databases that are there and were not read, each with the reason.
     pub unread_packages: Vec<String>,
     /// What the system is: the distribution and its version, by os-release.

@@ -2,14 +2,14 @@
 
 use crate::ImageError;
 use crate::contents::{ContentEntry, ImageContents, LIBRARY_FOLDERS};
-use crate::{debian, rpm};
+use crate::{WheelDigests, debian, rpm};
 use kiln_pack::BoundedTar;
-use kiln_record::{Digest, Distribution, TreePath};
+use kiln_record::{Distribution, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 6;
+pub const CONTENTS_RULES: u32 = 7;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -146,7 +146,7 @@ impl ContentsReader {
         let Self { entries, folders, read } = self;
         let mut contents = ImageContents { entries, folders, ..ImageContents::default() };
         let wheels = read.iter().filter(|(path, _)| is_wheel(path.file_name()));
-        contents.wheels = wheels.map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect();
+        contents.wheels = wheels.map(|(path, bytes)| (path.clone(), WheelDigests::of(bytes))).collect();
         contents.packages = debian::installed_packages(&contents, &read)?;
         let (of_rpm, unread) = rpm::installed_packages(&contents, &read);
         contents.packages = match (contents.packages, of_rpm) {

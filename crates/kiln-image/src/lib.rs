@@ -26,7 +26,7 @@ pub use artifact_manifest::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, image_config, manifest_blobs,
     read_referrers, referrers_tag, with_referrers,
 };
-pub use carried::CarriedDistribution;
+pub use carried::{CarriedDistribution, WheelDigests};
 pub use config::BaseConfig;
 pub use contents::{ContentEntry, ImageContents, OsPackage};
 pub use contents_reader::{CONTENTS_RULES, ContentsReader};

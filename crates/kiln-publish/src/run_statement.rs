@@ -4,6 +4,7 @@
 use crate::PublishError;
 use crate::document::written;
 use kiln_attest::{HostStatement, RunStatement, SourceStatement, Subject, ToldStatement};
+use kiln_fetch::is_elsewhere;
 use kiln_record::{Digest, Record};
 use kiln_store::{Ledger, RunDetails, SourceCommit, SourceLink};
 
@@ -49,7 +50,8 @@ pub fn run_statement(
 /// A commit as statements name it.
 pub(crate) fn source_statement(commit: &SourceCommit) -> SourceStatement {
     SourceStatement {
-        repository: commit.repository.clone(),
+        // An entry of before kiln looked at that may have a path.
+        repository: commit.repository.clone().filter(|address| is_elsewhere(address)),
         commit: commit.commit.clone(),
         tags: commit.tags.clone(),
         changed: commit.changed,

@@ -89,7 +89,7 @@ pub fn linked_source(
         (None, Some(repository)) => repository.clone(),
         (None, None) => {
             return Err(none(format!(
-                "commit {} is not in the repository around {}, and the ledger knows no remote",
+                "commit {} is not in the repository around {}, and the ledger knows no remote on another machine",
                 commit.commit,
                 root.display()
             )));

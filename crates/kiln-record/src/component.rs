@@ -137,6 +137,10 @@ pub struct Component {
     pub files: u64,
     /// The file it was taken from (a wheel, a `.deb`).
     pub origin: Option<Origin>,
+    /// SHA-512 of its one file, in lower-case hexadecimal. Absent where it was taken from an archive, owns more than a file, and in
+    /// older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_sha512: Option<String>,
     /// What its system's database says of it beyond name and version, for a package of an operating system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<SystemPackage>,

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -164,9 +164,56 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
+/// A writer that takes the SHA-512 of what it is given: the second digest of a file, which BSI TR-03183-2 asks an SBOM to state. kiln
+/// itself knows files by their [`Digest`].
+#[derive(Clone, Default)]
+pub struct LongHasher(Sha512);
+
+impl fmt::Debug for LongHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LongHasher")
+    }
+}
+
+impl LongHasher {
+    /// The SHA-512 of bytes that are in memory, in lower-case hexadecimal.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> String {
+        hex::encode(Sha512::digest(bytes))
+    }
+
+    /// The SHA-512 of everything written, in lower-case hexadecimal.
+    #[must_use]
+    pub fn finish(self) -> String {
+        hex::encode(self.0.finalize())
+    }
+}
+
+impl Write for LongHasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_long_digest_is_that_of_fips_180() {
+        let known = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                     2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+        let mut hasher = LongHasher::default();
+        hasher.write_all(b"a").unwrap();
+        hasher.write_all(b"bc").unwrap();
+        assert_eq!(hasher.finish(), known);
+        assert_eq!(LongHasher::of(b"abc"), known);
+    }
 
     #[test]
     fn text_forms() {

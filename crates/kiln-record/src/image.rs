@@ -50,6 +50,10 @@ pub struct ImageBase {
     pub reference: String,
     /// The digest of its manifest.
     pub manifest: Digest,
+    /// SHA-512 of its manifest in lower-case hexadecimal, where the manifest is at hand: of a base that kiln put together, and in no older
+    /// record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha512: Option<String>,
     /// Number of its files.
     pub files: u64,
     /// Their bytes.

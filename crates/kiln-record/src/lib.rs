@@ -37,7 +37,7 @@ pub use component::{
     EmbeddedScope, MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use core_metadata::MetadataFields;
-pub use digest::{Digest, DigestError, Hasher, HashingWriter};
+pub use digest::{Digest, DigestError, Hasher, HashingWriter, LongHasher};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};

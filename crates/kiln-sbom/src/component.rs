@@ -82,6 +82,7 @@ pub(crate) fn describe(
         }
     } else if let Some(digest) = only {
         hashes.push(Hash { alg: "SHA-256", content: digest.hex() });
+        hashes.extend(sha512(component.file_sha512.as_deref()));
     }
     if let Some(built) = &component.built_from {
         properties.extend(built_from(built)?);

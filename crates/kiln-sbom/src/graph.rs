@@ -4,7 +4,7 @@
 //! it, too. A record from elsewhere may point anywhere, so only references between its own components count.
 
 use crate::SbomError;
-use crate::component::{describe, describe_embedded, embedded_reference, pypi_url};
+use crate::component::{describe, describe_embedded, embedded_reference, pypi_url, sha512};
 use crate::linkage::{LinkedPart, linked_parts};
 use crate::model::{Component, Composition, Dependency, Hash, Organization, Property};
 use crate::organization::{generic_url, maker, own_license};
@@ -13,9 +13,8 @@ use crate::text;
 use crate::unknown::{UNKNOWN, say_unknown};
 use kiln_record::{
     ArtifactKind, Cause, Code, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord,
-    Record, Tree,
+    LongHasher, Record, Tree,
 };
-use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A record as a graph.
@@ -127,8 +126,10 @@ impl<'a> Graph<'a> {
     /// manifest identifies its bytes.
     fn operating_system(&self, system: &Distribution) -> Result<Component, SbomError> {
         let maker = distributor(system);
-        let base = self.record.image.as_ref().map(|image| image.base.manifest);
+        let image = self.record.image.as_ref();
+        let base = image.map(|image| image.base.manifest);
         let hash = base.map(|manifest| Hash { alg: "SHA-256", content: manifest.hex() });
+        let long = image.and_then(|image| sha512(image.base.manifest_sha512.as_deref()));
         let said = base.into_iter().flat_map(|manifest| {
             [
                 Property::new("kiln:hash-of", "manifest of the base"),
@@ -137,7 +138,7 @@ impl<'a> Graph<'a> {
         });
         Ok(Component {
             kind: "operating-system",
-            hashes: hash.into_iter().collect(),
+            hashes: hash.into_iter().chain(long).collect(),
             bom_ref: Some(system_reference(system)),
             name: text::line(&system.id),
             version: system.version.as_deref().map(text::line),
@@ -480,9 +481,8 @@ fn identify_by_files(component: &mut Component, files: &[&FileRecord]) {
     let digest = tree.digest();
     component.version.get_or_insert_with(|| digest.to_string());
     if component.hashes.is_empty() {
-        let sha512 = hex::encode(Sha512::digest(listing.as_bytes()));
-        component.hashes =
-            vec![Hash { alg: "SHA-256", content: digest.hex() }, Hash { alg: "SHA-512", content: sha512 }];
+        let long = Hash { alg: "SHA-512", content: LongHasher::of(listing.as_bytes()) };
+        component.hashes = vec![Hash { alg: "SHA-256", content: digest.hex() }, long];
         component.properties.push(Property::new("kiln:hash-of", "list of files"));
     }
 }

@@ -273,6 +273,7 @@ fn component(id: ComponentId, entry: Entry) -> Component {
         bytes: 0,
         files: 0,
         origin: None,
+        file_sha512: None,
         package: None,
         upstream: None,
         built_from: None,

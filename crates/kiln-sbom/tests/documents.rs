@@ -138,6 +138,20 @@ fn components_carry_identity_hashes_supplier_licence_and_size() {
     );
     let native = component(&bom, "native/numpy/libgfortran-040039e1.so.5.0.0");
     assert_eq!(native["hashes"][0]["content"], kiln_record::Digest::of(b"fortran").hex());
+    // Of a record that does not have the other one, or has none, nothing is said.
+    assert_eq!(native["hashes"].as_array().unwrap().len(), 1);
+    for (stated, written) in [("cd".repeat(64), 2), ("not hexadecimal".to_owned(), 1)] {
+        let mut record = rich();
+        for component in &mut record.components {
+            component.file_sha512 = Some(stated.clone());
+        }
+        let bom = self::bom(&record, SpecVersion::V1_6);
+        let hashes = &component(&bom, "native/numpy/libgfortran-040039e1.so.5.0.0")["hashes"];
+        assert_eq!(hashes.as_array().unwrap().len(), written);
+        assert_eq!(hashes[1]["content"].as_str(), (written == 2).then_some(stated.as_str()));
+        // What came in an archive has that one's.
+        assert_eq!(component(&bom, "python/numpy")["hashes"], numpy["hashes"]);
+    }
     let purl = native["purl"].as_str().unwrap();
     assert!(purl.starts_with("pkg:generic/libgfortran-040039e1.so.5.0.0?checksum=sha256"), "{purl}");
     assert_eq!(native["supplier"], numpy["supplier"], "it comes inside numpy");

@@ -8,10 +8,9 @@ use kiln_fetch::{CratePlace, IndexFile, Url, crate_url, downloads_of};
 use kiln_invocation::{InvocationError, Network, blocking};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::LockedCrate;
-use kiln_record::{Digest, Embedded, Mode, TreePath, digest_of_value, license_expression};
+use kiln_record::{Digest, Embedded, LongHasher, Mode, TreePath, digest_of_value, license_expression};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha512};
 use std::collections::BTreeMap;
 
 /// The version of the rules by which crates are laid out.
@@ -235,7 +234,7 @@ fn stated(locked: &LockedCrate, bytes: &[u8]) -> Stated {
             .filter(|license| !license.is_empty() && license.len() <= LONGEST)
             .map(|license| license_expression(&license).unwrap_or(license)),
         authors: (!authors.is_empty()).then(|| authors.join(", ")),
-        sha512: hex::encode(Sha512::digest(bytes)),
+        sha512: LongHasher::of(bytes),
     }
 }
 
@@ -269,7 +268,7 @@ mod tests {
         let found = read(&bytes);
         assert_eq!(found.license.as_deref(), Some("MIT OR Apache-2.0"));
         assert_eq!(found.authors.as_deref(), Some("A B, C"));
-        assert_eq!(found.sha512, hex::encode(Sha512::digest(&bytes)));
+        assert_eq!(found.sha512, LongHasher::of(&bytes));
     }
 
     #[test]

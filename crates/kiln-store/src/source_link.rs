@@ -25,7 +25,7 @@ pub enum SourceLink {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceCommit {
-    /// The address that the repository was cloned from, without credentials, if it was.
+    /// The address that the repository was cloned from, without credentials, if it was and from another machine.
     pub repository: Option<String>,
     /// The commit, in full.
     pub commit: String,

@@ -41,6 +41,7 @@ fn component(id: &ComponentId, version: Option<&str>) -> Component {
         bytes: 0,
         files: 0,
         origin: None,
+        file_sha512: None,
         package: None,
         upstream: None,
         built_from: None,
@@ -157,6 +158,7 @@ impl Release {
             base: ImageBase {
                 name: "python-3.13".parse().unwrap(),
                 reference: "example.org/python:3.13".to_owned(),
+                manifest_sha512: None,
                 manifest: Digest::of(base.as_bytes()),
                 files: 1,
                 bytes: 1,

@@ -135,6 +135,7 @@ fn component(id: ComponentId, ecosystem: Ecosystem, name: &str, version: Option<
         bytes: 0,
         files: 1,
         origin: None,
+        file_sha512: None,
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,

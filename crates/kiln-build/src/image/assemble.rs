@@ -4,8 +4,8 @@ use super::{layers, start};
 use crate::BuildError;
 use kiln_collect::{Collection, component};
 use kiln_dockerfile::Made;
-use kiln_guest::{AssembledImage, BaseImage, numeric_user};
-use kiln_image::{CarriedDistribution, Image, OsPackage, Stated};
+use kiln_guest::{AssembledImage, BaseImage, PackageHashes, numeric_user};
+use kiln_image::{CarriedDistribution, Image, OsPackage, Stated, WheelDigests};
 use kiln_pack::LayerCodec;
 use kiln_plan::{ArtifactPlan, BaseKind, Compression, ENGINE_BASES, Manifest};
 use kiln_record::{
@@ -32,6 +32,7 @@ pub(crate) fn assemble(
     collection: &Collection,
     base: &Arc<BaseImage>,
     made: Option<&Made>,
+    hashes: &PackageHashes,
 ) -> Result<AssembledImage, BuildError> {
     let codec = codec(&plan.manifest);
     let (layers, runs) = match made {
@@ -65,7 +66,7 @@ pub(crate) fn assemble(
     )?;
     let mut components = match made {
         Some(made) => {
-            let mut components = base_components(plan, &made.whole, Some(base));
+            let mut components = base_components(plan, &made.whole, Some(base), hashes);
             for component in components.iter_mut().filter(|component| !component.from_base) {
                 // What it owns in the tree, where it was installed over the base.
                 let own = collection.owners.iter().filter(|(_, owner)| **owner == component.id);
@@ -74,7 +75,7 @@ pub(crate) fn assemble(
             }
             components
         }
-        None => base_components(plan, base, None),
+        None => base_components(plan, base, None, hashes),
     };
     components.extend(carried(base, made, collection));
     components.sort_by(|one, other| one.id.cmp(&other.id));
@@ -89,6 +90,7 @@ pub(crate) fn assemble(
             name: name.clone(),
             reference,
             manifest: plan.base.lock.manifest,
+            manifest_sha512: base.manifest_sha512.clone(),
             files,
             bytes,
             unowned_bytes: bytes.saturating_sub(owned),
@@ -129,7 +131,12 @@ pub(crate) fn assemble(
 
 /// The packages of an image as components: what its own database says, and the `.deb` of each where the lock has it. `below`
 /// is what it stands on: packages that are not there in the same version are not the base's.
-fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<BaseImage>>) -> Vec<Component> {
+fn base_components(
+    plan: &ArtifactPlan,
+    base: &BaseImage,
+    below: Option<&Arc<BaseImage>>,
+    hashes: &PackageHashes,
+) -> Vec<Component> {
     let is_same = |one: &OsPackage, other: &OsPackage| {
         (one.ecosystem, &one.name, &one.version) == (other.ecosystem, &other.name, &other.version)
     };
@@ -147,7 +154,7 @@ fn base_components(plan: &ArtifactPlan, base: &BaseImage, below: Option<&Arc<Bas
             file_name: deb.path.rsplit('/').next().unwrap_or(&deb.path).to_owned(),
             size: deb.size,
             digest: deb.digest,
-            sha512: None,
+            sha512: hashes.get(&deb.digest).cloned(),
             source: None,
         });
         let mut id = ComponentId::new(package.ecosystem, &package.name);
@@ -189,11 +196,11 @@ fn carried(base: &BaseImage, made: Option<&Made>, collection: &Collection) -> Ve
         let place = if is_alone && !folder.is_empty() { folder } else { found.path.as_str() };
         let id = ComponentId::new(Ecosystem::Python, &format!("{}/{place}", found.name));
         let within = collection.owners.get(&found.path).filter(|_| !from_base).cloned();
-        let origin = found.wheel.map(|(digest, size)| Origin {
+        let origin = found.wheel.map(|(WheelDigests { digest, sha512 }, size)| Origin {
             file_name: found.path.file_name().to_owned(),
             size,
             digest,
-            sha512: None,
+            sha512: Some(sha512),
             source: None,
         });
         Component {

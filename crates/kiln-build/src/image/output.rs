@@ -2,7 +2,7 @@
 
 use super::layers::read_back;
 use crate::BuildError;
-use crate::sha512::sha512;
+use crate::long_hashes::of_written;
 use kiln_collect::Collection;
 use kiln_guest::AssembledImage;
 use kiln_image::{
@@ -10,7 +10,7 @@ use kiln_image::{
 };
 use kiln_plan::{ArtifactPlan, ImageOutput};
 use kiln_publish::described;
-use kiln_record::{Digest, HashingWriter, LayerRole, Output};
+use kiln_record::{Digest, HashingWriter, LayerRole, LongHasher, Output};
 use kiln_store::{Publication, Store};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
@@ -78,7 +78,7 @@ fn tar(
     let (mut buffer, digest, size) = writer.finish();
     buffer.flush()?;
     let file = buffer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    let sha512 = Some(sha512(file.path())?);
+    let sha512 = Some(of_written(file.path())?);
     Ok(Output { sha512, ..described(file_name.to_owned(), "application/x-tar", size, digest) })
 }
 
@@ -114,5 +114,7 @@ fn layout(
         }
         outputs.push(described(file_name, &layer.media_type, size, digest));
     }
+    // What the image is known by.
+    outputs[0].sha512 = Some(LongHasher::of(&image.manifest));
     Ok(outputs)
 }

@@ -3,7 +3,7 @@
 
 use super::standing::Standing;
 use super::verify::{Judgement, Verified};
-use crate::sha512::sha512;
+use crate::long_hashes::of_written;
 use crate::{BuildError, Judged, image};
 use kiln_audit::{Budget, ImageSizes, check_image_limits, check_limits};
 use kiln_collect::{OpenArchives, denied, tree_of_archive};
@@ -125,6 +125,6 @@ fn write_archive(
     if found != expected {
         return Err(BuildError::ArchiveDiffers { artifact: name.clone(), expected, found });
     }
-    let sha512 = Some(sha512(file.path())?);
+    let sha512 = Some(of_written(file.path())?);
     Ok((publication, vec![Output { sha512, ..described(file_name, "application/zip", size, digest) }]))
 }

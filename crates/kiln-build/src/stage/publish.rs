@@ -2,6 +2,7 @@
 
 use super::pack::{Archive, Packed};
 use super::standing::Standing;
+use crate::long_hashes::of_single_files;
 use crate::recording::record;
 use crate::{BuildError, Expectation};
 use kiln_collect::judge_whole;
@@ -72,7 +73,8 @@ impl Packed {
                 told,
             };
             let findings = judge_whole(&judgement.plan, &judgement.verdict.findings, run.now());
-            let record = record(judgement, outputs, run.kiln())?;
+            let hashes = of_single_files(&store, &judgement.collection)?;
+            let record = record(judgement, outputs, &hashes, run.kiln())?;
             // What could not be read again must not be published.
             record.check().map_err(|error| {
                 Defect::new(format!("the record of {} is not one: {error}", record.artifact))

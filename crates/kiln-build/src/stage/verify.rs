@@ -6,7 +6,7 @@ use crate::{BuildError, Judged, image};
 use kiln_audit::{distributions_in_tree, reconcile};
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_dockerfile::Made;
-use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded};
+use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded, package_hashes};
 use kiln_invocation::{Event, Stage, blocking};
 use kiln_plan::ArtifactPlan;
 use kiln_python::Surroundings;
@@ -204,5 +204,6 @@ async fn put_together(
     bases.run().tell(Event::Stage { artifact: plan.manifest.name.clone(), stage: Stage::Assemble });
     let (store, plan) = (bases.store().clone(), Arc::clone(plan));
     let (collection, base) = (Arc::clone(collection), Arc::clone(base));
-    blocking(move || image::assemble(&store, &plan, &collection, &base, made.as_deref())).await
+    let hashes = package_hashes(bases.network(), &plan.base).await?;
+    blocking(move || image::assemble(&store, &plan, &collection, &base, made.as_deref(), &hashes)).await
 }

@@ -250,7 +250,7 @@ fn made_of(source: &SourceLink, printer: Printer) -> String {
     let head = printer.on_stdout(Style::Strong, "made of (not part of the record)");
     let mut text = format!("\n{head}\n  {source}\n");
     let Some(commit) = source.commit() else { return text };
-    let repository = commit.repository.as_deref().unwrap_or("no remote");
+    let repository = commit.repository.as_deref().unwrap_or("no remote on another machine");
     text.push_str(&format!("  {repository}, folder {}\n  {}\n", commit.workspace, commit.commit));
     for (folder, tree) in &commit.trees {
         let held = if commit.source_is_committed { "is this tree" } else { "is not this tree" };

@@ -185,15 +185,29 @@ fn files(
             wrong.push(format!("{} is not in the release", excerpt(name)));
         }
     }
+    let beside_them = signatures_as_signed(folder, &release, part.as_ref(), &mut wrong)?;
     let more = wrong.len().saturating_sub(SHOWN);
     if more > 0 {
         wrong.truncate(SHOWN);
         wrong.push(format!("and {more} more"));
     }
     let present = expected.keys().filter(|name| found.contains_key(**name)).count();
-    let mut aspect = Aspect::of("files", wrong, || format!("{present} files, each as it was signed"));
-    if part.is_some() && !found.contains_key("SHA256SUMS") {
-        aspect.lines.push("not here: SHA256SUMS, which no registry has".to_owned());
+    let with_signatures = match release.signatures {
+        Some(_) => format!(" and {} with signatures", beside_them.present),
+        None => String::new(),
+    };
+    let mut aspect =
+        Aspect::of("files", wrong, || format!("{present} files{with_signatures}, each as it was signed"));
+    let sums = (part.is_some() && !found.contains_key("SHA256SUMS")).then(|| "SHA256SUMS".to_owned());
+    let not_here: Vec<String> = sums.into_iter().chain(beside_them.elsewhere).collect();
+    if !not_here.is_empty() {
+        aspect.lines.push(format!("not here: {}, which no registry has as a file", not_here.join(", ")));
+    }
+    if release.signatures.is_none() {
+        let kiln = excerpt(&release.kiln);
+        aspect.lines.push(format!(
+            "not known: which files with signatures there were, as kiln {kiln} did not state it; sign again to have it told"
+        ));
     }
     if !beside.is_empty() {
         aspect.lines.push(format!("not part of the release: {}", beside.join(", ")));
@@ -229,6 +243,50 @@ fn files(
         aspect.lines.push(format!("not looked at: {}", unread.join(", ")));
     }
     Ok((signed, aspect))
+}
+
+/// What became of the files with signatures that a statement names.
+#[derive(Default)]
+struct BesideThem {
+    /// How many are there as they were signed.
+    present: usize,
+    /// Those that a registry has in another form.
+    elsewhere: Vec<String>,
+}
+
+/// Whether every file with signatures that the statement names is there with its bytes. Who has keys reads in each what it says; that
+/// one was taken away, only the statement tells.
+fn signatures_as_signed(
+    folder: &Path,
+    release: &Release,
+    part: Option<&ArtifactName>,
+    wrong: &mut Vec<String>,
+) -> Result<BesideThem, PublishError> {
+    let mut found = BesideThem::default();
+    for (stated, digest) in release.signatures.iter().flatten() {
+        // In the folder of one artifact are its own files, and those of the release.
+        let name = match (part, stated.split_once('/')) {
+            (Some(part), Some((artifact, name))) if artifact == part.as_str() => name,
+            (Some(_), Some(_)) => continue,
+            _ => stated,
+        };
+        let (within, file) = match name.rsplit_once('/') {
+            Some((within, file)) => (folder.join(within), file),
+            None => (folder.to_owned(), name),
+        };
+        let there = signature_files(&within, file)?;
+        if there.iter().any(|bytes| Digest::of(bytes) == *digest) {
+            found.present += 1;
+        } else if let Some(other) = there.first() {
+            let other = Digest::of(other);
+            wrong.push(format!("{} was changed: it has {other}, and {digest} was signed", excerpt(name)));
+        } else if part.is_some_and(|part| file == manifest_signature(part)) {
+            found.elsewhere.push(excerpt(name));
+        } else {
+            wrong.push(format!("{} is missing", excerpt(name)));
+        }
+    }
+    Ok(found)
 }
 
 /// Signatures in the folder that are not of this release: verdicts of rebuilders, whose keys are others, and what belongs to nothing.

@@ -84,9 +84,11 @@ pub fn sign_release(
             reason: "nothing is published there; build it: kiln build --all".to_owned(),
         });
     }
-    let mut written = Vec::new();
+    let (mut written, mut signatures) = (Vec::new(), BTreeMap::new());
     let mut write = |path: PathBuf, bytes: &[u8]| {
         write_atomically(&path, bytes)?;
+        let name = path.strip_prefix(dist).ok().and_then(Path::to_str).map(str::to_owned);
+        signatures.extend(name.map(|name| (name, Digest::of(bytes))));
         written.push(path);
         Ok::<_, PublishError>(())
     };
@@ -145,13 +147,17 @@ pub fn sign_release(
         signed_at: environment.now,
         kiln: environment.kiln.clone(),
         artifacts,
+        signatures: Some(signatures),
         ledger,
     };
     let subjects = subjects(dist)?;
     let files = subjects.len();
     let statement = release.statement(subjects)?.to_json();
     let envelope = Envelope::sign(IN_TOTO_PAYLOAD, &statement, signer)?;
-    write(dist.join(RELEASE), envelope.to_line().as_bytes())?;
+    // It cannot name itself: that it is missing is told by its name.
+    let path = dist.join(RELEASE);
+    write_atomically(&path, envelope.to_line().as_bytes())?;
+    written.push(path);
     Ok(SignedRelease { release, files, written, not_checked: request.not_checked })
 }
 

@@ -7,12 +7,17 @@ use crate::release::signed::{Aspect, verified_line};
 use crate::row::State;
 use fs_err as fs;
 use kiln_attest::{PublicKey, Summary, SummaryResult};
+use kiln_image::{Laid, read_laid_out};
 use kiln_record::{ArtifactName, Digest, Record, excerpt};
 use kiln_store::read_regular;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// The folder of an image that is published as a layout.
+const LAYOUT: &str = "oci";
 
 /// The most verdicts that are read.
 const MAX_VERDICTS: usize = 10_000;
@@ -102,8 +107,8 @@ pub fn rebuilt_by(folder: &Path, request: &RebuildersRequest) -> Result<Aspect, 
         }
     }
     let (mut wrong, mut lines) = (Vec::new(), Vec::new());
-    for (artifact, (folder, _)) in &artifacts {
-        wrong.extend(blobs_that_are_not_themselves(artifact, folder)?);
+    for (artifact, (folder, digest)) in &artifacts {
+        wrong.extend(layout_of_another(artifact, &folder.join(LAYOUT), digest)?);
     }
     for (artifact, (_, digest)) in &artifacts {
         let votes = votes.remove(digest).unwrap_or_default();
@@ -162,26 +167,42 @@ fn archives(folder: &Path) -> Result<BTreeMap<ArtifactName, (PathBuf, Digest)>, 
     Ok(archives)
 }
 
-/// Blobs of an image in a layout that have other bytes than they are named by: what a verdict is about names them, and no more.
-fn blobs_that_are_not_themselves(
+/// Why a layout is not that of the image that a verdict is about, if there is one: that names its manifest, which names the rest, and whoever
+/// loads it starts from the index, which nothing names.
+fn layout_of_another(
     artifact: &ArtifactName,
-    folder: &Path,
+    layout: &Path,
+    manifest: &Digest,
 ) -> Result<Vec<String>, PublishError> {
-    let blobs = folder.join("oci/blobs/sha256");
+    if !layout.is_dir() {
+        return Ok(Vec::new());
+    }
     let mut wrong = Vec::new();
-    if blobs.is_dir() {
-        for entry in fs::read_dir(&blobs)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if Digest::from_hex(&name).ok() != Some(digest_of(&entry.path())?.0) {
-                wrong.push(format!(
-                    "{artifact}: oci/blobs/sha256/{} is not what its name says",
-                    excerpt(&name)
-                ));
-            }
+    for entry in fs::read_dir(layout.join("blobs/sha256"))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if Digest::from_hex(&name).ok() != Some(digest_of(&entry.path())?.0) {
+            wrong.push(format!(
+                "{artifact}: {LAYOUT}/blobs/sha256/{} is not what its name says",
+                excerpt(&name)
+            ));
         }
     }
     wrong.sort();
+    let mut read = |name: &str| match read_regular(layout.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    };
+    match read_laid_out(None, &mut read) {
+        Ok(Laid::Image(image)) if image.manifest == Some(*manifest) => {
+            let missing = image.layers.iter().filter(|layer| !layout.join(layer).is_file());
+            wrong.extend(missing.map(|layer| format!("{artifact}: {LAYOUT}/{layer} is missing")));
+        }
+        Ok(_) => wrong.push(format!(
+            "{artifact}: {LAYOUT}/index.json leads to another image than {manifest}, which the verdicts are about"
+        )),
+        Err(error) => wrong.push(format!("{artifact}: {LAYOUT}: {}", excerpt(&error.to_string()))),
+    }
     Ok(wrong)
 }
 

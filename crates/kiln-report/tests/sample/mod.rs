@@ -133,6 +133,7 @@ fn component(id: &ComponentId, name: &str, version: Option<&str>) -> Component {
         bytes: 0,
         files: 0,
         origin: None,
+        file_sha512: None,
         metadata: Metadata::default(),
         requires: BTreeSet::new(),
         within: None,

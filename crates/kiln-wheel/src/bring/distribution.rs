@@ -13,14 +13,14 @@ use kiln_python::{
     is_file_of, read_wheel, read_wheel_without_record,
 };
 use kiln_record::{
-    BuiltFrom, Code, Digest, Embedded, Finding, OriginSource, Place, TreePath, digest_of_value,
+    BuiltFrom, Code, Digest, Embedded, Finding, HashingWriter, LongHasher, OriginSource, Place, TreePath,
+    digest_of_value,
 };
 use kiln_sbom::{merge_embedded, read_embedded};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufReader, Seek as _, SeekFrom, Write};
 
 /// The version of the rule by which a wheel is chosen.
 pub(crate) const CHOICE_RULES: u32 = 2;
@@ -482,24 +482,13 @@ pub(crate) fn measure(store: &Store, digest: &Digest) -> Result<(u64, String), W
 /// Length and SHA-512 of a blob, with its digest checked on the way: from here on its content is trusted to be what the
 /// lock names.
 fn sha512(store: &Store, file: &mut fs_err::File, expected: &Digest) -> Result<(u64, String), WheelError> {
-    let mut long = Sha512::new();
-    let mut hasher = kiln_record::Hasher::default();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        long.update(&buffer[..n]);
-        hasher.update(&buffer[..n]);
-        size += n as u64;
-    }
-    let found = hasher.finish();
+    let mut hasher = HashingWriter::new(LongHasher::default());
+    io::copy(file, &mut hasher)?;
+    let (long, found, size) = hasher.finish();
     if found != *expected {
         store.discard(expected)?;
         return Err(kiln_store::StoreError::BlobDamaged { digest: *expected, found }.into());
     }
     file.seek(SeekFrom::Start(0))?;
-    Ok((size, hex::encode(long.finalize())))
+    Ok((size, long.finish()))
 }
