@@ -400,7 +400,7 @@ fn bytecode_is_the_same_from_two_stores_and_is_used() {
 }
 
 /// A layer with these requirements and rest of its manifest.
-fn layer(sandbox: &Sandbox, name: &str, requirements: &str, rest: &str) {
+pub(crate) fn layer(sandbox: &Sandbox, name: &str, requirements: &str, rest: &str) {
     let lock = match requirements.is_empty() {
         true => String::new(),
         false => format!("\n[python]\nlock = \"{name}/requirements.txt\"\n"),
