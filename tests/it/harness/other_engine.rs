@@ -115,7 +115,7 @@ impl OtherEngine {
         let folder = tempfile::Builder::new().prefix("engine").tempdir_in("/tmp").unwrap();
         let below = |name: &str| folder.path().join(name).display().to_string();
         let settings = format!(
-            "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \
+            "[engine]\ncgroup_manager = \"cgroupfs\"\nexit_command_delay = 1\nevents_logger = \
              \"file\"\ninit_path = \"/usr/bin/catatonit\"\nlock_type = \"file\"\nruntime = \"runc\"\ntmp_dir = \"{}\"\n",
             below("tmp")
         );
