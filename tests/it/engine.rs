@@ -3,6 +3,7 @@
 use crate::harness::{OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of};
 use kiln_engine::{Engine, EngineError, GuestPath, RunOutcome, Session, contract};
 use kiln_record::exit;
+use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -54,17 +55,24 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
             Err(EngineError::TooManyFiles { limit: 100, .. }) => {}
             other => panic!("{other:?}"),
         }
-        // In memory, the kernel refuses the next file, and the program hears of it.
-        let mut scratch = contract::spec(
-            &image,
-            &["sh", "-c", "i=0; while [ $i -lt 200 ]; do : > /tmp/$i || exit 9; i=$((i+1)); done"],
-        );
+        scratch_is_limited(&engine, &image).await;
+    });
+}
+
+/// In memory, the kernel refuses the next file or byte, and the program hears of it.
+async fn scratch_is_limited(engine: &Engine, image: &str) {
+    for script in [
+        "i=0; while [ $i -lt 200 ]; do : > /tmp/$i || exit 9; i=$((i+1)); done",
+        "dd if=/dev/zero of=/tmp/large bs=1M count=4",
+    ] {
+        let mut scratch = contract::spec(image, &["sh", "-c", script]);
         scratch.scratch = vec![GuestPath::new("/tmp").unwrap()];
         scratch.limits.output_files = 100;
+        scratch.limits.scratch_bytes = Some(2 << 20);
         let outcome = engine.run(scratch, |_| ()).await.unwrap();
         let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
         assert!(outcome.exit_code != 0 && said.contains("No space left"), "{outcome:?}");
-    });
+    }
 }
 
 #[test]
@@ -84,6 +92,33 @@ fn a_newer_docker_passes_the_contract() {
             contract::suite(engine, &image).await;
         });
     }
+}
+
+#[test]
+fn podman_passes_the_contract() {
+    let image = busybox();
+    let other = OtherEngine::start_podman().unwrap();
+    other.give_image(&image);
+    block_on(async {
+        let engine = engine_at(other.host(), "contract").await.unwrap();
+        let mut differs = vec![contract::Difference::HostNameVariable];
+        // With the first kind of control groups alone.
+        if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            differs.push(contract::Difference::UntoldMemory);
+        }
+        contract::a_supervised_run_starts_as_root(&engine, &image).await;
+        let folder = other.shared_folder("seen");
+        assert!(contract::a_folder_is_seen_like_a_tree(&engine, &image, &folder).await);
+        scratch_is_limited(&engine, &image).await;
+        // What it would leave out without a word.
+        let mut left_out = contract::spec(&image, &["mkdir", "/out/sys"]);
+        left_out.outputs = vec![contract::Kept::default().folder("/out")];
+        match engine.run(left_out, |_| ()).await {
+            Err(EngineError::Unsupported { action }) => assert!(action.contains("/out/sys"), "{action}"),
+            other => panic!("{other:?}"),
+        }
+        contract::suite_with(engine, &image, &differs).await;
+    });
 }
 
 /// The host's name, as the binary labels its containers with it.

@@ -4,6 +4,7 @@ use crate::container_images::{PYTHON, function, runtime_client, service};
 use crate::dockerfiles::two_stages;
 use crate::harness::{LocalIndex, OtherEngine, Registry, Sandbox, forget, needs};
 use crate::lacking;
+use crate::packaging::layer;
 use fs_err as fs;
 use kiln_record::{ImageRecord, Record, exit};
 use std::process::Command;
@@ -129,6 +130,40 @@ fn engines_storage_drivers_and_cold_stores_do_not_reach_the_bytes() {
     forget(&pulled);
 }
 
+/// Podman builds no Dockerfile, and says so; all else is as on Docker.
+#[test]
+fn podman_comes_to_the_same_bytes_and_says_what_it_does_not_do() {
+    let podman = OtherEngine::start_podman().unwrap();
+    let tool = runtime_client();
+    let index = LocalIndex::serve(std::slice::from_ref(&tool));
+    let one = Sandbox::new().with_index(&index);
+    let program = "open('/out/loud', 'w').write(open('/in/server.py').read().upper())";
+    let step = format!(
+        "\n[[step]]\nname = \"loud\"\nargv = [\"{PYTHON}\", \"-c\", \"{program}\"]\ninputs = [{{ path = \"service\", at = \
+         \"/in\" }}]\noutputs = [{{ path = \"/out/loud\", into = \".\" }}]\n"
+    );
+    service(&one, "service", &step);
+    layer(&one, "tools", &tool.requirement(""), "\n[package]\nbytecode = \"unchecked-hash\"\n");
+    one.function("zip", "3.13", "def handler(event, context):\n    return None\n", "");
+    one.replace("manifests/zip.toml", "handler =", "layers = [\"tools\"]\nhandler =");
+    for source in ["manifests/service", "manifests/zip/src"] {
+        one.write(&format!("{source}/nonce.py"), format!("NONCE = {:?}\n", one.root()));
+    }
+    let other = one.copy();
+    one.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+
+    let store = tempfile::tempdir().unwrap();
+    let on_podman =
+        || other.kiln().with_store(&store.path().join("store")).with_variable("DOCKER_HOST", &podman.host());
+    on_podman().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    assert_eq!(image(&one, "service").manifest, image(&other, "service").manifest);
+    assert_same_files(&one, &other, "Podman");
+
+    two_stages(&other);
+    on_podman().run(["build", "app"]).ends_with(exit::BUILD_STEP_FAILED).says(&["Buildah", "DOCKER_HOST"]);
+    on_podman().run(["doctor"]).prints(&[&podman.info().version, "Buildah"]);
+}
+
 fn image(sandbox: &Sandbox, name: &str) -> ImageRecord {
     Record::from_json(&sandbox.read(&format!("dist/{name}/record.json"))).unwrap().image.unwrap()
 }
@@ -139,6 +174,12 @@ fn assert_same(one: &Sandbox, other: &Sandbox, how: &str) {
     for name in ["app", "function", "layout", "on-pulled", "service"] {
         assert_eq!(image(one, name).manifest, image(other, name).manifest, "{name}: {how}");
     }
+    assert_same_files(one, other, how);
+}
+
+/// Every published file.
+#[track_caller]
+fn assert_same_files(one: &Sandbox, other: &Sandbox, how: &str) {
     let (one, other) = (one.dist(), other.dist());
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&one), names(&other), "{how}");

@@ -190,6 +190,14 @@ impl Job<'_> {
                     "or use Docker 28 or newer, or the engine's own image store (`containerd-snapshotter` in its daemon.json)",
                 ],
             ),
+            Builder::Buildah => (
+                "is Podman's: its log does not tell of all that it does, and kiln uses no builder that it cannot hold to the file"
+                    .to_owned(),
+                [
+                    "let Docker build it: point DOCKER_HOST, or a context, at one",
+                    "or make a container image of a base and files without a Dockerfile (docs/images.md), which every engine takes part in",
+                ],
+            ),
             Builder::Classic | Builder::BuildKit => return Ok(()),
         };
         let reason = format!("is not built by {builder} of this engine, which {why}");
@@ -319,7 +327,7 @@ impl Job<'_> {
             {
                 hints.push("only BuildKit knows that: set DOCKER_BUILDKIT=1, or use a newer engine".to_owned());
             }
-            Builder::BuildKit | Builder::Classic => {}
+            Builder::BuildKit | Builder::Classic | Builder::Buildah => {}
         }
         if log.has(&["COPY failed", "not found", "no such file"]) && why.contains("COPY") {
             hints.push(format!("the context is {}; look at its .dockerignore", self.section.context));

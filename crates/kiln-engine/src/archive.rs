@@ -29,7 +29,7 @@ pub struct InputFault {
     pub why: String,
 }
 
-/// Writes one archive with all inputs and empty output folders.
+/// Writes one archive with all inputs and, unless it is for the only input, empty output folders.
 ///
 /// `time` is that of every entry. Paths are relative to the container's root, or to the only input if `at_input` is set. Owners, times and modes are
 /// set here, so that whatever the caller's archive says, the program cannot write its inputs, but for those that are the
@@ -47,7 +47,7 @@ pub fn write_inputs(
 ) -> Result<(), InputFault> {
     let lost = |why: io::Error| InputFault { path: None, why: why.to_string() };
     let mut archive = Builder::new(to);
-    for output in outputs {
+    for output in outputs.iter().filter(|_| !at_input) {
         folder(&mut archive, Path::new(output.below_root()), user, time).map_err(lost)?;
     }
     for InputTree { path, content } in inputs {

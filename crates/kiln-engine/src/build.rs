@@ -58,8 +58,10 @@ impl fmt::Debug for BuildSpec {
 pub enum Builder {
     /// The first one, which runs one container for each instruction.
     Classic,
-    /// BuildKit, which every engine has that kiln works with, and uses by default since Docker 23.
+    /// BuildKit, which every Docker has that kiln works with, and uses by default since Docker 23.
     BuildKit,
+    /// Buildah, which is Podman's. It is not asked for anything: its log tells less of what it did than the others' do.
+    Buildah,
 }
 
 impl fmt::Display for Builder {
@@ -67,6 +69,7 @@ impl fmt::Display for Builder {
         f.write_str(match self {
             Self::Classic => "the classic builder",
             Self::BuildKit => "BuildKit",
+            Self::Buildah => "Buildah",
         })
     }
 }

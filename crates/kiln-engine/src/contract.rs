@@ -1,7 +1,7 @@
 //! What every engine must do, as checks that panic when it does not.
 //!
 //! The image must have busybox at `/bin/busybox` and `/tmp`; [`image_archive`] makes one from any static busybox. The
-//! same checks run on the engine in memory, on Docker and on servers of the Remote Execution API. What the last are known to
+//! same checks run on the engine in memory, on Docker, on Podman and on servers of the Remote Execution API. What the last are known to
 //! do otherwise has a name ([`Difference`]), and is held to be so: a difference that is gone is a failure, too.
 
 use crate::{
@@ -29,10 +29,14 @@ pub enum Difference {
     Writable,
     /// The memory of a program has no limit.
     NoMemoryLimit,
+    /// It does not tell that memory was why a program was killed.
+    UntoldMemory,
     /// The host has a name of its own.
     HostName,
     /// The working folder is in `PWD`, too.
     WorkingFolderVariable,
+    /// The host's name is in `HOSTNAME`, too.
+    HostNameVariable,
     /// There is no `/sys` that lists the interfaces of the network.
     NoSys,
     /// A program that writes too much is told of when it ends.
@@ -92,7 +96,7 @@ pub async fn images_are_saved_as_they_are(engine: &Engine, image: &str) {
     assert_eq!(config["rootfs"]["diff_ids"], serde_json::json!(diff_ids));
     engine.load(Cursor::new(bytes)).await.expect("it loads");
     assert_eq!(engine.image(image).await.expect("an answer").expect("an image").id, there.id);
-    let missing = engine.export("kiln-contract/no-such-image:1", |_| Ok(())).await;
+    let missing = engine.export("localhost/kiln-contract/no-such-image:1", |_| Ok(())).await;
     assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
 }
 
@@ -109,7 +113,7 @@ pub async fn files_of_a_container_are_given(engine: &Engine, image: &str) {
     assert!(busybox.is_some_and(|(_, bytes)| !bytes.is_empty()), "the program is among them");
     let stopped = engine.file_system(image, |_| Err(std::io::Error::other("enough"))).await;
     assert!(matches!(&stopped, Err(EngineError::Broken { why, .. }) if why == "enough"), "{stopped:?}");
-    let missing = engine.file_system("kiln-contract/no-such-image:1", |_| Ok(())).await;
+    let missing = engine.file_system("localhost/kiln-contract/no-such-image:1", |_| Ok(())).await;
     assert!(matches!(missing, Err(EngineError::ImageMissing { .. })), "{missing:?}");
     none_left(engine).await;
 }
@@ -202,9 +206,12 @@ pub async fn environment_and_place_are_exact(engine: &Engine, image: &str, diffe
     let env = run(engine, with(&["env"])).await;
     let mut lines: Vec<String> = text(&env.stdout).lines().map(str::to_owned).collect();
     lines.sort();
-    let has_one_more = lines.iter().any(|line| line.starts_with("PWD="));
-    assert_eq!(has_one_more, differs.contains(&Difference::WorkingFolderVariable), "{lines:?}");
-    lines.retain(|line| !line.starts_with("PWD="));
+    let more =
+        [("PWD=/tmp", Difference::WorkingFolderVariable), ("HOSTNAME=kiln", Difference::HostNameVariable)];
+    for (line, difference) in more {
+        assert_eq!(lines.iter().any(|there| there == line), differs.contains(&difference), "{lines:?}");
+    }
+    lines.retain(|line| more.iter().all(|(more, _)| line != more));
     assert_eq!(lines, ["A=", "B=x=y z", "HOME=/"]);
     let host = text(&run(engine, with(&["hostname"])).await.stdout);
     assert_eq!(host.trim() == "kiln", !differs.contains(&Difference::HostName), "{host}");
@@ -412,6 +419,10 @@ pub async fn only_scratch_is_writable(engine: &Engine, image: &str, differs: &[D
     if is_writable {
         return;
     }
+    // Folders that are for everybody elsewhere.
+    for target in ["/run/x", "/tmp/x", "/var/tmp/x"] {
+        assert_ne!(run(engine, spec(image, &["touch", target])).await.exit_code, 0, "{target}");
+    }
     let root = run(engine, with("0:0", &["touch", "/x"])).await;
     assert_ne!(root.exit_code, 0);
     assert!(text(&root.stderr).contains("Read-only"), "{}", text(&root.stderr));
@@ -449,7 +460,10 @@ pub async fn memory_is_limited(engine: &Engine, image: &str, differs: &[Differen
     let mut spec = spec(image, &["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]);
     spec.limits.memory_bytes = 32 << 20;
     let outcome = run(engine, spec).await;
-    let expected = if differs.contains(&Difference::NoMemoryLimit) { (0, false) } else { (137, true) };
+    let expected = match differs.contains(&Difference::NoMemoryLimit) {
+        true => (0, false),
+        false => (137, !differs.contains(&Difference::UntoldMemory)),
+    };
     assert_eq!((outcome.exit_code, outcome.oom_killed), expected);
 }
 
@@ -540,7 +554,7 @@ pub async fn leftovers_are_swept(engine: &Engine, image: &str) {
 
 /// Loading twice gives one image that is described alike; removing it makes it unknown.
 pub async fn images_load_twice_alike(engine: &Engine) {
-    let name = "kiln-contract/loaded:1";
+    let name = "localhost/kiln-contract/loaded:1";
     let archive = image_archive(&[("hello", 0o644, b"hello")], &["A=1"], name);
     let mut seen = Vec::new();
     for _ in 0..2 {
@@ -565,10 +579,10 @@ pub async fn images_load_twice_alike(engine: &Engine) {
 
 /// A missing image and an unpinned pull are refused by name.
 pub async fn missing_things_are_named(engine: &Engine, image: &str) {
-    let missing = spec("kiln-contract/no-such-image:1", &["true"]);
+    let missing = spec("localhost/kiln-contract/no-such-image:1", &["true"]);
     match engine.run(missing, |_| ()).await {
         Err(EngineError::ImageMissing { reference }) => {
-            assert_eq!(reference, "kiln-contract/no-such-image:1")
+            assert_eq!(reference, "localhost/kiln-contract/no-such-image:1")
         }
         other => panic!("{other:?}"),
     }

@@ -43,16 +43,16 @@ pub enum EngineError {
         /// The cause.
         why: String,
     },
-    /// The engine speaks only older versions of the API than kiln needs.
+    /// The engine is older than kiln needs.
     #[error(
-        "use the engine at {endpoint}: it offers API {found}, kiln needs {needed} or newer; upgrade the engine"
+        "use the engine at {endpoint}: it offers {found}, kiln needs {needed} or newer; upgrade the engine"
     )]
     TooOld {
         /// Where the engine is.
         endpoint: String,
-        /// The newest API version it offers.
+        /// What it offers: the newest version of the API, or its own.
         found: String,
-        /// The oldest version kiln works with.
+        /// The oldest that kiln works with.
         needed: String,
     },
     /// The engine has no such image.

@@ -7,7 +7,7 @@ use kiln_record::Platform;
 pub struct EngineInfo {
     /// Where it was found, and by which context.
     pub endpoint: String,
-    /// Its own version.
+    /// Its own version, with its name if it is not Docker.
     pub version: String,
     /// The version of the API that is spoken.
     pub api_version: String,

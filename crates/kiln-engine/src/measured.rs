@@ -32,6 +32,11 @@ impl<'a> Measured<'a> {
         self.content_left = 0;
     }
 
+    /// Counts the folder of an output whose tar does not tell of it.
+    pub(crate) fn count_folder(&mut self) {
+        self.members += 1;
+    }
+
     /// Counts a piece of what is named `what`.
     ///
     /// # Errors

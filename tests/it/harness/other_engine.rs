@@ -106,6 +106,36 @@ impl OtherEngine {
         Ok(engine)
     }
 
+    /// Starts a service of Podman, which no other knows of.
+    pub(crate) fn start_podman() -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("only root can start one".to_owned());
+        }
+        needs(&[("podman", "podman"), ("catatonit", "catatonit"), ("runc", "runc")]);
+        let folder = tempfile::Builder::new().prefix("engine").tempdir_in("/tmp").unwrap();
+        let below = |name: &str| folder.path().join(name).display().to_string();
+        let settings = format!(
+            "[engine]\ncgroup_manager = \"cgroupfs\"\nexit_command_delay = 1\nevents_logger = \
+             \"file\"\ninit_path = \"/usr/bin/catatonit\"\nlock_type = \"file\"\nruntime = \"runc\"\ntmp_dir = \"{}\"\n",
+            below("tmp")
+        );
+        fs::write(folder.path().join("containers.conf"), settings).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
+        let daemon = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "unshare", "--net", "--mount"])
+            .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh", "podman"])
+            .args(["--root", &below("root"), "--runroot", &below("runroot"), "--storage-driver", "vfs"])
+            .args(["system", "service", "--time", "0", &format!("unix://{}", below("socket"))])
+            .env("CONTAINERS_CONF", below("containers.conf"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("setpriv: {error}"))?;
+        let mut engine = Self { daemon, folder };
+        engine.wait_until_it_answers()?;
+        Ok(engine)
+    }
+
     /// Gives it an image that the engine of all tests has.
     pub(crate) fn give_image(&self, reference: &str) {
         block_on(async {

@@ -306,7 +306,11 @@ fn of_builder(builder: Builder, info: &EngineInfo) -> Row {
             ),
             "build Dockerfiles with BuildKit: unset DOCKER_BUILDKIT",
         ),
-        builder => Row::ok("builder", format!("{builder}, for Dockerfiles")),
+        Builder::Buildah => Row::not_checked(
+            "builder",
+            "Podman's Buildah, which kiln does not use: Dockerfiles are built by a Docker, all else here",
+        ),
+        Builder::Classic | Builder::BuildKit => Row::ok("builder", format!("{builder}, for Dockerfiles")),
     }
 }
 

@@ -18,7 +18,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 impl Docker {
     /// See [`crate::Engine::builder`].
     pub(crate) fn builder(&self) -> Builder {
-        if self.shared.buildkit == Some(false) { Builder::Classic } else { Builder::BuildKit }
+        match self.shared.buildkit {
+            _ if self.shared.is_podman => Builder::Buildah,
+            Some(false) => Builder::Classic,
+            _ => Builder::BuildKit,
+        }
     }
 
     /// See [`crate::Engine::build`].
@@ -27,6 +31,11 @@ impl Docker {
         spec: BuildSpec,
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<ImageInfo, EngineError> {
+        if spec.builder == Builder::Buildah {
+            return Err(EngineError::Unsupported {
+                action: format!("build {} with {}", spec.name, spec.builder),
+            });
+        }
         let (name, tag, deadline) = (spec.name.clone(), spec.tag.clone(), spec.deadline);
         let mut capture = Capture::new(spec.output_bytes);
         let disk = spec.disk_bytes;

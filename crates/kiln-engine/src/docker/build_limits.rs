@@ -24,7 +24,7 @@ pub(super) fn limited(
             // Memory and swap together: no swap.
             options.memory(memory).memswap(memory).cpushares(WEIGHT)
         }
-        Builder::BuildKit => options,
+        Builder::BuildKit | Builder::Buildah => options,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Opening a connection, and mending requests on their way out.
 
-use super::{Docker, Shared, causes, failed, unreachable};
+use super::{Docker, Shared, causes, failed, podman, unreachable};
 use crate::endpoint::{Address, Endpoint};
 use crate::{EngineError, EngineSettings};
 use bollard::errors::Error as BollardError;
@@ -40,17 +40,33 @@ impl Docker {
         if version < OLDEST {
             return Err(EngineError::TooOld {
                 endpoint: endpoint.shown,
-                found: version.to_string(),
-                needed: OLDEST.to_string(),
+                found: format!("API {version}"),
+                needed: format!("API {OLDEST}"),
             });
         }
+        let answer = client.version().await.map_err(|e| failed(&endpoint.shown, "ask for the version", e))?;
+        let podman = podman::version_of(&answer);
+        if let Some(found) = podman
+            && !podman::is_new_enough(found)
+        {
+            return Err(EngineError::TooOld {
+                endpoint: endpoint.shown,
+                found: format!("Podman {found}"),
+                needed: podman::OLDEST.to_owned(),
+            });
+        }
+        let is_podman = podman.is_some();
         let prefix = format!("/v{version}");
-        let client = client.with_request_modifier(move |request| mended(request, &prefix));
+        let client = client.with_request_modifier(move |request| {
+            let request = mended(request, &prefix);
+            if is_podman { podman::with_no_other_variables(request) } else { request }
+        });
         let shared = Shared {
             transfers: client.clone().with_timeout(TRANSFER),
             client,
             endpoint: endpoint.shown,
             api_version: version.to_string(),
+            is_podman,
             config_dir: settings.config_dir.clone(),
             buildkit: settings.buildkit,
             silence: settings.silence,

@@ -1,6 +1,7 @@
 //! One container: made under a name that is known before, and removed whatever becomes of the work.
 
 use super::live::Phase;
+use super::podman::Volume;
 use super::{Docker, status};
 use crate::EngineError;
 use bollard::models::{ContainerCreateBody, ContainerCreateResponse};
@@ -32,6 +33,15 @@ pub(super) struct Container {
 impl Docker {
     /// Creates a container under the session's next name.
     pub(super) async fn create(&self, body: ContainerCreateBody) -> Result<Container, EngineError> {
+        self.create_with(body, Vec::new()).await
+    }
+
+    /// Creates a container with volumes that go when it goes.
+    pub(super) async fn create_with(
+        &self,
+        body: ContainerCreateBody,
+        volumes: Vec<Volume>,
+    ) -> Result<Container, EngineError> {
         let name = format!("kiln-{}-{}", self.session.id, NEXT.fetch_add(1, Ordering::Relaxed));
         {
             // Checked under the lock that `shutdown` takes, so that it sees either the flag or the name.
@@ -47,7 +57,10 @@ impl Docker {
             let (docker, name) = (self.clone(), name.clone());
             async move {
                 let options = CreateContainerOptionsBuilder::new().name(&name).build();
-                let result = docker.shared.client.create_container(Some(options), body).await;
+                let result = match docker.with_volumes(&name, body, volumes).await {
+                    Ok(body) => docker.shared.client.create_container(Some(options), body).await,
+                    Err(error) => Err(error),
+                };
                 docker.live.set(&name, Phase::Created);
                 result
             }
@@ -61,7 +74,7 @@ impl Docker {
         match result {
             Ok(Ok(_)) => Ok(container),
             Ok(Err(error)) => {
-                if status(&error).is_some() {
+                if status(&error).is_some() && !self.shared.is_podman {
                     // Refused: there is nothing of ours under this name.
                     container.gone = true;
                     self.live.forget(&container.name);
@@ -74,8 +87,14 @@ impl Docker {
         }
     }
 
-    /// Removes a container and its anonymous volumes; `true` if it was there.
+    /// Removes a container and its volumes; `true` if it was there.
     pub(super) async fn remove_container(&self, name: &str) -> Result<bool, EngineError> {
+        let was_there = self.remove_container_alone(name).await?;
+        self.remove_volumes_of(name).await?;
+        Ok(was_there)
+    }
+
+    async fn remove_container_alone(&self, name: &str) -> Result<bool, EngineError> {
         let mut attempt = 0;
         loop {
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();

@@ -10,9 +10,9 @@ use bollard::query_parameters::AttachContainerOptionsBuilder;
 use std::time::Duration;
 
 /// How often the engine is asked. Nothing is told by it when a test ends.
-const ASK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Characters kept of what a test wrote.
-const OUTPUT: usize = 2000;
+pub(super) const OUTPUT: usize = 2000;
 
 impl Docker {
     /// See [`crate::Engine::watch`].
@@ -23,9 +23,10 @@ impl Docker {
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<Watched, EngineError> {
         let (mut job, inputs, _) = self.job(spec).await?;
-        job.health = Some(config(&test));
+        // Podman leaves it to timers of systemd, which not every machine has.
+        job.health = (!self.shared.is_podman).then(|| config(&test));
         let (container, loader) = self.prepare(&job, inputs).await?;
-        let result = self.follow_health(container.name(), &job, &on_line).await;
+        let result = self.follow_health(container.name(), &job, &test, &on_line).await;
         container.remove().await;
         if let Some(loader) = loader {
             loader.remove().await;
@@ -40,6 +41,7 @@ impl Docker {
         &self,
         container: &str,
         job: &Job,
+        test: &HealthTest,
         on_line: &(impl Fn(Line) + Send + Sync),
     ) -> Result<Watched, EngineError> {
         let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true).build();
@@ -63,7 +65,8 @@ impl Docker {
             };
             tokio::select! {
                 ended = reading => ended?,
-                known = self.known_health(container, job) => known?,
+                known = self.known_health(container, job), if !self.shared.is_podman => known?,
+                tested = self.tested_health(container, job, test), if self.shared.is_podman => tested?,
                 () = tokio::time::sleep(job.limits.deadline) => Health::Undecided,
             }
         };

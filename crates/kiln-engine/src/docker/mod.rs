@@ -1,4 +1,4 @@
-//! A Docker engine, through bollard.
+//! A Docker engine, or one that answers as Docker does, through bollard.
 //!
 //! bollard is pinned to one release; what works around a fault of that release says so where it is done.
 
@@ -13,6 +13,7 @@ mod credentials;
 mod health;
 mod images;
 mod live;
+mod podman;
 mod pull;
 mod run;
 mod seen;
@@ -51,6 +52,8 @@ struct Shared {
     transfers: bollard::Docker,
     endpoint: String,
     api_version: String,
+    /// Whether it is Podman.
+    is_podman: bool,
     config_dir: Option<PathBuf>,
     /// Whether BuildKit is asked for, or refused.
     buildkit: Option<bool>,
@@ -79,7 +82,7 @@ impl Docker {
         Ok(EngineInfo {
             endpoint: self.shared.endpoint.clone(),
             buildkit_reads_context: !containerd_store || major(&version) >= Some(READS_CONTEXT),
-            version,
+            version: if self.shared.is_podman { format!("Podman {version}") } else { version },
             api_version: self.shared.api_version.clone(),
             platform: kiln_record::Platform { architecture: platform },
             classic_keeps_removals: KEEP_REMOVALS.contains(&storage_driver.as_str()),

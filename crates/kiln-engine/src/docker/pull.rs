@@ -66,6 +66,17 @@ impl Docker {
     ) -> Result<(Digest, String), EngineError> {
         check_reference(reference)?;
         let failed = |why: String| EngineError::ResolveFailed { reference: reference.to_owned(), why };
+        if self.shared.is_podman {
+            // It has no question for that. Whoever reads the document holds it against the digest.
+            return match pinned_digest(reference) {
+                Ok(digest) => Ok((digest, String::new())),
+                Err(_) => Err(failed(
+                    "Podman does not tell what a tag names; add the digest to the reference (@sha256:…), or pin it where \
+                     there is a Docker"
+                        .to_owned(),
+                )),
+            };
+        }
         let credentials = credentials.map(DockerCredentials::from);
         let most = self.shared.silence * ASK_SILENCES;
         let answer = self.shared.client.inspect_registry_image(reference, credentials);

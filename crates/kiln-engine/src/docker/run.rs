@@ -10,7 +10,7 @@
 
 use super::bound::{Bound, bind};
 use super::container::Container;
-use super::{Docker, status};
+use super::{Docker, podman, status};
 use crate::archive::{stream_of_writer, write_inputs};
 use crate::lines::Capture;
 use crate::measured::{Measured, too_large};
@@ -57,12 +57,12 @@ pub(super) struct Job {
     argv: Vec<String>,
     env: BTreeMap<String, String>,
     working_dir: String,
-    user: User,
+    pub(super) user: User,
     supervised: bool,
-    outputs: Vec<GuestPath>,
+    pub(super) outputs: Vec<GuestPath>,
     /// Inputs that are not sent.
-    bound: Vec<Bound>,
-    scratch: Vec<GuestPath>,
+    pub(super) bound: Vec<Bound>,
+    pub(super) scratch: Vec<GuestPath>,
     shared_memory: bool,
     pub(super) limits: Limits,
     surroundings: Surroundings,
@@ -158,6 +158,9 @@ impl Docker {
         job: &Job,
         inputs: Vec<InputTree>,
     ) -> Result<(Container, Option<Container>), EngineError> {
+        if self.shared.is_podman {
+            return Ok((self.prepare_with_volumes(job, inputs).await?, None));
+        }
         let outputs = job.outputs.clone();
         let mut volumes = outputs.clone();
         volumes.extend(inputs.iter().map(|input| input.path.clone()).filter(|path| !outputs.contains(path)));
@@ -192,7 +195,7 @@ impl Docker {
         }
     }
 
-    async fn upload(
+    pub(super) async fn upload(
         &self,
         container: &Container,
         to: &str,
@@ -272,6 +275,13 @@ impl Docker {
                 });
             }
         };
+        let exit_code = match self.shared.is_podman {
+            true => {
+                self.ended_with(container, job, exit_code).await?;
+                podman::exit_code(exit_code, &capture.stdout, &capture.stderr)
+            }
+            false => exit_code,
+        };
         if exit_code == TOO_LARGE_FILE && !job.outputs.is_empty() {
             return Err(too_large(&job.name, "a file of its outputs", limits));
         }
@@ -332,7 +342,7 @@ impl Docker {
             let began = tokio::time::Instant::now();
             let mut measured = Measured::new(&job.name, &job.limits);
             for path in &job.outputs {
-                measured.begin();
+                self.begin(&mut measured);
                 let what = format!("output {path}");
                 let mut chunks = self.archive(container, path);
                 // What changes while it is read may break the stream; the next look sees it.
@@ -343,6 +353,14 @@ impl Docker {
                 }
             }
             pause = (began.elapsed() * 8).clamp(first, longest);
+        }
+    }
+
+    /// Begins with the tar of another output. Podman's do not tell of the folder itself.
+    fn begin(&self, measured: &mut Measured<'_>) {
+        measured.begin();
+        if self.shared.is_podman {
+            measured.count_folder();
         }
     }
 
@@ -380,7 +398,7 @@ impl Docker {
     }
 
     async fn was_oom_killed(&self, container: &Container, job: &Job) -> Result<bool, EngineError> {
-        match self.shared.client.inspect_container(container.name(), None).await {
+        match self.settled(|| self.shared.client.inspect_container(container.name(), None)).await {
             Ok(details) => {
                 let state = details.state.unwrap_or_default();
                 // A container under removal was killed by whoever removes it: its exit code means nothing.
@@ -406,8 +424,11 @@ impl Docker {
     ) -> Result<(), EngineError> {
         let mut measured = Measured::new(&job.name, &job.limits);
         for OutputFolder { path, mut to } in outputs {
-            measured.begin();
+            self.begin(&mut measured);
             let (what, action) = (format!("output {path}"), format!("collect {path} of `{}`", job.name));
+            if self.shared.is_podman {
+                self.gives_all_of(container, job, &path).await?;
+            }
             let mut chunks = self.archive(container, &path);
             while let Some(chunk) = chunks.next().await {
                 let chunk = match chunk {
@@ -437,7 +458,12 @@ pub(super) fn removed(job: &Job) -> EngineError {
 
 impl Job {
     /// The container that the program runs in.
-    fn body(&self, docker: &Docker, volumes: &[GuestPath], loader: Option<&str>) -> ContainerCreateBody {
+    pub(super) fn body(
+        &self,
+        docker: &Docker,
+        volumes: &[GuestPath],
+        loader: Option<&str>,
+    ) -> ContainerCreateBody {
         let host = HostConfig {
             network_mode: Some("none".to_owned()),
             readonly_rootfs: Some(true),
@@ -513,11 +539,17 @@ impl Job {
         format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size},nr_inodes={files}")
     }
 
+    /// The environment asked for, with what every container runtime sets.
+    pub(super) fn given(&self) -> BTreeMap<String, String> {
+        let mut given = self.env.clone();
+        given.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
+        given
+    }
+
     /// The environment asked for, and a removal (a name without `=`) for everything that the image or the engine
     /// would add.
     fn environment(&self) -> Vec<String> {
-        let mut given = self.env.clone();
-        given.entry("HOME".to_owned()).or_insert_with(|| "/".to_owned());
+        let given = self.given();
         let from_image = self.image_env.iter().filter_map(|entry| entry.split('=').next());
         let unwanted: BTreeSet<&str> =
             from_image.chain(SET_BY_ENGINES).filter(|key| !given.contains_key(*key)).collect();

@@ -5,7 +5,7 @@ use crate::{ContainerInfo, EngineError, Session};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use std::collections::BTreeMap;
 
-const SESSION: &str = "kiln.session";
+pub(super) const SESSION: &str = "kiln.session";
 const HOST: &str = "kiln.host";
 const PID: &str = "kiln.pid";
 const STARTED: &str = "kiln.pid-start";
@@ -31,27 +31,16 @@ impl Docker {
     pub(crate) async fn containers(&self) -> Result<Vec<ContainerInfo>, EngineError> {
         let filters = [("label", vec![SESSION])].into_iter().collect();
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let listed = self
-            .shared
-            .client
-            .list_containers(Some(options))
-            .await
-            .map_err(|e| self.failed("list containers", e))?;
+        let listed = self.settled(|| self.shared.client.list_containers(Some(options.clone()))).await;
+        let listed = listed.map_err(|e| self.failed("list containers", e))?;
         let mut containers: Vec<ContainerInfo> = listed
             .into_iter()
             .filter_map(|container| {
                 let labels: BTreeMap<String, String> =
                     container.labels.unwrap_or_default().into_iter().collect();
-                let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
                 Some(ContainerInfo {
                     container: container.names?.first()?.trim_start_matches('/').to_owned(),
-                    name: label(NAME),
-                    session: Session {
-                        id: label(SESSION),
-                        host: label(HOST),
-                        pid: label(PID).parse().ok()?,
-                        started: label(STARTED).parse().ok(),
-                    },
+                    ..described(&labels)?
                 })
             })
             .collect();
@@ -67,6 +56,22 @@ impl Docker {
                 removed += 1;
             }
         }
+        self.sweep_volumes().await?;
         Ok(removed)
     }
+}
+
+/// What labels tell of a container, but for its own name.
+pub(super) fn described(labels: &BTreeMap<String, String>) -> Option<ContainerInfo> {
+    let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
+    Some(ContainerInfo {
+        container: String::new(),
+        name: label(NAME),
+        session: Session {
+            id: label(SESSION),
+            host: label(HOST),
+            pid: label(PID).parse().ok()?,
+            started: label(STARTED).parse().ok(),
+        },
+    })
 }
