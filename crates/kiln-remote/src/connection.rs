@@ -161,6 +161,11 @@ impl Connection {
         self.unreachable(format!("asked to {what}, it was not done after {limit:?}"))
     }
 
+    /// Nothing was said to what was asked for.
+    pub(crate) fn silent(&self, what: &str, limit: Duration) -> RemoteError {
+        self.unreachable(format!("asked to {what}, it said nothing for {limit:?}"))
+    }
+
     fn unreachable(&self, why: String) -> RemoteError {
         RemoteError::Unreachable { address: self.address.clone(), why }
     }
@@ -172,7 +177,10 @@ impl Connection {
                 self.unreachable(excerpt(status.message()))
             }
             code => {
-                let why = format!("{} ({code:?})", excerpt(status.message()));
+                let mut why = format!("{} ({code:?})", excerpt(status.message()));
+                if matches!(code, Code::Unauthenticated | Code::PermissionDenied) {
+                    why += "; KILN_REMOTE_TOKEN_FILE or KILN_REMOTE_CREDENTIAL_HELPER says who asks";
+                }
                 RemoteError::Refused { address: self.address.clone(), what, why }
             }
         }
