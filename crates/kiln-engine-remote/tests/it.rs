@@ -135,6 +135,14 @@ async fn an_action_is_taken_up_again_where_the_server_was_restarted() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_away_for_a_while_is_waited_for() {
+    let machine = machine(Fault::None).await;
+    run(&machine).await.0.unwrap();
+    machine.server.goes_away_for(4);
+    assert_eq!(run(&machine).await.0.unwrap().stdout, b"ran");
+}
+
+#[tokio::test]
 async fn what_nobody_waits_for_is_cancelled() {
     let machine = machine(Fault::Queued).await;
     let (spec, _) = asked();

@@ -112,6 +112,11 @@ impl ExecutionServer {
         *self.runs.fault.lock().unwrap() = fault;
     }
 
+    /// Lets the next calls that ask for blobs or bring some find nobody.
+    pub fn goes_away_for(&self, calls: usize) {
+        self.runs.storage.goes_away_for(calls);
+    }
+
     /// Its address.
     #[must_use]
     pub fn address(&self) -> String {

@@ -1,6 +1,6 @@
 //! One action on its way: queued, run, taken up again where a connection broke, and given up when nobody waits for it.
 
-use crate::connection::{Connection, SHA256, with_size};
+use crate::connection::{Connection, SHA256, TRIES, is_passing, pause, with_size};
 use crate::{RemoteError, Result};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
@@ -18,10 +18,6 @@ use tonic::{Code, Status, Streaming};
 
 /// The most bytes of one message about an action: what a program printed may be in it.
 const MAX_MESSAGE: usize = 96 << 20;
-/// How often a connection that broke is made again before an action is given up.
-const TRIES: u32 = 6;
-/// How long is waited before the first of them; each time twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How often an action that a worker lost may begin anew, all in all.
 const TAKEN_AGAIN: u32 = 6;
 
@@ -157,12 +153,11 @@ pub(crate) async fn follow(
         if let Some(ending) = of_status(status.code() as i32, status.message()) {
             return Ok(Executed { ending, result: reapi::ActionResult::default() });
         }
-        broken += 1;
-        let lasts = matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown);
-        if !lasts || broken > TRIES {
+        if !is_passing(&status) || broken >= TRIES {
             return Err(connection.refused("run an action", &status));
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << (broken - 1));
+        let pause = pause(broken);
+        broken += 1;
         tokio::select! {
             _ = &mut gone => return Err(RemoteError::GivenUp { address: connection.address.clone() }),
             () = tokio::time::sleep(pause) => {}
