@@ -38,6 +38,10 @@ look:
 fuzz TARGET='all' SECONDS='60':
     fuzz/run {{TARGET}} {{SECONDS}}
 
+# Builds on a farm of two workers whose machines die, and compares with what Docker comes to; needs root, Docker, PostgreSQL, Python 3.13.
+farm:
+    cargo build --release -p kiln-cli && tests/farm/run.py
+
 # Lets tools of others judge the bills of materials, against the committed table; needs builds, network and cargo.
 judges:
     tests/judges/run.py

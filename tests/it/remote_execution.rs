@@ -1,7 +1,9 @@
 //! Programs that run on a server of the Remote Execution API: by others, buildbox-casd with bubblewrap, and without any
 //! container engine.
 
-use crate::harness::{Casd, Kiln, LocalIndex, Sandbox, block_on, busybox, engine, self_building};
+use crate::harness::{
+    Casd, Kiln, LocalIndex, Sandbox, block_on, busybox, certificate, engine, self_building,
+};
 use crate::shared_cache::made_image;
 use kiln_engine::contract::{self, Difference};
 use kiln_engine::{Engine, Session};
@@ -9,10 +11,11 @@ use kiln_engine_remote::RemoteEngine;
 use kiln_record::exit;
 use kiln_remote::{ExecutorSettings, Limits, Login};
 use kiln_store::Ledger;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PYTHON: &str = "/usr/bin/python3.13";
 
@@ -132,6 +135,87 @@ fn an_artifact_is_made_without_a_container_engine_and_is_the_same() {
     let shown = own.kiln().run(["show", "app"]).ends_with(exit::SUCCESS);
     assert!(!shown.stdout.contains("confinement"), "{shown}");
     assert_eq!(archive(&own), archive(&docker));
+}
+
+#[test]
+fn only_who_is_trusted_is_asked_and_only_who_is_known_is_answered() {
+    let casd = Casd::start_executing();
+    let (door, trusted) = casd.behind_door(Some("s3cret"));
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+    let folder = tempfile::tempdir().unwrap();
+    let token = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs_err::write(&path, text).unwrap();
+        path
+    };
+    let (right, wrong) = (token("right", "s3cret\n"), token("wrong", "gu3ssed\n"));
+    let kiln = |certificate: &Path| {
+        without_docker(&sandbox, &folder.path().join("store"), &door.address())
+            .with_variable("SSL_CERT_FILE", &certificate.display().to_string())
+    };
+    let with =
+        |kiln: Kiln, token: &Path| kiln.with_variable("KILN_REMOTE_TOKEN_FILE", &token.display().to_string());
+    let refused = |kiln: Kiln, said: &[&str]| {
+        let refused = kiln.run(["build", "app"]).ends_with(exit::ENGINE_UNAVAILABLE);
+        refused.clone().says(said);
+        assert!(!refused.stderr.contains("s3cret") && !refused.stderr.contains("gu3ssed"), "{refused}");
+        assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());
+    };
+
+    // Another vouches for the server than the one who is trusted: no token is sent.
+    let (other, _) = certificate(folder.path(), "other");
+    refused(with(kiln(&other), &right), &[&door.address(), "invalid peer certificate"]);
+    assert_eq!(door.turned_away(), 0, "nothing was asked");
+
+    let who = ["the token is not known", "KILN_REMOTE_TOKEN_FILE"];
+    refused(with(kiln(&trusted), &wrong), &who);
+    refused(kiln(&trusted), &who);
+    assert_eq!(door.turned_away(), 2);
+
+    let built = with(kiln(&trusted), &right).run(["build", "app"]).ends_with(exit::SUCCESS);
+    assert!(!built.stderr.contains("s3cret"), "{built}");
+    assert_eq!(door.turned_away(), 2, "each call says who asks");
+    assert!(sandbox.path("dist/app/app.zip").exists());
+}
+
+/// How many processes have this text among their arguments.
+fn running(text: &str) -> usize {
+    let all = fs_err::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| fs_err::read(entry.path().join("cmdline")).ok())
+        .filter(|line| String::from_utf8_lossy(line).contains(text))
+        .count()
+}
+
+#[test]
+fn ctrl_c_ends_what_runs_elsewhere() {
+    let casd = Casd::start_executing();
+    let sandbox = Sandbox::new();
+    let mark = format!("step of {}", casd.pid());
+    let step = format!(
+        "\n[[step]]\nname = \"slow\"\nargv = [\"{PYTHON}\", \"-c\", \"import time; time.sleep(240) # {mark}\"]\n\
+         outputs = [{{ path = \"/out/made\", into = \"static\" }}]\n"
+    );
+    sandbox
+        .function("app", "3.13", "def handler(event, context):\n    return None\n", "")
+        .append("manifests/app.toml", &step);
+    let stores = tempfile::tempdir().unwrap();
+    let kiln = without_docker(&sandbox, &stores.path().join("store"), &casd.address());
+    let mut run = kiln.start(["build", "app"]);
+    let start = Instant::now();
+    while running(&mark) == 0 && !run.ends_within(Duration::from_millis(50)) {
+        assert!(start.elapsed() < Duration::from_secs(180), "the step never ran");
+    }
+    let signalled = Instant::now();
+    run.signal(Signal::INT);
+    let stopped = run.wait().ends_with(exit::INTERRUPTED).says(&["stopped before it was done"]);
+    assert!(signalled.elapsed() < Duration::from_secs(20), "it ends soon\n{stopped}");
+    // The server was told, and its worker ends the program long before its time.
+    while running(&mark) > 0 {
+        assert!(signalled.elapsed() < Duration::from_secs(40), "the program goes on\n{stopped}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn kiln(sandbox: &Sandbox, store: &Path, address: &str) -> Kiln {
 
 #[test]
 fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_it() {
-    let mut casd = Casd::start();
+    let casd = Casd::start();
     let (first, _index) = workspace();
     let stores = tempfile::tempdir().unwrap();
     let store = |name: &str| stores.path().join(name);
@@ -63,7 +63,8 @@ fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_
     cold.clone().says(&["app site, again", "tool-1.0.tar.gz, again"]);
     assert!(!cold.stderr.contains("warning") && !cold.stderr.contains("told"), "{cold}");
 
-    let (address, certificate) = casd.with_tls();
+    let (door, certificate) = casd.behind_door(None);
+    let address = door.address();
     let second = elsewhere(&first);
     let reading = kiln(&second, &store("second"), &address)
         .with_variable("SSL_CERT_FILE", &certificate.display().to_string());
@@ -102,7 +103,7 @@ fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_
     assert_eq!(third.dist(), first.dist());
 
     // Whoever takes no word makes all of it, from what the same store holds.
-    drop(casd);
+    drop((door, casd));
     let fourth = elsewhere(&first);
     let own = kiln(&fourth, &store("second"), "off").run(BUILD).ends_with(exit::SUCCESS);
     own.says(&["app site, again", "tool-1.0.tar.gz, again"]);

@@ -25,7 +25,7 @@ fn settings(server: &ExecutionServer, folder: &std::path::Path) -> ExecutorSetti
     ExecutorSettings {
         address: server.address().parse().unwrap(),
         login: Login::None,
-        limits: Limits { connect: 5 * second, silence: 5 * second, slowest: 1 << 20 },
+        limits: Limits { connect: 5 * second, silence: 5 * second, slowest: 1 << 20, around: second },
         properties: BTreeMap::from([("OSFamily".to_owned(), "linux".to_owned())]),
         queue: second,
         as_user: true,
@@ -60,9 +60,12 @@ async fn run(machine: &Machine) -> (Result<RunOutcome, EngineError>, Kept) {
     (ran.expect("nothing is waited for without end"), kept)
 }
 
-/// What a run on a server with a fault fails with.
+/// What the first run on a server with a fault fails with.
 async fn refused(fault: Fault) -> String {
-    let machine = machine(fault).await;
+    failed(machine(fault).await, fault).await
+}
+
+async fn failed(machine: Machine, fault: Fault) -> String {
     let (ran, _) = run(&machine).await;
     assert_eq!(machine.engine.containers().await.unwrap(), [], "{fault:?}");
     ran.expect_err(&format!("{fault:?}")).to_string()
@@ -102,10 +105,17 @@ async fn nothing_that_is_wrong_is_taken() {
 async fn nothing_is_waited_for_without_end() {
     for (fault, said) in [
         (Fault::Queued, "no worker for an action within 1 s; asked for was OSFamily=linux"),
+        (Fault::Silent, "asked to run an action, it said nothing for 3s"),
+        (Fault::Deaf, "asked to run an action, it said nothing for 3s"),
+        (Fault::Endless, "asked to run an action, it was not done after 2s"),
         (Fault::Aborted, "Job was retried 5 unsuccessfully"),
         (Fault::LosesInputs, "loses what it was sent: At least one blob is missing"),
     ] {
-        let told = refused(fault).await;
+        // The handshake has more time than a test.
+        let machine = machine(Fault::None).await;
+        run(&machine).await.0.unwrap();
+        machine.server.is(fault);
+        let told = failed(machine, fault).await;
         assert!(told.contains(said), "{fault:?}: {told}");
     }
 }
@@ -122,6 +132,14 @@ async fn an_action_is_taken_up_again_where_the_server_was_restarted() {
     let machine = machine(Fault::Restarted).await;
     assert_eq!(run(&machine).await.0.unwrap().stdout, b"taken up again");
     assert_eq!(machine.server.executed(), 2, "none began anew");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_while_is_waited_for() {
+    let machine = machine(Fault::None).await;
+    run(&machine).await.0.unwrap();
+    machine.server.goes_away_for(4);
+    assert_eq!(run(&machine).await.0.unwrap().stdout, b"ran");
 }
 
 #[tokio::test]

@@ -72,6 +72,8 @@ pub(crate) struct Service {
     held: Arc<Mutex<Held>>,
     lie: Arc<Mutex<Lie>>,
     calls: Arc<AtomicUsize>,
+    /// How many of the next calls find nobody.
+    away: Arc<AtomicUsize>,
 }
 
 impl CacheServer {
@@ -79,7 +81,7 @@ impl CacheServer {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = Service { held: Arc::default(), lie: Arc::default(), calls: Arc::default() };
+        let service = Service::default();
         let router = Server::builder()
             .add_service(CapabilitiesServer::new(service.clone()))
             .add_service(ActionCacheServer::new(service.clone()))
@@ -170,6 +172,16 @@ impl Service {
     /// Loses every blob.
     pub(crate) fn forget(&self) {
         self.held.lock().unwrap().blobs.clear();
+    }
+
+    /// Lets the next calls find nobody.
+    pub(crate) fn goes_away_for(&self, calls: usize) {
+        self.away.store(calls, Ordering::SeqCst);
+    }
+
+    fn is_here(&self) -> Result<(), Status> {
+        let left = self.away.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map_or(Ok(()), |_| Err(Status::unavailable("the server is restarted")))
     }
 
     fn lie(&self) -> Lie {
@@ -287,6 +299,7 @@ impl ContentAddressableStorage for Service {
         &self,
         request: Request<reapi::FindMissingBlobsRequest>,
     ) -> Result<Response<reapi::FindMissingBlobsResponse>, Status> {
+        self.is_here()?;
         let mut missing_blob_digests = self.called(request).blob_digests;
         let held = self.held.lock().unwrap();
         missing_blob_digests.retain(|blob| !held.blobs.contains_key(&digest(Some(blob))));
@@ -297,6 +310,7 @@ impl ContentAddressableStorage for Service {
         &self,
         request: Request<reapi::BatchUpdateBlobsRequest>,
     ) -> Result<Response<reapi::BatchUpdateBlobsResponse>, Status> {
+        self.is_here()?;
         let asked = self.called(request);
         if self.lie() == Lie::ReadOnly {
             return Err(Status::permission_denied("you may only read"));
@@ -313,6 +327,7 @@ impl ContentAddressableStorage for Service {
         &self,
         request: Request<reapi::BatchReadBlobsRequest>,
     ) -> Result<Response<reapi::BatchReadBlobsResponse>, Status> {
+        self.is_here()?;
         let asked = self.called(request);
         let total: i64 = asked.digests.iter().map(|digest| digest.size_bytes).sum();
         assert!(total < 4 << 20, "a batch fits into a message");

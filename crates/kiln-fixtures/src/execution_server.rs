@@ -36,8 +36,12 @@ pub enum Fault {
     NotAnExecutor,
     /// Nobody ever takes an action, which it says again and again.
     Queued,
-    /// It never says anything of an action.
+    /// It takes an action, and never says anything of it.
     Silent,
+    /// It does not even say that it took one.
+    Deaf,
+    /// It says that a program runs, and then nothing more.
+    Endless,
     /// It gives up.
     Aborted,
     /// It says each time that it lacks what it was sent.
@@ -106,6 +110,11 @@ impl ExecutionServer {
     /// Lets it be no good from now on.
     pub fn is(&self, fault: Fault) {
         *self.runs.fault.lock().unwrap() = fault;
+    }
+
+    /// Lets the next calls that ask for blobs or bring some find nobody.
+    pub fn goes_away_for(&self, calls: usize) {
+        self.runs.storage.goes_away_for(calls);
     }
 
     /// Its address.
@@ -268,6 +277,11 @@ impl Execution for Runs {
         let missing = || self.done(Code::FailedPrecondition, "At least one blob is missing", None);
         let all = match self.fault() {
             Fault::Silent => return Ok(Response::new(Box::pin(tokio_stream::pending()))),
+            Fault::Deaf => std::future::pending().await,
+            Fault::Endless => {
+                let told = tokio_stream::iter([Ok(running)]);
+                return Ok(Response::new(Box::pin(told.chain(tokio_stream::pending()))));
+            }
             Fault::Queued => {
                 let again = tokio_stream::iter(std::iter::repeat_with(move || Ok(queued.clone())));
                 return Ok(Response::new(Box::pin(again.throttle(Duration::from_millis(20)))));

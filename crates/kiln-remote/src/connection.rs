@@ -13,8 +13,13 @@ use tonic::{Code, Request, Response, Status};
 
 /// The most bytes of blobs in one message. gRPC's own limit is 4 MiB with all that is around them.
 const BATCH: u64 = 3 << 20;
-/// How long to wait before a call is made once more that the server had no ear for.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How often a call is made again that the server had no ear for, where nothing can be done without it. With the pauses between, that
+/// is a minute: a server that is restarted needs some of it.
+pub(crate) const TRIES: u32 = 11;
+/// How long is waited before the first of them; each time twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest of them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// After how much silence the system asks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -25,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) address: String,
     pub(crate) channel: Channel,
     headers: Headers,
+    /// How often a call is made again that it had no ear for.
+    pub(crate) tries: u32,
     /// The most bytes of blobs in one message.
     pub(crate) batch: u64,
     /// Whether it takes results.
@@ -69,6 +76,7 @@ impl Connection {
             address,
             channel,
             headers,
+            tries: 1,
             batch: BATCH,
             takes_results: false,
             executes: false,
@@ -111,7 +119,7 @@ impl Connection {
     }
 
     /// Makes a call that ends in the time that so many bytes may take. One that the server had no ear for, as it was
-    /// restarted or busy, is made once more.
+    /// restarted or busy, is made again.
     pub(crate) async fn call<T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
         what: &'static str,
@@ -147,18 +155,26 @@ impl Connection {
             Ok(answer) => Ok(answer.map(Response::into_inner)),
             Err(_) => Err(self.late(what, limit)),
         };
-        match attempt().await? {
-            Err(status) if status.code() == Code::Unavailable => {
-                tokio::time::sleep(PAUSE).await;
-                attempt().await
+        let mut tried = 0;
+        loop {
+            match attempt().await? {
+                Err(status) if is_passing(&status) && tried < self.tries => {
+                    tokio::time::sleep(pause(tried)).await;
+                    tried += 1;
+                }
+                answer => return Ok(answer),
             }
-            first => Ok(first),
         }
     }
 
     /// What was asked for was not done in time.
     pub(crate) fn late(&self, what: &str, limit: Duration) -> RemoteError {
         self.unreachable(format!("asked to {what}, it was not done after {limit:?}"))
+    }
+
+    /// Nothing was said to what was asked for.
+    pub(crate) fn silent(&self, what: &str, limit: Duration) -> RemoteError {
+        self.unreachable(format!("asked to {what}, it said nothing for {limit:?}"))
     }
 
     fn unreachable(&self, why: String) -> RemoteError {
@@ -172,7 +188,10 @@ impl Connection {
                 self.unreachable(excerpt(status.message()))
             }
             code => {
-                let why = format!("{} ({code:?})", excerpt(status.message()));
+                let mut why = format!("{} ({code:?})", excerpt(status.message()));
+                if matches!(code, Code::Unauthenticated | Code::PermissionDenied) {
+                    why += "; KILN_REMOTE_TOKEN_FILE or KILN_REMOTE_CREDENTIAL_HELPER says who asks";
+                }
                 RemoteError::Refused { address: self.address.clone(), what, why }
             }
         }
@@ -182,6 +201,16 @@ impl Connection {
     pub(crate) fn wrong(&self, why: impl Into<String>) -> RemoteError {
         RemoteError::Wrong { address: self.address.clone(), why: why.into() }
     }
+}
+
+/// Whether a status says that a connection broke, and not what became of a call.
+pub(crate) fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown)
+}
+
+/// How long is waited before a call is made again that was made again so often.
+pub(crate) fn pause(tried: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << tried.min(16)).min(LONGEST_PAUSE)
 }
 
 /// The number of SHA-256 among the digest functions.

@@ -1,6 +1,6 @@
 //! One action on its way: queued, run, taken up again where a connection broke, and given up when nobody waits for it.
 
-use crate::connection::{Connection, SHA256, with_size};
+use crate::connection::{Connection, SHA256, TRIES, is_passing, pause, with_size};
 use crate::{RemoteError, Result};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bazel_remote_apis::google::longrunning::operations_client::OperationsClient;
@@ -18,12 +18,6 @@ use tonic::{Code, Status, Streaming};
 
 /// The most bytes of one message about an action: what a program printed may be in it.
 const MAX_MESSAGE: usize = 96 << 20;
-/// How often a connection that broke is made again before an action is given up.
-const TRIES: u32 = 6;
-/// How long is waited before the first of them; each time twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// What a worker may need around a program: to lay out what it is given and to collect what it left.
-const AROUND: Duration = Duration::from_secs(120);
 /// How often an action that a worker lost may begin anew, all in all.
 const TAKEN_AGAIN: u32 = 6;
 
@@ -50,6 +44,7 @@ pub enum Ending {
 /// How far an action is, and until when that may last.
 struct Progress {
     queue: Duration,
+    /// What a program may take, with what a worker needs around it.
     time: Duration,
     stage: Stage,
     since: Instant,
@@ -59,7 +54,7 @@ struct Progress {
 impl Progress {
     fn new(queue: Duration, time: Duration) -> Self {
         let now = Instant::now();
-        let all = queue.saturating_add(time.saturating_add(AROUND).saturating_mul(TAKEN_AGAIN));
+        let all = queue.saturating_add(time.saturating_mul(TAKEN_AGAIN));
         Self { queue, time, stage: Stage::Unknown, since: now, last: now + all }
     }
 
@@ -70,9 +65,9 @@ impl Progress {
     /// Until when it may stay where it is.
     fn until(&self) -> Instant {
         let may_last = match self.stage {
-            Stage::Executing | Stage::Completed => self.time.saturating_add(AROUND),
+            Stage::Executing | Stage::Completed => self.time,
             // A server that does not say how far it is may be running it.
-            Stage::Unknown => self.queue.saturating_add(self.time).saturating_add(AROUND),
+            Stage::Unknown => self.queue.saturating_add(self.time),
             Stage::CacheCheck | Stage::Queued => self.queue,
         };
         self.last.min(self.since + may_last)
@@ -102,7 +97,7 @@ pub(crate) async fn follow(
     properties: &BTreeMap<String, String>,
     mut gone: oneshot::Receiver<()>,
 ) -> Result<Executed> {
-    let mut progress = Progress::new(queue, time);
+    let mut progress = Progress::new(queue, time.saturating_add(connection.settings.limits.around));
     let (mut name, mut broken) = (None::<String>, 0);
     loop {
         let opening = open(connection, &action, name.clone());
@@ -158,12 +153,11 @@ pub(crate) async fn follow(
         if let Some(ending) = of_status(status.code() as i32, status.message()) {
             return Ok(Executed { ending, result: reapi::ActionResult::default() });
         }
-        broken += 1;
-        let lasts = matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown);
-        if !lasts || broken > TRIES {
+        if !is_passing(&status) || broken >= TRIES {
             return Err(connection.refused("run an action", &status));
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << (broken - 1));
+        let pause = pause(broken);
+        broken += 1;
         tokio::select! {
             _ = &mut gone => return Err(RemoteError::GivenUp { address: connection.address.clone() }),
             () = tokio::time::sleep(pause) => {}
@@ -221,7 +215,10 @@ fn overdue(
     properties: &BTreeMap<String, String>,
 ) -> RemoteError {
     if progress.is_running() || progress.last <= Instant::now() {
-        return connection.late("run an action", progress.time.saturating_add(AROUND));
+        return connection.late("run an action", progress.time);
+    }
+    if progress.stage == Stage::Unknown {
+        return connection.silent("run an action", progress.queue.saturating_add(progress.time));
     }
     let properties: Vec<String> = properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
     RemoteError::Queued {

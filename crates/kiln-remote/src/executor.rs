@@ -2,7 +2,7 @@
 //! they left is asked for.
 
 use crate::blobs::{Open, batches};
-use crate::connection::Connection;
+use crate::connection::{Connection, TRIES};
 use crate::execution::{Executed, follow};
 use crate::settings::ExecutorSettings;
 use crate::{RemoteError, Result};
@@ -31,7 +31,9 @@ impl Executor {
     /// # Errors
     /// If it does not answer, or cannot do what kiln needs.
     pub async fn open(settings: &ExecutorSettings) -> Result<Self> {
-        let connection = Connection::open(&settings.remote()).await?;
+        let mut connection = Connection::open(&settings.remote()).await?;
+        // Without it nothing goes on, and who is restarted comes back.
+        connection.tries = TRIES;
         if !connection.executes {
             let why = "it runs no programs".to_owned();
             return Err(RemoteError::Unfit { address: connection.address, why });
@@ -107,11 +109,18 @@ impl Executor {
                 continue;
             }
             if !self.connection.goes_in_batches(*size) {
-                let file = tempfile::tempfile_in(&self.settings.folder).map_err(StoreError::from)?;
-                let mut to = HashingWriter::new(file);
-                if !self.connection.read_large(digest, *size, &mut to).await? {
-                    return Err(lost(digest));
-                }
+                let attempt = async || {
+                    let file = tempfile::tempfile_in(&self.settings.folder).map_err(StoreError::from)?;
+                    let mut to = HashingWriter::new(file);
+                    let is_there = self.connection.read_large(digest, *size, &mut to).await?;
+                    Ok::<_, RemoteError>(is_there.then_some(to))
+                };
+                let read = match attempt().await {
+                    // It broke off in the middle: once more from the beginning.
+                    Err(RemoteError::Unreachable { .. }) => attempt().await,
+                    read => read,
+                };
+                let to = read?.ok_or_else(|| lost(digest))?;
                 let (mut file, found, _) = to.finish();
                 if found != *digest {
                     return Err(RemoteError::other_bytes(&self.connection.address, digest, &found));

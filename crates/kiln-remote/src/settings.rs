@@ -59,11 +59,18 @@ pub struct Limits {
     /// The fewest bytes a second, on average, that are waited for after the first [`Limits::silence`]: a cache that is
     /// slower is no gain.
     pub slowest: u64,
+    /// What a worker may need around a program: to lay out what it is given and to collect what it left.
+    pub around: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), silence: Duration::from_secs(30), slowest: 64 << 10 }
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            slowest: 64 << 10,
+            around: Duration::from_secs(120),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     silence: Duration::from_secs(5),
     // A large blob has two seconds more.
     slowest: 1 << 20,
+    around: Duration::from_secs(1),
 };
 
 fn settings(address: &str) -> RemoteSettings {

@@ -2,6 +2,7 @@
 
 use super::needs;
 use fs_err as fs;
+use kiln_fixtures::Door;
 use kiln_record::Digest;
 use std::io::{Cursor, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,33 +21,10 @@ const PROGRAMS: [&str; 3] = ["buildbox-casd", "buildbox-run", "buildbox-fuse"];
 /// Longer than it takes to start on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Takes TLS connections that speak HTTP/2, and passes on what they say.
-const PROXY: &str = "import socket, ssl, sys, threading\n\
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n\
-    context.load_cert_chain(sys.argv[1], sys.argv[2])\n\
-    context.set_alpn_protocols(['h2'])\n\
-    listener = socket.create_server(('127.0.0.1', int(sys.argv[3])))\n\
-    def pump(a, b):\n\
-    \x20   try:\n\
-    \x20       while data := a.recv(65536): b.sendall(data)\n\
-    \x20   except OSError: pass\n\
-    \x20   for end in (a, b):\n\
-    \x20       try: end.shutdown(socket.SHUT_RDWR)\n\
-    \x20       except OSError: pass\n\
-    def serve(plain):\n\
-    \x20   try: a = context.wrap_socket(plain, server_side=True)\n\
-    \x20   except OSError: return\n\
-    \x20   b = socket.create_connection(('127.0.0.1', int(sys.argv[4])))\n\
-    \x20   threading.Thread(target=pump, args=(a, b), daemon=True).start()\n\
-    \x20   pump(b, a)\n\
-    while True:\n\
-    \x20   threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()\n";
-
 /// The server with a folder of its own; it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Casd {
     daemon: Child,
-    proxy: Option<Child>,
     port: u16,
     folder: tempfile::TempDir,
 }
@@ -87,7 +65,7 @@ impl Casd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let this = Self { daemon, proxy: None, port, folder };
+        let this = Self { daemon, port, folder };
         this.wait_for(port);
         this
     }
@@ -97,42 +75,17 @@ impl Casd {
         format!("grpc://127.0.0.1:{}", self.port)
     }
 
-    /// Puts TLS before it. Gives its address, and the certificate of who vouches for it.
-    pub(crate) fn with_tls(&mut self) -> (String, PathBuf) {
-        needs(&[("openssl", "openssl"), ("python3", "python3")]);
-        let port = free_port();
-        let file = |name: &str| self.folder.path().join(name);
-        let (key, certificate) = (file("key.pem"), file("certificate.pem"));
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let proxy = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "python3", "-c", PROXY])
-            .args([&certificate, &key])
-            .args([port.to_string(), self.port.to_string()])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.proxy = Some(proxy);
-        self.wait_for(port);
-        (format!("grpcs://localhost:{port}"), certificate)
+    /// Puts TLS before it, and a token where one is given; gives the door, and the certificate of who vouches for it.
+    pub(crate) fn behind_door(&self, token: Option<&str>) -> (Door, PathBuf) {
+        let (certificate, key) = certificate(self.folder.path(), "door");
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let to = format!("http://127.0.0.1:{}", self.port);
+        (Door::open(&to, &read(&certificate), &read(&key), token), certificate)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.id()
     }
 
     fn wait_for(&self, port: u16) {
@@ -156,11 +109,36 @@ impl Drop for Casd {
         {
             std::thread::sleep(Duration::from_millis(20));
         }
-        for child in [Some(&mut self.daemon), self.proxy.as_mut()].into_iter().flatten() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
     }
+}
+
+/// Writes a certificate for `localhost` that vouches for itself, and its key; gives where they are.
+pub(crate) fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    needs(&[("openssl", "openssl")]);
+    let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (certificate, key)
 }
 
 fn free_port() -> u16 {

@@ -32,7 +32,7 @@ mod wheel;
 pub(crate) use assembled::{assembled, busybox, debian_base};
 pub(crate) use aws_image::{AWS_PYTHON, push_aws_python, python_312};
 pub(crate) use bases::committed_base;
-pub(crate) use casd::Casd;
+pub(crate) use casd::{Casd, certificate};
 pub(crate) use conformance::{locked, rarer_distributions};
 pub(crate) use engine::{block_on, engine, engine_at, engine_of};
 pub(crate) use engine_build::EngineBuild;
