@@ -4,6 +4,10 @@
 build-all:
     cargo run --release -- build --all
 
+# kiln itself, as a static program and as a container image, compiled twice; takes long.
+release:
+    cargo run --release -- build kiln kiln-image
+
 # All tests; needs Docker.
 test:
     cargo test --workspace --release

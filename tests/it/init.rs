@@ -89,7 +89,7 @@ fn a_sam_project_in_three_commands() {
         ("template.yaml", TEMPLATE),
         (
             "src/orders/app.py",
-            "import idna\nimport shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n",
+            "import idna\nimport os\nimport shared\n\nTABLE = os.environ[\"TABLE\"]\n\ndef lambda_handler(event, context):\n    return shared.NAME\n",
         ),
         ("src/orders/requirements.txt", "idna>=3\n"),
         (
@@ -101,12 +101,18 @@ fn a_sam_project_in_three_commands() {
         (".gitignore", ".venv"),
     ]);
     three_commands(&sandbox, None, &["NotifyFunction", "Orders_Fn", "SharedLayer"]);
+    // What a function has of a layer is told with the way to it.
+    sandbox.kiln().run(["explain", "Orders_Fn", "shared"]).ends_with(exit::INPUT_INVALID).says(&[
+        "Orders_Fn does not bring `shared`: it was imported from layer SharedLayer",
+        "kiln explain SharedLayer shared",
+    ]);
     let manifest = text(&sandbox, "manifests/Orders_Fn.toml");
     assert!(
         manifest.contains("layers = [\"SharedLayer\"]") && manifest.contains("timeout = \"12 s\""),
         "{manifest}"
     );
-    assert!(manifest.contains("TABLE") && manifest.contains("env = { \"LEVEL\" = \"info\" }"), "{manifest}");
+    assert!(manifest.contains("env = { \"LEVEL\" = \"info\", \"TABLE\" = \"Table\" }"), "{manifest}");
+    assert!(manifest.contains("# Made when it is deployed; here, as with `sam local`"), "{manifest}");
     assert_eq!(
         text(&sandbox, ".gitignore"),
         ".venv\n# kiln: what it builds, and its history on this machine\n/.kiln/\n/dist/\n"
@@ -354,4 +360,42 @@ fn codes_are_explained_and_shells_are_helped_without_a_workspace() {
         text(&sandbox, "man1/kiln.1").contains("reproduc")
             || text(&sandbox, "man1/kiln.1").contains("bit for bit")
     );
+}
+
+#[test]
+fn what_is_told_afterwards_stands_in_what_nobody_changed() {
+    let project_file = "[project]\nname = \"fn\"\nversion = \"1\"\nrequires-python = \">=3.12\"\n";
+    let handler = "def handler(event, context): ...\n";
+    let sandbox = project(&[
+        ("one/pyproject.toml", project_file),
+        ("one/app.py", handler),
+        ("two/pyproject.toml", &project_file.replace("fn", "two")),
+        ("two/app.py", handler),
+    ]);
+    let first = sandbox.kiln().run(["init"]).ends_with(exit::SUCCESS);
+    first.prints(&["pyproject.toml admits python3.12, python3.13, python3.14"]).says(&[
+        "next: kiln init --runtime python3.13, or whichever it is, tells it for all of them;",
+        "or fill in the commented lines of manifests/fn.toml, manifests/two.toml;",
+    ]);
+    let untold = text(&sandbox, "manifests/fn.toml");
+    assert!(
+        untold.contains("# base = \"python-3.13\"\n") && untold.contains("# runtime = \"python3.13\"\n"),
+        "{untold}"
+    );
+    let own = format!("{}# by hand\n", text(&sandbox, "manifests/two.toml"));
+    sandbox.write("manifests/two.toml", &own);
+
+    let told = sandbox.kiln().run(["init", "--runtime", "python3.12"]).ends_with(exit::SUCCESS);
+    told.prints(&[
+        "images/python-3.12.toml: written\n",
+        "manifests/fn.toml: written again\n",
+        "manifests/two.toml: there already, left as it is\n",
+    ])
+    .says(&["next: kiln lock --all, then kiln build --all"]);
+    let manifest = text(&sandbox, "manifests/fn.toml");
+    assert!(
+        manifest.contains("\nbase = \"python-3.12\"\n") && manifest.contains("\nruntime = \"python3.12\"\n"),
+        "{manifest}"
+    );
+    assert_eq!(text(&sandbox, "manifests/two.toml"), own);
 }

@@ -63,6 +63,7 @@ mod lock_rules;
 mod mistakes;
 mod other_differs;
 mod other_packers;
+mod own_release;
 mod packaging;
 mod packagings;
 mod pins;

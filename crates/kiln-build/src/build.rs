@@ -44,12 +44,15 @@ pub struct BuildRequest {
 pub struct BuildReport {
     /// Each artifact, sorted by name.
     pub results: Vec<ArtifactResult>,
+    /// What a build of everything left out because it is built on request, sorted; nothing of any other build.
+    pub on_request: Vec<ArtifactName>,
     /// Each image for several platforms, sorted by name.
     pub indexes: Vec<IndexResult>,
     /// Blobs of the store that were not what their names say any more. They were removed, and brought or made again
     /// where something needed them.
     pub damaged: Vec<Digest>,
-    /// Exceptions of `kiln.toml` that accept nothing that was found in any artifact; known of a build of everything alone.
+    /// Exceptions of `kiln.toml` that accept nothing that was found in any artifact; known of a build of everything alone, nothing
+    /// of which was left out.
     pub unused: Vec<StatedException>,
     /// What went wrong after that: `dist/index.json` could not be written, for example.
     pub error: Option<BuildError>,
@@ -112,6 +115,10 @@ pub async fn build(
     let of_shard = request.shard.map(|shard| shard.names(&workspace));
     let names = of_shard.as_deref().or(request.artifacts.as_deref());
     let chosen = choose(&workspace, names)?;
+    if request.artifacts.is_none() && workspace.in_all().is_empty() {
+        let names = workspace.on_request().into_iter().map(ToString::to_string).collect();
+        return Err(InvocationError::AllOnRequest { names }.into());
+    }
     let bases = Bases::open(environment, events, Arc::clone(&engine), lock)?;
     let _stop = bases.run().stop_on_drop();
     settle_published(environment, &workspace)?;
@@ -129,6 +136,11 @@ pub async fn build(
         judges_age: environment.trial.results.is_none(),
         links: Arc::new(SourceLinks::new(&environment.root)),
         progress: Arc::new(chosen.iter().map(|name| (name.clone(), Progress::default())).collect()),
+    };
+    let on_request = match request.artifacts {
+        // A layer on request is built with what uses it.
+        None => workspace.on_request().into_iter().filter(|name| !chosen.contains(*name)).cloned().collect(),
+        Some(_) => Vec::new(),
     };
     let sets = chosen_sets(&workspace, names);
     events.send(Event::Started { artifacts: chosen.len() + sets.len() });
@@ -170,7 +182,8 @@ pub async fn build(
         }
         _ => None,
     };
-    let is_whole = request.artifacts.is_none() && request.shard.is_none() && alone.is_none();
+    let is_whole =
+        request.artifacts.is_none() && request.shard.is_none() && on_request.is_empty() && alone.is_none();
     let unused = match is_whole {
         true => unused_exceptions(&bases.run().ledger(), &workspace, &results),
         false => Ok(Vec::new()),
@@ -187,7 +200,7 @@ pub async fn build(
         let _ = engine.sweep().await;
     }
     let damaged = bases.store().take_damaged();
-    Ok(BuildReport { results, indexes, damaged, unused, error })
+    Ok(BuildReport { results, on_request, indexes, damaged, unused, error })
 }
 
 /// The exceptions of `kiln.toml` that accept nothing that was found in any artifact. Where one is not published, nothing is known of it.
@@ -228,7 +241,9 @@ fn young_enough(trust: &Trust, plan: &ArtifactPlan, now: Epoch) -> Result<(), Pr
 /// The images for several platforms that are asked for by their own names.
 fn chosen_sets<'a>(workspace: &'a Workspace, names: Option<&[ArtifactName]>) -> Vec<&'a PlatformSet> {
     let sets = workspace.platform_sets.values();
-    sets.filter(|set| names.is_none_or(|names| names.contains(&set.name))).collect()
+    let all = workspace.in_all();
+    sets.filter(|set| names.map_or_else(|| all.contains(&set.name), |names| names.contains(&set.name)))
+        .collect()
 }
 
 /// What the builds of one run share.

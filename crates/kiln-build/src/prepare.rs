@@ -13,14 +13,13 @@ use kiln_store::{StatCache, Store};
 use kiln_wheel::{included_files, planned_places};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The artifacts asked for, with the layers they use, sorted by name.
+/// The artifacts asked for, or [all](Workspace::in_all), with the layers they use, sorted by name.
 pub(crate) fn choose(
     workspace: &Workspace,
     names: Option<&[ArtifactName]>,
 ) -> Result<BTreeSet<ArtifactName>, BuildError> {
-    let Some(names) = names else {
-        return Ok(workspace.manifests.keys().chain(workspace.broken.keys()).cloned().collect());
-    };
+    let all = names.is_none().then(|| workspace.in_all().into_iter().cloned().collect::<Vec<_>>());
+    let names = names.or(all.as_deref()).unwrap_or_default();
     let mut chosen = BTreeSet::new();
     for name in artifacts_of(workspace, names) {
         match workspace.manifests.get(&name) {

@@ -2,7 +2,6 @@
 
 use kiln_plan::Workspace;
 use kiln_record::{ArtifactName, Digest};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -30,12 +29,7 @@ impl Shard {
 
     /// What of a workspace is in this part, by the names that manifests give.
     pub(crate) fn names(&self, workspace: &Workspace) -> Vec<ArtifactName> {
-        let of_sets: BTreeSet<&ArtifactName> =
-            workspace.platform_sets.values().flat_map(|set| &set.artifacts).collect();
-        let alone = workspace.manifests.keys().filter(|name| !of_sets.contains(name));
-        let all: BTreeSet<&ArtifactName> =
-            alone.chain(workspace.broken.keys()).chain(workspace.platform_sets.keys()).collect();
-        all.into_iter().filter(|name| self.has(name)).cloned().collect()
+        workspace.in_all().into_iter().filter(|name| self.has(name)).cloned().collect()
     }
 }
 

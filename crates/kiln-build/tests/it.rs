@@ -326,3 +326,33 @@ async fn an_image_is_assembled_watched_in_the_engine_and_published_or_denied() {
     assert!(finding.unwrap().cause.ends_with("fails with exit code 1: 503"), "{finding:?}");
     assert!(published(&sandbox).is_empty());
 }
+
+#[tokio::test]
+async fn what_is_built_on_request_is_left_out_of_all_and_told() {
+    let sandbox = function(Python::new()).await;
+    let on_request = format!("on-request = true\n{FUNCTION}");
+    sandbox.write("manifests/seldom.toml", &on_request);
+    let report = build_all(&sandbox).await;
+    assert_eq!(endings(&report), [("app", &Ending::Published)]);
+    assert_eq!(report.on_request, ["seldom".parse().unwrap()]);
+
+    let named = BuildRequest { artifacts: Some(vec!["seldom".parse().unwrap()]), ..BuildRequest::default() };
+    let named = build(&sandbox.environment(), &named, &Events::none(), sandbox.engine()).await.unwrap();
+    assert_eq!(endings(&named), [("seldom", &Ending::Published)]);
+    assert!(named.on_request.is_empty());
+    let bytes = record(&sandbox, "seldom");
+
+    // When it is built decides none of its bytes.
+    sandbox.write("manifests/seldom.toml", FUNCTION);
+    assert_eq!(
+        endings(&build_all(&sandbox).await),
+        [("app", &Ending::Unchanged), ("seldom", &Ending::Unchanged)]
+    );
+    assert_eq!(record(&sandbox, "seldom"), bytes);
+
+    sandbox.write("manifests/seldom.toml", &on_request);
+    sandbox.write("manifests/app.toml", &on_request);
+    let (environment, all, events) = (sandbox.environment(), BuildRequest::default(), Events::none());
+    let refused = build(&environment, &all, &events, sandbox.engine()).await.unwrap_err().to_string();
+    assert!(refused.contains("every manifest of the workspace says `on-request = true`"), "{refused}");
+}

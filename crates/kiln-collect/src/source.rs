@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 /// Folders that no context and no step is given: version control, and bytecode that depends on who ran the code last.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
+/// Folders of kiln's own, which no source is where that is the workspace itself.
+const OWN: [&str; 2] = ["dist", ".kiln"];
+
 /// Who takes the files of a context, for messages.
 const CONTEXT: &str = "`dockerfile.context`";
 
@@ -269,7 +272,15 @@ fn read_folder(
                 }
             }
             if kind.is_dir() {
-                pending.push(path);
+                // What rules leave out is told, whether it would be taken or not.
+                let holds = ruling.is_some()
+                    || relative.to_str().is_none_or(|folder| {
+                        section.include.iter().any(|pattern| can_hold(pattern, folder))
+                            && !(section.path == "." && OWN.contains(&folder))
+                    });
+                if holds {
+                    pending.push(path);
+                }
                 continue;
             }
             let Some(relative) = relative.to_str() else {
@@ -365,6 +376,23 @@ pub fn link_stays_inside(relative: &str, target: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a pattern can match a file below a folder. It may say so of one that has none: what does not match is not taken.
+fn can_hold(pattern: &str, folder: &str) -> bool {
+    // An alternative may have a `/`, which is then not between parts.
+    if pattern.contains(['{', '\\']) {
+        return true;
+    }
+    let mut parts = pattern.split('/');
+    for name in folder.split('/') {
+        match parts.next() {
+            Some("**") => return true,
+            Some(part) if part == name || part.contains(['*', '?', '[']) => {}
+            _ => return false,
+        }
+    }
+    parts.next().is_some()
+}
+
 /// Patterns as the workspace writes them: `*` stays within a folder, `**` does not.
 ///
 /// # Errors
@@ -410,6 +438,45 @@ mod tests {
             fs::write(app.join(file), file).unwrap();
         }
         root
+    }
+
+    #[test]
+    fn folders_that_nothing_is_taken_of_are_not_read() {
+        for (pattern, folder) in [
+            ("**", "a"),
+            ("**/x.rs", "a/b"),
+            ("a/**", "a"),
+            ("a/**", "a/b"),
+            ("a/b.rs", "a"),
+            ("*/b.rs", "a"),
+            ("[a]/b/**", "a/b/c"),
+            ("{a/b,c}/d", "a/b"),
+        ] {
+            assert!(can_hold(pattern, folder), "{pattern} {folder}");
+        }
+        for (pattern, folder) in
+            [("a/**", "b"), ("Cargo.*", "target"), ("a/b.rs", "a/b"), ("a/*", "a/b"), ("a/b/**", "a/c")]
+        {
+            assert!(!can_hold(pattern, folder), "{pattern} {folder}");
+        }
+    }
+
+    #[test]
+    fn the_workspace_itself_is_given_without_what_kiln_writes() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["kiln.toml", "dist/app/app.zip", ".kiln/ledger/x", "app/dist/index.html", "app/a.py"] {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "x").unwrap();
+        }
+        let stat = StatCache::load(&root.path().join("stat"));
+        let of = |include: &[&str]| {
+            let whole = SourceSection { path: ".".to_owned(), ..section(include, &[]) };
+            let given = read_given(root.path(), "manifests/app.toml", "the step `x`", &whole, &stat).unwrap();
+            given.tree.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["**"]), ["app/a.py", "app/dist/index.html", "kiln.toml"]);
+        assert_eq!(of(&["app/*.py", "dist/**"]), ["app/a.py"]);
     }
 
     fn check(include: &[&str], exclude: &[&str], expect: &[&str]) {

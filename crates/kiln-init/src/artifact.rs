@@ -27,6 +27,24 @@ impl<T> Told<T> {
     }
 }
 
+/// What an environment variable is when the function is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// This, as it is written out.
+    Is(String),
+    /// What a resource of the template is called when it is made. It has this name in the template, which is what `sam local`
+    /// gives to the function.
+    Named(String),
+    /// What no file tells.
+    Unknown,
+}
+
+impl From<Option<String>> for Variable {
+    fn from(value: Option<String>) -> Self {
+        value.map_or(Self::Unknown, Self::Is)
+    }
+}
+
 /// The kind of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -112,8 +130,8 @@ pub struct Artifact {
     pub timeout: Option<u32>,
     /// Megabytes, as Lambda counts them.
     pub memory: Option<u32>,
-    /// Environment variables with their values, if these are in the file.
-    pub env: BTreeMap<String, Option<String>>,
+    /// Environment variables.
+    pub env: BTreeMap<String, Variable>,
 }
 
 impl Artifact {

@@ -91,6 +91,9 @@ fn needs_something(table: &Table) -> bool {
         || poetry.is_some_and(|table| table.keys().any(|name| name != "python"))
 }
 
+/// The runtime that stands as the example where there are several.
+const USUAL: &str = "python3.13";
+
 /// The runtime of the one Python that the project is for.
 pub(crate) fn runtime(folder: &Folder, code: &str) -> Told<String> {
     let not = |why: String, such_as: &str| Told::Not { why, such_as: such_as.to_owned() };
@@ -120,7 +123,11 @@ pub(crate) fn runtime(folder: &Folder, code: &str) -> Told<String> {
         return match admitted.as_slice() {
             [one] => Told::Is(one.clone()),
             [] => not(format!("{file} admits no Python that Lambda has"), "python3.13"),
-            several => not(format!("{file} admits {}", several.join(", ")), &several[several.len() - 1]),
+            several => {
+                // One whose base is Debian's can be pinned and tried wherever Debian's mirrors are.
+                let usual = several.iter().find(|name| *name == USUAL).unwrap_or(&several[several.len() - 1]);
+                not(format!("{file} admits {}", several.join(", ")), usual)
+            }
         };
     }
     not("no file tells it".to_owned(), "python3.13")

@@ -19,7 +19,7 @@ mod serverless;
 mod terraform;
 mod yaml;
 
-pub use artifact::{Artifact, Kind, Lock, Source, Told};
+pub use artifact::{Artifact, Kind, Lock, Source, Told, Variable};
 pub use error::InitError;
 pub use plan::{Found, InitPlan, Options, PlannedFile, plan};
 pub use render::manifest;

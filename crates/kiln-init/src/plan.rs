@@ -29,8 +29,11 @@ pub struct PlannedFile {
     pub path: String,
     /// All of its content; of a file that is there what is added to its end.
     pub content: Vec<u8>,
-    /// Whether it is added to a file that is there. No other file that is there is written.
+    /// Whether it is added to a file that is there.
     pub appends: bool,
+    /// Whether it takes the place of what an earlier `kiln init` wrote there, as that wrote it. No other file that is there is
+    /// written.
+    pub replaces: bool,
 }
 
 /// An artifact that was found.
@@ -57,6 +60,8 @@ pub struct InitPlan {
     pub kept: Vec<String>,
     /// What was passed over, and why.
     pub remarks: Vec<String>,
+    /// What would be in the files that are there.
+    there: BTreeMap<String, Vec<u8>>,
 }
 
 /// Reads a project and says which workspace it would be.
@@ -65,33 +70,54 @@ pub struct InitPlan {
 /// [`InitError`] where the folder cannot be listed. A file that cannot be read is a remark.
 pub fn plan(root: &Path, options: &Options) -> Result<InitPlan, InitError> {
     let folder = Folder::read(root)?;
+    let mut plan = of_folder(root, &folder, options)?;
+    if options.runtime.is_some() || options.architecture.is_some() {
+        // What is told now was not told when it was asked for: what nobody has touched since is written again with it.
+        let untold = of_folder(root, &folder, &Options::default())?.there;
+        let (again, kept) = plan.kept.into_iter().partition(|path| {
+            let is_as_written =
+                || fs_err::read(root.join(path)).is_ok_and(|found| Some(&found) == untold.get(path));
+            path.starts_with("manifests/") && plan.there.get(path) != untold.get(path) && is_as_written()
+        });
+        plan.kept = kept;
+        let again: Vec<String> = again;
+        plan.files.extend(again.into_iter().filter_map(|path| {
+            let content = plan.there.get(&path)?.clone();
+            Some(PlannedFile { path, content, appends: false, replaces: true })
+        }));
+        plan.files.sort_by(|one, other| one.path.cmp(&other.path));
+    }
+    Ok(plan)
+}
+
+fn of_folder(root: &Path, folder: &Folder, options: &Options) -> Result<InitPlan, InitError> {
     let name = root.file_name().map_or_else(|| "app".to_owned(), |name| name.to_string_lossy().into_owned());
     let mut reading = Reading { folder_name: name, artifacts: Vec::new(), remarks: folder.remarks.clone() };
     let mut modules: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for (path, text) in folder.texts() {
         if serverless::is_service(path) {
-            serverless::read(&folder, path, text, &mut reading);
+            serverless::read(folder, path, text, &mut reading);
         } else if sam::is_template(path) {
-            sam::read(&folder, path, text, &mut reading);
+            sam::read(folder, path, text, &mut reading);
         } else if path.ends_with(".tf") {
             modules.entry(crate::folder::parent(path)).or_default().push((path, text));
         }
     }
     for files in modules.values() {
-        terraform::read(&folder, files, &mut reading);
+        terraform::read(folder, files, &mut reading);
     }
     let is_deployed = !reading.artifacts.is_empty();
     if !is_deployed {
-        plain::read(&folder, &mut reading);
+        plain::read(folder, &mut reading);
     }
-    dockerfile::read(&folder, &mut reading);
+    dockerfile::read(folder, &mut reading);
     let Reading { mut artifacts, mut remarks, .. } = reading;
     for artifact in &mut artifacts {
-        complete(&folder, artifact, is_deployed, options);
+        complete(folder, artifact, is_deployed, options);
     }
     layers(&mut artifacts, &mut remarks);
     artifacts.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut plan = written(&folder, artifacts, remarks)?;
+    let mut plan = written(folder, artifacts, remarks)?;
     // Whoever said it: names and texts of the project are in remarks, and nothing that a terminal acts on.
     for remark in &mut plan.remarks {
         *remark = remark.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -236,8 +262,11 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     }
     for (path, content) in files {
         match folder.has_file(&path) {
-            true => plan.kept.push(path),
-            false => plan.files.push(PlannedFile { path, content, appends: false }),
+            true => {
+                plan.kept.push(path.clone());
+                plan.there.insert(path, content);
+            }
+            false => plan.files.push(PlannedFile { path, content, appends: false, replaces: false }),
         }
     }
     plan.files.extend(ignored(folder));
@@ -266,6 +295,7 @@ fn ignored(folder: &Folder) -> Option<PlannedFile> {
         path: ".gitignore".to_owned(),
         content: content.into_bytes(),
         appends: folder.has_file(".gitignore"),
+        replaces: false,
     })
 }
 

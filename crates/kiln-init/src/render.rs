@@ -1,6 +1,6 @@
 //! A manifest as text: what is told as keys, what is not as comments.
 
-use crate::artifact::{Artifact, Kind, Told};
+use crate::artifact::{Artifact, Kind, Told, Variable};
 use kiln_plan::usual_base_name;
 use kiln_record::{Architecture, Runtime};
 use std::fmt::Write as _;
@@ -44,7 +44,15 @@ pub fn manifest(artifact: &Artifact) -> String {
     if artifact.dockerfile.is_none() {
         text += &match base_of(artifact) {
             Some(base) => format!("base = {}\n", quoted(&base)),
-            None => "# the base of the runtime below:\n# base = \"python-3.13\"\n".to_owned(),
+            None => {
+                let runtime = match &artifact.runtime {
+                    Told::Is(name) => name,
+                    Told::Not { such_as, .. } => such_as,
+                };
+                let base =
+                    Runtime::named(runtime).map(|runtime| usual_base_name(runtime)).unwrap_or_default();
+                format!("# the base of the runtime below:\n# base = {}\n", quoted(&base))
+            }
         };
         if artifact.kind.is_function() {
             text += &told("handler", &artifact.handler);
@@ -124,13 +132,24 @@ fn check(text: &mut String, artifact: &Artifact) {
     if let Some(megabytes) = memory {
         let _ = writeln!(text, "memory = \"{megabytes} MB\"");
     }
-    let known: Vec<String> = artifact
-        .env
-        .iter()
-        .filter_map(|(name, value)| Some(format!("{} = {}", quoted(name), quoted(value.as_ref()?))))
-        .collect();
-    let unknown: Vec<String> =
-        artifact.env.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| comment(name)).collect();
+    let (mut known, mut named, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, value) in &artifact.env {
+        match value {
+            Variable::Is(value) => known.push(format!("{} = {}", quoted(name), quoted(value))),
+            Variable::Named(value) => {
+                known.push(format!("{} = {}", quoted(name), quoted(value)));
+                named.push(comment(name));
+            }
+            Variable::Unknown => unknown.push(comment(name)),
+        }
+    }
+    if !named.is_empty() {
+        let _ = writeln!(
+            text,
+            "# Made when it is deployed; here, as with `sam local`, the name in the template: {}",
+            named.join(", ")
+        );
+    }
     if !unknown.is_empty() {
         let _ = writeln!(
             text,

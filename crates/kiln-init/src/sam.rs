@@ -1,6 +1,6 @@
 //! Templates of SAM and CloudFormation: functions and layers with code in this project.
 
-use crate::artifact::{Artifact, Kind, Source, Told};
+use crate::artifact::{Artifact, Kind, Source, Told, Variable};
 use crate::folder::{Folder, name_of, parent, resolve};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
@@ -25,7 +25,7 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
     for (id, resource) in resources.entries() {
         let kind = resource.get("Type").and_then(Yaml::text).unwrap_or_default();
         let Some(properties) = resource.get("Properties") else { continue };
-        let one = Resource { folder, path, id, resource, properties, globals };
+        let one = Resource { folder, path, template: &template, id, resource, properties, globals };
         match kind {
             "AWS::Serverless::Function" | "AWS::Lambda::Function" => one.function(kind, reading),
             "AWS::Serverless::LayerVersion" | "AWS::Lambda::LayerVersion" => one.layer(kind, reading),
@@ -37,6 +37,7 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
 struct Resource<'a> {
     folder: &'a Folder,
     path: &'a str,
+    template: &'a Yaml,
     id: &'a str,
     resource: &'a Yaml,
     properties: &'a Yaml,
@@ -109,7 +110,7 @@ impl Resource<'_> {
         {
             let variables = environment.and_then(|environment| environment.get("Variables"));
             for (name, value) in variables.map(Yaml::entries).unwrap_or_default() {
-                artifact.env.insert(name.clone(), value.text().map(str::to_owned));
+                artifact.env.insert(name.clone(), self.variable(value));
             }
         }
         for layer in self.property("Layers").map(Yaml::items).unwrap_or_default() {
@@ -121,6 +122,20 @@ impl Resource<'_> {
             }
         }
         reading.add(artifact);
+    }
+
+    /// What a variable of the environment is.
+    fn variable(&self, value: &Yaml) -> Variable {
+        if let Some(text) = value.text() {
+            return Variable::Is(text.to_owned());
+        }
+        let Some(name) = value.reference() else { return Variable::Unknown };
+        let default = self.template.at(&["Parameters", name, "Default"]).and_then(Yaml::text);
+        match (default, self.template.at(&["Resources", name])) {
+            (Some(default), _) => Variable::Is(default.to_owned()),
+            (None, Some(_)) => Variable::Named(name.to_owned()),
+            (None, None) => Variable::Unknown,
+        }
     }
 
     fn image(&self, stated: &str, reading: &mut Reading) {

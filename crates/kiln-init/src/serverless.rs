@@ -63,7 +63,7 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
             [provider.and_then(|provider| provider.get("environment")), function.get("environment")]
         {
             for (name, value) in environment.map(Yaml::entries).unwrap_or_default() {
-                artifact.env.insert(name.clone(), written_out(value).map(str::to_owned));
+                artifact.env.insert(name.clone(), written_out(value).map(str::to_owned).into());
             }
         }
         // The plugin for Python's requirements calls the folder of a function its module.

@@ -119,7 +119,7 @@ fn function(
         if let Some(name) =
             key.as_ident().map(|ident| ident.as_str().to_owned()).or_else(|| text(key.as_expr()?))
         {
-            artifact.env.insert(name, text(value.expr()));
+            artifact.env.insert(name, text(value.expr()).into());
         }
     }
     reading.add(artifact);

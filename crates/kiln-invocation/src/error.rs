@@ -37,6 +37,14 @@ pub enum InvocationError {
         /// The workspace.
         folder: String,
     },
+    /// Everything was asked for, and all that the workspace states is built on request.
+    #[error(
+        "nothing was built: every manifest of the workspace says `on-request = true`, which `--all` leaves out"
+    )]
+    AllOnRequest {
+        /// What is stated.
+        names: Vec<String>,
+    },
     /// What reads like a manifest has a name that no manifest has.
     #[error("{} reads like a manifest and is none: the names of manifests end in .toml", .files.join(", "))]
     StrayManifests {
@@ -147,6 +155,8 @@ impl RunError for InvocationError {
             Self::NoArtifacts { .. } => Advice::exit(exit::INPUT_INVALID)
                 .hint("kiln init writes the manifests of a project that states its functions elsewhere")
                 .hint("kiln new artifact NAME writes one"),
+            Self::AllOnRequest { names } => Advice::exit(exit::INPUT_INVALID)
+                .hint(format!("build what is wanted by its name: kiln build {}", names.join(" "))),
             Self::StrayManifests { .. } => Advice::exit(exit::INPUT_INVALID)
                 .hint("name it manifests/NAME.toml, or move it to another folder"),
             Self::SeveralPlatforms { .. } => Advice::exit(exit::INPUT_INVALID).hint("name one of them"),
@@ -202,6 +212,7 @@ mod tests {
                 1,
             ),
             (InvocationError::NoArtifacts { folder: "x".to_owned() }, exit::INPUT_INVALID, 2),
+            (InvocationError::AllOnRequest { names: vec!["x".to_owned()] }, exit::INPUT_INVALID, 1),
             (InvocationError::StrayManifests { files: Vec::new() }, exit::INPUT_INVALID, 1),
             (InvocationError::Offline { what: "x".to_owned() }, exit::FETCH_FAILED, 2),
             (InvocationError::NoIndex, exit::FETCH_FAILED, 2),

@@ -82,12 +82,9 @@ pub fn gather(
         write_index(&environment.dist, &ledger, &workspace, true, &BTreeMap::new(), &[])?;
     }
     let is_there = |name: &ArtifactName| environment.dist.join(name.as_str()).is_dir();
-    let all: BTreeSet<&ArtifactName> = workspace
-        .manifests
-        .keys()
-        .chain(workspace.broken.keys())
-        .chain(workspace.platform_sets.keys())
-        .collect();
+    let all = workspace.in_all();
+    let artifacts = workspace.manifests.values().filter(|manifest| !manifest.on_request);
+    let all: BTreeSet<&ArtifactName> = artifacts.map(|manifest| &manifest.name).chain(all).collect();
     gathered.missing = all.into_iter().filter(|name| !is_there(name)).cloned().collect();
     gathered.published.sort();
     gathered.unchanged.sort();

@@ -26,17 +26,19 @@ outputs = [{ path = "/out/x", into = "." }]
 reproducible = "assume"
 "#;
 
-/// Copies definitions, keys and working locks into an `images/` folder.
+/// The bases of this repository that tests build on; what its own release stands on is none of them.
+const BASES: [&str; 3] = ["python-3.11", "python-3.13", "rust"];
+
+/// Copies their definitions, keys and working locks into an `images/` folder.
 pub(crate) fn copy_into(images: &Path) {
     let source = repository().join("images");
     fs::create_dir_all(images.join("keys")).unwrap();
-    for folder in ["", "keys"] {
-        for entry in fs::read_dir(source.join(folder)).unwrap() {
-            let entry = entry.unwrap();
-            if entry.path().is_file() {
-                fs::copy(entry.path(), images.join(folder).join(entry.file_name())).unwrap();
-            }
-        }
+    for entry in fs::read_dir(source.join("keys")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), images.join("keys").join(entry.file_name())).unwrap();
+    }
+    for file in BASES.map(|base| format!("{base}.toml")) {
+        fs::copy(source.join(&file), images.join(&file)).unwrap();
     }
     for (name, lock) in working_locks() {
         fs::write(images.join(name), lock).unwrap();
@@ -56,7 +58,7 @@ pub(crate) fn committed_base(name: &str) -> Result<(), String> {
 fn working_locks() -> &'static BTreeMap<String, Vec<u8>> {
     static LOCKS: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     LOCKS.get_or_init(|| {
-        ["python-3.11", "python-3.13", "rust"]
+        BASES
             .into_iter()
             .map(|base| {
                 let file = format!("{base}.lock");

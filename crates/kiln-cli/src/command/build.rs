@@ -74,6 +74,11 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
         printer.annotations(&github_annotations(&judgements(&report)));
     }
     printer.talk(&summary(&report, start, printer));
+    if !report.on_request.is_empty() {
+        let names: Vec<&str> = report.on_request.iter().map(ArtifactName::as_str).collect();
+        let line = format!("left out of --all, as they are built on request: {}", names.join(", "));
+        printer.talk(&printer.on_stderr(Style::Faint, &line));
+    }
     if notes > 0 {
         let plural = if notes == 1 { "note" } else { "notes" };
         printer.talk(&printer.on_stderr(Style::Faint, &format!("{notes} {plural}: see kiln show ARTIFACT")));
@@ -349,6 +354,9 @@ pub(crate) struct Document<'a> {
     /// Exceptions of `kiln.toml` that accept nothing that was found in any artifact: the code, and the subject if it is for one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unused_exceptions: Vec<String>,
+    /// What `--all` left out, because its manifest says `on-request = true`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    on_request: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -411,5 +419,6 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
     let indexes = indexes.collect();
     let unused_exceptions = report.unused.iter().map(StatedException::accepts).collect();
     let success = report.is_success();
-    super::document(&Document { format: "1.0", success, artifacts, indexes, unused_exceptions })
+    let on_request = report.on_request.iter().map(ArtifactName::as_str).collect();
+    super::document(&Document { format: "1.0", success, artifacts, indexes, unused_exceptions, on_request })
 }

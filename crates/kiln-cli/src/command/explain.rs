@@ -12,7 +12,8 @@ use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::InvocationError;
 use kiln_record::{
-    ArtifactName, Cause, DistributionName, Entry, Exit, Importable, Level, NameError, Runtime, exit,
+    ArtifactName, Cause, Code, DistributionName, Entry, Exit, Importable, InputRole, Level, NameError,
+    Runtime, exit,
 };
 use kiln_report::{Align, Judgement, Markdown, Remark};
 
@@ -76,12 +77,25 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
             printer.data(&told(&head, &path(&explanation, &found), settings.format, printer));
         }
         None => {
-            return Err(
-                of_runtime(&explanation, subject).unwrap_or_else(|| nowhere(&explanation, subject).into())
-            );
+            return Err(of_layer(&explanation, subject)
+                .or_else(|| of_runtime(&explanation, subject))
+                .unwrap_or_else(|| nowhere(&explanation, subject).into()));
         }
     }
     Ok(exit::SUCCESS)
+}
+
+/// What is told of a module that the artifact does not bring, and that was imported from one of its layers.
+fn of_layer(explanation: &Explanation, subject: &str) -> Option<Failure> {
+    let record = &explanation.build.as_ref()?.record;
+    let mut findings = record.findings.iter().filter(|finding| finding.code == Code::ProvidedByLayer);
+    let cause = &findings.find(|finding| finding.subject == subject)?.cause;
+    let failure = Failure::input(format!("{} does not bring `{subject}`: {cause}", explanation.artifact));
+    let layers = record.inputs.iter().filter(|input| input.role == InputRole::Layer);
+    let named = layers.filter(|layer| cause.split(' ').any(|word| word == layer.name));
+    Some(named.fold(failure, |failure, layer| {
+        failure.hint(format!("where it is from: kiln explain {} {subject}", layer.name))
+    }))
 }
 
 /// What is told of a distribution or module that the artifact does not bring, and the runtime has.

@@ -57,7 +57,7 @@ fn write(root: &Path, file: &PlannedFile) -> Result<(), Failure> {
     let mut content = Vec::new();
     match file.appends {
         true => content = fs::read(&place).map_err(broken)?,
-        false if place.symlink_metadata().is_ok() => {
+        false if !file.replaces && place.symlink_metadata().is_ok() => {
             return Err(Failure::store(format!("{} came into being, and was not replaced", place.display())));
         }
         false => {}
@@ -79,12 +79,14 @@ fn print(plan: &InitPlan, dry_run: bool, printer: Printer) {
         }
     }
     printer.data("\n");
-    for PlannedFile { path, appends, .. } in &plan.files {
-        let done = match (dry_run, appends) {
-            (false, false) => "written",
-            (false, true) => "lines added",
-            (true, false) => "would be written",
-            (true, true) => "lines would be added",
+    for PlannedFile { path, appends, replaces, .. } in &plan.files {
+        let done = match (dry_run, appends, replaces) {
+            (false, false, false) => "written",
+            (false, true, _) => "lines added",
+            (false, false, true) => "written again",
+            (true, false, false) => "would be written",
+            (true, true, _) => "lines would be added",
+            (true, false, true) => "would be written again",
         };
         printer.data(&format!("{}: {done}\n", printer.on_stdout(Style::Good, path)));
     }
@@ -110,10 +112,20 @@ fn next(plan: &InitPlan, dry_run: bool) -> String {
         .collect();
     match open.as_slice() {
         [] => "\nnext: kiln lock --all, then kiln build --all".to_owned(),
-        files => format!(
-            "\nnext: fill in the commented lines of {}; then kiln lock --all, and kiln build --all",
-            files.join(", ")
-        ),
+        files => {
+            // The runtime alone can be told on the command line, and its base is written with it.
+            let untold = || plan.found.iter().flat_map(|found| &found.untold);
+            let way = if untold().all(|untold| untold.starts_with("runtime: ")) {
+                "kiln init --runtime python3.13, or whichever it is, tells it for all of them;\n      or "
+                    .to_owned()
+            } else {
+                String::new()
+            };
+            format!(
+                "\nnext: {way}fill in the commented lines of {};\n      then kiln lock --all, and kiln build --all",
+                files.join(", ")
+            )
+        }
     }
 }
 
@@ -148,6 +160,8 @@ struct FileRow<'a> {
     path: &'a str,
     /// Whether lines are added to a file that is there.
     appends: bool,
+    /// Whether it takes the place of what an earlier `kiln init` wrote, and nobody changed since.
+    replaces: bool,
 }
 
 impl<'a> Document<'a> {
@@ -168,7 +182,7 @@ impl<'a> Document<'a> {
             files: plan
                 .files
                 .iter()
-                .map(|file| FileRow { path: &file.path, appends: file.appends })
+                .map(|file| FileRow { path: &file.path, appends: file.appends, replaces: file.replaces })
                 .collect(),
             kept: &plan.kept,
             remarks: &plan.remarks,

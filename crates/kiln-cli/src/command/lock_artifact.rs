@@ -141,10 +141,9 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
         (false, true) => format!("{}: would change", printer.on_stdout(Style::Warn, &lock.file)),
         (false, false) => format!("{}: nothing moved", lock.file),
     };
-    printer.data(&format!(
-        "{what}: {} distributions from {}, for {}\n",
-        lock.distributions, lock.input, lock.target
-    ));
+    let noun = if lock.distributions == 1 { "distribution" } else { "distributions" };
+    printer
+        .data(&format!("{what}: {} {noun} from {}, for {}\n", lock.distributions, lock.input, lock.target));
     if let Some(bytes) = lock.bytes.filter(|bytes| *bytes > 0) {
         printer.data(&format!("  {} to bring\n", format_size(bytes)));
     }

@@ -67,6 +67,8 @@ pub struct Manifest {
     pub text: Arc<str>,
     /// What is built.
     pub kind: ArtifactKind,
+    /// Whether it is built only where it is named, or where what uses it is built.
+    pub on_request: bool,
     /// What it is built and checked in. [`Workspace::base_of`](crate::Workspace::base_of) tells which base
     /// that is.
     pub base: BaseChoice,
@@ -108,6 +110,9 @@ pub struct Manifest {
 struct File {
     /// What is built.
     kind: ArtifactKind,
+    /// `true`: `--all` leaves it out.
+    #[serde(default, rename = "on-request")]
+    on_request: bool,
     /// The base that it is checked in, and that an image stands on.
     base: Option<Spanned<String>>,
     /// The Dockerfile that makes an image.
@@ -230,6 +235,7 @@ impl Manifest {
             file: file.to_owned(),
             text: Arc::clone(text),
             kind,
+            on_request: parsed.on_request,
             base,
             target: TargetSection { runtime, architecture },
             architectures,

@@ -1,6 +1,6 @@
 //! `[[step]]` tables: programs that make files of an artifact, each a pure value of what it is given.
 
-use super::path::beside_manifest;
+use super::path::{beside_manifest, beside_manifest_or_at_it};
 use super::reproducible::Reproducible;
 use super::source::{SourceSection, check_globs, everything};
 use crate::duration::parse_seconds;
@@ -344,7 +344,7 @@ fn inputs(
                 let include = include.unwrap_or_else(everything);
                 let exclude = exclude.unwrap_or_default();
                 check_globs(include.iter().chain(&exclude), &span, problems);
-                if let Some(path) = beside_manifest(&path, span, problems) {
+                if let Some(path) = beside_manifest_or_at_it(&path, span, problems) {
                     let source = SourceSection { path, include, exclude, into: None };
                     inputs.push(StepInput::Files { source, at });
                 }

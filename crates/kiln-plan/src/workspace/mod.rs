@@ -167,6 +167,22 @@ impl Workspace {
         (workspace, of_settings)
     }
 
+    /// What a build of everything is of: every name that a manifest gives, an image for several platforms by its own, but for
+    /// what is built on request. What cannot be read is among them, as nobody can tell what it asks for.
+    #[must_use]
+    pub fn in_all(&self) -> BTreeSet<&ArtifactName> {
+        let on_request = self.on_request();
+        let stated = self.manifests.values().map(Manifest::stated_name).chain(self.platform_sets.keys());
+        stated.filter(|name| !on_request.contains(name)).chain(self.broken.keys()).collect()
+    }
+
+    /// What a build of everything leaves out, by the names that manifests give.
+    #[must_use]
+    pub fn on_request(&self) -> BTreeSet<&ArtifactName> {
+        let asked = self.manifests.values().filter(|manifest| manifest.on_request);
+        asked.map(Manifest::stated_name).collect()
+    }
+
     /// Every name that an artifact of this workspace may be published under. Where a manifest cannot be read, nobody can
     /// tell whether it is for several platforms.
     #[must_use]
