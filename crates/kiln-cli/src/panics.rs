@@ -16,7 +16,10 @@ pub(crate) fn tell_as_defects(printer: Printer) {
 }
 
 fn defect(info: &PanicHookInfo<'_>) -> Defect {
-    let said = info.payload_as_str().unwrap_or("it stopped without saying why");
+    let payload = info.payload();
+    let said =
+        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("it stopped without saying why");
     let (file, line) = info.location().map_or(("unknown file", 0), |at| (at.file(), at.line()));
     Defect::at(said, file, line)
 }
@@ -32,6 +35,7 @@ mod tests {
     const TO_PANIC: &str = "KILN_CLI_TEST_TO_PANIC";
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test asks in which of its two processes it is")]
     fn a_panic_in_any_thread_ends_the_process_as_a_defect() {
         if std::env::var_os(TO_PANIC).is_some() {
             tell_as_defects(Printer::new(false, Colour::Never, false, false));

@@ -4,7 +4,7 @@
 //! and the C library waits five seconds before it asks again (resolv.conf(5), `timeout`): longer than most downloads take.
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
@@ -16,7 +16,7 @@ type Found = Arc<OnceCell<Vec<SocketAddr>>>;
 /// by the next connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostNames {
-    found: Arc<Mutex<HashMap<String, Found>>>,
+    found: Arc<Mutex<BTreeMap<String, Found>>>,
 }
 
 impl HostNames {
