@@ -9,7 +9,9 @@ use crate::input::{
     InputProblem, Lines, ProblemKind, get_str, get_strings, get_table, parse_toml, too_large,
     without_credentials,
 };
-use crate::project::{Notation, Project, RequiresPython, identity, poetry_marker, read_project, version_of};
+use crate::project::{
+    Declared, Notation, Project, RequiresPython, identity, poetry_marker, read_project, version_of,
+};
 use crate::specifier::{Marker, normal_extra, poetry_constraint};
 use kiln_record::{Digest, DistributionName};
 use std::collections::BTreeSet;
@@ -40,10 +42,12 @@ pub fn parse_poetry(
     };
     let mut reader = Reader { file: lock_file, lines: Lines::new(lock), problems };
     let lock_version = reader.version(lock_root.get_ref());
-    if let Some(version) = lock_version {
-        reader.freshness(lock_root.get_ref(), project_root.get_ref(), project_file, version);
-    }
     let mut distributions = reader.packages(lock_root.get_ref());
+    if let Some(version) = lock_version {
+        let asked = read_project.as_ref().map_or(&[][..], |project| &project.declared);
+        let unmet = unmet(asked, &distributions);
+        reader.freshness(lock_root.get_ref(), project_root.get_ref(), (project_file, &unmet), version);
+    }
     distributions.extend(own_project(lock_file, project_file, project, project_root.get_ref()));
     let requires_python = reader.requires_python(lock_root.get_ref());
     match read_project {
@@ -52,6 +56,29 @@ pub fn parse_poetry(
         }
         _ => Err(reader.problems),
     }
+}
+
+/// What the project file asks for and the lock does not have, in its order. Poetry keeps no more than a hash of what a lock was made
+/// for, so what is asked for no longer, and a change that the locked versions still fit, cannot be told.
+fn unmet(asked: &[Declared], locked: &[Locked]) -> Vec<String> {
+    let found = asked.iter().filter_map(|asked| {
+        let Declared { name, text, line, constraint, .. } = asked;
+        let there: Vec<&Locked> = locked.iter().filter(|locked| locked.name == *name).collect();
+        if there.is_empty() {
+            return Some(format!("line {line} of it asks for `{text}`, which the lock does not have"));
+        }
+        let fits = |locked: &&Locked| {
+            let version = locked.version.parse();
+            locked.not_from_index.is_some()
+                || version
+                    .is_ok_and(|version| constraint.as_ref().is_none_or(|asked| asked.contains(&version)))
+        };
+        let versions: Vec<&str> = there.iter().map(|locked| locked.version.as_str()).collect();
+        (!there.iter().any(fits)).then(|| {
+            format!("line {line} of it asks for `{text}`, and the lock has {}", versions.join(" and "))
+        })
+    });
+    found.collect()
 }
 
 /// The project itself, which a Poetry lock does not list, if it is a package of a known name and version. It belongs to
@@ -163,7 +190,7 @@ impl Reader<'_> {
         &mut self,
         root: &DeTable<'_>,
         project: &DeTable<'_>,
-        project_file: &str,
+        (project_file, unmet): (&str, &[String]),
         version: (u64, u64),
     ) {
         let metadata = get_table(root, "metadata");
@@ -177,8 +204,12 @@ impl Reader<'_> {
         } else {
             "make the lock again: poetry lock (it keeps the versions that still fit)"
         };
-        let message =
-            format!("the lock was made for another {project_file}: its dependencies have changed since");
+        let why = match unmet {
+            [] => "its dependencies have changed since".to_owned(),
+            [one] => one.clone(),
+            [one, more @ ..] => format!("{one} (and {} more)", more.len()),
+        };
+        let message = format!("the lock was made for another {project_file}: {why}");
         let problem = self.problem(ProblemKind::LockStale, at, message);
         problem.remedy.push(relock.to_owned());
         problem.remedy.push(format!("or take back the change to the dependencies in {project_file}"));
@@ -568,6 +599,19 @@ all = [{include-group = "lint"}, {include-group = "all"}]
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].kind, ProblemKind::LockStale);
         assert!(found[0].line.is_some() && found[0].remedy[0].contains("poetry lock"));
+        let why = "the lock was made for another pyproject.toml: ";
+        let line = PROJECT.lines().position(|line| line.starts_with("six")).unwrap() + 1;
+        let asks = format!("{why}line {line} of it asks for `six");
+        assert!(found[0].message.starts_with(&asks), "{}", found[0].message);
+        assert!(found[0].message.ends_with(", and the lock has 1.17.0"), "{}", found[0].message);
+        let more = PROJECT.replace("six =", "attrs = \"*\"\nsix =");
+        let found = parse(&lock_2_1(), &more).unwrap_err();
+        assert!(
+            found[0].message.contains("attrs") && found[0].message.ends_with("which the lock does not have")
+        );
+        let fits = PROJECT.replace("1.17.0", ">=1.17");
+        let found = parse(&lock_2_1(), &fits).unwrap_err();
+        assert_eq!(found[0].message, format!("{why}its dependencies have changed since"));
         assert_eq!(found[0].finding().unwrap().code.as_str(), "lock-stale");
     }
 
