@@ -105,6 +105,14 @@ fn diff_after_removing_one_dependency() {
     assert!(human.stdout.lines().count() <= 30, "{human}");
     assert!(!human.stdout.contains("alpha") && !human.stdout.contains("Look at"), "{human}");
     assert_eq!(human.stderr, "");
+    // In one word, as git names two revisions.
+    for both in ["app@previous..app@latest", "app@1..@2"] {
+        assert_eq!(diff(&sandbox, &[both]).ends_with(exit::SUCCESS).stdout, human.stdout, "{both}");
+    }
+    for one in ["app@1", "../app", "app@1..", "..app@2"] {
+        let outcome = diff(&sandbox, &[one]).ends_with(exit::USAGE);
+        assert!(outcome.stderr.contains(&format!("`{one}` is one of two things")), "{outcome}");
+    }
 
     let document = json(&sandbox, "app@previous", "app@latest");
     assert_eq!(

@@ -49,7 +49,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-cli/src/command/audit.rs", 2, Ends),
     ("kiln-cli/src/command/build.rs", 1, Ends),
     ("kiln-cli/src/command/bundle.rs", 3, Ends),
-    ("kiln-cli/src/command/diff.rs", 3, Ends),
+    ("kiln-cli/src/command/diff.rs", 4, Ends),
     ("kiln-cli/src/command/doctor.rs", 1, Gone),
     ("kiln-cli/src/command/expected_build.rs", 2, Ends),
     ("kiln-cli/src/command/explain.rs", 2, Ends),

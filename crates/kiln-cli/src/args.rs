@@ -387,10 +387,10 @@ pub(crate) struct Explain {
 pub(crate) struct Diff {
     /// The build before: ARTIFACT@N, ARTIFACT@latest, ARTIFACT@previous or ARTIFACT@baseline; a record.json; an archive of
     /// whichever tool, or a folder that one was unpacked to; dist/ARTIFACT, or dist for all of them; an OCI layout; an SBOM;
-    /// REGISTRY/REPOSITORY with :TAG or @DIGEST; git:REVISION or git:REVISION:ARTIFACT
+    /// REGISTRY/REPOSITORY with :TAG or @DIGEST; git:REVISION or git:REVISION:ARTIFACT. Both in one word: ARTIFACT@1..@2
     pub(crate) before: String,
     /// The build after, in the same forms
-    pub(crate) after: String,
+    pub(crate) after: Option<String>,
     /// Ends with exit code 12 if the comparison finds one of these: removed, added, downgrade, unexplained, size, rebuilt,
     /// relicensed, rehomed, privileged, check, removed-artifact, new-artifact, any; or a size that grew by more than is
     /// allowed, such as size:+10% or size:+5MB

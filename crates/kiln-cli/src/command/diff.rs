@@ -26,8 +26,8 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         return Err(Failure::usage("--fail-on unexplained and --allow unexplained say opposite things")
             .hint("leave both out: what nothing explains is denied unless it is allowed"));
     }
-    let before = super::operand(settings, &command.before)?;
-    let after = super::operand(settings, &command.after)?;
+    let (before, after) = both(command)?;
+    let (before, after) = (super::operand(settings, before)?, super::operand(settings, &after)?);
     let histories = histories(settings, &command.history)?;
     let mut undecided: BTreeSet<(FailOn, &str)> = BTreeSet::new();
     let exceeded = match (before, after) {
@@ -141,6 +141,27 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         ));
     }
     Ok(exit::DIFFERENCE_DENIED)
+}
+
+/// What is named, as two words or as git names two revisions: `app@1..app@2`, or `app@1..@2` where the artifact is the same.
+fn both(command: &Arguments) -> Result<(&str, String), Failure> {
+    if let Some(after) = &command.after {
+        return Ok((&command.before, after.clone()));
+    }
+    let in_one = command.before.split_once("..").filter(|(before, after)| {
+        let is_path = before.is_empty() || before.ends_with('/') || after.starts_with('/');
+        !is_path && !after.is_empty()
+    });
+    let Some((before, after)) = in_one else {
+        let before = &command.before;
+        return Err(Failure::usage(format!(
+            "`{before}` is one of two things to compare: the other is not named"
+        ))
+        .hint(format!("name both: kiln diff {before} AFTER, or in one word: ARTIFACT@previous..@latest")));
+    };
+    let artifact = before.split_once('@').map_or("", |(artifact, _)| artifact);
+    let after = if after.starts_with('@') { format!("{artifact}{after}") } else { after.to_owned() };
+    Ok((before, after))
 }
 
 /// Tells a CI system of what was denied, where its annotations are not the output already.
