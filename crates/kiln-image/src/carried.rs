@@ -1,9 +1,8 @@
 //! Python distributions that an image brings: those that are installed, and wheels that lie there to be installed from, such as the pip
 //! of `ensurepip` and of Debian. Their names tell what they are; of a wheel, its digest is known, and nothing of what is in it.
 
-use crate::{ContentEntry, ImageContents};
-use kiln_record::{Digest, DistributionName, LongHasher, TreePath};
-use serde::{Deserialize, Serialize};
+use crate::{ContentEntry, ImageContents, WheelDigests};
+use kiln_record::{DistributionName, TreePath};
 
 /// The longest version that is taken for one.
 const LONGEST_VERSION: usize = 64;
@@ -19,23 +18,6 @@ pub struct CarriedDistribution {
     pub path: TreePath,
     /// The digests and size of the wheel, if it is one that was read.
     pub wheel: Option<(WheelDigests, u64)>,
-}
-
-/// What a wheel that an image brings is known by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct WheelDigests {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its SHA-512 in lower-case hexadecimal.
-    pub sha512: String,
-}
-
-impl WheelDigests {
-    /// Those of a wheel's bytes.
-    #[must_use]
-    pub fn of(wheel: &[u8]) -> Self {
-        Self { digest: Digest::of(wheel), sha512: LongHasher::of(wheel) }
-    }
 }
 
 impl ImageContents {

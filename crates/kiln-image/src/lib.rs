@@ -21,12 +21,13 @@ mod oci;
 mod package_files;
 mod reference;
 mod rpm;
+mod wheel_digests;
 
 pub use artifact_manifest::{
     ArtifactManifest, Descriptor, EMPTY_CONFIG, Referrer, TITLE, image_config, manifest_blobs,
     read_referrers, referrers_tag, with_referrers,
 };
-pub use carried::{CarriedDistribution, WheelDigests};
+pub use carried::CarriedDistribution;
 pub use config::BaseConfig;
 pub use contents::{ContentEntry, ImageContents, OsPackage};
 pub use contents_reader::{CONTENTS_RULES, ContentsReader};
@@ -46,3 +47,4 @@ pub use oci::{
     write_oci_tar,
 };
 pub use reference::Reference;
+pub use wheel_digests::WheelDigests;

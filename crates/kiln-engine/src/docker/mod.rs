@@ -14,6 +14,7 @@ mod health;
 mod images;
 mod live;
 mod podman;
+mod podman_run;
 mod pull;
 mod run;
 mod seen;
