@@ -1,7 +1,7 @@
 //! Machines that share a cache: what one of them made, another takes, and comes to the same bytes. The server is one by
 //! others, buildbox-casd.
 
-use crate::harness::{Casd, Kiln, LocalIndex, Sandbox, self_building};
+use crate::harness::{Casd, FaultyProxy, Kiln, LocalIndex, Registry, Reply, Sandbox, self_building, wheel};
 use kiln_record::exit;
 use kiln_store::Ledger;
 use std::path::Path;
@@ -110,6 +110,59 @@ fn an_empty_store_with_a_warm_cache_comes_to_the_same_bytes_and_runs_nothing_of_
     assert_eq!(fourth.dist(), first.dist());
 }
 
+/// Where no Debian mirror answers.
+const NO_MIRROR: (&str, &str) = ("KILN_DEBIAN_MIRROR", "http://127.0.0.1:9/debian");
+
+#[test]
+fn a_container_registry_gives_downloads_that_are_what_was_asked_for_and_no_results() {
+    let registry = Registry::start();
+    let alpha = wheel("alpha", "1.0", "py3-none-any", &[], &[("alpha.py", b"VALUE = 1\n")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&alpha));
+    let first = Sandbox::new().with_index(&index);
+    let code = "import alpha\n\ndef handler(event, context):\n    return alpha.VALUE\n";
+    let step = format!(
+        "\n[[step]]\nname = \"site\"\nargv = [\"{PYTHON}\", \"-c\", \"open('/out/made', 'w').write('made')\"]\n\
+         outputs = [{{ path = \"/out/made\", into = \"static\" }}]\n"
+    );
+    first.function("app", "3.13", code, &alpha.requirement("")).append("manifests/app.toml", &step);
+    let image = format!(
+        "kind = \"image\"\nbase = \"python-3.13\"\n\n[target]\narchitecture = \"x86_64\"\n\n[source]\npath = \"page\"\n\n\
+         [image]\nentrypoint = [\"{PYTHON}\", \"page.py\"]\n"
+    );
+    first.write("manifests/page.toml", image).write("manifests/page/page.py", "X = 1\n");
+    let stores = tempfile::tempdir().unwrap();
+    let store = |name: &str| stores.path().join(name);
+    let address = |at: &str| format!("oci://{at}/team/cache");
+    let here = address(&registry.address().to_string());
+    let writing = kiln(&first, &store("first"), &here).with_variable("KILN_REMOTE_WRITE", "true");
+    let cold = writing.run(BUILD).ends_with(exit::SUCCESS);
+    assert!(!cold.stderr.contains("warning"), "{cold}");
+
+    // Packages of the base come from nowhere else. How long the wheel is, this index does not say.
+    let second = elsewhere(&first);
+    let reading = kiln(&second, &store("second"), &here).with_variable(NO_MIRROR.0, NO_MIRROR.1);
+    let warm = reading.run(BUILD).ends_with(exit::SUCCESS).says(&["app site, again"]);
+    assert!(!warm.stderr.contains("warning") && !warm.stderr.contains("told"), "{warm}");
+    assert!(!warm.stderr.contains(".deb") && warm.stderr.contains("download  alpha"), "{warm}");
+    assert_eq!(second.dist(), first.dist());
+    let third = elsewhere(&first);
+    let alone = kiln(&third, &store("third"), "off").with_variable(NO_MIRROR.0, NO_MIRROR.1);
+    alone.run(BUILD).ends_with(exit::FETCH_FAILED);
+
+    // What is not what was asked for is not taken, told once, and had from where it is from.
+    let proxy = FaultyProxy::before(&registry);
+    proxy.fails("/blobs/sha256", |_, mut whole| {
+        if let Some(last) = whole.last_mut() {
+            *last ^= 1;
+        }
+        Reply::Verbatim(whole)
+    });
+    let lied_to = kiln(&third, &store("fourth"), &address(&proxy.address().to_string())).run(BUILD);
+    let lied_to = lied_to.ends_with(exit::SUCCESS);
+    assert_eq!(lied_to.stderr.matches("everything is made here").count(), 1, "{lied_to}");
+    assert_eq!(third.dist(), first.dist());
+}
+
 #[test]
 fn a_cache_is_named_as_it_can_be_used() {
     let sandbox = Sandbox::bare();
@@ -120,6 +173,9 @@ fn a_cache_is_named_as_it_can_be_used() {
     build(&[("KILN_REMOTE", "https://cache.example.org")])
         .ends_with(exit::INPUT_INVALID)
         .says(&["KILN_REMOTE: `https://cache.example.org` is not the address of a server"]);
+    build(&[("KILN_REMOTE", "oci://registry.example.org/team/cache:v1")])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["KILN_REMOTE: oci:// is followed by HOST[:PORT]/REPOSITORY", "leave tag and digest out"]);
     sandbox.append("kiln.toml", "\n[remote]\ncache = \"grpcs://cache.example.org\"\n");
     build(&[("KILN_REMOTE_TOKEN_FILE", "/token")])
         .ends_with(exit::INPUT_INVALID)

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::variables::{self as var, Variables};
-use kiln_invocation::WORKSPACE_FILE;
+use kiln_invocation::{RegistryCacheSettings, SharedCache, WORKSPACE_FILE};
 use kiln_plan::{EngineKind, RemoteSetting, Settings};
 use kiln_remote::{Address, ExecutorSettings, Limits, Login, RemoteSettings};
 use std::path::{Path, PathBuf};
@@ -10,18 +10,19 @@ use std::time::Duration;
 
 /// What says that no cache is used, whatever the workspace names.
 const OFF: &str = "off";
+/// How the address of a cache begins that is a repository of a container registry.
+const IN_REGISTRY: &str = "oci://";
 
 /// The shared cache, if there is one. A variable is of this machine, and decides.
 pub(crate) fn remote_settings(
     named: &RemoteSetting,
     variables: &Variables,
-) -> Result<Option<RemoteSettings>, Failure> {
+) -> Result<Option<SharedCache>, Failure> {
     let (text, from) = match (variables.get(var::KILN_REMOTE), &named.cache) {
         (Some(OFF), _) | (None, None) => return Ok(None),
         (Some(text), _) => (text, var::KILN_REMOTE),
         (None, Some(text)) => (text.as_str(), WORKSPACE_FILE),
     };
-    let address: Address = text.parse().map_err(|error| Failure::input(format!("{from}: {error}")))?;
     let write = match variables.get(var::KILN_REMOTE_WRITE) {
         None => named.write,
         Some("true") => true,
@@ -31,8 +32,15 @@ pub(crate) fn remote_settings(
             return Err(Failure::usage(message));
         }
     };
+    if let Some(repository) = text.strip_prefix(IN_REGISTRY) {
+        let cache = RegistryCacheSettings::new(repository, write).map_err(|error| {
+            Failure::input(format!("{from}: {IN_REGISTRY} is followed by HOST[:PORT]/REPOSITORY: {error}"))
+        })?;
+        return Ok(Some(SharedCache::Registry(cache)));
+    }
+    let address: Address = text.parse().map_err(|error| Failure::input(format!("{from}: {error}")))?;
     let login = login(variables, "the cache", from, var::KILN_REMOTE, &address)?;
-    Ok(Some(RemoteSettings { address, write, login, limits: Limits::default() }))
+    Ok(Some(SharedCache::Remote(RemoteSettings { address, write, login, limits: Limits::default() })))
 }
 
 /// The server that programs run on, if they do not run in containers here. A variable is of this machine, and decides.

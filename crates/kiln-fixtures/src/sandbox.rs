@@ -6,7 +6,7 @@ use kiln_engine::{Engine, EngineSettings};
 use kiln_engine_memory::MemoryEngine;
 use kiln_fetch::{IndexSetting, NetworkSettings, Url};
 use kiln_guest::{Bases, EngineSlot};
-use kiln_invocation::{Environment, Events, Rules, Trial, lock, read_workspace};
+use kiln_invocation::{Environment, Events, Rules, SharedCache, Trial, lock, read_workspace};
 use kiln_plan::{
     ArtifactPlan, BASE_LOCK_FORMAT, BaseDefinition, BaseLock, PinnedBase, PlanInputs, PlatformLock,
     Workspace, plan,
@@ -159,7 +159,7 @@ impl Sandbox {
             further_indexes: Vec::new(),
             debian_mirrors: Vec::new(),
             registry_mirrors: Vec::new(),
-            remote: self.cache.clone(),
+            remote: self.cache.clone().map(SharedCache::Remote),
             crates: Ok(None),
             engine: EngineSettings {
                 docker_host: None,

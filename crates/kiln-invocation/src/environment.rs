@@ -1,12 +1,12 @@
 //! What a run is given: folders, time, settings. Nothing here reads the process's environment.
 
-use crate::{NamedIndexSetting, Rules, Trial, WORKSPACE_FILE};
+use crate::{NamedIndexSetting, Rules, SharedCache, Trial, WORKSPACE_FILE};
 use kiln_engine::EngineSettings;
 use kiln_fetch::{CrateSetting, IndexSetting, Mirror, NetworkSettings};
 use kiln_image::RegistryMirror;
 use kiln_plan::Trust;
 use kiln_record::Epoch;
-use kiln_remote::{ExecutorSettings, RemoteSettings};
+use kiln_remote::ExecutorSettings;
 use kiln_store::Ledger;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub struct Environment {
     /// Mirrors of container registries, those of the workspace first.
     pub registry_mirrors: Vec<RegistryMirror>,
     /// The cache that machines share, if there is one.
-    pub remote: Option<RemoteSettings>,
+    pub remote: Option<SharedCache>,
     /// The crates registry that the environment's cargo is configured for, if any; or why that cannot be told.
     pub crates: Result<Option<CrateSetting>, String>,
     /// How to reach the engine.

@@ -51,17 +51,10 @@ impl Network {
     /// Takes what the environment says of servers. Nothing is connected yet.
     #[must_use]
     pub fn new(environment: &Environment, run: &Run, store: &Store) -> Self {
-        // Nothing that anybody made is taken where all is made anew, to be compared.
-        let remote = environment.remote.clone().filter(|_| environment.trial.results.is_none());
         Self {
             run: run.clone(),
             store: store.clone(),
-            shared: Shared::new(
-                remote,
-                environment.executor.as_ref().map(|executor| executor.address.to_string()),
-                run,
-                store,
-            ),
+            shared: Shared::new(environment, run, store),
             reached: Arc::new(Reached {
                 settings: environment.network.clone(),
                 trust: environment.trust.clone(),

@@ -4,9 +4,10 @@
 //! What was made here and what was told by others are kept apart. Whoever stops naming a cache no longer takes its word, for
 //! what it told earlier either.
 
-use crate::{Event, InvocationError, Run, blocking};
+use crate::registry_cache::{RegistryCache, RegistryCacheError};
+use crate::{Environment, Event, InvocationError, Run, SharedCache, blocking};
 use kiln_record::{ArtifactName, Digest};
-use kiln_remote::{Remote, RemoteError, RemoteSettings};
+use kiln_remote::{Remote, RemoteError};
 use kiln_store::{Memo, Store, ToldResult};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,39 +29,55 @@ pub struct Asked<'a> {
 pub struct Shared {
     run: Run,
     store: Store,
-    cache: Option<Arc<Cache>>,
+    cache: Option<Arc<Cache<Remote>>>,
+    downloads: Option<Arc<Cache<RegistryCache>>>,
     /// Where programs run, if that is not here.
     executor: Option<Arc<str>>,
     told: Arc<Mutex<BTreeMap<ArtifactName, BTreeSet<ToldResult>>>>,
 }
 
 /// A shared cache, as long as it is one.
-struct Cache {
-    remote: Remote,
+struct Cache<S> {
+    server: S,
     is_lost: AtomicBool,
     is_written: AtomicBool,
 }
 
-impl Cache {
+impl<S> Cache<S> {
+    fn new(server: S, write: bool) -> Arc<Self> {
+        Arc::new(Self { server, is_lost: AtomicBool::new(false), is_written: AtomicBool::new(write) })
+    }
+
     /// The server, unless it was lost.
-    fn reading(&self) -> Option<&Remote> {
-        (!self.is_lost.load(Ordering::Acquire)).then_some(&self.remote)
+    fn reading(&self) -> Option<&S> {
+        (!self.is_lost.load(Ordering::Acquire)).then_some(&self.server)
     }
 
     /// The server, if it is to be told what is made here.
-    fn writing(&self) -> Option<&Remote> {
+    fn writing(&self) -> Option<&S> {
         self.reading().filter(|_| self.is_written.load(Ordering::Acquire))
     }
 
+    /// Gives the server up, for good or for writing alone. Told once.
+    fn lost(&self, run: &Run, why: &dyn std::error::Error, still_read: bool) {
+        let was = match still_read {
+            true => !self.is_written.swap(false, Ordering::AcqRel),
+            false => self.is_lost.swap(true, Ordering::AcqRel),
+        };
+        if !was {
+            run.tell(Event::CacheLost { why: why.to_string(), still_read });
+        }
+    }
+}
+
+impl Cache<Remote> {
     /// What the server gave, or nothing from now on. Told once.
     fn given<T>(&self, run: &Run, answer: Result<T, RemoteError>) -> Result<Option<T>, InvocationError> {
         match answer {
             Ok(given) => Ok(Some(given)),
             Err(RemoteError::Store(error)) => Err(error.into()),
             Err(error) => {
-                if !self.is_lost.swap(true, Ordering::AcqRel) {
-                    run.tell(Event::CacheLost { why: error.to_string(), still_read: false });
-                }
+                self.lost(run, &error, false);
                 Ok(None)
             }
         }
@@ -70,9 +87,7 @@ impl Cache {
     fn sent(&self, run: &Run, answer: Result<(), RemoteError>) -> Result<(), InvocationError> {
         match answer {
             Err(error @ (RemoteError::Refused { .. } | RemoteError::Unfit { .. })) => {
-                if self.is_written.swap(false, Ordering::AcqRel) {
-                    run.tell(Event::CacheLost { why: error.to_string(), still_read: true });
-                }
+                self.lost(run, &error, true);
                 Ok(())
             }
             answer => self.given(run, answer).map(drop),
@@ -80,31 +95,53 @@ impl Cache {
     }
 }
 
-impl Shared {
-    /// Those of a run with the settings of its cache, if there is one. Nothing is connected yet.
-    pub(crate) fn new(
-        settings: Option<RemoteSettings>,
-        executor: Option<String>,
+impl Cache<RegistryCache> {
+    /// What the registry answered, or nothing from now on. One that is only read may refuse to be written.
+    fn given<T>(
+        &self,
         run: &Run,
-        store: &Store,
-    ) -> Self {
-        let cache = settings.map(|settings| {
-            Arc::new(Cache {
-                is_written: AtomicBool::new(settings.write),
-                remote: Remote::new(settings),
-                is_lost: AtomicBool::new(false),
-            })
-        });
-        let executor = executor.map(Arc::from);
-        Self { run: run.clone(), store: store.clone(), cache, executor, told: Arc::default() }
+        answer: Result<T, RegistryCacheError>,
+        still_read: bool,
+    ) -> Result<Option<T>, InvocationError> {
+        match answer {
+            Ok(given) => Ok(Some(given)),
+            Err(RegistryCacheError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                self.lost(run, &error, still_read);
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Those of a run in an environment, with its cache if there is one. Nothing is connected yet.
+    pub(crate) fn new(environment: &Environment, run: &Run, store: &Store) -> Self {
+        // Nothing that anybody made is taken where all is made anew, to be compared.
+        let named = environment.remote.clone().filter(|_| environment.trial.results.is_none());
+        let (mut cache, mut downloads) = (None, None);
+        match named {
+            Some(SharedCache::Remote(settings)) => {
+                let write = settings.write;
+                cache = Some(Cache::new(Remote::new(settings), write));
+            }
+            Some(SharedCache::Registry(settings)) => {
+                let (engine, network) = (environment.engine.clone(), environment.network.clone());
+                let write = settings.write;
+                downloads = Some(Cache::new(RegistryCache::new(settings, engine, network), write));
+            }
+            None => {}
+        }
+        let executor = environment.executor.as_ref().map(|executor| Arc::from(executor.address.to_string()));
+        Self { run: run.clone(), store: store.clone(), cache, downloads, executor, told: Arc::default() }
     }
 
-    fn reading(&self) -> Option<(&Cache, &Remote)> {
+    fn reading(&self) -> Option<(&Cache<Remote>, &Remote)> {
         let cache = self.cache.as_deref()?;
         Some((cache, cache.reading()?))
     }
 
-    fn writing(&self) -> Option<(&Cache, &Remote)> {
+    fn writing(&self) -> Option<(&Cache<Remote>, &Remote)> {
         let cache = self.cache.as_deref()?;
         Some((cache, cache.writing()?))
     }
@@ -149,7 +186,7 @@ impl Shared {
         if let Some(known) = self.store.recall(asked.key)? {
             return Ok(Some(known));
         }
-        let cache = self.cache.as_deref().map(|cache| cache.remote.address());
+        let cache = self.cache.as_deref().map(|cache| cache.server.address());
         for from in self.executor.as_deref().into_iter().chain(cache.as_deref()) {
             if let Some(told) = self.store.recall_told(asked.key, from)? {
                 self.note(from, asked);
@@ -192,6 +229,12 @@ impl Shared {
     /// # Errors
     /// If the store cannot be written.
     pub async fn fetch(&self, digest: &Digest, size: u64) -> Result<bool, InvocationError> {
+        if let Some((cache, registry)) =
+            self.downloads.as_deref().and_then(|cache| Some((cache, cache.reading()?)))
+        {
+            let fetched = registry.fetch(&self.store, digest, size).await;
+            return Ok(cache.given(&self.run, fetched, false)?.unwrap_or_default());
+        }
         let Some((cache, remote)) = self.reading() else { return Ok(false) };
         let fetched = remote.fetch(&self.store, digest, size).await;
         Ok(cache.given(&self.run, fetched)?.unwrap_or_default())
@@ -202,6 +245,12 @@ impl Shared {
     /// # Errors
     /// If the store cannot be read.
     pub async fn send(&self, digest: &Digest) -> Result<(), InvocationError> {
+        if let Some((cache, registry)) =
+            self.downloads.as_deref().and_then(|cache| Some((cache, cache.writing()?)))
+        {
+            let sent = registry.send(&self.store, digest).await;
+            return cache.given(&self.run, sent, true).map(drop);
+        }
         match self.writing() {
             Some((cache, remote)) => cache.sent(&self.run, remote.send(&self.store, digest).await),
             None => Ok(()),

@@ -31,7 +31,8 @@ pub struct EngineSetting {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RemoteSetting {
-    /// A server of the Remote Execution API: `grpcs://HOST[:PORT][/INSTANCE]`, or `grpc://HOST:PORT[/INSTANCE]` without TLS.
+    /// A server of the Remote Execution API: `grpcs://HOST[:PORT][/INSTANCE]`, or `grpc://HOST:PORT[/INSTANCE]` without TLS; or
+    /// a repository of a container registry, for downloads alone: `oci://HOST[:PORT]/REPOSITORY`.
     pub cache: Option<String>,
     /// Whether what is made here is sent there.
     #[serde(default)]
