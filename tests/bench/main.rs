@@ -1,7 +1,6 @@
 //! How kiln compares with what people use today, as ratios. Prints; never fails for being slow.
 //!
-//! Run with `cargo bench -p kiln-tests --profile dist`, which measures what users install. It needs Docker, and `python3`
-//! for the comparison. Names after `--` choose among `workspace`, `releases` and `find`, of which only the first needs Docker, and
+//! Run with `just bench`, which measures what users install. It needs Docker, and `python3` for the comparison. Names after `--` choose among `workspace`, `releases` and `find`, of which only the first needs Docker, and
 //! `--kiln FILE` measures a binary that is there already.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
@@ -30,8 +29,15 @@ fn main() {
     println!("{cores} cores, load {}", load.split(' ').next().unwrap_or("not known"));
     // `cargo bench -p kiln-tests --bench peers -- work` measures what needs no engine alone, `-- find` finding.
     let asked = |what: &str| {
-        let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-        words.is_empty() || words.iter().any(|word| word == what)
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        // What follows `--kiln` is a file.
+        let is_value = |place: usize| place > 0 && words[place - 1] == "--kiln";
+        let mut named = words
+            .iter()
+            .enumerate()
+            .filter(|(place, word)| !word.starts_with('-') && !is_value(*place))
+            .peekable();
+        named.peek().is_none() || named.any(|(_, word)| word == what)
     };
     if asked("work") {
         work::work(folder.path());
