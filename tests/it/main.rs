@@ -99,6 +99,7 @@ mod stated;
 mod steps;
 mod store;
 mod tampering;
+mod terminals;
 mod tree;
 mod upstream;
 mod widths;

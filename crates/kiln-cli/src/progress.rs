@@ -89,6 +89,9 @@ impl State {
             Event::Started { artifacts } => {
                 let bar = self.bars.add(ProgressBar::new(artifacts as u64));
                 bar.set_style(style("{bar:24} {pos}/{len} artifacts  {elapsed}"));
+                if self.printer.live {
+                    bar.enable_steady_tick(Duration::from_millis(500));
+                }
                 self.overall = Some(bar);
             }
             Event::WaitingForLock { holder } => {
@@ -135,13 +138,9 @@ impl State {
                 let bar = match self.artifacts.get(&artifact) {
                     Some(working) => working.bar.clone(),
                     None => {
-                        let bar = ProgressBar::new_spinner();
+                        let bar = self.placed(ProgressBar::no_length());
                         bar.set_style(style("{spinner} {prefix:32} {msg}"));
                         bar.set_prefix(artifact.to_string());
-                        let bar = match &self.overall {
-                            Some(overall) => self.bars.insert_before(overall, bar),
-                            None => self.bars.add(bar),
-                        };
                         if self.printer.live {
                             bar.enable_steady_tick(Duration::from_millis(120));
                         }
@@ -179,18 +178,22 @@ impl State {
         if let Some(bar) = &self.downloads {
             bar.inc_length(size);
         } else {
-            let bar = ProgressBar::new(size);
+            let bar = self.placed(ProgressBar::new(size));
             bar.set_style(style(&format!("  {word} {{bar:24}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}}")));
-            let bar = match &self.overall {
-                Some(overall) => self.bars.insert_before(overall, bar),
-                None => self.bars.add(bar),
-            };
             self.downloads = Some(bar);
         }
         if !self.printer.live && !self.files.contains_key(&file) {
             self.say(&format!("{word:>9}  {file}"));
         }
         self.files.insert(file, size);
+    }
+
+    /// Puts a bar above that of the whole. What is set of it before would be drawn beside all others.
+    fn placed(&self, bar: ProgressBar) -> ProgressBar {
+        match &self.overall {
+            Some(overall) => self.bars.insert_before(overall, bar),
+            None => self.bars.add(bar),
+        }
     }
 
     fn ended(&mut self, artifact: &ArtifactName, ending: &Ending) {

@@ -12,7 +12,10 @@ pub(crate) fn needs(tools: &[(&str, &str)]) {
     let installing = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installing");
     let installing = fs_err::File::create(installing).unwrap().into_file();
     installing.lock().unwrap();
-    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
+    let says = |tool: &str, version: &str| {
+        Command::new(tool).arg(version).output().is_ok_and(|output| output.status.success())
+    };
+    let there = |tool: &str| says(tool, "--version") || says(tool, "-V");
     let missing: Vec<&str> = tools.iter().filter(|(tool, _)| !there(tool)).map(|(_, of)| *of).collect();
     if missing.is_empty() {
         return;
