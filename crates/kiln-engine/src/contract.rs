@@ -206,12 +206,15 @@ pub async fn environment_and_place_are_exact(engine: &Engine, image: &str, diffe
     let env = run(engine, with(&["env"])).await;
     let mut lines: Vec<String> = text(&env.stdout).lines().map(str::to_owned).collect();
     lines.sort();
-    let more =
-        [("PWD=/tmp", Difference::WorkingFolderVariable), ("HOSTNAME=kiln", Difference::HostNameVariable)];
-    for (line, difference) in more {
-        assert_eq!(lines.iter().any(|there| there == line), differs.contains(&difference), "{lines:?}");
+    let more = [("PWD=", Difference::WorkingFolderVariable), ("HOSTNAME=", Difference::HostNameVariable)];
+    for (name, difference) in more {
+        assert_eq!(
+            lines.iter().any(|there| there.starts_with(name)),
+            differs.contains(&difference),
+            "{lines:?}"
+        );
     }
-    lines.retain(|line| more.iter().all(|(more, _)| line != more));
+    lines.retain(|line| more.iter().all(|(name, _)| !line.starts_with(name)));
     assert_eq!(lines, ["A=", "B=x=y z", "HOME=/"]);
     let host = text(&run(engine, with(&["hostname"])).await.stdout);
     assert_eq!(host.trim() == "kiln", !differs.contains(&Difference::HostName), "{host}");
