@@ -28,7 +28,7 @@ generate:
 # Ratios against what people use today, of the kiln that users install; prints, never fails.
 bench:
     cargo build --locked --profile dist -p kiln-cli
-    cargo bench -p kiln-tests --profile measured -- --kiln target/dist/kiln
+    cargo bench -p kiln-tests --bench peers --profile measured -- --kiln target/dist/kiln
 
 # The same beside pip, uv, zip, syft and diffoscope, each where it can be had, into docs/benchmarks.md; needs Docker and an index.
 bench-peers:

@@ -132,6 +132,6 @@ fn thousand(root: &Path) {
 
 fn starting() {
     tell("kiln --version", 0, &program(21, Path::new("/"), &["--version"]));
-    let size = fs_err::metadata(env!("CARGO_BIN_EXE_kiln-under-test")).map_or(0, |file| file.len());
+    let size = fs_err::metadata(crate::run::kiln()).map_or(0, |file| file.len());
     println!("the binary has {:.1} MB", size as f64 / 1e6);
 }
