@@ -65,7 +65,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-cli/src/command/rebuild.rs", 1, Ends),
     ("kiln-cli/src/command/report.rs", 2, Ends),
     ("kiln-cli/src/command/restore.rs", 1, Ends),
-    ("kiln-cli/src/command/sbom.rs", 3, Ends),
+    ("kiln-cli/src/command/sbom.rs", 5, Ends),
     ("kiln-cli/src/command/show.rs", 3, Ends),
     ("kiln-cli/src/command/verify.rs", 2, Ends),
     ("kiln-cli/src/command/verify_release.rs", 1, Ends),

@@ -8,7 +8,7 @@ use crate::variables::{self as var, Variables};
 use kiln_audit::Known;
 use kiln_publish::{Notice, notices};
 use kiln_record::{Exit, exit};
-use kiln_sbom::{GithubRun, cyclonedx, github, gitlab, spdx, spdx3};
+use kiln_sbom::{GithubRun, SbomError, cyclonedx, github, gitlab, spdx, spdx3};
 
 pub(crate) fn run(
     settings: &Settings,
@@ -57,7 +57,15 @@ pub(crate) fn run(
             github(&build.record, &run)
         }
     };
-    let document = document.map_err(|error| Failure::unexpected(error.to_string()))?;
+    let document = document.map_err(|error| match error {
+        SbomError::NoArchive { .. } => Failure::input(format!(
+            "{}: a bill of materials is about a file, and this is what was in one",
+            build.label
+        ))
+        .hint("name the archive that it was unpacked from")
+        .hint(format!("what is in it: kiln show {}", command.build)),
+        other => Failure::unexpected(other.to_string()),
+    })?;
     let text = String::from_utf8(document).map_err(|error| Failure::unexpected(error.to_string()))?;
     printer.data(&text);
     Ok(exit::SUCCESS)
