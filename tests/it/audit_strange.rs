@@ -216,3 +216,53 @@ fn a_folder_under_another_name_is_called_by_it() {
         assert!(!told.stdout.contains("dist/") && !told.stdout.contains("--repair"), "{told}");
     }
 }
+
+#[test]
+fn what_two_zips_have_in_common_is_compared_and_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    // The content of the same member has the same checksum and length in both, and differs.
+    python(
+        at,
+        "import zipfile, zlib
+table = []
+for n in range(256):
+    for _ in range(8):
+        n = n >> 1 ^ (0xedb88320 if n & 1 else 0)
+    table.append(n)
+def with_checksum(data, wanted):
+    state = wanted ^ 0xffffffff
+    for _ in range(4):
+        index = next(i for i in range(256) if table[i] >> 24 == state >> 24)
+        state = ((state ^ table[index]) << 8 | index) & 0xffffffff
+    return data + (state ^ zlib.crc32(data) ^ 0xffffffff).to_bytes(4, 'little')
+one = b'x = 1\\n####'
+two = with_checksum(b'x = 2\\n', zlib.crc32(one))
+assert one != two and len(one) == len(two) and zlib.crc32(one) == zlib.crc32(two)
+for name, content in (('one.zip', one), ('two.zip', two)):
+    with zipfile.ZipFile(name, 'w') as z:
+        z.writestr('same.py', 'y = 1\\n' * 99, zipfile.ZIP_DEFLATED)
+        z.writestr('x.py', content)
+whole = open('one.zip', 'rb').read()
+place = whole.index(b'x = 1')
+open('damaged.zip', 'wb').write(whole[:place] + b'z' + whole[place + 1:])
+# The time in the header before a member, which the directory says as well.
+open('header.zip', 'wb').write(whole[:10] + bytes([whole[10] ^ 1]) + whole[11:])
+",
+    );
+    let told = audit(at, &["diff", "one.zip", "two.zip", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(told["verdict"], "different", "{told:#}");
+    let files = told["files"].as_array().unwrap();
+    assert_eq!(files.len(), 1, "{told:#}");
+    assert_eq!(files[0]["path"], "x.py");
+    audit(at, &["diff", "one.zip", "damaged.zip"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["`x.py`", "its checksum is not the one announced"]);
+    let told =
+        audit(at, &["diff", "one.zip", "header.zip", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(told["verdict"], "same-content", "{told:#}");
+    assert_eq!(
+        told["container_fields"][0]["field"], "bytes that no field of the directory names, first at 10",
+        "{told:#}"
+    );
+}

@@ -47,6 +47,50 @@ impl Member {
             _ => Mode::Plain,
         }
     }
+
+    /// Writes its content into a sink, with size and CRC verified at the end: what was written before an error is not to be used.
+    /// Unlike [`ZipReader::read`] it holds no more than a piece of a large member in memory. `reader` is any of the archive, so that
+    /// members can be read side by side.
+    ///
+    /// # Errors
+    /// As [`ZipReader::read`], and what the sink says.
+    pub fn copy_from<R: Read + Seek>(&self, reader: &mut R, sink: &mut dyn Write) -> Result<()> {
+        if self.size.max(self.compressed_size) <= HELD_AT_ONCE {
+            return Ok(sink.write_all(&decode(
+                self,
+                raw_stream_at(reader, self.data_offset, self.compressed_size)?,
+            )?)?);
+        }
+        reader.seek(SeekFrom::Start(self.data_offset))?;
+        let mut data = BufReader::with_capacity(PIECE, reader.take(self.compressed_size));
+        let wrong = |reason: &str| PackError::content(format!("`{}`", self.path), reason);
+        let mut checked = Checked { sink, crc: crc32fast::Hasher::new(), written: 0, size: self.size };
+        let used = match self.method {
+            Method::Store => io::copy(&mut data, &mut checked)?,
+            Method::Deflate => {
+                let mut inflater = flate2::bufread::DeflateDecoder::new(&mut data);
+                io::copy(&mut inflater, &mut checked).map_err(|error| match error.kind() {
+                    io::ErrorKind::InvalidInput
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::UnexpectedEof => {
+                        wrong("it is not a valid deflate stream of the announced size")
+                    }
+                    _ => error.into(),
+                })?;
+                inflater.total_in()
+            }
+        };
+        if checked.written != self.size {
+            return Err(wrong("its length is not the one announced"));
+        }
+        if used != self.compressed_size {
+            return Err(wrong("there are bytes after the end of the stream"));
+        }
+        if checked.crc.finalize() != self.crc32 {
+            return Err(wrong("its checksum is not the one announced"));
+        }
+        Ok(())
+    }
 }
 
 /// An open zip whose structure has been checked in full. Contents are checked when they are read.
@@ -167,44 +211,12 @@ impl<R: Read + Seek> ZipReader<R> {
         decode(member, stream)
     }
 
-    /// Writes a member's content into a sink, with size and CRC verified at the end: what was written before an error is not to
-    /// be used. Unlike [`ZipReader::read`] it holds no more than a piece of a large member in memory.
+    /// Writes a member's content into a sink, as [`Member::copy_from`] does.
     ///
     /// # Errors
-    /// As [`ZipReader::read`], and what the sink says.
+    /// As [`Member::copy_from`].
     pub fn copy(&mut self, member: &Member, sink: &mut dyn Write) -> Result<()> {
-        if member.size.max(member.compressed_size) <= HELD_AT_ONCE {
-            return Ok(sink.write_all(&self.read(member)?)?);
-        }
-        self.reader.seek(SeekFrom::Start(member.data_offset))?;
-        let mut data = BufReader::with_capacity(PIECE, (&mut self.reader).take(member.compressed_size));
-        let wrong = |reason: &str| PackError::content(format!("`{}`", member.path), reason);
-        let mut checked = Checked { sink, crc: crc32fast::Hasher::new(), written: 0, size: member.size };
-        let used = match member.method {
-            Method::Store => io::copy(&mut data, &mut checked)?,
-            Method::Deflate => {
-                let mut inflater = flate2::bufread::DeflateDecoder::new(&mut data);
-                io::copy(&mut inflater, &mut checked).map_err(|error| match error.kind() {
-                    io::ErrorKind::InvalidInput
-                    | io::ErrorKind::InvalidData
-                    | io::ErrorKind::UnexpectedEof => {
-                        wrong("it is not a valid deflate stream of the announced size")
-                    }
-                    _ => error.into(),
-                })?;
-                inflater.total_in()
-            }
-        };
-        if checked.written != member.size {
-            return Err(wrong("its length is not the one announced"));
-        }
-        if used != member.compressed_size {
-            return Err(wrong("there are bytes after the end of the stream"));
-        }
-        if checked.crc.finalize() != member.crc32 {
-            return Err(wrong("its checksum is not the one announced"));
-        }
-        Ok(())
+        member.copy_from(&mut self.reader, sink)
     }
 
     /// The underlying reader.

@@ -9,8 +9,11 @@ use kiln_pack::{
     FieldDifference, LEADING, LayerCodec, Limits, gzip_differences, tar_differences, zip_differences,
 };
 use kiln_store::open_regular;
-use std::io::{BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+
+/// Bytes of each of two files that are compared at once.
+const PIECE: usize = 1 << 18;
 
 /// The fields in which two archives of the same content differ.
 pub(crate) fn container_fields(
@@ -32,7 +35,7 @@ pub(crate) fn leading_difference(
     let (Some(Content::Zip(a)), Some(Content::Zip(b))) = (&before.content, &after.content) else {
         return Ok(Vec::new());
     };
-    Ok(zips(a, b)?.into_iter().filter(|field| field.field == LEADING).collect())
+    Ok(directories(a, b)?.into_iter().filter(|field| field.field == LEADING).collect())
 }
 
 /// Images of the same content: the fields of the tars that their layers are, and of how these are compressed, where they have as many.
@@ -133,6 +136,15 @@ fn field_of(one: FieldDifference) -> ContainerField {
 }
 
 fn zips(a: &Path, b: &Path) -> Result<Vec<ContainerField>, PublishError> {
+    let mut fields = directories(a, b)?;
+    if fields.is_empty() {
+        fields.extend(first_byte(a, b)?);
+    }
+    Ok(fields)
+}
+
+/// What the directories of two zips say otherwise, and what stands before their members.
+fn directories(a: &Path, b: &Path) -> Result<Vec<ContainerField>, PublishError> {
     let open = |path: &Path| Ok::<_, std::io::Error>(BufReader::new(open_regular(path)?));
     let differences = zip_differences(open(a)?, open(b)?, &Limits::default()).map_err(|reason| {
         PublishError::NotUsable {
@@ -140,32 +152,40 @@ fn zips(a: &Path, b: &Path) -> Result<Vec<ContainerField>, PublishError> {
             reason: format!("their containers cannot be compared: {reason}"),
         }
     })?;
-    let mut fields: Vec<ContainerField> = differences.into_iter().map(field_of).collect();
-    if fields.is_empty() {
-        fields.extend(first_byte(a, b)?);
-    }
-    Ok(fields)
+    Ok(differences.into_iter().map(field_of).collect())
 }
 
 /// Where two files differ first, where no field of the directory says so: headers before members, or what compressors made.
 fn first_byte(a: &Path, b: &Path) -> Result<Option<ContainerField>, PublishError> {
-    let (mut a, mut b) = (BufReader::new(open_regular(a)?).bytes(), BufReader::new(open_regular(b)?).bytes());
-    for offset in 0_u64.. {
-        match (a.next().transpose()?, b.next().transpose()?) {
-            (None, None) => break,
-            (x, y) if x == y => {}
-            (x, y) => {
-                let shown =
-                    |byte: Option<u8>| byte.map_or("its end".to_owned(), |byte| format!("{byte:02x}"));
-                return Ok(Some(ContainerField {
-                    field: format!("bytes that no field of the directory names, first at {offset}"),
-                    members: 0,
-                    example: None,
-                    before: shown(x),
-                    after: shown(y),
-                }));
+    let (mut a, mut b) = (
+        BufReader::with_capacity(PIECE, open_regular(a)?),
+        BufReader::with_capacity(PIECE, open_regular(b)?),
+    );
+    let mut before = 0;
+    loop {
+        let (x, y) = (a.fill_buf()?, b.fill_buf()?);
+        let both = x.len().min(y.len());
+        let same =
+            if x[..both] == y[..both] { both } else { x.iter().zip(y).take_while(|(x, y)| x == y).count() };
+        if same < both || both == 0 {
+            if x.is_empty() && y.is_empty() {
+                return Ok(None);
             }
+            let shown =
+                |rest: &[u8]| rest.get(same).map_or("its end".to_owned(), |byte| format!("{byte:02x}"));
+            return Ok(Some(ContainerField {
+                field: format!(
+                    "bytes that no field of the directory names, first at {}",
+                    before + same as u64
+                ),
+                members: 0,
+                example: None,
+                before: shown(x),
+                after: shown(y),
+            }));
         }
+        before += both as u64;
+        a.consume(both);
+        b.consume(both);
     }
-    Ok(None)
 }

@@ -57,7 +57,7 @@ pub use gather::{Gathered, gather};
 pub use held::Held;
 pub use named_build::{NamedBuild, NamedWorkspace, Operand};
 pub use notices::{Notice, notices};
-pub use operand::{claimed, operand, resolve};
+pub use operand::{claimed, operand, operand_beside, resolve};
 pub use platforms::{IndexResult, publish_index};
 pub use published_image::stored_image;
 pub use pull::{

@@ -93,7 +93,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
 fn builds(settings: &Settings, named: &[String]) -> Result<Vec<NamedBuild>, Failure> {
     let mut builds = Vec::new();
     for text in named {
-        match super::operand(settings, text)? {
+        match super::operand(settings, text, None)? {
             Operand::Build(build) => builds.push(*build),
             Operand::Workspace(workspace) => {
                 if let Some((name, reason)) = workspace.unread.first_key_value() {

@@ -27,7 +27,8 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             .hint("leave both out: what nothing explains is denied unless it is allowed"));
     }
     let (before, after) = both(command)?;
-    let (before, after) = (super::operand(settings, before)?, super::operand(settings, &after)?);
+    let before = super::operand(settings, before, None)?;
+    let after = super::operand(settings, &after, Some(&before))?;
     let histories = histories(settings, &command.history)?;
     let mut undecided: BTreeSet<(FailOn, &str)> = BTreeSet::new();
     let exceeded = match (before, after) {

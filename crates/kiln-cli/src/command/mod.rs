@@ -48,7 +48,7 @@ pub(crate) mod verify_workspace;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_publish::{NamedBuild, Operand, is_registry_reference, pull_record, resolve};
+use kiln_publish::{NamedBuild, Operand, is_registry_reference, operand_beside, pull_record, resolve};
 use kiln_record::canonical_json;
 use serde::Serialize;
 
@@ -61,12 +61,12 @@ fn named(settings: &Settings, text: &str) -> Result<NamedBuild, Failure> {
     signals::run(|_| Box::pin(async move { pull_record(&environment, &text, None, false).await }))
 }
 
-/// The same where a whole workspace may be named, too.
-fn operand(settings: &Settings, text: &str) -> Result<Operand, Failure> {
+/// The same where a whole workspace may be named, too. `before` is what it is compared with.
+fn operand(settings: &Settings, text: &str, before: Option<&Operand>) -> Result<Operand, Failure> {
     if is_registry_reference(text) {
         return named(settings, text).map(|build| Operand::Build(Box::new(build)));
     }
-    Ok(kiln_publish::operand(&settings.environment, text)?)
+    Ok(operand_beside(&settings.environment, text, before)?)
 }
 
 /// A JSON document for stdout.

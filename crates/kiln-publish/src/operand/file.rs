@@ -6,7 +6,7 @@ use crate::named_build::{NamedBuild, Operand};
 use crate::operand::workspace::workspace;
 use crate::published::digest_of;
 use crate::reference::build_of_archive;
-use crate::scan::{Found, ImagePlace, image_files, listed_record, record_of, zip_files};
+use crate::scan::{Found, ImagePlace, ZipBefore, image_files, listed_record, record_of, zip_files};
 use fs_err as fs;
 use kiln_audit::Known;
 use kiln_invocation::Environment;
@@ -18,8 +18,13 @@ use std::collections::BTreeSet;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-/// What a file names.
-pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Result<Operand, PublishError> {
+/// What a file names. `before` was read already, and may share content with it.
+pub(super) fn operand(
+    environment: &Environment,
+    path: &Path,
+    text: &str,
+    before: Option<&NamedBuild>,
+) -> Result<Operand, PublishError> {
     let start = start_of(path)?;
     if let Some(form) = unread_bill(&start) {
         return Err(PublishError::NotUsable {
@@ -49,7 +54,11 @@ pub(super) fn operand(environment: &Environment, path: &Path, text: &str) -> Res
     };
     let mut build = match form {
         Kind::Zip => {
-            let files = zip_files(path)?;
+            let before = before.and_then(|build| match &build.content {
+                Some(Content::Zip(path)) => Some(ZipBefore { path, record: &build.record }),
+                _ => None,
+            });
+            let files = zip_files(path, before.as_ref())?;
             let record = record_of(found, &files, None);
             let content = Some(Content::Zip(path.to_owned()));
             // It may be a program, and is no file of the archive.

@@ -22,12 +22,28 @@ use std::path::Path;
 /// # Errors
 /// [`PublishError::Reference`] that says which forms were tried; [`PublishError::NotUsable`] if what is there cannot be read.
 pub fn operand(environment: &Environment, text: &str) -> Result<Operand, PublishError> {
+    operand_beside(environment, text, None)
+}
+
+/// The same of what is compared with something that was read before: what archives have in common is not unpacked again.
+///
+/// # Errors
+/// As [`operand`].
+pub fn operand_beside(
+    environment: &Environment,
+    text: &str,
+    before: Option<&Operand>,
+) -> Result<Operand, PublishError> {
     if let Some(revision) = text.strip_prefix("git:") {
         return revision::operand(environment, revision, text);
     }
     let path = Path::new(text);
     if path.is_file() {
-        return file::operand(environment, path, text).map_err(|error| of_operand(error, text));
+        let before = before.and_then(|before| match before {
+            Operand::Build(build) => Some(&**build),
+            Operand::Workspace(_) => None,
+        });
+        return file::operand(environment, path, text, before).map_err(|error| of_operand(error, text));
     }
     if let Some(reason) = no_operand(path, text) {
         return Err(PublishError::Reference { text: text.to_owned(), reason: reason.to_owned() });

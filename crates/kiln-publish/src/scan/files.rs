@@ -1,19 +1,22 @@
 //! The files of a zip, and those of a folder.
 
-use super::{Contents, Files};
+use super::{Contents, ELF, Files, ReadFile, Taken, is_bundled, is_metadata};
 use crate::PublishError;
 use fs_err as fs;
 use kiln_audit::LARGEST_EXPLAINED;
-use kiln_pack::{Limits, Member, PackError, ZipReader};
-use kiln_record::{Attributes, Entry, Mode, TreePath};
+use kiln_pack::{Limits, Member, PackError, ZipReader, member_at, raw_stream_at};
+use kiln_record::{Attributes, Digest, Entry, Mode, Record, TreePath};
 use kiln_store::{open_regular, read_regular};
-use std::collections::BTreeSet;
-use std::io::{self, BufReader, Write};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufReader, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bits of a mode that let a file run as its owner or group.
 const PRIVILEGED: u32 = 0o6000;
+/// The largest member that is held against another as a whole, in bytes.
+const LARGEST_COMPARED: u64 = 16 << 20;
 /// The most entries of a folder.
 const MOST_ENTRIES: usize = 200_000;
 
@@ -57,21 +60,97 @@ pub(crate) fn folder_contents(root: &Path, wanted: &BTreeSet<TreePath>) -> Resul
     Ok(contents)
 }
 
-/// Reads a zip within the limits of all archives: every member is checked. Bytes may stand before the first member, as in a pex or
-/// what unpacks itself.
-pub(crate) fn zip_files(path: &Path) -> Result<Files, PublishError> {
+/// A zip that was read before another one is: what is the same in both need not be unpacked again.
+pub(crate) struct ZipBefore<'a> {
+    /// Where it is.
+    pub(crate) path: &'a Path,
+    /// What it is known to hold.
+    pub(crate) record: &'a Record,
+}
+
+impl ZipBefore<'_> {
+    /// Its members and the digests of their content, by path. Without any where it cannot be read: then nothing is the same.
+    fn members(&self) -> BTreeMap<TreePath, (Member, Digest)> {
+        let Ok(archive) = open_zip(self.path) else { return BTreeMap::new() };
+        let files: BTreeMap<&TreePath, &Entry> =
+            self.record.files.iter().map(|file| (&file.path, &file.entry)).collect();
+        let known = archive.members().iter().filter_map(|member| match files.get(&member.path) {
+            Some(Entry::File { digest, size, .. }) if *size == member.size && !member.is_symlink => {
+                Some((member.path.clone(), (member.clone(), *digest)))
+            }
+            _ => None,
+        });
+        known.collect()
+    }
+}
+
+/// Two files, each read by one thread alone.
+struct Pair {
+    file: fs::File,
+    before: Option<fs::File>,
+}
+
+/// The content of a member that a zip before had at the same path and in the same bytes, compressed as they are. A checksum that is
+/// equal says only that it is worth to look.
+fn unchanged(
+    pair: &mut Pair,
+    member: &Member,
+    old: Option<&(Member, Digest)>,
+) -> Result<Option<ReadFile>, PackError> {
+    let same = |old: &Member| {
+        let told = |one: &Member| (one.method, one.crc32, one.size, one.compressed_size, one.is_symlink);
+        told(old) == told(member) && member.compressed_size <= LARGEST_COMPARED
+    };
+    let (Some(before), Some((old, digest))) = (&mut pair.before, old.filter(|(old, _)| same(old))) else {
+        return Ok(None);
+    };
+    if is_metadata(&member.path) {
+        return Ok(None);
+    }
+    let a = raw_stream_at(before, old.data_offset, old.compressed_size)?;
+    let b = raw_stream_at(&mut pair.file, member.data_offset, member.compressed_size)?;
+    if a != b {
+        return Ok(None);
+    }
+    let is_elf = is_bundled(&member.path) && {
+        let mut start = Vec::new();
+        let content = member_at(io::Cursor::new(&b), 0, member.compressed_size, member.method)?;
+        content.take(ELF.len() as u64).read_to_end(&mut start)?;
+        start == ELF
+    };
+    Ok(Some(ReadFile { digest: *digest, size: member.size, is_elf, kept: Vec::new() }))
+}
+
+/// Reads a zip within the limits of all archives: every member is checked, or is one of `before` byte for byte. Bytes may stand
+/// before the first member, as in a pex or what unpacks itself.
+pub(crate) fn zip_files(path: &Path, before: Option<&ZipBefore<'_>>) -> Result<Files, PublishError> {
     let error = |reason: PackError| not_a_zip(path, &reason);
     let mut archive = open_zip(path)?;
     let mut files = Files { leading: archive.leading(), ..Files::default() };
-    let none = BTreeSet::new();
-    for member in archive.members().to_vec() {
+    let known = before.map(ZipBefore::members).unwrap_or_default();
+    let open = || -> io::Result<Pair> {
+        let before = before.and_then(|before| open_regular(before.path).ok());
+        Ok(Pair { file: open_regular(path)?, before })
+    };
+    // Side by side, each through files of its own; what is wrong first in the archive's order ends all of it.
+    let read = archive.members().par_iter().map_init(open, |pair, member| {
+        let pair = pair.as_mut().map_err(|reason| io::Error::new(reason.kind(), reason.to_string()))?;
+        if let Some(read) = unchanged(pair, member, known.get(&member.path)).map_err(error)? {
+            return Ok(read);
+        }
+        let mut taken = Taken::of(&member.path, false);
+        // Length and checksum are held against what is announced at its end.
+        member.copy_from(&mut pair.file, &mut taken).map_err(error)?;
+        Ok(taken.read())
+    });
+    let read: Vec<Result<ReadFile, PublishError>> = read.collect();
+    for (member, read) in archive.members().to_vec().iter().zip(read) {
+        let read = read?;
         let entry = if member.is_symlink {
-            let target = archive.read(&member).map_err(error)?;
+            let target = archive.read(member).map_err(error)?;
             Entry::Symlink { target: String::from_utf8_lossy(&target).into_owned() }
         } else {
-            // Length and checksum are held against what is announced at its end; what is wrong ends all of it.
-            let copy = |sink: &mut dyn Write| archive.copy(&member, sink).map_err(error);
-            let (digest, size) = files.take(&member.path, &none, copy)?;
+            let (digest, size) = files.put(&member.path, false, read);
             Entry::File { digest, size, mode: Mode::from_bits(member.unix_mode.unwrap_or(0o644)) }
         };
         let mode = member.unix_mode.unwrap_or_default();

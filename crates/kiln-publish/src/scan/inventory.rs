@@ -251,8 +251,7 @@ impl Inventory<'_> {
             let Some(owner) = self.owners.get(path).filter(|id| id.ecosystem() == Ecosystem::Python) else {
                 continue;
             };
-            let in_libs = path.parent().rsplit('/').next().is_some_and(|folder| folder.ends_with(".libs"));
-            let Some(holder) = self.components.get(owner).filter(|_| in_libs) else { continue };
+            let Some(holder) = self.components.get(owner) else { continue };
             let id = ComponentId::new(Ecosystem::Native, &format!("{}/{}", holder.name, path.file_name()));
             let made = Component {
                 within: Some(holder.id.clone()),

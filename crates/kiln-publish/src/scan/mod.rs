@@ -6,7 +6,7 @@ mod files;
 mod image;
 mod inventory;
 
-pub(crate) use files::{folder_contents, folder_files, zip_contents, zip_files};
+pub(crate) use files::{ZipBefore, folder_contents, folder_files, zip_contents, zip_files};
 pub(crate) use image::{ImagePlace, KeptLayer, image_files, kept_layers, laid};
 pub(crate) use inventory::{Found, listed_record, record_of};
 
@@ -32,7 +32,7 @@ pub(crate) struct Files {
     pub(crate) tree: Tree,
     /// The content of files that say what others are.
     pub(crate) metadata: Contents,
-    /// ELF files.
+    /// ELF files in the folders of bundled libraries.
     pub(crate) elf: BTreeSet<TreePath>,
     /// Modes, owners and attributes that are not the usual ones.
     pub(crate) attributes: BTreeMap<TreePath, Attributes>,
@@ -51,12 +51,38 @@ fn is_metadata(path: &TreePath) -> bool {
     of_distribution || (parent == "var/lib/dpkg/info" && path.file_name().ends_with(".list"))
 }
 
+/// Whether a file is in a folder of libraries that a distribution bundles, as auditwheel names them.
+fn is_bundled(path: &TreePath) -> bool {
+    path.parent().ends_with(".libs")
+}
+
+/// The content of a file, as far as it is kept.
+pub(crate) struct ReadFile {
+    digest: Digest,
+    size: u64,
+    is_elf: bool,
+    kept: Vec<u8>,
+}
+
 /// What is written into it: its digest, its first bytes, and all of it where that is kept.
+#[derive(Default)]
 struct Taken {
     hasher: Hasher,
     size: u64,
     start: Vec<u8>,
     kept: Option<Vec<u8>>,
+}
+
+impl Taken {
+    /// For the content of a file, which is kept if it says what others are or is `wanted`.
+    fn of(path: &TreePath, wanted: bool) -> Self {
+        Self { kept: (wanted || is_metadata(path)).then(Vec::new), ..Self::default() }
+    }
+
+    fn read(self) -> ReadFile {
+        let Self { hasher, size, start, kept } = self;
+        ReadFile { digest: hasher.finish(), size, is_elf: start == ELF, kept: kept.unwrap_or_default() }
+    }
 }
 
 impl Write for Taken {
@@ -87,14 +113,17 @@ impl Files {
         write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<(Digest, u64), E> {
         let is_wanted = wanted.contains(path);
-        let kept = (is_wanted || is_metadata(path)).then(Vec::new);
-        let mut taken = Taken { hasher: Hasher::default(), size: 0, start: Vec::new(), kept };
+        let mut taken = Taken::of(path, is_wanted);
         write(&mut taken)?;
-        let Taken { hasher, size, start, kept } = taken;
-        if start == ELF {
+        Ok(self.put(path, is_wanted, taken.read()))
+    }
+
+    /// Adds a file whose content was read, and gives its digest and length.
+    fn put(&mut self, path: &TreePath, is_wanted: bool, read: ReadFile) -> (Digest, u64) {
+        let ReadFile { digest, size, is_elf, kept } = read;
+        if is_elf && is_bundled(path) {
             self.elf.insert(path.clone());
         }
-        let kept = kept.unwrap_or_default();
         if is_wanted && size <= LARGEST_EXPLAINED {
             self.wanted.insert(path.clone(), kept.clone());
         }
@@ -102,6 +131,6 @@ impl Files {
             self.kept += size;
             self.metadata.insert(path.clone(), kept);
         }
-        Ok((hasher.finish(), size))
+        (digest, size)
     }
 }
