@@ -101,6 +101,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-plan/src/cargo_lock.rs", 1, Ends),
     ("kiln-plan/src/dockerignore.rs", 1, Ends),
     ("kiln-plan/src/problem.rs", 3, Ends),
+    ("kiln-plan/src/settings/component.rs", 1, Ends),
     ("kiln-plan/src/settings/index.rs", 2, Ends),
     ("kiln-plan/src/settings/mod.rs", 2, Ends),
     ("kiln-plan/src/settings/organization.rs", 1, Ends),

@@ -5,6 +5,7 @@ use crate::stage::Judgement;
 use kiln_collect::{BroughtBy, Part, Verdict, judge_whole};
 use kiln_pack::COMPRESSOR;
 use kiln_plan::PinnedBase;
+use kiln_publish::PublishError;
 use kiln_record::{ComponentId, FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
 use std::collections::BTreeMap;
 
@@ -56,7 +57,7 @@ pub(crate) fn record(
         components.extend(assembled.components.iter().cloned());
         components.sort_by(|a, b| a.id.cmp(&b.id));
     }
-    Ok(Record {
+    let record = Record {
         format: FORMAT_VERSION,
         artifact: plan.manifest.name.clone(),
         kind: plan.manifest.kind,
@@ -67,6 +68,7 @@ pub(crate) fn record(
         plan: plan.digest,
         epoch: plan.epoch,
         organization: plan.organization.clone(),
+        stated: plan.components.clone(),
         inputs,
         tree: collection.tree.digest(),
         unpacked_size: collection.tree.size(),
@@ -89,7 +91,10 @@ pub(crate) fn record(
         imports,
         tools,
         outputs,
-    })
+    };
+    // A statement about what is not in it is none of its business.
+    let stated = kiln_sbom::concerned(&record).map_err(PublishError::from)?;
+    Ok(Record { stated, ..record })
 }
 
 /// What a wheel brought into the build: itself, or what it was built from and with. That of a project in the workspace is

@@ -495,3 +495,34 @@ fn what_is_broken_is_kept_by_its_name_and_the_rest_can_be_used() {
         "what holds for everything stops everything"
     );
 }
+
+#[test]
+fn what_is_stated_of_components_is_held_against_what_documents_can_say() {
+    let stated = |table: &str| {
+        let mut files = files(BASE, &[("manifests/app.toml", FUNCTION)]);
+        files.settings = Some(file("kiln.toml", &format!("format = \"1\"\n\n[[component]]\n{table}")));
+        Workspace::parse(&files)
+    };
+    let good = "purl = \"pkg:deb/debian/libgcc-s1\"\nlicense = \"MIT\"\nreason = \"read\"\n";
+    assert_eq!(stated(good).unwrap().settings.components.len(), 1);
+    for (table, says) in [
+        ("purl = \"libgcc\"\nlicense = \"MIT\"\nreason = \"read\"\n", "`libgcc`, which is no package URL"),
+        (
+            "purl = \"pkg:deb/debian/x?arch=amd64\"\nlicense = \"MIT\"\nreason = \"read\"\n",
+            "leave out what follows `?`",
+        ),
+        ("purl = \"pkg:pypi/x\"\nreason = \"read\"\n", "state its `license`, its `supplier`, or both"),
+        ("purl = \"pkg:pypi/x\"\nlicense = \"MIT\"\nreason = \" \"\n", "`component.reason` is empty"),
+        (
+            "purl = \"pkg:pypi/x\"\nlicense = \"Mine\"\nreason = \"read\"\n",
+            "`Mine`, which is no SPDX expression",
+        ),
+        ("purl = \"pkg:pypi/x\"\nlicense = \"MIT\"\n", "missing field `reason`"),
+        (&format!("{good}[[component]]\n{good}"), "is stated twice"),
+    ] {
+        let problems = stated(table).unwrap_err();
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        let told = problem.to_string();
+        assert!(told.contains(says) && told.starts_with("kiln.toml:"), "{told}");
+    }
+}

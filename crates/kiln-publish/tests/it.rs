@@ -43,6 +43,7 @@ fn built(text: &str) -> (Vec<u8>, Record) {
         plan: Digest::of(b"plan"),
         epoch: "2026-01-02T03:04:05Z".parse().unwrap(),
         organization: None,
+        stated: Vec::new(),
         policy: None,
         inputs: Vec::new(),
         tree: tree.digest(),

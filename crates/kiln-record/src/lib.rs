@@ -7,6 +7,7 @@ mod binary;
 mod canonical;
 mod check;
 mod component;
+mod component_statement;
 mod core_metadata;
 mod digest;
 mod environment;
@@ -36,6 +37,7 @@ pub use component::{
     BuildRequirement, BuiltFrom, Component, ComponentId, ComponentIdError, Distribution, Ecosystem, Embedded,
     EmbeddedScope, MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
+pub use component_statement::ComponentStatement;
 pub use core_metadata::MetadataFields;
 pub use digest::{Digest, DigestError, Hasher, HashingWriter, LongHasher};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};

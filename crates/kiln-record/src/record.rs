@@ -4,8 +4,9 @@
 //! inputs give equal records. History lives in the ledger's entries, which point to records.
 
 use crate::{
-    Architecture, ArtifactName, Binary, Check, Component, ComponentId, Digest, Entry, Epoch, FactChange,
-    Finding, ImageRecord, JudgedBy, Organization, Transformation, Tree, TreePath, canonical_json,
+    Architecture, ArtifactName, Binary, Check, Component, ComponentId, ComponentStatement, Digest, Entry,
+    Epoch, FactChange, Finding, ImageRecord, JudgedBy, Organization, Transformation, Tree, TreePath,
+    canonical_json,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -387,6 +388,9 @@ pub struct Record {
     /// Who makes it, if the workspace says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
+    /// What the workspace states of components of it that others make, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stated: Vec<ComponentStatement>,
     /// All inputs, sorted.
     pub inputs: Vec<Input>,
     /// The digest of the tree ([`Tree::digest`]).

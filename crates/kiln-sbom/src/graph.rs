@@ -9,6 +9,7 @@ use crate::linkage::{LinkedPart, linked_parts};
 use crate::model::{Component, Composition, Dependency, Hash, Organization, Property};
 use crate::organization::{generic_url, maker, own_license};
 use crate::spec_version::SpecVersion;
+use crate::stated::{SUPPLIED_WITHIN, state};
 use crate::text;
 use crate::unknown::{UNKNOWN, say_unknown};
 use kiln_record::{
@@ -183,7 +184,10 @@ impl<'a> Graph<'a> {
         if version >= SpecVersion::V1_7 {
             components.extend(self.provided_components()?);
         }
-        components.iter_mut().for_each(say_unknown);
+        for component in &mut components {
+            state(component, &self.record.stated, version);
+            say_unknown(component);
+        }
         Ok(components)
     }
 
@@ -531,7 +535,7 @@ fn named(name: &str) -> Organization {
 fn supplied_by(holder: Option<&Organization>, mut component: Component) -> Component {
     if let (None, Some(holder)) = (&component.supplier, holder) {
         component.supplier = Some(holder.clone());
-        component.properties.push(Property::new("kiln:supplied-within", "true"));
+        component.properties.push(Property::new(SUPPLIED_WITHIN, "true"));
         component.properties.sort();
     }
     component

@@ -23,6 +23,7 @@ mod spdx;
 mod spdx3;
 mod spdx_packages;
 mod spec_version;
+mod stated;
 mod text;
 mod unknown;
 
@@ -36,3 +37,4 @@ pub use provenance::{BUILD_TYPE, BUILDER_ID, PREDICATE_TYPE, STATEMENT_TYPE, pro
 pub use spdx::{SPDX_MEDIA_TYPE, spdx};
 pub use spdx3::spdx3;
 pub use spec_version::{SpecVersion, UnknownSpecVersion};
+pub use stated::concerned;

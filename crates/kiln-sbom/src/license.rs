@@ -69,6 +69,12 @@ pub(crate) fn of_words(words: &str, version: SpecVersion) -> Vec<LicenseChoice> 
     declared(&Metadata { license: Some(words.to_owned()), ..Metadata::default() }, version)
 }
 
+/// A licence that somebody else than its maker states. Before 1.6 nothing says so but the property beside it.
+pub(crate) fn concluded(expression: &str, version: SpecVersion) -> Vec<LicenseChoice> {
+    let acknowledgement = (version >= SpecVersion::V1_6).then_some("concluded");
+    vec![expressed(expression.to_owned(), acknowledgement)]
+}
+
 /// An expression; one that is a single licence of SPDX's list is that licence, which more readers understand.
 fn expressed(expression: String, acknowledgement: Option<&'static str>) -> LicenseChoice {
     let is_one =

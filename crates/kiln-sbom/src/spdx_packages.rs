@@ -75,9 +75,13 @@ pub(crate) fn declared(component: &Component, own: &mut OwnWords) -> String {
     license(component.licenses.iter().filter(|one| !one.is_concluded()), own)
 }
 
-/// The licence that is concluded from what a component brings.
+/// The licence that is concluded from what a component brings, else the one that the workspace states.
 pub(crate) fn concluded(component: &Component, own: &mut OwnWords) -> String {
-    license(component.evidence.iter().flat_map(|evidence| &evidence.licenses), own)
+    let mut brought = component.evidence.iter().flat_map(|evidence| &evidence.licenses).peekable();
+    if brought.peek().is_some() {
+        return license(brought, own);
+    }
+    license(component.licenses.iter().filter(|one| one.is_concluded()), own)
 }
 
 /// Licences as one expression. A licence in words of its own becomes a reference, with the words beside it.

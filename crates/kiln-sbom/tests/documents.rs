@@ -5,8 +5,8 @@ mod sample;
 
 use cyclonedx_bom::models::bom::Bom;
 use cyclonedx_bom::validation::Validate;
-use kiln_record::Record;
-use kiln_sbom::{SpecVersion, cyclonedx, provenance};
+use kiln_record::{ComponentStatement, Record};
+use kiln_sbom::{SpecVersion, concerned, cyclonedx, provenance, spdx};
 use sample::{minimal, rich};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -205,6 +205,39 @@ fn what_is_not_known_is_said_to_be_unknown() {
     let packages = spdx["packages"].as_array().unwrap();
     assert!(packages.iter().all(|package| package["versionInfo"] != "NOASSERTION"));
     assert!(packages.iter().all(|package| package["supplier"] != "Organization: NOASSERTION"));
+}
+
+#[test]
+fn what_a_workspace_states_of_others_fills_gaps_and_is_marked() {
+    let statement = |purl: &str, license: Option<&str>, supplier: Option<&str>| ComponentStatement {
+        purl: purl.to_owned(),
+        supplier: supplier.map(str::to_owned),
+        license: license.map(str::to_owned),
+        reason: "looked up".to_owned(),
+    };
+    let all = vec![
+        statement("pkg:generic/aws-lambda-python", Some("LicenseRef-service-terms"), None),
+        // What it declares itself stays.
+        statement("pkg:pypi/numpy@2.2.6", Some("GPL-3.0-only"), Some("Somebody")),
+        statement("pkg:pypi/numpy@1.0", Some("MIT"), None),
+        statement("pkg:deb/debian/absent", Some("MIT"), None),
+    ];
+    let record = Record { stated: all.clone(), ..rich() };
+    let about: Vec<String> = concerned(&record).unwrap().into_iter().map(|one| one.purl).collect();
+    assert_eq!(about, ["pkg:generic/aws-lambda-python", "pkg:pypi/numpy@2.2.6"]);
+    for version in VERSIONS {
+        let (before, after) = (bom(&rich(), version), bom(&record, version));
+        assert_eq!(violations(&after, version), [""; 0], "{version}");
+        assert_eq!(component(&before, "python/numpy"), component(&after, "python/numpy"));
+        let runtime = component(&after, "runtime/python3.13");
+        assert_eq!(runtime["licenses"][0]["expression"], "LicenseRef-service-terms", "{runtime:#}");
+        let marked = serde_json::json!({"name": "kiln:stated", "value": "license: looked up"});
+        assert!(runtime["properties"].as_array().unwrap().contains(&marked), "{runtime:#}");
+    }
+    let runtime = component(&bom(&record, SpecVersion::V1_6), "runtime/python3.13").clone();
+    assert_eq!(runtime["licenses"][0]["acknowledgement"], "concluded");
+    let spdx = String::from_utf8(spdx(&record).unwrap()).unwrap();
+    assert!(spdx.contains("LicenseRef-service-terms"));
 }
 
 #[test]

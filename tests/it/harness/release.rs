@@ -205,6 +205,7 @@ impl Release {
             binaries: BTreeMap::new(),
             environment: Vec::new(),
             organization: None,
+            stated: Vec::new(),
             policy: self.policy.clone(),
             format: FORMAT_VERSION,
             artifact: self.name.parse().unwrap(),

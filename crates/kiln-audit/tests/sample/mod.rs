@@ -94,6 +94,7 @@ impl Build {
             plan: Digest::of(b"plan"),
             epoch: Epoch::from_seconds(1_780_000_000).unwrap(),
             organization: None,
+            stated: Vec::new(),
             policy: None,
             inputs: vec![
                 input(InputRole::Manifest, "manifests/sample.toml", self.manifest),

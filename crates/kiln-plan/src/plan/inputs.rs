@@ -6,13 +6,14 @@ use super::read::PlanInputs;
 use crate::base::PinnedBase;
 use crate::manifest::Manifest;
 use crate::settings::{NamedIndex, PolicySection};
-use kiln_record::{Digest, Input, InputRole, Organization, Target};
+use kiln_record::{ComponentStatement, Digest, Input, InputRole, Organization, Target};
 
 /// What the workspace states that bears on an artifact.
 pub(super) struct Stated<'a> {
     pub(super) policy: &'a PolicySection,
     pub(super) indexes: &'a [NamedIndex],
     pub(super) organization: Option<&'a Organization>,
+    pub(super) components: &'a [ComponentStatement],
 }
 
 /// Lists them, sorted, each once.
@@ -23,7 +24,7 @@ pub(super) fn inputs(
     parts: &Parts,
     stated: Stated<'_>,
 ) -> Vec<Input> {
-    let Stated { policy, indexes, organization } = stated;
+    let Stated { policy, indexes, organization, components } = stated;
     let input = |role, name: &str, digest: &Digest| Input { role, name: name.to_owned(), digest: *digest };
     let file = |role| move |(name, digest): &(String, Digest)| input(role, name, digest);
     let base = |role, base: &PinnedBase| {
@@ -36,6 +37,9 @@ pub(super) fn inputs(
         base(InputRole::Base, &parts.base),
     ];
     inputs.extend(organization.map(|one| input(InputRole::Settings, "organization", &value_digest(one))));
+    if !components.is_empty() {
+        inputs.push(input(InputRole::Settings, "components", &value_digest(&components)));
+    }
     if manifest.python.is_some() && !indexes.is_empty() {
         // Which name is bound to which index decides findings; where an index is decides nothing.
         let stated: Vec<_> = indexes.iter().map(NamedIndex::stated).collect();

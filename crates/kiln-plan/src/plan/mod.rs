@@ -15,7 +15,7 @@ use crate::settings::{NamedIndex, PolicySection};
 use crate::workspace::Workspace;
 use digest::plan_digest;
 use inputs::{Stated, inputs};
-use kiln_record::{BaseName, Digest, Epoch, Finding, Input, Organization, Target};
+use kiln_record::{BaseName, ComponentStatement, Digest, Epoch, Finding, Input, Organization, Target};
 use parts::Parts;
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub struct ArtifactPlan {
     pub policy: PolicySection,
     /// Who makes it, if the workspace says so.
     pub organization: Option<Organization>,
+    /// What the workspace states of components that others make, sorted.
+    pub components: Vec<ComponentStatement>,
     /// The package indexes that the workspace names.
     pub indexes: Vec<NamedIndex>,
     /// The time that stands for the build.
@@ -90,7 +92,9 @@ pub fn plan(
         architecture: manifest.target.architecture,
     };
     let organization = workspace.settings.organization.as_ref();
-    let inputs = inputs(manifest, &target, read, &parts, Stated { policy: &policy, indexes, organization });
+    let components = &workspace.settings.components;
+    let stated = Stated { policy: &policy, indexes, organization, components };
+    let inputs = inputs(manifest, &target, read, &parts, stated);
     let digest = plan_digest(&parts, read, &inputs, epoch);
     let Parts { base, build, steps, recipe, upstreams, .. } = parts;
     Ok(ArtifactPlan {
@@ -102,6 +106,7 @@ pub fn plan(
         recipe,
         policy,
         organization: workspace.settings.organization.clone(),
+        components: components.clone(),
         indexes: indexes.clone(),
         epoch,
         upstreams,

@@ -1,5 +1,6 @@
 //! `kiln.toml`: what holds for the whole workspace.
 
+mod component;
 mod index;
 mod organization;
 mod policy;
@@ -19,7 +20,7 @@ use crate::Problem;
 use crate::period::Period;
 use crate::spanned::Spanned;
 use index::{IndexTable, named_indexes, no_password};
-use kiln_record::{Organization, Runtime, excerpt};
+use kiln_record::{ComponentStatement, Organization, Runtime, excerpt};
 use runtime::{RuntimeTable, own_runtimes};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub engine: EngineSetting,
     /// Who makes the artifacts, if the workspace says so.
     pub organization: Option<Organization>,
+    /// What the workspace states of components that others make, sorted.
+    pub components: Vec<ComponentStatement>,
     /// Levels and exceptions for findings.
     pub policy: PolicySection,
     /// How often pins are looked at again, if the workspace says so.
@@ -67,6 +70,9 @@ struct File {
     debian: DebianTable,
     /// Who makes the artifacts: what bills of materials name.
     organization: Option<Spanned<Organization>>,
+    /// What is known of components that others make, and nothing that is read says.
+    #[serde(default)]
+    component: Vec<Spanned<ComponentStatement>>,
     /// Levels and exceptions for findings.
     #[serde(default)]
     policy: PolicySection,
@@ -150,6 +156,7 @@ impl Settings {
             remote: parsed.remote,
             engine: parsed.engine,
             organization: organization::checked(file, text, parsed.organization)?,
+            components: component::checked(file, text, parsed.component)?,
             runtimes: own_runtimes(file, text, parsed.runtime)?,
             review: parsed.review,
             trust: parsed.trust.read(file, text),

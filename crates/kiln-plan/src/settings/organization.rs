@@ -38,16 +38,24 @@ pub(super) fn checked(
             "state one address, such as security@example.org".to_owned(),
         );
     }
-    if let Some(license) = license.as_deref().filter(|license| !is_license_expression(license)) {
-        let help = match license_expression(license) {
-            Some(meant) => format!("write it as SPDX does: `{meant}`"),
-            None => {
-                "use names of SPDX's list joined by AND, OR and WITH, or `LicenseRef-proprietary`".to_owned()
-            }
-        };
-        return problem(format!("`organization.license` is `{license}`, which is no SPDX expression"), help);
+    if let Some((message, help)) =
+        license.as_deref().and_then(|license| license_problem("organization.license", license))
+    {
+        return problem(message, help);
     }
     Ok(Some(organization))
+}
+
+/// What is wrong with a licence that a key states, and what to do, if it is no expression.
+pub(super) fn license_problem(key: &str, license: &str) -> Option<(String, String)> {
+    if is_license_expression(license) {
+        return None;
+    }
+    let help = match license_expression(license) {
+        Some(meant) => format!("write it as SPDX does: `{meant}`"),
+        None => "use names of SPDX's list joined by AND, OR and WITH, or `LicenseRef-proprietary`".to_owned(),
+    };
+    Some((format!("`{key}` is `{license}`, which is no SPDX expression"), help))
 }
 
 fn is_mail_address(text: &str) -> bool {

@@ -89,6 +89,7 @@ fn empty(artifact: ArtifactName) -> Record {
         plan: Digest::of(b""),
         epoch: Epoch::from_seconds(0).expect("1970 is a time"),
         organization: None,
+        stated: Vec::new(),
         policy: None,
         inputs: Vec::new(),
         tree: Tree::new().digest(),

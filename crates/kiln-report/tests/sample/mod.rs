@@ -43,6 +43,7 @@ pub(crate) fn record(parts: &[Part<'_>]) -> Record {
     Record {
         binaries: BTreeMap::new(),
         organization: None,
+        stated: Vec::new(),
         policy: None,
         environment: Vec::new(),
         format: FORMAT_VERSION,

@@ -205,6 +205,7 @@ fn record(name: &str, components: Vec<Component>, files: Vec<FileRecord>) -> Rec
         plan: Digest::of(b"plan"),
         epoch: Epoch::from_seconds(1_780_000_000).unwrap(),
         organization: None,
+        stated: Vec::new(),
         policy: None,
         inputs: Vec::new(),
         tree: tree.digest(),

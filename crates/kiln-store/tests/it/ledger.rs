@@ -21,6 +21,7 @@ pub(crate) fn record(archive: &[u8]) -> Record {
     Record {
         binaries: BTreeMap::new(),
         organization: None,
+        stated: Vec::new(),
         policy: None,
         format: FORMAT_VERSION,
         artifact: artifact(),

@@ -1,0 +1,81 @@
+//! `[[component]]` in `kiln.toml`: what the workspace states of components that others make.
+
+use super::organization::license_problem;
+use crate::Problem;
+use crate::spanned::Spanned;
+use kiln_record::ComponentStatement;
+use packageurl::PackageUrl;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+/// Holds the tables against what documents can say, and sorts them.
+pub(super) fn checked(
+    file: &str,
+    text: &Arc<str>,
+    tables: Vec<Spanned<ComponentStatement>>,
+) -> Result<Vec<ComponentStatement>, Problem> {
+    let mut all = BTreeSet::new();
+    let mut purls = BTreeSet::new();
+    for table in tables {
+        let span = table.span();
+        let statement = table.into_inner();
+        check(&statement, |message, help| problem(file, text, &span, message, help))?;
+        if !purls.insert(statement.purl.clone()) {
+            let message = format!("`component.purl`: `{}` is stated twice", statement.purl);
+            return Err(problem(
+                file,
+                text,
+                &span,
+                message,
+                "put what is stated of it in one table".to_owned(),
+            ));
+        }
+        all.insert(statement);
+    }
+    Ok(all.into_iter().collect())
+}
+
+fn problem(file: &str, text: &Arc<str>, span: &Range<usize>, message: String, help: String) -> Problem {
+    Problem::in_file(file, message).at(text, span.clone()).help(help)
+}
+
+fn check(statement: &ComponentStatement, problem: impl Fn(String, String) -> Problem) -> Result<(), Problem> {
+    let ComponentStatement { purl, supplier, license, reason } = statement;
+    let read = PackageUrl::from_str(purl).map_err(|error| {
+        problem(
+            format!("`component.purl` is `{purl}`, which is no package URL: {error}"),
+            "take it from the bill of materials, such as pkg:deb/debian/libgcc-s1".to_owned(),
+        )
+    })?;
+    if !read.qualifiers().is_empty() || read.subpath().is_some() {
+        return Err(problem(
+            format!("`component.purl` is `{purl}`, and is to be without qualifiers"),
+            "leave out what follows `?` or `#`: the type, name and version decide".to_owned(),
+        ));
+    }
+    if supplier.is_none() && license.is_none() {
+        return Err(problem(
+            format!("`component` states nothing of `{purl}`"),
+            "state its `license`, its `supplier`, or both".to_owned(),
+        ));
+    }
+    let lines = [("supplier", supplier.as_deref()), ("reason", Some(reason.as_str()))];
+    for (key, value) in lines.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+        if value.trim().is_empty() || value.chars().any(char::is_control) {
+            return Err(problem(
+                format!("`component.{key}` is empty, or more than a line"),
+                match key {
+                    "reason" => "say how it is known, such as `its copyright file, read 2026-05-04`",
+                    _ => "state the name that others know",
+                }
+                .to_owned(),
+            ));
+        }
+    }
+    match license.as_deref().and_then(|license| license_problem("component.license", license)) {
+        Some((message, help)) => Err(problem(message, help)),
+        None => Ok(()),
+    }
+}
