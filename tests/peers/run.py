@@ -309,7 +309,7 @@ class Bench:
 
     def itself(self):
         """What `just bench` prints of kiln alone."""
-        words = ["cargo", "bench", "--quiet", "-p", "kiln-tests", "--bench", "peers", "--profile", "measured", "--", "work", "releases", "find"]
+        words = ["cargo", "bench", "--quiet", "-p", "kiln-tests", "--bench", "peers", "--profile", "measured", "--", "work", "workspace", "releases", "find"]
         got = run([*words, "--kiln", self.kiln], cwd=REPOSITORY)
         if got.returncode:
             raise Cannot(f"the benchmark failed: {last_line(got)}")
