@@ -173,6 +173,7 @@ impl Job<'_> {
             lines: &self.recipe.dockerfile.lines,
             images: bases.map(|base| (in_engine(base), base.clone())).collect(),
             args: &self.args,
+            declared: &self.recipe.dockerfile.declared,
             base: &self.base,
             time: Duration::from_secs(u64::from(self.section.timeout)),
         }

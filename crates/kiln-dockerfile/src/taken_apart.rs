@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 /// The time of every entry of a layer, as in all layers of kiln's.
-pub(crate) const LAYER_TIME: u64 = 0;
+const LAYER_TIME: u64 = 0;
 
 /// An image as it was built, before it is brought into one form.
 pub(crate) struct Taken {
@@ -139,10 +139,7 @@ fn in_layers(
 
 /// What a layer changes, with the folders on the way to it as they are in the end. An engine that unpacks each layer into a
 /// folder of its own would make those that are missing, with a mode and an owner of its choice.
-pub(crate) fn with_folders(
-    layer: &BTreeMap<TreePath, Change>,
-    state: &FileSystem,
-) -> BTreeMap<TreePath, Change> {
+fn with_folders(layer: &BTreeMap<TreePath, Change>, state: &FileSystem) -> BTreeMap<TreePath, Change> {
     let ends = |path: &TreePath| path.as_str().match_indices('/').map(|(end, _)| end).collect::<Vec<_>>();
     let folders: BTreeSet<TreePath> = layer
         .keys()

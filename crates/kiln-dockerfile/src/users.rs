@@ -20,9 +20,10 @@ impl Users {
         self.numbers(stated, |uid| field(&self.passwd, uid, 2, 3).unwrap_or("0").to_owned())
     }
 
-    /// The owner that `--chown` names, in numbers. BuildKit looks no number up.
+    /// The owner that `--chown` names, in numbers. A number alone is that of the group, too, whatever the lists say (Dockerfile
+    /// reference, "COPY --chown").
     pub(crate) fn owner(&self, stated: &str) -> Option<(u32, u32)> {
-        self.numbers(stated, |_| "0".to_owned())
+        self.numbers(stated, str::to_owned)
     }
 
     /// The home of a user.
@@ -57,4 +58,29 @@ fn field<'l>(list: &'l str, name: &str, by: usize, wanted: usize) -> Option<&'l 
     let mut lines = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let fields = lines.find(|fields| fields.get(by) == Some(&name))?;
     fields.get(wanted).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_looked_up_where_a_name_is_stated() {
+        let users = Users {
+            passwd: "root:x:0:0::/root:/bin/sh\napp:x:5:6::/home/app:/bin/sh\n".to_owned(),
+            groups: "root:x:0:\nstaff:x:8:\n".to_owned(),
+        };
+        for (stated, user, owner) in [
+            ("app", Some((5, 6)), Some((5, 6))),
+            ("5", Some((5, 6)), Some((5, 5))),
+            ("7", Some((7, 0)), Some((7, 7))),
+            ("app:staff", Some((5, 8)), Some((5, 8))),
+            ("5:9", Some((5, 9)), Some((5, 9))),
+            ("nobody", None, None),
+            ("app:nogroup", None, None),
+        ] {
+            assert_eq!((users.named(stated), users.owner(stated)), (user, owner), "{stated}");
+        }
+        assert_eq!((users.home(5), users.home(7)), (Some("/home/app"), None));
+    }
 }

@@ -15,7 +15,7 @@ use crate::DockerfileError;
 use crate::content::{Batch, Kept, Places, bring};
 use crate::context::BuildContext;
 use crate::remembered::Remembered;
-use crate::taken_apart::{LAYER_TIME, Taken, in_form};
+use crate::taken_apart::{Taken, in_form};
 use crate::users::Users;
 use copy::Copying;
 use instruction::Instruction;
@@ -56,6 +56,8 @@ pub(crate) struct Given<'a> {
     /// The bases that they name, by the names that they have for them.
     pub(crate) images: BTreeMap<String, PinnedBase>,
     pub(crate) args: &'a BTreeMap<String, String>,
+    /// The arguments that it declares anywhere.
+    pub(crate) declared: &'a BTreeSet<String>,
     /// The base that the wanted stage stands on.
     pub(crate) base: &'a BaseImage,
     /// How long it may take.
@@ -261,7 +263,8 @@ impl Building<'_> {
                     stage.declare(instruction.text(), self.given.args, &self.global).map_err(wrong)?;
                 }
                 "WORKDIR" => {
-                    let owner = self.user(&stage, instruction)?;
+                    // BuildKit makes it as it would for `--chown`.
+                    let owner = self.user(&stage, instruction, Users::owner)?;
                     stage.enter(instruction.text(), owner).map_err(wrong)?;
                 }
                 "COPY" => self.copy(&mut stage, instruction).await?,
@@ -320,15 +323,15 @@ impl Building<'_> {
         bring(self.bases.store(), wanted.iter().copied(), &self.places)
     }
 
-    /// Who an instruction runs as.
+    /// Who an instruction is done as.
     fn user(
         &self,
         stage: &Stage<Arc<OfBase>>,
         instruction: &Instruction,
+        look_up: fn(&Users, &str) -> Option<(u32, u32)>,
     ) -> Result<(u32, u32), DockerfileError> {
         let stated = stage.runs.user.as_deref().unwrap_or("0");
-        let user = self.users(stage)?.named(stated);
-        user.ok_or_else(|| {
+        look_up(&self.users(stage)?, stated).ok_or_else(|| {
             let why = format!("is done as `{stated}`, whom /etc/passwd and /etc/group do not know");
             self.given.wrong(instruction, &why)
         })
@@ -387,15 +390,15 @@ impl Building<'_> {
         instruction: &Instruction,
     ) -> Result<(), DockerfileError> {
         let wrong = |why: String| self.given.wrong(instruction, &why);
-        let user = self.user(stage, instruction)?;
+        let user = self.user(stage, instruction, Users::named)?;
         if let Some((path, _)) = stage.files.iter().find(|(path, _)| path.as_str().starts_with("tmp/")) {
             return Err(wrong(format!(
                 "would not see `/{path}`: a worker has a /tmp of its own. Copy that to another folder"
             )));
         }
         let mut env = stage.values.clone();
-        for (name, value) in self.given.args {
-            // Those that need no declaration; all others are there.
+        // Those that need no declaration.
+        for (name, value) in self.given.args.iter().filter(|(name, _)| !self.given.declared.contains(*name)) {
             env.entry(name.clone()).or_insert_with(|| value.clone());
         }
         env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
@@ -489,10 +492,12 @@ impl Building<'_> {
     async fn layer(&self, changes: BTreeMap<TreePath, Change>) -> Result<Spool, DockerfileError> {
         self.stored(&contents(&changes))?;
         let store = self.bases.store().clone();
+        // As in the context that an engine gets.
+        let time = self.given.plan.epoch.seconds();
         blocking(move || {
             let spool = store.spool()?;
             let writer = BufWriter::with_capacity(1 << 18, spool.writer()?);
-            let writer = write_changes(writer, &changes, LAYER_TIME, |digest| {
+            let writer = write_changes(writer, &changes, time, |digest| {
                 let blob = store.open_blob(digest).map_err(io::Error::other)?;
                 Ok(Box::new(BufReader::with_capacity(1 << 16, blob)) as Box<dyn Read>)
             })?;
