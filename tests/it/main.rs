@@ -79,6 +79,7 @@ mod registry;
 mod registry_faults;
 mod registry_history;
 mod remembered;
+mod remote_dockerfiles;
 mod remote_execution;
 mod reports;
 mod reproducible;

@@ -4,7 +4,6 @@
 use crate::harness::{
     Casd, Kiln, LocalIndex, Sandbox, block_on, busybox, certificate, engine, self_building,
 };
-use crate::shared_cache::made_image;
 use kiln_engine::contract::{self, Difference};
 use kiln_engine::{Engine, Session};
 use kiln_engine_remote::RemoteEngine;
@@ -215,19 +214,6 @@ fn ctrl_c_ends_what_runs_elsewhere() {
         assert!(signalled.elapsed() < Duration::from_secs(40), "the program goes on\n{stopped}");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());
-}
-
-#[test]
-fn what_remote_execution_does_not_do_is_said() {
-    let casd = Casd::start_executing();
-    let sandbox = Sandbox::new();
-    made_image(&sandbox);
-    let stores = tempfile::tempdir().unwrap();
-    without_docker(&sandbox, &stores.path().join("store"), &casd.address())
-        .run(["build", "image"])
-        .ends_with(exit::BUILD_STEP_FAILED)
-        .says(&["is not built by remote execution", "KILN_EXECUTE=off"]);
     assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());
 }
 

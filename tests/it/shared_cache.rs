@@ -26,7 +26,7 @@ fn workspace() -> (Sandbox, LocalIndex) {
 }
 
 /// Adds an image of a Dockerfile that makes a file.
-pub(crate) fn made_image(sandbox: &Sandbox) {
+fn made_image(sandbox: &Sandbox) {
     let run = serde_json::json!([PYTHON, "-c", "open('/made', 'w').write('made')"]);
     sandbox
         .write(

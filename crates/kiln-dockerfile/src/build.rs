@@ -4,6 +4,7 @@
 //! What was built is remembered by the digest of all that it was built from: an unchanged build runs nothing.
 
 use crate::DockerfileError;
+use crate::by_actions::{self, Given};
 use crate::context::BuildContext;
 use crate::made::{Made, SOURCE_DATE_EPOCH, brought};
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
@@ -11,9 +12,7 @@ use crate::taken_apart::taken_apart;
 use crate::told::fits;
 use kiln_collect::{Part, SourceTree};
 use kiln_engine::{BuildSpec, Builder, EngineError, EngineInfo};
-use kiln_guest::{
-    BaseImage, Bases, FailedStep, GuestError, Log, SavedImage, again, container_files, engine_name,
-};
+use kiln_guest::{BaseImage, Bases, GuestError, Log, SavedImage, again, container_files, engine_name};
 use kiln_image::Reference;
 use kiln_invocation::{Asked, Event, blocking};
 use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
@@ -113,14 +112,6 @@ fn in_engine(base: &PinnedBase) -> String {
 
 impl Job<'_> {
     async fn build(&self, bases: &Bases) -> Result<Remembered, DockerfileError> {
-        if bases.executor().is_some() {
-            let hint = "build this artifact with a container engine: KILN_EXECUTE=off";
-            return Err(self.failed(
-                "is not built by remote execution, which runs programs alone".to_owned(),
-                Vec::new(),
-                vec![hint.to_owned()],
-            ));
-        }
         let engine = bases.engine().await?;
         let info = engine.info().await?;
         let here = info.platform;
@@ -131,7 +122,11 @@ impl Job<'_> {
                 vec!["point DOCKER_HOST at an engine of that platform".to_owned()],
             ));
         }
-        self.can_be_built_by(engine.builder(), &info)?;
+        let by_actions = bases.executor().map(|_| self.by_actions());
+        match &by_actions {
+            Some(given) => by_actions::check(given)?,
+            None => self.can_be_built_by(engine.builder(), &info)?,
+        }
         for (name, base) in &self.recipe.bases {
             let id = bases.image(base).await?;
             let Some(image) = bases.engine().await?.image(&id).await? else { continue };
@@ -156,12 +151,32 @@ impl Job<'_> {
                 ));
             }
         }
-        let mut first = self.build_once(bases).await?;
+        let once = async || match &by_actions {
+            Some(given) => by_actions::build(bases, given).await,
+            None => self.build_once(bases).await,
+        };
+        let mut first = once().await?;
         if self.section.reproducible == Reproducible::Check {
-            let second = again(self.build_once(bases)).await?;
+            let second = again(once()).await?;
             first.difference = difference(bases.store(), &first, &second)?;
         }
         Ok(first)
+    }
+
+    /// What is built without a builder.
+    fn by_actions(&self) -> Given<'_> {
+        let bases = self.recipe.bases.values();
+        Given {
+            plan: self.plan,
+            context: &self.context,
+            instructions: &self.instructions,
+            lines: &self.recipe.dockerfile.lines,
+            images: bases.map(|base| (in_engine(base), base.clone())).collect(),
+            args: &self.args,
+            declared: &self.recipe.dockerfile.declared,
+            base: &self.base,
+            time: Duration::from_secs(u64::from(self.section.timeout)),
+        }
     }
 
     /// Whether what this builder of the engine makes is what the file says.
@@ -286,14 +301,7 @@ impl Job<'_> {
     }
 
     fn failed(&self, reason: String, lines: Vec<String>, hints: Vec<String>) -> DockerfileError {
-        DockerfileError::Failed(Box::new(FailedStep {
-            artifact: self.plan.manifest.name.clone(),
-            step: self.section.path.clone(),
-            base: self.plan.base.definition.name.clone(),
-            reason,
-            lines,
-            hints,
-        }))
+        DockerfileError::failed(self.plan, reason, lines, hints)
     }
 
     /// What a failure means, where that can be told.

@@ -5,8 +5,9 @@ use crate::DockerfileError;
 use fs_err as fs;
 use kiln_collect::{BroughtBy, CollectError, Content, Part, SourceTree, read_context as read_folder};
 use kiln_guest::tar_file;
+use kiln_image::{FileSystem, Node, NodeContent};
 use kiln_plan::{ArtifactPlan, DockerfileSection, Ignore, InvalidFiles, Manifest, Problem};
-use kiln_record::{Defect, Digest, Entry, Hasher, Mode, Tree, TreePath};
+use kiln_record::{Defect, Digest, Entry, Hasher, HashingWriter, Mode, Tree, TreePath};
 use kiln_store::{StatCache, Store, has_room};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -138,6 +139,58 @@ impl BuildContext {
         Ok(())
     }
 
+    /// The context as a file system of root's.
+    pub(crate) fn file_system(&self) -> FileSystem {
+        let mut files = FileSystem::new();
+        for (path, entry) in self.tree.iter() {
+            let (content, mode) = match entry {
+                Entry::Symlink { target } => (NodeContent::Symlink { target: target.clone() }, 0o777),
+                Entry::File { digest, size, mode } => {
+                    (NodeContent::File { digest: *digest, size: *size }, mode.bits())
+                }
+            };
+            let node = Node { content, mode, user: 0, group: 0, xattrs: BTreeMap::new() };
+            files.put(path.clone(), node);
+        }
+        files
+    }
+
+    /// Puts the content of files into the store, where it is not.
+    pub(crate) fn store(&self, store: &Store, wanted: &BTreeSet<Digest>) -> Result<(), DockerfileError> {
+        for (path, entry) in self.tree.iter() {
+            let Entry::File { digest, size, .. } = entry else { continue };
+            if !wanted.contains(digest) || store.contains(digest) {
+                continue;
+            }
+            let mut writer = HashingWriter::new(store.writer()?);
+            io::copy(&mut self.open(path, store, *size)?, &mut writer)?;
+            let (writer, found, _) = writer.finish();
+            if found != *digest {
+                return Err(CollectError::SourceChanged { path: path.to_string() }.into());
+            }
+            writer.commit(Some(digest))?;
+        }
+        Ok(())
+    }
+
+    /// The content of a file.
+    fn open(&self, path: &TreePath, store: &Store, size: u64) -> Result<Box<dyn Read>, DockerfileError> {
+        Ok(match self.content.get(path) {
+            Some(Content::File(file)) => {
+                let file = fs::File::open(file)?;
+                if file.metadata()?.len() != size {
+                    return Err(CollectError::SourceChanged { path: path.to_string() }.into());
+                }
+                Box::new(file)
+            }
+            Some(Content::Stored(digest)) => Box::new(store.open_blob(digest)?),
+            Some(Content::Made(bytes)) => Box::new(io::Cursor::new(bytes.to_vec())),
+            Some(Content::Member { .. }) | None => {
+                return Err(Defect::new(format!("{path} has no content of its own")).into());
+            }
+        })
+    }
+
     /// The context as a tar, every entry of one time.
     pub(crate) fn tar(&self, store: &Store, time: u64) -> Result<File, DockerfileError> {
         has_room(store.root(), "the context of a Dockerfile", self.tree.size())?;
@@ -146,25 +199,11 @@ impl BuildContext {
                 match entry {
                     Entry::Symlink { target } => tar.add_symlink(path, target)?,
                     Entry::File { mode, digest, size } => {
-                        let changed = || CollectError::SourceChanged { path: path.to_string() };
-                        let content: Box<dyn Read> = match self.content.get(path) {
-                            Some(Content::File(file)) => {
-                                let file = fs::File::open(file)?;
-                                if file.metadata()?.len() != *size {
-                                    return Err(changed().into());
-                                }
-                                Box::new(file)
-                            }
-                            Some(Content::Stored(digest)) => Box::new(store.open_blob(digest)?),
-                            Some(Content::Made(bytes)) => Box::new(&bytes[..]),
-                            Some(Content::Member { .. }) | None => {
-                                return Err(Defect::new(format!("{path} has no content of its own")).into());
-                            }
-                        };
+                        let content = self.open(path, store, *size)?;
                         let mut hashed = Hashed { inner: content, hasher: Hasher::default() };
                         tar.copy_file(path, *mode, *size, &mut hashed)?;
                         if hashed.hasher.finish() != *digest {
-                            return Err(changed().into());
+                            return Err(CollectError::SourceChanged { path: path.to_string() }.into());
                         }
                     }
                 }

@@ -6,7 +6,7 @@ use kiln_guest::{FailedStep, GuestError};
 use kiln_image::ImageError;
 use kiln_invocation::{InvocationError, end_of_log};
 use kiln_pack::PackError;
-use kiln_plan::InvalidFiles;
+use kiln_plan::{ArtifactPlan, InvalidFiles};
 use kiln_record::{Advice, Defect, RunError, exit};
 use kiln_store::StoreError;
 
@@ -52,6 +52,26 @@ pub enum DockerfileError {
     /// What cannot be.
     #[error(transparent)]
     Defect(#[from] Defect),
+}
+
+impl DockerfileError {
+    /// That an artifact's Dockerfile gives nothing, for this reason, with the end of a log and what may help.
+    pub(crate) fn failed(
+        plan: &ArtifactPlan,
+        reason: String,
+        lines: Vec<String>,
+        hints: Vec<String>,
+    ) -> Self {
+        let section = plan.manifest.dockerfile();
+        Self::Failed(Box::new(FailedStep {
+            artifact: plan.manifest.name.clone(),
+            step: section.map_or_else(|| plan.manifest.file.clone(), |section| section.path.clone()),
+            base: plan.base.definition.name.clone(),
+            reason,
+            lines,
+            hints,
+        }))
+    }
 }
 
 impl RunError for DockerfileError {

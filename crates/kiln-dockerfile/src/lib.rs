@@ -1,7 +1,9 @@
 //! Artifacts of a Dockerfile: built by an engine from pinned bases, believed in nothing, taken apart and written anew.
 
 mod build;
+mod by_actions;
 mod container;
+mod content;
 mod context;
 mod error;
 mod made;
@@ -9,6 +11,7 @@ mod normal;
 mod remembered;
 mod taken_apart;
 mod told;
+mod users;
 
 pub use build::make;
 pub use context::read_context;

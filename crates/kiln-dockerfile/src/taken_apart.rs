@@ -1,44 +1,48 @@
-//! What an engine built, taken apart: what the image has over its base, in one form, as layers of kiln's own.
+//! What was built, taken apart: what the image has over its base, in one form, as layers of kiln's own.
 
 use crate::DockerfileError;
 use crate::container::left_out;
-use crate::normal::{Contents, normalise};
+use crate::content::{Batch, Kept};
+use crate::normal::normalise;
 use crate::remembered::Remembered;
+use crate::users::Users;
 use kiln_guest::{BaseImage, BaseLayer, SavedImage};
-use kiln_image::{BaseConfig, Change, FileSystem, NodeContent, write_changes};
-use kiln_record::{Digest, TreePath};
+use kiln_image::{Change, FileSystem, write_changes};
+use kiln_record::{ImageRuns, TreePath};
 use kiln_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, Read};
 
 /// The time of every entry of a layer, as in all layers of kiln's.
 const LAYER_TIME: u64 = 0;
-/// As many bytes are stored at once.
-const BATCH: usize = 64 << 20;
-/// Files that are larger are not held in memory.
-const LARGE: u64 = 16 << 20;
-/// Files whose content is needed of the base, too: they say who users are.
-const USERS: [&str; 3] = ["etc/passwd", "etc/group", "etc/shadow"];
 
-/// Content in memory and in the store.
-struct Kept<'a> {
-    store: &'a Store,
-    memory: BTreeMap<Digest, Vec<u8>>,
+/// An image as it was built, before it is brought into one form.
+pub(crate) struct Taken {
+    /// What its base holds.
+    pub(crate) before: FileSystem,
+    /// What it holds.
+    pub(crate) state: FileSystem,
+    /// Which of its own layers each path had its last change in.
+    pub(crate) last: BTreeMap<TreePath, usize>,
+    /// How many of them there are.
+    pub(crate) count: usize,
+    /// How it is started.
+    pub(crate) runs: ImageRuns,
 }
 
-impl Contents for Kept<'_> {
-    type Error = DockerfileError;
-
-    fn read(&mut self, digest: &Digest) -> Result<Vec<u8>, DockerfileError> {
-        match self.memory.get(digest) {
-            Some(bytes) => Ok(bytes.clone()),
-            None => Ok(self.store.read_blob(digest)?),
+impl Taken {
+    /// Notes that a layer made this of what was there.
+    pub(crate) fn note(
+        last: &mut BTreeMap<TreePath, usize>,
+        index: usize,
+        now: &FileSystem,
+        earlier: &FileSystem,
+    ) {
+        let paths: BTreeSet<&TreePath> = now.iter().chain(earlier.iter()).map(|(path, _)| path).collect();
+        for path in paths.into_iter().filter(|path| now.get(path) != earlier.get(path)) {
+            last.insert(path.clone(), index);
         }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<Digest, DockerfileError> {
-        Ok(self.store.put(bytes)?)
     }
 }
 
@@ -51,37 +55,18 @@ pub(crate) fn taken_apart(
     container: File,
     own: &BTreeSet<String>,
 ) -> Result<Remembered, DockerfileError> {
-    let mut kept = Kept { store, memory: BTreeMap::new() };
-    let mut before = FileSystem::new();
-    for layer in &base.layers {
-        let tar = BufReader::with_capacity(1 << 18, store.open_blob(&layer.diff_id)?);
-        before.add(tar, |path, reader| {
-            let mut hasher = kiln_record::HashingWriter::new(io::sink());
-            if USERS.contains(&path.as_str()) {
-                let mut bytes = Vec::new();
-                reader.read_to_end(&mut bytes)?;
-                hasher.write_all(&bytes)?;
-                kept.memory.insert(Digest::of(&bytes), bytes);
-            } else {
-                io::copy(reader, &mut hasher)?;
-            }
-            let (_, digest, size) = hasher.finish();
-            Ok((digest, size))
-        })?;
-    }
+    let mut kept = Kept::new(store);
+    let before = kept.base(&base.layers)?;
     let mut state = before.clone();
     // Which layer a path had its last change in.
     let mut last: BTreeMap<TreePath, usize> = BTreeMap::new();
     let count = saved.read.diff_ids.len() - base.layers.len();
     for index in 0..count {
         let earlier = state.clone();
-        let mut batch = Batch { store, contents: Vec::new(), bytes: 0 };
+        let mut batch = Batch::new(store);
         state.add(saved.layer(base.layers.len() + index)?, |_, reader| batch.take(reader))?;
         batch.flush()?;
-        let paths: BTreeSet<&TreePath> = state.iter().chain(earlier.iter()).map(|(path, _)| path).collect();
-        for path in paths.into_iter().filter(|path| state.get(path) != earlier.get(path)) {
-            last.insert(path.clone(), index);
-        }
+        Taken::note(&mut last, index, &state, &earlier);
     }
     let mut found = FileSystem::new();
     found.add(BufReader::with_capacity(1 << 18, container), |_, reader| {
@@ -94,7 +79,19 @@ pub(crate) fn taken_apart(
     for path in left.map_err(|why| DockerfileError::Unlike { why })? {
         state.remove(path.as_str(), true);
     }
-    let rules = normalise(&mut state, &before, own, &mut kept)?;
+    let taken = Taken { before, state, last, count, runs: saved.read.runs.clone() };
+    in_form(taken, store, own, &mut kept)
+}
+
+/// Brings an image into one form, and writes its layers. All content that its base has not is in the store.
+pub(crate) fn in_form(
+    taken: Taken,
+    store: &Store,
+    own: &BTreeSet<String>,
+    kept: &mut Kept<'_>,
+) -> Result<Remembered, DockerfileError> {
+    let Taken { before, mut state, last, count, mut runs } = taken;
+    let rules = normalise(&mut state, &before, own, kept)?;
     let layers = in_layers(state.changes_since(&before), &last, count);
     let mut tars = Vec::new();
     for layer in &layers {
@@ -107,8 +104,8 @@ pub(crate) fn taken_apart(
         writer.commit(Some(&diff_id))?;
         tars.push(BaseLayer { diff_id, size });
     }
-    let user = numeric_user(&saved.read, &state, &mut kept)?;
-    let mut runs = saved.read.runs.clone();
+    let users = Users::of(&state, kept)?;
+    let user = users.named(runs.user.as_deref().unwrap_or("0")).map(|(uid, gid)| format!("{uid}:{gid}"));
     // What one builder writes where nothing is stated, and the other does not.
     runs.working_dir = runs.working_dir.filter(|folder| folder != "/");
     Ok(Remembered { runs, user, layers, tars, rules, difference: None })
@@ -155,77 +152,4 @@ fn with_folders(layer: &BTreeMap<TreePath, Change>, state: &FileSystem) -> BTree
         }
     }
     whole
-}
-
-/// Content on its way to the store.
-struct Batch<'a> {
-    store: &'a Store,
-    contents: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
-impl Batch<'_> {
-    fn take(&mut self, reader: &mut dyn Read) -> io::Result<(Digest, u64)> {
-        let mut bytes = Vec::new();
-        (&mut *reader).take(LARGE + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGE {
-            let mut writer = kiln_record::HashingWriter::new(self.store.writer().map_err(io::Error::other)?);
-            writer.write_all(&bytes)?;
-            io::copy(reader, &mut writer)?;
-            let (writer, digest, size) = writer.finish();
-            writer.commit(Some(&digest)).map_err(io::Error::other)?;
-            return Ok((digest, size));
-        }
-        let taken = (Digest::of(&bytes), bytes.len() as u64);
-        self.bytes += bytes.len();
-        self.contents.push(bytes);
-        if self.bytes > BATCH {
-            self.flush().map_err(io::Error::other)?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> Result<(), DockerfileError> {
-        let contents = std::mem::take(&mut self.contents);
-        self.store.put_all(&contents.iter().collect::<Vec<_>>())?;
-        self.bytes = 0;
-        Ok(())
-    }
-}
-
-/// The user and group that a config names, in numbers, by the image's own lists of them.
-fn numeric_user(
-    config: &BaseConfig,
-    state: &FileSystem,
-    kept: &mut Kept<'_>,
-) -> Result<Option<String>, DockerfileError> {
-    let stated = config.runs.user.as_deref().unwrap_or("0");
-    let (user, group) = stated.split_once(':').map_or((stated, None), |(user, group)| (user, Some(group)));
-    let mut list = |path: &str| -> Result<String, DockerfileError> {
-        let node = TreePath::new(path).ok().and_then(|path| state.get(&path));
-        match node.map(|node| &node.content) {
-            Some(NodeContent::File { digest, .. }) => {
-                Ok(String::from_utf8_lossy(&kept.read(digest)?).into_owned())
-            }
-            _ => Ok(String::new()),
-        }
-    };
-    let (passwd, groups) = (list("etc/passwd")?, list("etc/group")?);
-    let field = |list: &str, name: &str, by: usize, wanted: usize| {
-        let mut lines = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        lines
-            .find(|fields| fields.get(by) == Some(&name))
-            .and_then(|fields| fields.get(wanted).map(|f| (*f).to_owned()))
-    };
-    let number = |text: &str| text.parse::<u32>().is_ok();
-    let (uid, usual) = match number(user) {
-        true => (Some(user.to_owned()), field(&passwd, user, 2, 3)),
-        false => (field(&passwd, user, 0, 2), field(&passwd, user, 0, 3)),
-    };
-    let gid = match group {
-        None => Some(usual.unwrap_or_else(|| "0".to_owned())),
-        Some(group) if number(group) => Some(group.to_owned()),
-        Some(group) => field(&groups, group, 0, 2),
-    };
-    Ok(uid.zip(gid).filter(|(uid, gid)| number(uid) && number(gid)).map(|(uid, gid)| format!("{uid}:{gid}")))
 }

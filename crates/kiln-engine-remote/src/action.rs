@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// The mode of a folder in memory that everybody writes to.
 const SCRATCH: u32 = 0o1777;
 const FOLDER: u32 = 0o755;
+/// The property of outputs that has their modes (Remote Execution API, `NodeProperties`).
+const UNIX_MODE: &str = "unix_mode";
 
 /// A tree of this machine that does not change, read before.
 pub(crate) type KnownFolder = Arc<(Arc<Folder>, Sources)>;
@@ -43,6 +45,8 @@ pub(crate) struct Around<'a> {
     /// Whether workers are asked to run it as that user.
     pub(crate) as_user: bool,
     pub(crate) properties: &'a BTreeMap<String, String>,
+    /// Whether the whole root comes back.
+    pub(crate) whole: bool,
     /// What no other action has.
     pub(crate) salt: String,
     /// A folder for files without names.
@@ -102,13 +106,16 @@ pub(crate) fn action(
     let input_root = root.seal(&mut sealed);
     let platform = platform(around);
     let mut output_paths = output_paths(&spec.working_dir, outputs);
+    output_paths.extend(around.whole.then(|| root_path(&spec.working_dir)));
     output_paths.sort();
     output_paths.dedup();
+    let modes = around.whole.then(|| UNIX_MODE.to_owned());
     #[expect(deprecated, reason = "servers of versions before 2.2 read the properties here")]
     let command = reapi::Command {
         arguments: spec.argv,
         environment_variables: variables(spec.env),
         output_paths,
+        output_node_properties: modes.into_iter().collect(),
         working_directory: spec.working_dir.trim_matches('/').to_owned(),
         platform: Some(platform.clone()),
         ..reapi::Command::default()
@@ -142,6 +149,12 @@ pub(crate) fn action(
 pub(crate) fn output_paths(working_dir: &str, outputs: &[GuestPath]) -> Vec<String> {
     let up = working_dir.split('/').filter(|name| !name.is_empty()).count();
     outputs.iter().map(|output| format!("{}{}", "../".repeat(up), output.below_root())).collect()
+}
+
+/// The path of the whole root, from the working folder.
+pub(crate) fn root_path(working_dir: &str) -> String {
+    let up = working_dir.split('/').filter(|name| !name.is_empty()).map(|_| "..").collect::<Vec<_>>();
+    if up.is_empty() { ".".to_owned() } else { up.join("/") }
 }
 
 fn variables(mut variables: BTreeMap<String, String>) -> Vec<reapi::command::EnvironmentVariable> {

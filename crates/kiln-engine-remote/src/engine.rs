@@ -1,11 +1,14 @@
 //! The engine: images as trees, and runs as actions.
 
-use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder};
+use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder, root_path};
 use crate::content::{Source, Sources};
+use crate::export;
 use crate::handshake;
 use crate::image::{self, LoadedImage};
-use crate::outputs::{Kind, Untaken, Writing, read};
-use crate::tree::{Folder, Node, read_digest};
+use crate::outputs::{Kind, Untaken, Writing, nothing, read};
+use crate::root;
+use crate::tree::{Folder, read_digest};
+use crate::unpack::{Is, spooled};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use futures_util::future::{self, BoxFuture, FutureExt as _};
 use kiln_engine::backend::{
@@ -13,8 +16,8 @@ use kiln_engine::backend::{
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
-    ImageInfo, Limits, NamedImage, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream,
-    Surroundings, Unkept, Watched,
+    ImageInfo, Limits, NamedImage, OutputFolder, PullProgress, RootChange, RunOutcome, RunSpec, Session,
+    Stream, Unkept, Watched,
 };
 use kiln_record::{Architecture, Digest, Platform};
 use kiln_remote::{Ending, Executor, ExecutorSettings, Fetched, Open, RemoteError};
@@ -38,8 +41,6 @@ const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often an action is tried whose blobs the server has lost.
 const SENT_AGAIN: u32 = 3;
-/// How long the program of the handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(60);
 /// The most bytes of the list of an output's files.
 const LIST: u64 = 96 << 20;
 
@@ -70,6 +71,14 @@ struct State {
     /// Folders below which nothing is changed.
     unchanging: BTreeSet<PathBuf>,
     known: BTreeMap<PathBuf, KnownFolder>,
+}
+
+/// What is brought back of a run.
+enum Brought {
+    /// Folders of its root.
+    Outputs(Vec<GuestPath>),
+    /// All of its root.
+    Root,
 }
 
 /// What is asked of a run, as far as its end needs it.
@@ -136,7 +145,7 @@ impl RemoteEngine {
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), EngineError> {
         let image = self.existing(reference)?;
-        copy(image.archive.reader(), sink).map_err(|error| EngineError::Broken {
+        export::archive(&image, sink).map_err(|error| EngineError::Broken {
             action: format!("save image {reference}"),
             why: error.to_string(),
         })
@@ -148,9 +157,7 @@ impl RemoteEngine {
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), EngineError> {
         let image = self.existing(reference)?;
-        let mut tar = tar::Builder::new(Sink(sink));
-        let written = add_all(&mut tar, &image, &image.root, Path::new("")).and_then(|()| tar.finish());
-        written.map_err(|error| EngineError::Broken {
+        export::files(&image, sink).map_err(|error| EngineError::Broken {
             action: format!("export the files of image {reference}"),
             why: error.to_string(),
         })
@@ -159,12 +166,27 @@ impl RemoteEngine {
     async fn run(&self, spec: RunSpec, on_line: OnLine<'_>) -> Result<RunOutcome, EngineError> {
         let user = spec.check()?;
         check_reference(&spec.image)?;
+        let name = spec.name.clone();
+        let run = |salt| async move {
+            let image = self.existing(&spec.image)?;
+            self.execute(spec, user, &image, salt, on_line).await
+        };
+        self.known_run(&name, run).await
+    }
+
+    /// Does the work of a run that is known meanwhile and can be given up, with a salt of its own.
+    async fn known_run<F>(
+        &self,
+        name: &str,
+        work: impl FnOnce(String) -> F,
+    ) -> Result<RunOutcome, EngineError>
+    where
+        F: Future<Output = Result<RunOutcome, EngineError>>,
+    {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(EngineError::Stopped);
         }
-        let image = self.existing(&spec.image)?;
-        let running = self.begin(&spec.name);
-        let name = spec.name.clone();
+        let running = self.begin(name);
         tokio::select! {
             biased;
             () = running.removed.notified() => Err(if self.stopping.load(Ordering::SeqCst) {
@@ -177,7 +199,7 @@ impl RemoteEngine {
             }),
             outcome = async {
                 self.here.handshake.get_or_try_init(|| self.shake_hands(&running.name)).await?;
-                self.execute(spec, user, &image, &running.name, on_line).await
+                work(running.name.clone()).await
             } => outcome,
         }
     }
@@ -190,35 +212,11 @@ impl RemoteEngine {
         };
         let Some(program) = handshake::program().map_err(broken)? else { return Ok(()) };
         let (root, sources) = handshake::root(program).map_err(broken)?;
-        let limits = Limits {
-            memory_bytes: 64 << 20,
-            scratch_bytes: None,
-            descriptors: None,
-            pids: 16,
-            cpus: None,
-            output_bytes: 1 << 20,
-            output_files: 1,
-            deadline: HANDSHAKE,
-        };
-        let spec = RunSpec {
-            name: "the handshake".to_owned(),
-            image: String::new(),
-            argv: vec![handshake::PATH.to_owned()],
-            env: BTreeMap::new(),
-            working_dir: "/".to_owned(),
-            user: "65534:65534".to_owned(),
-            supervised: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            scratch: Vec::new(),
-            shared_memory: true,
-            limits: limits.clone(),
-            surroundings: Surroundings::default(),
-        };
+        let spec = handshake::spec();
         let user = spec.check()?;
-        let asked = Asked { name: spec.name.clone(), limits, paths: Vec::new() };
+        let asked = Asked { name: spec.name.clone(), limits: spec.limits.clone(), paths: Vec::new() };
         let salt = format!("{salt} handshake");
-        let action = self.laid_out(spec, Vec::new(), user, Arc::new(root), &salt).await?;
+        let action = self.laid_out(spec, Brought::Outputs(Vec::new()), user, Arc::new(root), salt).await?;
         let ran = self.result_of(&asked, &action, Arc::new(sources)).await?;
         match handshake::refused(ran.result.exit_code) {
             None if ran.ending == Ending::Exit => Ok(()),
@@ -235,7 +233,7 @@ impl RemoteEngine {
         mut spec: RunSpec,
         user: User,
         image: &Arc<LoadedImage>,
-        salt: &str,
+        salt: String,
         on_line: OnLine<'_>,
     ) -> Result<RunOutcome, EngineError> {
         let outputs = std::mem::take(&mut spec.outputs);
@@ -245,8 +243,91 @@ impl RemoteEngine {
             limits: spec.limits.clone(),
             paths: output_paths(&spec.working_dir, &paths),
         };
-        let action = self.laid_out(spec, paths, user, Arc::clone(&image.root), salt).await?;
-        let result = self.result_of(&asked, &action, Arc::clone(&image.sources)).await?;
+        let action =
+            self.laid_out(spec, Brought::Outputs(paths), user, Arc::clone(&image.root), salt).await?;
+        let (outcome, result) = self.ended(&asked, &action, Arc::clone(&image.sources), on_line).await?;
+        self.collect(&asked, outputs, &result).await?;
+        Ok(outcome)
+    }
+
+    /// Runs a program on a root that comes back.
+    async fn change(
+        &self,
+        spec: RunSpec,
+        user: User,
+        change: RootChange,
+        salt: String,
+        on_line: OnLine<'_>,
+    ) -> Result<RunOutcome, EngineError> {
+        let broken = |why: io::Error| EngineError::Broken {
+            action: format!("lay out the root of `{}`", spec.name),
+            why: why.to_string(),
+        };
+        let (mut root, mut sources) = (Folder::new(0o755, 0), Sources::new());
+        if !spec.image.is_empty() {
+            let image = self.existing(&spec.image)?;
+            (root, sources) = (image.root.as_ref().clone(), image.sources.as_ref().clone());
+        }
+        let RootChange { over, to, bytes } = change;
+        if let Some(over) = over {
+            let folder = self.here.folder.clone();
+            let laid_over = on_disk(move || {
+                spooled(&folder, over)?.unpack(Is::Layer, "", &mut root, &mut sources)?;
+                Ok((root, sources))
+            });
+            (root, sources) = laid_over.await.map_err(broken)?;
+        }
+        let working = root.resolve(&spec.working_dir, true).map_err(broken)?;
+        root.make(&working).map_err(broken)?;
+        let asked = Asked {
+            name: spec.name.clone(),
+            limits: spec.limits.clone(),
+            paths: vec![root_path(&spec.working_dir)],
+        };
+        let root = Arc::new(root);
+        let action = self.laid_out(spec, Brought::Root, user, Arc::clone(&root), salt).await?;
+        let (outcome, result) = self.ended(&asked, &action, Arc::new(sources), on_line).await?;
+        let list = self.root_list(&asked, &result).await?;
+        let changed = root::changed(&root, &list, asked.limits.output_files);
+        let changed = changed.map_err(|untaken| self.untaken(&asked, "the root", untaken))?;
+        let files = root::files(&changed);
+        if root::size(&changed) > bytes {
+            return Err(EngineError::OutputTooLarge {
+                name: asked.name,
+                what: "its root".to_owned(),
+                limit: bytes,
+            });
+        }
+        let mut writing = root::Writing::new(changed, user, to);
+        self.bring(&asked, "its root", &files, |content| writing.content(content)).await?;
+        writing.finish().map_err(|error| EngineError::Broken {
+            action: format!("collect the root of `{}`", asked.name),
+            why: error.to_string(),
+        })?;
+        Ok(outcome)
+    }
+
+    /// The list of the root that a program left.
+    async fn root_list(&self, asked: &Asked, result: &reapi::ActionResult) -> Result<Vec<u8>, EngineError> {
+        let folder = result.output_directories.iter();
+        let folder = folder.into_iter().find(|folder| asked.paths.contains(&folder.path));
+        let named = folder.and_then(|folder| read_digest(folder.tree_digest.as_ref()));
+        let Some((digest, size)) = named.filter(|(_, size)| *size <= LIST) else {
+            return Err(self.wrong(asked, "its root has no list that can be read".to_owned()));
+        };
+        let list = self.bytes_of(digest, size).await;
+        list.map_err(|error| told(format!("collect the root of `{}`", asked.name), error))
+    }
+
+    /// Lets an action run to its end, and takes what it printed.
+    async fn ended(
+        &self,
+        asked: &Asked,
+        action: &Action,
+        of_image: Arc<Sources>,
+        on_line: OnLine<'_>,
+    ) -> Result<(RunOutcome, reapi::ActionResult), EngineError> {
+        let result = self.result_of(asked, action, of_image).await?;
         let (ending, result) = (result.ending, result.result);
         let mut capture = Capture::new(asked.limits.output_bytes);
         let printed = [
@@ -254,41 +335,46 @@ impl RemoteEngine {
             (Stream::Stderr, result.stderr_raw.as_slice(), result.stderr_digest.as_ref()),
         ];
         for (stream, raw, named) in printed {
-            self.print(&asked, &mut capture, stream, raw, named, on_line).await?;
+            self.print(asked, &mut capture, stream, raw, named, on_line).await?;
         }
         capture.finish(&|line| on_line(line));
         if ending == Ending::TimedOut {
             return Err(EngineError::Deadline {
-                name: asked.name,
+                name: asked.name.clone(),
                 seconds: asked.limits.deadline.as_secs(),
                 last: capture.last_lines(),
             });
         }
-        self.collect(&asked, outputs, &result).await?;
         let not_found = result.exit_code == 1 && capture.stderr.starts_with(NOT_EXECUTED);
-        Ok(RunOutcome {
+        let outcome = RunOutcome {
             exit_code: if not_found { NOT_FOUND } else { i64::from(result.exit_code) },
             stdout: capture.stdout,
             stderr: capture.stderr,
             oom_killed: false,
-        })
+        };
+        Ok((outcome, result))
     }
 
     async fn laid_out(
         &self,
         spec: RunSpec,
-        outputs: Vec<GuestPath>,
+        brought: Brought,
         user: User,
         root: Arc<Folder>,
-        salt: &str,
+        salt: String,
     ) -> Result<Action, EngineError> {
-        let (this, salt) = (self.clone(), salt.to_owned());
+        let this = self.clone();
         let laid_out = tokio::task::spawn_blocking(move || {
+            let (whole, outputs) = match brought {
+                Brought::Root => (true, Vec::new()),
+                Brought::Outputs(outputs) => (false, outputs),
+            };
             let around = Around {
                 root: &root,
                 user,
                 as_user: this.here.as_user,
                 properties: this.executor.properties(),
+                whole,
                 salt,
                 folder: &this.here.folder,
             };
@@ -413,7 +499,7 @@ impl RemoteEngine {
             let folder = result.output_directories.iter().find(|folder| taken(&folder.path));
             let left = match folder {
                 // It took the folder away.
-                None => read(&empty_list(), asked.limits.output_files.saturating_sub(members)),
+                None => read(&nothing(), asked.limits.output_files.saturating_sub(members)),
                 Some(folder) => {
                     let Some((digest, size)) =
                         read_digest(folder.tree_digest.as_ref()).filter(|(_, size)| *size <= LIST)
@@ -424,12 +510,7 @@ impl RemoteEngine {
                     read(&list, asked.limits.output_files.saturating_sub(members))
                 }
             };
-            let left = left.map_err(|untaken| match untaken {
-                Untaken::TooMany => {
-                    EngineError::TooManyFiles { name: asked.name.clone(), limit: asked.limits.output_files }
-                }
-                Untaken::Wrong(why) => self.wrong(asked, format!("the list of {path}: {why}")),
-            })?;
+            let left = left.map_err(|untaken| self.untaken(asked, path.as_str(), untaken))?;
             members += left.len() as u64;
             let files: Vec<(Digest, u64)> = left
                 .iter()
@@ -454,23 +535,44 @@ impl RemoteEngine {
                 why: error.to_string(),
             };
             let mut writing = Writing::new(left, &mut to);
-            let mut fault = None;
-            let mut take = |fetched: Fetched<'_>| {
-                let written = fetched.with(|content| writing.content(content));
-                written.map_err(|error| {
-                    let kept = io::Error::new(error.kind(), error.to_string());
-                    fault = Some(error);
-                    kept
-                })
-            };
-            let read = self.executor.read(&files, &mut take).await;
-            match (read, fault) {
-                (_, Some(fault)) => return Err(untaken(fault)),
-                (read, None) => read.map_err(failed)?,
-            }
+            self.bring(asked, path.as_str(), &files, |content| writing.content(content)).await?;
             writing.finish().map_err(untaken)?;
         }
         Ok(())
+    }
+
+    /// Hands on the content of files that were left, one after the other.
+    async fn bring(
+        &self,
+        asked: &Asked,
+        what: &str,
+        files: &[(Digest, u64)],
+        mut write: impl FnMut(&mut dyn Read) -> io::Result<()> + Send,
+    ) -> Result<(), EngineError> {
+        let action = || format!("collect {what} of `{}`", asked.name);
+        let mut fault = None;
+        let mut take = |fetched: Fetched<'_>| {
+            fetched.with(&mut write).map_err(|error| {
+                let kept = io::Error::new(error.kind(), error.to_string());
+                fault = Some(error);
+                kept
+            })
+        };
+        let read = self.executor.read(files, &mut take).await;
+        match (read, fault) {
+            (_, Some(fault)) => Err(EngineError::Broken { action: action(), why: fault.to_string() }),
+            (read, None) => read.map_err(|error| told(action(), error)),
+        }
+    }
+
+    /// What it means that a list of what was left cannot be taken.
+    fn untaken(&self, asked: &Asked, of: &str, untaken: Untaken) -> EngineError {
+        match untaken {
+            Untaken::TooMany => {
+                EngineError::TooManyFiles { name: asked.name.clone(), limit: asked.limits.output_files }
+            }
+            Untaken::Wrong(why) => self.wrong(asked, format!("the list of {of}: {why}")),
+        }
     }
 
     fn wrong(&self, asked: &Asked, what: String) -> EngineError {
@@ -618,6 +720,19 @@ impl Backend for RemoteEngine {
         self.run(spec, on_line).boxed()
     }
 
+    fn change<'a>(&'a self, spec: RunSpec, root: RootChange, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {
+        let changed = async move {
+            let user = spec.check()?;
+            if !(spec.inputs.is_empty() && spec.outputs.is_empty() && spec.scratch.is_empty()) {
+                let why = "a root that comes back has no inputs, outputs or scratch folders".to_owned();
+                return Err(EngineError::InvalidRun { name: spec.name, why });
+            }
+            let name = spec.name.clone();
+            self.known_run(&name, |salt| self.change(spec, user, root, salt, on_line)).await
+        };
+        changed.boxed()
+    }
+
     fn watch<'a>(&'a self, spec: RunSpec, _: HealthTest, _: OnLine<'a>) -> Answer<'a, Watched> {
         let action = format!("watch the service of {} by remote execution", spec.name);
         future::ready(Err(EngineError::Unsupported { action })).boxed()
@@ -680,66 +795,6 @@ fn told(action: String, error: RemoteError) -> EngineError {
         RemoteError::GivenUp { .. } => EngineError::Stopped,
         other => EngineError::Broken { action, why: other.to_string() },
     }
-}
-
-/// The list of a folder that is not there.
-fn empty_list() -> Vec<u8> {
-    let tree = reapi::Tree { root: Some(reapi::Directory::default()), children: Vec::new() };
-    prost::Message::encode_to_vec(&tree)
-}
-
-fn copy(mut from: impl Read, sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send)) -> io::Result<()> {
-    io::copy(&mut from, &mut Sink(sink)).map(drop)
-}
-
-struct Sink<'a>(&'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send));
-
-impl io::Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (self.0)(bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Writes the files of an image below a folder of it.
-fn add_all<W: io::Write>(
-    tar: &mut tar::Builder<W>,
-    image: &LoadedImage,
-    folder: &Folder,
-    at: &Path,
-) -> io::Result<()> {
-    for (name, node) in &folder.nodes {
-        let path = at.join(name);
-        let mut header = tar::Header::new_gnu();
-        header.set_size(0);
-        match node {
-            Node::Folder(below) => {
-                header.set_entry_type(tar::EntryType::Directory);
-                header.set_mode(below.mode);
-                header.set_mtime(below.time);
-                tar.append_data(&mut header, &path, io::empty())?;
-                add_all(tar, image, below, &path)?;
-            }
-            Node::File(file) => {
-                header.set_entry_type(tar::EntryType::Regular);
-                header.set_mode(file.mode);
-                header.set_mtime(file.time);
-                header.set_size(file.size);
-                let source = image.sources.get(&file.digest);
-                let source = source.ok_or_else(|| io::Error::other(format!("{} is nowhere", file.digest)))?;
-                tar.append_data(&mut header, &path, source.open()?)?;
-            }
-            Node::Link(target) => {
-                header.set_entry_type(tar::EntryType::Symlink);
-                header.set_mode(0o777);
-                tar.append_link(&mut header, &path, target)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -7,14 +7,19 @@ use crate::content::{Source, Sources};
 use crate::tree::{File, Folder, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kiln_engine::{Limits, RunSpec, Surroundings};
 use kiln_record::Digest;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The program: what `handshake.s` beside it says, assembled.
 const PROGRAM: &str = include_str!("handshake.base64");
 /// Where it is in its root.
 pub(crate) const PATH: &str = "/kiln/handshake";
+/// How long the program may take.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the program ends with where there is more than its root, and where there is a network.
 const MORE: i32 = 11;
@@ -37,6 +42,34 @@ pub(crate) fn root(program: Vec<u8>) -> io::Result<(Folder, Sources)> {
     root.put("/kiln", Node::Folder(Arc::new(Folder::new(0o755, 0))))?;
     root.put(PATH, Node::File(file))?;
     Ok((root, Sources::from([(digest, Source::Bytes(program.into()))])))
+}
+
+/// The program as a run, without the root that it is in.
+pub(crate) fn spec() -> RunSpec {
+    RunSpec {
+        name: "the handshake".to_owned(),
+        image: String::new(),
+        argv: vec![PATH.to_owned()],
+        env: BTreeMap::new(),
+        working_dir: "/".to_owned(),
+        user: "65534:65534".to_owned(),
+        supervised: false,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        scratch: Vec::new(),
+        shared_memory: true,
+        limits: Limits {
+            memory_bytes: 64 << 20,
+            scratch_bytes: None,
+            descriptors: None,
+            pids: 16,
+            cpus: None,
+            output_bytes: 1 << 20,
+            output_files: 1,
+            deadline: DEADLINE,
+        },
+        surroundings: Surroundings::default(),
+    }
 }
 
 /// Why a worker cannot be used, by what the program ended with there.

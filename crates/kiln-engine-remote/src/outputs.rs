@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use tar::{Builder, EntryType, Header};
 
 /// The deepest that folders lie in each other.
-const DEPTH: usize = 256;
+pub(crate) const DEPTH: usize = 256;
 
 /// Something that is to be written, by its path in the tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ pub(crate) fn read(bytes: &[u8], most: u64) -> Result<Vec<Left>, Untaken> {
     let mut reading = Reading { lists, most, left: Vec::new() };
     reading.folder(&root, ".", 0)?;
     Ok(reading.left)
+}
+
+/// The list of a folder that is not there.
+pub(crate) fn nothing() -> Vec<u8> {
+    let tree = reapi::Tree { root: Some(reapi::Directory::default()), children: Vec::new() };
+    tree.encode_to_vec()
 }
 
 struct Reading {
@@ -91,7 +97,7 @@ impl Reading {
 }
 
 /// The path of a name in a folder, if it is one.
-fn below(folder: &str, name: &str) -> Result<String, Untaken> {
+pub(crate) fn below(folder: &str, name: &str) -> Result<String, Untaken> {
     let is_name = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
     if is_name {
         Ok(format!("{folder}/{name}"))

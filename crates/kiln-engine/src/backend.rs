@@ -9,7 +9,7 @@ pub use crate::run::User;
 
 use crate::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, HealthTest, ImageInfo, Line,
-    NamedImage, PullProgress, RunOutcome, RunSpec, Session, Watched,
+    NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session, Watched,
 };
 use futures_util::future::BoxFuture;
 use kiln_record::Digest;
@@ -76,6 +76,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn reads_folder<'a>(&'a self, folder: &'a Path, inside: &'a Path, image: &'a str) -> Answer<'a, bool>;
     /// See [`Engine::run`](crate::Engine::run).
     fn run<'a>(&'a self, spec: RunSpec, on_line: OnLine<'a>) -> Answer<'a, RunOutcome>;
+    /// See [`Engine::change`](crate::Engine::change).
+    fn change<'a>(&'a self, spec: RunSpec, root: RootChange, on_line: OnLine<'a>) -> Answer<'a, RunOutcome> {
+        let _ = (root, on_line);
+        let action = format!("run {} on a root that comes back", spec.name);
+        Box::pin(std::future::ready(Err(EngineError::Unsupported { action })))
+    }
     /// See [`Engine::watch`](crate::Engine::watch).
     fn watch<'a>(&'a self, spec: RunSpec, test: HealthTest, on_line: OnLine<'a>) -> Answer<'a, Watched>;
     /// See [`Engine::containers`](crate::Engine::containers).

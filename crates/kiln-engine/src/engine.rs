@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::docker::Docker;
 use crate::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, EngineSettings, HealthTest,
-    ImageInfo, Line, NamedImage, PullProgress, RunOutcome, RunSpec, Session, Watched,
+    ImageInfo, Line, NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session, Watched,
 };
 use kiln_record::Digest;
 use std::io::Read;
@@ -192,6 +192,23 @@ impl Engine {
         on_line: impl Fn(Line) + Send + Sync,
     ) -> Result<RunOutcome, EngineError> {
         self.0.run(spec, &on_line).await
+    }
+
+    /// Runs one program as [`Engine::run`] does, on a root that it may change and that comes back: what it changed, below `/dev`,
+    /// `/proc`, `/sys` and `/tmp` apart. The description has no inputs, outputs or scratch folders; an image of no name is an
+    /// empty root.
+    ///
+    /// Only engines whose programs run elsewhere do this; those of containers build from Dockerfiles themselves.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]; [`EngineError::Unsupported`] by an engine that gives no roots back.
+    pub async fn change(
+        &self,
+        spec: RunSpec,
+        root: RootChange,
+        on_line: impl Fn(Line) + Send + Sync,
+    ) -> Result<RunOutcome, EngineError> {
+        self.0.change(spec, root, &on_line).await
     }
 
     /// Runs a service as [`Engine::run`] runs a program, until a test of it, which the engine runs in the same container,

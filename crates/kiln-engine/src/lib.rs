@@ -23,6 +23,7 @@ mod image;
 mod info;
 mod lines;
 mod measured;
+mod root_change;
 mod run;
 mod settings;
 
@@ -37,5 +38,6 @@ pub use health::{Health, HealthTest, Watched};
 pub use image::{ImageInfo, NamedImage, PullProgress};
 pub use info::{EngineInfo, Unkept};
 pub use lines::{Line, Stream};
+pub use root_change::RootChange;
 pub use run::{InputContent, InputTree, Limits, OutputFolder, RunOutcome, RunSpec, Surroundings};
 pub use settings::{EngineSettings, Session};

@@ -44,6 +44,10 @@ struct ReadyBases {
     reads_store: OnceCell<bool>,
 }
 
+/// What the programs of a Dockerfile would find, and leave, in a root of a container.
+const OF_ROOT: &str =
+    "for a Dockerfile, a root with its own owners and rights, whose attributes, pipes and /tmp are kept";
+
 impl Bases {
     /// Begins a run that may need bases: opens the store, and connects to nothing yet. `engine` is filled when something
     /// first needs the engine.
@@ -151,11 +155,13 @@ impl Bases {
         Ok(judges == Some(self.run().rules().judges) || judges == Some(self.judges()?))
     }
 
-    /// That programs were not held to all that a run states, where that is so.
+    /// That programs were not held to all that a run states, where that is so; some of them may have changed the root for a
+    /// Dockerfile.
     #[must_use]
-    pub fn unconfined(&self) -> Option<Check> {
+    pub fn unconfined(&self, for_dockerfile: bool) -> Option<Check> {
         self.executor.as_ref()?;
-        let missing: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).collect();
+        let of_root = for_dockerfile.then_some(OF_ROOT);
+        let missing: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).chain(of_root).collect();
         let reason = format!("programs ran by remote execution, which has none of: {}", missing.join("; "));
         Some(Check::not_checked(CheckName::Confinement, reason))
     }

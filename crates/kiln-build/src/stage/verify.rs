@@ -126,7 +126,7 @@ impl Collected {
             loaded.remove().await;
         }
         let Tried { mut verdict, imports, measured } = tried?;
-        verdict.extend(Verdict::of_checks(bases.unconfined().into_iter().collect()));
+        verdict.extend(Verdict::of_checks(bases.unconfined(plan.recipe.is_some()).into_iter().collect()));
         if let Some(denied) = denied(&plan, &verdict.findings, now) {
             return Ok(Err(denied));
         }

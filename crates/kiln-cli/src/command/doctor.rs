@@ -236,7 +236,7 @@ async fn executor(environment: &Environment, settings: &ExecutorSettings) -> Vec
             Row::problem("engine", why, remedy)
         }
     };
-    vec![row, Row::not_checked("builder", "remote execution builds no Dockerfiles")]
+    vec![row, Row::ok("builder", "kiln builds Dockerfiles itself, each RUN on that server")]
 }
 
 async fn engine(environment: &Environment) -> Vec<Row> {

@@ -48,6 +48,8 @@ pub struct Dockerfile {
     pub default_shell: BTreeSet<BaseName>,
     /// What is written of it for the engine, to the end of the wanted stage.
     written: Vec<Written>,
+    /// The line of the file that each of these instructions begins in.
+    pub lines: Vec<usize>,
 }
 
 impl Dockerfile {
@@ -77,6 +79,7 @@ impl Dockerfile {
         let wanted = reader.wanted();
         let Reader { pins, declared, files, default_shell, problems, .. } = reader;
         let (base, written) = problems.or(wanted)?;
+        let (written, lines) = written.into_iter().unzip();
         Ok(Self {
             file: file.to_owned(),
             text: Arc::clone(text),
@@ -87,6 +90,7 @@ impl Dockerfile {
             files,
             default_shell,
             written,
+            lines,
         })
     }
 }

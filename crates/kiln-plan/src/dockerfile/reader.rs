@@ -38,8 +38,8 @@ pub(super) struct Reader<'a> {
     variables: Variables,
     /// Its stages so far.
     stages: Vec<Stage>,
-    /// What is written of it, and the stage of each instruction.
-    written: Vec<(Option<usize>, Written)>,
+    /// What is written of it, with the stage of each instruction and the line that it begins in.
+    written: Vec<(Option<usize>, Written, usize)>,
     /// The build arguments that it declares anywhere.
     pub(super) declared: BTreeSet<String>,
     /// What its here-documents become: files of the context.
@@ -47,6 +47,7 @@ pub(super) struct Reader<'a> {
     /// The bases whose own shell, if one had one, would change what is written.
     pub(super) default_shell: BTreeSet<BaseName>,
     pub(super) problems: Problems<'a>,
+    text: &'a str,
 }
 
 /// A stage of a Dockerfile.
@@ -75,6 +76,7 @@ impl<'a> Reader<'a> {
             files: BTreeMap::new(),
             default_shell: BTreeSet::new(),
             problems: Problems::new(file, text),
+            text,
         }
     }
 
@@ -90,7 +92,8 @@ impl<'a> Reader<'a> {
                     "bring long texts as files of the context",
                 );
             }
-            self.written.push((self.stages.len().checked_sub(1), written));
+            let number = self.text[..line.whole().start].matches('\n').count() + 1;
+            self.written.push((self.stages.len().checked_sub(1), written, number));
         }
         if self.stages.is_empty() && self.problems.count() == 0 {
             self.problems.at_top("it is not a Dockerfile: it has no FROM", "begin it with FROM and an image");
@@ -410,8 +413,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The base that the wanted stage stands on, and what is written of it and of the stages before it.
-    pub(super) fn wanted(&mut self) -> Option<(BaseName, Vec<Written>)> {
+    /// The base that the wanted stage stands on, and what is written of it and of the stages before it, with its lines.
+    pub(super) fn wanted(&mut self) -> Option<(BaseName, Vec<(Written, usize)>)> {
         let last = self.stages.len().checked_sub(1)?;
         let stage = match &self.pins.section.target {
             None => last,
@@ -434,8 +437,8 @@ impl<'a> Reader<'a> {
         };
         let base = self.stages[stage].on.clone()?;
         let written = std::mem::take(&mut self.written).into_iter();
-        let upto = written.take_while(|(of, _)| of.is_none_or(|of| of <= stage));
-        Some((base, upto.map(|(_, written)| written).collect()))
+        let upto = written.take_while(|(of, ..)| of.is_none_or(|of| of <= stage));
+        Some((base, upto.map(|(_, written, line)| (written, line)).collect()))
     }
 }
 

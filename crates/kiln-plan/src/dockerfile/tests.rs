@@ -85,6 +85,7 @@ COPY --from=Middle . .
             "COPY --from=middle . .",
         ]
     );
+    assert_eq!(found.lines, [2, 3, 4, 5, 7, 8, 9, 10, 11, 12], "where each begins in the file");
     // What comes after the wanted stage is not sent.
     let middle = parse(&text, &format!("target = \"MIDDLE\"\n{more}")).unwrap();
     assert_eq!(middle.for_engine(|base| format!("<{base}>")).len(), 7);
