@@ -201,6 +201,22 @@ impl Bases {
         Ok(*read.await?)
     }
 
+    /// Asks the engine what has to be known before a program of a base runs in it, so that whoever runs one need not wait for
+    /// that. Nothing is brought, and what goes wrong is told to whoever needs it.
+    pub async fn make_ready(&self, base: &PinnedBase) {
+        let ready = async {
+            let engine = self.engine().await?;
+            let tag = engine_name(&base.definition.name, &base.lock.manifest);
+            let is_own = engine.info().await?.platform == base.platform;
+            if is_own && engine.image(&tag).await?.is_some() {
+                let image = self.image(base).await?;
+                self.engine_reads_store(&image).await?;
+            }
+            Ok::<_, GuestError>(())
+        };
+        let _ = ready.await;
+    }
+
     /// The base's image in the engine, by the id to run it with.
     pub async fn image(&self, base: &PinnedBase) -> Result<String, GuestError> {
         let cell = slot(&self.ready.images, base.content()?);
