@@ -1,6 +1,7 @@
 //! The import check: the artifact, unpacked where Lambda would have it, is imported in its base.
 
 use crate::CheckError;
+use crate::compiled::CompiledKeys;
 use crate::environment::{environment, environment_in_image, is_lambda, layer_paths};
 use crate::import_report::{Asked, InParts, Posed};
 use crate::reach::out_of_reach_in;
@@ -13,8 +14,11 @@ use crate::underway::{AtLast, Underway};
 use kiln_collect::{Collection, ReadyLayer, denied};
 use kiln_engine::GuestPath;
 use kiln_guest::{Bases, Given, Loaded, NOBODY, Program, Question, guest, writable};
+use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Manifest};
-use kiln_python::{IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, import_findings, scan_findings};
+use kiln_python::{
+    Compiled, IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, import_findings, scan_findings,
+};
 use kiln_record::{
     ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Digest, Ecosystem, Environment, Finding,
     ImportRecord, Importable, Runtime, TreePath,
@@ -123,6 +127,7 @@ pub async fn import(
         lambda: is_lambda(manifest.kind),
         user: bases.has_second_user().then(|| numbers(&place.user)).transpose()?,
         scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
+        tells_compiled: bases.has_second_user() && !is_fresh,
         fresh: is_fresh.then(|| {
             std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()
         }),
@@ -141,7 +146,10 @@ pub async fn import(
         let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
         Question::new(bases, &place.content, program, given)
     };
-    let pose = async |request: &ImportRequest, question: Question| -> Result<Option<Posed>, CheckError> {
+    let pose = async |request: &ImportRequest,
+                      question: Question,
+                      compiled: &CompiledKeys|
+           -> Result<Option<Posed>, CheckError> {
         if let Some(recalled) = Asked::recalled(bases, &question, request)? {
             return Ok(Some(Posed::Recalled(recalled)));
         }
@@ -152,7 +160,15 @@ pub async fn import(
             Some(image) => image.id().await?.to_owned(),
             None => bases.image(&plan.base).await?,
         };
-        Ok(Some(Posed::Ready(question.bring(bases, &id).await?)))
+        let aid = match is_fresh {
+            true => None,
+            false => compiled.given(bases, &id).await?,
+        };
+        Ok(Some(Posed::Ready(question.bring(bases, &id).await?.aided(aid))))
+    };
+    let keep = async |told: Vec<Compiled>, keys: CompiledKeys| -> Result<(), CheckError> {
+        let store = bases.store().clone();
+        if told.is_empty() { Ok(()) } else { blocking(move || keys.keep(&store, told)).await }
     };
     let answer = async |request: &ImportRequest, posed: Option<Posed>| -> Result<Option<Asked>, CheckError> {
         match posed {
@@ -165,37 +181,44 @@ pub async fn import(
         && let Some(parts) = InParts::of(&request, collection, layers)
     {
         let (task, opt) = given();
-        let without =
-            question(&parts.distributions, task.map(InParts::without_own).into_iter().chain(opt).collect())?;
+        let trees: Vec<Given> = task.map(InParts::without_own).into_iter().chain(opt).collect();
+        let compiled = CompiledKeys::new(&place.content, &trees)?;
+        let without = question(&parts.distributions, trees)?;
         let (task, opt) = given();
         let whole = question(&parts.own, task.into_iter().chain(opt).collect())?;
         // What is brought for the first, which takes longer, is there for the second.
         let first = Underway::default();
         let distributions = async {
             let at_last = AtLast(&first);
-            let posed = pose(&parts.distributions, without).await?;
+            let posed = pose(&parts.distributions, without, &compiled).await?;
             drop(at_last);
             answer(&parts.distributions, posed).await
         };
         let own = async {
             first.wait().await;
-            let posed = pose(&parts.own, whole).await?;
+            let posed = pose(&parts.own, whole, &compiled).await?;
             underway.tell();
             answer(&parts.own, posed).await
         };
-        let (Some(distributions), Some(own)) = tokio::try_join!(distributions, own)? else {
+        let (Some(mut distributions), Some(own)) = tokio::try_join!(distributions, own)? else {
             return Ok(not_run(manifest));
         };
+        keep(std::mem::take(&mut distributions.compiled), compiled).await?;
         told = InParts::joined(&request, distributions, own);
     }
     let told = match told {
         Some(told) => told,
         None => {
             let (task, opt) = given();
-            let posed = pose(&request, question(&request, task.into_iter().chain(opt).collect())?).await?;
+            let compiled = CompiledKeys::new(&place.content, &[])?.of_base();
+            let question = question(&request, task.into_iter().chain(opt).collect())?;
+            let posed = pose(&request, question, &compiled).await?;
             underway.tell();
             match answer(&request, posed).await? {
-                Some(asked) => asked.into(),
+                Some(mut asked) => {
+                    keep(std::mem::take(&mut asked.compiled), compiled).await?;
+                    asked.into()
+                }
                 None => return Ok(not_run(manifest)),
             }
         }

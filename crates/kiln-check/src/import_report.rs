@@ -6,7 +6,7 @@ use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_guest::{AnswerKey, Bases, Ending, Given, Question, ReadyQuestion, note_asked, was_asked};
 use kiln_plan::ArtifactPlan;
-use kiln_python::{ImportReport, ImportRequest, Unreported};
+use kiln_python::{Compiled, ImportReport, ImportRequest, Unreported};
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeSet;
@@ -27,6 +27,8 @@ pub(crate) struct Asked {
     pub(crate) report: Result<ImportReport, Unreported>,
     /// What it wrote, where that is new.
     answer: Option<(AnswerKey, Vec<u8>)>,
+    /// What files compile to, where it was asked for that.
+    pub(crate) compiled: Vec<Compiled>,
 }
 
 /// What was told at last, and what of it may be remembered.
@@ -91,7 +93,7 @@ impl Asked {
         let Some(key) = question.key() else { return Ok(None) };
         let stdout = key.recall(bases)?;
         let report = stdout.and_then(|stdout| held(&stdout, request).ok()?.ok());
-        Ok(report.map(|report| Self { report: Ok(report), answer: None }))
+        Ok(report.map(|report| Self { report: Ok(report), answer: None, compiled: Vec::new() }))
     }
 
     /// Runs the program.
@@ -102,7 +104,11 @@ impl Asked {
         subject: &str,
     ) -> Result<Self, CheckError> {
         let key = question.key();
-        let ran = question.ask(bases, subject).await?;
+        let mut ran = question.ask(bases, subject).await?;
+        let compiled = match request.tells_compiled {
+            true => Compiled::taken_off(&mut ran.stdout),
+            false => Vec::new(),
+        };
         let report = match ran.ending {
             Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
             Ending::Exit(0) => match held(&ran.stdout, request) {
@@ -113,7 +119,7 @@ impl Asked {
             // A report counts for nothing where its program did not end as one that reports.
             ending => Err(Unreported::new(ending.code(), &ran.stderr)),
         };
-        Ok(Self { report, answer: key.map(|key| (key, ran.stdout)) })
+        Ok(Self { report, answer: key.map(|key| (key, ran.stdout)), compiled })
     }
 }
 
@@ -163,7 +169,7 @@ impl InParts {
                 sources: Vec::new(),
                 ..request.clone()
             },
-            own: ImportRequest { modules: Vec::new(), ..request.clone() },
+            own: ImportRequest { modules: Vec::new(), tells_compiled: false, ..request.clone() },
         })
     }
 

@@ -2,6 +2,7 @@
 //! pip's own opinion. [`Function`] is what runs a function in its base. None of them knows the makers of parts.
 
 mod against_base;
+mod compiled;
 mod environment;
 mod error;
 mod function;

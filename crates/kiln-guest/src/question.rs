@@ -1,6 +1,6 @@
 //! Questions whose answers are remembered: a program, with all that it is given.
 //!
-//! The key of an answer is a digest of everything that the program is given, by what it is and not by where it is: the
+//! The key of an answer is a digest of everything that the program is given and that its answer can depend on, by what it is and not by where it is: the
 //! image, the trees, the arguments with the program's own text among them, variables, user, limits, surroundings, and
 //! the code of this kiln that runs it. What a program can see besides is the kernel, the processor and the clock; for
 //! the last an answer stands for a day. Who asks decides which answers are worth remembering, and holds one that was
@@ -8,7 +8,7 @@
 
 use crate::input::Given;
 use crate::{Bases, GuestError, Program, Ran};
-use kiln_engine::{Limits, RunSpec};
+use kiln_engine::{InputTree, Limits, RunSpec};
 use kiln_record::{Digest, Epoch, digest_of_value};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,12 @@ impl ReadyQuestion {
     #[must_use]
     pub fn key(&self) -> Option<AnswerKey> {
         self.key
+    }
+
+    /// Gives it what no answer depends on, and that is in no key.
+    pub fn aided(mut self, aid: Option<InputTree>) -> Self {
+        self.program = self.program.inputs(aid);
+        self
     }
 
     /// Runs the program.

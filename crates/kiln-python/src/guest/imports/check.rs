@@ -5,13 +5,15 @@ use crate::guest::report::{LINES_SHOWN, clean_text, only_report};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The script: what runs judged code apart, what reads imports, and what makes them. Run it in the base as
+/// The script: what keeps what files compile to, what runs judged code apart, what reads imports, and what makes them. Run it in the base as
 /// `python3 -I -S -B -c IMPORT_CHECK REQUEST`, where the request is [`ImportRequest::to_json`], with the
 /// artifact at its task root, as a program that may change its user. It needs Python 3.9 and the standard
 /// library.
 ///
 /// `-I -S` keeps everything that is not the base's standard library from being run by the script itself.
 pub const IMPORT_CHECK: &str = concat!(
+    include_str!("compiled.py"),
+    "\n",
     include_str!("../supervisor.py"),
     "\n",
     include_str!("import_scan.py"),
@@ -57,6 +59,8 @@ pub struct ImportRequest {
     pub lambda: bool,
     /// The user and group that the code under check runs as; nobody else's where a test runs the script.
     pub user: Option<(u32, u32)>,
+    /// Whether it tells, after its report, what files compile to ([`Compiled`](super::Compiled)).
+    pub tells_compiled: bool,
     /// Folders that this user can write to. They are emptied from one process to the next.
     pub scratch: Vec<String>,
     /// The interpreter and its options where each process must be a fresh one, for what happens at its start.
@@ -388,6 +392,7 @@ mod tests {
             stdlib: vec!["os".to_owned()],
             seconds: 30,
             user: Some((65534, 65534)),
+            tells_compiled: false,
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),

@@ -1,8 +1,8 @@
 """Import a Lambda handler and other modules as the runtime would, and report what happened.
 
-Run by kiln inside a base image as `python3 -I -S -B -c <supervisor.py, import_scan.py, stand_ins.py and this text> <request as JSON>`, on
-Python 3.9 or later, with the standard library alone. Standard output is one line that starts with MARKER and carries the report
-as JSON. Whatever the imported code prints goes to standard error.
+Run by kiln inside a base image as `python3 -I -S -B -c <compiled.py, supervisor.py, import_scan.py, stand_ins.py and this text> <request as
+JSON>`, on Python 3.9 or later, with the standard library alone. Standard output is one line that starts with MARKER and carries the
+report as JSON, and, where that is asked for, lines with what files compile to. Whatever the imported code prints goes to standard error.
 
 The program itself imports nothing that is judged. The artifact's own files are read in a process of their own first; then the
 handler is imported in one, and each other module in one, none of which has seen another.
@@ -94,6 +94,10 @@ def supervise(request):
     report["layer_modules"] = below(others, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
     data = ("\n" + MARKER + json.dumps(report) + "\n").encode("ascii")
+    if request["tells_compiled"]:
+        remember(hints, [request["task_root"]] + layers)
+        data += b"".join(compiled_lines(request["search_path"]))
+    data = memoryview(data)
     while data:
         data = data[os.write(1, data) :]
     os._exit(0)
@@ -176,9 +180,6 @@ def fail(why):
     os._exit(1)
 
 
-# What files compile to, by path, with what tells their text: each is compiled once and not in every process anew.
-COMPILED = {}
-
 # Python's own modules that the client of Lambda's runtimes has loaded when it imports a function's, seen with `awslambdaric` 4.2.2.
 # Of any other, a file of the function with its name takes the place.
 CLIENT = """abc atexit codecs collections concurrent contextlib copyreg decimal encodings enum functools genericpath heapq importlib io
@@ -200,6 +201,10 @@ def remember(files, roots):
     while files:
         file = files.pop()
         inside = os.path.normpath(file) == file and file.endswith(".py") and any(file.startswith(root) for root in roots)
+        known = COMPILED.get(file)
+        if known is not None and type(known[1]) is bytes:
+            # Read once here rather than in every process.
+            COMPILED[file] = known[0], marshal.loads(known[1])
         if file in COMPILED or file in here or not inside:
             continue
         COMPILED[file] = None
@@ -211,22 +216,7 @@ def remember(files, roots):
                 code = compile(text, file, "exec", dont_inherit=True)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, Warning):
             continue
-        COMPILED[file] = sys.modules["_imp"].source_hash(0, text), code
-
-
-def use_compiled():
-    """Let the import system take what is compiled already, for the very same text."""
-    loader = sys.modules["_frozen_importlib_external"].SourceLoader
-    compiled, text_hash, compile_source = COMPILED, sys.modules["_imp"].source_hash, loader.source_to_code
-
-    def source_to_code(self, data, path, **options):
-        known = compiled.get(path)
-        if known is not None and not options and known[0] == text_hash(0, bytes(data)):
-            return known[1]
-        return compile_source(self, data, path, **options)
-
-    if compiled:
-        loader.source_to_code = source_to_code
+        COMPILED[file] = SOURCE_HASH(0, text), code
 
 
 def starter(request, part, name):
@@ -256,7 +246,10 @@ def judged(request, part, name):
         without_semaphores()
     finder = StandIns(frozenset(request["runtime_modules"]))
     prepare(request, finder)
-    use_compiled()
+    if request["fresh"] is None:
+        use_compiled()
+    else:
+        use_nothing()
     root, code = request["task_root"], 0
     roots = list(sys.path) if request["as_it_is"] else request["search_path"]
     own = [root] if request["as_it_is"] else request["search_path"]

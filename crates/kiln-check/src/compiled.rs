@@ -1,0 +1,109 @@
+//! What files compile to, handed on from one import check to the next: compiling takes longer than importing.
+//!
+//! The program of the check compiles, in its own process, and what it tells is kept by what decides it: the base, and the trees of
+//! distributions. It is given again where the engine reads the store, and is used for the very same text alone. No answer
+//! depends on it, so that it is in the key of none, and without it a check takes its time.
+
+use crate::CheckError;
+use kiln_engine::InputTree;
+use kiln_guest::{Bases, Given, guest};
+use kiln_invocation::blocking;
+use kiln_python::{COMPILED_PLACE, Compiled, CompiledOf};
+use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath, digest_of_value};
+use kiln_store::{Memo, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+
+/// The version of what is told, and of how it is told.
+const RULES: u32 = 1;
+
+/// A file in the pool of unpacked trees.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Kept {
+    digest: Digest,
+    size: u64,
+}
+
+impl Memo for Kept {
+    const KIND: &'static str = "import-bytecode";
+
+    fn content(&self) -> Vec<Digest> {
+        Vec::new()
+    }
+}
+
+/// By what everything is kept that files of a check compile to.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledKeys(BTreeMap<CompiledOf, Digest>);
+
+impl CompiledKeys {
+    /// The keys for a base by its content, and for trees as they are given to a program.
+    pub(crate) fn new(base: &Digest, trees: &[Given]) -> Result<Self, Defect> {
+        let mut keys = BTreeMap::from([(
+            CompiledOf::Base,
+            digest_of_value(&(RULES, CompiledOf::Base.file_name(), base))?,
+        )]);
+        let digests: Option<Vec<_>> =
+            trees.iter().map(|given| Some((given.place().to_owned(), given.digest()?))).collect();
+        if let Some(digests) = digests {
+            let key = digest_of_value(&(RULES, CompiledOf::Trees.file_name(), base, digests))?;
+            keys.insert(CompiledOf::Trees, key);
+        }
+        Ok(Self(keys))
+    }
+
+    /// Without what files of the trees compile to.
+    pub(crate) fn of_base(&self) -> Self {
+        Self(self.0.iter().filter(|(of, _)| **of == CompiledOf::Base).map(|(of, key)| (*of, *key)).collect())
+    }
+
+    /// What is there of it, for a container; nothing where the engine does not read the store, or what was kept is gone.
+    pub(crate) async fn given(&self, bases: &Bases, image: &str) -> Result<Option<InputTree>, CheckError> {
+        if !bases.run().recalls() || !bases.engine_reads_store(image).await? {
+            return Ok(None);
+        }
+        let mut tree = Tree::new();
+        for (of, key) in &self.0 {
+            if let Some(kept) = bases.store().recall::<Kept>(key)? {
+                add(&mut tree, *of, kept)?;
+            }
+        }
+        if tree.is_empty() {
+            return Ok(None);
+        }
+        let store = bases.store().clone();
+        let folder = blocking::<_, CheckError>(move || {
+            let gone = |_: &TreePath, _: &mut dyn io::Write| {
+                Err(StoreError::from(io::Error::from(io::ErrorKind::NotFound)))
+            };
+            Ok(store.unpack(&tree, gone).ok())
+        })
+        .await?;
+        Ok(folder
+            .map(|folder| Ok::<_, CheckError>(InputTree::folder(guest(COMPILED_PLACE)?, folder)))
+            .transpose()?)
+    }
+
+    /// Keeps what a program told.
+    pub(crate) fn keep(&self, store: &Store, told: Vec<Compiled>) -> Result<(), CheckError> {
+        for Compiled { of, bytes } in told {
+            let Some(key) = self.0.get(&of) else { continue };
+            let kept = Kept { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+            let mut tree = Tree::new();
+            add(&mut tree, of, kept)?;
+            store.unpack(&tree, |_, to| to.write_all(&bytes).map_err(StoreError::from))?;
+            store.remember(key, &kept)?;
+        }
+        Ok(())
+    }
+}
+
+fn add(tree: &mut Tree, of: CompiledOf, kept: Kept) -> Result<(), CheckError> {
+    let entry = Entry::File { digest: kept.digest, size: kept.size, mode: Mode::Plain };
+    let added = TreePath::new(of.file_name()).map(|path| tree.insert(path, entry));
+    match added {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Defect::new(format!("`{}` is no path of a tree", of.file_name())).into()),
+    }
+}
