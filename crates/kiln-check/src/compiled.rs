@@ -18,12 +18,12 @@ use std::io;
 /// The version of what is told, and of how it is told.
 const RULES: u32 = 1;
 
-/// A file in the pool of unpacked trees.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Kept {
-    digest: Digest,
-    size: u64,
-}
+/// The most files of a kind that are kept: each is what one check told beside what it was given.
+const MOST: usize = 16;
+
+/// Files in the pool of unpacked trees, with their sizes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Kept(Vec<(Digest, u64)>);
 
 impl Memo for Kept {
     const KIND: &'static str = "import-bytecode";
@@ -40,14 +40,12 @@ pub(crate) struct CompiledKeys(BTreeMap<CompiledOf, Digest>);
 impl CompiledKeys {
     /// The keys for a base by its content, and for trees as they are given to a program.
     pub(crate) fn new(base: &Digest, trees: &[Given]) -> Result<Self, Defect> {
-        let mut keys = BTreeMap::from([(
-            CompiledOf::Base,
-            digest_of_value(&(RULES, CompiledOf::Base.file_name(), base))?,
-        )]);
+        let mut keys =
+            BTreeMap::from([(CompiledOf::Base, digest_of_value(&(RULES, CompiledOf::Base.name(), base))?)]);
         let digests: Option<Vec<_>> =
             trees.iter().map(|given| Some((given.place().to_owned(), given.digest()?))).collect();
         if let Some(digests) = digests {
-            let key = digest_of_value(&(RULES, CompiledOf::Trees.file_name(), base, digests))?;
+            let key = digest_of_value(&(RULES, CompiledOf::Trees.name(), base, digests))?;
             keys.insert(CompiledOf::Trees, key);
         }
         Ok(Self(keys))
@@ -66,7 +64,7 @@ impl CompiledKeys {
         let mut tree = Tree::new();
         for (of, key) in &self.0 {
             if let Some(kept) = bases.store().recall::<Kept>(key)? {
-                add(&mut tree, *of, kept)?;
+                kept.add_to(&mut tree, *of)?;
             }
         }
         if tree.is_empty() {
@@ -80,30 +78,37 @@ impl CompiledKeys {
             Ok(store.unpack(&tree, gone).ok())
         })
         .await?;
-        Ok(folder
-            .map(|folder| Ok::<_, CheckError>(InputTree::folder(guest(COMPILED_PLACE)?, folder)))
-            .transpose()?)
+        let Some(folder) = folder else { return Ok(None) };
+        Ok(Some(InputTree::folder(guest(COMPILED_PLACE)?, folder)))
     }
 
-    /// Keeps what a program told.
+    /// Keeps what a program told beside what it was given.
     pub(crate) fn keep(&self, store: &Store, told: Vec<Compiled>) -> Result<(), CheckError> {
         for Compiled { of, bytes } in told {
             let Some(key) = self.0.get(&of) else { continue };
-            let kept = Kept { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+            let mut kept = store.recall::<Kept>(key)?.unwrap_or_default();
+            let new = (Digest::of(&bytes), bytes.len() as u64);
+            if kept.0.len() >= MOST || kept.0.contains(&new) {
+                continue;
+            }
             let mut tree = Tree::new();
-            add(&mut tree, of, kept)?;
+            Kept(vec![new]).add_to(&mut tree, of)?;
             store.unpack(&tree, |_, to| to.write_all(&bytes).map_err(StoreError::from))?;
+            kept.0.push(new);
             store.remember(key, &kept)?;
         }
         Ok(())
     }
 }
 
-fn add(tree: &mut Tree, of: CompiledOf, kept: Kept) -> Result<(), CheckError> {
-    let entry = Entry::File { digest: kept.digest, size: kept.size, mode: Mode::Plain };
-    let added = TreePath::new(of.file_name()).map(|path| tree.insert(path, entry));
-    match added {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(Defect::new(format!("`{}` is no path of a tree", of.file_name())).into()),
+impl Kept {
+    fn add_to(&self, tree: &mut Tree, of: CompiledOf) -> Result<(), Defect> {
+        for (number, (digest, size)) in self.0.iter().enumerate() {
+            let name = format!("{}-{number}", of.name());
+            let entry = Entry::File { digest: *digest, size: *size, mode: Mode::Plain };
+            let path = TreePath::new(&name).map_err(|error| Defect::new(error.to_string()))?;
+            tree.insert(path, entry).map_err(|error| Defect::new(error.to_string()))?;
+        }
+        Ok(())
     }
 }

@@ -17,7 +17,8 @@ use kiln_guest::{Bases, Given, Loaded, NOBODY, Program, Question, guest, writabl
 use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Manifest};
 use kiln_python::{
-    Compiled, IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, import_findings, scan_findings,
+    Compiled, IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, TellsCompiled, import_findings,
+    scan_findings,
 };
 use kiln_record::{
     ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Digest, Ecosystem, Environment, Finding,
@@ -127,7 +128,10 @@ pub async fn import(
         lambda: is_lambda(manifest.kind),
         user: bases.has_second_user().then(|| numbers(&place.user)).transpose()?,
         scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
-        tells_compiled: bases.has_second_user() && !is_fresh,
+        tells_compiled: match bases.has_second_user() && !is_fresh {
+            true => TellsCompiled::All,
+            false => TellsCompiled::Nothing,
+        },
         fresh: is_fresh.then(|| {
             std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()
         }),
@@ -200,10 +204,12 @@ pub async fn import(
             underway.tell();
             answer(&parts.own, posed).await
         };
-        let (Some(mut distributions), Some(own)) = tokio::try_join!(distributions, own)? else {
+        let (Some(mut distributions), Some(mut own)) = tokio::try_join!(distributions, own)? else {
             return Ok(not_run(manifest));
         };
-        keep(std::mem::take(&mut distributions.compiled), compiled).await?;
+        let mut all = std::mem::take(&mut distributions.compiled);
+        all.append(&mut own.compiled);
+        keep(all, compiled).await?;
         told = InParts::joined(&request, distributions, own);
     }
     let told = match told {

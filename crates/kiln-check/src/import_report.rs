@@ -6,7 +6,7 @@ use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_guest::{AnswerKey, Bases, Ending, Given, Question, ReadyQuestion, note_asked, was_asked};
 use kiln_plan::ArtifactPlan;
-use kiln_python::{Compiled, ImportReport, ImportRequest, Unreported};
+use kiln_python::{Compiled, ImportReport, ImportRequest, TellsCompiled, Unreported};
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeSet;
@@ -106,8 +106,12 @@ impl Asked {
         let key = question.key();
         let mut ran = question.ask(bases, subject).await?;
         let compiled = match request.tells_compiled {
-            true => Compiled::taken_off(&mut ran.stdout),
-            false => Vec::new(),
+            TellsCompiled::Nothing => Vec::new(),
+            TellsCompiled::More | TellsCompiled::All => {
+                let (told, rest) = Compiled::taken_off(&ran.stdout);
+                ran.stdout = rest.to_vec();
+                told
+            }
         };
         let report = match ran.ending {
             Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
@@ -169,7 +173,14 @@ impl InParts {
                 sources: Vec::new(),
                 ..request.clone()
             },
-            own: ImportRequest { modules: Vec::new(), tells_compiled: false, ..request.clone() },
+            own: ImportRequest {
+                modules: Vec::new(),
+                tells_compiled: match request.tells_compiled {
+                    TellsCompiled::Nothing => TellsCompiled::Nothing,
+                    TellsCompiled::More | TellsCompiled::All => TellsCompiled::More,
+                },
+                ..request.clone()
+            },
         })
     }
 

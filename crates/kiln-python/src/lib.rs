@@ -47,8 +47,9 @@ pub use guest::{
     CompiledOf, EventOutcome, EventReport, Expectation, FirstImport, FunctionError, FunctionRequest,
     HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest, LayerModule,
     Match, ModuleReport, RUNTIME_API, RequestedEvent, ScanReport, SdistReport, SdistRequest, SmokeLimits,
-    SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest, StandInReport, Surroundings, Unreported,
-    UnresolvedImport, differences, function_script, import_findings, scan_findings, smoke_outcome,
+    SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest, StandInReport, Surroundings, TellsCompiled,
+    Unreported, UnresolvedImport, differences, function_script, import_findings, scan_findings,
+    smoke_outcome,
 };
 pub use input::{InputProblem, InvalidInput, ProblemKind, Remark};
 pub use install::{

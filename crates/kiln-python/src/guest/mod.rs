@@ -15,7 +15,7 @@ pub use compile::{COMPILE, CompileReport, CompileRequest};
 pub use imports::{
     COMPILED_PLACE, Compiled, CompiledOf, FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK,
     ImportProblem, ImportReport, ImportRequest, LayerModule, ModuleReport, ScanReport, StandInReport,
-    Surroundings, Unreported, UnresolvedImport, import_findings, scan_findings,
+    Surroundings, TellsCompiled, Unreported, UnresolvedImport, import_findings, scan_findings,
 };
 pub use smoke::{
     AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,

@@ -29,6 +29,18 @@ const MARKER: &[u8] = b"KILN-IMPORT-REPORT ";
 /// Longest report in bytes. Each answer is bounded, and so is what is kept of them.
 const REPORT_LIMIT: usize = 16 << 20;
 
+/// What an import check tells of what files compile to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TellsCompiled {
+    /// Nothing.
+    Nothing,
+    /// What there is beside what it was given, if it was given what the trees compile to.
+    More,
+    /// All that there is beside what it was given.
+    All,
+}
+
 /// What to import, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImportRequest {
@@ -59,8 +71,8 @@ pub struct ImportRequest {
     pub lambda: bool,
     /// The user and group that the code under check runs as; nobody else's where a test runs the script.
     pub user: Option<(u32, u32)>,
-    /// Whether it tells, after its report, what files compile to ([`Compiled`](super::Compiled)).
-    pub tells_compiled: bool,
+    /// What it tells, before its report, of what files compile to ([`Compiled`](super::Compiled)).
+    pub tells_compiled: TellsCompiled,
     /// Folders that this user can write to. They are emptied from one process to the next.
     pub scratch: Vec<String>,
     /// The interpreter and its options where each process must be a fresh one, for what happens at its start.
@@ -392,7 +404,7 @@ mod tests {
             stdlib: vec!["os".to_owned()],
             seconds: 30,
             user: Some((65534, 65534)),
-            tells_compiled: false,
+            tells_compiled: TellsCompiled::Nothing,
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),

@@ -8,9 +8,9 @@ it is compiled and told by whoever asks.
 import marshal
 import sys
 
-# What is given, if anything is: {path: (hash of its source, what it compiles to, marshalled)}.
-GIVEN = "/var/kiln-compiled/"
-# The kinds of it: the base's own files, and those of the trees.
+# Where it is given, if anything is: files of {path: (hash of its source, what it compiles to, marshalled)}.
+GIVEN = "/var/kiln-compiled"
+# The kinds of it, with which the names of the files begin: the base's own files, and those of the trees.
 OF_BASE, OF_TREES = "base", "trees"
 # The most bytes of a kind that are told.
 COMPILED_BYTES = 10 << 20
@@ -23,13 +23,17 @@ COMPILE, SOURCE_HASH = LOADER.source_to_code, sys.modules["_imp"].source_hash
 
 
 def take_compiled():
-    """Take what is given."""
-    for kind in (OF_BASE, OF_TREES):
-        try:
-            with open(GIVEN + kind, "rb") as file:
-                COMPILED.update(marshal.load(file))
-        except OSError:
-            continue
+    """Take what is given; whether files of the trees are among it."""
+    import posix
+
+    try:
+        names = sorted(posix.listdir(GIVEN))
+    except OSError:
+        return False
+    for name in names:
+        with open(GIVEN + "/" + name, "rb") as file:
+            COMPILED.update(marshal.load(file))
+    return any(name.startswith(OF_TREES) for name in names)
 
 
 def compiled_of(data, path):
@@ -68,29 +72,68 @@ def use_nothing():
     LOADER.source_to_code = COMPILE
 
 
-def compiled_lines(roots):
-    """What a later check may be given, a line of each kind that there is more of than was given to this one."""
-    import binascii
+class Telling:
+    """Tells on standard output what files compile to, beside what it was given, while other things go on."""
 
-    roots = tuple(root.rstrip("/") + "/" for root in roots)
-    kinds = {OF_BASE: {}, OF_TREES: {}}
-    left, new = dict.fromkeys(kinds, COMPILED_BYTES), set()
-    for path, known in COMPILED.items():
-        if known is None:
-            continue
-        kind = OF_TREES if path.startswith(roots) else OF_BASE
-        data = known[1] if type(known[1]) is bytes else marshal.dumps(known[1])
-        left[kind] -= len(data)
-        if left[kind] > 0:
-            kinds[kind][path] = known[0], data
-            if path not in TAKEN:
-                new.add(kind)
-    return [
-        COMPILED_MARKER.encode() + kind.encode() + b" " + binascii.b2a_base64(marshal.dumps(kinds[kind]))
-        for kind in sorted(new)
-    ]
+    def __init__(self, roots, besides):
+        self.roots, self.besides = tuple(root.rstrip("/") + "/" for root in roots), frozenset(besides)
+        self.told, self.left = set(TAKEN), {OF_BASE: COMPILED_BYTES, OF_TREES: COMPILED_BYTES}
+        self.telling = None
+
+    def lines(self):
+        """What was not told yet, a line for each kind."""
+        import binascii
+
+        kinds = {OF_BASE: {}, OF_TREES: {}}
+        for path, known in COMPILED.items():
+            if known is None or path in self.told or path in self.besides:
+                continue
+            self.told.add(path)
+            kind = OF_TREES if path.startswith(self.roots) else OF_BASE
+            data = known[1] if type(known[1]) is bytes else marshal.dumps(known[1])
+            self.left[kind] -= len(data)
+            if self.left[kind] > 0:
+                kinds[kind][path] = known[0], data
+        return b"".join(
+            ("%s%s " % (COMPILED_MARKER, kind)).encode() + binascii.b2a_base64(marshal.dumps(files))
+            for kind, files in kinds.items()
+            if files
+        )
+
+    def begin(self):
+        """Tell what is known so far, in a process that runs beside this one and nothing that is judged."""
+        import os
+
+        read, write = os.pipe()
+        if os.fork() == 0:
+            try:
+                os.close(read)
+                write_all(self.lines())
+            finally:
+                os._exit(0)
+        os.close(write)
+        self.telling = read
+        self.told.update(COMPILED)
+
+    def end(self):
+        """Wait until that is told, and tell the rest."""
+        import os
+
+        if self.telling is not None:
+            os.read(self.telling, 1)
+            os.close(self.telling)
+        write_all(self.lines())
 
 
-take_compiled()
+def write_all(data):
+    """Write to standard output."""
+    import os
+
+    data = memoryview(data)
+    while data:
+        data = data[os.write(1, data) :]
+
+
+TAKEN_OF_TREES = take_compiled()
 TAKEN = frozenset(COMPILED)
 LOADER.source_to_code = keeping

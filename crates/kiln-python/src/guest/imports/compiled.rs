@@ -1,10 +1,11 @@
-//! What files compile to, as the import check tells it after its report: a later check is given it instead of compiling the same
+//! What files compile to, as the import check tells it before its report: a later check is given it instead of compiling the same
 //! files anew.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Where the program of the import check looks for what it is given.
+/// Where the program of the import check looks for what it is given: files whose names begin with
+/// [`CompiledOf::name`].
 pub const COMPILED_PLACE: &str = "/var/kiln-compiled";
 
 /// What the lines start with.
@@ -20,9 +21,9 @@ pub enum CompiledOf {
 }
 
 impl CompiledOf {
-    /// The name of its file below [`COMPILED_PLACE`].
+    /// What the names of its files begin with.
     #[must_use]
-    pub const fn file_name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
             Self::Trees => "trees",
@@ -40,18 +41,18 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Takes the lines off what the script wrote to standard output. Nothing but the script writes there, so that whatever else
-    /// begins like one stays where it is, and makes the report none.
+    /// Takes the lines off what the script wrote to standard output: they come before everything else. Nothing but the script writes
+    /// there, so that whatever only begins like one stays where it is, and makes the report none.
     #[must_use]
-    pub fn taken_off(stdout: &mut Vec<u8>) -> Vec<Self> {
-        let mut all = Vec::new();
-        loop {
-            let text = stdout.trim_ascii_end();
-            let start = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let Some(told) = Self::of_line(&text[start..]) else { return all };
+    pub fn taken_off(stdout: &[u8]) -> (Vec<Self>, &[u8]) {
+        let (mut all, mut rest) = (Vec::new(), stdout);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n')
+            && let Some(told) = Self::of_line(&rest[..end])
+        {
             all.push(told);
-            stdout.truncate(start);
+            rest = &rest[end + 1..];
         }
+        (all, rest)
     }
 
     fn of_line(line: &[u8]) -> Option<Self> {
@@ -59,7 +60,7 @@ impl Compiled {
         let of = [CompiledOf::Base, CompiledOf::Trees];
         let (of, text) = of
             .into_iter()
-            .find_map(|of| Some((of, rest.strip_prefix(of.file_name().as_bytes())?.strip_prefix(b" ")?)))?;
+            .find_map(|of| Some((of, rest.strip_prefix(of.name().as_bytes())?.strip_prefix(b" ")?)))?;
         Some(Self { of, bytes: STANDARD.decode(text).ok()? })
     }
 }
@@ -69,23 +70,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_after_the_report_are_taken_off() {
-        let mut stdout = b"\nREPORT {}\nKILN-COMPILED base YQ==\nKILN-COMPILED trees Yg==\n".to_vec();
-        let told = Compiled::taken_off(&mut stdout);
+    fn lines_before_the_report_are_taken_off() {
+        let stdout =
+            b"KILN-COMPILED base YQ==\nKILN-COMPILED trees Yg==\nKILN-COMPILED base Yw==\n\nREPORT {}\n";
         let of = |of, bytes: &[u8]| Compiled { of, bytes: bytes.to_vec() };
-        assert_eq!(told, [of(CompiledOf::Trees, b"b"), of(CompiledOf::Base, b"a")]);
-        assert_eq!(stdout, b"\nREPORT {}\n");
-        assert!(Compiled::taken_off(&mut stdout).is_empty());
+        let (told, rest) = Compiled::taken_off(stdout);
+        assert_eq!(
+            told,
+            [of(CompiledOf::Base, b"a"), of(CompiledOf::Trees, b"b"), of(CompiledOf::Base, b"c")]
+        );
+        assert_eq!(rest, b"\nREPORT {}\n");
+        assert_eq!(Compiled::taken_off(rest), (Vec::new(), rest));
     }
 
     #[test]
     fn what_is_no_such_line_stays() {
-        for other in
-            [&b"KILN-COMPILED base Y"[..], b"KILN-COMPILED other YQ==", b"KILN-COMPILED base YQ==\nreport"]
-        {
-            let mut stdout = other.to_vec();
-            assert!(Compiled::taken_off(&mut stdout).is_empty());
-            assert_eq!(stdout, other);
+        for other in [
+            &b"KILN-COMPILED base Y\n"[..],
+            b"KILN-COMPILED other YQ==\n",
+            b"report\nKILN-COMPILED base YQ==\n",
+        ] {
+            assert_eq!(Compiled::taken_off(other), (Vec::new(), other));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 Run by kiln inside a base image as `python3 -I -S -B -c <compiled.py, supervisor.py, import_scan.py, stand_ins.py and this text> <request as
 JSON>`, on Python 3.9 or later, with the standard library alone. Standard output is one line that starts with MARKER and carries the
-report as JSON, and, where that is asked for, lines with what files compile to. Whatever the imported code prints goes to standard error.
+report as JSON, and before it, where that is asked for, lines with what files compile to. Whatever the imported code prints goes to standard error.
 
 The program itself imports nothing that is judged. The artifact's own files are read in a process of their own first; then the
 handler is imported in one, and each other module in one, none of which has seen another.
@@ -58,6 +58,12 @@ def supervise(request):
         for name, place in answer["asked"].items():
             asked.setdefault(name, place)
 
+    # Whoever was given what the trees compile to tells what is new; else it is for one of several checks to tell it.
+    tells = request["tells_compiled"] == "all" or (request["tells_compiled"] == "more" and TAKEN_OF_TREES)
+    besides = [os.path.join(request["task_root"], source) for source in request["sources"]]
+    telling = Telling(request["search_path"], besides) if tells else None
+    last = (request["modules"] + request["own_modules"])[-1:]
+
     found = False
     if handler is not None:
         ended = ask(request, "handler", handler, HANDLER_SECONDS)
@@ -78,6 +84,8 @@ def supervise(request):
                 continue
             if request["fresh"] is None:
                 remember(hints, [request["task_root"]] + layers)
+            if telling is not None and [name] == last and outcome is not report["modules"][0]:
+                telling.begin()
             ended = ask(request, "module", name, request["seconds"])
             if ended.answer is not None:
                 outcome["problem"] = ended.answer["result"]
@@ -93,13 +101,10 @@ def supervise(request):
     others = [layer for layer in layers if not layer.startswith(request["task_root"] + "/")]
     report["layer_modules"] = below(others, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
-    data = ("\n" + MARKER + json.dumps(report) + "\n").encode("ascii")
-    if request["tells_compiled"]:
+    if telling is not None:
         remember(hints, [request["task_root"]] + layers)
-        data += b"".join(compiled_lines(request["search_path"]))
-    data = memoryview(data)
-    while data:
-        data = data[os.write(1, data) :]
+        telling.end()
+    write_all(("\n" + MARKER + json.dumps(report) + "\n").encode("ascii"))
     os._exit(0)
 
 

@@ -12,7 +12,7 @@ mod surroundings;
 
 pub use check::{
     FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
-    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport,
+    LayerModule, ModuleReport, ScanReport, StandInReport, TellsCompiled, Unreported, UnresolvedImport,
 };
 pub use compiled::{COMPILED_PLACE, Compiled, CompiledOf};
 pub use findings::import_findings;
