@@ -132,6 +132,7 @@ pub async fn import(
             true => TellsCompiled::All,
             false => TellsCompiled::Nothing,
         },
+        besides: Vec::new(),
         fresh: is_fresh.then(|| {
             std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()
         }),
@@ -164,11 +165,12 @@ pub async fn import(
             Some(image) => image.id().await?.to_owned(),
             None => bases.image(&plan.base).await?,
         };
+        let ready = question.bring(bases, &id).await?;
         let aid = match is_fresh {
             true => None,
             false => compiled.given(bases, &id).await?,
         };
-        Ok(Some(Posed::Ready(question.bring(bases, &id).await?.aided(aid))))
+        Ok(Some(Posed::Ready(ready.aided(aid))))
     };
     let keep = async |told: Vec<Compiled>, keys: CompiledKeys| -> Result<(), CheckError> {
         let store = bases.store().clone();

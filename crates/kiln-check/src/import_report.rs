@@ -179,6 +179,7 @@ impl InParts {
                     TellsCompiled::Nothing => TellsCompiled::Nothing,
                     TellsCompiled::More | TellsCompiled::All => TellsCompiled::More,
                 },
+                besides: own.iter().map(|name| (*name).to_owned()).collect(),
                 ..request.clone()
             },
         })

@@ -73,6 +73,8 @@ pub struct ImportRequest {
     pub user: Option<(u32, u32)>,
     /// What it tells, before its report, of what files compile to ([`Compiled`](super::Compiled)).
     pub tells_compiled: TellsCompiled,
+    /// The names at the top of the trees, without what follows a dot, of whose files it tells nothing: the artifact's own.
+    pub besides: Vec<String>,
     /// Folders that this user can write to. They are emptied from one process to the next.
     pub scratch: Vec<String>,
     /// The interpreter and its options where each process must be a fresh one, for what happens at its start.
@@ -405,6 +407,7 @@ mod tests {
             seconds: 30,
             user: Some((65534, 65534)),
             tells_compiled: TellsCompiled::Nothing,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),

@@ -73,7 +73,8 @@ def use_nothing():
 
 
 class Telling:
-    """Tells on standard output what files compile to, beside what it was given, while other things go on."""
+    """Tells on standard output what files compile to, beside what was given and what is found by names that are not to be told of,
+    while other things go on."""
 
     def __init__(self, roots, besides):
         self.roots, self.besides = tuple(root.rstrip("/") + "/" for root in roots), frozenset(besides)
@@ -86,10 +87,13 @@ class Telling:
 
         kinds = {OF_BASE: {}, OF_TREES: {}}
         for path, known in COMPILED.items():
-            if known is None or path in self.told or path in self.besides:
+            if known is None or path in self.told:
                 continue
             self.told.add(path)
-            kind = OF_TREES if path.startswith(self.roots) else OF_BASE
+            root = next((root for root in self.roots if path.startswith(root)), None)
+            kind = OF_BASE if root is None else OF_TREES
+            if root is not None and path[len(root) :].partition("/")[0].partition(".")[0] in self.besides:
+                continue
             data = known[1] if type(known[1]) is bytes else marshal.dumps(known[1])
             self.left[kind] -= len(data)
             if self.left[kind] > 0:

@@ -190,6 +190,7 @@ mod tests {
             lambda: true,
             user: Some((65534, 65534)),
             tells_compiled: TellsCompiled::Nothing,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),
