@@ -12,8 +12,9 @@ use kiln_python::{COMPILED_PLACE, Compiled, CompiledOf};
 use kiln_record::{Defect, Digest, Entry, Mode, Tree, TreePath, digest_of_value};
 use kiln_store::{Memo, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The version of what is told, and of how it is told.
 const RULES: u32 = 1;
@@ -35,7 +36,11 @@ impl Memo for Kept {
 
 /// By what everything is kept that files of a check compile to.
 #[derive(Clone, Debug)]
-pub(crate) struct CompiledKeys(BTreeMap<CompiledOf, Digest>);
+pub(crate) struct CompiledKeys {
+    keys: BTreeMap<CompiledOf, Digest>,
+    /// What a program of this check was given: what it tells is beside that.
+    given: Arc<Mutex<BTreeSet<CompiledOf>>>,
+}
 
 impl CompiledKeys {
     /// The keys for a base by its content, and for trees as they are given to a program.
@@ -48,12 +53,14 @@ impl CompiledKeys {
             let key = digest_of_value(&(RULES, CompiledOf::Trees.name(), base, digests))?;
             keys.insert(CompiledOf::Trees, key);
         }
-        Ok(Self(keys))
+        Ok(Self { keys, given: Arc::default() })
     }
 
-    /// Without what files of the trees compile to.
-    pub(crate) fn of_base(&self) -> Self {
-        Self(self.0.iter().filter(|(of, _)| **of == CompiledOf::Base).map(|(of, key)| (*of, *key)).collect())
+    /// The key for a base alone.
+    pub(crate) fn of_base(base: &Digest) -> Result<Self, Defect> {
+        let mut all = Self::new(base, &[])?;
+        all.keys.remove(&CompiledOf::Trees);
+        Ok(all)
     }
 
     /// What is there of it, for a container; nothing where the engine does not read the store, or what was kept is gone.
@@ -61,10 +68,11 @@ impl CompiledKeys {
         if !bases.run().recalls() || !bases.engine_reads_store(image).await? {
             return Ok(None);
         }
-        let mut tree = Tree::new();
-        for (of, key) in &self.0 {
+        let (mut tree, mut given) = (Tree::new(), BTreeSet::new());
+        for (of, key) in &self.keys {
             if let Some(kept) = bases.store().recall::<Kept>(key)? {
                 kept.add_to(&mut tree, *of)?;
+                given.insert(*of);
             }
         }
         if tree.is_empty() {
@@ -79,18 +87,24 @@ impl CompiledKeys {
         })
         .await?;
         let Some(folder) = folder else { return Ok(None) };
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).append(&mut given);
         Ok(Some(InputTree::folder(guest(COMPILED_PLACE)?, folder)))
     }
 
     /// Keeps what a program told beside what it was given.
     pub(crate) fn keep(&self, store: &Store, told: Vec<Compiled>) -> Result<(), CheckError> {
+        let mut known = self.given.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for Compiled { of, bytes } in told {
-            let Some(key) = self.0.get(&of) else { continue };
-            let mut kept = store.recall::<Kept>(key)?.unwrap_or_default();
-            let new = (Digest::of(&bytes), bytes.len() as u64);
-            if kept.0.len() >= MOST || kept.0.contains(&new) {
+            let Some(key) = self.keys.get(&of) else { continue };
+            let mut kept = match known.insert(of) {
+                // It was given nothing of this kind, so that this is all of it.
+                true => Kept::default(),
+                false => store.recall::<Kept>(key)?.unwrap_or_default(),
+            };
+            if kept.0.len() >= MOST {
                 continue;
             }
+            let new = (Digest::of(&bytes), bytes.len() as u64);
             let mut tree = Tree::new();
             Kept(vec![new]).add_to(&mut tree, of)?;
             store.unpack(&tree, |_, to| to.write_all(&bytes).map_err(StoreError::from))?;

@@ -218,7 +218,7 @@ pub async fn import(
         Some(told) => told,
         None => {
             let (task, opt) = given();
-            let compiled = CompiledKeys::new(&place.content, &[])?.of_base();
+            let compiled = CompiledKeys::of_base(&place.content)?;
             let question = question(&request, task.into_iter().chain(opt).collect())?;
             let posed = pose(&request, question, &compiled).await?;
             underway.tell();
