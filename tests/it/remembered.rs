@@ -3,6 +3,7 @@
 use crate::harness::{LocalIndex, Sandbox, WheelFile, wheel};
 use kiln_record::exit;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 const HANDLER: &str = "\n\ndef handler(event, context):\n    return None\n";
 
@@ -119,4 +120,67 @@ fn nothing_that_decides_an_import_passes_for_unchanged() {
     sandbox.write("manifests/data/src/state", "good").append("manifests/data/src/app.py", "# A remark.\n");
     let outcome = sandbox.kiln().run(["build", "data", "--format", "json"]).json();
     assert_eq!(told(&outcome), ["data: published "]);
+}
+
+/// What files compile to is given to the next check, which can see it there; and it is nobody's answer: what was damaged in the store,
+/// or is of another file, is not used.
+#[test]
+fn what_files_compile_to_is_handed_on_and_decides_nothing() {
+    let module = |text: &'static [u8]| {
+        wheel(
+            "shapes",
+            "1.0",
+            "py3-none-any",
+            &[],
+            &[("shapes/__init__.py", b""), ("shapes/round.py", text), ("shapes/square.py", b"side = 1\n")],
+        )
+    };
+    let (shapes, broken) = (module(b"circle = 1\n"), module(b"circle = 2 / 0\n"));
+    let index = LocalIndex::serve(std::slice::from_ref(&shapes));
+    let code = "import shapes.round, email.message, os\n";
+    let sandbox = workspace(&index, &[("app", code, &[&shapes])]);
+    let store = tempfile::tempdir().unwrap();
+    let kiln = sandbox.kiln().with_store(store.path());
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    let kept = || files_below(&store.path().join("cache/import-bytecode"));
+    assert_eq!(kept().len(), 2, "of the base, and of the trees");
+
+    let given = "if os.path.isdir('/var/kiln-compiled'):\n    raise RuntimeError('it was given ' + ' '.join(os.listdir('/var/kiln-compiled')))\n";
+    sandbox.write("manifests/app/src/app.py", format!("{code}{given}{HANDLER}"));
+    let denied = kiln.run(["build", "app"]);
+    denied.ends_with(exit::FINDINGS_DENIED).says(&["it was given", "base-0", "trees-0"]);
+    kiln.run(["build", "app", "--check-again"]).ends_with(exit::SUCCESS);
+
+    // The same function with other code, after the handler's submodule was told of, too; once with all that was kept damaged.
+    sandbox.write("manifests/app/src/app.py", format!("{code}import shapes.square\n{HANDLER}"));
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    let asked = sandbox.dist();
+    let pool = files_below(&store.path().join("unpacked/files"));
+    let damaged = pool.iter().filter(|file| {
+        let bytes = fs_err::read(file).unwrap();
+        let is_told = bytes.windows(10).any(|some| some == b"/shapes/ro")
+            || bytes.windows(9).any(|some| some == b"/email/me");
+        is_told.then(|| fs_err::write(file, b"what was kept").unwrap()).is_some()
+    });
+    assert!(damaged.count() > 0, "what was kept is in the pool");
+    sandbox.append("manifests/app/src/app.py", "# A remark.\n");
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    sandbox.write("manifests/app/src/app.py", format!("{code}import shapes.square\n{HANDLER}"));
+    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    assert!(sandbox.dist() == asked, "what was damaged is not used, and nothing depends on it");
+
+    let index = LocalIndex::serve(std::slice::from_ref(&broken));
+    sandbox.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url()));
+    sandbox.write("manifests/app/requirements.txt", broken.requirement(""));
+    kiln.run(["build", "app"]).ends_with(exit::FINDINGS_DENIED).says(&["division by zero"]);
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
 }

@@ -8,6 +8,9 @@ PATH are used; uv, pex, sam, syft and diffoscope are installed into a scratch fo
 had, or fails, says so. Nothing is asserted about any time.
 
 The three sets of `sets/` are locked distributions of Python 3.11 for functions on Amazon Linux 2.
+
+Beside the rows it measures what no build in a container can be without: a container of the base that does nothing, and the imports
+themselves, in one that runs already. Where a build's time goes is told by what it asks of the engine, through a relay.
 """
 
 import argparse
@@ -17,9 +20,11 @@ import pathlib
 import platform
 import shutil
 import statistics
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import venv
 
@@ -57,6 +62,15 @@ Resources:
       Handler: app.handler
       CodeUri: .
 """
+# What a build of a set is to keep to: so much of what the usual way takes, and of the best one, where nothing is there; so many seconds
+# more than the imports take, where the function's code changed.
+BARS = {"usual": 0.15, "best": 0.45, "beyond": 0.5}
+# What is asked of an engine, by how its requests begin; and whether its answer is what counts.
+ASKED = {
+    "asked for": (b"POST", b"/containers/create", False),
+    "started": (b"POST", b"/start", True),
+    "ended": (b"POST", b"/wait", True),
+}
 # What programs need to reach an index, wherever they run.
 INDEX_VARIABLES = ("PIP_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 OF_THIS_MACHINE = ("PIP_FIND_LINKS", "PIP_CERT")
@@ -91,7 +105,7 @@ class Bench:
         self.tools = given.tools.resolve()
         self.store, self.counter = scratch / "store", 0
         self.versions = {"kiln": output([self.kiln, "--version"])}
-        self.zips, self.printed = [], []
+        self.zips, self.printed, self.floors = [], [], []
 
     def page(self):
         """The lines of the page, each printed as soon as it is known."""
@@ -118,6 +132,8 @@ class Bench:
             except Cannot as why:
                 yield say(f"| {row} | | | | not measured: {why} | | | |")
         yield say()
+        if self.floors:
+            yield from map(say, self.where_the_time_goes())
         if self.printed:
             yield say("What kiln computes itself, as `just bench` prints it:")
             yield say()
@@ -137,10 +153,14 @@ class Bench:
         usual, best = self.usual(name, image), self.best(name, image)
         sam, pex = self.optional(self.sam, name), self.optional(self.pex, name)
         cold, warm, code, nothing, slow, glue, built, packed = [], [], [], [], [], [], [], []
+        floor, split = self.floor(name, image, root), {"cold": [], "code": []}
+        empty, imports = [], []
         for number in range(self.rounds):
             store = self.new("store")
             # What makes a base is no part of an artifact's build: each store knows it.
             shutil.copytree(self.store / "cache/interpreter", store / "cache/interpreter")
+            apart = self.new("store")
+            shutil.copytree(self.store / "cache/interpreter", apart / "cache/interpreter")
             variables = {"KILN_STORE": str(store)}
             forget(root)
             cold.append(measured(build, variables))
@@ -150,10 +170,19 @@ class Bench:
                 file.write(f"\n# A remark of round {number}.\n")
             code.append(measured(build, variables))
             nothing.append(measured(build, variables))
+            # The same once more through the relay, which takes time itself.
+            forget(root)
+            split["cold"].append(self.split(build, apart))
+            with open(root / "manifests/app/src/app.py", "a") as file:
+                file.write(f"\n# Another remark of round {number}.\n")
+            split["code"].append(self.split(build, apart))
+            for runs, seconds_of in zip((empty, imports), floor()):
+                runs.append(seconds_of)
             self.attempt(slow, usual)
             self.attempt(glue, best)
             self.attempt(built, sam)
             self.attempt(packed, pex)
+        self.floors.append((name, empty, imports, cold, code, slow, glue, split))
         archive = root / "dist/app/app.zip"
         self.zips.append(shutil.copy(archive, self.new("zips").with_suffix(".zip")))
         usual_name, best_name = "pip in the base, `zip -9`", "uv in the base, import, `zip -6`"
@@ -164,6 +193,82 @@ class Bench:
         yield row(f"{name}, warm store, no output", warm, usual_name, slow)
         yield row(f"{name}, code changed", code, best_name, glue)
         yield row(f"{name}, nothing changed", nothing, best_name, glue)
+
+    def floor(self, name, image, root):
+        """What it takes that nobody can do without: a container of the base that does nothing, and the imports in one that runs."""
+        tree = self.new("imported")
+        isolated = ["python3.11", "-I", "-S", "-B", "-c"]
+        timed = "import sys, time; sys.path.insert(0, '/tree'); start = time.perf_counter(); import app; print(time.perf_counter() - start)"
+        begin = ["docker", "run", "--rm", "--init", "--network", "none", "--log-driver", "none"]
+
+        def work():
+            if not any(tree.iterdir()):
+                shutil.unpack_archive(root / "dist/app/app.zip", tree)
+            start = time.monotonic()
+            done = run([*begin, "--entrypoint", isolated[0], image, *isolated[1:], "pass"])
+            empty = time.monotonic() - start
+            if done.returncode:
+                raise Cannot(f"an empty container cannot be run: {last_line(done)}")
+            sleeper = [*begin, "--detach", "-v", f"{tree}:/tree:ro", "--entrypoint", isolated[0], image]
+            running = output([*sleeper, *isolated[1:], "import time; time.sleep(600)"])
+            try:
+                took = run(["docker", "exec", running, *isolated, timed])
+                if took.returncode:
+                    raise Cannot(f"the imports cannot be run: {last_line(took)}")
+                return empty, float(took.stdout)
+            finally:
+                run(["docker", "rm", "--force", running])
+
+        return work
+
+    def split(self, build, store):
+        """When a build first asked for a container, when all that it asked for were started and had ended, and when it was done: seconds
+        from its start."""
+        with Relay(self.new("relay") / "engine.sock") as relay:
+            variables = {"KILN_STORE": str(store), "DOCKER_HOST": f"unix://{relay.path}"}
+            start = time.monotonic()
+            measured(build, variables)
+            end = time.monotonic()
+        # The first container is never started: it tells whether the engine reads the store.
+        asked = [at for at in sorted(relay.times["asked for"]) if at > min(relay.times["asked for"])]
+        points = [asked[:1], relay.times["started"][-1:], relay.times["ended"][-1:], [end]]
+        if not all(points):
+            raise Cannot("the build asked for no container")
+        return [max(point) - start for point in points]
+
+    def where_the_time_goes(self):
+        """The floor beside each bar, and the parts of a build's time."""
+        yield "## Where the time goes"
+        yield ""
+        yield "Nothing that imports an artifact in a container of its own takes less than an empty container (`docker run` of the base's Python"
+        yield "with `pass`) and the imports themselves: those of the handler, in a container of the base that runs already, timed inside it."
+        yield "Files are compiled there as in every new container; a build compiles what it knows from an earlier one no more, and so may be"
+        yield "faster. A cold build fetches and unpacks as well, and imports each distribution in a process of its own."
+        yield ""
+        yield "| set | empty container | imports | code changed | beyond the imports | bar | cold | of the usual | bar | of the best | bar |"
+        yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        for name, empty, imports, cold, code, slow, glue, _ in self.floors:
+            took, imported = median(code, "wall"), statistics.median(imports)
+            shares = []
+            for runs, bar in ((slow, "usual"), (glue, "best")):
+                known = not any(isinstance(one, Cannot) for one in runs)
+                shares.append(f"{median(cold, 'wall') / median(runs, 'wall'):.2f}" if known else "not measured")
+                shares.append(f"{BARS[bar]:.2f}")
+            columns = [name, seconds(statistics.median(empty)), seconds(imported), seconds(took)]
+            columns += [f"{took - imported:.2f} s", f"{BARS['beyond']:.2f} s", seconds(median(cold, "wall")), *shares]
+            yield f"| {' | '.join(columns)} |"
+        yield ""
+        yield "The parts of the same builds, by what they ask of the engine, through a relay that takes time itself. Archives are written,"
+        yield "and files judged, while the programs run."
+        yield ""
+        yield "| build | until a container is asked for | until all are started | their programs | judging, record, publication | all |"
+        yield "|---|---:|---:|---:|---:|---:|"
+        for name, *_, split in self.floors:
+            for what, label in (("cold", "cold store"), ("code", "code changed")):
+                points = [statistics.median(run[at] for run in split[what]) for at in range(4)]
+                parts = [seconds(after - before) for before, after in zip([0, *points], points)]
+                yield f"| {name}, {label} | {' | '.join(parts)} | {seconds(points[-1])} |"
+        yield ""
 
     def attempt(self, runs, work):
         try:
@@ -386,6 +491,63 @@ class Bench:
         folder = self.scratch / f"{name}-{self.counter}"
         folder.mkdir()
         return folder
+
+
+class Relay:
+    """Stands between a client and the engine, and notes when something was asked for or answered."""
+
+    def __init__(self, path):
+        self.path, self.times = path, {what: [] for what in ASKED}
+        host = output(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+        self.engine = os.environ.get("DOCKER_HOST", host).removeprefix("unix://")
+        if not pathlib.Path(self.engine).is_socket():
+            raise Cannot("the engine has no socket here")
+        self.listening = socket.socket(socket.AF_UNIX)
+
+    def __enter__(self):
+        self.listening.bind(str(self.path))
+        self.listening.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listening.close()
+        for times in self.times.values():
+            times.sort()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            engine = socket.socket(socket.AF_UNIX)
+            engine.connect(self.engine)
+            asked = []
+            threading.Thread(target=self.pass_on, args=(client, engine, asked, True), daemon=True).start()
+            threading.Thread(target=self.pass_on, args=(engine, client, asked, False), daemon=True).start()
+
+    def pass_on(self, source, target, asked, is_request):
+        """`asked` is what the last request on this connection was."""
+        try:
+            while data := source.recv(1 << 20):
+                line = data.split(b"\r\n", 1)[0]
+                for what, (verb, path, waits) in ASKED.items():
+                    if is_request and line.startswith(verb) and path in line:
+                        asked[:] = [what] if waits else []
+                        if not waits:
+                            self.times[what].append(time.monotonic())
+                # The answer to a wait begins with a header at once; what it says comes when there is something to say.
+                is_answer = not is_request and asked and (asked[0] != "ended" or not line.startswith(b"HTTP/") or b"StatusCode" in data)
+                if is_answer:
+                    self.times[asked.pop()].append(time.monotonic())
+                target.sendall(data)
+        except OSError:
+            pass
+        try:
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class Measure:

@@ -5,6 +5,7 @@ use crate::source_link::{FilesRead, SourceLinks};
 use crate::stage::{Collected, Done, Planned, Published, Standing};
 use crate::{BuildError, Expectation, Judged, Shard};
 use futures_util::FutureExt as _;
+use kiln_check::Underway;
 use kiln_collect::{Denied, ReadyLayer, has_ended};
 use kiln_guest::{Bases, EngineSlot, GuestError};
 use kiln_image::ImageError;
@@ -23,6 +24,7 @@ use kiln_store::{Ledger, LedgerEntry, StatCache, has_room, sweep_unfinished};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore, SetOnce};
 use tokio::task::JoinSet;
 
@@ -465,9 +467,26 @@ impl Run {
         Ok(There::InQuestion(Box::new(Standing { entry, record, files: published.files })))
     }
 
+    /// Takes an artifact through its stages, and has the engine ready by the time that its checks are to run.
     async fn stages(&self, prepared: &Prepared, standing: Option<Standing>) -> Judged<Done> {
+        let began = self.bases.run().elapsed();
+        let plan = &prepared.plan;
+        if !kiln_check::asks_base(&self.bases, plan)? {
+            return self.staged(prepared, standing, began).await;
+        }
+        let (bases, base) = (self.bases.clone(), plan.base.clone());
+        let preparing = tokio::spawn(async move { bases.make_ready(&base).await });
+        let done = self.staged(prepared, standing, began).await;
+        // Without an engine there is nothing in it that has to be waited for.
+        if self.bases.engine_in_use().is_none() {
+            preparing.abort();
+        }
+        let _ = preparing.await;
+        done
+    }
+
+    async fn staged(&self, prepared: &Prepared, standing: Option<Standing>, began: Duration) -> Judged<Done> {
         let (bases, manifest) = (&self.bases, &prepared.plan.manifest);
-        let began = bases.run().elapsed();
         let mut layers = Vec::new();
         for layer in &manifest.layers {
             layers.push(self.layer(layer).await?);
@@ -479,11 +498,20 @@ impl Run {
         if manifest.kind == ArtifactKind::LambdaLayer {
             let _ = self.progress[&manifest.name].layer.set(collected.layer());
         }
-        let verified = match collected.verify(bases, &layers).await? {
+        let underway = Underway::default();
+        let mut draft = collected.draft(bases, standing.as_ref(), &underway);
+        let verified = collected.verify(bases, &layers, &underway).await;
+        underway.tell();
+        if !matches!(verified, Ok(Ok(_)))
+            && let Some(draft) = draft.take()
+        {
+            draft.give_up().await;
+        }
+        let verified = match verified? {
             Ok(verified) => verified,
             Err(denied) => return Ok(Err(denied)),
         };
-        let packed = match verified.pack(bases, standing).await? {
+        let packed = match verified.pack(bases, standing, draft).await? {
             Ok(packed) => packed,
             Err(denied) => return Ok(Err(denied)),
         };

@@ -1,19 +1,25 @@
 //! The import check: the artifact, unpacked where Lambda would have it, is imported in its base.
 
 use crate::CheckError;
+use crate::compiled::CompiledKeys;
 use crate::environment::{environment, environment_in_image, is_lambda, layer_paths};
-use crate::import_report::{Asked, InParts};
+use crate::import_report::{Asked, InParts, Posed};
 use crate::reach::out_of_reach_in;
 use crate::replaced_library::explained;
 use crate::skipped::{dotted, is_named_by};
 use crate::source_place::in_workspace;
 use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
+use crate::underway::{AtLast, Underway};
 use kiln_collect::{Collection, ReadyLayer, denied};
 use kiln_engine::GuestPath;
 use kiln_guest::{Bases, Given, Loaded, NOBODY, Program, Question, guest, writable};
+use kiln_invocation::blocking;
 use kiln_plan::{ArtifactPlan, Manifest};
-use kiln_python::{IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, import_findings, scan_findings};
+use kiln_python::{
+    Compiled, IMPORT_CHECK, ImportReport, ImportRequest, Surroundings, TellsCompiled, import_findings,
+    scan_findings,
+};
 use kiln_record::{
     ArtifactKind, ArtifactName, Check, CheckName, Code, ComponentId, Digest, Ecosystem, Environment, Finding,
     ImportRecord, Importable, Runtime, TreePath,
@@ -43,7 +49,8 @@ pub struct Imported {
 }
 
 /// Reads the imports of the artifact's own files, then imports the handler, its own modules and the distributions that it
-/// asks for, in the pinned base.
+/// asks for, in the pinned base. `underway` is told when no more is to be brought to that.
+#[expect(clippy::too_many_arguments, reason = "each is another part of what is known of an artifact")]
 pub async fn import(
     bases: &Bases,
     plan: &ArtifactPlan,
@@ -52,7 +59,9 @@ pub async fn import(
     around: &Surroundings,
     layers: &[ReadyLayer],
     image: Option<&Loaded>,
+    underway: &Underway,
 ) -> Result<Imported, CheckError> {
+    let _at_last = AtLast(underway);
     let manifest = &plan.manifest;
     if runtime.python.is_none() {
         let check =
@@ -119,6 +128,11 @@ pub async fn import(
         lambda: is_lambda(manifest.kind),
         user: bases.has_second_user().then(|| numbers(&place.user)).transpose()?,
         scratch: place.scratch.iter().map(ToString::to_string).chain(["/dev/shm".to_owned()]).collect(),
+        tells_compiled: match bases.has_second_user() && !is_fresh {
+            true => TellsCompiled::All,
+            false => TellsCompiled::Nothing,
+        },
+        besides: Vec::new(),
         fresh: is_fresh.then(|| {
             std::iter::once(python).chain(place.options.iter().copied()).map(str::to_owned).collect()
         }),
@@ -137,9 +151,12 @@ pub async fn import(
         let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
         Question::new(bases, &place.content, program, given)
     };
-    let ask = async |request: &ImportRequest, question: Question| -> Result<Option<Asked>, CheckError> {
+    let pose = async |request: &ImportRequest,
+                      question: Question,
+                      compiled: &CompiledKeys|
+           -> Result<Option<Posed>, CheckError> {
         if let Some(recalled) = Asked::recalled(bases, &question, request)? {
-            return Ok(Some(recalled));
+            return Ok(Some(Posed::Recalled(recalled)));
         }
         if !bases.can_run(&plan.base).await? {
             return Ok(None);
@@ -148,27 +165,68 @@ pub async fn import(
             Some(image) => image.id().await?.to_owned(),
             None => bases.image(&plan.base).await?,
         };
-        Ok(Some(Asked::of(bases, &id, question, request, manifest.name.as_str()).await?))
+        let ready = question.bring(bases, &id).await?;
+        let aid = match is_fresh {
+            true => None,
+            false => compiled.given(bases, &id).await?,
+        };
+        Ok(Some(Posed::Ready(ready.aided(aid))))
+    };
+    let keep = async |told: Vec<Compiled>, keys: CompiledKeys| -> Result<(), CheckError> {
+        let store = bases.store().clone();
+        if told.is_empty() { Ok(()) } else { blocking(move || keys.keep(&store, told)).await }
+    };
+    let answer = async |request: &ImportRequest, posed: Option<Posed>| -> Result<Option<Asked>, CheckError> {
+        match posed {
+            Some(posed) => Ok(Some(posed.answer(bases, request, manifest.name.as_str()).await?)),
+            None => Ok(None),
+        }
     };
     let mut told = None;
     if manifest.kind == ArtifactKind::LambdaZip
         && let Some(parts) = InParts::of(&request, collection, layers)
     {
         let (task, opt) = given();
-        let without =
-            question(&parts.distributions, task.map(InParts::without_own).into_iter().chain(opt).collect())?;
+        let trees: Vec<Given> = task.map(InParts::without_own).into_iter().chain(opt).collect();
+        let compiled = CompiledKeys::new(&place.content, &trees)?;
+        let without = question(&parts.distributions, trees)?;
         let (task, opt) = given();
         let whole = question(&parts.own, task.into_iter().chain(opt).collect())?;
-        let asked = tokio::try_join!(ask(&parts.distributions, without), ask(&parts.own, whole))?;
-        let (Some(distributions), Some(own)) = asked else { return Ok(not_run(manifest)) };
+        // What is brought for the first, which takes longer, is there for the second.
+        let first = Underway::default();
+        let distributions = async {
+            let at_last = AtLast(&first);
+            let posed = pose(&parts.distributions, without, &compiled).await?;
+            drop(at_last);
+            answer(&parts.distributions, posed).await
+        };
+        let own = async {
+            first.wait().await;
+            let posed = pose(&parts.own, whole, &compiled).await?;
+            underway.tell();
+            answer(&parts.own, posed).await
+        };
+        let (Some(mut distributions), Some(mut own)) = tokio::try_join!(distributions, own)? else {
+            return Ok(not_run(manifest));
+        };
+        let mut all = std::mem::take(&mut distributions.compiled);
+        all.append(&mut own.compiled);
+        keep(all, compiled).await?;
         told = InParts::joined(&request, distributions, own);
     }
     let told = match told {
         Some(told) => told,
         None => {
             let (task, opt) = given();
-            match ask(&request, question(&request, task.into_iter().chain(opt).collect())?).await? {
-                Some(asked) => asked.into(),
+            let compiled = CompiledKeys::of_base(&place.content)?;
+            let question = question(&request, task.into_iter().chain(opt).collect())?;
+            let posed = pose(&request, question, &compiled).await?;
+            underway.tell();
+            match answer(&request, posed).await? {
+                Some(mut asked) => {
+                    keep(std::mem::take(&mut asked.compiled), compiled).await?;
+                    asked.into()
+                }
                 None => return Ok(not_run(manifest)),
             }
         }
@@ -209,7 +267,7 @@ pub async fn import(
     }
     // What is denied is asked again, as somebody who tries again expects.
     if denied(plan, &findings, bases.run().now()).is_none() {
-        told.remember(bases)?;
+        told.remember(bases, plan)?;
     }
     Ok(Imported { findings, checks, record })
 }

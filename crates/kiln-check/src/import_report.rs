@@ -4,17 +4,31 @@
 use crate::CheckError;
 use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
-use kiln_guest::{AnswerKey, Bases, Ending, Given, Question};
-use kiln_python::{ImportReport, ImportRequest, Unreported};
+use kiln_guest::{AnswerKey, Bases, Ending, Given, Question, ReadyQuestion, note_asked, was_asked};
+use kiln_plan::ArtifactPlan;
+use kiln_python::{Compiled, ImportReport, ImportRequest, TellsCompiled, Unreported};
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeSet;
+
+/// Whether the checks of a function or layer are likely to ask programs in its base something that is not remembered.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn asks_base(bases: &Bases, plan: &ArtifactPlan) -> Result<bool, CheckError> {
+    let manifest = &plan.manifest;
+    let is_tried = manifest.target.runtime.as_ref().is_some_and(|runtime| runtime.python.is_some());
+    Ok(!manifest.kind.is_image()
+        && ((is_tried && !was_asked(bases, &plan.digest)?) || !manifest.smoke.is_empty()))
+}
 
 /// What a program of the import check told.
 pub(crate) struct Asked {
     pub(crate) report: Result<ImportReport, Unreported>,
     /// What it wrote, where that is new.
     answer: Option<(AnswerKey, Vec<u8>)>,
+    /// What files compile to, where it was asked for that.
+    pub(crate) compiled: Vec<Compiled>,
 }
 
 /// What was told at last, and what of it may be remembered.
@@ -26,7 +40,7 @@ pub(crate) struct Told {
 impl Told {
     /// Remembers what was told, so that it is not asked again. A process that ended without an answer may have had too little
     /// time or memory, and is asked again.
-    pub(crate) fn remember(self, bases: &Bases) -> Result<(), CheckError> {
+    pub(crate) fn remember(self, bases: &Bases, plan: &ArtifactPlan) -> Result<(), CheckError> {
         let ended = |report: &ImportReport| {
             let problems = report.modules.iter().filter_map(|module| module.problem.as_ref());
             problems.into_iter().any(|problem| problem.ended.is_some() || problem.tampered)
@@ -36,6 +50,7 @@ impl Told {
             for (key, stdout) in self.answers {
                 key.remember(store, now, stdout)?;
             }
+            note_asked(bases, &plan.digest)?;
         }
         Ok(())
     }
@@ -44,6 +59,27 @@ impl Told {
 impl From<Asked> for Told {
     fn from(asked: Asked) -> Self {
         Self { report: asked.report, answers: asked.answer.into_iter().collect() }
+    }
+}
+
+/// A question on its way: answered before, or with all that its program is given.
+pub(crate) enum Posed {
+    Recalled(Asked),
+    Ready(ReadyQuestion),
+}
+
+impl Posed {
+    /// What its program tells, or told.
+    pub(crate) async fn answer(
+        self,
+        bases: &Bases,
+        request: &ImportRequest,
+        subject: &str,
+    ) -> Result<Asked, CheckError> {
+        match self {
+            Self::Recalled(asked) => Ok(asked),
+            Self::Ready(question) => Asked::of(bases, question, request, subject).await,
+        }
     }
 }
 
@@ -57,19 +93,26 @@ impl Asked {
         let Some(key) = question.key() else { return Ok(None) };
         let stdout = key.recall(bases)?;
         let report = stdout.and_then(|stdout| held(&stdout, request).ok()?.ok());
-        Ok(report.map(|report| Self { report: Ok(report), answer: None }))
+        Ok(report.map(|report| Self { report: Ok(report), answer: None, compiled: Vec::new() }))
     }
 
     /// Runs the program.
-    pub(crate) async fn of(
+    async fn of(
         bases: &Bases,
-        image: &str,
-        question: Question,
+        question: ReadyQuestion,
         request: &ImportRequest,
         subject: &str,
     ) -> Result<Self, CheckError> {
         let key = question.key();
-        let ran = question.ask(bases, image, subject).await?;
+        let mut ran = question.ask(bases, subject).await?;
+        let compiled = match request.tells_compiled {
+            TellsCompiled::Nothing => Vec::new(),
+            TellsCompiled::More | TellsCompiled::All => {
+                let (told, rest) = Compiled::taken_off(&ran.stdout);
+                ran.stdout = rest.to_vec();
+                told
+            }
+        };
         let report = match ran.ending {
             Ending::TimedOut { .. } => Err(Unreported::new(None, ran.log.lines().join("\n").as_bytes())),
             Ending::Exit(0) => match held(&ran.stdout, request) {
@@ -80,7 +123,7 @@ impl Asked {
             // A report counts for nothing where its program did not end as one that reports.
             ending => Err(Unreported::new(ending.code(), &ran.stderr)),
         };
-        Ok(Self { report, answer: key.map(|key| (key, ran.stdout)) })
+        Ok(Self { report, answer: key.map(|key| (key, ran.stdout)), compiled })
     }
 }
 
@@ -130,7 +173,15 @@ impl InParts {
                 sources: Vec::new(),
                 ..request.clone()
             },
-            own: ImportRequest { modules: Vec::new(), ..request.clone() },
+            own: ImportRequest {
+                modules: Vec::new(),
+                tells_compiled: match request.tells_compiled {
+                    TellsCompiled::Nothing => TellsCompiled::Nothing,
+                    TellsCompiled::More | TellsCompiled::All => TellsCompiled::More,
+                },
+                besides: own.iter().map(|name| (*name).to_owned()).collect(),
+                ..request.clone()
+            },
         })
     }
 

@@ -2,6 +2,7 @@
 //! pip's own opinion. [`Function`] is what runs a function in its base. None of them knows the makers of parts.
 
 mod against_base;
+mod compiled;
 mod environment;
 mod error;
 mod function;
@@ -21,6 +22,7 @@ mod source_place;
 mod stated;
 mod supervised;
 mod text;
+mod underway;
 mod variables;
 
 pub use against_base::against_base;
@@ -29,6 +31,7 @@ pub use function::{Function, FunctionEvent, Served, bootstrap_path};
 pub use health::health;
 pub use hygiene::hygiene;
 pub use import_check::{Imported, import};
+pub use import_report::asks_base;
 pub use names::names;
 pub use native::native;
 pub use pip::{PipWheel, below, pip_check, pip_install};
@@ -36,4 +39,5 @@ pub use programs::programs;
 pub use reach::reach;
 pub use smoke::{Smoke, smoke, smoke_file_missing, smoke_files};
 pub use stated::stated;
+pub use underway::Underway;
 pub use variables::variables;

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kiln_check::CheckError;
-use kiln_check::{Imported, PipWheel, Smoke, health, hygiene, import, native, pip_check, pip_install, smoke};
+use kiln_check::{
+    Imported, PipWheel, Smoke, Underway, health, hygiene, import, native, pip_check, pip_install, smoke,
+};
 use kiln_collect::{BroughtBy, Collection, Content, Part, PartFile, Verdict, component};
 use kiln_fixtures::{FUNCTION, Python, Sandbox, imported, report, wheel};
 use kiln_guest::Bases;
@@ -67,7 +69,9 @@ impl Function {
     async fn import(&self) -> Imported {
         let around = Surroundings { installed: BTreeMap::new(), declared: None, gaps: Vec::new() };
         let bases = self.sandbox.bases().await;
-        let imported = import(&bases, &self.plan, &self.runtime, &self.collection, &around, &[], None);
+        let underway = Underway::default();
+        let imported =
+            import(&bases, &self.plan, &self.runtime, &self.collection, &around, &[], None, &underway);
         imported.await.unwrap()
     }
 
@@ -332,7 +336,9 @@ impl Function {
         let lock = kiln_invocation::lock(&environment, &Events::none()).await.unwrap();
         let bases = Bases::open(&environment, &Events::none(), self.sandbox.engine(), lock).unwrap();
         let collection = Arc::new(Collection::new("app", parts));
-        import(&bases, &self.plan, &self.runtime, &collection, around, &[], None).await.unwrap()
+        import(&bases, &self.plan, &self.runtime, &collection, around, &[], None, &Underway::default())
+            .await
+            .unwrap()
     }
 }
 
@@ -400,7 +406,9 @@ async fn an_answer_is_remembered_by_all_that_was_given() {
     other.plan.base.lock.manifest = Digest::of(b"another base");
     let elsewhere = Arc::new(Collection::new("app", &parts(b"1")));
     let bases = other.sandbox.bases().await;
-    let imported = import(&bases, &other.plan, &other.runtime, &elsewhere, &nothing, &[], None).await;
+    let imported =
+        import(&bases, &other.plan, &other.runtime, &elsewhere, &nothing, &[], None, &Underway::default())
+            .await;
     assert!(imported.is_err(), "the base changed: it is brought, and there is none");
 }
 

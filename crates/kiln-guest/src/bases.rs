@@ -20,6 +20,9 @@ use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
+/// The kind of cache value: whether an engine was seen to read the store.
+const READS_STORE: &str = "reads-store";
+
 /// The bases of a run: each is made ready once, in an engine that is connected to when something first needs it. Cheap to
 /// clone.
 #[derive(Clone)]
@@ -202,9 +205,39 @@ impl Bases {
             // What a killed run leaves of the question is swept with its folder.
             let inside = self.store().temporary_folder()?;
             let engine = self.engine().await?;
-            Ok::<_, GuestError>(engine.reads_folder(self.store().root(), inside.path(), image).await?)
+            let reads = engine.reads_folder(self.store().root(), inside.path(), image).await?;
+            if reads != self.engine_read_store()? {
+                self.store().cache_put(READS_STORE, &self.engine_key()?, &reads)?;
+            }
+            Ok::<_, GuestError>(reads)
         });
         Ok(*read.await?)
+    }
+
+    /// Whether they did so in an earlier run. That is asked anew in each run; until the answer is there, it is what is expected.
+    pub(crate) fn engine_read_store(&self) -> Result<bool, GuestError> {
+        Ok(self.store().cache_get::<bool>(READS_STORE, &self.engine_key()?)?.unwrap_or(false))
+    }
+
+    /// By what it is remembered how an engine is.
+    fn engine_key(&self) -> Result<Digest, GuestError> {
+        Ok(digest_of_value(&(self.executor(), &self.settings.docker_host, &self.settings.context))?)
+    }
+
+    /// Asks the engine what has to be known before a program of a base runs in it, so that whoever runs one need not wait for
+    /// that. Nothing is brought, and what goes wrong is told to whoever needs it.
+    pub async fn make_ready(&self, base: &PinnedBase) {
+        let ready = async {
+            let engine = self.engine().await?;
+            let tag = engine_name(&base.definition.name, &base.lock.manifest);
+            let is_own = engine.info().await?.platform == base.platform;
+            if is_own && engine.image(&tag).await?.is_some() {
+                let image = self.image(base).await?;
+                self.engine_reads_store(&image).await?;
+            }
+            Ok::<_, GuestError>(())
+        };
+        let _ = ready.await;
     }
 
     /// The base's image in the engine, by the id to run it with.

@@ -101,21 +101,31 @@ impl Given {
     /// If a file cannot be read any more, or the engine cannot be asked.
     pub async fn bring(self, bases: &Bases, image: &str) -> Result<InputTree, GuestError> {
         let Self { path, merged, tree } = self;
-        let store = bases.store().clone();
-        match tree {
-            Some(tree) if bases.engine_reads_store(image).await? => {
-                let place = guest(&path)?;
-                let content = move |path: &TreePath, to: &mut dyn Write| merged.write(&store, path, to);
-                let store = bases.store().clone();
-                let folder = blocking(move || store.unpack(&tree, content)).await?;
-                Ok(InputTree::folder(place, folder))
-            }
-            _ => {
-                let size = merged.entries().map(|(.., entry)| entry.size()).fold(0, u64::saturating_add);
-                has_room(store.root(), &format!("what a container has at {path}"), size)?;
-                input_tree(bases.store(), &path, 0, move |tar| merged.add_to(tar, &store)).await
+        let merged = Arc::new(merged);
+        if let Some(tree) = tree {
+            let unpack = || {
+                let (store, merged) = (bases.store().clone(), Arc::clone(&merged));
+                blocking::<_, GuestError>(move || {
+                    store.unpack(&tree, |path, to| merged.write(&store, path, to))
+                })
+            };
+            // Where it was so before, nobody waits for the answer.
+            let folder = if bases.engine_read_store()? {
+                let (reads, folder) = tokio::try_join!(bases.engine_reads_store(image), unpack())?;
+                reads.then_some(folder)
+            } else if bases.engine_reads_store(image).await? {
+                Some(unpack().await?)
+            } else {
+                None
+            };
+            if let Some(folder) = folder {
+                return Ok(InputTree::folder(guest(&path)?, folder));
             }
         }
+        let store = bases.store().clone();
+        let size = merged.entries().map(|(.., entry)| entry.size()).fold(0, u64::saturating_add);
+        has_room(store.root(), &format!("what a container has at {path}"), size)?;
+        input_tree(bases.store(), &path, 0, move |tar| merged.add_to(tar, &store)).await
     }
 }
 

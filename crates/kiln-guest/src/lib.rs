@@ -29,7 +29,7 @@ pub use loaded::{AssembledImage, Loaded, numeric_user, writable};
 pub use loaded_bases::{LOADED, unneeded_bases};
 pub use log::Log;
 pub use program::{Ending, NOBODY, Program, Ran, guest};
-pub use question::{AnswerKey, Question};
+pub use question::{AnswerKey, Question, ReadyQuestion, note_asked, was_asked};
 pub use registry_base::bring_registry_image;
 pub use registry_layers::stored_registry_image;
 pub use runtime::{target_runtime, with_system_of};

@@ -1,6 +1,6 @@
 //! Questions whose answers are remembered: a program, with all that it is given.
 //!
-//! The key of an answer is a digest of everything that the program is given, by what it is and not by where it is: the
+//! The key of an answer is a digest of everything that the program is given and that its answer can depend on, by what it is and not by where it is: the
 //! image, the trees, the arguments with the program's own text among them, variables, user, limits, surroundings, and
 //! the code of this kiln that runs it. What a program can see besides is the kernel, the processor and the clock; for
 //! the last an answer stands for a day. Who asks decides which answers are worth remembering, and holds one that was
@@ -8,7 +8,7 @@
 
 use crate::input::Given;
 use crate::{Bases, GuestError, Program, Ran};
-use kiln_engine::{Limits, RunSpec};
+use kiln_engine::{InputTree, Limits, RunSpec};
 use kiln_record::{Digest, Epoch, digest_of_value};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,14 @@ const STANDS: u64 = 24 * 3600;
 pub struct Question {
     program: Program,
     given: Vec<Given>,
+    key: Option<AnswerKey>,
+}
+
+/// A question whose program has all that it is given.
+#[derive(Debug)]
+#[must_use = "it is asked by `ask`"]
+pub struct ReadyQuestion {
+    program: Program,
     key: Option<AnswerKey>,
 }
 
@@ -42,6 +50,46 @@ impl Memo for Answer {
     fn content(&self) -> Vec<Digest> {
         Vec::new()
     }
+}
+
+/// That all that an artifact of some plan is asked was answered.
+#[derive(Debug, Serialize, Deserialize)]
+struct Asked {
+    at: Epoch,
+}
+
+impl Memo for Asked {
+    const KIND: &'static str = "asked";
+
+    fn content(&self) -> Vec<Digest> {
+        Vec::new()
+    }
+}
+
+/// Remembers that all that an artifact of a plan is asked was answered, and is remembered.
+///
+/// # Errors
+/// If the store cannot be written to.
+pub fn note_asked(bases: &Bases, plan: &Digest) -> Result<(), GuestError> {
+    Ok(bases.store().remember(plan, &Asked { at: bases.run().now() })?)
+}
+
+/// Whether it can be expected that no program has to be asked anything of an artifact of a plan. What is remembered is looked
+/// up all the same: nothing follows from this but whether it is worth to have an engine ready.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn was_asked(bases: &Bases, plan: &Digest) -> Result<bool, GuestError> {
+    if !bases.run().recalls() {
+        return Ok(false);
+    }
+    let asked = bases.store().recall::<Asked>(plan)?;
+    Ok(asked.is_some_and(|asked| stands(asked.at, bases.run().now())))
+}
+
+/// Whether what was answered at one time is an answer at another. One from a time to come tells of a clock that was wrong.
+fn stands(at: Epoch, now: Epoch) -> bool {
+    now.seconds().checked_sub(at.seconds()).is_some_and(|age| age < STANDS)
 }
 
 impl Question {
@@ -76,17 +124,39 @@ impl Question {
         self.key
     }
 
-    /// Brings the trees and runs the program in an image of the engine.
+    /// Brings the trees to where the program runs: in an image of the engine.
     ///
     /// # Errors
-    /// As [`Program::run`], and if a tree cannot be brought.
-    pub async fn ask(self, bases: &Bases, image: &str, subject: &str) -> Result<Ran, GuestError> {
+    /// If a tree cannot be brought.
+    pub async fn bring(self, bases: &Bases, image: &str) -> Result<ReadyQuestion, GuestError> {
         let mut inputs = Vec::new();
         for given in self.given {
             inputs.push(given.bring(bases, image).await?);
         }
         let program = self.program.inputs(inputs).changed(|spec| image.clone_into(&mut spec.image));
-        program.run(bases.engine().await?, bases.run().events(), subject).await
+        Ok(ReadyQuestion { program, key: self.key })
+    }
+}
+
+impl ReadyQuestion {
+    /// By what its answer is remembered; none if it is asked each time.
+    #[must_use]
+    pub fn key(&self) -> Option<AnswerKey> {
+        self.key
+    }
+
+    /// Gives it what no answer depends on, and that is in no key.
+    pub fn aided(mut self, aid: Option<InputTree>) -> Self {
+        self.program = self.program.inputs(aid);
+        self
+    }
+
+    /// Runs the program.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub async fn ask(self, bases: &Bases, subject: &str) -> Result<Ran, GuestError> {
+        self.program.run(bases.engine().await?, bases.run().events(), subject).await
     }
 }
 
@@ -100,10 +170,8 @@ impl AnswerKey {
             return Ok(None);
         }
         let answer = bases.store().recall::<Answer>(&self.0)?;
-        let now = bases.run().now().seconds();
-        // One from a time to come tells of a clock that was wrong.
-        let stands = |at: Epoch| now.checked_sub(at.seconds()).is_some_and(|age| age < STANDS);
-        Ok(answer.filter(|answer| stands(answer.at)).map(|answer| answer.stdout.into_bytes()))
+        let now = bases.run().now();
+        Ok(answer.filter(|answer| stands(answer.at, now)).map(|answer| answer.stdout.into_bytes()))
     }
 
     /// Remembers an answer that was just given.

@@ -43,12 +43,13 @@ mod wheel;
 
 pub use error::PythonError;
 pub use guest::{
-    AskedOfStandIn, BUILD_SDIST, COMPILE, CompileReport, CompileRequest, EventOutcome, EventReport,
-    Expectation, FirstImport, FunctionError, FunctionRequest, HandlerOutcome, HandlerReport, IMPORT_CHECK,
-    ImportProblem, ImportReport, ImportRequest, LayerModule, Match, ModuleReport, RUNTIME_API,
-    RequestedEvent, ScanReport, SdistReport, SdistRequest, SmokeLimits, SmokeOutcome, SmokeProblem,
-    SmokeReport, SmokeRequest, StandInReport, Surroundings, Unreported, UnresolvedImport, differences,
-    function_script, import_findings, scan_findings, smoke_outcome,
+    AskedOfStandIn, BUILD_SDIST, COMPILE, COMPILED_PLACE, CompileReport, CompileRequest, Compiled,
+    CompiledOf, EventOutcome, EventReport, Expectation, FirstImport, FunctionError, FunctionRequest,
+    HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest, LayerModule,
+    Match, ModuleReport, RUNTIME_API, RequestedEvent, ScanReport, SdistReport, SdistRequest, SmokeLimits,
+    SmokeOutcome, SmokeProblem, SmokeReport, SmokeRequest, StandInReport, Surroundings, TellsCompiled,
+    Unreported, UnresolvedImport, differences, function_script, import_findings, scan_findings,
+    smoke_outcome,
 };
 pub use input::{InputProblem, InvalidInput, ProblemKind, Remark};
 pub use install::{

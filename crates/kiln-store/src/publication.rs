@@ -27,10 +27,14 @@ const LAYOUT: &str = "oci";
 const LAYOUT_FOLDER: &str = "oci/blobs";
 const LAYOUT_BLOBS: &str = "oci/blobs/sha256";
 
+/// How many files are brought to the disk at once.
+const SYNCED_AT_ONCE: usize = 8;
+
 /// The largest file of sums that is read, in bytes.
 const MAX_SUMS: u64 = 64 << 20;
 
-/// The next content of `<dist>/<artifact>/`, invisible until committed. Dropped before that, it leaves nothing.
+/// The next content of `<dist>/<artifact>/`, invisible until committed. Dropped before that, it leaves nothing: no `dist` either,
+/// if that was made for it.
 ///
 /// All files get mode 0644 and the folders 0755, whatever the umask. A file may be in the folder of an OCI layout:
 /// `oci/blobs/sha256/<digest>`.
@@ -40,6 +44,8 @@ pub struct Publication {
     artifact: ArtifactName,
     staging: PathBuf,
     file_names: BTreeSet<String>,
+    /// Whether the folder that it is in was made for it.
+    made_dist: bool,
 }
 
 impl Publication {
@@ -48,16 +54,28 @@ impl Publication {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn begin(dist: &Path, artifact: &ArtifactName) -> Result<Self> {
-        if !dist.is_dir() {
-            fs::create_dir_all(dist)?;
-            fs::set_permissions(dist, std::fs::Permissions::from_mode(FOLDER_MODE))?;
-        }
         let staging = dist.join(format!("{STAGING}{artifact}-{}", std::process::id()));
-        // The workspace's lock is held, so a folder of this name is what a killed process with our id left.
-        remove_folder(&staging)?;
-        fs::create_dir(&staging)?;
-        fs::set_permissions(&staging, std::fs::Permissions::from_mode(FOLDER_MODE))?;
-        Ok(Self { dist: dist.to_owned(), artifact: artifact.clone(), staging, file_names: BTreeSet::new() })
+        let mut made_dist = false;
+        let mut begin = || {
+            if !dist.is_dir() {
+                fs::create_dir_all(dist)?;
+                made_dist = true;
+                fs::set_permissions(dist, std::fs::Permissions::from_mode(FOLDER_MODE))?;
+            }
+            // The workspace's lock is held, so a folder of this name is what a killed process with our id left.
+            remove_folder(&staging)?;
+            fs::create_dir(&staging)?;
+            fs::set_permissions(&staging, std::fs::Permissions::from_mode(FOLDER_MODE))
+        };
+        loop {
+            match begin() {
+                // What was begun beside it was dropped at this moment, and took the empty folder with it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !dist.is_dir() => {}
+                begun => break begun?,
+            }
+        }
+        let (dist, file_names) = (dist.to_owned(), BTreeSet::new());
+        Ok(Self { dist, artifact: artifact.clone(), staging, file_names, made_dist })
     }
 
     /// Adds a file.
@@ -100,11 +118,7 @@ impl Publication {
     /// # Errors
     /// [`StoreError::NotPublished`] if what is in its place is none of ours; [`StoreError::Io`].
     pub fn seal(self) -> Result<Sealed> {
-        for name in &self.file_names {
-            let file = fs::File::open(self.staging.join(name))?;
-            file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
-            file.sync_all()?;
-        }
+        self.sync_files()?;
         for folder in [LAYOUT_BLOBS, LAYOUT_FOLDER, LAYOUT].map(|folder| self.staging.join(folder)) {
             if folder.is_dir() {
                 sync_folder(&folder)?;
@@ -115,6 +129,26 @@ impl Publication {
         let sealed = Sealed(self);
         sealed.0.is_replaceable()?;
         Ok(sealed)
+    }
+
+    /// Brings the files to the disk, several at once: each waits for the same journal of the file system.
+    fn sync_files(&self) -> Result<()> {
+        let paths: Vec<PathBuf> = self.file_names.iter().map(|name| self.staging.join(name)).collect();
+        let sync = |path: &PathBuf| {
+            let file = fs::File::open(path)?;
+            file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
+            file.sync_all()
+        };
+        for some in paths.chunks(SYNCED_AT_ONCE) {
+            std::thread::scope(|scope| {
+                let syncing: Vec<_> = some.iter().map(|path| scope.spawn(move || sync(path))).collect();
+                syncing.into_iter().try_for_each(|thread| match thread.join() {
+                    Ok(synced) => synced,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+            })?;
+        }
+        Ok(())
     }
 
     /// Publishes something that has no entry in the ledger: [`Publication::seal`] and [`Sealed::place`].
@@ -231,6 +265,10 @@ impl Drop for Publication {
     fn drop(&mut self) {
         // What cannot be removed now is removed by the next sweep.
         let _ = std::fs::remove_dir_all(&self.staging);
+        if self.made_dist {
+            // Only where nothing else is in it.
+            let _ = std::fs::remove_dir(&self.dist);
+        }
     }
 }
 
@@ -305,8 +343,13 @@ pub fn settle(dist: &Path, ledger: &Ledger) -> Result<Settled> {
         let artifact = rest.rsplit_once('-').and_then(|(artifact, _)| artifact.parse::<ArtifactName>().ok());
         match artifact {
             Some(artifact) if is_newest(&staging, &artifact, ledger)? => {
-                let (dist, file_names) = (dist.to_owned(), BTreeSet::new());
-                let publication = Publication { dist, artifact: artifact.clone(), staging, file_names };
+                let publication = Publication {
+                    dist: dist.to_owned(),
+                    artifact: artifact.clone(),
+                    staging,
+                    file_names: BTreeSet::new(),
+                    made_dist: false,
+                };
                 Sealed(publication).place()?;
                 settled.completed.push(artifact);
             }

@@ -14,12 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The folder of the store that they are in.
 const FOLDER: &str = "unpacked";
 /// A tree that nobody asked for in this time is removed.
 const UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The most threads that unpack a tree.
+const THREADS: usize = 4;
 /// How much of a file is read at once.
 const PIECE: usize = 256 << 10;
 /// The time of everything in a tree: the beginning of 1970, as of every input of a container.
@@ -47,10 +50,10 @@ impl Store {
     /// # Errors
     /// What `content` says, [`StoreError::DigestMismatch`] if it writes something else than the tree has, and
     /// [`StoreError::Io`].
-    pub fn unpack<E: From<StoreError>>(
+    pub fn unpack<E: From<StoreError> + Send>(
         &self,
         tree: &Tree,
-        mut content: impl FnMut(&TreePath, &mut dyn Write) -> Result<(), E>,
+        content: impl Fn(&TreePath, &mut dyn Write) -> Result<(), E> + Sync,
     ) -> Result<PathBuf, E> {
         let root = self.unpacked()?;
         let folder = root.join("trees").join(tree.digest().hex());
@@ -60,31 +63,35 @@ impl Store {
         }
         let made = self.temporary_folder()?;
         let mut folders: BTreeSet<&str> = BTreeSet::new();
+        let mut files = Vec::new();
         for (path, entry) in tree.iter() {
             for above in path.folders() {
                 if folders.insert(above) {
                     fs::create_dir_all(made.path().join(above)).map_err(StoreError::from)?;
                 }
             }
-            let place = made.path().join(path.as_str());
             match entry {
                 Entry::Symlink { target } => {
+                    let place = made.path().join(path.as_str());
                     fs::os::unix::fs::symlink(target, &place).map_err(StoreError::from)?;
                     without_time(&place)?;
                 }
-                Entry::File { digest, mode, .. } => {
-                    let pooled = pool_path(&root, digest, *mode);
-                    if !has_content(&pooled, digest, *mode) {
-                        self.pool(&pooled, digest, *mode, |to| content(path, to))?;
-                    }
-                    // A file system without links, or one that has as many to this file as it can.
-                    if fs::hard_link(&pooled, &place).is_err() {
-                        fs::copy(&pooled, &place).map_err(StoreError::from)?;
-                        without_time(&place)?;
-                    }
-                }
+                Entry::File { digest, mode, .. } => files.push((path, digest, *mode)),
             }
         }
+        side_by_side(&files, |(path, digest, mode)| -> Result<(), E> {
+            let pooled = pool_path(&root, digest, *mode);
+            if !has_content(&pooled, digest, *mode) {
+                self.pool(&pooled, digest, *mode, |to| content(path, to))?;
+            }
+            let place = made.path().join(path.as_str());
+            // A file system without links, or one that has as many to this file as it can.
+            if fs::hard_link(&pooled, &place).is_err() {
+                fs::copy(&pooled, &place).map_err(StoreError::from)?;
+                without_time(&place)?;
+            }
+            Ok(())
+        })?;
         let all = folders.iter().rev().map(|folder| made.path().join(folder));
         for folder in all.chain([made.path().to_owned()]) {
             let mode = std::fs::Permissions::from_mode(FOLDER_MODE);
@@ -166,6 +173,29 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Does the same with each of many things, on a few threads; an error ends it.
+fn side_by_side<T: Sync, E: Send>(things: &[T], work: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(THREADS));
+    let (next, work) = (AtomicUsize::new(0), &work);
+    let some = || {
+        // One after the other, so that nobody waits for whoever has the large ones.
+        while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = work(thing) {
+                next.store(things.len(), Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
+        others.into_iter().map(|thread| thread.join()).fold(some(), |done, joined| match joined {
+            Ok(other) => done.and(other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
 }
 
 /// Removes the files below a folder that have no other name.
@@ -260,7 +290,6 @@ fn touch(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
 
     const CONTENT: [(&str, &[u8], Mode); 4] = [
         ("app.py", b"print()\n", Mode::Plain),
@@ -282,15 +311,15 @@ mod tests {
 
     /// Unpacks the tree, and says how many files were written for it.
     fn unpack(store: &Store) -> (PathBuf, usize) {
-        let written = Cell::new(0);
+        let written = AtomicUsize::new(0);
         let folder = store
             .unpack(&tree(), |path, to| {
-                written.set(written.get() + 1);
+                written.fetch_add(1, Ordering::Relaxed);
                 let (_, bytes, _) = CONTENT.iter().find(|(name, ..)| *name == path.as_str()).unwrap();
                 to.write_all(bytes).map_err(StoreError::from)
             })
             .unwrap();
-        (folder, written.get())
+        (folder, written.into_inner())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The checks that run an artifact: it is imported, and then given its events, or watched.
 
 use crate::BuildError;
+use kiln_check::Underway;
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_guest::{Bases, Loaded};
 use kiln_plan::ArtifactPlan;
@@ -30,10 +31,19 @@ pub(super) struct Tried {
 }
 
 impl Trial<'_> {
-    /// Imports it; and if nothing denies it then, gives a function its events, and watches a service.
-    pub(super) async fn run(&self, bases: &Bases, mut verdict: Verdict) -> Result<Tried, BuildError> {
+    /// Imports it, which `underway` is told of, while `judging` comes to what is found without that; and if nothing denies it then, gives a function its
+    /// events, and watches a service.
+    pub(super) async fn run(
+        &self,
+        bases: &Bases,
+        judging: impl Future<Output = Result<Verdict, BuildError>>,
+        underway: &Underway,
+    ) -> Result<Tried, BuildError> {
         let Self { plan, runtime, collection, around, gaps, parts, layers, image } = self;
-        let imported = kiln_check::import(bases, plan, runtime, collection, around, layers, *image).await?;
+        let importing =
+            kiln_check::import(bases, plan, runtime, collection, around, layers, *image, underway);
+        let importing = async { importing.await.map_err(BuildError::from) };
+        let (mut verdict, imported) = tokio::try_join!(judging, importing)?;
         verdict.findings.extend(imported.findings.into_iter().filter(|finding| !is_known(finding, gaps)));
         verdict.checks.extend(imported.checks);
         let mut tried = Tried { verdict, imports: imported.record, measured: None };

@@ -4,6 +4,7 @@ use super::collect::Collected;
 use super::trial::{Trial, Tried};
 use crate::{BuildError, Judged, image};
 use kiln_audit::{distributions_in_tree, reconcile};
+use kiln_check::Underway;
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded, package_hashes};
@@ -46,8 +47,13 @@ impl Verified {
 }
 
 impl Collected {
-    /// Judges the tree: reconciliation, ELF files, then the import in the base.
-    pub(crate) async fn verify(self, bases: &Bases, layers: &[ReadyLayer]) -> Judged<Verified> {
+    /// Judges the tree: reconciliation, ELF files, and the import in the base, which `underway` is told of.
+    pub(crate) async fn verify(
+        self,
+        bases: &Bases,
+        layers: &[ReadyLayer],
+        underway: &Underway,
+    ) -> Judged<Verified> {
         let Self {
             plan,
             runtime,
@@ -84,15 +90,29 @@ impl Collected {
             base: base.clone(),
             made: made.clone(),
         };
-        let (judged, binaries) = blocking(move || still.judge(&wanted)).await?;
-        verdict.extend(judged);
-        // Nothing is put together from what cannot be started, or would break its base.
+        let mut judging = Some(blocking(move || still.judge(&wanted)));
+        let mut binaries = Binaries::new();
+        // Nothing is put together from what cannot be started, or would break its base. What is no image is run while it is judged.
         if base.is_some()
-            && let Some(denied) = denied(&plan, &verdict.findings, now)
+            && let Some(judging) = judging.take()
         {
-            return Ok(Err(denied));
+            let (judged, found) = judging.await?;
+            verdict.extend(judged);
+            binaries = found;
+            if let Some(denied) = denied(&plan, &verdict.findings, now) {
+                return Ok(Err(denied));
+            }
         }
-        verdict.extend(kiln_check::pip_check(bases, &plan, &installed, &parts).await?);
+        let judging = async {
+            if let Some(judging) = judging {
+                underway.wait().await;
+                let (judged, found) = judging.await?;
+                verdict.extend(judged);
+                binaries = found;
+            }
+            verdict.extend(kiln_check::pip_check(bases, &plan, &installed, &parts).await?);
+            Ok(verdict)
+        };
 
         let distributions = parts.iter().filter(|part| part.component.ecosystem == Ecosystem::Python);
         let around = Surroundings {
@@ -120,7 +140,7 @@ impl Collected {
             layers: &layers,
             image: loaded.as_ref(),
         };
-        let tried = trial.run(bases, verdict).await;
+        let tried = trial.run(bases, judging, underway).await;
         // Whatever came of it, the engine keeps nothing.
         if let Some(loaded) = loaded {
             loaded.remove().await;

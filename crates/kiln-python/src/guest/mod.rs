@@ -13,9 +13,9 @@ mod smoke;
 pub use build_sdist::{BUILD_SDIST, SdistReport, SdistRequest};
 pub use compile::{COMPILE, CompileReport, CompileRequest};
 pub use imports::{
-    FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
-    LayerModule, ModuleReport, ScanReport, StandInReport, Surroundings, Unreported, UnresolvedImport,
-    import_findings, scan_findings,
+    COMPILED_PLACE, Compiled, CompiledOf, FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK,
+    ImportProblem, ImportReport, ImportRequest, LayerModule, ModuleReport, ScanReport, StandInReport,
+    Surroundings, TellsCompiled, Unreported, UnresolvedImport, import_findings, scan_findings,
 };
 pub use smoke::{
     AskedOfStandIn, EventOutcome, EventReport, Expectation, FunctionError, FunctionRequest, Match,

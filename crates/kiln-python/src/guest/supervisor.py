@@ -41,8 +41,9 @@ class Ended:
         self.answer, self.code, self.why, self.tampered = answer, code, why, tampered
 
 
-def apart(work, user, seconds, scratch=(), known=(0,)):
-    """Call `work` in a process of another user and take its one answer. Exit codes in `known` may follow an answer."""
+def apart(work, user, seconds, scratch=(), known=(0,), meanwhile=None):
+    """Call `work` in a process of another user and take its one answer. Exit codes in `known` may follow an answer. `meanwhile` does a
+    little of something else while that is waited for, and says whether it did."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -55,7 +56,7 @@ def apart(work, user, seconds, scratch=(), known=(0,)):
             os._exit(70)
     os.close(write)
     try:
-        data, status, overdue = listen(read, child, seconds)
+        data, status, overdue = listen(read, child, seconds, meanwhile)
         swept, killed = sweep(user, scratch, child if status is None else None)
         status = killed if status is None else status
         if not overdue:
@@ -67,7 +68,7 @@ def apart(work, user, seconds, scratch=(), known=(0,)):
     return judge(data, status, overdue, seconds, known)
 
 
-def listen(read, child, seconds):
+def listen(read, child, seconds, meanwhile=None):
     """What a process says until it ends: the bytes, its status if it did end, and whether it took too long."""
     os.set_blocking(read, False)
     data, until, open_pipe, complete = b"", time.monotonic() + seconds, True, False
@@ -81,7 +82,8 @@ def listen(read, child, seconds):
         if not open_pipe:
             time.sleep(0.0005)
             continue
-        if not select.select([read], [], [], min(left, 0.02))[0]:
+        is_busy = meanwhile is not None and meanwhile()
+        if not select.select([read], [], [], 0 if is_busy else min(left, 0.02))[0]:
             continue
         chunk = os.read(read, 1 << 16)
         data += chunk

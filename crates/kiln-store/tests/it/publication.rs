@@ -58,6 +58,11 @@ fn a_dropped_publication_changes_nothing() {
     drop(second);
     assert_eq!(fs_err::read(root.path().join("web/a")).unwrap(), b"1");
     assert_eq!(files_below(root.path()), ["web/a"]);
+    let dist = root.path().join("not/there");
+    let third = Publication::begin(&dist, &artifact()).unwrap();
+    assert!(dist.is_dir());
+    drop(third);
+    assert!(!dist.exists(), "it was made for what was dropped");
 }
 
 #[test]

@@ -5,13 +5,15 @@ use crate::guest::report::{LINES_SHOWN, clean_text, only_report};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The script: what runs judged code apart, what reads imports, and what makes them. Run it in the base as
+/// The script: what keeps what files compile to, what runs judged code apart, what reads imports, and what makes them. Run it in the base as
 /// `python3 -I -S -B -c IMPORT_CHECK REQUEST`, where the request is [`ImportRequest::to_json`], with the
 /// artifact at its task root, as a program that may change its user. It needs Python 3.9 and the standard
 /// library.
 ///
 /// `-I -S` keeps everything that is not the base's standard library from being run by the script itself.
 pub const IMPORT_CHECK: &str = concat!(
+    include_str!("compiled.py"),
+    "\n",
     include_str!("../supervisor.py"),
     "\n",
     include_str!("import_scan.py"),
@@ -26,6 +28,18 @@ const MARKER: &[u8] = b"KILN-IMPORT-REPORT ";
 
 /// Longest report in bytes. Each answer is bounded, and so is what is kept of them.
 const REPORT_LIMIT: usize = 16 << 20;
+
+/// What an import check tells of what files compile to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TellsCompiled {
+    /// Nothing.
+    Nothing,
+    /// What there is beside what it was given, if it was given what the trees compile to.
+    More,
+    /// All that there is beside what it was given.
+    All,
+}
 
 /// What to import, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +71,10 @@ pub struct ImportRequest {
     pub lambda: bool,
     /// The user and group that the code under check runs as; nobody else's where a test runs the script.
     pub user: Option<(u32, u32)>,
+    /// What it tells, before its report, of what files compile to ([`Compiled`](super::Compiled)).
+    pub tells_compiled: TellsCompiled,
+    /// The names at the top of the trees, without what follows a dot, of whose files it tells nothing: the artifact's own.
+    pub besides: Vec<String>,
     /// Folders that this user can write to. They are emptied from one process to the next.
     pub scratch: Vec<String>,
     /// The interpreter and its options where each process must be a fresh one, for what happens at its start.
@@ -388,6 +406,8 @@ mod tests {
             stdlib: vec!["os".to_owned()],
             seconds: 30,
             user: Some((65534, 65534)),
+            tells_compiled: TellsCompiled::Nothing,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),

@@ -392,6 +392,7 @@ fn last_lines(lines: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::IMPORT_CHECK;
+    use crate::TellsCompiled;
     use kiln_record::Level;
     use std::path::Path;
     use std::process::Command;
@@ -427,6 +428,8 @@ mod tests {
             stdlib: Vec::new(),
             seconds: 5,
             user: None,
+            tells_compiled: TellsCompiled::Nothing,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),
@@ -637,6 +640,8 @@ mod tests {
             stdlib: Vec::new(),
             seconds: 5,
             user: None,
+            tells_compiled: TellsCompiled::Nothing,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),

@@ -169,6 +169,7 @@ fn text(what: &str, value: &str, most: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TellsCompiled;
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
@@ -188,6 +189,8 @@ mod tests {
             as_it_is: false,
             lambda: true,
             user: Some((65534, 65534)),
+            tells_compiled: TellsCompiled::Nothing,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: BTreeMap::new(),

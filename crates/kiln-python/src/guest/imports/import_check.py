@@ -1,8 +1,8 @@
 """Import a Lambda handler and other modules as the runtime would, and report what happened.
 
-Run by kiln inside a base image as `python3 -I -S -B -c <supervisor.py, import_scan.py, stand_ins.py and this text> <request as JSON>`, on
-Python 3.9 or later, with the standard library alone. Standard output is one line that starts with MARKER and carries the report
-as JSON. Whatever the imported code prints goes to standard error.
+Run by kiln inside a base image as `python3 -I -S -B -c <compiled.py, supervisor.py, import_scan.py, stand_ins.py and this text> <request as
+JSON>`, on Python 3.9 or later, with the standard library alone. Standard output is one line that starts with MARKER and carries the
+report as JSON, and before it, where that is asked for, lines with what files compile to. Whatever the imported code prints goes to standard error.
 
 The program itself imports nothing that is judged. The artifact's own files are read in a process of their own first; then the
 handler is imported in one, and each other module in one, none of which has seen another.
@@ -42,7 +42,9 @@ def supervise(request):
     """Ask each part in a process of its own and report what they answer. Nothing that is judged is imported here."""
     handler, layers = request["handler"], request["layer_paths"]
     report = {"version": "%d.%d.%d" % sys.version_info[:3], "handler": None, "tampered": None, "modules": []}
-    loaded, from_layers, asked, again, hints = set(), set(), {}, [], []
+    loaded, from_layers, asked, again = set(), set(), {}, []
+    # Compiled while the next process is waited for, so that those after it need not compile them.
+    remembering = Remembering([request["task_root"]] + layers) if request["fresh"] is None else None
 
     # The files are read before any of the code runs, and what that gave is out of its reach.
     ended = ask(request, "scan", None, SCAN_SECONDS)
@@ -51,12 +53,18 @@ def supervise(request):
     report["scan"] = ended.answer
 
     def note(answer, is_own):
-        hints.extend(answer["loaded"] + answer["base"])
+        if remembering is not None:
+            remembering.files.extend(answer["loaded"] + answer["base"])
         from_layers.update(answer["loaded"])
         if is_own:
             loaded.update(answer["loaded"])
         for name, place in answer["asked"].items():
             asked.setdefault(name, place)
+
+    # Whoever was given what the trees compile to tells what is new; else it is for one of several checks to tell it.
+    tells = request["tells_compiled"] == "all" or (request["tells_compiled"] == "more" and TAKEN_OF_TREES)
+    telling = Telling(request["search_path"], request["besides"]) if tells else None
+    last = (request["modules"] + request["own_modules"])[-1:]
 
     found = False
     if handler is not None:
@@ -76,9 +84,9 @@ def supervise(request):
             if found and is_own and name == handler.rpartition(".")[0].replace("/", "."):
                 # Its process has answered for it.
                 continue
-            if request["fresh"] is None:
-                remember(hints, [request["task_root"]] + layers)
-            ended = ask(request, "module", name, request["seconds"])
+            if telling is not None and [name] == last and outcome is not report["modules"][0]:
+                telling.begin()
+            ended = ask(request, "module", name, request["seconds"], remembering and remembering.one)
             if ended.answer is not None:
                 outcome["problem"] = ended.answer["result"]
                 note(ended.answer, is_own)
@@ -93,9 +101,10 @@ def supervise(request):
     others = [layer for layer in layers if not layer.startswith(request["task_root"] + "/")]
     report["layer_modules"] = below(others, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
-    data = ("\n" + MARKER + json.dumps(report) + "\n").encode("ascii")
-    while data:
-        data = data[os.write(1, data) :]
+    if telling is not None and remembering is not None:
+        remembering.all()
+        telling.end()
+    write_all(("\n" + MARKER + json.dumps(report) + "\n").encode("ascii"))
     os._exit(0)
 
 
@@ -111,9 +120,9 @@ def ask_again(request, outcomes, note):
         outcome["after_handler"], outcome["problem"] = True, problem
 
 
-def ask(request, part, name, seconds):
+def ask(request, part, name, seconds, meanwhile=None):
     """Have a part answered in a process of its own."""
-    ended = apart(starter(request, part, name), request["user"], seconds, request["scratch"], (0, FAILED))
+    ended = apart(starter(request, part, name), request["user"], seconds, request["scratch"], (0, FAILED), meanwhile)
     if ended.answer is not None:
         try:
             ended.answer = parsed(ended.answer)
@@ -176,9 +185,6 @@ def fail(why):
     os._exit(1)
 
 
-# What files compile to, by path, with what tells their text: each is compiled once and not in every process anew.
-COMPILED = {}
-
 # Python's own modules that the client of Lambda's runtimes has loaded when it imports a function's, seen with `awslambdaric` 4.2.2.
 # Of any other, a file of the function with its name takes the place.
 CLIENT = """abc atexit codecs collections concurrent contextlib copyreg decimal encodings enum functools genericpath heapq importlib io
@@ -190,19 +196,33 @@ if sys.version_info < (3, 11):
     CLIENT += ["sre_compile", "sre_constants", "sre_parse"]
 
 
-def remember(files, roots):
-    """Compile files of the artifact and of the standard library that a process loaded. Which they are is its word, and no more
+class Remembering:
+    """Compiles files of the artifact and of the standard library that a process loaded. Which they are is its word, and no more
     than a hint: what a file compiles to is not."""
-    import warnings
 
-    roots = [root.rstrip("/") + "/" for root in roots + sys.path if root]
-    here = {getattr(sys.modules.get(name), "__file__", None) for name in CLIENT}
-    while files:
-        file = files.pop()
-        inside = os.path.normpath(file) == file and file.endswith(".py") and any(file.startswith(root) for root in roots)
-        if file in COMPILED or file in here or not inside:
-            continue
-        COMPILED[file] = None
+    def __init__(self, roots):
+        self.files, self.roots = [], [root.rstrip("/") + "/" for root in roots + sys.path if root]
+        self.here = {getattr(sys.modules.get(name), "__file__", None) for name in CLIENT}
+
+    def one(self):
+        """Compile one file; whether there was one."""
+        while self.files:
+            file = self.files.pop()
+            known = COMPILED.get(file)
+            if known is not None and type(known[1]) is bytes:
+                # Read once here rather than in every process.
+                COMPILED[file] = known[0], marshal.loads(known[1])
+            inside = os.path.normpath(file) == file and file.endswith(".py")
+            if file in COMPILED or file in self.here or not (inside and any(file.startswith(root) for root in self.roots)):
+                continue
+            COMPILED[file] = None
+            self.compile(file)
+            return True
+        return False
+
+    def compile(self, file):
+        import warnings
+
         try:
             with open(file, "rb") as source, warnings.catch_warnings():
                 # What is to be said of a file is said where it is imported.
@@ -210,23 +230,12 @@ def remember(files, roots):
                 text = source.read()
                 code = compile(text, file, "exec", dont_inherit=True)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, Warning):
-            continue
-        COMPILED[file] = sys.modules["_imp"].source_hash(0, text), code
+            return
+        COMPILED[file] = SOURCE_HASH(0, text), code
 
-
-def use_compiled():
-    """Let the import system take what is compiled already, for the very same text."""
-    loader = sys.modules["_frozen_importlib_external"].SourceLoader
-    compiled, text_hash, compile_source = COMPILED, sys.modules["_imp"].source_hash, loader.source_to_code
-
-    def source_to_code(self, data, path, **options):
-        known = compiled.get(path)
-        if known is not None and not options and known[0] == text_hash(0, bytes(data)):
-            return known[1]
-        return compile_source(self, data, path, **options)
-
-    if compiled:
-        loader.source_to_code = source_to_code
+    def all(self):
+        while self.one():
+            pass
 
 
 def starter(request, part, name):
@@ -256,7 +265,10 @@ def judged(request, part, name):
         without_semaphores()
     finder = StandIns(frozenset(request["runtime_modules"]))
     prepare(request, finder)
-    use_compiled()
+    if request["fresh"] is None:
+        use_compiled()
+    else:
+        use_nothing()
     root, code = request["task_root"], 0
     roots = list(sys.path) if request["as_it_is"] else request["search_path"]
     own = [root] if request["as_it_is"] else request["search_path"]

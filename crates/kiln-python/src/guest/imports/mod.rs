@@ -4,6 +4,7 @@
 //! The check is a program that runs in the base ([`IMPORT_CHECK`]); it begins with a scan that runs nothing.
 
 mod check;
+mod compiled;
 mod findings;
 mod held;
 mod scan;
@@ -11,8 +12,9 @@ mod surroundings;
 
 pub use check::{
     FirstImport, HandlerOutcome, HandlerReport, IMPORT_CHECK, ImportProblem, ImportReport, ImportRequest,
-    LayerModule, ModuleReport, ScanReport, StandInReport, Unreported, UnresolvedImport,
+    LayerModule, ModuleReport, ScanReport, StandInReport, TellsCompiled, Unreported, UnresolvedImport,
 };
+pub use compiled::{COMPILED_PLACE, Compiled, CompiledOf};
 pub use findings::import_findings;
 pub use scan::scan_findings;
 pub use surroundings::Surroundings;
