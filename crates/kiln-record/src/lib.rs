@@ -8,6 +8,7 @@ mod canonical;
 mod check;
 mod component;
 mod core_metadata;
+mod counted;
 mod digest;
 mod environment;
 mod epoch;
@@ -37,6 +38,7 @@ pub use component::{
     EmbeddedScope, MadeBy, MadeFrom, Metadata, Origin, OriginSource, Supplier, SystemPackage, Upstream,
 };
 pub use core_metadata::MetadataFields;
+pub use counted::counted;
 pub use digest::{Digest, DigestError, Hasher, HashingWriter, LongHasher};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};

@@ -13,7 +13,7 @@ use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanat
 use kiln_invocation::InvocationError;
 use kiln_record::{
     ArtifactName, Cause, Code, DistributionName, Entry, Exit, Importable, InputRole, Level, NameError,
-    Runtime, exit,
+    Runtime, counted, exit,
 };
 use kiln_report::{Align, Judgement, Markdown, Remark};
 
@@ -353,10 +353,10 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution) -> Facts
             line(
                 "size",
                 &format!(
-                    "{} packed, {} in {} files",
+                    "{} packed, {} in {}",
                     format_size(wheel.size),
                     format_size(wheel.bytes),
-                    wheel.files
+                    counted(wheel.files, "files")
                 ),
             );
             for (path, size) in &wheel.largest {
@@ -380,7 +380,10 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution) -> Facts
     more(&mut line, row.other_files.len());
     // Before one of them is fetched, nothing says which of them is taken.
     if row.unnamed_files > 0 && row.wheel.is_some() {
-        line("not taken", &format!("{} files that the lock names by their hash alone", row.unnamed_files));
+        line(
+            "not taken",
+            &format!("{} that the lock names by hash alone", counted(row.unnamed_files, "files")),
+        );
     }
     match row.installed {
         None => line("installed", "not built yet"),

@@ -11,7 +11,7 @@ use kiln_lock::{
     ArtifactLock, ArtifactLockRequest, ToolReport, UpstreamLock, UpstreamLockRequest, lock_artifacts,
     lock_tools, lock_upstreams,
 };
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, counted};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -77,7 +77,12 @@ fn print_upstream(lock: &UpstreamLock, printer: Printer) {
         Some(_) => short(&lock.after),
         None => format!("+ {}", short(&lock.after)),
     };
-    printer.data(&format!("{what}: {} {}  {commit}  {} files\n", lock.name, lock.revision, lock.files));
+    printer.data(&format!(
+        "{what}: {} {}  {commit}  {}\n",
+        lock.name,
+        lock.revision,
+        counted(lock.files, "files")
+    ));
     if let Some(moved) = &lock.moved_to {
         printer.talk(&format!(
             "{}: {}: {} means commit {} now; --upgrade moves the pin",
