@@ -378,6 +378,42 @@ fn a_uv_workspace_of_two_members_in_three_commands() {
         .prints(&["of this workspace: packages/shared", "packages/api/pyproject.toml:5"]);
 }
 
+/// Most projects have their Dockerfile at their root, and copy all of it.
+#[test]
+fn a_dockerfile_at_the_root_is_built_without_what_is_kilns() {
+    let sandbox = project(&[
+        (
+            "Dockerfile",
+            "FROM localhost/kiln/python-3.13\nCOPY . /srv/\nUSER 1000\nCMD [\"/usr/bin/python3.13\", \"/srv/app.py\"]\n",
+        ),
+        ("app.py", "print('here')\n"),
+        (".dockerignore", "tests\n"),
+        ("tests/test_app.py", "import pytest\n"),
+    ]);
+    let images = Sandbox::new();
+    for file in ["python-3.13.toml", "python-3.13.lock", "keys/debian-archive-keyring.gpg"] {
+        let path = format!("images/{file}");
+        sandbox.write(&path, images.read(&path));
+    }
+    let kiln = sandbox.kiln();
+    kiln.run(["init"]).ends_with(exit::SUCCESS);
+    kiln.run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let manifests = fs::read_dir(sandbox.path("manifests")).unwrap();
+    let names: Vec<String> =
+        manifests.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let [manifest] = &names[..] else { panic!("{names:?}") };
+    let name = manifest.strip_suffix(".toml").unwrap();
+    let record: Value = serde_json::from_slice(&sandbox.read(&format!("dist/{name}/record.json"))).unwrap();
+    let files = record["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap());
+    let files: Vec<&str> = files.filter(|path| path.starts_with("srv/")).collect();
+    assert_eq!(files, ["srv/.dockerignore", "srv/.gitignore", "srv/Dockerfile", "srv/app.py"]);
+    // Another artifact's manifest changes nothing.
+    sandbox.append("kiln.toml", "# looked at\n");
+    sandbox.append(&format!("manifests/{manifest}"), "# looked at\n");
+    let again = kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS);
+    again.published_only(&[]);
+}
+
 /// What is planned for some files, without an engine, a network or a change.
 fn planned(files: &[(&str, &str)], arguments: &[&str]) -> Value {
     let sandbox = project(files);

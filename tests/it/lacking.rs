@@ -50,7 +50,7 @@ pub(crate) const PYTHON_312: Lack = Lack {
 };
 
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 7] = [
+pub(crate) const ALL: [Lack; 8] = [
     ENGINE_WITH_VFS,
     ENGINE_WITH_OVERLAY2,
     ENGINE_TO_VARY,

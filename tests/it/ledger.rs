@@ -436,7 +436,7 @@ fn an_auditor_who_is_another_user_reads_the_history() {
     let program = tempfile::tempdir().unwrap();
     let copy = program.path().join("kiln");
     fs::copy(Kiln::program(), &copy).unwrap();
-    for folder in sandbox.root().ancestors().chain([program.path(), sandbox.home()]) {
+    for folder in sandbox.root().ancestors().chain([program.path(), &sandbox.home()]) {
         if fs::metadata(folder).unwrap().mode() & 0o777 == 0o700 {
             fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
         }

@@ -5,7 +5,7 @@
 //! snapshot fails; to write them anew: `INSTA_UPDATE=always cargo test --release -p kiln-tests --test it
 //! printed`.
 
-use crate::harness::{Kiln, LocalIndex, Outcome, Sandbox, committed_base, wheel};
+use crate::harness::{Kiln, LocalIndex, Outcome, Sandbox, committed_base, repository, wheel};
 use crate::lacking;
 use kiln_record::exit;
 use regex::Regex;
