@@ -294,7 +294,7 @@ fn what_a_newer_dependency_changes_is_told_from_any_folder() {
     kiln.run(["diff", "orders@1", "orders"]).ends_with(exit::SUCCESS).prints(&[
         "upgraded",
         "pad 1.0 -> 1.1",
-        "asked for at pyproject.toml:9 (`pad = \"^1.1\"`), was `pad = \"<1.1\"`",
+        "asked for at pyproject.toml:10 (`pad = \"^1.1\"`)",
     ]);
     kiln.run(["show", "orders"]).ends_with(exit::SUCCESS).prints(&["reconcile     ran on 1 distribution\n"]);
     let verified = kiln.run(["verify"]).ends_with(exit::SUCCESS);
@@ -573,7 +573,7 @@ fn a_doctor_without_workspace_and_engine_says_what_it_did_not_check() {
     assert!(fact("engine").starts_with("cannot reach the container engine at "), "{sick}");
     assert!(!fact("engine").contains("start it"), "{sick}");
     let refused = sandbox.kiln().with_variable("DOCKER_HOST", "tcp://127.0.0.1:1").run(["doctor"]);
-    refused.prints(&["at tcp://127.0.0.1:1: Connection refused"]);
+    let refused = refused.prints(&["at tcp://127.0.0.1:1: Connection refused"]);
     assert!(!refused.stdout.contains("hyper"), "{refused}");
     let well = sandbox.kiln().run(["doctor", "--format", "json"]).ends_with(exit::SUCCESS).json();
     assert!(rows(&well, "ok").contains(&"engine".to_owned()) && rows(&well, "problem").is_empty(), "{well}");

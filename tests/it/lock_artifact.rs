@@ -496,10 +496,8 @@ fn what_a_lock_moves_is_told_with_licences_before_it_is_written() {
     let told = sandbox.kiln().run(["lock", "app", "--upgrade", "--dry-run"]).ends_with(exit::SUCCESS);
     told.prints(&[
         "lock.txt: would change: 3 distributions\n",
-        "added      a-distribution-of-a-long-name  1.0            +",
-        "\"Ours\"",
-        "upgraded   lively                         1.0 → 2.0",
-        "Apache-2.0 → GPL-3.0-only",
+        "  added      a-distribution-of-a-long-name  1.0        +1.0 KiB  \"Ours\"\n",
+        "  upgraded   lively                         1.0 → 2.0      -2 B  Apache-2.0 → GPL-3.0-only\n",
     ]);
     assert!(sandbox.read("manifests/app/lock.txt") == before, "nothing is written");
     let json = sandbox.kiln().run(["lock", "app", "--upgrade", "--dry-run", "--format", "json"]);

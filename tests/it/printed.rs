@@ -260,7 +260,7 @@ fn usual_mistakes() {
 }
 
 /// What follows a number in a message without being one of many: where it is never one, or another arm has that case.
-const NEVER_ONE: [&str; 15] = [
+const NEVER_ONE: [&str; 22] = [
     "there are {files} files, and a zip that Lambda reads holds",
     "{n} crates are linked into",
     "{count} components {} ({bytes})",
@@ -276,6 +276,14 @@ const NEVER_ONE: [&str; 15] = [
     "it has {} layers: {MOST_LAYERS} are allowed",
     "holds {left} distributions, and",
     "{} members of the wheel differ",
+    "{} files differ",
+    "{unlisted} of the {locked} files that",
+    "dirty: {count} files are not",
+    "{count} findings",
+    "so its {files} files are not told apart",
+    "{count} files run as their owner or group",
+    // A property of bills of materials, which keep their bytes.
+    "{} files, {} to {} bytes",
 ];
 
 /// `1 files` is nobody's language: `counted` of kiln-record says numbers of things.

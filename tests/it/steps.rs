@@ -440,9 +440,9 @@ fn a_program_that_lacks_a_shared_library_says_which() {
     let missing = "import sys\nprint('/opt/tool: error while loading shared libraries: libxml2.so.2: cannot open shared object file: No such file or directory', file=sys.stderr)\nsys.exit(127)\n";
     let sandbox = function(&step("convert", missing, "outputs = [{ path = \"/out/x\" }]"));
     let outcome = build(&sandbox);
-    outcome.ends_with(exit::BUILD_STEP_FAILED).says(&[
+    let outcome = outcome.ends_with(exit::BUILD_STEP_FAILED).says(&[
         "failed with exit code 127: a program needs libxml2.so.2, which is not there",
-        "add the package that holds libxml2.so.2 to images/",
+        "the base has no libxml2.so.2: add the package that holds it to images/",
         "kiln lock --base ",
         "LD_LIBRARY_PATH",
     ]);
