@@ -116,7 +116,7 @@ fn a_revision_of_git_is_what_it_published() {
         .kiln()
         .run(["diff", "git:HEAD", "dist", "--summary"])
         .ends_with(exit::SUCCESS)
-        .prints(&["1 artifacts: 1 changed"]);
+        .prints(&["1 artifact: 1 changed"]);
     sandbox
         .kiln()
         .run(["diff", "git:HEAD:other", "dist/app"])

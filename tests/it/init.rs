@@ -1,6 +1,7 @@
 //! `kiln init`: three ordinary projects, each from its files to a verified archive in three commands.
 
 use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, poetry_lock, repository, wheel};
+use crate::lock_artifact::tools;
 use fs_err as fs;
 use kiln_record::exit;
 use serde_json::{Value, json};
@@ -181,6 +182,238 @@ fn a_uv_project_in_three_commands() {
     assert!(manifest.contains("include = [\"api/**\", \"main.py\"]"), "{manifest}");
 }
 
+/// A service and a module beside it: one requirements file for what is deployed from the root, one in the folder of its own.
+#[test]
+fn a_project_of_serverless_and_terraform_in_three_commands() {
+    let (pad, tone) = (module("pad"), module("tone"));
+    let index = LocalIndex::serve(&[pad, tone]);
+    let service = "service: shop
+provider:
+  name: aws
+  stage: ${opt:stage, 'dev'}
+  runtime: ${self:custom.runtime}
+  environment:
+    STAGE: ${self:provider.stage}
+    TOPIC: ${self:service}-${sls:stage}-orders
+    LEVEL: info
+custom:
+  runtime: python3.13
+functions:
+  checkout: {handler: src/checkout.handler, timeout: 20}
+  refund: {handler: src/refund.handler}
+";
+    let module_of_terraform = "variable \"level\" { default = \"debug\" }
+locals { region = \"eu-central-1\" }
+resource \"aws_dynamodb_table\" \"orders\" { name = \"the-orders\" }
+resource \"aws_sqs_queue\" \"later\" { name_prefix = \"later\" }
+data \"archive_file\" \"hook\" {
+  type        = \"zip\"
+  source_dir  = \"${path.module}/../functions/hook\"
+  output_path = \"hook.zip\"
+}
+resource \"aws_lambda_function\" \"hook\" {
+  function_name = \"hook\"
+  runtime       = \"python3.13\"
+  handler       = \"main.handler\"
+  filename      = data.archive_file.hook.output_path
+  environment {
+    variables = {
+      TABLE  = aws_dynamodb_table.orders.name
+      QUEUE  = aws_sqs_queue.later.id
+      ARN    = aws_sqs_queue.later.arn
+      LEVEL  = \"${var.level}\"
+      REGION = local.region
+    }
+  }
+}
+";
+    let sandbox = project(&[
+        ("serverless.yml", service),
+        ("requirements.txt", "pad==1.0\n"),
+        (
+            "src/checkout.py",
+            "import os, pad\nSTAGE = os.environ['STAGE']\nTOPIC = os.environ['TOPIC']\n\ndef handler(event, context):\n    return [STAGE, TOPIC]\n",
+        ),
+        ("src/refund.py", "import pad\n\ndef handler(event, context):\n    return pad.VALUE\n"),
+        ("infra/main.tf", module_of_terraform),
+        ("functions/hook/requirements.txt", "tone\n"),
+        (
+            "functions/hook/main.py",
+            "import os, tone\nALL = [os.environ[name] for name in ('TABLE', 'QUEUE', 'LEVEL', 'REGION')]\n\ndef handler(event, context):\n    return ALL\n",
+        ),
+    ]);
+    // The resolver is in the store of all tests; this index does not have it.
+    sandbox.write("kiln.lock", tools());
+    three_commands(&sandbox, Some(&index), &["checkout", "hook", "refund"]);
+    let checkout = text(&sandbox, "manifests/checkout.toml");
+    assert!(checkout.contains("include = [\"src/**\"]\n"), "the code of hook is hook's alone: {checkout}");
+    let invoked = |name: &str| -> Value {
+        let outcome = sandbox.kiln().run(["invoke", name, "--event", "{}"]).ends_with(exit::SUCCESS);
+        // Nothing but what the function says stands there, and a report: its client is ended without a word.
+        let outcome = outcome.does_not_say("Traceback");
+        serde_json::from_str(&outcome.stdout).unwrap()
+    };
+    for _ in 0..4 {
+        assert_eq!(invoked("checkout"), json!(["dev", "shop-dev-orders"]));
+    }
+    assert_eq!(invoked("hook"), json!(["the-orders", "later", "debug", "eu-central-1"]));
+    let hook = text(&sandbox, "manifests/hook.toml");
+    assert!(
+        hook.contains("in order to be imported: ARN\n"),
+        "an address is nothing that a file tells: {hook}"
+    );
+}
+
+/// The whole day of somebody with Poetry: a dependency is moved, and every command of the page tells of it.
+#[test]
+fn what_a_newer_dependency_changes_is_told_from_any_folder() {
+    let (pad, newer) =
+        (module("pad"), wheel("pad", "1.1", "py3-none-any", &[], &[("pad.py", b"VALUE = 11\n")]));
+    let index = LocalIndex::serve(&[pad.clone(), newer.clone()]);
+    let settings = |constraint: &str| {
+        format!(
+            "[tool.poetry]\nname = \"orders\"\nversion = \"1\"\ndescription = \"\"\nauthors = []\npackage-mode = false\n\n[tool.poetry.dependencies]\npython = \"~3.13\"\npad = \"{constraint}\"\n"
+        )
+    };
+    let sandbox = project(&[
+        ("pyproject.toml", &settings("<1.1")),
+        ("poetry.lock", &poetry_lock(&settings("<1.1"), &[(&pad, "groups = [\"main\"]\n")])),
+        ("orders/__init__.py", ""),
+        ("orders/app.py", "import pad\n\ndef handler(event, context):\n    return pad.VALUE\n"),
+    ]);
+    three_commands(&sandbox, Some(&index), &["orders"]);
+    let kiln = sandbox.kiln().with_variable("UV_DEFAULT_INDEX", &index.url());
+    sandbox.write("pyproject.toml", settings("^1.1"));
+    kiln.run(["build", "orders"]).ends_with(exit::FINDINGS_DENIED).says(&[
+        "deny[lock-stale] orders: poetry.lock",
+        "asks for `pad = \"^1.1\"`, and the lock has 1.0",
+        "poetry lock",
+    ]);
+    sandbox.write("poetry.lock", poetry_lock(&settings("^1.1"), &[(&newer, "groups = [\"main\"]\n")]));
+    kiln.run(["build", "orders"]).ends_with(exit::SUCCESS);
+    kiln.run(["diff", "orders@1", "orders"]).ends_with(exit::SUCCESS).prints(&[
+        "upgraded",
+        "pad 1.0 -> 1.1",
+        "asked for at pyproject.toml:10 (`pad = \"^1.1\"`)",
+    ]);
+    kiln.run(["show", "orders"]).ends_with(exit::SUCCESS).prints(&["reconcile     ran on 1 distribution\n"]);
+    let verified = kiln.run(["verify"]).ends_with(exit::SUCCESS);
+    verified.prints(&["dist/index.json: 1 artifact\n", "ledger of orders: 2 builds\n"]);
+    kiln.run(["doctor"]).ends_with(exit::SUCCESS).prints(&[": 1 artifact, 1 base\n"]);
+    // One word may be three things.
+    kiln.run(["explain", "pad"]).ends_with(exit::INPUT_INVALID).says(&["kiln explain ARTIFACT pad"]);
+    kiln.run(["explain", "lock-stail"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["or did you mean the finding? kiln explain lock-stale"]);
+}
+
+/// What a Dockerfile starts from has no registry, as a rule, and everybody knows whose it is.
+#[test]
+fn a_dockerfile_of_a_usual_name_has_a_base() {
+    let sandbox = project(&[
+        ("web/Dockerfile", "FROM python:3.13-slim\nCOPY app.py /srv/\nCMD [\"python\", \"/srv/app.py\"]\n"),
+        ("web/app.py", "print('here')\n"),
+    ]);
+    sandbox
+        .kiln()
+        .run(["init"])
+        .ends_with(exit::SUCCESS)
+        .says(&["next: kiln lock --all, then kiln build --all"]);
+    let base = text(&sandbox, "images/python-3.13-slim.toml");
+    assert!(
+        base.contains("# It says python:3.13-slim there, for which builders take this one.\n")
+            && base.contains("reference = \"docker.io/library/python:3.13-slim\"\n"),
+        "{base}"
+    );
+    let manifest = text(&sandbox, "manifests/web.toml");
+    assert!(manifest.contains("bases = { \"python:3.13-slim\" = \"python-3.13-slim\" }"), "{manifest}");
+    // It is a workspace that can be read; what it is pinned to, a registry says.
+    sandbox.kiln().run(["pins"]).ends_with(exit::SUCCESS).prints(&["docker.io/library/python:3.13-slim"]);
+    let bare = project(&[("Dockerfile", "FROM python\n")]);
+    bare.kiln()
+        .run(["init"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&["`python` names no tag, so that it cannot be pinned"]);
+}
+
+/// A workspace of uv with two members, as uv locks it: one is a function, and needs the other.
+#[test]
+fn a_uv_workspace_of_two_members_in_three_commands() {
+    let pad = module("pad");
+    let index = LocalIndex::serve(std::slice::from_ref(&pad));
+    let member = |name: &str, dependencies: &str, rest: &str| {
+        format!(
+            "[project]\nname = \"{name}\"\nversion = \"1.0\"\nrequires-python = \"==3.13.*\"\ndependencies = [{dependencies}]\n[build-system]\nrequires = [\"hatchling\"]\nbuild-backend = \"hatchling.build\"\n{rest}"
+        )
+    };
+    let lock = format!(
+        "version = 1\nrevision = 3\nrequires-python = \"==3.13.*\"\n\n[manifest]\nmembers = [\n    \"acme-api\",\n    \"acme-shared\",\n    \"mono\",\n]\n\n[[package]]\nname = \"acme-api\"\nversion = \"1.0\"\nsource = {{ editable = \"packages/api\" }}\ndependencies = [\n    {{ name = \"acme-shared\" }},\n]\n\n[package.metadata]\nrequires-dist = [{{ name = \"acme-shared\", editable = \"packages/shared\" }}]\n\n[[package]]\nname = \"acme-shared\"\nversion = \"1.0\"\nsource = {{ editable = \"packages/shared\" }}\ndependencies = [\n    {{ name = \"pad\" }},\n]\n\n[package.metadata]\nrequires-dist = [{{ name = \"pad\", specifier = \"<2\" }}]\n\n[[package]]\nname = \"mono\"\nversion = \"0\"\nsource = {{ virtual = \".\" }}\n\n[[package]]\nname = \"pad\"\nversion = \"1.0\"\nsource = {{ registry = \"{}\" }}\nwheels = [\n    {{ url = \"{}\", hash = \"sha256:{}\" }},\n]\n",
+        index.url(),
+        index.file_url(&pad),
+        pad.digest().hex()
+    );
+    let sandbox = project(&[
+        (
+            "pyproject.toml",
+            "[project]\nname = \"mono\"\nversion = \"0\"\nrequires-python = \"==3.13.*\"\ndependencies = []\n[tool.uv.workspace]\nmembers = [\"packages/*\"]\n[tool.uv]\npackage = false\n",
+        ),
+        ("uv.lock", &lock),
+        ("packages/shared/pyproject.toml", &member("acme-shared", "\"pad<2\"", "")),
+        ("packages/shared/src/acme_shared/__init__.py", "import pad\n\nNAME = pad.VALUE\n"),
+        (
+            "packages/api/pyproject.toml",
+            &member("acme-api", "\"acme-shared\"", "[tool.uv.sources]\nacme-shared = { workspace = true }\n"),
+        ),
+        ("packages/api/src/acme_api/__init__.py", ""),
+        (
+            "packages/api/src/acme_api/main.py",
+            "import acme_shared\n\ndef lambda_handler(event, context):\n    return acme_shared.NAME\n",
+        ),
+    ]);
+    three_commands(&sandbox, Some(&index), &["acme-api"]);
+    let kiln = sandbox.kiln();
+    kiln.run(["invoke", "acme-api", "--event", "{}"]).ends_with(exit::SUCCESS).prints(&["1\n"]);
+    kiln.run(["explain", "acme-api", "acme-shared"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["of this workspace: packages/shared", "packages/api/pyproject.toml:5"]);
+}
+
+/// Most projects have their Dockerfile at their root, and copy all of it.
+#[test]
+fn a_dockerfile_at_the_root_is_built_without_what_is_kilns() {
+    let sandbox = project(&[
+        (
+            "Dockerfile",
+            "FROM localhost/kiln/python-3.13\nCOPY . /srv/\nUSER 1000\nCMD [\"/usr/bin/python3.13\", \"/srv/app.py\"]\n",
+        ),
+        ("app.py", "print('here')\n"),
+        (".dockerignore", "tests\n"),
+        ("tests/test_app.py", "import pytest\n"),
+    ]);
+    let images = Sandbox::new();
+    for file in ["python-3.13.toml", "python-3.13.lock", "keys/debian-archive-keyring.gpg"] {
+        let path = format!("images/{file}");
+        sandbox.write(&path, images.read(&path));
+    }
+    let kiln = sandbox.kiln();
+    kiln.run(["init"]).ends_with(exit::SUCCESS);
+    kiln.run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let manifests = fs::read_dir(sandbox.path("manifests")).unwrap();
+    let names: Vec<String> =
+        manifests.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let [manifest] = &names[..] else { panic!("{names:?}") };
+    let name = manifest.strip_suffix(".toml").unwrap();
+    let record: Value = serde_json::from_slice(&sandbox.read(&format!("dist/{name}/record.json"))).unwrap();
+    let files = record["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap());
+    let files: Vec<&str> = files.filter(|path| path.starts_with("srv/")).collect();
+    assert_eq!(files, ["srv/.dockerignore", "srv/.gitignore", "srv/Dockerfile", "srv/app.py"]);
+    // Another artifact's manifest changes nothing.
+    sandbox.append("kiln.toml", "# looked at\n");
+    sandbox.append(&format!("manifests/{manifest}"), "# looked at\n");
+    let again = kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS);
+    again.published_only(&[]);
+}
+
 /// What is planned for some files, without an engine, a network or a change.
 fn planned(files: &[(&str, &str)], arguments: &[&str]) -> Value {
     let sandbox = project(files);
@@ -329,6 +562,19 @@ fn a_doctor_without_workspace_and_engine_says_what_it_did_not_check() {
     for row in sick["rows"].as_array().unwrap() {
         assert_eq!(row["state"] == "problem", row["remedy"].is_string(), "{row}");
     }
+    // What is wrong is a sentence, and its way out is told once.
+    let fact = |subject: &str| {
+        let rows = sick["rows"].as_array().unwrap().iter();
+        rows.filter(|row| row["subject"] == subject)
+            .map(|row| row["fact"].as_str().unwrap().to_owned())
+            .next()
+            .unwrap()
+    };
+    assert!(fact("engine").starts_with("cannot reach the container engine at "), "{sick}");
+    assert!(!fact("engine").contains("start it"), "{sick}");
+    let refused = sandbox.kiln().with_variable("DOCKER_HOST", "tcp://127.0.0.1:1").run(["doctor"]);
+    let refused = refused.prints(&["at tcp://127.0.0.1:1: Connection refused"]);
+    assert!(!refused.stdout.contains("hyper"), "{refused}");
     let well = sandbox.kiln().run(["doctor", "--format", "json"]).ends_with(exit::SUCCESS).json();
     assert!(rows(&well, "ok").contains(&"engine".to_owned()) && rows(&well, "problem").is_empty(), "{well}");
 }

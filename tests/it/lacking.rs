@@ -32,6 +32,9 @@ pub(crate) const ENGINE_TO_VARY: Lack = Lack {
 /// It takes root, and an engine that a group may use.
 pub(crate) const ANOTHER_USER: Lack =
     Lack { test: "reproducible::same_bytes_everywhere", what: "another user who may use the engine" };
+/// It takes root.
+pub(crate) const AUDITOR: Lack =
+    Lack { test: "ledger::an_auditor_who_is_another_user_reads_the_history", what: "another user" };
 /// The mirror keeps the packages for some months, and the store of the tests for as long as it is there.
 pub(crate) const GOLDEN_BASE: Lack =
     Lack { test: "container_images::the_golden_image", what: "the packages of the committed base" };
@@ -47,11 +50,12 @@ pub(crate) const PYTHON_312: Lack = Lack {
 };
 
 /// Everything that may be lacking.
-pub(crate) const ALL: [Lack; 7] = [
+pub(crate) const ALL: [Lack; 8] = [
     ENGINE_WITH_VFS,
     ENGINE_WITH_OVERLAY2,
     ENGINE_TO_VARY,
     ANOTHER_USER,
+    AUDITOR,
     GOLDEN_BASE,
     PRINTED_BASE,
     PYTHON_312,

@@ -1,6 +1,7 @@
 //! What is published is held against the ledger, whatever happened to either.
 
-use crate::harness::{LocalIndex, Sandbox, wheel};
+use crate::harness::{Kiln, LocalIndex, Sandbox, wheel};
+use crate::lacking;
 use fs_err as fs;
 use kiln_record::{Digest, exit};
 use serde_json::Value;
@@ -133,7 +134,7 @@ fn a_ledger_made_to_fit_is_held_against_a_copy_of_its_heads() {
     fs::copy(sandbox.path(".kiln/heads.json"), &kept).unwrap();
     let kiln = sandbox.kiln();
     let verify = || kiln.run(["verify", "--heads", kept.to_str().unwrap()]);
-    verify().ends_with(exit::SUCCESS).prints(&["the ledger continues it, for 1 artifacts"]);
+    verify().ends_with(exit::SUCCESS).prints(&["the ledger continues it, for 1 artifact"]);
     sandbox.function("app", "3.13", &code("two"), "");
     kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
     verify().ends_with(exit::SUCCESS);
@@ -311,7 +312,6 @@ fn a_damaged_blob_is_said_and_brought_again() {
     kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
     let first = sandbox.dist();
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
-    assert_eq!(fs::metadata(sandbox.path(".kiln")).unwrap().mode() & 0o777, 0o700);
     // One bit of every blob.
     for first in fs::read_dir(folder.join("blobs/sha256")).unwrap() {
         for blob in fs::read_dir(first.unwrap().path()).unwrap() {
@@ -396,4 +396,62 @@ fn the_run_of_a_build_is_a_statement_of_its_own() {
     crate::harness::signed::sign(&sandbox, &private);
     assert!(!sandbox.path("dist/app/app.run.intoto.jsonl").exists());
     sandbox.kiln().run(verify).ends_with(exit::SUCCESS).prints(&["app: nothing is stated of the run"]);
+}
+
+/// The modes of everything in a folder.
+fn modes(folder: &std::path::Path, found: &mut std::collections::BTreeSet<(bool, u32)>) {
+    found.insert((true, fs::metadata(folder).unwrap().mode() & 0o777));
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => modes(&entry.path(), found),
+            false => {
+                found.insert((false, entry.metadata().unwrap().mode() & 0o777));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_auditor_who_is_another_user_reads_the_history() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", &code("one"), "");
+    let strict = sandbox.kiln().in_shell("umask 077; exec \"$@\"");
+    for answer in ["one", "two"] {
+        sandbox.function("app", "3.13", &code(answer), "");
+        strict.run(["build", "app"]).ends_with(exit::SUCCESS);
+    }
+    strict.run(["approve", "app", "--reason", "looked at"]).ends_with(exit::SUCCESS);
+    for shown in ["dist", ".kiln/ledger"] {
+        let mut found = std::collections::BTreeSet::new();
+        modes(&sandbox.path(shown), &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(false, 0o644), (true, 0o755)], "{shown}");
+    }
+    assert_eq!(fs::metadata(sandbox.path(".kiln")).unwrap().mode() & 0o777, 0o755);
+
+    let is_root = rustix::process::geteuid().is_root();
+    let lacks = || "only root can start a process as another user".to_owned();
+    let Some(()) = lacking::AUDITOR.unless(is_root.then_some(()).ok_or_else(lacks)) else { return };
+    // The folders above are those of tests, which nobody else looks into.
+    let program = tempfile::tempdir().unwrap();
+    let copy = program.path().join("kiln");
+    fs::copy(Kiln::program(), &copy).unwrap();
+    for folder in sandbox.root().ancestors().chain([program.path(), &sandbox.home()]) {
+        if fs::metadata(folder).unwrap().mode() & 0o777 == 0o700 {
+            fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    let store = program.path().join("store of an auditor");
+    let auditor = sandbox.kiln().with_program(&copy).with_store(&store).with_user(54_321, 54_321);
+    let verify = || auditor.run(["verify"]);
+    verify().ends_with(exit::SUCCESS).prints(&["dist/app: 5 files, build 2", "ledger of app: 2 builds"]);
+    auditor.run(["history", "app"]).ends_with(exit::SUCCESS).prints(&["@1", "@2"]);
+    auditor.run(["diff", "app@1", "app@2"]).ends_with(exit::SUCCESS).prints(&["app: different"]);
+    auditor.run(["show", "app"]).ends_with(exit::SUCCESS).prints(&["ran on 1 file"]);
+    // A history of an older kiln is its owner's, who is told of.
+    fs::set_permissions(sandbox.path(".kiln/ledger"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    verify().ends_with(exit::STORE_FAILURE).says(&[
+        "is not to be read by this user",
+        &format!("chmod -R go+rX {}", sandbox.path(".kiln").display()),
+    ]);
 }

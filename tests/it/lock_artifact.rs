@@ -1,6 +1,6 @@
 //! `kiln lock ARTIFACT`: what is asked for becomes a lock for the artifact's own target, and builds from it.
 
-use crate::harness::{LocalIndex, Sandbox, WheelFile, poetry_lock, wheel};
+use crate::harness::{LocalIndex, Sandbox, WheelFile, poetry_lock, wheel, wheel_saying};
 use kiln_record::exit;
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -469,4 +469,50 @@ fn what_a_lock_lacks_although_it_is_asked_for_is_told() {
     sandbox.kiln().run(["explain", "app", "tomli"]).ends_with(exit::SUCCESS).prints(&[cause]);
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     sandbox.kiln().run(["show", "app"]).ends_with(exit::SUCCESS).prints(&["tomli", "not locked", cause]);
+}
+
+#[test]
+fn what_a_lock_moves_is_told_with_licences_before_it_is_written() {
+    let licensed = |name: &str, version: &str, license: &str| {
+        wheel_saying(name, version, "py3-none-any", &[license], &[(&format!("{name}.py"), b"")])
+    };
+    let index = LocalIndex::empty();
+    for one in [
+        licensed("steady", "1.0", "License-Expression: MIT"),
+        licensed("lively", "1.0", "License: Apache License, Version 2.0"),
+    ] {
+        index.add_described(&one);
+    }
+    let sandbox = Sandbox::new().with_index(&index);
+    function(&sandbox, "app", "3.13", CODE, ("requirements.in", "steady\nlively\n"), "");
+    tools();
+    let first = sandbox.kiln().run(["lock", "app"]).ends_with(exit::SUCCESS);
+    first.prints(&["lock.txt: written: 2 distributions\n", "added      lively  1.0", "Apache-2.0", "MIT"]);
+
+    index.add_described(&licensed("lively", "2.0", "License-Expression: GPL-3.0-only"));
+    index.add_described(&licensed("a-distribution-of-a-long-name", "1.0", "License: Ours"));
+    sandbox.write("manifests/app/requirements.in", "steady\nlively\na-distribution-of-a-long-name\n");
+    let before = sandbox.read("manifests/app/lock.txt");
+    let told = sandbox.kiln().run(["lock", "app", "--upgrade", "--dry-run"]).ends_with(exit::SUCCESS);
+    told.prints(&[
+        "lock.txt: would change: 3 distributions\n",
+        "  added      a-distribution-of-a-long-name  1.0        +1.0 KiB  \"Ours\"\n",
+        "  upgraded   lively                         1.0 → 2.0      -2 B  Apache-2.0 → GPL-3.0-only\n",
+    ]);
+    assert!(sandbox.read("manifests/app/lock.txt") == before, "nothing is written");
+    let json = sandbox.kiln().run(["lock", "app", "--upgrade", "--dry-run", "--format", "json"]);
+    let json = json.ends_with(exit::SUCCESS).json();
+    let lively = json[0]["changes"].as_array().unwrap().iter().find(|one| one["distribution"] == "lively");
+    let lively = lively.unwrap();
+    assert_eq!(
+        (&lively["license_before"], &lively["license_after"]),
+        (&"Apache-2.0".into(), &"GPL-3.0-only".into())
+    );
+    assert!(lively["bytes_after"].as_u64().is_some_and(|bytes| bytes > 100), "{lively}");
+    // The same is said before the lock is written.
+    sandbox
+        .kiln()
+        .run(["lock", "app", "--upgrade"])
+        .ends_with(exit::SUCCESS)
+        .says(&["lock.txt: 2 to move,", "lively 1.0 → 2.0, licence Apache-2.0 → GPL-3.0-only"]);
 }

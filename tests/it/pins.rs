@@ -106,6 +106,9 @@ fn what_is_to_be_reviewed_is_told_and_ends_with_a_code() {
     }
     kiln.run(["pins"]).prints(&["overdue: monthly (kiln.toml)"]);
     assert_eq!((&row(&kiln)["review"], &row(&kiln)["overdue"]), (&"monthly".into(), &true.into()));
+    // Nothing moved, and it was looked at.
+    kiln.run(["lock", "--base", "pins-review"]).ends_with(exit::SUCCESS).prints(&["the pin is of today"]);
+    kiln.run(["pins", "--check"]).ends_with(exit::SUCCESS);
 
     // The base's own rule stands over that, and makes no other base of it.
     sandbox.write("images/pins-review.lock", &before);
@@ -159,6 +162,18 @@ fn what_is_not_trusted_is_neither_locked_nor_built() {
         "kiln.toml:3",
         "pin it again: kiln lock --base pins-trust",
     ]);
+    // It is told where something is locked, too.
+    let old = "trust.max-age` allows 30 days";
+    kiln.run(["lock", "--all"]).ends_with(exit::INPUT_INVALID).says(&[old, "kiln lock --base pins-trust"]);
+    sandbox.append("manifests/app.toml", "[python]\nlock = \"app.txt\"\nrequirements = \"app.in\"\n");
+    sandbox.write("manifests/app.in", "");
+    kiln.run(["lock", "app"]).ends_with(exit::INPUT_INVALID).says(&[old, "kiln lock --base pins-trust"]);
+    assert!(!sandbox.path("manifests/app.txt").exists());
+    // What is pinned again is of today, though nothing moved; and stays so.
+    let again = ["lock", "--base", "pins-trust"];
+    kiln.run(again).ends_with(exit::SUCCESS).prints(&["written: nothing moved, and the pin is of today"]);
+    kiln.run(again).ends_with(exit::SUCCESS).prints(&["images/pins-trust.lock: nothing moved"]);
+    assert_eq!(kiln.run(["pins", "--format", "json"]).json()[0]["age_days"], 0);
     sandbox.write("kiln.toml", "format = \"1\"\n[trust]\nindexs = []\n");
     kiln.run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&["did you mean `indexes`?"]);
 }

@@ -5,7 +5,7 @@
 //! snapshot fails; to write them anew: `INSTA_UPDATE=always cargo test --release -p kiln-tests --test it
 //! printed`.
 
-use crate::harness::{Kiln, LocalIndex, Outcome, Sandbox, committed_base, wheel};
+use crate::harness::{Kiln, LocalIndex, Outcome, Sandbox, committed_base, repository, wheel};
 use crate::lacking;
 use kiln_record::exit;
 use regex::Regex;
@@ -257,4 +257,66 @@ fn usual_mistakes() {
     broken("mistake-import", &|sandbox| {
         sandbox.replace("manifests/greeter/src/app.py", "import words", "import wrods");
     });
+}
+
+/// What follows a number in a message without being one of many: where it is never one, or another arm has that case.
+const NEVER_ONE: [&str; 22] = [
+    "there are {files} files, and a zip that Lambda reads holds",
+    "{n} crates are linked into",
+    "{count} components {} ({bytes})",
+    "{count} components changed by a large part",
+    "the {} variables under `env`",
+    "{pos}/{len} artifacts",
+    "a layer has {} records",
+    "{n} indexes {what}",
+    "{n} warnings",
+    "{many} mirrors are configured",
+    "{} paths differ",
+    "{} layers are named; Lambda takes five",
+    "it has {} layers: {MOST_LAYERS} are allowed",
+    "holds {left} distributions, and",
+    "{} members of the wheel differ",
+    "{} files differ",
+    "{unlisted} of the {locked} files that",
+    "dirty: {count} files are not",
+    "{count} findings",
+    "so its {files} files are not told apart",
+    "{count} files run as their owner or group",
+    // A property of bills of materials, which keep their bytes.
+    "{} files, {} to {} bytes",
+];
+
+/// `1 files` is nobody's language: `counted` of kiln-record says numbers of things.
+#[test]
+fn one_of_a_thing_is_not_told_in_the_plural() {
+    let things = "artifacts|builds|distributions|files|members|packages|bases|entries|layers|modules|problems|warnings|libraries|findings|signatures|checks|imports|paths|steps|images|limits|events|parts|components|blobs|processors|mirrors|records|versions|places|differences|crates|indexes|variables|statements";
+    let counts =
+        Regex::new(&format!(r#"\{{[^}}"]*\}} (?:more |remembered |locked )?(?:{things})\b"#)).unwrap();
+    // A limit is no number of things that are there; and some of these words are verbs.
+    let other = Regex::new(
+        r"more than \{|deeper than \{|1 to \{|\} (?:imports|files|builds|steps) (?:[a-z`]+ )?(?:it|them|a|the)\b|\{locks\} locks, \{builds\} builds",
+    )
+    .unwrap();
+    let mut wrong = String::new();
+    let mut folders = vec![repository().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() && !["tests", "kiln-fuzz", "kiln-fixtures"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if name.ends_with(".rs") && name != "tests.rs" {
+                for (number, line) in fs_err::read_to_string(&path).unwrap().lines().enumerate() {
+                    let is_meant = counts.is_match(line)
+                        && !line.trim_start().starts_with("//")
+                        && !other.is_match(line)
+                        && !NEVER_ONE.iter().any(|text| line.contains(text));
+                    if is_meant {
+                        wrong.push_str(&format!("{}:{}: {}\n", path.display(), number + 1, line.trim()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "say these with `counted`:\n{wrong}");
 }

@@ -433,3 +433,18 @@ fn a_rust_bootstrap_is_built_offline_from_crates_by_their_checksums() {
         .says(&["httparse 1.10.1 is from git+https", "Cargo.lock"]);
     assert!(sandbox.dist() == before);
 }
+
+#[test]
+fn a_program_that_lacks_a_shared_library_says_which() {
+    // The loader's own words and exit code, without a program that is linked to what no base has.
+    let missing = "import sys\nprint('/opt/tool: error while loading shared libraries: libxml2.so.2: cannot open shared object file: No such file or directory', file=sys.stderr)\nsys.exit(127)\n";
+    let sandbox = function(&step("convert", missing, "outputs = [{ path = \"/out/x\" }]"));
+    let outcome = build(&sandbox);
+    let outcome = outcome.ends_with(exit::BUILD_STEP_FAILED).says(&[
+        "failed with exit code 127: a program needs libxml2.so.2, which is not there",
+        "the base has no libxml2.so.2: add the package that holds it to images/",
+        "kiln lock --base ",
+        "LD_LIBRARY_PATH",
+    ]);
+    outcome.does_not_say("is there a program");
+}

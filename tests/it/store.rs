@@ -128,7 +128,7 @@ fn a_running_build_is_waited_for_and_loses_nothing() {
 fn damage_is_named_by_what_it_concerns_and_the_next_build_heals_it() {
     let wheels = [greeting("1.0")];
     let (sandbox, kiln, store) = built(&wheels);
-    kiln.run(["store", "check"]).ends_with(exit::SUCCESS).prints(&["blobs are what their names say"]);
+    kiln.run(["store", "check"]).ends_with(exit::SUCCESS).prints(&["each what its name says"]);
     let damaged = blob(&store, &wheels[0].digest());
     fs_err::remove_file(&damaged).unwrap();
     fs_err::write(&damaged, b"rot").unwrap();

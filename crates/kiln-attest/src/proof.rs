@@ -5,7 +5,7 @@ use crate::checkpoint::{hash, number};
 use crate::{AttestError, Checkpoint, PublicKey, SignedNote, verify_consistency, verify_inclusion};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kiln_record::Digest;
+use kiln_record::{Digest, counted};
 
 /// The first line of a proof of inclusion.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -138,7 +138,8 @@ impl ConsistencyProof {
         if older.size != self.old {
             let (proof, older) = (self.old, older.size);
             return Err(unproven(format!(
-                "it is about a log of {proof} entries, and the older checkpoint has {older}"
+                "it is about a log of {}, and the older checkpoint has {older}",
+                counted(proof, "entries")
             )));
         }
         verify_consistency((older.size, &older.root), (newer.size, &newer.root), &self.path)?;

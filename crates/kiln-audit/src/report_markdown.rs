@@ -3,6 +3,7 @@
 use crate::compare::{Diff, Side, Verdict};
 use crate::quantity::{binary, delta, exact};
 use crate::report_parts::{LISTED_COMPONENTS, LISTED_FILES, Lines, cell, components, files, finding, kebab};
+use kiln_record::counted;
 
 impl Diff {
     /// The diff as a review comment in GitHub's and GitLab's Markdown.
@@ -77,7 +78,7 @@ impl Diff {
             let count = |rows: &[Vec<_>]| -> usize { rows.iter().map(Vec::len).sum() };
             if rows.len() > listed.len() {
                 out.line("");
-                out.line(&format!("and {} more components", count(&rows) - count(listed)));
+                out.line(&format!("and {}", counted(count(&rows) - count(listed), "more components")));
             }
             if !self.lists_components_only() {
                 out.line("");
@@ -113,7 +114,7 @@ impl Diff {
         }));
         let more = self.files.len() - listed.iter().map(Vec::len).sum::<usize>();
         if more > 0 {
-            details.push(format!("and {more} more files"));
+            details.push(format!("and {}", counted(more, "more files")));
         }
         if !details.is_empty() {
             let summary = if self.files.is_empty() {

@@ -9,7 +9,7 @@ use crate::components::{ComponentChange, ComponentChangeKind};
 use crate::files::{FileChange, FileChangeKind};
 use crate::known::Known;
 use crate::quantity::{binary, delta, exact, signed};
-use kiln_record::{ComponentId, Ecosystem, Finding, InputRole};
+use kiln_record::{ComponentId, Ecosystem, Finding, InputRole, counted};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -396,9 +396,9 @@ fn files_line(row: &[&FileChange], step: i64) -> Option<String> {
     let names: Vec<&str> = row.iter().map(|file| file.path.as_str()).collect();
     let id: &ComponentId = &first.component;
     Some(format!(
-        "{:<8} {} files of {id} ({}): {}",
+        "{:<8} {} of {id} ({}): {}",
         file_word(first.kind),
-        row.len(),
+        counted(row.len(), "files"),
         signed(step),
         first_of(&names)
     ))
@@ -427,7 +427,7 @@ pub(crate) fn components(row: &[&ComponentChange]) -> (String, Vec<String>) {
             let names: Vec<String> = row.iter().map(|one| title(one)).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let named = vec![first_of(&names)];
-            (format!("{} components", row.len()), [named, component_notes(first)].concat())
+            (counted(row.len(), "components"), [named, component_notes(first)].concat())
         }
     }
 }
@@ -442,10 +442,10 @@ fn container_field(field: &ContainerField) -> String {
         (Some(example), 1) => format!("{}: {before} -> {after}, of {}", field.field, plain(example)),
         (Some(example), members) => {
             format!(
-                "{}: {before} -> {after}, of {} and {} more members",
+                "{}: {before} -> {after}, of {} and {}",
                 field.field,
                 plain(example),
-                members - 1
+                counted(members - 1, "more members")
             )
         }
         (None, _) => format!("{}: {before} -> {after}", field.field),
@@ -540,7 +540,10 @@ fn package_lines(base: &str, packages: &BasePackages) -> Vec<String> {
         })
         .collect();
     if packages.moved.len() > LISTED_FILES {
-        lines.push(plain(&format!("and {} more packages of {base}", packages.moved.len() - LISTED_FILES)));
+        lines.push(plain(&format!(
+            "and {} of {base}",
+            counted(packages.moved.len() - LISTED_FILES, "more packages")
+        )));
     }
     lines
 }

@@ -4,7 +4,7 @@ use crate::compare::{Diff, Verdict};
 use crate::gate::FailOn;
 use crate::quantity::{binary, delta, signed};
 use crate::report_parts::{Lines, cell, plain};
-use kiln_record::{ArtifactName, FormatVersion};
+use kiln_record::{ArtifactName, FormatVersion, counted};
 use serde::Serialize;
 
 /// The version of [`WorkspaceDiff`] as JSON. A minor step adds fields, and values that a field may have.
@@ -187,7 +187,7 @@ impl WorkspaceDiff {
         .filter(|(count, _)| *count > 0)
         .map(|(count, state)| format!("{count} {}", state.word()))
         .collect();
-        format!("{} artifacts: {}", self.artifacts.len(), parts.join(", "))
+        format!("{}: {}", counted(self.artifacts.len(), "artifacts"), parts.join(", "))
     }
 
     /// For people: one table, then, unless only a summary is asked for, what changed in each artifact.

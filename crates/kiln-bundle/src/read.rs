@@ -6,7 +6,7 @@ use crate::layout::{
 use crate::{BundleError, Content};
 use fs_err as fs;
 use kiln_image::{Descriptor, manifest_blobs};
-use kiln_record::{Digest, HashingWriter, excerpt};
+use kiln_record::{Digest, HashingWriter, counted, excerpt};
 use kiln_store::{Store, digests_in, has_room, open_regular};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
@@ -189,9 +189,9 @@ impl Place {
         for entry in archive.entries_with_seek().map_err(partial)? {
             let entry = entry.map_err(|error| match places.is_empty() {
                 true => partial(error),
-                false => {
-                    BundleError::Partial { why: format!("it ends after {} files: {error}", places.len()) }
-                }
+                false => BundleError::Partial {
+                    why: format!("it ends after {}: {error}", counted(places.len(), "files")),
+                },
             })?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let (at, size) = (entry.raw_file_position(), entry.size());

@@ -16,7 +16,7 @@ use kiln_guest::{BaseImage, Bases, GuestError, Log, SavedImage, again, container
 use kiln_image::Reference;
 use kiln_invocation::{Asked, Event, blocking};
 use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
-use kiln_record::digest_of_value;
+use kiln_record::{counted, digest_of_value};
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::sync::Arc;
@@ -291,7 +291,7 @@ impl Job<'_> {
             return Err(GuestError::EngineImageDiffers {
                 base: self.plan.base.definition.name.clone(),
                 expected: format!("an image of {} on its layers", self.plan.base.platform),
-                found: format!("one of {platform} with {} layers", saved.read.diff_ids.len()),
+                found: format!("one of {platform} with {}", counted(saved.read.diff_ids.len(), "layers")),
             }
             .into());
         }
@@ -317,6 +317,11 @@ impl Job<'_> {
                 "or say network = true under [dockerfile]: the build is then reported as not hermetic"
                     .to_owned(),
             );
+        }
+        if let Some(library) = log.missed_library() {
+            hints.push(format!(
+                "what the stage starts from has no {library}: install its package there, or start from an image that has it"
+            ));
         }
         let unknown = "unknown instruction";
         match builder {

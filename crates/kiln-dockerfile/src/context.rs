@@ -26,7 +26,16 @@ pub fn read_context(
 ) -> Result<SourceTree, DockerfileError> {
     let Some(section) = manifest.dockerfile() else { return Ok(SourceTree::default()) };
     let ignore = ignore_file(root, section)?;
-    Ok(read_folder(root, &manifest.file, &section.context, &|path| ignore.leaves_out(path), stat)?)
+    let is_workspace = section.context == ".";
+    let leaves_out = |path: &TreePath| is_workspace && is_of_workspace(path) || ignore.leaves_out(path);
+    Ok(read_folder(root, &manifest.file, &section.context, &leaves_out, stat)?)
+}
+
+/// Whether a path in the workspace is kiln's own: what states how an image is built is no part of it, and no other artifact's
+/// manifest may change it.
+fn is_of_workspace(path: &TreePath) -> bool {
+    let first = path.as_str().split('/').next().unwrap_or_default();
+    matches!(first, "images" | "manifests" | "kiln.toml" | "kiln.lock")
 }
 
 /// The patterns: those beside the Dockerfile under its own name, else those of the context.

@@ -8,7 +8,7 @@ use kiln_image::{BaseConfig, CONTENTS_RULES, ContentsReader, ImageContents, LAMB
 use kiln_invocation::{Network, blocking};
 use kiln_pack::PackError;
 use kiln_plan::{DebianDefinition, PinnedBase};
-use kiln_record::{Digest, ImageRuns, LongHasher, Platform, TreePath, digest_of_value};
+use kiln_record::{Digest, ImageRuns, LongHasher, Platform, TreePath, counted, digest_of_value};
 use kiln_store::{Store, has_room};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader};
@@ -121,7 +121,7 @@ impl BaseImage {
             return Err(GuestError::EngineImageDiffers {
                 base: base.definition.name.clone(),
                 expected: format!("{} with the layers of its config", base.platform),
-                found: format!("{} with {} layers", config.platform, layers.len()),
+                found: format!("{} with {}", config.platform, counted(layers.len(), "layers")),
             });
         }
         let store = store.clone();

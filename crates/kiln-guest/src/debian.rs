@@ -7,7 +7,7 @@ use kiln_image::debian::{RootFs, RootFsRules, UnpackedPackage};
 use kiln_image::{Image, ImageSpec, Layer};
 use kiln_invocation::{Event, InvocationError, Network, blocking};
 use kiln_plan::{BaseDefinition, BaseKind, DebianDefinition, InvalidFiles, LockedPackage, PinnedBase};
-use kiln_record::{BaseName, Defect, Digest, Epoch, HashingWriter, LongHasher, Platform};
+use kiln_record::{BaseName, Defect, Digest, Epoch, HashingWriter, LongHasher, Platform, counted};
 use kiln_store::{Store, StoreError, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
@@ -134,13 +134,17 @@ pub async fn bring_packages(
         return Ok(());
     }
     let size = missing.iter().map(|package| package.size).fold(0, u64::saturating_add);
-    has_room(network.store().root(), &format!("the {} packages of base {base}", missing.len()), size)?;
+    has_room(
+        network.store().root(),
+        &format!("{} of base {base}", counted(missing.len(), "packages")),
+        size,
+    )?;
     network.run().tell(Event::Base { base: base.clone(), activity: "download" });
     network.may_ask(|| {
         let names: Vec<&str> = missing.iter().take(3).map(|package| package.name.as_str()).collect();
         let more = if missing.len() > names.len() { ", …" } else { "" };
         let (names, count) = (names.join(", "), missing.len());
-        format!("of the {} packages that images/{base}.lock names {count} ({names}{more})", packages.len())
+        format!("{count} of {} of images/{base}.lock ({names}{more})", counted(packages.len(), "packages"))
     })?;
     let archive = archive(network, base, debian)?;
     let client = network.client().await?;

@@ -1,5 +1,6 @@
 //! The end of what a program said, and what its words mean.
 
+use kiln_record::excerpt;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,6 +71,22 @@ impl Log {
         self.has(&["Read-only file system", "Permission denied"])
     }
 
+    /// The shared library that the loader last missed, by the name that it looked for: a program without it ends with exit
+    /// code 127, as one does that is not there.
+    #[must_use]
+    pub fn missed_library(&self) -> Option<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().rev().find_map(|line| {
+            // The words of glibc, with a colon after the name, and of musl.
+            let (_, rest) = line
+                .split_once("error while loading shared libraries: ")
+                .or_else(|| line.split_once("Error loading shared library "))?;
+            let name = rest.split(':').next()?.trim();
+            let is_name = !name.is_empty() && !name.contains(char::is_whitespace) && name.contains(".so");
+            is_name.then(|| excerpt(name))
+        })
+    }
+
     /// Whether something that it looked for was not there.
     #[must_use]
     pub fn missed_something(&self) -> bool {
@@ -95,5 +112,19 @@ mod tests {
         assert!(log.asked_for_a_network() && !log.was_refused_to_write());
         let log = Log::of_lines(["sh: 1: gcc: not found", "touch: /usr/x: Read-only file system"]);
         assert!(!log.asked_for_a_network() && log.was_refused_to_write() && log.missed_something());
+        assert_eq!(log.missed_library(), None);
+        for (line, name) in [
+            (
+                "/opt/tool: error while loading shared libraries: libxml2.so.2: cannot open shared object file: No such file or directory",
+                Some("libxml2.so.2"),
+            ),
+            (
+                "Error loading shared library libz.so.1: No such file or directory (needed by /usr/bin/tool)",
+                Some("libz.so.1"),
+            ),
+            ("tool: error while loading shared libraries: unexpected PLT reloc type 0x25", None),
+        ] {
+            assert_eq!(Log::of_lines([line]).missed_library().as_deref(), name, "{line}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use flate2::read::MultiGzDecoder;
 use kiln_engine::{Engine, EngineError};
 use kiln_image::BaseConfig;
 use kiln_invocation::blocking;
-use kiln_record::Defect;
+use kiln_record::{Defect, counted};
 use kiln_store::{Store, has_room};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ impl SavedImage {
         let entries: Vec<Entry> = serde_json::from_slice(&document("manifest.json")?)
             .map_err(|error| broken(format!("its manifest.json is none: {error}")))?;
         let [entry] = entries.as_slice() else {
-            return Err(broken(format!("it holds {} images", entries.len())).into());
+            return Err(broken(format!("it holds {}", counted(entries.len(), "images"))).into());
         };
         let config = document(&entry.config)?;
         let read = BaseConfig::read(&config)?;

@@ -1,7 +1,7 @@
 //! What a base image holds.
 
 use crate::WheelDigests;
-use kiln_record::{Check, CheckName, Distribution, Ecosystem, Surface, TreePath};
+use kiln_record::{Check, CheckName, Distribution, Ecosystem, Surface, TreePath, counted};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -188,8 +188,8 @@ impl ImageContents {
             Some(packages) => Check::not_checked(
                 CheckName::BasePackages,
                 format!(
-                    "{} packages of {what} are known, and others were not read: {unread}",
-                    packages.len()
+                    "of {what} {} known, and others were not read: {unread}",
+                    counted(packages.len(), "packages")
                 ),
             ),
             None => {

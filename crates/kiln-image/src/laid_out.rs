@@ -3,7 +3,7 @@
 use crate::media_type::{INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE};
 use crate::{ImageError, blob_path, manifest_blobs, read_image_index};
 use kiln_pack::BoundedTar;
-use kiln_record::Digest;
+use kiln_record::{Digest, counted};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -89,7 +89,7 @@ pub fn read_laid_out(
         serde_json::from_slice(&bytes).map_err(|reason| error(format!("manifest.json is none: {reason}")))?;
     let entries = entries.as_array().map(Vec::as_slice).unwrap_or_default();
     let [entry] = entries else {
-        return Err(error(format!("it holds {} images, and one is compared", entries.len())));
+        return Err(error(format!("it holds {}, and one is compared", counted(entries.len(), "images"))));
     };
     let config = entry.get("Config").and_then(Value::as_str).unwrap_or_default();
     let layers = entry.get("Layers").and_then(Value::as_array).into_iter().flatten();

@@ -64,10 +64,15 @@ pub(crate) fn images(text: &str) -> Vec<String> {
 pub(crate) enum Pin {
     /// Nothing: its digest is there, or it is a base of this workspace.
     There,
-    /// A base of this name stands for it.
-    Base(String),
-    /// It cannot be told which image it is.
-    Unknown,
+    /// A base stands for it.
+    Base {
+        /// The base's name.
+        name: String,
+        /// The image with its registry, which the file need not name.
+        reference: String,
+    },
+    /// It cannot be told which image it is, for this reason.
+    Unknown(&'static str),
 }
 
 /// How an image is pinned.
@@ -75,13 +80,26 @@ pub(crate) fn pin(image: &str) -> Pin {
     if image.contains("@sha256:") || image.starts_with("localhost/kiln/") {
         return Pin::There;
     }
-    let Some((registry, path)) = image.split_once('/') else { return Pin::Unknown };
-    let Some((repository, tag)) = path.rsplit_once(':') else { return Pin::Unknown };
-    if image.contains('$') || !registry.contains(['.', ':']) {
-        return Pin::Unknown;
+    if image.contains('$') {
+        return Pin::Unknown("has a variable");
     }
+    let reference = with_registry(image);
+    let path = reference.split_once('/').map_or("", |(_, path)| path);
+    let Some((repository, tag)) = path.rsplit_once(':') else { return Pin::Unknown("names no tag") };
     let name = format!("{}-{tag}", name_of(repository)).to_lowercase().replace('_', "-");
-    if name.parse::<kiln_record::BaseName>().is_ok() { Pin::Base(name) } else { Pin::Unknown }
+    match name.parse::<kiln_record::BaseName>() {
+        Ok(_) => Pin::Base { name, reference },
+        Err(_) => Pin::Unknown("has a name that no base can have"),
+    }
+}
+
+/// An image with its registry: builders take one of Docker's where a name begins with none.
+fn with_registry(image: &str) -> String {
+    match image.split_once('/') {
+        Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+        None => format!("docker.io/library/{image}"),
+    }
 }
 
 #[cfg(test)]
@@ -92,9 +110,29 @@ mod tests {
     fn images_are_those_that_are_no_stages() {
         let text = "FROM --platform=linux/amd64 registry.example.org/python:3.13 AS build\nRUN x\nfrom build\nFROM scratch\nFROM build AS two\n";
         assert_eq!(images(text), ["registry.example.org/python:3.13"]);
-        assert_eq!(pin("registry.example.org/lambda/python:3.13"), Pin::Base("python-3.13".to_owned()));
-        assert_eq!(pin("python:3.13"), Pin::Unknown);
-        assert_eq!(pin("registry.example.org/python:${V}"), Pin::Unknown);
+        let base = |name: &str, reference: &str| Pin::Base {
+            name: name.to_owned(),
+            reference: reference.to_owned(),
+        };
+        for (image, name, reference) in [
+            (
+                "registry.example.org/lambda/python:3.13",
+                "python-3.13",
+                "registry.example.org/lambda/python:3.13",
+            ),
+            ("localhost:5000/python:3.13", "python-3.13", "localhost:5000/python:3.13"),
+            ("python:3.13-slim", "python-3.13-slim", "docker.io/library/python:3.13-slim"),
+            ("acme/Tool:1_2", "tool-1-2", "docker.io/acme/Tool:1_2"),
+        ] {
+            assert_eq!(pin(image), base(name, reference), "{image}");
+        }
+        for (image, why) in [
+            ("python", "names no tag"),
+            ("localhost:5000/python", "names no tag"),
+            ("registry.example.org/python:${V}", "has a variable"),
+        ] {
+            assert_eq!(pin(image), Pin::Unknown(why), "{image}");
+        }
         assert_eq!(pin("registry.example.org/python:3@sha256:00"), Pin::There);
     }
 }

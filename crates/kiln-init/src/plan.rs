@@ -112,8 +112,16 @@ fn of_folder(root: &Path, folder: &Folder, options: &Options) -> Result<InitPlan
     }
     dockerfile::read(folder, &mut reading);
     let Reading { mut artifacts, mut remarks, .. } = reading;
+    // The folders of code that are somebody's alone.
+    let owned: Vec<(ArtifactName, String)> = artifacts
+        .iter()
+        .filter_map(|one| Some((one.name.clone(), one.source.value()?.path.clone())))
+        .filter(|(_, path)| is_deployed && !path.is_empty())
+        .collect();
     for artifact in &mut artifacts {
-        complete(folder, artifact, is_deployed, options);
+        let others: Vec<&str> =
+            owned.iter().filter(|(name, _)| *name != artifact.name).map(|(_, path)| path.as_str()).collect();
+        complete(folder, artifact, is_deployed, options, &others);
     }
     layers(&mut artifacts, &mut remarks);
     artifacts.sort_by(|one, other| one.name.cmp(&other.name));
@@ -126,7 +134,7 @@ fn of_folder(root: &Path, folder: &Folder, options: &Options) -> Result<InitPlan
 }
 
 /// Adds to an artifact what other files of the project say.
-fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options: &Options) {
+fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options: &Options, others: &[&str]) {
     if !artifact.architecture_is_stated
         && let Some(architecture) = options.architecture
     {
@@ -139,7 +147,7 @@ fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options
         if !is_deployed {
             artifact.runtime = dependencies::runtime(folder, &code);
         }
-        leave_out_tests(folder, source);
+        leave_out(folder, source, others);
     }
     if artifact.runtime.value().is_none()
         && let Some(runtime) = &options.runtime
@@ -152,12 +160,19 @@ fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options
     }
 }
 
-/// Code that only tests need is no part of an artifact; of the workspace itself only what is Python's is.
-fn leave_out_tests(folder: &Folder, source: &mut Source) {
+/// Code that only tests need is no part of an artifact; of the workspace itself only what is Python's is, and no folder that
+/// is the code of another artifact.
+fn leave_out(folder: &Folder, source: &mut Source, others: &[&str]) {
     let children: BTreeSet<String> = folder.children(&source.path).map(str::to_owned).collect();
+    let is_below = |path: &str, folder: &str| {
+        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     let has_code = |child: &str| {
-        let below = format!("{child}/");
-        folder.texts().any(|(path, _)| path.starts_with(&below) && path.ends_with(".py"))
+        folder.texts().any(|(path, _)| {
+            is_below(path, child)
+                && path.ends_with(".py")
+                && !others.iter().any(|other| is_below(path, other))
+        })
     };
     if source.path.is_empty() && source.include.is_empty() {
         let ours = ["images", "manifests"];
@@ -169,6 +184,10 @@ fn leave_out_tests(folder: &Folder, source: &mut Source) {
                 false => has_code(child).then(|| format!("{child}/**")),
             })
             .collect();
+        let included =
+            |other: &str| source.include.iter().any(|one| is_below(other, one.trim_end_matches("/**")));
+        source.exclude =
+            others.iter().filter(|other| included(other)).map(|other| format!("{other}/**")).collect();
         return;
     }
     let tests = ["tests", "test"].into_iter().filter(|name| children.contains(*name));
@@ -222,22 +241,31 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     for mut artifact in artifacts {
         if let Some((file, _)) = &artifact.dockerfile {
             let images = dockerfile::images(folder.text(file).unwrap_or_default());
-            let unknown: Vec<&String> =
-                images.iter().filter(|image| dockerfile::pin(image) == Pin::Unknown).collect();
-            if let [first, ..] = unknown.as_slice() {
+            let unknown = images.iter().find_map(|image| match dockerfile::pin(image) {
+                Pin::Unknown(why) => Some((image, why)),
+                Pin::There | Pin::Base { .. } => None,
+            });
+            if let Some((image, why)) = unknown {
                 plan.remarks.push(format!(
-                    "{file}: `{}` names no registry and tag, so that it cannot be pinned; write FROM REGISTRY/…:TAG, and run kiln init again",
-                    first.chars().take(100).collect::<String>()
+                    "{file}: `{}` {why}, so that it cannot be pinned; write FROM REGISTRY/…:TAG, and run kiln init again",
+                    image.chars().take(100).collect::<String>()
                 ));
                 continue;
             }
             for image in images {
-                if let Pin::Base(name) = dockerfile::pin(&image) {
+                if let Pin::Base { name, reference } = dockerfile::pin(&image) {
                     let platform = Platform { architecture: artifact.architecture };
                     let name = if bases.contains_key(&name) { format!("{name}-image") } else { name };
+                    let meant = match reference == image {
+                        true => String::new(),
+                        false => format!(
+                            "# It says {} there, for which builders take this one.\n",
+                            image.chars().filter(|c| !c.is_control()).take(100).collect::<String>()
+                        ),
+                    };
                     let text = format!(
-                        "# What {file} starts from.\nkind = \"registry\"\nplatforms = [\"{platform}\"]\n\n[registry]\nreference = {}\n",
-                        quoted(&image)
+                        "# What {file} starts from.\n{meant}kind = \"registry\"\nplatforms = [\"{platform}\"]\n\n[registry]\nreference = {}\n",
+                        quoted(&reference)
                     );
                     files.insert(format!("images/{name}.toml"), text.into_bytes());
                     artifact.bases.insert(image, name);

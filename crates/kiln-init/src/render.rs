@@ -146,7 +146,7 @@ fn check(text: &mut String, artifact: &Artifact) {
     if !named.is_empty() {
         let _ = writeln!(
             text,
-            "# Made when it is deployed; here, as with `sam local`, the name in the template: {}",
+            "# Made when it is deployed; here, as with `sam local`, the name in the file that states it: {}",
             named.join(", ")
         );
     }

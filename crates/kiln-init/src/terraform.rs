@@ -1,6 +1,6 @@
 //! Terraform: `aws_lambda_function` whose archive is made of a folder here, by `archive_file`.
 
-use crate::artifact::{Artifact, Kind, Source, Told};
+use crate::artifact::{Artifact, Kind, Source, Told, Variable};
 use crate::folder::{Folder, parent, resolve};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
@@ -37,10 +37,69 @@ pub(crate) fn read(folder: &Folder, files: &[(&str, &str)], reading: &mut Readin
             if let [kind, name] = labels(block)[..]
                 && kind == "aws_lambda_function"
             {
-                function(path, name, &block.body, &archives, reading);
+                function(path, name, &block.body, &Module { bodies: &bodies, archives: &archives }, reading);
             }
         }
     }
+}
+
+/// All that the files of a module state.
+struct Module<'a> {
+    bodies: &'a [(&'a str, Body)],
+    archives: &'a BTreeMap<String, Told<Source>>,
+}
+
+impl Module<'_> {
+    /// What a variable of the environment is: a text, one that a default or a local value states, or what a resource is named.
+    fn variable(&self, value: &Expression) -> Variable {
+        if let Some(text) = text(value) {
+            return Variable::Is(text);
+        }
+        let Some((root, attributes)) = traversal(value) else { return Variable::Unknown };
+        let mut blocks = self.bodies.iter().flat_map(|(_, body)| body.blocks());
+        let is = |block: &Block, kind: &str, names: &[&str]| {
+            block.ident.as_str() == kind && labels(block) == names
+        };
+        let stated = |block: &Block, key: &str| text(&block.body.get_attribute(key)?.value);
+        let told = match (root, attributes.as_slice()) {
+            ("var", [name]) => {
+                blocks.find(|block| is(block, "variable", &[name])).and_then(|block| stated(block, "default"))
+            }
+            ("local", [name]) => {
+                blocks.filter(|block| is(block, "locals", &[])).find_map(|block| stated(block, name))
+            }
+            (kind, [name, attribute]) => {
+                let Some(block) = blocks.find(|block| is(block, "resource", &[kind, name])) else {
+                    return Variable::Unknown;
+                };
+                return match (stated(block, attribute), *attribute) {
+                    (Some(text), _) => Variable::Is(text),
+                    // What it is called when it is made; an address or a number is something else.
+                    (None, "name" | "id" | "bucket") => Variable::Named((*name).to_owned()),
+                    (None, _) => Variable::Unknown,
+                };
+            }
+            _ => None,
+        };
+        told.into()
+    }
+}
+
+/// `ROOT.NAME.NAME…`, also where it stands alone in a template.
+fn traversal(value: &Expression) -> Option<(&str, Vec<&str>)> {
+    if let Some(template) = value.as_string_template() {
+        let mut elements = template.into_iter();
+        return match (elements.next(), elements.next()) {
+            (Some(Element::Interpolation(alone)), None) => traversal(&alone.expr),
+            _ => None,
+        };
+    }
+    let traversal = value.as_traversal()?;
+    let attributes = traversal.operators.iter().map(|operator| match operator.value() {
+        TraversalOperator::GetAttr(name) => Some(name.as_str()),
+        _ => None,
+    });
+    Some((traversal.expr.as_variable()?.as_str(), attributes.collect::<Option<_>>()?))
 }
 
 fn labels(block: &Block) -> Vec<&str> {
@@ -64,13 +123,7 @@ fn archived(folder: &Folder, path: &str, body: &Body) -> Told<Source> {
     not("the archive is of no folder that is written out")
 }
 
-fn function(
-    path: &str,
-    id: &str,
-    body: &Body,
-    archives: &BTreeMap<String, Told<Source>>,
-    reading: &mut Reading,
-) {
+fn function(path: &str, id: &str, body: &Body, module: &Module<'_>, reading: &mut Reading) {
     let stated = format!("{id} in {path}");
     let value = |key: &str| body.get_attribute(key).map(|attribute| &attribute.value);
     let told = |key: &str, such_as: &str| match value(key).map(text) {
@@ -96,7 +149,7 @@ fn function(
     artifact.handler = told("handler", "app.handler");
     artifact.source = value("filename")
         .and_then(archive_named)
-        .and_then(|name| archives.get(name).cloned())
+        .and_then(|name| module.archives.get(name).cloned())
         .unwrap_or_else(|| Told::Not {
             why: format!(
                 "its archive is of no archive_file in {}",
@@ -119,7 +172,7 @@ fn function(
         if let Some(name) =
             key.as_ident().map(|ident| ident.as_str().to_owned()).or_else(|| text(key.as_expr()?))
         {
-            artifact.env.insert(name, text(value.expr()).into());
+            artifact.env.insert(name, module.variable(value.expr()));
         }
     }
     reading.add(artifact);
@@ -127,16 +180,8 @@ fn function(
 
 /// `NAME` of `data.archive_file.NAME.output_path` and `archive_file.NAME.output_path`.
 fn archive_named(value: &Expression) -> Option<&str> {
-    let traversal = value.as_traversal()?;
-    let attributes: Vec<&str> = traversal
-        .operators
-        .iter()
-        .filter_map(|operator| match operator.value() {
-            TraversalOperator::GetAttr(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    match (traversal.expr.as_variable()?.as_str(), attributes.as_slice()) {
+    let (root, attributes) = traversal(value)?;
+    match (root, attributes.as_slice()) {
         ("data", ["archive_file", name, "output_path"]) | ("archive_file", [name, "output_path"]) => {
             Some(name)
         }

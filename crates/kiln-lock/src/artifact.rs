@@ -4,7 +4,9 @@ use crate::LockError;
 use crate::buildable::Buildable;
 use crate::index_router::IndexRouter;
 use crate::indexes::Indexes;
+use crate::moved::{FileFacts, MovedFile, bytes_to_bring, moved_files};
 use crate::no_answer::NoAnswer;
+use crate::pending::is_young_enough;
 use crate::resolution::resolve;
 use crate::tool::{ToolReport, resolver};
 use crate::uv::{Freedom, Question, Uv, only_source};
@@ -16,8 +18,7 @@ use kiln_invocation::{
 use kiln_plan::{BuildSection, InvalidFiles, LockKind, Manifest, PinnedBase, Problem, Workspace};
 use kiln_python::{
     Constraint, Declaration, HeldBack, InvalidInput, LockChange, LockHeader, LockTarget, Offer, Pinned,
-    TargetEnvironment, best_sdist, best_wheel, declare_requirements, held_back, lock_changes,
-    parse_requirements, render_lock,
+    TargetEnvironment, declare_requirements, held_back, lock_changes, parse_requirements, render_lock,
 };
 use kiln_record::{ArtifactName, BaseName, Code, DistributionName, Finding, Platform, Runtime};
 use kiln_store::write_atomically;
@@ -63,6 +64,8 @@ pub struct ArtifactLock {
     pub written: bool,
     /// What moved.
     pub changes: Vec<LockChange>,
+    /// What the indexes say of the files of what moved.
+    pub moved: BTreeMap<DistributionName, MovedFile>,
     /// Bytes of the files that this target takes of what moved, where the indexes say how long they are.
     pub bytes: Option<u64>,
     /// What the target keeps at an older version.
@@ -112,6 +115,9 @@ pub async fn lock_artifacts(
         if !only_upstreams {
             asked.extend(Asked::all(&bases, &workspace, name)?);
         }
+    }
+    for one in asked.iter().filter(|one| one.base.definition.file.starts_with("images/")) {
+        is_young_enough(&workspace, &one.base.definition.name, one.base.pinned, environment.now)?;
     }
     names_are_locked(&environment.root, &asked, &request.upgrade_packages)?;
     for asked in asked {
@@ -435,14 +441,13 @@ async fn lock_one(
     // The same questions for another C library warn of the same.
     drop(uv.take_warnings());
     let changes = lock_changes(usable.map(|text| &**text), &pinned);
-    let bytes = match changes.is_empty() {
-        true => Some(0),
-        false => bytes_of(bases, indexes, &environment, &pinned, &changes).await,
-    };
+    let both = (usable.map(|text| &**text), &*pinned);
+    let moved = moved_files(bases, indexes, &environment, both, &changes).await;
+    let bytes = bytes_to_bring(&changes, &moved);
     let written = differs && !request.check;
     if written {
         if there.is_some() && !changes.is_empty() {
-            let moves = changes.iter().map(moved_line).collect();
+            let moves = changes.iter().map(|change| moved_line(change, moved.get(&change.name))).collect();
             bases.run().tell(Event::Moving { file: file.to_owned(), moves, bytes });
         }
         bases.run().go_on()?;
@@ -465,6 +470,7 @@ async fn lock_one(
         differs,
         written,
         changes,
+        moved,
         bytes,
         held_back,
         kept,
@@ -472,37 +478,20 @@ async fn lock_one(
     })
 }
 
-fn moved_line(change: &LockChange) -> String {
+fn moved_line(change: &LockChange, moved: Option<&MovedFile>) -> String {
     let name = &change.name;
-    match (&change.before, &change.after) {
+    let line = match (&change.before, &change.after) {
         (Some(before), Some(after)) if before == after => format!("{name} {after}, other files"),
         (Some(before), Some(after)) => format!("{name} {before} → {after}"),
         (None, Some(after)) => format!("{name} + {after}"),
         (before, None) => format!("{name} - {}", before.as_deref().unwrap_or_default()),
+    };
+    let license = |facts: &Option<FileFacts>| facts.as_ref().and_then(|facts| facts.license.clone());
+    match moved.map(|moved| (license(&moved.before), license(&moved.after))) {
+        Some((Some(before), Some(after))) if before != after => format!("{line}, licence {before} → {after}"),
+        Some((None, Some(license))) => format!("{line}, licence {license}"),
+        _ => line,
     }
-}
-
-/// How long the files are that a target takes of what moved; none where an index does not say.
-async fn bytes_of(
-    bases: &Bases,
-    indexes: &Indexes<'_>,
-    target: &TargetEnvironment,
-    pinned: &[Pinned],
-    changes: &[LockChange],
-) -> Option<u64> {
-    let client = bases.network().client().await.ok()?;
-    let new = changes.iter().filter(|change| change.after.is_some());
-    let sizes = new.map(|change| async move {
-        let one = pinned.iter().find(|one| one.name == change.name)?;
-        let files = indexes.of(bases, &change.name).await.ok()?.files(client, &change.name).await.ok()?;
-        let is_locked = |file: &&IndexFile| file.digest.is_some_and(|digest| one.hashes.contains(&digest));
-        let locked: Vec<&IndexFile> = files.iter().filter(is_locked).collect();
-        match best_wheel(&locked, |file| &file.file_name, target) {
-            Ok(wheel) => wheel.size,
-            Err(_) => best_sdist(&locked, |file| &file.file_name)?.size,
-        }
-    });
-    futures_util::future::join_all(sizes).await.into_iter().sum()
 }
 
 /// Whether two locks differ in nothing but the version of the tool that made them.

@@ -15,7 +15,7 @@ use kiln_plan::{
     BASE_LOCK_FORMAT, BaseDefinition, BaseKind, BaseLock, DebianDefinition, DebianRelease, InvalidFiles,
     LockedPackage, PlatformLock, Problem, TextFile, line_of_key,
 };
-use kiln_record::{BaseName, Defect, Digest, Platform, Runtime};
+use kiln_record::{BaseName, Defect, Digest, Epoch, Platform, Runtime};
 use kiln_store::write_atomically;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,6 +34,8 @@ pub struct LockReport {
     pub file: String,
     /// Whether the lock was written: it is left alone where nothing moved.
     pub written: bool,
+    /// Whether it was written for its date alone: nothing moved, and the pin was older than the workspace allows.
+    pub renewed: bool,
     /// What moved, for each platform.
     pub moves: Vec<BaseMove>,
     /// What should be known about the pin, such as that the age of its release was not judged.
@@ -136,13 +138,27 @@ pub async fn lock_base(
     let moves = moves(before, &after);
     // A lock in which nothing moved keeps its pin time, and with it every artifact's epoch. A release that was only
     // signed anew moves nothing.
-    let written = !moves.is_empty() || before.is_none_or(|before| before.definition != after.definition);
+    let moved = !moves.is_empty() || before.is_none_or(|before| before.definition != after.definition);
+    // But where the workspace says how old pins may be, one that was asked about today is of today.
+    let renewed = !moved
+        && before.is_some_and(|before| {
+            let days = days_since(before.pinned, environment.now);
+            let review = definition.review.or(workspace.settings.review);
+            workspace.settings.trust.age(name.as_str(), days, "").is_err()
+                || review.is_some_and(|period| days > period.days())
+        });
+    let written = moved || renewed;
     let made = new.as_ref().map(|new| new.write(&environment.root)).transpose()?.unwrap_or_default();
     if written {
         let text = after.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         write_atomically(&environment.root.join(&file), text.as_bytes())?;
     }
-    Ok(LockReport { base: name.clone(), made, file, written, moves, remarks })
+    Ok(LockReport { base: name.clone(), made, file, written, renewed, moves, remarks })
+}
+
+/// The whole days since something was pinned.
+pub(crate) fn days_since(pinned: Epoch, now: Epoch) -> u64 {
+    now.seconds().saturating_sub(pinned.seconds()) / 86_400
 }
 
 /// What is to be known where a definition is there and another Python is wanted.

@@ -1,6 +1,7 @@
 //! `kiln pins`: everything outside the workspace that it has pinned.
 
 use crate::LockError;
+use crate::base::days_since;
 use crate::tool::read_tools;
 use kiln_invocation::{WORKSPACE_FILE, read_workspace, read_workspace_for_pins};
 use kiln_plan::{BaseKind, Manifest, Period, TOOLS_LOCK, Workspace, artifact_lock_path};
@@ -59,7 +60,7 @@ impl Pin {
     /// Its age in whole days; a pin from the future has none.
     #[must_use]
     pub fn age(&self, now: Epoch) -> Option<u64> {
-        self.pinned.map(|pinned| now.seconds().saturating_sub(pinned.seconds()) / 86_400)
+        self.pinned.map(|pinned| days_since(pinned, now))
     }
 
     /// Whether it should have been looked at by now.

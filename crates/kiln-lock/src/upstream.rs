@@ -1,10 +1,14 @@
 //! `kiln lock` for upstream sources: which commit each revision is, and what its folder holds.
 
 use crate::LockError;
+use crate::base::days_since;
 use kiln_fetch::{Reference, Repository};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{Environment, Event, Events, Network, artifacts_of, lock, read_workspace};
-use kiln_plan::{ARTIFACT_LOCK_FORMAT, ArtifactLockFile, LockedUpstream, Manifest, artifact_lock_path};
+use kiln_plan::{
+    ARTIFACT_LOCK_FORMAT, ArtifactLockFile, InvalidFiles, LockedUpstream, Manifest, Workspace,
+    artifact_lock_path,
+};
 use kiln_record::{ArtifactName, Defect};
 use kiln_step::upstream::{bring, differs, of, taken};
 use kiln_store::write_atomically;
@@ -70,13 +74,14 @@ pub async fn lock_upstreams(
             continue;
         }
         let there = workspace.artifact_locks.get(name);
-        reports.extend(lock_one(bases.network(), manifest, there, request).await?);
+        reports.extend(lock_one(bases.network(), &workspace, manifest, there, request).await?);
     }
     Ok(reports)
 }
 
 async fn lock_one(
     network: &Network,
+    workspace: &Workspace,
     manifest: &Manifest,
     there: Option<&ArtifactLockFile>,
     request: &UpstreamLockRequest,
@@ -84,6 +89,7 @@ async fn lock_one(
     let file = artifact_lock_path(manifest.stated_name());
     let mut reports = Vec::new();
     let mut locked = Vec::new();
+    let now_pinned = network.run().source_date_epoch().unwrap_or(network.run().now());
     for section in &manifest.upstreams {
         let name = format!("{} {}", section.name, section.revision);
         network.run().tell(Event::Locking { subject: name, activity: "resolve" });
@@ -99,7 +105,18 @@ async fn lock_one(
         taken(section, &tree, manifest)?;
         let entry = match usable.filter(|locked| locked.commit == commit) {
             // What has not moved keeps its pin time, and with it the artifact's epoch.
-            Some(locked) if locked.tree == tree.digest() => locked.clone(),
+            Some(locked) if locked.tree == tree.digest() => {
+                let what = format!("upstream source {}", section.name);
+                let command = format!("kiln lock {} --upgrade", manifest.stated_name());
+                let days = days_since(locked.pinned, network.run().now());
+                let young = workspace.settings.trust.age(&what, days, &command);
+                match (young, request.upgrade) {
+                    (Ok(()), _) => locked.clone(),
+                    // It was asked about today.
+                    (Err(_), true) => LockedUpstream { pinned: now_pinned, ..locked.clone() },
+                    (Err(problem), false) => return Err(InvalidFiles::from(problem).into()),
+                }
+            }
             Some(locked) => return Err(differs(manifest, section, locked, &tree).into()),
             None => LockedUpstream {
                 name: section.name.clone(),
@@ -108,7 +125,7 @@ async fn lock_one(
                 folder: section.folder.clone(),
                 commit: commit.clone(),
                 tree: tree.digest(),
-                pinned: network.run().source_date_epoch().unwrap_or(network.run().now()),
+                pinned: now_pinned,
             },
         };
         reports.push(UpstreamLock {

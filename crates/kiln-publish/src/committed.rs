@@ -28,7 +28,10 @@ pub(crate) fn committed_heads(state: &Path) -> Committed {
     match Checkout::object(state, &format!("HEAD:./{}", Heads::FILE), MAX_HEADS) {
         Ok(Some(bytes)) => Heads::from_json(&bytes, &state.join(Heads::FILE))
             .map_or_else(|error| Committed::Unknown(format!("in HEAD: {error}")), Committed::Heads),
-        Ok(None) => Committed::Unknown("git has no such file in HEAD".to_owned()),
+        Ok(None) => Committed::Unknown(
+            "git has no such file in HEAD, so that nothing outside this folder says what the history was; to have that: git add -f .kiln/heads.json .kiln/ledger"
+                .to_owned(),
+        ),
         Err(reason) => Committed::Unknown(reason),
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::row::{State, in_workspace};
 use kiln_invocation::Environment;
+use kiln_record::counted;
 use kiln_store::{Damage, Heads, Ledger};
 
 /// The ledger against one statement.
 pub(crate) fn against(environment: &Environment, ledger: &Ledger, heads: &Heads) -> (State, Vec<String>) {
     let departs = ledger.departs_from(heads);
     if departs.is_empty() {
-        let line = format!("the ledger continues it, for {} artifacts", heads.artifacts.len());
+        let line = format!("the ledger continues it, for {}", counted(heads.artifacts.len(), "artifacts"));
         return (State::Same, vec![line]);
     }
     (State::Differs, departs.iter().map(|damage| told(environment, damage)).collect())

@@ -6,7 +6,7 @@ use crate::published::published_record;
 use crate::published_index::published_index;
 use crate::row::{Row, State};
 use fs_err as fs;
-use kiln_record::{ArtifactName, Digest};
+use kiln_record::{ArtifactName, Digest, counted};
 use kiln_store::{Ledger, read_regular};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -105,7 +105,7 @@ pub(crate) fn index(
         return Row { subject: subject.to_owned(), state: State::Differs, lines: wrong };
     }
     let state = if noted.is_empty() { State::Same } else { State::Noted };
-    noted.insert(0, format!("{} artifacts", named.len()));
+    noted.insert(0, counted(named.len(), "artifacts"));
     Row { subject: subject.to_owned(), state, lines: noted }
 }
 

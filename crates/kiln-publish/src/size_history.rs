@@ -9,7 +9,7 @@ use crate::tagged::{is_registry_repository, tagged_records};
 use fs_err as fs;
 use kiln_audit::{HISTORY, Known, Sample, SizeHistory};
 use kiln_invocation::Environment;
-use kiln_record::Record;
+use kiln_record::{Record, counted};
 use kiln_store::{LedgerEntry, read_regular};
 use std::path::{Path, PathBuf};
 
@@ -157,7 +157,7 @@ impl Histories {
                 .zip(self.records.iter().map(|one| &one.record).filter(like))
                 .map(|(number, one)| sample(number, one.packed_size(), one.unpacked_size))
                 .collect();
-            let mut source = format!("{} records of {}", samples.len(), self.sources.join(", "));
+            let mut source = format!("{} of {}", counted(samples.len(), "records"), self.sources.join(", "));
             if !self.unread.is_empty() {
                 source.push_str(&format!("; without what could not be read: {}", self.unread.len()));
             }

@@ -13,7 +13,7 @@ use crate::release::{RELEASE, is_signature};
 use crate::row::{Row, State, in_workspace};
 use fs_err as fs;
 use kiln_invocation::{Environment, blocking};
-use kiln_record::{ArtifactName, Digest, IndexRecord};
+use kiln_record::{ArtifactName, Digest, IndexRecord, counted};
 use kiln_store::{HeadState, Ledger, read_regular};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
@@ -74,14 +74,11 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
     let called = dist.strip_prefix(&environment.root).unwrap_or(dist);
     rows.push(index(dist, called, Some(&ledger), &published));
     rows.extend(histories(environment, &ledger, &published)?);
-    for folder in [&environment.store, &environment.state] {
-        let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode() & 0o777);
-        if let Ok(mode) = mode.map(|mode| mode & 0o077)
-            && mode != 0
-        {
-            let line = format!("others on this machine may look into it: chmod go= {}", folder.display());
-            rows.push(Row::new(folder.display().to_string(), State::Noted, line));
-        }
+    let folder = &environment.store;
+    let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode() & 0o077);
+    if mode.is_ok_and(|mode| mode != 0) {
+        let line = format!("others on this machine may look into it: chmod go= {}", folder.display());
+        rows.push(Row::new(folder.display().to_string(), State::Noted, line));
     }
     Ok(rows)
 }
@@ -113,12 +110,12 @@ fn folder(ledger: &Ledger, folder: &Path, artifact: &ArtifactName) -> Result<Loo
     let indexed = Indexed::of_record(&record, digest)?;
     let told = match (wrong.is_empty(), held) {
         (true, Some(Held::Newest(number))) => {
-            (State::Same, vec![format!("{} files, build {number} of the ledger", expected.len())])
+            (State::Same, vec![format!("{}, build {number} of the ledger", counted(expected.len(), "files"))])
         }
         (true, _) => {
             let line = format!(
-                "{} files fit each other; there is no ledger here to hold them against",
-                expected.len()
+                "{} that fit each other; there is no ledger here to hold them against",
+                counted(expected.len(), "files")
             );
             (State::NotChecked, vec![line])
         }
@@ -142,7 +139,11 @@ fn platforms(ledger: &Ledger, dist: &Path, artifact: &ArtifactName) -> Result<Lo
     if !wrong.is_empty() {
         return Ok((State::Differs, wrong, indexed));
     }
-    let line = format!("{} files, over {} builds of the ledger", expected.len(), record.platforms.len());
+    let line = format!(
+        "{}, over {} of the ledger",
+        counted(expected.len(), "files"),
+        counted(record.platforms.len(), "builds")
+    );
     Ok((State::Same, vec![line], indexed))
 }
 
@@ -192,7 +193,7 @@ fn histories(
             Ok(Some(heads)) => Row::new(
                 subject,
                 State::Same,
-                format!("the newest builds of {} artifacts", heads.artifacts.len()),
+                format!("the newest builds of {}", counted(heads.artifacts.len(), "artifacts")),
             ),
             Ok(None) => Row::new(
                 subject,
@@ -217,7 +218,7 @@ fn histories(
             rows.push(Row { subject, state: State::Differs, lines });
             continue;
         }
-        let mut lines = vec![format!("{} builds", survey.places)];
+        let mut lines = vec![counted(survey.places, "builds")];
         lines.extend(survey.lost.iter().map(|lost| {
             format!("build {} is lost, as was found at {}: {}", lost.number, lost.found, lost.reason)
         }));

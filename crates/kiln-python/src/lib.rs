@@ -75,5 +75,5 @@ pub use select::{AskedOfLock, Choice, LayerContent, Selection, holds, select, wa
 pub use specifier::{Constraint, poetry_constraint};
 pub use wheel::{
     FileSource, InstalledFile, NoWheel, Wheel, WheelMember, WheelName, best_wheel, distance, is_file_of,
-    read_wheel, read_wheel_without_record, render_record, top_level_modules,
+    license_in_metadata, read_wheel, read_wheel_without_record, render_record, top_level_modules,
 };

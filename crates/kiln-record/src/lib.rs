@@ -9,6 +9,7 @@ mod check;
 mod component;
 mod component_statement;
 mod core_metadata;
+mod counted;
 mod digest;
 mod environment;
 mod epoch;
@@ -39,6 +40,7 @@ pub use component::{
 };
 pub use component_statement::ComponentStatement;
 pub use core_metadata::MetadataFields;
+pub use counted::counted;
 pub use digest::{Digest, DigestError, Hasher, HashingWriter, LongHasher};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};

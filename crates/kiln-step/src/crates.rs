@@ -8,7 +8,9 @@ use kiln_fetch::{CratePlace, IndexFile, Url, crate_url, downloads_of};
 use kiln_invocation::{InvocationError, Network, blocking};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
 use kiln_plan::LockedCrate;
-use kiln_record::{Digest, Embedded, LongHasher, Mode, TreePath, digest_of_value, license_expression};
+use kiln_record::{
+    Digest, Embedded, LongHasher, Mode, TreePath, counted, digest_of_value, license_expression,
+};
 use kiln_store::{Memo, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,9 +48,9 @@ pub(crate) async fn bring(network: &Network, lock: &str, crates: &[LockedCrate])
         let names: Vec<String> = missing.iter().take(3).map(|locked| locked.file_name()).collect();
         let more = if missing.len() > names.len() { ", …" } else { "" };
         format!(
-            "of the {} crates that {lock} names {} ({}{more})",
-            crates.len(),
+            "{} of {} of {lock} ({}{more})",
             missing.len(),
+            counted(crates.len(), "crates"),
             names.join(", ")
         )
     })?;

@@ -28,7 +28,7 @@ enum Reason {
     /// There is no engine that runs its base.
     NoEngine(String),
     /// How its program ended.
-    Ended { ending: Ending, program: String, memory: u64 },
+    Ended { ending: Ending, program: String, memory: u64, library: Option<String> },
     /// What it left cannot be taken.
     Untaken(Untaken),
 }
@@ -38,13 +38,18 @@ impl fmt::Display for Reason {
         match self {
             Self::NoEngine(architecture) => write!(f, "cannot run: there is no {architecture} engine here"),
             Self::Untaken(untaken) => untaken.fmt(f),
-            Self::Ended { ending, program, memory } => match ending {
+            Self::Ended { ending, program, memory, library } => match ending {
                 Ending::OutOfMemory => {
                     write!(f, "ran out of memory, of which it may use {}", format_size(*memory))
                 }
-                Ending::NoSuchProgram => {
-                    write!(f, "failed with exit code 127: is there a program `{program}` in the base?")
-                }
+                Ending::NoSuchProgram => match library {
+                    Some(library) => {
+                        write!(f, "failed with exit code 127: a program needs {library}, which is not there")
+                    }
+                    None => {
+                        write!(f, "failed with exit code 127: is there a program `{program}` in the base?")
+                    }
+                },
                 Ending::TimedOut { seconds } => write!(f, "was not done after {seconds} s, and was ended"),
                 Ending::OutputTooLarge { what, limit } => {
                     write!(f, "wrote more than {limit} bytes of {what}")
@@ -124,7 +129,8 @@ async fn once(bases: &Bases, job: &Job<'_>, again: bool) -> Result<Vec<MadeFile>
     let ran = program.run(bases.engine().await?, bases.run().events(), &subject).await?;
     if !ran.ending.is_success() {
         let (program, memory) = (section.argv[0].clone(), section.memory);
-        return Err(failed(job, &Reason::Ended { ending: ran.ending, program, memory }, &ran.log));
+        let library = ran.log.missed_library();
+        return Err(failed(job, &Reason::Ended { ending: ran.ending, program, memory, library }, &ran.log));
     }
     let (section, store) = (section.clone(), bases.store().clone());
     let (folders, log) = (ran.outputs, ran.log);
@@ -136,6 +142,7 @@ fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> StepError {
     let base = base_of(job).definition.name.clone();
     let manifest = &job.plan.manifest.file;
     let mut hints = Vec::new();
+    let library = log.missed_library();
     let mut missed = log.missed_something();
     match reason {
         Reason::Untaken(_) => hints.push(
@@ -157,7 +164,14 @@ fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> StepError {
     if log.was_refused_to_write() {
         hints.push("a step may write to /tmp and to the folders of its outputs, and nowhere else".to_owned());
     }
-    if missed {
+    if let Some(library) = library {
+        hints.push(format!(
+            "the base has no {library}: add the package that holds it to images/{base}.toml and pin the base again, kiln lock --base {base}; or name another base with `base`"
+        ));
+        hints.push(format!(
+            "if the step brings {library} itself, say where: env = {{ LD_LIBRARY_PATH = \"/…\" }} in the step, in {manifest}"
+        ));
+    } else if missed {
         hints.push(format!(
             "if a program is missing, add its package to images/{base}.toml, or name another base with `base`"
         ));

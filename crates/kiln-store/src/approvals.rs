@@ -3,10 +3,9 @@
 //! Layout: `<ledger>/<artifact>/approvals/<number>.json`, numbers from 000001. Each names the digest of the one before it and of the
 //! record that was approved, so that one that was changed, lost or reordered is noticed.
 
-use crate::atomic::names_in;
+use crate::atomic::{create_shown, names_in};
 use crate::ledger::read_part;
 use crate::{Ledger, Result, StoreError, write_atomically};
-use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, Epoch, FormatVersion, canonical_json};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -56,7 +55,8 @@ impl Ledger {
             previous: before.last().map(|(_, digest)| *digest),
         };
         let bytes = canonical_json(&approval).map_err(serialize)?;
-        fs::create_dir_all(self.approvals_folder(artifact))?;
+        create_shown(&self.folder(artifact))?;
+        create_shown(&self.approvals_folder(artifact))?;
         write_atomically(&self.approval_path(artifact, before.len() + 1), &bytes)?;
         Ok(approval)
     }

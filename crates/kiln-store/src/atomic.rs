@@ -98,6 +98,22 @@ pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a folder that others may look into, whatever the umask, with those above it; one that is there is left as it is.
+pub(crate) fn create_shown(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => fs::set_permissions(folder, std::fs::Permissions::from_mode(FOLDER_MODE)),
+        // Another process was as fast.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
 /// Makes renames in a folder survive a power failure.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()

@@ -58,6 +58,12 @@ pub enum StoreError {
         /// Why not.
         source: serde_json::Error,
     },
+    /// The history is another user's, who lets nobody else read it.
+    #[error("the history in {} is not to be read by this user", .folder.display())]
+    Shut {
+        /// The folder with everything that kiln keeps of the workspace.
+        folder: PathBuf,
+    },
     /// Another kiln works in the workspace.
     #[error(
         "{} is held by {}: wait for it to finish, or stop it", .path.display(),
@@ -160,6 +166,8 @@ impl RunError for StoreError {
                 .hint("set it right from what is left: kiln verify --repair"),
             Self::NoRoom { .. } => Advice::exit(exit::STORE_FAILURE)
                 .hint("make room there, or name a store on another disk with KILN_STORE, or an output folder with --dist"),
+            Self::Shut { folder } => Advice::exit(exit::STORE_FAILURE)
+                .hint(format!("its owner opens it for reading: chmod -R go+rX {}", folder.display())),
             Self::Io(error) => Advice::of(error),
             Self::NotPublished(_) => Advice::exit(exit::STORE_FAILURE)
                 .hint("replaced is a folder of files alone with the record.json of this artifact: restore that file if it was lost, or move the folder away")
@@ -184,6 +192,7 @@ mod tests {
     fn each_says_its_exit_code_and_what_to_do() {
         let rows: Vec<(StoreError, kiln_record::Exit, usize)> = vec![
             (StoreError::Io(io::ErrorKind::StorageFull.into()), exit::STORE_FAILURE, 0),
+            (StoreError::Shut { folder: PathBuf::from("x") }, exit::STORE_FAILURE, 1),
             (StoreError::Locked { path: PathBuf::from("x"), holder: None }, exit::STORE_FAILURE, 1),
             (
                 StoreError::NoSuchEntry { artifact: "x".parse().unwrap(), number: 1, newest: None },

@@ -6,12 +6,14 @@
 //! ([`crate::Heads`]), and an entry that cannot be had any more has a [`LostEntry`] in its place.
 
 use crate::atomic::{
-    FOLDER_MODE, beside, create_private, names_in, read_or_reason, remove_folder, sync_folder, write_synced,
+    FOLDER_MODE, beside, create_shown, names_in, read_or_reason, remove_folder, sync_folder, write_synced,
 };
 use crate::lost::{Link, continues};
 use crate::{Head, HeadState, Heads, LostEntry, Result, SourceLink, StoreError};
 use fs_err as fs;
-use kiln_record::{ArtifactName, Digest, Epoch, FORMAT_VERSION, FormatVersion, Record, canonical_json};
+use kiln_record::{
+    ArtifactName, Digest, Epoch, FORMAT_VERSION, FormatVersion, Record, canonical_json, counted,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -118,8 +120,8 @@ impl Ledger {
             .to_json()
             .map_err(|source| StoreError::Serialize { what: format!("the record of {artifact}"), source })?;
         let folder = self.folder(artifact);
-        create_private(&self.root)?;
-        fs::create_dir_all(&folder)?;
+        create_shown(&self.root)?;
+        create_shown(&folder)?;
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -324,8 +326,8 @@ impl Ledger {
             (_, _) => broken(
                 newest,
                 format!(
-                    "{file} states {} builds of {artifact}, but there are {newest}: it was set back",
-                    stated.map_or(0, |head| head.number)
+                    "{file} states {} of {artifact}, but there are {newest}: it was set back",
+                    counted(stated.map_or(0, |head| head.number), "builds")
                 ),
             ),
         }
@@ -402,7 +404,7 @@ impl Ledger {
     /// [`StoreError::Io`].
     pub fn artifacts(&self) -> Result<Vec<ArtifactName>> {
         let mut artifacts = Vec::new();
-        for artifact in names_in(&self.root)?.iter().filter_map(|name| name.parse::<ArtifactName>().ok()) {
+        for artifact in self.names(&self.root)?.iter().filter_map(|name| name.parse::<ArtifactName>().ok()) {
             if !self.numbers(&artifact)?.is_empty() {
                 artifacts.push(artifact);
             }
@@ -455,9 +457,20 @@ impl Ledger {
         self.folder(artifact).join(folder_name(number)).join("run.intoto.jsonl")
     }
 
+    /// The names in a folder of the ledger.
+    fn names(&self, folder: &Path) -> Result<Vec<String>> {
+        names_in(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                StoreError::Shut { folder: self.root.parent().unwrap_or(&self.root).to_owned() }
+            }
+            _ => error.into(),
+        })
+    }
+
     /// The numbers of an artifact's entries, ascending. Other names in the folder are not entries.
     pub(crate) fn numbers(&self, artifact: &ArtifactName) -> Result<Vec<u64>> {
-        let mut numbers: Vec<u64> = names_in(&self.folder(artifact))?
+        let mut numbers: Vec<u64> = self
+            .names(&self.folder(artifact))?
             .iter()
             .filter_map(|name| name.parse().ok().filter(|number| folder_name(*number) == *name))
             .collect();

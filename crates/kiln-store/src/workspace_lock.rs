@@ -1,6 +1,6 @@
 //! One kiln at a time changes a workspace.
 
-use crate::atomic::{at, create_private};
+use crate::atomic::{at, create_shown};
 use crate::{Result, StoreError};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
@@ -74,7 +74,7 @@ impl Drop for WorkspaceLock {
 }
 
 fn open(state_dir: &Path) -> Result<(PathBuf, fs::File)> {
-    create_private(state_dir)?;
+    create_shown(state_dir)?;
     let path = state_dir.join("lock");
     let file =
         fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path)?;

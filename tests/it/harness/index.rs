@@ -1,8 +1,10 @@
 //! A Python package index on 127.0.0.1 that serves a few wheels and then stops by itself.
 
 use super::WheelFile;
+use kiln_pack::{Limits, ZipReader};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Cursor, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +70,33 @@ impl LocalIndex {
             pages.entry(format!("/simple/{project}/")).or_insert_with(|| b"<!DOCTYPE html>\n".to_vec());
         page.extend_from_slice(format!("<a href=\"{file}{fragment}\">{}</a>\n", wheel.file_name).as_bytes());
         pages.insert(file, bytes.to_vec());
+    }
+
+    /// Lists a wheel as newer indexes do: in JSON, with its length, and with its metadata beside it. All wheels of one name are
+    /// listed like that, or none.
+    pub(crate) fn add_described(&self, wheel: &WheelFile) {
+        let mut archive = ZipReader::open(Cursor::new(&wheel.bytes), &Limits::default()).unwrap();
+        let member =
+            archive.members().iter().find(|member| member.path.as_str().ends_with("/METADATA")).cloned();
+        let metadata = archive.read(&member.unwrap()).unwrap();
+        let mut pages = self.shared.pages.lock().unwrap();
+        let project = wheel.name().to_lowercase().replace(['_', '.'], "-");
+        let file = format!("/files/{}", wheel.file_name);
+        let page = pages.entry(format!("/simple/{project}/")).or_insert_with(|| {
+            let page = json!({"meta": {"api-version": "1.1"}, "name": project, "versions": [], "files": []});
+            page.to_string().into_bytes()
+        });
+        let mut listed: Value = serde_json::from_slice(page).unwrap();
+        listed["files"].as_array_mut().unwrap().push(json!({
+            "filename": wheel.file_name,
+            "url": file,
+            "hashes": {"sha256": wheel.digest().hex()},
+            "size": wheel.bytes.len(),
+            "core-metadata": true,
+        }));
+        *page = listed.to_string().into_bytes();
+        pages.insert(format!("{file}.metadata"), metadata);
+        pages.insert(file, wheel.bytes.clone());
     }
 
     /// The URL to configure.
@@ -157,7 +186,11 @@ fn answer(mut stream: TcpStream, state: &Shared) {
             Some(body) => ("200 OK", body),
             None => ("404 Not Found", b"not found".to_vec()),
         };
-        let kind = if path.starts_with("/simple/") { "text/html" } else { "application/octet-stream" };
+        let kind = match path.starts_with("/simple/") {
+            true if body.starts_with(b"{") => "application/vnd.pypi.simple.v1+json",
+            true => "text/html",
+            false => "application/octet-stream",
+        };
         let head =
             format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
         let body = if is_head { Vec::new() } else { body };

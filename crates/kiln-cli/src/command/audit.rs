@@ -13,7 +13,7 @@ use kiln_advisory::{
     read_vex_file, subjects, vulnerability_statement,
 };
 use kiln_publish::{NamedBuild, Operand};
-use kiln_record::{Exit, Level, exit};
+use kiln_record::{Exit, Level, counted, exit};
 use kiln_report::{Case, Judgement, Remark};
 use kiln_store::write_atomically;
 use std::collections::BTreeSet;
@@ -179,7 +179,7 @@ fn judgement(command: &Arguments, label: &str, export: &Export, audit: &Audit) -
             .extend((!finding.fixed.is_empty()).then(|| format!("fixed in {}", finding.fixed.join(", "))));
         remark
     };
-    let mut cases = vec![Case::ran(format!("advisories of {} parts", audit.checked))];
+    let mut cases = vec![Case::ran(format!("advisories of {}", counted(audit.checked, "parts")))];
     cases.extend(
         audit.not_checked.iter().map(|one| Case::not_run(format!("advisories of {}", one.name), &one.reason)),
     );

@@ -11,7 +11,7 @@ use fs_err as fs;
 use kiln_audit::format_size;
 use kiln_build::{REMEMBERED_INPUTS, ServedInputs, served_inputs};
 use kiln_bundle::{Bundle, Content, Form, Program, Remembered, write};
-use kiln_record::{ArtifactName, Digest, Exit, canonical_json, exit};
+use kiln_record::{ArtifactName, Digest, Exit, canonical_json, counted, exit};
 use kiln_store::Store;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -72,10 +72,10 @@ fn make(settings: &Settings, create: &Create, printer: Printer) -> Result<Exit, 
     match settings.format {
         Format::Json => printer.data(&super::document(&document)?),
         _ => printer.data(&format!(
-            "{}  {}\n  {} files, {}, for {}\n",
+            "{}  {}\n  {}, {}, for {}\n",
             printer.on_stdout(Style::Strong, &document.bundle),
             document.digest,
-            document.files,
+            counted(document.files, "files"),
             format_size(document.bytes),
             names(&content.artifacts),
         )),
@@ -147,10 +147,10 @@ fn fill(settings: &Settings, used: &Use, printer: Printer) -> Result<Exit, Failu
     match settings.format {
         Format::Json => printer.data(&super::document(&document)?),
         _ => printer.data(&format!(
-            "{}  {}\n  {} files new in the store ({}), {} were there\n  for {}\n",
+            "{}  {}\n  {} new in the store ({}), {} there before\n  for {}\n",
             printer.on_stdout(Style::Strong, &document.bundle),
             document.digest,
-            document.new,
+            counted(document.new, "files"),
             format_size(document.bytes),
             document.there,
             names(document.artifacts),

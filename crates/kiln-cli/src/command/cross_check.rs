@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{findings, signals};
 use kiln_build::CrossCheck;
-use kiln_record::{Exit, Finding, exit};
+use kiln_record::{Exit, Finding, counted, exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -38,13 +38,13 @@ fn text(check: &CrossCheck, printer: Printer) -> String {
     let (style, word) =
         if check.findings.is_empty() { (Style::Good, "same") } else { (Style::Bad, "differs") };
     let mut text = format!(
-        "{} {}: {} distributions, installed by the pip of {}; {} files are equal, {} differences are explained, {} are not\n",
+        "{} {}: {}, installed by the pip of {}; {} equal, {} explained, {} not\n",
         printer.on_stdout(style, word),
         check.label,
-        check.distributions,
+        counted(check.distributions, "distributions"),
         check.base,
-        check.same,
-        check.explained.len(),
+        counted(check.same, "files"),
+        counted(check.explained.len(), "differences"),
         check.findings.len(),
     );
     for (rule, paths) in by_rule {

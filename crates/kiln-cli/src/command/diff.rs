@@ -13,7 +13,7 @@ use kiln_audit::{
 use kiln_publish::{
     Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories,
 };
-use kiln_record::{ArtifactName, Exit, Level, exit};
+use kiln_record::{ArtifactName, Exit, Level, counted, exit};
 use kiln_report::{
     Case, Comparison, Judgement, Markdown, Remark, change_statement, diff_page, github_annotations,
     workspace_page,
@@ -113,10 +113,10 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         (Operand::Workspace(all), Operand::Build(one)) | (Operand::Build(one), Operand::Workspace(all)) => {
             let name = &one.record.artifact;
             return Err(Failure::input(format!(
-                "{} is one build, and {} is a workspace of {} artifacts: nothing says which of them is meant",
+                "{} is one build, and {} is a workspace of {}: nothing says which of them is meant",
                 one.label,
                 all.label,
-                all.artifacts.len()
+                counted(all.artifacts.len(), "artifacts")
             ))
             .hint(format!(
                 "name the folder of one artifact, such as {}/{name}",

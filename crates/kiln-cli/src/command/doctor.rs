@@ -11,7 +11,7 @@ use kiln_engine::{Builder, Engine, EngineInfo};
 use kiln_engine_remote::RemoteEngine;
 use kiln_fetch::{Client, FetchError, redacted};
 use kiln_invocation::{Environment, InvocationError, WORKSPACE_FILE, all_stated, read_workspace};
-use kiln_record::{Exit, RunError as _, exit};
+use kiln_record::{Exit, RunError as _, counted, exit};
 use kiln_remote::ExecutorSettings;
 use kiln_store::free_space;
 use serde::Serialize;
@@ -28,6 +28,8 @@ const LITTLE_ROOM: u64 = 2 << 30;
 const ANSWER: u64 = 32 << 20;
 /// A distribution that every index has, or says that it has not.
 const ASKED_FOR: &str = "pip/";
+/// What the pip of a base asks where nothing else is configured.
+const USUAL_INDEX: &str = "https://pypi.org/simple";
 
 /// What was found out about one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,8 +108,7 @@ pub(crate) fn run(call: &Call<'_>, printer: Printer) -> Result<Exit, Failure> {
     let problems = rows.iter().filter(|row| row.state == State::Problem).count();
     printer.talk(&match problems {
         0 => "no problem found".to_owned(),
-        1 => "1 problem".to_owned(),
-        many => format!("{many} problems"),
+        many => counted(many, "problems"),
     });
     Ok(problem.map_or(exit::SUCCESS, |row| code_of(row.subject)))
 }
@@ -145,10 +146,10 @@ fn workspace(environment: &Environment) -> Row {
         Ok(workspace) => Row::ok(
             "workspace",
             format!(
-                "{}: {} artifacts, {} bases",
+                "{}: {}, {}",
                 environment.root.display(),
-                workspace.manifests.len(),
-                workspace.bases.len()
+                counted(workspace.manifests.len(), "artifacts"),
+                counted(workspace.bases.len(), "bases")
             ),
         ),
         Err(error) => {
@@ -253,19 +254,19 @@ async fn engine(environment: &Environment) -> Vec<Row> {
             Row::ok(
                 "engine",
                 format!(
-                    "{} at {}, API {}, {}, storage {}, {} processors",
+                    "{} at {}, API {}, {}, storage {}, {}",
                     info.version,
                     info.endpoint,
                     info.api_version,
                     info.platform,
                     info.storage_driver,
-                    info.cpus
+                    counted(info.cpus, "processors")
                 ),
             ),
             of_builder(builder, &info),
         ],
         Ok(Err(error)) => vec![
-            Row::problem("engine", first_line(&error.to_string()), engine_remedy(&error.to_string())),
+            Row::problem("engine", cannot(&error.to_string()), engine_remedy(&error.to_string())),
             Row::not_checked("builder", "there is no engine to ask"),
         ],
         Err(_) => vec![
@@ -277,6 +278,12 @@ async fn engine(environment: &Environment) -> Vec<Row> {
             Row::not_checked("builder", "there is no engine to ask"),
         ],
     }
+}
+
+/// What failed, as a whole sentence, without the way out that is told beside it.
+fn cannot(error: &str) -> String {
+    let line = first_line(error);
+    format!("cannot {}", line.split_once("; start it, or").map_or(&*line, |(what, _)| what))
 }
 
 /// Which of three usual causes it is, as far as the system's words tell.
@@ -347,14 +354,20 @@ async fn server(environment: &Environment, url: &str) -> Result<&'static str, (S
 }
 
 async fn index(environment: &Environment) -> Vec<Row> {
-    let Some(setting) = &environment.index else {
-        return vec![Row::not_checked("index", "no Python index is configured here; a base may name one")];
-    };
-    let shown = format!("{} ({})", redacted(&setting.url), setting.from);
-    let url = format!("{}/{ASKED_FOR}", setting.url.as_str().trim_end_matches('/'));
-    let first = match server(environment, &url).await {
-        Ok(how) => Row::ok("index", format!("{shown} {how}")),
-        Err((why, remedy)) => Row::problem("index", format!("{shown}: {why}"), remedy),
+    let first = match &environment.index {
+        Some(setting) => {
+            let shown = format!("{} ({})", redacted(&setting.url), setting.from);
+            let url = format!("{}/{ASKED_FOR}", setting.url.as_str().trim_end_matches('/'));
+            match server(environment, &url).await {
+                Ok(how) => Row::ok("index", format!("{shown} {how}")),
+                Err((why, remedy)) => Row::problem("index", format!("{shown}: {why}"), remedy),
+            }
+        }
+        // One of kiln.toml is the default, and needs a login as a rule.
+        None if environment.indexes.values().any(|named| named.default) => {
+            Row::not_checked("index", "the default one is of kiln.toml")
+        }
+        None => usual_index(environment).await,
     };
     let named = environment.indexes.iter().map(|(name, named)| match &named.setting {
         Ok(_) => Row::not_checked(
@@ -364,6 +377,21 @@ async fn index(environment: &Environment) -> Vec<Row> {
         Err(why) => Row::problem("index", format!("{name} of kiln.toml: {why}"), "set what it names"),
     });
     std::iter::once(first).chain(named).collect()
+}
+
+/// Where nothing is configured, bases say which index it is: with Debian's pip the usual one.
+async fn usual_index(environment: &Environment) -> Row {
+    let shown = format!(
+        "none is configured here, and the pip of each base says which: as a rule {USUAL_INDEX}, which"
+    );
+    match server(environment, &format!("{USUAL_INDEX}/{ASKED_FOR}")).await {
+        Ok(how) => Row::ok("index", format!("{shown} {how}")),
+        Err((why, _)) => Row::problem(
+            "index",
+            format!("{shown} cannot be asked: {why}"),
+            "name one that can: [python] index = \"https://…\" in kiln.toml, or UV_DEFAULT_INDEX or PIP_INDEX_URL",
+        ),
+    }
 }
 
 async fn mirror(environment: &Environment) -> Row {
@@ -387,6 +415,7 @@ async fn registries(environment: &Environment) -> Row {
             "registry",
             "no mirror of a registry is configured; which registries are used, bases and kiln push say",
         ),
+        1 => Row::not_checked("registry", "1 mirror is configured; kiln lock --base asks it"),
         many => {
             Row::not_checked("registry", format!("{many} mirrors are configured; kiln lock --base asks them"))
         }

@@ -11,14 +11,30 @@ use crate::{findings, signals};
 use kiln_audit::format_size;
 use kiln_build::{ExplainedDistribution, ExplainedMarker, ExplainedPath, Explanation, explain_path};
 use kiln_invocation::InvocationError;
+use kiln_plan::nearest;
 use kiln_record::{
     ArtifactName, Cause, Code, DistributionName, Entry, Exit, Importable, InputRole, Level, NameError,
-    Runtime, exit,
+    Runtime, counted, exit,
 };
 use kiln_report::{Align, Judgement, Markdown, Remark};
 
 /// How many native files, and how many files that were not taken, are named to a person.
 const SHOWN: usize = 8;
+
+/// One word that names no artifact may be a code that was mistyped, or what somebody wants explained of an artifact.
+fn with_other_meanings(failure: Failure, command: &Explain) -> Failure {
+    let word = &command.artifact;
+    if command.subject.is_some() || !failure.message().starts_with("there is no artifact") {
+        return failure;
+    }
+    let failure = match nearest(word, Code::ALL.iter().map(|code| code.as_str())) {
+        Some(code) => failure.hint(format!("or did you mean the finding? kiln explain {code}")),
+        None => failure,
+    };
+    failure.hint(format!(
+        "a distribution, file or module is asked for after its artifact: kiln explain ARTIFACT {word}"
+    ))
+}
 
 pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {
     if let (Some(code), None) = (super::explain_code::of(&command.artifact), &command.subject) {
@@ -34,7 +50,8 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
     let environment = settings.environment.clone();
     let explanation = signals::run(|engine| {
         Box::pin(async move { kiln_build::explain(&environment, &artifact, &events, engine).await })
-    })?;
+    })
+    .map_err(|failure| with_other_meanings(failure, command))?;
     drop(progress);
     let (json, markdown) = (settings.format == Format::Json, settings.format == Format::Markdown);
     let Some(subject) = &command.subject else {
@@ -353,10 +370,10 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution) -> Facts
             line(
                 "size",
                 &format!(
-                    "{} packed, {} in {} files",
+                    "{} packed, {} in {}",
                     format_size(wheel.size),
                     format_size(wheel.bytes),
-                    wheel.files
+                    counted(wheel.files, "files")
                 ),
             );
             for (path, size) in &wheel.largest {
@@ -380,7 +397,10 @@ fn distribution(explanation: &Explanation, row: &ExplainedDistribution) -> Facts
     more(&mut line, row.other_files.len());
     // Before one of them is fetched, nothing says which of them is taken.
     if row.unnamed_files > 0 && row.wheel.is_some() {
-        line("not taken", &format!("{} files that the lock names by their hash alone", row.unnamed_files));
+        line(
+            "not taken",
+            &format!("{} that the lock names by hash alone", counted(row.unnamed_files, "files")),
+        );
     }
     match row.installed {
         None => line("installed", "not built yet"),

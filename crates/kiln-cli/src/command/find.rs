@@ -8,7 +8,7 @@ use crate::settings::{Call, Needs, Settings};
 use crate::signals;
 use kiln_find::{Found, Hit, Query, records_below, search_ledger, search_records};
 use kiln_publish::{is_registry_repository, pull_record, tagged_records};
-use kiln_record::{Exit, exit};
+use kiln_record::{Exit, counted, exit};
 use kiln_report::{Align, Markdown};
 use kiln_store::Ledger;
 use serde::Serialize;
@@ -183,13 +183,11 @@ fn text(document: &Document<'_>, printer: Printer) -> String {
         text.push_str(&format!("  {:<11} {}  {}{newest}\n", row.kind, row.what(), row.builds()));
         text.push_str(&printer.on_stdout(Style::Faint, &format!("              {}\n", row.brought())));
     }
-    let builds =
-        if document.builds == 1 { "1 build".to_owned() } else { format!("{} builds", document.builds) };
+    let builds = counted(document.builds, "builds");
     let artifacts: std::collections::BTreeSet<&str> = document.found.iter().map(|row| row.artifact).collect();
     text.push_str(&match artifacts.len() {
         0 => format!("nothing in {builds}\n"),
-        1 => format!("1 artifact, in {builds} looked at\n"),
-        count => format!("{count} artifacts, in {builds} looked at\n"),
+        count => format!("{}, in {builds} looked at\n", counted(count, "artifacts")),
     });
     for row in &document.undecided {
         text.push_str(&format!(
@@ -226,7 +224,7 @@ fn markdown(document: &Document<'_>) -> Markdown {
     let head = ["artifact", "what", "version", "builds", "in the newest", "brought in"]
         .map(|name| (name, Align::Left));
     out.table(head, document.found.iter().map(row));
-    out.paragraph(&format!("{} builds were looked at", document.builds));
+    out.paragraph(&format!("builds looked at: {}", document.builds));
     let undecided = document
         .undecided
         .iter()

@@ -7,7 +7,9 @@ use crate::printer::{Printer, Style};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
-use kiln_lock::{BaseMove, LockReport, WantedBase, lock_base, lockable_artifacts, unpinned_bases};
+use kiln_lock::{
+    BaseMove, LockReport, WantedBase, bases_are_young_enough, lock_base, lockable_artifacts, unpinned_bases,
+};
 use kiln_record::{Exit, exit};
 use serde::Serialize;
 
@@ -57,6 +59,9 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         printer.problem(&format!("  {}: kiln lock --base {base}", printer.on_stderr(Style::Note, "help")));
         code = exit::NOT_REPRODUCIBLE;
     }
+    if command.all {
+        bases_are_young_enough(root, settings.environment.now)?;
+    }
     let artifacts = if command.all { lockable_artifacts(root)? } else { command.artifacts.clone() };
     if command.all && unpinned.is_empty() && artifacts.is_empty() {
         printer.talk("every base is pinned, and no artifact has requirements or sources that kiln locks");
@@ -80,19 +85,31 @@ fn print(report: &LockReport, printer: Printer) {
     for file in &report.made {
         printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, file)));
     }
-    if report.written {
+    if report.renewed {
+        let file = printer.on_stdout(Style::Good, &report.file);
+        printer.data(&format!("{file}: written: nothing moved, and the pin is of today\n"));
+    } else if report.written {
         printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, &report.file)));
     } else {
         printer.data(&format!("{}: nothing moved\n", report.file));
     }
+    let widest = report.moves.iter().map(|one| one.what.chars().count()).max().unwrap_or_default();
     for BaseMove { platform, what, before, after } in &report.moves {
+        // The whole digest is in the lock; here it only says that it is another.
+        let short = |text: &Option<String>| {
+            text.as_ref().map(|text| match text.strip_prefix("sha256:") {
+                Some(hex) => format!("sha256:{}…", hex.chars().take(12).collect::<String>()),
+                None => text.clone(),
+            })
+        };
+        let (before, after) = (short(before), short(after));
         let line = match (before, after) {
             (Some(before), Some(after)) => format!("{before} → {after}"),
             (None, Some(after)) => format!("+ {after}"),
             (Some(before), None) => format!("- {before}"),
             (None, None) => continue,
         };
-        printer.data(&format!("  {platform}  {what:<28} {line}\n"));
+        printer.data(&format!("  {platform}  {what:<widest$}  {line}\n"));
     }
     for remark in &report.remarks {
         printer.problem(&format!("{}: {remark}", printer.on_stderr(Style::Warn, "warning")));

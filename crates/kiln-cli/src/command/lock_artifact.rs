@@ -8,10 +8,10 @@ use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
 use kiln_lock::{
-    ArtifactLock, ArtifactLockRequest, ToolReport, UpstreamLock, UpstreamLockRequest, lock_artifacts,
-    lock_tools, lock_upstreams,
+    ArtifactLock, ArtifactLockRequest, FileFacts, MovedFile, ToolReport, UpstreamLock, UpstreamLockRequest,
+    lock_artifacts, lock_tools, lock_upstreams,
 };
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, counted};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -77,7 +77,12 @@ fn print_upstream(lock: &UpstreamLock, printer: Printer) {
         Some(_) => short(&lock.after),
         None => format!("+ {}", short(&lock.after)),
     };
-    printer.data(&format!("{what}: {} {}  {commit}  {} files\n", lock.name, lock.revision, lock.files));
+    printer.data(&format!(
+        "{what}: {} {}  {commit}  {}\n",
+        lock.name,
+        lock.revision,
+        counted(lock.files, "files")
+    ));
     if let Some(moved) = &lock.moved_to {
         printer.talk(&format!(
             "{}: {}: {} means commit {} now; --upgrade moves the pin",
@@ -141,25 +146,15 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
         (false, true) => format!("{}: would change", printer.on_stdout(Style::Warn, &lock.file)),
         (false, false) => format!("{}: nothing moved", lock.file),
     };
-    let noun = if lock.distributions == 1 { "distribution" } else { "distributions" };
-    printer
-        .data(&format!("{what}: {} {noun} from {}, for {}\n", lock.distributions, lock.input, lock.target));
+    printer.data(&format!("{what}: {}\n", counted(lock.distributions, "distributions")));
+    printer.data(&format!("  from {}, for {}\n", lock.input, lock.target));
     if let Some(bytes) = lock.bytes.filter(|bytes| *bytes > 0) {
         printer.data(&format!("  {} to bring\n", format_size(bytes)));
     }
     if lock.differs && lock.changes.is_empty() {
         printer.data("  no distribution moved; the input or the target did\n");
     }
-    for change in &lock.changes {
-        let versions = match (&change.before, &change.after) {
-            (Some(before), Some(after)) if before == after => format!("{after}, other files"),
-            (Some(before), Some(after)) => format!("{before} → {after}"),
-            (None, Some(after)) => after.clone(),
-            (Some(before), None) => before.clone(),
-            (None, None) => String::new(),
-        };
-        printer.data(&format!("  {:<10} {:<32} {versions}\n", change.kind.as_str(), change.name.as_str()));
-    }
+    print_changes(lock, printer);
     let warning = printer.on_stderr(Style::Warn, "warning");
     for held in &lock.held_back {
         printer.problem(&format!("{warning}: {}: {}", lock.artifact, held.line()));
@@ -184,6 +179,55 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
     }
     for remark in &lock.remarks {
         printer.problem(&format!("{warning}: {}: {remark}", lock.artifact));
+    }
+}
+
+/// What moved, a line each: versions, and what the index says of bytes and licences.
+fn print_changes(lock: &ArtifactLock, printer: Printer) {
+    let rows: Vec<[String; 4]> = lock
+        .changes
+        .iter()
+        .map(|change| {
+            let versions = match (&change.before, &change.after) {
+                (Some(before), Some(after)) if before == after => format!("{after}, other files"),
+                (Some(before), Some(after)) => format!("{before} → {after}"),
+                (None, Some(after)) => after.clone(),
+                (Some(before), None) => before.clone(),
+                (None, None) => String::new(),
+            };
+            let moved = lock.moved.get(&change.name).cloned().unwrap_or_default();
+            [change.name.to_string(), versions, bytes_moved(&moved), license_moved(&moved, printer)]
+        })
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let (first, second, third) = (width(0), width(1), width(2));
+    for (change, [name, versions, bytes, license]) in lock.changes.iter().zip(&rows) {
+        let kind = change.kind.as_str();
+        let line = format!("  {kind:<10} {name:<first$}  {versions:<second$}  {bytes:>third$}  {license}");
+        printer.data(&format!("{}\n", line.trim_end()));
+    }
+}
+
+/// The length of the file that is new or gone, or by how much it is another.
+fn bytes_moved(moved: &MovedFile) -> String {
+    let bytes = |facts: &Option<FileFacts>| facts.as_ref().and_then(|facts| facts.bytes);
+    match (bytes(&moved.before), bytes(&moved.after)) {
+        (Some(before), Some(after)) if after < before => format!("-{}", format_size(before - after)),
+        (Some(before), Some(after)) => format!("+{}", format_size(after - before)),
+        (None, Some(after)) if moved.before.is_none() => format!("+{}", format_size(after)),
+        (Some(before), None) if moved.after.is_none() => format!("-{}", format_size(before)),
+        (None, _) | (_, None) => String::new(),
+    }
+}
+
+/// The licence, or both where it is another one now.
+fn license_moved(moved: &MovedFile, printer: Printer) -> String {
+    let license = |facts: &Option<FileFacts>| facts.as_ref().and_then(|facts| facts.license.clone());
+    match (license(&moved.before), license(&moved.after)) {
+        (Some(before), Some(after)) if before != after => {
+            printer.on_stdout(Style::Warn, &format!("{before} → {after}"))
+        }
+        (before, after) => after.or(before).unwrap_or_default(),
     }
 }
 
@@ -278,6 +322,12 @@ struct ChangeRow<'a> {
     kind: &'static str,
     before: Option<&'a str>,
     after: Option<&'a str>,
+    /// The length of the file that the target takes, before and now, where the index says it.
+    bytes_before: Option<u64>,
+    bytes_after: Option<u64>,
+    /// Its licence, before and now, where the index tells it.
+    license_before: Option<&'a str>,
+    license_after: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -304,11 +354,20 @@ impl<'a> ArtifactDocument<'a> {
             changes: lock
                 .changes
                 .iter()
-                .map(|change| ChangeRow {
-                    distribution: change.name.as_str(),
-                    kind: change.kind.as_str(),
-                    before: change.before.as_deref(),
-                    after: change.after.as_deref(),
+                .map(|change| {
+                    let moved = lock.moved.get(&change.name);
+                    let before = moved.and_then(|moved| moved.before.as_ref());
+                    let after = moved.and_then(|moved| moved.after.as_ref());
+                    ChangeRow {
+                        distribution: change.name.as_str(),
+                        kind: change.kind.as_str(),
+                        before: change.before.as_deref(),
+                        after: change.after.as_deref(),
+                        bytes_before: before.and_then(|facts| facts.bytes),
+                        bytes_after: after.and_then(|facts| facts.bytes),
+                        license_before: before.and_then(|facts| facts.license.as_deref()),
+                        license_after: after.and_then(|facts| facts.license.as_deref()),
+                    }
                 })
                 .collect(),
             held_back: lock

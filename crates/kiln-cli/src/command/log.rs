@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::signing::{public_keys, signer};
 use crate::variables::Variables;
 use kiln_publish::{checkpoint_of, consistency_proof, hold_log, log_state, origin_of};
-use kiln_record::{Exit, exit};
+use kiln_record::{Exit, counted, exit};
 use kiln_store::WorkspaceLock;
 use serde::Serialize;
 
@@ -86,7 +86,11 @@ fn print(document: &Document, printer: Printer) {
         } else {
             "; by whom it is signed was not checked: --key PUBLIC.pem"
         };
-        printer.data(&format!("{word}       {} of {} entries is continued{by}\n", one.file, one.size));
+        printer.data(&format!(
+            "{word}       {} of {} is continued{by}\n",
+            one.file,
+            counted(one.size, "entries")
+        ));
     }
 }
 

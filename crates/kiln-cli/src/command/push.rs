@@ -9,7 +9,7 @@ use crate::signals;
 use fs_err as fs;
 use kiln_audit::format_size;
 use kiln_publish::{PushRequest, Pushed, push, settle_for_reading};
-use kiln_record::{ArtifactName, Exit, IndexRecord, exit};
+use kiln_record::{ArtifactName, Exit, IndexRecord, counted, exit};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn print(pushed: &Pushed, printer: Printer) {
     let bytes: u64 = all.iter().map(|one| one.sent.1).sum();
     let sent = match all.iter().map(|one| one.sent.0).sum() {
         0_usize => "everything was there".to_owned(),
-        blobs => format!("{blobs} blobs sent, {}; {} there", format_size(bytes), there(pushed)),
+        blobs => format!("{} sent, {}; {} there", counted(blobs, "blobs"), format_size(bytes), there(pushed)),
     };
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &pushed.reference)));
     printer.data(&format!("  tag {:<24} {sent}\n", pushed.tag));

@@ -13,7 +13,7 @@ use crate::signing::{no_key, signer};
 use kiln_rebuild::{
     Comparison, EntryDifference, Level, RebuildError, Scratch, Varied, compare, compare_index, vary,
 };
-use kiln_record::{Exit, exit};
+use kiln_record::{Exit, counted, exit};
 use kiln_store::Store;
 use serde::Serialize;
 use std::path::Path;
@@ -240,7 +240,7 @@ fn text(document: &Document<'_>, comparison: &Comparison, printer: Printer) -> S
         line("record", &format!("differs in {}", document.record_keys.join(", ")));
     }
     for one in &document.stabilised {
-        line("rule", &format!("{} was needed for {} files", one.rule, one.files));
+        line("rule", &format!("{} was needed for {}", one.rule, counted(one.files, "files")));
     }
     for one in document.differences.iter().take(SHOWN) {
         line("differs", &difference(one));

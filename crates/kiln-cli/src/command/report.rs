@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use fs_err as fs;
 use kiln_audit::SizeHistory;
 use kiln_publish::{Histories, NamedBuild};
-use kiln_record::{ArtifactName, Exit, exit};
+use kiln_record::{ArtifactName, Exit, counted, exit};
 use kiln_report::{BuildReport, SiteEntry, build_page, site_index};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -81,7 +81,7 @@ fn site(settings: &Settings, command: &Report, folder: &Path, printer: Printer) 
         .collect();
     fs::write(folder.join(INDEX), site_index(VERSION, &entries))?;
     printer.data(&format!("{}\n", folder.join(INDEX).display()));
-    printer.talk(&format!("{} artifacts, a page each", published.len()));
+    printer.talk(&format!("{}, a page each", counted(published.len(), "artifacts")));
     Ok(exit::SUCCESS)
 }
 

@@ -10,7 +10,7 @@ use crate::signals;
 use crate::transformations;
 use kiln_audit::{Known, format_size};
 use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
-use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Platform, Record, exit};
+use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Platform, Record, counted, exit};
 use kiln_report::{Align, Markdown, checks_statement};
 use kiln_store::{RunDetails, SourceLink, write_atomically};
 use serde::Serialize;
@@ -178,7 +178,7 @@ fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String 
     text.push_str(&heading("checks"));
     for check in &record.checks {
         let outcome = match &check.outcome {
-            CheckOutcome::Ran { subjects, unit } => format!("ran on {subjects} {unit}"),
+            CheckOutcome::Ran { subjects, unit } => format!("ran on {}", counted(subjects, unit)),
             CheckOutcome::NotChecked { reason } => {
                 printer.on_stdout(Style::Warn, &format!("not checked: {reason}"))
             }
@@ -227,7 +227,10 @@ fn read_lines(record: &Record, known: Known) -> String {
         line("sha256", &output.digest.hex());
     }
     line("tree", &record.tree.to_string());
-    line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
+    line(
+        "unpacked",
+        &format!("{} in {}", format_size(record.unpacked_size), counted(record.files.len(), "files")),
+    );
     text
 }
 
@@ -335,9 +338,9 @@ fn import_lines(imports: &ImportRecord, record: &Record, heading: &str) -> Strin
             .map(|component| component.bytes)
             .sum();
         lines.push(format!(
-            "  {} of {} distributions ({}) are not loaded by the handler and own modules: {}\n",
+            "  {} of {} ({}) not loaded by the handler and own modules: {}\n",
             imports.never_imported.len(),
-            imports.distributions.len(),
+            counted(imports.distributions.len(), "distributions"),
             format_size(bytes),
             imports.never_imported.join(", ")
         ));

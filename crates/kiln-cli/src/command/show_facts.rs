@@ -1,7 +1,7 @@
 //! What `kiln show` says of a build, whatever the form.
 
 use kiln_audit::format_size;
-use kiln_record::{ArtifactKind, Component, ImageRecord, Input, Record};
+use kiln_record::{ArtifactKind, Component, ImageRecord, Input, Record, counted};
 
 /// What is said of a build as a whole, a key and a value each; the key of a line that goes on is empty.
 pub(super) fn facts(record: &Record) -> Vec<(String, String)> {
@@ -25,7 +25,10 @@ pub(super) fn facts(record: &Record) -> Vec<(String, String)> {
         line("", &output.sha256_base64);
     }
     line("tree", &record.tree.to_string());
-    line("unpacked", &format!("{} in {} files", format_size(record.unpacked_size), record.files.len()));
+    line(
+        "unpacked",
+        &format!("{} in {}", format_size(record.unpacked_size), counted(record.files.len(), "files")),
+    );
     if let Some(image) = &record.image {
         image_lines(record.kind, image, &mut line);
     }
@@ -61,7 +64,10 @@ fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&s
     line("image", &image.manifest.to_string());
     line("config", &image.config.to_string());
     let base = &image.base;
-    line("base", &format!("{}  {} in {} files", base.reference, format_size(base.bytes), base.files));
+    line(
+        "base",
+        &format!("{}  {} in {}", base.reference, format_size(base.bytes), counted(base.files, "files")),
+    );
     line("", &base.manifest.to_string());
     for layer in &image.layers {
         line(
@@ -106,6 +112,12 @@ fn image_lines(kind: ArtifactKind, image: &ImageRecord, line: &mut impl FnMut(&s
     let more =
         image.attributes.len().saturating_sub(SHOWN_PATHS) + image.removed.len().saturating_sub(SHOWN_PATHS);
     if more > 0 {
-        line("", &format!("and {more} more paths with another mode or owner, or removed: --format json"));
+        line(
+            "",
+            &format!(
+                "and {} with another mode or owner, or removed: --format json",
+                counted(more, "more paths")
+            ),
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::show_facts::{by_size, facts, role};
 use crate::transformations;
 use kiln_audit::format_size;
-use kiln_record::{CheckOutcome, Record};
+use kiln_record::{CheckOutcome, Record, counted};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark, markdown};
 
 /// Components, and files, that have a row; how many others there are is said.
@@ -51,7 +51,7 @@ pub(crate) fn build(label: &str, record: &Record, files: bool) -> Markdown {
         ["check", "outcome"].map(|name| (name, Align::Left)),
         record.checks.iter().map(|check| {
             let outcome = match &check.outcome {
-                CheckOutcome::Ran { subjects, unit } => format!("ran on {subjects} {unit}"),
+                CheckOutcome::Ran { subjects, unit } => format!("ran on {}", counted(subjects, unit)),
                 CheckOutcome::NotChecked { reason } => format!("not checked: {reason}"),
             };
             [check.name.to_string(), outcome]

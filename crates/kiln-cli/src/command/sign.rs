@@ -10,7 +10,7 @@ use crate::signing::{no_key, signer};
 use crate::variables::Variables;
 use kiln_invocation::read_usable_workspace;
 use kiln_publish::{SignRequest, SignedRelease, origin_of, require_signable, settle_published, sign_release};
-use kiln_record::{Exit, exit};
+use kiln_record::{Exit, counted, exit};
 use kiln_store::WorkspaceLock;
 use serde::Serialize;
 
@@ -43,12 +43,18 @@ fn print(signed: &SignedRelease, key: &str, algorithm: &str, printer: Printer) {
     }
     let release = &signed.release;
     let head = printer.on_stdout(Style::Good, "signed");
-    printer.data(&format!("{head} {} artifacts, {} files\n", release.artifacts.len(), signed.files));
+    printer.data(&format!(
+        "{head} {}, {}\n",
+        counted(release.artifacts.len(), "artifacts"),
+        counted(signed.files, "files")
+    ));
     let line = |key: &str, value: &str| printer.data(&format!("  {key:<10} {value}\n"));
     line("key", &format!("{key} ({algorithm})"));
     line("at", &release.signed_at.to_string());
     match &release.ledger {
-        Some(ledger) => line("ledger", &format!("{}: {} builds", ledger.log.origin, ledger.log.size)),
+        Some(ledger) => {
+            line("ledger", &format!("{}: {}", ledger.log.origin, counted(ledger.log.size, "builds")))
+        }
         None => line("ledger", "none here: nothing was held against one"),
     }
     if let Some(path) = signed.written.last() {

@@ -10,7 +10,7 @@ use kiln_audit::format_size;
 use kiln_engine::{Engine, EngineError};
 use kiln_guest::{LOADED, unneeded_bases};
 use kiln_invocation::{NamedBy, Needed, needed};
-use kiln_record::{Digest, Exit, exit};
+use kiln_record::{Digest, Exit, counted, exit};
 use kiln_store::{AloneStore, Garbage, Held, Keep, Store, Usage};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,7 +141,8 @@ impl From<Held> for Amount {
 
 impl Amount {
     fn line(&self, what: &str) -> String {
-        format!("  {what:<34} {:>8} files {:>12}\n", self.files, format_size(self.bytes))
+        let files = if self.files == 1 { "file " } else { "files" };
+        format!("  {what:<34} {:>8} {files} {:>12}\n", self.files, format_size(self.bytes))
     }
 }
 
@@ -361,13 +362,16 @@ impl Checked {
         }
         for (kind, number) in &self.damaged_results {
             let word = printer.on_stdout(Style::Bad, "damaged");
-            text.push_str(&format!("{word}  {number} remembered results of the kind {kind}\n"));
+            text.push_str(&format!("{word}  {} of the kind {kind}\n", counted(number, "remembered results")));
         }
         text.push_str(&match self.is_intact() {
-            true => format!("{} blobs are what their names say; unpacked trees are read when they are used\n", self.blobs),
+            true => format!(
+                "{}, each what its name says; unpacked trees are read when they are used\n",
+                counted(self.blobs, "blobs")
+            ),
             false => format!(
-                "of {} blobs {} were damaged; what was damaged is removed, and the next build brings or makes it anew\n",
-                self.blobs,
+                "of {} {} damaged; what was damaged is removed, and the next build brings or makes it anew\n",
+                counted(self.blobs, "blobs"),
                 self.damaged.len()
             ),
         });

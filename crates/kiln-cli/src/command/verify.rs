@@ -8,7 +8,7 @@ use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
 use kiln_publish::{Anchors, FileVerdict, LedgerVerdict, is_signature, settle_for_reading, verify_file};
-use kiln_record::{Exit, IndexRecord, Level, Record, exit};
+use kiln_record::{Exit, IndexRecord, Level, Record, counted, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use kiln_store::read_regular;
 use serde::Serialize;
@@ -62,7 +62,7 @@ fn summary(verdicts: &[(String, FileVerdict)]) -> String {
         0 => "all are what their records say".to_owned(),
         wrong => format!("{wrong} are not what a record says"),
     };
-    let files = if all == 1 { "1 file".to_owned() } else { format!("{all} files") };
+    let files = counted(all, "files");
     let held = match unheld {
         0 => "each was held against the ledger".to_owned(),
         unheld if unheld == all => "none was held against a ledger: who made records and files was not looked at, a key tells (--key)".to_owned(),
@@ -229,7 +229,7 @@ fn text(file: &str, verdict: &FileVerdict, printer: Printer) -> String {
             format!("  over build {number} of a platform, which has build {newest} by now\n")
         }
         LedgerVerdict::Newest(artifacts) => {
-            format!("  the newest builds of {artifacts} artifacts, by the ledger\n")
+            format!("  the newest builds of {}, by the ledger\n", counted(artifacts, "artifacts"))
         }
         LedgerVerdict::NotChecked if verdict.record.is_some() => {
             "  not held against a ledger: none here has such a build\n".to_owned()

@@ -5,6 +5,7 @@
 //! comes beside it, or, with the classic builder, can only add steps that nobody asked for.
 
 use crate::Builder;
+use kiln_record::counted;
 use std::collections::BTreeSet;
 
 /// An account, as far as it was heard.
@@ -123,9 +124,9 @@ impl Account {
     pub(super) fn close(self) -> Result<(), String> {
         if self.builder == Builder::Classic && self.steps != self.instructions.len() {
             return Err(format!(
-                "the builder came to {} of {} instructions, and says that it is done",
+                "the builder came to {} of {}, and says that it is done",
                 self.steps,
-                self.instructions.len()
+                counted(self.instructions.len(), "instructions")
             ));
         }
         Ok(())

@@ -131,8 +131,16 @@ fn failed(endpoint: &str, action: impl Into<String>, error: BollardError) -> Eng
 fn unreachable(endpoint: &str, why: String) -> EngineError {
     match why.contains("Permission denied") {
         true => EngineError::Forbidden { endpoint: endpoint.to_owned() },
-        false => EngineError::Unavailable { endpoint: endpoint.to_owned(), why },
+        false => {
+            EngineError::Unavailable { endpoint: endpoint.to_owned(), why: without_wrapping(&why).to_owned() }
+        }
     }
+}
+
+/// The cause alone: which layers of the client it came through says nothing to whoever started no engine.
+fn without_wrapping(why: &str) -> &str {
+    let layers = ["Error in the hyper legacy client: ", "client error (Connect): ", "tcp connect error: "];
+    layers.iter().fold(why, |why, layer| why.strip_prefix(layer).unwrap_or(why))
 }
 
 /// An error with everything that caused it; the outer text alone is often just `client error (Connect)`.

@@ -129,6 +129,11 @@ struct Shared {
     known: Mutex<BTreeMap<Scope, HeaderValue>>,
 }
 
+/// Where a registry is asked: Docker's own is known by one name and answers at another.
+fn asked_at(host: &str) -> &str {
+    if host == "docker.io" { "registry-1.docker.io" } else { host }
+}
+
 impl Session {
     pub(super) fn new(
         scheme: &str,
@@ -136,9 +141,11 @@ impl Session {
         settings: &NetworkSettings,
         login: Option<&RegistryLogin>,
     ) -> Result<Self, FetchError> {
-        let base = Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| FetchError::BadReply {
-            url: host.to_owned(),
-            why: format!("it is no host of a registry: {error}"),
+        let base = Url::parse(&format!("{scheme}://{}/v2/", asked_at(host))).map_err(|error| {
+            FetchError::BadReply {
+                url: host.to_owned(),
+                why: format!("it is no host of a registry: {error}"),
+            }
         })?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -345,6 +352,14 @@ async fn file_part(path: &Path, offset: u64, size: u64) -> io::Result<reqwest::B
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_is_asked_at_its_own_name_but_for_one() {
+        let settings = NetworkSettings::default();
+        let base = |host| Session::new("https", host, &settings, None).unwrap().base().to_string();
+        assert_eq!(base("docker.io"), "https://registry-1.docker.io/v2/");
+        assert_eq!(base("registry.example.org:5000"), "https://registry.example.org:5000/v2/");
+    }
 
     #[test]
     fn what_a_registry_says_is_shown_in_part_and_without_control_characters() {

@@ -1,6 +1,6 @@
 //! The `dockerfile` key: the file that an image is built by, and how.
 
-use super::path::beside_manifest;
+use super::path::{beside_manifest, beside_manifest_or_at_it};
 use super::reproducible::Reproducible;
 use crate::duration::parse_seconds;
 use crate::problem::Problems;
@@ -129,16 +129,13 @@ impl DockerfileSection {
         }
         let path = beside_manifest(&table.path, span.clone(), problems)?;
         let context = match &table.context {
-            Some(context) => beside_manifest(context, span.clone(), problems)?,
-            None => path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default(),
+            Some(context) => beside_manifest_or_at_it(context, span.clone(), problems)?,
+            None => path.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned(),
         };
-        if context == "manifests" || context.is_empty() {
+        if context == "manifests" {
             problems.at(
                 span.clone(),
-                format!(
-                    "the context of {path} would be {}, with other artifacts' files",
-                    if context.is_empty() { "the workspace" } else { "manifests/" }
-                ),
+                format!("the context of {path} would be manifests/, with other artifacts' files"),
                 "put the Dockerfile and what it copies into a folder, or name that with `context`",
             );
         }

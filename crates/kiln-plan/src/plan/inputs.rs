@@ -47,7 +47,10 @@ pub(super) fn inputs(
     }
     if let (Some(recipe), Some(section)) = (&parts.recipe, manifest.dockerfile()) {
         inputs.push(input(InputRole::Dockerfile, &section.path, &recipe.text));
-        let context = format!("{}/", section.context);
+        let context = match section.context.as_str() {
+            "." => ".".to_owned(),
+            folder => format!("{folder}/"),
+        };
         inputs.extend(read.context.iter().map(|digest| input(InputRole::Source, &context, digest)));
         let others = parts.recipe_bases().filter(|other| other.definition.name != parts.base.definition.name);
         inputs.extend(others.map(|other| base(InputRole::BuildBase, other)));

@@ -13,7 +13,7 @@ use crate::named_build::{NamedBuild, Operand};
 use crate::reference::{ledger_of, record_beside};
 use crate::tagged::is_registry_repository;
 use kiln_invocation::Environment;
-use kiln_record::{ArtifactName, Record};
+use kiln_record::{ArtifactName, Record, counted};
 use kiln_store::read_regular;
 use std::path::Path;
 
@@ -122,8 +122,8 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Publ
             Err(PublishError::Reference {
                 text: text.to_owned(),
                 reason: format!(
-                    "it has {} artifacts, and one is asked for; name the folder of one: {}",
-                    names.len(),
+                    "it has {}, and one is asked for; name the folder of one: {}",
+                    counted(names.len(), "artifacts"),
                     names.join(", ")
                 ),
             })

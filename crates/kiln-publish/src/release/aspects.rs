@@ -15,7 +15,7 @@ use kiln_attest::{
     leaf_hash, strict_json, verify_inside,
 };
 use kiln_collect::tree_of_archive;
-use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, IndexRecord, Level, Record, excerpt};
+use kiln_record::{ArtifactName, CheckOutcome, Code, Digest, IndexRecord, Level, Record, counted, excerpt};
 use kiln_store::{LedgerEntry, LogLine, read_regular};
 use std::path::Path;
 
@@ -89,8 +89,9 @@ pub(crate) fn trees(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
         }
     }
     wrong.extend(indexes_signed_wrongly(signed)?);
-    Ok(signed
-        .told("trees", wrong, unchecked, || format!("{files} files unpacked, each as its record has it")))
+    Ok(signed.told("trees", wrong, unchecked, || {
+        format!("{} unpacked, each as its record has it", counted(files, "files"))
+    }))
 }
 
 /// What is wrong with the signature of a manifest that is in a folder, if there is one.
@@ -139,7 +140,9 @@ pub(crate) fn bills(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
         }
         wrong.extend(bill_signed_wrongly(signed, name, folder, &file)?);
     }
-    Ok(signed.told("sbom", wrong, unchecked, || format!("{components} components, of exactly these trees")))
+    Ok(signed.told("sbom", wrong, unchecked, || {
+        format!("{}, of exactly these trees", counted(components, "components"))
+    }))
 }
 
 /// What is wrong with the bill of materials that has the signature inside, if there is one: it is the other one, signed.
@@ -326,7 +329,11 @@ pub(crate) fn policy(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             record.checks.iter().filter(|one| matches!(one.outcome, CheckOutcome::NotChecked { .. })).count();
     }
     Ok(signed.told("policy", wrong, Vec::new(), || {
-        format!("no finding is denied; {warnings} warnings, {not_run} checks that did not run")
+        format!(
+            "no finding is denied; {}, {} that did not run",
+            counted(warnings, "warnings"),
+            counted(not_run, "checks")
+        )
     }))
 }
 
@@ -362,7 +369,9 @@ pub(crate) fn index(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
             None => wrong.push(format!("index.json names {name}, which is not in the release")),
         }
     }
-    Ok(Aspect::of("index", wrong, || format!("{} artifacts, with the digests that were signed", named.len())))
+    Ok(Aspect::of("index", wrong, || {
+        format!("{}, with the digests that were signed", counted(named.len(), "artifacts"))
+    }))
 }
 
 /// Whether the builds are in the ledger whose root was signed, and that continues the one that is known.
@@ -405,9 +414,10 @@ pub(crate) fn ledger(signed: &Signed<'_>) -> Result<Aspect, PublishError> {
         .map(|(older, _)| format!(", which continues the one of {}", older.size));
     Ok(Aspect::of("ledger", wrong, || {
         format!(
-            "{proven} builds proven in the log {} of {} entries{}",
+            "{} proven in the log {} of {}{}",
+            counted(proven, "builds"),
             excerpt(&log.origin),
-            log.size,
+            counted(log.size, "entries"),
             since.unwrap_or_default()
         )
     }))
@@ -421,8 +431,11 @@ fn is_checkpoint(bytes: &[u8], stated: &Checkpoint, keys: &[PublicKey]) -> Resul
     match there == stated {
         true => Ok(()),
         false => Err(format!(
-            "{CHECKPOINT} is over {} entries with root {}, and the statement says {} with {}",
-            there.size, there.root, stated.size, stated.root
+            "{CHECKPOINT} is over {} with root {}, and the statement says {} with {}",
+            counted(there.size, "entries"),
+            there.root,
+            stated.size,
+            stated.root
         )),
     }
 }
@@ -459,8 +472,9 @@ fn continued(signed: &Signed<'_>, checkpoint: &Checkpoint) -> Option<String> {
     let (older, proof) = signed.request.since.as_ref()?;
     if older.size > checkpoint.size {
         return Some(format!(
-            "its log has {} entries, and the one that you know has {}: this is an older release",
-            checkpoint.size, older.size
+            "its log has {}, and the one that you know has {}: this is an older release",
+            counted(checkpoint.size, "entries"),
+            older.size
         ));
     }
     if older == checkpoint {
@@ -477,8 +491,9 @@ fn continued(signed: &Signed<'_>, checkpoint: &Checkpoint) -> Option<String> {
     match proof.verify(older, &signed.request.keys) {
         Ok(newer) if newer.size == checkpoint.size && newer.root == checkpoint.root => None,
         Ok(newer) => Some(format!(
-            "the proof is about a log of {} entries, and the release's has {}",
-            newer.size, checkpoint.size
+            "the proof is about a log of {}, and the release's has {}",
+            counted(newer.size, "entries"),
+            checkpoint.size
         )),
         Err(error) => Some(error.to_string()),
     }

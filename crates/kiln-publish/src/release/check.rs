@@ -10,7 +10,7 @@ use crate::release::files::{
 use crate::release::signed::{Aspect, CheckRequest, CheckedRelease, Signed, verified_line};
 use crate::row::State;
 use kiln_attest::{Release, Statement};
-use kiln_record::{ArtifactName, Digest, Record, excerpt};
+use kiln_record::{ArtifactName, Digest, Record, counted, excerpt};
 use kiln_store::read_regular;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ fn said(release: &Release) -> Aspect {
     let commit: String = commit.chars().take(12).collect();
     let kiln = if commit.is_empty() { version.to_owned() } else { format!("{version}+{commit}") };
     let (at, count) = (release.signed_at, release.artifacts.len());
-    let mut lines = vec![format!("signed at {at}, {count} artifacts, kiln {}", excerpt(&kiln))];
+    let mut lines = vec![format!("signed at {at}, {}, kiln {}", counted(count, "artifacts"), excerpt(&kiln))];
     let all = commits.len() == 1;
     lines.extend(commits.into_iter().map(|(of, names)| match all {
         true => of,
@@ -196,8 +196,9 @@ fn files(
         Some(_) => format!(" and {} with signatures", beside_them.present),
         None => String::new(),
     };
-    let mut aspect =
-        Aspect::of("files", wrong, || format!("{present} files{with_signatures}, each as it was signed"));
+    let mut aspect = Aspect::of("files", wrong, || {
+        format!("{}{with_signatures}, each as it was signed", counted(present, "files"))
+    });
     let sums = (part.is_some() && !found.contains_key("SHA256SUMS")).then(|| "SHA256SUMS".to_owned());
     let not_here: Vec<String> = sums.into_iter().chain(beside_them.elsewhere).collect();
     if !not_here.is_empty() {

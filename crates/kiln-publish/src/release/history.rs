@@ -7,7 +7,7 @@ use kiln_attest::{
     leaf_hash,
 };
 use kiln_invocation::Environment;
-use kiln_record::ArtifactName;
+use kiln_record::{ArtifactName, counted};
 use kiln_store::{Ledger, LogLine, WorkspaceLock, write_atomically};
 use std::path::{Path, PathBuf};
 
@@ -46,12 +46,12 @@ impl Log {
     fn continues(&self, older: &Checkpoint) -> Result<(), String> {
         match self.leaves.root_at(older.size) {
             None => Err(format!(
-                "it is over {} entries, and the ledger has {}: it was set back",
-                older.size,
+                "it is over {}, and the ledger has {}: it was set back",
+                counted(older.size, "entries"),
                 self.leaves.size()
             )),
             Some(root) if root != older.root => Err(format!(
-                "the first {} entries have another root: they are not those that it was signed over",
+                "up to entry {} the root is another: these are not the entries that it was signed over",
                 older.size
             )),
             Some(_) => Ok(()),
@@ -183,7 +183,11 @@ pub fn consistency_proof(environment: &Environment, older: &Path) -> Result<Cons
     let signed = Log::of(lines.into_iter().take(usize::try_from(now.size).unwrap_or(usize::MAX)).collect());
     let old = kept.unverified().size;
     let path = signed.leaves.consistency(old).ok_or_else(|| {
-        forked(format!("it is over {old} entries, and the last checkpoint here over {}", now.size))
+        forked(format!(
+            "it is over {}, and the last checkpoint here over {}",
+            counted(old, "entries"),
+            now.size
+        ))
     })?;
     Ok(ConsistencyProof { old, path, checkpoint: note })
 }

@@ -116,7 +116,7 @@ impl InstallerComparison {
             .collect();
         let more = self.unexplained.len().saturating_sub(FINDINGS);
         if let (Some(last), true) = (findings.last_mut(), more > 0) {
-            last.detail.push(format!("{more} more paths differ"));
+            last.detail.push(format!("paths that differ, too: {more}"));
         }
         findings
     }

@@ -1,6 +1,6 @@
 //! Core metadata: what a distribution says about itself in METADATA (PEP 241 to PEP 794).
 
-use kiln_record::{Metadata, MetadataFields, Supplier};
+use kiln_record::{Metadata, MetadataFields, Supplier, excerpt};
 
 /// The most that is kept of a field that only people read, in bytes.
 const LONGEST_ABOUT: usize = 4 << 10;
@@ -60,6 +60,19 @@ pub(crate) fn parse_metadata(text: &str) -> CoreMetadata {
             source: project_url(all("project-url"), &["source", "repository", "sourcecode", "github"]),
         },
     }
+}
+
+/// The licence that METADATA names, for people: an expression of SPDX, or else its own words, in quotes.
+#[must_use]
+pub fn license_in_metadata(text: &str) -> Option<String> {
+    let about = parse_metadata(text).about;
+    let words = || {
+        let own = about.license.as_deref().and_then(|text| text.lines().find(|line| !line.trim().is_empty()));
+        let words = own.map_or_else(|| about.license_classifiers.join(", "), |line| line.trim().to_owned());
+        let shown: String = excerpt(&words).chars().take(60).collect();
+        (!shown.is_empty()).then(|| format!("\"{shown}\""))
+    };
+    about.declared_license().or_else(words)
 }
 
 /// A text that goes into records and documents, cut where it is longer than anyone reads. The cut is shown.
@@ -139,6 +152,22 @@ fn is_web_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_licence_is_told_as_an_expression_or_in_its_own_words() {
+        for (metadata, told) in [
+            ("License-Expression: MIT\nLicense: whatever\n", Some("MIT")),
+            ("License: Apache License, Version 2.0\n", Some("Apache-2.0")),
+            ("License: Ours\n  and nobody else's\n", Some("\"Ours\"")),
+            (
+                "Classifier: License :: OSI Approved :: BSD License\n",
+                Some("\"License :: OSI Approved :: BSD License\""),
+            ),
+            ("Name: x\n", None),
+        ] {
+            assert_eq!(license_in_metadata(metadata).as_deref(), told, "{metadata}");
+        }
+    }
 
     #[test]
     fn a_modern_file() {

@@ -16,6 +16,7 @@ pub use archive::WheelMember;
 pub use best_wheel::{NoWheel, best_wheel, distance};
 pub use file_name::WheelName;
 pub use installed::{FileSource, InstalledFile, Wheel};
+pub use metadata::license_in_metadata;
 pub(crate) use metadata::parse_metadata;
 pub use modules::top_level_modules;
 pub use read::{read_wheel, read_wheel_without_record};

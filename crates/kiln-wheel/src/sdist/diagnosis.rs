@@ -22,6 +22,11 @@ pub(super) fn hints(log: &Log, build: &BuildPlan, manifest: &Manifest) -> Vec<St
             "base `{base}` has no headers of Python: add its development package, such as libpython3-dev, to images/{base}.toml"
         ));
     }
+    if let Some(library) = log.missed_library() {
+        hints.push(format!(
+            "base `{base}` has no {library}, which a program of the build needs: add the package that holds it to images/{base}.toml and pin the base again, kiln lock --base {base}"
+        ));
+    }
     let no_program = lines.iter().any(|line| {
         (line.contains("No such file or directory") || line.contains("not found"))
             && ["gcc", "g++", "cc", "c++", "clang", "make", "cmake", "rustc", "cargo"].iter().any(|program| {

@@ -4,6 +4,7 @@
 use super::check::{
     HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, ModuleReport, ScanReport,
 };
+use kiln_record::counted;
 use std::collections::BTreeSet;
 
 // What the script keeps to, too: lines of a traceback and their length, a text, names, files, places of the scan.
@@ -92,7 +93,11 @@ fn modules(reports: &[ModuleReport], request: &ImportRequest) -> Result<(), Stri
     let asked: Vec<_> =
         others.chain(request.own_modules.iter().take(NAMES).map(|name| (name, true))).collect();
     if reports.len() != asked.len() {
-        return Err(format!("it tells of {} modules, and {} were asked for", reports.len(), asked.len()));
+        return Err(format!(
+            "it tells of {}, and was asked for {}",
+            counted(reports.len(), "modules"),
+            asked.len()
+        ));
     }
     for (report, (name, own)) in reports.iter().zip(asked) {
         if (&report.name, report.own) != (name, own) {

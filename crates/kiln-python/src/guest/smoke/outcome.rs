@@ -3,7 +3,7 @@
 use super::answer::{Match, differences};
 use super::report::{EventOutcome, EventReport, SmokeReport};
 use crate::guest::report::{LINES_SHOWN, clean_text};
-use kiln_record::{Check, CheckName, Code, Finding, Runtime, bounds};
+use kiln_record::{Check, CheckName, Code, Finding, Runtime, bounds, counted};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -82,7 +82,8 @@ pub fn smoke_outcome(
     }
     let left = expected.len().saturating_sub(report.events.len());
     if left > 0 {
-        let reason = format!("{left} of {} events: the function cannot be started", expected.len());
+        let reason =
+            format!("{left} of {}: the function cannot be started", counted(expected.len(), "events"));
         outcome.checks.push(Check::not_checked(CheckName::Smoke, reason));
     }
     outcome
@@ -199,7 +200,7 @@ fn unlike(file: &str, wanted: &Value, got: &Value, how: Match, what: &str) -> Op
     let more = lines.len().saturating_sub(DIFFERENCES_SHOWN);
     lines.truncate(DIFFERENCES_SHOWN);
     if more > 0 {
-        lines.push(format!("and {more} more places"));
+        lines.push(format!("and {}", counted(more, "more places")));
     }
     Some((
         format!("{what} is not what {file} expects"),
