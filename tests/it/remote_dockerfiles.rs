@@ -58,15 +58,17 @@ fn everything(sandbox: &Sandbox) {
          USER app\nWORKDIR work/deep\nUSER 1000\nWORKDIR by-number\nUSER 0\n\
          COPY --chown=app f.txt /named\nCOPY --chown=7 f.txt /numbered\n\
          FROM made AS child\n{}\
-         FROM {BASE} AS wanted\n\
+         FROM {BASE} AS below\n\
          COPY --from=child /srv /data\nCOPY --from=made /made/ /copied/\n\
          COPY --from=1 /named /numbered /written /owners/\nCOPY --from=child /inherited /lib/through-link\n\
          COPY --from={BASE} /etc/debian_version /etc/ld.so.conf.d /from-base/\n\
          COPY --from=made /etc/passwd /etc/passwd\n{}\
          LABEL who=\"me $A\" x.y=z\nEXPOSE 80 9000-9001/udp\nVOLUME /vol /vol2\nSTOPSIGNAL SIGINT\n\
          SHELL [\"{PYTHON}\", \"-c\"]\nRUN open('/shell-form', 'w').write('s')\n\
+         CMD [\"not used\"]\n\
+         FROM below AS wanted\n\
          USER app\nWORKDIR /data/given\nHEALTHCHECK --interval=1m --retries=2 CMD print(1)\n\
-         ENTRYPOINT [\"{PYTHON}\"]\nCMD [\"-c\", \"import time; time.sleep(60)\"]\n\
+         ENTRYPOINT [\"{PYTHON}\", \"-c\", \"import time; time.sleep(60)\"]\n\
          FROM wanted\nRUN [\"/never\"]\n",
         run(make),
         run(change),

@@ -43,7 +43,7 @@ const MEMORY: u64 = 2 << 30;
 /// What nothing is called.
 const SCRATCH: &str = "scratch";
 /// What to do instead.
-const INSTEAD: &str = "or build this artifact with a container engine: KILN_EXECUTE=off";
+const INSTEAD: &str = "build this artifact with a container engine: KILN_EXECUTE=off";
 
 /// What is built.
 pub(crate) struct Given<'a> {
@@ -211,13 +211,20 @@ impl Given<'_> {
                 Some(stage) => stage.instructions.push(instruction),
                 None => global
                     .declare(instruction.text(), self.args, &BTreeMap::new())
-                    .map_err(|why| self.wrong(&instruction, &why))?,
+                    .map_err(|why| self.not_here(&instruction, &why))?,
             }
         }
         Ok((global.values, stages))
     }
 
+    /// That an instruction cannot be done, whoever builds.
     fn wrong(&self, instruction: &Instruction, why: &str) -> DockerfileError {
+        let reason = format!("cannot be built: {} {why}", instruction.named());
+        DockerfileError::failed(self.plan, reason, Vec::new(), Vec::new())
+    }
+
+    /// That an instruction is not done here.
+    fn not_here(&self, instruction: &Instruction, why: &str) -> DockerfileError {
         let reason = format!("is not built by remote execution: {} {why}", instruction.named());
         DockerfileError::failed(self.plan, reason, Vec::new(), vec![INSTEAD.to_owned()])
     }
@@ -247,7 +254,7 @@ impl Building<'_> {
     ) -> Result<Stage<Arc<OfBase>>, DockerfileError> {
         let mut stage = match &written.on {
             From::Nothing => Stage::new(None, FileSystem::new(), kiln_record::ImageRuns::default()),
-            From::Stage(earlier) => self.earlier(*earlier)?.clone(),
+            From::Stage(earlier) => self.earlier(*earlier)?.child(),
             From::Image(base) => {
                 let base = self.of_base(base).await?;
                 Stage::new(Some(Arc::clone(&base)), base.files.clone(), base.image.config.runs.clone())
@@ -257,7 +264,7 @@ impl Building<'_> {
             *number += 1;
             let of = written.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
             self.tell(format!("[{of}{number}/{count}] {}", instruction.text));
-            let wrong = |why: String| self.given.wrong(instruction, &why);
+            let wrong = |why: String| self.given.not_here(instruction, &why);
             match instruction.keyword.as_str() {
                 "ARG" => {
                     stage.declare(instruction.text(), self.given.args, &self.global).map_err(wrong)?;
@@ -353,7 +360,9 @@ impl Building<'_> {
             },
         };
         let wrong = |why: String| self.given.wrong(instruction, &why);
-        let expanded = |text: &str| words::expanded(text, &stage.values).map_err(wrong);
+        let expanded = |text: &str| {
+            words::expanded(text, &stage.values).map_err(|why| self.given.not_here(instruction, &why))
+        };
         let owner = match instruction.flag("chown") {
             None => None,
             Some(stated) => {
@@ -389,7 +398,7 @@ impl Building<'_> {
         stage: &mut Stage<Arc<OfBase>>,
         instruction: &Instruction,
     ) -> Result<(), DockerfileError> {
-        let wrong = |why: String| self.given.wrong(instruction, &why);
+        let wrong = |why: String| self.given.not_here(instruction, &why);
         let user = self.user(stage, instruction, Users::named)?;
         if let Some((path, _)) = stage.files.iter().find(|(path, _)| path.as_str().starts_with("tmp/")) {
             return Err(wrong(format!(
