@@ -86,6 +86,9 @@ struct OfBase {
     pinned: PinnedBase,
 }
 
+/// A stage on a base with its files.
+type BuiltStage = Stage<Arc<OfBase>>;
+
 /// Whether all that a Dockerfile says is done here.
 ///
 /// # Errors
@@ -240,7 +243,7 @@ struct Building<'a> {
     /// Where content of bases is.
     places: Places,
     /// The stages so far, those that are needed with what they are.
-    stages: Vec<(Option<String>, Option<Stage<Arc<OfBase>>>)>,
+    stages: Vec<(Option<String>, Option<BuiltStage>)>,
     context: FileSystem,
     began: Instant,
 }
@@ -251,7 +254,7 @@ impl Building<'_> {
         written: &Written,
         number: &mut usize,
         count: usize,
-    ) -> Result<Stage<Arc<OfBase>>, DockerfileError> {
+    ) -> Result<BuiltStage, DockerfileError> {
         let mut stage = match &written.on {
             From::Nothing => Stage::new(None, FileSystem::new(), kiln_record::ImageRuns::default()),
             From::Stage(earlier) => self.earlier(*earlier)?.child(),
@@ -282,7 +285,7 @@ impl Building<'_> {
         Ok(stage)
     }
 
-    fn earlier(&self, index: usize) -> Result<&Stage<Arc<OfBase>>, DockerfileError> {
+    fn earlier(&self, index: usize) -> Result<&BuiltStage, DockerfileError> {
         let stage = self.stages.get(index).and_then(|(_, stage)| stage.as_ref());
         Ok(stage.ok_or_else(|| Defect::new(format!("stage {index} is needed, and was not built")))?)
     }
@@ -314,7 +317,7 @@ impl Building<'_> {
         Ok(base)
     }
 
-    fn users(&self, stage: &Stage<Arc<OfBase>>) -> Result<Users, DockerfileError> {
+    fn users(&self, stage: &BuiltStage) -> Result<Users, DockerfileError> {
         self.keep(&stage.files, &["etc/passwd", "etc/group"])?;
         Users::of(&stage.files, &mut Kept::new(self.bases.store()))
     }
@@ -333,7 +336,7 @@ impl Building<'_> {
     /// Who an instruction is done as.
     fn user(
         &self,
-        stage: &Stage<Arc<OfBase>>,
+        stage: &BuiltStage,
         instruction: &Instruction,
         look_up: fn(&Users, &str) -> Option<(u32, u32)>,
     ) -> Result<(u32, u32), DockerfileError> {
@@ -346,7 +349,7 @@ impl Building<'_> {
 
     async fn copy(
         &mut self,
-        stage: &mut Stage<Arc<OfBase>>,
+        stage: &mut BuiltStage,
         instruction: &Instruction,
     ) -> Result<(), DockerfileError> {
         let names: Vec<Option<String>> = self.stages.iter().map(|(name, _)| name.clone()).collect();
@@ -395,7 +398,7 @@ impl Building<'_> {
 
     async fn run(
         &mut self,
-        stage: &mut Stage<Arc<OfBase>>,
+        stage: &mut BuiltStage,
         instruction: &Instruction,
     ) -> Result<(), DockerfileError> {
         let wrong = |why: String| self.given.not_here(instruction, &why);
@@ -539,7 +542,7 @@ impl Building<'_> {
     }
 
     /// Brings the last stage into one form.
-    async fn finish(self, stage: Stage<Arc<OfBase>>) -> Result<Remembered, DockerfileError> {
+    async fn finish(self, stage: BuiltStage) -> Result<Remembered, DockerfileError> {
         let before = stage.base.as_ref().map(|base| base.files.clone()).unwrap_or_default();
         let stands_on = stage.base.as_ref().map_or(&[][..], |base| &base.image.layers);
         if stands_on != self.given.base.layers {
