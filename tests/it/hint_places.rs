@@ -79,6 +79,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-collect/src/source.rs", 3, Ends),
     ("kiln-collect/src/source_verdict.rs", 4, Gone),
     ("kiln-dockerfile/src/build.rs", 6, Ran),
+    ("kiln-dockerfile/src/by_actions/mod.rs", 4, Ends),
     ("kiln-dockerfile/src/context.rs", 1, Ends),
     ("kiln-dockerfile/src/error.rs", 3, Ends),
     ("kiln-dockerfile/src/made.rs", 11, Held(&["epoch", "user", "wheels"])),

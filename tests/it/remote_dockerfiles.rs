@@ -3,7 +3,7 @@
 
 use crate::dockerfiles::write_image;
 use crate::harness::{Casd, Kiln, Sandbox, published_repository};
-use kiln_record::exit;
+use kiln_record::{Digest, exit};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,11 +23,12 @@ fn run(program: &str) -> String {
     format!("RUN {}\n", serde_json::json!([PYTHON, "-c", program]))
 }
 
-/// Every file of `dist/` but those that say how it was checked.
-fn made(sandbox: &Sandbox) -> BTreeMap<String, Vec<u8>> {
+/// Every file of `dist/` but those that say how it was checked, by digest.
+fn made(sandbox: &Sandbox) -> BTreeMap<String, Digest> {
     let says_how =
         |name: &str| name == "index.json" || name.ends_with("/record.json") || name.ends_with("/SHA256SUMS");
-    sandbox.dist().into_iter().filter(|(name, _)| !says_how(name)).collect()
+    let files = sandbox.dist().into_iter().filter(|(name, _)| !says_how(name));
+    files.map(|(name, content)| (name, Digest::of(&content))).collect()
 }
 
 /// All that instructions can say, in stages of which one is not needed.
@@ -58,15 +59,17 @@ fn everything(sandbox: &Sandbox) {
          USER app\nWORKDIR work/deep\nUSER 1000\nWORKDIR by-number\nUSER 0\n\
          COPY --chown=app f.txt /named\nCOPY --chown=7 f.txt /numbered\n\
          FROM made AS child\n{}\
-         FROM {BASE} AS wanted\n\
+         FROM {BASE} AS below\n\
          COPY --from=child /srv /data\nCOPY --from=made /made/ /copied/\n\
          COPY --from=1 /named /numbered /written /owners/\nCOPY --from=child /inherited /lib/through-link\n\
          COPY --from={BASE} /etc/debian_version /etc/ld.so.conf.d /from-base/\n\
          COPY --from=made /etc/passwd /etc/passwd\n{}\
          LABEL who=\"me $A\" x.y=z\nEXPOSE 80 9000-9001/udp\nVOLUME /vol /vol2\nSTOPSIGNAL SIGINT\n\
          SHELL [\"{PYTHON}\", \"-c\"]\nRUN open('/shell-form', 'w').write('s')\n\
+         CMD [\"not used\"]\n\
+         FROM below AS wanted\n\
          USER app\nWORKDIR /data/given\nHEALTHCHECK --interval=1m --retries=2 CMD print(1)\n\
-         ENTRYPOINT [\"{PYTHON}\"]\nCMD [\"-c\", \"import time; time.sleep(60)\"]\n\
+         ENTRYPOINT [\"{PYTHON}\", \"-c\", \"import time; time.sleep(60)\"]\n\
          FROM wanted\nRUN [\"/never\"]\n",
         run(make),
         run(change),
@@ -97,9 +100,9 @@ fn everything(sandbox: &Sandbox) {
 #[test]
 fn a_dockerfile_comes_to_the_same_bytes_without_a_builder() {
     let casd = Casd::start_executing();
-    let docker = Sandbox::new();
+    let (docker, remote) = (Sandbox::new(), Sandbox::new());
     everything(&docker);
-    let remote = docker.copy();
+    everything(&remote);
     let stores = tempfile::tempdir().unwrap();
     let store = |name: &str| stores.path().join(name);
     docker.kiln().with_store(&store("docker")).run(["build", "app"]).ends_with(exit::SUCCESS);

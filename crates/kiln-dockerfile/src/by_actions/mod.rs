@@ -43,7 +43,7 @@ const MEMORY: u64 = 2 << 30;
 /// What nothing is called.
 const SCRATCH: &str = "scratch";
 /// What to do instead.
-const INSTEAD: &str = "or build this artifact with a container engine: KILN_EXECUTE=off";
+const INSTEAD: &str = "build this artifact with a container engine: KILN_EXECUTE=off";
 
 /// What is built.
 pub(crate) struct Given<'a> {
@@ -85,6 +85,9 @@ struct OfBase {
     files: FileSystem,
     pinned: PinnedBase,
 }
+
+/// A stage on a base with its files.
+type BuiltStage = Stage<Arc<OfBase>>;
 
 /// Whether all that a Dockerfile says is done here.
 ///
@@ -211,13 +214,20 @@ impl Given<'_> {
                 Some(stage) => stage.instructions.push(instruction),
                 None => global
                     .declare(instruction.text(), self.args, &BTreeMap::new())
-                    .map_err(|why| self.wrong(&instruction, &why))?,
+                    .map_err(|why| self.not_here(&instruction, &why))?,
             }
         }
         Ok((global.values, stages))
     }
 
+    /// That an instruction cannot be done, whoever builds.
     fn wrong(&self, instruction: &Instruction, why: &str) -> DockerfileError {
+        let reason = format!("cannot be built: {} {why}", instruction.named());
+        DockerfileError::failed(self.plan, reason, Vec::new(), Vec::new())
+    }
+
+    /// That an instruction is not done here.
+    fn not_here(&self, instruction: &Instruction, why: &str) -> DockerfileError {
         let reason = format!("is not built by remote execution: {} {why}", instruction.named());
         DockerfileError::failed(self.plan, reason, Vec::new(), vec![INSTEAD.to_owned()])
     }
@@ -233,7 +243,7 @@ struct Building<'a> {
     /// Where content of bases is.
     places: Places,
     /// The stages so far, those that are needed with what they are.
-    stages: Vec<(Option<String>, Option<Stage<Arc<OfBase>>>)>,
+    stages: Vec<(Option<String>, Option<BuiltStage>)>,
     context: FileSystem,
     began: Instant,
 }
@@ -244,10 +254,10 @@ impl Building<'_> {
         written: &Written,
         number: &mut usize,
         count: usize,
-    ) -> Result<Stage<Arc<OfBase>>, DockerfileError> {
+    ) -> Result<BuiltStage, DockerfileError> {
         let mut stage = match &written.on {
             From::Nothing => Stage::new(None, FileSystem::new(), kiln_record::ImageRuns::default()),
-            From::Stage(earlier) => self.earlier(*earlier)?.clone(),
+            From::Stage(earlier) => self.earlier(*earlier)?.child(),
             From::Image(base) => {
                 let base = self.of_base(base).await?;
                 Stage::new(Some(Arc::clone(&base)), base.files.clone(), base.image.config.runs.clone())
@@ -257,7 +267,7 @@ impl Building<'_> {
             *number += 1;
             let of = written.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
             self.tell(format!("[{of}{number}/{count}] {}", instruction.text));
-            let wrong = |why: String| self.given.wrong(instruction, &why);
+            let wrong = |why: String| self.given.not_here(instruction, &why);
             match instruction.keyword.as_str() {
                 "ARG" => {
                     stage.declare(instruction.text(), self.given.args, &self.global).map_err(wrong)?;
@@ -275,7 +285,7 @@ impl Building<'_> {
         Ok(stage)
     }
 
-    fn earlier(&self, index: usize) -> Result<&Stage<Arc<OfBase>>, DockerfileError> {
+    fn earlier(&self, index: usize) -> Result<&BuiltStage, DockerfileError> {
         let stage = self.stages.get(index).and_then(|(_, stage)| stage.as_ref());
         Ok(stage.ok_or_else(|| Defect::new(format!("stage {index} is needed, and was not built")))?)
     }
@@ -307,7 +317,7 @@ impl Building<'_> {
         Ok(base)
     }
 
-    fn users(&self, stage: &Stage<Arc<OfBase>>) -> Result<Users, DockerfileError> {
+    fn users(&self, stage: &BuiltStage) -> Result<Users, DockerfileError> {
         self.keep(&stage.files, &["etc/passwd", "etc/group"])?;
         Users::of(&stage.files, &mut Kept::new(self.bases.store()))
     }
@@ -326,7 +336,7 @@ impl Building<'_> {
     /// Who an instruction is done as.
     fn user(
         &self,
-        stage: &Stage<Arc<OfBase>>,
+        stage: &BuiltStage,
         instruction: &Instruction,
         look_up: fn(&Users, &str) -> Option<(u32, u32)>,
     ) -> Result<(u32, u32), DockerfileError> {
@@ -339,7 +349,7 @@ impl Building<'_> {
 
     async fn copy(
         &mut self,
-        stage: &mut Stage<Arc<OfBase>>,
+        stage: &mut BuiltStage,
         instruction: &Instruction,
     ) -> Result<(), DockerfileError> {
         let names: Vec<Option<String>> = self.stages.iter().map(|(name, _)| name.clone()).collect();
@@ -353,7 +363,9 @@ impl Building<'_> {
             },
         };
         let wrong = |why: String| self.given.wrong(instruction, &why);
-        let expanded = |text: &str| words::expanded(text, &stage.values).map_err(wrong);
+        let expanded = |text: &str| {
+            words::expanded(text, &stage.values).map_err(|why| self.given.not_here(instruction, &why))
+        };
         let owner = match instruction.flag("chown") {
             None => None,
             Some(stated) => {
@@ -386,10 +398,10 @@ impl Building<'_> {
 
     async fn run(
         &mut self,
-        stage: &mut Stage<Arc<OfBase>>,
+        stage: &mut BuiltStage,
         instruction: &Instruction,
     ) -> Result<(), DockerfileError> {
-        let wrong = |why: String| self.given.wrong(instruction, &why);
+        let wrong = |why: String| self.given.not_here(instruction, &why);
         let user = self.user(stage, instruction, Users::named)?;
         if let Some((path, _)) = stage.files.iter().find(|(path, _)| path.as_str().starts_with("tmp/")) {
             return Err(wrong(format!(
@@ -530,7 +542,7 @@ impl Building<'_> {
     }
 
     /// Brings the last stage into one form.
-    async fn finish(self, stage: Stage<Arc<OfBase>>) -> Result<Remembered, DockerfileError> {
+    async fn finish(self, stage: BuiltStage) -> Result<Remembered, DockerfileError> {
         let before = stage.base.as_ref().map(|base| base.files.clone()).unwrap_or_default();
         let stands_on = stage.base.as_ref().map_or(&[][..], |base| &base.image.layers);
         if stands_on != self.given.base.layers {

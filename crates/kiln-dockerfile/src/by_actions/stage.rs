@@ -26,7 +26,7 @@ pub(super) struct Stage<B> {
     pub(super) shell: Vec<String>,
     /// The variables of the environment and the arguments, of which the later goes before the earlier.
     pub(super) values: BTreeMap<String, String>,
-    /// Whether it names a command, be it by a stage that it stands on.
+    /// Whether it names a command itself.
     has_command: bool,
 }
 
@@ -45,6 +45,14 @@ impl<B> Stage<B> {
             shell: SHELL.map(str::to_owned).to_vec(),
             has_command: false,
         }
+    }
+
+    /// A stage that stands on this one.
+    pub(super) fn child(&self) -> Self
+    where
+        B: Clone,
+    {
+        Self { has_command: false, ..self.clone() }
     }
 
     /// The folder that it is in.
@@ -270,6 +278,15 @@ mod tests {
             stage.files.iter().map(|(path, node)| (path.as_str(), node.user)).collect();
         assert_eq!(folders, [("srv", 1), ("srv/dbase", 1), ("srv/dbase/x", 1)]);
         assert_eq!(stage.layers, 2);
+    }
+
+    #[test]
+    fn a_command_goes_with_the_entrypoint_of_its_own_stage() {
+        let mut stage = stage(&["CMD [\"own\"]", "ENTRYPOINT [\"run\"]"]);
+        assert_eq!(stage.runs.command, ["own"]);
+        stage = stage.child();
+        stage.configure(&Instruction::read("ENTRYPOINT [\"other\"]", 1)).unwrap();
+        assert!(stage.runs.command.is_empty());
     }
 
     #[test]
