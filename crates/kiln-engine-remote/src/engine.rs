@@ -1,23 +1,20 @@
 //! The engine: images as trees, and runs as actions.
 
 use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder};
-use crate::content::{Source, Sources};
 use crate::handshake;
 use crate::image::{self, LoadedImage};
-use crate::outputs::{Kind, Untaken, Writing, read};
-use crate::tree::{Folder, Node, read_digest};
-use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
+use crate::tree::{Folder, Node};
 use futures_util::future::{self, BoxFuture, FutureExt as _};
 use kiln_engine::backend::{
     Answer, Backend, Capture, HeldImages, HeldRuns, OnLine, User, check_reference, pinned_digest,
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
-    ImageInfo, Limits, NamedImage, OutputFolder, PullProgress, RunOutcome, RunSpec, Session, Stream,
-    Surroundings, Unkept, Watched,
+    ImageInfo, Limits, NamedImage, PullProgress, RunOutcome, RunSpec, Session, Stream, Surroundings, Unkept,
+    Watched,
 };
 use kiln_record::{Architecture, Digest, Platform};
-use kiln_remote::{Ending, Executor, ExecutorSettings, Fetched, Open, RemoteError};
+use kiln_remote::{Ending, Executor, ExecutorSettings, Notices};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read};
@@ -36,17 +33,15 @@ const NOT_FOUND: i64 = 127;
 const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
 /// How long a server is waited for to hear that actions are given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often an action is tried whose blobs the server has lost.
-const SENT_AGAIN: u32 = 3;
 /// How long the program of the handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(60);
 /// The most bytes of the list of an output's files.
-const LIST: u64 = 96 << 20;
+pub(crate) const LIST: u64 = 96 << 20;
 
 /// An engine whose programs run on the workers of a server; [`kiln_engine::Engine::new`] makes an engine of it.
 #[derive(Clone)]
 pub struct RemoteEngine {
-    executor: Executor,
+    pub(crate) executor: Executor,
     here: Arc<Here>,
     stopping: Arc<AtomicBool>,
     session: Session,
@@ -73,25 +68,32 @@ struct State {
 }
 
 /// What is asked of a run, as far as its end needs it.
-struct Asked {
-    name: String,
-    limits: Limits,
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) limits: Limits,
+    /// The outputs.
+    pub(crate) folders: Vec<GuestPath>,
     /// The outputs as the server has them.
-    paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl RemoteEngine {
-    /// Connects to a server that runs programs.
+    /// Connects to a server that runs programs. What it is waited for, is told.
     ///
     /// # Errors
     /// [`EngineError::ExecutorUnavailable`] if it does not answer, or cannot do what kiln needs.
-    pub async fn connect(settings: &ExecutorSettings, session: Session) -> Result<Self, EngineError> {
-        let executor = Executor::open(settings).await.map_err(|error| EngineError::ExecutorUnavailable {
-            endpoint: settings.address.to_string(),
-            why: error.to_string(),
-        })?;
+    pub async fn connect(
+        settings: &ExecutorSettings,
+        session: Session,
+        notices: Notices,
+    ) -> Result<Self, EngineError> {
+        let executor =
+            Executor::open(settings, notices).await.map_err(|error| EngineError::ExecutorUnavailable {
+                endpoint: settings.address.to_string(),
+                why: error.to_string(),
+            })?;
         let here = Here {
             folder: settings.folder.clone(),
             as_user: settings.as_user,
@@ -216,10 +218,10 @@ impl RemoteEngine {
             surroundings: Surroundings::default(),
         };
         let user = spec.check()?;
-        let asked = Asked { name: spec.name.clone(), limits, paths: Vec::new() };
+        let asked = Asked { name: spec.name.clone(), limits, folders: Vec::new(), paths: Vec::new() };
         let salt = format!("{salt} handshake");
         let action = self.laid_out(spec, Vec::new(), user, Arc::new(root), &salt).await?;
-        let ran = self.result_of(&asked, &action, Arc::new(sources)).await?;
+        let ran = self.believed(&asked, action, &Arc::new(sources), &salt).await?;
         match handshake::refused(ran.result.exit_code) {
             None if ran.ending == Ending::Exit => Ok(()),
             why => Err(EngineError::ExecutorUnavailable {
@@ -244,10 +246,11 @@ impl RemoteEngine {
             name: spec.name.clone(),
             limits: spec.limits.clone(),
             paths: output_paths(&spec.working_dir, &paths),
+            folders: paths.clone(),
         };
         let action = self.laid_out(spec, paths, user, Arc::clone(&image.root), salt).await?;
-        let result = self.result_of(&asked, &action, Arc::clone(&image.sources)).await?;
-        let (ending, result) = (result.ending, result.result);
+        let ended = self.believed(&asked, action, &image.sources, salt).await?;
+        let result = &ended.result;
         let mut capture = Capture::new(asked.limits.output_bytes);
         let printed = [
             (Stream::Stdout, result.stdout_raw.as_slice(), result.stdout_digest.as_ref()),
@@ -257,14 +260,14 @@ impl RemoteEngine {
             self.print(&asked, &mut capture, stream, raw, named, on_line).await?;
         }
         capture.finish(&|line| on_line(line));
-        if ending == Ending::TimedOut {
+        if ended.ending == Ending::TimedOut {
             return Err(EngineError::Deadline {
                 name: asked.name,
                 seconds: asked.limits.deadline.as_secs(),
                 last: capture.last_lines(),
             });
         }
-        self.collect(&asked, outputs, &result).await?;
+        self.collect(&asked, outputs, &ended).await?;
         let not_found = result.exit_code == 1 && capture.stderr.starts_with(NOT_EXECUTED);
         Ok(RunOutcome {
             exit_code: if not_found { NOT_FOUND } else { i64::from(result.exit_code) },
@@ -315,169 +318,6 @@ impl RemoteEngine {
         let read = Arc::new(read_folder(folder, time)?);
         self.state().known.insert(folder.to_owned(), Arc::clone(&read));
         Ok(Some(read))
-    }
-
-    /// Sends what the server lacks and lets it run the action; once more where it has lost something meanwhile.
-    async fn result_of(
-        &self,
-        asked: &Asked,
-        action: &Action,
-        of_image: Arc<Sources>,
-    ) -> Result<kiln_remote::Executed, EngineError> {
-        let failed = |error| told(format!("run `{}`", asked.name), error);
-        let own = Arc::new(action.sources.clone());
-        let open: Open = Arc::new(move |digest: &Digest| {
-            let source: Option<&Source> = own.get(digest).or_else(|| of_image.get(digest));
-            let opened = match source {
-                Some(source) => source.open(),
-                None => Err(io::Error::other(format!("the blob {digest} is nowhere"))),
-            };
-            opened.map_err(RemoteError::file)
-        });
-        let mut lost = String::new();
-        for _ in 0..SENT_AGAIN {
-            self.executor.send(&action.blobs, &open).await.map_err(failed)?;
-            let executed = self.executor.execute(action.digest, asked.limits.deadline).end().await;
-            match executed.map_err(failed)? {
-                kiln_remote::Executed { ending: Ending::BlobsMissing(words), .. } => lost = words,
-                executed => return Ok(executed),
-            }
-        }
-        Err(EngineError::Broken {
-            action: format!("run `{}`", asked.name),
-            why: format!("{} loses what it was sent: {lost}", self.executor.address()),
-        })
-    }
-
-    /// Takes what was printed to a stream.
-    async fn print(
-        &self,
-        asked: &Asked,
-        capture: &mut Capture,
-        stream: Stream,
-        raw: &[u8],
-        named: Option<&reapi::Digest>,
-        on_line: OnLine<'_>,
-    ) -> Result<(), EngineError> {
-        let what = match stream {
-            Stream::Stdout => "stdout",
-            Stream::Stderr => "stderr",
-        };
-        let too_large = || EngineError::OutputTooLarge {
-            name: asked.name.clone(),
-            what: "stdout and stderr".to_owned(),
-            limit: asked.limits.output_bytes,
-        };
-        if !raw.is_empty() {
-            return capture.push(stream, raw, &|line| on_line(line)).map_err(|_| too_large());
-        }
-        let Some(named) = named else { return Ok(()) };
-        let Some((digest, size)) = read_digest(Some(named)) else {
-            return Err(self.wrong(asked, format!("{what} has no digest")));
-        };
-        if size > asked.limits.output_bytes {
-            return Err(too_large());
-        }
-        let bytes = self.bytes_of(digest, size).await;
-        let bytes = bytes.map_err(|error| told(format!("read {what} of `{}`", asked.name), error))?;
-        capture.push(stream, &bytes, &|line| on_line(line)).map_err(|_| too_large())
-    }
-
-    async fn bytes_of(&self, digest: Digest, size: u64) -> Result<Vec<u8>, RemoteError> {
-        let mut bytes = Vec::new();
-        let mut take =
-            |fetched: Fetched<'_>| fetched.with(|content| content.read_to_end(&mut bytes)).map(drop);
-        self.executor.read(&[(digest, size)], &mut take).await?;
-        Ok(bytes)
-    }
-
-    /// Brings what the outputs hold.
-    async fn collect(
-        &self,
-        asked: &Asked,
-        outputs: Vec<OutputFolder>,
-        result: &reapi::ActionResult,
-    ) -> Result<(), EngineError> {
-        let (mut members, mut bytes) = (0_u64, 0_u64);
-        for (OutputFolder { path, mut to }, named) in outputs.into_iter().zip(&asked.paths) {
-            let failed = |error| told(format!("collect {path} of `{}`", asked.name), error);
-            let taken = |path: &str| path.trim_end_matches('/') == named;
-            let other = result.output_files.iter().map(|file| file.path.as_str());
-            let links = result.output_symlinks.iter().map(|link| link.path.as_str());
-            if other.chain(links).any(taken) {
-                return Err(EngineError::Broken {
-                    action: format!("collect {path} of `{}`", asked.name),
-                    why: "the program put something else in the place of the folder".to_owned(),
-                });
-            }
-            let folder = result.output_directories.iter().find(|folder| taken(&folder.path));
-            let left = match folder {
-                // It took the folder away.
-                None => read(&empty_list(), asked.limits.output_files.saturating_sub(members)),
-                Some(folder) => {
-                    let Some((digest, size)) =
-                        read_digest(folder.tree_digest.as_ref()).filter(|(_, size)| *size <= LIST)
-                    else {
-                        return Err(self.wrong(asked, format!("{path} has no list that can be read")));
-                    };
-                    let list = self.bytes_of(digest, size).await.map_err(failed)?;
-                    read(&list, asked.limits.output_files.saturating_sub(members))
-                }
-            };
-            let left = left.map_err(|untaken| match untaken {
-                Untaken::TooMany => {
-                    EngineError::TooManyFiles { name: asked.name.clone(), limit: asked.limits.output_files }
-                }
-                Untaken::Wrong(why) => self.wrong(asked, format!("the list of {path}: {why}")),
-            })?;
-            members += left.len() as u64;
-            let files: Vec<(Digest, u64)> = left
-                .iter()
-                .filter_map(|left| match left.kind {
-                    Kind::File { digest, size, .. } => Some((digest, size)),
-                    Kind::Folder | Kind::Link(_) => None,
-                })
-                .collect();
-            // As in a tar: a block for each name, and content in blocks.
-            let blocks = left.len() as u64 * 512;
-            let content = files.iter().map(|(_, size)| size.div_ceil(512).saturating_mul(512));
-            bytes = content.fold(bytes.saturating_add(blocks), u64::saturating_add);
-            if bytes > asked.limits.output_bytes {
-                return Err(EngineError::OutputTooLarge {
-                    name: asked.name.clone(),
-                    what: format!("output {path}"),
-                    limit: asked.limits.output_bytes,
-                });
-            }
-            let untaken = |error: io::Error| EngineError::Broken {
-                action: format!("collect {path} of `{}`", asked.name),
-                why: error.to_string(),
-            };
-            let mut writing = Writing::new(left, &mut to);
-            let mut fault = None;
-            let mut take = |fetched: Fetched<'_>| {
-                let written = fetched.with(|content| writing.content(content));
-                written.map_err(|error| {
-                    let kept = io::Error::new(error.kind(), error.to_string());
-                    fault = Some(error);
-                    kept
-                })
-            };
-            let read = self.executor.read(&files, &mut take).await;
-            match (read, fault) {
-                (_, Some(fault)) => return Err(untaken(fault)),
-                (read, None) => read.map_err(failed)?,
-            }
-            writing.finish().map_err(untaken)?;
-        }
-        Ok(())
-    }
-
-    fn wrong(&self, asked: &Asked, what: String) -> EngineError {
-        EngineError::Broken {
-            action: format!("run `{}`", asked.name),
-            why: format!("what {} says of it is wrong: {what}", self.executor.address()),
-        }
     }
 
     fn begin(&self, name: &str) -> Registered {
@@ -669,23 +509,6 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.engine.state().running.end(&self.name);
     }
-}
-
-/// What an error of the server is here.
-fn told(action: String, error: RemoteError) -> EngineError {
-    match error {
-        RemoteError::Unreachable { address, why } => {
-            EngineError::ExecutorUnavailable { endpoint: address, why }
-        }
-        RemoteError::GivenUp { .. } => EngineError::Stopped,
-        other => EngineError::Broken { action, why: other.to_string() },
-    }
-}
-
-/// The list of a folder that is not there.
-fn empty_list() -> Vec<u8> {
-    let tree = reapi::Tree { root: Some(reapi::Directory::default()), children: Vec::new() };
-    prost::Message::encode_to_vec(&tree)
 }
 
 fn copy(mut from: impl Read, sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send)) -> io::Result<()> {

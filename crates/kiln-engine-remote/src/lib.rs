@@ -11,6 +11,7 @@
 
 mod action;
 mod content;
+mod ended;
 mod engine;
 mod handshake;
 mod image;
