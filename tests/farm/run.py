@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds on a farm whose machines die, and holds what comes out against what containers came to.
 
-    tests/farm/run.py [--kiln PROGRAM] [--tools FOLDER] [--functions 6] [--seconds 4] [--also NAME...]
+    tests/farm/run.py [--kiln PROGRAM] [--tools FOLDER] [--functions 6] [--seconds 4] [--rounds 1] [--also NAME...]
 
 The farm is by others: BuildGrid with PostgreSQL, and two workers of buildbox, each with a casd of its own, all on the loopback
 interface, in a scratch folder, restarted as systemd would. While kiln builds, a worker is killed, a machine with all that runs
@@ -140,6 +140,7 @@ def main():
     arguments.add_argument("--tools", type=pathlib.Path, default=REPOSITORY / "target/farm", metavar="FOLDER")
     arguments.add_argument("--functions", type=int, default=6, help="how many functions with a slow step there are")
     arguments.add_argument("--seconds", type=int, default=4, help="how long each of those steps takes")
+    arguments.add_argument("--rounds", type=int, default=1, help="how often each of them happens; more want more functions")
     arguments.add_argument("--also", nargs="*", default=OWN, metavar="NAME", help="artifacts of this repository")
     given = arguments.parse_args()
     # Processes of another user start in it.
@@ -164,7 +165,7 @@ def judged(tools, given, scratch):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KILN_")}
     spent, _ = build(given, scratch, "docker", names, environment)
     print(f"in containers: {len(names)} artifacts, {spent:.1f} s", flush=True)
-    with Farm(tools, scratch / "servers") as farm:
+    with Farm(tools, scratch / "servers", given.rounds) as farm:
         print(f"farm: started in {farm.started_in:.1f} s", flush=True)
         environment["KILN_EXECUTE"] = f"grpc://127.0.0.1:{farm.port}"
         faults = threading.Thread(target=farm.suffer)
@@ -176,7 +177,10 @@ def judged(tools, given, scratch):
             faults.join()
         all_of_them, again = farm.tries()
         print(f"on the farm: {len(names)} artifacts, {spent:.1f} s, with {len(farm.done)} faults; of {all_of_them} actions, {again} began again", flush=True)
-        missed = [fault for fault in farm.FAULTS if fault not in farm.done]
+        for line in said.splitlines():
+            if line.lstrip().startswith(("again ", "waiting ")):
+                print(f"kiln: {line.strip()}", flush=True)
+        missed = [fault for fault in farm.FAULTS if farm.done.count(fault) < given.rounds]
     wrong = [f"the build was over before this was done: {fault}; give it --functions or --seconds" for fault in missed]
     wrong += [] if again else ["no action was lost: nothing was shown"]
     wrong += [f"built elsewhere than on the farm: {said}"] if "by the word of grpc://" not in said else []
@@ -423,8 +427,8 @@ class Farm:
     WORKER, CASD, MACHINE, SERVER = "a worker is killed", "a casd is killed", "a machine is lost", "the server is killed"
     FAULTS = [WORKER, SERVER, MACHINE, CASD]
 
-    def __init__(self, tools, folder):
-        self.tools, self.folder = tools, folder
+    def __init__(self, tools, folder, rounds):
+        self.tools, self.folder, self.rounds = tools, folder, rounds
         self.over, self.lock, self.done, self.services, self.casds, self.workers = threading.Event(), threading.Lock(), [], [], [], []
 
     def __enter__(self):
@@ -487,7 +491,7 @@ class Farm:
 
     def suffer(self):
         """Lets each fault happen while a worker is at work, one after the other."""
-        for fault in self.FAULTS:
+        for fault in self.FAULTS * self.rounds:
             number = self.busy()
             if number is None:
                 return

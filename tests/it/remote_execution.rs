@@ -8,7 +8,7 @@ use kiln_engine::contract::{self, Difference};
 use kiln_engine::{Engine, Session};
 use kiln_engine_remote::RemoteEngine;
 use kiln_record::exit;
-use kiln_remote::{ExecutorSettings, Limits, Login};
+use kiln_remote::{ExecutorSettings, Limits, Login, Notices};
 use kiln_store::Ledger;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ fn casd_passes_the_contract_but_for_what_is_named() {
             Ok(())
         });
         save.await.unwrap();
-        let engine = Engine::new(RemoteEngine::connect(&settings, session).await.unwrap());
+        let engine = Engine::new(RemoteEngine::connect(&settings, session, Notices::none()).await.unwrap());
         engine.load(Cursor::new(archive)).await.unwrap();
         assert!(
             contract::a_folder_is_seen_like_a_tree_with(&engine, &image, seen.path(), &DIFFERS).await,
@@ -215,6 +215,45 @@ fn ctrl_c_ends_what_runs_elsewhere() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());
+}
+
+#[test]
+fn what_a_machine_loses_under_programs_is_no_word_of_theirs() {
+    let casd = Casd::start_executing();
+    let sandbox = Sandbox::new();
+    // What is imported after the root is gone cannot be, and an output that is written then is nowhere.
+    let (mark, late) = (format!("step of {}", casd.pid()), format!("late_{}", casd.pid()));
+    let code = format!(
+        "import time\ntime.sleep(6)\nimport {late}\n\ndef handler(event, context):\n    return None\n"
+    );
+    let step = format!(
+        "\n[[step]]\nname = \"slow\"\nreproducible = \"assume\"\nargv = [\"{PYTHON}\", \"-c\", \"import time; time.sleep(6); \
+         open('/out/made', 'w').write('made') # {mark}\"]\noutputs = [{{ path = \"/out/made\", into = \"static\" }}]\n"
+    );
+    sandbox
+        .function("app", "3.13", &code, "")
+        .write(&format!("manifests/app/src/{late}.py"), "VALUE = 1\n")
+        .append("manifests/app.toml", &step);
+    let docker = sandbox.copy();
+    let stores = tempfile::tempdir().unwrap();
+    let kiln = without_docker(&sandbox, &stores.path().join("store"), &casd.address());
+    let mut run = kiln.start(["build", "app"]);
+    for program in [&mark, &late] {
+        let start = Instant::now();
+        while running(program) == 0 && !run.ends_within(Duration::from_millis(50)) {
+            assert!(start.elapsed() < Duration::from_secs(180), "{program} never ran");
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(casd.loses_roots() > 0, "{program}");
+    }
+    let built = run.wait().ends_with(exit::SUCCESS);
+    let begun_again = built.stderr.matches("it is begun again (1 of ").count();
+    assert_eq!(begun_again, 2, "{built}");
+    built.says(&["again app step slow", "again app import"]);
+
+    docker.kiln().with_store(&stores.path().join("docker")).run(["build", "app"]).ends_with(exit::SUCCESS);
+    let archive = |sandbox: &Sandbox| fs_err::read(sandbox.path("dist/app/app.zip")).unwrap();
+    assert_eq!(archive(&sandbox), archive(&docker));
 }
 
 #[test]

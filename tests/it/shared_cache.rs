@@ -138,12 +138,12 @@ fn a_container_registry_gives_downloads_that_are_what_was_asked_for_and_no_resul
     let cold = writing.run(BUILD).ends_with(exit::SUCCESS);
     assert!(!cold.stderr.contains("warning"), "{cold}");
 
-    // Packages of the base come from nowhere else. How long the wheel is, this index does not say.
+    // Nothing comes from elsewhere, not even the wheel: how long that is, the cache says where this index does not.
     let second = elsewhere(&first);
     let reading = kiln(&second, &store("second"), &here).with_variable(NO_MIRROR.0, NO_MIRROR.1);
     let warm = reading.run(BUILD).ends_with(exit::SUCCESS).says(&["app site, again"]);
     assert!(!warm.stderr.contains("warning") && !warm.stderr.contains("told"), "{warm}");
-    assert!(!warm.stderr.contains(".deb") && warm.stderr.contains("download  alpha"), "{warm}");
+    assert!(!warm.stderr.contains("download"), "{warm}");
     assert_eq!(second.dist(), first.dist());
     let third = elsewhere(&first);
     let alone = kiln(&third, &store("third"), "off").with_variable(NO_MIRROR.0, NO_MIRROR.1);
@@ -161,6 +161,56 @@ fn a_container_registry_gives_downloads_that_are_what_was_asked_for_and_no_resul
     let lied_to = lied_to.ends_with(exit::SUCCESS);
     assert_eq!(lied_to.stderr.matches("everything is made here").count(), 1, "{lied_to}");
     assert_eq!(third.dist(), first.dist());
+}
+
+#[test]
+fn who_may_only_read_a_container_registry_reads_it_where_writing_is_on() {
+    let registry = Registry::start();
+    let alpha = wheel("alpha", "1.0", "py3-none-any", &[], &[("alpha.py", b"VALUE = 1\n")]);
+    let beta = wheel("beta", "1.0", "py3-none-any", &[], &[("beta.py", b"VALUE = 2\n")]);
+    let index = LocalIndex::serve(&[alpha.clone(), beta.clone()]);
+    let first = Sandbox::new().with_index(&index);
+    let code = "import alpha\n\ndef handler(event, context):\n    return alpha.VALUE\n";
+    first.function("app", "3.13", code, &alpha.requirement(""));
+    let stores = tempfile::tempdir().unwrap();
+    let store = |name: &str| stores.path().join(name);
+    let address = |at: &str| format!("oci://{at}/team/cache");
+    let open = address(&registry.address().to_string());
+    let writing = kiln(&first, &store("first"), &open).with_variable("KILN_REMOTE_WRITE", "true");
+    writing.run(BUILD).ends_with(exit::SUCCESS);
+
+    // Tokens to read are for everybody, those to write for nobody.
+    let proxy = FaultyProxy::before(&registry);
+    let realm = format!("http://{}/token", proxy.address());
+    let answered = |status: &str, more: &str, body: &str| {
+        let length = body.len();
+        Reply::Verbatim(
+            format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+        )
+    };
+    proxy.fails("/", move |request, answer| {
+        let is_known = request.headers.iter().any(|header| header.ends_with("Bearer r3ader"));
+        if let Some(asked) = request.path.strip_prefix("/token") {
+            return match asked.contains("push") {
+                true => answered("403 Forbidden", "", "{\"errors\":[{\"code\":\"DENIED\"}]}"),
+                false => answered("200 OK", "", "{\"token\":\"r3ader\"}"),
+            };
+        }
+        if is_known && matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Reply::Verbatim(answer);
+        }
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"cache\"\r\n");
+        answered("401 Unauthorized", &challenge, "")
+    });
+    let second = elsewhere(&first);
+    second.append("manifests/app/requirements.txt", &beta.requirement(""));
+    let reading = kiln(&second, &store("second"), &address(&proxy.address().to_string()))
+        .with_variable("KILN_REMOTE_WRITE", "true")
+        .with_variable(NO_MIRROR.0, NO_MIRROR.1);
+    let read = reading.run(BUILD).ends_with(exit::SUCCESS);
+    assert_eq!(read.stderr.matches("nothing more is sent to it").count(), 1, "{read}");
+    assert!(!read.stderr.contains("everything is made here"), "{read}");
+    assert!(!read.stderr.contains("download  alpha") && read.stderr.contains("download  beta"), "{read}");
 }
 
 #[test]

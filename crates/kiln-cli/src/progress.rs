@@ -168,6 +168,16 @@ impl State {
                 let then = if still_read { "nothing more is sent to it" } else { "everything is made here" };
                 self.say(&format!("{word}  {why}; {then}"));
             }
+            Event::AskedAgain { address, why, again, of } => {
+                let word = self.printer.on_stderr(Style::Warn, &format!("{:>9}", "waiting"));
+                self.say(&format!(
+                    "{word}  {address} does not answer, asking again ({again} of {of}): {why}"
+                ));
+            }
+            Event::BegunAgain { program, why, again, of } => {
+                let word = self.printer.on_stderr(Style::Warn, &format!("{:>9}", "again"));
+                self.say(&format!("{word}  {program} {why}; it is begun again ({again} of {of} at most)"));
+            }
             Event::Line { stream: Stream::Stderr, text, .. } if self.shows_lines => self.say(&text),
             Event::Line { .. } => {}
             Event::Ended { artifact, ending } => self.ended(&artifact, &ending),

@@ -28,6 +28,7 @@ pub(crate) type KnownFolder = Arc<(Arc<Folder>, Sources)>;
 /// An action with everything that it names.
 #[derive(Debug)]
 pub(crate) struct Action {
+    message: reapi::Action,
     /// Its digest and size.
     pub(crate) digest: (Digest, u64),
     /// Every blob that it needs, with sizes.
@@ -134,15 +135,34 @@ pub(crate) fn action(
         salt: around.salt.clone().into_bytes(),
         platform: Some(platform),
     };
-    let action = action.encode_to_vec();
-    let named = (Digest::of(&action), action.len() as u64);
-    let Sealed { lists, mut blobs } = sealed;
-    for bytes in lists.into_values().chain([command, action]) {
-        let digest = Digest::of(&bytes);
-        blobs.insert(digest, bytes.len() as u64);
-        sources.insert(digest, Source::Bytes(bytes.into()));
+    let Sealed { lists, blobs } = sealed;
+    let named = (Digest::of(b""), 0);
+    let mut action = Action { message: action, digest: named, blobs, sources };
+    for bytes in lists.into_values().chain([command]) {
+        action.keep(bytes);
     }
-    Ok(Action { digest: named, blobs, sources })
+    action.name();
+    Ok(action)
+}
+
+impl Action {
+    /// Makes another action of it that does the same, for which no server can give what it has of this one.
+    pub(crate) fn begin_again(&mut self, salt: String) {
+        self.message.salt = salt.into_bytes();
+        self.name();
+    }
+
+    fn name(&mut self) {
+        let message = self.message.encode_to_vec();
+        self.digest = (Digest::of(&message), message.len() as u64);
+        self.keep(message);
+    }
+
+    fn keep(&mut self, bytes: Vec<u8>) {
+        let digest = Digest::of(&bytes);
+        self.blobs.insert(digest, bytes.len() as u64);
+        self.sources.insert(digest, Source::Bytes(bytes.into()));
+    }
 }
 
 /// The paths of outputs as the API has them, in their order: from the working folder.

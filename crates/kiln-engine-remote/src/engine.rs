@@ -1,26 +1,25 @@
 //! The engine: images as trees, and runs as actions.
 
 use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder, root_path};
-use crate::content::{Source, Sources};
+use crate::content::Sources;
+use crate::ended::Ended;
 use crate::export;
 use crate::handshake;
 use crate::image::{self, LoadedImage};
-use crate::outputs::{Kind, Untaken, Writing, nothing, read};
 use crate::root;
-use crate::tree::{Folder, read_digest};
+use crate::tree::Folder;
 use crate::unpack::{Is, spooled};
-use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use futures_util::future::{self, BoxFuture, FutureExt as _};
 use kiln_engine::backend::{
     Answer, Backend, Capture, HeldImages, HeldRuns, OnLine, User, check_reference, pinned_digest,
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
-    ImageInfo, Limits, NamedImage, OutputFolder, PullProgress, RootChange, RunOutcome, RunSpec, Session,
+    ImageInfo, Limits, NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session,
     Stream, Unkept, Watched,
 };
-use kiln_record::{Architecture, Digest, Platform};
-use kiln_remote::{Ending, Executor, ExecutorSettings, Fetched, Open, RemoteError};
+use kiln_record::{Architecture, Platform};
+use kiln_remote::{Ending, Executor, ExecutorSettings, Notices};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read};
@@ -39,15 +38,13 @@ const NOT_FOUND: i64 = 127;
 const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
 /// How long a server is waited for to hear that actions are given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often an action is tried whose blobs the server has lost.
-const SENT_AGAIN: u32 = 3;
 /// The most bytes of the list of an output's files.
-const LIST: u64 = 96 << 20;
+pub(crate) const LIST: u64 = 96 << 20;
 
 /// An engine whose programs run on the workers of a server; [`kiln_engine::Engine::new`] makes an engine of it.
 #[derive(Clone)]
 pub struct RemoteEngine {
-    executor: Executor,
+    pub(crate) executor: Executor,
     here: Arc<Here>,
     stopping: Arc<AtomicBool>,
     session: Session,
@@ -82,25 +79,32 @@ enum Brought {
 }
 
 /// What is asked of a run, as far as its end needs it.
-struct Asked {
-    name: String,
-    limits: Limits,
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) limits: Limits,
+    /// The outputs, for messages.
+    pub(crate) folders: Vec<String>,
     /// The outputs as the server has them.
-    paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl RemoteEngine {
-    /// Connects to a server that runs programs.
+    /// Connects to a server that runs programs. What it is waited for, is told.
     ///
     /// # Errors
     /// [`EngineError::ExecutorUnavailable`] if it does not answer, or cannot do what kiln needs.
-    pub async fn connect(settings: &ExecutorSettings, session: Session) -> Result<Self, EngineError> {
-        let executor = Executor::open(settings).await.map_err(|error| EngineError::ExecutorUnavailable {
-            endpoint: settings.address.to_string(),
-            why: error.to_string(),
-        })?;
+    pub async fn connect(
+        settings: &ExecutorSettings,
+        session: Session,
+        notices: Notices,
+    ) -> Result<Self, EngineError> {
+        let executor =
+            Executor::open(settings, notices).await.map_err(|error| EngineError::ExecutorUnavailable {
+                endpoint: settings.address.to_string(),
+                why: error.to_string(),
+            })?;
         let here = Here {
             folder: settings.folder.clone(),
             as_user: settings.as_user,
@@ -214,10 +218,11 @@ impl RemoteEngine {
         let (root, sources) = handshake::root(program).map_err(broken)?;
         let spec = handshake::spec();
         let user = spec.check()?;
-        let asked = Asked { name: spec.name.clone(), limits: spec.limits.clone(), paths: Vec::new() };
+        let (name, limits) = (spec.name.clone(), spec.limits.clone());
+        let asked = Asked { name, limits, folders: Vec::new(), paths: Vec::new() };
         let salt = format!("{salt} handshake");
-        let action = self.laid_out(spec, Brought::Outputs(Vec::new()), user, Arc::new(root), salt).await?;
-        let ran = self.result_of(&asked, &action, Arc::new(sources)).await?;
+        let action = self.laid_out(spec, Brought::Outputs(Vec::new()), user, Arc::new(root), &salt).await?;
+        let ran = self.believed(&asked, action, &Arc::new(sources), &salt).await?;
         match handshake::refused(ran.result.exit_code) {
             None if ran.ending == Ending::Exit => Ok(()),
             why => Err(EngineError::ExecutorUnavailable {
@@ -242,11 +247,13 @@ impl RemoteEngine {
             name: spec.name.clone(),
             limits: spec.limits.clone(),
             paths: output_paths(&spec.working_dir, &paths),
+            folders: paths.iter().map(ToString::to_string).collect(),
         };
         let action =
-            self.laid_out(spec, Brought::Outputs(paths), user, Arc::clone(&image.root), salt).await?;
-        let (outcome, result) = self.ended(&asked, &action, Arc::clone(&image.sources), on_line).await?;
-        self.collect(&asked, outputs, &result).await?;
+            self.laid_out(spec, Brought::Outputs(paths), user, Arc::clone(&image.root), &salt).await?;
+        let ended = self.believed(&asked, action, &image.sources, &salt).await?;
+        let outcome = self.outcome(&asked, &ended, on_line).await?;
+        self.collect(&asked, outputs, &ended).await?;
         Ok(outcome)
     }
 
@@ -283,11 +290,13 @@ impl RemoteEngine {
             name: spec.name.clone(),
             limits: spec.limits.clone(),
             paths: vec![root_path(&spec.working_dir)],
+            folders: vec!["root".to_owned()],
         };
         let root = Arc::new(root);
-        let action = self.laid_out(spec, Brought::Root, user, Arc::clone(&root), salt).await?;
-        let (outcome, result) = self.ended(&asked, &action, Arc::new(sources), on_line).await?;
-        let list = self.root_list(&asked, &result).await?;
+        let action = self.laid_out(spec, Brought::Root, user, Arc::clone(&root), &salt).await?;
+        let ended = self.believed(&asked, action, &Arc::new(sources), &salt).await?;
+        let outcome = self.outcome(&asked, &ended, on_line).await?;
+        let list = self.root_list(&asked, &ended).await?;
         let changed = root::changed(&root, &list, asked.limits.output_files);
         let changed = changed.map_err(|untaken| self.untaken(&asked, "the root", untaken))?;
         let files = root::files(&changed);
@@ -307,28 +316,14 @@ impl RemoteEngine {
         Ok(outcome)
     }
 
-    /// The list of the root that a program left.
-    async fn root_list(&self, asked: &Asked, result: &reapi::ActionResult) -> Result<Vec<u8>, EngineError> {
-        let folder = result.output_directories.iter();
-        let folder = folder.into_iter().find(|folder| asked.paths.contains(&folder.path));
-        let named = folder.and_then(|folder| read_digest(folder.tree_digest.as_ref()));
-        let Some((digest, size)) = named.filter(|(_, size)| *size <= LIST) else {
-            return Err(self.wrong(asked, "its root has no list that can be read".to_owned()));
-        };
-        let list = self.bytes_of(digest, size).await;
-        list.map_err(|error| told(format!("collect the root of `{}`", asked.name), error))
-    }
-
-    /// Lets an action run to its end, and takes what it printed.
-    async fn ended(
+    /// Takes what a program printed, and how it ended.
+    async fn outcome(
         &self,
         asked: &Asked,
-        action: &Action,
-        of_image: Arc<Sources>,
+        ended: &Ended,
         on_line: OnLine<'_>,
-    ) -> Result<(RunOutcome, reapi::ActionResult), EngineError> {
-        let result = self.result_of(asked, action, of_image).await?;
-        let (ending, result) = (result.ending, result.result);
+    ) -> Result<RunOutcome, EngineError> {
+        let result = &ended.result;
         let mut capture = Capture::new(asked.limits.output_bytes);
         let printed = [
             (Stream::Stdout, result.stdout_raw.as_slice(), result.stdout_digest.as_ref()),
@@ -338,7 +333,7 @@ impl RemoteEngine {
             self.print(asked, &mut capture, stream, raw, named, on_line).await?;
         }
         capture.finish(&|line| on_line(line));
-        if ending == Ending::TimedOut {
+        if ended.ending == Ending::TimedOut {
             return Err(EngineError::Deadline {
                 name: asked.name.clone(),
                 seconds: asked.limits.deadline.as_secs(),
@@ -346,13 +341,12 @@ impl RemoteEngine {
             });
         }
         let not_found = result.exit_code == 1 && capture.stderr.starts_with(NOT_EXECUTED);
-        let outcome = RunOutcome {
+        Ok(RunOutcome {
             exit_code: if not_found { NOT_FOUND } else { i64::from(result.exit_code) },
             stdout: capture.stdout,
             stderr: capture.stderr,
             oom_killed: false,
-        };
-        Ok((outcome, result))
+        })
     }
 
     async fn laid_out(
@@ -361,9 +355,9 @@ impl RemoteEngine {
         brought: Brought,
         user: User,
         root: Arc<Folder>,
-        salt: String,
+        salt: &str,
     ) -> Result<Action, EngineError> {
-        let this = self.clone();
+        let (this, salt) = (self.clone(), salt.to_owned());
         let laid_out = tokio::task::spawn_blocking(move || {
             let (whole, outputs) = match brought {
                 Brought::Root => (true, Vec::new()),
@@ -401,185 +395,6 @@ impl RemoteEngine {
         let read = Arc::new(read_folder(folder, time)?);
         self.state().known.insert(folder.to_owned(), Arc::clone(&read));
         Ok(Some(read))
-    }
-
-    /// Sends what the server lacks and lets it run the action; once more where it has lost something meanwhile.
-    async fn result_of(
-        &self,
-        asked: &Asked,
-        action: &Action,
-        of_image: Arc<Sources>,
-    ) -> Result<kiln_remote::Executed, EngineError> {
-        let failed = |error| told(format!("run `{}`", asked.name), error);
-        let own = Arc::new(action.sources.clone());
-        let open: Open = Arc::new(move |digest: &Digest| {
-            let source: Option<&Source> = own.get(digest).or_else(|| of_image.get(digest));
-            let opened = match source {
-                Some(source) => source.open(),
-                None => Err(io::Error::other(format!("the blob {digest} is nowhere"))),
-            };
-            opened.map_err(RemoteError::file)
-        });
-        let mut lost = String::new();
-        for _ in 0..SENT_AGAIN {
-            self.executor.send(&action.blobs, &open).await.map_err(failed)?;
-            let executed = self.executor.execute(action.digest, asked.limits.deadline).end().await;
-            match executed.map_err(failed)? {
-                kiln_remote::Executed { ending: Ending::BlobsMissing(words), .. } => lost = words,
-                executed => return Ok(executed),
-            }
-        }
-        Err(EngineError::Broken {
-            action: format!("run `{}`", asked.name),
-            why: format!("{} loses what it was sent: {lost}", self.executor.address()),
-        })
-    }
-
-    /// Takes what was printed to a stream.
-    async fn print(
-        &self,
-        asked: &Asked,
-        capture: &mut Capture,
-        stream: Stream,
-        raw: &[u8],
-        named: Option<&reapi::Digest>,
-        on_line: OnLine<'_>,
-    ) -> Result<(), EngineError> {
-        let what = match stream {
-            Stream::Stdout => "stdout",
-            Stream::Stderr => "stderr",
-        };
-        let too_large = || EngineError::OutputTooLarge {
-            name: asked.name.clone(),
-            what: "stdout and stderr".to_owned(),
-            limit: asked.limits.output_bytes,
-        };
-        if !raw.is_empty() {
-            return capture.push(stream, raw, &|line| on_line(line)).map_err(|_| too_large());
-        }
-        let Some(named) = named else { return Ok(()) };
-        let Some((digest, size)) = read_digest(Some(named)) else {
-            return Err(self.wrong(asked, format!("{what} has no digest")));
-        };
-        if size > asked.limits.output_bytes {
-            return Err(too_large());
-        }
-        let bytes = self.bytes_of(digest, size).await;
-        let bytes = bytes.map_err(|error| told(format!("read {what} of `{}`", asked.name), error))?;
-        capture.push(stream, &bytes, &|line| on_line(line)).map_err(|_| too_large())
-    }
-
-    async fn bytes_of(&self, digest: Digest, size: u64) -> Result<Vec<u8>, RemoteError> {
-        let mut bytes = Vec::new();
-        let mut take =
-            |fetched: Fetched<'_>| fetched.with(|content| content.read_to_end(&mut bytes)).map(drop);
-        self.executor.read(&[(digest, size)], &mut take).await?;
-        Ok(bytes)
-    }
-
-    /// Brings what the outputs hold.
-    async fn collect(
-        &self,
-        asked: &Asked,
-        outputs: Vec<OutputFolder>,
-        result: &reapi::ActionResult,
-    ) -> Result<(), EngineError> {
-        let (mut members, mut bytes) = (0_u64, 0_u64);
-        for (OutputFolder { path, mut to }, named) in outputs.into_iter().zip(&asked.paths) {
-            let failed = |error| told(format!("collect {path} of `{}`", asked.name), error);
-            let taken = |path: &str| path.trim_end_matches('/') == named;
-            let other = result.output_files.iter().map(|file| file.path.as_str());
-            let links = result.output_symlinks.iter().map(|link| link.path.as_str());
-            if other.chain(links).any(taken) {
-                return Err(EngineError::Broken {
-                    action: format!("collect {path} of `{}`", asked.name),
-                    why: "the program put something else in the place of the folder".to_owned(),
-                });
-            }
-            let folder = result.output_directories.iter().find(|folder| taken(&folder.path));
-            let left = match folder {
-                // It took the folder away.
-                None => read(&nothing(), asked.limits.output_files.saturating_sub(members)),
-                Some(folder) => {
-                    let Some((digest, size)) =
-                        read_digest(folder.tree_digest.as_ref()).filter(|(_, size)| *size <= LIST)
-                    else {
-                        return Err(self.wrong(asked, format!("{path} has no list that can be read")));
-                    };
-                    let list = self.bytes_of(digest, size).await.map_err(failed)?;
-                    read(&list, asked.limits.output_files.saturating_sub(members))
-                }
-            };
-            let left = left.map_err(|untaken| self.untaken(asked, path.as_str(), untaken))?;
-            members += left.len() as u64;
-            let files: Vec<(Digest, u64)> = left
-                .iter()
-                .filter_map(|left| match left.kind {
-                    Kind::File { digest, size, .. } => Some((digest, size)),
-                    Kind::Folder | Kind::Link(_) => None,
-                })
-                .collect();
-            // As in a tar: a block for each name, and content in blocks.
-            let blocks = left.len() as u64 * 512;
-            let content = files.iter().map(|(_, size)| size.div_ceil(512).saturating_mul(512));
-            bytes = content.fold(bytes.saturating_add(blocks), u64::saturating_add);
-            if bytes > asked.limits.output_bytes {
-                return Err(EngineError::OutputTooLarge {
-                    name: asked.name.clone(),
-                    what: format!("output {path}"),
-                    limit: asked.limits.output_bytes,
-                });
-            }
-            let untaken = |error: io::Error| EngineError::Broken {
-                action: format!("collect {path} of `{}`", asked.name),
-                why: error.to_string(),
-            };
-            let mut writing = Writing::new(left, &mut to);
-            self.bring(asked, path.as_str(), &files, |content| writing.content(content)).await?;
-            writing.finish().map_err(untaken)?;
-        }
-        Ok(())
-    }
-
-    /// Hands on the content of files that were left, one after the other.
-    async fn bring(
-        &self,
-        asked: &Asked,
-        what: &str,
-        files: &[(Digest, u64)],
-        mut write: impl FnMut(&mut dyn Read) -> io::Result<()> + Send,
-    ) -> Result<(), EngineError> {
-        let action = || format!("collect {what} of `{}`", asked.name);
-        let mut fault = None;
-        let mut take = |fetched: Fetched<'_>| {
-            fetched.with(&mut write).map_err(|error| {
-                let kept = io::Error::new(error.kind(), error.to_string());
-                fault = Some(error);
-                kept
-            })
-        };
-        let read = self.executor.read(files, &mut take).await;
-        match (read, fault) {
-            (_, Some(fault)) => Err(EngineError::Broken { action: action(), why: fault.to_string() }),
-            (read, None) => read.map_err(|error| told(action(), error)),
-        }
-    }
-
-    /// What it means that a list of what was left cannot be taken.
-    fn untaken(&self, asked: &Asked, of: &str, untaken: Untaken) -> EngineError {
-        match untaken {
-            Untaken::TooMany => {
-                EngineError::TooManyFiles { name: asked.name.clone(), limit: asked.limits.output_files }
-            }
-            Untaken::Wrong(why) => self.wrong(asked, format!("the list of {of}: {why}")),
-        }
-    }
-
-    fn wrong(&self, asked: &Asked, what: String) -> EngineError {
-        EngineError::Broken {
-            action: format!("run `{}`", asked.name),
-            why: format!("what {} says of it is wrong: {what}", self.executor.address()),
-        }
     }
 
     fn begin(&self, name: &str) -> Registered {
@@ -783,17 +598,6 @@ struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.engine.state().running.end(&self.name);
-    }
-}
-
-/// What an error of the server is here.
-fn told(action: String, error: RemoteError) -> EngineError {
-    match error {
-        RemoteError::Unreachable { address, why } => {
-            EngineError::ExecutorUnavailable { endpoint: address, why }
-        }
-        RemoteError::GivenUp { .. } => EngineError::Stopped,
-        other => EngineError::Broken { action, why: other.to_string() },
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod action;
 mod content;
+mod ended;
 mod engine;
 mod export;
 mod handshake;

@@ -7,9 +7,11 @@ use kiln_engine::contract::{File, Kept, image_archive, spec};
 use kiln_engine::{Engine, EngineError, RunOutcome, RunSpec, Session};
 use kiln_engine_remote::RemoteEngine;
 use kiln_fixtures::{ExecutionServer, Fault};
-use kiln_remote::{ExecutorSettings, Limits, Login};
+use kiln_record::Digest;
+use kiln_remote::{ExecutorSettings, Limits, Login, Notice, Notices};
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const IMAGE: &str = "kiln-remote/base:1";
@@ -17,6 +19,7 @@ const IMAGE: &str = "kiln-remote/base:1";
 struct Machine {
     engine: Engine,
     server: ExecutionServer,
+    notices: Arc<Mutex<Vec<Notice>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -39,12 +42,36 @@ fn session() -> Session {
 
 async fn machine(fault: Fault) -> Machine {
     let (server, folder) = (ExecutionServer::start().await, tempfile::tempdir().unwrap());
-    let engine = RemoteEngine::connect(&settings(&server, folder.path()), session()).await.unwrap();
+    let notices: Arc<Mutex<Vec<Notice>>> = Arc::default();
+    let told = Arc::clone(&notices);
+    let telling = Notices::new(move |notice| told.lock().unwrap().push(notice));
+    let engine = RemoteEngine::connect(&settings(&server, folder.path()), session(), telling).await.unwrap();
     let engine = Engine::new(engine);
     let files: [File<'_>; 2] = [("bin/busybox", 0o755, b"stands for it"), ("tmp/.keep", 0o644, b"")];
     engine.load(Cursor::new(image_archive(&files, &[], IMAGE))).await.unwrap();
     server.is(fault);
-    Machine { engine, server, _folder: folder }
+    Machine { engine, server, notices, _folder: folder }
+}
+
+/// One whose server is no good after it was seen to be as it must be.
+async fn machine_then(fault: Fault) -> Machine {
+    // The handshake has more time than a test.
+    let machine = machine(Fault::None).await;
+    run(&machine).await.0.unwrap();
+    machine.server.is(fault);
+    machine
+}
+
+impl Machine {
+    /// Why programs began again.
+    fn begun_again(&self) -> Vec<String> {
+        let notices = self.notices.lock().unwrap();
+        let why = |notice: &Notice| match notice {
+            Notice::BegunAgain { why, again, of, .. } => Some(format!("{why} ({again} of {of})")),
+            Notice::AskedAgain { .. } => None,
+        };
+        notices.iter().filter_map(why).collect()
+    }
 }
 
 fn asked() -> (RunSpec, Kept) {
@@ -109,13 +136,10 @@ async fn nothing_is_waited_for_without_end() {
         (Fault::Deaf, "asked to run an action, it said nothing for 3s"),
         (Fault::Endless, "asked to run an action, it was not done after 2s"),
         (Fault::Aborted, "Job was retried 5 unsuccessfully"),
+        (Fault::Broken, "could not, 5 times: the worker has no storage"),
         (Fault::LosesInputs, "loses what it was sent: At least one blob is missing"),
     ] {
-        // The handshake has more time than a test.
-        let machine = machine(Fault::None).await;
-        run(&machine).await.0.unwrap();
-        machine.server.is(fault);
-        let told = failed(machine, fault).await;
+        let told = failed(machine_then(fault).await, fault).await;
         assert!(told.contains(said), "{fault:?}: {told}");
     }
 }
@@ -136,10 +160,60 @@ async fn an_action_is_taken_up_again_where_the_server_was_restarted() {
 
 #[tokio::test]
 async fn a_server_that_is_away_for_a_while_is_waited_for() {
-    let machine = machine(Fault::None).await;
-    run(&machine).await.0.unwrap();
+    let machine = machine_then(Fault::None).await;
     machine.server.goes_away_for(4);
     assert_eq!(run(&machine).await.0.unwrap().stdout, b"ran");
+    // Nobody waits in silence, nor hears of each.
+    let notices = machine.notices.lock().unwrap().clone();
+    let Some(Notice::AskedAgain { address, why, again: 1, of: 11 }) = notices.first() else {
+        panic!("{notices:?}")
+    };
+    assert_eq!((address.as_str(), why.as_str()), (&*machine.server.address(), "the server is restarted"));
+    assert!((2..=4).contains(&notices.len()), "{notices:?}");
+}
+
+#[tokio::test]
+async fn what_a_lost_machine_came_to_is_not_taken() {
+    let lost = format!("left {}, which the server has not on worker-1 (1 of 2)", Digest::of(b"nowhere"));
+    for (fault, begun_again) in [
+        (Fault::NoOutputsOnce, vec!["left no /out on worker-1 (1 of 2)"]),
+        (Fault::UntouchedOnce, vec!["left nothing on worker-1 (1 of 2)"]),
+        (Fault::NoBlobsOnce, vec![lost.as_str()]),
+        (Fault::FailedOnce, vec!["ended with exit code 1 on worker-1 (1 of 2)"]),
+        (
+            Fault::BrokenTwice,
+            vec![
+                "did not end by itself: the worker has no storage (1 of 4)",
+                "did not end by itself: the worker has no storage (2 of 4)",
+            ],
+        ),
+    ] {
+        let machine = machine_then(fault).await;
+        let (ran, kept) = run(&machine).await;
+        let ran = ran.unwrap();
+        assert_eq!((ran.exit_code, ran.stdout.as_slice()), (0, b"ran".as_slice()), "{fault:?}");
+        assert_eq!(kept.files(), [("made".to_owned(), b"ran".to_vec())], "{fault:?}");
+        assert_eq!(machine.begun_again(), begun_again, "{fault:?}");
+        // As another action each time, so that nothing can be what is remembered of the one before.
+        assert_eq!(machine.server.executed(), 3 + begun_again.len(), "{fault:?}");
+        assert_eq!(machine.server.actions(), machine.server.executed(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_to_the_same_again_is_believed() {
+    let machine = machine_then(Fault::NoOutputs).await;
+    let (ran, kept) = run(&machine).await;
+    assert_eq!((ran.unwrap().exit_code, kept.files().len()), (0, 0));
+    assert_eq!(machine.server.executed(), 2 + 2);
+
+    let machine = machine_then(Fault::Failed).await;
+    assert_eq!(run(&machine).await.0.unwrap().exit_code, 1);
+    assert_eq!(machine.server.executed(), 2 + 2);
+
+    let machine = machine_then(Fault::NeverTheSame).await;
+    assert_eq!(run(&machine).await.0.unwrap().exit_code, 3, "the last word is taken");
+    assert_eq!((machine.server.executed(), machine.begun_again().len()), (2 + 3, 2));
 }
 
 #[tokio::test]
@@ -158,7 +232,8 @@ async fn what_nobody_waits_for_is_cancelled() {
 async fn a_server_that_runs_nothing_is_no_engine() {
     let (server, folder) = (ExecutionServer::start().await, tempfile::tempdir().unwrap());
     server.is(Fault::NotAnExecutor);
-    let told = RemoteEngine::connect(&settings(&server, folder.path()), session()).await.unwrap_err();
+    let settings = settings(&server, folder.path());
+    let told = RemoteEngine::connect(&settings, session(), Notices::none()).await.unwrap_err();
     assert!(told.to_string().contains("it runs no programs"), "{told}");
     assert!(told.to_string().contains("KILN_EXECUTE"), "{told}");
 }

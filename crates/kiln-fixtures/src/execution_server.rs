@@ -16,6 +16,7 @@ use reapi::capabilities_server::{Capabilities, CapabilitiesServer};
 use reapi::content_addressable_storage_server::ContentAddressableStorageServer;
 use reapi::execution_server::{Execution, ExecutionServer as Executions};
 use reapi::execution_stage::Value as Stage;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,6 +49,24 @@ pub enum Fault {
     LosesInputs,
     /// It lacks what the action needs when that comes first, and not again.
     LostInputsOnce,
+    /// It lost the machine of an action, and says of the first that it ended well, without its outputs.
+    NoOutputsOnce,
+    /// It says that of each.
+    NoOutputs,
+    /// It says of the first that it ended well and left its outputs as they were, since they were gone when that was looked at.
+    UntouchedOnce,
+    /// What the first left and printed is not there.
+    NoBlobsOnce,
+    /// The first failed, as its files were gone.
+    FailedOnce,
+    /// Each fails.
+    Failed,
+    /// Each of them ends in another way that cannot be believed.
+    NeverTheSame,
+    /// It says of the first two that something broke.
+    BrokenTwice,
+    /// It says that of each.
+    Broken,
     /// It is restarted in the middle of an action, and takes it up again.
     Restarted,
     /// What an action left has other bytes than it says.
@@ -80,6 +99,12 @@ pub struct ExecutionServer {
 struct Runs {
     storage: Service,
     fault: Arc<Mutex<Fault>>,
+    /// The action that it was last asked for.
+    last: Arc<Mutex<Option<reapi::Digest>>>,
+    /// The digests of all of them.
+    actions: Arc<Mutex<BTreeSet<String>>>,
+    /// How many it was asked for before it was no good.
+    before: Arc<AtomicUsize>,
     executed: Arc<AtomicUsize>,
     cancelled: Arc<AtomicUsize>,
 }
@@ -94,6 +119,9 @@ impl ExecutionServer {
         let runs = Runs {
             storage: Service::default(),
             fault: Arc::default(),
+            last: Arc::default(),
+            actions: Arc::default(),
+            before: Arc::default(),
             executed: Arc::default(),
             cancelled: Arc::default(),
         };
@@ -110,6 +138,7 @@ impl ExecutionServer {
     /// Lets it be no good from now on.
     pub fn is(&self, fault: Fault) {
         *self.runs.fault.lock().unwrap() = fault;
+        self.runs.before.store(self.executed(), Ordering::SeqCst);
     }
 
     /// Lets the next calls that ask for blobs or bring some find nobody.
@@ -127,6 +156,12 @@ impl ExecutionServer {
     #[must_use]
     pub fn executed(&self) -> usize {
         self.runs.executed.load(Ordering::SeqCst)
+    }
+
+    /// How many actions that were.
+    #[must_use]
+    pub fn actions(&self) -> usize {
+        self.runs.actions.lock().unwrap().len()
     }
 
     /// How many actions were given up.
@@ -151,31 +186,44 @@ impl Runs {
         M::decode(self.storage.get(&digest).expect("it was sent before").as_slice()).unwrap()
     }
 
-    /// What an action left.
-    fn result(&self, action: Option<&reapi::Digest>) -> reapi::ActionResult {
+    /// What an action left that is the `nth` since the server is no good, from 1.
+    fn result(&self, action: Option<&reapi::Digest>, nth: usize, printed: &[u8]) -> reapi::ActionResult {
         let action: reapi::Action = self.message(action);
+        assert!(action.do_not_cache, "what it comes to is not for others");
         let command: reapi::Command = self.message(action.command_digest.as_ref());
         let is_handshake = command.arguments == ["/kiln/handshake"];
         let exit_code = match self.fault() {
             Fault::OtherRoot if is_handshake => 127,
             Fault::Network if is_handshake => 12,
+            Fault::FailedOnce if nth == 1 => 1,
+            Fault::Failed => 1,
+            Fault::NeverTheSame => i32::try_from(nth).unwrap(),
             _ => 0,
         };
-        let list = self.list();
+        let list = self.list(nth);
         let folder = |path: &String| reapi::OutputDirectory {
             path: path.clone(),
             tree_digest: Some(self.put(&list.encode_to_vec())),
             ..reapi::OutputDirectory::default()
         };
+        let folders = match self.fault() {
+            Fault::NoOutputs => Vec::new(),
+            Fault::NoOutputsOnce if nth == 1 => Vec::new(),
+            _ => command.output_paths.iter().map(folder).collect(),
+        };
         reapi::ActionResult {
             exit_code,
-            stdout_digest: Some(self.put(b"ran")),
-            output_directories: command.output_paths.iter().map(folder).collect(),
+            stdout_digest: Some(self.put(printed)),
+            output_directories: folders,
+            execution_metadata: Some(reapi::ExecutedActionMetadata {
+                worker: format!("worker-{nth}"),
+                ..reapi::ExecutedActionMetadata::default()
+            }),
             ..reapi::ActionResult::default()
         }
     }
 
-    fn list(&self) -> reapi::Tree {
+    fn list(&self, nth: usize) -> reapi::Tree {
         let mut made = reapi::FileNode {
             name: "made".to_owned(),
             digest: Some(self.put(b"ran")),
@@ -189,7 +237,11 @@ impl Runs {
         let mut root = reapi::Directory::default();
         match self.fault() {
             Fault::OutsideName => made.name = "../made".to_owned(),
-            Fault::NoBlobs => made.digest.as_mut().unwrap().hash = Digest::of(b"nowhere").hex(),
+            Fault::UntouchedOnce if nth == 1 => return reapi::Tree { root: Some(root), ..tree },
+            Fault::NoBlobsOnce if nth > 1 => {}
+            Fault::NoBlobs | Fault::NoBlobsOnce => {
+                made.digest.as_mut().unwrap().hash = Digest::of(b"nowhere").hex()
+            }
             Fault::OtherBytes => {
                 let hash = Digest::of(b"other").hex();
                 self.storage.put_as(&Digest::of(b"other"), b"ran");
@@ -270,10 +322,13 @@ impl Execution for Runs {
     ) -> Result<Response<Self::ExecuteStream>, Status> {
         let asked = request.into_inner();
         let before = self.executed.fetch_add(1, Ordering::SeqCst);
+        let nth = before + 1 - self.before.load(Ordering::SeqCst);
+        *self.last.lock().unwrap() = asked.action_digest.clone();
+        self.actions.lock().unwrap().extend(asked.action_digest.iter().map(|digest| digest.hash.clone()));
         assert!(asked.skip_cache_lookup, "a result that is known is none of a run");
         let queued = self.told(Stage::Queued, None);
         let running = self.told(Stage::Executing, None);
-        let good = || self.done(Code::Ok, "", Some(self.result(asked.action_digest.as_ref())));
+        let good = || self.done(Code::Ok, "", Some(self.result(asked.action_digest.as_ref(), nth, b"ran")));
         let missing = || self.done(Code::FailedPrecondition, "At least one blob is missing", None);
         let all = match self.fault() {
             Fault::Silent => return Ok(Response::new(Box::pin(tokio_stream::pending()))),
@@ -287,6 +342,9 @@ impl Execution for Runs {
                 return Ok(Response::new(Box::pin(again.throttle(Duration::from_millis(20)))));
             }
             Fault::Aborted => vec![Ok(self.done(Code::Aborted, "Job was retried 5 unsuccessfully", None))],
+            fault if fault == Fault::Broken || fault == Fault::BrokenTwice && nth <= 2 => {
+                vec![Ok(self.done(Code::Internal, "the worker has no storage", None))]
+            }
             Fault::LosesInputs => vec![Ok(missing())],
             Fault::LostInputsOnce if before == 0 => {
                 self.storage.forget();
@@ -307,10 +365,8 @@ impl Execution for Runs {
         request: Request<reapi::WaitExecutionRequest>,
     ) -> Result<Response<Self::WaitExecutionStream>, Status> {
         assert_eq!(request.into_inner().name, "operations/1");
-        let result = reapi::ActionResult {
-            stdout_digest: Some(self.put(b"taken up again")),
-            ..reapi::ActionResult::default()
-        };
+        let last = self.last.lock().unwrap().clone();
+        let result = self.result(last.as_ref(), 1, b"taken up again");
         let done = self.done(Code::Ok, "", Some(result));
         Ok(Response::new(Box::pin(tokio_stream::iter([Ok(done)]))))
     }

@@ -13,7 +13,7 @@ use kiln_invocation::{Environment, Event, Events, InvocationError, Network, Run,
 use kiln_plan::{BaseKind, DebianDefinition, InvalidFiles, PinnedBase, Problem, RegistryDefinition};
 use kiln_python::{Interpreter, PROBE};
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
-use kiln_remote::ExecutorSettings;
+use kiln_remote::{ExecutorSettings, Notice, Notices};
 use kiln_store::{Store, WorkspaceLock, has_room};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -179,7 +179,8 @@ impl Bases {
                 let engine = match &self.executor {
                     Some(executor) => {
                         // In a box: everything that needs an engine holds this future.
-                        let connecting = RemoteEngine::connect(executor, self.settings.session.clone());
+                        let (session, notices) = (self.settings.session.clone(), notices(self.run()));
+                        let connecting = RemoteEngine::connect(executor, session, notices);
                         Engine::new(Box::pin(connecting).await?)
                     }
                     None => Engine::connect(&self.settings).await?,
@@ -560,4 +561,17 @@ pub fn of_registry(base: &BaseName, is_mirror: bool, error: EngineError) -> Gues
         }
         other => other.into(),
     }
+}
+
+/// Tells what a server is waited for as what happens in a run.
+fn notices(run: &Run) -> Notices {
+    let run = run.clone();
+    Notices::new(move |notice| {
+        run.tell(match notice {
+            Notice::AskedAgain { address, why, again, of } => Event::AskedAgain { address, why, again, of },
+            Notice::BegunAgain { name, why, again, of } => {
+                Event::BegunAgain { program: name, why, again, of }
+            }
+        });
+    })
 }

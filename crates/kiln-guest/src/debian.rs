@@ -155,7 +155,7 @@ pub async fn bring_packages(
         if network.store().contains(&package.digest) {
             return Ok::<_, GuestError>(());
         }
-        if network.shared().fetch(&package.digest, package.size).await? {
+        if network.shared().fetch(&package.digest, Some(package.size)).await? {
             return Ok(());
         }
         network.run().tell(Event::DownloadStarted { file: file.clone(), size: Some(package.size) });

@@ -181,6 +181,28 @@ pub enum Event {
         /// Whether it is still read.
         still_read: bool,
     },
+    /// A server does not answer, and is asked again.
+    AskedAgain {
+        /// Its address.
+        address: String,
+        /// Why it did not answer.
+        why: String,
+        /// How often it was asked again, with this.
+        again: u32,
+        /// How often that is done at most.
+        of: u32,
+    },
+    /// What a program came to elsewhere may be what a lost machine came to: it is begun again.
+    BegunAgain {
+        /// The program, in words: `app step site`.
+        program: String,
+        /// What it came to, as a clause after that.
+        why: String,
+        /// How often it was begun again, with this.
+        again: u32,
+        /// How often that is done at most.
+        of: u32,
+    },
     /// An artifact is done.
     Ended {
         /// Which artifact.

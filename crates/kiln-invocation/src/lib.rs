@@ -27,11 +27,10 @@ pub use kiln_remote::RemoteSettings;
 pub use message::{end_of_log, indented, listed};
 pub use needed::{NamedBy, Needed, needed};
 pub use network::Network;
-pub use registry_cache::RegistryCacheSettings;
 pub use rules::Rules;
 pub use run::{Run, StopOnDrop, blocking, lock};
 pub use shared::{Asked, Shared};
-pub use shared_cache::SharedCache;
+pub use shared_cache::{RegistryCacheSettings, SharedCache};
 pub use trial::{Trial, Variation};
 pub use workspace::{
     WORKSPACE_FILE, all_stated, artifacts_of, find_workspace, known_names, read_usable_workspace,

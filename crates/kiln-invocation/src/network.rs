@@ -271,9 +271,9 @@ impl Network {
         {
             return Ok(digest);
         }
-        if let (Some(digest), Some(size)) = (file.digest, file.size)
+        if let Some(digest) = file.digest
             && accept(digest).is_ok()
-            && self.shared.fetch(&digest, size).await?
+            && self.shared.fetch(&digest, file.size).await?
         {
             return Ok(digest);
         }

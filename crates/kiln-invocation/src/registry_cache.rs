@@ -4,11 +4,12 @@
 //! distributions. Whatever comes is held against that digest, so that nobody's word is taken. Each blob has a manifest of its own
 //! under a tag made of its digest: what no manifest names, registries remove.
 
+use crate::{InvocationError, RegistryCacheSettings, blocking};
 use kiln_engine::{EngineError, EngineSettings, registry_credentials};
 use kiln_fetch::{FetchError, NetworkSettings, Registry, RegistryLogin, Reopened};
-use kiln_image::{ArtifactManifest, Descriptor, EMPTY_CONFIG, ImageError, MANIFEST_MEDIA_TYPE, Reference};
-use kiln_record::{Digest, excerpt};
-use kiln_store::{Store, StoreError};
+use kiln_image::{ArtifactManifest, Descriptor, EMPTY_CONFIG, ImageError, MANIFEST_MEDIA_TYPE};
+use kiln_record::Digest;
+use kiln_store::{Store, StoreError, has_room};
 use std::collections::BTreeMap;
 use std::io;
 use tokio::sync::OnceCell;
@@ -17,29 +18,8 @@ use tokio::sync::OnceCell;
 const CACHED: &str = "application/vnd.kiln.cached.v1";
 /// The media type of its bytes: they are whatever they are elsewhere.
 const BYTES: &str = "application/octet-stream";
-
-/// Which repository of a registry is the cache.
-#[derive(Clone, Debug)]
-pub struct RegistryCacheSettings {
-    repository: Reference,
-    /// Whether what is downloaded here is sent to it.
-    pub write: bool,
-}
-
-impl RegistryCacheSettings {
-    /// The cache in a repository, `HOST[:PORT]/REPOSITORY`.
-    ///
-    /// # Errors
-    /// [`ImageError::Reference`] if the text is something else, or has a tag or a digest.
-    pub fn new(repository: &str, write: bool) -> Result<Self, ImageError> {
-        let reference: Reference = repository.parse()?;
-        if reference.tag().is_some() || reference.digest().is_some() {
-            let reason = "a cache is a whole repository: leave tag and digest out".to_owned();
-            return Err(ImageError::Reference { text: excerpt(repository), reason });
-        }
-        Ok(Self { repository: reference, write })
-    }
-}
+/// The most bytes of a download whose length the cache alone states.
+const LARGEST: u64 = 2 << 30;
 
 /// Why a download is not taken from the cache, or not sent to it.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +32,13 @@ pub(crate) enum RegistryCacheError {
     Image(#[from] ImageError),
     /// It is this machine that fails, and not the cache.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Run(#[from] InvocationError),
+}
+
+impl From<StoreError> for RegistryCacheError {
+    fn from(error: StoreError) -> Self {
+        Self::Run(error.into())
+    }
 }
 
 /// The cache of a run.
@@ -60,7 +46,10 @@ pub(crate) struct RegistryCache {
     settings: RegistryCacheSettings,
     engine: EngineSettings,
     network: NetworkSettings,
+    /// Logged in to read.
     connected: OnceCell<Registry>,
+    /// Whether it is logged in to write as well.
+    writes: OnceCell<()>,
     /// Whether the config is there that every manifest names. Pushed by several at once, a registry that keeps links in files has
     /// been seen to read one that was not written yet.
     config: OnceCell<()>,
@@ -73,7 +62,14 @@ impl RegistryCache {
         engine: EngineSettings,
         network: NetworkSettings,
     ) -> Self {
-        Self { settings, engine, network, connected: OnceCell::new(), config: OnceCell::new() }
+        Self {
+            settings,
+            engine,
+            network,
+            connected: OnceCell::new(),
+            writes: OnceCell::new(),
+            config: OnceCell::new(),
+        }
     }
 
     fn repository(&self) -> &str {
@@ -90,39 +86,58 @@ impl RegistryCache {
                 identity_token: found.identity_token,
             });
             let registry = Registry::new(host, &self.network, login.as_ref(), false)?;
-            registry.log_in(self.repository(), self.settings.write).await?;
+            // Who may only read is refused when something is to be written, and goes on reading.
+            registry.log_in(self.repository(), false).await?;
             Ok(registry)
         };
         self.connected.get_or_try_init(connect).await
     }
 
-    /// Brings a blob of a known digest and size, in bytes, into the store; `false` if the cache does not have it.
+    /// Brings a blob of a known digest into the store, whose size in bytes is known as well or is asked for; `false` if the cache does
+    /// not have it.
     pub(crate) async fn fetch(
         &self,
         store: &Store,
         digest: &Digest,
-        size: u64,
+        size: Option<u64>,
     ) -> Result<bool, RegistryCacheError> {
         let registry = self.registry().await?;
-        if !registry.has_blob(self.repository(), digest).await? {
-            return Ok(false);
-        }
+        let size = match size {
+            Some(size) if registry.has_blob(self.repository(), digest).await? => size,
+            Some(_) => return Ok(false),
+            None => match self.stated(registry, digest).await?.filter(|size| *size <= LARGEST) {
+                Some(size) => size,
+                None => return Ok(false),
+            },
+        };
+        has_room(store.root(), &format!("the blob {digest}"), size)?;
         let writers = store.clone();
         let mut sink = Reopened::new(move || writers.writer().map_err(io::Error::other));
         registry.pull_blob(self.repository(), digest, size, &mut sink).await?;
         if let Some(writer) = sink.into_inner() {
-            writer.commit(Some(digest))?;
+            let digest = *digest;
+            blocking::<_, InvocationError>(move || Ok(writer.commit(Some(&digest))?)).await?;
         }
         Ok(store.contains(digest))
+    }
+
+    /// The size of a blob by the manifest that keeps it.
+    async fn stated(&self, registry: &Registry, digest: &Digest) -> Result<Option<u64>, RegistryCacheError> {
+        let Some(manifest) = registry.manifest(self.repository(), &tag(digest)).await? else {
+            return Ok(None);
+        };
+        let layers = ArtifactManifest::from_json(&manifest)?.layers;
+        Ok(layers.into_iter().find(|layer| layer.digest == *digest).map(|layer| layer.size))
     }
 
     /// Sends a blob of the store, unless the cache has it.
     pub(crate) async fn send(&self, store: &Store, digest: &Digest) -> Result<(), RegistryCacheError> {
         let (registry, repository) = (self.registry().await?, self.repository());
-        let tag = format!("blob-{}", digest.hex());
+        let tag = tag(digest);
         if registry.manifest(repository, &tag).await?.is_some() {
             return Ok(());
         }
+        self.writes.get_or_try_init(|| registry.log_in(repository, true)).await?;
         let size = store.size_of(digest)?;
         registry.push_blob(repository, digest, &store.path_of(digest), (0, size), &|_| ()).await?;
         self.config.get_or_try_init(|| registry.push_bytes(repository, EMPTY_CONFIG)).await?;
@@ -137,4 +152,9 @@ impl RegistryCache {
         let manifest = manifest.to_json()?;
         Ok(registry.push_manifest(repository, &tag, MANIFEST_MEDIA_TYPE, &manifest).await?)
     }
+}
+
+/// The tag of the manifest that keeps a blob.
+fn tag(digest: &Digest) -> String {
+    format!("blob-{}", digest.hex())
 }

@@ -105,7 +105,7 @@ impl Cache<RegistryCache> {
     ) -> Result<Option<T>, InvocationError> {
         match answer {
             Ok(given) => Ok(Some(given)),
-            Err(RegistryCacheError::Store(error)) => Err(error.into()),
+            Err(RegistryCacheError::Run(error)) => Err(error),
             Err(error) => {
                 self.lost(run, &error, still_read);
                 Ok(None)
@@ -224,18 +224,18 @@ impl Shared {
     }
 
     /// Brings a blob of a known digest and size, in bytes, out of the shared cache into the store, and says whether that was
-    /// possible.
+    /// possible. A container registry states the size itself; another cache is not asked for what has none.
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub async fn fetch(&self, digest: &Digest, size: u64) -> Result<bool, InvocationError> {
+    pub async fn fetch(&self, digest: &Digest, size: Option<u64>) -> Result<bool, InvocationError> {
         if let Some((cache, registry)) =
             self.downloads.as_deref().and_then(|cache| Some((cache, cache.reading()?)))
         {
             let fetched = registry.fetch(&self.store, digest, size).await;
             return Ok(cache.given(&self.run, fetched, false)?.unwrap_or_default());
         }
-        let Some((cache, remote)) = self.reading() else { return Ok(false) };
+        let (Some((cache, remote)), Some(size)) = (self.reading(), size) else { return Ok(false) };
         let fetched = remote.fetch(&self.store, digest, size).await;
         Ok(cache.given(&self.run, fetched)?.unwrap_or_default())
     }

@@ -1,13 +1,16 @@
 //! One connection to a server: what it can do, and calls that end.
 
 use crate::login::Headers;
+use crate::notice::{Notice, Notices};
 use crate::settings::RemoteSettings;
 use crate::{RemoteError, Result};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use kiln_record::{Digest, excerpt};
 use reapi::capabilities_client::CapabilitiesClient;
 use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
@@ -20,6 +23,8 @@ pub(crate) const TRIES: u32 = 11;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest of them.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// How long nothing more is told of a server that does not answer: whatever is under way asks again at the same time.
+const TOLD_FOR: Duration = Duration::from_secs(1);
 /// After how much silence the system asks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -32,6 +37,9 @@ pub(crate) struct Connection {
     headers: Headers,
     /// How often a call is made again that it had no ear for.
     pub(crate) tries: u32,
+    /// Who is told that it is asked again.
+    pub(crate) notices: Notices,
+    told: Arc<Mutex<Option<Instant>>>,
     /// The most bytes of blobs in one message.
     pub(crate) batch: u64,
     /// Whether it takes results.
@@ -77,6 +85,8 @@ impl Connection {
             channel,
             headers,
             tries: 1,
+            notices: Notices::none(),
+            told: Arc::default(),
             batch: BATCH,
             takes_results: false,
             executes: false,
@@ -159,12 +169,24 @@ impl Connection {
         loop {
             match attempt().await? {
                 Err(status) if is_passing(&status) && tried < self.tries => {
+                    self.asks_again(&status, tried + 1);
                     tokio::time::sleep(pause(tried)).await;
                     tried += 1;
                 }
                 answer => return Ok(answer),
             }
         }
+    }
+
+    /// Tells that the server is asked again, for this time and not to be told by everything else that is under way.
+    pub(crate) fn asks_again(&self, status: &Status, again: u32) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| told.elapsed() < TOLD_FOR) {
+            return;
+        }
+        *told = Some(Instant::now());
+        let (address, why) = (self.address.clone(), why(status));
+        self.notices.send(Notice::AskedAgain { address, why, again, of: self.tries });
     }
 
     /// What was asked for was not done in time.
@@ -201,6 +223,11 @@ impl Connection {
     pub(crate) fn wrong(&self, why: impl Into<String>) -> RemoteError {
         RemoteError::Wrong { address: self.address.clone(), why: why.into() }
     }
+}
+
+/// What a status says, in the words of whatever is its cause ("transport error" says little).
+fn why(status: &Status) -> String {
+    status.source().map_or_else(|| excerpt(status.message()), chain)
 }
 
 /// Whether a status says that a connection broke, and not what became of a call.

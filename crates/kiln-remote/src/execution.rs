@@ -39,6 +39,8 @@ pub enum Ending {
     TimedOut,
     /// The server lacks something that it needs, in its words; it may be sent again.
     BlobsMissing(String),
+    /// Not by itself: something broke where it ran, in the server's words.
+    Broken(String),
 }
 
 /// How far an action is, and until when that may last.
@@ -158,6 +160,7 @@ pub(crate) async fn follow(
         }
         let pause = pause(broken);
         broken += 1;
+        connection.asks_again(&status, broken);
         tokio::select! {
             _ = &mut gone => return Err(RemoteError::GivenUp { address: connection.address.clone() }),
             () = tokio::time::sleep(pause) => {}
@@ -245,10 +248,16 @@ fn of_status(code: i32, message: &str) -> Option<Ending> {
     }
 }
 
+/// Whether a status says that a worker, or what it needs, broke under an action. It says nothing of the action.
+fn is_broken(code: i32) -> bool {
+    [Code::Internal, Code::Unavailable, Code::Unknown].contains(&Code::from_i32(code))
+}
+
 /// What an operation that is done says.
 fn executed(connection: &Connection, operation: Operation) -> Result<Executed> {
     let of = |status: &rpc::Status| match of_status(status.code, &status.message) {
         Some(ending) => Ok(ending),
+        None if is_broken(status.code) => Ok(Ending::Broken(excerpt(&status.message))),
         None => {
             let status = Status::new(Code::from_i32(status.code), status.message.clone());
             Err(connection.refused("run an action", &status))

@@ -4,6 +4,7 @@
 use crate::blobs::{Open, batches};
 use crate::connection::{Connection, TRIES};
 use crate::execution::{Executed, follow};
+use crate::notice::Notices;
 use crate::settings::ExecutorSettings;
 use crate::{RemoteError, Result};
 use kiln_record::{Digest, HashingWriter};
@@ -26,14 +27,14 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Connects, and asks whether it runs programs.
+    /// Connects, and asks whether it runs programs. What is waited for afterwards is told.
     ///
     /// # Errors
     /// If it does not answer, or cannot do what kiln needs.
-    pub async fn open(settings: &ExecutorSettings) -> Result<Self> {
+    pub async fn open(settings: &ExecutorSettings, notices: Notices) -> Result<Self> {
         let mut connection = Connection::open(&settings.remote()).await?;
         // Without it nothing goes on, and who is restarted comes back.
-        connection.tries = TRIES;
+        (connection.tries, connection.notices) = (TRIES, notices);
         if !connection.executes {
             let why = "it runs no programs".to_owned();
             return Err(RemoteError::Unfit { address: connection.address, why });
@@ -51,6 +52,20 @@ impl Executor {
     #[must_use]
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.settings.properties
+    }
+
+    /// Who is told what is waited for.
+    #[must_use]
+    pub fn notices(&self) -> &Notices {
+        &self.connection.notices
+    }
+
+    /// What it lacks of some blobs, each with its size.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn lacks(&self, blobs: &BTreeMap<Digest, u64>) -> Result<Vec<(Digest, u64)>> {
+        self.connection.missing(blobs).await
     }
 
     /// Sends what it lacks of some blobs, each with its size.

@@ -19,6 +19,7 @@ mod error;
 mod execution;
 mod executor;
 mod login;
+mod notice;
 mod remote;
 mod settings;
 
@@ -28,6 +29,7 @@ pub use error::RemoteError;
 pub use execution::{Ending, Executed};
 pub use executor::{Execution, Executor, Fetched};
 pub use login::Login;
+pub use notice::{Notice, Notices};
 pub use remote::Remote;
 pub use settings::{ExecutorSettings, Limits, RemoteSettings};
 

@@ -88,6 +88,31 @@ impl Casd {
         self.daemon.id()
     }
 
+    /// Takes away what the programs are shown that run now: what serves their files is killed. Says how many that were.
+    pub(crate) fn loses_roots(&self) -> usize {
+        let here = self.folder.path().to_str().unwrap();
+        let serves = |path: &Path| {
+            let command = fs::read(path.join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command);
+            command.contains("buildbox-fuse") && command.contains(here)
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let killed = processes.filter(|path| serves(path)).filter(|path| {
+            let pid = path.file_name().unwrap().to_str().unwrap();
+            Command::new("kill").args(["-KILL", pid]).status().unwrap().success()
+        });
+        killed.count()
+    }
+
+    /// Removes what nobody serves any more.
+    fn unmount(&self) {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for place in places.filter(|place| Path::new(place).starts_with(self.folder.path())) {
+            let _ = Command::new("umount").args(["-l", place]).status();
+        }
+    }
+
     fn wait_for(&self, port: u16) {
         let (address, start) = (SocketAddr::from(([127, 0, 0, 1], port)), Instant::now());
         while TcpStream::connect(address).is_err() {
@@ -111,6 +136,7 @@ impl Drop for Casd {
         }
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
+        self.unmount();
     }
 }
 

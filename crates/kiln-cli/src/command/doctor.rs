@@ -12,7 +12,7 @@ use kiln_engine_remote::RemoteEngine;
 use kiln_fetch::{Client, FetchError, redacted};
 use kiln_invocation::{Environment, InvocationError, WORKSPACE_FILE, all_stated, read_workspace};
 use kiln_record::{Exit, RunError as _, counted, exit};
-use kiln_remote::ExecutorSettings;
+use kiln_remote::{ExecutorSettings, Notices};
 use kiln_store::free_space;
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt as _;
@@ -228,7 +228,7 @@ fn asked(environment: &Environment) -> Result<Vec<Row>, Failure> {
 /// The server that programs run on, if they run on one.
 async fn executor(environment: &Environment, settings: &ExecutorSettings) -> Vec<Row> {
     let remedy = "start it, name another with KILN_EXECUTE, or use a container engine: KILN_EXECUTE=off";
-    let connecting = RemoteEngine::connect(settings, environment.engine.session.clone());
+    let connecting = RemoteEngine::connect(settings, environment.engine.session.clone(), Notices::none());
     let row = match tokio::time::timeout(PATIENCE, connecting).await {
         Ok(Ok(_)) => Row::ok("engine", format!("{} says that it runs programs", settings.address)),
         Ok(Err(error)) => Row::problem("engine", first_line(&error.to_string()), remedy),

@@ -36,6 +36,7 @@ def main():
         os._exit(1 if ended.code is None else ended.code)
     else:
         report = ended.answer.decode("utf-8", "replace")
+    see_root()
     # What was answered is read outside, as a text.
     print("\n" + MARKER + json.dumps({"answer": report} if type(report) is str else report), flush=True)
 

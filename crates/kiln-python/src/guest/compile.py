@@ -5,6 +5,7 @@ standard library alone. Bytecode is written below `out`, at the paths that it ha
 standard output that starts with MARKER carries a report as JSON.
 """
 
+import errno
 import importlib._bootstrap_external as external
 import importlib.util
 import json
@@ -26,6 +27,13 @@ def main():
         reason = in_own_process(path, root, out)
         if reason is not None:
             failed[os.path.relpath(path, root)] = reason
+    # A machine that has lost the root has no modules either.
+    try:
+        # What was seen before may be remembered; a name that nobody has asked for is not.
+        os.stat("%s.%d" % (sys.executable, os.getpid()))
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOTCONN, errno.ESTALE):
+            raise
     report = {"magic": importlib.util.MAGIC_NUMBER.hex(), "tag": sys.implementation.cache_tag, "failed": failed}
     print("\n" + MARKER + json.dumps(report), flush=True)
 
@@ -50,13 +58,15 @@ def in_own_process(path, root, out):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        ended = 1
         try:
             os.close(read)
             reason = compile_one(path, root, out)
             if reason is not None:
                 os.write(write, reason.encode("utf-8", "replace")[:1000])
+            ended = 0
         finally:
-            os._exit(0)
+            os._exit(ended)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         reason = pipe.read()

@@ -4,6 +4,7 @@ Run inside a base image as `python3 -I -c <this text>`. Standard library only, P
 changes nothing and needs no network.
 """
 
+import errno
 import glob
 import importlib.machinery
 import importlib.metadata
@@ -225,6 +226,13 @@ def main():
         "index": index(),
         "machine": platform.machine(),
     }
+    # Where the root is gone meanwhile, so is much of what was looked for.
+    try:
+        # What was seen before may be remembered; a name that nobody has asked for is not.
+        os.stat("%s.%d" % (sys.executable, os.getpid()))
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOTCONN, errno.ESTALE):
+            raise
     sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
 
 

@@ -8,6 +8,7 @@ an exit code that is known. Whatever it started is ended before the next begins,
 Where `user` is None nobody is changed and nothing else is ended: so a test runs it outside a container.
 """
 
+import errno
 import os
 import select
 import signal
@@ -20,6 +21,8 @@ ANSWER = 3
 ANSWER_BYTES, ANSWER_SECONDS = 2 << 20, 10
 # The exit code after an answer that tells of a failure.
 FAILED = 9
+# The exit code where nothing can be told, as the root is gone.
+ROOT_GONE = 74
 # How often the processes of a user are ended until none is left, and what a sweep ends with that has to be repeated.
 SWEEPS, AGAIN = 2000, 3
 # A user of whom there is nothing.
@@ -32,6 +35,17 @@ def share_errors():
         os.fchmod(2, 0o666)
     except OSError:
         pass
+
+
+def see_root():
+    """End without a report where the machine has lost the root: what is gone was no part of what is told of."""
+    try:
+        # What was seen before may be remembered; a name that nobody has asked for is not.
+        os.stat("%s.%d" % (sys.executable, os.getpid()))
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOTCONN, errno.ESTALE):
+            os.write(2, ("the root is gone: %s\n" % error).encode())
+            os._exit(ROOT_GONE)
 
 
 class Ended:

@@ -101,6 +101,7 @@ def supervise(request):
     others = [layer for layer in layers if not layer.startswith(request["task_root"] + "/")]
     report["layer_modules"] = below(others, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
+    see_root()
     if telling is not None and remembering is not None:
         remembering.all()
         telling.end()

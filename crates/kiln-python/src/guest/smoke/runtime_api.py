@@ -46,6 +46,7 @@ def main():
             break
     sandbox.end()
     report = {"events": results}
+    see_root()
     sys.stdout.flush()
     print("\n" + MARKER + json.dumps(report), flush=True)
     # The engine is asked whether memory ran out only about runs that failed.
