@@ -6,9 +6,13 @@ use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_guest::{AnswerKey, Bases, Ending, Given, Question, ReadyQuestion, note_asked, was_asked};
 use kiln_plan::ArtifactPlan;
-use kiln_python::{Compiled, ImportReport, ImportRequest, ModuleReport, TellsCompiled, Unreported};
+use kiln_python::{
+    Compiled, ImportReport, ImportRequest, LayerModule, ModuleReport, StandInReport, TellsCompiled,
+    Unreported,
+};
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether the checks of a function or layer are likely to ask programs in its base something that is not remembered.
@@ -156,8 +160,12 @@ impl InParts {
         let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
         others.extend(request.stdlib.iter().map(String::as_str));
         others.extend(request.modules.iter().map(|module| stem(module)));
-        for (path, _) in collection.tree.iter() {
+        let mut sources: BTreeMap<&str, u64> = BTreeMap::new();
+        for (path, entry) in collection.tree.iter() {
             let first = path.as_str().split('/').next().map(stem);
+            if let Some(first) = first.filter(|_| path.as_str().ends_with(".py")) {
+                *sources.entry(first).or_default() += entry.size();
+            }
             if is_own(collection, path) { own.extend(first) } else { others.extend(first) }
         }
         let of_layers = layers.iter().flat_map(|layer| layer.collection.tree.iter());
@@ -171,7 +179,7 @@ impl InParts {
                 .iter()
                 .any(|(path, _)| is_own(collection, path) && path.file_name().contains(".so"));
         (apart && !loaded).then(|| Self {
-            distributions: in_lanes(&request.modules)
+            distributions: in_lanes(&request.modules, &sources)
                 .into_iter()
                 .map(|modules| ImportRequest {
                     handler: None,
@@ -203,7 +211,8 @@ impl InParts {
     pub(crate) fn joined(request: &ImportRequest, mut asked: Vec<Asked>) -> Option<Told> {
         let own = asked.pop()?;
         let mut modules: BTreeMap<String, ModuleReport> = BTreeMap::new();
-        let (mut stand_ins, mut layer_modules) = (Vec::new(), Vec::new());
+        let mut stand_ins: Vec<StandInReport> = Vec::new();
+        let mut layer_modules: Vec<LayerModule> = Vec::new();
         let mut answers = Vec::new();
         for one in asked {
             let report = one.report.ok()?;
@@ -215,6 +224,9 @@ impl InParts {
             layer_modules.extend(report.layer_modules);
             answers.extend(one.answer);
         }
+        // Whichever was asked first, the same one is told of.
+        stand_ins.sort_by(|a, b| a.asked_by.cmp(&b.asked_by));
+        layer_modules.sort_by(|a, b| a.file.cmp(&b.file));
         let report = match own.report {
             Err(unreported) => Err(unreported),
             Ok(mut report) => {
@@ -240,10 +252,14 @@ fn sorted_once<T>(all: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     all.dedup_by(|later, first| name(later) == name(first));
 }
 
-/// Modules in lanes of which each is worth a container. Neighbours by name need much the same, and so come to different ones.
-fn in_lanes(modules: &[String]) -> Vec<Vec<String>> {
+/// Modules in lanes of which each is worth a container, those with the most source first: what they load is compiled while others
+/// are tried.
+fn in_lanes(modules: &[String], sources: &BTreeMap<&str, u64>) -> Vec<Vec<String>> {
+    let mut modules: Vec<&String> = modules.iter().collect();
+    // The sort is stable, and they come sorted by name.
+    modules.sort_by_key(|module| Reverse(sources.get(stem(module)).copied().unwrap_or_default()));
     let lanes = if modules.len() < WORTH_TWO { 1 } else { 2 };
-    (0..lanes).map(|lane| modules.iter().skip(lane).step_by(lanes).cloned().collect()).collect()
+    (0..lanes).map(|lane| modules.iter().skip(lane).step_by(lanes).copied().cloned().collect()).collect()
 }
 
 fn is_own(collection: &Collection, path: &TreePath) -> bool {
@@ -263,7 +279,11 @@ mod tests {
     fn every_module_is_in_one_lane() {
         for count in [0, 1, WORTH_TWO - 1, WORTH_TWO, WORTH_TWO + 1] {
             let modules: Vec<String> = (0..count).map(|number| format!("m{number:02}")).collect();
-            let lanes = in_lanes(&modules);
+            let lanes = in_lanes(&modules, &BTreeMap::from([("m01", 2), ("m00", 1)]));
+            assert_eq!(
+                lanes[0].first().map(String::as_str),
+                modules.get(1).or(modules.first()).map(String::as_str)
+            );
             assert_eq!(lanes.len(), if count < WORTH_TWO { 1 } else { 2 });
             let mut all: Vec<String> = lanes.into_iter().flatten().collect();
             all.sort();
