@@ -35,6 +35,8 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const MODULE_SECONDS: u32 = 40;
 /// The most bytes that the names of own files take in the request, which is one argument of a program (at most 128 KiB).
 const OWN_LIMIT: usize = 80_000;
+/// As much as any program may write, and what files compile to: of each kind 12 MiB, in base64.
+const OUTPUT: u64 = 64 << 20;
 /// Lambda's largest memory would be 10,240 MB; importing needs far less.
 const MEMORY: u64 = 2 << 30;
 
@@ -148,6 +150,7 @@ pub async fn import(
             .supervised()
             .scratch(place.scratch.clone())
             .memory(MEMORY)
+            .output_bytes(OUTPUT)
             .deadline(DEADLINE);
         let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
         Question::new(bases, &place.content, program, given)
