@@ -175,6 +175,33 @@ fn what_files_compile_to_is_handed_on_and_decides_nothing() {
     kiln.run(["build", "app"]).ends_with(exit::FINDINGS_DENIED).says(&["division by zero"]);
 }
 
+/// Many modules are tried in two containers, and nothing of that can be told from what is said of them.
+#[test]
+fn many_modules_are_told_as_few_are() {
+    let many = |last: &'static [u8]| {
+        let names: Vec<String> = (0..9).map(|number| format!("part{number}.py")).collect();
+        let mut files: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (name.as_str(), &b"value = 1\n"[..])).collect();
+        files.push(("part9.py", last));
+        wheel("many", "1.0", "py3-none-any", &[], &files)
+    };
+    let (good, bad) = (many(b"import part1, part2\n"), many(b"import part1\nvalue = 1 / 0\n"));
+    let index = LocalIndex::serve(std::slice::from_ref(&good));
+    let sandbox = workspace(&index, &[("app", "import part4", &[&good])]);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let first = sandbox.dist();
+    sandbox.kiln().run(["build", "app", "--check-again"]).ends_with(exit::SUCCESS);
+    assert!(sandbox.dist() == first);
+    let index = LocalIndex::serve(std::slice::from_ref(&bad));
+    sandbox.write("kiln.toml", format!("format = \"1\"\n[python]\nindex = \"{}\"\n", index.url()));
+    sandbox.write("manifests/app/requirements.txt", bad.requirement(""));
+    sandbox
+        .kiln()
+        .run(["build", "app"])
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["part9", "division by zero"]);
+}
+
 /// All files below a folder.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -11,6 +11,7 @@ use crate::source_place::in_workspace;
 use crate::supervised::{Parted, numbers};
 use crate::text::without_addresses;
 use crate::underway::{AtLast, Underway};
+use futures_util::future::try_join_all;
 use kiln_collect::{Collection, ReadyLayer, denied};
 use kiln_engine::GuestPath;
 use kiln_guest::{Bases, Given, Loaded, NOBODY, Program, Question, guest, writable};
@@ -34,6 +35,8 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const MODULE_SECONDS: u32 = 40;
 /// The most bytes that the names of own files take in the request, which is one argument of a program (at most 128 KiB).
 const OWN_LIMIT: usize = 80_000;
+/// As much as any program may write, and what files compile to: of each kind 12 MiB, in base64.
+const OUTPUT: u64 = 64 << 20;
 /// Lambda's largest memory would be 10,240 MB; importing needs far less.
 const MEMORY: u64 = 2 << 30;
 
@@ -147,6 +150,7 @@ pub async fn import(
             .supervised()
             .scratch(place.scratch.clone())
             .memory(MEMORY)
+            .output_bytes(OUTPUT)
             .deadline(DEADLINE);
         let program = if is_lambda(manifest.kind) { program.as_in_lambda(&lambda, MEMORY) } else { program };
         Question::new(bases, &place.content, program, given)
@@ -186,33 +190,40 @@ pub async fn import(
     if manifest.kind == ArtifactKind::LambdaZip
         && let Some(parts) = InParts::of(&request, collection, layers)
     {
-        let (task, opt) = given();
-        let trees: Vec<Given> = task.map(InParts::without_own).into_iter().chain(opt).collect();
-        let compiled = CompiledKeys::new(&place.content, &trees)?;
-        let without = question(&parts.distributions, trees)?;
-        let (task, opt) = given();
-        let whole = question(&parts.own, task.into_iter().chain(opt).collect())?;
-        // What is brought for the first, which takes longer, is there for the second.
-        let first = Underway::default();
-        let distributions = async {
-            let at_last = AtLast(&first);
-            let posed = pose(&parts.distributions, without, &compiled).await?;
-            drop(at_last);
-            answer(&parts.distributions, posed).await
+        let without = || -> Vec<Given> {
+            let (task, opt) = given();
+            task.map(InParts::without_own).into_iter().chain(opt).collect()
         };
-        let own = async {
-            first.wait().await;
-            let posed = pose(&parts.own, whole, &compiled).await?;
-            underway.tell();
-            answer(&parts.own, posed).await
-        };
-        let (Some(mut distributions), Some(mut own)) = tokio::try_join!(distributions, own)? else {
+        let compiled = CompiledKeys::new(&place.content, &without())?;
+        let mut questions = Vec::new();
+        for request in &parts.distributions {
+            questions.push((request, question(request, without())?));
+        }
+        let (task, opt) = given();
+        questions.push((&parts.own, question(&parts.own, task.into_iter().chain(opt).collect())?));
+        // What is brought for the first, which takes longest, is there for the others.
+        let mut turn = Underway::default();
+        turn.tell();
+        let last = questions.len() - 1;
+        let mut asking = Vec::new();
+        for (number, (request, question)) in questions.into_iter().enumerate() {
+            let next = if number == last { underway.clone() } else { Underway::default() };
+            let (mine, after) = (std::mem::replace(&mut turn, next.clone()), next);
+            let (pose, answer, compiled) = (&pose, &answer, &compiled);
+            asking.push(async move {
+                mine.wait().await;
+                let at_last = AtLast(&after);
+                let posed = pose(request, question, compiled).await?;
+                drop(at_last);
+                answer(request, posed).await
+            });
+        }
+        let Some(mut asked) = try_join_all(asking).await?.into_iter().collect::<Option<Vec<_>>>() else {
             return Ok(not_run(manifest));
         };
-        let mut all = std::mem::take(&mut distributions.compiled);
-        all.append(&mut own.compiled);
+        let all = asked.iter_mut().flat_map(|one| std::mem::take(&mut one.compiled)).collect();
         keep(all, compiled).await?;
-        told = InParts::joined(&request, distributions, own);
+        told = InParts::joined(&request, asked);
     }
     let told = match told {
         Some(told) => told,

@@ -6,10 +6,14 @@ use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_guest::{AnswerKey, Bases, Ending, Given, Question, ReadyQuestion, note_asked, was_asked};
 use kiln_plan::ArtifactPlan;
-use kiln_python::{Compiled, ImportReport, ImportRequest, TellsCompiled, Unreported};
+use kiln_python::{
+    Compiled, ImportReport, ImportRequest, LayerModule, ModuleReport, StandInReport, TellsCompiled,
+    Unreported,
+};
 use kiln_record::{Ecosystem, TreePath};
 use kiln_store::Store;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether the checks of a function or layer are likely to ask programs in its base something that is not remembered.
 ///
@@ -21,6 +25,9 @@ pub fn asks_base(bases: &Bases, plan: &ArtifactPlan) -> Result<bool, CheckError>
     Ok(!manifest.kind.is_image()
         && ((is_tried && !was_asked(bases, &plan.digest)?) || !manifest.smoke.is_empty()))
 }
+
+/// As many modules are worth a second container: its start takes as long as a few imports.
+const WORTH_TWO: usize = 8;
 
 /// What a program of the import check told.
 pub(crate) struct Asked {
@@ -135,8 +142,9 @@ fn held(stdout: &[u8], request: &ImportRequest) -> Result<Result<ImportReport, S
 
 /// The distributions and the artifact's own code as questions of their own.
 pub(crate) struct InParts {
-    /// Every module of a distribution, where there is nothing of the artifact's own.
-    pub(crate) distributions: ImportRequest,
+    /// Every module of a distribution, where there is nothing of the artifact's own; in two parts, if there are many, that are asked
+    /// side by side.
+    pub(crate) distributions: Vec<ImportRequest>,
     /// The rest, where all is.
     pub(crate) own: ImportRequest,
 }
@@ -152,8 +160,12 @@ impl InParts {
         let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
         others.extend(request.stdlib.iter().map(String::as_str));
         others.extend(request.modules.iter().map(|module| stem(module)));
-        for (path, _) in collection.tree.iter() {
+        let mut sources: BTreeMap<&str, u64> = BTreeMap::new();
+        for (path, entry) in collection.tree.iter() {
             let first = path.as_str().split('/').next().map(stem);
+            if let Some(first) = first.filter(|_| path.as_str().ends_with(".py")) {
+                *sources.entry(first).or_default() += entry.size();
+            }
             if is_own(collection, path) { own.extend(first) } else { others.extend(first) }
         }
         let of_layers = layers.iter().flat_map(|layer| layer.collection.tree.iter());
@@ -167,12 +179,16 @@ impl InParts {
                 .iter()
                 .any(|(path, _)| is_own(collection, path) && path.file_name().contains(".so"));
         (apart && !loaded).then(|| Self {
-            distributions: ImportRequest {
-                handler: None,
-                own_modules: Vec::new(),
-                sources: Vec::new(),
-                ..request.clone()
-            },
+            distributions: in_lanes(&request.modules, &sources)
+                .into_iter()
+                .map(|modules| ImportRequest {
+                    handler: None,
+                    own_modules: Vec::new(),
+                    sources: Vec::new(),
+                    modules,
+                    ..request.clone()
+                })
+                .collect(),
             own: ImportRequest {
                 modules: Vec::new(),
                 tells_compiled: match request.tells_compiled {
@@ -190,31 +206,60 @@ impl InParts {
         given.without(is_own)
     }
 
-    /// Both answers as one to the whole request. None where a distribution cannot be imported without the artifact's own
-    /// code: whether it can be with it is for one question to tell.
-    pub(crate) fn joined(request: &ImportRequest, distributions: Asked, own: Asked) -> Option<Told> {
-        let first = distributions.report.ok()?;
-        if first.modules.iter().any(|module| module.problem.is_some()) {
-            return None;
+    /// All answers as one to the whole request: those to the questions for distributions, then that to the last. None where a
+    /// distribution cannot be imported without the artifact's own code: whether it can be with it is for one question to tell.
+    pub(crate) fn joined(request: &ImportRequest, mut asked: Vec<Asked>) -> Option<Told> {
+        let own = asked.pop()?;
+        let mut modules: BTreeMap<String, ModuleReport> = BTreeMap::new();
+        let mut stand_ins: Vec<StandInReport> = Vec::new();
+        let mut layer_modules: Vec<LayerModule> = Vec::new();
+        let mut answers = Vec::new();
+        for one in asked {
+            let report = one.report.ok()?;
+            if report.modules.iter().any(|module| module.problem.is_some()) {
+                return None;
+            }
+            modules.extend(report.modules.into_iter().map(|module| (module.name.clone(), module)));
+            stand_ins.extend(report.stand_ins);
+            layer_modules.extend(report.layer_modules);
+            answers.extend(one.answer);
         }
+        // Whichever was asked first, the same one is told of.
+        stand_ins.sort_by(|a, b| a.asked_by.cmp(&b.asked_by));
+        layer_modules.sort_by(|a, b| a.file.cmp(&b.file));
         let report = match own.report {
             Err(unreported) => Err(unreported),
             Ok(mut report) => {
-                report.modules.splice(0..0, first.modules);
-                let known: BTreeSet<String> = report.stand_ins.iter().map(|one| one.name.clone()).collect();
-                report.stand_ins.extend(first.stand_ins.into_iter().filter(|one| !known.contains(&one.name)));
-                report.stand_ins.sort_by(|a, b| a.name.cmp(&b.name));
-                let known: BTreeSet<String> =
-                    report.layer_modules.iter().map(|one| one.name.clone()).collect();
-                let new = first.layer_modules.into_iter().filter(|one| !known.contains(&one.name));
-                report.layer_modules.extend(new);
-                report.layer_modules.sort_by(|a, b| a.name.cmp(&b.name));
+                let in_order: Option<Vec<_>> =
+                    request.modules.iter().map(|name| modules.remove(name)).collect();
+                report.modules.splice(0..0, in_order?);
+                report.stand_ins.extend(stand_ins);
+                sorted_once(&mut report.stand_ins, |one| &one.name);
+                report.layer_modules.extend(layer_modules);
+                sorted_once(&mut report.layer_modules, |one| &one.name);
                 report.hold(request).ok()?;
                 Ok(report)
             }
         };
-        Some(Told { report, answers: distributions.answer.into_iter().chain(own.answer).collect() })
+        answers.extend(own.answer);
+        Some(Told { report, answers })
     }
+}
+
+/// Sorts by a name, and leaves the first of each.
+fn sorted_once<T>(all: &mut Vec<T>, name: impl Fn(&T) -> &String) {
+    all.sort_by(|a, b| name(a).cmp(name(b)));
+    all.dedup_by(|later, first| name(later) == name(first));
+}
+
+/// Modules in lanes of which each is worth a container, those with the most source first: what they load is compiled while others
+/// are tried.
+fn in_lanes(modules: &[String], sources: &BTreeMap<&str, u64>) -> Vec<Vec<String>> {
+    let mut modules: Vec<&String> = modules.iter().collect();
+    // The sort is stable, and they come sorted by name.
+    modules.sort_by_key(|module| Reverse(sources.get(stem(module)).copied().unwrap_or_default()));
+    let lanes = if modules.len() < WORTH_TWO { 1 } else { 2 };
+    (0..lanes).map(|lane| modules.iter().skip(lane).step_by(lanes).copied().cloned().collect()).collect()
 }
 
 fn is_own(collection: &Collection, path: &TreePath) -> bool {
@@ -224,4 +269,25 @@ fn is_own(collection: &Collection, path: &TreePath) -> bool {
 /// The name by which a file or folder is found as a module, as far as it can be.
 fn stem(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_is_in_one_lane() {
+        for count in [0, 1, WORTH_TWO - 1, WORTH_TWO, WORTH_TWO + 1] {
+            let modules: Vec<String> = (0..count).map(|number| format!("m{number:02}")).collect();
+            let lanes = in_lanes(&modules, &BTreeMap::from([("m01", 2), ("m00", 1)]));
+            assert_eq!(
+                lanes[0].first().map(String::as_str),
+                modules.get(1).or(modules.first()).map(String::as_str)
+            );
+            assert_eq!(lanes.len(), if count < WORTH_TWO { 1 } else { 2 });
+            let mut all: Vec<String> = lanes.into_iter().flatten().collect();
+            all.sort();
+            assert_eq!(all, modules);
+        }
+    }
 }

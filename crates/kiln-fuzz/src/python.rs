@@ -2,9 +2,9 @@
 
 use crate::invariant::holds;
 use kiln_python::{
-    CompileReport, Constraint, Expectation, ImportReport, ImportRequest, Interpreter, Match, SdistReport,
-    SmokeLimits, SmokeReport, Surroundings, TargetEnvironment, declare_project, import_findings,
-    poetry_constraint, scan_findings, smoke_outcome,
+    CompileReport, Compiled, Constraint, Expectation, ImportReport, ImportRequest, Interpreter, Match,
+    SdistReport, SmokeLimits, SmokeReport, Surroundings, TargetEnvironment, TellsCompiled, declare_project,
+    import_findings, poetry_constraint, scan_findings, smoke_outcome,
 };
 use kiln_record::{Architecture, Runtime, runtimes};
 use pep440_rs::Version;
@@ -115,6 +115,10 @@ pub fn guest_report(data: &[u8]) {
         let _ = TargetEnvironment::new(&interpreter, &target.runtime, Architecture::Amd64);
     }
     let _ = (CompileReport::from_stdout(data), SdistReport::from_stdout(data));
+    let (told, rest) = Compiled::taken_off(data);
+    assert!(told.iter().map(|one| one.bytes.len()).sum::<usize>() <= data.len() - rest.len());
+    assert_eq!(Compiled::taken_off(rest), (Vec::new(), rest), "what is taken off is all of it");
+    let data = rest;
     if let Ok(report) = ImportReport::from_stdout(data) {
         let request = ImportRequest {
             handler: Some("app.main.handler".to_owned()),
@@ -130,6 +134,8 @@ pub fn guest_report(data: &[u8]) {
             as_it_is: false,
             lambda: true,
             user: None,
+            tells_compiled: TellsCompiled::All,
+            besides: Vec::new(),
             scratch: Vec::new(),
             fresh: None,
             environment: [].into(),

@@ -13,7 +13,7 @@ GIVEN = "/var/kiln-compiled"
 # The kinds of it, with which the names of the files begin: the base's own files, and those of the trees.
 OF_BASE, OF_TREES = "base", "trees"
 # The most bytes of a kind that are told.
-COMPILED_BYTES = 10 << 20
+COMPILED_BYTES = 12 << 20
 COMPILED_MARKER = "KILN-COMPILED "
 
 # What files compile to, by path, with what tells their text: each is compiled once and not in every process anew.
