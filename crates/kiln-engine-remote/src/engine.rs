@@ -15,10 +15,10 @@ use kiln_engine::backend::{
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
-    ImageInfo, Limits, NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session,
-    Stream, Unkept, Watched,
+    ImageInfo, Limits, NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session, Stream, Unkept,
+    Watched,
 };
-use kiln_record::{Architecture, Platform};
+use kiln_record::{Architecture, Digest, Platform};
 use kiln_remote::{Ending, Executor, ExecutorSettings, Notices};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -148,8 +148,10 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
     };
     printer.data(&format!("{what}: {}\n", counted(lock.distributions, "distributions")));
     printer.data(&format!("  from {}, for {}\n", lock.input, lock.target));
-    if let Some(bytes) = lock.bytes.filter(|bytes| *bytes > 0) {
-        printer.data(&format!("  {} to bring\n", format_size(bytes)));
+    let bytes = lock.bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("{} to bring", format_size(bytes)));
+    let told: Vec<String> = bytes.into_iter().chain(without_license(lock)).collect();
+    if !told.is_empty() {
+        printer.data(&format!("  {}\n", told.join("; ")));
     }
     if lock.differs && lock.changes.is_empty() {
         printer.data("  no distribution moved; the input or the target did\n");
@@ -205,6 +207,20 @@ fn print_changes(lock: &ArtifactLock, printer: Printer) {
         let kind = change.kind.as_str();
         let line = format!("  {kind:<10} {name:<first$}  {versions:<second$}  {bytes:>third$}  {license}");
         printer.data(&format!("{}\n", line.trim_end()));
+    }
+}
+
+/// Of how much that is new nobody tells the licence.
+fn without_license(lock: &ArtifactLock) -> Option<String> {
+    let new: Vec<_> = lock.changes.iter().filter(|change| change.after.is_some()).collect();
+    let tells = |name| {
+        let after = lock.moved.get(name).and_then(|moved| moved.after.as_ref());
+        after.is_some_and(|facts| facts.license.is_some())
+    };
+    match new.iter().filter(|change| !tells(&change.name)).count() {
+        0 => None,
+        silent if silent == new.len() => Some("the index tells no licences".to_owned()),
+        silent => Some(format!("the index tells no licence of {silent} of them")),
     }
 }
 
