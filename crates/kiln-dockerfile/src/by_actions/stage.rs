@@ -228,9 +228,11 @@ mod tests {
     use super::*;
 
     fn stage(lines: &[&str]) -> Stage<()> {
-        let mut runs = ImageRuns::default();
-        runs.command = vec!["base".to_owned()];
-        runs.environment.insert("A".to_owned(), "base".to_owned());
+        let runs = ImageRuns {
+            command: vec!["base".to_owned()],
+            environment: [("A".to_owned(), "base".to_owned())].into(),
+            ..ImageRuns::default()
+        };
         let mut stage = Stage::new(Some(()), FileSystem::new(), runs);
         for line in lines {
             let instruction = Instruction::read(line, 1);
