@@ -11,7 +11,7 @@ use crate::outputs::{Kind, Untaken, Writing, nothing, read};
 use crate::tree::read_digest;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use kiln_engine::backend::{Capture, OnLine};
-use kiln_engine::{EngineError, OutputFolder, Stream};
+use kiln_engine::{EngineError, OutputFolder, RunOutcome, Stream};
 use kiln_record::Digest;
 use kiln_remote::{Ending, Executed, Fetched, Notice, Open, RemoteError};
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The exit codes of a program that is not there, by the shell's rule, and as the sandbox of BuildStream's workers has it.
+const NOT_FOUND: i64 = 127;
+const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
 /// How often an action is tried whose blobs the server has lost.
 const SENT_AGAIN: u32 = 3;
 /// How often an action is begun whose results are not believed.
@@ -204,8 +207,41 @@ impl RemoteEngine {
         Ok((doubt, lists))
     }
 
+    /// Takes what a program printed, and how it ended.
+    pub(crate) async fn outcome(
+        &self,
+        asked: &Asked,
+        ended: &Ended,
+        on_line: OnLine<'_>,
+    ) -> Result<RunOutcome, EngineError> {
+        let result = &ended.result;
+        let mut capture = Capture::new(asked.limits.output_bytes);
+        let printed = [
+            (Stream::Stdout, result.stdout_raw.as_slice(), result.stdout_digest.as_ref()),
+            (Stream::Stderr, result.stderr_raw.as_slice(), result.stderr_digest.as_ref()),
+        ];
+        for (stream, raw, named) in printed {
+            self.print(asked, &mut capture, stream, raw, named, on_line).await?;
+        }
+        capture.finish(&|line| on_line(line));
+        if ended.ending == Ending::TimedOut {
+            return Err(EngineError::Deadline {
+                name: asked.name.clone(),
+                seconds: asked.limits.deadline.as_secs(),
+                last: capture.last_lines(),
+            });
+        }
+        let not_found = result.exit_code == 1 && capture.stderr.starts_with(NOT_EXECUTED);
+        Ok(RunOutcome {
+            exit_code: if not_found { NOT_FOUND } else { i64::from(result.exit_code) },
+            stdout: capture.stdout,
+            stderr: capture.stderr,
+            oom_killed: false,
+        })
+    }
+
     /// Takes what was printed to a stream.
-    pub(crate) async fn print(
+    async fn print(
         &self,
         asked: &Asked,
         capture: &mut Capture,

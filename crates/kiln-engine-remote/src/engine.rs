@@ -2,7 +2,6 @@
 
 use crate::action::{Action, Around, KnownFolder, action, output_paths, read_folder, root_path};
 use crate::content::Sources;
-use crate::ended::Ended;
 use crate::export;
 use crate::handshake;
 use crate::image::{self, LoadedImage};
@@ -11,12 +10,11 @@ use crate::tree::Folder;
 use crate::unpack::{Is, spooled};
 use futures_util::future::{self, BoxFuture, FutureExt as _};
 use kiln_engine::backend::{
-    Answer, Backend, Capture, HeldImages, HeldRuns, OnLine, User, check_reference, pinned_digest,
+    Answer, Backend, HeldImages, HeldRuns, OnLine, User, check_reference, pinned_digest,
 };
 use kiln_engine::{
     BuildSpec, Builder, ContainerInfo, Credentials, EngineError, EngineInfo, GuestPath, HealthTest,
-    ImageInfo, Limits, NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session, Stream, Unkept,
-    Watched,
+    ImageInfo, Limits, NamedImage, PullProgress, RootChange, RunOutcome, RunSpec, Session, Unkept, Watched,
 };
 use kiln_record::{Architecture, Digest, Platform};
 use kiln_remote::{Ending, Executor, ExecutorSettings, Notices};
@@ -33,9 +31,6 @@ use tokio::sync::{Notify, OnceCell};
 pub const UNKEPT: &[Unkept] =
     &[Unkept::Limits, Unkept::ReadOnlyRoot, Unkept::NoSharedMemory, Unkept::SecondUser];
 
-/// The exit codes of a program that is not there, by the shell's rule, and as the sandbox of BuildStream's workers has it.
-const NOT_FOUND: i64 = 127;
-const NOT_EXECUTED: &[u8] = b"bwrap: execvp ";
 /// How long a server is waited for to hear that actions are given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes of the list of an output's files.
@@ -314,39 +309,6 @@ impl RemoteEngine {
             why: error.to_string(),
         })?;
         Ok(outcome)
-    }
-
-    /// Takes what a program printed, and how it ended.
-    async fn outcome(
-        &self,
-        asked: &Asked,
-        ended: &Ended,
-        on_line: OnLine<'_>,
-    ) -> Result<RunOutcome, EngineError> {
-        let result = &ended.result;
-        let mut capture = Capture::new(asked.limits.output_bytes);
-        let printed = [
-            (Stream::Stdout, result.stdout_raw.as_slice(), result.stdout_digest.as_ref()),
-            (Stream::Stderr, result.stderr_raw.as_slice(), result.stderr_digest.as_ref()),
-        ];
-        for (stream, raw, named) in printed {
-            self.print(asked, &mut capture, stream, raw, named, on_line).await?;
-        }
-        capture.finish(&|line| on_line(line));
-        if ended.ending == Ending::TimedOut {
-            return Err(EngineError::Deadline {
-                name: asked.name.clone(),
-                seconds: asked.limits.deadline.as_secs(),
-                last: capture.last_lines(),
-            });
-        }
-        let not_found = result.exit_code == 1 && capture.stderr.starts_with(NOT_EXECUTED);
-        Ok(RunOutcome {
-            exit_code: if not_found { NOT_FOUND } else { i64::from(result.exit_code) },
-            stdout: capture.stdout,
-            stderr: capture.stderr,
-            oom_killed: false,
-        })
     }
 
     async fn laid_out(

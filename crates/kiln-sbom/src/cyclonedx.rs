@@ -5,9 +5,10 @@ use crate::graph::Graph;
 use crate::model::{Bom, Component, Hash, Lifecycle, Metadata, Property, Tools};
 use crate::organization::{own_license, package_url};
 use crate::spec_version::SpecVersion;
+use crate::stated::is_about;
 use crate::unknown::say_unknown;
 use crate::{SbomError, license, organization, recipe, text};
-use kiln_record::{Gap, Output, Record, canonical_json};
+use kiln_record::{ComponentStatement, Gap, Output, Record, canonical_json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -172,4 +173,19 @@ fn gap_property(gap: &Gap) -> Property {
         &format!("kiln:omitted:{}", text::line(&gap.distribution)),
         text::line(&format!("{}: {}", gap.version, gap.cause)),
     )
+}
+
+/// The statements of a record that are about something in it, or about what it runs on.
+///
+/// # Errors
+/// As [`cyclonedx`].
+pub fn concerned(record: &Record) -> Result<Vec<ComponentStatement>, SbomError> {
+    if record.stated.is_empty() {
+        return Ok(Vec::new());
+    }
+    // The version that knows most components.
+    let components = Graph::new(record).components(SpecVersion::V1_7)?;
+    let is_there =
+        |statement: &&ComponentStatement| components.iter().any(|component| is_about(statement, component));
+    Ok(record.stated.iter().filter(is_there).cloned().collect())
 }

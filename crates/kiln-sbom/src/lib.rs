@@ -27,7 +27,7 @@ mod stated;
 mod text;
 mod unknown;
 
-pub use cyclonedx::{MEDIA_TYPE, cyclonedx};
+pub use cyclonedx::{MEDIA_TYPE, concerned, cyclonedx};
 pub use embedded::{EMBEDDED_LIMIT, EmbeddedError, merge_embedded, read_embedded};
 pub use error::SbomError;
 pub use github::{GithubRun, github};
@@ -37,4 +37,3 @@ pub use provenance::{BUILD_TYPE, BUILDER_ID, PREDICATE_TYPE, STATEMENT_TYPE, pro
 pub use spdx::{SPDX_MEDIA_TYPE, spdx};
 pub use spdx3::spdx3;
 pub use spec_version::{SpecVersion, UnknownSpecVersion};
-pub use stated::concerned;

@@ -2,25 +2,10 @@
 
 use crate::model::{Component, Organization, Property};
 use crate::spec_version::SpecVersion;
-use crate::{SbomError, graph::Graph, license, text};
-use kiln_record::{ComponentStatement, Record};
+use crate::{license, text};
+use kiln_record::ComponentStatement;
 use packageurl::PackageUrl;
 use std::str::FromStr as _;
-
-/// The statements of a record that are about something in it, or about what it runs on.
-///
-/// # Errors
-/// As [`crate::cyclonedx`].
-pub fn concerned(record: &Record) -> Result<Vec<ComponentStatement>, SbomError> {
-    if record.stated.is_empty() {
-        return Ok(Vec::new());
-    }
-    // The version that knows most components.
-    let components = Graph::new(record).components(SpecVersion::V1_7)?;
-    let is_there =
-        |statement: &&ComponentStatement| components.iter().any(|component| is_about(statement, component));
-    Ok(record.stated.iter().filter(is_there).cloned().collect())
-}
 
 /// Fills what nothing says of a component with what is stated, and marks what was filled.
 pub(crate) fn state(component: &mut Component, stated: &[ComponentStatement], version: SpecVersion) {
@@ -52,7 +37,8 @@ pub(crate) fn state(component: &mut Component, stated: &[ComponentStatement], ve
 /// Says that a component's supplier is that of what it is in.
 pub(crate) const SUPPLIED_WITHIN: &str = "kiln:supplied-within";
 
-fn is_about(statement: &ComponentStatement, component: &Component) -> bool {
+/// Whether a statement is about a component.
+pub(crate) fn is_about(statement: &ComponentStatement, component: &Component) -> bool {
     let read = |purl: &str| PackageUrl::from_str(purl).ok();
     let (Some(meant), Some(this)) = (read(&statement.purl), component.purl.as_deref().and_then(read)) else {
         return false;
