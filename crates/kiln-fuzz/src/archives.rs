@@ -40,6 +40,9 @@ pub fn zip(data: &[u8]) {
     for member in &members {
         let Ok(content) = reader.read(member) else { return };
         assert_eq!(content.len() as u64, member.size, "a member is as long as it says");
+        let mut copied = Vec::new();
+        holds(member.copy_from(&mut Cursor::new(data), &mut copied), "what was read is copied");
+        assert!(copied == content, "a copy is what was read");
         let content = if member.is_symlink {
             let Ok(target) = String::from_utf8(content) else { return };
             Content::Link(target)
