@@ -75,7 +75,7 @@ fn each_right_gate_holds_as_stated() {
     // A history of one build says as much as none: a large step counts, a small one does not.
     audit(at, &["diff", "monday", "tuesday", "--history", "monday/record.json", "--fail-on", "size"])
         .ends_with(passed)
-        .prints(&["from 1 records of monday/record.json", "too few to know what is usual"]);
+        .prints(&["from 1 record of monday/record.json", "too few to know what is usual"]);
     // What is about artifacts of workspaces says nothing of two builds, and that is told.
     audit(at, &["diff", "monday", "tuesday", "--fail-on", "new-artifact"]).ends_with(passed).says(&[
         "--fail-on new-artifact is about the artifacts of workspaces",

@@ -61,7 +61,7 @@ fn a_poetry_project_for_python_3_12_builds_in_two_commands() {
     kiln.run(command).ends_with(exit::SUCCESS).prints(&[
         "images/python-3.12.toml: written",
         "images/python-3.12.lock: written",
-        &pinned.to_string(),
+        &pinned.to_string()[..19],
     ]);
     let text = |path: &str| String::from_utf8(sandbox.read(path)).unwrap();
     let (definition, lock) = (text("images/python-3.12.toml"), text("images/python-3.12.lock"));
@@ -151,7 +151,11 @@ fn an_index_is_pinned_by_its_manifest_and_never_believed() {
         )
     };
     sandbox.write("images/two.toml", definition("\"linux/amd64\""));
-    sandbox.kiln().run(["lock", "--base", "two"]).ends_with(exit::SUCCESS).prints(&[&manifest.to_string()]);
+    sandbox
+        .kiln()
+        .run(["lock", "--base", "two"])
+        .ends_with(exit::SUCCESS)
+        .prints(&[&manifest.to_string()[..19]]);
     let lock: toml::Table = String::from_utf8(sandbox.read("images/two.lock")).unwrap().parse().unwrap();
     let facts = &lock["platform"]["linux/amd64"];
     assert_eq!(facts["manifest"].as_str(), Some(manifest.to_string().as_str()));

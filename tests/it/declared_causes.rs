@@ -94,7 +94,7 @@ fn the_line_of_a_project_of_poetry() {
         let lock = poetry_lock(&project, &[(wheel, "groups = [\"main\"]")]);
         vec![("pyproject.toml", project), ("poetry.lock", lock)]
     });
-    let line = "asked for at manifests/app/pyproject.toml:7 (`greeting = \\\"1.1\\\"`), was `greeting = \\\"1.0\\\"`";
+    let line = "asked for at manifests/app/pyproject.toml:7 (`greeting = \"1.1\"`), was `greeting = \"1.0\"`";
     has(&cause, &[line, &format!("changed by commit {commit}")]);
 }
 

@@ -596,7 +596,7 @@ fn manifests_that_say_things_twice_are_refused() {
         ("[source]\npath = \"app\"\n", "there is a [source] section"),
         ("[package]\n", "there is a [package] section"),
         ("wheels = \"w\"\n", "has no meaning without a [python] section"),
-        ("context = \".\"\n", "holds what is not part of one artifact"),
+        ("context = \".\"\n", "would be manifests/, with other artifacts' files"),
         ("timeout = \"1 h\"\n", "is not a time"),
         ("nonsense = 1\n", "unknown field"),
     ] {

@@ -73,7 +73,7 @@ fn a_base_from_a_registry_is_pinned_and_pulled_by_digest() {
         .kiln()
         .run(["lock", "--base", "remote"])
         .ends_with(exit::SUCCESS)
-        .prints(&["images/remote.lock", &first.to_string()]);
+        .prints(&["images/remote.lock", &first.to_string()[..19]]);
     let lock = sandbox.read("images/remote.lock");
     assert!(String::from_utf8_lossy(&lock).contains(&first.to_string()));
 
@@ -140,7 +140,11 @@ fn registry_serves_other_bytes() {
     let good = registry.push(REPOSITORY, "3.13", &busybox, "good");
     let evil = registry.push(REPOSITORY, "evil", &busybox, "evil");
     let sandbox = workspace(proxy.address());
-    sandbox.kiln().run(["lock", "--base", "remote"]).ends_with(exit::SUCCESS).prints(&[&good.to_string()]);
+    sandbox
+        .kiln()
+        .run(["lock", "--base", "remote"])
+        .ends_with(exit::SUCCESS)
+        .prints(&[&good.to_string()[..19]]);
     let reference = format!("{}/{REPOSITORY}@{good}", proxy.address());
 
     let blob = |digest: &Digest, part: &str| {

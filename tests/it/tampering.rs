@@ -456,7 +456,7 @@ fn a_rewritten_ledger_is_not_signed_again_and_is_found_by_an_older_checkpoint() 
     let records =
         ["orders", "payments"].map(|name| publish(&sandbox, &answering(name, name), "2026-11-03T10:00:00Z"));
     index(&sandbox.path("dist"), &records);
-    let says = ["are not those that it was signed over"];
+    let says = ["these are not the entries that it was signed over"];
     sandbox.kiln().run(log).ends_with(exit::SIGNATURE_REFUSED).says(&says);
     sandbox
         .kiln()

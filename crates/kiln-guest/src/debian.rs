@@ -144,7 +144,8 @@ pub async fn bring_packages(
         let names: Vec<&str> = missing.iter().take(3).map(|package| package.name.as_str()).collect();
         let more = if missing.len() > names.len() { ", …" } else { "" };
         let (names, count) = (names.join(", "), missing.len());
-        format!("{count} of {} of images/{base}.lock ({names}{more})", counted(packages.len(), "packages"))
+        let all = counted(packages.len(), "packages");
+        format!("of {all} that images/{base}.lock names {count} ({names}{more})")
     })?;
     let archive = archive(network, base, debian)?;
     let client = network.client().await?;
