@@ -28,8 +28,6 @@ const LITTLE_ROOM: u64 = 2 << 30;
 const ANSWER: u64 = 32 << 20;
 /// A distribution that every index has, or says that it has not.
 const ASKED_FOR: &str = "pip/";
-/// What the pip of a base asks where nothing else is configured.
-const USUAL_INDEX: &str = "https://pypi.org/simple";
 
 /// What was found out about one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -367,7 +365,7 @@ async fn index(environment: &Environment) -> Vec<Row> {
         None if environment.indexes.values().any(|named| named.default) => {
             Row::not_checked("index", "the default one is of kiln.toml")
         }
-        None => usual_index(environment).await,
+        None => Row::not_checked("index", "none is configured here: the pip of each base says which it asks"),
     };
     let named = environment.indexes.iter().map(|(name, named)| match &named.setting {
         Ok(_) => Row::not_checked(
@@ -377,21 +375,6 @@ async fn index(environment: &Environment) -> Vec<Row> {
         Err(why) => Row::problem("index", format!("{name} of kiln.toml: {why}"), "set what it names"),
     });
     std::iter::once(first).chain(named).collect()
-}
-
-/// Where nothing is configured, bases say which index it is: with Debian's pip the usual one.
-async fn usual_index(environment: &Environment) -> Row {
-    let shown = format!(
-        "none is configured here, and the pip of each base says which: as a rule {USUAL_INDEX}, which"
-    );
-    match server(environment, &format!("{USUAL_INDEX}/{ASKED_FOR}")).await {
-        Ok(how) => Row::ok("index", format!("{shown} {how}")),
-        Err((why, _)) => Row::problem(
-            "index",
-            format!("{shown} cannot be asked: {why}"),
-            "name one that can: [python] index = \"https://…\" in kiln.toml, or UV_DEFAULT_INDEX or PIP_INDEX_URL",
-        ),
-    }
 }
 
 async fn mirror(environment: &Environment) -> Row {
