@@ -90,6 +90,7 @@ impl MemoryEngine {
         let archive = build(&spec, &context).map_err(|why| EngineError::BuildFailed {
             name: spec.name.clone(),
             why,
+            instruction: None,
             last: Vec::new(),
         })?;
         self.load(archive.as_slice())?;
@@ -261,19 +262,12 @@ impl MemoryEngine {
     ) -> Result<Watched, EngineError> {
         let (deadline, output_bytes) = (spec.limits.deadline, spec.limits.output_bytes);
         let asked = RunSpec {
-            name: spec.name.clone(),
-            image: spec.image.clone(),
-            argv: test.command.clone(),
             env: spec.env.clone(),
             working_dir: spec.working_dir.clone(),
             user: spec.user.clone(),
-            supervised: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
             scratch: spec.scratch.clone(),
-            shared_memory: true,
-            limits: spec.limits.clone(),
             surroundings: spec.surroundings.clone(),
+            ..RunSpec::new(&spec.name, &spec.image, &test.command, spec.limits.clone())
         };
         let first = test.interval.max(test.start_period).min(deadline);
         let mut service = spec;
@@ -346,7 +340,7 @@ impl Backend for MemoryEngine {
             cpus: 1,
             memory: 1 << 30,
             containerd_store: false,
-            unkept: &[],
+            unkept: Vec::new(),
         };
         future::ready(Ok(info)).boxed()
     }
@@ -390,6 +384,15 @@ impl Backend for MemoryEngine {
             .named(beginning)
             .map(|(name, image)| NamedImage { reference: name.to_owned(), size: image.archive.len() as u64 });
         future::ready(Ok(named.collect())).boxed()
+    }
+
+    fn name_image<'a>(&'a self, reference: &'a str, name: &'a str) -> Answer<'a, ()> {
+        let named = self.daemon().images.name(reference, name);
+        future::ready(match named {
+            true => Ok(()),
+            false => Err(EngineError::ImageMissing { reference: reference.to_owned() }),
+        })
+        .boxed()
     }
 
     fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {

@@ -28,8 +28,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OnceCell};
 
 /// What a program is not held to there.
-pub const UNKEPT: &[Unkept] =
-    &[Unkept::Limits, Unkept::ReadOnlyRoot, Unkept::NoSharedMemory, Unkept::SecondUser];
+pub const UNKEPT: [Unkept; 7] = Unkept::ALL;
 
 /// How long a server is waited for to hear that actions are given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -398,7 +397,7 @@ impl Backend for RemoteEngine {
             cpus: 1,
             memory: 0,
             containerd_store: false,
-            unkept: UNKEPT,
+            unkept: UNKEPT.to_vec(),
         };
         future::ready(Ok(info)).boxed()
     }
@@ -444,6 +443,15 @@ impl Backend for RemoteEngine {
     fn build<'a>(&'a self, spec: BuildSpec, _: OnLine<'a>) -> Answer<'a, ImageInfo> {
         let action = format!("build the Dockerfile of {} by remote execution", spec.name);
         future::ready(Err(EngineError::Unsupported { action })).boxed()
+    }
+
+    fn name_image<'a>(&'a self, reference: &'a str, name: &'a str) -> Answer<'a, ()> {
+        let named = self.state().images.name(reference, name);
+        future::ready(match named {
+            true => Ok(()),
+            false => Err(EngineError::ImageMissing { reference: reference.to_owned() }),
+        })
+        .boxed()
     }
 
     fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {

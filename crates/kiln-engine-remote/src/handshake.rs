@@ -7,9 +7,8 @@ use crate::content::{Source, Sources};
 use crate::tree::{File, Folder, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kiln_engine::{Limits, RunSpec, Surroundings};
+use kiln_engine::{Limits, RunSpec};
 use kiln_record::Digest;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,30 +45,17 @@ pub(crate) fn root(program: Vec<u8>) -> io::Result<(Folder, Sources)> {
 
 /// The program as a run, without the root that it is in.
 pub(crate) fn spec() -> RunSpec {
-    RunSpec {
-        name: "the handshake".to_owned(),
-        image: String::new(),
-        argv: vec![PATH.to_owned()],
-        env: BTreeMap::new(),
-        working_dir: "/".to_owned(),
-        user: "65534:65534".to_owned(),
-        supervised: false,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        scratch: Vec::new(),
-        shared_memory: true,
-        limits: Limits {
-            memory_bytes: 64 << 20,
-            scratch_bytes: None,
-            descriptors: None,
-            pids: 16,
-            cpus: None,
-            output_bytes: 1 << 20,
-            output_files: 1,
-            deadline: DEADLINE,
-        },
-        surroundings: Surroundings::default(),
-    }
+    let limits = Limits {
+        memory_bytes: 64 << 20,
+        scratch_bytes: None,
+        descriptors: None,
+        pids: 16,
+        cpus: None,
+        output_bytes: 1 << 20,
+        output_files: 1,
+        deadline: DEADLINE,
+    };
+    RunSpec::new("the handshake", "", [PATH], limits)
 }
 
 /// Why a worker cannot be used, by what the program ended with there.

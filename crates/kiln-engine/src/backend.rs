@@ -55,6 +55,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn builder(&self) -> Builder;
     /// See [`Engine::build`](crate::Engine::build).
     fn build<'a>(&'a self, spec: BuildSpec, on_line: OnLine<'a>) -> Answer<'a, ImageInfo>;
+    /// See [`Engine::name_image`](crate::Engine::name_image).
+    fn name_image<'a>(&'a self, reference: &'a str, name: &'a str) -> Answer<'a, ()>;
     /// See [`Engine::remove_image`](crate::Engine::remove_image).
     fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool>;
     /// See [`Engine::pull`](crate::Engine::pull).

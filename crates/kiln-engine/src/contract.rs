@@ -4,23 +4,24 @@
 //! same checks run on the engine in memory, on Docker, on Podman and on servers of the Remote Execution API. What the last are known to
 //! do otherwise has a name ([`Difference`]), and is held to be so: a difference that is gone is a failure, too.
 
+mod given;
+
+pub use given::{File, Kept, image_archive, spec, tar_of};
+
 use crate::{
-    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Limits, Line, OutputFolder,
-    RunOutcome, RunSpec, Session, Stream, Surroundings,
+    ContainerInfo, Engine, EngineError, GuestPath, Health, HealthTest, InputTree, Line, OutputFolder,
+    RunOutcome, RunSpec, Session, Stream,
 };
+use given::{BUSYBOX, Full, files_of, tree};
 use kiln_record::Digest;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{self, Cursor, Read as _, Write};
+use std::io::Cursor;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-const BUSYBOX: &str = "/bin/busybox";
 const USER: &str = "65534:65534";
-
-/// One file of a tar: path, mode, content.
-pub type File<'a> = (&'a str, u32, &'a [u8]);
 
 /// What an engine does otherwise than one of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,10 @@ pub enum Difference {
     Writable,
     /// The memory of a program has no limit.
     NoMemoryLimit,
+    /// The processes of a program have no limit.
+    NoProcessLimit,
+    /// The files in a scratch folder have no limit of their own.
+    NoScratchFileLimit,
     /// It does not tell that memory was why a program was killed.
     UntoldMemory,
     /// The host has a name of its own.
@@ -189,10 +194,10 @@ pub async fn streams_are_separate_and_whole(engine: &Engine, image: &str) {
 
 /// Every byte of much output arrives, in order.
 pub async fn large_output_is_not_lost(engine: &Engine, image: &str) {
-    let outcome = run(engine, spec(image, &["seq", "400000"])).await;
+    let said = said(engine, spec(image, &["seq", "400000"])).await;
     let expected: String = (1..=400_000).map(|n| format!("{n}\n")).collect();
-    assert_eq!(outcome.stdout.len(), expected.len());
-    assert!(outcome.stdout == expected.as_bytes(), "the same length, but other bytes");
+    assert_eq!(said.len(), expected.len());
+    assert!(said == expected, "the same length, but other bytes");
 }
 
 /// The program sees exactly the environment it was given, and `HOME`.
@@ -203,8 +208,8 @@ pub async fn environment_and_place_are_exact(engine: &Engine, image: &str, diffe
         spec.working_dir = "/tmp".to_owned();
         spec
     };
-    let env = run(engine, with(&["env"])).await;
-    let mut lines: Vec<String> = text(&env.stdout).lines().map(str::to_owned).collect();
+    let env = said(engine, with(&["env"])).await;
+    let mut lines: Vec<String> = env.lines().map(str::to_owned).collect();
     lines.sort();
     let more = [("PWD=", Difference::WorkingFolderVariable), ("HOSTNAME=", Difference::HostNameVariable)];
     for (name, difference) in more {
@@ -216,11 +221,11 @@ pub async fn environment_and_place_are_exact(engine: &Engine, image: &str, diffe
     }
     lines.retain(|line| more.iter().all(|(name, _)| !line.starts_with(name)));
     assert_eq!(lines, ["A=", "B=x=y z", "HOME=/"]);
-    let host = text(&run(engine, with(&["hostname"])).await.stdout);
+    let host = said(engine, with(&["hostname"])).await;
     assert_eq!(host.trim() == "kiln", !differs.contains(&Difference::HostName), "{host}");
     for (words, expected) in [(["pwd", ""], "/tmp"), (["id", "-u"], "65534"), (["id", "-g"], "65534")] {
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        assert_eq!(text(&run(engine, with(&words)).await.stdout).trim(), expected, "{words:?}");
+        assert_eq!(said(engine, with(&words)).await.trim(), expected, "{words:?}");
     }
 }
 
@@ -244,8 +249,8 @@ pub async fn inputs_are_seen_and_safe(engine: &Engine, image: &str, differs: &[D
         ("644", "/etc/second/c"),
     ];
     let expected: String = places.iter().map(|(mode, path)| format!("{mode} {owner} {path}\n")).collect();
-    assert_eq!(text(&run(engine, modes).await.stdout), expected);
-    assert_eq!(run(engine, with(&["cat", "/in/a/b.txt", "/etc/second/c"])).await.stdout, b"hello2");
+    assert_eq!(said(engine, modes).await, expected);
+    assert_eq!(said(engine, with(&["cat", "/in/a/b.txt", "/etc/second/c"])).await, "hello2");
     for target in ["/in/new", "/in/a/new", "/etc/second/new"] {
         let written = run(engine, with(&["touch", target])).await.exit_code == 0;
         assert_eq!(written, is_writable, "{target}");
@@ -253,14 +258,14 @@ pub async fn inputs_are_seen_and_safe(engine: &Engine, image: &str, differs: &[D
     let written = run(engine, with(&["cp", "/in/wide", "/in/a/b.txt"])).await.exit_code == 0;
     assert_eq!(written, is_writable);
     // Whatever a program writes, the next is given what it was to be given.
-    assert_eq!(run(engine, with(&["cat", "/in/a/b.txt"])).await.stdout, b"hello");
+    assert_eq!(said(engine, with(&["cat", "/in/a/b.txt"])).await, "hello");
 }
 
 /// A run with one input and nothing else behaves the same.
 pub async fn one_input_needs_nothing_else(engine: &Engine, image: &str) {
     let mut spec = spec(image, &["cat", "/var/task/deep/er/file"]);
     spec.inputs = vec![tree("/var/task", &[("deep/er/file", 0o644, b"found")])];
-    assert_eq!(run(engine, spec).await.stdout, b"found");
+    assert_eq!(said(engine, spec).await, "found");
     none_left(engine).await;
 }
 
@@ -296,12 +301,11 @@ pub async fn a_folder_is_seen_like_a_tree_with(
     let mut answers = Vec::new();
     let mut reads = false;
     for _ in 0..2 {
-        let seen =
-            run(engine, with(&["stat", "-c", "%a %n", "/var/task/a", "/var/task/a/b.txt"])).await.stdout;
-        let read = run(engine, with(&["cat", "/var/task/link"])).await.stdout;
+        let seen = said(engine, with(&["stat", "-c", "%a %n", "/var/task/a", "/var/task/a/b.txt"])).await;
+        let read = said(engine, with(&["cat", "/var/task/link"])).await;
         let written = run(engine, with(&["touch", "/var/task/a/new"])).await.exit_code == 0;
         assert_eq!(written, differs.contains(&Difference::Writable));
-        answers.push((text(&seen), text(&read)));
+        answers.push((seen, read));
         // The first time it was sent, as nobody had asked.
         reads = engine.reads_folder(folder, folder, image).await.expect("an answer");
     }
@@ -384,7 +388,7 @@ pub async fn an_output_may_begin_with_an_input(engine: &Engine, image: &str, dif
 pub async fn a_supervised_run_starts_as_root(engine: &Engine, image: &str) {
     let mut supervised = spec(image, &["id", "-u"]);
     supervised.supervised = true;
-    assert_eq!(text(&run(engine, supervised).await.stdout), "0\n");
+    assert_eq!(said(engine, supervised).await, "0\n");
     none_left(engine).await;
 }
 
@@ -434,15 +438,14 @@ pub async fn only_scratch_is_writable(engine: &Engine, image: &str, differs: &[D
 /// Loopback is the only interface.
 pub async fn there_is_no_network(engine: &Engine, image: &str, differs: &[Difference]) {
     if differs.contains(&Difference::NoSys) {
-        let interfaces = run(engine, spec(image, &["cat", "/proc/net/dev"])).await;
-        let names = text(&interfaces.stdout);
+        let names = said(engine, spec(image, &["cat", "/proc/net/dev"])).await;
         let names: Vec<&str> =
             names.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
         assert_eq!(names, ["lo"]);
         assert_ne!(run(engine, spec(image, &["ls", "/sys/class/net"])).await.exit_code, 0);
         return;
     }
-    assert_eq!(text(&run(engine, spec(image, &["ls", "/sys/class/net"])).await.stdout), "lo\n");
+    assert_eq!(said(engine, spec(image, &["ls", "/sys/class/net"])).await, "lo\n");
 }
 
 /// A program that takes too long is killed and removed.
@@ -468,6 +471,32 @@ pub async fn memory_is_limited(engine: &Engine, image: &str, differs: &[Differen
         false => (137, !differs.contains(&Difference::UntoldMemory)),
     };
     assert_eq!((outcome.exit_code, outcome.oom_killed), expected);
+}
+
+/// A program that wants more processes than it may have gets no more. An engine in memory has none.
+pub async fn processes_are_limited(engine: &Engine, image: &str, differs: &[Difference]) {
+    let more = "i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait; echo all";
+    let said = said(engine, spec(image, &["sh", "-c", more])).await;
+    assert_eq!(said == "all\n", differs.contains(&Difference::NoProcessLimit), "{said}");
+    none_left(engine).await;
+}
+
+/// Of a program that reports it is not believed that it wrote nothing, unless it does so again.
+pub async fn silence_is_no_report(engine: &Engine, image: &str) {
+    assert_eq!(said(engine, spec(image, &["true"])).await, "");
+    let mut silent = spec(image, &["true"]);
+    silent.reports = true;
+    // Silent each time, it is believed.
+    let outcome = engine.run(silent, |_| ()).await.expect("it runs");
+    assert_eq!((outcome.exit_code, outcome.stdout.len()), (0, 0));
+    let mut silent = spec(image, &["true"]);
+    silent.reports = true;
+    silent.outputs = vec![Kept::default().folder("/out")];
+    match engine.run(silent, |_| ()).await {
+        Err(EngineError::Broken { action, .. }) => assert!(action.contains("reports"), "{action}"),
+        other => panic!("{other:?}"),
+    }
+    none_left(engine).await;
 }
 
 /// A program that writes too much is stopped.
@@ -632,77 +661,10 @@ pub async fn shutdown_removes_and_refuses(engine: &Engine, image: &str) {
     }
 }
 
-/// An image archive with one layer, as `docker save` writes it, with its blobs where an OCI layout has them.
-#[must_use]
-pub fn image_archive(files: &[File<'_>], env: &[&str], name: &str) -> Vec<u8> {
-    let layer = tar_of(files);
-    let layer_digest = Digest::of(&layer);
-    let config = serde_json::json!({
-        "architecture": "amd64",
-        "os": "linux",
-        "config": { "Env": env },
-        "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
-    })
-    .to_string();
-    let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
-    let (config_path, layer_path) = (blob(Digest::of(config.as_bytes())), blob(layer_digest));
-    let manifest = serde_json::json!([{ "Config": config_path, "RepoTags": [name], "Layers": [layer_path] }])
-        .to_string();
-    tar_of(&[
-        (&config_path, 0o644, config.as_bytes()),
-        (&layer_path, 0o644, &layer),
-        ("manifest.json", 0o644, manifest.as_bytes()),
-    ])
-}
-
-/// A tar of files, with the folders they need, in the order given.
-#[must_use]
-pub fn tar_of(files: &[File<'_>]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (path, mode, bytes) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(*mode);
-        // Not root, so that the checks see whether engines take owners from here.
-        header.set_uid(1000);
-        header.set_gid(1000);
-        header.set_mtime(0);
-        header.set_size(bytes.len() as u64);
-        archive.append_data(&mut header, path, *bytes).expect("a short name, and memory");
-    }
-    archive.into_inner().expect("memory")
-}
-
-/// A run of a busybox applet with ample limits.
-#[must_use]
-pub fn spec(image: &str, words: &[&str]) -> RunSpec {
-    RunSpec {
-        name: "contract".to_owned(),
-        image: image.to_owned(),
-        argv: [BUSYBOX].iter().chain(words).map(|&word| word.to_owned()).collect(),
-        env: BTreeMap::new(),
-        working_dir: "/".to_owned(),
-        user: USER.to_owned(),
-        supervised: false,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        scratch: Vec::new(),
-        shared_memory: true,
-        limits: Limits {
-            memory_bytes: 64 << 20,
-            scratch_bytes: None,
-            descriptors: None,
-            pids: 32,
-            cpus: Some(1.0),
-            output_bytes: 64 << 20,
-            output_files: 1000,
-            deadline: Duration::from_secs(60),
-        },
-        surroundings: Surroundings::default(),
-    }
-}
-
-fn tree(path: &str, files: &[File<'_>]) -> InputTree {
-    InputTree::new(GuestPath::new(path).expect("a path"), Cursor::new(tar_of(files)))
+/// What a program writes that writes something.
+async fn said(engine: &Engine, mut spec: RunSpec) -> String {
+    spec.reports = true;
+    text(&run(engine, spec).await.stdout)
 }
 
 fn run<'a>(engine: &'a Engine, spec: RunSpec) -> impl Future<Output = RunOutcome> + 'a {
@@ -712,69 +674,6 @@ fn run<'a>(engine: &'a Engine, spec: RunSpec) -> impl Future<Output = RunOutcome
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// What is collected of an output, for the test to look at after the run.
-#[derive(Clone, Debug, Default)]
-pub struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Kept {
-    /// The folder that is collected into this.
-    #[must_use]
-    pub fn folder(&self, path: &str) -> OutputFolder {
-        OutputFolder::new(GuestPath::new(path).expect("a path"), self.clone())
-    }
-
-    /// The tar.
-    #[must_use]
-    pub fn tar(&self) -> Vec<u8> {
-        self.0.lock().expect("no test panics meanwhile").clone()
-    }
-
-    /// The files in it.
-    #[must_use]
-    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
-        files_of(&self.tar())
-    }
-}
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no test panics meanwhile").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Takes nothing.
-struct Full;
-
-impl Write for Full {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::Error::other("enough"))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn files_of(tar: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut archive = tar::Archive::new(tar);
-    let mut files = Vec::new();
-    for entry in archive.entries().expect("a tar") {
-        let mut entry = entry.expect("a tar");
-        if entry.header().entry_type() == tar::EntryType::Regular {
-            let name = entry.path().expect("a path").display().to_string();
-            let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).expect("a tar");
-            files.push((name, bytes));
-        }
-    }
-    files
 }
 
 fn session_of(engine: &Engine) -> Session {

@@ -124,6 +124,14 @@ impl Engine {
         self.0.images(beginning).await
     }
 
+    /// Gives an image one more name, `REPOSITORY:TAG`, which leads to no other from then on.
+    ///
+    /// # Errors
+    /// [`EngineError::ImageMissing`] if there is no such image; if the engine does not answer.
+    pub async fn name_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
+        self.0.name_image(reference, name).await
+    }
+
     /// Removes a name of an image, and the image with its last name. `false` if it was not there.
     ///
     /// # Errors

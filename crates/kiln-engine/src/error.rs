@@ -118,6 +118,8 @@ pub enum EngineError {
         name: String,
         /// The builder's own words.
         why: String,
+        /// Which of its instructions failed, counted from 0, if the builder's account tells that.
+        instruction: Option<usize>,
         /// The last lines of its log, oldest first.
         last: Vec<String>,
     },

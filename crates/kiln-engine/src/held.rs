@@ -41,6 +41,17 @@ impl<T> HeldImages<T> {
         self.images.get(id).cloned()
     }
 
+    /// Lets a name lead to an image. Whether there is such an image.
+    pub fn name(&mut self, reference: &str, name: &str) -> bool {
+        let digest = reference.rsplit_once('@').map_or(reference, |(_, digest)| digest);
+        let id = self.names.get(&tagged(reference)).cloned().unwrap_or_else(|| digest.to_owned());
+        let there = self.images.contains_key(&id);
+        if there {
+            self.names.insert(tagged(name), id);
+        }
+        there
+    }
+
     /// Removes a name, and the image with its last one; or an image by id with all its names. Whether there was any.
     pub fn remove(&mut self, reference: &str) -> bool {
         if let Some(id) = self.names.remove(&tagged(reference)) {

@@ -28,15 +28,21 @@ pub struct EngineInfo {
     /// Whether images are kept in containerd: ids are then digests of manifests.
     pub containerd_store: bool,
     /// What it does not hold programs to, of what a run states.
-    pub unkept: &'static [Unkept],
+    pub unkept: Vec<Unkept>,
 }
 
 /// Something that a run states and that an engine does not hold its program to. What such a program shows about it is not
 /// checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unkept {
-    /// How much memory, how many processes and how many descriptors there may be.
-    Limits,
+    /// How much memory there may be.
+    Memory,
+    /// How many processes there may be.
+    Processes,
+    /// How many descriptors there may be.
+    Descriptors,
+    /// How many files there may be in each scratch folder.
+    ScratchFiles,
     /// That the root and inputs cannot be written to, and belong to another user.
     ReadOnlyRoot,
     /// That there is no `/dev/shm`.
@@ -46,11 +52,25 @@ pub enum Unkept {
 }
 
 impl Unkept {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Memory,
+        Self::Processes,
+        Self::Descriptors,
+        Self::ScratchFiles,
+        Self::ReadOnlyRoot,
+        Self::NoSharedMemory,
+        Self::SecondUser,
+    ];
+
     /// What is missing, as part of a sentence.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Limits => "limits of memory, processes and descriptors",
+            Self::Memory => "a limit of memory",
+            Self::Processes => "a limit of processes",
+            Self::Descriptors => "a limit of descriptors",
+            Self::ScratchFiles => "a limit of files in scratch folders",
             Self::ReadOnlyRoot => "a root and inputs that cannot be written to",
             Self::NoSharedMemory => "a /dev/shm that is not there",
             Self::SecondUser => "a user of its own for what is judged",

@@ -1,5 +1,6 @@
 //! Output of a program: kept whole up to a limit, and told line by line while it runs.
 
+use kiln_record::printed;
 use std::collections::VecDeque;
 
 /// Which stream a line was written to.
@@ -16,8 +17,9 @@ pub enum Stream {
 pub struct Line {
     /// Where it was written.
     pub stream: Stream,
-    /// Its text without line end. Invalid UTF-8 and control characters are replaced by U+FFFD, tabs kept; a line of
-    /// more than 8 KiB comes in pieces. The exact bytes are in [`crate::RunOutcome`].
+    /// Its text without line end and escape sequences. Invalid UTF-8 and control characters are replaced by U+FFFD, tabs
+    /// kept; a line of more than 8 KiB comes in pieces. A carriage return ends a line, too: progress is written with it, and
+    /// Lambda's runtimes keep a message of several lines together by it. The exact bytes are in [`crate::RunOutcome`].
     pub text: String,
 }
 
@@ -35,6 +37,8 @@ pub struct Capture {
     /// What was written to stderr so far.
     pub stderr: Vec<u8>,
     partial: [Vec<u8>; 2],
+    // Whether the last line of each was ended by a carriage return: a line feed behind it ends no other one.
+    returned: [bool; 2],
     last: VecDeque<String>,
 }
 
@@ -52,6 +56,7 @@ impl Capture {
             stdout: Vec::new(),
             stderr: Vec::new(),
             partial: [Vec::new(), Vec::new()],
+            returned: [false; 2],
             last: VecDeque::new(),
         }
     }
@@ -69,11 +74,11 @@ impl Capture {
             Stream::Stdout => self.stdout.extend_from_slice(bytes),
             Stream::Stderr => self.stderr.extend_from_slice(bytes),
         }
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             for chunk in piece.chunks(LONGEST_LINE) {
                 let partial = &mut self.partial[stream as usize];
                 partial.extend_from_slice(chunk);
-                if partial.ends_with(b"\n") || partial.len() >= LONGEST_LINE {
+                if partial.ends_with(b"\n") || partial.ends_with(b"\r") || partial.len() >= LONGEST_LINE {
                     self.end_line(stream, tell);
                 }
             }
@@ -81,7 +86,7 @@ impl Capture {
         Ok(())
     }
 
-    /// Tells what was not ended by a line feed.
+    /// Tells what was not ended.
     pub fn finish(&mut self, tell: &impl Fn(Line)) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.partial[stream as usize].is_empty() {
@@ -98,12 +103,13 @@ impl Capture {
 
     fn end_line(&mut self, stream: Stream, tell: &impl Fn(Line)) {
         let bytes = std::mem::take(&mut self.partial[stream as usize]);
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let text: String = String::from_utf8_lossy(bytes)
-            .chars()
-            .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
-            .collect();
+        let returns = bytes.ends_with(b"\r");
+        let bytes = bytes.strip_suffix(if returns { b"\r" } else { b"\n" }).unwrap_or(&bytes);
+        let returned = std::mem::replace(&mut self.returned[stream as usize], returns && !bytes.is_empty());
+        if bytes.is_empty() && (returns || returned) {
+            return;
+        }
+        let text = printed(&String::from_utf8_lossy(bytes));
         if self.last.len() == LAST_LINES {
             self.last.pop_front();
         }
@@ -147,8 +153,24 @@ mod tests {
     #[test]
     fn unprintable_bytes_are_shown_as_such_and_kept() {
         let (lines, capture) = lines_of(&[(Stream::Stdout, b"a\xff\x1b[2J\tb\n")]);
-        assert_eq!(lines[0].1, "a\u{fffd}\u{fffd}[2J\tb");
+        assert_eq!(lines[0].1, "a\u{fffd}\tb");
         assert_eq!(capture.stdout, b"a\xff\x1b[2J\tb\n");
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_line_wherever_a_frame_ends() {
+        let said: &[u8] = b"\r 10 %\r 90 %\r\n[ERROR] KeyError\rTraceback\r\xc2\xa0File\n\nend";
+        for cut in 0..=said.len() {
+            let (lines, capture) =
+                lines_of(&[(Stream::Stdout, &said[..cut]), (Stream::Stdout, &said[cut..])]);
+            let text: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
+            assert_eq!(
+                text,
+                [" 10 %", " 90 %", "[ERROR] KeyError", "Traceback", "\u{a0}File", "", "end"],
+                "{cut}"
+            );
+            assert_eq!(capture.last_lines(), text);
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct RunSpec {
     /// Whether the program is one that runs others as that user: it starts as root, and of root's capabilities has those to
     /// become another user and group (`CAP_SETUID`, `CAP_SETGID`). Outputs and scratch folders are the user's all the same.
     pub supervised: bool,
+    /// Whether the program writes to stdout whenever it ends well. Where nothing came of that, the engine lost it.
+    pub reports: bool,
     /// Trees to unpack before the start. They belong to root and are not writable for other users, but for one at the
     /// path of an output: that folder begins with this content, and both belong to the user.
     pub inputs: Vec<InputTree>,
@@ -167,6 +169,31 @@ pub struct User {
 }
 
 impl RunSpec {
+    /// A program that is given nothing: no variables and no folders. It starts in `/`, as a user who owns no file.
+    pub fn new(
+        name: impl Into<String>,
+        image: impl Into<String>,
+        argv: impl IntoIterator<Item = impl Into<String>>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            image: image.into(),
+            argv: argv.into_iter().map(Into::into).collect(),
+            env: BTreeMap::new(),
+            working_dir: "/".to_owned(),
+            user: "65534:65534".to_owned(),
+            supervised: false,
+            reports: false,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch: Vec::new(),
+            shared_memory: true,
+            limits,
+            surroundings: Surroundings::default(),
+        }
+    }
+
     /// Refuses a description that engines would understand differently, or not at all.
     ///
     /// # Errors
@@ -230,30 +257,17 @@ mod tests {
     use super::*;
 
     fn spec() -> RunSpec {
-        RunSpec {
-            name: "test".to_owned(),
-            image: "sha256:00".to_owned(),
-            argv: vec!["/bin/true".to_owned()],
-            env: BTreeMap::new(),
-            working_dir: "/".to_owned(),
-            user: "65534:65534".to_owned(),
-            supervised: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            scratch: Vec::new(),
-            shared_memory: true,
-            limits: Limits {
-                memory_bytes: 64 << 20,
-                scratch_bytes: None,
-                descriptors: None,
-                pids: 16,
-                cpus: None,
-                output_bytes: 1 << 20,
-                output_files: 100,
-                deadline: Duration::from_secs(1),
-            },
-            surroundings: Surroundings::default(),
-        }
+        let limits = Limits {
+            memory_bytes: 64 << 20,
+            scratch_bytes: None,
+            descriptors: None,
+            pids: 16,
+            cpus: None,
+            output_bytes: 1 << 20,
+            output_files: 100,
+            deadline: Duration::from_secs(1),
+        };
+        RunSpec::new("test", "sha256:00", ["/bin/true"], limits)
     }
 
     fn refused(change: impl FnOnce(&mut RunSpec)) -> String {

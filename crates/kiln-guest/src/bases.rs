@@ -15,13 +15,15 @@ use kiln_python::{Interpreter, PROBE};
 use kiln_record::{BaseName, Check, CheckName, Defect, Digest, digest_of_value};
 use kiln_remote::{ExecutorSettings, Notice, Notices};
 use kiln_store::{Store, WorkspaceLock, has_room};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 /// The kind of cache value: whether an engine was seen to read the store.
 const READS_STORE: &str = "reads-store";
+/// The kind of cache value: what an engine did not hold programs to.
+const UNKEPT_BY: &str = "unkept-by";
 
 /// The bases of a run: each is made ready once, in an engine that is connected to when something first needs it. Cheap to
 /// clone.
@@ -31,6 +33,8 @@ pub struct Bases {
     engine: EngineSlot,
     settings: Arc<EngineSettings>,
     executor: Option<Arc<ExecutorSettings>>,
+    /// What the engine is expected not to hold programs to: what was so in an earlier run.
+    expected_unkept: Vec<Unkept>,
     ready: Arc<ReadyBases>,
 }
 
@@ -45,6 +49,8 @@ struct ReadyBases {
     runnable: Mutex<BTreeMap<Digest, Arc<OnceCell<bool>>>>,
     contents: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<BaseImage>>>>>,
     reads_store: OnceCell<bool>,
+    /// What the engine said that it does not hold programs to, once it was asked.
+    unkept: OnceCell<Vec<Unkept>>,
 }
 
 /// What the programs of a Dockerfile would find, and leave, in a root of a container.
@@ -71,13 +77,16 @@ impl Bases {
         if environment.trial.results.is_none() {
             store.note_workspace(&environment.root)?;
         }
-        Ok(Self {
+        let mut bases = Self {
             network: Network::new(environment, &run, &store),
             engine,
             settings: Arc::new(environment.engine.clone()),
             executor: environment.executor.clone().map(Arc::new),
+            expected_unkept: Vec::new(),
             ready: Arc::default(),
-        })
+        };
+        bases.expected_unkept = bases.remembered_unkept()?;
+        Ok(bases)
     }
 
     /// The run that this is part of.
@@ -109,14 +118,7 @@ impl Bases {
     /// # Errors
     /// If its reference, or its own mirror, is malformed.
     pub fn place(&self, base: &BaseName, registry: &RegistryDefinition) -> Result<ImagePlace, GuestError> {
-        let reference: Reference = registry.reference.parse()?;
-        let Some(mirror) = &registry.mirror else {
-            return Ok(ImagePlace::of(&reference, self.network.registry_mirrors()));
-        };
-        let mirror = RegistryMirror::new(reference.registry(), mirror).map_err(|error| {
-            InvalidFiles::from(Problem::in_file(&format!("images/{base}.toml"), format!("`mirror`: {error}")))
-        })?;
-        Ok(ImagePlace::of(&reference, &[mirror]))
+        base_place(base, registry, self.network.registry_mirrors())
     }
 
     /// The server that programs run on, if they do not run in containers here.
@@ -125,10 +127,41 @@ impl Bases {
         self.executor.as_ref().map(|executor| executor.address.to_string())
     }
 
-    /// What programs are not held to, of what a run states.
+    /// What programs are not held to, of what a run states. An engine is not connected to for that: until it is, it is what
+    /// an earlier run heard of it, and then what either did, as what was remembered may be of programs of that time.
     #[must_use]
-    pub fn unkept(&self) -> &'static [Unkept] {
-        if self.executor.is_some() { UNKEPT } else { &[] }
+    pub fn unkept(&self) -> Vec<Unkept> {
+        let said = self.ready.unkept.get().into_iter().flatten();
+        let all: BTreeSet<Unkept> = said.chain(&self.expected_unkept).copied().collect();
+        all.into_iter().collect()
+    }
+
+    /// The names of what programs are not held to.
+    pub(crate) fn unkept_names(&self) -> Vec<&'static str> {
+        self.unkept().into_iter().map(Unkept::as_str).collect()
+    }
+
+    /// What is known of the engine before it is connected to.
+    fn remembered_unkept(&self) -> Result<Vec<Unkept>, GuestError> {
+        if self.executor.is_some() {
+            return Ok(UNKEPT.to_vec());
+        }
+        let names =
+            self.store().cache_get::<Vec<String>>(UNKEPT_BY, &self.engine_key()?)?.unwrap_or_default();
+        let is_named = |unkept: &Unkept| names.iter().any(|name| name == unkept.as_str());
+        Ok(Unkept::ALL.into_iter().filter(is_named).collect())
+    }
+
+    /// Asks an engine that was just connected to what it does not hold programs to.
+    async fn ask_unkept(&self, engine: &Engine) -> Result<(), GuestError> {
+        let unkept = engine.info().await?.unkept;
+        if unkept != self.expected_unkept {
+            let names: Vec<&str> = unkept.iter().map(|unkept| unkept.as_str()).collect();
+            self.store().cache_put(UNKEPT_BY, &self.engine_key()?, &names)?;
+        }
+        // It is connected to once.
+        let _ = self.ready.unkept.set(unkept);
+        Ok(())
     }
 
     /// Whether what judges can run as another user than what is judged.
@@ -143,10 +176,10 @@ impl Bases {
     /// A defect alone.
     pub fn judges(&self) -> Result<Digest, GuestError> {
         let judges = self.run().rules().judges;
-        if self.unkept().is_empty() {
+        let unkept = self.unkept_names();
+        if unkept.is_empty() {
             return Ok(judges);
         }
-        let unkept: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).collect();
         Ok(digest_of_value(&(judges, unkept))?)
     }
 
@@ -162,11 +195,16 @@ impl Bases {
     /// Dockerfile.
     #[must_use]
     pub fn unconfined(&self, for_dockerfile: bool) -> Option<Check> {
-        self.executor.as_ref()?;
-        let of_root = for_dockerfile.then_some(OF_ROOT);
-        let missing: Vec<&str> = self.unkept().iter().map(|unkept| unkept.as_str()).chain(of_root).collect();
-        let reason = format!("programs ran by remote execution, which has none of: {}", missing.join("; "));
-        Some(Check::not_checked(CheckName::Confinement, reason))
+        let mut missing = self.unkept_names();
+        let place = match self.executor {
+            Some(_) => {
+                missing.extend(for_dockerfile.then_some(OF_ROOT));
+                "by remote execution, which"
+            }
+            None => "in an engine that",
+        };
+        let reason = || format!("programs ran {place} has none of: {}", missing.join("; "));
+        (!missing.is_empty()).then(|| Check::not_checked(CheckName::Confinement, reason()))
     }
 
     /// The engine; the first call connects and removes what killed runs left behind.
@@ -183,7 +221,11 @@ impl Bases {
                         let connecting = RemoteEngine::connect(executor, session, notices);
                         Engine::new(Box::pin(connecting).await?)
                     }
-                    None => Engine::connect(&self.settings).await?,
+                    None => {
+                        let engine = Engine::connect(&self.settings).await?;
+                        self.ask_unkept(&engine).await?;
+                        engine
+                    }
                 };
                 engine.sweep().await?;
                 Ok(engine)
@@ -353,7 +395,7 @@ impl Bases {
 
     async fn probe(&self, base: &PinnedBase) -> Result<Interpreter, GuestError> {
         let name = &base.definition.name;
-        let program = self.question(base, "probe", &["-I", "-B", "-c", PROBE]).await?;
+        let program = self.question(base, "probe", &["-I", "-B", "-c", PROBE]).await?.reports();
         tell(self, name, "probe");
         let ran = program.run(self.engine().await?, &Events::none(), "").await?;
         if !ran.ending.is_success() {
@@ -509,6 +551,25 @@ async fn load_image(bases: &Bases, name: &BaseName, image: &Image, tag: &str) ->
             found: other.map_or_else(|| "none".to_owned(), |found| found.id),
         }),
     }
+}
+
+/// Where a base of a registry is brought from: its own mirror, one of these, else its registry.
+///
+/// # Errors
+/// If its reference, or its own mirror, is malformed.
+pub fn base_place(
+    base: &BaseName,
+    registry: &RegistryDefinition,
+    mirrors: &[RegistryMirror],
+) -> Result<ImagePlace, GuestError> {
+    let reference: Reference = registry.reference.parse()?;
+    let Some(mirror) = &registry.mirror else {
+        return Ok(ImagePlace::of(&reference, mirrors));
+    };
+    let mirror = RegistryMirror::new(reference.registry(), mirror).map_err(|error| {
+        InvalidFiles::from(Problem::in_file(&format!("images/{base}.toml"), format!("`mirror`: {error}")))
+    })?;
+    Ok(ImagePlace::of(&reference, &[mirror]))
 }
 
 /// Pulls a registry base by digest, from wherever its registry is mirrored.

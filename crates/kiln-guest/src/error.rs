@@ -8,7 +8,7 @@ use kiln_invocation::{InvocationError, indented};
 use kiln_pack::PackError;
 use kiln_plan::InvalidFiles;
 use kiln_python::PythonError;
-use kiln_record::{Advice, ArtifactName, BaseName, Defect, Digest, Platform, RunError, exit};
+use kiln_record::{Advice, ArtifactName, BaseName, Defect, Digest, Place, Platform, RunError, exit};
 use kiln_store::StoreError;
 
 /// Why a base, or a program in one, cannot be used.
@@ -132,6 +132,8 @@ pub struct FailedStep {
     pub step: String,
     /// The base.
     pub base: BaseName,
+    /// The line of a file of the workspace in which it failed, if that can be told.
+    pub place: Option<Place>,
     /// What is wrong, after the name.
     pub reason: String,
     /// The end of its log.

@@ -1,5 +1,6 @@
 //! An assembled image in the engine, as it will run: loaded for the checks and taken away again.
 
+use crate::loaded_bases::{LOADED, ending_of};
 use crate::{Bases, GuestError, guest};
 use kiln_engine::GuestPath;
 use kiln_image::{Image, LAYER_MEDIA_TYPE, Layer, write_archive};
@@ -60,8 +61,8 @@ impl Loaded {
         // References have no capitals.
         let name = manifest.name.as_str().to_ascii_lowercase().replace('_', "-");
         // Another kiln may check an equal image at the same time: each takes only its own name away.
-        let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
-        let tag = format!("localhost/kiln/{name}:{}-{session}", &assembled.image.config_digest.hex()[..12]);
+        let ending = ending_of(engine.session());
+        let tag = format!("{LOADED}{name}:{}{ending}", &assembled.image.config_digest.hex()[..12]);
         Ok(Some(Self {
             bases: bases.clone(),
             base: base.definition.name.clone(),

@@ -1,6 +1,6 @@
-//! The images of bases that kiln gave to an engine: which of them nothing needs any more.
+//! The images that kiln gave to an engine: which of the bases nothing needs any more, and which are of one run alone.
 
-use kiln_engine::NamedImage;
+use kiln_engine::{Engine, NamedImage, Session};
 use kiln_record::Digest;
 use std::collections::BTreeSet;
 
@@ -21,6 +21,22 @@ pub fn unneeded_bases(images: Vec<NamedImage>, needed: &BTreeSet<Digest>) -> Vec
         })
     };
     images.into_iter().filter(is_unneeded).collect()
+}
+
+/// How the names of images end that a session has loaded for itself alone.
+pub(crate) fn ending_of(session: &Session) -> String {
+    format!("-{}", session.id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-"))
+}
+
+/// Takes away the images that the engine's session has loaded for itself alone: where a run is interrupted, whoever loaded one does
+/// not come to it. What cannot be removed stays.
+pub async fn remove_own_images(engine: &Engine) {
+    let ending = ending_of(engine.session());
+    for image in engine.images(LOADED).await.unwrap_or_default() {
+        if image.reference.ends_with(&ending) {
+            let _ = engine.remove_image(&image.reference).await;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The end of what a program said, and what its words mean.
 
-use kiln_record::excerpt;
+use kiln_record::{excerpt, printed};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ const OFFLINE: [&str; 9] = [
     "getaddrinfo failed",
 ];
 
-/// The last lines of a program, without control characters and empty lines. Clones share them.
+/// The last lines of a program, without escape sequences, control characters and empty lines. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<VecDeque<String>>>);
 
@@ -35,7 +35,7 @@ impl Log {
 
     /// Adds a line.
     pub fn push(&self, line: &str) {
-        let text: String = line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text = printed(line.trim_end()).replace(char::is_control, " ");
         if text.trim().is_empty() {
             return;
         }
@@ -87,6 +87,20 @@ impl Log {
         })
     }
 
+    /// The program that could not be started because it is not there, as runc and crun say it.
+    #[must_use]
+    pub fn missed_program(&self) -> Option<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().rev().find_map(|line| {
+            let (_, rest) = line.split_once("exec: \"").or_else(|| line.split_once("executable file `"))?;
+            let (program, why) = rest.split_once(['"', '`'])?;
+            ["no such file or directory", "not found"]
+                .iter()
+                .any(|known| why.contains(known))
+                .then(|| excerpt(program))
+        })
+    }
+
     /// Whether something that it looked for was not there.
     #[must_use]
     pub fn missed_something(&self) -> bool {
@@ -103,7 +117,7 @@ mod tests {
         let lines: Vec<String> = (0..30).map(|n| format!("line {n}\u{1b}[31m")).collect();
         let log = Log::of_lines(lines.iter().map(String::as_str).chain(["", "  \r"]));
         let kept = log.lines();
-        assert_eq!((kept.len(), kept[0].as_str()), (KEPT, "line 10 [31m"));
+        assert_eq!((kept.len(), kept[0].as_str()), (KEPT, "line 10"));
     }
 
     #[test]
@@ -112,7 +126,13 @@ mod tests {
         assert!(log.asked_for_a_network() && !log.was_refused_to_write());
         let log = Log::of_lines(["sh: 1: gcc: not found", "touch: /usr/x: Read-only file system"]);
         assert!(!log.asked_for_a_network() && log.was_refused_to_write() && log.missed_something());
-        assert_eq!(log.missed_library(), None);
+        assert_eq!((log.missed_library(), log.missed_program()), (None, None));
+        for line in [
+            "runc run failed: unable to start container process: exec: \"/bin/sh\": stat /bin/sh: no such file or directory",
+            "crun: executable file `/bin/sh` not found: No such file or directory",
+        ] {
+            assert_eq!(Log::of_lines([line]).missed_program().as_deref(), Some("/bin/sh"), "{line}");
+        }
         for (line, name) in [
             (
                 "/opt/tool: error while loading shared libraries: libxml2.so.2: cannot open shared object file: No such file or directory",

@@ -1,7 +1,7 @@
 //! The one way to run a program in a base: what it is given, what it may use, how it ended, and what it said.
 
 use crate::{GuestError, Log};
-use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, OutputFolder, RunSpec, Surroundings};
+use kiln_engine::{Engine, EngineError, GuestPath, InputTree, Limits, OutputFolder, RunSpec};
 use kiln_invocation::{Event, Events};
 use kiln_record::{BaseName, Defect, Environment};
 use kiln_store::{Spool, Store};
@@ -31,33 +31,21 @@ impl Program {
     /// A program by its arguments. `label` says what it is for; it is in messages and on the container. It starts in `/`, as
     /// [`NOBODY`], with a scratch `/tmp`, and may use 2 GiB of memory, 256 processes, 32 MiB of output and a minute.
     pub fn new(label: impl Into<String>, image: impl Into<String>, argv: Vec<String>) -> Self {
-        Self {
-            spec: RunSpec {
-                name: label.into(),
-                image: image.into(),
-                argv,
-                env: BTreeMap::new(),
-                working_dir: "/".to_owned(),
-                user: NOBODY.to_owned(),
-                supervised: false,
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-                scratch: GuestPath::new("/tmp").into_iter().collect(),
-                shared_memory: true,
-                limits: Limits {
-                    memory_bytes: 2 << 30,
-                    scratch_bytes: None,
-                    descriptors: None,
-                    pids: 256,
-                    cpus: None,
-                    output_bytes: 32 << 20,
-                    output_files: FILES,
-                    deadline: Duration::from_secs(60),
-                },
-                surroundings: Surroundings::default(),
-            },
-            outputs: Vec::new(),
-        }
+        let limits = Limits {
+            memory_bytes: 2 << 30,
+            scratch_bytes: None,
+            descriptors: None,
+            pids: 256,
+            cpus: None,
+            output_bytes: 32 << 20,
+            output_files: FILES,
+            deadline: Duration::from_secs(60),
+        };
+        let spec = RunSpec {
+            scratch: GuestPath::new("/tmp").into_iter().collect(),
+            ..RunSpec::new(label, image, argv, limits)
+        };
+        Self { spec, outputs: Vec::new() }
     }
 
     /// Gives it its whole environment.
@@ -81,6 +69,12 @@ impl Program {
     /// Says that the program runs others as that user, and is itself out of their reach.
     pub fn supervised(mut self) -> Self {
         self.spec.supervised = true;
+        self
+    }
+
+    /// Says that it writes to stdout whenever it ends well.
+    pub fn reports(mut self) -> Self {
+        self.spec.reports = true;
         self
     }
 

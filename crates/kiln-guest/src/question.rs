@@ -10,7 +10,7 @@ use crate::input::Given;
 use crate::{Bases, GuestError, Program, Ran};
 use kiln_engine::{InputTree, Limits, RunSpec};
 use kiln_record::{Digest, Epoch, digest_of_value};
-use kiln_store::{Memo, Store};
+use kiln_store::Memo;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub struct ReadyQuestion {
     key: Option<AnswerKey>,
 }
 
-/// By what an answer is remembered.
+/// By what an answer is remembered, beside what its program is not held to: that is known for sure once it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerKey(Digest);
 
@@ -109,8 +109,7 @@ impl Question {
         let key = match (trees, program.decided_by()) {
             // Under other surroundings, which a trial has, nothing is remembered.
             (Some(trees), Some(decided)) if bases.run().variations().is_empty() => {
-                let unkept: Vec<&str> = bases.unkept().iter().map(|unkept| unkept.as_str()).collect();
-                let all = (rules.makers, rules.judges, image, trees, decided, unkept);
+                let all = (rules.makers, rules.judges, image, trees, decided);
                 Some(AnswerKey(digest_of_value(&all)?))
             }
             _ => None,
@@ -169,7 +168,7 @@ impl AnswerKey {
         if !bases.run().recalls() {
             return Ok(None);
         }
-        let answer = bases.store().recall::<Answer>(&self.0)?;
+        let answer = bases.store().recall::<Answer>(&self.of(bases)?)?;
         let now = bases.run().now();
         Ok(answer.filter(|answer| stands(answer.at, now)).map(|answer| answer.stdout.into_bytes()))
     }
@@ -178,9 +177,14 @@ impl AnswerKey {
     ///
     /// # Errors
     /// If the store cannot be written to.
-    pub fn remember(self, store: &Store, now: Epoch, stdout: Vec<u8>) -> Result<(), GuestError> {
+    pub fn remember(self, bases: &Bases, stdout: Vec<u8>) -> Result<(), GuestError> {
         let Ok(stdout) = String::from_utf8(stdout) else { return Ok(()) };
-        Ok(store.remember(&self.0, &Answer { at: now, stdout })?)
+        Ok(bases.store().remember(&self.of(bases)?, &Answer { at: bases.run().now(), stdout })?)
+    }
+
+    /// The key of what is remembered, as far as is known what programs are held to.
+    fn of(self, bases: &Bases) -> Result<Digest, GuestError> {
+        Ok(digest_of_value(&(self.0, bases.unkept_names()))?)
     }
 }
 
@@ -192,6 +196,8 @@ impl Program {
             // A label for people, which it does not see.
             name: _,
             image: _,
+            // That it is heard.
+            reports: _,
             argv,
             env,
             working_dir,

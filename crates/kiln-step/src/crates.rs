@@ -4,10 +4,11 @@
 
 use crate::StepError;
 use flate2::bufread::MultiGzDecoder;
+use futures_util::StreamExt as _;
 use kiln_fetch::{CratePlace, IndexFile, Url, crate_url, downloads_of};
 use kiln_invocation::{InvocationError, Network, blocking};
 use kiln_pack::{Limits, PackError, TarContent, read_tar};
-use kiln_plan::LockedCrate;
+use kiln_plan::{CrateArchive, LockedCrate, NamedCrate};
 use kiln_record::{
     Digest, Embedded, LongHasher, Mode, TreePath, counted, digest_of_value, license_expression,
 };
@@ -31,6 +32,11 @@ const LIMITS: Limits = Limits {
     max_total_size: 512 << 20,
     max_ratio: u64::MAX,
 };
+/// The largest archive that is brought without a checksum, in bytes, and how many are at once.
+const ARCHIVE_BYTES: u64 = 64 << 20;
+const AT_ONCE: usize = 8;
+/// Where the checksum of a crate stands in the address of its archive.
+const BY_CHECKSUM: &str = "{sha256-checksum}";
 /// The longest `config.json` of an index.
 const CONFIG_BYTES: u64 = 64 << 10;
 
@@ -92,6 +98,49 @@ async fn template(network: &Network) -> Result<String, StepError> {
     }
 }
 
+/// The archives of crates, as the registry has them, whatever digest somebody states: each, or why it cannot be had.
+///
+/// # Errors
+/// Where no registry can be asked, or the store cannot be written.
+pub async fn archives(
+    network: &Network,
+    crates: &[NamedCrate],
+) -> Result<Vec<Result<CrateArchive, String>>, StepError> {
+    if crates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let template = template(network).await?;
+    let each = crates.iter().map(|named| archive(network, &template, named));
+    Ok(futures_util::stream::iter(each).buffered(AT_ONCE).collect().await)
+}
+
+async fn archive(network: &Network, template: &str, named: &NamedCrate) -> Result<CrateArchive, String> {
+    let NamedCrate { name, version, stated } = named;
+    if stated.is_none() && template.contains(BY_CHECKSUM) {
+        return Err("the registry is asked by checksum, and nobody states one of it".to_owned());
+    }
+    let url = crate_url(template, name, version, &stated.unwrap_or_else(|| Digest::of(b"")))
+        .map_err(|error| format!("`{template}`: {error}"))?;
+    let brought = async || -> Result<Vec<u8>, StepError> {
+        network.may_reach(&url, || format!("{name}-{version}.crate"))?;
+        Ok(network.client().await?.get(&url, ARCHIVE_BYTES, None).await?.bytes)
+    };
+    // What else the registry has is taken, too: that it is another is told when the part is judged. So the store is not asked for
+    // what is stated: it has files of whoever states it.
+    let bytes = brought().await.map_err(|error| error.to_string())?;
+    let named = named.clone();
+    blocking::<_, StepError>(move || {
+        let digest = Digest::of(&bytes);
+        let locked = LockedCrate { name: named.name, version: named.version, checksum: digest };
+        let Stated { license, sha512, is_named, .. } = stated_by(&locked, &bytes);
+        let LockedCrate { name, version, .. } = locked;
+        Ok(is_named.then_some(CrateArchive { name, version, license, digest, sha512 }))
+    })
+    .await
+    .map_err(|error| error.to_string())?
+    .ok_or_else(|| "what the registry has under its name is no crate of that name and version".to_owned())
+}
+
 /// Unpacks the archives to a directory source at a place, with a configuration for cargo that uses it: `config.toml`.
 pub(super) fn lay_out(store: &Store, at: &str, crates: &[LockedCrate]) -> Result<LaidOut, StepError> {
     let mut files = LaidOut::new();
@@ -147,6 +196,9 @@ struct Stated {
     authors: Option<String>,
     /// The SHA-512 of the archive, in lower-case hexadecimal.
     sha512: String,
+    /// Whether its `Cargo.toml` has the name and version that it is known by.
+    #[serde(default)]
+    is_named: bool,
 }
 
 /// What all crates of a lock state, in the order of the lock. It is remembered, so that a step whose result is remembered, too,
@@ -177,7 +229,7 @@ pub(super) async fn parts(
             bring(network, lock, crates).await?;
             let (store, crates) = (network.store().clone(), crates.to_vec());
             blocking::<_, StepError>(move || {
-                let read = |locked: &LockedCrate| Ok(stated(locked, &store.read_blob(&locked.checksum)?));
+                let read = |locked: &LockedCrate| Ok(stated_by(locked, &store.read_blob(&locked.checksum)?));
                 let all = AllStated(crates.iter().map(read).collect::<Result<_, StepError>>()?);
                 store.remember(&key, &all)?;
                 Ok(all)
@@ -199,7 +251,7 @@ pub(super) async fn parts(
 }
 
 /// Reads what an archive states. One that cannot be read states nothing here: the step that is given it says why.
-fn stated(locked: &LockedCrate, bytes: &[u8]) -> Stated {
+fn stated_by(locked: &LockedCrate, bytes: &[u8]) -> Stated {
     let manifest = format!("{}-{}/Cargo.toml", locked.name, locked.version);
     let mut text = None;
     let read: Result<(), PackError> = read_tar(MultiGzDecoder::new(bytes), &LIMITS, |item| {
@@ -237,6 +289,9 @@ fn stated(locked: &LockedCrate, bytes: &[u8]) -> Stated {
             .map(|license| license_expression(&license).unwrap_or(license)),
         authors: (!authors.is_empty()).then(|| authors.join(", ")),
         sha512: LongHasher::of(bytes),
+        is_named: [("name", &locked.name), ("version", &locked.version)]
+            .into_iter()
+            .all(|(key, value)| field(key).and_then(toml::Value::as_str) == Some(value)),
     }
 }
 
@@ -259,18 +314,21 @@ mod tests {
     fn read(bytes: &[u8]) -> Stated {
         let locked =
             LockedCrate { name: "demo".to_owned(), version: "1.0.0".to_owned(), checksum: Digest::of(bytes) };
-        stated(&locked, bytes)
+        stated_by(&locked, bytes)
     }
 
     #[test]
     fn a_crate_states_its_licence_and_authors() {
         let bytes = archive(
-            "[package]\nname = \"demo\"\nlicense = \"MIT/Apache-2.0\"\nauthors = [\"A B <a@example.org>\", \"C\"]\n",
+            "[package]\nname = \"demo\"\nversion = \"1.0.0\"\nlicense = \"MIT/Apache-2.0\"\nauthors = [\"A B <a@example.org>\", \"C\"]\n",
         );
         let found = read(&bytes);
         assert_eq!(found.license.as_deref(), Some("MIT OR Apache-2.0"));
         assert_eq!(found.authors.as_deref(), Some("A B, C"));
         assert_eq!(found.sha512, LongHasher::of(&bytes));
+        assert!(found.is_named);
+        let other = archive("[package]\nname = \"other\"\nversion = \"1.0.0\"\n");
+        assert!(!read(&other).is_named);
     }
 
     #[test]
@@ -278,7 +336,7 @@ mod tests {
         let deep = format!("[package]\nlicense = {}", "[".repeat(100_000));
         for bytes in [b"no archive".to_vec(), archive("[package"), archive("package = 1"), archive(&deep)] {
             let found = read(&bytes);
-            assert_eq!((found.license, found.authors), (None, None));
+            assert_eq!((found.license, found.authors, found.is_named), (None, None, false));
             assert_eq!(found.sha512.len(), 128);
         }
     }

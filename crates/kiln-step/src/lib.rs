@@ -4,12 +4,15 @@
 mod crates;
 mod error;
 mod job;
+mod linked;
 mod output;
 mod run;
 mod step;
 mod told;
 pub mod upstream;
 
+pub use crates::archives;
 pub use error::StepError;
+pub use linked::linked_from_bases;
 pub use step::{ReadyStep, StepFiles, checks, crate_inputs, findings, make_all};
 pub use upstream::ReadyUpstream;

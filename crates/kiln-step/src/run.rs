@@ -180,6 +180,7 @@ fn failed(job: &Job<'_>, reason: &Reason, log: &Log) -> StepError {
         artifact: job.plan.manifest.name.clone(),
         step: job.section.name.clone(),
         base,
+        place: None,
         reason: reason.to_string(),
         lines: log.lines(),
         hints,

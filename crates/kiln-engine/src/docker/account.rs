@@ -17,6 +17,8 @@ pub(super) struct Account {
     network: bool,
     /// How many instructions the classic builder came to.
     steps: usize,
+    /// The first instruction that BuildKit says failed.
+    failed: Option<usize>,
 }
 
 /// What BuildKit does inside, of which nothing comes from elsewhere.
@@ -36,7 +38,7 @@ impl Account {
         images: BTreeSet<String>,
         network: bool,
     ) -> Self {
-        Self { builder, instructions, images, network, steps: 0 }
+        Self { builder, instructions, images, network, steps: 0, failed: None }
     }
 
     /// Hears the name of one of BuildKit's vertices.
@@ -68,6 +70,59 @@ impl Account {
         } else {
             Err(format!("the builder does what kiln does not know: {}", quoted(name)))
         }
+    }
+
+    /// Hears what one of BuildKit's vertices ended with: nothing, if that is no error.
+    pub(super) fn ended(&mut self, name: &str, error: &str) {
+        // What else was under way then is given up.
+        if self.failed.is_none() && !error.is_empty() && !error.contains("context canceled") {
+            self.failed = self.numbered(name);
+        }
+    }
+
+    /// The instruction that failed, counted from 0, if the builder said that one did.
+    pub(super) fn failed(&self) -> Option<usize> {
+        match self.builder {
+            Builder::Classic => self.steps.checked_sub(1),
+            Builder::BuildKit | Builder::Buildah => self.failed,
+        }
+    }
+
+    /// The instruction that BuildKit means by `[stage 2/3] RUN …`: it counts those of each stage that make files, and the FROM that
+    /// takes an image (`prefixCommand` and `cmdTotal` of its frontend). A stage without a name is `stage-0`, and nothing if it is
+    /// the only one.
+    fn numbered(&self, name: &str) -> Option<usize> {
+        let (of, work) = name.strip_prefix('[')?.split_once("] ")?;
+        let mut of = of.split(' ').rev().filter(|word| !word.is_empty());
+        let number: usize = of.next()?.split_once('/')?.0.parse().ok()?;
+        let stage = of.next().filter(|word| !word.contains('/'));
+        let (mut stages, mut counted, mut here): (Vec<Option<&str>>, usize, bool) = (Vec::new(), 0, false);
+        for (index, instruction) in self.instructions.iter().enumerate() {
+            let words: Vec<&str> = instruction.split(' ').filter(|word| !word.starts_with("--")).collect();
+            let word = words.first().copied().unwrap_or_default();
+            let counts = match word {
+                "FROM" => {
+                    let on = words.get(1).copied();
+                    let counts = on != Some("scratch") && !stages.contains(&on);
+                    let name = words.get(3).copied();
+                    here = stage.is_none_or(|wanted| {
+                        name.map_or_else(
+                            || wanted == format!("stage-{}", stages.len()),
+                            |name| name == wanted,
+                        )
+                    });
+                    stages.push(name);
+                    counted = 0;
+                    counts
+                }
+                _ => matches!(word, "ADD" | "COPY" | "RUN" | "WORKDIR"),
+            };
+            counted += usize::from(counts);
+            if here && counts && counted == number {
+                return (work.split(' ').next() == Some(word)).then_some(index);
+            }
+        }
+        None
     }
 
     /// Holds an instruction that BuildKit carries out, with its variables replaced.
@@ -211,6 +266,47 @@ mod tests {
         ] {
             assert!(account.vertex(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_instruction_that_failed_is_known() {
+        let instructions = [
+            "ARG A",
+            "FROM base AS build",
+            "WORKDIR /a",
+            "ENV X=1",
+            "RUN make $X",
+            "FROM build",
+            "RUN one",
+            "FROM scratch",
+            "COPY --from=build /a /a",
+            "RUN two",
+        ];
+        let of = |instructions: &[&str], name: &str, error: &str| {
+            let instructions = instructions.iter().map(|text| (*text).to_owned()).collect();
+            let mut account = Account::new(Builder::BuildKit, instructions, BTreeSet::new(), false);
+            account.ended(name, error);
+            account.failed()
+        };
+        for (name, error, expected) in [
+            ("[build 3/3] RUN make 1", "exit code: 1", Some(4)),
+            ("[linux/amd64 build 2/3] WORKDIR /a", "x", Some(2)),
+            ("[stage-1 1/1] RUN one", "x", Some(6)),
+            ("[stage-2 2/2] RUN two", "x", Some(9)),
+            ("[stage-2  2/12] RUN two", "x", Some(9)),
+            ("[stage-2 2/2] COPY a b", "x", None),
+            ("[build 3/3] RUN make 1", "", None),
+            ("[build 3/3] RUN make 1", "Canceled: context canceled", None),
+            ("[internal] load build context", "x", None),
+        ] {
+            assert_eq!(of(&instructions, name, error), expected, "{name}");
+        }
+        assert_eq!(of(&["FROM base", "RUN x"], "[2/2] RUN x", "x"), Some(1));
+        let mut account = account(Builder::Classic);
+        assert_eq!(account.failed(), None);
+        account.line("Step 1/3 : FROM localhost/kiln/python:0123").unwrap();
+        account.line("Step 2/3 : ADD a /a").unwrap();
+        assert_eq!(account.failed(), Some(1));
     }
 
     #[test]

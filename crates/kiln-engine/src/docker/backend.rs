@@ -61,6 +61,10 @@ impl Backend for Docker {
         Box::pin(self.build(spec, on_line))
     }
 
+    fn name_image<'a>(&'a self, reference: &'a str, name: &'a str) -> Answer<'a, ()> {
+        Box::pin(self.name_image(reference, name))
+    }
+
     fn remove_image<'a>(&'a self, reference: &'a str) -> Answer<'a, bool> {
         Box::pin(self.remove_image(reference))
     }

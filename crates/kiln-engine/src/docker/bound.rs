@@ -4,7 +4,7 @@
 //! into a container that has others; so a file with a text that nobody can know is written into a folder, and read back
 //! through a container that has the folder bound.
 
-use super::{Docker, failed, status};
+use super::{Docker, failed, podman, status};
 use crate::run::InputContent;
 use crate::{EngineError, GuestPath, InputTree, Surroundings};
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
@@ -44,10 +44,10 @@ impl Docker {
 
     async fn sees(&self, folder: &Path, inside: &Path, image: &str) -> Result<bool, EngineError> {
         let Ok(below) = inside.strip_prefix(folder) else { return Ok(false) };
-        let info =
-            self.shared.client.info().await.map_err(|e| self.failed("ask the engine about itself", e))?;
-        let options = info.security_options.unwrap_or_default();
-        if options.iter().any(|option| OTHERWISE.iter().any(|other| option.starts_with(other))) {
+        let mut options = self.said().await?.security_options.iter().flatten();
+        if self.shared.podman.as_ref().is_some_and(podman::Host::is_rootless)
+            || options.any(|option| OTHERWISE.iter().any(|other| option.starts_with(other)))
+        {
             return Ok(false);
         }
         let (name, nonce) = nonce_file(inside).map_err(|error| EngineError::Broken {
@@ -106,8 +106,7 @@ impl Docker {
                 break;
             }
         }
-        drop(chunks);
-        container.remove().await;
+        drop((chunks, container));
         Ok(result?.and_then(|()| only_file(&archive)))
     }
 

@@ -19,7 +19,7 @@ impl Docker {
     /// See [`crate::Engine::builder`].
     pub(crate) fn builder(&self) -> Builder {
         match self.shared.buildkit {
-            _ if self.shared.is_podman => Builder::Buildah,
+            _ if self.shared.is_podman() => Builder::Buildah,
             Some(false) => Builder::Classic,
             _ => Builder::BuildKit,
         }
@@ -47,8 +47,8 @@ impl Docker {
         let last = capture.last_lines();
         match built {
             Err(_) => return Err(EngineError::Deadline { name, seconds: deadline.as_secs(), last }),
-            Ok(Err(EngineError::BuildFailed { why, .. })) => {
-                return Err(EngineError::BuildFailed { name, why, last });
+            Ok(Err(EngineError::BuildFailed { why, instruction, .. })) => {
+                return Err(EngineError::BuildFailed { name, why, instruction, last });
             }
             Ok(Err(error)) => return Err(error),
             Ok(Ok(())) => {}
@@ -112,14 +112,14 @@ impl Docker {
                     return Err(match self.failed(format!("build {}", spec.name), error) {
                         EngineError::Refused { why, .. } | EngineError::Broken { why, .. } => {
                             // What bollard puts before the builder's own words.
-                            failed(why.trim_start_matches("Docker stream error: ").to_owned())
+                            failed(why.trim_start_matches("Docker stream error: ").to_owned(), &account)
                         }
                         other => other,
                     });
                 }
             };
             if let Some(detail) = &info.error_detail {
-                return Err(failed(detail.message.clone().unwrap_or_default()));
+                return Err(failed(detail.message.clone().unwrap_or_default(), &account));
             }
             heard(&info, &mut account).map_err(unaccounted)?;
             is_there |= told(&info, capture, on_line).map_err(|Overflow| EngineError::OutputTooLarge {
@@ -141,13 +141,16 @@ fn heard(info: &BuildInfo, account: &mut Account) -> Result<(), String> {
         account.status(status)?;
     }
     if let Some(BuildInfoAux::BuildKit(status)) = &info.aux {
-        status.vertexes.iter().try_for_each(|vertex| account.vertex(&vertex.name))?;
+        for vertex in &status.vertexes {
+            account.vertex(&vertex.name)?;
+            account.ended(&vertex.name, &vertex.error);
+        }
     }
     Ok(())
 }
 
-fn failed(why: String) -> EngineError {
-    EngineError::BuildFailed { name: String::new(), why, last: Vec::new() }
+fn failed(why: String, account: &Account) -> EngineError {
+    EngineError::BuildFailed { name: String::new(), why, instruction: account.failed(), last: Vec::new() }
 }
 
 /// Passes on what an answer says; whether it says that the image is there.

@@ -8,6 +8,7 @@ use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion};
 use kiln_record::excerpt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 // Until the head of a response arrives; containers that run for hours are not concerned.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -45,16 +46,21 @@ impl Docker {
             });
         }
         let answer = client.version().await.map_err(|e| failed(&endpoint.shown, "ask for the version", e))?;
-        let podman = podman::version_of(&answer);
-        if let Some(found) = podman
-            && !podman::is_new_enough(found)
-        {
-            return Err(EngineError::TooOld {
-                endpoint: endpoint.shown,
-                found: format!("Podman {found}"),
-                needed: podman::OLDEST.to_owned(),
-            });
-        }
+        let podman = match podman::version_of(&answer) {
+            Some(found) if !podman::is_new_enough(found) => {
+                return Err(EngineError::TooOld {
+                    endpoint: endpoint.shown,
+                    found: format!("Podman {found}"),
+                    needed: podman::OLDEST.to_owned(),
+                });
+            }
+            Some(_) => Some(
+                podman::Host::ask(&client)
+                    .await
+                    .map_err(|e| failed(&endpoint.shown, "ask Podman about its machine", e))?,
+            ),
+            None => None,
+        };
         let is_podman = podman.is_some();
         let prefix = format!("/v{version}");
         let client = client.with_request_modifier(move |request| {
@@ -66,7 +72,9 @@ impl Docker {
             client,
             endpoint: endpoint.shown,
             api_version: version.to_string(),
-            is_podman,
+            version: answer,
+            said: OnceCell::new(),
+            podman,
             config_dir: settings.config_dir.clone(),
             buildkit: settings.buildkit,
             silence: settings.silence,

@@ -21,7 +21,8 @@ const REMOVAL_ATTEMPTS: u32 = 5;
 const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
 const SHUTDOWN_PAUSE: Duration = Duration::from_millis(50);
 
-/// A container that is removed, with its volumes, when this value is dropped.
+/// A container that is removed, with its volumes, when this value is dropped: nobody waits for that but [`Docker::shutdown`], and whoever
+/// removes its image.
 #[derive(Debug)]
 pub(super) struct Container {
     docker: Docker,
@@ -74,7 +75,7 @@ impl Docker {
         match result {
             Ok(Ok(_)) => Ok(container),
             Ok(Err(error)) => {
-                if status(&error).is_some() && !self.shared.is_podman {
+                if status(&error).is_some() && !self.shared.is_podman() {
                     // Refused: there is nothing of ours under this name.
                     container.gone = true;
                     self.live.forget(&container.name);
@@ -121,6 +122,7 @@ impl Docker {
         let until = tokio::time::Instant::now() + SHUTDOWN_TIME;
         let mut removed = 0;
         loop {
+            let changed = self.live.changed();
             let waiting: Vec<(String, Phase)> =
                 self.live.containers().iter().map(|(name, phase)| (name.clone(), *phase)).collect();
             let created = waiting.iter().filter(|(_, phase)| *phase == Phase::Created);
@@ -138,7 +140,8 @@ impl Docker {
             if self.live.containers().is_empty() || tokio::time::Instant::now() > until {
                 return removed;
             }
-            tokio::time::sleep(SHUTDOWN_PAUSE).await;
+            // What is being made or removed tells when that is done; what could not be removed is tried again.
+            let _ = tokio::time::timeout(SHUTDOWN_PAUSE, changed).await;
         }
     }
 }
@@ -168,12 +171,18 @@ impl Drop for Container {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (docker, name, creation) =
             (self.docker.clone(), std::mem::take(&mut self.name), self.creation.take());
+        if creation.is_none() {
+            docker.live.set(&name, Phase::Removing);
+        }
         runtime.spawn(async move {
             if let Some(creation) = creation {
                 let _ = creation.await;
+                docker.live.set(&name, Phase::Removing);
             }
-            if docker.remove_container(&name).await.is_ok() {
-                docker.live.forget(&name);
+            match docker.remove_container(&name).await {
+                Ok(_) => docker.live.forget(&name),
+                // The shutdown tries again.
+                Err(_) => docker.live.set(&name, Phase::Created),
             }
         });
     }

@@ -24,7 +24,7 @@ impl Docker {
     ) -> Result<Watched, EngineError> {
         let (mut job, inputs, _) = self.job(spec).await?;
         // Podman leaves it to timers of systemd, which not every machine has.
-        job.health = (!self.shared.is_podman).then(|| config(&test));
+        job.health = (!self.shared.is_podman()).then(|| config(&test));
         let (container, loader) = self.prepare(&job, inputs).await?;
         let result = self.follow_health(container.name(), &job, &test, &on_line).await;
         container.remove().await;
@@ -65,8 +65,8 @@ impl Docker {
             };
             tokio::select! {
                 ended = reading => ended?,
-                known = self.known_health(container, job), if !self.shared.is_podman => known?,
-                tested = self.tested_health(container, job, test), if self.shared.is_podman => tested?,
+                known = self.known_health(container, job), if !self.shared.is_podman() => known?,
+                tested = self.tested_health(container, job, test), if self.shared.is_podman() => tested?,
                 () = tokio::time::sleep(job.limits.deadline) => Health::Undecided,
             }
         };

@@ -7,11 +7,15 @@ use crate::{EngineError, ImageInfo, NamedImage};
 use bollard::errors::Error as BollardError;
 use bollard::models::{ContainerCreateBody, ImageInspect};
 use bollard::query_parameters::{
-    ImportImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    ImportImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use kiln_record::Platform;
 use std::io::Read;
+use std::time::Duration;
+
+/// How long is waited for containers that are on their way out before an image is taken away: theirs may be that one.
+const REMOVALS_TIME: Duration = Duration::from_secs(30);
 
 impl Docker {
     /// See [`crate::Engine::image`].
@@ -131,9 +135,26 @@ impl Docker {
         result
     }
 
+    /// See [`crate::Engine::name_image`].
+    pub(crate) async fn name_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
+        check_reference(reference)?;
+        check_reference(name)?;
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        match self.shared.client.tag_image(reference, Some(options)).await {
+            Ok(()) => Ok(()),
+            Err(error) if status(&error) == Some(404) => {
+                Err(EngineError::ImageMissing { reference: reference.to_owned() })
+            }
+            Err(error) => Err(self.failed(format!("name image {reference}"), error)),
+        }
+    }
+
     /// See [`crate::Engine::remove_image`].
     pub(crate) async fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {
         check_reference(reference)?;
+        // A container that is not gone yet would keep it; of one that stays, the engine tells.
+        let _ = tokio::time::timeout(REMOVALS_TIME, self.live.removals()).await;
         let options = RemoveImageOptionsBuilder::new().build();
         match self.shared.client.remove_image(reference, Some(options), None).await {
             Ok(_) => Ok(true),

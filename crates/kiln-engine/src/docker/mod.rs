@@ -22,11 +22,13 @@ mod sweep;
 
 pub use credentials::registry_credentials;
 
-use crate::{EngineError, EngineInfo, Session};
+use crate::{EngineError, EngineInfo, Session, Unkept};
 use bollard::errors::Error as BollardError;
+use bollard::models::{SystemInfo, SystemVersion};
 use live::Live;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// The storage drivers with which a folder that one instruction removed and made again is empty for the next one of the classic
 /// builder, as the tests have seen it (`overlayfs` is that of containerd's image store). That builder makes a layer of what the
@@ -53,8 +55,12 @@ struct Shared {
     transfers: bollard::Docker,
     endpoint: String,
     api_version: String,
-    /// Whether it is Podman.
-    is_podman: bool,
+    /// What it says about its version.
+    version: SystemVersion,
+    /// What it says about itself and its machine, once it was asked.
+    said: OnceCell<SystemInfo>,
+    /// What it says of its machine, if it is Podman.
+    podman: Option<podman::Host>,
     config_dir: Option<PathBuf>,
     /// Whether BuildKit is asked for, or refused.
     buildkit: Option<bool>,
@@ -64,26 +70,30 @@ struct Shared {
     seen: seen::Seen,
 }
 
+impl Shared {
+    fn is_podman(&self) -> bool {
+        self.podman.is_some()
+    }
+}
+
 impl Docker {
     /// What the engine says about itself.
     pub(crate) async fn info(&self) -> Result<EngineInfo, EngineError> {
-        let (version, info) = tokio::try_join!(self.shared.client.version(), self.shared.client.info())
-            .map_err(|e| self.failed("ask the engine about itself", e))?;
-        let architecture = info.architecture.or(version.arch).unwrap_or_default();
+        let (info, version) = (self.said().await?, &self.shared.version);
+        let architecture = info.architecture.as_ref().or(version.arch.as_ref()).cloned().unwrap_or_default();
         let platform =
             architecture.parse().map_err(|e: kiln_record::PlatformError| EngineError::Settings {
                 what: self.shared.endpoint.clone(),
                 why: format!("the engine's architecture {e}"),
             })?;
-        let status = info.driver_status.unwrap_or_default();
-        let storage_driver = info.driver.unwrap_or_default();
-        let version = info.server_version.or(version.version).unwrap_or_default();
-        let containerd_store =
-            status.iter().flatten().any(|word| word.starts_with("io.containerd.snapshotter"));
+        let storage_driver = info.driver.clone().unwrap_or_default();
+        let version = info.server_version.as_ref().or(version.version.as_ref()).cloned().unwrap_or_default();
+        let mut status = info.driver_status.iter().flatten().flatten();
+        let containerd_store = status.any(|word| word.starts_with("io.containerd.snapshotter"));
         Ok(EngineInfo {
             endpoint: self.shared.endpoint.clone(),
             buildkit_reads_context: !containerd_store || major(&version) >= Some(READS_CONTEXT),
-            version: if self.shared.is_podman { format!("Podman {version}") } else { version },
+            version: if self.shared.is_podman() { format!("Podman {version}") } else { version },
             api_version: self.shared.api_version.clone(),
             platform: kiln_record::Platform { architecture: platform },
             classic_keeps_removals: KEEP_REMOVALS.contains(&storage_driver.as_str()),
@@ -91,8 +101,14 @@ impl Docker {
             cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
             memory: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             containerd_store,
-            unkept: &[],
+            unkept: self.shared.podman.as_ref().map_or_else(|| unkept(info), podman::Host::unkept),
         })
+    }
+
+    /// What the engine says about itself and its machine. It is asked once: what changes of that concerns nobody here.
+    async fn said(&self) -> Result<&SystemInfo, EngineError> {
+        let ask = || async { self.shared.client.info().await };
+        self.shared.said.get_or_try_init(ask).await.map_err(|e| self.failed("ask the engine about itself", e))
     }
 
     /// The same engine, asked by another process: containers carry the other session's labels.
@@ -157,6 +173,12 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The limits that programs of Docker do not have: it starts them all the same where nobody gave its user control groups.
+fn unkept(info: &SystemInfo) -> Vec<Unkept> {
+    let limits = [(Unkept::Memory, info.memory_limit), (Unkept::Processes, info.pids_limit)];
+    limits.into_iter().filter(|(_, kept)| *kept == Some(false)).map(|(limit, _)| limit).collect()
+}
+
 /// The first number of a version; none of one that has none.
 fn major(version: &str) -> Option<u32> {
     version.split('.').next().and_then(|first| first.parse().ok())
@@ -165,6 +187,12 @@ fn major(version: &str) -> Option<u32> {
 /// The HTTP status with which the engine refused, if it did.
 fn status(error: &BollardError) -> Option<u16> {
     match error {
+        // What Podman says of a container that goes away while it is asked about it.
+        BollardError::DockerResponseServerError { status_code: 500, message }
+            if message.ends_with("no such container") =>
+        {
+            Some(404)
+        }
         BollardError::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }

@@ -4,6 +4,7 @@
 //!   the first program that has it. So there is no loader here: each folder is a volume that is made before, with its owner,
 //!   and each input is an archive of its own.
 //! - It refuses options of memory folders that Docker passes on. Scratch folders are volumes of memory instead.
+//! - Without root it mounts no volume, and scratch folders are its memory folders after all: of those it takes no number of files.
 //! - It puts memory that everybody may write to over three folders of a read-only root. What is given there instead is closed.
 //! - It takes the name of a variable without a value for a wish to have the engine's own, and has a word for having none.
 //! - It leaves names out of the archives that it gives (`LEFT_OUT`).
@@ -11,18 +12,22 @@
 //! - Its init ends with a code of its own where there is no program to start.
 //! - Its tests of health are timers of systemd; they are run from here instead.
 
-use crate::GuestPath;
 use crate::run::User;
+use crate::{GuestPath, Unkept};
+use bollard::errors::Error as BollardError;
 use bollard::models::{SystemVersion, VolumeCreateRequest};
 use bollard::{BollardRequest, body_full};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The oldest release that has been seen to work: its interface is the first with a word for having no other variables.
 pub(super) const OLDEST: &str = "Podman 4.3";
 const OLDEST_NUMBERS: (u32, u32) = (4, 3);
 
+/// Where it says what it is in its own interface, in a version that 4.3 and 5 have.
+const OWN_INFO: &str = "/v4.0.0/libpod/info";
 /// The bytes that volumes of memory are counted in.
 const PAGE: u64 = 4096;
 /// How its line begins and ends that there is no program to start.
@@ -39,6 +44,72 @@ pub(super) struct Volume {
     /// The bytes and the files that it may have, if it is memory.
     pub(super) memory: Option<(u64, u64)>,
     pub(super) read_only: bool,
+}
+
+/// What Podman says of its machine in an interface of its own. In the one that is Docker's, it says nothing of whose the control
+/// groups are.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Host {
+    cgroup_controllers: Option<Vec<String>>,
+    cgroup_manager: String,
+    cgroup_version: String,
+    security: Security,
+}
+
+#[derive(Debug, Deserialize)]
+struct Security {
+    rootless: bool,
+}
+
+impl Host {
+    /// Asks for it. bollard has no word for that, and one for something else whose answer it gives as it is.
+    pub(super) async fn ask(client: &bollard::Docker) -> Result<Self, BollardError> {
+        let client = client.clone().with_request_modifier(of_own_interface);
+        let mut chunks = client.export_container("info");
+        let mut answer = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            answer.extend_from_slice(&chunk?);
+        }
+        let Answer { host } = serde_json::from_slice(&answer)?;
+        Ok(host)
+    }
+
+    /// Whether its user is not root.
+    pub(super) fn is_rootless(&self) -> bool {
+        self.security.rootless
+    }
+
+    /// What it does not hold programs to. Without root it has the control groups that systemd gives out, whatever is listed.
+    pub(super) fn unkept(&self) -> Vec<Unkept> {
+        if !self.is_rootless() {
+            return Vec::new();
+        }
+        let given = self.cgroup_controllers.iter().flatten();
+        let given: Vec<&str> = match self.cgroup_version == "v2" && self.cgroup_manager == "systemd" {
+            true => given.map(String::as_str).collect(),
+            false => Vec::new(),
+        };
+        let limits = [("memory", Unkept::Memory), ("pids", Unkept::Processes)];
+        let lacking = limits.into_iter().filter(|(group, _)| !given.contains(group)).map(|(_, limit)| limit);
+        lacking.chain([Unkept::ScratchFiles]).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    host: Host,
+}
+
+/// A request for what Podman says of itself, whatever was asked for.
+fn of_own_interface(mut request: BollardRequest) -> BollardRequest {
+    let uri = request.uri();
+    if let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority())
+        && let Ok(own) = format!("{scheme}://{authority}{OWN_INFO}").parse()
+    {
+        *request.uri_mut() = own;
+    }
+    request
 }
 
 /// The version of Podman, if that is what answers.
@@ -115,6 +186,26 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_new_enough(version), is_it, "{version}");
+        }
+    }
+
+    #[test]
+    fn limits_are_those_whose_control_groups_its_user_was_given() {
+        let all = [Unkept::Memory, Unkept::Processes, Unkept::ScratchFiles];
+        for (controllers, version, manager, rootless, unkept) in [
+            ("[\"memory\", \"pids\"]", "v1", "cgroupfs", false, &all[..0]),
+            ("[]", "v1", "cgroupfs", true, &all[..]),
+            ("null", "v1", "systemd", true, &all[..]),
+            ("[\"memory\", \"pids\"]", "v2", "cgroupfs", true, &all[..]),
+            ("[\"memory\", \"pids\"]", "v2", "systemd", true, &all[2..]),
+            ("[\"memory\"]", "v2", "systemd", true, &all[1..]),
+        ] {
+            let host = format!(
+                "{{\"cgroupControllers\": {controllers}, \"cgroupVersion\": \"{version}\", \"cgroupManager\": \
+                 \"{manager}\", \"security\": {{\"rootless\": {rootless}}}}}"
+            );
+            let host: Host = serde_json::from_str(&host).unwrap();
+            assert_eq!(host.unkept(), unkept, "{host:?}");
         }
     }
 

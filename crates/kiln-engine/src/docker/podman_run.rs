@@ -3,7 +3,7 @@
 
 use super::container::Container;
 use super::health::{ASK_EVERY, OUTPUT};
-use super::podman::Volume;
+use super::podman::{self, Volume};
 use super::run::{Job, removed};
 use super::sweep::{SESSION, described};
 use super::{Docker, status};
@@ -37,8 +37,9 @@ const STATES: (u32, Duration) = (50, Duration::from_millis(100));
 const TOO_LONG: i64 = -1;
 
 impl Job {
-    /// The volumes of a run: outputs and scratch folders belong to the user, and other inputs to root.
-    fn volumes(&self, inputs: &[InputTree]) -> Vec<Volume> {
+    /// The volumes of a run: outputs and scratch folders belong to the user, and other inputs to root. Who is not root
+    /// has none of memory.
+    fn volumes(&self, inputs: &[InputTree], rootless: bool) -> Vec<Volume> {
         let root = User { uid: 0, gid: 0 };
         let volume = |path: &GuestPath, owner, memory| Volume {
             path: path.clone(),
@@ -50,19 +51,23 @@ impl Job {
             self.outputs.iter().map(|path| Volume { read_only: false, ..volume(path, self.user, None) });
         let inputs = inputs.iter().filter(|input| !self.outputs.contains(&input.path));
         let inputs = inputs.map(|input| volume(&input.path, root, None));
-        let most = self.limits.memory_bytes;
-        let bytes = self.limits.scratch_bytes.unwrap_or(most).min(most);
-        let scratch =
-            self.scratch.iter().map(|path| volume(path, self.user, Some((bytes, self.limits.output_files))));
-        outputs.chain(inputs).chain(scratch).collect()
+        let memory = (self.scratch_bytes(), self.limits.output_files);
+        let scratch = self.scratch.iter().filter(|_| !rootless);
+        outputs.chain(inputs).chain(scratch.map(|path| volume(path, self.user, Some(memory)))).collect()
+    }
+
+    /// The scratch folders of who is not root. Podman has no word there for how many files there may be.
+    fn memory(&self) -> impl Iterator<Item = (String, String)> {
+        let options = format!("rw,exec,nosuid,nodev,notmpcopyup,mode=1777,size={}", self.scratch_bytes());
+        self.scratch.iter().map(move |path| (path.to_string(), options.clone()))
     }
 
     /// The folders that Podman would open and the run does not ask for, as memory that nobody can write to. One that
     /// something else is mounted in cannot be read-only, and belongs to root.
     fn closed(&self, volumes: &[Volume]) -> BTreeMap<String, String> {
-        let bound = self.bound.iter().map(|(path, _)| path);
+        let others = self.bound.iter().map(|(path, _)| path).chain(&self.scratch);
         let mounted: Vec<&str> =
-            volumes.iter().map(|volume| &volume.path).chain(bound).map(GuestPath::as_str).collect();
+            volumes.iter().map(|volume| &volume.path).chain(others).map(GuestPath::as_str).collect();
         let options = |folder: &str| {
             let below = format!("{folder}/");
             // Podman's own program, which starts the run's, is in the first.
@@ -74,12 +79,13 @@ impl Job {
     }
 
     /// The container that the program runs in.
-    fn body_with(&self, docker: &Docker, volumes: &[Volume]) -> ContainerCreateBody {
+    fn body_with(&self, docker: &Docker, volumes: &[Volume], rootless: bool) -> ContainerCreateBody {
         let mut body = self.body(docker, &[], None);
         // A removal would be a wish for what the engine itself has of that name.
         body.env = Some(self.given().iter().map(|(key, value)| format!("{key}={value}")).collect());
         if let Some(host) = &mut body.host_config {
-            host.tmpfs = Some(self.closed(volumes).into_iter().collect());
+            let scratch = self.memory().filter(|_| rootless);
+            host.tmpfs = Some(self.closed(volumes).into_iter().chain(scratch).collect());
             let stated = host.ulimits.get_or_insert_default();
             for (name, most) in ULIMITS {
                 if stated.iter().all(|limit| limit.name.as_deref() != Some(name)) {
@@ -99,8 +105,9 @@ impl Docker {
         job: &Job,
         inputs: Vec<InputTree>,
     ) -> Result<Container, EngineError> {
-        let volumes = job.volumes(&inputs);
-        let container = self.create_with(job.body_with(self, &volumes), volumes).await?;
+        let rootless = self.shared.podman.as_ref().is_some_and(podman::Host::is_rootless);
+        let volumes = job.volumes(&inputs, rootless);
+        let container = self.create_with(job.body_with(self, &volumes, rootless), volumes).await?;
         for input in inputs {
             let path = input.path.clone();
             let outputs = job.outputs.clone();
@@ -118,7 +125,7 @@ impl Docker {
         &self,
         ask: impl Fn() -> F,
     ) -> Result<T, BollardError> {
-        for _ in 0..if self.shared.is_podman { STATES.0 } else { 0 } {
+        for _ in 0..if self.shared.is_podman() { STATES.0 } else { 0 } {
             match ask().await {
                 Err(BollardError::JsonDataError { .. }) => tokio::time::sleep(STATES.1).await,
                 answer => return answer,
@@ -153,7 +160,7 @@ impl Docker {
 
     /// Removes the volumes that were made for a container. Docker removes those that it makes itself.
     pub(super) async fn remove_volumes_of(&self, container: &str) -> Result<(), EngineError> {
-        if !self.shared.is_podman {
+        if !self.shared.is_podman() {
             return Ok(());
         }
         for (volume, _) in self.volumes(&format!("{CONTAINER}={container}")).await? {
@@ -164,7 +171,7 @@ impl Docker {
 
     /// Removes the volumes of killed sessions whose containers were never made.
     pub(super) async fn sweep_volumes(&self) -> Result<(), EngineError> {
-        if !self.shared.is_podman {
+        if !self.shared.is_podman() {
             return Ok(());
         }
         for (volume, labels) in self.volumes(SESSION).await? {

@@ -66,7 +66,7 @@ impl Docker {
     ) -> Result<(Digest, String), EngineError> {
         check_reference(reference)?;
         let failed = |why: String| EngineError::ResolveFailed { reference: reference.to_owned(), why };
-        if self.shared.is_podman {
+        if self.shared.is_podman() {
             // It has no question for that. Whoever reads the document holds it against the digest.
             return match pinned_digest(reference) {
                 Ok(digest) => Ok((digest, String::new())),

@@ -46,6 +46,8 @@ const OOM_LOOKS: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
+/// How often a program is started once more that must have been heard.
+const AGAIN: u32 = 2;
 /// How long nobody looks at outputs that grow: at first, and at most. Looking costs as much as collecting them.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
@@ -59,6 +61,7 @@ pub(super) struct Job {
     working_dir: String,
     pub(super) user: User,
     supervised: bool,
+    reports: bool,
     pub(super) outputs: Vec<GuestPath>,
     /// Inputs that are not sent.
     pub(super) bound: Vec<Bound>,
@@ -103,6 +106,7 @@ impl Docker {
             env,
             working_dir,
             supervised,
+            reports,
             inputs,
             outputs,
             scratch,
@@ -122,6 +126,7 @@ impl Docker {
             working_dir,
             user,
             supervised,
+            reports,
             outputs: folders,
             bound,
             scratch,
@@ -145,6 +150,11 @@ impl Docker {
             Ok(outcome) => self.collect(&container, job, outputs).await.map(|()| outcome),
             Err(error) => Err(error),
         };
+        if result.is_ok() {
+            // What it did is known: nobody has to wait until the engine has cleaned up.
+            drop((container, loader));
+            return result;
+        }
         container.remove().await;
         if let Some(loader) = loader {
             loader.remove().await;
@@ -158,7 +168,7 @@ impl Docker {
         job: &Job,
         inputs: Vec<InputTree>,
     ) -> Result<(Container, Option<Container>), EngineError> {
-        if self.shared.is_podman {
+        if self.shared.is_podman() {
             return Ok((self.prepare_with_volumes(job, inputs).await?, None));
         }
         let outputs = job.outputs.clone();
@@ -224,8 +234,33 @@ impl Docker {
         Err(self.failed(format!("bring the inputs of `{}` into the container", job.name), error))
     }
 
-    /// Starts the container and follows it to its end.
+    /// Starts the container and follows it to its end, and starts it once more where it must have been heard and was not.
+    ///
+    /// Docker opens the pipes of a program while that starts, and gives up opening them when it has ended: one that is short
+    /// on a machine that is busy loses all of a stream, in the engine's own log, too. Nothing tells of that, so that only
+    /// what is known to write can be missed.
     async fn follow(
+        &self,
+        container: &Container,
+        loader: &mut Option<Container>,
+        job: &Job,
+        on_line: &(impl Fn(Line) + Send + Sync),
+    ) -> Result<RunOutcome, EngineError> {
+        let mut outcome = self.follow_once(container, loader, job, on_line).await?;
+        for _ in 0..AGAIN {
+            if !job.reports || outcome.exit_code != 0 || !outcome.stdout.is_empty() {
+                break;
+            }
+            if !job.outputs.is_empty() {
+                return Err(unheard(job));
+            }
+            // It finds what it found before: it can write to nothing but memory, which is gone.
+            outcome = self.follow_once(container, loader, job, on_line).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn follow_once(
         &self,
         container: &Container,
         loader: &mut Option<Container>,
@@ -275,7 +310,7 @@ impl Docker {
                 });
             }
         };
-        let exit_code = match self.shared.is_podman {
+        let exit_code = match self.shared.is_podman() {
             true => {
                 self.ended_with(container, job, exit_code).await?;
                 podman::exit_code(exit_code, &capture.stdout, &capture.stderr)
@@ -359,7 +394,7 @@ impl Docker {
     /// Begins with the tar of another output. Podman's do not tell of the folder itself.
     fn begin(&self, measured: &mut Measured<'_>) {
         measured.begin();
-        if self.shared.is_podman {
+        if self.shared.is_podman() {
             measured.count_folder();
         }
     }
@@ -426,7 +461,7 @@ impl Docker {
         for OutputFolder { path, mut to } in outputs {
             self.begin(&mut measured);
             let (what, action) = (format!("output {path}"), format!("collect {path} of `{}`", job.name));
-            if self.shared.is_podman {
+            if self.shared.is_podman() {
                 self.gives_all_of(container, job, &path).await?;
             }
             let mut chunks = self.archive(container, &path);
@@ -447,6 +482,13 @@ impl Docker {
 
 fn untaken(action: &str, error: &io::Error) -> EngineError {
     EngineError::Broken { action: action.to_owned(), why: error.to_string() }
+}
+
+fn unheard(job: &Job) -> EngineError {
+    EngineError::Broken {
+        action: format!("hear what `{}` reports", job.name),
+        why: "the engine gave nothing of it, as some do on a busy machine; build again".to_owned(),
+    }
 }
 
 pub(super) fn removed(job: &Job) -> EngineError {
@@ -531,10 +573,15 @@ impl Job {
         }
     }
 
+    /// The bytes of each scratch folder.
+    pub(super) fn scratch_bytes(&self) -> u64 {
+        let memory = self.limits.memory_bytes;
+        self.limits.scratch_bytes.unwrap_or(memory).min(memory)
+    }
+
     /// Owner and mode both: runc before 1.2 gives a tmpfs the mode of the folder below it, whatever it is told.
     fn scratch_options(&self) -> String {
-        let (User { uid, gid }, memory) = (self.user, self.limits.memory_bytes);
-        let size = self.limits.scratch_bytes.unwrap_or(memory).min(memory);
+        let (User { uid, gid }, size) = (self.user, self.scratch_bytes());
         let files = self.limits.output_files;
         format!("rw,exec,nosuid,nodev,mode=1777,uid={uid},gid={gid},size={size},nr_inodes={files}")
     }

@@ -31,6 +31,8 @@ impl Docker {
     pub(crate) async fn containers(&self) -> Result<Vec<ContainerInfo>, EngineError> {
         let filters = [("label", vec![SESSION])].into_iter().collect();
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        // One may be gone, and forgotten, when the answer that has it still is here.
+        let leaving = self.live.removing();
         let listed = self.settled(|| self.shared.client.list_containers(Some(options.clone()))).await;
         let listed = listed.map_err(|e| self.failed("list containers", e))?;
         let mut containers: Vec<ContainerInfo> = listed
@@ -42,6 +44,9 @@ impl Docker {
                     container: container.names?.first()?.trim_start_matches('/').to_owned(),
                     ..described(&labels)?
                 })
+            })
+            .filter(|ContainerInfo { container, .. }| {
+                !leaving.contains(container) && !self.live.is_removing(container)
             })
             .collect();
         containers.sort();
