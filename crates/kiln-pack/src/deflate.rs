@@ -2,6 +2,7 @@
 
 use crate::{PackError, Result};
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+use memchr::memmem;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::cell::RefCell;
 
@@ -64,6 +65,70 @@ pub fn compress(bytes: &[u8]) -> Compressed {
 #[must_use]
 pub fn compress_all<B: AsRef<[u8]> + Sync>(files: &[B]) -> Vec<Compressed> {
     files.par_iter().map(|bytes| compress(bytes.as_ref())).collect()
+}
+
+/// Expands a deflate stream of which the exact size and the CRC-32 of the content are known.
+///
+/// # Errors
+/// As [`inflate`], and if the content has another checksum.
+pub fn inflate_checked(stream: &[u8], size: u64, crc32: u32) -> Result<Vec<u8>> {
+    Framed::of(stream).inflate(size, crc32)
+}
+
+/// A deflate stream with room around it: with a header before it and checksum and size behind it, it is a file of gzip (RFC 1952), in
+/// which these have to follow the stream's end at once. So one pass over it tells what else takes two.
+pub(crate) struct Framed(pub(crate) Vec<u8>);
+
+impl Framed {
+    /// Magic numbers, deflate, and no name, time or system.
+    pub(crate) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    /// Bytes of checksum and size behind it.
+    pub(crate) const END: usize = 8;
+
+    /// With a stream.
+    pub(crate) fn of(stream: &[u8]) -> Self {
+        Self([&Self::HEADER[..], stream, &[0; Self::END]].concat())
+    }
+
+    /// The stream.
+    pub(crate) fn stream(&self) -> &[u8] {
+        &self.0[Self::HEADER.len()..self.0.len() - Self::END]
+    }
+
+    /// See [`inflate_checked`].
+    pub(crate) fn inflate(mut self, size: u64, crc32: u32) -> Result<Vec<u8>> {
+        if let Some(content) = self.in_one_pass(size, crc32) {
+            return Ok(content);
+        }
+        let content = inflate(self.stream(), size)?;
+        match crc32fast::hash(&content) == crc32 {
+            true => Ok(content),
+            false => Err(PackError::content("compressed data", "its checksum is not the one announced")),
+        }
+    }
+
+    /// None where something is wrong, and where the stream has the same eight bytes inside, so that its end could be there.
+    fn in_one_pass(&mut self, size: u64, crc32: u32) -> Option<Vec<u8>> {
+        let length = self.stream().len();
+        if size > (length as u64).saturating_mul(MAX_EXPANSION) {
+            return None;
+        }
+        let end = [crc32.to_le_bytes(), u32::try_from(size).ok()?.to_le_bytes()].concat();
+        let framed = Self::HEADER.len();
+        self.0[framed + length..].copy_from_slice(&end);
+        if memmem::find(&self.0[framed..], &end) != Some(length) {
+            return None;
+        }
+        let mut content = vec![0; usize::try_from(size).ok()?];
+        let found = DECOMPRESSOR.with_borrow_mut(|one| one.gzip_decompress(&self.0, &mut content));
+        // It has held the content against whatever stands behind the stream. Only if that is what is announced, it stands at the end.
+        (found == Ok(content.len()) && crc32fast::hash(&content) == crc32).then_some(content)
+    }
+}
+
+thread_local! {
+    // What it did before does not matter to the next stream.
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
 
 /// Expands a deflate stream of which the exact size is known.

@@ -22,7 +22,7 @@ mod zip_writer;
 
 pub use bounded_tar::{BoundedEntries, BoundedReader, BoundedTar};
 pub use container::{FieldDifference, LEADING, gzip_differences, tar_differences, zip_differences};
-pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate};
+pub use deflate::{COMPRESSOR, Compressed, Method, compress, compress_all, inflate, inflate_checked};
 pub use elf_strip::{STRIP_RULES, StripLevel, Stripped, strip_elf};
 pub use error::PackError;
 pub use layer::{BLOCK, LayerCodec, LayerSums, LayerWriter, layer_tar};

@@ -5,7 +5,7 @@
 //! directory must agree, members must follow each other without gap or overlap from the first byte to the directory, and
 //! the directory must reach to the end record.
 
-use crate::deflate::{Method, inflate};
+use crate::deflate::{Framed, Method};
 use crate::limits::{Budget, Limits};
 use crate::path_guard::PathGuard;
 use crate::read_or::read_or;
@@ -56,10 +56,7 @@ impl Member {
     /// As [`ZipReader::read`], and what the sink says.
     pub fn copy_from<R: Read + Seek>(&self, reader: &mut R, sink: &mut dyn Write) -> Result<()> {
         if self.size.max(self.compressed_size) <= HELD_AT_ONCE {
-            return Ok(sink.write_all(&decode(
-                self,
-                raw_stream_at(reader, self.data_offset, self.compressed_size)?,
-            )?)?);
+            return Ok(sink.write_all(&read_member(reader, self)?)?);
         }
         reader.seek(SeekFrom::Start(self.data_offset))?;
         let mut data = BufReader::with_capacity(PIECE, reader.take(self.compressed_size));
@@ -194,6 +191,12 @@ impl<R: Read + Seek> ZipReader<R> {
         &self.members
     }
 
+    /// The same, without the archive.
+    #[must_use]
+    pub fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+
     /// A member's data as it is in the archive. Nothing about it is verified; [`ZipReader::read`] does that.
     ///
     /// # Errors
@@ -207,8 +210,7 @@ impl<R: Read + Seek> ZipReader<R> {
     /// # Errors
     /// [`PackError::Content`] if the data is invalid or not what was announced; as [`ZipReader::raw_stream`].
     pub fn read(&mut self, member: &Member) -> Result<Vec<u8>> {
-        let stream = self.raw_stream(member)?;
-        decode(member, stream)
+        read_member(&mut self.reader, member)
     }
 
     /// Writes a member's content into a sink, as [`Member::copy_from`] does.
@@ -252,24 +254,50 @@ pub fn raw_stream_at<R: Read + Seek>(
     data_offset: u64,
     compressed_size: u64,
 ) -> Result<Vec<u8>> {
-    reader.seek(SeekFrom::Start(data_offset))?;
-    let mut stream = Vec::with_capacity(usize::try_from(compressed_size.min(1 << 20)).unwrap_or(0));
-    reader.take(compressed_size).read_to_end(&mut stream)?;
-    if stream.len() as u64 != compressed_size {
-        return Err(PackError::malformed("the zip", "it ends within a member"));
-    }
-    Ok(stream)
+    stream_between(reader, (data_offset, compressed_size), &[], 0)
 }
 
-fn decode(member: &Member, stream: Vec<u8>) -> Result<Vec<u8>> {
+/// A stream of the archive, given where it starts and how long it is, with bytes before it and room behind it.
+fn stream_between<R: Read + Seek>(
+    reader: &mut R,
+    (data_offset, compressed_size): (u64, u64),
+    before: &[u8],
+    behind: usize,
+) -> Result<Vec<u8>> {
+    let short = || PackError::malformed("the zip", "it ends within a member");
+    reader.seek(SeekFrom::Start(data_offset))?;
+    if let (true, Ok(length)) = (compressed_size <= HELD_AT_ONCE, usize::try_from(compressed_size)) {
+        // Zeroes from the allocator: this is compiled where it is used, for size, which fills a vector byte by byte.
+        let mut bytes = vec![0; before.len() + length + behind];
+        bytes[..before.len()].copy_from_slice(before);
+        let stream = &mut bytes[before.len()..before.len() + length];
+        return match reader.read_exact(stream) {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(short()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    // So long a stream is not believed before it is there.
+    let mut bytes = before.to_vec();
+    if reader.take(compressed_size).read_to_end(&mut bytes)? as u64 != compressed_size {
+        return Err(short());
+    }
+    bytes.resize(bytes.len() + behind, 0);
+    Ok(bytes)
+}
+
+/// A member's content, checked.
+fn read_member<R: Read + Seek>(reader: &mut R, member: &Member) -> Result<Vec<u8>> {
     let place = || format!("`{}`", member.path);
-    let content = match member.method {
-        Method::Store => stream,
-        Method::Deflate => inflate(&stream, member.size).map_err(|error| match error {
+    if member.method == Method::Deflate {
+        let stream = (member.data_offset, member.compressed_size);
+        let framed = Framed(stream_between(reader, stream, &Framed::HEADER, Framed::END)?);
+        return framed.inflate(member.size, member.crc32).map_err(|error| match error {
             PackError::Content { reason, .. } => PackError::content(place(), reason),
             other => other,
-        })?,
-    };
+        });
+    }
+    let content = raw_stream_at(reader, member.data_offset, member.compressed_size)?;
     if content.len() as u64 != member.size {
         return Err(PackError::content(place(), "its length is not the one announced"));
     }

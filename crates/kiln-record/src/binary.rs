@@ -1,6 +1,6 @@
 //! Native files: what each says of itself, and what is linked into it as far as its bytes tell.
 
-use crate::{Component, Embedded};
+use crate::{Archive, Component, Embedded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -45,6 +45,9 @@ pub struct Linked {
     pub purl: String,
     /// What tells.
     pub evidence: LinkEvidence,
+    /// The archive that it is distributed as, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
 }
 
 impl Linked {

@@ -1,6 +1,6 @@
 //! Components: what an artifact is made of, and which bytes each part accounts for.
 
-use crate::{Digest, LicenseTexts, TreePath, license_expression};
+use crate::{Archive, Digest, LicenseTexts, TreePath, license_expression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -218,6 +218,9 @@ pub struct Embedded {
     /// Parts of the same component that it needs, by what identifies them ([`Embedded::identity`]).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: BTreeSet<String>,
+    /// The archive that it is distributed as, if kiln knows it from elsewhere than from what states the part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
 }
 
 impl Embedded {
@@ -235,6 +238,7 @@ impl Embedded {
             author: None,
             scope: None,
             requires: BTreeSet::new(),
+            archive: None,
         }
     }
 
@@ -331,6 +335,9 @@ pub struct Distribution {
     pub id: String,
     /// `VERSION_ID`, such as `2023`, if it has one.
     pub version: Option<String>,
+    /// `CPE_NAME`, if it has one that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpe: Option<String>,
 }
 
 /// A git repository, and what of it was taken.

@@ -1,5 +1,6 @@
 //! What a workspace states of components that others make.
 
+use crate::Digest;
 use serde::{Deserialize, Serialize};
 
 /// What somebody looked up of a component and states, where nothing that is read says it. It fills gaps alone, and bills of materials
@@ -16,6 +17,18 @@ pub struct ComponentStatement {
     /// Its licence, as an SPDX expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The name that NVD's dictionary has for it (CPE 2.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpe: Option<String>,
+    /// The archive that its makers distribute it as: a file name or a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
+    /// The digest of that archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Its SHA-512, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<String>,
     /// How that is known.
     pub reason: String,
 }

@@ -200,6 +200,12 @@ impl Write for LongHasher {
     }
 }
 
+/// Whether a text is a SHA-512 in hexadecimal.
+#[must_use]
+pub fn is_sha512(text: &str) -> bool {
+    text.len() == 128 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! What every error that can end a run says of itself.
 
 use crate::exit::{self, Exit};
+use crate::finding::Place;
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -20,6 +21,11 @@ pub trait RunError: std::error::Error {
     fn hints(&self) -> Vec<Hint> {
         self.advice().hints
     }
+
+    /// Where in the workspace it is, if that is one place.
+    fn place(&self) -> Option<Place> {
+        self.advice().place
+    }
 }
 
 impl dyn RunError {
@@ -35,6 +41,7 @@ impl dyn RunError {
 pub struct Advice<'a> {
     exit: Exit,
     hints: Vec<Hint>,
+    place: Option<Place>,
     of: Option<&'a (dyn RunError + 'static)>,
 }
 
@@ -42,20 +49,26 @@ impl<'a> Advice<'a> {
     /// The run ends with this.
     #[must_use]
     pub const fn exit(exit: Exit) -> Self {
-        Self { exit, hints: Vec::new(), of: None }
+        Self { exit, hints: Vec::new(), place: None, of: None }
     }
 
     /// All that another error says, which is only passed on.
     #[must_use]
     pub fn of(error: &'a (dyn RunError + 'static)) -> Self {
-        let Self { exit, hints, .. } = error.advice();
-        Self { exit, hints, of: Some(error) }
+        Self { of: Some(error), ..error.advice() }
     }
 
     /// With one way out more.
     #[must_use]
     pub fn hint(self, hint: impl Into<Hint>) -> Self {
         self.hints([hint.into()])
+    }
+
+    /// With the place in the workspace that it is about.
+    #[must_use]
+    pub fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
     }
 
     /// With more ways out.

@@ -25,6 +25,12 @@ impl Exit {
         self.name
     }
 
+    /// The name as documents write it, such as `input-invalid`.
+    #[must_use]
+    pub fn kind(self) -> String {
+        self.name.to_lowercase().replace('_', "-")
+    }
+
     /// What it says about the run, in one sentence.
     #[must_use]
     pub fn meaning(self) -> &'static str {
@@ -97,7 +103,7 @@ exits! {
     ENGINE_UNAVAILABLE = 21;
     /// A download failed, or brought other bytes than the lock names.
     FETCH_FAILED = 22;
-    /// A manifest, lock, base definition or other input is missing or wrong.
+    /// There is no workspace, or a manifest, lock, base definition or other input is missing or wrong.
     INPUT_INVALID = 30;
     /// The store, the ledger or the output folder could not be read or written.
     STORE_FAILURE = 40;

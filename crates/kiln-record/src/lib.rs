@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types: digests, names, platforms, trees, inventories, findings, records,
 //! format versions and exit codes. Nothing here touches disk, network, terminal, environment or clock.
 
+mod archive;
 mod binary;
 mod canonical;
 mod check;
@@ -10,6 +11,7 @@ mod component;
 mod component_statement;
 mod core_metadata;
 mod counted;
+mod cpe;
 mod digest;
 mod environment;
 mod epoch;
@@ -24,6 +26,7 @@ mod name;
 mod organization;
 mod platform;
 mod policy;
+mod printed;
 mod record;
 mod runtime;
 #[cfg(feature = "schema")]
@@ -31,6 +34,7 @@ mod schema;
 mod transformation;
 mod tree;
 
+pub use archive::{Archive, crate_of_url};
 pub use binary::{Binary, LinkEvidence, Linked};
 pub use canonical::{canonical_json, digest_of_value};
 pub use check::{Check, CheckName, CheckOutcome};
@@ -41,7 +45,8 @@ pub use component::{
 pub use component_statement::ComponentStatement;
 pub use core_metadata::MetadataFields;
 pub use counted::counted;
-pub use digest::{Digest, DigestError, Hasher, HashingWriter, LongHasher};
+pub use cpe::cpe_name;
+pub use digest::{Digest, DigestError, Hasher, HashingWriter, LongHasher, is_sha512};
 pub use environment::{Environment, Fact, FactChange, Imitated, bounds, changeable, facts};
 pub use epoch::{Epoch, EpochError};
 pub use error::{Advice, Defect, Hint, RunError};
@@ -55,6 +60,7 @@ pub use name::{ArtifactName, BaseName, DistributionName, NameError};
 pub use organization::Organization;
 pub use platform::{Architecture, Platform, PlatformError};
 pub use policy::{JudgedBy, PolicyLevel, StatedException};
+pub use printed::printed;
 pub use record::{
     ArtifactKind, Cause, FORMAT_VERSION, FileRecord, FormatVersion, FormatVersionError, Gap, ImportRecord,
     Importable, Input, InputRole, Output, Record, RecordError, Target,

@@ -303,10 +303,16 @@ impl fmt::Display for Cause {
 pub struct Gap {
     /// The distribution, by PEP 503 name.
     pub distribution: String,
-    /// Its locked version.
+    /// Its locked version; `not locked` where the lock does not have it ([`Gap::NOT_LOCKED`]).
     pub version: String,
     /// Why it is not there.
     pub cause: Cause,
+}
+
+impl Gap {
+    /// What stands for the version of a distribution that is asked for under a condition that does not hold, so that the lock does not
+    /// have it.
+    pub const NOT_LOCKED: &str = "not locked";
 }
 
 /// What importing an artifact told: data, for whoever wants to know what is needed.
@@ -446,6 +452,17 @@ pub enum RecordError {
         /// The version this kiln knows.
         known: FormatVersion,
     },
+}
+
+impl RecordError {
+    /// The line of the text that is wrong, counted from 1, if it is one.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Json(error) => Some(error.line()).filter(|line| *line > 0),
+            Self::Contradiction(_) | Self::Version { .. } => None,
+        }
+    }
 }
 
 impl Record {

@@ -13,6 +13,9 @@ pub(crate) const FILE_MODE: u32 = 0o644;
 /// Permission bits of every folder meant for others, whatever the umask.
 pub(crate) const FOLDER_MODE: u32 = 0o755;
 
+/// How many files and folders are brought to the disk at once.
+const SYNCED_AT_ONCE: usize = 8;
+
 /// Permission bits of a file that only this run reads.
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
 
@@ -27,6 +30,19 @@ pub(crate) const PRIVATE_MODE: u32 = 0o700;
 /// # Errors
 /// [`StoreError::Io`] if the folder does not exist or cannot be written; the old file is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = replace(path, |temporary| write_synced(temporary, bytes))?;
+    sync_folder(folder)?;
+    Ok(())
+}
+
+/// The same for what is only known faster with it: nobody waits for the disk. After a power failure there may be anything, which whoever
+/// reads it has to take for nothing.
+pub(crate) fn write_cache(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, |temporary| write_new(temporary, bytes).map(drop)).map(drop)
+}
+
+/// Puts what is written into a file beside it in the place of a file, and says in which folder that is.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<&Path> {
     let folder = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -34,15 +50,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     let name = path.file_name().ok_or_else(|| StoreError::NotAFile(path.to_owned()))?;
     let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), unique()));
-    let written =
-        write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(StoreError::from);
+    let written = write(&temporary).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // The first error is the one worth reporting; a leftover is only untidy.
         let _ = fs::remove_file(&temporary);
-        return Err(error);
+        return Err(error.into());
     }
-    sync_folder(folder)?;
-    Ok(())
+    Ok(folder)
 }
 
 /// Removes what killed calls of [`write_atomically`] left in a folder, and returns how many files there were. The caller
@@ -71,10 +85,30 @@ fn is_unfinished(name: &str) -> bool {
 
 /// Creates a file of mode 0644 that did not exist, writes and syncs it.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_new(path, bytes)?.sync_all()
+}
+
+/// The same without waiting for the disk.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<fs::File> {
     let mut file = create_new(path)?;
     file.write_all(bytes)?;
     file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
-    file.sync_all()
+    Ok(file)
+}
+
+/// Brings files and folders to the disk, several at once: each waits for the same journal of the file system.
+pub(crate) fn sync_all(paths: &[PathBuf]) -> io::Result<()> {
+    for some in paths.chunks(SYNCED_AT_ONCE) {
+        std::thread::scope(|scope| {
+            let sync = |path| scope.spawn(move || fs::File::open(path)?.sync_all());
+            let syncing: Vec<_> = some.iter().map(sync).collect();
+            syncing.into_iter().try_for_each(|thread| match thread.join() {
+                Ok(synced) => synced,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })?;
+    }
+    Ok(())
 }
 
 /// Creates a file that did not exist.
@@ -135,12 +169,13 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>
 
 /// The same, with a reason, as a clause, where what is there cannot be such a file. A pipe is not waited for.
 pub(crate) fn read_or_reason(path: &Path, limit: u64) -> io::Result<Result<Option<Vec<u8>>, String>> {
-    match fs::metadata(path) {
+    let size = match fs::metadata(path) {
         Ok(there) if !there.is_file() => return Ok(Err("it is no regular file".to_owned())),
+        Ok(there) => there.len().min(limit),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(None)),
-        other => other?,
+        Err(error) => return Err(error),
     };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     Ok(match bytes.len() as u64 > limit {
         true => Err(format!("it is larger than the {limit} bytes that such a file may have")),

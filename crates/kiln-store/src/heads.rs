@@ -51,12 +51,9 @@ impl Heads {
     /// The version of the format.
     pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
-    /// What is stated; none if the file is not there.
-    ///
-    /// # Errors
-    /// [`StoreError::StateDamaged`] if it cannot be understood; [`StoreError::Format`]; [`StoreError::Io`].
-    pub fn read(path: &Path) -> Result<Option<Self>> {
-        read_bounded(path, MAX_HEADS)?.map(|bytes| Self::from_json(&bytes, path)).transpose()
+    /// The bytes of a file; none if it is not there.
+    pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+        Ok(read_bounded(path, MAX_HEADS)?)
     }
 
     /// What these bytes state; `path` is where they are from.

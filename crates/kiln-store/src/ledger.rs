@@ -14,12 +14,13 @@ use fs_err as fs;
 use kiln_record::{
     ArtifactName, Digest, Epoch, FORMAT_VERSION, FormatVersion, Record, canonical_json, counted,
 };
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest entry that is read, in bytes.
 const MAX_ENTRY: u64 = 64 << 10;
@@ -76,13 +77,22 @@ pub struct Ledger {
     root: PathBuf,
     /// As [`LedgerEntry::published_in`] calls the folder that builds are published in now.
     folder: Option<String>,
+    /// What was stated when it was read last. It is one file for all artifacts, and asked for each.
+    stated: Arc<Mutex<Option<Stated>>>,
+}
+
+/// What a file with heads states, and its bytes: as long as it has these, it is not parsed again.
+#[derive(Debug)]
+struct Stated {
+    bytes: Vec<u8>,
+    heads: Arc<Heads>,
 }
 
 impl Ledger {
     /// Names the ledger's folder. It need not exist: it is made by the first append.
     #[must_use]
     pub fn open(root: &Path) -> Self {
-        Self { root: root.to_owned(), folder: None }
+        Self { root: root.to_owned(), folder: None, stated: Arc::default() }
     }
 
     /// The same ledger for builds that are published in another folder than the workspace's `dist`, named as
@@ -194,9 +204,13 @@ impl Ledger {
     }
 
     fn places(&self, artifact: &ArtifactName) -> Result<Vec<Place>> {
-        let mut places = Vec::new();
+        let numbers = self.numbers(artifact)?;
+        // Side by side, as there may be many; in order again, so that the first that is broken is the one that is told.
+        let read: Vec<Result<(Place, Link)>> =
+            numbers.par_iter().map(|number| self.place(artifact, *number)).collect();
+        let mut places = Vec::with_capacity(read.len());
         let mut before: Option<Link> = None;
-        for number in self.numbers(artifact)? {
+        for (number, read) in numbers.into_iter().zip(read) {
             let expected = places.len() as u64 + 1;
             if number != expected {
                 return Err(StoreError::LedgerBroken {
@@ -204,7 +218,7 @@ impl Ledger {
                     reason: format!("it is missing, but there is an entry {number}"),
                 });
             }
-            let (place, link) = self.place(artifact, number)?;
+            let (place, link) = read?;
             if let Err(reason) = continues(before.as_ref(), place.previous()) {
                 return Err(StoreError::LedgerBroken { path: self.entry_path(artifact, number), reason });
             }
@@ -288,7 +302,7 @@ impl Ledger {
     /// [`StoreError::LedgerBroken`] if it is another one, or is gone; [`StoreError::StateDamaged`] if what is stated cannot
     /// be read.
     pub fn head(&self, artifact: &ArtifactName) -> Result<HeadState> {
-        let Some(heads) = self.heads()? else { return Ok(HeadState::NotStated) };
+        let Some(heads) = self.stated()? else { return Ok(HeadState::NotStated) };
         let stated = heads.artifacts.get(artifact);
         let newest = self.newest(artifact)?.unwrap_or(0);
         let ahead = newest.checked_sub(stated.map_or(0, |head| head.number));
@@ -336,9 +350,21 @@ impl Ledger {
     /// The newest entries that are stated; none if the file is not there.
     ///
     /// # Errors
-    /// As [`Heads::read`].
+    /// As [`Heads::from_json`]; [`StoreError::Io`].
     pub fn heads(&self) -> Result<Option<Heads>> {
-        Heads::read(&self.heads_path())
+        Ok(self.stated()?.map(|heads| Heads::clone(&heads)))
+    }
+
+    fn stated(&self) -> Result<Option<Arc<Heads>>> {
+        let path = self.heads_path();
+        let Some(bytes) = Heads::read(&path)? else { return Ok(None) };
+        let mut known = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.bytes == bytes) {
+            return Ok(Some(Arc::clone(&known.heads)));
+        }
+        let heads = Arc::new(Heads::from_json(&bytes, &path)?);
+        *known = Some(Stated { bytes, heads: Arc::clone(&heads) });
+        Ok(Some(heads))
     }
 
     /// States the newest entry of one artifact. Where nothing is stated yet, that of all is.
@@ -486,20 +512,23 @@ impl Ledger {
 
     /// What is at one place of the chain, with what its successor may name.
     pub(crate) fn place(&self, artifact: &ArtifactName, number: u64) -> Result<(Place, Link)> {
-        if !self.entry_path(artifact, number).exists()
-            && let Some((lost, link)) = LostEntry::read(&self.lost_path(artifact, number), artifact, number)?
-        {
-            return Ok((Place::Lost(lost), link));
+        if let Some((entry, digest)) = self.entry(artifact, number)? {
+            return Ok((Place::Entry(Box::new(entry)), Link { digest, stated: None }));
         }
-        let (entry, digest) = self.entry(artifact, number)?;
-        Ok((Place::Entry(Box::new(entry)), Link { digest, stated: None }))
+        match LostEntry::read(&self.lost_path(artifact, number), artifact, number)? {
+            Some((lost, link)) => Ok((Place::Lost(lost), link)),
+            None => {
+                let path = self.entry_path(artifact, number);
+                Err(StoreError::LedgerBroken { path, reason: MISSING.to_owned() })
+            }
+        }
     }
 
-    /// Reads one entry, with the digest of its file.
-    fn entry(&self, artifact: &ArtifactName, number: u64) -> Result<(LedgerEntry, Digest)> {
+    /// Reads one entry, with the digest of its file; none if there is no such file.
+    fn entry(&self, artifact: &ArtifactName, number: u64) -> Result<Option<(LedgerEntry, Digest)>> {
         let path = self.entry_path(artifact, number);
         let broken = |reason: String| StoreError::LedgerBroken { path: path.clone(), reason };
-        let bytes = read_part(&path, MAX_ENTRY)?;
+        let Some(bytes) = read_or_reason(&path, MAX_ENTRY)?.map_err(broken)? else { return Ok(None) };
         let entry: LedgerEntry = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
         if entry.format.major != FORMAT_VERSION.major {
             return Err(StoreError::Format {
@@ -514,13 +543,16 @@ impl Ledger {
                 entry.number, entry.artifact
             )));
         }
-        Ok((entry, Digest::of(&bytes)))
+        Ok(Some((entry, Digest::of(&bytes))))
     }
 }
 
+/// Why a place of the chain is broken that has no file.
+const MISSING: &str = "it is missing";
+
 /// Reads a file that the ledger has to have.
 pub(crate) fn read_part(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let read = read_or_reason(path, limit)?.and_then(|bytes| bytes.ok_or_else(|| "it is missing".to_owned()));
+    let read = read_or_reason(path, limit)?.and_then(|bytes| bytes.ok_or_else(|| MISSING.to_owned()));
     read.map_err(|reason| StoreError::LedgerBroken { path: path.to_owned(), reason })
 }
 

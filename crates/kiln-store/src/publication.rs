@@ -6,7 +6,7 @@
 
 use crate::atomic::{
     FILE_MODE, FOLDER_MODE, at, create_new, names_in, read_bounded, remove_folder, sweep_unfinished,
-    sync_folder,
+    sync_all, sync_folder,
 };
 use crate::{Ledger, Result, StoreError};
 use fs_err as fs;
@@ -26,9 +26,6 @@ const REPLACED: &str = ".replaced-";
 const LAYOUT: &str = "oci";
 const LAYOUT_FOLDER: &str = "oci/blobs";
 const LAYOUT_BLOBS: &str = "oci/blobs/sha256";
-
-/// How many files are brought to the disk at once.
-const SYNCED_AT_ONCE: usize = 8;
 
 /// The largest file of sums that is read, in bytes.
 const MAX_SUMS: u64 = 64 << 20;
@@ -118,37 +115,17 @@ impl Publication {
     /// # Errors
     /// [`StoreError::NotPublished`] if what is in its place is none of ours; [`StoreError::Io`].
     pub fn seal(self) -> Result<Sealed> {
-        self.sync_files()?;
-        for folder in [LAYOUT_BLOBS, LAYOUT_FOLDER, LAYOUT].map(|folder| self.staging.join(folder)) {
-            if folder.is_dir() {
-                sync_folder(&folder)?;
-            }
+        let files: Vec<PathBuf> = self.file_names.iter().map(|name| self.staging.join(name)).collect();
+        for file in &files {
+            fs::set_permissions(file, std::fs::Permissions::from_mode(FILE_MODE))?;
         }
-        sync_folder(&self.staging)?;
-        sync_folder(&self.dist)?;
+        let layout = [LAYOUT_BLOBS, LAYOUT_FOLDER, LAYOUT].map(|folder| self.staging.join(folder));
+        let folders = layout.into_iter().filter(|folder| folder.is_dir());
+        let folders = folders.chain([self.staging.clone(), self.dist.clone()]);
+        sync_all(&files.into_iter().chain(folders).collect::<Vec<_>>())?;
         let sealed = Sealed(self);
         sealed.0.is_replaceable()?;
         Ok(sealed)
-    }
-
-    /// Brings the files to the disk, several at once: each waits for the same journal of the file system.
-    fn sync_files(&self) -> Result<()> {
-        let paths: Vec<PathBuf> = self.file_names.iter().map(|name| self.staging.join(name)).collect();
-        let sync = |path: &PathBuf| {
-            let file = fs::File::open(path)?;
-            file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))?;
-            file.sync_all()
-        };
-        for some in paths.chunks(SYNCED_AT_ONCE) {
-            std::thread::scope(|scope| {
-                let syncing: Vec<_> = some.iter().map(|path| scope.spawn(move || sync(path))).collect();
-                syncing.into_iter().try_for_each(|thread| match thread.join() {
-                    Ok(synced) => synced,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                })
-            })?;
-        }
-        Ok(())
     }
 
     /// Publishes something that has no entry in the ledger: [`Publication::seal`] and [`Sealed::place`].

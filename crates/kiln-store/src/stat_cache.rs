@@ -6,8 +6,8 @@
 //! only if that clock had moved past the file's change time before the reading began: any later change then shows. The
 //! clock is asked by creating a file beside the cache, because the system's clock may run ahead of it.
 
-use crate::atomic::{Unfinished, create_new, read_bounded, unique};
-use crate::{Result, StoreError, write_atomically};
+use crate::atomic::{Unfinished, create_new, read_bounded, unique, write_cache};
+use crate::{Result, StoreError};
 use fs_err as fs;
 use kiln_record::{Digest, Epoch, HashingWriter};
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,7 @@ impl StatCache {
         let json = serde_json::to_vec(&Saving { format: FORMAT, files }).map_err(|source| {
             StoreError::Serialize { what: "the cache of file digests".to_owned(), source }
         })?;
-        write_atomically(&self.0.path, &json)
+        write_cache(&self.0.path, &json)
     }
 }
 

@@ -27,8 +27,16 @@ const PIECE: u64 = 1 << 20;
 
 /// The kinds of cached values that tell what is in inputs with known digests: the same whoever asks, and no result of a
 /// build. A kind that is not listed is made anew by whoever wants all made anew.
-const OF_BLOBS: [&str; 7] =
-    ["base-layers", "image-contents", "interpreter", "registry-base", "sha512", "upstream-tree", "wheel"];
+const OF_BLOBS: [&str; 8] = [
+    "base-layers",
+    "image-contents",
+    "interpreter",
+    "registry-base",
+    "sha512",
+    "static-libraries",
+    "upstream-tree",
+    "wheel",
+];
 
 /// A folder of blobs and small cached values, shared by every workspace of a user. Cloning is cheap; a store may be used
 /// from many threads and processes at once.

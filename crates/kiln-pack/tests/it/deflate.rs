@@ -1,4 +1,4 @@
-use kiln_pack::{Method, PackError, compress, compress_all, inflate};
+use kiln_pack::{Method, PackError, compress, compress_all, inflate, inflate_checked};
 use kiln_record::Digest;
 use proptest::prelude::*;
 
@@ -48,6 +48,44 @@ fn streams_that_are_not_what_they_seem_are_refused() {
     refused(b"\x03\x00\x00", 0, "after the end");
 }
 
+/// Whoever knows the checksum is told the same, and of a stream with its own end inside as well.
+#[test]
+fn a_known_checksum_changes_nothing_but_the_way() {
+    let content = b"some content, some content, some content".repeat(9);
+    let (data, size) = (compress(&content), content.len() as u64);
+    let end = [data.crc32.to_le_bytes(), u32::try_from(size).unwrap().to_le_bytes()].concat();
+    assert_eq!(inflate_checked(&data.stream, size, data.crc32).unwrap(), content);
+    let refused = |stream: &[u8], size: u64, crc32: u32, why: &str| match inflate_checked(stream, size, crc32)
+    {
+        Err(PackError::Content { reason, .. }) => assert!(reason.contains(why), "{reason}"),
+        other => panic!("{other:?}"),
+    };
+    refused(&data.stream, size, data.crc32 ^ 1, "checksum");
+    refused(&data.stream, size - 1, data.crc32, "more than");
+    refused(&data.stream, size + 1, data.crc32, "where");
+    refused(&data.stream[..data.stream.len() - 1], size, data.crc32, "not a valid");
+    refused(&data.stream, u64::MAX, data.crc32, "shorter");
+    let more = [&end[..], b"more"].concat();
+    for smuggled in [&b"\0"[..], b"smuggled", &end, &end[..3], &more, &data.stream] {
+        refused(&[&data.stream[..], smuggled].concat(), size, data.crc32, "after the end");
+    }
+    // A checksum and size of one byte again and again: what is smuggled is what would follow in any case.
+    assert_eq!(inflate_checked(b"\x03\x00", 0, 0).unwrap(), b"");
+    refused(b"\x03\x00\x00", 0, 0, "after the end");
+    // The content's own checksum and size behind the stream, and then what is smuggled, where another checksum is announced.
+    let own = [data.crc32.to_le_bytes(), u32::try_from(size).unwrap().to_le_bytes()].concat();
+    refused(&[&data.stream[..], &own, b"smuggled"].concat(), size, !data.crc32, "after the end");
+    // Bytes that are stored may be any, the end among them.
+    let stored = |content: &[u8]| {
+        let length = u16::try_from(content.len()).unwrap();
+        [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), content].concat()
+    };
+    let crc32 = compress(&end).crc32;
+    let own_end = [crc32.to_le_bytes(), 8_u32.to_le_bytes()].concat();
+    assert_eq!(inflate_checked(&stored(&end), 8, crc32).unwrap(), end);
+    refused(&[stored(&end), own_end].concat(), 8, crc32, "after the end");
+}
+
 #[test]
 fn the_greatest_expansion_is_within_bounds() {
     let zeros = vec![0; 50_000_000];
@@ -84,5 +122,16 @@ proptest! {
         if let Ok(content) = inflate(&stream, size) {
             prop_assert_eq!(content.len() as u64, size);
         }
+    }
+
+    #[test]
+    fn one_pass_says_what_two_say(file in proptest::collection::vec(0..3_u8, 0..400), tail in proptest::collection::vec(any::<u8>(), 0..3), at in any::<proptest::sample::Index>()) {
+        let data = compress(&file);
+        let mut stream = [&data.stream[..], &tail].concat();
+        if let Some(byte) = stream.get_mut(at.index(file.len() + 2)) {
+            *byte ^= u8::from(tail.len() == 2);
+        }
+        let expected = inflate(&stream, data.size).ok().filter(|content| compress(content).crc32 == data.crc32);
+        prop_assert_eq!(inflate_checked(&stream, data.size, data.crc32).ok(), expected);
     }
 }

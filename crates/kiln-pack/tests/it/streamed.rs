@@ -1,6 +1,6 @@
 //! Large members go through piece by piece, and are held to what the archive says of them.
 
-use kiln_pack::{Limits, Member, ZipReader};
+use kiln_pack::{Limits, Member, ZipReader, raw_stream_at};
 use std::io::{Seek as _, SeekFrom, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -82,5 +82,19 @@ fn small_and_large_members_are_held_to_what_is_announced() {
                 assert!(copy(&lied).is_err(), "{mebibytes} {compressed_size}");
             }
         }
+    }
+}
+
+#[test]
+fn an_archive_that_became_shorter_ends_within_a_member() {
+    for mebibytes in [1, 24] {
+        let (reader, member) = zeros(mebibytes, CompressionMethod::Stored);
+        let (mut file, end) = (reader.into_inner(), member.data_offset + member.compressed_size);
+        let mut stream = || raw_stream_at(&mut file, member.data_offset, member.compressed_size);
+        assert_eq!(stream().unwrap().len() as u64, member.compressed_size);
+        file.set_len(end - 1).unwrap();
+        let error = raw_stream_at(&mut file, member.data_offset, member.compressed_size).unwrap_err();
+        assert!(error.to_string().contains("it ends within a member"), "{error}");
+        assert!(member.copy_from(&mut file, &mut Counted::default()).is_err());
     }
 }
